@@ -1,0 +1,72 @@
+//! Canonical borsh: one value, one encoding, and every length known to be acceptable before it is read.
+
+use std::io::{Error, ErrorKind, Read};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// The bytes are not the canonical encoding of the wanted type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a canonical encoding of {what}: {reason}")]
+pub struct DecodeError {
+    /// The type that was expected.
+    pub what: &'static str,
+    /// What the decoder stumbled over.
+    pub reason: String,
+}
+
+/// Encodes a value. The in-memory writer cannot fail, so neither can this.
+pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
+    borsh::to_vec(value).expect("writing to a vector cannot fail")
+}
+
+/// Decodes a value from exactly these bytes.
+///
+/// # Errors
+/// Trailing bytes, unknown tags, and vectors longer than their stated maximum.
+pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, DecodeError> {
+    borsh::from_slice(bytes).map_err(|error| DecodeError {
+        what: short_name::<T>(),
+        reason: error.to_string(),
+    })
+}
+
+fn short_name<T>() -> &'static str {
+    let full = std::any::type_name::<T>();
+    full.rsplit("::").next().unwrap_or(full)
+}
+
+/// Reads a vector of at most `MAX` elements; for `#[borsh(deserialize_with = "bounded::<MAX, _, _>")]`.
+///
+/// Borsh on its own accepts any claimed length and grows as elements arrive, which lets a short message
+/// become a large vector of small things.
+///
+/// # Errors
+/// A length above `MAX`, or an element that does not decode.
+pub fn bounded<const MAX: u32, R: Read, T: BorshDeserialize>(reader: &mut R) -> std::io::Result<Vec<T>> {
+    let count = u32::deserialize_reader(reader)?;
+    if count > MAX {
+        return Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("{count} elements where at most {MAX} fit"),
+        ));
+    }
+    (0..count).map(|_| T::deserialize_reader(reader)).collect()
+}
+
+/// Reads a byte string of at most `MAX` bytes, in one piece.
+pub(crate) fn bounded_bytes<const MAX: u32, R: Read>(reader: &mut R) -> std::io::Result<Vec<u8>> {
+    let count = u32::deserialize_reader(reader)?;
+    if count > MAX {
+        return Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("{count} bytes where at most {MAX} fit"),
+        ));
+    }
+    let mut bytes = Vec::new();
+    // `take` grows the vector with what really arrives, so a false length costs nothing.
+    reader.take(u64::from(count)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != u64::from(count) {
+        return Err(Error::new(ErrorKind::InvalidData, "byte string ends early"));
+    }
+    Ok(bytes)
+}

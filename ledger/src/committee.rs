@@ -1,0 +1,189 @@
+//! Who decides, and how many of them are enough.
+
+use crate::codec::encode;
+use crate::hash::{Domain, Hash, tagged_hash};
+use crate::keys::{PublicKey, VerifyingKey};
+use crate::limits::MAX_MEMBERS;
+use crate::units::{Epoch, ReplicaId, View};
+
+/// Why these keys cannot form a committee.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitteeError {
+    /// No member at all, or more than [`MAX_MEMBERS`].
+    #[error("a committee has 1 to {MAX_MEMBERS} members, not {0}")]
+    Size(usize),
+    /// Members stand in the order of their keys, so that an index means the same everywhere.
+    #[error("members must be in ascending order of their keys, each once: {0} is out of place")]
+    Order(PublicKey),
+    /// The bytes are no point of the curve, so nobody can sign with this key.
+    #[error("{0} is not a secp256k1 public key")]
+    Key(PublicKey),
+}
+
+/// The members of one epoch, in ascending order of their public keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committee {
+    members: Vec<PublicKey>,
+    keys: Vec<VerifyingKey>,
+    hash: Hash,
+}
+
+impl Committee {
+    /// A committee of these members, given in ascending order.
+    ///
+    /// # Errors
+    /// [`CommitteeError`].
+    pub fn new(members: Vec<PublicKey>) -> Result<Self, CommitteeError> {
+        if members.is_empty() || members.len() > MAX_MEMBERS {
+            return Err(CommitteeError::Size(members.len()));
+        }
+        if let Some(pair) = members.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(CommitteeError::Order(pair[1]));
+        }
+        let keys = members
+            .iter()
+            .map(|member| member.parse().map_err(|_| CommitteeError::Key(*member)))
+            .collect::<Result<_, _>>()?;
+        let hash = tagged_hash(Domain::Committee, &[&encode(&members)]);
+        Ok(Committee { members, keys, hash })
+    }
+
+    /// Number of members, n.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Most members that may be faulty: the largest f with 3f + 1 <= n.
+    pub fn faults(&self) -> usize {
+        (self.size() - 1) / 3
+    }
+
+    /// Votes in a certificate: the least number such that any two quorums share an honest member.
+    /// That is 2f + 1 only when n = 3f + 1.
+    pub fn quorum(&self) -> usize {
+        usize::midpoint(self.size(), self.faults()) + 1
+    }
+
+    /// Votes among which at least one is honest: f + 1, the weak quorum.
+    pub fn one_honest(&self) -> usize {
+        self.faults() + 1
+    }
+
+    /// The member that proposes in this view. Epochs start at different members.
+    pub fn primary(&self, epoch: Epoch, view: View) -> ReplicaId {
+        let sum = u128::from(epoch.0) + u128::from(view.0);
+        let index = sum % self.size() as u128;
+        ReplicaId(u16::try_from(index).expect("an index below the size of a committee"))
+    }
+
+    /// The members in order.
+    pub fn members(&self) -> &[PublicKey] {
+        &self.members
+    }
+
+    /// All indices in order.
+    pub fn replicas(&self) -> impl Iterator<Item = ReplicaId> + use<> {
+        let size = u16::try_from(self.size()).expect("a committee is small");
+        (0..size).map(ReplicaId)
+    }
+
+    /// The public key of a member.
+    pub fn member(&self, replica: ReplicaId) -> Option<&PublicKey> {
+        self.members.get(replica.index())
+    }
+
+    /// The key that checks a member's signatures.
+    pub fn key(&self, replica: ReplicaId) -> Option<&VerifyingKey> {
+        self.keys.get(replica.index())
+    }
+
+    /// The index of a member.
+    pub fn index_of(&self, member: &PublicKey) -> Option<ReplicaId> {
+        let index = self.members.binary_search(member).ok()?;
+        Some(ReplicaId(u16::try_from(index).expect("a committee is small")))
+    }
+
+    /// Identifies this set of members in headers.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::keys::SecretKey;
+
+    /// The arithmetic depends on the size alone, which keys of real points would only make slow to test
+    /// beyond the limit of members.
+    fn of_size(size: usize) -> Committee {
+        let key = SecretKey::from_bytes(&[1; 32]).unwrap().public();
+        Committee {
+            members: vec![key; size],
+            keys: Vec::new(),
+            hash: Hash::ZERO,
+        }
+    }
+
+    #[test]
+    fn two_quorums_share_an_honest_member_and_the_honest_reach_one() {
+        for n in 1..=200 {
+            let (f, quorum) = (of_size(n).faults(), of_size(n).quorum());
+            assert!(3 * f < n && n <= 3 * f + 3, "f is the largest possible with {n}");
+            assert!(2 * quorum - n > f, "safe with {n}");
+            assert!(quorum <= n - f, "live with {n}");
+            assert!(
+                2 * quorum - f > n,
+                "a view change meets every commit quorum with {n}"
+            );
+            assert_eq!(
+                quorum,
+                (2 * n).div_ceil(3),
+                "the same as two thirds rounded up with {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_protocol() {
+        let rows = [
+            (1, 0, 1),
+            (2, 0, 2),
+            (3, 0, 2),
+            (4, 1, 3),
+            (5, 1, 4),
+            (6, 1, 4),
+            (7, 2, 5),
+            (10, 3, 7),
+        ];
+        for (n, f, quorum) in rows {
+            assert_eq!(
+                (of_size(n).faults(), of_size(n).quorum()),
+                (f, quorum),
+                "{n} members"
+            );
+        }
+    }
+
+    #[test]
+    fn members_out_of_order_or_twice_are_refused() {
+        let mut members: Vec<PublicKey> = (1..=3)
+            .map(|n| SecretKey::from_bytes(&[n; 32]).unwrap().public())
+            .collect();
+        members.sort();
+        let sorted = Committee::new(members.clone()).unwrap();
+        assert_eq!(sorted.index_of(&members[2]), Some(ReplicaId(2)));
+        members.swap(0, 1);
+        assert_eq!(
+            Committee::new(members.clone()),
+            Err(CommitteeError::Order(members[1]))
+        );
+        assert_eq!(
+            Committee::new(vec![members[0], members[0]]),
+            Err(CommitteeError::Order(members[0])),
+            "the same member twice"
+        );
+        assert_eq!(Committee::new(Vec::new()), Err(CommitteeError::Size(0)));
+    }
+}

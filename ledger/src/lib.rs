@@ -1,0 +1,47 @@
+//! The vocabulary of Quorate: what is hashed, signed, ordered and proven.
+//!
+//! Everything in this crate is pure. It holds the hashes, keys, signing domains, transactions, headers,
+//! bodies, committee arithmetic, commit certificates, Merkle paths, receipts and finality proofs, together
+//! with their verification. It is the only crate that knows k256 and sha3, and it must never learn about
+//! files, sockets, clocks or JSON. Every byte is described in `WIRE.md` beside this crate.
+//!
+//! ```
+//! use quorate_ledger::{ChainId, Payload, SecretKey, Timestamp, Transaction};
+//!
+//! let chain = ChainId::from_bytes([7; 32]);
+//! let key = SecretKey::from_bytes(&[1; 32])?;
+//! let transaction = Transaction::sign(&chain, &key, 1, Timestamp(60_000), Payload::Data(b"hello".to_vec()));
+//! let checked = transaction.verify(&chain)?;
+//! assert_eq!(checked.id(), checked.transaction().id());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod block;
+mod certificate;
+mod codec;
+mod committee;
+mod hash;
+mod keys;
+mod limits;
+mod merkle;
+mod proof;
+mod signing;
+mod transaction;
+mod units;
+
+pub use block::{Block, BlockError, BlockLimits, Body, BodyError, Header};
+pub use certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
+pub use codec::{DecodeError, bounded, decode, encode};
+pub use committee::{Committee, CommitteeError};
+pub use hash::{BlockHash, ChainId, Domain, Hash, HexError, TransactionId, from_hex, tagged_hash, to_hex};
+pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError, VerifyingKey};
+pub use limits::{
+    MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION,
+};
+pub use merkle::{MerklePath, merkle_root};
+pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
+pub use signing::{Signable, Signed, SignedError, Verified, signing_hash};
+pub use transaction::{
+    Payload, SignatureCache, Transaction, TransactionError, TransactionLimits, VerifiedTransaction,
+};
+pub use units::{Epoch, Height, ReplicaId, Timestamp, View};

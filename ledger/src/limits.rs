@@ -1,0 +1,22 @@
+//! Hard ceilings of the format. A genesis may choose less, never more; decoders refuse more before allocating.
+
+/// Version of the rules a block follows, carried in every header. Version 1 knows one committee (epoch 0)
+/// and no governance transactions.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Members of a committee. Signer sets are 32-bit masks, and PBFT's quadratic traffic stops paying off here.
+pub const MAX_MEMBERS: usize = 31;
+
+/// Bytes of one encoded transaction, signature included.
+pub const MAX_TRANSACTION_BYTES: u32 = 1 << 20;
+
+/// Bytes of all encoded transactions of one block.
+pub const MAX_BODY_BYTES: u32 = 4 << 20;
+
+/// Transactions in one block.
+pub const MAX_TRANSACTIONS: u32 = 10_000;
+
+/// Headers between a block and the certified descendant that finalises it. Twice the largest pipeline
+/// window a genesis may choose: a view change can leave at most that many blocks without a certificate
+/// of their own.
+pub const MAX_DESCENDANTS: u32 = 64;

@@ -1,0 +1,158 @@
+//! What anyone can check offline with the genesis alone: that a block is final, that a transaction is in it.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::block::Header;
+use crate::certificate::{CertificateError, CommitCertificate};
+use crate::codec::bounded;
+use crate::committee::Committee;
+use crate::hash::{ChainId, TransactionId};
+use crate::limits::{MAX_DESCENDANTS, PROTOCOL_VERSION};
+use crate::merkle::MerklePath;
+use crate::units::Epoch;
+
+/// What a verifier starts from: the chain and its committee, both fixed by the genesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainAnchor {
+    /// Hash of the genesis.
+    pub chain_id: ChainId,
+    /// Committee of epoch 0.
+    pub committee: Committee,
+}
+
+/// Why a proof proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// A header of another chain, version, epoch or committee.
+    #[error("{field} of the header at height {height} is not this chain's")]
+    Header {
+        /// The header's claimed height.
+        height: crate::Height,
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// Two neighbouring headers are not parent and child.
+    #[error("the header at height {height} does not follow the one before it")]
+    Broken {
+        /// Claimed height of the child.
+        height: crate::Height,
+    },
+    /// The certificate is about another block than the last header.
+    #[error("the certificate is for another block than the last header")]
+    Uncertified,
+    /// More headers than a pipeline can leave without a certificate.
+    #[error("{0} headers between the block and its certificate, at most {MAX_DESCENDANTS} are possible")]
+    TooLong(usize),
+    /// The certificate does not hold.
+    #[error("certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The transaction is not where the receipt says.
+    #[error("transaction {0} is not at the claimed place of the block")]
+    NotIncluded(TransactionId),
+}
+
+/// Proof that a block is final: its header, the headers up to the certified one, and the certificate.
+///
+/// `descendants` is empty for a block that has a certificate of its own. A view change may leave a block
+/// that was finalised only through a later one.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FinalityProof {
+    /// The block that is proven final.
+    pub header: Header,
+    /// The headers above it, ascending, up to the certified one.
+    #[borsh(deserialize_with = "bounded::<MAX_DESCENDANTS, _, _>")]
+    pub descendants: Vec<Header>,
+    /// For the last of these headers.
+    pub certificate: CommitCertificate,
+}
+
+impl FinalityProof {
+    /// Checks the proof.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), ProofError> {
+        if self.descendants.len() > MAX_DESCENDANTS as usize {
+            return Err(ProofError::TooLong(self.descendants.len()));
+        }
+        anchor.check(&self.header)?;
+        let mut last = &self.header;
+        for header in &self.descendants {
+            anchor.check(header)?;
+            let follows = header.height.previous() == Some(last.height)
+                && header.parent == last.hash()
+                && header.timestamp > last.timestamp;
+            if !follows {
+                return Err(ProofError::Broken {
+                    height: header.height,
+                });
+            }
+            last = header;
+        }
+        let ballot = self.certificate.ballot();
+        if (ballot.epoch, ballot.height, ballot.block) != (last.epoch, last.height, last.hash()) {
+            return Err(ProofError::Uncertified);
+        }
+        self.certificate
+            .clone()
+            .verify(&anchor.chain_id, &anchor.committee)?;
+        Ok(())
+    }
+}
+
+impl ChainAnchor {
+    fn check(&self, header: &Header) -> Result<(), ProofError> {
+        let committee = self.committee.hash();
+        let fields = [
+            ("version", header.version == PROTOCOL_VERSION),
+            ("chain_id", header.chain_id == self.chain_id),
+            ("epoch", header.epoch == Epoch(0)),
+            ("committee", header.committee == committee),
+            ("next_committee", header.next_committee == committee),
+        ];
+        match fields.iter().find(|(_, holds)| !holds) {
+            Some((field, _)) => Err(ProofError::Header {
+                height: header.height,
+                field,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Proof that a transaction was ordered: its place in a final block.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Its position in the block, from 0.
+    pub index: u32,
+    /// From the transaction up to the header's root.
+    pub path: MerklePath,
+    /// That the block is final.
+    pub proof: FinalityProof,
+}
+
+impl Receipt {
+    /// Checks the receipt with nothing but what the genesis says.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), ProofError> {
+        let header = &self.proof.header;
+        let included = self.path.leads_to(
+            &header.transactions_root,
+            &self.transaction,
+            self.index,
+            header.transaction_count,
+        );
+        if !included {
+            return Err(ProofError::NotIncluded(self.transaction));
+        }
+        self.proof.verify(anchor)
+    }
+}
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;

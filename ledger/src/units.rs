@@ -1,0 +1,88 @@
+//! Small numbers with a meaning. None converts into another, so a view cannot be passed for a height.
+
+use std::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Position in the chain. The genesis header stands at 0, the first block at 1.
+    Height(u64)
+}
+number! {
+    /// Term of a primary, counted from 0 in every epoch.
+    View(u64)
+}
+number! {
+    /// Number of a committee. Protocol version 1 has only epoch 0.
+    Epoch(u64)
+}
+number! {
+    /// Index of a member in its committee, in the order of public keys.
+    ReplicaId(u16)
+}
+number! {
+    /// Milliseconds since the Unix epoch.
+    Timestamp(u64)
+}
+
+impl Height {
+    /// The position after this one. Panics at the end of `u64`, which no chain reaches.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Height(self.0 + 1)
+    }
+
+    /// The position before this one; `None` at the genesis.
+    pub fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Height)
+    }
+
+    /// This position and `count` more; saturates.
+    #[must_use]
+    pub fn plus(self, count: u64) -> Self {
+        Height(self.0.saturating_add(count))
+    }
+}
+
+impl View {
+    /// The view after this one. Panics at the end of `u64`, which no network reaches.
+    #[must_use]
+    pub fn next(self) -> Self {
+        View(self.0 + 1)
+    }
+}
+
+impl ReplicaId {
+    /// As an index into the members.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Timestamp {
+    /// This time and `milliseconds` more; saturates.
+    #[must_use]
+    pub fn plus_ms(self, milliseconds: u64) -> Self {
+        Timestamp(self.0.saturating_add(milliseconds))
+    }
+
+    /// This time less `milliseconds`; stops at the Unix epoch.
+    #[must_use]
+    pub fn minus_ms(self, milliseconds: u64) -> Self {
+        Timestamp(self.0.saturating_sub(milliseconds))
+    }
+}
