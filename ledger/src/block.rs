@@ -171,10 +171,7 @@ impl Header {
             return Err(BlockError::Field { field });
         }
         if self.timestamp <= parent.timestamp {
-            return Err(BlockError::Time {
-                parent: parent.timestamp,
-                got: self.timestamp,
-            });
+            return Err(BlockError::Time { parent: parent.timestamp, got: self.timestamp });
         }
         Ok(())
     }
@@ -185,19 +182,11 @@ impl Header {
     /// [`BlockError::Limit`] and [`BlockError::Empty`].
     pub fn check_limits(&self, parent: &Header, limits: &BlockLimits) -> Result<(), BlockError> {
         let checks = [
-            (
-                "transaction_count",
-                self.transaction_count,
-                limits.max_transactions,
-            ),
+            ("transaction_count", self.transaction_count, limits.max_transactions),
             ("body_bytes", self.body_bytes, limits.max_body_bytes),
         ];
         if let Some((what, got, limit)) = checks.into_iter().find(|(_, got, limit)| got > limit) {
-            return Err(BlockError::Limit {
-                what,
-                got: got.into(),
-                limit: limit.into(),
-            });
+            return Err(BlockError::Limit { what, got: got.into(), limit: limit.into() });
         }
         let gap_ms = limits.empty_block_gap_ms;
         if self.transaction_count == 0 && self.timestamp < parent.timestamp.plus_ms(gap_ms) {
@@ -206,64 +195,14 @@ impl Header {
         Ok(())
     }
 
-    /// Checks that these ids, in this order and each once, are what the header commits to.
-    ///
-    /// # Errors
-    /// [`BlockError::Body`] and [`BlockError::Repeated`].
-    pub fn check_ids(&self, ids: &[TransactionId]) -> Result<(), BlockError> {
-        if u32::try_from(ids.len()) != Ok(self.transaction_count) {
-            return Err(BlockError::Body {
-                field: "transaction_count",
-            });
-        }
-        if merkle_root(ids) != self.transactions_root {
-            return Err(BlockError::Body {
-                field: "transactions_root",
-            });
-        }
-        let mut seen = BTreeSet::new();
-        match ids.iter().find(|id| !seen.insert(**id)) {
-            Some(id) => Err(BlockError::Repeated(*id)),
-            None => Ok(()),
-        }
-    }
-
-    /// Checks the transactions of a proposal (rule A6 of the protocol, but for repetitions along the chain).
-    ///
-    /// # Errors
-    /// Everything in [`BlockError`] that speaks of transactions.
-    pub fn check_transactions(
-        &self,
-        transactions: &[VerifiedTransaction],
-        limits: &BlockLimits,
-    ) -> Result<(), BlockError> {
-        let ids: Vec<TransactionId> = transactions.iter().map(VerifiedTransaction::id).collect();
-        self.check_ids(&ids)?;
-        let bytes: u64 = transactions
-            .iter()
-            .map(|transaction| u64::from(transaction.bytes()))
-            .sum();
-        if bytes != u64::from(self.body_bytes) {
-            return Err(BlockError::Body { field: "body_bytes" });
-        }
-        transactions
-            .iter()
-            .try_for_each(|transaction| self.check_transaction(transaction, limits))
-    }
-
     fn check_transaction(
         &self,
         checked: &VerifiedTransaction,
         limits: &BlockLimits,
     ) -> Result<(), BlockError> {
         let (id, transaction) = (checked.id(), checked.transaction());
-        transaction
-            .check_form(&limits.transaction)
-            .map_err(|error| BlockError::Transaction { id, error })?;
-        if !limits
-            .transaction
-            .is_timely(transaction.valid_until, self.timestamp)
-        {
+        transaction.check_form(&limits.transaction).map_err(|error| BlockError::Transaction { id, error })?;
+        if !limits.transaction.is_timely(transaction.valid_until, self.timestamp) {
             return Err(BlockError::Lifetime {
                 id,
                 valid_until: transaction.valid_until,
@@ -348,9 +287,7 @@ impl Body {
         let mut bytes = count.to_le_bytes().to_vec();
         let mut ends = Vec::with_capacity(ids.len());
         for transaction in transactions {
-            transaction
-                .serialize(&mut bytes)
-                .expect("writing to a vector cannot fail");
+            transaction.serialize(&mut bytes).expect("writing to a vector cannot fail");
             ends.push(bytes.len());
         }
         Body(Arc::new(Encoded { bytes, ids, ends }))
@@ -389,9 +326,7 @@ impl Body {
     /// The transaction at `index`.
     pub fn transaction(&self, index: usize) -> Option<Transaction> {
         let end = *self.0.ends.get(index)?;
-        let start = index
-            .checked_sub(1)
-            .map_or(COUNT_BYTES, |before| self.0.ends[before]);
+        let start = index.checked_sub(1).map_or(COUNT_BYTES, |before| self.0.ends[before]);
         Some(
             decode(&self.0.bytes[start..end])
                 .expect("every transaction of a body was decoded or encoded here"),
@@ -399,26 +334,36 @@ impl Body {
     }
 }
 
-/// A header with the transactions it commits to.
+/// A header with the ids it commits to, checked against each other: what a proposal says.
+///
+/// Building the Merkle tree is the costly part of checking a block, so it is done once, here, and the type
+/// carries the result. Cloning shares the ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    header: Header,
+pub struct Outline {
+    header: Arc<Header>,
     hash: BlockHash,
-    body: Body,
+    ids: Arc<[TransactionId]>,
 }
 
-impl Block {
-    /// Joins a header and a body.
+impl Outline {
+    /// Joins a header and the ids it is said to commit to.
     ///
     /// # Errors
-    /// [`BlockError::Body`] and [`BlockError::Repeated`] if the body is another block's.
-    pub fn new(header: Header, body: Body) -> Result<Self, BlockError> {
-        header.check_ids(body.ids())?;
-        if body.transaction_bytes() != header.body_bytes {
-            return Err(BlockError::Body { field: "body_bytes" });
+    /// [`BlockError::Body`] and [`BlockError::Repeated`] unless these ids, in this order and each once, are
+    /// the header's.
+    pub fn new(header: Header, ids: impl Into<Arc<[TransactionId]>>) -> Result<Self, BlockError> {
+        let ids = ids.into();
+        if u32::try_from(ids.len()) != Ok(header.transaction_count) {
+            return Err(BlockError::Body { field: "transaction_count" });
         }
-        let hash = header.hash();
-        Ok(Block { header, hash, body })
+        if merkle_root(&ids) != header.transactions_root {
+            return Err(BlockError::Body { field: "transactions_root" });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(id) = ids.iter().find(|id| !seen.insert(**id)) {
+            return Err(BlockError::Repeated(*id));
+        }
+        Ok(Outline { hash: header.hash(), header: Arc::new(header), ids })
     }
 
     /// The header.
@@ -431,6 +376,88 @@ impl Block {
         self.hash
     }
 
+    /// The ids in order.
+    pub fn ids(&self) -> &Arc<[TransactionId]> {
+        &self.ids
+    }
+
+    /// Position in the chain.
+    pub fn height(&self) -> Height {
+        self.header.height
+    }
+
+    /// Makes the block of a proposal from its transactions (rule A6 of the protocol, but for repetitions
+    /// along the chain, which only a node that knows the chain can see).
+    ///
+    /// # Errors
+    /// Everything in [`BlockError`] that speaks of transactions.
+    pub fn fill(
+        &self,
+        transactions: &[VerifiedTransaction],
+        limits: &BlockLimits,
+    ) -> Result<Block, BlockError> {
+        if !transactions.iter().map(VerifiedTransaction::id).eq(self.ids.iter().copied()) {
+            return Err(BlockError::Body { field: "transactions_root" });
+        }
+        let bytes: u64 = transactions.iter().map(|transaction| u64::from(transaction.bytes())).sum();
+        if bytes != u64::from(self.header.body_bytes) {
+            return Err(BlockError::Body { field: "body_bytes" });
+        }
+        for transaction in transactions {
+            self.header.check_transaction(transaction, limits)?;
+        }
+        Ok(Block { outline: self.clone(), body: Body::of(transactions) })
+    }
+}
+
+/// A header with the transactions it commits to. Cloning shares them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    outline: Outline,
+    body: Body,
+}
+
+impl Block {
+    /// Joins a header and a body.
+    ///
+    /// # Errors
+    /// [`BlockError::Body`] and [`BlockError::Repeated`] if the body is another block's.
+    pub fn new(header: Header, body: Body) -> Result<Self, BlockError> {
+        if body.transaction_bytes() != header.body_bytes {
+            return Err(BlockError::Body { field: "body_bytes" });
+        }
+        let outline = Outline::new(header, body.ids())?;
+        Ok(Block { outline, body })
+    }
+
+    /// A new block on `parent` with this body; see [`Header::after`].
+    ///
+    /// # Errors
+    /// [`BlockError::Repeated`].
+    pub fn after(
+        parent: &Header,
+        body: Body,
+        now: Timestamp,
+        proposer: ReplicaId,
+    ) -> Result<Self, BlockError> {
+        Block::new(Header::after(parent, &body, now, proposer), body)
+    }
+
+    /// Header and ids.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        self.outline.header()
+    }
+
+    /// The hash of the header, computed once.
+    pub fn hash(&self) -> BlockHash {
+        self.outline.hash()
+    }
+
     /// The transactions.
     pub fn body(&self) -> &Body {
         &self.body
@@ -438,7 +465,7 @@ impl Block {
 
     /// Position in the chain.
     pub fn height(&self) -> Height {
-        self.header.height
+        self.outline.height()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::codec::bounded;
 use crate::committee::Committee;
 use crate::hash::{BlockHash, ChainId, Domain};
 use crate::keys::Signature;
+use crate::limits::MAX_SIGNATURES;
 use crate::signing::{Signable, Signed, Verified, signing_hash};
 use crate::units::{Epoch, Height, ReplicaId, View};
 
@@ -66,11 +67,7 @@ pub struct Signers(u32);
 impl Signers {
     /// The set with these members. Panics for an index above 31, which no committee has.
     pub fn of(replicas: impl IntoIterator<Item = ReplicaId>) -> Self {
-        Signers(
-            replicas
-                .into_iter()
-                .fold(0, |mask, replica| mask | 1 << replica.0),
-        )
+        Signers(replicas.into_iter().fold(0, |mask, replica| mask | 1 << replica.0))
     }
 
     /// The members, ascending.
@@ -93,7 +90,7 @@ impl Signers {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignatureSet {
     signers: Signers,
-    #[borsh(deserialize_with = "bounded::<32, _, _>")]
+    #[borsh(deserialize_with = "bounded::<MAX_SIGNATURES, _, _>")]
     signatures: Vec<Signature>,
 }
 
@@ -139,16 +136,10 @@ impl SignatureSet {
         count: usize,
     ) -> Result<(), CertificateError> {
         if self.signers.count() != count {
-            return Err(CertificateError::Count {
-                wanted: count,
-                got: self.signers.count(),
-            });
+            return Err(CertificateError::Count { wanted: count, got: self.signers.count() });
         }
         if self.signatures.len() != count {
-            return Err(CertificateError::Mismatch {
-                signers: count,
-                signatures: self.signatures.len(),
-            });
+            return Err(CertificateError::Mismatch { signers: count, signatures: self.signatures.len() });
         }
         let hash = signing_hash(chain, body);
         for (replica, signature) in self.signers.iter().zip(&self.signatures) {
@@ -198,9 +189,16 @@ impl CommitCertificate {
     /// # Errors
     /// [`CertificateError`].
     pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, CertificateError> {
-        self.votes
-            .check(chain, committee, &Commit(self.ballot), committee.quorum())?;
+        self.check(chain, committee)?;
         Ok(Verified::checked(self))
+    }
+
+    /// As [`CommitCertificate::verify`], for those who only want to know.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), CertificateError> {
+        self.votes.check(chain, committee, &Commit(self.ballot), committee.quorum())
     }
 
     /// What the signers agreed on.
@@ -223,30 +221,18 @@ mod tests {
     const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
     fn committee(n: u8) -> (Committee, Vec<SecretKey>) {
-        let mut keys: Vec<SecretKey> = (1..=n)
-            .map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap())
-            .collect();
+        let mut keys: Vec<SecretKey> =
+            (1..=n).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
-        (
-            Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(),
-            keys,
-        )
+        (Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(), keys)
     }
 
     fn ballot() -> Ballot {
-        Ballot {
-            epoch: Epoch(0),
-            view: View(3),
-            height: Height(9),
-            block: BlockHash::from_bytes([4; 32]),
-        }
+        Ballot { epoch: Epoch(0), view: View(3), height: Height(9), block: BlockHash::from_bytes([4; 32]) }
     }
 
     fn commits(keys: &[SecretKey]) -> Vec<Verified<Signed<Commit>>> {
-        (0..)
-            .zip(keys)
-            .map(|(i, key)| Signed::sign(&CHAIN, key, ReplicaId(i), Commit(ballot())))
-            .collect()
+        (0..).zip(keys).map(|(i, key)| Signed::sign(&CHAIN, key, ReplicaId(i), Commit(ballot()))).collect()
     }
 
     #[test]
@@ -256,16 +242,11 @@ mod tests {
             let commits = commits(&keys);
             let quorum = committee.quorum();
             assert!(CommitCertificate::assemble(&committee, ballot(), &commits[..quorum - 1]).is_none());
-            let certificate = CommitCertificate::assemble(&committee, ballot(), &commits)
-                .unwrap()
-                .into_inner();
+            let certificate =
+                CommitCertificate::assemble(&committee, ballot(), &commits).unwrap().into_inner();
             assert_eq!(certificate.votes().signers().count(), quorum);
             assert!(certificate.clone().verify(&CHAIN, &committee).is_ok());
-            assert!(
-                certificate
-                    .verify(&ChainId::from_bytes([2; 32]), &committee)
-                    .is_err()
-            );
+            assert!(certificate.verify(&ChainId::from_bytes([2; 32]), &committee).is_err());
         }
     }
 
@@ -290,25 +271,10 @@ mod tests {
                 .unwrap_err()
         };
         let all = || (0..4).map(signature).collect::<Vec<_>>();
-        assert_eq!(
-            claim(&[0, 1, 2, 3], all()),
-            CertificateError::Count { wanted: 3, got: 4 }
-        );
-        assert_eq!(
-            claim(&[0, 1], all()[..2].to_vec()),
-            CertificateError::Count { wanted: 3, got: 2 }
-        );
-        assert_eq!(
-            claim(&[0, 1, 2], all()),
-            CertificateError::Mismatch {
-                signers: 3,
-                signatures: 4
-            }
-        );
-        assert_eq!(
-            claim(&[0, 1, 9], all()[..3].to_vec()),
-            CertificateError::UnknownSigner
-        );
+        assert_eq!(claim(&[0, 1, 2, 3], all()), CertificateError::Count { wanted: 3, got: 4 });
+        assert_eq!(claim(&[0, 1], all()[..2].to_vec()), CertificateError::Count { wanted: 3, got: 2 });
+        assert_eq!(claim(&[0, 1, 2], all()), CertificateError::Mismatch { signers: 3, signatures: 4 });
+        assert_eq!(claim(&[0, 1, 9], all()[..3].to_vec()), CertificateError::UnknownSigner);
         assert_eq!(
             claim(&[0, 1, 2], vec![signature(0), signature(0), signature(2)]),
             CertificateError::BadSignature(ReplicaId(1))
@@ -325,11 +291,7 @@ mod tests {
         }
         let (committee, keys) = committee(1);
         let prepare = Signed::sign(&CHAIN, &keys[0], ReplicaId(0), Prepare(ballot()));
-        let claim = Signed {
-            body: Commit(ballot()),
-            signer: ReplicaId(0),
-            signature: prepare.signature,
-        };
+        let claim = Signed { body: Commit(ballot()), signer: ReplicaId(0), signature: prepare.signature };
         assert!(claim.verify(&CHAIN, &committee).is_err());
     }
 }

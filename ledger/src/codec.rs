@@ -24,15 +24,15 @@ pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
 /// # Errors
 /// Trailing bytes, unknown tags, and vectors longer than their stated maximum.
 pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, DecodeError> {
-    borsh::from_slice(bytes).map_err(|error| DecodeError {
-        what: short_name::<T>(),
-        reason: error.to_string(),
-    })
+    borsh::from_slice(bytes)
+        .map_err(|error| DecodeError { what: short_name::<T>(), reason: error.to_string() })
 }
 
+/// The name of a type without its path and its parameters.
 fn short_name<T>() -> &'static str {
     let full = std::any::type_name::<T>();
-    full.rsplit("::").next().unwrap_or(full)
+    let outer = full.split('<').next().unwrap_or(full);
+    outer.rsplit("::").next().unwrap_or(outer)
 }
 
 /// Reads a vector of at most `MAX` elements; for `#[borsh(deserialize_with = "bounded::<MAX, _, _>")]`.
@@ -45,25 +45,23 @@ fn short_name<T>() -> &'static str {
 pub fn bounded<const MAX: u32, R: Read, T: BorshDeserialize>(reader: &mut R) -> std::io::Result<Vec<T>> {
     let count = u32::deserialize_reader(reader)?;
     if count > MAX {
-        return Err(Error::new(
-            ErrorKind::InvalidData,
-            format!("{count} elements where at most {MAX} fit"),
-        ));
+        return Err(Error::new(ErrorKind::InvalidData, format!("{count} elements where at most {MAX} fit")));
     }
     (0..count).map(|_| T::deserialize_reader(reader)).collect()
 }
 
+/// Bytes set aside for a byte string before any of it was seen. Longer ones grow as they arrive.
+const UNSEEN_BYTES: usize = 4096;
+
 /// Reads a byte string of at most `MAX` bytes, in one piece.
-pub(crate) fn bounded_bytes<const MAX: u32, R: Read>(reader: &mut R) -> std::io::Result<Vec<u8>> {
+pub fn bounded_bytes<const MAX: u32, R: Read>(reader: &mut R) -> std::io::Result<Vec<u8>> {
     let count = u32::deserialize_reader(reader)?;
     if count > MAX {
-        return Err(Error::new(
-            ErrorKind::InvalidData,
-            format!("{count} bytes where at most {MAX} fit"),
-        ));
+        return Err(Error::new(ErrorKind::InvalidData, format!("{count} bytes where at most {MAX} fit")));
     }
-    let mut bytes = Vec::new();
-    // `take` grows the vector with what really arrives, so a false length costs nothing.
+    let expected = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(expected.min(UNSEEN_BYTES));
+    // `take` grows the vector with what really arrives, so a false length costs next to nothing.
     reader.take(u64::from(count)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != u64::from(count) {
         return Err(Error::new(ErrorKind::InvalidData, "byte string ends early"));

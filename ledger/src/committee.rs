@@ -119,11 +119,7 @@ mod tests {
     /// beyond the limit of members.
     fn of_size(size: usize) -> Committee {
         let key = SecretKey::from_bytes(&[1; 32]).unwrap().public();
-        Committee {
-            members: vec![key; size],
-            keys: Vec::new(),
-            hash: Hash::ZERO,
-        }
+        Committee { members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO }
     }
 
     #[test]
@@ -133,52 +129,28 @@ mod tests {
             assert!(3 * f < n && n <= 3 * f + 3, "f is the largest possible with {n}");
             assert!(2 * quorum - n > f, "safe with {n}");
             assert!(quorum <= n - f, "live with {n}");
-            assert!(
-                2 * quorum - f > n,
-                "a view change meets every commit quorum with {n}"
-            );
-            assert_eq!(
-                quorum,
-                (2 * n).div_ceil(3),
-                "the same as two thirds rounded up with {n}"
-            );
+            assert!(2 * quorum - f > n, "a view change meets every commit quorum with {n}");
+            assert_eq!(quorum, (2 * n).div_ceil(3), "the same as two thirds rounded up with {n}");
         }
     }
 
     #[test]
     fn the_table_of_the_protocol() {
-        let rows = [
-            (1, 0, 1),
-            (2, 0, 2),
-            (3, 0, 2),
-            (4, 1, 3),
-            (5, 1, 4),
-            (6, 1, 4),
-            (7, 2, 5),
-            (10, 3, 7),
-        ];
+        let rows = [(1, 0, 1), (2, 0, 2), (3, 0, 2), (4, 1, 3), (5, 1, 4), (6, 1, 4), (7, 2, 5), (10, 3, 7)];
         for (n, f, quorum) in rows {
-            assert_eq!(
-                (of_size(n).faults(), of_size(n).quorum()),
-                (f, quorum),
-                "{n} members"
-            );
+            assert_eq!((of_size(n).faults(), of_size(n).quorum()), (f, quorum), "{n} members");
         }
     }
 
     #[test]
     fn members_out_of_order_or_twice_are_refused() {
-        let mut members: Vec<PublicKey> = (1..=3)
-            .map(|n| SecretKey::from_bytes(&[n; 32]).unwrap().public())
-            .collect();
+        let mut members: Vec<PublicKey> =
+            (1..=3).map(|n| SecretKey::from_bytes(&[n; 32]).unwrap().public()).collect();
         members.sort();
         let sorted = Committee::new(members.clone()).unwrap();
         assert_eq!(sorted.index_of(&members[2]), Some(ReplicaId(2)));
         members.swap(0, 1);
-        assert_eq!(
-            Committee::new(members.clone()),
-            Err(CommitteeError::Order(members[1]))
-        );
+        assert_eq!(Committee::new(members.clone()), Err(CommitteeError::Order(members[1])));
         assert_eq!(
             Committee::new(vec![members[0], members[0]]),
             Err(CommitteeError::Order(members[0])),

@@ -95,10 +95,7 @@ impl std::str::FromStr for Hash {
     fn from_str(text: &str) -> Result<Self, HexError> {
         let bytes = from_hex(text)?;
         let found = bytes.len();
-        bytes
-            .try_into()
-            .map(Hash)
-            .map_err(|_| HexError::Length { expected: 32, found })
+        bytes.try_into().map(Hash).map_err(|_| HexError::Length { expected: 32, found })
     }
 }
 
@@ -155,7 +152,7 @@ identifier! {
     TransactionId
 }
 
-/// Text that is not lower-case `0x` hex of the wanted length.
+/// Text that is not lower-case `0x` hex of the wanted value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HexError {
     /// The two characters `0x` are missing.
@@ -164,6 +161,9 @@ pub enum HexError {
     /// An odd number of digits, an upper-case letter, or something that is no digit.
     #[error("hex must be pairs of the digits 0-9a-f, lower case")]
     Digits,
+    /// 33 bytes, but the first of them is neither 02 nor 03.
+    #[error("a public key is a compressed point: its first byte is 02 or 03")]
+    PublicKey,
     /// Another number of bytes than the type has.
     #[error("expected {expected} bytes, found {found}")]
     Length {

@@ -5,7 +5,10 @@ use std::fmt;
 use borsh::{BorshDeserialize, BorshSerialize};
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use k256::ecdsa::{self, SigningKey};
-use pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
+use pkcs8::der::pem::PemLabel;
+use pkcs8::{
+    DecodePrivateKey, EncodePrivateKey, EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument, pkcs5,
+};
 use zeroize::Zeroizing;
 
 use crate::hash::{Hash, HexError, from_hex, to_hex};
@@ -43,9 +46,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Public`] unless the first byte is 02 or 03.
     pub fn from_bytes(bytes: [u8; 33]) -> Result<Self, KeyError> {
-        matches!(bytes[0], 2 | 3)
-            .then_some(PublicKey(bytes))
-            .ok_or(KeyError::Public)
+        matches!(bytes[0], 2 | 3).then_some(PublicKey(bytes)).ok_or(KeyError::Public)
     }
 
     /// The bytes.
@@ -58,9 +59,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Public`] if the curve has no such point.
     pub fn parse(&self) -> Result<VerifyingKey, KeyError> {
-        ecdsa::VerifyingKey::from_sec1_bytes(&self.0)
-            .map(VerifyingKey)
-            .map_err(|_| KeyError::Public)
+        ecdsa::VerifyingKey::from_sec1_bytes(&self.0).map(VerifyingKey).map_err(|_| KeyError::Public)
     }
 }
 
@@ -88,10 +87,8 @@ impl std::str::FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, HexError> {
         let bytes = from_hex(text)?;
         let found = bytes.len();
-        let bytes = bytes
-            .try_into()
-            .map_err(|_| HexError::Length { expected: 33, found })?;
-        PublicKey::from_bytes(bytes).map_err(|_| HexError::Digits)
+        let bytes = bytes.try_into().map_err(|_| HexError::Length { expected: 33, found })?;
+        PublicKey::from_bytes(bytes).map_err(|_| HexError::PublicKey)
     }
 }
 
@@ -184,21 +181,13 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError::Secret`] for zero and for numbers not below the order of the curve.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        SigningKey::from_slice(bytes)
-            .map(SecretKey::from_signing_key)
-            .map_err(|_| KeyError::Secret)
+        SigningKey::from_slice(bytes).map(SecretKey::from_signing_key).map_err(|_| KeyError::Secret)
     }
 
     fn from_signing_key(signing: SigningKey) -> Self {
         let point = signing.verifying_key().to_sec1_point(true);
-        let bytes = point
-            .as_bytes()
-            .try_into()
-            .expect("a compressed point has 33 bytes");
-        SecretKey {
-            signing,
-            public: PublicKey(bytes),
-        }
+        let bytes = point.as_bytes().try_into().expect("a compressed point has 33 bytes");
+        SecretKey { signing, public: PublicKey(bytes) }
     }
 
     /// The bytes, for the transport that derives its identity from the same key.
@@ -213,10 +202,8 @@ impl SecretKey {
 
     /// Signs a hash. The nonce follows RFC 6979, so the same hash always gives the same signature.
     pub fn sign(&self, hash: &Hash) -> Signature {
-        let signature: ecdsa::Signature = self
-            .signing
-            .sign_prehash(hash.as_bytes())
-            .expect("a 32-byte hash can always be signed");
+        let signature: ecdsa::Signature =
+            self.signing.sign_prehash(hash.as_bytes()).expect("a 32-byte hash can always be signed");
         Signature(signature.to_bytes().into())
     }
 
@@ -236,11 +223,7 @@ impl SecretKey {
     /// [`KeyError::Pem`], [`KeyError::PassphraseNeeded`] and [`KeyError::WrongPassphrase`].
     pub fn from_pem(pem: &str, passphrase: Option<&str>) -> Result<Self, KeyError> {
         let key = if SecretKey::is_encrypted_pem(pem) {
-            let passphrase = passphrase.ok_or(KeyError::PassphraseNeeded)?;
-            k256::SecretKey::from_pkcs8_encrypted_pem(pem, passphrase).map_err(|error| match error {
-                pkcs8::Error::EncryptedPrivateKey(_) => KeyError::WrongPassphrase,
-                _ => KeyError::Pem,
-            })?
+            open_pem(pem, passphrase.ok_or(KeyError::PassphraseNeeded)?)?
         } else {
             k256::SecretKey::from_pkcs8_pem(pem).map_err(|_| KeyError::Pem)?
         };
@@ -251,6 +234,25 @@ impl SecretKey {
     pub fn is_encrypted_pem(pem: &str) -> bool {
         pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
     }
+}
+
+/// Decrypts a PEM text.
+///
+/// About one in 256 wrong passphrases leaves what looks like proper padding, and only then proves to be no
+/// document. That is a wrong passphrase too, and not a broken file.
+fn open_pem(pem: &str, passphrase: &str) -> Result<k256::SecretKey, KeyError> {
+    let (label, sealed) = SecretDocument::from_pem(pem).map_err(|_| KeyError::Pem)?;
+    EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(|_| KeyError::Pem)?;
+    let opened = EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes())
+        .map_err(|_| KeyError::Pem)?
+        .decrypt(passphrase)
+        .map_err(|error| match error {
+            pkcs8::Error::Asn1(_) | pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed) => {
+                KeyError::WrongPassphrase
+            }
+            _ => KeyError::Pem,
+        })?;
+    k256::SecretKey::from_pkcs8_der(opened.as_bytes()).map_err(|_| KeyError::Pem)
 }
 
 impl fmt::Debug for SecretKey {
@@ -323,21 +325,30 @@ mod tests {
         let plain = key.to_pem(None);
         assert_eq!(SecretKey::from_pem(&plain, None).unwrap().public(), key.public());
         let sealed = key.to_pem(Some("correct horse"));
-        assert_eq!(
-            SecretKey::from_pem(&sealed, Some("correct horse"))
-                .unwrap()
-                .public(),
-            key.public()
-        );
-        assert_eq!(
-            SecretKey::from_pem(&sealed, None).unwrap_err(),
-            KeyError::PassphraseNeeded
-        );
-        assert_eq!(
-            SecretKey::from_pem(&sealed, Some("wrong")).unwrap_err(),
-            KeyError::WrongPassphrase
-        );
+        assert_eq!(SecretKey::from_pem(&sealed, Some("correct horse")).unwrap().public(), key.public());
+        assert_eq!(SecretKey::from_pem(&sealed, None).unwrap_err(), KeyError::PassphraseNeeded);
+        assert_eq!(SecretKey::from_pem(&sealed, Some("wrong")).unwrap_err(), KeyError::WrongPassphrase);
         assert_eq!(SecretKey::from_pem("no key", None).unwrap_err(), KeyError::Pem);
+    }
+
+    /// Sealed by OpenSSL 3 (scrypt with N = 2). With `wrong 164` it decrypts to bytes whose padding is good.
+    #[test]
+    fn a_wrong_passphrase_is_told_from_a_broken_file_even_when_the_padding_fits() {
+        let sealed = "-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHjME4GCSqGSIb3DQEFDTBBMCAGCSsGAQQB2kcECzATBAhNN3kWtq8NEQIBAgIB
+CAIBATAdBglghkgBZQMEASoEEF3Dx4h+zxbb8J4/Sa9ZSDwEgZCo1vNtHUhuj8ZK
+ty0xethOvSxIc3opB6c4Hv4vf80FOdP2+7p3IyVwGmB4+rUwC7uBZcuntPBReTyY
+oK4PsVrrNyv4mXn/ZvqJoe1SCRJWnZYEEA4/bPakhatzyZ4R1i/pIvVTwi3RuJh+
+/MIMYmeHIIcBnxRbcs18kexrPgiDxBpyXKVdaX/njS87wqMIgQ4=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+        let open = |passphrase| SecretKey::from_pem(sealed, Some(passphrase)).map(|key| key.public());
+        let key = SecretKey::from_bytes(&[3; 32]).unwrap();
+        assert_eq!(open("correct horse"), Ok(key.public()));
+        assert_eq!(open("wrong 0"), Err(KeyError::WrongPassphrase));
+        assert_eq!(open("wrong 164"), Err(KeyError::WrongPassphrase));
+        let cut = sealed.replace("MIHjME4G", "MIHjME4H");
+        assert_eq!(SecretKey::from_pem(&cut, Some("correct horse")).unwrap_err(), KeyError::Pem);
     }
 
     #[test]

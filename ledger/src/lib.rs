@@ -29,14 +29,15 @@ mod signing;
 mod transaction;
 mod units;
 
-pub use block::{Block, BlockError, BlockLimits, Body, BodyError, Header};
+pub use block::{Block, BlockError, BlockLimits, Body, BodyError, Header, Outline};
 pub use certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
-pub use codec::{DecodeError, bounded, decode, encode};
+pub use codec::{DecodeError, bounded, bounded_bytes, decode, encode};
 pub use committee::{Committee, CommitteeError};
 pub use hash::{BlockHash, ChainId, Domain, Hash, HexError, TransactionId, from_hex, tagged_hash, to_hex};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError, VerifyingKey};
 pub use limits::{
-    MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION,
+    MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_SIGNATURES,
+    MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, TRANSACTION_OVERHEAD_BYTES,
 };
 pub use merkle::{MerklePath, merkle_root};
 pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};

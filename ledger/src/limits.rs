@@ -5,16 +5,28 @@
 pub const PROTOCOL_VERSION: u16 = 1;
 
 /// Members of a committee. Signer sets are 32-bit masks, and PBFT's quadratic traffic stops paying off here.
-pub const MAX_MEMBERS: usize = 31;
+pub const MAX_MEMBERS: usize = MAX_SIGNATURES as usize;
+
+/// Signatures over one statement: one of each member.
+pub const MAX_SIGNATURES: u32 = 31;
 
 /// Bytes of one encoded transaction, signature included.
 pub const MAX_TRANSACTION_BYTES: u32 = 1 << 20;
+
+/// Bytes of an encoded transaction besides its payload: 33 + 8 + 8 + 1 + 4 + 64.
+pub const TRANSACTION_OVERHEAD_BYTES: u32 = 118;
+
+/// Bytes of one payload: what makes the transaction exactly as long as it may be.
+pub const MAX_PAYLOAD_BYTES: u32 = MAX_TRANSACTION_BYTES - TRANSACTION_OVERHEAD_BYTES;
 
 /// Bytes of all encoded transactions of one block.
 pub const MAX_BODY_BYTES: u32 = 4 << 20;
 
 /// Transactions in one block.
 pub const MAX_TRANSACTIONS: u32 = 10_000;
+
+/// Siblings of a Merkle path: the levels of a tree over [`MAX_TRANSACTIONS`] leaves.
+pub const MAX_PATH_SIBLINGS: u32 = (MAX_TRANSACTIONS - 1).ilog2() + 1;
 
 /// Headers between a block and the certified descendant that finalises it. Twice the largest pipeline
 /// window a genesis may choose: a view change can leave at most that many blocks without a certificate

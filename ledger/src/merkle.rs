@@ -8,6 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::bounded;
 use crate::hash::{Domain, Hash, TransactionId, tagged_hash};
+use crate::limits::MAX_PATH_SIBLINGS;
 
 fn leaf(id: &TransactionId) -> Hash {
     tagged_hash(Domain::MerkleLeaf, &[id.as_bytes()])
@@ -44,7 +45,7 @@ pub fn merkle_root(ids: &[TransactionId]) -> Hash {
 /// The siblings from a leaf up to the root.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct MerklePath {
-    #[borsh(deserialize_with = "bounded::<32, _, _>")]
+    #[borsh(deserialize_with = "bounded::<MAX_PATH_SIBLINGS, _, _>")]
     siblings: Vec<Hash>,
 }
 
@@ -93,11 +94,7 @@ impl MerklePath {
                 let Some(sibling) = siblings.next() else {
                     return false;
                 };
-                hash = if position % 2 == 1 {
-                    node(sibling, &hash)
-                } else {
-                    node(&hash, sibling)
-                };
+                hash = if position % 2 == 1 { node(sibling, &hash) } else { node(&hash, sibling) };
             }
             position /= 2;
             last /= 2;
@@ -123,11 +120,7 @@ mod tests {
                 let path = MerklePath::new(&ids, index as usize).expect("leaf exists");
                 for other in 0..u32::from(count) + 1 {
                     let proven = path.leads_to(&root, &ids[index as usize], other, u32::from(count));
-                    assert_eq!(
-                        proven,
-                        other == index,
-                        "leaf {index} of {count} claimed at {other}"
-                    );
+                    assert_eq!(proven, other == index, "leaf {index} of {count} claimed at {other}");
                 }
             }
         }

@@ -83,9 +83,7 @@ impl FinalityProof {
                 && header.parent == last.hash()
                 && header.timestamp > last.timestamp;
             if !follows {
-                return Err(ProofError::Broken {
-                    height: header.height,
-                });
+                return Err(ProofError::Broken { height: header.height });
             }
             last = header;
         }
@@ -93,9 +91,7 @@ impl FinalityProof {
         if (ballot.epoch, ballot.height, ballot.block) != (last.epoch, last.height, last.hash()) {
             return Err(ProofError::Uncertified);
         }
-        self.certificate
-            .clone()
-            .verify(&anchor.chain_id, &anchor.committee)?;
+        self.certificate.check(&anchor.chain_id, &anchor.committee)?;
         Ok(())
     }
 }
@@ -111,10 +107,7 @@ impl ChainAnchor {
             ("next_committee", header.next_committee == committee),
         ];
         match fields.iter().find(|(_, holds)| !holds) {
-            Some((field, _)) => Err(ProofError::Header {
-                height: header.height,
-                field,
-            }),
+            Some((field, _)) => Err(ProofError::Header { height: header.height, field }),
             None => Ok(()),
         }
     }

@@ -16,9 +16,7 @@ struct World {
 
 /// Blocks at heights 1 to 3; the first holds five transactions.
 fn world() -> World {
-    let mut keys: Vec<SecretKey> = (1..=4)
-        .map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap())
-        .collect();
+    let mut keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::public);
     let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
     let genesis = Header {
@@ -42,47 +40,23 @@ fn world() -> World {
                 .unwrap()
         })
         .collect();
-    let mut headers = vec![Header::after(
-        &genesis,
-        &Body::of(&transactions),
-        Timestamp(5),
-        ReplicaId(0),
-    )];
+    let mut headers = vec![Header::after(&genesis, &Body::of(&transactions), Timestamp(5), ReplicaId(0))];
     for time in [6, 7] {
         let parent = headers.last().unwrap();
-        headers.push(Header::after(
-            parent,
-            &Body::of(&[]),
-            Timestamp(time),
-            ReplicaId(0),
-        ));
+        headers.push(Header::after(parent, &Body::of(&[]), Timestamp(time), ReplicaId(0)));
     }
-    World {
-        keys,
-        anchor: ChainAnchor {
-            chain_id: CHAIN,
-            committee,
-        },
-        headers,
-        transactions,
-    }
+    World { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, headers, transactions }
 }
 
 impl World {
     fn certify(&self, header: &Header) -> CommitCertificate {
-        let ballot = Ballot {
-            epoch: header.epoch,
-            view: View(2),
-            height: header.height,
-            block: header.hash(),
-        };
+        let ballot =
+            Ballot { epoch: header.epoch, view: View(2), height: header.height, block: header.hash() };
         let commits: Vec<_> = (0..)
             .zip(&self.keys)
             .map(|(i, key)| Signed::sign(&CHAIN, key, ReplicaId(i), Commit(ballot)))
             .collect();
-        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits)
-            .unwrap()
-            .into_inner()
+        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
     }
 
     fn receipt(&self, index: usize, certified: usize) -> Receipt {
@@ -132,22 +106,10 @@ fn a_receipt_of_another_chain_or_committee_is_refused() {
     let receipt = world.receipt(0, 0);
     let mut other = world.anchor.clone();
     other.chain_id = ChainId::from_bytes([2; 32]);
-    assert!(matches!(
-        receipt.verify(&other),
-        Err(ProofError::Header {
-            field: "chain_id",
-            ..
-        })
-    ));
+    assert!(matches!(receipt.verify(&other), Err(ProofError::Header { field: "chain_id", .. })));
     let mut other = world.anchor.clone();
     other.committee = Committee::new(vec![world.keys[0].public()]).unwrap();
-    assert!(matches!(
-        receipt.verify(&other),
-        Err(ProofError::Header {
-            field: "committee",
-            ..
-        })
-    ));
+    assert!(matches!(receipt.verify(&other), Err(ProofError::Header { field: "committee", .. })));
 }
 
 #[test]
@@ -155,11 +117,57 @@ fn a_gap_between_block_and_certificate_is_refused() {
     let world = world();
     let mut receipt = world.receipt(0, 2);
     receipt.proof.descendants.remove(0);
-    assert_eq!(
-        receipt.verify(&world.anchor),
-        Err(ProofError::Broken { height: Height(3) })
-    );
+    assert_eq!(receipt.verify(&world.anchor), Err(ProofError::Broken { height: Height(3) }));
     receipt.proof.descendants.clear();
+    assert_eq!(receipt.verify(&world.anchor), Err(ProofError::Uncertified));
+}
+
+type Change = fn(&mut Header);
+
+/// Certified or not: a committee that signs such headers has left the rules, and proves nothing to us.
+#[test]
+fn certified_headers_of_another_chain_are_refused() {
+    let world = world();
+    let changes: [(&str, Change); 5] = [
+        ("version", |header| header.version += 1),
+        ("chain_id", |header| header.chain_id = ChainId::from_bytes([9; 32])),
+        ("epoch", |header| header.epoch = Epoch(1)),
+        ("committee", |header| header.committee = Hash::ZERO),
+        ("next_committee", |header| header.next_committee = Hash::ZERO),
+    ];
+    for (field, change) in changes {
+        let mut receipt = world.receipt(0, 1);
+        change(&mut receipt.proof.descendants[0]);
+        receipt.proof.certificate = world.certify(&receipt.proof.descendants[0]);
+        let refusal = Err(ProofError::Header { height: Height(2), field });
+        assert_eq!(receipt.verify(&world.anchor), refusal);
+    }
+}
+
+#[test]
+fn certified_headers_that_do_not_follow_are_refused() {
+    let world = world();
+    let changes: [Change; 4] = [
+        |header| header.height = Height(3),
+        |header| header.height = Height(0),
+        |header| header.parent = header.hash(),
+        |header| header.timestamp = Timestamp(5),
+    ];
+    for change in changes {
+        let mut receipt = world.receipt(0, 1);
+        change(&mut receipt.proof.descendants[0]);
+        let height = receipt.proof.descendants[0].height;
+        receipt.proof.certificate = world.certify(&receipt.proof.descendants[0]);
+        assert_eq!(receipt.verify(&world.anchor), Err(ProofError::Broken { height }));
+    }
+}
+
+/// Whatever the ballot names, it must be the last header.
+#[test]
+fn a_good_certificate_for_another_block_is_refused() {
+    let world = world();
+    let mut receipt = world.receipt(0, 1);
+    receipt.proof.certificate = world.certify(&world.headers[2]);
     assert_eq!(receipt.verify(&world.anchor), Err(ProofError::Uncertified));
 }
 

@@ -47,11 +47,7 @@ impl<T: Signable> Signed<T> {
     /// Signs a body as member `signer`. The result is verified: the key is our own.
     pub fn sign(chain: &ChainId, key: &SecretKey, signer: ReplicaId, body: T) -> Verified<Self> {
         let signature = key.sign(&signing_hash(chain, &body));
-        Verified(Signed {
-            body,
-            signer,
-            signature,
-        })
+        Verified(Signed { body, signer, signature })
     }
 
     /// Checks the signature against the member's key. One k256 verification, about 50 µs.
@@ -59,9 +55,7 @@ impl<T: Signable> Signed<T> {
     /// # Errors
     /// [`SignedError`].
     pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, SignedError> {
-        let key = committee
-            .key(self.signer)
-            .ok_or(SignedError::UnknownSigner(self.signer))?;
+        let key = committee.key(self.signer).ok_or(SignedError::UnknownSigner(self.signer))?;
         if !key.verify(&signing_hash(chain, &self.body), &self.signature) {
             return Err(SignedError::BadSignature(self.signer));
         }
