@@ -1,0 +1,284 @@
+#![allow(clippy::unwrap_used)]
+use quorate_ledger::{PublicKey, ReplicaId, Timestamp};
+
+use super::*;
+use crate::{TestNetwork, Validator};
+
+fn draft() -> GenesisDraft {
+    TestNetwork::seeded(4, 1).genesis().to_draft()
+}
+
+fn refused(change: impl FnOnce(&mut GenesisDraft)) -> Vec<GenesisError> {
+    let mut draft = draft();
+    change(&mut draft);
+    draft.check().map_or_else(|errors| errors.errors().to_vec(), |_| Vec::new())
+}
+
+fn changed(parameters: &mut Parameters, section: usize, index: usize, value: u64) {
+    *parameters.sections()[section].parameters[index].value = value;
+}
+
+#[test]
+fn the_defaults_are_accepted() {
+    assert_eq!(refused(|_| {}), []);
+}
+
+#[test]
+fn every_number_has_a_least_and_a_largest_value() {
+    for section in 0..3 {
+        for index in 0..draft().parameters.sections()[section].parameters.len() {
+            let (name, range) = {
+                let mut parameters = draft().parameters;
+                let section = &parameters.sections()[section];
+                let parameter = &section.parameters[index];
+                (format!("{}.{}", section.name, parameter.name), parameter.range.clone())
+            };
+            let error = |value| {
+                vec![GenesisError::Range {
+                    field: name.clone(),
+                    value,
+                    min: *range.start(),
+                    max: *range.end(),
+                }]
+            };
+            let refusal = |value| refused(|draft| changed(&mut draft.parameters, section, index, value));
+            let above = range.end() + 1;
+            assert_eq!(refusal(above), error(above), "and nothing that follows from it");
+            assert_eq!(refusal(u64::MAX), error(u64::MAX));
+            if let Some(below) = range.start().checked_sub(1) {
+                assert_eq!(refusal(below), error(below));
+            }
+            for edge in [*range.start(), *range.end()] {
+                let errors = refusal(edge);
+                let own = errors.iter().find(|error| matches!(error, GenesisError::Range { .. }));
+                assert_eq!(own, None, "{name} may be {edge}");
+            }
+        }
+    }
+}
+
+/// Sets two numbers: the one under test and the ones that make its limit.
+type Change = fn(&mut Parameters, u64);
+
+/// Field, side, limit, and how to bring the field to a value with all other rules met.
+fn contradictions() -> Vec<(&'static str, Bound, u64, Change)> {
+    use Bound::{AtLeast, AtMost};
+    vec![
+        ("block.max_transaction_bytes", AtMost, 5000, |p, value| {
+            p.block.max_body_bytes = 5000;
+            p.block.max_transaction_bytes = value;
+        }),
+        ("consensus.timeout_cap_ms", AtMost, 10_000, |p, value| {
+            p.block.max_transaction_lifetime_ms = 40_003;
+            p.consensus.timeout_cap_ms = value;
+        }),
+        ("consensus.request_timeout_ms", AtMost, 7000, |p, value| {
+            p.consensus.timeout_cap_ms = 7000;
+            p.consensus.request_timeout_ms = value;
+        }),
+        ("consensus.new_view_timeout_ms", AtMost, 7000, |p, value| {
+            p.consensus.timeout_cap_ms = 7000;
+            p.consensus.new_view_timeout_ms = value;
+        }),
+        ("consensus.status_interval_ms", AtMost, 1500, |p, value| {
+            p.consensus.request_timeout_ms = 1500;
+            p.consensus.status_interval_ms = value;
+        }),
+        ("consensus.status_interval_ms", AtMost, 1600, |p, value| {
+            p.consensus.new_view_timeout_ms = 1600;
+            p.consensus.status_interval_ms = value;
+        }),
+        ("consensus.batch_delay_ms", AtMost, 500, |p, value| {
+            p.consensus.batch_delay_ms = value;
+        }),
+        ("consensus.clock_tolerance_ms", AtMost, 2500, |p, value| {
+            p.block.max_transaction_lifetime_ms = 10_000;
+            p.consensus.timeout_cap_ms = 2500;
+            p.consensus.clock_tolerance_ms = value;
+        }),
+        ("consensus.checkpoint_interval", AtLeast, 8, |p, value| {
+            p.consensus.checkpoint_interval = value;
+        }),
+        ("consensus.log_window", AtLeast, 256, |p, value| {
+            p.consensus.log_window = value;
+        }),
+        ("mempool.max_transactions", AtLeast, 8000, |p, value| {
+            p.mempool.max_transactions = value;
+        }),
+        ("mempool.max_bytes", AtLeast, 8 << 20, |p, value| {
+            p.mempool.max_bytes = value;
+            p.mempool.max_bytes_per_sender = 1 << 20;
+        }),
+        ("mempool.max_transactions_per_sender", AtMost, 50_000, |p, value| {
+            p.mempool.max_transactions_per_sender = value;
+        }),
+        ("mempool.max_bytes_per_sender", AtMost, 64 << 20, |p, value| {
+            p.mempool.max_bytes_per_sender = value;
+        }),
+        ("mempool.max_bytes_per_sender", AtLeast, 256 << 10, |p, value| {
+            p.mempool.max_bytes_per_sender = value;
+        }),
+    ]
+}
+
+#[test]
+fn every_contradiction_is_refused_just_beyond_its_limit() {
+    for (name, side, edge, change) in contradictions() {
+        assert_eq!(refused(|draft| change(&mut draft.parameters, edge)), [], "{name} may be {edge}");
+        let beyond = match side {
+            Bound::AtMost => edge + 1,
+            Bound::AtLeast => edge - 1,
+        };
+        let errors = refused(|draft| change(&mut draft.parameters, beyond));
+        let [error] = errors.as_slice() else {
+            panic!("{name} = {beyond} breaks one rule, not {errors:?}");
+        };
+        let GenesisError::Rule { field, value, bound, limit, others, .. } = error else {
+            panic!("{error} is no contradiction");
+        };
+        assert_eq!((*field, *value, *bound, *limit), (name, beyond, side, edge));
+        let text = error.to_string();
+        for word in others.iter().chain([field]) {
+            assert!(text.contains(word), "{text:?} names {word}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_in_the_table() {
+    let mut tested: Vec<_> =
+        contradictions().iter().map(|(field, side, ..)| (*field, side.to_string())).collect();
+    let mut all: Vec<_> =
+        rules(&Parameters::default()).iter().map(|rule| (rule.field, rule.bound.to_string())).collect();
+    tested.sort();
+    all.sort();
+    assert_eq!(tested, all);
+}
+
+#[test]
+fn rules_name_fields_that_exist() {
+    let mut parameters = Parameters::default();
+    let fields: BTreeSet<String> = parameters
+        .sections()
+        .iter()
+        .flat_map(|section| {
+            let names = section.parameters.iter().map(|parameter| parameter.name);
+            names.map(|name| format!("{}.{name}", section.name))
+        })
+        .collect();
+    for rule in rules(&Parameters::default()) {
+        for field in rule.others.iter().chain([&rule.field]) {
+            assert!(fields.contains(*field), "{field}");
+        }
+    }
+}
+
+#[test]
+fn limits_of_absurd_numbers_do_not_overflow() {
+    let errors = refused(|draft| {
+        for section in 0..3 {
+            for index in 0..draft.parameters.sections()[section].parameters.len() {
+                changed(&mut draft.parameters, section, index, u64::MAX);
+            }
+        }
+    });
+    assert_eq!(errors.len(), 18, "each number once and no contradiction");
+}
+
+#[test]
+fn names_of_the_network() {
+    for good in ["a", "main-net-2", &"x".repeat(MAX_NETWORK_NAME)] {
+        assert_eq!(refused(|draft| draft.name = good.to_owned()), []);
+    }
+    for bad in ["", "Main", "main net", "néon", "a\nb", &"x".repeat(MAX_NETWORK_NAME + 1)] {
+        let error = GenesisError::Name { field: "name", name: bad.to_owned(), limit: MAX_NETWORK_NAME };
+        assert_eq!(refused(|draft| draft.name = bad.to_owned()), [error]);
+    }
+}
+
+#[test]
+fn a_time_no_clock_reaches_is_refused() {
+    let time = |time| refused(|draft| draft.genesis_time = Timestamp(time));
+    assert_eq!(time(MAX_GENESIS_TIME_MS), []);
+    assert_eq!(
+        time(MAX_GENESIS_TIME_MS + 1),
+        [GenesisError::Range {
+            field: "genesis_time_ms".to_owned(),
+            value: MAX_GENESIS_TIME_MS + 1,
+            min: 0,
+            max: MAX_GENESIS_TIME_MS,
+        }]
+    );
+}
+
+#[test]
+fn committees_of_no_or_too_many_members() {
+    let of = |members| {
+        let mut validators = TestNetwork::seeded(MAX_MEMBERS, 1).genesis().validators().to_vec();
+        validators.push(Validator {
+            name: "one-more".to_owned(),
+            public_key: TestNetwork::seeded(1, 2).key(ReplicaId(0)).public(),
+        });
+        validators.truncate(members);
+        refused(|draft| draft.validators = validators)
+    };
+    assert_eq!(of(0), [GenesisError::Size(0)]);
+    assert_eq!(of(1), []);
+    assert_eq!(of(MAX_MEMBERS), []);
+    assert_eq!(of(MAX_MEMBERS + 1), [GenesisError::Size(MAX_MEMBERS + 1)]);
+}
+
+#[test]
+fn validators_need_their_own_good_names() {
+    let named = |name: &str| refused(|draft| draft.validators[2].name = name.to_owned());
+    assert_eq!(named(&"v".repeat(MAX_VALIDATOR_NAME)), []);
+    for bad in ["", "Eve", &"v".repeat(MAX_VALIDATOR_NAME + 1)] {
+        let error = GenesisError::Name {
+            field: "a validator's name",
+            name: bad.to_owned(),
+            limit: MAX_VALIDATOR_NAME,
+        };
+        assert_eq!(named(bad), [error]);
+    }
+    assert_eq!(named("validator-0"), [GenesisError::SameName("validator-0".to_owned())]);
+    let all = refused(|draft| {
+        for validator in &mut draft.validators {
+            validator.name = "same".to_owned();
+        }
+    });
+    assert_eq!(all, [GenesisError::SameName("same".to_owned())], "said once");
+}
+
+#[test]
+fn validators_need_their_own_real_keys() {
+    let key = draft().validators[0].public_key;
+    let same = refused(|draft| draft.validators[3].public_key = key);
+    assert_eq!(
+        same,
+        [GenesisError::SameKey { first: "validator-0".to_owned(), second: "validator-3".to_owned(), key }]
+    );
+    // x = 5 is on no point of the curve: 5³ + 7 is no square.
+    let mut bytes = [0; 33];
+    (bytes[0], bytes[32]) = (2, 5);
+    let nowhere = PublicKey::from_bytes(bytes).unwrap();
+    assert_eq!(
+        refused(|draft| draft.validators[1].public_key = nowhere),
+        [GenesisError::NoPoint { name: "validator-1".to_owned(), key: nowhere }]
+    );
+}
+
+#[test]
+fn all_errors_come_together_one_a_line() {
+    let mut draft = draft();
+    draft.name = "line\nbreak".repeat(20);
+    draft.validators[1].name = "line\nbreak".to_owned();
+    draft.validators[2].public_key = draft.validators[3].public_key;
+    draft.parameters.block.max_body_bytes = 300;
+    draft.parameters.consensus.window = 33;
+    draft.parameters.consensus.log_window = 255;
+    let errors = draft.check().unwrap_err();
+    assert_eq!(errors.errors().len(), 6, "{errors}");
+    let text = errors.to_string();
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert!(text.lines().all(|line| line.len() < 400), "{text}");
+}

@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used)]
+use quorate_ledger::HexError;
+
+use super::*;
+use crate::{Genesis, TestNetwork};
+
+/// The shortest possible file with four validators.
+fn shortest() -> String {
+    let network = TestNetwork::seeded(4, 1);
+    let mut text = String::from("name = \"seeded-1\"\ngenesis_time_ms = 1700000000000\n");
+    for validator in network.genesis().validators().iter().rev() {
+        text += &format!(
+            "[[validators]]\npublic_key = \"{}\"\nname = \"{}\"\n",
+            validator.public_key, validator.name
+        );
+    }
+    text
+}
+
+fn errors(text: &str) -> Vec<GenesisError> {
+    Genesis::parse(text).unwrap_err().errors().to_vec()
+}
+
+fn kind(field: &str, expected: &'static str, found: &str) -> GenesisError {
+    GenesisError::Kind { field: field.to_owned(), expected, found: found.to_owned() }
+}
+
+#[test]
+fn everything_else_has_a_default_and_order_does_not_count() {
+    let genesis = Genesis::parse(&shortest()).unwrap();
+    assert_eq!(&genesis, TestNetwork::seeded(4, 1).genesis());
+}
+
+#[test]
+fn every_number_is_read_from_its_own_field() {
+    let mut defaults = Parameters::default();
+    for (section, part) in defaults.sections().into_iter().enumerate() {
+        for (index, parameter) in part.parameters.into_iter().enumerate() {
+            // Read without the checks: any value will do.
+            let text = format!("[{}]\n{} = 77", part.name, parameter.name);
+            let read = Reader::default().parameters(&mut text.parse().unwrap());
+            let mut expected = Parameters::default();
+            *expected.sections()[section].parameters[index].value = 77;
+            assert_eq!(read, expected, "{}", parameter.name);
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_are_refused_everywhere() {
+    let places = [
+        ("", "nme", "version, name"),
+        ("[block]\n", "block.nme", "max_transactions, max_body_bytes"),
+        ("[consensus]\n", "consensus.nme", "window, checkpoint_interval"),
+        ("[mempool]\n", "mempool.nme", "max_transactions, max_bytes"),
+        ("[clients]\n", "clients.nme", "submit"),
+        ("[[validators]]\n", "validators[4].nme", "name, public_key"),
+    ];
+    for (heading, field, known) in places {
+        let line = "nme = 1\n";
+        let text = if heading.is_empty() {
+            format!("{line}{}", shortest())
+        } else {
+            format!("{}{heading}{line}", shortest())
+        };
+        let unknown = errors(&text)
+            .into_iter()
+            .find(|error| matches!(error, GenesisError::Unknown { .. }))
+            .unwrap()
+            .to_string();
+        assert!(
+            unknown.starts_with(&format!("{field} is no field of a genesis; there are {known}")),
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_lacks() {
+    assert_eq!(
+        Genesis::parse("").unwrap_err().to_string(),
+        "name is missing: give the network a name\n\
+         genesis_time_ms is missing: give the time of the genesis in milliseconds since 1970\n\
+         there are 0 validators: a network has 1 to 31, and needs 4 to survive a fault"
+    );
+}
+
+#[test]
+fn values_of_another_kind() {
+    let text = "name = 5\ngenesis_time_ms = \"now\"\nvalidators = 3\nblock = []\nclients = true\n\
+                [consensus]\nwindow = -1\nlog_window = 1.5\nbatch_delay_ms = \"10\"\n[mempool]\nmax_bytes = {}\n";
+    let number = "a whole number, not negative";
+    assert_eq!(
+        errors(text),
+        [
+            kind("name", "a text in quotes", "5"),
+            kind("genesis_time_ms", number, "of type string"),
+            kind("validators", "an array of tables [[validators]]", "3"),
+            kind("block", "a table", "of type array"),
+            kind("consensus.window", number, "-1"),
+            kind("consensus.log_window", number, "1.5"),
+            kind("consensus.batch_delay_ms", number, "of type string"),
+            kind("mempool.max_bytes", number, "of type table"),
+            kind("clients", "a table", "true"),
+        ]
+    );
+}
+
+#[test]
+fn validators_that_cannot_be_read() {
+    let text = format!(
+        "{}[[validators]]\nname = \"no-key\"\n[[validators]]\npublic_key = \"0x02\"\n\
+         [[validators]]\nname = 1\npublic_key = \"key\"\n",
+        shortest()
+    );
+    let key =
+        |index: usize, reason| GenesisError::Key { field: format!("validators[{index}].public_key"), reason };
+    assert_eq!(
+        errors(&text),
+        [
+            GenesisError::Missing {
+                field: "validators[4].public_key".to_owned(),
+                what: "the validator's public key as 0x hex",
+            },
+            GenesisError::Missing { field: "validators[5].name".to_owned(), what: "the validator a name" },
+            key(5, HexError::Length { expected: 33, found: 1 }),
+            kind("validators[6].name", "a text in quotes", "1"),
+            key(6, HexError::Prefix),
+        ]
+    );
+    let no_table = "name = \"a\"\ngenesis_time_ms = 1\nvalidators = [1]";
+    assert_eq!(
+        errors(no_table),
+        [kind("validators[0]", "a table with name and public_key", "1")],
+        "and no complaint that there are no validators"
+    );
+}
+
+#[test]
+fn what_is_unreadable_and_what_is_wrong_come_together() {
+    let text = format!("{}[consensus]\nwindow = 99\nwindwo = 1\n[block]\nmax_transactions = 0", shortest());
+    let errors = errors(&text);
+    assert_eq!(errors.len(), 3, "{errors:?}");
+}
+
+#[test]
+fn syntax_errors_name_the_line() {
+    let [GenesisError::Syntax { line, column, message }] = &errors("name = \"a\"\n\nwindow == 3\n")[..]
+    else {
+        panic!("one error");
+    };
+    assert_eq!((*line, *column), (3, 9));
+    assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    assert!(matches!(errors("name = \"a\"\nname = \"b\"")[..], [GenesisError::Syntax { line: 2, .. }]));
+    assert!(matches!(
+        errors("[consensus]\nwindow = 99999999999999999999999")[..],
+        [GenesisError::Syntax { line: 2, .. }]
+    ));
+}
+
+#[test]
+fn other_versions_are_not_judged() {
+    assert_eq!(errors("version = 2\nnew_field = 1"), [GenesisError::Version(2)]);
+    assert!(Genesis::parse(&format!("version = 1\n{}", shortest())).is_ok());
+    assert_eq!(
+        errors(&format!("version = \"1\"\n{}", shortest())),
+        [kind("version", "a whole number, not negative", "of type string")]
+    );
+}
+
+#[test]
+fn only_open_networks() {
+    let text = |value| format!("{}[clients]\nsubmit = {value}", shortest());
+    assert!(Genesis::parse(&text("\"open\"")).is_ok());
+    assert_eq!(errors(&text("\"registry\"")), [GenesisError::Submit("registry".to_owned())]);
+}
+
+#[test]
+fn a_file_of_any_size_is_answered() {
+    let text = shortest();
+    let filled = format!("{text}#{}", " ".repeat(MAX_FILE_BYTES - text.len() - 1));
+    assert!(Genesis::parse(&filled).is_ok());
+    assert_eq!(errors(&format!("{filled} ")), [GenesisError::TooLarge(MAX_FILE_BYTES + 1)]);
+    let nested = "a = ".to_owned() + &"[".repeat(MAX_FILE_BYTES - 4);
+    assert!(matches!(errors(&nested)[..], [GenesisError::Syntax { .. }]));
+}

@@ -1,0 +1,169 @@
+//! A genesis that was checked, and everything that follows from it.
+
+use borsh::BorshSerialize;
+use quorate_ledger::{
+    BlockHash, BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Hash, Header, Height,
+    PROTOCOL_VERSION, ReplicaId, Timestamp, encode, merkle_root, tagged_hash,
+};
+
+use crate::draft::{GenesisDraft, Validator};
+use crate::error::{GenesisErrors, Warning};
+use crate::parameters::{ConsensusParameters, MempoolParameters, Parameters};
+use crate::{FORMAT_VERSION, file, render};
+
+/// Committees smaller than this tolerate no fault.
+const FAULT_TOLERANT: usize = 4;
+
+/// The first moment of 2020: an earlier genesis time was probably given in seconds.
+const YEAR_2020_MS: u64 = 1_577_836_800_000;
+
+/// What all nodes agree on before block 1. A value of this type was checked and never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// Validators are in committee order.
+    content: GenesisDraft,
+    anchor: ChainAnchor,
+    header: Header,
+}
+
+/// What the chain id is the hash of: canonical borsh, which is
+///
+/// ```text
+/// version          u16
+/// name             u32 length, UTF-8
+/// genesis time     u64, milliseconds
+/// validators       u32 count, then each: u32 length, name, 33 bytes of public key; ascending by key
+/// block            5 × u64   in the order of the fields of `BlockParameters`
+/// consensus        9 × u64   `ConsensusParameters`
+/// mempool          4 × u64   `MempoolParameters`
+/// submit           u8        0 = open
+/// ```
+///
+/// little endian throughout.
+#[derive(BorshSerialize)]
+struct Content<'a> {
+    version: u16,
+    content: &'a GenesisDraft,
+}
+
+fn chain_id_of(content: &GenesisDraft) -> ChainId {
+    let content = Content { version: FORMAT_VERSION, content };
+    ChainId(tagged_hash(Domain::Genesis, &[&encode(&content)]))
+}
+
+impl Genesis {
+    /// Reads a genesis file. The text holds at most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
+    ///
+    /// # Errors
+    /// Every reason to refuse it, together; a file that is no TOML or is of another version has just one.
+    pub fn parse(text: &str) -> Result<Self, GenesisErrors> {
+        file::read(text).map(Genesis::of_checked)
+    }
+
+    /// The genesis with this content, in which [`check`](crate::check) found nothing.
+    pub(crate) fn of_checked(mut content: GenesisDraft) -> Self {
+        content.validators.sort_by_key(|validator| validator.public_key);
+        let members = content.validators.iter().map(|validator| validator.public_key).collect();
+        let committee =
+            Committee::new(members).expect("1 to MAX_MEMBERS distinct points of the curve were sorted");
+        let chain_id = chain_id_of(&content);
+        let header = Header {
+            version: PROTOCOL_VERSION,
+            chain_id,
+            epoch: Epoch(0),
+            height: Height(0),
+            parent: BlockHash(Hash::ZERO),
+            transactions_root: merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            timestamp: content.genesis_time,
+            committee: committee.hash(),
+            next_committee: committee.hash(),
+            proposer: ReplicaId(0),
+        };
+        Genesis { content, anchor: ChainAnchor { chain_id, committee }, header }
+    }
+
+    /// The canonical file: every parameter with its meaning. Parsing it gives an equal genesis.
+    pub fn to_toml(&self) -> String {
+        render::to_toml(self)
+    }
+
+    /// The content as a draft, to make another genesis of it.
+    pub fn to_draft(&self) -> GenesisDraft {
+        self.content.clone()
+    }
+
+    /// What people call the network.
+    pub fn name(&self) -> &str {
+        &self.content.name
+    }
+
+    /// Which chain this is: the hash of the checked content.
+    pub fn chain_id(&self) -> ChainId {
+        self.anchor.chain_id
+    }
+
+    /// The committee of epoch 0.
+    pub fn committee(&self) -> &Committee {
+        &self.anchor.committee
+    }
+
+    /// The members with their names, in committee order.
+    pub fn validators(&self) -> &[Validator] {
+        &self.content.validators
+    }
+
+    /// A member with its name; `None` beyond the committee.
+    pub fn validator(&self, replica: ReplicaId) -> Option<&Validator> {
+        self.content.validators.get(replica.index())
+    }
+
+    /// The header at height 0, the parent of the first block.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What proofs and receipts of this chain are checked against.
+    pub fn anchor(&self) -> &ChainAnchor {
+        &self.anchor
+    }
+
+    /// Limits that are part of the validity of blocks.
+    pub fn block_limits(&self) -> BlockLimits {
+        self.content.parameters.block.limits()
+    }
+
+    /// Numbers of the ordering protocol.
+    pub fn consensus(&self) -> &ConsensusParameters {
+        &self.content.parameters.consensus
+    }
+
+    /// Limits of the pool of waiting transactions.
+    pub fn mempool(&self) -> &MempoolParameters {
+        &self.content.parameters.mempool
+    }
+
+    /// All parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.content.parameters
+    }
+
+    /// Time of the genesis header.
+    pub fn time(&self) -> Timestamp {
+        self.content.genesis_time
+    }
+
+    /// What an operator should know before running this network.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let validators = self.committee().size();
+        let unsafe_size = (validators < FAULT_TOLERANT).then_some(Warning::NoFaultTolerated { validators });
+        let time = self.time().0;
+        let early = (time < YEAR_2020_MS).then_some(Warning::EarlyTime(time));
+        unsafe_size.into_iter().chain(early).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "genesis_tests.rs"]
+mod tests;

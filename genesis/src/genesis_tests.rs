@@ -1,0 +1,228 @@
+#![allow(clippy::unwrap_used)]
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use quorate_ledger::{Body, PublicKey, to_hex};
+
+use super::*;
+use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME, TestNetwork};
+
+/// A change of this value is a change of every chain id: a new format version, never a correction.
+#[test]
+fn the_chain_id_of_a_fixed_genesis() {
+    let network = TestNetwork::seeded(4, 1);
+    let content = Content { version: 1, content: &network.genesis().content };
+    assert_eq!(encode(&content).len(), 2 + 12 + 8 + (4 + 4 * (15 + 33)) + 18 * 8 + 1);
+    assert_eq!(
+        network.genesis().chain_id().to_string(),
+        "0x1a5e8875df131c43510dd353a183636235909be716022c35e6ae31e1c93e9607"
+    );
+}
+
+/// The encoding under the chain id, written by hand.
+#[test]
+fn the_bytes_under_the_chain_id() {
+    let network = TestNetwork::seeded(1, 1);
+    let genesis = network.genesis();
+    let mut bytes = 1_u16.to_le_bytes().to_vec();
+    bytes.extend([8, 0, 0, 0]);
+    bytes.extend(b"seeded-1");
+    bytes.extend(1_700_000_000_000_u64.to_le_bytes());
+    bytes.extend([1, 0, 0, 0, 11, 0, 0, 0]);
+    bytes.extend(b"validator-0");
+    bytes.extend(network.keys()[0].public().as_bytes());
+    let numbers: [u64; 18] = [
+        1000, 1_048_576, 262_144, 120_000, 10_000, // block
+        8, 128, 512, 2000, 2000, 30_000, 1000, 500, 10, // consensus
+        50_000, 67_108_864, 5000, 8_388_608, // mempool
+    ];
+    for number in numbers {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.push(0);
+    let hash = tagged_hash(Domain::Genesis, &[&bytes]);
+    assert_eq!(genesis.chain_id(), ChainId(hash), "{}", to_hex(&bytes));
+}
+
+#[test]
+fn every_value_changes_the_chain_id() {
+    let mut original = TestNetwork::seeded(4, 1).genesis().to_draft();
+    let mut ids = BTreeSet::from([chain_id_of(&original)]);
+    let mut changes = 0;
+    let mut differs = |draft: &GenesisDraft| {
+        changes += 1;
+        assert!(ids.insert(chain_id_of(draft)), "change {changes} has its own chain id");
+    };
+    for section in 0..3 {
+        for index in 0..original.parameters.sections()[section].parameters.len() {
+            let mut draft = original.clone();
+            *draft.parameters.sections()[section].parameters[index].value += 1;
+            differs(&draft);
+        }
+    }
+    let others: [fn(&mut GenesisDraft); 6] = [
+        |draft| draft.name.push('x'),
+        |draft| draft.genesis_time.0 += 1,
+        |draft| draft.validators[0].name.push('x'),
+        |draft| draft.validators[0].public_key = draft.validators[1].public_key,
+        |draft| draft.validators.truncate(3),
+        |draft| draft.validators.swap(0, 1),
+    ];
+    for change in others {
+        let mut draft = original.clone();
+        change(&mut draft);
+        differs(&draft);
+    }
+    original.validators.clear();
+    differs(&original);
+    assert_eq!(changes, 18 + 6 + 1);
+}
+
+#[test]
+fn the_header_below_the_first_block() {
+    let network = TestNetwork::seeded(4, 1);
+    let genesis = network.genesis();
+    let header = genesis.header();
+    assert_eq!((header.height, header.epoch), (Height(0), Epoch(0)));
+    assert_eq!(header.parent, BlockHash(Hash::ZERO));
+    assert_eq!(header.chain_id, genesis.chain_id());
+    assert_eq!(header.timestamp, genesis.time());
+    assert_eq!(header.committee, genesis.committee().hash());
+    assert_eq!(&genesis.anchor().committee, genesis.committee());
+    assert_eq!(genesis.anchor().chain_id, genesis.chain_id());
+    let first = Header::after(header, &Body::of(&[]), Timestamp(0), ReplicaId(1));
+    first.check_follows(header).unwrap();
+}
+
+#[test]
+fn limits_for_the_ledger_are_the_files_numbers() {
+    let limits = TestNetwork::seeded(4, 1).genesis().block_limits();
+    assert_eq!((limits.max_transactions, limits.max_body_bytes), (1000, 1 << 20));
+    assert_eq!(limits.transaction.max_bytes, 256 << 10);
+    assert_eq!(limits.transaction.max_lifetime_ms, 120_000);
+    assert_eq!(limits.empty_block_gap_ms, 10_000);
+}
+
+#[test]
+fn the_order_of_validators_in_the_file_is_free() {
+    let genesis = TestNetwork::seeded(4, 1).genesis().clone();
+    let mut draft = genesis.to_draft();
+    draft.validators.reverse();
+    assert_eq!(draft.check().unwrap(), genesis);
+}
+
+#[test]
+fn small_committees_and_early_times_are_warned_of() {
+    let warnings = |size, time| {
+        let network = TestNetwork::generate(size, "small", Timestamp(time)).unwrap();
+        network.genesis().warnings()
+    };
+    for validators in 1..4 {
+        assert_eq!(warnings(validators, YEAR_2020_MS), [Warning::NoFaultTolerated { validators }]);
+    }
+    assert_eq!(warnings(4, YEAR_2020_MS), []);
+    assert_eq!(warnings(4, YEAR_2020_MS - 1), [Warning::EarlyTime(YEAR_2020_MS - 1)]);
+}
+
+#[test]
+fn the_largest_genesis_fits_its_file() {
+    let mut draft = TestNetwork::seeded(31, 1).genesis().to_draft();
+    draft.name = "n".repeat(MAX_NETWORK_NAME);
+    draft.genesis_time = Timestamp(MAX_GENESIS_TIME_MS);
+    for (index, validator) in draft.validators.iter_mut().enumerate() {
+        validator.name = format!("{index:0>MAX_VALIDATOR_NAME$}");
+    }
+    let genesis = draft.check().unwrap();
+    let text = genesis.to_toml();
+    assert!(text.len() < MAX_FILE_BYTES / 4, "{} bytes", text.len());
+    assert_eq!(Genesis::parse(&text).unwrap(), genesis);
+}
+
+#[test]
+fn the_file_explains_every_field_on_lines_of_bearable_length() {
+    let text = TestNetwork::seeded(4, 1).genesis().to_toml();
+    let lines: Vec<&str> = text.lines().collect();
+    let numbers = lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'));
+    let mut fields = 0;
+    for (index, line) in
+        numbers.filter(|(_, line)| !line.starts_with("public_key") && !line.contains("validator-"))
+    {
+        fields += 1;
+        assert!(lines[index - 1].starts_with("# "), "{line:?} has a comment");
+    }
+    assert_eq!(fields, 3 + 18 + 1);
+    assert!(lines.iter().all(|line| line.len() <= 120), "{text}");
+}
+
+fn within(range: std::ops::RangeInclusive<u64>, draw: u64) -> u64 {
+    let (least, most) = range.into_inner();
+    least + draw % (most - least + 1)
+}
+
+/// Numbers that obey all rules, from arbitrary ones.
+fn obedient(draw: [u64; 18]) -> Parameters {
+    let mut parameters = Parameters::default();
+    let (block, consensus, mempool) =
+        (&mut parameters.block, &mut parameters.consensus, &mut parameters.mempool);
+    block.max_transactions = within(1..=10_000, draw[0]);
+    block.max_body_bytes = within(256..=4 << 20, draw[1]);
+    block.max_transaction_bytes = within(256..=block.max_body_bytes.min(1 << 20), draw[2]);
+    block.max_transaction_lifetime_ms = within(1000..=600_000, draw[3]);
+    block.empty_block_gap_ms = within(1000..=600_000, draw[4]);
+    consensus.window = within(1..=32, draw[5]);
+    consensus.checkpoint_interval = within(consensus.window..=2048, draw[6]);
+    consensus.log_window = within(2 * consensus.checkpoint_interval..=4096, draw[7]);
+    let quarter = block.max_transaction_lifetime_ms / 4;
+    consensus.timeout_cap_ms = within(100..=quarter, draw[8]);
+    let timeout = consensus.timeout_cap_ms.min(60_000);
+    consensus.request_timeout_ms = within(100..=timeout, draw[9]);
+    consensus.new_view_timeout_ms = within(100..=timeout, draw[10]);
+    let shorter = consensus.request_timeout_ms.min(consensus.new_view_timeout_ms);
+    consensus.status_interval_ms = within(50..=shorter, draw[11]);
+    consensus.clock_tolerance_ms = within(1..=quarter.min(10_000), draw[12]);
+    consensus.batch_delay_ms = within(0..=(consensus.request_timeout_ms / 4).min(1000), draw[13]);
+    mempool.max_transactions = within(consensus.window * block.max_transactions..=1_000_000, draw[14]);
+    mempool.max_bytes = within(consensus.window * block.max_body_bytes..=1 << 30, draw[15]);
+    mempool.max_transactions_per_sender = within(1..=mempool.max_transactions, draw[16]);
+    mempool.max_bytes_per_sender = within(block.max_transaction_bytes..=mempool.max_bytes, draw[17]);
+    parameters
+}
+
+fn keys() -> Vec<PublicKey> {
+    let network = TestNetwork::seeded(31, 9);
+    network.keys().iter().map(quorate_ledger::SecretKey::public).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_genesis_survives_its_file(
+        name in "[a-z0-9-]{1,64}",
+        time in 0..=MAX_GENESIS_TIME_MS,
+        names in proptest::collection::btree_set("[a-z0-9-]{1,32}", 1..=31),
+        draw in any::<[u64; 18]>(),
+        rotate in 0_usize..31,
+    ) {
+        let mut keys = keys();
+        keys.rotate_left(rotate);
+        let validators = names
+            .into_iter()
+            .zip(keys)
+            .map(|(name, public_key)| Validator { name, public_key })
+            .collect();
+        let mut draft = GenesisDraft::new(&name, Timestamp(time), validators);
+        draft.parameters = obedient(draw);
+        let genesis = draft.check().unwrap();
+        let read = Genesis::parse(&genesis.to_toml()).unwrap();
+        prop_assert_eq!(read.chain_id(), genesis.chain_id());
+        prop_assert_eq!(read.to_toml(), genesis.to_toml());
+        prop_assert_eq!(read, genesis);
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(name|version|block|validators|\\[|\\]|=|\"|\\n|[0-9]|é|\\.){0,60}") {
+        // A random text is never a whole genesis.
+        let errors = Genesis::parse(&text).unwrap_err();
+        prop_assert!(!errors.errors().is_empty());
+        prop_assert_eq!(errors.to_string().lines().count(), errors.errors().len());
+    }
+}

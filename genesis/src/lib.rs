@@ -1,0 +1,52 @@
+//! What all nodes of a network must agree on before its first block.
+//!
+//! A genesis names the validators, the limits of blocks and pools, and the times of the protocol. Whatever
+//! must be equal on all nodes is here; addresses, paths and ports are local and are not. Its hash is the
+//! chain id, so two nodes with different parameters are on two different chains and never disagree on one.
+//!
+//! A [`GenesisDraft`] holds whatever somebody wrote; [`GenesisDraft::check`] and [`Genesis::parse`] turn it
+//! into a [`Genesis`] or say everything that is wrong with it at once. The crate must never learn about the
+//! running node: it reads no files and no clocks.
+//!
+//! ```
+//! use quorate_genesis::{Genesis, TestNetwork};
+//!
+//! let network = TestNetwork::seeded(4, 1);
+//! let genesis = network.genesis();
+//! assert_eq!(genesis.committee().quorum(), 3);
+//! assert_eq!(Genesis::parse(&genesis.to_toml())?.chain_id(), genesis.chain_id());
+//! # Ok::<(), quorate_genesis::GenesisErrors>(())
+//! ```
+
+mod check;
+mod draft;
+mod error;
+mod file;
+mod genesis;
+mod parameters;
+mod render;
+mod test_network;
+
+pub use draft::{GenesisDraft, Validator};
+pub use error::{Bound, GenesisError, GenesisErrors, Warning};
+pub use genesis::Genesis;
+pub use parameters::{
+    BlockParameters, ClientParameters, ConsensusParameters, MempoolParameters, Parameters, Submit,
+};
+pub use test_network::TestNetwork;
+
+/// Version of the file format and of the content under the chain id.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// Most bytes of a genesis file. The largest one with all comments needs a quarter of it.
+pub const MAX_FILE_BYTES: usize = 64 << 10;
+
+/// Most characters of a network's name.
+pub const MAX_NETWORK_NAME: usize = 64;
+
+/// Most characters of a validator's name.
+pub const MAX_VALIDATOR_NAME: usize = 32;
+
+/// Latest possible time of a genesis, the year 2200. A later one was meant in another unit, and no clock
+/// would ever reach the time of its first block.
+pub const MAX_GENESIS_TIME_MS: u64 = 7_258_118_400_000;

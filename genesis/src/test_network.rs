@@ -1,0 +1,164 @@
+//! Networks whose keys are all in one hand: for trying out, for tests, for the simulator.
+
+use quorate_ledger::{MAX_MEMBERS, ReplicaId, SecretKey, Timestamp};
+
+use crate::draft::{GenesisDraft, Validator};
+use crate::error::{GenesisError, GenesisErrors};
+use crate::genesis::Genesis;
+use crate::parameters::Parameters;
+
+/// Time of every seeded genesis: 14 November 2023.
+const SEEDED_TIME: Timestamp = Timestamp(1_700_000_000_000);
+
+/// In front of the seed in a seeded key. Its first byte keeps the number below the order of the curve.
+const SEEDED_KEY: [u8; 16] = *b"quorate test key";
+
+/// A genesis with the secret keys of all its validators.
+#[derive(Debug, Clone)]
+pub struct TestNetwork {
+    genesis: Genesis,
+    keys: Vec<SecretKey>,
+}
+
+impl TestNetwork {
+    /// A network of `validators` fresh keys from the operating system's randomness, with default parameters.
+    /// The validators are called `validator-0` and so on, in committee order.
+    ///
+    /// # Errors
+    /// A name, time or number of validators that no genesis may have.
+    pub fn generate(validators: usize, name: &str, time: Timestamp) -> Result<Self, GenesisErrors> {
+        if validators > MAX_MEMBERS {
+            return Err(GenesisError::Size(validators).into());
+        }
+        let keys = (0..validators).map(|_| SecretKey::generate()).collect();
+        TestNetwork::of(keys, name, time)
+    }
+
+    /// A network that is the same for the same seed, keys included: everybody can know its keys. Its name is
+    /// `seeded-` and the seed.
+    ///
+    /// # Panics
+    /// Unless there are 1 to [`MAX_MEMBERS`] validators.
+    pub fn seeded(validators: usize, seed: u64) -> Self {
+        assert!(
+            (1..=MAX_MEMBERS).contains(&validators),
+            "a network has 1 to {MAX_MEMBERS} validators, not {validators}"
+        );
+        let keys = (0_u64..).take(validators).map(|index| seeded_key(seed, index)).collect();
+        TestNetwork::of(keys, &format!("seeded-{seed}"), SEEDED_TIME)
+            .expect("names, time and size of a seeded network are valid")
+    }
+
+    fn of(mut keys: Vec<SecretKey>, name: &str, time: Timestamp) -> Result<Self, GenesisErrors> {
+        keys.sort_by_key(SecretKey::public);
+        let validators = keys
+            .iter()
+            .enumerate()
+            .map(|(index, key)| Validator { name: format!("validator-{index}"), public_key: key.public() })
+            .collect();
+        let genesis = GenesisDraft::new(name, time, validators).check()?;
+        Ok(TestNetwork { genesis, keys })
+    }
+
+    /// The same validators with other parameters.
+    ///
+    /// # Errors
+    /// Parameters that no genesis may have.
+    pub fn with_parameters(self, change: impl FnOnce(&mut Parameters)) -> Result<Self, GenesisErrors> {
+        let mut draft = self.genesis.to_draft();
+        change(&mut draft.parameters);
+        let genesis = draft.check()?;
+        Ok(TestNetwork { genesis, keys: self.keys })
+    }
+
+    /// The genesis.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The secret keys, in committee order.
+    pub fn keys(&self) -> &[SecretKey] {
+        &self.keys
+    }
+
+    /// The secret key of one member. Panics beyond the committee.
+    pub fn key(&self, replica: ReplicaId) -> &SecretKey {
+        &self.keys[replica.index()]
+    }
+
+    /// Genesis and keys in committee order.
+    pub fn into_parts(self) -> (Genesis, Vec<SecretKey>) {
+        (self.genesis, self.keys)
+    }
+}
+
+fn seeded_key(seed: u64, index: u64) -> SecretKey {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&SEEDED_KEY);
+    bytes[16..24].copy_from_slice(&seed.to_be_bytes());
+    bytes[24..].copy_from_slice(&index.to_be_bytes());
+    SecretKey::from_bytes(&bytes).expect("a number that starts with 0x71 is a key")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn keys_stand_in_committee_order_under_their_names() {
+        for network in [TestNetwork::seeded(7, 3), TestNetwork::generate(7, "fresh", Timestamp(1)).unwrap()] {
+            let genesis = network.genesis();
+            for replica in genesis.committee().replicas() {
+                let validator = genesis.validator(replica).unwrap();
+                assert_eq!(genesis.committee().member(replica), Some(&validator.public_key));
+                assert_eq!(network.key(replica).public(), validator.public_key);
+                assert_eq!(validator.name, format!("validator-{replica}"));
+            }
+            assert_eq!(network.keys().len(), 7);
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_one_network_and_another_seed_another() {
+        let chain = |n, seed| TestNetwork::seeded(n, seed).genesis().chain_id();
+        assert_eq!(chain(4, 1), chain(4, 1));
+        assert_ne!(chain(4, 1), chain(4, 2));
+        assert_ne!(chain(4, 1), chain(5, 1));
+    }
+
+    #[test]
+    fn fresh_networks_differ() {
+        let chain = || {
+            let network = TestNetwork::generate(1, "fresh", Timestamp(1)).unwrap();
+            network.genesis().chain_id()
+        };
+        assert_ne!(chain(), chain());
+    }
+
+    #[test]
+    fn impossible_networks_are_refused() {
+        for validators in [0, MAX_MEMBERS + 1, usize::MAX] {
+            let errors = TestNetwork::generate(validators, "fresh", Timestamp(1)).unwrap_err();
+            assert_eq!(errors.errors(), [GenesisError::Size(validators)]);
+        }
+        assert!(TestNetwork::generate(1, "Not A Name", Timestamp(1)).is_err());
+    }
+
+    #[test]
+    fn parameters_can_be_changed_and_are_checked_again() {
+        let network = TestNetwork::seeded(4, 1);
+        let chain = network.genesis().chain_id();
+        let narrow = network.clone().with_parameters(|parameters| parameters.consensus.window = 2).unwrap();
+        assert_eq!(narrow.genesis().consensus().window, 2);
+        assert_ne!(narrow.genesis().chain_id(), chain);
+        assert!(network.with_parameters(|parameters| parameters.consensus.window = 0).is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let network = TestNetwork::seeded(1, 1);
+        let shown = format!("{network:?}");
+        assert!(!shown.contains(&quorate_ledger::to_hex(&*network.keys()[0].to_bytes())[2..]));
+    }
+}
