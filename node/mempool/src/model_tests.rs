@@ -1,0 +1,270 @@
+//! The pool against one that is too simple to be wrong: a list, searched from the beginning every time.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use super::*;
+use crate::test_transactions::{transaction, up_to};
+
+const LIMITS: MempoolLimits = MempoolLimits {
+    max_transactions: 20,
+    max_bytes: 6000,
+    max_transactions_per_sender: 8,
+    max_bytes_per_sender: 2500,
+};
+
+const COUNT: usize = 48;
+
+/// All transactions of the test: five senders, sizes of 118 to 800 bytes, ends between 100 and 400.
+fn universe() -> &'static [VerifiedTransaction] {
+    static UNIVERSE: OnceLock<Vec<VerifiedTransaction>> = OnceLock::new();
+    UNIVERSE.get_or_init(|| {
+        (0_u32..)
+            .take(COUNT)
+            .map(|n| {
+                let bytes = if n % 7 == 0 { 800 } else { 118 + n * 5 };
+                transaction(n * n % 5, n.into(), bytes, u64::from(100 + n * 37 % 300))
+            })
+            .collect()
+    })
+}
+
+fn ids(chosen: &[usize]) -> Vec<TransactionId> {
+    chosen.iter().map(|index| universe()[*index].id()).collect()
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Admit(usize),
+    Mark(Vec<usize>),
+    Release(Vec<usize>),
+    Remove(Vec<usize>),
+    Expire,
+    Pass(u64),
+}
+
+fn some() -> impl Strategy<Value = Vec<usize>> {
+    subsequence((0..COUNT).collect::<Vec<_>>(), 0..10).prop_shuffle()
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        12 => (0..COUNT).prop_map(Operation::Admit),
+        2 => some().prop_map(Operation::Mark),
+        2 => some().prop_map(Operation::Release),
+        1 => some().prop_map(Operation::Remove),
+        1 => Just(Operation::Expire),
+        2 => (0_u64..80).prop_map(Operation::Pass),
+    ]
+}
+
+/// What the list knows of a held transaction.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    index: usize,
+    first_seen: u64,
+}
+
+#[derive(Default)]
+struct Model {
+    now: u64,
+    /// In the order of admission.
+    held: Vec<Item>,
+    in_flight: Vec<usize>,
+}
+
+impl Model {
+    fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Admit(index) => {
+                if self.answer(*index) == "new" {
+                    self.held.push(Item { index: *index, first_seen: self.now });
+                }
+            }
+            Operation::Mark(chosen) => self.in_flight.extend(chosen),
+            Operation::Release(chosen) => self.in_flight.retain(|index| !chosen.contains(index)),
+            Operation::Remove(chosen) => {
+                self.in_flight.retain(|index| !chosen.contains(index));
+                self.held.retain(|item| !chosen.contains(&item.index));
+            }
+            Operation::Expire => {
+                let expired = self.expired();
+                self.held.retain(|item| !expired.contains(&item.index));
+            }
+            Operation::Pass(time) => self.now += time,
+        }
+    }
+
+    fn answer(&self, index: usize) -> &'static str {
+        let (transaction, mine) = (&universe()[index], self.bytes_of(Some(index)));
+        let more = u64::from(transaction.bytes());
+        if self.held.iter().any(|item| item.index == index) {
+            "known"
+        } else if ends(index) < self.now {
+            "expired"
+        } else if mine.0 == 8 || mine.1 + more > 2500 {
+            "quota"
+        } else if self.held.len() == 20 || self.bytes_of(None).1 + more > 6000 {
+            "full"
+        } else {
+            "new"
+        }
+    }
+
+    /// Transactions and bytes held, of all or of the sender of one.
+    fn bytes_of(&self, same_sender: Option<usize>) -> (usize, u64) {
+        let counted = self.held.iter().map(|item| item.index);
+        let counted =
+            counted.filter(|index| same_sender.is_none_or(|other| sender_of(other) == sender_of(*index)));
+        counted
+            .fold((0, 0), |(count, bytes), index| (count + 1, bytes + u64::from(universe()[index].bytes())))
+    }
+
+    fn waiting(&self) -> Vec<Item> {
+        let waits = |item: &&Item| !self.in_flight.contains(&item.index);
+        self.held.iter().filter(waits).copied().collect()
+    }
+
+    fn expired(&self) -> Vec<usize> {
+        let waiting = self.waiting();
+        let ended = waiting.iter().filter(|item| ends(item.index) < self.now);
+        ended.map(|item| item.index).collect()
+    }
+
+    /// Rounds over the senders, in the order of their first waiting transactions.
+    fn select(&self, block_time: u64, count: usize, mut room: u64) -> Vec<usize> {
+        let waiting: Vec<usize> = self.waiting().iter().map(|item| item.index).collect();
+        let mut senders: Vec<PublicKey> = Vec::new();
+        for index in &waiting {
+            if !senders.contains(&sender_of(*index)) {
+                senders.push(sender_of(*index));
+            }
+        }
+        let timely = |index: &&usize| (block_time..=block_time + 120_000).contains(&ends(**index));
+        let mut chosen = Vec::new();
+        for round in 0..COUNT {
+            for sender in senders.clone() {
+                let of_sender = waiting.iter().filter(|index| sender_of(**index) == sender);
+                let Some(next) = of_sender.filter(timely).nth(round) else {
+                    continue;
+                };
+                let bytes = u64::from(universe()[*next].bytes());
+                if chosen.len() == count {
+                    return chosen;
+                }
+                if bytes > room {
+                    senders.retain(|other| *other != sender);
+                } else {
+                    room -= bytes;
+                    chosen.push(*next);
+                }
+            }
+        }
+        chosen
+    }
+}
+
+fn ends(index: usize) -> u64 {
+    universe()[index].transaction().valid_until.0
+}
+
+fn sender_of(index: usize) -> PublicKey {
+    universe()[index].transaction().sender
+}
+
+fn apply(pool: &mut Mempool, model: &Model, operation: &Operation) {
+    let now = Timestamp(model.now);
+    match operation {
+        Operation::Admit(index) => {
+            let answer = match pool.admit(now, universe()[*index].clone()) {
+                Ok(Admission::New) => "new",
+                Ok(Admission::Known) => "known",
+                Err(Refusal::Expired { .. }) => "expired",
+                Err(Refusal::SenderQuota { .. }) => "quota",
+                Err(Refusal::PoolFull { .. }) => "full",
+            };
+            assert_eq!(answer, model.answer(*index));
+        }
+        Operation::Mark(chosen) => pool.mark_in_flight(&ids(chosen)),
+        Operation::Release(chosen) => pool.release(&ids(chosen)),
+        Operation::Remove(chosen) => pool.remove(&ids(chosen)),
+        Operation::Expire => {
+            let mut expired = pool.expire(now);
+            let mut expected = ids(&model.expired());
+            expired.sort();
+            expected.sort();
+            assert_eq!(expired, expected);
+        }
+        Operation::Pass(_) => {}
+    }
+}
+
+fn compare(pool: &Mempool, model: &Model) {
+    let (count, bytes) = model.bytes_of(None);
+    assert_eq!((pool.len(), pool.bytes()), (count, bytes));
+    assert!(count <= 20 && bytes <= 6000);
+    let waiting = model.waiting();
+    assert_eq!(pool.waiting_len(), waiting.len());
+    let statistics = pool.statistics();
+    assert_eq!(statistics.in_flight, (count - waiting.len()) as u64);
+    let senders: BTreeSet<_> = model.held.iter().map(|item| sender_of(item.index)).collect();
+    assert_eq!(statistics.senders, senders.len() as u64);
+    for index in 0..COUNT {
+        let held = model.held.iter().any(|item| item.index == index);
+        assert_eq!(pool.contains(&universe()[index].id()), held, "nothing is lost, nothing comes back");
+    }
+    let in_order: Vec<_> = pool
+        .older_than(Timestamp(u64::MAX), None, usize::MAX)
+        .iter()
+        .map(|one| (one.transaction.id(), one.first_seen.0))
+        .collect();
+    let expected: Vec<_> =
+        waiting.iter().map(|item| (universe()[item.index].id(), item.first_seen)).collect();
+    assert_eq!(in_order, expected);
+    assert_eq!(pool.oldest_waiting().map(|time| time.0), waiting.first().map(|item| item.first_seen));
+    let next_expiry = waiting.iter().map(|item| ends(item.index) + 1).min();
+    assert_eq!(pool.next_expiry().map(|time| time.0), next_expiry);
+    for (count, room) in [(20, 6000), (3, 6000), (20, 1000)] {
+        let block: Vec<_> = pool
+            .select(Timestamp(model.now), &up_to(count, room))
+            .iter()
+            .map(VerifiedTransaction::id)
+            .collect();
+        assert_eq!(block, ids(&model.select(model.now, count as usize, room.into())));
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_pool_does_what_the_list_does(operations in proptest::collection::vec(operation(), 1..120)) {
+        let mut pool = Mempool::new(LIMITS);
+        let mut model = Model::default();
+        for operation in &operations {
+            apply(&mut pool, &model, operation);
+            model.apply(operation);
+            compare(&pool, &model);
+        }
+    }
+
+    /// Marking and releasing leaves no trace.
+    #[test]
+    fn release_undoes_mark(admitted in some(), marked in some()) {
+        let mut pool = Mempool::new(LIMITS);
+        for index in admitted {
+            // Some may be over a limit; the others are enough.
+            let _ = pool.admit(Timestamp(0), universe()[index].clone());
+        }
+        let order = |pool: &Mempool| -> Vec<_> {
+            let all = up_to(u32::MAX, u32::MAX);
+            pool.select(Timestamp(0), &all).iter().map(VerifiedTransaction::id).collect()
+        };
+        let before = (order(&pool), pool.statistics());
+        pool.mark_in_flight(&ids(&marked));
+        prop_assert!(order(&pool).iter().all(|id| !ids(&marked).contains(id)));
+        pool.release(&ids(&marked));
+        prop_assert_eq!((order(&pool), pool.statistics()), before);
+    }
+}

@@ -1,0 +1,250 @@
+//! The pool: what is held, and what happens to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
+
+use crate::admission::{Admission, MempoolLimits, Refusal, Usage};
+use crate::selection::{Selection, select};
+use crate::statistics::{Counters, MempoolStatistics};
+use crate::waiting::{Arrival, Entry, Waiting, WaitingTransaction};
+
+/// Transactions from admission until they are committed or have expired.
+///
+/// A held transaction is in one of two states. It *waits*, or it is *in flight*: part of an accepted block
+/// that is not committed yet. Only what waits is selected, re-sent and expired.
+#[derive(Debug)]
+pub struct Mempool {
+    limits: MempoolLimits,
+    held: BTreeMap<TransactionId, Entry>,
+    total: Usage,
+    senders: BTreeMap<PublicKey, Usage>,
+    waiting: Waiting,
+    /// Also ids that are not held: a block's transactions need not have been admitted here.
+    in_flight: BTreeSet<TransactionId>,
+    arrivals: u64,
+    /// Latest time of an admission.
+    latest: Timestamp,
+    counters: Counters,
+}
+
+impl Mempool {
+    /// An empty pool.
+    pub fn new(limits: MempoolLimits) -> Self {
+        Mempool {
+            limits,
+            held: BTreeMap::new(),
+            total: Usage::default(),
+            senders: BTreeMap::new(),
+            waiting: Waiting::default(),
+            in_flight: BTreeSet::new(),
+            arrivals: 0,
+            latest: Timestamp(0),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes a transaction, or says why not. `now` is the later of the clock and the time of the last block.
+    ///
+    /// Its form, its longest lifetime and that it was not committed before are the caller's to check. A
+    /// transaction whose id is in flight is held, but does not wait.
+    ///
+    /// # Errors
+    /// [`Refusal`]. Nothing is ever evicted to make room.
+    pub fn admit(&mut self, now: Timestamp, transaction: VerifiedTransaction) -> Result<Admission, Refusal> {
+        let id = transaction.id();
+        if self.held.contains_key(&id) {
+            return Ok(Admission::Known);
+        }
+        let counted = self.room_for(now, &transaction);
+        let (total, of_sender) = counted.inspect_err(|refusal| self.count(refusal))?;
+        self.total = total;
+        self.senders.insert(transaction.transaction().sender, of_sender);
+        self.counters.admitted += 1;
+        self.arrivals += 1;
+        self.latest = self.latest.max(now);
+        let entry = Entry { arrival: Arrival(self.arrivals), first_seen: self.latest, transaction };
+        if !self.in_flight.contains(&id) {
+            self.waiting.insert(&entry);
+        }
+        self.held.insert(id, entry);
+        Ok(Admission::New)
+    }
+
+    /// What would be held in all and of the sender.
+    fn room_for(&self, now: Timestamp, transaction: &VerifiedTransaction) -> Result<(Usage, Usage), Refusal> {
+        let valid_until = transaction.transaction().valid_until;
+        if valid_until < now {
+            return Err(Refusal::Expired { valid_until, now });
+        }
+        let sender = transaction.transaction().sender;
+        let of_sender = self.senders.get(&sender).copied().unwrap_or_default();
+        let of_sender = of_sender.plus(transaction.bytes());
+        self.limits.check_sender(sender, of_sender)?;
+        let total = self.total.plus(transaction.bytes());
+        self.limits.check_total(total)?;
+        Ok((total, of_sender))
+    }
+
+    fn count(&mut self, refusal: &Refusal) {
+        let counter = match refusal {
+            Refusal::PoolFull { .. } => &mut self.counters.refused_full,
+            Refusal::SenderQuota { .. } => &mut self.counters.refused_quota,
+            Refusal::Expired { .. } => &mut self.counters.refused_expired,
+        };
+        *counter += 1;
+    }
+
+    /// The transactions for a block of this time: senders take turns, each with its oldest, and whose oldest
+    /// has waited longest begins. See [`Selection`] and [`MAX_MISFITS`](crate::MAX_MISFITS) for the limits.
+    ///
+    /// The cost grows with what is returned and with the waiting transactions that are not timely for this
+    /// block, not with the size of the pool.
+    pub fn select(&self, block_time: Timestamp, selection: &Selection) -> Vec<VerifiedTransaction> {
+        select(&self.waiting, block_time, selection)
+    }
+
+    /// These are part of an accepted block: they are not selected and do not expire until [`release`] or
+    /// [`remove`]. Marking twice is marking once.
+    ///
+    /// Ids that are not held are remembered too, so that the transaction does not wait when it arrives. The
+    /// caller bounds them: no more than the transactions of the blocks between the last committed one and
+    /// the end of the window in which it accepts proposals.
+    ///
+    /// [`release`]: Mempool::release
+    /// [`remove`]: Mempool::remove
+    pub fn mark_in_flight(&mut self, ids: &[TransactionId]) {
+        for id in ids {
+            self.in_flight.insert(*id);
+            if let Some(entry) = self.held.get(id) {
+                self.waiting.remove(entry);
+            }
+        }
+    }
+
+    /// The block with these will not be committed: those that are held wait again, at their old place. A
+    /// caller that replaces one block by another releases the old one first, then marks the new one.
+    pub fn release(&mut self, ids: &[TransactionId]) {
+        for id in ids {
+            let was_in_flight = self.in_flight.remove(id);
+            if was_in_flight && let Some(entry) = self.held.get(id) {
+                self.waiting.insert(entry);
+            }
+        }
+    }
+
+    /// These are committed, whether they were held or not.
+    pub fn remove(&mut self, ids: &[TransactionId]) {
+        for id in ids {
+            self.in_flight.remove(id);
+            self.forget(id);
+        }
+    }
+
+    /// Removes the waiting transactions that no block of this time or later may contain, and returns their
+    /// ids in the order in which they expired.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<TransactionId> {
+        let mut expired = Vec::new();
+        while let Some((valid_until, id)) = self.waiting.first_to_expire()
+            && valid_until < now
+        {
+            self.forget(&id);
+            self.counters.expired += 1;
+            expired.push(id);
+        }
+        expired
+    }
+
+    fn forget(&mut self, id: &TransactionId) {
+        let Some(entry) = self.held.remove(id) else {
+            return;
+        };
+        self.waiting.remove(&entry);
+        let bytes = entry.transaction.bytes();
+        self.total = self.total.minus(bytes);
+        let sender = entry.transaction.transaction().sender;
+        let of_sender = self.senders.get_mut(&sender).expect("the sender of a held transaction is counted");
+        *of_sender = of_sender.minus(bytes);
+        if of_sender.transactions == 0 {
+            self.senders.remove(&sender);
+        }
+    }
+
+    /// The held transaction with this id.
+    pub fn get(&self, id: &TransactionId) -> Option<&VerifiedTransaction> {
+        self.held.get(id).map(|entry| &entry.transaction)
+    }
+
+    /// Whether a transaction is held.
+    pub fn contains(&self, id: &TransactionId) -> bool {
+        self.held.contains_key(id)
+    }
+
+    /// Transactions held.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Bytes of the encodings of all transactions held.
+    pub fn bytes(&self) -> u64 {
+        self.total.bytes
+    }
+
+    /// Transactions held that are not in flight.
+    pub fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The first moment at which [`expire`](Mempool::expire) would remove something.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let (valid_until, _) = self.waiting.first_to_expire()?;
+        valid_until.0.checked_add(1).map(Timestamp)
+    }
+
+    /// When the longest-waiting transaction was admitted.
+    pub fn oldest_waiting(&self) -> Option<Timestamp> {
+        self.waiting.oldest().map(|oldest| oldest.first_seen)
+    }
+
+    /// Up to `max` transactions that were admitted at `first_seen` or earlier and still wait, oldest first;
+    /// only those after the place `after`, if there is one.
+    ///
+    /// A caller that keeps the place of the last one it got is told of each transaction once.
+    pub fn older_than(
+        &self,
+        first_seen: Timestamp,
+        after: Option<Arrival>,
+        max: usize,
+    ) -> Vec<WaitingTransaction<'_>> {
+        self.waiting.after(after).take_while(|waiting| waiting.first_seen <= first_seen).take(max).collect()
+    }
+
+    /// State and history.
+    pub fn statistics(&self) -> MempoolStatistics {
+        let Counters { admitted, refused_full, refused_quota, refused_expired, expired } = self.counters;
+        MempoolStatistics {
+            transactions: self.total.transactions,
+            bytes: self.total.bytes,
+            in_flight: self.total.transactions - self.waiting.len() as u64,
+            senders: self.senders.len() as u64,
+            admitted,
+            refused_full,
+            refused_quota,
+            refused_expired,
+            expired,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod model_tests;

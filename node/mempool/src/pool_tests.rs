@@ -1,0 +1,229 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::test_transactions::{WIDE, sender, transaction, up_to};
+
+const NOW: Timestamp = Timestamp(1000);
+const LATER: u64 = 50_000;
+
+fn id(transaction: &VerifiedTransaction) -> [TransactionId; 1] {
+    [transaction.id()]
+}
+
+#[test]
+fn the_same_transaction_is_held_once() {
+    let mut pool = Mempool::new(WIDE);
+    let one = transaction(1, 1, 200, LATER);
+    assert_eq!(pool.admit(NOW, one.clone()), Ok(Admission::New));
+    assert_eq!(pool.admit(NOW, one.clone()), Ok(Admission::Known));
+    assert_eq!((pool.len(), pool.bytes(), pool.waiting_len()), (1, 200, 1));
+    assert!(pool.contains(&one.id()));
+    assert_eq!(pool.get(&one.id()).unwrap().id(), one.id());
+    assert_eq!(pool.statistics().admitted, 1);
+}
+
+#[test]
+fn a_full_pool_refuses_and_keeps_what_it_has() {
+    for limits in [MempoolLimits { max_transactions: 2, ..WIDE }, MempoolLimits { max_bytes: 400, ..WIDE }] {
+        let mut pool = Mempool::new(limits);
+        let first = transaction(1, 1, 200, LATER);
+        let third = transaction(3, 3, 200, LATER);
+        pool.admit(NOW, first.clone()).unwrap();
+        assert_eq!(pool.admit(NOW, transaction(2, 2, 200, LATER)), Ok(Admission::New), "at the edge");
+        let refusal = pool.admit(NOW, third.clone()).unwrap_err();
+        assert_eq!(
+            refusal,
+            Refusal::PoolFull {
+                transactions: 3,
+                max_transactions: limits.max_transactions,
+                bytes: 600,
+                max_bytes: limits.max_bytes,
+            }
+        );
+        assert!(refusal.is_retryable());
+        assert_eq!(pool.admit(NOW, first.clone()), Ok(Admission::Known), "also when full");
+        assert_eq!((pool.len(), pool.bytes()), (2, 400));
+        assert_eq!(pool.statistics().refused_full, 1);
+
+        pool.mark_in_flight(&id(&first));
+        assert!(pool.admit(NOW, third.clone()).is_err(), "what is in flight takes room");
+        pool.remove(&id(&first));
+        assert_eq!(pool.admit(NOW, third), Ok(Admission::New), "what is committed does not");
+    }
+}
+
+#[test]
+fn a_senders_quota_is_its_own() {
+    for limits in [
+        MempoolLimits { max_transactions_per_sender: 1, ..WIDE },
+        MempoolLimits { max_bytes_per_sender: 200, ..WIDE },
+    ] {
+        let mut pool = Mempool::new(limits);
+        pool.admit(NOW, transaction(1, 1, 200, LATER)).unwrap();
+        let second = transaction(1, 2, 118, LATER);
+        let refusal = pool.admit(NOW, second.clone()).unwrap_err();
+        assert_eq!(
+            refusal,
+            Refusal::SenderQuota {
+                sender: sender(1),
+                transactions: 2,
+                max_transactions: limits.max_transactions_per_sender,
+                bytes: 318,
+                max_bytes: limits.max_bytes_per_sender,
+            }
+        );
+        assert!(refusal.is_retryable());
+        assert_eq!(pool.admit(NOW, transaction(2, 3, 200, LATER)), Ok(Admission::New));
+        pool.expire(Timestamp(LATER + 1));
+        assert_eq!(pool.admit(NOW, second), Ok(Admission::New), "room again");
+        assert_eq!(pool.statistics().refused_quota, 1);
+    }
+}
+
+#[test]
+fn a_sender_over_its_quota_hears_that_and_not_that_the_pool_is_full() {
+    let mut pool =
+        Mempool::new(MempoolLimits { max_transactions: 1, max_transactions_per_sender: 1, ..WIDE });
+    pool.admit(NOW, transaction(1, 1, 200, LATER)).unwrap();
+    let refusal = pool.admit(NOW, transaction(1, 2, 200, LATER)).unwrap_err();
+    assert!(matches!(refusal, Refusal::SenderQuota { .. }));
+}
+
+#[test]
+fn the_last_moment_is_valid_and_the_next_is_not() {
+    let mut pool = Mempool::new(WIDE);
+    let one = transaction(1, 1, 200, 5000);
+    let refusal = pool.admit(Timestamp(5001), one.clone()).unwrap_err();
+    assert_eq!(refusal, Refusal::Expired { valid_until: Timestamp(5000), now: Timestamp(5001) });
+    assert!(!refusal.is_retryable());
+    assert_eq!(pool.statistics().refused_expired, 1);
+    pool.admit(Timestamp(5000), one.clone()).unwrap();
+    assert_eq!(pool.next_expiry(), Some(Timestamp(5001)));
+    assert_eq!(pool.expire(Timestamp(5000)), []);
+    assert_eq!(pool.expire(Timestamp(5001)), id(&one));
+    assert_eq!((pool.next_expiry(), pool.is_empty()), (None, true));
+    assert_eq!(pool.statistics().expired, 1);
+}
+
+#[test]
+fn what_never_expires_has_no_next_expiry() {
+    let mut pool = Mempool::new(WIDE);
+    pool.admit(NOW, transaction(1, 1, 200, u64::MAX)).unwrap();
+    assert_eq!(pool.next_expiry(), None);
+    assert_eq!(pool.expire(Timestamp(u64::MAX)), []);
+}
+
+#[test]
+fn expiry_goes_by_time_and_spares_what_is_in_flight() {
+    let mut pool = Mempool::new(WIDE);
+    let ends = [4000, 2000, 3000, 9000];
+    let all: Vec<_> = (0..).zip(ends).map(|(nonce, end)| transaction(1, nonce, 200, end)).collect();
+    for one in &all {
+        pool.admit(NOW, one.clone()).unwrap();
+    }
+    pool.mark_in_flight(&id(&all[2]));
+    assert_eq!(pool.next_expiry(), Some(Timestamp(2001)));
+    assert_eq!(pool.expire(Timestamp(5000)), [all[1].id(), all[0].id()]);
+    assert!(pool.contains(&all[2].id()));
+    pool.release(&id(&all[2]));
+    assert_eq!(pool.next_expiry(), Some(Timestamp(3001)), "released, it is due");
+    assert_eq!(pool.expire(Timestamp(5000)), id(&all[2]));
+    assert_eq!(pool.len(), 1);
+}
+
+#[test]
+fn a_released_transaction_has_its_old_place() {
+    let mut pool = Mempool::new(WIDE);
+    let all: Vec<_> = (0..4).map(|nonce| transaction(1, nonce, 200, LATER)).collect();
+    for one in &all[..3] {
+        pool.admit(NOW, one.clone()).unwrap();
+    }
+    pool.mark_in_flight(&[all[0].id(), all[1].id()]);
+    assert_eq!((pool.waiting_len(), pool.len()), (1, 3));
+    assert_eq!(pool.statistics().in_flight, 2);
+    pool.admit(NOW, all[3].clone()).unwrap();
+    pool.release(&[all[1].id(), all[0].id()]);
+    let order: Vec<_> = pool.select(NOW, &up_to(10, 10_000)).iter().map(VerifiedTransaction::id).collect();
+    assert_eq!(order, all.iter().map(VerifiedTransaction::id).collect::<Vec<_>>());
+}
+
+#[test]
+fn releasing_and_removing_what_is_not_there_changes_nothing() {
+    let mut pool = Mempool::new(WIDE);
+    let (held, stranger) = (transaction(1, 1, 200, LATER), transaction(2, 2, 200, LATER));
+    pool.admit(NOW, held.clone()).unwrap();
+    let before = pool.statistics();
+    pool.release(&id(&held));
+    pool.release(&id(&stranger));
+    pool.remove(&id(&stranger));
+    assert_eq!(pool.statistics(), before);
+    assert_eq!(pool.waiting_len(), 1);
+}
+
+#[test]
+fn a_transaction_that_arrives_after_its_block_does_not_wait() {
+    let mut pool = Mempool::new(WIDE);
+    let late = transaction(1, 1, 200, LATER);
+    pool.mark_in_flight(&id(&late));
+    assert_eq!((pool.len(), pool.statistics().in_flight), (0, 0));
+    assert!(!pool.contains(&late.id()));
+    pool.admit(NOW, late.clone()).unwrap();
+    assert_eq!((pool.len(), pool.waiting_len()), (1, 0));
+    assert!(pool.select(NOW, &up_to(10, 10_000)).is_empty());
+    pool.release(&id(&late));
+    assert_eq!(pool.select(NOW, &up_to(10, 10_000)).len(), 1);
+}
+
+#[test]
+fn a_committed_id_is_not_in_flight_any_more() {
+    let mut pool = Mempool::new(WIDE);
+    let one = transaction(1, 1, 200, LATER);
+    pool.mark_in_flight(&id(&one));
+    pool.remove(&id(&one));
+    assert!(pool.in_flight.is_empty());
+}
+
+#[test]
+fn what_has_waited_long_is_told_once() {
+    let mut pool = Mempool::new(WIDE);
+    for (nonce, time) in [10, 20, 30, 40].into_iter().enumerate() {
+        pool.admit(Timestamp(time), transaction(1, nonce as u64, 200, LATER)).unwrap();
+    }
+    assert_eq!(pool.oldest_waiting(), Some(Timestamp(10)));
+    let nonces = |found: &[WaitingTransaction<'_>]| -> Vec<u64> {
+        found.iter().map(|one| one.transaction.transaction().nonce).collect()
+    };
+    assert_eq!(nonces(&pool.older_than(Timestamp(9), None, 10)), []);
+    let found = pool.older_than(Timestamp(30), None, 2);
+    assert_eq!(nonces(&found), [0, 1]);
+    let place = found[1].arrival;
+    let found = pool.older_than(Timestamp(30), Some(place), 10);
+    assert_eq!(nonces(&found), [2], "the rest, up to the time itself");
+    assert_eq!(found[0].first_seen, Timestamp(30));
+
+    let first = transaction(1, 0, 200, LATER);
+    pool.mark_in_flight(&id(&first));
+    assert_eq!(pool.oldest_waiting(), Some(Timestamp(20)));
+    assert_eq!(nonces(&pool.older_than(Timestamp(40), None, 10)), [1, 2, 3]);
+}
+
+#[test]
+fn a_clock_that_goes_back_does_not_change_the_order() {
+    let mut pool = Mempool::new(WIDE);
+    pool.admit(Timestamp(100), transaction(1, 0, 200, LATER)).unwrap();
+    pool.admit(Timestamp(50), transaction(1, 1, 200, LATER)).unwrap();
+    assert_eq!(pool.older_than(Timestamp(99), None, 10).len(), 0);
+    let found = pool.older_than(Timestamp(100), None, 10);
+    assert_eq!(found.len(), 2);
+    assert!(found[0].arrival < found[1].arrival);
+    assert_eq!(found[1].first_seen, Timestamp(100));
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let mut pool = Mempool::new(MempoolLimits { max_transactions: 0, ..WIDE });
+    assert_eq!(
+        pool.admit(NOW, transaction(1, 1, 200, LATER)).unwrap_err().to_string(),
+        "the pool is full: with it there were 1 of 0 transactions and 200 of 1099511627776 bytes; \
+         send it again when blocks have made room"
+    );
+}

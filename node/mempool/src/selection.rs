@@ -1,0 +1,111 @@
+//! Which transactions the next block gets.
+
+use std::collections::VecDeque;
+use std::collections::btree_map;
+
+use quorate_ledger::{BlockLimits, Timestamp, TransactionLimits, VerifiedTransaction};
+
+use crate::waiting::{Arrival, Waiting};
+
+/// A selection ends when so many senders' next transactions were too large for the room that was left: the
+/// block is nearly full, and looking through a pool of large transactions for a small one costs more than
+/// the last bytes are worth.
+pub const MAX_MISFITS: usize = 64;
+
+/// What a block may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Selection {
+    /// Most transactions.
+    pub max_transactions: u32,
+    /// Most bytes of encoded transactions.
+    pub max_body_bytes: u32,
+    /// Decides which transactions are timely.
+    pub transaction: TransactionLimits,
+}
+
+impl From<&BlockLimits> for Selection {
+    /// As much as the network allows in one block.
+    fn from(limits: &BlockLimits) -> Self {
+        Selection {
+            max_transactions: limits.max_transactions,
+            max_body_bytes: limits.max_body_bytes,
+            transaction: limits.transaction,
+        }
+    }
+}
+
+/// The transactions for a block of this time, in the order they should have in it.
+///
+/// Senders take turns, one transaction a turn, each its oldest; whose oldest has waited longest begins. A
+/// sender whose next transaction does not fit into the room that is left has no more turns in this block,
+/// so its transactions do not overtake each other and nobody else is held up. Every block begins with the
+/// longest-waiting transaction, so each has its turn when the ones before it are gone, however large it is.
+pub(crate) fn select(
+    waiting: &Waiting,
+    block_time: Timestamp,
+    selection: &Selection,
+) -> Vec<VerifiedTransaction> {
+    let mut block =
+        Draft { block_time, selection, room: selection.max_body_bytes, misfits: 0, transactions: Vec::new() };
+    // First round: each queue is opened only when its turn comes, so a full block opens few of them.
+    let mut open = VecDeque::new();
+    for queue in waiting.queues() {
+        if block.is_full() {
+            return block.transactions;
+        }
+        let mut turns = queue.iter();
+        if block.take_turn(&mut turns) {
+            open.push_back(turns);
+        }
+    }
+    while let Some(mut turns) = open.pop_front()
+        && !block.is_full()
+    {
+        if block.take_turn(&mut turns) {
+            open.push_back(turns);
+        }
+    }
+    block.transactions
+}
+
+type Turns<'a> = btree_map::Iter<'a, Arrival, VerifiedTransaction>;
+
+struct Draft<'a> {
+    block_time: Timestamp,
+    selection: &'a Selection,
+    room: u32,
+    misfits: usize,
+    transactions: Vec<VerifiedTransaction>,
+}
+
+impl Draft<'_> {
+    fn is_full(&self) -> bool {
+        self.misfits >= MAX_MISFITS || self.transactions.len() >= self.selection.max_transactions as usize
+    }
+
+    /// Takes a sender's next timely transaction. Whether the sender may have another turn.
+    fn take_turn(&mut self, turns: &mut Turns<'_>) -> bool {
+        let limits = &self.selection.transaction;
+        let next = turns
+            .map(|(_, transaction)| transaction)
+            .find(|checked| limits.is_timely(checked.transaction().valid_until, self.block_time));
+        let Some(next) = next else {
+            return false;
+        };
+        match self.room.checked_sub(next.bytes()) {
+            Some(room) => {
+                self.room = room;
+                self.transactions.push(next.clone());
+                true
+            }
+            None => {
+                self.misfits += 1;
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "selection_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::Mempool;
+use crate::test_transactions::{WIDE, transaction, up_to};
+
+const NOW: Timestamp = Timestamp(1000);
+const LATER: u64 = 50_000;
+
+/// A pool with transactions of 200 bytes of these senders, in this order; the nonce is the place.
+fn pool_of(senders: &[u32]) -> Mempool {
+    let mut pool = Mempool::new(WIDE);
+    for (place, sender) in (0..).zip(senders) {
+        pool.admit(NOW, transaction(*sender, place, 200, LATER)).unwrap();
+    }
+    pool
+}
+
+fn places(transactions: &[VerifiedTransaction]) -> Vec<u64> {
+    transactions.iter().map(|checked| checked.transaction().nonce).collect()
+}
+
+#[test]
+fn senders_take_turns_and_the_longest_waiting_begins() {
+    let pool = pool_of(&[1, 1, 1, 2, 3, 2]);
+    assert_eq!(places(&pool.select(NOW, &up_to(10, 10_000))), [0, 3, 4, 1, 5, 2]);
+    assert_eq!(places(&pool.select(NOW, &up_to(4, 10_000))), [0, 3, 4, 1]);
+    assert_eq!(places(&pool.select(NOW, &up_to(0, 10_000))), []);
+}
+
+#[test]
+fn a_flood_delays_nobody_by_more_than_a_round() {
+    let mut senders = vec![1; 5000];
+    senders.extend([2, 3]);
+    let mut pool = pool_of(&senders);
+    let first = pool.select(NOW, &up_to(3, 10_000));
+    assert_eq!(places(&first), [0, 5000, 5001]);
+    let ids: Vec<_> = first.iter().map(VerifiedTransaction::id).collect();
+    pool.remove(&ids);
+    assert_eq!(places(&pool.select(NOW, &up_to(3, 10_000))), [1, 2, 3]);
+}
+
+#[test]
+fn a_body_may_be_filled_to_the_last_byte() {
+    let pool = pool_of(&[1, 2, 3]);
+    assert_eq!(pool.select(NOW, &up_to(10, 600)).len(), 3);
+    assert_eq!(pool.select(NOW, &up_to(10, 599)).len(), 2);
+    assert_eq!(pool.select(NOW, &up_to(10, 199)).len(), 0);
+}
+
+#[test]
+fn a_large_transaction_holds_up_its_sender_only() {
+    let mut pool = Mempool::new(WIDE);
+    for (sender, nonce, bytes) in [(1, 0, 300), (2, 1, 800), (2, 2, 150), (3, 3, 300), (1, 4, 300)] {
+        pool.admit(NOW, transaction(sender, nonce, bytes, LATER)).unwrap();
+    }
+    let block = pool.select(NOW, &up_to(10, 1000));
+    assert_eq!(places(&block), [0, 3, 4], "2 does not overtake 1 of the same sender");
+}
+
+#[test]
+fn a_large_transaction_gets_its_turn_under_load() {
+    let mut pool = Mempool::new(WIDE);
+    pool.admit(NOW, transaction(1, 0, 300, LATER)).unwrap();
+    pool.admit(NOW, transaction(2, 1, 1000, LATER)).unwrap();
+    let mut nonce = 2;
+    for block in 0..2 {
+        // Newcomers with small transactions, enough to fill the block.
+        for newcomer in 0..20 {
+            let small = transaction(100 + block * 20 + newcomer, nonce, 150, LATER);
+            pool.admit(NOW, small).unwrap();
+            nonce += 1;
+        }
+        let chosen = pool.select(NOW, &up_to(100, 1000));
+        let expected = if block == 0 { 0 } else { 1 };
+        assert_eq!(places(&chosen)[0], expected, "block {block} begins with the oldest");
+        let ids: Vec<_> = chosen.iter().map(VerifiedTransaction::id).collect();
+        pool.remove(&ids);
+    }
+}
+
+#[test]
+fn the_search_for_something_small_ends() {
+    let small_after = |large: usize| {
+        let mut pool = Mempool::new(WIDE);
+        let mut nonce = 0;
+        pool.admit(NOW, transaction(0, nonce, 500, LATER)).unwrap();
+        for sender in (1..).take(large) {
+            nonce += 1;
+            pool.admit(NOW, transaction(sender, nonce, 800, LATER)).unwrap();
+        }
+        pool.admit(NOW, transaction(u32::MAX, nonce + 1, 200, LATER)).unwrap();
+        pool.select(NOW, &up_to(10, 1000)).len()
+    };
+    assert_eq!(small_after(MAX_MISFITS - 1), 2);
+    assert_eq!(small_after(MAX_MISFITS), 1);
+}
+
+#[test]
+fn only_what_a_block_of_this_time_may_contain() {
+    let mut pool = Mempool::new(WIDE);
+    let time = Timestamp(10_000);
+    for (nonce, valid_until) in [9_999, 10_000, 130_000, 130_001, 20_000].into_iter().enumerate() {
+        pool.admit(NOW, transaction(1, nonce as u64, 200, valid_until)).unwrap();
+    }
+    assert_eq!(places(&pool.select(time, &up_to(10, 10_000))), [1, 2, 4]);
+    assert_eq!(places(&pool.select(Timestamp(10_001), &up_to(10, 10_000))), [2, 3, 4]);
+}
+
+#[test]
+fn the_limits_of_a_block_are_a_selection() {
+    let limits = BlockLimits {
+        max_transactions: 1,
+        max_body_bytes: 2,
+        transaction: TransactionLimits { max_bytes: 3, max_lifetime_ms: 4 },
+        empty_block_gap_ms: 5,
+    };
+    let selection = Selection::from(&limits);
+    assert_eq!((selection.max_transactions, selection.max_body_bytes), (1, 2));
+    assert_eq!(selection.transaction, limits.transaction);
+}

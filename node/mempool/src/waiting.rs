@@ -1,0 +1,120 @@
+//! The transactions that wait, in every order in which they are asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
+
+/// Position in the order of admission. It stays with a transaction while it is in the pool, also while the
+/// transaction is in flight, and is never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arrival(pub(crate) u64);
+
+/// A transaction that is in no accepted block.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingTransaction<'a> {
+    /// Its place in the order of admission.
+    pub arrival: Arrival,
+    /// When it was admitted. A later arrival has no earlier time.
+    pub first_seen: Timestamp,
+    /// The transaction.
+    pub transaction: &'a VerifiedTransaction,
+}
+
+/// A transaction with its place, whether it waits or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) arrival: Arrival,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) transaction: VerifiedTransaction,
+}
+
+impl Entry {
+    fn sender(&self) -> PublicKey {
+        self.transaction.transaction().sender
+    }
+
+    fn expiry(&self) -> (Timestamp, TransactionId) {
+        (self.transaction.transaction().valid_until, self.transaction.id())
+    }
+}
+
+/// One sender's waiting transactions, oldest first. Never empty.
+pub(crate) type Queue = BTreeMap<Arrival, VerifiedTransaction>;
+
+/// Indexes over the waiting transactions. What is in flight is in none of them, so nobody steps over it.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    by_arrival: BTreeMap<Arrival, (Timestamp, VerifiedTransaction)>,
+    by_expiry: BTreeSet<(Timestamp, TransactionId)>,
+    queues: BTreeMap<PublicKey, Queue>,
+    /// The oldest of each queue, and whose it is.
+    heads: BTreeMap<Arrival, PublicKey>,
+}
+
+impl Waiting {
+    pub(crate) fn len(&self) -> usize {
+        self.by_arrival.len()
+    }
+
+    /// Adds a transaction at its place, which may be before others of its sender.
+    pub(crate) fn insert(&mut self, entry: &Entry) {
+        let transaction = &entry.transaction;
+        self.by_arrival.insert(entry.arrival, (entry.first_seen, transaction.clone()));
+        self.by_expiry.insert(entry.expiry());
+        let queue = self.queues.entry(entry.sender()).or_default();
+        let head = queue.keys().next().copied();
+        queue.insert(entry.arrival, transaction.clone());
+        if head.is_none_or(|head| entry.arrival < head) {
+            if let Some(head) = head {
+                self.heads.remove(&head);
+            }
+            self.heads.insert(entry.arrival, entry.sender());
+        }
+    }
+
+    /// Removes a transaction, if it waits.
+    pub(crate) fn remove(&mut self, entry: &Entry) {
+        if self.by_arrival.remove(&entry.arrival).is_none() {
+            return;
+        }
+        self.by_expiry.remove(&entry.expiry());
+        let sender = entry.sender();
+        let queue = self.queues.get_mut(&sender).expect("whoever has a waiting transaction has a queue");
+        queue.remove(&entry.arrival);
+        let next = queue.keys().next().copied();
+        if next.is_none() {
+            self.queues.remove(&sender);
+        }
+        if self.heads.remove(&entry.arrival).is_some()
+            && let Some(next) = next
+        {
+            self.heads.insert(next, sender);
+        }
+    }
+
+    /// The waiting transaction that was admitted first.
+    pub(crate) fn oldest(&self) -> Option<WaitingTransaction<'_>> {
+        self.after(None).next()
+    }
+
+    /// Those admitted after a place, in the order of admission.
+    pub(crate) fn after(&self, place: Option<Arrival>) -> impl Iterator<Item = WaitingTransaction<'_>> {
+        let start = place.map_or(Unbounded, Excluded);
+        self.by_arrival.range((start, Unbounded)).map(|(arrival, (first_seen, transaction))| {
+            WaitingTransaction { arrival: *arrival, first_seen: *first_seen, transaction }
+        })
+    }
+
+    /// The earliest end of validity, and whose it is.
+    pub(crate) fn first_to_expire(&self) -> Option<(Timestamp, TransactionId)> {
+        self.by_expiry.first().copied()
+    }
+
+    /// Every sender's queue; the one with the oldest transaction first.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.heads
+            .values()
+            .map(|sender| self.queues.get(sender).expect("a head is the head of its sender's queue"))
+    }
+}
