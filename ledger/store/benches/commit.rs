@@ -1,0 +1,104 @@
+//! What a promise and a block cost on this disk: `cargo bench -p quorate-store`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use quorate_ledger::{
+    Ballot, Block, BlockHash, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height,
+    PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, SignatureSet, Signers, Timestamp, Transaction,
+    VerifiedTransaction, View, merkle_root,
+};
+use quorate_store::{Journal, JournalIdentity, Ledger, Row, RowKey};
+
+const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
+
+/// Transactions of a block, and bytes of each payload.
+const TRANSACTIONS: u64 = 1000;
+const PAYLOAD_BYTES: usize = 256;
+
+fn genesis() -> Header {
+    Header {
+        version: PROTOCOL_VERSION,
+        chain_id: CHAIN,
+        epoch: Epoch(0),
+        height: Height(0),
+        parent: BlockHash(Hash::ZERO),
+        transactions_root: merkle_root(&[]),
+        transaction_count: 0,
+        body_bytes: 0,
+        timestamp: Timestamp(0),
+        committee: Hash::ZERO,
+        next_committee: Hash::ZERO,
+        proposer: ReplicaId(0),
+    }
+}
+
+/// A full block on `parent` and a certificate of the usual size. The store looks at no signature, so one is
+/// enough for all.
+fn block_on(parent: &Header, key: &SecretKey, template: &Transaction) -> (Block, CommitCertificate) {
+    let transactions: Vec<VerifiedTransaction> = (0..TRANSACTIONS)
+        .map(|number| {
+            let mut transaction = template.clone();
+            transaction.nonce = parent.height.0 * TRANSACTIONS + number;
+            VerifiedTransaction::from_own_storage(transaction)
+        })
+        .collect();
+    let body = Body::of(&transactions);
+    let header = Header::after(parent, &body, Timestamp(0), ReplicaId(0));
+    let ballot = Ballot { epoch: Epoch(0), view: View(0), height: header.height, block: header.hash() };
+    let signatures = vec![key.sign(&Hash::ZERO); 3];
+    let votes = SignatureSet::claimed(Signers::of((0..3).map(ReplicaId)), signatures);
+    (Block::new(header, body).unwrap(), CommitCertificate::claimed(ballot, votes))
+}
+
+fn journal(criterion: &mut Criterion) {
+    let home = tempfile::tempdir().unwrap();
+    let identity =
+        JournalIdentity { chain_id: CHAIN, validator: SecretKey::from_bytes(&[1; 32]).unwrap().public() };
+    let mut journal = Journal::create(home.path().join("journal"), &identity).unwrap();
+    let body = vec![7; 64 << 10];
+    let mut height = 0;
+    // An accepted block with its body, and two small records: what a step of the pipeline writes.
+    criterion.bench_function("journal: 64 KiB and two small rows, synced", |bencher| {
+        bencher.iter(|| {
+            height += 1;
+            let key = |kind| RowKey { height: Height(height), kind, detail: [0; 32] };
+            let rows = [(1, body.as_slice()), (2, &body[..200]), (3, &body[..300])]
+                .map(|(kind, value)| Row { key: key(kind), value: value.into() });
+            let collect = (height % 64 == 0).then(|| Height(height - 64));
+            journal.write(&rows, collect).unwrap();
+        });
+    });
+}
+
+fn ledger(criterion: &mut Criterion) {
+    let home = tempfile::tempdir().unwrap();
+    let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+    let payload = Payload::Data(vec![7; PAYLOAD_BYTES]);
+    let template = Transaction::sign(&CHAIN, &key, 0, Timestamp(u64::MAX), payload);
+    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis()).unwrap();
+    let mut parent = genesis();
+    let mut group = criterion.benchmark_group("ledger");
+    group.throughput(Throughput::Elements(TRANSACTIONS));
+    group.bench_function("append 1000 transactions of 256 bytes", |bencher| {
+        bencher.iter_batched(
+            || {
+                let made = block_on(&parent, &key, &template);
+                parent = made.0.header().clone();
+                made
+            },
+            |(block, certificate)| {
+                ledger.append(&[block], &certificate).unwrap();
+                // About once a second under load.
+                if ledger.head().height.0.is_multiple_of(8) {
+                    ledger.make_durable().unwrap();
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+    println!("the ledger grew to {} blocks", ledger.head().height);
+}
+
+criterion_group!(benches, journal, ledger);
+criterion_main!(benches);

@@ -1,0 +1,213 @@
+//! Creating and opening files: exactly one creator, one user, and no file that is half made.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, StorageBackend, WriteTransaction};
+
+use crate::error::{Fault, StoreError};
+use crate::storage::{Durable, Storage, guarded};
+use crate::tables::META;
+
+/// Version of the layout both files have; to be raised with every change of it.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+
+const FORMAT: &str = "format";
+const IDENTITY: &str = "identity";
+
+/// Most memory for the pages of a ledger, written or read.
+const LEDGER_CACHE_BYTES: usize = 64 << 20;
+
+/// Most memory for the pages of a journal, which is read at start only.
+const JOURNAL_CACHE_BYTES: usize = 16 << 20;
+
+/// Shown in messages for what is no file.
+const NO_PATH: &str = "(given backend)";
+
+/// The two kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ledger,
+    Journal,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Ledger => "ledger",
+            Kind::Journal => "journal",
+        }
+    }
+
+    fn tag(self) -> [u8; 8] {
+        match self {
+            Kind::Ledger => *b"quo-ledg",
+            Kind::Journal => *b"quo-jour",
+        }
+    }
+
+    fn of_tag(tag: &[u8]) -> Option<Self> {
+        [Kind::Ledger, Kind::Journal].into_iter().find(|kind| kind.tag() == tag)
+    }
+
+    fn builder(self) -> Builder {
+        let mut builder = Builder::new();
+        builder.set_cache_size(match self {
+            Kind::Ledger => LEDGER_CACHE_BYTES,
+            Kind::Journal => JOURNAL_CACHE_BYTES,
+        });
+        builder
+    }
+}
+
+/// Creates a file at `path`, readable and writable by its owner only. It appears there complete or not at
+/// all, and stays there through a power loss.
+pub(crate) fn create(
+    kind: Kind,
+    path: &Path,
+    identity: &[u8],
+    fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<Storage, StoreError> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let denied = |place: &Path| {
+        let path = place.to_owned();
+        move |source: io::Error| StoreError::Access { path, source }
+    };
+    let directory = File::open(parent).map_err(denied(parent))?;
+    // Creators in one directory go one after the other, so that none replaces what another has just made,
+    // and what lies under the name of an unfinished file was left by a crash.
+    directory.lock().map_err(denied(parent))?;
+    if path.symlink_metadata().is_ok() {
+        return Err(StoreError::Exists { path: path.to_owned() });
+    }
+    let unfinished = unfinished_name(path);
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(denied(&unfinished)(error)),
+        _ => {}
+    }
+    let file = new_file(&unfinished).map_err(denied(&unfinished))?;
+    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(path))?;
+    let storage = create_on(kind, backend, path, identity, fill)?;
+    std::fs::rename(&unfinished, path).map_err(denied(path))?;
+    directory.sync_all().map_err(denied(parent))?;
+    Ok(storage)
+}
+
+fn unfinished_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    PathBuf::from(name)
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Fills an empty backend; `path` is for messages.
+pub(crate) fn create_on(
+    kind: Kind,
+    backend: impl StorageBackend,
+    path: &Path,
+    identity: &[u8],
+    fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<Storage, StoreError> {
+    if length(&backend, path)? > 0 {
+        return Err(StoreError::Exists { path: path.to_owned() });
+    }
+    let database =
+        guarded(|| Ok(kind.builder().create_with_backend(backend)?)).map_err(|fault| fault.at(path))?;
+    let storage = Storage::new(database, path);
+    storage.write(Durable::NowAndQuickToOpen, |transaction| {
+        let mut meta = transaction.open_table(META)?;
+        let mut format = kind.tag().to_vec();
+        format.extend(FORMAT_VERSION.to_be_bytes());
+        meta.insert(FORMAT, format.as_slice())?;
+        meta.insert(IDENTITY, identity)?;
+        fill(transaction)
+    })?;
+    Ok(storage)
+}
+
+/// Opens what [`create`] made, and returns the identity it was given.
+pub(crate) fn open(kind: Kind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
+    let denied = |source: io::Error| match source.kind() {
+        ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: kind.name() },
+        _ => StoreError::Access { path: path.to_owned(), source },
+    };
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(denied)?;
+    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(path))?;
+    open_on(kind, backend, path)
+}
+
+/// Opens what [`create_on`] made.
+pub(crate) fn open_on(
+    kind: Kind,
+    backend: impl StorageBackend,
+    path: &Path,
+) -> Result<(Storage, Vec<u8>), StoreError> {
+    let foreign = |found: &str| StoreError::Foreign {
+        path: path.to_owned(),
+        expected: kind.name(),
+        found: found.to_owned(),
+    };
+    if length(&backend, path)? == 0 {
+        return Err(foreign("an empty file"));
+    }
+    let database = match guarded(|| Ok(kind.builder().create_with_backend(backend)?)) {
+        Ok(database) => database,
+        // What is no redb file, or is shorter than the header of one.
+        Err(Fault::Engine(redb::Error::Io(error)))
+            if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            return Err(foreign("something else, or its beginning is destroyed"));
+        }
+        Err(Fault::Engine(redb::Error::UpgradeRequired(version))) => {
+            return Err(foreign(&format!("a redb file of the old format {version}")));
+        }
+        Err(fault) => return Err(fault.at(path)),
+    };
+    let storage = Storage::new(database, path);
+    let meta = storage.read(|transaction| {
+        let meta = match transaction.open_table(META) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            other => other?,
+        };
+        let row = |name| {
+            let value = meta.get(name)?;
+            Ok::<_, Fault>(value.map(|value| value.value().to_vec()))
+        };
+        Ok(row(FORMAT)?.zip(row(IDENTITY)?))
+    })?;
+    let (format, identity) = meta.ok_or_else(|| foreign("a redb file of another program"))?;
+    let (tag, version) = format
+        .split_first_chunk::<8>()
+        .and_then(|(tag, version)| Some((tag, u16::from_be_bytes(version.try_into().ok()?))))
+        .ok_or_else(|| foreign("a redb file of another program"))?;
+    match Kind::of_tag(tag) {
+        Some(found) if found == kind => {}
+        Some(other) => return Err(foreign(&format!("a {}", other.name()))),
+        None => return Err(foreign("a redb file of another program")),
+    }
+    if version != FORMAT_VERSION {
+        return Err(StoreError::Format { path: path.to_owned(), found: version, supported: FORMAT_VERSION });
+    }
+    Ok((storage, identity))
+}
+
+/// What messages call a backend that is no file.
+pub(crate) fn no_path() -> &'static Path {
+    Path::new(NO_PATH)
+}
+
+fn length(backend: &impl StorageBackend, path: &Path) -> Result<u64, StoreError> {
+    backend.len().map_err(|source| StoreError::Access { path: path.to_owned(), source })
+}

@@ -1,0 +1,130 @@
+//! Chains for the tests of this crate: real keys, real signatures, small blocks.
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{
+    Ballot, Block, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, Hash,
+    Header, Height, PROTOCOL_VERSION, Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp,
+    Transaction, TransactionId, VerifiedTransaction, View, merkle_root,
+};
+
+use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
+
+pub(crate) const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
+
+/// A committee of four and the blocks it agreed on. Block h has time 1000 h and h % 3 transactions.
+pub(crate) struct Chain {
+    pub(crate) keys: Vec<SecretKey>,
+    pub(crate) anchor: ChainAnchor,
+    pub(crate) genesis: Header,
+    /// From height 1 on.
+    pub(crate) blocks: Vec<Block>,
+}
+
+pub(crate) fn public_key(seed: u8) -> PublicKey {
+    SecretKey::from_bytes(&[seed; 32]).unwrap().public()
+}
+
+pub(crate) fn transaction(key: &SecretKey, nonce: u64) -> VerifiedTransaction {
+    let payload = Payload::Data(nonce.to_be_bytes().to_vec());
+    let transaction = Transaction::sign(&CHAIN, key, nonce, Timestamp(u64::MAX), payload);
+    VerifiedTransaction::from_own_storage(transaction)
+}
+
+impl Chain {
+    pub(crate) fn of(length: u64) -> Self {
+        Chain::from_nonce(length, 0)
+    }
+
+    /// Chains of different nonces have the same genesis and no block in common.
+    pub(crate) fn from_nonce(length: u64, nonce: u64) -> Self {
+        let mut keys: Vec<SecretKey> =
+            (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+        keys.sort_by_key(SecretKey::public);
+        let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+        let genesis = Header {
+            version: PROTOCOL_VERSION,
+            chain_id: CHAIN,
+            epoch: Epoch(0),
+            height: Height(0),
+            parent: BlockHash(Hash::ZERO),
+            transactions_root: merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            timestamp: Timestamp(0),
+            committee: committee.hash(),
+            next_committee: committee.hash(),
+            proposer: ReplicaId(0),
+        };
+        let mut chain =
+            Chain { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, genesis, blocks: Vec::new() };
+        for height in 1..=length {
+            let transactions: Vec<_> = (0..height % 3)
+                .map(|number| transaction(&chain.keys[0], nonce + 10 * height + number))
+                .collect();
+            chain.extend(&transactions, Timestamp(1000 * height + nonce.min(1)));
+        }
+        chain
+    }
+
+    pub(crate) fn extend(&mut self, transactions: &[VerifiedTransaction], time: Timestamp) {
+        let body = Body::of(transactions);
+        let parent = self.blocks.last().map_or(&self.genesis, Block::header);
+        let header = Header::after(parent, &body, time, ReplicaId(0));
+        self.blocks.push(Block::new(header, body).unwrap());
+    }
+
+    /// The block at a height from 1 on.
+    pub(crate) fn block(&self, height: u64) -> &Block {
+        &self.blocks[usize::try_from(height).unwrap() - 1]
+    }
+
+    pub(crate) fn certificate(&self, height: u64) -> CommitCertificate {
+        let block = self.block(height);
+        let ballot = Ballot { epoch: Epoch(0), view: View(0), height: block.height(), block: block.hash() };
+        let commits: Vec<_> = (0..)
+            .zip(&self.keys)
+            .map(|(index, key)| Signed::sign(&CHAIN, key, ReplicaId(index), Commit(ballot)))
+            .collect();
+        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
+    }
+
+    /// Appends the blocks of these heights with a certificate for the last.
+    pub(crate) fn append(&self, ledger: &mut Ledger, heights: std::ops::RangeInclusive<u64>) {
+        let blocks: Vec<Block> = heights.clone().map(|height| self.block(height).clone()).collect();
+        ledger.append(&blocks, &self.certificate(*heights.end())).unwrap();
+    }
+
+    /// A ledger in memory that holds the whole chain: block 1 with a certificate of its own, then three
+    /// blocks for each certificate.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &self.genesis).unwrap();
+        self.fill(&mut ledger);
+        ledger
+    }
+
+    pub(crate) fn fill(&self, ledger: &mut Ledger) {
+        let last = self.blocks.len() as u64;
+        let mut first = 1;
+        while first <= last {
+            let end = if first == 1 { 1 } else { last.min(first + 2) };
+            self.append(ledger, first..=end);
+            first = end + 1;
+        }
+    }
+
+    pub(crate) fn ids(&self, height: u64) -> Vec<TransactionId> {
+        self.block(height).body().ids().to_vec()
+    }
+}
+
+pub(crate) fn identity() -> JournalIdentity {
+    JournalIdentity { chain_id: CHAIN, validator: public_key(1) }
+}
+
+pub(crate) fn key(height: u64, kind: u8, detail: u8) -> RowKey {
+    RowKey { height: Height(height), kind, detail: [detail; 32] }
+}
+
+pub(crate) fn row(key: RowKey, value: &[u8]) -> Row<'_> {
+    Row { key, value: value.into() }
+}

@@ -1,0 +1,270 @@
+//! What this validator has promised.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{ChainId, Height, PublicKey, decode, encode};
+use redb::{ReadableTable, StorageBackend, WriteTransaction};
+
+use crate::error::{Fault, StoreError};
+use crate::file::{self, Kind};
+use crate::storage::{Durable, Storage};
+use crate::tables::ROWS;
+
+/// Most bytes of one row's value: several times the largest block.
+pub const MAX_ROW_BYTES: usize = 16 << 20;
+
+const KEY_BYTES: usize = 41;
+
+/// Whose promises a journal holds, and on which chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JournalIdentity {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The key that signs them.
+    pub validator: PublicKey,
+}
+
+/// The name of a row. Rows are ordered by height, kind and detail. What kinds and details mean is for the
+/// engine to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    /// The height the promise is about. Rows of height 0 are never collected.
+    pub height: Height,
+    /// What kind of promise it is.
+    pub kind: u8,
+    /// Whatever else tells rows apart.
+    pub detail: [u8; 32],
+}
+
+impl RowKey {
+    /// Big-endian, so that bytes are ordered as keys are.
+    fn to_bytes(self) -> [u8; KEY_BYTES] {
+        let mut bytes = [0; KEY_BYTES];
+        bytes[..8].copy_from_slice(&self.height.0.to_be_bytes());
+        bytes[8] = self.kind;
+        bytes[9..].copy_from_slice(&self.detail);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
+        let (height, rest) = bytes.split_first_chunk().expect("41 bytes start with 8");
+        let (kind, detail) = rest.split_first_chunk::<1>().expect("33 bytes start with 1");
+        RowKey {
+            height: Height(u64::from_be_bytes(*height)),
+            kind: kind[0],
+            detail: detail.try_into().expect("41 bytes end with 32"),
+        }
+    }
+
+    /// The first key of a height.
+    fn first_of(height: Height) -> [u8; KEY_BYTES] {
+        RowKey { height, kind: 0, detail: [0; 32] }.to_bytes()
+    }
+
+    /// The last key of a height.
+    fn last_of(height: Height) -> [u8; KEY_BYTES] {
+        RowKey { height, kind: u8::MAX, detail: [u8::MAX; 32] }.to_bytes()
+    }
+}
+
+/// One promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Its name; a row of the same name is replaced.
+    pub key: RowKey,
+    /// What was promised, at most [`MAX_ROW_BYTES`].
+    pub value: Cow<'a, [u8]>,
+}
+
+/// The promises of one validator on disk. Whatever [`Journal::write`] acknowledged is there after any crash.
+///
+/// **A journal must never go back in time.** An older copy of it makes an honest validator contradict itself,
+/// so it is not to be restored from a backup, and nothing but [`Journal::create`] makes a new one.
+///
+/// Every error of the storage is final: after a failed sync the disk may hold anything, so the handle refuses
+/// to write again and the node must stop. Reading stays possible.
+///
+/// The file grows until rows are collected and takes no more than the disk has; a full disk is a storage error.
+#[derive(Debug)]
+pub struct Journal {
+    storage: Storage,
+    size: Size,
+}
+
+/// What the rows amount to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Size {
+    fn add(&mut self, value: &[u8]) {
+        self.rows += 1;
+        self.bytes += row_bytes(value);
+    }
+
+    fn remove(&mut self, value: &[u8]) {
+        self.rows -= 1;
+        self.bytes -= row_bytes(value);
+    }
+}
+
+fn row_bytes(value: &[u8]) -> u64 {
+    (KEY_BYTES + value.len()) as u64
+}
+
+impl Journal {
+    /// Makes an empty journal. Only for the very first start of a validator; only the owner may read the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::Failed`].
+    pub fn create(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
+        let storage = file::create(Kind::Journal, path.as_ref(), &encode(identity), make_table)?;
+        Ok(Journal { storage, size: Size::default() })
+    }
+
+    /// As [`Journal::create`], on storage that is no file. It must be empty.
+    ///
+    /// # Errors
+    /// As [`Journal::create`].
+    pub fn create_on(
+        backend: impl StorageBackend,
+        identity: &JournalIdentity,
+    ) -> Result<Journal, StoreError> {
+        let identity = encode(identity);
+        let storage = file::create_on(Kind::Journal, backend, file::no_path(), &identity, make_table)?;
+        Ok(Journal { storage, size: Size::default() })
+    }
+
+    /// Opens the journal of this validator, and compares every page with its checksum: about half a second
+    /// for a gigabyte, of which a collected journal has a fraction.
+    ///
+    /// # Errors
+    /// Everything in [`StoreError`] that speaks of files. A missing file is [`StoreError::Missing`], never a
+    /// new start; with [`StoreError::Damaged`] the validator must not vote.
+    pub fn open(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
+        Journal::over(file::open(Kind::Journal, path.as_ref())?, identity)
+    }
+
+    /// As [`Journal::open`], on storage that is no file.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(backend: impl StorageBackend, identity: &JournalIdentity) -> Result<Journal, StoreError> {
+        Journal::over(file::open_on(Kind::Journal, backend, file::no_path())?, identity)
+    }
+
+    fn over(
+        (mut storage, found): (Storage, Vec<u8>),
+        identity: &JournalIdentity,
+    ) -> Result<Journal, StoreError> {
+        check_identity(&storage, &found, identity)?;
+        storage.check_pages()?;
+        let mut journal = Journal { storage, size: Size::default() };
+        let mut size = Size::default();
+        journal.visit(|_, value| size.add(value))?;
+        journal.size = size;
+        Ok(journal)
+    }
+
+    /// Writes rows and deletes those of heights from 1 to `collect_through`, in one transaction and with one
+    /// sync. When it returns, all of that survives a power loss; after a crash within, all or nothing does.
+    ///
+    /// Deleting comes first: a row given here stays, whatever its height. If there is nothing to do, nothing
+    /// is synced.
+    ///
+    /// # Errors
+    /// [`StoreError::RowTooLarge`] changes nothing. Every other error is final: the node must stop.
+    pub fn write(&mut self, rows: &[Row<'_>], collect_through: Option<Height>) -> Result<(), StoreError> {
+        let collect_through = collect_through.filter(|through| *through > Height(0));
+        if rows.is_empty() && collect_through.is_none() {
+            return Ok(());
+        }
+        let longest = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
+        if longest > MAX_ROW_BYTES {
+            return Err(StoreError::RowTooLarge { bytes: longest, limit: MAX_ROW_BYTES });
+        }
+        let mut size = self.size;
+        self.storage.write(Durable::Now, |transaction| {
+            let mut table = transaction.open_table(ROWS)?;
+            if let Some(through) = collect_through {
+                let (first, last) = (RowKey::first_of(Height(1)), RowKey::last_of(through));
+                table.retain_in::<&[u8; KEY_BYTES], _>(&first..=&last, |_, value| {
+                    size.remove(value);
+                    false
+                })?;
+            }
+            for row in rows {
+                let replaced = table.insert(&row.key.to_bytes(), row.value.as_ref())?;
+                if let Some(replaced) = replaced {
+                    size.remove(replaced.value());
+                }
+                size.add(&row.value);
+            }
+            Ok(())
+        })?;
+        self.size = size;
+        Ok(())
+    }
+
+    /// All rows in the order of their keys; for the start of a node. Takes as much memory as
+    /// [`Journal::bytes`] says.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] and [`StoreError::Failed`].
+    pub fn rows(&self) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let mut rows = Vec::new();
+        self.visit(|key, value| rows.push((key, value.to_vec())))?;
+        Ok(rows)
+    }
+
+    fn visit(&self, mut row: impl FnMut(RowKey, &[u8])) -> Result<(), StoreError> {
+        self.storage.read(|transaction| {
+            for entry in transaction.open_table(ROWS)?.iter()? {
+                let (key, value) = entry?;
+                row(RowKey::from_bytes(key.value()), value.value());
+            }
+            Ok(())
+        })
+    }
+
+    /// Number of rows.
+    pub fn row_count(&self) -> u64 {
+        self.size.rows
+    }
+
+    /// Bytes of all keys and values. The file is larger, and does not shrink.
+    pub fn bytes(&self) -> u64 {
+        self.size.bytes
+    }
+}
+
+fn check_identity(storage: &Storage, found: &[u8], expected: &JournalIdentity) -> Result<(), StoreError> {
+    let path = storage.path().to_owned();
+    let found: JournalIdentity =
+        decode(found).map_err(|error| Fault::damaged(format!("the identity: {error}")).at(&path))?;
+    if found.chain_id != expected.chain_id {
+        return Err(StoreError::OtherChain { path, found: found.chain_id, expected: expected.chain_id });
+    }
+    if found.validator != expected.validator {
+        return Err(StoreError::OtherValidator {
+            path,
+            found: found.validator,
+            expected: expected.validator,
+        });
+    }
+    Ok(())
+}
+
+/// Readers make no tables.
+fn make_table(transaction: &WriteTransaction) -> Result<(), Fault> {
+    transaction.open_table(ROWS)?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

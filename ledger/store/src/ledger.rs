@@ -1,0 +1,273 @@
+//! The one writer of a ledger.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use quorate_ledger::{
+    Block, BlockHash, Body, ChainId, CommitCertificate, Header, Height, MAX_DESCENDANTS, decode, encode,
+};
+use redb::{StorageBackend, WriteTransaction};
+
+use crate::error::{Fault, StoreError};
+use crate::file::{self, Kind};
+use crate::reader::{Head, LedgerReader};
+use crate::storage::{Durable, Storage};
+use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
+
+/// Most blocks one certificate may finalise: its own and the most ancestors a pipeline leaves uncertified.
+pub const MAX_BATCH_BLOCKS: usize = MAX_DESCENDANTS as usize + 1;
+
+/// The chain on disk, opened for writing. There is one for each file, in one process.
+///
+/// The highest block always has a certificate of its own. Dropping the last handle makes everything durable
+/// if it can; who must be sure calls [`Ledger::make_durable`].
+#[derive(Debug)]
+pub struct Ledger {
+    storage: Arc<Storage>,
+    head: Header,
+    durable: Height,
+}
+
+impl Ledger {
+    /// Makes a new ledger that holds the genesis header. Only the owner may read the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::NotGenesis`], [`StoreError::Failed`].
+    pub fn create(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
+        let genesis = genesis_block(genesis_header)?;
+        let identity = genesis_header.chain_id.as_bytes();
+        let storage =
+            file::create(Kind::Ledger, path.as_ref(), identity, |transaction| fill(transaction, &genesis))?;
+        Ok(Ledger::at(storage, genesis_header.clone()))
+    }
+
+    /// As [`Ledger::create`], on storage that is no file. It must be empty.
+    ///
+    /// # Errors
+    /// As [`Ledger::create`].
+    pub fn create_on(backend: impl StorageBackend, genesis_header: &Header) -> Result<Ledger, StoreError> {
+        let genesis = genesis_block(genesis_header)?;
+        let identity = genesis_header.chain_id.as_bytes();
+        let storage = file::create_on(Kind::Ledger, backend, file::no_path(), identity, |transaction| {
+            fill(transaction, &genesis)
+        })?;
+        Ok(Ledger::at(storage, genesis_header.clone()))
+    }
+
+    /// Opens a ledger of this chain, in about the same time at any length, also after a crash.
+    ///
+    /// # Errors
+    /// Everything in [`StoreError`] that speaks of files. Damage that opening does not come across is
+    /// reported when it is read, or by [`Ledger::verify`].
+    pub fn open(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
+        Ledger::over(open_storage(path.as_ref(), genesis_header)?)
+    }
+
+    /// As [`Ledger::open`], on storage that is no file.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_on(backend: impl StorageBackend, genesis_header: &Header) -> Result<Ledger, StoreError> {
+        Ledger::over(open_storage_on(backend, genesis_header)?)
+    }
+
+    fn over(storage: Storage) -> Result<Ledger, StoreError> {
+        let storage = Arc::new(storage);
+        let head = LedgerReader::new(Arc::clone(&storage)).view(|view| view.head_header())?;
+        // What an opened file holds came from the disk, so it is durable.
+        let durable = head.height;
+        Ok(Ledger { storage, head, durable })
+    }
+
+    fn at(storage: Storage, head: Header) -> Ledger {
+        Ledger { storage: Arc::new(storage), durable: head.height, head }
+    }
+
+    /// Appends blocks that one certificate makes final, in one transaction. It is for the last of them.
+    ///
+    /// The blocks are at once visible to readers, and survive a power loss after the next
+    /// [`Ledger::make_durable`]. Blocks that are stored already are skipped; if all are, nothing is written,
+    /// nor is another certificate for them. Whether the certificate holds is for the caller to know.
+    ///
+    /// # Errors
+    /// [`StoreError::Batch`], [`StoreError::Uncertified`], [`StoreError::Gap`], [`StoreError::Fork`] and
+    /// [`StoreError::Invalid`] refuse the blocks and change nothing. Other errors are final.
+    pub fn append(&mut self, blocks: &[Block], certificate: &CommitCertificate) -> Result<(), StoreError> {
+        let fresh = self.check(blocks, certificate)?;
+        let Some(last) = fresh.last() else {
+            return Ok(());
+        };
+        self.storage.write(Durable::Later, |transaction| {
+            insert(transaction, fresh)?;
+            let mut certificates = transaction.open_table(CERTIFICATES)?;
+            certificates.insert(last.height().0, encode(certificate).as_slice())?;
+            Ok(())
+        })?;
+        self.head = last.header().clone();
+        Ok(())
+    }
+
+    /// Checks everything before anything is written; returns the blocks that are not stored yet.
+    fn check<'a>(
+        &self,
+        blocks: &'a [Block],
+        certificate: &CommitCertificate,
+    ) -> Result<&'a [Block], StoreError> {
+        let (count, limit) = (blocks.len(), MAX_BATCH_BLOCKS);
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return Err(StoreError::Batch { count, limit });
+        };
+        if count > limit {
+            return Err(StoreError::Batch { count, limit });
+        }
+        let ballot = certificate.ballot();
+        if (ballot.epoch, ballot.height, ballot.block) != (last.header().epoch, last.height(), last.hash()) {
+            return Err(StoreError::Uncertified { certified: ballot.block, last: last.hash() });
+        }
+        // From here on heights are next to ours, so counting up from them cannot overflow.
+        if first.height() > self.head.height.next() {
+            return Err(StoreError::Gap { head: self.head.height, got: first.height() });
+        }
+        for pair in blocks.windows(2) {
+            follows(&pair[1], pair[0].header())?;
+        }
+        let stored = blocks.partition_point(|block| block.height() <= self.head.height);
+        self.check_same(&blocks[..stored])?;
+        let fresh = &blocks[stored..];
+        if let Some(first) = fresh.first() {
+            if first.header().parent != self.head.hash() {
+                return Err(StoreError::Fork {
+                    height: self.head.height,
+                    stored: self.head.hash(),
+                    offered: first.header().parent,
+                });
+            }
+            follows(first, &self.head)?;
+        }
+        Ok(fresh)
+    }
+
+    fn check_same(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        let reader = self.reader();
+        reader.view(|view| {
+            for block in blocks {
+                let stored = view.present_header(block.height())?.hash();
+                if stored != block.hash() {
+                    return Err(Fault::Refused(StoreError::Fork {
+                        height: block.height(),
+                        stored,
+                        offered: block.hash(),
+                    }));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes every appended block survive a power loss. Two syncs, or nothing if nothing was appended since.
+    /// Returns the height of the highest durable block.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] and [`StoreError::Poisoned`]: the node must stop.
+    pub fn make_durable(&mut self) -> Result<Height, StoreError> {
+        if self.durable < self.head.height {
+            self.storage.write(Durable::NowAndQuickToOpen, |_| Ok(()))?;
+            self.durable = self.head.height;
+        }
+        Ok(self.durable)
+    }
+
+    /// The highest block that survives a power loss now.
+    pub fn durable_head(&self) -> Height {
+        self.durable
+    }
+
+    /// The highest block.
+    pub fn head(&self) -> Head {
+        Head::of(&self.head)
+    }
+
+    /// A handle that reads.
+    pub fn reader(&self) -> LedgerReader {
+        LedgerReader::new(Arc::clone(&self.storage))
+    }
+}
+
+/// Opens the file and checks that it is this chain's.
+pub(crate) fn open_storage(path: &Path, genesis_header: &Header) -> Result<Storage, StoreError> {
+    let (storage, identity) = file::open(Kind::Ledger, path)?;
+    check_chain(&storage, &identity, genesis_header)?;
+    Ok(storage)
+}
+
+/// As [`open_storage`], on a backend.
+pub(crate) fn open_storage_on(
+    backend: impl StorageBackend,
+    genesis_header: &Header,
+) -> Result<Storage, StoreError> {
+    let (storage, identity) = file::open_on(Kind::Ledger, backend, file::no_path())?;
+    check_chain(&storage, &identity, genesis_header)?;
+    Ok(storage)
+}
+
+fn check_chain(storage: &Storage, identity: &[u8], genesis_header: &Header) -> Result<(), StoreError> {
+    let path = storage.path();
+    let found: ChainId =
+        decode(identity).map_err(|error| Fault::damaged(format!("the chain id: {error}")).at(path))?;
+    let expected = genesis_header.chain_id;
+    if found != expected {
+        return Err(StoreError::OtherChain { path: path.to_owned(), found, expected });
+    }
+    let found = storage.read(|transaction| {
+        let header = crate::view::View::of(transaction).present_header(Height(0))?;
+        Ok(header.hash())
+    })?;
+    let expected: BlockHash = genesis_header.hash();
+    if found != expected {
+        return Err(StoreError::OtherGenesis { path: path.to_owned(), found, expected });
+    }
+    Ok(())
+}
+
+fn genesis_block(header: &Header) -> Result<Block, StoreError> {
+    let refused = StoreError::NotGenesis { height: header.height };
+    if header.height != Height(0) {
+        return Err(refused);
+    }
+    Block::new(header.clone(), Body::of(&[])).map_err(|_| refused)
+}
+
+fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> {
+    block
+        .header()
+        .check_follows(parent)
+        .map_err(|source| StoreError::Invalid { height: block.height(), source })
+}
+
+/// Writes the genesis and makes every table, since readers do not.
+fn fill(transaction: &WriteTransaction, genesis: &Block) -> Result<(), Fault> {
+    transaction.open_table(CERTIFICATES)?;
+    insert(transaction, std::slice::from_ref(genesis))
+}
+
+fn insert(transaction: &WriteTransaction, blocks: &[Block]) -> Result<(), Fault> {
+    let mut headers = transaction.open_table(HEADERS)?;
+    let mut bodies = transaction.open_table(BODIES)?;
+    let mut heights = transaction.open_table(HEIGHTS)?;
+    for block in blocks {
+        let height = block.height().0;
+        headers.insert(height, encode(block.header()).as_slice())?;
+        bodies.insert(height, block.body().as_bytes())?;
+        heights.insert(block.hash().as_bytes(), height)?;
+        let name = Segment::of(block.height()).table_name();
+        let mut index = transaction.open_table(index_table(&name))?;
+        for (position, id) in (0..).zip(block.body().ids()) {
+            index.insert(id.as_bytes(), (height, position))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

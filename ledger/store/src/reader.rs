@@ -1,0 +1,176 @@
+//! Questions to a ledger, for those who must not change it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use quorate_ledger::{
+    Block, BlockHash, CommitCertificate, FinalityProof, Header, Height, Receipt, Timestamp, Transaction,
+    TransactionId,
+};
+
+use crate::error::{Fault, StoreError};
+use crate::storage::Storage;
+use crate::view::View;
+
+/// The highest stored block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its height; 0 when only the genesis header is stored.
+    pub height: Height,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its time.
+    pub timestamp: Timestamp,
+}
+
+impl Head {
+    pub(crate) fn of(header: &Header) -> Self {
+        Head { height: header.height, hash: header.hash(), timestamp: header.timestamp }
+    }
+}
+
+/// A block as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Header and body.
+    pub block: Block,
+    /// Its own certificate; `None` for the genesis and for a block that was finalised by one above it.
+    pub certificate: Option<CommitCertificate>,
+}
+
+/// The transactions of a block by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockIds {
+    /// Height of the block.
+    pub height: Height,
+    /// Time of the block.
+    pub timestamp: Timestamp,
+    /// The ids in order.
+    pub ids: Vec<TransactionId>,
+}
+
+/// Reads a ledger. Clones share the open file and can go to any thread.
+///
+/// Each method is a short transaction of its own on the newest blocks, including those that are not durable
+/// yet. What is read must decode, and a body must be the one its header commits to; damage that shows this
+/// way is [`StoreError::Damaged`], all other damage is found by [`crate::Ledger::verify`]. The file stays open
+/// and locked until the [`crate::Ledger`] and all its readers are gone.
+#[derive(Clone)]
+pub struct LedgerReader {
+    storage: Arc<Storage>,
+}
+
+impl fmt::Debug for LedgerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LedgerReader of {}", self.storage.path().display())
+    }
+}
+
+impl LedgerReader {
+    pub(crate) fn new(storage: Arc<Storage>) -> Self {
+        LedgerReader { storage }
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        look: impl FnOnce(&redb::ReadTransaction) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.storage.read(look)
+    }
+
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.storage.read(|transaction| look(&View::of(transaction)))
+    }
+
+    /// The highest stored block.
+    ///
+    /// # Errors
+    /// This method and the others of this type: [`StoreError::Damaged`] and [`StoreError::Failed`].
+    pub fn head(&self) -> Result<Head, StoreError> {
+        self.view(|view| view.head())
+    }
+
+    /// The lowest height whose block is still held: 0 unless the ledger was pruned.
+    pub fn earliest(&self) -> Result<Height, StoreError> {
+        self.view(|view| view.earliest())
+    }
+
+    /// The header at a height, also the genesis header.
+    pub fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
+        self.view(|view| view.header(height))
+    }
+
+    /// The block at a height. At 0 it is the genesis header with an empty body.
+    pub fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        self.view(|view| view.block(height))
+    }
+
+    /// Where the block with this hash stands.
+    pub fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
+        self.view(|view| view.height_of(hash))
+    }
+
+    /// The certificate of exactly this height; `None` also for a block finalised by one above it.
+    pub fn certificate(&self, height: Height) -> Result<Option<CommitCertificate>, StoreError> {
+        self.view(|view| view.certificate(height))
+    }
+
+    /// The nearest certificate that finalises this height, with its own height. `None` above the head.
+    pub fn certified_at_or_above(
+        &self,
+        height: Height,
+    ) -> Result<Option<(Height, CommitCertificate)>, StoreError> {
+        self.view(|view| view.certified_at_or_above(height))
+    }
+
+    /// Proof that the block at a height is final; `None` for the genesis and above the head.
+    pub fn finality_proof(&self, height: Height) -> Result<Option<FinalityProof>, StoreError> {
+        self.view(|view| view.finality_proof(height))
+    }
+
+    /// Height and index in the block of a transaction.
+    ///
+    /// Looks into one index for every 4096 blocks, newest first: recent transactions are found at once, an
+    /// unknown id costs a few microseconds for each.
+    pub fn locate(&self, id: &TransactionId) -> Result<Option<(Height, u32)>, StoreError> {
+        self.view(|view| view.locate(id))
+    }
+
+    /// A transaction with its height and its index in the block.
+    pub fn transaction(&self, id: &TransactionId) -> Result<Option<(Transaction, Height, u32)>, StoreError> {
+        self.view(|view| view.transaction(id))
+    }
+
+    /// Proof that a transaction was ordered, for offline verification.
+    pub fn receipt(&self, id: &TransactionId) -> Result<Option<Receipt>, StoreError> {
+        self.view(|view| view.receipt(id))
+    }
+
+    /// Consecutive blocks from a height upwards: at most `max_count`, and no more than fit in `max_bytes`
+    /// of body encodings, but at least one if there is one (and `max_count` is not 0).
+    ///
+    /// Empty above the head and where the block was pruned. The last block may lack a certificate; see
+    /// [`LedgerReader::certified_at_or_above`].
+    pub fn blocks(
+        &self,
+        from: Height,
+        max_count: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredBlock>, StoreError> {
+        self.view(|view| view.blocks(from, max_count, max_bytes))
+    }
+
+    /// The ids in all blocks of this time or later, ascending; without the genesis.
+    ///
+    /// Walks back from the head only as far as needed: cost and memory follow the size of that window, 32
+    /// bytes for each transaction.
+    pub fn ids_since(&self, since: Timestamp) -> Result<Vec<BlockIds>, StoreError> {
+        let recent = self.view(|view| view.recent(since))?;
+        let ids = |(header, ids): (Header, Vec<TransactionId>)| BlockIds {
+            height: header.height,
+            timestamp: header.timestamp,
+            ids,
+        };
+        Ok(recent.into_iter().rev().map(ids).collect())
+    }
+}

@@ -1,0 +1,59 @@
+//! The tables of both files.
+
+use quorate_ledger::Height;
+use redb::TableDefinition;
+
+/// Says what the file is.
+pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+
+/// Height to borsh header.
+pub(crate) const HEADERS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("headers");
+
+/// Height to the encoding of the body.
+pub(crate) const BODIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("bodies");
+
+/// Height to borsh certificate.
+pub(crate) const CERTIFICATES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("certificates");
+
+/// Block hash to height.
+pub(crate) const HEIGHTS: TableDefinition<'static, &[u8; 32], u64> = TableDefinition::new("heights");
+
+/// Promises: height, kind and detail to value.
+pub(crate) const ROWS: TableDefinition<'static, &[u8; 41], &[u8]> = TableDefinition::new("rows");
+
+/// Heights that share a table of the transaction index. Part of the format.
+#[cfg(not(test))]
+pub(crate) const SEGMENT_HEIGHTS: u64 = 4096;
+
+/// Few enough that short test chains cross several.
+#[cfg(test)]
+pub(crate) const SEGMENT_HEIGHTS: u64 = 4;
+
+/// Part of the transaction index.
+///
+/// Ids are spread evenly, so one index over the whole chain would touch a random page of a large tree for
+/// each transaction. A segment's tree fits in memory, and pruning drops it whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Segment(u64);
+
+impl Segment {
+    /// The segment of the transactions at this height.
+    pub(crate) fn of(height: Height) -> Self {
+        Segment(height.0 / SEGMENT_HEIGHTS)
+    }
+
+    /// All segments between two heights, newest first.
+    pub(crate) fn newest_first(lowest: Height, highest: Height) -> impl Iterator<Item = Self> {
+        (Segment::of(lowest).0..=Segment::of(highest).0).rev().map(Segment)
+    }
+
+    /// The name of its table.
+    pub(crate) fn table_name(self) -> String {
+        format!("transactions-{}", self.0)
+    }
+}
+
+/// The table of a segment: transaction id to height and index in the block.
+pub(crate) fn index_table(name: &str) -> TableDefinition<'_, &'static [u8; 32], (u64, u32)> {
+    TableDefinition::new(name)
+}

@@ -1,0 +1,202 @@
+//! Checking a whole ledger, for `quorate ledger verify` and for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, MAX_DESCENDANTS};
+use redb::{ReadTransaction, ReadableTableMetadata, StorageBackend};
+
+use crate::error::{Fault, StoreError};
+use crate::ledger::{Ledger, open_storage, open_storage_on};
+use crate::reader::{Head, LedgerReader};
+use crate::storage::Storage;
+use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
+use crate::view::View;
+
+/// What a ledger that holds together contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verification {
+    /// The highest block.
+    pub head: Head,
+    /// Lowest height whose body is there.
+    pub earliest: Height,
+    /// Transactions in all bodies.
+    pub transactions: u64,
+    /// Blocks with a certificate of their own.
+    pub certificates: u64,
+}
+
+impl Ledger {
+    /// Checks everything in the ledger of a stopped node: the checksum of each page, that headers link, that
+    /// bodies are those of their headers, that certificates are for the blocks they stand beside and leave
+    /// no block without one, and that the indexes have each block and transaction, and nothing else. With an
+    /// anchor, also every signature of the certificates (a quorum of verifications for each).
+    ///
+    /// `progress` is called with each height that was checked and the height of the head.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; [`StoreError::Damaged`] names the first thing that does not hold.
+    pub fn verify(
+        path: impl AsRef<Path>,
+        genesis_header: &Header,
+        anchor: Option<&ChainAnchor>,
+        progress: impl FnMut(Height, Height),
+    ) -> Result<Verification, StoreError> {
+        verify_storage(open_storage(path.as_ref(), genesis_header)?, anchor, progress)
+    }
+
+    /// As [`Ledger::verify`], on storage that is no file.
+    ///
+    /// # Errors
+    /// As [`Ledger::verify`].
+    pub fn verify_on(
+        backend: impl StorageBackend,
+        genesis_header: &Header,
+        anchor: Option<&ChainAnchor>,
+        progress: impl FnMut(Height, Height),
+    ) -> Result<Verification, StoreError> {
+        verify_storage(open_storage_on(backend, genesis_header)?, anchor, progress)
+    }
+}
+
+fn verify_storage(
+    mut storage: Storage,
+    anchor: Option<&ChainAnchor>,
+    progress: impl FnMut(Height, Height),
+) -> Result<Verification, StoreError> {
+    storage.check_pages()?;
+    LedgerReader::new(Arc::new(storage)).verify(anchor, progress)
+}
+
+impl LedgerReader {
+    /// As [`Ledger::verify`], of an open ledger and without the checksums of pages.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] names the first thing that does not hold.
+    pub fn verify(
+        &self,
+        anchor: Option<&ChainAnchor>,
+        progress: impl FnMut(Height, Height),
+    ) -> Result<Verification, StoreError> {
+        self.read(|transaction| {
+            let view = View::of(transaction);
+            let mut walk = Walk { anchor, transactions: 0, certificates: 0, uncertified: 0 };
+            let (earliest, head) = (view.earliest()?, view.head()?);
+            walk.blocks(&view, earliest, head.height, progress)?;
+            walk.totals(transaction, earliest, head.height)?;
+            Ok(Verification {
+                head,
+                earliest,
+                transactions: walk.transactions,
+                certificates: walk.certificates,
+            })
+        })
+    }
+}
+
+/// What was seen so far, from the genesis upwards.
+struct Walk<'a> {
+    anchor: Option<&'a ChainAnchor>,
+    transactions: u64,
+    certificates: u64,
+    /// Blocks since the last certificate.
+    uncertified: u64,
+}
+
+impl Walk<'_> {
+    fn blocks(
+        &mut self,
+        view: &View<'_>,
+        earliest: Height,
+        head: Height,
+        mut progress: impl FnMut(Height, Height),
+    ) -> Result<(), Fault> {
+        let mut parent: Option<Header> = None;
+        for height in (0..=head.0).map(Height) {
+            let header = view.present_header(height)?;
+            if let Some(parent) = &parent {
+                header
+                    .check_follows(parent)
+                    .map_err(|error| Fault::damaged(format!("block {height}: {error}")))?;
+            }
+            if view.height_of(&header.hash())? != Some(height) {
+                return Err(Fault::damaged(format!("block {height} is not found by its hash")));
+            }
+            if height >= earliest {
+                let block = view
+                    .block(height)?
+                    .ok_or_else(|| Fault::damaged(format!("the body at height {height} is missing")))?;
+                self.index(view, &block)?;
+            }
+            self.certificate(&header, view.certificate(height)?)?;
+            parent = Some(header);
+            progress(height, head);
+        }
+        if self.uncertified > 0 {
+            return Err(Fault::damaged(format!("no certificate finalises the head {head}")));
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, view: &View<'_>, block: &Block) -> Result<(), Fault> {
+        for (position, id) in (0..).zip(block.body().ids()) {
+            if view.locate(id)? != Some((block.height(), position)) {
+                return Err(Fault::damaged(format!(
+                    "transaction {id} of block {} is not in the index with its place",
+                    block.height()
+                )));
+            }
+        }
+        self.transactions += u64::from(block.body().count());
+        Ok(())
+    }
+
+    fn certificate(&mut self, header: &Header, certificate: Option<CommitCertificate>) -> Result<(), Fault> {
+        let height = header.height;
+        let Some(certificate) = certificate else {
+            // The genesis needs none.
+            self.uncertified += u64::from(height > Height(0));
+            if self.uncertified > u64::from(MAX_DESCENDANTS) {
+                return Err(Fault::damaged(format!(
+                    "no certificate for {MAX_DESCENDANTS} blocks up to {height}"
+                )));
+            }
+            return Ok(());
+        };
+        let ballot = certificate.ballot();
+        if (ballot.epoch, ballot.height, ballot.block) != (header.epoch, height, header.hash()) {
+            return Err(Fault::damaged(format!("the certificate at height {height} is for another block")));
+        }
+        if let Some(anchor) = self.anchor {
+            certificate
+                .verify(&anchor.chain_id, &anchor.committee)
+                .map_err(|error| Fault::damaged(format!("the certificate at height {height}: {error}")))?;
+        }
+        self.certificates += 1;
+        self.uncertified = 0;
+        Ok(())
+    }
+
+    /// Each entry was found from its block; equal numbers show that there are no others.
+    fn totals(&self, transaction: &ReadTransaction, earliest: Height, head: Height) -> Result<(), Fault> {
+        let mut indexed = 0;
+        for segment in Segment::newest_first(earliest, head) {
+            let name = segment.table_name();
+            indexed += transaction.open_table(index_table(&name))?.len()?;
+        }
+        let headers = head.0 + 1;
+        let counts = [
+            ("headers", transaction.open_table(HEADERS)?.len()?, headers),
+            ("hashes", transaction.open_table(HEIGHTS)?.len()?, headers),
+            ("bodies", transaction.open_table(BODIES)?.len()?, headers - earliest.0),
+            ("certificates", transaction.open_table(CERTIFICATES)?.len()?, self.certificates),
+            ("indexed transactions", indexed, self.transactions),
+        ];
+        match counts.iter().find(|(_, found, expected)| found != expected) {
+            Some((what, found, expected)) => {
+                Err(Fault::damaged(format!("{found} {what} where the chain has {expected}")))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What a ledger holds at one moment: lookups within one read transaction, so that they agree.
+
+use borsh::BorshDeserialize;
+use quorate_ledger::{
+    Block, BlockHash, Body, CommitCertificate, FinalityProof, Header, Height, MAX_DESCENDANTS, MerklePath,
+    Receipt, Timestamp, Transaction, TransactionId, decode,
+};
+use redb::{ReadTransaction, ReadableTable};
+
+use crate::error::Fault;
+use crate::reader::{Head, StoredBlock};
+use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
+
+/// One snapshot of a ledger.
+pub(crate) struct View<'a> {
+    transaction: &'a ReadTransaction,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(transaction: &'a ReadTransaction) -> Self {
+        View { transaction }
+    }
+
+    pub(crate) fn head_header(&self) -> Result<Header, Fault> {
+        let headers = self.transaction.open_table(HEADERS)?;
+        let (height, bytes) =
+            headers.last()?.ok_or_else(|| Fault::damaged("not even the genesis header is there"))?;
+        decode_header(Height(height.value()), bytes.value())
+    }
+
+    pub(crate) fn head(&self) -> Result<Head, Fault> {
+        Ok(Head::of(&self.head_header()?))
+    }
+
+    pub(crate) fn earliest(&self) -> Result<Height, Fault> {
+        let bodies = self.transaction.open_table(BODIES)?;
+        let first = bodies.first()?.ok_or_else(|| Fault::damaged("not a single body is there"))?;
+        Ok(Height(first.0.value()))
+    }
+
+    pub(crate) fn header(&self, height: Height) -> Result<Option<Header>, Fault> {
+        let headers = self.transaction.open_table(HEADERS)?;
+        let Some(bytes) = headers.get(height.0)? else {
+            return Ok(None);
+        };
+        decode_header(height, bytes.value()).map(Some)
+    }
+
+    pub(crate) fn block(&self, height: Height) -> Result<Option<Block>, Fault> {
+        let Some(header) = self.header(height)? else {
+            return Ok(None);
+        };
+        let Some(body) = self.body(height)? else {
+            return Ok(None);
+        };
+        let block = Block::new(header, body).map_err(|error| damaged_at(height, "body", &error))?;
+        Ok(Some(block))
+    }
+
+    fn body(&self, height: Height) -> Result<Option<Body>, Fault> {
+        let bodies = self.transaction.open_table(BODIES)?;
+        let Some(bytes) = bodies.get(height.0)? else {
+            return Ok(None);
+        };
+        let body =
+            Body::decode(bytes.value().to_vec()).map_err(|error| damaged_at(height, "body", &error))?;
+        Ok(Some(body))
+    }
+
+    pub(crate) fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, Fault> {
+        let heights = self.transaction.open_table(HEIGHTS)?;
+        Ok(heights.get(hash.as_bytes())?.map(|height| Height(height.value())))
+    }
+
+    pub(crate) fn certificate(&self, height: Height) -> Result<Option<CommitCertificate>, Fault> {
+        let certificates = self.transaction.open_table(CERTIFICATES)?;
+        let Some(bytes) = certificates.get(height.0)? else {
+            return Ok(None);
+        };
+        decode_certificate(height, bytes.value()).map(Some)
+    }
+
+    pub(crate) fn certified_at_or_above(
+        &self,
+        height: Height,
+    ) -> Result<Option<(Height, CommitCertificate)>, Fault> {
+        let certificates = self.transaction.open_table(CERTIFICATES)?;
+        let Some(first) = certificates.range(height.0..)?.next() else {
+            return Ok(None);
+        };
+        let (found, bytes) = first?;
+        let found = Height(found.value());
+        Ok(Some((found, decode_certificate(found, bytes.value())?)))
+    }
+
+    pub(crate) fn finality_proof(&self, height: Height) -> Result<Option<FinalityProof>, Fault> {
+        // The genesis header is nobody's decision: everyone starts from it.
+        if height == Height(0) {
+            return Ok(None);
+        }
+        let Some(header) = self.header(height)? else {
+            return Ok(None);
+        };
+        let (certified, certificate) = self
+            .certified_at_or_above(height)?
+            .filter(|(certified, _)| certified.0 - height.0 <= u64::from(MAX_DESCENDANTS))
+            .ok_or_else(|| Fault::damaged(format!("no certificate finalises block {height}")))?;
+        let descendants = (height.0 + 1..=certified.0)
+            .map(|above| self.present_header(Height(above)))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(FinalityProof { header, descendants, certificate }))
+    }
+
+    /// The header of a height at or below the head.
+    pub(crate) fn present_header(&self, height: Height) -> Result<Header, Fault> {
+        self.header(height)?
+            .ok_or_else(|| Fault::damaged(format!("the header at height {height} is missing")))
+    }
+
+    pub(crate) fn locate(&self, id: &TransactionId) -> Result<Option<(Height, u32)>, Fault> {
+        for segment in Segment::newest_first(self.earliest()?, self.head_height()?) {
+            let name = segment.table_name();
+            let index = match self.transaction.open_table(index_table(&name)) {
+                Err(redb::TableError::TableDoesNotExist(_)) => continue,
+                other => other?,
+            };
+            if let Some(place) = index.get(id.as_bytes())? {
+                let (height, index) = place.value();
+                return Ok(Some((Height(height), index)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn head_height(&self) -> Result<Height, Fault> {
+        let headers = self.transaction.open_table(HEADERS)?;
+        Ok(headers.last()?.map_or(Height(0), |(height, _)| Height(height.value())))
+    }
+
+    pub(crate) fn transaction(
+        &self,
+        id: &TransactionId,
+    ) -> Result<Option<(Transaction, Height, u32)>, Fault> {
+        let Some((height, index)) = self.locate(id)? else {
+            return Ok(None);
+        };
+        let bodies = self.transaction.open_table(BODIES)?;
+        let body = bodies
+            .get(height.0)?
+            .ok_or_else(|| Fault::damaged(format!("the body at height {height} is missing")))?;
+        let transaction =
+            nth_transaction(body.value(), index).map_err(|error| damaged_at(height, "body", &error))?;
+        match transaction {
+            Some(transaction) if transaction.id() == *id => Ok(Some((transaction, height, index))),
+            _ => Err(misplaced(id, height)),
+        }
+    }
+
+    pub(crate) fn receipt(&self, id: &TransactionId) -> Result<Option<Receipt>, Fault> {
+        let Some((height, index)) = self.locate(id)? else {
+            return Ok(None);
+        };
+        let (Some(body), Some(proof)) = (self.body(height)?, self.finality_proof(height)?) else {
+            return Err(misplaced(id, height));
+        };
+        let position = usize::try_from(index).map_err(|_| misplaced(id, height))?;
+        let path = MerklePath::new(body.ids(), position).ok_or_else(|| misplaced(id, height))?;
+        if body.ids()[position] != *id || body.root() != proof.header.transactions_root {
+            return Err(misplaced(id, height));
+        }
+        Ok(Some(Receipt { transaction: *id, index, path, proof }))
+    }
+
+    pub(crate) fn blocks(
+        &self,
+        from: Height,
+        max_count: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredBlock>, Fault> {
+        let mut found = Vec::new();
+        let mut bytes = 0usize;
+        let mut height = from;
+        while found.len() < max_count {
+            // Looking at the length first saves decoding a block that is not taken.
+            let Some(length) = self.body_bytes(height)? else {
+                break;
+            };
+            bytes = bytes.saturating_add(length);
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            let block = self
+                .block(height)?
+                .ok_or_else(|| Fault::damaged(format!("the header at height {height} is missing")))?;
+            found.push(StoredBlock { block, certificate: self.certificate(height)? });
+            height = height.next();
+        }
+        Ok(found)
+    }
+
+    fn body_bytes(&self, height: Height) -> Result<Option<usize>, Fault> {
+        let bodies = self.transaction.open_table(BODIES)?;
+        Ok(bodies.get(height.0)?.map(|bytes| bytes.value().len()))
+    }
+
+    /// Headers and ids of the blocks of this time or later, descending, without the genesis.
+    pub(crate) fn recent(&self, since: Timestamp) -> Result<Vec<(Header, Vec<TransactionId>)>, Fault> {
+        let mut recent = Vec::new();
+        let mut height = self.head_height()?;
+        while height > Height(0) {
+            let header = self.present_header(height)?;
+            if header.timestamp < since {
+                break;
+            }
+            // A pruned body is older than any window a caller may ask for; there is nothing below it either.
+            let Some(body) = self.body(height)? else {
+                break;
+            };
+            recent.push((header, body.ids().to_vec()));
+            height = Height(height.0 - 1);
+        }
+        Ok(recent)
+    }
+}
+
+fn damaged_at(height: Height, what: &str, error: &dyn std::error::Error) -> Fault {
+    Fault::damaged(format!("the {what} at height {height}: {error}"))
+}
+
+fn misplaced(id: &TransactionId, height: Height) -> Fault {
+    Fault::damaged(format!("transaction {id} is not where the index has it, in block {height}"))
+}
+
+fn decode_header(height: Height, bytes: &[u8]) -> Result<Header, Fault> {
+    let header: Header = decode(bytes).map_err(|error| damaged_at(height, "header", &error))?;
+    if header.height != height {
+        return Err(Fault::damaged(format!(
+            "at height {height} stands the header of height {}",
+            header.height
+        )));
+    }
+    Ok(header)
+}
+
+fn decode_certificate(height: Height, bytes: &[u8]) -> Result<CommitCertificate, Fault> {
+    decode(bytes).map_err(|error| damaged_at(height, "certificate", &error))
+}
+
+/// Reads one transaction of a body without hashing the others.
+fn nth_transaction(mut body: &[u8], index: u32) -> std::io::Result<Option<Transaction>> {
+    let count = u32::deserialize(&mut body)?;
+    if index >= count {
+        return Ok(None);
+    }
+    for _ in 0..index {
+        Transaction::deserialize(&mut body)?;
+    }
+    Transaction::deserialize(&mut body).map(Some)
+}
