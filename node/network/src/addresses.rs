@@ -1,0 +1,244 @@
+//! Where members may be: a bounded book of addresses, by source.
+//!
+//! Sources are kept apart so that one cannot push out another. What the operator configured stays.
+//! What a member says about itself (over its own authenticated connection) replaces what it said
+//! before. What others say about it is hearsay: a few entries, newest first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+
+use crate::identity::PeerKey;
+
+/// How long an address at which somebody else answered is not tried again for a member.
+const AVOID_TIME: Duration = Duration::from_secs(30);
+
+/// The addresses of all members.
+pub(crate) struct AddressBook {
+    pages: BTreeMap<PeerKey, Page>,
+    per_source_max: usize,
+}
+
+#[derive(Default)]
+struct Page {
+    /// The last address at which we reached the member.
+    proven: Option<Multiaddr>,
+    configured: Vec<Multiaddr>,
+    announced: Vec<Multiaddr>,
+    found: VecDeque<Multiaddr>,
+    /// Where somebody else answered, and until when to stay away.
+    avoided: VecDeque<(Multiaddr, Instant)>,
+}
+
+impl Page {
+    /// All addresses, the most promising first.
+    fn sources(&self) -> impl Iterator<Item = &Multiaddr> {
+        self.proven.iter().chain(&self.configured).chain(&self.announced).chain(&self.found)
+    }
+}
+
+impl AddressBook {
+    /// An empty book that keeps `per_source_max` addresses of each member from each source.
+    pub(crate) fn new(per_source_max: usize) -> Self {
+        Self { pages: BTreeMap::new(), per_source_max }
+    }
+
+    fn page(&mut self, key: PeerKey) -> &mut Page {
+        self.pages.entry(key).or_default()
+    }
+
+    /// The operator named this address. There are as many as the operator wrote.
+    pub(crate) fn configure(&mut self, key: PeerKey, address: Multiaddr) {
+        let page = self.page(key);
+        if !page.configured.contains(&address) {
+            page.configured.push(address);
+        }
+    }
+
+    /// A configured address turned out to be somebody else's.
+    pub(crate) fn unconfigure(&mut self, key: PeerKey, address: &Multiaddr) {
+        self.page(key).configured.retain(|known| known != address);
+    }
+
+    /// The member was reached at this address.
+    pub(crate) fn prove(&mut self, key: PeerKey, address: Multiaddr) {
+        self.page(key).proven = Some(address);
+    }
+
+    /// The member says that it can be reached at these addresses. Returns those that are kept.
+    pub(crate) fn announce(&mut self, key: PeerKey, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        let mut announced: Vec<Multiaddr> = Vec::new();
+        for address in addresses.iter().filter_map(|address| without_peer(address).ok()) {
+            if announced.len() < self.per_source_max && !announced.contains(&address.0) {
+                announced.push(address.0);
+            }
+        }
+        self.page(key).announced.clone_from(&announced);
+        announced
+    }
+
+    /// Others say that the member can be reached at these addresses. Returns whether one is new.
+    pub(crate) fn found(&mut self, key: PeerKey, addresses: &[Multiaddr]) -> bool {
+        let limit = self.per_source_max;
+        let page = self.page(key);
+        let mut news = false;
+        for (address, _) in addresses.iter().take(limit).filter_map(|address| without_peer(address).ok()) {
+            if page.announced.contains(&address) || page.found.contains(&address) {
+                continue;
+            }
+            page.found.push_front(address);
+            page.found.truncate(limit);
+            news = true;
+        }
+        news
+    }
+
+    /// Somebody else answered at this address: stay away from it for a while.
+    pub(crate) fn avoid(&mut self, key: PeerKey, address: &Multiaddr, now: Instant) {
+        let Ok((address, _)) = without_peer(address) else { return };
+        let limit = 4 * self.per_source_max;
+        let page = self.page(key);
+        page.proven.take_if(|proven| *proven == address);
+        page.found.retain(|found| *found != address);
+        page.avoided.retain(|(known, until)| *known != address && *until > now);
+        page.avoided.push_front((address, now + AVOID_TIME));
+        page.avoided.truncate(limit);
+    }
+
+    /// Whether to stay away from this address of the member now.
+    pub(crate) fn is_avoided(&self, key: &PeerKey, address: &Multiaddr, now: Instant) -> bool {
+        self.pages
+            .get(key)
+            .is_some_and(|page| page.avoided.iter().any(|(known, until)| known == address && *until > now))
+    }
+
+    /// Whether any address of the member is known, if only one to stay away from now.
+    pub(crate) fn knows(&self, key: &PeerKey) -> bool {
+        self.pages.get(key).is_some_and(|page| page.sources().next().is_some())
+    }
+
+    /// Where to try to reach the member, the most promising first, without repetition.
+    pub(crate) fn candidates(&self, key: &PeerKey, now: Instant) -> Vec<Multiaddr> {
+        let Some(page) = self.pages.get(key) else { return Vec::new() };
+        let mut candidates: Vec<Multiaddr> = Vec::new();
+        for address in page.sources() {
+            if !candidates.contains(address) && !self.is_avoided(key, address, now) {
+                candidates.push(address.clone());
+            }
+        }
+        candidates
+    }
+}
+
+/// Takes `/p2p/…` off the end of an address to dial.
+///
+/// # Errors
+/// Says why the address cannot be dialed here: only TCP over IP addresses or DNS names is spoken.
+pub(crate) fn without_peer(address: &Multiaddr) -> Result<(Multiaddr, Option<PeerId>), &'static str> {
+    let mut parts = address.iter();
+    let host = match parts.next() {
+        Some(Protocol::Ip4(ip)) if IpAddr::V4(ip).is_unspecified() => {
+            return Err("0.0.0.0 is nowhere to connect to");
+        }
+        Some(Protocol::Ip6(ip)) if IpAddr::V6(ip).is_unspecified() => {
+            return Err(":: is nowhere to connect to");
+        }
+        Some(host @ (Protocol::Ip4(_) | Protocol::Ip6(_))) => host,
+        Some(host @ (Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))) => host,
+        _ => return Err("it must begin with /ip4/, /ip6/, /dns/, /dns4/ or /dns6/"),
+    };
+    let Some(Protocol::Tcp(port)) = parts.next() else { return Err("a /tcp/ port must follow the host") };
+    if port == 0 {
+        return Err("port 0 is nowhere to connect to");
+    }
+    let peer = match parts.next() {
+        None => None,
+        Some(Protocol::P2p(peer)) => Some(peer),
+        Some(_) => return Err("only /p2p/ may follow the port"),
+    };
+    if parts.next().is_some() {
+        return Err("nothing may follow the peer id");
+    }
+    Ok((Multiaddr::empty().with(host).with(Protocol::Tcp(port)), peer))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const KEY: PeerKey = PeerKey([2; 33]);
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap()
+    }
+
+    #[test]
+    fn hearsay_is_bounded_and_cannot_push_out_better_sources() {
+        let now = Instant::now();
+        let mut book = AddressBook::new(2);
+        book.configure(KEY, address(1));
+        book.announce(KEY, &[address(2), address(3), address(4)]);
+        for port in 100..200 {
+            assert!(book.found(KEY, &[address(port)]));
+        }
+        assert!(!book.found(KEY, &[address(199), address(2)]), "both are known");
+        let ports = [1, 2, 3, 199, 198].map(address);
+        assert_eq!(book.candidates(&KEY, now), ports);
+    }
+
+    #[test]
+    fn an_announcement_replaces_the_one_before() {
+        let mut book = AddressBook::new(8);
+        book.announce(KEY, &[address(1)]);
+        book.announce(KEY, &[address(2)]);
+        assert_eq!(book.candidates(&KEY, Instant::now()), [address(2)]);
+    }
+
+    #[test]
+    fn what_worked_comes_first_and_nothing_twice() {
+        let mut book = AddressBook::new(8);
+        book.configure(KEY, address(1));
+        book.announce(KEY, &[address(1), address(2)]);
+        book.prove(KEY, address(2));
+        assert_eq!(book.candidates(&KEY, Instant::now()), [address(2), address(1)]);
+    }
+
+    #[test]
+    fn an_address_of_somebody_else_is_avoided_for_a_while() {
+        let now = Instant::now();
+        let mut book = AddressBook::new(8);
+        book.announce(KEY, &[address(1), address(2)]);
+        book.avoid(KEY, &address(1), now);
+        assert_eq!(book.candidates(&KEY, now), [address(2)]);
+        book.avoid(KEY, &address(2), now);
+        assert_eq!(book.candidates(&KEY, now), []);
+        assert!(book.knows(&KEY), "they will be tried again");
+        assert_eq!(book.candidates(&KEY, now + AVOID_TIME).len(), 2);
+    }
+
+    #[test]
+    fn only_tcp_addresses_can_be_dialed() {
+        let peer = "16Uiu2HAmPLe7Mzm8TsYUubgCAW1aJoeFScxrLj8ppHFivPo97bUZ";
+        let (plain, id) = without_peer(&format!("/dns4/node/tcp/9000/p2p/{peer}").parse().unwrap()).unwrap();
+        assert_eq!(
+            (plain, id.map(|id| id.to_base58())),
+            ("/dns4/node/tcp/9000".parse().unwrap(), Some(peer.into()))
+        );
+        for bad in [
+            "/ip4/0.0.0.0/tcp/9000",
+            "/ip6/::/tcp/9000",
+            "/ip4/10.0.0.1/tcp/0",
+            "/ip4/10.0.0.1/udp/9000",
+            "/ip4/10.0.0.1/tcp/9000/ws",
+            "/ip4/10.0.0.1",
+            "/memory/7",
+        ] {
+            assert!(without_peer(&bad.parse().unwrap()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Addresses of which it is not known yet whose they are: bootstrap addresses without a peer id.
+//!
+//! Each is dialed until somebody answers. After that it is an address of that member like any other,
+//! and comes back here only when somebody else answers at it.
+
+use std::time::Instant;
+
+use libp2p::Multiaddr;
+
+use crate::dialing::{Jitter, Pace};
+use crate::identity::PeerKey;
+
+/// All bootstrap addresses without a peer id.
+pub(crate) struct Bootstrap {
+    pace: Pace,
+    jitter: Jitter,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    address: Multiaddr,
+    state: State,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting(Instant),
+    Dialing,
+    /// This member answered.
+    Known(PeerKey),
+    /// It is our own address.
+    Own,
+}
+
+impl Bootstrap {
+    /// All addresses are due at once.
+    pub(crate) fn new(addresses: Vec<Multiaddr>, pace: Pace, now: Instant, jitter: Jitter) -> Self {
+        let entry = |address| Entry { address, state: State::Waiting(now), failures: 0 };
+        Self { pace, jitter, entries: addresses.into_iter().map(entry).collect() }
+    }
+
+    /// Takes the numbers of the addresses that should be dialed now.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            if matches!(entry.state, State::Waiting(at) if at <= now) {
+                entry.state = State::Dialing;
+                due.push(number);
+            }
+        }
+        due
+    }
+
+    /// When to call [`Bootstrap::take_due`] next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let waiting = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Waiting(at) => Some(at),
+            _ => None,
+        });
+        waiting.min()
+    }
+
+    /// The address of that number.
+    pub(crate) fn address(&self, number: usize) -> Option<Multiaddr> {
+        self.entries.get(number).map(|entry| entry.address.clone())
+    }
+
+    /// So many attempts at this address failed in a row.
+    pub(crate) fn failures(&self, number: usize) -> usize {
+        self.entries.get(number).map_or(0, |entry| entry.failures as usize)
+    }
+
+    /// Nobody answered, or a stranger.
+    pub(crate) fn failed(&mut self, number: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        entry.failures = entry.failures.saturating_add(1);
+        entry.state = State::Waiting(now + self.pace.back_off(entry.failures, &mut self.jitter));
+    }
+
+    /// That member answered. Returns the address, which is its from now on.
+    pub(crate) fn known(&mut self, number: usize, key: PeerKey) -> Option<Multiaddr> {
+        let entry = self.entries.get_mut(number)?;
+        entry.state = State::Known(key);
+        entry.failures = 0;
+        Some(entry.address.clone())
+    }
+
+    /// We ourselves answered.
+    pub(crate) fn own(&mut self, number: usize) {
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.state = State::Own;
+        }
+    }
+
+    /// Somebody else answered where `key` was expected: any of its addresses here may have changed
+    /// hands. Returns them.
+    pub(crate) fn forget(&mut self, key: &PeerKey, now: Instant) -> Vec<Multiaddr> {
+        let mut forgotten = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Known(*key)) {
+            entry.state = State::Waiting(now + self.pace.back_off(1, &mut self.jitter));
+            forgotten.push(entry.address.clone());
+        }
+        forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::NetworkTiming;
+
+    const KEY: PeerKey = PeerKey([2; 33]);
+
+    fn bootstrap(now: Instant) -> Bootstrap {
+        let addresses = ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1"].map(|text| text.parse().unwrap());
+        Bootstrap::new(addresses.to_vec(), Pace::from(&NetworkTiming::default()), now, Jitter::from_system())
+    }
+
+    #[test]
+    fn addresses_are_dialed_until_somebody_answers() {
+        let now = Instant::now();
+        let mut bootstrap = bootstrap(now);
+        assert_eq!(bootstrap.take_due(now).len(), 2);
+        bootstrap.known(0, KEY);
+        bootstrap.failed(1, now);
+        let again = bootstrap.next_due().unwrap();
+        assert!(again > now);
+        assert_eq!(bootstrap.take_due(again).len(), 1);
+        bootstrap.own(1);
+        assert_eq!(bootstrap.next_due(), None);
+    }
+
+    #[test]
+    fn an_address_that_changed_hands_is_dialed_again() {
+        let now = Instant::now();
+        let mut bootstrap = bootstrap(now);
+        bootstrap.take_due(now);
+        let address = bootstrap.known(0, KEY).unwrap();
+        assert_eq!(bootstrap.forget(&PeerKey([3; 33]), now), []);
+        assert_eq!(bootstrap.forget(&KEY, now), [address]);
+        assert!(bootstrap.next_due().is_some());
+    }
+}

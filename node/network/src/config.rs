@@ -1,0 +1,321 @@
+//! What a node has to be told before it can join, and every limit it keeps.
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::error::StartError;
+use crate::identity::PeerKey;
+
+/// The largest value allowed for any limit on a single message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The largest value allowed for the sum of bytes that may wait in one queue.
+pub const QUEUE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// The longest [`NetworkConfig::network_name`], in bytes.
+pub const NETWORK_NAME_BYTES_MAX: usize = 80;
+
+/// The most members a network can have.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Everything [`start`](crate::start()) needs.
+#[derive(Clone)]
+pub struct NetworkConfig {
+    /// The validator's secret key. The peer id is derived from it; it never appears in logs or errors.
+    pub secret_key: Zeroizing<[u8; 32]>,
+    /// Who may connect, validators and others alike: no difference is made here between members. The own
+    /// key may be among them and is ignored. At most [`MEMBERS_MAX`].
+    pub members: Vec<PeerKey>,
+    /// Names the chain, usually its id in hex. It is part of every protocol name and of the gossip
+    /// topic, so that nodes of different chains never exchange a message. 1 to
+    /// [`NETWORK_NAME_BYTES_MAX`] ASCII letters, digits, `-` or `_`.
+    pub network_name: String,
+    /// Where to listen, as multiaddresses such as `/ip4/0.0.0.0/tcp/9000`. Port 0 lets the system choose.
+    pub listen: Vec<String>,
+    /// Addresses under which others can reach this node, if they differ from those it listens on.
+    pub advertise: Vec<String>,
+    /// Where to look for members first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`.
+    /// One member that answers is enough, the others are discovered.
+    pub bootstrap: Vec<String>,
+    /// Sizes of queues and messages.
+    pub limits: NetworkLimits,
+    /// Intervals and timeouts.
+    pub timing: NetworkTiming,
+}
+
+impl fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkConfig")
+            .field("secret_key", &"(hidden)")
+            .field("members", &self.members)
+            .field("network_name", &self.network_name)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("bootstrap", &self.bootstrap)
+            .field("limits", &self.limits)
+            .field("timing", &self.timing)
+            .finish()
+    }
+}
+
+/// How much may be in memory. For each peer that is at most about the sum of `outbound_bytes`,
+/// `inbound_bytes`, `gossip_bytes`, `publish_messages` gossip messages and, in both directions,
+/// `requests_per_peer` requests with their answers; for all together what gossip keeps for about a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkLimits {
+    /// Longest message on a direct stream, in bytes. A longer one ends the connection it came on.
+    pub frame_bytes: usize,
+    /// Longest gossip message, in bytes.
+    pub gossip_message_bytes: usize,
+    /// Longest request, in bytes.
+    pub request_bytes: usize,
+    /// Longest answer to a request, in bytes.
+    pub response_bytes: usize,
+    /// Messages that may wait to be sent to one peer. When full, the oldest goes.
+    pub outbound_messages: usize,
+    /// Bytes that may wait to be sent to one peer. When full, the oldest messages go.
+    pub outbound_bytes: usize,
+    /// Direct messages of one peer that may wait to be taken by us. When full, that peer's stream is
+    /// not read until there is room.
+    pub inbound_messages: usize,
+    /// Bytes of direct messages of one peer that may wait to be taken by us; as above.
+    pub inbound_bytes: usize,
+    /// Gossip messages relayed by one peer that may wait to be taken by us. When full, new ones are dropped.
+    pub gossip_messages: usize,
+    /// Bytes of gossip relayed by one peer that may wait to be taken by us; as above.
+    pub gossip_bytes: usize,
+    /// Own messages that may wait to be gossiped. When full, `publish` says so. Also the gossip messages,
+    /// own and relayed, that may wait for one slow peer; more are dropped.
+    pub publish_messages: usize,
+    /// Bytes of own messages that may wait to be gossiped; as above.
+    pub publish_bytes: usize,
+    /// Requests under way to one peer, and as many from it. Further ones are refused as busy.
+    pub requests_per_peer: usize,
+    /// Incoming connections that have not proven their identity yet. Further ones are closed at once.
+    pub pending_incoming: u32,
+    /// Addresses remembered of each member, per source (announced by itself, found through others).
+    pub addresses_per_member: usize,
+}
+
+impl Default for NetworkLimits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            frame_bytes: 8 * MIB,
+            gossip_message_bytes: MIB / 4,
+            request_bytes: MIB,
+            response_bytes: 8 * MIB,
+            outbound_messages: 4096,
+            outbound_bytes: 32 * MIB,
+            inbound_messages: 1024,
+            inbound_bytes: 16 * MIB,
+            gossip_messages: 512,
+            gossip_bytes: 16 * MIB,
+            publish_messages: 256,
+            publish_bytes: 16 * MIB,
+            requests_per_peer: 8,
+            pending_incoming: 64,
+            addresses_per_member: 8,
+        }
+    }
+}
+
+/// How long things may take. The defaults suit nodes in one data centre.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkTiming {
+    /// Between two heartbeats on a direct stream.
+    pub heartbeat_interval: Duration,
+    /// A peer from which not one byte arrived for so long is disconnected. Above `heartbeat_interval`.
+    pub silent_timeout: Duration,
+    /// Delay before the first attempt to connect again; doubled with every failure, with jitter.
+    pub redial_min: Duration,
+    /// Upper bound of that delay.
+    pub redial_max: Duration,
+    /// How long the side of a pair that is not meant to dial waits before it dials nevertheless; up to half
+    /// more, by chance. Longer than it normally takes the other side to connect.
+    pub dial_grace: Duration,
+    /// Longest attempt to connect, handshake included; also the time an incoming connection has to
+    /// prove its identity, and then again to open its direct stream.
+    pub dial_timeout: Duration,
+    /// Longest wait for the answer to a request, and for our own answer to one.
+    pub request_timeout: Duration,
+    /// Delay between looking up members that are not connected; doubled with every round.
+    pub lookup_min: Duration,
+    /// Upper bound of that delay.
+    pub lookup_max: Duration,
+    /// Longest time spent on closing a connection in good order before it is dropped.
+    pub close_timeout: Duration,
+}
+
+impl Default for NetworkTiming {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(1),
+            silent_timeout: Duration::from_secs(5),
+            redial_min: Duration::from_millis(100),
+            redial_max: Duration::from_secs(3),
+            dial_grace: Duration::from_millis(200),
+            dial_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(5),
+            lookup_min: Duration::from_millis(200),
+            lookup_max: Duration::from_secs(10),
+            close_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+impl NetworkLimits {
+    fn check(&self) -> Result<(), StartError> {
+        let messages = [
+            ("limits.frame_bytes", self.frame_bytes),
+            ("limits.gossip_message_bytes", self.gossip_message_bytes),
+            ("limits.request_bytes", self.request_bytes),
+            ("limits.response_bytes", self.response_bytes),
+        ];
+        for (name, value) in messages {
+            within(name, value, 1, MESSAGE_BYTES_MAX)?;
+        }
+        let queues = [
+            ("limits.outbound_bytes", self.outbound_bytes, self.frame_bytes),
+            ("limits.inbound_bytes", self.inbound_bytes, self.frame_bytes),
+            ("limits.gossip_bytes", self.gossip_bytes, self.gossip_message_bytes),
+            ("limits.publish_bytes", self.publish_bytes, self.gossip_message_bytes),
+        ];
+        for (name, value, one_message) in queues {
+            within(name, value, one_message, QUEUE_BYTES_MAX)?;
+        }
+        let counts = [
+            ("limits.outbound_messages", self.outbound_messages),
+            ("limits.inbound_messages", self.inbound_messages),
+            ("limits.gossip_messages", self.gossip_messages),
+            ("limits.publish_messages", self.publish_messages),
+        ];
+        for (name, value) in counts {
+            within(name, value, 1, 1 << 20)?;
+        }
+        within("limits.requests_per_peer", self.requests_per_peer, 1, 128)?;
+        within("limits.addresses_per_member", self.addresses_per_member, 1, 64)?;
+        within("limits.pending_incoming", self.pending_incoming as usize, 1, 1 << 16)
+    }
+}
+
+impl NetworkTiming {
+    fn check(&self) -> Result<(), StartError> {
+        const LONGEST: Duration = Duration::from_secs(3600);
+        let spans = [
+            ("timing.heartbeat_interval", self.heartbeat_interval),
+            ("timing.silent_timeout", self.silent_timeout),
+            ("timing.redial_min", self.redial_min),
+            ("timing.redial_max", self.redial_max),
+            ("timing.dial_grace", self.dial_grace),
+            ("timing.dial_timeout", self.dial_timeout),
+            ("timing.request_timeout", self.request_timeout),
+            ("timing.lookup_min", self.lookup_min),
+            ("timing.lookup_max", self.lookup_max),
+            ("timing.close_timeout", self.close_timeout),
+        ];
+        for (name, span) in spans {
+            if span < Duration::from_millis(1) || span > LONGEST {
+                let reason = format!("is {span:?} but must be between 1 ms and {LONGEST:?}");
+                return Err(StartError::Setting { name, reason });
+            }
+        }
+        let ordered = [
+            (
+                "timing.silent_timeout",
+                self.silent_timeout,
+                "timing.heartbeat_interval",
+                self.heartbeat_interval,
+            ),
+            ("timing.redial_max", self.redial_max, "timing.redial_min", self.redial_min),
+            ("timing.lookup_max", self.lookup_max, "timing.lookup_min", self.lookup_min),
+        ];
+        for (name, long, other, short) in ordered {
+            if long < short {
+                let reason = format!("is {long:?} but must not be below {other} ({short:?})");
+                return Err(StartError::Setting { name, reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NetworkConfig {
+    /// Checks what can be checked without opening a socket; the first problem is reported.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let name = &self.network_name;
+        let spelled = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if name.is_empty() || name.len() > NETWORK_NAME_BYTES_MAX || !spelled {
+            return Err(StartError::NetworkName {
+                name: name.chars().take(NETWORK_NAME_BYTES_MAX).collect(),
+            });
+        }
+        within("members", self.members.len(), 0, MEMBERS_MAX)?;
+        self.limits.check()?;
+        self.timing.check()
+    }
+}
+
+fn within(name: &'static str, value: usize, low: usize, high: usize) -> Result<(), StartError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let reason = format!("is {value} but must be between {low} and {high}");
+    Err(StartError::Setting { name, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn config() -> NetworkConfig {
+        NetworkConfig {
+            secret_key: Zeroizing::new([42; 32]),
+            members: Vec::new(),
+            network_name: "test".into(),
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            bootstrap: Vec::new(),
+            limits: NetworkLimits::default(),
+            timing: NetworkTiming::default(),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        config().check().unwrap();
+    }
+
+    #[test]
+    fn a_queue_must_hold_one_message() {
+        let mut config = config();
+        config.limits.outbound_bytes = config.limits.frame_bytes - 1;
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains("limits.outbound_bytes"), "{error}");
+    }
+
+    #[test]
+    fn names_cannot_smuggle_path_separators() {
+        for name in ["", "a/b", "ü", &"x".repeat(NETWORK_NAME_BYTES_MAX + 1)] {
+            let mut config = config();
+            config.network_name = name.to_owned();
+            assert!(matches!(config.check(), Err(StartError::NetworkName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn silence_is_longer_than_a_heartbeat() {
+        let mut config = config();
+        config.timing.silent_timeout = config.timing.heartbeat_interval / 2;
+        assert!(config.check().unwrap_err().to_string().contains("silent_timeout"));
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        assert!(!format!("{:?}", config()).contains("42"));
+    }
+}

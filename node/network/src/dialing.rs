@@ -1,0 +1,298 @@
+//! Who dials whom, and when. Pure: time and chance are arguments.
+//!
+//! Of each pair the member with the smaller key dials at once; two connections that cross would
+//! otherwise have to be sorted out every time. The other one dials too, but only after the pair was
+//! unconnected for a grace time: perhaps it alone knows an address that works. If they meet nevertheless,
+//! both connections are cut (see the event loop), and jitter keeps them from meeting again.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use crate::config::NetworkTiming;
+use crate::identity::PeerKey;
+
+/// Delays between attempts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    min: Duration,
+    max: Duration,
+    grace: Duration,
+}
+
+impl From<&NetworkTiming> for Pace {
+    fn from(timing: &NetworkTiming) -> Self {
+        Self { min: timing.redial_min, max: timing.redial_max, grace: timing.dial_grace }
+    }
+}
+
+impl Pace {
+    /// The delay after so many failures in a row: doubled with each, and between half and all of that.
+    pub(crate) fn back_off(&self, failures: u32, jitter: &mut Jitter) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        let full = self.min.saturating_mul(1 << doublings).min(self.max);
+        full.mul_f64(0.5 + 0.5 * jitter.next())
+    }
+
+    fn grace(&self, jitter: &mut Jitter) -> Duration {
+        self.grace.mul_f64(1.0 + 0.5 * jitter.next())
+    }
+}
+
+/// Numbers that differ between nodes, to keep them out of step. Not for secrets.
+#[derive(Debug, Clone)]
+pub(crate) struct Jitter(u64);
+
+impl Jitter {
+    /// A sequence that differs between processes and calls.
+    pub(crate) fn from_system() -> Self {
+        Self(RandomState::new().hash_one(0))
+    }
+
+    /// Evenly in `0.0..1.0`.
+    fn next(&mut self) -> f64 {
+        // SplitMix64, of whose output the upper 32 bits are enough here.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let upper = u32::try_from((z ^ (z >> 31)) >> 32).expect("32 bits are left");
+        f64::from(upper) / f64::from(u32::MAX).next_up()
+    }
+}
+
+/// The attempts to reach each member.
+#[derive(Debug)]
+pub(crate) struct Dialing {
+    pace: Pace,
+    jitter: Jitter,
+    targets: BTreeMap<PeerKey, Target>,
+}
+
+#[derive(Debug)]
+struct Target {
+    /// Whether it is us who should dial.
+    ours: bool,
+    state: State,
+    /// Attempts in a row that failed, or led to a connection that did not last.
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No address is known; nothing to do until one is.
+    Lost,
+    /// To be dialed at that time.
+    Waiting(Instant),
+    /// An attempt is under way.
+    Dialing,
+    /// There is a connection.
+    Connected,
+}
+
+impl Dialing {
+    /// Everyone is to be dialed, those that are not ours after the grace time.
+    pub(crate) fn new(
+        own: PeerKey,
+        members: impl Iterator<Item = PeerKey>,
+        pace: Pace,
+        now: Instant,
+        mut jitter: Jitter,
+    ) -> Self {
+        let targets = members
+            .map(|key| {
+                let ours = own < key;
+                let due = if ours { now } else { now + pace.grace(&mut jitter) };
+                (key, Target { ours, state: State::Waiting(due), failures: 0 })
+            })
+            .collect();
+        Self { pace, jitter, targets }
+    }
+
+    /// Takes the members that should be dialed now. Each is to be answered by one of the methods below.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PeerKey> {
+        let mut due = Vec::new();
+        for (key, target) in &mut self.targets {
+            if matches!(target.state, State::Waiting(at) if at <= now) {
+                target.state = State::Dialing;
+                due.push(*key);
+            }
+        }
+        due
+    }
+
+    /// When to call [`Dialing::take_due`] next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let waiting = self.targets.values().filter_map(|target| match target.state {
+            State::Waiting(at) => Some(at),
+            _ => None,
+        });
+        waiting.min()
+    }
+
+    /// Members without a connection.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &PeerKey> {
+        self.targets.iter().filter(|(_, target)| target.state != State::Connected).map(|(key, _)| key)
+    }
+
+    /// There is a connection, whoever dialed. It proves little yet: one who refuses us does so after.
+    pub(crate) fn connected(&mut self, key: &PeerKey) {
+        if let Some(target) = self.targets.get_mut(key) {
+            target.state = State::Connected;
+        }
+    }
+
+    /// The last connection was closed. `lasted`: whether it had worked for a while.
+    pub(crate) fn closed(&mut self, key: &PeerKey, lasted: bool, now: Instant) {
+        self.again(key, !lasted, now);
+    }
+
+    /// The attempt failed. Of no account if a connection came about in another way meanwhile.
+    pub(crate) fn failed(&mut self, key: &PeerKey, now: Instant) {
+        if self.targets.get(key).is_some_and(|target| target.state == State::Dialing) {
+            self.again(key, true, now);
+        }
+    }
+
+    /// There is nowhere to dial.
+    pub(crate) fn lost(&mut self, key: &PeerKey) {
+        if let Some(target) = self.targets.get_mut(key)
+            && target.state == State::Dialing
+        {
+            target.state = State::Lost;
+        }
+    }
+
+    /// A new address is known.
+    pub(crate) fn found(&mut self, key: &PeerKey, now: Instant) {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        let due = if target.ours { now } else { now + self.pace.grace(&mut self.jitter) };
+        match &mut target.state {
+            State::Lost => target.state = State::Waiting(due),
+            State::Waiting(at) => *at = due.min(*at),
+            State::Dialing | State::Connected => {}
+        }
+    }
+
+    fn again(&mut self, key: &PeerKey, failure: bool, now: Instant) {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        target.failures = if failure { target.failures.saturating_add(1) } else { 0 };
+        let mut delay = self.pace.back_off(target.failures, &mut self.jitter);
+        if !target.ours {
+            delay += self.pace.grace(&mut self.jitter);
+        }
+        target.state = State::Waiting(now + delay);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const SMALL: PeerKey = PeerKey([2; 33]);
+    const OWN: PeerKey = PeerKey([3; 33]);
+    const LARGE: PeerKey = PeerKey([4; 33]);
+
+    const PACE: Pace = Pace {
+        min: Duration::from_millis(100),
+        max: Duration::from_millis(1000),
+        grace: Duration::from_millis(300),
+    };
+
+    fn dialing(now: Instant) -> Dialing {
+        Dialing::new(OWN, [SMALL, LARGE].into_iter(), PACE, now, Jitter(7))
+    }
+
+    #[test]
+    fn the_smaller_key_dials_at_once_and_the_larger_after_the_grace_time() {
+        let now = Instant::now();
+        let mut dialing = dialing(now);
+        assert_eq!(dialing.take_due(now), [LARGE], "we are smaller than it");
+        assert_eq!(dialing.take_due(now), [], "one attempt at a time");
+        let due = dialing.next_due().unwrap();
+        assert!((PACE.grace..=2 * PACE.grace).contains(&(due - now)), "{:?}", due - now);
+        assert_eq!(dialing.take_due(due), [SMALL]);
+    }
+
+    #[test]
+    fn delays_double_up_to_the_maximum_with_jitter() {
+        let mut jitter = Jitter(1);
+        for (failures, full) in [(0, 100), (1, 100), (2, 200), (3, 400), (5, 1000), (u32::MAX, 1000)] {
+            for _ in 0..100 {
+                let delay = PACE.back_off(failures, &mut jitter);
+                let full = Duration::from_millis(full);
+                assert!((full / 2..=full).contains(&delay), "{failures} failures: {delay:?}");
+            }
+        }
+        let delays: Vec<_> = (0..10).map(|_| PACE.back_off(1, &mut jitter)).collect();
+        assert!(delays.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn a_connection_is_a_success_only_if_it_lasts() {
+        let mut now = Instant::now();
+        let mut dialing = dialing(now);
+        for _ in 0..6 {
+            assert!(dialing.take_due(now).contains(&LARGE));
+            dialing.connected(&LARGE);
+            dialing.closed(&LARGE, false, now);
+            dialing.connected(&SMALL);
+            now = dialing.next_due().unwrap();
+        }
+        assert_eq!(dialing.targets[&LARGE].failures, 6, "refused six times");
+
+        dialing.take_due(now);
+        dialing.connected(&LARGE);
+        dialing.closed(&LARGE, true, now);
+        assert!(dialing.next_due().unwrap() - now <= PACE.min, "the count starts again");
+    }
+
+    #[test]
+    fn an_attempt_that_was_overtaken_changes_nothing() {
+        let now = Instant::now();
+        let mut dialing = dialing(now);
+        dialing.take_due(now);
+        dialing.connected(&LARGE);
+        dialing.failed(&LARGE, now);
+        assert!(!dialing.missing().any(|key| *key == LARGE));
+    }
+
+    #[test]
+    fn a_member_without_address_waits_for_one() {
+        let now = Instant::now();
+        let mut dialing = dialing(now);
+        dialing.connected(&SMALL);
+        dialing.take_due(now);
+        dialing.lost(&LARGE);
+        assert_eq!(dialing.next_due(), None);
+        assert_eq!(dialing.missing().collect::<Vec<_>>(), [&LARGE]);
+        dialing.found(&LARGE, now);
+        assert_eq!(dialing.take_due(now), [LARGE]);
+    }
+
+    #[test]
+    fn a_new_address_shortens_the_wait_but_not_the_grace() {
+        let now = Instant::now();
+        let mut dialing = dialing(now);
+        for key in dialing.take_due(now + 3 * PACE.grace) {
+            for _ in 0..8 {
+                dialing.targets.get_mut(&key).unwrap().state = State::Dialing;
+                dialing.failed(&key, now);
+            }
+            dialing.found(&key, now);
+        }
+        assert_eq!(dialing.take_due(now), [LARGE]);
+        assert!(dialing.next_due().unwrap() >= now + PACE.grace);
+    }
+
+    #[test]
+    fn chance_is_even_and_below_one() {
+        let mut jitter = Jitter(0);
+        let numbers: Vec<f64> = (0..1000).map(|_| jitter.next()).collect();
+        assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
+        let mean = numbers.iter().sum::<f64>() / 1000.0;
+        assert!((0.45..0.55).contains(&mean), "{mean}");
+    }
+}

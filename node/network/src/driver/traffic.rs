@@ -1,0 +1,135 @@
+//! Gossip, requests and answers.
+
+use bytes::Bytes;
+use futures::FutureExt;
+use libp2p::request_response::{Event, Message, OutboundFailure, OutboundRequestId, ResponseChannel};
+use libp2p::{PeerId, gossipsub};
+
+use super::{Command, Driver};
+use crate::error::RequestError;
+use crate::event::Answer;
+use crate::requests::Reply;
+
+impl Driver {
+    /// Something was relayed to us, or could not be relayed by us.
+    pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message, .. } => {
+                let Some(peer) = self.peers.by_id(&propagation_source) else { return };
+                match self.inbox.gossip(&peer.shares, peer.key, message.data.into()) {
+                    Ok(()) => self.counters.gossip_in.one(),
+                    Err(_) => self.counters.gossip_dropped.one(),
+                }
+            }
+            gossipsub::Event::SlowPeer { failed_messages, .. } => {
+                let failed = failed_messages.priority + failed_messages.non_priority;
+                self.counters.gossip_slow_peer.add(failed as u64);
+            }
+            _ => {}
+        }
+    }
+
+    /// The handle wants something done.
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Publish { bytes, room } => {
+                let sent = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), bytes.clone());
+                match sent {
+                    Ok(_) => self.counters.gossip_out.one(),
+                    Err(gossipsub::PublishError::Duplicate) => self.counters.gossip_repeated.one(),
+                    Err(_) => {
+                        self.counters.gossip_unheard.one();
+                        // Just after connecting no subscription is known yet, but the streams work.
+                        self.peers.broadcast(&bytes, &self.counters);
+                    }
+                }
+                drop(room);
+            }
+            Command::Request { to, bytes, answer } => {
+                // Without a connection libp2p would keep the request and try to dial by itself.
+                if !self.swarm.is_connected(&to) {
+                    let _ = answer.send(Err(RequestError::NotConnected));
+                    return;
+                }
+                let id = self.swarm.behaviour_mut().requests.send_request(&to, bytes);
+                self.work.asked.insert(id, answer);
+            }
+        }
+    }
+
+    /// A request came in, or one of ours ended.
+    pub(super) fn on_request_event(&mut self, event: Event<Bytes, Reply>) {
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(&peer, request, channel);
+            }
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                self.on_reply(request_id, reply_result(response));
+            }
+            Event::OutboundFailure { request_id, error, .. } => {
+                self.on_reply(request_id, Err(self.request_error(&error)));
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, id: &PeerId, bytes: Bytes, channel: ResponseChannel<Reply>) {
+        let Some(peer) = self.peers.by_id(id) else { return };
+        let (answer, answered) = Answer::new();
+        if self.inbox.request(&peer.shares, peer.key, bytes, answer).is_err() {
+            self.counters.requests_refused.one();
+            return self.reply(channel, Reply::Busy);
+        }
+        self.counters.requests_in.one();
+        let patience = self.timing.request_timeout;
+        let answering = async move {
+            let answer = tokio::time::timeout(patience, answered).await;
+            (channel, answer.ok().and_then(Result::ok))
+        };
+        self.work.answering.push(answering.boxed());
+    }
+
+    /// The layer above answered, or did not want to, or not in time.
+    pub(super) fn on_answer(&mut self, channel: ResponseChannel<Reply>, answer: Option<Bytes>) {
+        let reply = match answer {
+            None => Reply::Refused,
+            Some(bytes) if bytes.len() > self.limits.response_bytes => Reply::TooLarge,
+            Some(bytes) => Reply::Answer(bytes),
+        };
+        if !matches!(reply, Reply::Answer(_)) {
+            self.counters.requests_refused.one();
+        }
+        self.reply(channel, reply);
+    }
+
+    fn reply(&mut self, channel: ResponseChannel<Reply>, reply: Reply) {
+        // It comes back if the asker is gone or has given up.
+        let _ = self.swarm.behaviour_mut().requests.send_response(channel, reply);
+    }
+
+    fn on_reply(&mut self, id: OutboundRequestId, result: Result<Bytes, RequestError>) {
+        if let Some(asker) = self.work.asked.remove(&id) {
+            // The asker may have given up.
+            let _ = asker.send(result);
+        }
+    }
+
+    fn request_error(&self, failure: &OutboundFailure) -> RequestError {
+        match failure {
+            OutboundFailure::DialFailure => RequestError::NotConnected,
+            OutboundFailure::Timeout => RequestError::TimedOut { after: self.timing.request_timeout },
+            OutboundFailure::ConnectionClosed
+            | OutboundFailure::UnsupportedProtocols
+            | OutboundFailure::Io(_) => RequestError::Failed { reason: failure.to_string() },
+        }
+    }
+}
+
+fn reply_result(reply: Reply) -> Result<Bytes, RequestError> {
+    match reply {
+        Reply::Answer(bytes) => Ok(bytes),
+        Reply::Refused => Err(RequestError::Refused),
+        Reply::Busy => Err(RequestError::Busy),
+        Reply::TooLarge => Err(RequestError::AnswerTooLarge),
+    }
+}

@@ -1,0 +1,161 @@
+//! The handle through which the node uses the network.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{NetworkLimits, NetworkTiming};
+use crate::counters::{Counters, NetworkCounters};
+use crate::driver::Command;
+use crate::error::{PublishError, RequestError};
+use crate::event::Share;
+use crate::identity::PeerKey;
+use crate::peer::Peers;
+use crate::status::PeerStatus;
+
+/// A running network. Cheap to clone; it stops when [`Network::shutdown`] is called or the last clone is
+/// gone.
+#[derive(Clone)]
+pub struct Network {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) limits: Arc<NetworkLimits>,
+    pub(crate) timing: Arc<NetworkTiming>,
+    pub(crate) listening: Arc<RwLock<Vec<String>>>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// Room for messages to be gossiped.
+    pub(crate) publishing: Share,
+    pub(crate) stop: CancellationToken,
+    pub(crate) stopped: CancellationToken,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("listening", &self.listen_addresses()).finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// Sends a direct message. Never waits, and promises nothing: when the member's queue is full its oldest
+    /// message goes, and to a member that is not connected nothing is sent. Both are counted. Messages
+    /// that do arrive on one connection arrive in order.
+    pub fn send(&self, to: PeerKey, bytes: Bytes) {
+        if self.fits(&bytes)
+            && let Some(peer) = self.shared.peers.by_key(&to)
+        {
+            peer.send(bytes, &self.shared.counters);
+        }
+    }
+
+    /// Sends a direct message to every connected member, as [`Network::send`] does. The bytes are shared,
+    /// not copied.
+    #[expect(clippy::needless_pass_by_value, reason = "takes what `send` takes")]
+    pub fn broadcast(&self, bytes: Bytes) {
+        if !self.fits(&bytes) {
+            return;
+        }
+        self.shared.peers.broadcast(&bytes, &self.shared.counters);
+    }
+
+    fn fits(&self, bytes: &Bytes) -> bool {
+        let limit = self.shared.limits.frame_bytes;
+        if bytes.len() > limit {
+            self.shared.counters.messages_oversized.one();
+            tracing::error!(
+                bytes = bytes.len(),
+                limit,
+                "a direct message is above the limit and was not sent"
+            );
+            return false;
+        }
+        true
+    }
+
+    /// Gossips a message to all members. It reaches those connected now with high probability, and
+    /// others not at all. Content published within the last seconds is not sent again. While nobody is
+    /// known to listen to gossip, as just after connecting, it goes over the direct streams instead and
+    /// arrives as [`NetworkEvent::Message`](crate::NetworkEvent::Message).
+    ///
+    /// # Errors
+    /// When the message is too long, too much waits to be sent, or the network was shut down.
+    pub fn publish(&self, bytes: Bytes) -> Result<(), PublishError> {
+        let limit = self.shared.limits.gossip_message_bytes;
+        if bytes.len() > limit {
+            return Err(PublishError::TooLarge { bytes: bytes.len(), limit });
+        }
+        let room = self.shared.publishing.try_admit(bytes.len()).ok_or(PublishError::Busy)?;
+        self.command(Command::Publish { bytes, room }).map_err(|_| PublishError::Closed)
+    }
+
+    /// Asks a member and waits for its answer, at most the request timeout.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; nothing is sent again by itself.
+    pub async fn request(&self, to: PeerKey, bytes: Bytes) -> Result<Bytes, RequestError> {
+        let result = self.try_request(to, bytes).await;
+        if result.is_err() {
+            self.shared.counters.requests_failed.one();
+        }
+        result
+    }
+
+    async fn try_request(&self, to: PeerKey, bytes: Bytes) -> Result<Bytes, RequestError> {
+        let limits = &self.shared.limits;
+        if bytes.len() > limits.request_bytes {
+            return Err(RequestError::TooLarge { bytes: bytes.len(), limit: limits.request_bytes });
+        }
+        let peer = self.shared.peers.by_key(&to).ok_or(RequestError::UnknownPeer)?;
+        if !peer.is_connected() {
+            return Err(RequestError::NotConnected);
+        }
+        let too_many = RequestError::TooMany { limit: limits.requests_per_peer };
+        let _permit = peer.requests.clone().try_acquire_owned().map_err(|_| too_many)?;
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Request { to: peer.id, bytes, answer }).map_err(|_| RequestError::Closed)?;
+        self.shared.counters.requests_out.one();
+        let after = self.shared.timing.request_timeout;
+        match timeout(after, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(RequestError::Closed),
+            Err(_) => Err(RequestError::TimedOut { after }),
+        }
+    }
+
+    /// Everything that is sent here has a permit, and the channel is as large as all permits together: only a
+    /// network that was shut down does not take it.
+    fn command(&self, command: Command) -> Result<(), ()> {
+        if self.shared.stop.is_cancelled() {
+            return Err(());
+        }
+        self.shared.commands.try_send(command).map_err(|_| ())
+    }
+
+    /// How every member but ourselves is doing, in the order of their keys.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.shared.peers.iter().map(|peer| peer.status()).collect()
+    }
+
+    /// The addresses on which the node listens, with ports as the system chose them and `/p2p/…` behind.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.shared.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> NetworkCounters {
+        self.shared.counters.snapshot()
+    }
+
+    /// Writes what waits to be sent, for at most the close timeout, closes all connections and ports, and
+    /// returns when that is done. Later calls return as soon as the first is done.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.shared.stopped.cancelled().await;
+    }
+}

@@ -1,0 +1,330 @@
+//! A direct stream at work: one task that reads, writes and keeps the heartbeat.
+//!
+//! Both sides send a heartbeat first. The stream counts as connected when ours was answered, which
+//! shows that both directions work. Liveness is any byte read within the silent timeout. While the
+//! layer above does not take our messages we do not read, and do not count silence either.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use libp2p::Stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, ReadHalf, WriteHalf};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{NetworkLimits, NetworkTiming};
+use crate::counters::Counters;
+use crate::event::{Inbox, NetworkEvent};
+use crate::frame::{self, Frame, FrameError};
+use crate::peer::Peer;
+use crate::queue::Outbox;
+use crate::status::Direction;
+
+/// Bytes read at a time, and gathered before they are written.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Written between two flushes: at most so many messages, and not much more than so many bytes.
+const BATCH_MESSAGES: usize = 128;
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Unanswered heartbeats remembered for measuring; on a link slower than that nothing is measured.
+const HEARTBEATS_REMEMBERED: usize = 16;
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkEnd {
+    #[error("the connection was cut")]
+    Cut,
+    #[error("shut down")]
+    Stopped,
+    #[error("the member closed the connection")]
+    Closed,
+    #[error("not a byte for {0:?}")]
+    Silent(Duration),
+    #[error("the member broke the protocol: {0}")]
+    Garbage(#[from] FrameError),
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+}
+
+/// Everything a link needs.
+pub(crate) struct Link {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) address: String,
+    pub(crate) direction: Direction,
+    pub(crate) inbox: Inbox,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) limits: Arc<NetworkLimits>,
+    pub(crate) timing: Arc<NetworkTiming>,
+    /// The connection is gone: end at once.
+    pub(crate) cut: CancellationToken,
+    /// The network shuts down: write what waits, then close.
+    pub(crate) stop: CancellationToken,
+}
+
+type Incoming = ReadHalf<Compat<Stream>>;
+type Outgoing = BufWriter<WriteHalf<Compat<Stream>>>;
+
+impl Link {
+    /// Serves the stream until it ends, and tells the layer above when it begins and ends to work.
+    pub(crate) async fn run(self, stream: Stream) -> LinkEnd {
+        // The member's previous link may still have to say that it is gone.
+        let _turn = tokio::select! {
+            turn = self.peer.turn.lock() => turn,
+            () = self.cut.cancelled() => return LinkEnd::Cut,
+        };
+        let (incoming, outgoing) = tokio::io::split(stream.compat());
+        let outbox = Arc::new(Outbox::new(self.limits.outbound_messages, self.limits.outbound_bytes));
+        let work =
+            Work { link: &self, outbox, heartbeat: Heartbeat::default(), connected: AtomicBool::new(false) };
+        let end = tokio::select! {
+            biased;
+            () = self.cut.cancelled() => LinkEnd::Cut,
+            Err(end) = work.read(incoming) => end,
+            end = work.write(BufWriter::with_capacity(BUFFER_BYTES, outgoing)) => end,
+        };
+        if work.connected.into_inner() {
+            self.counters.messages_dropped.add(self.peer.detach());
+            let event = NetworkEvent::Disconnected { peer: self.peer.key };
+            // Nobody to tell is nothing to do.
+            let _ = self.inbox.lifecycle(&self.peer.shares, event).await;
+        }
+        end
+    }
+}
+
+/// A link with its queue. Reading and writing take turns in one task: nothing here runs in parallel,
+/// locks and atomics only make that visible to the compiler.
+struct Work<'a> {
+    link: &'a Link,
+    outbox: Arc<Outbox>,
+    heartbeat: Heartbeat,
+    connected: AtomicBool,
+}
+
+impl Work<'_> {
+    async fn read(&self, mut incoming: Incoming) -> Result<Infallible, LinkEnd> {
+        let silent = self.link.timing.silent_timeout;
+        let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+        loop {
+            while let Some(frame) = frame::decode(&mut buffer, self.link.limits.frame_bytes)? {
+                self.take(frame).await?;
+            }
+            if buffer.capacity() == buffer.len() {
+                buffer.reserve(BUFFER_BYTES);
+            }
+            match timeout(silent, incoming.read_buf(&mut buffer)).await {
+                Err(_) => return Err(LinkEnd::Silent(silent)),
+                Ok(Ok(0)) => return Err(LinkEnd::Closed),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(LinkEnd::Broken(error)),
+            }
+        }
+    }
+
+    async fn take(&self, frame: Frame) -> Result<(), LinkEnd> {
+        match frame {
+            Frame::Ping(sequence) => {
+                self.heartbeat.owe(sequence);
+                self.outbox.wake();
+            }
+            Frame::Pong(sequence) => {
+                if let Some(round_trip) = self.heartbeat.answered(sequence, Instant::now())? {
+                    self.connect().await;
+                    self.link.peer.measured(round_trip);
+                }
+            }
+            Frame::Message(bytes) => self.deliver(bytes).await?,
+        }
+        Ok(())
+    }
+
+    async fn connect(&self) {
+        if self.connected.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let link = self.link;
+        // First the queue, then the news: who hears of the connection may use it at once.
+        link.peer.attach(self.outbox.clone(), link.address.clone(), link.direction);
+        let event = NetworkEvent::Connected { peer: link.peer.key };
+        let _ = link.inbox.lifecycle(&link.peer.shares, event).await;
+    }
+
+    async fn deliver(&self, bytes: Bytes) -> Result<(), LinkEnd> {
+        // A member sends its first heartbeat before any answer. When it learns from our answer that the
+        // stream works, it has therefore read our first heartbeat, and it answers that before it sends
+        // a message. So this is never an accident.
+        if !self.connected.load(Ordering::Relaxed) {
+            return Err(FrameError::EarlyMessage.into());
+        }
+        let link = self.link;
+        let length = bytes.len() as u64;
+        if link.inbox.message(&link.peer.shares, link.peer.key, bytes).await.is_ok() {
+            link.peer.messages_in.one();
+            link.peer.bytes_in.add(length);
+            link.counters.messages_in.one();
+        }
+        Ok(())
+    }
+
+    async fn write(&self, outgoing: Outgoing) -> LinkEnd {
+        match self.write_until_stopped(outgoing).await {
+            Ok(()) => LinkEnd::Stopped,
+            Err(error) => LinkEnd::Broken(error),
+        }
+    }
+
+    async fn write_until_stopped(&self, mut outgoing: Outgoing) -> io::Result<()> {
+        // A heartbeat is the first thing written. An interval's first tick would not do: it may come a
+        // little after the first answer was owed.
+        let sequence = self.heartbeat.send(Instant::now());
+        outgoing.write_all(&frame::ping(sequence)).await?;
+        outgoing.flush().await?;
+        let period = self.link.timing.heartbeat_interval;
+        let mut beat = interval_at(tokio::time::Instant::now() + period, period);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH_MESSAGES);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = beat.tick() => {
+                    let sequence = self.heartbeat.send(Instant::now());
+                    outgoing.write_all(&frame::ping(sequence)).await?;
+                }
+                () = self.link.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    self.outbox.wake();
+                }
+                () = self.outbox.woken() => {}
+            }
+            // Answers go before messages; between the two lines nothing can come in.
+            let owed = self.heartbeat.take_owed();
+            self.outbox.take(&mut batch, BATCH_MESSAGES, BATCH_BYTES);
+            let empty = batch.is_empty();
+            if let Some(sequence) = owed {
+                outgoing.write_all(&frame::pong(sequence)).await?;
+            }
+            self.write_batch(&mut outgoing, &mut batch).await?;
+            if stopping {
+                if empty {
+                    return outgoing.shutdown().await;
+                }
+                self.outbox.wake();
+            }
+        }
+    }
+
+    async fn write_batch(&self, outgoing: &mut Outgoing, batch: &mut Vec<Bytes>) -> io::Result<()> {
+        for message in &*batch {
+            outgoing.write_all(&frame::message_head(message.len())).await?;
+            outgoing.write_all(message).await?;
+        }
+        outgoing.flush().await?;
+        let messages = batch.len() as u64;
+        let bytes = batch.drain(..).map(|message| message.len() as u64).sum();
+        self.link.peer.messages_out.add(messages);
+        self.link.peer.bytes_out.add(bytes);
+        self.link.counters.messages_out.add(messages);
+        Ok(())
+    }
+}
+
+/// Heartbeats in both directions.
+#[derive(Default)]
+struct Heartbeat {
+    beats: Mutex<Beats>,
+}
+
+#[derive(Default)]
+struct Beats {
+    /// The number of the next heartbeat.
+    next: u64,
+    /// When the last ones were sent.
+    unanswered: VecDeque<(u64, Instant)>,
+    /// The member's last heartbeat, if not answered yet. Only the last one: a member cannot make us
+    /// owe more than one answer.
+    owed: Option<u64>,
+}
+
+impl Heartbeat {
+    /// The number of a heartbeat sent now.
+    fn send(&self, now: Instant) -> u64 {
+        let mut beats = self.lock();
+        let sequence = beats.next;
+        beats.next += 1;
+        beats.unanswered.push_back((sequence, now));
+        if beats.unanswered.len() > HEARTBEATS_REMEMBERED {
+            beats.unanswered.pop_front();
+        }
+        sequence
+    }
+
+    /// The member answered a heartbeat of ours. Returns how long that took, if it is remembered.
+    fn answered(&self, sequence: u64, now: Instant) -> Result<Option<Duration>, FrameError> {
+        let mut beats = self.lock();
+        if sequence >= beats.next {
+            return Err(FrameError::UnsentHeartbeat(sequence));
+        }
+        let mut round_trip = None;
+        while let Some((sent, at)) = beats.unanswered.pop_front_if(|(sent, _)| *sent <= sequence) {
+            if sent == sequence {
+                round_trip = Some(now.saturating_duration_since(at));
+            }
+        }
+        Ok(round_trip)
+    }
+
+    fn owe(&self, sequence: u64) {
+        self.lock().owed = Some(sequence);
+    }
+
+    fn take_owed(&self) -> Option<u64> {
+        self.lock().owed.take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Beats> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_is_measured_by_its_number() {
+        let heartbeat = Heartbeat::default();
+        let start = Instant::now();
+        let later = |ms| start + Duration::from_millis(ms);
+        assert_eq!(heartbeat.send(start), 0);
+        assert_eq!(heartbeat.send(later(10)), 1);
+        assert_eq!(heartbeat.answered(1, later(15)), Ok(Some(Duration::from_millis(5))));
+        assert_eq!(heartbeat.answered(0, later(20)), Ok(None), "an old answer tells nothing");
+        assert_eq!(heartbeat.answered(1, later(20)), Ok(None), "nor does a repeated one");
+    }
+
+    #[test]
+    fn an_answer_to_nothing_breaks_the_protocol() {
+        let heartbeat = Heartbeat::default();
+        assert_eq!(heartbeat.answered(0, Instant::now()), Err(FrameError::UnsentHeartbeat(0)));
+    }
+
+    #[test]
+    fn neither_side_of_the_heartbeat_can_pile_up() {
+        let heartbeat = Heartbeat::default();
+        for sequence in 0..1000 {
+            heartbeat.send(Instant::now());
+            heartbeat.owe(sequence);
+        }
+        assert_eq!(heartbeat.lock().unanswered.len(), HEARTBEATS_REMEMBERED);
+        assert_eq!(heartbeat.take_owed(), Some(999));
+        assert_eq!(heartbeat.take_owed(), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! What is kept about each member, shared by the handle, the event loop and the member's link.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::Semaphore;
+
+use crate::config::NetworkLimits;
+use crate::counters::{Counter, Counters};
+use crate::event::Shares;
+use crate::identity::{InvalidKey, PeerKey, peer_id};
+use crate::queue::Outbox;
+use crate::status::{Direction, PeerStatus};
+
+/// The longest `last_error` kept, in bytes; what libp2p says can be long.
+const ERROR_BYTES_MAX: usize = 300;
+
+/// A member other than ourselves.
+pub(crate) struct Peer {
+    pub(crate) key: PeerKey,
+    pub(crate) id: PeerId,
+    /// Held by the task that serves the member's direct stream, so that the events of two connections
+    /// of one member never mix.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) shares: Shares,
+    /// Permits for requests under way to this member.
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) messages_in: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) messages_out: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) messages_dropped: Counter,
+    pub(crate) dial_attempts: Counter,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Attached>,
+    last_error: Option<String>,
+}
+
+/// The working link of a member.
+struct Attached {
+    outbox: Arc<Outbox>,
+    address: String,
+    direction: Direction,
+    since: SystemTime,
+    round_trip: Option<Duration>,
+}
+
+impl Peer {
+    fn new(key: PeerKey, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
+        Ok(Self {
+            key,
+            id: peer_id(&key)?,
+            turn: tokio::sync::Mutex::new(()),
+            shares: Shares::new(limits),
+            requests: Arc::new(Semaphore::new(limits.requests_per_peer)),
+            messages_in: Counter::default(),
+            bytes_in: Counter::default(),
+            messages_out: Counter::default(),
+            bytes_out: Counter::default(),
+            messages_dropped: Counter::default(),
+            dial_attempts: Counter::default(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// From now on messages to this member go to `outbox`.
+    pub(crate) fn attach(&self, outbox: Arc<Outbox>, address: String, direction: Direction) {
+        let since = SystemTime::now();
+        self.lock().link = Some(Attached { outbox, address, direction, since, round_trip: None });
+    }
+
+    /// From now on messages to this member are dropped. Returns how many were still waiting.
+    pub(crate) fn detach(&self) -> u64 {
+        let waiting = self.lock().link.take().map_or(0, |link| link.outbox.len() as u64);
+        self.messages_dropped.add(waiting);
+        waiting
+    }
+
+    /// Whether a direct stream works in both directions.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().link.is_some()
+    }
+
+    /// Puts a message into the queue of the working link, if there is one.
+    pub(crate) fn send(&self, message: Bytes, counters: &Counters) {
+        let outbox = self.lock().link.as_ref().map(|link| link.outbox.clone());
+        let dropped = match outbox {
+            Some(outbox) => {
+                let dropped = outbox.push(message);
+                counters.messages_dropped.add(dropped);
+                dropped
+            }
+            None => {
+                counters.messages_unconnected.one();
+                1
+            }
+        };
+        self.messages_dropped.add(dropped);
+    }
+
+    /// Notes a measured round trip.
+    pub(crate) fn measured(&self, round_trip: Duration) {
+        if let Some(link) = &mut self.lock().link {
+            link.round_trip = Some(round_trip);
+        }
+    }
+
+    /// Notes why a connection ended or an attempt failed.
+    pub(crate) fn failed(&self, reason: &dyn std::fmt::Display) {
+        let mut text = reason.to_string();
+        let end = text.floor_char_boundary(ERROR_BYTES_MAX);
+        text.truncate(end);
+        self.lock().last_error = Some(text);
+    }
+
+    /// How the member is doing now.
+    pub(crate) fn status(&self) -> PeerStatus {
+        let state = self.lock();
+        let link = state.link.as_ref();
+        PeerStatus {
+            key: self.key,
+            connected: link.is_some(),
+            address: link.map(|link| link.address.clone()),
+            since: link.map(|link| link.since),
+            direction: link.map(|link| link.direction),
+            round_trip: link.and_then(|link| link.round_trip),
+            messages_in: self.messages_in.get(),
+            messages_out: self.messages_out.get(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            messages_waiting: link.map_or(0, |link| link.outbox.len()),
+            messages_dropped: self.messages_dropped.get(),
+            dial_attempts: self.dial_attempts.get(),
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All members but ourselves.
+pub(crate) struct Peers {
+    by_key: BTreeMap<PeerKey, Arc<Peer>>,
+    by_id: HashMap<PeerId, Arc<Peer>>,
+}
+
+impl Peers {
+    /// The members with `own` left out; a key named twice counts once.
+    pub(crate) fn new(members: &[PeerKey], own: PeerKey, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
+        let mut peers = Self { by_key: BTreeMap::new(), by_id: HashMap::new() };
+        for key in members.iter().filter(|key| **key != own) {
+            let peer = Arc::new(Peer::new(*key, limits)?);
+            peers.by_id.insert(peer.id, peer.clone());
+            peers.by_key.insert(*key, peer);
+        }
+        Ok(peers)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// In the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.by_key.values()
+    }
+
+    /// Queues a direct message for everyone who is connected, sharing the bytes.
+    pub(crate) fn broadcast(&self, bytes: &Bytes, counters: &Counters) {
+        for peer in self.iter().filter(|peer| peer.is_connected()) {
+            peer.send(bytes.clone(), counters);
+        }
+    }
+
+    pub(crate) fn by_key(&self, key: &PeerKey) -> Option<&Arc<Peer>> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn by_id(&self, id: &PeerId) -> Option<&Arc<Peer>> {
+        self.by_id.get(id)
+    }
+}
