@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::transaction::Payload;
-use crate::{SecretKey, TransactionError};
+use crate::transaction::{Payload, Transaction, TransactionLimits};
+use crate::{ChainId, Epoch, Hash, MAX_TRANSACTIONS, PROTOCOL_VERSION, SecretKey, TransactionError};
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 

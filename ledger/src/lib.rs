@@ -17,32 +17,36 @@
 //! ```
 
 mod block;
+mod body;
 mod certificate;
 mod codec;
 mod committee;
 mod hash;
+mod header;
 mod keys;
 mod limits;
 mod merkle;
 mod proof;
+mod signature_cache;
 mod signing;
 mod transaction;
 mod units;
 
-pub use block::{Block, BlockError, BlockLimits, Body, BodyError, Header, Outline};
+pub use block::{Block, Outline};
+pub use body::{Body, BodyError};
 pub use certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
 pub use codec::{DecodeError, bounded, bounded_bytes, decode, encode};
 pub use committee::{Committee, CommitteeError};
 pub use hash::{BlockHash, ChainId, Domain, Hash, HexError, TransactionId, from_hex, tagged_hash, to_hex};
+pub use header::{BlockError, BlockLimits, Header};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError, VerifyingKey};
 pub use limits::{
     MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_SIGNATURES,
     MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, TRANSACTION_OVERHEAD_BYTES,
 };
-pub use merkle::{MerklePath, merkle_root};
+pub use merkle::{MerklePath, MerkleTree, merkle_root};
 pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
+pub use signature_cache::SignatureCache;
 pub use signing::{Signable, Signed, SignedError, Verified, signing_hash};
-pub use transaction::{
-    Payload, SignatureCache, Transaction, TransactionError, TransactionLimits, VerifiedTransaction,
-};
+pub use transaction::{Payload, Transaction, TransactionError, TransactionLimits, VerifiedTransaction};
 pub use units::{Epoch, Height, ReplicaId, Timestamp, View};

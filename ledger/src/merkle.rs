@@ -30,7 +30,46 @@ fn parents(level: &[Hash]) -> Vec<Hash> {
         .collect()
 }
 
-/// The root over transaction ids in block order.
+/// The whole tree over the ids of one block, for whoever needs many paths of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MerkleTree {
+    /// Leaf hashes first; the last level is the root alone. Empty without leaves.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl MerkleTree {
+    /// The tree over transaction ids in block order.
+    pub fn new(ids: &[TransactionId]) -> Self {
+        let mut levels = Vec::new();
+        let mut level: Vec<Hash> = ids.iter().map(leaf).collect();
+        while level.len() > 1 {
+            let above = parents(&level);
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        levels.extend((!level.is_empty()).then_some(level));
+        MerkleTree { levels }
+    }
+
+    /// The root, which a header commits to.
+    pub fn root(&self) -> Hash {
+        match self.levels.last() {
+            Some(top) => top[0],
+            None => tagged_hash(Domain::MerkleEmpty, &[]),
+        }
+    }
+
+    /// The path of the leaf at `index`; `None` if there is no such leaf.
+    pub fn path(&self, index: usize) -> Option<MerklePath> {
+        if index >= self.levels.first()?.len() {
+            return None;
+        }
+        // A lone last node has no sibling.
+        let siblings = self.levels.iter().enumerate().map(|(up, level)| level.get((index >> up) ^ 1));
+        Some(MerklePath { siblings: siblings.flatten().copied().collect() })
+    }
+}
+
+/// The root over transaction ids in block order, without keeping the tree.
 pub fn merkle_root(ids: &[TransactionId]) -> Hash {
     if ids.is_empty() {
         return tagged_hash(Domain::MerkleEmpty, &[]);
@@ -50,22 +89,10 @@ pub struct MerklePath {
 }
 
 impl MerklePath {
-    /// The path of the leaf at `index`; `None` if there is no such leaf.
+    /// The path of the leaf at `index`; `None` if there is no such leaf. For many paths of one block make
+    /// a [`MerkleTree`].
     pub fn new(ids: &[TransactionId], index: usize) -> Option<Self> {
-        if index >= ids.len() {
-            return None;
-        }
-        let mut level: Vec<Hash> = ids.iter().map(leaf).collect();
-        let mut position = index;
-        let mut siblings = Vec::new();
-        while level.len() > 1 {
-            if let Some(sibling) = level.get(position ^ 1) {
-                siblings.push(*sibling);
-            }
-            level = parents(&level);
-            position /= 2;
-        }
-        Some(MerklePath { siblings })
+        MerkleTree::new(ids).path(index)
     }
 
     /// A path as somebody claims it; [`MerklePath::leads_to`] finds out.
@@ -116,6 +143,7 @@ mod tests {
         for count in 1..=33u8 {
             let ids = ids(count);
             let root = merkle_root(&ids);
+            assert_eq!(MerkleTree::new(&ids).root(), root);
             for index in 0..u32::from(count) {
                 let path = MerklePath::new(&ids, index as usize).expect("leaf exists");
                 for other in 0..u32::from(count) + 1 {
@@ -136,6 +164,13 @@ mod tests {
         assert!(!MerklePath::from_siblings(longer).leads_to(&root, &ids[3], 3, 5));
         let shorter = path.siblings()[..2].to_vec();
         assert!(!MerklePath::from_siblings(shorter).leads_to(&root, &ids[3], 3, 5));
+    }
+
+    #[test]
+    fn an_empty_tree_has_a_root_and_no_path() {
+        let tree = MerkleTree::new(&[]);
+        assert_eq!(tree.root(), merkle_root(&[]));
+        assert_eq!(tree.path(0), None);
     }
 
     #[test]

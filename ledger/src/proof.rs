@@ -2,11 +2,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::block::Header;
 use crate::certificate::{CertificateError, CommitCertificate};
 use crate::codec::bounded;
 use crate::committee::Committee;
 use crate::hash::{ChainId, TransactionId};
+use crate::header::Header;
 use crate::limits::{MAX_DESCENDANTS, PROTOCOL_VERSION};
 use crate::merkle::MerklePath;
 use crate::units::Epoch;

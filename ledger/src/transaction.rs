@@ -1,13 +1,12 @@
 //! What clients submit: signed once, ordered once.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::{DecodeError, bounded_bytes, decode, encode};
 use crate::hash::{ChainId, Domain, TransactionId, tagged_hash};
-use crate::keys::{PublicKey, SecretKey, Signature};
+use crate::keys::{PublicKey, SecretKey, Signature, VerifyingKey};
 use crate::limits::{MAX_PAYLOAD_BYTES, TRANSACTION_OVERHEAD_BYTES};
 use crate::units::Timestamp;
 
@@ -156,13 +155,20 @@ impl Transaction {
     }
 
     fn check_signature(&self, chain: &ChainId) -> Result<(), TransactionError> {
-        let refused = TransactionError::BadSignature { chain: *chain };
-        let Ok(key) = self.sender.parse() else {
-            return Err(refused);
-        };
+        let key = self.sender.parse().map_err(|_| TransactionError::BadSignature { chain: *chain })?;
+        self.check_signature_with(chain, &key)
+    }
+
+    /// Checks the signature with the sender's key, which somebody has parsed before.
+    pub(crate) fn check_signature_with(
+        &self,
+        chain: &ChainId,
+        key: &VerifyingKey,
+    ) -> Result<(), TransactionError> {
         let Transaction { sender, nonce, valid_until, payload, signature } = self;
         let unsigned = Unsigned { sender, nonce: *nonce, valid_until: *valid_until, payload };
-        key.verify(&unsigned.signing_hash(chain), signature).then_some(()).ok_or(refused)
+        let holds = key.verify(&unsigned.signing_hash(chain), signature);
+        holds.then_some(()).ok_or(TransactionError::BadSignature { chain: *chain })
     }
 }
 
@@ -178,7 +184,7 @@ struct Checked {
 pub struct VerifiedTransaction(Arc<Checked>);
 
 impl VerifiedTransaction {
-    fn new(transaction: Transaction, id: TransactionId) -> Self {
+    pub(crate) fn new(transaction: Transaction, id: TransactionId) -> Self {
         // Decoding allows no larger payload than MAX_PAYLOAD_BYTES, and `sign` is checked by its callers.
         let bytes = u32::try_from(transaction.encoded_len()).unwrap_or(u32::MAX);
         VerifiedTransaction(Arc::new(Checked { transaction, id, bytes }))
@@ -203,58 +209,6 @@ impl VerifiedTransaction {
     /// Bytes of its encoding.
     pub fn bytes(&self) -> u32 {
         self.0.bytes
-    }
-}
-
-/// Remembers which transactions were verified, so that a signature is checked once per node however often
-/// the same bytes arrive.
-///
-/// It holds at most twice `capacity` ids (32 bytes each, and the set's overhead): when the young generation
-/// is full, it becomes the old one and the old one is forgotten. Forgetting costs a second verification.
-/// The id covers the signature, so a remembered verdict can never cover other bytes.
-#[derive(Debug)]
-pub struct SignatureCache {
-    chain: ChainId,
-    capacity: usize,
-    generations: Mutex<[HashSet<TransactionId>; 2]>,
-}
-
-impl SignatureCache {
-    /// A cache for one chain, of `capacity` ids a generation.
-    pub fn new(chain: ChainId, capacity: usize) -> Self {
-        SignatureCache { chain, capacity, generations: Mutex::default() }
-    }
-
-    /// Verifies a transaction, or remembers that it was.
-    ///
-    /// # Errors
-    /// As [`Transaction::verify`].
-    pub fn verify(&self, transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
-        let id = transaction.id();
-        if !self.remembers(&id) {
-            transaction.check_signature(&self.chain)?;
-            self.remember(id);
-        }
-        Ok(VerifiedTransaction::new(transaction, id))
-    }
-
-    /// Whether these bytes were verified not long ago.
-    pub fn remembers(&self, id: &TransactionId) -> bool {
-        self.lock().iter().any(|generation| generation.contains(id))
-    }
-
-    fn remember(&self, id: TransactionId) {
-        let mut generations = self.lock();
-        if generations[0].len() >= self.capacity {
-            generations.swap(0, 1);
-            generations[0].clear();
-        }
-        generations[0].insert(id);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, [HashSet<TransactionId>; 2]> {
-        // No panic can happen while it is held, and a half-filled set is still a correct one.
-        self.generations.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -313,23 +267,5 @@ mod tests {
         bytes.pop();
         bytes[50..54].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(Transaction::from_bytes(&bytes).unwrap_err().reason.contains("at most"));
-    }
-
-    #[test]
-    fn the_cache_stays_within_two_generations() {
-        let cache = SignatureCache::new(CHAIN, 2);
-        for nonce in 0..6 {
-            cache.verify(signed(nonce)).unwrap();
-        }
-        assert!(cache.remembers(&signed(5).id()));
-        assert!(!cache.remembers(&signed(0).id()));
-        assert!(cache.lock().iter().map(HashSet::len).sum::<usize>() <= 4);
-    }
-
-    #[test]
-    fn the_cache_does_not_remember_what_it_refused() {
-        let cache = SignatureCache::new(ChainId::from_bytes([2; 32]), 8);
-        assert!(cache.verify(signed(1)).is_err());
-        assert!(!cache.remembers(&signed(1).id()));
     }
 }

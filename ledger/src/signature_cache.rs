@@ -1,0 +1,142 @@
+//! What need not be checked twice.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::hash::{ChainId, TransactionId};
+use crate::keys::{PublicKey, VerifyingKey};
+use crate::transaction::{Transaction, TransactionError, VerifiedTransaction};
+
+/// Senders whose parsed keys are kept in a generation, about 150 bytes each.
+const KEYS: usize = 4096;
+
+/// Remembers which transactions were verified, so that a signature is checked once per node however often
+/// the same bytes arrive; and the parsed keys of recent senders, which saves a tenth of a verification.
+///
+/// It holds at most twice `capacity` ids (32 bytes each, and the map's overhead). Forgetting costs a second
+/// verification. The id covers the signature, so a remembered verdict can never cover other bytes.
+#[derive(Debug)]
+pub struct SignatureCache {
+    chain: ChainId,
+    verified: Mutex<Generations<TransactionId, ()>>,
+    keys: Mutex<Generations<PublicKey, VerifyingKey>>,
+}
+
+impl SignatureCache {
+    /// A cache for one chain, of `capacity` ids a generation, at least one.
+    pub fn new(chain: ChainId, capacity: usize) -> Self {
+        SignatureCache {
+            chain,
+            verified: Mutex::new(Generations::new(capacity)),
+            keys: Mutex::new(Generations::new(KEYS)),
+        }
+    }
+
+    /// Verifies a transaction, or remembers that it was. Form and limits are checked by
+    /// [`Transaction::check_form`], not here.
+    ///
+    /// # Errors
+    /// As [`Transaction::verify`].
+    pub fn verify(&self, transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
+        let id = transaction.id();
+        if !self.remembers(&id) {
+            let key = self.key(&transaction.sender)?;
+            transaction.check_signature_with(&self.chain, &key)?;
+            lock(&self.verified).insert(id, ());
+        }
+        Ok(VerifiedTransaction::new(transaction, id))
+    }
+
+    /// Whether these bytes were verified not long ago.
+    pub fn remembers(&self, id: &TransactionId) -> bool {
+        lock(&self.verified).get(id).is_some()
+    }
+
+    fn key(&self, sender: &PublicKey) -> Result<VerifyingKey, TransactionError> {
+        if let Some(key) = lock(&self.keys).get(sender) {
+            return Ok(key.clone());
+        }
+        let key = sender.parse().map_err(|_| TransactionError::BadSignature { chain: self.chain })?;
+        lock(&self.keys).insert(*sender, key.clone());
+        Ok(key)
+    }
+}
+
+/// No panic can happen while it is held, and a half-filled map is still a correct one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A bounded map in two generations: when the young one is full, it becomes the old one, and the old one is
+/// forgotten.
+#[derive(Debug)]
+struct Generations<K, V> {
+    capacity: usize,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+impl<K: Eq + Hash, V> Generations<K, V> {
+    fn new(capacity: usize) -> Self {
+        Generations { capacity: capacity.max(1), young: HashMap::new(), old: HashMap::new() }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= self.capacity {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        self.young.insert(key, value);
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Payload, SecretKey, Timestamp};
+
+    const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
+
+    fn signed(nonce: u64) -> Transaction {
+        let key = SecretKey::from_bytes(&[5; 32]).unwrap();
+        Transaction::sign(&CHAIN, &key, nonce, Timestamp(1000), Payload::Data(b"data".to_vec()))
+    }
+
+    #[test]
+    fn the_cache_stays_within_two_generations() {
+        let cache = SignatureCache::new(CHAIN, 2);
+        for nonce in 0..6 {
+            cache.verify(signed(nonce)).unwrap();
+        }
+        assert!(cache.remembers(&signed(5).id()));
+        assert!(!cache.remembers(&signed(0).id()));
+        assert!(lock(&cache.verified).len() <= 4);
+    }
+
+    #[test]
+    fn the_cache_does_not_remember_what_it_refused() {
+        let cache = SignatureCache::new(ChainId::from_bytes([2; 32]), 8);
+        assert!(cache.verify(signed(1)).is_err());
+        assert!(!cache.remembers(&signed(1).id()));
+    }
+
+    #[test]
+    fn a_remembered_key_does_not_make_a_bad_signature_good() {
+        let cache = SignatureCache::new(CHAIN, 8);
+        cache.verify(signed(1)).unwrap();
+        let mut changed = signed(2);
+        changed.nonce = 3;
+        assert_eq!(cache.verify(changed).unwrap_err(), TransactionError::BadSignature { chain: CHAIN });
+    }
+}
