@@ -1,0 +1,339 @@
+//! Headers, certificates, transactions and blocks.
+
+use quorate_ledger::{
+    Ballot, Block, BlockHash, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height, MAX_MEMBERS,
+    Outline, Payload, PublicKey, ReplicaId, Signature, SignatureSet, Signers, Timestamp, Transaction,
+    TransactionId, View,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+use crate::invalid::InvalidJson;
+
+/// A header, field by field as it is hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderJson {
+    /// Rules this block follows.
+    pub version: u16,
+    /// Chain it belongs to.
+    #[serde(with = "hex::text")]
+    pub chain_id: ChainId,
+    /// Number of the committee that orders it.
+    pub epoch: u64,
+    /// Position in the chain.
+    pub height: u64,
+    /// Hash of the header one below.
+    #[serde(with = "hex::text")]
+    pub parent: BlockHash,
+    /// Merkle root over the transaction ids.
+    #[serde(with = "hex::text")]
+    pub transactions_root: Hash,
+    /// Transactions in the block.
+    pub transaction_count: u32,
+    /// Bytes of the encoded transactions.
+    pub body_bytes: u32,
+    /// Agreed time, milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Hash of the committee whose signatures certify this block.
+    #[serde(with = "hex::text")]
+    pub committee: Hash,
+    /// Hash of the committee of the next block.
+    #[serde(with = "hex::text")]
+    pub next_committee: Hash,
+    /// Index of the member that first proposed it.
+    pub proposer: u16,
+}
+
+impl From<&Header> for HeaderJson {
+    fn from(header: &Header) -> Self {
+        HeaderJson {
+            version: header.version,
+            chain_id: header.chain_id,
+            epoch: header.epoch.0,
+            height: header.height.0,
+            parent: header.parent,
+            transactions_root: header.transactions_root,
+            transaction_count: header.transaction_count,
+            body_bytes: header.body_bytes,
+            timestamp_ms: header.timestamp.0,
+            committee: header.committee,
+            next_committee: header.next_committee,
+            proposer: header.proposer.0,
+        }
+    }
+}
+
+impl From<&HeaderJson> for Header {
+    fn from(json: &HeaderJson) -> Self {
+        Header {
+            version: json.version,
+            chain_id: json.chain_id,
+            epoch: Epoch(json.epoch),
+            height: Height(json.height),
+            parent: json.parent,
+            transactions_root: json.transactions_root,
+            transaction_count: json.transaction_count,
+            body_bytes: json.body_bytes,
+            timestamp: Timestamp(json.timestamp_ms),
+            committee: json.committee,
+            next_committee: json.next_committee,
+            proposer: ReplicaId(json.proposer),
+        }
+    }
+}
+
+/// The signatures of a quorum over one block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateJson {
+    /// Committee that voted.
+    pub epoch: u64,
+    /// View in which it voted.
+    pub view: u64,
+    /// Position of the block.
+    pub height: u64,
+    /// Hash of the block.
+    #[serde(with = "hex::text")]
+    pub block: BlockHash,
+    /// Indices of the members that signed, ascending.
+    pub signers: Vec<u16>,
+    /// One signature for each signer, in the same order.
+    #[serde(with = "hex::signatures")]
+    pub signatures: Vec<Signature>,
+}
+
+impl From<&CommitCertificate> for CertificateJson {
+    fn from(certificate: &CommitCertificate) -> Self {
+        let (ballot, votes) = (certificate.ballot(), certificate.votes());
+        CertificateJson {
+            epoch: ballot.epoch.0,
+            view: ballot.view.0,
+            height: ballot.height.0,
+            block: ballot.block,
+            signers: votes.signers().iter().map(|replica| replica.0).collect(),
+            signatures: votes.signatures().to_vec(),
+        }
+    }
+}
+
+/// The result is a claim: verify it against the committee.
+impl TryFrom<&CertificateJson> for CommitCertificate {
+    type Error = InvalidJson;
+
+    fn try_from(json: &CertificateJson) -> Result<Self, InvalidJson> {
+        let ascending = json.signers.windows(2).all(|pair| pair[0] < pair[1]);
+        let possible = json.signers.iter().all(|signer| usize::from(*signer) < MAX_MEMBERS);
+        if !ascending || !possible {
+            return Err(InvalidJson::Signers { limit: MAX_MEMBERS });
+        }
+        let ballot = Ballot {
+            epoch: Epoch(json.epoch),
+            view: View(json.view),
+            height: Height(json.height),
+            block: json.block,
+        };
+        let signers = Signers::of(json.signers.iter().copied().map(ReplicaId));
+        let votes = SignatureSet::claimed(signers, json.signatures.clone());
+        Ok(CommitCertificate::claimed(ballot, votes))
+    }
+}
+
+/// What a transaction carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PayloadJson {
+    /// Opaque bytes.
+    Data {
+        /// The bytes.
+        #[serde(with = "hex")]
+        data: Vec<u8>,
+    },
+    /// An operation on the network; not part of protocol version 1.
+    Governance {
+        /// The encoded operation.
+        #[serde(with = "hex")]
+        data: Vec<u8>,
+    },
+}
+
+/// A signed transaction, with its id for the reader's convenience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionJson {
+    /// Hash of the whole encoding; checked against the rest when read.
+    #[serde(with = "hex::text")]
+    pub id: TransactionId,
+    /// Public key of the sender.
+    #[serde(with = "hex::text")]
+    pub sender: PublicKey,
+    /// The number that makes the id unique. Clients that keep it below 2^53 can be read by every language.
+    pub nonce: u64,
+    /// No block with a later time may contain it.
+    pub valid_until_ms: u64,
+    /// What was ordered.
+    pub payload: PayloadJson,
+    /// The sender's signature.
+    #[serde(with = "hex::signature")]
+    pub signature: Signature,
+}
+
+impl TransactionJson {
+    /// The JSON of a transaction whose id is known, so that it is not hashed again.
+    pub fn with_id(id: TransactionId, transaction: &Transaction) -> Self {
+        TransactionJson {
+            id,
+            sender: transaction.sender,
+            nonce: transaction.nonce,
+            valid_until_ms: transaction.valid_until.0,
+            payload: match &transaction.payload {
+                Payload::Data(data) => PayloadJson::Data { data: data.clone() },
+                Payload::Governance(data) => PayloadJson::Governance { data: data.clone() },
+            },
+            signature: transaction.signature,
+        }
+    }
+}
+
+impl From<&Transaction> for TransactionJson {
+    fn from(transaction: &Transaction) -> Self {
+        TransactionJson::with_id(transaction.id(), transaction)
+    }
+}
+
+/// Checks the id. The signature is still a claim.
+impl TryFrom<&TransactionJson> for Transaction {
+    type Error = InvalidJson;
+
+    fn try_from(json: &TransactionJson) -> Result<Self, InvalidJson> {
+        let transaction = Transaction {
+            sender: json.sender,
+            nonce: json.nonce,
+            valid_until: Timestamp(json.valid_until_ms),
+            payload: match &json.payload {
+                PayloadJson::Data { data } => Payload::Data(data.clone()),
+                PayloadJson::Governance { data } => Payload::Governance(data.clone()),
+            },
+            signature: json.signature,
+        };
+        let found = transaction.id();
+        if found != json.id {
+            return Err(InvalidJson::TransactionId { claimed: json.id, found });
+        }
+        Ok(transaction)
+    }
+}
+
+/// The transactions of a block: whole, or their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TransactionsJson {
+    /// With `full = true`, and for a block without transactions.
+    Full(Vec<TransactionJson>),
+    /// With `full = false`.
+    Ids(#[serde(with = "hex::list")] Vec<TransactionId>),
+}
+
+impl TransactionsJson {
+    /// Number of transactions.
+    pub fn len(&self) -> usize {
+        match self {
+            TransactionsJson::Full(transactions) => transactions.len(),
+            TransactionsJson::Ids(ids) => ids.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ids, in order, as they are claimed.
+    pub fn ids(&self) -> Vec<TransactionId> {
+        match self {
+            TransactionsJson::Full(transactions) => transactions.iter().map(|json| json.id).collect(),
+            TransactionsJson::Ids(ids) => ids.clone(),
+        }
+    }
+}
+
+/// A block as a node tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockJson {
+    /// Fixes everything else.
+    pub header: HeaderJson,
+    /// Hash of the header, for the reader's convenience; checked against it when read.
+    #[serde(with = "hex::text")]
+    pub hash: BlockHash,
+    /// The transactions in order.
+    pub transactions: TransactionsJson,
+    /// The block's own certificate; null for height 0 and for a block that only a later one finalised,
+    /// whose proof `chain_proof` gives.
+    pub certificate: Option<CertificateJson>,
+}
+
+impl BlockJson {
+    /// The JSON of a block, with whole transactions or with their ids.
+    pub fn of(block: &Block, certificate: Option<&CommitCertificate>, full: bool) -> Self {
+        let body = block.body();
+        let transactions = if full {
+            let pairs = body.ids().iter().zip(body.transactions());
+            TransactionsJson::Full(
+                pairs.map(|(id, transaction)| TransactionJson::with_id(*id, &transaction)).collect(),
+            )
+        } else {
+            TransactionsJson::Ids(body.ids().to_vec())
+        };
+        BlockJson {
+            header: block.header().into(),
+            hash: block.hash(),
+            transactions,
+            certificate: certificate.map(CertificateJson::from),
+        }
+    }
+
+    /// The header and the ids it commits to, once they were found to belong together.
+    ///
+    /// Works for blocks with ids only, too. That the block is final is another question.
+    ///
+    /// # Errors
+    /// [`InvalidJson::BlockHash`] and [`InvalidJson::Block`].
+    pub fn outline(&self) -> Result<Outline, InvalidJson> {
+        let outline = Outline::new(Header::from(&self.header), self.transactions.ids())?;
+        if outline.hash() != self.hash {
+            return Err(InvalidJson::BlockHash { claimed: self.hash, found: outline.hash() });
+        }
+        Ok(outline)
+    }
+
+    /// The whole block: every transaction has the id it claims, and all together are what the header
+    /// commits to. That the block is final is another question.
+    ///
+    /// # Errors
+    /// Everything in [`InvalidJson`] that speaks of blocks; [`InvalidJson::IdsOnly`] for `full = false`.
+    pub fn to_block(&self) -> Result<Block, InvalidJson> {
+        let outline = self.outline()?;
+        let body = match &self.transactions {
+            TransactionsJson::Full(transactions) => body_of(transactions)?,
+            TransactionsJson::Ids(ids) if ids.is_empty() => body_of(&[])?,
+            TransactionsJson::Ids(_) => return Err(InvalidJson::IdsOnly),
+        };
+        Ok(Block::new(outline.header().clone(), body)?)
+    }
+}
+
+fn body_of(transactions: &[TransactionJson]) -> Result<Body, InvalidJson> {
+    // A body is a u32 count and the encodings one after the other. A count that does not fit is refused by
+    // the decoder, as every count above its limit.
+    let count = u32::try_from(transactions.len()).unwrap_or(u32::MAX);
+    let mut bytes = count.to_le_bytes().to_vec();
+    for json in transactions {
+        bytes.extend_from_slice(&Transaction::try_from(json)?.to_bytes());
+    }
+    Ok(Body::decode(bytes)?)
+}
+
+#[cfg(test)]
+#[path = "block_tests.rs"]
+mod tests;

@@ -1,0 +1,278 @@
+//! One shape for every error: `{ code, message, data: { kind, retryable, retry_after_ms?, … } }`.
+
+use std::fmt;
+
+use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = ($name:literal, $code:literal, $retryable:literal),)*) => {
+        /// What went wrong, for programs. Names and codes are stable: none is ever reused or renumbered.
+        ///
+        /// The standard's own errors keep their codes; the others lie between -32020 and -32069, clear of
+        /// those that JSON-RPC libraries use themselves.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ErrorKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+            /// A kind that this version does not know; only seen by clients older than the node.
+            #[serde(other, rename = "other")]
+            Other,
+        }
+
+        impl ErrorKind {
+            /// All kinds a node of this version can answer.
+            pub const ALL: &[ErrorKind] = &[$(ErrorKind::$kind),*];
+
+            /// The JSON-RPC error code.
+            pub const fn code(self) -> i32 {
+                match self {
+                    $(ErrorKind::$kind => $code,)*
+                    ErrorKind::Other => -32000,
+                }
+            }
+
+            /// The name in `data.kind`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(ErrorKind::$kind => $name,)*
+                    ErrorKind::Other => "other",
+                }
+            }
+
+            /// Whether the same request may succeed later or on another node.
+            pub const fn is_retryable(self) -> bool {
+                match self {
+                    $(ErrorKind::$kind => $retryable,)*
+                    ErrorKind::Other => false,
+                }
+            }
+
+            /// The kind with this code.
+            pub const fn of_code(code: i32) -> Option<ErrorKind> {
+                match code {
+                    $($code => Some(ErrorKind::$kind),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The body is not JSON.
+    ParseError = ("parse_error", -32700, false),
+    /// JSON, but no request object of JSON-RPC 2.0.
+    InvalidRequest = ("invalid_request", -32600, false),
+    /// There is no such method.
+    MethodNotFound = ("method_not_found", -32601, false),
+    /// Missing, surplus or wrong parameters.
+    InvalidParams = ("invalid_params", -32602, false),
+    /// A fault of the node; its log says more.
+    Internal = ("internal", -32603, false),
+
+    /// The bytes are not the canonical encoding of a transaction.
+    TransactionMalformed = ("transaction_malformed", -32020, false),
+    /// Larger than the network takes.
+    TransactionTooLarge = ("transaction_too_large", -32021, false),
+    /// Signed by another key than the sender's, or for another chain.
+    BadSignature = ("bad_signature", -32022, false),
+    /// Governance transactions are no part of protocol version 1.
+    GovernanceUnsupported = ("governance_unsupported", -32023, false),
+    /// `valid_until_ms` has passed.
+    TransactionExpired = ("transaction_expired", -32024, false),
+    /// `valid_until_ms` lies further ahead than the network allows.
+    LifetimeTooLong = ("lifetime_too_long", -32025, false),
+
+    /// The pool of waiting transactions is full.
+    PoolFull = ("pool_full", -32030, true),
+    /// The sender has as many waiting transactions as one sender may.
+    SenderQuota = ("sender_quota", -32031, true),
+
+    /// The node is still catching up with the network.
+    Syncing = ("syncing", -32040, true),
+    /// The node is starting or stopping, or the method is not served there.
+    Unavailable = ("unavailable", -32041, true),
+    /// The node has as much to do as it may; nothing was run.
+    Overloaded = ("overloaded", -32042, true),
+
+    /// The block is no longer held by this node; `data.earliest_height` is the lowest that is.
+    Pruned = ("pruned", -32050, false),
+
+    /// The request body has more bytes than the node reads.
+    RequestTooLarge = ("request_too_large", -32060, false),
+    /// The batch has more entries than the node takes.
+    BatchTooLarge = ("batch_too_large", -32061, false),
+    /// The answer would have more bytes than the node sends; ask for less.
+    ResponseTooLarge = ("response_too_large", -32062, false),
+    /// The request body did not arrive in time.
+    RequestTimeout = ("request_timeout", -32063, true),
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `data` of every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorData {
+    /// What went wrong, for programs.
+    pub kind: ErrorKind,
+    /// Whether the same request may succeed later or on another node.
+    pub retryable: bool,
+    /// When to try again, in milliseconds, where the node has an opinion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Further values of the kind, such as `limit` or `earliest_height`.
+    #[serde(flatten)]
+    pub details: Map<String, Value>,
+}
+
+/// An error as it crosses the interface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({})", data.kind)]
+pub struct RpcError {
+    /// The JSON-RPC code.
+    pub code: i32,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+    /// The same for programs.
+    pub data: ErrorData,
+}
+
+impl RpcError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        RpcError {
+            code: kind.code(),
+            message: message.into(),
+            data: ErrorData {
+                kind,
+                retryable: kind.is_retryable(),
+                retry_after_ms: None,
+                details: Map::new(),
+            },
+        }
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
+        self.data.retry_after_ms = Some(milliseconds);
+        self
+    }
+
+    /// Adds a value to `data`.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.data.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.data.kind
+    }
+}
+
+impl From<RpcError> for ErrorObjectOwned {
+    fn from(error: RpcError) -> Self {
+        ErrorObject::owned(error.code, error.message, Some(error.data))
+    }
+}
+
+/// Reads an error of any JSON-RPC server. One without our `data` gets a kind from its code, and whatever
+/// text its `data` holds is added to the message.
+impl From<&ErrorObject<'_>> for RpcError {
+    fn from(object: &ErrorObject<'_>) -> Self {
+        let raw = object.data().map(|data| data.get());
+        if let Some(data) = raw.and_then(|raw| serde_json::from_str::<ErrorData>(raw).ok()) {
+            return RpcError { code: object.code(), message: object.message().to_owned(), data };
+        }
+        let kind = ErrorKind::of_code(object.code()).unwrap_or(ErrorKind::Other);
+        let message = match raw.and_then(|raw| serde_json::from_str::<String>(raw).ok()) {
+            Some(reason) => format!("{}: {reason}", object.message()),
+            None => object.message().to_owned(),
+        };
+        RpcError { code: object.code(), ..RpcError::new(kind, message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn kinds_have_distinct_stable_names_and_codes() {
+        let table: Vec<(&str, i32)> = ErrorKind::ALL.iter().map(|kind| (kind.name(), kind.code())).collect();
+        let expected = [
+            ("parse_error", -32700),
+            ("invalid_request", -32600),
+            ("method_not_found", -32601),
+            ("invalid_params", -32602),
+            ("internal", -32603),
+            ("transaction_malformed", -32020),
+            ("transaction_too_large", -32021),
+            ("bad_signature", -32022),
+            ("governance_unsupported", -32023),
+            ("transaction_expired", -32024),
+            ("lifetime_too_long", -32025),
+            ("pool_full", -32030),
+            ("sender_quota", -32031),
+            ("syncing", -32040),
+            ("unavailable", -32041),
+            ("overloaded", -32042),
+            ("pruned", -32050),
+            ("request_too_large", -32060),
+            ("batch_too_large", -32061),
+            ("response_too_large", -32062),
+            ("request_timeout", -32063),
+        ];
+        assert_eq!(table, expected);
+        let codes: BTreeSet<i32> = table.iter().map(|(_, code)| *code).collect();
+        assert_eq!(codes.len(), table.len());
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::of_code(kind.code()), Some(*kind));
+            let name = serde_json::to_value(kind).unwrap();
+            assert_eq!(name, kind.name());
+            assert_eq!(serde_json::from_value::<ErrorKind>(name).unwrap(), *kind);
+        }
+    }
+
+    #[test]
+    fn an_error_survives_the_wire() {
+        let error = RpcError::new(ErrorKind::PoolFull, "the pool is full")
+            .retry_after_ms(250)
+            .detail("limit", 50_000);
+        let object = ErrorObjectOwned::from(error.clone());
+        let json = serde_json::to_value(&object).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "code": -32030,
+                "message": "the pool is full",
+                "data": { "kind": "pool_full", "retryable": true, "retry_after_ms": 250, "limit": 50_000 },
+            })
+        );
+        assert_eq!(RpcError::from(&object), error);
+    }
+
+    #[test]
+    fn errors_of_other_servers_are_understood() {
+        let foreign = ErrorObject::owned(-32602, "Invalid params", Some("expected a number"));
+        let error = RpcError::from(&foreign);
+        assert_eq!(error.kind(), ErrorKind::InvalidParams);
+        assert_eq!(error.message, "Invalid params: expected a number");
+
+        let newer = serde_json::json!({ "kind": "not_thought_of_yet", "retryable": true });
+        let error = RpcError::from(&ErrorObject::owned(-32099, "later", Some(newer)));
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert!(error.data.retryable, "what the node says counts, not what we know");
+        assert_eq!(error.code, -32099);
+    }
+}

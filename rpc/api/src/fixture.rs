@@ -1,0 +1,84 @@
+//! A small certified chain for the tests of this crate.
+
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{
+    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, FinalityProof,
+    Hash, Header, Height, MerklePath, PROTOCOL_VERSION, Payload, Receipt, ReplicaId, SecretKey, Signed,
+    Timestamp, Transaction, VerifiedTransaction, View, merkle_root,
+};
+
+const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
+
+pub(crate) struct World {
+    keys: Vec<SecretKey>,
+    pub(crate) anchor: ChainAnchor,
+    /// Heights 1 to 3; the first holds five transactions, the others none.
+    pub(crate) blocks: Vec<Block>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut keys: Vec<SecretKey> =
+            (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+        keys.sort_by_key(SecretKey::public);
+        let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+        let genesis = Header {
+            version: PROTOCOL_VERSION,
+            chain_id: CHAIN,
+            epoch: Epoch(0),
+            height: Height(0),
+            parent: quorate_ledger::BlockHash(Hash::ZERO),
+            transactions_root: merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            timestamp: Timestamp(0),
+            committee: committee.hash(),
+            next_committee: committee.hash(),
+            proposer: ReplicaId(0),
+        };
+        let transactions: Vec<VerifiedTransaction> = (0..5)
+            .map(|nonce| {
+                let payload = Payload::Data(vec![7; usize::try_from(nonce).unwrap()]);
+                Transaction::sign(&CHAIN, &keys[0], nonce, Timestamp(9), payload).verify(&CHAIN).unwrap()
+            })
+            .collect();
+        let mut blocks = Vec::new();
+        let mut parent = genesis;
+        for (time, transactions) in [(5, &transactions[..]), (6, &[]), (7, &[])] {
+            let body = Body::of(transactions);
+            let header = Header::after(&parent, &body, Timestamp(time), ReplicaId(1));
+            parent = header.clone();
+            blocks.push(Block::new(header, body).unwrap());
+        }
+        World { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, blocks }
+    }
+
+    pub(crate) fn certify(&self, block: &Block) -> CommitCertificate {
+        let ballot = Ballot { epoch: Epoch(0), view: View(12), height: block.height(), block: block.hash() };
+        let commits: Vec<_> = (0..)
+            .zip(&self.keys)
+            .map(|(i, key)| Signed::sign(&CHAIN, key, ReplicaId(i), Commit(ballot)))
+            .collect();
+        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
+    }
+
+    /// Proof for the first block through the certificate of `blocks[certified]`.
+    pub(crate) fn proof(&self, certified: usize) -> FinalityProof {
+        FinalityProof {
+            header: self.blocks[0].header().clone(),
+            descendants: self.blocks[1..=certified].iter().map(|block| block.header().clone()).collect(),
+            certificate: self.certify(&self.blocks[certified]),
+        }
+    }
+
+    pub(crate) fn receipt(&self, index: usize, certified: usize) -> Receipt {
+        let ids = self.blocks[0].body().ids();
+        Receipt {
+            transaction: ids[index],
+            index: u32::try_from(index).unwrap(),
+            path: MerklePath::new(ids, index).unwrap(),
+            proof: self.proof(certified),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What crosses the HTTP interface of a node: the JSON types, the errors and the methods.
+//!
+//! Server and client are generated from one trait ([`methods`]), so they cannot disagree. The types here
+//! mirror those of `quorate-ledger` field by field and convert to and from them; the ledger itself knows no
+//! JSON. Without features the crate holds the types alone, which is what a command line or a verifier needs.
+//!
+//! The rules of the encoding, everywhere:
+//! * bytes, hashes, keys and signatures are lower-case hex behind `0x`, and nothing else is accepted;
+//! * heights, times, counts and indices are JSON integers; times are milliseconds since the Unix epoch;
+//! * field names are the ledger's, in snake_case, with the unit last where there is one;
+//! * whatever is verified ([`ReceiptJson`], [`FinalityProofJson`] and all they contain) refuses surplus and
+//!   repeated fields, so that no digit of it can change without the proof failing.
+//!
+//! ```
+//! use quorate_api::{ChainHead, Wait};
+//!
+//! let head: ChainHead = serde_json::from_str(
+//!     r#"{"height":7,"hash":"0x4545454545454545454545454545454545454545454545454545454545454545","timestamp_ms":1}"#,
+//! )?;
+//! assert_eq!(head.height, 7);
+//! assert_eq!(serde_json::to_string(&Wait::Committed)?, "\"committed\"");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod block;
+mod catalogue;
+mod error;
+mod hex;
+mod invalid;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod methods;
+mod node;
+mod proof;
+mod query;
+mod submit;
+
+pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
+pub use catalogue::{METHODS, Method, Parameter};
+pub use error::{ErrorData, ErrorKind, RpcError};
+pub use hex::Bytes;
+pub use invalid::InvalidJson;
+pub use node::{
+    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NetworkGenesis,
+    NodeRole, NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet,
+    VersionInfo,
+};
+pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
+pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
+pub use submit::{SubmitResult, TransactionStatus, Wait};
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,104 @@
+//! The methods. `QuorateServer` and `QuorateClient` are generated from the one trait, for the features
+//! `server` and `client`.
+//!
+//! Parameters may be given by name or by position; trailing optional ones may be left out. An unknown
+//! transaction, block or height is answered by null; a pruned one by an error that names the earliest
+//! height. [`crate::METHODS`] says the same as data.
+
+use jsonrpsee::proc_macros::rpc;
+use quorate_ledger::TransactionId;
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+use crate::{
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ConsensusState, FinalityProofJson, LocatedTransaction,
+    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, SubmitResult, TransactionStatus,
+    ValidatorSet, VersionInfo, Wait,
+};
+// The generated client has errors of its own.
+#[cfg(feature = "server")]
+use crate::RpcError;
+
+/// A transaction id as a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Id(#[serde(with = "hex::text")] pub TransactionId);
+
+/// What a node answers.
+#[cfg_attr(all(feature = "server", feature = "client"), rpc(server, client))]
+#[cfg_attr(all(feature = "server", not(feature = "client")), rpc(server))]
+#[cfg_attr(all(feature = "client", not(feature = "server")), rpc(client))]
+pub trait Quorate {
+    /// Hands in an encoded transaction and waits as asked, `accepted` unless said otherwise, for at most
+    /// `timeout_ms`. Handing in the same bytes again is always safe, to any node.
+    #[method(name = "tx_submit", param_kind = map)]
+    async fn tx_submit(
+        &self,
+        transaction: Bytes,
+        wait: Option<Wait>,
+        timeout_ms: Option<u64>,
+    ) -> Result<SubmitResult, RpcError>;
+
+    /// What this node knows of a transaction.
+    #[method(name = "tx_status", param_kind = map)]
+    async fn tx_status(&self, id: Id) -> Result<TransactionStatus, RpcError>;
+
+    /// A committed transaction with its place; null if none is known.
+    #[method(name = "tx_get", param_kind = map)]
+    async fn tx_get(&self, id: Id) -> Result<Option<LocatedTransaction>, RpcError>;
+
+    /// Proof that a transaction was committed; null if it is not known to be.
+    #[method(name = "tx_receipt", param_kind = map)]
+    async fn tx_receipt(&self, id: Id) -> Result<Option<ReceiptJson>, RpcError>;
+
+    /// The newest committed block.
+    #[method(name = "chain_head", param_kind = map)]
+    async fn chain_head(&self) -> Result<ChainHead, RpcError>;
+
+    /// A block with its transactions, or with their ids for `full = false`; null if there is none.
+    #[method(name = "chain_block", param_kind = map)]
+    async fn chain_block(&self, at: BlockAt, full: Option<bool>) -> Result<Option<BlockJson>, RpcError>;
+
+    /// Consecutive blocks, ascending. `limit` is 1 to 100, 20 unless given; fewer may come, at least one
+    /// if the first exists.
+    #[method(name = "chain_blocks", param_kind = map)]
+    async fn chain_blocks(
+        &self,
+        from: u64,
+        limit: Option<u32>,
+        full: Option<bool>,
+    ) -> Result<Blocks, RpcError>;
+
+    /// Proof that the block at a height is final; null at height 0 and above the head.
+    #[method(name = "chain_proof", param_kind = map)]
+    async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError>;
+
+    /// What the network was founded on.
+    #[method(name = "network_genesis", param_kind = map)]
+    async fn network_genesis(&self) -> Result<NetworkGenesis, RpcError>;
+
+    /// The committee that orders the block at a height, that of the next block unless given; null further
+    /// ahead than that.
+    #[method(name = "network_validators", param_kind = map)]
+    async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError>;
+
+    /// The node's summary of itself.
+    #[method(name = "node_status", param_kind = map)]
+    async fn node_status(&self) -> Result<NodeStatus, RpcError>;
+
+    /// The other nodes it knows.
+    #[method(name = "node_peers", param_kind = map)]
+    async fn node_peers(&self) -> Result<Vec<PeerJson>, RpcError>;
+
+    /// Which program answers.
+    #[method(name = "node_version", param_kind = map)]
+    async fn node_version(&self) -> Result<VersionInfo, RpcError>;
+
+    /// Where ordering stands.
+    #[method(name = "consensus_state", param_kind = map)]
+    async fn consensus_state(&self) -> Result<ConsensusState, RpcError>;
+
+    /// How full the pool is.
+    #[method(name = "mempool_status", param_kind = map)]
+    async fn mempool_status(&self) -> Result<MempoolStatus, RpcError>;
+}

@@ -1,0 +1,258 @@
+//! What a node says about the chain, the network and itself. None of this is proven; proofs are in `proof`.
+
+use quorate_ledger::{BlockHash, ChainId, Hash, PublicKey};
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+
+/// The newest committed block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainHead {
+    /// Its position; 0 is the genesis.
+    pub height: u64,
+    /// Its hash.
+    #[serde(with = "hex::text")]
+    pub hash: BlockHash,
+    /// Its agreed time, milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+}
+
+/// A member of the committee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidatorJson {
+    /// Position in the committee, as in `proposer` and `signers`.
+    pub index: u16,
+    /// Its name in the genesis.
+    pub name: String,
+    /// Its key.
+    #[serde(with = "hex::text")]
+    pub public_key: PublicKey,
+}
+
+/// The committee at a height.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidatorSet {
+    /// Number of the committee.
+    pub epoch: u64,
+    /// Its hash, as in headers.
+    #[serde(with = "hex::text")]
+    pub committee: Hash,
+    /// Signatures in a certificate.
+    pub quorum: u32,
+    /// Most members that may be faulty.
+    pub faults_tolerated: u32,
+    /// The members in order.
+    pub validators: Vec<ValidatorJson>,
+}
+
+/// What the network was founded on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkGenesis {
+    /// Hash of the genesis. Compare it with one you got another way before you trust the rest.
+    #[serde(with = "hex::text")]
+    pub chain_id: ChainId,
+    /// The network's name.
+    pub name: String,
+    /// The genesis file in its canonical form; parsing it gives the chain id.
+    pub toml: String,
+}
+
+/// What the node does in the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRole {
+    /// A member of the committee: proposes and votes.
+    Validator,
+    /// Follows and serves, without a vote.
+    Observer,
+}
+
+/// A node's summary of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The network's name.
+    pub network: String,
+    /// The chain.
+    #[serde(with = "hex::text")]
+    pub chain_id: ChainId,
+    /// The node's name, if the genesis gives it one.
+    pub name: Option<String>,
+    /// Its index in the committee, for a validator.
+    pub index: Option<u16>,
+    /// What it does.
+    pub role: NodeRole,
+    /// Its key.
+    #[serde(with = "hex::text")]
+    pub public_key: PublicKey,
+    /// Version of the program.
+    pub version: String,
+    /// The newest committed block it holds.
+    pub head: ChainHead,
+    /// The lowest height whose block it holds.
+    pub earliest_height: u64,
+    /// Whether it knows of certified blocks that it does not hold yet.
+    pub syncing: bool,
+    /// Authenticated connections.
+    pub peers_connected: u32,
+    /// Transactions in its pool.
+    pub mempool_transactions: u64,
+    /// Since its start, milliseconds.
+    pub uptime_ms: u64,
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerDirection {
+    /// The peer did.
+    Inbound,
+    /// This node did.
+    Outbound,
+}
+
+/// Another node as this one sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerJson {
+    /// Its name, if the genesis gives it one.
+    pub name: Option<String>,
+    /// Its index in the committee, if it is a member.
+    pub index: Option<u16>,
+    /// Its key.
+    #[serde(with = "hex::text")]
+    pub public_key: PublicKey,
+    /// The network identity derived from its key.
+    pub peer_id: String,
+    /// Whether an authenticated connection is open.
+    pub connected: bool,
+    /// Who opened it, while connected.
+    pub direction: Option<PeerDirection>,
+    /// How long it has been open, milliseconds, while connected.
+    pub connected_ms: Option<u64>,
+    /// Round trip of the last heartbeat, microseconds, once measured.
+    pub round_trip_us: Option<u64>,
+    /// The height it last said it had committed.
+    pub committed_height: Option<u64>,
+    /// Where it can be reached, as far as known.
+    pub addresses: Vec<String>,
+}
+
+/// How far a height is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeightPhase {
+    /// No acceptable proposal yet.
+    Waiting,
+    /// A proposal was accepted.
+    PrePrepared,
+    /// A quorum prepared it.
+    Prepared,
+    /// A quorum committed it; it waits for the heights below.
+    Committed,
+}
+
+/// A height between the committed one and the end of the window, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeightInFlight {
+    /// The height.
+    pub height: u64,
+    /// Hash of the accepted proposal.
+    #[serde(with = "hex::option")]
+    pub hash: Option<BlockHash>,
+    /// How far it is.
+    pub phase: HeightPhase,
+    /// Transactions in the accepted proposal.
+    pub transactions: Option<u32>,
+    /// Members whose PREPARE for it arrived, ascending.
+    pub prepares: Vec<u16>,
+    /// Members whose COMMIT for it arrived, ascending.
+    pub commits: Vec<u16>,
+}
+
+/// The next timer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsensusDeadline {
+    /// What will be done then, in a word such as `request` or `status`.
+    pub purpose: String,
+    /// Milliseconds from now; 0 when it is due.
+    pub in_ms: u64,
+}
+
+/// Where ordering stands, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsensusState {
+    /// Number of the committee.
+    pub epoch: u64,
+    /// Current term.
+    pub view: u64,
+    /// Index of the member that proposes in this view.
+    pub primary: u16,
+    /// Its name.
+    pub primary_name: String,
+    /// Number of members.
+    pub committee_size: u32,
+    /// Votes that decide.
+    pub quorum: u32,
+    /// Highest committed height.
+    pub committed_height: u64,
+    /// Heights above it that have begun, ascending; no more than the pipeline's window.
+    pub in_flight: Vec<HeightInFlight>,
+    /// The next timer, if one runs.
+    pub deadline: Option<ConsensusDeadline>,
+}
+
+/// How full the pool is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MempoolStatus {
+    /// Transactions in the pool.
+    pub transactions: u64,
+    /// Their encoded bytes.
+    pub bytes: u64,
+    /// Of these, transactions in proposed blocks.
+    pub in_flight: u64,
+    /// Different senders.
+    pub senders: u64,
+    /// Most transactions the pool takes.
+    pub max_transactions: u64,
+    /// Most bytes the pool takes.
+    pub max_bytes: u64,
+    /// How long the oldest waiting transaction has waited, milliseconds.
+    pub oldest_waiting_ms: Option<u64>,
+}
+
+/// Which program answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionInfo {
+    /// Name of the program.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Version of the rules blocks follow.
+    pub protocol_version: u16,
+    /// The source it was built from, where known.
+    pub commit: Option<String>,
+}
+
+/// One condition of being ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadinessCheck {
+    /// What is checked, in a word.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// Why, for people.
+    pub detail: String,
+}
+
+/// Whether the node can do its work. `/readyz` answers 200 exactly if all checks hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Every condition.
+    pub checks: Vec<ReadinessCheck>,
+}
+
+impl Readiness {
+    /// Whether all checks hold.
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}

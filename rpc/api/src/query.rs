@@ -1,0 +1,141 @@
+//! How blocks and transactions are asked for, and the answers around them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use quorate_ledger::{BlockHash, HexError};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::block::{BlockJson, TransactionJson};
+
+/// Most blocks one `chain_blocks` may ask for.
+pub const MAX_BLOCKS: u32 = 100;
+
+/// Blocks `chain_blocks` answers at most when no limit is given.
+pub const DEFAULT_BLOCKS: u32 = 20;
+
+/// Which block: a height as a JSON number, a hash as hex, or `"latest"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockAt {
+    /// The block at this height.
+    Height(u64),
+    /// The block with this hash.
+    Hash(BlockHash),
+    /// The newest committed block.
+    Latest,
+}
+
+const LATEST: &str = "latest";
+
+impl fmt::Display for BlockAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlockAt::Height(height) => fmt::Display::fmt(height, f),
+            BlockAt::Hash(hash) => fmt::Display::fmt(hash, f),
+            BlockAt::Latest => f.write_str(LATEST),
+        }
+    }
+}
+
+/// As people type it: digits, hex behind `0x`, or `latest`.
+impl FromStr for BlockAt {
+    type Err = BlockAtError;
+
+    fn from_str(text: &str) -> Result<Self, BlockAtError> {
+        if text == LATEST {
+            return Ok(BlockAt::Latest);
+        }
+        if text.starts_with("0x") {
+            return Ok(BlockAt::Hash(text.parse()?));
+        }
+        text.parse().map(BlockAt::Height).map_err(|_| BlockAtError::Other(text.to_owned()))
+    }
+}
+
+/// The text names no block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockAtError {
+    /// It starts like a hash and is none.
+    #[error("not a block hash: {0}")]
+    Hash(#[from] HexError),
+    /// Something else.
+    #[error("a block is named by its height, its hash or \"latest\", not by {0:?}")]
+    Other(String),
+}
+
+impl Serialize for BlockAt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            BlockAt::Height(height) => serializer.serialize_u64(*height),
+            BlockAt::Hash(_) | BlockAt::Latest => serializer.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BlockAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AtVisitor;
+
+        impl Visitor<'_> for AtVisitor {
+            type Value = BlockAt;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a height as a number, a block hash or \"latest\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, height: u64) -> Result<BlockAt, E> {
+                Ok(BlockAt::Height(height))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<BlockAt, E> {
+                match text.parse() {
+                    // One value, one form: a height is a number.
+                    Ok(BlockAt::Height(_)) => Err(E::invalid_type(de::Unexpected::Str(text), &self)),
+                    Ok(at) => Ok(at),
+                    Err(error) => Err(E::custom(error)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(AtVisitor)
+    }
+}
+
+/// What `chain_blocks` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocks {
+    /// Ascending from the height asked for; at least one if it exists, perhaps fewer than asked for.
+    pub blocks: Vec<BlockJson>,
+}
+
+/// What `tx_get` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocatedTransaction {
+    /// The transaction.
+    pub transaction: TransactionJson,
+    /// Height of the block that contains it.
+    pub height: u64,
+    /// Position in that block, from 0.
+    pub index: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_block_is_named_in_three_ways() {
+        let hash = BlockHash::from_bytes([0xcd; 32]);
+        for at in [BlockAt::Height(0), BlockAt::Height(u64::MAX), BlockAt::Hash(hash), BlockAt::Latest] {
+            let json = serde_json::to_string(&at).unwrap();
+            assert_eq!(serde_json::from_str::<BlockAt>(&json).unwrap(), at);
+            assert_eq!(at.to_string().parse::<BlockAt>().unwrap(), at);
+        }
+        for refused in ["-1", "1.5", "\"1\"", "\"earliest\"", "\"0x12\"", "null", "[1]", "true"] {
+            assert!(serde_json::from_str::<BlockAt>(refused).is_err(), "{refused}");
+        }
+        assert!("one".parse::<BlockAt>().is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Blocks: reading and proving.
+
+use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
+use quorate_ledger::{Block, CommitCertificate, FinalityProof, Header, Height};
+
+use crate::client::Client;
+use crate::error::{ClientError, Untrusted};
+use crate::rpc::Rpc;
+
+impl Client {
+    /// The header of the newest block that the node that answered tells, proven final. `None` when it tells
+    /// of none but the genesis. That there is no newer one is its word.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node asked.
+    pub async fn head(&self) -> Result<Option<Header>, ClientError> {
+        self.nodes.ask(self.patience(), async |node: Rpc, _| self.head_of(&node).await.into()).await
+    }
+
+    /// A block with all its transactions, proven final. `None` when the node that answered has none at this
+    /// height, and at height 0, where the genesis stands.
+    ///
+    /// # Errors
+    /// As [`Client::head`].
+    pub async fn block(&self, height: Height) -> Result<Option<Block>, ClientError> {
+        if height == Height(0) {
+            return Ok(None);
+        }
+        self.nodes.ask(self.patience(), async |node: Rpc, _| self.block_of(&node, height).await.into()).await
+    }
+
+    /// Consecutive blocks with all their transactions, proven final, from a height above 0 upwards.
+    ///
+    /// At most `limit`, which is capped at 100, perhaps fewer; at least one if the node that answered has the
+    /// first. The last block's proof covers those before it, since each names its parent.
+    ///
+    /// # Errors
+    /// As [`Client::head`].
+    pub async fn blocks(&self, from: Height, limit: u32) -> Result<Vec<Block>, ClientError> {
+        let from = from.max(Height(1));
+        let limit = limit.clamp(1, MAX_BLOCKS);
+        self.nodes
+            .ask(self.patience(), async |node: Rpc, _| self.blocks_of(&node, from, limit).await.into())
+            .await
+    }
+
+    async fn head_of(&self, node: &Rpc) -> Result<Option<Header>, ClientError> {
+        let head = node.chain_head().await?;
+        if head.height == 0 {
+            return Ok(None);
+        }
+        let proof = self.proof_of(node, Height(head.height)).await?;
+        if proof.header.hash() != head.hash {
+            return Err(Client::untrusted(node, Untrusted::OtherBlock(head.hash)));
+        }
+        Ok(Some(proof.header))
+    }
+
+    async fn block_of(&self, node: &Rpc, height: Height) -> Result<Option<Block>, ClientError> {
+        let Some(json) = node.chain_block(BlockAt::Height(height.0), true).await? else {
+            return Ok(None);
+        };
+        let block = json.to_block().map_err(|reason| Client::untrusted(node, reason))?;
+        check_height(node, height, &block)?;
+        self.prove(node, &block, &json).await?;
+        Ok(Some(block))
+    }
+
+    async fn blocks_of(&self, node: &Rpc, from: Height, limit: u32) -> Result<Vec<Block>, ClientError> {
+        let told = node.chain_blocks(from.0, limit, true).await?.blocks;
+        let Some(last) = told.last() else {
+            return Ok(Vec::new());
+        };
+        if usize::try_from(limit).is_ok_and(|limit| told.len() > limit) {
+            let reason = Untrusted::TooMany { asked: limit, found: told.len() };
+            return Err(Client::untrusted(node, reason));
+        }
+        let mut blocks: Vec<Block> = Vec::with_capacity(told.len());
+        for json in &told {
+            let block = json.to_block().map_err(|reason| Client::untrusted(node, reason))?;
+            match blocks.last() {
+                None => check_height(node, from, &block)?,
+                Some(parent) if is_child(parent, &block) => {}
+                Some(_) => return Err(Client::untrusted(node, Untrusted::Unlinked(block.height()))),
+            }
+            blocks.push(block);
+        }
+        if let Some(block) = blocks.last() {
+            self.prove(node, block, last).await?;
+        }
+        Ok(blocks)
+    }
+
+    /// Proves a block by the certificate that came with it, or by the proof through its descendants.
+    async fn prove(&self, node: &Rpc, block: &Block, json: &BlockJson) -> Result<(), ClientError> {
+        let Some(certificate) = &json.certificate else {
+            let proof = self.proof_of(node, block.height()).await?;
+            if proof.header != *block.header() {
+                return Err(Client::untrusted(node, Untrusted::OtherBlock(block.hash())));
+            }
+            return Ok(());
+        };
+        let check = || {
+            let certificate = CommitCertificate::try_from(certificate)?;
+            let header = block.header().clone();
+            FinalityProof { header, descendants: Vec::new(), certificate }.verify(&self.anchor)?;
+            Ok::<(), Untrusted>(())
+        };
+        check().map_err(|reason| Client::untrusted(node, reason))
+    }
+
+    /// A node's proof for a height, checked.
+    async fn proof_of(&self, node: &Rpc, height: Height) -> Result<FinalityProof, ClientError> {
+        let json = node.chain_proof(height.0).await?;
+        let check = || {
+            let proof = FinalityProof::try_from(&json.ok_or(Untrusted::NoProof(height))?)?;
+            if proof.header.height != height {
+                return Err(Untrusted::OtherHeight { asked: height, found: proof.header.height });
+            }
+            proof.verify(&self.anchor)?;
+            Ok(proof)
+        };
+        check().map_err(|reason| Client::untrusted(node, reason))
+    }
+}
+
+fn check_height(node: &Rpc, asked: Height, block: &Block) -> Result<(), ClientError> {
+    if block.height() == asked {
+        return Ok(());
+    }
+    Err(Client::untrusted(node, Untrusted::OtherHeight { asked, found: block.height() }))
+}
+
+fn is_child(parent: &Block, block: &Block) -> bool {
+    block.height().previous() == Some(parent.height()) && block.header().parent == parent.hash()
+}

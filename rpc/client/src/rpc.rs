@@ -1,0 +1,182 @@
+//! One node, taken at its word.
+
+use std::time::Duration;
+
+use jsonrpsee::core::ClientError as Failure;
+use jsonrpsee_http_client::transport::Error as TransportError;
+use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
+use quorate_api::methods::{Id, QuorateClient};
+use quorate_api::{
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ConsensusState, FinalityProofJson, LocatedTransaction,
+    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult,
+    TransactionStatus, ValidatorSet, VersionInfo, Wait,
+};
+use quorate_ledger::TransactionId;
+use tokio::time::timeout;
+
+use crate::config::ClientConfig;
+use crate::error::{CallError, ClientError};
+
+/// Above anything a call may take; each call has its own limit.
+const CEILING: Duration = Duration::from_secs(3600);
+
+/// The methods of one node. Nothing it says is checked; see [`crate::Client`] for that.
+#[derive(Debug, Clone)]
+pub struct Rpc {
+    url: String,
+    http: HttpClient,
+    answer_timeout: Duration,
+}
+
+impl Rpc {
+    /// A node at this URL. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] unless the URL is `http://…`.
+    pub fn new(url: &str, config: &ClientConfig) -> Result<Self, ClientError> {
+        let refused = |reason: String| ClientError::Url { url: url.to_owned(), reason };
+        if !url.starts_with("http://") {
+            return Err(refused("not an http:// URL".to_owned()));
+        }
+        let http = HttpClientBuilder::new()
+            .connect_timeout(config.connect_timeout)
+            .request_timeout(CEILING)
+            .max_response_size(config.max_response_bytes)
+            .max_concurrent_requests(config.max_concurrent_requests)
+            .build(url)
+            .map_err(|error| refused(error.to_string()))?;
+        Ok(Rpc { url: url.to_owned(), http, answer_timeout: config.answer_timeout })
+    }
+
+    /// Where the node is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn answer<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, CallError> {
+        self.answer_within(self.answer_timeout, call).await
+    }
+
+    async fn answer_within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, CallError> {
+        match timeout(limit, call).await {
+            Ok(answer) => answer.map_err(|failure| self.explain(&failure)),
+            Err(_) => Err(CallError::Timeout { url: self.url.clone(), after: limit }),
+        }
+    }
+
+    fn explain(&self, failure: &Failure) -> CallError {
+        let url = self.url.clone();
+        match failure {
+            Failure::Call(error) => CallError::Node { url, error: RpcError::from(error) },
+            Failure::RequestTimeout => CallError::Timeout { url, after: CEILING },
+            Failure::Transport(error) => match error.downcast_ref::<TransportError>() {
+                Some(TransportError::Rejected { status_code }) => {
+                    CallError::Refused { url, status: *status_code }
+                }
+                _ => CallError::Unreachable { url, reason: chain(error.as_ref()) },
+            },
+            other => CallError::Answer { url, reason: other.to_string() },
+        }
+    }
+}
+
+/// An error with all its causes, on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}
+
+/// The methods, with the same names and meanings as in the interface.
+///
+/// # Errors
+/// Every method: [`CallError`].
+impl Rpc {
+    /// Hands in the encoding of a transaction. The node waits for at most `within`.
+    pub async fn tx_submit(
+        &self,
+        transaction: Vec<u8>,
+        wait: Wait,
+        within: Duration,
+    ) -> Result<SubmitResult, CallError> {
+        let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let limit = within.saturating_add(self.answer_timeout);
+        let call = self.http.tx_submit(Bytes(transaction), Some(wait), Some(timeout_ms));
+        self.answer_within(limit, call).await
+    }
+
+    /// What the node knows of a transaction.
+    pub async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, CallError> {
+        self.answer(self.http.tx_status(Id(id))).await
+    }
+
+    /// A committed transaction with its place.
+    pub async fn tx_get(&self, id: TransactionId) -> Result<Option<LocatedTransaction>, CallError> {
+        self.answer(self.http.tx_get(Id(id))).await
+    }
+
+    /// Proof that a transaction was committed.
+    pub async fn tx_receipt(&self, id: TransactionId) -> Result<Option<ReceiptJson>, CallError> {
+        self.answer(self.http.tx_receipt(Id(id))).await
+    }
+
+    /// The newest committed block.
+    pub async fn chain_head(&self) -> Result<ChainHead, CallError> {
+        self.answer(self.http.chain_head()).await
+    }
+
+    /// A block with its transactions, or with their ids for `full = false`.
+    pub async fn chain_block(&self, at: BlockAt, full: bool) -> Result<Option<BlockJson>, CallError> {
+        self.answer(self.http.chain_block(at, Some(full))).await
+    }
+
+    /// Consecutive blocks, ascending; perhaps fewer than `limit`.
+    pub async fn chain_blocks(&self, from: u64, limit: u32, full: bool) -> Result<Blocks, CallError> {
+        self.answer(self.http.chain_blocks(from, Some(limit), Some(full))).await
+    }
+
+    /// Proof that the block at a height is final.
+    pub async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, CallError> {
+        self.answer(self.http.chain_proof(height)).await
+    }
+
+    /// What the network was founded on.
+    pub async fn network_genesis(&self) -> Result<NetworkGenesis, CallError> {
+        self.answer(self.http.network_genesis()).await
+    }
+
+    /// The committee at a height, of the next block unless given.
+    pub async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, CallError> {
+        self.answer(self.http.network_validators(height)).await
+    }
+
+    /// The node's summary of itself.
+    pub async fn node_status(&self) -> Result<NodeStatus, CallError> {
+        self.answer(self.http.node_status()).await
+    }
+
+    /// The other nodes it knows.
+    pub async fn node_peers(&self) -> Result<Vec<PeerJson>, CallError> {
+        self.answer(self.http.node_peers()).await
+    }
+
+    /// Which program answers.
+    pub async fn node_version(&self) -> Result<VersionInfo, CallError> {
+        self.answer(self.http.node_version()).await
+    }
+
+    /// Where ordering stands.
+    pub async fn consensus_state(&self) -> Result<ConsensusState, CallError> {
+        self.answer(self.http.consensus_state()).await
+    }
+
+    /// How full the pool is.
+    pub async fn mempool_status(&self) -> Result<MempoolStatus, CallError> {
+        self.answer(self.http.mempool_status()).await
+    }
+}

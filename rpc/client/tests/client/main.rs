@@ -1,0 +1,10 @@
+//! The client against servers over loopback: honest, failing, lying.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod fail_over;
+mod proofs;
+mod site;
+#[path = "../../../tests/support/mod.rs"]
+#[allow(dead_code)]
+mod support;

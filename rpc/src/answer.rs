@@ -1,0 +1,81 @@
+//! Bodies of answers that hold their room in memory until they are sent.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+
+use crate::budget::{Reservation, UNIT_BYTES};
+
+/// The answer to one request, with the room it takes.
+#[derive(Debug)]
+pub(crate) struct Part {
+    text: Bytes,
+    reservation: Reservation,
+}
+
+impl Part {
+    pub(crate) fn new(text: String, reservation: Reservation) -> Self {
+        Part { text: text.into(), reservation }
+    }
+}
+
+/// What goes back over HTTP. The room is given back when the connection has taken the last piece.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pieces: VecDeque<Bytes>,
+    /// Held, not looked at.
+    _reservations: Vec<Reservation>,
+}
+
+impl From<Part> for Answer {
+    fn from(part: Part) -> Self {
+        Answer { pieces: VecDeque::from([part.text]), _reservations: vec![part.reservation] }
+    }
+}
+
+impl Answer {
+    /// A JSON array of the parts.
+    pub(crate) fn array(parts: Vec<Part>) -> Self {
+        let mut pieces = VecDeque::with_capacity(2 * parts.len() + 1);
+        let mut reservations = Vec::with_capacity(parts.len());
+        for part in parts {
+            pieces.push_back(Bytes::from_static(if pieces.is_empty() { b"[" } else { b"," }));
+            pieces.push_back(part.text);
+            reservations.push(part.reservation);
+        }
+        pieces.push_back(Bytes::from_static(b"]"));
+        Answer { pieces, _reservations: reservations }
+    }
+
+    /// The next piece of at most [`UNIT_BYTES`].
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let mut piece = self.pieces.pop_front()?;
+        if piece.len() > UNIT_BYTES {
+            let rest = piece.split_off(UNIT_BYTES);
+            self.pieces.push_front(rest);
+        }
+        Some(piece)
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
+        if bytes <= UNIT_BYTES {
+            let whole: Vec<u8> = self.pieces.iter().flatten().copied().collect();
+            return Body::from(whole).into_response();
+        }
+        let pieces = stream::unfold(self, |mut answer| async move {
+            let piece = answer.next_piece()?;
+            Some((Ok::<_, Infallible>(piece), answer))
+        });
+        let mut response = Body::from_stream(pieces).into_response();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        response
+    }
+}

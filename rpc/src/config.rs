@@ -1,0 +1,114 @@
+//! Where to listen and how much to take.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Local settings of the HTTP interface. Every limit is here; the documentation names the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcConfig {
+    /// Where to listen. Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Most open connections. Further ones are answered 503 and closed.
+    pub max_connections: usize,
+    /// Most JSON-RPC requests at a time, waiting ones included. Further ones are answered 503.
+    pub max_concurrent_requests: usize,
+    /// Most bytes of a request's body. Twice the largest transaction and some must fit.
+    pub max_body_bytes: usize,
+    /// Most bytes of an answer, for a batch of all its answers together. The largest block must fit.
+    pub max_response_bytes: usize,
+    /// Most bytes of all request bodies and answers at a time, those up to 64 KiB not counted. What does
+    /// not fit is refused with 503.
+    pub max_memory_bytes: usize,
+    /// Most entries of a batch.
+    pub max_batch: usize,
+    /// Most transactions on their way into the pool that nobody waits for (`wait: none`). Further ones are
+    /// refused as `overloaded`.
+    pub max_background_submissions: usize,
+    /// Most reads of whole blocks at a time; further ones wait for their turn.
+    pub max_block_reads: usize,
+    /// How long a request's head may take, and how long a connection may be idle between two requests.
+    pub header_read_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_read_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_stall_timeout: Duration,
+    /// How long `tx_submit` waits when it is not told.
+    pub default_wait: Duration,
+    /// How long `tx_submit` waits at most, whatever it is told.
+    pub max_wait: Duration,
+    /// How long requests in flight may take after the server was told to stop.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        RpcConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8545)),
+            max_connections: 1024,
+            max_concurrent_requests: 1024,
+            max_body_bytes: 4 << 20,
+            max_response_bytes: 16 << 20,
+            max_memory_bytes: 256 << 20,
+            max_batch: 100,
+            max_background_submissions: 4096,
+            max_block_reads: 4,
+            header_read_timeout: Duration::from_secs(15),
+            body_read_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(20),
+            default_wait: Duration::from_secs(10),
+            max_wait: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the HTTP interface did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcStartError {
+    /// A setting with which nothing could be served.
+    #[error("the RPC setting {field} is {value}, it must be {rule}")]
+    Config {
+        /// Name of the field in [`RpcConfig`].
+        field: &'static str,
+        /// What it is.
+        value: usize,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen for RPC on {address}: {source}; stop the program that uses the port or choose another listen address"
+    )]
+    Bind {
+        /// The address in the configuration.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What a semaphore of tokio can count.
+const MOST: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
+impl RpcConfig {
+    /// Refuses settings with which nothing could be served.
+    pub(crate) fn check(&self) -> Result<(), RpcStartError> {
+        let counts = [
+            ("max_connections", self.max_connections),
+            ("max_concurrent_requests", self.max_concurrent_requests),
+            ("max_body_bytes", self.max_body_bytes),
+            ("max_response_bytes", self.max_response_bytes),
+            ("max_memory_bytes", self.max_memory_bytes),
+            ("max_batch", self.max_batch),
+            ("max_background_submissions", self.max_background_submissions),
+            ("max_block_reads", self.max_block_reads),
+        ];
+        match counts.into_iter().find(|(_, value)| *value == 0 || *value > MOST) {
+            Some((field, value)) => {
+                Err(RpcStartError::Config { field, value, rule: "at least 1 and no astronomical number" })
+            }
+            None => Ok(()),
+        }
+    }
+}

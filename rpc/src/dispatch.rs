@@ -1,0 +1,92 @@
+//! From a checked request to jsonrpsee and back.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use jsonrpsee::types::{ErrorObject, Id, Params};
+use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods};
+use quorate_api::{ErrorKind, Method, RpcError};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::parameters;
+use crate::request::{Call, present};
+
+/// What jsonrpsee says when an answer grows too large.
+const OVERSIZED_RESPONSE: i32 = jsonrpsee::types::error::OVERSIZED_RESPONSE_CODE;
+
+/// Runs methods.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatcher {
+    methods: Methods,
+    max_response_bytes: usize,
+}
+
+/// What jsonrpsee answers; the id in it is our placeholder.
+#[derive(Deserialize)]
+struct Outcome<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<ErrorObject<'a>>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(methods: Methods, max_response_bytes: usize) -> Self {
+        Dispatcher { methods, max_response_bytes }
+    }
+
+    /// Runs one method to its end and hands its result to `take`, which saves a copy of large ones.
+    pub(crate) async fn run<T>(
+        &self,
+        call: &Call<'_>,
+        take: impl FnOnce(&RawValue) -> T,
+    ) -> Result<T, RpcError> {
+        let unknown = || {
+            RpcError::new(ErrorKind::MethodNotFound, "there is no such method; the documentation lists them")
+                .detail("method", shorten(&call.method))
+        };
+        let method = Method::named(&call.method).ok_or_else(unknown)?;
+        parameters::check(method, call.params)?;
+        let Some(MethodCallback::Async(callback)) = self.methods.method(method.name) else {
+            return Err(unknown());
+        };
+        let params = Params::new(call.params.map(RawValue::get)).into_owned();
+        let running = callback(Id::Null, params, ConnectionId(0), self.max_response_bytes, Extensions::new());
+        // A panic is a fault of ours, or of a ledger file whose pages are damaged. It ends this call alone.
+        let Ok(response) = AssertUnwindSafe(running).catch_unwind().await else {
+            tracing::error!(method = method.name, "the method panicked");
+            return Err(internal());
+        };
+        let outcome: Outcome<'_> = serde_json::from_str(response.as_json().get()).map_err(|error| {
+            tracing::error!(method = method.name, %error, "unreadable answer");
+            internal()
+        })?;
+        match (outcome.result, outcome.error) {
+            (Some(result), None) => Ok(take(result)),
+            (_, Some(error)) if error.code() == OVERSIZED_RESPONSE => {
+                Err(response_too_large(self.max_response_bytes))
+            }
+            (_, Some(error)) => Err(RpcError::from(&error)),
+            (None, None) => Err(internal()),
+        }
+    }
+}
+
+pub(crate) fn internal() -> RpcError {
+    RpcError::new(ErrorKind::Internal, "the node failed to answer; its log says why")
+}
+
+pub(crate) fn response_too_large(limit: usize) -> RpcError {
+    let message = format!("the answer would have more than {limit} bytes; ask for less at a time");
+    RpcError::new(ErrorKind::ResponseTooLarge, message).detail("limit", limit)
+}
+
+/// The beginning of what somebody wrote, for an error message.
+pub(crate) fn shorten(text: &str) -> String {
+    const SHOWN: usize = 64;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

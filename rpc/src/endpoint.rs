@@ -1,0 +1,225 @@
+//! POST: from HTTP to JSON-RPC and back, under every limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use futures::future::join_all;
+use jsonrpsee::Methods;
+use jsonrpsee::types::ErrorObjectOwned;
+use quorate_api::{ErrorKind, RpcError};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::answer::{Answer, Part};
+use crate::budget::{MemoryBudget, Reservation};
+use crate::config::RpcConfig;
+use crate::dispatch::{Dispatcher, response_too_large};
+use crate::request::{Entry, Message, parse};
+
+/// When to come again after a refusal for lack of room.
+const OVERLOAD_RETRY_MS: u64 = 1000;
+
+/// Everything a POST needs.
+pub(crate) struct Endpoint {
+    dispatcher: Dispatcher,
+    slots: Semaphore,
+    memory: MemoryBudget,
+    max_body_bytes: usize,
+    max_response_bytes: usize,
+    max_batch: usize,
+    body_read_timeout: Duration,
+}
+
+/// A request refused before any method ran.
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: RpcError,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: RpcError) -> Self {
+        Refusal { status, error }
+    }
+
+    pub(crate) fn overloaded(what: &str) -> Self {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, overloaded(what))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let retry_after_ms = self.error.data.retry_after_ms;
+        let mut response = json(self.status, failure(RawValue::NULL, self.error));
+        if let Some(milliseconds) = retry_after_ms {
+            let seconds = HeaderValue::from(milliseconds.div_ceil(1000));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+fn overloaded(what: &str) -> RpcError {
+    let message = format!("the node is busy: {what}; try again, here or at another node");
+    RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(OVERLOAD_RETRY_MS)
+}
+
+/// The handler.
+pub(crate) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    match endpoint.handle(request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl Endpoint {
+    pub(crate) fn new(config: &RpcConfig, methods: Methods) -> Self {
+        Endpoint {
+            dispatcher: Dispatcher::new(methods, config.max_response_bytes),
+            slots: Semaphore::new(config.max_concurrent_requests),
+            memory: MemoryBudget::new(config.max_memory_bytes),
+            max_body_bytes: config.max_body_bytes,
+            max_response_bytes: config.max_response_bytes,
+            max_batch: config.max_batch,
+            body_read_timeout: config.body_read_timeout,
+        }
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response, Refusal> {
+        check_content_type(request.headers())?;
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return Err(Refusal::overloaded("it serves as many requests as it may"));
+        };
+        let (body, _reservation) = match timeout(self.body_read_timeout, self.read(request.into_body())).await
+        {
+            Ok(read) => read?,
+            Err(_) => {
+                let error = RpcError::new(ErrorKind::RequestTimeout, "the body did not arrive in time");
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error));
+            }
+        };
+        Ok(match self.answer(&body).await {
+            Some(answer) => json(StatusCode::OK, answer),
+            None => StatusCode::NO_CONTENT.into_response(),
+        })
+    }
+
+    /// Reads a body, taking room for it as it arrives: what was only announced costs nothing.
+    async fn read(&self, body: Body) -> Result<(Vec<u8>, Reservation), Refusal> {
+        let limit = self.max_body_bytes;
+        let too_large = || {
+            let message = format!("the body has more than {limit} bytes; send less at a time");
+            let error = RpcError::new(ErrorKind::RequestTooLarge, message).detail("limit", limit);
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+        };
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+        let (mut bytes, mut reservation) = (Vec::new(), Reservation::default());
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| {
+                let error = RpcError::new(ErrorKind::ParseError, "the body ended early");
+                Refusal::new(StatusCode::BAD_REQUEST, error)
+            })?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            if !self.memory.grow(&mut reservation, bytes.len() + chunk.len()) {
+                return Err(Refusal::overloaded("it has no memory left for large requests"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((bytes, reservation))
+    }
+
+    /// What is answered to a body; `None` if it held notifications only.
+    async fn answer(&self, body: &[u8]) -> Option<Answer> {
+        // What is left of the room for the answers of this request.
+        let left = AtomicUsize::new(self.max_response_bytes);
+        match parse(body, self.max_batch) {
+            Err(error) => Some(failure(RawValue::NULL, error)),
+            Ok(Message::Single(entry)) => self.answer_entry(entry, &left).await.map(Answer::from),
+            Ok(Message::Batch(entries)) => {
+                // All at once: a batch of transactions waits for one block, not for one each.
+                let running = entries.into_iter().map(|entry| self.answer_entry(entry, &left));
+                let parts: Vec<Part> = join_all(running).await.into_iter().flatten().collect();
+                (!parts.is_empty()).then(|| Answer::array(parts))
+            }
+        }
+    }
+
+    async fn answer_entry(&self, entry: Entry<'_>, left: &AtomicUsize) -> Option<Part> {
+        match entry {
+            Entry::Invalid(id, error) => Some(failed(id, error)),
+            Entry::Notification(call) => {
+                // The specification leaves the caller without an answer, be it an error.
+                let _ = self.dispatcher.run(&call, |_| ()).await;
+                None
+            }
+            Entry::Call(id, call) => {
+                let answered = self.dispatcher.run(&call, |result| success(id, result)).await;
+                let part = answered.and_then(|text| self.make_room(text, left));
+                Some(part.unwrap_or_else(|error| failed(id, error)))
+            }
+        }
+    }
+
+    fn make_room(&self, text: String, left: &AtomicUsize) -> Result<Part, RpcError> {
+        let bytes = text.len();
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .map_err(|_| response_too_large(self.max_response_bytes))?;
+        let reservation = self
+            .memory
+            .reserve(bytes)
+            .ok_or_else(|| overloaded("it has no memory left for large answers"))?;
+        Ok(Part::new(text, reservation))
+    }
+}
+
+/// Browsers send other types across sites without asking; JSON they ask for first.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let error = RpcError::new(ErrorKind::InvalidRequest, "the content type must be application/json");
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+}
+
+fn json(status: StatusCode, answer: Answer) -> Response {
+    let mut response = answer.into_response();
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn success(id: &RawValue, result: &RawValue) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+}
+
+fn failed(id: &RawValue, error: RpcError) -> Part {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        jsonrpc: &'static str,
+        id: &'a RawValue,
+        error: ErrorObjectOwned,
+    }
+    let failure = Failure { jsonrpc: "2.0", id, error: error.into() };
+    let text = serde_json::to_string(&failure).expect("an error without maps of odd keys is always JSON");
+    // Errors are small, and must get through when there is no room for anything else.
+    Part::new(text, Reservation::default())
+}
+
+fn failure(id: &RawValue, error: RpcError) -> Answer {
+    failed(id, error).into()
+}

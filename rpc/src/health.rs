@@ -1,0 +1,61 @@
+//! What load balancers, orchestrators and monitoring ask.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use quorate_api::ReadinessCheck;
+use serde::Serialize;
+
+use crate::node::Node;
+use crate::router::RenderMetrics;
+
+/// The format version of the Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address by POST, for example\n\
+    \n\
+    \x20 {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}\n\
+    \n\
+    GET /livez, /readyz?verbose, /version and /metrics tell how the node is.\n\
+    The methods are documented in rpc/README.md of the source.\n";
+
+/// `GET /`
+pub(crate) async fn welcome() -> &'static str {
+    WELCOME
+}
+
+/// `GET /livez`: the process answers. A node whose storage fails ends, so there is nothing more to say.
+pub(crate) async fn live() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<ReadinessCheck>>,
+}
+
+/// `GET /readyz`: 200 if the node can do its work, else 503 with the reasons. `?verbose` gives them always.
+pub(crate) async fn ready<N: Node>(State(node): State<Arc<N>>, RawQuery(query): RawQuery) -> Response {
+    let readiness = node.readiness();
+    let ready = readiness.is_ready();
+    let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose"));
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let checks = (verbose || !ready).then_some(readiness.checks);
+    (status, Json(Ready { ready, checks })).into_response()
+}
+
+/// `GET /version`
+pub(crate) async fn version<N: Node>(State(node): State<Arc<N>>) -> Response {
+    Json(node.version()).into_response()
+}
+
+/// `GET /metrics`
+pub(crate) fn metrics(render: &RenderMetrics) -> Response {
+    ([(CONTENT_TYPE, METRICS_TYPE)], render()).into_response()
+}

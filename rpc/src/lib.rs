@@ -1,0 +1,44 @@
+//! The HTTP interface of a node: JSON-RPC 2.0, health, metrics.
+//!
+//! This is the only crate that knows axum. It asks its questions through the trait [`Node`], so it knows
+//! nothing of the ordering protocol, the pool or the network; the types it answers with are those of
+//! `quorate-api`. `README.md` beside this crate documents every method, error and limit for clients.
+//!
+//! The way of a request: own accept loop with limits ([`serve`]), axum router ([`router`]), the body read
+//! under limits of size, time and memory, JSON-RPC framing checked to the letter of the specification, and
+//! only then jsonrpsee, which decodes parameters and encodes results. The entries of a batch run
+//! concurrently, so that waiting for one block serves them all.
+//!
+//! ```no_run
+//! # async fn example(node: std::sync::Arc<impl quorate_rpc::Node>) -> Result<(), quorate_rpc::RpcStartError> {
+//! use quorate_rpc::{RpcConfig, serve};
+//!
+//! let server = serve(RpcConfig::default(), node, None).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod budget;
+mod chain;
+mod config;
+mod dispatch;
+mod endpoint;
+mod health;
+mod methods;
+mod node;
+mod parameters;
+mod receipts;
+mod request;
+mod router;
+mod server;
+mod stall;
+mod stopping;
+mod transactions;
+
+pub use config::{RpcConfig, RpcStartError};
+pub use node::{Node, SubmitRefusal};
+pub use router::{RenderMetrics, router};
+pub use server::{RpcServer, serve};

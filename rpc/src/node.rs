@@ -1,0 +1,143 @@
+//! What this crate asks of a node.
+
+use std::time::Duration;
+
+use quorate_api::{
+    ConsensusState, ErrorKind, MempoolStatus, NodeStatus, PeerJson, Readiness, RpcError, TransactionStatus,
+    VersionInfo,
+};
+use quorate_genesis::Genesis;
+use quorate_ledger::{Timestamp, Transaction, TransactionError, TransactionId};
+use quorate_store::LedgerReader;
+
+/// A running node, as far as the HTTP interface needs it.
+///
+/// Methods that are not asynchronous answer at once from memory, or from a few pages of the ledger file.
+pub trait Node: Send + Sync + 'static {
+    /// The chain as this node holds it.
+    fn ledger(&self) -> &LedgerReader;
+
+    /// What the network agrees on.
+    fn genesis(&self) -> &Genesis;
+
+    /// Verifies a transaction and takes it into the pool.
+    ///
+    /// Returns once it is there (`pending`), or at once if it is known already, whatever has become of it.
+    /// Dropping the future leaves open whether the transaction was taken.
+    fn submit(
+        &self,
+        transaction: Transaction,
+    ) -> impl Future<Output = Result<TransactionStatus, SubmitRefusal>> + Send;
+
+    /// Waits until a transaction is no longer pending, for at most this long, and tells its status then.
+    ///
+    /// A status of `committed` promises that the ledger already holds the block.
+    fn ended(&self, id: TransactionId, within: Duration) -> impl Future<Output = TransactionStatus> + Send;
+
+    /// What this node knows of a transaction now. `committed` promises as [`Node::ended`] does.
+    fn status_of(&self, id: TransactionId) -> impl Future<Output = TransactionStatus> + Send;
+
+    /// The node's summary of itself.
+    fn status(&self) -> NodeStatus;
+
+    /// The other nodes it knows.
+    fn peers(&self) -> Vec<PeerJson>;
+
+    /// Where ordering stands.
+    fn consensus(&self) -> ConsensusState;
+
+    /// How full the pool is.
+    fn mempool(&self) -> MempoolStatus;
+
+    /// Whether the node can do its work.
+    fn readiness(&self) -> Readiness;
+
+    /// Which program this is.
+    fn version(&self) -> VersionInfo;
+}
+
+/// Why a transaction was not taken. It leaves no trace in the node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitRefusal {
+    /// It can never be ordered on this chain.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// Its time has passed.
+    #[error(
+        "the transaction was valid until {valid_until}, the chain is at {now}; sign a new one with a later valid_until_ms, and check the clock"
+    )]
+    Expired {
+        /// Its last moment.
+        valid_until: Timestamp,
+        /// The later of the node's clock and the newest block's time.
+        now: Timestamp,
+    },
+    /// It would be valid for longer than nodes remember ids.
+    #[error(
+        "the transaction is valid until {valid_until}, the network takes at most {latest} now; sign it with an earlier valid_until_ms, and check the clock"
+    )]
+    LifetimeTooLong {
+        /// Its last moment.
+        valid_until: Timestamp,
+        /// The latest last moment that is taken.
+        latest: Timestamp,
+    },
+    /// The pool takes no more.
+    #[error("the pool holds {transactions} transactions of {bytes} bytes and takes no more; try again")]
+    PoolFull {
+        /// Transactions in the pool.
+        transactions: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The pool takes no more from this sender.
+    #[error(
+        "the sender has {transactions} transactions of {bytes} bytes in the pool and may have no more; try again"
+    )]
+    SenderQuota {
+        /// The sender's transactions in the pool.
+        transactions: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The node does not know the newest blocks yet.
+    #[error("the node is catching up with the network; try another one")]
+    Syncing,
+    /// The node is starting or stopping.
+    #[error("the node takes no transactions now: {0}; try another one")]
+    Unavailable(&'static str),
+}
+
+/// When to try again after a full pool or quota: a few blocks later.
+const POOL_RETRY_MS: u64 = 500;
+
+/// When to try again with a node that is starting, stopping or catching up.
+const NODE_RETRY_MS: u64 = 2000;
+
+impl From<SubmitRefusal> for RpcError {
+    fn from(refusal: SubmitRefusal) -> Self {
+        let message = refusal.to_string();
+        let error = |kind| RpcError::new(kind, message);
+        match refusal {
+            SubmitRefusal::Transaction(TransactionError::TooLarge { bytes, limit }) => {
+                error(ErrorKind::TransactionTooLarge).detail("bytes", bytes).detail("limit", limit)
+            }
+            SubmitRefusal::Transaction(TransactionError::Governance) => {
+                error(ErrorKind::GovernanceUnsupported)
+            }
+            SubmitRefusal::Transaction(TransactionError::BadSignature { chain }) => {
+                error(ErrorKind::BadSignature).detail("chain_id", chain.to_string())
+            }
+            SubmitRefusal::Expired { valid_until, now } => error(ErrorKind::TransactionExpired)
+                .detail("valid_until_ms", valid_until.0)
+                .detail("now_ms", now.0),
+            SubmitRefusal::LifetimeTooLong { valid_until, latest } => error(ErrorKind::LifetimeTooLong)
+                .detail("valid_until_ms", valid_until.0)
+                .detail("latest_ms", latest.0),
+            SubmitRefusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
+            SubmitRefusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
+            SubmitRefusal::Syncing => error(ErrorKind::Syncing).retry_after_ms(NODE_RETRY_MS),
+            SubmitRefusal::Unavailable(_) => error(ErrorKind::Unavailable).retry_after_ms(NODE_RETRY_MS),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Receipts of recent blocks, cheap for the many who ask at once.
+//!
+//! When a block is committed, everybody who waited for one of its transactions wants a receipt at the same
+//! moment. Reading the block, hashing its Merkle tree and reading its finality proof once for each of a
+//! thousand transactions would cost more than ordering them did, so it is done once for each block.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quorate_api::{FinalityProofJson, ReceiptJson, RpcError};
+use quorate_ledger::{Height, MerkleTree, TransactionId};
+use quorate_store::{LedgerReader, StoreError};
+use tokio::sync::OnceCell;
+
+use crate::chain::LedgerAccess;
+use crate::dispatch::internal;
+
+/// Blocks remembered: more than are committed while their waiters are served. The largest block takes about
+/// a megabyte here.
+const REMEMBERED_BLOCKS: usize = 32;
+
+/// Everything receipts of one block are made of.
+#[derive(Debug)]
+struct BlockReceipts {
+    tree: MerkleTree,
+    ids: Vec<TransactionId>,
+    proof: FinalityProofJson,
+}
+
+type Shared = Arc<OnceCell<Arc<BlockReceipts>>>;
+
+/// The receipts of recent blocks. Heights are final, so nothing in it ever becomes wrong.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptBook(Mutex<BTreeMap<Height, Shared>>);
+
+impl ReceiptBook {
+    /// The receipt of the transaction at a place where the ledger has it; `None` if the block is gone.
+    pub(crate) async fn receipt(
+        &self,
+        ledger: &LedgerAccess,
+        id: TransactionId,
+        height: Height,
+        index: u32,
+    ) -> Result<Option<ReceiptJson>, RpcError> {
+        let shared = self.remembered(height);
+        // Whoever comes first reads the block, the others wait for it.
+        let read = || async {
+            let block = ledger.read(move |reader| BlockReceipts::read(reader, height)).await;
+            match block {
+                Ok(Some(block)) => Ok(Arc::new(block)),
+                Ok(None) => Err(None),
+                Err(error) => Err(Some(error)),
+            }
+        };
+        let block = match shared.get_or_try_init(read).await {
+            Ok(block) => block,
+            Err(None) => return Ok(None),
+            Err(Some(error)) => return Err(error),
+        };
+        let position = usize::try_from(index).expect("indices in a block fit");
+        let path = block.tree.path(position).filter(|_| block.ids[position] == id);
+        let Some(path) = path else {
+            tracing::error!(%id, %height, index, "the transaction is not where the index says");
+            return Err(internal());
+        };
+        Ok(Some(ReceiptJson {
+            transaction: id,
+            index,
+            path: path.siblings().to_vec(),
+            proof: block.proof.clone(),
+        }))
+    }
+
+    fn remembered(&self, height: Height) -> Shared {
+        // Nothing that can panic runs while it is held.
+        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = Arc::clone(blocks.entry(height).or_default());
+        if blocks.len() > REMEMBERED_BLOCKS {
+            // The oldest block goes, or the one just asked for if it is that: it is served, not remembered.
+            blocks.pop_first();
+        }
+        shared
+    }
+}
+
+impl BlockReceipts {
+    fn read(reader: &LedgerReader, height: Height) -> Result<Option<Self>, StoreError> {
+        let (Some(block), Some(proof)) = (reader.block(height)?, reader.finality_proof(height)?) else {
+            return Ok(None);
+        };
+        let ids = block.body().ids().to_vec();
+        Ok(Some(BlockReceipts { tree: MerkleTree::new(&ids), ids, proof: (&proof).into() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_the_newest_blocks_are_remembered() {
+        let book = ReceiptBook::default();
+        let newest = 1000 + u64::try_from(REMEMBERED_BLOCKS).unwrap();
+        for height in 1000..newest {
+            book.remembered(Height(height));
+        }
+        book.remembered(Height(3));
+        book.remembered(Height(newest));
+        let blocks = book.0.lock().unwrap();
+        assert_eq!(blocks.len(), REMEMBERED_BLOCKS);
+        assert!(!blocks.contains_key(&Height(3)));
+        assert!(blocks.contains_key(&Height(newest)));
+    }
+}

@@ -1,0 +1,66 @@
+//! Which path is answered by what.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use quorate_api::methods::QuorateServer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::RpcConfig;
+use crate::endpoint::{self, Endpoint, Refusal};
+use crate::health;
+use crate::methods::Api;
+use crate::node::Node;
+use crate::stopping::Stopping;
+
+/// Renders the metrics of the process in the Prometheus text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The whole interface as an axum router, for tests in process and for servers of one's own.
+///
+/// Limits of connections and times are [`crate::serve`]'s; all others hold here, too. Without `metrics`
+/// there is no `/metrics`.
+pub fn router<N: Node>(config: &RpcConfig, node: Arc<N>, metrics: Option<RenderMetrics>) -> Router {
+    stoppable_router(config, node, metrics, Stopping::never())
+}
+
+/// A router whose waits end early when the server stops.
+pub(crate) fn stoppable_router<N: Node>(
+    config: &RpcConfig,
+    node: Arc<N>,
+    metrics: Option<RenderMetrics>,
+    stopping: Stopping,
+) -> Router {
+    let methods = Api::new(config, Arc::clone(&node), stopping).into_rpc();
+    let endpoint = Arc::new(Endpoint::new(config, methods.into()));
+    let json_rpc = post(endpoint::post).with_state(endpoint);
+    let mut router = Router::new()
+        .route("/", json_rpc.get(health::welcome))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready::<N>))
+        .route("/version", get(health::version::<N>))
+        .with_state(node);
+    if let Some(render) = metrics {
+        router = router.route("/metrics", get(|| async move { health::metrics(&render) }));
+    }
+    router.layer(CatchPanicLayer::custom(panicked))
+}
+
+/// What connections above the limit get.
+pub(crate) fn refusing_router() -> Router {
+    Router::new().fallback(|| async {
+        let refusal = Refusal::overloaded("it has as many connections as it may").into_response();
+        ([(CONNECTION, "close")], refusal)
+    })
+}
+
+#[allow(clippy::needless_pass_by_value)] // the signature is the layer's
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response()
+}

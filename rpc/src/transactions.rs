@@ -1,0 +1,126 @@
+//! Transactions on their way into the chain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::{ErrorKind, RpcError, SubmitResult, TransactionStatus, Wait};
+use quorate_ledger::{Height, Transaction, TransactionId};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::RpcConfig;
+use crate::node::{Node, SubmitRefusal};
+use crate::stopping::Stopping;
+
+/// When to try again when too many submissions are on their way.
+const BACKGROUND_RETRY_MS: u64 = 200;
+
+/// Hands transactions to the node and waits for their end.
+pub(crate) struct Transactions<N> {
+    node: Arc<N>,
+    default_wait: Duration,
+    max_wait: Duration,
+    background: Arc<Semaphore>,
+    stopping: Stopping,
+}
+
+impl<N: Node> Transactions<N> {
+    pub(crate) fn new(config: &RpcConfig, node: Arc<N>, stopping: Stopping) -> Self {
+        Transactions {
+            node,
+            default_wait: config.default_wait,
+            max_wait: config.max_wait,
+            background: Arc::new(Semaphore::new(config.max_background_submissions)),
+            stopping,
+        }
+    }
+
+    /// Everything of `tx_submit` but the receipt.
+    pub(crate) async fn submit(
+        &self,
+        bytes: &[u8],
+        wait: Wait,
+        timeout_ms: Option<u64>,
+    ) -> Result<SubmitResult, RpcError> {
+        let transaction = self.decode(bytes)?;
+        // The encoding is canonical, so these bytes are the transaction's own.
+        let id = Transaction::id_of(bytes);
+        let status = match wait {
+            Wait::None => self.submit_unattended(id, transaction)?,
+            Wait::Accepted | Wait::Committed => {
+                let patience = timeout_ms.map_or(self.default_wait, Duration::from_millis).min(self.max_wait);
+                self.submit_attended(id, transaction, wait, patience).await?
+            }
+        };
+        Ok(SubmitResult { id, status, receipt: None })
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Transaction, RpcError> {
+        let limits = self.node.genesis().block_limits().transaction;
+        let too_large = u32::try_from(bytes.len()).map_or(true, |bytes| bytes > limits.max_bytes);
+        if too_large {
+            let error = quorate_ledger::TransactionError::TooLarge {
+                bytes: bytes.len() as u64,
+                limit: limits.max_bytes,
+            };
+            return Err(SubmitRefusal::from(error).into());
+        }
+        let transaction = Transaction::from_bytes(bytes)
+            .map_err(|error| RpcError::new(ErrorKind::TransactionMalformed, error.to_string()))?;
+        transaction.check_form(&limits).map_err(SubmitRefusal::from)?;
+        Ok(transaction)
+    }
+
+    /// Nobody waits, so nobody hears of a refusal either: the log does.
+    fn submit_unattended(
+        &self,
+        id: TransactionId,
+        transaction: Transaction,
+    ) -> Result<TransactionStatus, RpcError> {
+        let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
+            let message = "too many transactions are on their way into the pool; try again";
+            return Err(RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(BACKGROUND_RETRY_MS));
+        };
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(refusal) = node.submit(transaction).await {
+                tracing::debug!(%id, %refusal, "refused a transaction that nobody waits for");
+            }
+        });
+        Ok(TransactionStatus::Unknown)
+    }
+
+    async fn submit_attended(
+        &self,
+        id: TransactionId,
+        transaction: Transaction,
+        wait: Wait,
+        patience: Duration,
+    ) -> Result<TransactionStatus, RpcError> {
+        let deadline = Instant::now() + patience;
+        let status = match timeout_at(deadline, self.node.submit(transaction)).await {
+            Ok(answer) => answer?,
+            Err(_) => self.node.status_of(id).await,
+        };
+        if wait != Wait::Committed || status.is_final() {
+            return Ok(status);
+        }
+        let mut stopping = self.stopping.clone();
+        let left = deadline.saturating_duration_since(Instant::now());
+        tokio::select! {
+            status = self.node.ended(id, left) => return Ok(status),
+            () = stopping.stopped() => {}
+        }
+        // A server that stops sends everybody home with what is known, which is no error either.
+        Ok(self.node.status_of(id).await)
+    }
+}
+
+/// Where a committed transaction stands.
+pub(crate) fn place(status: &TransactionStatus) -> Option<(Height, u32)> {
+    match status {
+        TransactionStatus::Committed { height, index } => Some((Height(*height), *index)),
+        _ => None,
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP interface over a node that stands still until it is told to move.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod conformance;
+mod errors;
+mod limits;
+mod methods;
+mod readme;
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod web;

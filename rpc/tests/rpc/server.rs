@@ -1,0 +1,182 @@
+//! The server over real sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_ledger::to_hex;
+use quorate_rpc::{RpcConfig, RpcServer, RpcStartError, serve};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::{FakeNode, PATIENCE};
+use crate::web::Wire;
+
+const HEAD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
+
+async fn start(change: impl FnOnce(&mut RpcConfig)) -> (Arc<FakeNode>, RpcServer) {
+    let mut config = RpcConfig { listen: ([127, 0, 0, 1], 0).into(), ..RpcConfig::default() };
+    change(&mut config);
+    let node = Arc::new(FakeNode::new());
+    let server = serve(config, Arc::clone(&node), None).await.unwrap();
+    (node, server)
+}
+
+async fn stop(server: RpcServer) {
+    timeout(PATIENCE, server.shutdown()).await.expect("the server stops");
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let (_, server) = start(|_| {}).await;
+    let mut wire = Wire::open(server.local_addr()).await;
+    for _ in 0..3 {
+        wire.post(HEAD).await;
+        let answer = wire.read_until("\"height\":0").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    wire.send("GET /metrics HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    assert!(wire.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 404"), "no metrics were given");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_busy_port_is_named() {
+    let (node, server) = start(|_| {}).await;
+    let config = RpcConfig { listen: server.local_addr(), ..RpcConfig::default() };
+    let error = serve(config, node, None).await.unwrap_err();
+    assert!(matches!(error, RpcStartError::Bind { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&server.local_addr().to_string()) && text.contains("choose another"), "{text}");
+}
+
+#[tokio::test]
+async fn settings_that_serve_nothing_are_refused() {
+    let node = Arc::new(FakeNode::new());
+    for value in [0, usize::MAX] {
+        let config = RpcConfig { max_batch: value, ..RpcConfig::default() };
+        let error = serve(config, Arc::clone(&node), None).await.unwrap_err();
+        assert!(matches!(error, RpcStartError::Config { field: "max_batch", .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_told_so() {
+    let (_, server) = start(|config| config.max_connections = 1).await;
+    let mut first = Wire::open(server.local_addr()).await;
+    first.post(HEAD).await;
+    first.read_until("\"height\":0").await;
+
+    let mut second = Wire::open(server.local_addr()).await;
+    second.post(HEAD).await;
+    let refused = second.read_to_end().await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("retry-after: 1") && refused.contains("\"overloaded\""), "{refused}");
+
+    first.post(HEAD).await;
+    first.read_until("\"height\":0").await;
+    drop(first);
+    // The place is free once the server has seen the end of the first.
+    let again = async {
+        loop {
+            let mut third = Wire::open(server.local_addr()).await;
+            third.send("GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await;
+            if third.read_to_end().await.starts_with("HTTP/1.1 200") {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("the place of a closed connection is free");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection() {
+    let (_, server) = start(|config| config.header_read_timeout = Duration::from_millis(50)).await;
+    for beginning in ["", "POST / HTTP/1.1\r\nhost: no", "GET /livez HTTP/1.1\r\nhost: node\r\n\r\n"] {
+        let mut wire = Wire::open(server.local_addr()).await;
+        wire.send(beginning).await;
+        // Ends by itself: for the last one after an answer and some idle time.
+        let answer = wire.read_to_end().await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"), "{answer}");
+    }
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn garbage_is_answered_or_cut_and_hurts_nobody() {
+    let (_, server) = start(|_| {}).await;
+    let many_headers = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(100));
+    let long_header = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    for garbage in
+        ["\u{16}\u{3}\u{1}\u{2}\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &many_headers, &long_header]
+    {
+        let mut wire = Wire::open(server.local_addr()).await;
+        // A reset while we still send is an answer, too.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut wire.0, garbage.as_bytes()).await;
+        let answer = wire.read_to_end().await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.post(HEAD).await;
+    wire.read_until("\"height\":0").await;
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn stopping_answers_what_is_in_flight() {
+    let (node, server) = start(|_| {}).await;
+    let transaction = node.transaction(1, b"x");
+    let params = json!([to_hex(&transaction.to_bytes()), "committed", 60_000]);
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tx_submit", "params": params });
+    let mut waiting = Wire::open(server.local_addr()).await;
+    let _silent = Wire::open(server.local_addr()).await;
+    waiting.post(&call.to_string()).await;
+    node.until_pending(1).await;
+
+    let address = server.local_addr();
+    stop(server).await;
+    let answer = waiting.read_to_end().await;
+    assert!(answer.contains("\"status\":\"pending\""), "a wait ends with what is known: {answer}");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn dropping_the_server_stops_it() {
+    let (_, server) = start(|_| {}).await;
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.post(HEAD).await;
+    wire.read_until("\"height\":0").await;
+    drop(server);
+    assert_eq!(wire.read_to_end().await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_loses_its_connection() {
+    let (node, server) = start(|config| {
+        config.write_stall_timeout = Duration::from_millis(50);
+        config.max_connections = 1;
+    })
+    .await;
+    // Far more than the buffers of a connection hold.
+    for nonce in 0..40 {
+        node.commit(&[node.transaction(nonce, &[0; 250_000])]);
+    }
+    let mut greedy = Wire::open(server.local_addr()).await;
+    let blocks =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "chain_blocks", "params": [1, 100] }).to_string();
+    for _ in 0..10 {
+        greedy.post(&blocks).await;
+    }
+    // It reads nothing; its place becomes free all the same.
+    let again = async {
+        loop {
+            let mut other = Wire::open(server.local_addr()).await;
+            other.send("GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await;
+            if other.read_to_end().await.starts_with("HTTP/1.1 200") {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("the stalled connection is closed");
+    stop(server).await;
+}

@@ -1,0 +1,149 @@
+//! Requests in process and over sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use quorate_rpc::{RpcConfig, router};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::support::{FakeNode, PATIENCE};
+
+/// An answer over HTTP.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+/// A node with its interface in process.
+pub(crate) struct Site {
+    pub(crate) node: Arc<FakeNode>,
+    pub(crate) router: Router,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Site::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut RpcConfig)) -> Self {
+        let mut config = RpcConfig::default();
+        change(&mut config);
+        let node = Arc::new(FakeNode::new());
+        let render: quorate_rpc::RenderMetrics = Arc::new(|| "blocks 1\n".to_owned());
+        let router = router(&config, Arc::clone(&node), Some(render));
+        Site { node, router }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = timeout(PATIENCE, self.router.clone().oneshot(request)).await.unwrap().unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, body: impl Into<Body>) -> Answer {
+        let request = Request::post("/").header("content-type", "application/json");
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// The whole response object of one call.
+    pub(crate) async fn respond(&self, method: &str, params: Value) -> Value {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.post(request.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let response = answer.json();
+        assert_eq!((&response["jsonrpc"], &response["id"]), (&json!("2.0"), &json!(1)));
+        response
+    }
+
+    /// The result of a call that succeeds.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
+        let response = self.respond(method, params).await;
+        assert!(response.get("error").is_none(), "{response}");
+        response["result"].clone()
+    }
+
+    /// The error of a call that fails, which always has the same shape.
+    pub(crate) async fn fail(&self, method: &str, params: Value) -> Value {
+        let response = self.respond(method, params).await;
+        assert!(response.get("result").is_none(), "{response}");
+        checked_error(&response)
+    }
+}
+
+/// The error of a response, once its shape was found to be what every error has.
+pub(crate) fn checked_error(response: &Value) -> Value {
+    let error = &response["error"];
+    assert!(error["code"].is_i64(), "{response}");
+    assert!(!error["message"].as_str().unwrap().is_empty(), "{response}");
+    assert!(error["data"]["kind"].is_string(), "{response}");
+    assert!(error["data"]["retryable"].is_boolean(), "{response}");
+    error.clone()
+}
+
+/// What somebody types into a socket.
+pub(crate) struct Wire(pub(crate) TcpStream);
+
+impl Wire {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Wire(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// A JSON-RPC request.
+    pub(crate) async fn post(&mut self, body: &str) {
+        let length = body.len();
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        self.send(&(head + body)).await;
+    }
+
+    /// Everything until the other side closes.
+    pub(crate) async fn read_to_end(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // A reset after the answer ends it as well as a close does.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads until the text has come.
+    pub(crate) async fn read_until(&mut self, wanted: &str) -> String {
+        let mut text = String::new();
+        let reading = async {
+            while !text.contains(wanted) {
+                let mut piece = [0; 4096];
+                let count = self.0.read(&mut piece).await.unwrap();
+                assert!(count > 0, "closed before {wanted:?}: {text:?}");
+                text.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        };
+        timeout(PATIENCE, reading).await.expect("the answer never came");
+        text
+    }
+}

@@ -1,0 +1,337 @@
+//! A node that stands still until it is told to move: a real ledger in memory, a pool, no network.
+//!
+//! Shared by the tests of the server and of the client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use quorate_api::{
+    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NodeRole,
+    NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
+};
+use quorate_genesis::{Genesis, TestNetwork};
+use quorate_ledger::{
+    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Height, PROTOCOL_VERSION, Payload, ReplicaId,
+    SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
+};
+use quorate_rpc::{Node, SubmitRefusal};
+use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
+use tokio::sync::watch;
+
+/// Time between two blocks of the fake chain, milliseconds.
+pub(crate) const BLOCK_TIME_MS: u64 = 1000;
+
+/// How long anything in these tests may take before they fail.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct FakeNode {
+    network: TestNetwork,
+    reader: LedgerReader,
+    state: Mutex<State>,
+    /// Counts changes of the state.
+    changes: watch::Sender<u64>,
+}
+
+struct State {
+    ledger: Ledger,
+    pool: BTreeMap<TransactionId, VerifiedTransaction>,
+    expired: BTreeSet<TransactionId>,
+    refusal: Option<SubmitRefusal>,
+    ready: bool,
+    panicking: bool,
+}
+
+impl FakeNode {
+    pub(crate) fn new() -> Self {
+        FakeNode::of(TestNetwork::seeded(4, 1))
+    }
+
+    pub(crate) fn of(network: TestNetwork) -> Self {
+        let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), network.genesis().header()).unwrap();
+        FakeNode {
+            network,
+            reader: ledger.reader(),
+            state: Mutex::new(State {
+                ledger,
+                pool: BTreeMap::new(),
+                expired: BTreeSet::new(),
+                refusal: None,
+                ready: true,
+                panicking: false,
+            }),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state.lock().unwrap());
+        self.changes.send_modify(|count| *count += 1);
+        changed
+    }
+
+    /// From now on nothing is taken.
+    pub(crate) fn refuse(&self, refusal: SubmitRefusal) {
+        self.change(|state| state.refusal = Some(refusal));
+    }
+
+    /// From now on everything is taken again.
+    pub(crate) fn relent(&self) {
+        self.change(|state| state.refusal = None);
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.change(|state| state.ready = ready);
+    }
+
+    /// From now on questions for the consensus state panic.
+    pub(crate) fn panic_on_consensus(&self) {
+        self.change(|state| state.panicking = true);
+    }
+
+    /// Transactions in the pool.
+    pub(crate) fn pending(&self) -> usize {
+        self.state.lock().unwrap().pool.len()
+    }
+
+    /// Returns once the pool holds this many.
+    pub(crate) async fn until_pending(&self, count: usize) {
+        let mut changes = self.changes.subscribe();
+        tokio::time::timeout(PATIENCE, changes.wait_for(|_| self.pending() == count))
+            .await
+            .expect("the pool never held that many")
+            .unwrap();
+    }
+
+    /// Time of the next block.
+    pub(crate) fn next_time(&self) -> Timestamp {
+        self.reader.head().unwrap().timestamp.plus_ms(BLOCK_TIME_MS)
+    }
+
+    /// A transaction this node would take.
+    pub(crate) fn transaction(&self, nonce: u64, data: &[u8]) -> Transaction {
+        let key = SecretKey::from_bytes(&[9; 32]).unwrap();
+        let valid_until = self.next_time().plus_ms(60_000);
+        Transaction::sign(&self.genesis().chain_id(), &key, nonce, valid_until, Payload::Data(data.to_vec()))
+    }
+
+    /// Lets time pass for everything in the pool.
+    pub(crate) fn expire_pool(&self) {
+        self.change(|state| {
+            let expired = std::mem::take(&mut state.pool);
+            state.expired.extend(expired.into_keys());
+        });
+    }
+
+    /// Orders everything in the pool into one block with a certificate of its own.
+    pub(crate) fn commit_pool(&self) -> Height {
+        self.change(|state| {
+            let transactions: Vec<_> = std::mem::take(&mut state.pool).into_values().collect();
+            let block = self.next_block(&self.reader.header_at_head(), &transactions);
+            self.append(state, &[block])
+        })
+    }
+
+    /// Orders these, then an empty block whose certificate finalises both.
+    pub(crate) fn commit_through_descendant(&self, transactions: &[Transaction]) -> Height {
+        let verified: Vec<_> = transactions.iter().map(|transaction| self.verified(transaction)).collect();
+        self.change(|state| {
+            let block = self.next_block(&self.reader.header_at_head(), &verified);
+            let descendant = self.next_block(block.header(), &[]);
+            self.append(state, &[block, descendant]);
+        });
+        self.reader.head().unwrap().height.previous().unwrap()
+    }
+
+    /// Orders these into one block.
+    pub(crate) fn commit(&self, transactions: &[Transaction]) -> Height {
+        let verified: Vec<_> = transactions.iter().map(|transaction| self.verified(transaction)).collect();
+        self.change(|state| {
+            let block = self.next_block(&self.reader.header_at_head(), &verified);
+            self.append(state, &[block])
+        })
+    }
+
+    fn verified(&self, transaction: &Transaction) -> VerifiedTransaction {
+        transaction.clone().verify(&self.genesis().chain_id()).unwrap()
+    }
+
+    fn next_block(&self, parent: &quorate_ledger::Header, transactions: &[VerifiedTransaction]) -> Block {
+        let time = parent.timestamp.plus_ms(BLOCK_TIME_MS);
+        Block::after(parent, Body::of(transactions), time, ReplicaId(0)).unwrap()
+    }
+
+    fn append(&self, state: &mut State, blocks: &[Block]) -> Height {
+        let last = blocks.last().unwrap();
+        let ballot = Ballot { epoch: Epoch(0), view: View(0), height: last.height(), block: last.hash() };
+        let chain = self.genesis().chain_id();
+        let commits: Vec<_> = (0..)
+            .zip(self.network.keys())
+            .map(|(index, key)| Signed::sign(&chain, key, ReplicaId(index), Commit(ballot)))
+            .collect();
+        let certificate =
+            CommitCertificate::assemble(self.genesis().committee(), ballot, &commits).unwrap().into_inner();
+        state.ledger.append(blocks, &certificate).unwrap();
+        last.height()
+    }
+}
+
+/// The head's header, which the reader tells in two steps.
+trait HeadHeader {
+    fn header_at_head(&self) -> quorate_ledger::Header;
+}
+
+impl HeadHeader for LedgerReader {
+    fn header_at_head(&self) -> quorate_ledger::Header {
+        self.header(self.head().unwrap().height).unwrap().unwrap()
+    }
+}
+
+impl FakeNode {
+    /// What became of a transaction.
+    fn standing(&self, id: &TransactionId) -> TransactionStatus {
+        {
+            let state = self.state.lock().unwrap();
+            if state.pool.contains_key(id) {
+                return TransactionStatus::Pending;
+            }
+            if state.expired.contains(id) {
+                return TransactionStatus::Expired;
+            }
+        }
+        match self.reader.locate(id).unwrap() {
+            Some((height, index)) => TransactionStatus::Committed { height: height.0, index },
+            None => TransactionStatus::Unknown,
+        }
+    }
+}
+
+impl Node for FakeNode {
+    fn ledger(&self) -> &LedgerReader {
+        &self.reader
+    }
+
+    fn genesis(&self) -> &Genesis {
+        self.network.genesis()
+    }
+
+    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
+        let known = self.standing(&transaction.id());
+        if known != TransactionStatus::Unknown {
+            return Ok(known);
+        }
+        let now = self.next_time();
+        if transaction.valid_until < now {
+            return Err(SubmitRefusal::Expired { valid_until: transaction.valid_until, now });
+        }
+        let latest = now.plus_ms(self.genesis().block_limits().transaction.max_lifetime_ms);
+        if transaction.valid_until > latest {
+            return Err(SubmitRefusal::LifetimeTooLong { valid_until: transaction.valid_until, latest });
+        }
+        let verified = transaction.verify(&self.genesis().chain_id())?;
+        self.change(|state| match state.refusal.clone() {
+            Some(refusal) => Err(refusal),
+            None => {
+                state.pool.insert(verified.id(), verified);
+                Ok(TransactionStatus::Pending)
+            }
+        })
+    }
+
+    async fn ended(&self, id: TransactionId, within: Duration) -> TransactionStatus {
+        let mut changes = self.changes.subscribe();
+        let ended = changes.wait_for(|_| self.standing(&id) != TransactionStatus::Pending);
+        let _ = tokio::time::timeout(within, ended).await;
+        self.standing(&id)
+    }
+
+    async fn status_of(&self, id: TransactionId) -> TransactionStatus {
+        self.standing(&id)
+    }
+
+    fn status(&self) -> NodeStatus {
+        let head = self.reader.head().unwrap();
+        NodeStatus {
+            network: self.genesis().name().to_owned(),
+            chain_id: self.genesis().chain_id(),
+            name: Some("validator-0".to_owned()),
+            index: Some(0),
+            role: NodeRole::Validator,
+            public_key: self.network.keys()[0].public(),
+            version: "0.0.0".to_owned(),
+            head: ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },
+            earliest_height: 0,
+            syncing: false,
+            peers_connected: 3,
+            mempool_transactions: self.pending() as u64,
+            uptime_ms: 1,
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerJson> {
+        vec![PeerJson {
+            name: Some("validator-1".to_owned()),
+            index: Some(1),
+            public_key: self.network.keys()[1].public(),
+            peer_id: "16Uiu2HAexample".to_owned(),
+            connected: true,
+            direction: Some(PeerDirection::Outbound),
+            connected_ms: Some(5),
+            round_trip_us: None,
+            committed_height: Some(0),
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+        }]
+    }
+
+    fn consensus(&self) -> ConsensusState {
+        let panicking = self.state.lock().unwrap().panicking;
+        assert!(!panicking, "told to");
+        ConsensusState {
+            epoch: 0,
+            view: 0,
+            primary: 0,
+            primary_name: "validator-0".to_owned(),
+            committee_size: 4,
+            quorum: 3,
+            committed_height: self.reader.head().unwrap().height.0,
+            in_flight: vec![HeightInFlight {
+                height: 1,
+                hash: None,
+                phase: HeightPhase::Waiting,
+                transactions: None,
+                prepares: vec![2],
+                commits: Vec::new(),
+            }],
+            deadline: Some(ConsensusDeadline { purpose: "status".to_owned(), in_ms: 7 }),
+        }
+    }
+
+    fn mempool(&self) -> MempoolStatus {
+        MempoolStatus {
+            transactions: self.pending() as u64,
+            bytes: 0,
+            in_flight: 0,
+            senders: 0,
+            max_transactions: 10,
+            max_bytes: 10,
+            oldest_waiting_ms: None,
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let ok = self.state.lock().unwrap().ready;
+        let detail = if ok { "up to date" } else { "3 blocks behind" };
+        Readiness {
+            checks: vec![ReadinessCheck { name: "synced".to_owned(), ok, detail: detail.to_owned() }],
+        }
+    }
+
+    fn version(&self) -> VersionInfo {
+        VersionInfo {
+            name: "quorate".to_owned(),
+            version: "0.0.0".to_owned(),
+            protocol_version: PROTOCOL_VERSION,
+            commit: None,
+        }
+    }
+}
