@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_ledger::MAX_MEMBERS;
+use quorate_ledger::{MAX_MEMBERS, MAX_RUN_BYTES};
 
 use crate::draft::GenesisDraft;
 use crate::error::{Bound, GenesisError};
@@ -152,15 +152,27 @@ fn rules(parameters: &Parameters) -> Vec<Rule> {
 
 fn block_rules(parameters: &Parameters) -> Vec<Rule> {
     let block = &parameters.block;
-    vec![Rule {
-        field: "block.max_transaction_bytes",
-        value: block.max_transaction_bytes,
-        bound: Bound::AtMost,
-        limit: block.max_body_bytes,
-        meaning: "block.max_body_bytes",
-        others: &["block.max_body_bytes"],
-        reason: "a larger transaction would be admitted and fit no block",
-    }]
+    let open_blocks = parameters.consensus.window.saturating_mul(2).saturating_add(1);
+    vec![
+        Rule {
+            field: "block.max_transaction_bytes",
+            value: block.max_transaction_bytes,
+            bound: Bound::AtMost,
+            limit: block.max_body_bytes,
+            meaning: "block.max_body_bytes",
+            others: &["block.max_body_bytes"],
+            reason: "a larger transaction would be admitted and fit no block",
+        },
+        Rule {
+            field: "block.max_body_bytes",
+            value: block.max_body_bytes,
+            bound: Bound::AtMost,
+            limit: MAX_RUN_BYTES / open_blocks,
+            meaning: "57,671,680 divided by twice consensus.window and one",
+            others: &["consensus.window"],
+            reason: "a validator that is behind must get all that one certificate finalises in one answer",
+        },
+    ]
 }
 
 fn time_rules(parameters: &Parameters) -> Vec<Rule> {

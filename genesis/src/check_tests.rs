@@ -72,6 +72,9 @@ fn contradictions() -> Vec<(&'static str, Bound, u64, Change)> {
             p.block.max_transaction_lifetime_ms = 40_003;
             p.consensus.timeout_cap_ms = value;
         }),
+        ("block.max_body_bytes", AtMost, 3_392_451, |p, value| {
+            p.block.max_body_bytes = value;
+        }),
         ("consensus.request_timeout_ms", AtMost, 7000, |p, value| {
             p.consensus.timeout_cap_ms = 7000;
             p.consensus.request_timeout_ms = value;

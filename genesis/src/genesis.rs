@@ -46,9 +46,12 @@ struct Content<'a> {
     content: &'a GenesisDraft,
 }
 
+fn content_bytes(content: &GenesisDraft) -> Vec<u8> {
+    encode(&Content { version: FORMAT_VERSION, content })
+}
+
 fn chain_id_of(content: &GenesisDraft) -> ChainId {
-    let content = Content { version: FORMAT_VERSION, content };
-    ChainId(tagged_hash(Domain::Genesis, &[&encode(&content)]))
+    ChainId(tagged_hash(Domain::Genesis, &[&content_bytes(content)]))
 }
 
 impl Genesis {
@@ -102,6 +105,12 @@ impl Genesis {
     /// Which chain this is: the hash of the checked content.
     pub fn chain_id(&self) -> ChainId {
         self.anchor.chain_id
+    }
+
+    /// What the chain id is the hash of, in the domain [`Domain::Genesis`]: at most 2,366 bytes, whose layout
+    /// is in `ledger/WIRE.md`. Whoever writes a client in another language compares with them.
+    pub fn content_bytes(&self) -> Vec<u8> {
+        content_bytes(&self.content)
     }
 
     /// The committee of epoch 0.

@@ -11,8 +11,8 @@ use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR
 #[test]
 fn the_chain_id_of_a_fixed_genesis() {
     let network = TestNetwork::seeded(4, 1);
-    let content = Content { version: 1, content: &network.genesis().content };
-    assert_eq!(encode(&content).len(), 2 + 12 + 8 + (4 + 4 * (15 + 33)) + 18 * 8 + 1);
+    let bytes = network.genesis().content_bytes();
+    assert_eq!(bytes.len(), 2 + 12 + 8 + (4 + 4 * (15 + 33)) + 18 * 8 + 1);
     assert_eq!(
         network.genesis().chain_id().to_string(),
         "0x1a5e8875df131c43510dd353a183636235909be716022c35e6ae31e1c93e9607"
@@ -40,8 +40,8 @@ fn the_bytes_under_the_chain_id() {
         bytes.extend(number.to_le_bytes());
     }
     bytes.push(0);
-    let hash = tagged_hash(Domain::Genesis, &[&bytes]);
-    assert_eq!(genesis.chain_id(), ChainId(hash), "{}", to_hex(&bytes));
+    assert_eq!(to_hex(&genesis.content_bytes()), to_hex(&bytes));
+    assert_eq!(genesis.chain_id(), ChainId(tagged_hash(Domain::Genesis, &[&bytes])));
 }
 
 #[test]
@@ -135,6 +135,7 @@ fn the_largest_genesis_fits_its_file() {
     let genesis = draft.check().unwrap();
     let text = genesis.to_toml();
     assert!(text.len() < MAX_FILE_BYTES / 4, "{} bytes", text.len());
+    assert_eq!(genesis.content_bytes().len(), 2366);
     assert_eq!(Genesis::parse(&text).unwrap(), genesis);
 }
 
@@ -165,11 +166,12 @@ fn obedient(draw: [u64; 18]) -> Parameters {
     let (block, consensus, mempool) =
         (&mut parameters.block, &mut parameters.consensus, &mut parameters.mempool);
     block.max_transactions = within(1..=10_000, draw[0]);
-    block.max_body_bytes = within(256..=4 << 20, draw[1]);
+    consensus.window = within(1..=32, draw[5]);
+    let run = quorate_ledger::MAX_RUN_BYTES / (2 * consensus.window + 1);
+    block.max_body_bytes = within(256..=run.min(4 << 20), draw[1]);
     block.max_transaction_bytes = within(256..=block.max_body_bytes.min(1 << 20), draw[2]);
     block.max_transaction_lifetime_ms = within(1000..=600_000, draw[3]);
     block.empty_block_gap_ms = within(1000..=600_000, draw[4]);
-    consensus.window = within(1..=32, draw[5]);
     consensus.checkpoint_interval = within(consensus.window..=2048, draw[6]);
     consensus.log_window = within(2 * consensus.checkpoint_interval..=4096, draw[7]);
     let quarter = block.max_transaction_lifetime_ms / 4;

@@ -32,3 +32,7 @@ pub const MAX_PATH_SIBLINGS: u32 = (MAX_TRANSACTIONS - 1).ilog2() + 1;
 /// window a genesis may choose: a view change can leave at most that many blocks without a certificate
 /// of their own.
 pub const MAX_DESCENDANTS: u32 = 64;
+
+/// Bytes of the bodies that one certificate may have to finalise together: twice the window and one of the
+/// largest bodies. A validator that is behind must be able to fetch them in one answer.
+pub const MAX_RUN_BYTES: u64 = 55 << 20;

@@ -11,7 +11,7 @@ use quorate_ledger::{from_hex, to_hex};
 pub(crate) const DOCUMENT: &str = include_str!("../../WIRE.md");
 
 /// Crates that may own vectors. Another name on a block would be a block that no test reads.
-const OWNERS: [&str; 4] = ["genesis", "ledger", "pbft", "store"];
+const OWNERS: [&str; 5] = ["engine", "genesis", "ledger", "pbft", "store"];
 
 /// The vectors of one owner, and what was found wrong with them so far.
 pub(crate) struct Vectors {

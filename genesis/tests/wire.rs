@@ -1,0 +1,149 @@
+//! What `WIRE.md` says about the genesis: its vectors, its file, its numbers and its rules, each held against the
+//! public API.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use quorate_genesis::{Bound, Genesis, GenesisError, TestNetwork};
+use quorate_ledger::{ChainId, Domain, encode, tagged_hash};
+
+use vectors::{DOCUMENT, Vectors};
+
+#[path = "../../ledger/tests/vectors/mod.rs"]
+mod vectors;
+
+/// The genesis of the document.
+fn genesis() -> Genesis {
+    TestNetwork::seeded(4, 1).genesis().clone()
+}
+
+#[test]
+fn every_vector_is_what_the_code_computes() {
+    let genesis = genesis();
+    let content = genesis.content_bytes();
+    let mut vectors = Vectors::parse(DOCUMENT, "genesis");
+    vectors.check("genesis_content", &content);
+    vectors.check("genesis_chain_id", genesis.chain_id().as_bytes());
+    vectors.check("genesis_header", &encode(genesis.header()));
+    vectors.check("genesis_block_hash", genesis.header().hash().as_bytes());
+    vectors.finish().unwrap_or_else(|problems| panic!("WIRE.md:\n{problems}"));
+
+    assert_eq!(genesis.chain_id(), ChainId(tagged_hash(Domain::Genesis, &[&content])));
+}
+
+#[test]
+fn the_file_of_the_document_is_this_genesis() {
+    let (_, rest) = DOCUMENT.split_once("\n```toml\n").unwrap();
+    let (file, _) = rest.split_once("```\n").unwrap();
+    assert_eq!(Genesis::parse(file).unwrap(), genesis());
+}
+
+/// A number of the genesis, as the document and as the canonical file describe it.
+#[derive(Debug, PartialEq, Eq)]
+struct Number {
+    /// `section.name`
+    field: String,
+    default: u64,
+    least: u64,
+    most: u64,
+}
+
+/// The cells of the document's table rows that begin with a field of a section.
+fn rows() -> Vec<Vec<String>> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let sections = ["| `block.", "| `consensus.", "| `mempool."];
+    DOCUMENT
+        .lines()
+        .filter(|line| sections.iter().any(|section| line.starts_with(section)))
+        .map(cells)
+        .collect()
+}
+
+fn is_rule(row: &[String]) -> bool {
+    matches!(&*row[1], "at most" | "at least")
+}
+
+fn documented() -> Vec<Number> {
+    let number = |text: &str| text.replace(',', "").parse().unwrap();
+    rows()
+        .iter()
+        .filter(|row| !is_rule(row))
+        .map(|row| {
+            let (least, most) = row[2].split_once(" to ").unwrap();
+            Number {
+                field: row[0].trim_matches('`').to_owned(),
+                default: number(&row[1]),
+                least: number(least),
+                most: number(most),
+            }
+        })
+        .collect()
+}
+
+/// The numbers with their ranges, in order, as the canonical file of a genesis with defaults gives them.
+fn declared() -> Vec<Number> {
+    let text = genesis().to_toml();
+    let (mut section, mut range, mut numbers) = (String::new(), None, Vec::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_matches(['[', ']']).to_owned();
+        } else if let Some((_, found)) = line.strip_suffix('.').and_then(|line| line.rsplit_once(" From ")) {
+            range = found.split_once(" to ");
+        } else if let (Some((name, value)), Some((least, most))) = (line.split_once(" = "), range.take()) {
+            numbers.push(Number {
+                field: format!("{section}.{name}"),
+                default: value.parse().unwrap(),
+                least: least.parse().unwrap(),
+                most: most.parse().unwrap(),
+            });
+        }
+    }
+    numbers
+}
+
+/// The order is that of the bytes under the chain id.
+#[test]
+fn every_number_is_documented_with_its_default_and_range() {
+    let declared = declared();
+    assert_eq!(declared.len(), 18);
+    assert_eq!(documented(), declared);
+}
+
+/// The rules that the genesis with this number breaks: field, bound, and the limit in words.
+fn broken_by(field: &str, value: u64) -> Vec<[&'static str; 3]> {
+    let (section, name) = field.split_once('.').unwrap();
+    let mut file: toml::Table = genesis().to_toml().parse().unwrap();
+    file[section][name] = i64::try_from(value).unwrap().into();
+    let errors = Genesis::parse(&file.to_string()).err();
+    let rule = |error: &GenesisError| match error {
+        GenesisError::Rule { field, bound: Bound::AtMost, meaning, .. } => {
+            Some([*field, "at most", *meaning])
+        }
+        GenesisError::Rule { field, bound: Bound::AtLeast, meaning, .. } => {
+            Some([*field, "at least", *meaning])
+        }
+        _ => None,
+    };
+    errors.iter().flat_map(|errors| errors.errors()).filter_map(rule).collect()
+}
+
+/// Each rule is broken by one end of some number's range, while all other numbers keep their defaults.
+#[test]
+fn every_rule_between_numbers_is_documented() {
+    let numbers = declared();
+    let ends = numbers.iter().flat_map(|number| [(number, number.least), (number, number.most)]);
+    let broken: BTreeSet<[String; 3]> = ends
+        .flat_map(|(number, end)| broken_by(&number.field, end))
+        .map(|rule| rule.map(str::to_owned))
+        .collect();
+    let rows = rows();
+    let rules: Vec<[String; 3]> = rows
+        .iter()
+        .filter(|row| is_rule(row))
+        .map(|row| [0, 1, 2].map(|cell: usize| row[cell].replace('`', "")))
+        .collect();
+    assert_eq!(rules.iter().cloned().collect::<BTreeSet<_>>(), broken);
+    assert_eq!(rules.len(), broken.len(), "no rule stands twice");
+}
