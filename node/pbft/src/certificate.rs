@@ -1,0 +1,81 @@
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{
+    Ballot, CertificateError, ChainId, Committee, Header, Signature, SignatureSet, Signed, SignedError,
+    Verified, View,
+};
+
+use crate::messages::{CheckedProposal, PrePrepare, Prepare};
+
+/// Proof that no other block can be prepared at this height in this view (R8): the primary's PRE-PREPARE and
+/// the PREPAREs of a quorum less one of backups.
+///
+/// It carries the header but no transactions, so that view changes stay small.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PreparedCertificate {
+    header: Header,
+    view: View,
+    pre_prepare: Signature,
+    prepares: SignatureSet,
+}
+
+/// Why a claimed prepared certificate proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PreparedError {
+    /// The PRE-PREPARE is not the primary's.
+    #[error("pre-prepare: {0}")]
+    PrePrepare(#[from] SignedError),
+    /// The primary's PREPARE would count it twice.
+    #[error("the primary is among the signers of PREPARE")]
+    PrimaryPrepared,
+    /// The PREPAREs do not hold.
+    #[error("prepares: {0}")]
+    Prepares(#[from] CertificateError),
+}
+
+impl PreparedCertificate {
+    /// Makes a certificate of a proposal and the votes of backups for it.
+    pub(crate) fn assemble(proposal: &CheckedProposal, prepares: SignatureSet) -> Verified<Self> {
+        Verified::from_own_storage(PreparedCertificate {
+            header: proposal.outline().header().clone(),
+            view: proposal.ballot().view,
+            pre_prepare: proposal.vote().signature,
+            prepares,
+        })
+    }
+
+    /// Checks a claimed certificate: a quorum of verifications.
+    ///
+    /// # Errors
+    /// [`PreparedError`].
+    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, PreparedError> {
+        let ballot = self.ballot();
+        let primary = committee.primary(ballot.epoch, ballot.view);
+        if self.prepares.signers().contains(primary) {
+            return Err(PreparedError::PrimaryPrepared);
+        }
+        Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
+            .verify(chain, committee)?;
+        self.prepares.check(chain, committee, &Prepare(ballot), committee.quorum() - 1)?;
+        Ok(Verified::from_own_storage(self))
+    }
+
+    /// What was prepared.
+    pub fn ballot(&self) -> Ballot {
+        Ballot {
+            epoch: self.header.epoch,
+            view: self.view,
+            height: self.header.height,
+            block: self.header.hash(),
+        }
+    }
+
+    /// The prepared header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The view it was prepared in.
+    pub fn view(&self) -> View {
+        self.view
+    }
+}

@@ -1,0 +1,75 @@
+//! PBFT without input and output: facts go in, a [`Step`] comes out.
+//!
+//! A [`Replica`] is told what happened ([`Input`]) and when ([`Now`]); it answers with records that must be
+//! durable, messages that may leave after that, and requests to the engine around it. It reads no clock,
+//! opens no file or socket, spawns nothing and draws no random numbers, so any run can be repeated from its
+//! inputs. The rules it follows are numbered in `PROTOCOL.md`; code and tests cite them.
+//!
+//! Three types keep the order that safety depends on:
+//! * only checked messages go in: [`Checked`] comes from [`Message::check`] alone;
+//! * messages come out of [`Steps::persist`] alone, after the records were written;
+//! * a [`PreparedCertificate`] or commit certificate comes from a quorum of verified votes alone.
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//! # use quorate_ledger::*;
+//! # use quorate_pbft::*;
+//! # let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+//! # let (chain, committee) = (ChainId::from_bytes([7; 32]), Committee::new(vec![key.public()]).unwrap());
+//! # let transaction = TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 };
+//! # let limits = BlockLimits { max_transactions: 9, max_body_bytes: 9000, transaction, empty_block_gap_ms: 0 };
+//! # let root = Header {
+//! #     version: PROTOCOL_VERSION, chain_id: chain, epoch: Epoch(0), height: Height(0),
+//! #     parent: BlockHash::from_bytes([0; 32]), transactions_root: merkle_root(&[]), transaction_count: 0,
+//! #     body_bytes: 0, timestamp: Timestamp(0), committee: committee.hash(), next_committee: committee.hash(),
+//! #     proposer: ReplicaId(0),
+//! # };
+//! # let seconds = Duration::from_secs;
+//! # let config = Config {
+//! #     chain, epoch: Epoch(0), committee, limits, window: 8, clock_tolerance: seconds(1),
+//! #     request_timeout: seconds(2), status_interval: seconds(1),
+//! # };
+//! // A committee of one, on a chain that has only its root.
+//! let mut replica = Replica::new(config, Signer::new(chain, key, ReplicaId(0)), root);
+//! let now = Now { moment: Moment::default(), wall: Timestamp(1000) };
+//!
+//! let parent = replica.proposal_parent().expect("the only member is the primary");
+//! let block = Block::after(parent, Body::of(&[]), now.wall, ReplicaId(0))?;
+//! let mut step = replica.step(now, Input::Proposed(block.outline().clone()));
+//! assert!(matches!(&step.take_requests()[..], [Request::Finalise(last)] if last.blocks == [block.hash()]));
+//!
+//! let mut steps = Steps::default();
+//! steps.absorb(step);
+//! let mut journal = Vec::new();
+//! let messages = steps.persist(|records| Ok::<_, Infallible>(journal.extend_from_slice(records)))?;
+//! assert_eq!(journal.len(), 3, "accepted, prepared, finalised: durable before anybody hears of it");
+//! assert!(matches!(messages[0], (To::All, Message::PrePrepare(_))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod certificate;
+mod config;
+mod inspect;
+mod messages;
+mod proposals;
+mod repair;
+mod replica;
+mod restore;
+mod signer;
+mod slot;
+mod step;
+mod time;
+mod voting;
+
+pub use certificate::PreparedCertificate;
+pub use config::{Config, MAX_WINDOW};
+pub use inspect::{Overview, Phase, SlotOverview};
+pub use messages::{
+    Checked, CheckedProposal, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal, Rejected, SlotStatus,
+    Status,
+};
+pub use replica::{Counters, Input, Replica, Verdict};
+pub use restore::{RestoreError, Restored};
+pub use signer::Signer;
+pub use step::{Finalised, Overdue, Record, Request, Step, Steps, To};
+pub use time::{Moment, Now};

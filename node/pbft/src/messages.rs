@@ -1,0 +1,221 @@
+//! What members tell each other: claims as they come off the wire, and the same after checking.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{
+    Ballot, BlockError, BlockHash, ChainId, Commit, Committee, Domain, Epoch, Header, Height,
+    MAX_TRANSACTIONS, Outline, ReplicaId, Signable, Signed, SignedError, Signers, TransactionId, Verified,
+    View, bounded,
+};
+
+use crate::config::MAX_WINDOW;
+
+/// "I propose this block at this height in this view." Counts as the primary's PREPARE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PrePrepare(pub Ballot);
+
+impl Signable for PrePrepare {
+    const DOMAIN: Domain = Domain::PrePrepare;
+}
+
+/// "I accepted this proposal and hold its whole body."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Prepare(pub Ballot);
+
+impl Signable for Prepare {
+    const DOMAIN: Domain = Domain::Prepare;
+}
+
+/// A PRE-PREPARE with what it is about. The signature covers the header's hash, the header covers the ids.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Proposal {
+    /// The primary's vote.
+    pub vote: Signed<PrePrepare>,
+    /// The proposed header.
+    pub header: Header,
+    /// The ids of its transactions, in order.
+    #[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")]
+    pub ids: Vec<TransactionId>,
+}
+
+/// Most slots one STATUS speaks of: twice the largest window.
+pub const MAX_STATUS_SLOTS: u32 = 64;
+const _: () = assert!(MAX_STATUS_SLOTS as u64 == 2 * MAX_WINDOW, "a STATUS speaks of every open height");
+
+/// Where a replica stands, so that others can send what it lacks. Unsigned: it is believed no further than
+/// that, and the channel it arrives on is authenticated.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Status {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its view.
+    pub view: View,
+    /// Height of its last committed block.
+    pub committed: Height,
+    /// Hash of that block.
+    pub committed_hash: BlockHash,
+    /// What it holds of the heights above, ascending.
+    #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
+    pub slots: Vec<SlotStatus>,
+}
+
+/// What a replica holds of one open height in its view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SlotStatus {
+    /// The height.
+    pub height: Height,
+    /// Whether it has the proposal.
+    pub proposal: bool,
+    /// Whose PREPARE it has.
+    pub prepares: Signers,
+    /// Whose COMMIT it has.
+    pub commits: Signers,
+}
+
+/// A message as it comes off the wire: a claim.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "messages are moved once or twice, never kept")]
+pub enum Message {
+    /// From the primary, or passed on by anyone to a replica that lacks it.
+    PrePrepare(Proposal) = 0,
+    /// From a backup.
+    Prepare(Signed<Prepare>) = 1,
+    /// From anyone.
+    Commit(Signed<Commit>) = 2,
+    /// From anyone, regularly and on connecting.
+    Status(Status) = 3,
+}
+
+/// Why a message was thrown away unread. Always the sender's doing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// Votes are only taken from their signer; others may have collected them for later use.
+    #[error("a vote signed by member {signer} arrived from member {from}")]
+    Relayed {
+        /// Who sent it.
+        from: ReplicaId,
+        /// Who is said to have signed it.
+        signer: ReplicaId,
+    },
+    /// Proposed by somebody who is not the primary of that view.
+    #[error("member {signer} proposed in view {view}, whose primary is another")]
+    NotPrimary {
+        /// Who is said to have signed it.
+        signer: ReplicaId,
+        /// The view.
+        view: View,
+    },
+    /// Of another epoch.
+    #[error("message of epoch {0}")]
+    Epoch(Epoch),
+    /// The signature does not hold.
+    #[error(transparent)]
+    Signature(#[from] SignedError),
+    /// The signed ballot is about another header.
+    #[error("the proposal's header is not the one that was signed")]
+    OtherHeader,
+    /// Header and ids do not belong together.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+}
+
+/// A proposal whose signature, header and ids were checked against each other. Cloning shares the ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedProposal {
+    vote: Verified<Signed<PrePrepare>>,
+    outline: Outline,
+}
+
+impl CheckedProposal {
+    /// Joins a vote and an outline that are known to belong together.
+    pub(crate) fn new(vote: Verified<Signed<PrePrepare>>, outline: Outline) -> Self {
+        assert_eq!(vote.body.0.block, outline.hash(), "the vote is for this outline");
+        CheckedProposal { vote, outline }
+    }
+
+    /// The primary's vote.
+    pub fn vote(&self) -> &Verified<Signed<PrePrepare>> {
+        &self.vote
+    }
+
+    /// What is proposed, where and when.
+    pub fn ballot(&self) -> &Ballot {
+        &self.vote.body.0
+    }
+
+    /// The proposed header and ids.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// As it goes over the wire.
+    pub fn to_message(&self) -> Message {
+        Message::PrePrepare(Proposal {
+            vote: self.vote.clone().into_inner(),
+            header: self.outline.header().clone(),
+            ids: self.outline.ids().to_vec(),
+        })
+    }
+}
+
+/// A message that may be believed as far as its signer goes. [`Message::check`] is its only source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// A proposal by the primary of its view.
+    PrePrepare(CheckedProposal),
+    /// A vote by the replica that sent it.
+    Prepare(Verified<Signed<Prepare>>),
+    /// A vote by the replica that sent it.
+    Commit(Verified<Signed<Commit>>),
+    /// Unsigned.
+    Status(Status),
+}
+
+impl Message {
+    /// Checks who may say this and whether they did: one signature, and the Merkle root of a proposal.
+    /// Needs no state, so it can run on any thread.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub fn check(
+        self,
+        from: ReplicaId,
+        chain: &ChainId,
+        epoch: Epoch,
+        committee: &Committee,
+    ) -> Result<Checked, Rejected> {
+        let of_epoch = |claimed: Epoch| if claimed == epoch { Ok(()) } else { Err(Rejected::Epoch(claimed)) };
+        let own_vote = |signer| if signer == from { Ok(()) } else { Err(Rejected::Relayed { from, signer }) };
+        match self {
+            Message::PrePrepare(proposal) => {
+                let (ballot, signer) = (proposal.vote.body.0, proposal.vote.signer);
+                of_epoch(ballot.epoch)?;
+                // R2: anyone may pass a proposal on, only the primary can make one.
+                if signer != committee.primary(ballot.epoch, ballot.view) {
+                    return Err(Rejected::NotPrimary { signer, view: ballot.view });
+                }
+                if proposal.header.height != ballot.height || proposal.header.hash() != ballot.block {
+                    return Err(Rejected::OtherHeader);
+                }
+                let vote = proposal.vote.verify(chain, committee)?;
+                let outline = Outline::new(proposal.header, proposal.ids)?;
+                Ok(Checked::PrePrepare(CheckedProposal { vote, outline }))
+            }
+            Message::Prepare(vote) => {
+                of_epoch(vote.body.0.epoch)?;
+                own_vote(vote.signer)?;
+                Ok(Checked::Prepare(vote.verify(chain, committee)?))
+            }
+            Message::Commit(vote) => {
+                of_epoch(vote.body.0.epoch)?;
+                own_vote(vote.signer)?;
+                Ok(Checked::Commit(vote.verify(chain, committee)?))
+            }
+            Message::Status(status) => {
+                of_epoch(status.epoch)?;
+                Ok(Checked::Status(status))
+            }
+        }
+    }
+}

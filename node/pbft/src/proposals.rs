@@ -1,0 +1,201 @@
+//! From a proposal to our vote for it.
+
+use std::time::Duration;
+
+use quorate_ledger::{Ballot, BlockError, Header, Height, Outline, ReplicaId};
+
+use crate::messages::{CheckedProposal, Message, PrePrepare, Prepare};
+use crate::replica::{Replica, Verdict};
+use crate::slot::{Recorded, Stage};
+use crate::step::{Record, Request, Step, To};
+use crate::time::Now;
+
+impl Replica {
+    /// The header to build the next block on, if this replica is the primary, its window has room (R7), and it
+    /// has not proposed at that height before (R4).
+    pub fn proposal_parent(&self) -> Option<&Header> {
+        let parent = self.accepted_end();
+        let room = parent.height < self.tip.height.plus(self.config.window);
+        let next = self.slots.get(&(parent.height.next(), self.view));
+        let proposed = next.is_some_and(|slot| slot.proposal().is_some());
+        (self.is_primary() && room && !proposed).then_some(parent)
+    }
+
+    /// Heights accepted in this view and not committed yet.
+    pub fn in_flight(&self) -> u64 {
+        self.accepted_end().height.0 - self.tip.height.0
+    }
+
+    /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
+    fn accepted_end(&self) -> &Header {
+        let (mut end, mut hash) = (&self.tip, self.tip_hash);
+        while let Some(accepted) = self.accepted_at(end.height.next()) {
+            if accepted.outline().header().parent != hash {
+                break; // built on a block that lost its place to a certified one
+            }
+            (end, hash) = (accepted.outline().header(), accepted.outline().hash());
+        }
+        end
+    }
+
+    fn accepted_at(&self, height: Height) -> Option<&CheckedProposal> {
+        self.slots.get(&(height, self.view))?.accepted()
+    }
+
+    /// The parent a proposal at this height needs: committed, or accepted in this view (R3).
+    fn parent_at(&self, height: Height) -> Option<&Header> {
+        match height.previous()? {
+            below if below == self.tip.height => Some(&self.tip),
+            below => self.accepted_at(below).map(|proposal| proposal.outline().header()),
+        }
+    }
+
+    pub(crate) fn on_proposed(&mut self, now: Now, outline: Outline, step: &mut Step) {
+        let parent = self.proposal_parent().expect("only a primary with room in its window proposes (R7)");
+        // A block that no backup may accept would stand in the way of all that follow.
+        let examined = self.examine(outline.header(), parent);
+        assert_eq!(examined, Ok(()), "the engine proposes on the parent it was given, within the limits");
+        let ballot = self.ballot_for(&outline);
+        let vote = self.signer.vote::<PrePrepare>(ballot);
+        let proposal = CheckedProposal::new(vote, outline);
+        let slot = self.slot_for(now, &ballot).expect("the window of a primary is within that of backups");
+        assert!(slot.proposal().is_none(), "R4: a primary proposes once for each view and height");
+        slot.since = now.moment;
+        slot.stage = Stage::Accepted { proposal: proposal.clone() };
+        step.send(To::All, proposal.to_message());
+        step.records.push(Record::Accepted(proposal));
+    }
+
+    fn ballot_for(&self, outline: &Outline) -> Ballot {
+        Ballot { epoch: self.config.epoch, view: self.view, height: outline.height(), block: outline.hash() }
+    }
+
+    pub(crate) fn on_pre_prepare(
+        &mut self,
+        now: Now,
+        from: ReplicaId,
+        proposal: CheckedProposal,
+        step: &mut Step,
+    ) {
+        let ballot = *proposal.ballot();
+        // R9: a primary takes its own proposals from its records alone. Accepting one that came back from
+        // others would make it vote as a backup too, and one member would count twice.
+        if proposal.vote().signer == self.signer.replica() {
+            return;
+        }
+        let Some(slot) = self.slot_for(now, &ballot) else { return };
+        match slot.proposal() {
+            None => slot.stage = Stage::Waiting { proposal, from },
+            Some(first) if first.ballot().block == ballot.block => {}
+            // R4: the first proposal stands; a second one accuses its signer.
+            Some(_) => self.contradiction(proposal.vote().signer, &ballot, step),
+        }
+    }
+
+    /// Asks for the examination of the next proposal whose parent is accepted (R3).
+    pub(crate) fn examine_next(&mut self, step: &mut Step) -> bool {
+        let ready = self.slots.iter().find_map(|((height, view), slot)| match &slot.stage {
+            Stage::Waiting { proposal, from } if *view == self.view => {
+                Some((proposal.clone(), *from, self.parent_at(*height)?))
+            }
+            _ => None,
+        });
+        let Some((proposal, from, parent)) = ready else { return false };
+        match self.examine(proposal.outline().header(), parent) {
+            Ok(()) => {
+                self.set_stage(&proposal, Stage::Examining { proposal: proposal.clone() });
+                step.requests.push(Request::Examine { proposal, from });
+            }
+            Err(error) => self.refuse(proposal, error.to_string(), step),
+        }
+        true
+    }
+
+    /// R5: what can be said about a fresh block of the current view without its transactions.
+    fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
+        header.check_follows(parent)?;
+        header.check_limits(parent, &self.config.limits)?;
+        if header.proposer != self.primary() {
+            return Err(BlockError::Field { field: "proposer" });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict, step: &mut Step) {
+        let Some(slot) = self.slots.get(&(ballot.height, ballot.view)) else { return };
+        let Stage::Examining { proposal } = &slot.stage else { return };
+        if *proposal.ballot() != ballot || ballot.view != self.view {
+            return;
+        }
+        let proposal = proposal.clone();
+        match verdict {
+            Verdict::Bad(reason) => self.refuse(proposal, reason, step),
+            Verdict::Good => _ = self.accept_when_due(now, proposal, step),
+        }
+    }
+
+    /// Looks at held proposals again (R6). The wall clock may have jumped either way, so it is asked every
+    /// time.
+    pub(crate) fn accept_held(&mut self, now: Now, step: &mut Step) -> bool {
+        let held = self.slots.iter().find_map(|((_, view), slot)| match &slot.stage {
+            Stage::Held { proposal, .. } if *view == self.view => Some(proposal.clone()),
+            _ => None,
+        });
+        held.is_some_and(|proposal| self.accept_when_due(now, proposal, step))
+    }
+
+    /// Accepts a proposal that was found good, or holds it until our clock has come close to its time (R6).
+    /// Says whether anything was concluded.
+    fn accept_when_due(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) -> bool {
+        let header = proposal.outline().header();
+        // R3: catching up may meanwhile have put another block below it.
+        if self.parent_at(header.height).is_none_or(|parent| parent.hash() != header.parent) {
+            self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
+            return true;
+        }
+        match self.ahead_of_clock(now, header) {
+            None => {
+                self.accept(now, proposal, step);
+                true
+            }
+            Some(wait) => {
+                let until = now.moment.after(wait);
+                self.set_stage(&proposal, Stage::Held { proposal: proposal.clone(), until });
+                false
+            }
+        }
+    }
+
+    /// R6: how long a fresh proposal must wait until its time is no further ahead than the tolerance.
+    fn ahead_of_clock(&self, now: Now, header: &Header) -> Option<Duration> {
+        let time = header.timestamp.0;
+        let tolerance = u64::try_from(self.config.clock_tolerance.as_millis()).unwrap_or(u64::MAX);
+        let latest = now.wall.0.saturating_add(tolerance);
+        (time > latest).then(|| Duration::from_millis(time - latest))
+    }
+
+    /// R5, R13: remember the proposal, then vote for it.
+    fn accept(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) {
+        let ballot = *proposal.ballot();
+        let vote = self.signer.vote::<Prepare>(ballot);
+        step.records.push(Record::Accepted(proposal.clone()));
+        step.send(To::All, Message::Prepare(vote.clone().into_inner()));
+        let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        slot.since = now.moment;
+        slot.stage = Stage::Accepted { proposal };
+        let recorded = slot.prepares.record(vote);
+        assert_ne!(recorded, Recorded::Conflicting, "R4: own votes do not contradict each other");
+    }
+
+    fn refuse(&mut self, proposal: CheckedProposal, reason: String, step: &mut Step) {
+        let Ballot { view, height, .. } = *proposal.ballot();
+        self.counters.bad_proposals += 1;
+        step.requests.push(Request::BadProposal { view, height, reason });
+        self.set_stage(&proposal.clone(), Stage::Refused { proposal });
+    }
+
+    fn set_stage(&mut self, proposal: &CheckedProposal, stage: Stage) {
+        let Ballot { view, height, .. } = *proposal.ballot();
+        self.slots.get_mut(&(height, view)).expect("a proposal has its slot").stage = stage;
+    }
+}

@@ -1,0 +1,97 @@
+//! What was lost on the way is found by exchange of STATUS and sent again (R14).
+
+use quorate_ledger::{ReplicaId, Signers};
+
+use crate::messages::{MAX_STATUS_SLOTS, Message, SlotStatus, Status};
+use crate::replica::Replica;
+use crate::slot::Slot;
+use crate::step::{Step, To};
+use crate::time::Now;
+
+/// STATUS of one member is answered at most this many times per status interval: whoever asks more often is
+/// not lacking more.
+const ANSWERS_PER_INTERVAL: u32 = 4;
+
+impl Replica {
+    /// Tells a member that just connected where we stand.
+    pub(crate) fn greet(&mut self, peer: ReplicaId, step: &mut Step) {
+        self.answered.remove(&peer);
+        step.send(To::One(peer), Message::Status(self.status()));
+    }
+
+    pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
+        if now.moment >= self.status_due {
+            self.status_due = now.moment.after(self.config.status_interval);
+            step.send(To::All, Message::Status(self.status()));
+        }
+    }
+
+    /// Where this replica stands.
+    pub fn status(&self) -> Status {
+        let slots = self
+            .slots
+            .iter()
+            .filter(|((_, view), _)| *view == self.view)
+            .take(MAX_STATUS_SLOTS as usize)
+            .map(|((height, _), slot)| SlotStatus {
+                height: *height,
+                proposal: slot.proposal().is_some(),
+                prepares: slot.prepares.signers(),
+                commits: slot.commits.signers(),
+            })
+            .collect();
+        Status {
+            epoch: self.config.epoch,
+            view: self.view,
+            committed: self.tip.height,
+            committed_hash: self.tip_hash,
+            slots,
+        }
+    }
+
+    pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, status: &Status, step: &mut Step) {
+        let pause = self.config.status_interval / ANSWERS_PER_INTERVAL;
+        if self.answered.get(&from).is_some_and(|last| now.moment.since(*last) < pause) {
+            return;
+        }
+        // The first STATUS on a new channel: whatever was sent before it is lost, however young.
+        let fresh_channel = self.answered.insert(from, now.moment).is_none();
+        if status.view != self.view {
+            return;
+        }
+        let mut lacking = Vec::new();
+        for ((height, view), slot) in &self.slots {
+            // What is on its way is not lost. What they committed they need no more.
+            let young = !fresh_channel && now.moment.since(slot.since) < self.config.status_interval / 2;
+            if *view != self.view || *height <= status.committed || young {
+                continue;
+            }
+            let theirs = status.slots.iter().find(|theirs| theirs.height == *height);
+            lacking.extend(self.lacking(slot, theirs));
+        }
+        self.counters.repaired += lacking.len() as u64;
+        for message in lacking {
+            step.send(To::One(from), message);
+        }
+    }
+
+    /// Our part of a slot that the other side does not have.
+    fn lacking<'a>(
+        &'a self,
+        slot: &'a Slot,
+        theirs: Option<&SlotStatus>,
+    ) -> impl Iterator<Item = Message> + use<'a> {
+        let me = self.signer.replica();
+        let (proposal, prepares, commits) = theirs
+            .map_or((false, Signers::default(), Signers::default()), |theirs| {
+                (theirs.proposal, theirs.prepares, theirs.commits)
+            });
+        let proposal = (!proposal).then(|| slot.accepted().map(|held| held.to_message())).flatten();
+        let prepare = (!prepares.contains(me)).then(|| slot.prepares.of(me)).flatten();
+        let commit = (!commits.contains(me)).then(|| slot.commits.of(me)).flatten();
+        proposal
+            .into_iter()
+            .chain(prepare.map(|vote| Message::Prepare(vote.clone().into_inner())))
+            .chain(commit.map(|vote| Message::Commit(vote.clone().into_inner())))
+    }
+}

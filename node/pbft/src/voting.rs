@@ -1,0 +1,111 @@
+//! From votes to certificates, and from certificates to final blocks.
+
+use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Height, Verified, View};
+
+use crate::certificate::PreparedCertificate;
+use crate::messages::{CheckedProposal, Message};
+use crate::replica::Replica;
+use crate::slot::{Recorded, Slot, Stage};
+use crate::step::{Finalised, Record, Request, Step, To};
+use crate::time::Now;
+
+impl Replica {
+    /// Commits to the next accepted proposal that is prepared, in height order (R8, R10).
+    pub(crate) fn prepare_next(&mut self, step: &mut Step) -> bool {
+        let backups = self.config.committee.quorum() - 1;
+        let ready = self.slots.iter().find_map(|((height, view), slot)| {
+            let Stage::Accepted { proposal } = &slot.stage else { return None };
+            if *view != self.view || !self.in_order(*height, &proposal.outline().header().parent) {
+                return None;
+            }
+            let prepares = slot.prepares.signatures_for(&proposal.ballot().block, backups)?;
+            Some((proposal.clone(), prepares))
+        });
+        let Some((proposal, prepares)) = ready else { return false };
+        let ballot = *proposal.ballot();
+        let certificate = PreparedCertificate::assemble(&proposal, prepares);
+        let vote = self.signer.vote::<Commit>(ballot);
+        // R13: the certificate is remembered before the COMMIT that refers to it leaves.
+        step.records.push(Record::Prepared(certificate.clone()));
+        step.send(To::All, Message::Commit(vote.clone().into_inner()));
+        let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
+        let recorded = slot.commits.record(vote);
+        assert_ne!(recorded, Recorded::Conflicting, "R4: own votes do not contradict each other");
+        true
+    }
+
+    /// R10: the parent is committed, or our COMMIT for it was given in this view. Otherwise a block could be
+    /// final while a new view refills the height below it differently.
+    fn in_order(&self, height: Height, parent: &BlockHash) -> bool {
+        match height.previous() {
+            Some(below) if below == self.tip.height => *parent == self.tip_hash,
+            Some(below) => self.slots.get(&(below, self.view)).is_some_and(|slot| slot.committed_to(parent)),
+            None => false,
+        }
+    }
+
+    /// Finalises the highest block that has a quorum of COMMITs and whose ancestors are all here; asks for
+    /// those that are not (R12).
+    pub(crate) fn finalise_highest(&mut self, now: Now, step: &mut Step) -> bool {
+        let quorum = self.config.committee.quorum();
+        let certified: Vec<_> =
+            self.slots.values().rev().filter_map(|slot| slot.commits.block_with(quorum)).collect();
+        for ballot in certified {
+            let Some(path) = self.path_to(ballot.height, ballot.block) else {
+                self.catch_up(ballot.height, step);
+                continue;
+            };
+            let slot = &self.slots[&(ballot.height, ballot.view)];
+            let certificate = self.certificate(slot, ballot);
+            let last = path.last().expect("a path ends in the certified block");
+            let tip = last.outline().header().clone();
+            let blocks = path.iter().map(|proposal| proposal.outline().hash()).collect();
+            step.records.push(Record::Finalised(certificate.clone()));
+            step.requests.push(Request::Finalise(Finalised { blocks, certificate }));
+            self.advance_tip(now, tip);
+            return true;
+        }
+        false
+    }
+
+    fn certificate(&self, slot: &Slot, ballot: Ballot) -> Verified<CommitCertificate> {
+        CommitCertificate::assemble(&self.config.committee, ballot, slot.commits.all())
+            .expect("a quorum of commits was counted")
+    }
+
+    /// The blocks from one above the tip to this one, if all of them were accepted here.
+    ///
+    /// # Panics
+    /// If they do not lead to the tip. More than f members have lied then, two chains are final, and a node
+    /// that goes on would only make it worse (R12).
+    fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
+        let (mut height, mut wanted) = (height, block);
+        let mut path = Vec::new();
+        while height > self.tip.height {
+            let proposal = self.accepted_block(height, &wanted)?;
+            wanted = proposal.outline().header().parent;
+            path.push(proposal.clone());
+            height = height.previous().expect("heights above the tip are above zero");
+        }
+        assert_eq!(wanted, self.tip_hash, "FORK: a certified block does not extend the committed chain");
+        path.reverse();
+        Some(path)
+    }
+
+    /// An accepted block by height and hash, in whatever view it was accepted.
+    fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
+        self.slots
+            .range((height, View(0))..(height.next(), View(0)))
+            .filter_map(|(_, slot)| slot.accepted())
+            .find(|proposal| proposal.ballot().block == *block)
+    }
+
+    /// Asks for certified blocks up to a height, once for each height that is higher than the last.
+    fn catch_up(&mut self, height: Height, step: &mut Step) {
+        if height > self.behind {
+            self.behind = height;
+            step.requests.push(Request::CatchUp { height });
+        }
+    }
+}

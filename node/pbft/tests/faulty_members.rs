@@ -1,0 +1,436 @@
+//! Members that lie, and what it gains them: nothing.
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{Ballot, BlockHash, Header, Height, Outline, Timestamp};
+use quorate_pbft::{Input, Phase, Request};
+
+use net::{Envelope, Net, ballot, block, id};
+
+mod net;
+
+/// Two blocks at height 1 that a corrupt member 0 made.
+fn two_blocks(net: &mut Net) -> (Outline, Outline) {
+    let root = net::root(&net.config);
+    let time = net.now(0).wall;
+    let (a, b) = (block(&root, "A", time, id(0)), block(&root, "B", time, id(0)));
+    net.name(&a, "A");
+    net.name(&b, "B");
+    (a, b)
+}
+
+fn nonsense(height: u64) -> Ballot {
+    let at = Net::of(1).config;
+    let outline = block(&net::root(&at), "nonsense", Timestamp(0), id(0));
+    Ballot { height: Height(height), ..ballot(&outline, 0) }
+}
+
+fn send_to(net: &mut Net, from: usize, to: &[usize], message: &quorate_pbft::Message) {
+    for to in to {
+        net.inject(from, *to, message.clone());
+    }
+}
+
+/// R4, R8: a primary that proposes two blocks gets at most one of them committed, whatever it votes for.
+#[test]
+fn an_equivocating_primary_splits_nobody() {
+    let mut net = Net::of(4);
+    let (a, b) = two_blocks(&mut net);
+    net.corrupt(0);
+    let (proposal_a, proposal_b) = (net.proposal(0, &a, 0), net.proposal(0, &b, 0));
+    send_to(&mut net, 0, &[1], &proposal_a);
+    send_to(&mut net, 0, &[2, 3], &proposal_b);
+    let (commit_a, commit_b) = (net.commit(0, ballot(&a, 0)), net.commit(0, ballot(&b, 0)));
+    send_to(&mut net, 0, &[1], &commit_a);
+    send_to(&mut net, 0, &[2], &commit_b);
+    net.deliver_all();
+    assert_eq!(net.heights(), [0, 0, 1, 0], "member 2 has COMMITs for B from 0, 2 and 3");
+    net.pass(2 * net::STATUS);
+    for node in 1..4 {
+        assert_eq!(net.chain(node), ["B"], "the others hear of it, also member 1 that accepted A");
+    }
+}
+
+/// R4: with every backup following another proposal nothing is committed, and nothing is undone.
+#[test]
+fn a_primary_that_proposes_to_each_its_own_block_stops_the_network_and_no_more() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    for (node, name) in [(1, "A"), (2, "B"), (3, "C")] {
+        let outline = block(&net::root(&net.config), name, net.now(0).wall, id(0));
+        let (proposal, commit) = (net.proposal(0, &outline, 0), net.commit(0, ballot(&outline, 0)));
+        net.inject(0, node, proposal);
+        net.inject(0, node, commit);
+    }
+    net.pass(5 * net::STATUS);
+    assert_eq!(net.heights(), [0; 4]);
+    assert_eq!(net.links.sent[2], 3, "no COMMIT besides those of the liar");
+    for node in 1..4 {
+        assert_eq!(net.overdue(node), 1, "member {node} sees that the primary makes no progress");
+    }
+}
+
+/// R2, R4: anyone may pass a proposal on, so the second proposal of an equivocating primary comes to light;
+/// the first one stands, and repeating the second accuses nobody again.
+#[test]
+fn a_second_proposal_accuses_the_primary_once() {
+    let mut net = Net::of(4);
+    let (a, b) = two_blocks(&mut net);
+    net.corrupt(0);
+    let (proposal_a, proposal_b) = (net.proposal(0, &a, 0), net.proposal(0, &b, 0));
+    net.inject(0, 1, proposal_a.clone());
+    send_to(&mut net, 2, &[1, 1, 1], &proposal_b);
+    net.inject(3, 1, proposal_a);
+    net.deliver_all();
+    assert_eq!(net.contradictions(1), [0]);
+    assert_eq!(net.nodes[1].replica().counters().contradictions, 1);
+    assert_eq!(net.nodes[1].replica().overview().slots[0].block, Some(a.hash()));
+}
+
+/// R4: of a backup that votes twice the first vote stands; the contradiction is reported once for each height.
+#[test]
+fn a_backup_that_votes_twice_is_accused_once() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let a = net.propose("A");
+    let honest = net.prepare(3, ballot(&a, 0));
+    let other = net.prepare(3, nonsense(1));
+    for message in [other.clone(), honest.clone(), other, honest] {
+        net.inject(3, 1, message);
+    }
+    let (commit, other) = (net.commit(3, ballot(&a, 0)), net.commit(3, nonsense(1)));
+    net.inject(3, 2, commit.clone());
+    net.inject(3, 2, other);
+    net.inject(3, 2, commit);
+    net.links.hold(|envelope| envelope.is_commit() && envelope.from != id(3));
+    net.deliver_all();
+    assert_eq!((net.contradictions(1), net.contradictions(2)), (vec![3], vec![3]));
+    let slot = &net.nodes[1].replica().overview().slots[0];
+    assert_eq!((slot.phase, slot.prepares.len()), (Phase::Prepared, 3), "A is prepared by 1 and 2 alone");
+    net.links.release();
+    net.deliver_all();
+    for node in 0..3 {
+        assert_eq!(net.chain(node), ["A"]);
+    }
+}
+
+/// R4: the first vote stands: a member cannot take back what it said when the right block turns out.
+#[test]
+fn a_second_vote_does_not_replace_the_first() {
+    let mut net = Net::of(4);
+    net.crash(2);
+    net.corrupt(3);
+    let other = net.prepare(3, nonsense(1));
+    net.inject(3, 1, other);
+    net.deliver_all();
+    let a = net.propose("A");
+    let second = net.prepare(3, ballot(&a, 0));
+    net.inject(3, 1, second);
+    net.deliver_all();
+    assert_eq!(net.nodes[1].replica().overview().slots[0].phase, Phase::PrePrepared);
+    assert_eq!(net.contradictions(1), [3]);
+}
+
+/// R8: votes count for the block they name. A PREPARE for A and one for another block prepare nothing.
+#[test]
+fn prepares_for_different_blocks_do_not_add_up() {
+    let mut net = Net::of(4);
+    net.crash(2);
+    net.corrupt(3);
+    net.propose("A");
+    let prepare = net.prepare(3, nonsense(1));
+    send_to(&mut net, 3, &[0, 1], &prepare);
+    net.deliver_all();
+    for node in [0, 1] {
+        let slot = &net.nodes[node].replica().overview().slots[0];
+        assert_eq!((slot.phase, slot.prepares.len()), (Phase::PrePrepared, 2), "member {node}");
+    }
+}
+
+/// R8: the same for COMMITs. Three of four are a quorum only if they name one block.
+#[test]
+fn commits_for_different_blocks_do_not_add_up() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    net.links.hold(|envelope| envelope.is_commit() && envelope.from == id(2));
+    net.propose("A");
+    let commit = net.commit(3, nonsense(1));
+    send_to(&mut net, 3, &[0, 1, 2], &commit);
+    net.deliver_all();
+    for node in [0, 1] {
+        let slot = &net.nodes[node].replica().overview().slots[0];
+        assert_eq!((slot.phase, slot.commits.len()), (Phase::Prepared, 3), "member {node}");
+        assert_eq!(net.height(node), 0);
+    }
+    net.links.release();
+    net.deliver_all();
+    net.assert_chain(&["A"]);
+}
+
+/// R8: the same vote twice is one vote.
+#[test]
+fn a_repeated_vote_counts_once() {
+    let mut net = Net::of(4);
+    net.crash(2);
+    net.crash(3);
+    net.propose("A");
+    net.deliver_all();
+    let outline = net.nodes[0].bodies.values().next().unwrap().clone();
+    let again = net.prepare(1, ballot(&outline, 0));
+    send_to(&mut net, 1, &[0, 0], &again);
+    net.deliver_all();
+    assert_eq!(net.links.sent[2], 0, "member 0 has one PREPARE, of member 1");
+    assert_eq!(net.contradictions(0), [] as [u16; 0], "repeating oneself is no contradiction");
+}
+
+/// R1: with five or six members 2f + 1 = 3 votes are no quorum: two liars' worth of votes less than needed.
+#[test]
+fn a_quorum_is_not_twice_the_faults_and_one() {
+    for size in [5, 6] {
+        let mut net = Net::of(size);
+        for silent in 3..size {
+            net.crash(silent);
+        }
+        net.propose("A");
+        net.deliver_all();
+        assert_eq!(net.links.sent[2], 0, "a proposal and two PREPAREs of {size} prepare nothing");
+    }
+}
+
+/// R9: the PRE-PREPARE is the primary's PREPARE. Another one would make it count twice.
+#[test]
+fn a_primary_does_not_vote_twice_by_sending_prepare() {
+    let mut net = Net::of(4);
+    net.crash(2);
+    net.crash(3);
+    let a = net.propose("A");
+    let prepare = net.prepare(0, ballot(&a, 0));
+    net.inject(0, 1, prepare);
+    net.deliver_all();
+    assert_eq!(net.links.sent[2], 0, "only two of four stand behind A");
+    let replica = net.nodes[1].replica();
+    assert_eq!(replica.counters().primary_prepares, 1);
+    assert_eq!(replica.overview().slots[0].prepares, [id(1)]);
+    assert!(net.heard(1).is_empty(), "it accuses nobody: some implementations send it");
+}
+
+/// R9: a proposal of one's own that comes back, from before a loss of memory perhaps, is not taken for another
+/// primary's: voting for it as a backup would count one member twice.
+#[test]
+fn a_primary_does_not_learn_its_own_proposals_from_others() {
+    let mut net = Net::of(4);
+    let (a, _) = two_blocks(&mut net);
+    let proposal = net.proposal(0, &a, 0);
+    net.inject(2, 0, proposal);
+    net.deliver_all();
+    assert!(net.nodes[0].journal.is_empty());
+    assert_eq!(net.links.sent[1], 0, "no PREPARE");
+    net.propose("B");
+    net.deliver_all();
+    net.assert_chain(&["B"]);
+}
+
+/// R3, R5: what a backup refuses without looking at the transactions. It neither votes nor waits for a body.
+#[test]
+fn proposals_that_break_a_rule_are_refused_and_reported() {
+    type Change = fn(&mut Header);
+    let changes: [(&str, Change); 9] = [
+        ("version", |header| header.version += 1),
+        ("chain_id", |header| header.chain_id = quorate_ledger::ChainId::from_bytes([9; 32])),
+        ("epoch", |header| header.epoch = quorate_ledger::Epoch(1)),
+        ("parent", |header| header.parent = BlockHash::from_bytes([9; 32])),
+        ("committee", |header| header.committee = quorate_ledger::Hash::from_bytes([9; 32])),
+        ("next_committee", |header| header.next_committee = quorate_ledger::Hash::from_bytes([9; 32])),
+        ("timestamp", |header| header.timestamp = Timestamp(1)),
+        ("body_bytes", |header| header.body_bytes = 10_001),
+        ("proposer", |header| header.proposer = id(2)),
+    ];
+    for (field, change) in changes {
+        let mut net = Net::of(4);
+        net.corrupt(0);
+        let mut header = two_blocks(&mut net).0.header().clone();
+        change(&mut header);
+        let ids = two_blocks(&mut net).0.ids().clone();
+        let proposal = net.proposal(0, &Outline::new(header, ids).unwrap(), 0);
+        net.inject(0, 1, proposal);
+        net.deliver_all();
+        let reasons = net.bad_proposals(1);
+        assert_eq!(reasons.len(), 1, "{field}");
+        assert!(reasons[0].contains(field), "{field}: {}", reasons[0]);
+        assert_eq!(net.nodes[1].replica().overview().slots[0].phase, Phase::Refused);
+        assert!(net.nodes[1].journal.is_empty() && net.links.sent[1] == 0, "no promise, no vote for {field}");
+    }
+}
+
+/// R5: an empty block so soon after its parent says nothing, so nobody votes for it.
+#[test]
+fn an_empty_block_without_need_is_refused() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    let root = net::root(&net.config);
+    let empty = |time| {
+        let header = Header {
+            transactions_root: quorate_ledger::merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            ..block(&root, "", Timestamp(time), id(0)).header().clone()
+        };
+        Outline::new(header, Vec::new()).unwrap()
+    };
+    let gap = root.timestamp.0 + net.config.limits.empty_block_gap_ms;
+    let (early, late) = (net.proposal(0, &empty(gap - 1), 0), net.proposal(0, &empty(gap), 0));
+    net.inject(0, 1, early);
+    net.inject(0, 2, late);
+    net.deliver_all();
+    assert_eq!(net.bad_proposals(1).len(), 1);
+    assert_eq!(net.bad_proposals(2).len(), 0);
+}
+
+/// R5: what only the engine can see counts as much: faulty transactions are not voted for, missing ones wait.
+#[test]
+fn a_backup_votes_only_for_bodies_it_holds_and_finds_good() {
+    let mut net = Net::of(4);
+    let (a, _) = two_blocks(&mut net);
+    net.nodes[1].faults.insert(a.hash(), "a repeated transaction".to_owned());
+    net.nodes[2].withheld.insert(a.hash());
+    net.propose("A");
+    net.deliver_all();
+    assert_eq!(net.bad_proposals(1), ["a repeated transaction"]);
+    assert_eq!(net.nodes[2].replica().overview().slots[0].phase, Phase::Examining);
+    assert!(net.nodes[1].journal.is_empty() && net.nodes[2].journal.is_empty());
+    assert_eq!(net.links.sent[1], 3, "member 3 alone sends PREPARE");
+    assert_eq!(net.links.sent[2], 0);
+    net.supply(2);
+    net.deliver_all();
+    net.pass(2 * net::STATUS);
+    net.assert_chain(&["A"]);
+    assert_eq!(
+        net.nodes[1].finalised.len(),
+        0,
+        "what a quorum certified counts, whatever member 1 thought of it"
+    );
+}
+
+/// R3, R12: after another block than the accepted one was certified, what was built on the accepted one is not
+/// voted for any more.
+#[test]
+fn a_branch_that_lost_is_not_continued() {
+    let mut net = Net::of(4);
+    let (a, b) = two_blocks(&mut net);
+    net.corrupt(0);
+    let on_a = block(a.header(), "on A", net.now(0).wall, id(0));
+    net.nodes[1].withheld.insert(on_a.hash());
+    for outline in [&a, &on_a] {
+        let proposal = net.proposal(0, outline, 0);
+        net.inject(0, 1, proposal);
+    }
+    net.deliver_all();
+    assert_eq!(net.nodes[1].journal.len(), 1, "A is accepted, the block on it waits for its body");
+    let chain = [net::root(&net.config), b.header().clone()];
+    let now = net.now(1);
+    net.nodes[1].catch_up_from(now, &chain);
+    net.supply(1);
+    assert_eq!(net.nodes[1].journal.len(), 1, "no promise for the branch that lost");
+    assert_eq!(net.bad_proposals(1).len(), 1);
+    assert_eq!(net.nodes[1].replica().in_flight(), 0);
+}
+
+/// R1: while a quorum lives the rest may be dead; with one more dead nothing is committed until it returns.
+#[test]
+fn the_network_goes_on_exactly_as_long_as_a_quorum_lives() {
+    for (size, quorum) in [(4, 3), (5, 4), (6, 4), (7, 5), (10, 7)] {
+        let mut net = Net::of(size);
+        for node in quorum..size {
+            net.crash(node);
+        }
+        net.propose("A");
+        net.deliver_all();
+        net.assert_chain(&["A"]);
+        net.crash(1);
+        net.propose("B");
+        net.deliver_all();
+        net.pass(2 * net::STATUS);
+        net.assert_chain(&["A"]);
+        net.restart(1);
+        net.pass(3 * net::STATUS);
+        net.assert_chain(&["A", "B"]);
+    }
+}
+
+/// R4, R7: others may have gone on in another view without this primary. It then keeps to what it proposed: at
+/// heights where it did it proposes nothing else, and above them it goes on from what is certified.
+#[test]
+fn a_primary_that_was_overtaken_does_not_propose_twice() {
+    let mut net = Net::of(4);
+    net.links.lose(|_| true);
+    net.propose("A");
+    net.propose("on A");
+    let root = net::root(&net.config);
+    let x = block(&root, "X", net.now(0).wall, id(1));
+    let y = block(x.header(), "Y", net.now(0).wall, id(1));
+    net.input(0, Input::CaughtUp(x.header().clone()));
+    let replica = net.nodes[0].replica();
+    assert_eq!(replica.in_flight(), 0, "what is built on A lost its place");
+    assert_eq!(replica.proposal_parent(), None, "height 2 was proposed at");
+    net.input(0, Input::CaughtUp(y.header().clone()));
+    assert_eq!(net.nodes[0].replica().proposal_parent(), Some(y.header()));
+}
+
+/// R5: a primary stops rather than propose what its backups must refuse.
+#[test]
+#[should_panic(expected = "within the limits")]
+fn a_primary_does_not_propose_what_breaks_a_rule() {
+    let mut net = Net::of(4);
+    let root = net::root(&net.config);
+    let header = Header { body_bytes: 10_001, ..block(&root, "A", net.now(0).wall, id(0)).header().clone() };
+    let ids = block(&root, "A", net.now(0).wall, id(0)).ids().clone();
+    net.input(0, Input::Proposed(Outline::new(header, ids).unwrap()));
+}
+
+/// R12: more than f liars can make two blocks final. A node that sees both stops instead of choosing.
+#[test]
+#[should_panic(expected = "FORK")]
+fn a_certificate_for_a_branch_that_lost_stops_the_node() {
+    let mut net = Net::of(4);
+    let (a, b) = two_blocks(&mut net);
+    let on_a = block(a.header(), "on A", net.now(0).wall, id(0));
+    for liar in [0, 2, 3] {
+        net.corrupt(liar);
+    }
+    for outline in [&a, &on_a] {
+        let proposal = net.proposal(0, outline, 0);
+        net.inject(0, 1, proposal);
+    }
+    net.deliver_all();
+    net.input(1, Input::CaughtUp(b.header().clone()));
+    for liar in [0, 2, 3] {
+        let commit = net.commit(liar, ballot(&on_a, 0));
+        net.inject(liar, 1, commit);
+    }
+    net.deliver_all();
+}
+
+/// R12: the same, when the second block comes from the engine.
+#[test]
+#[should_panic(expected = "FORK")]
+fn two_certified_blocks_at_one_height_stop_the_node() {
+    let mut net = Net::of(4);
+    let (a, b) = two_blocks(&mut net);
+    net.input(1, Input::CaughtUp(a.header().clone()));
+    net.input(1, Input::CaughtUp(b.header().clone()));
+}
+
+/// R2: a vote counts only on its signer's own channel: whoever passes votes on could hold them back for later.
+#[test]
+fn a_vote_that_another_member_passes_on_is_refused() {
+    let mut net = Net::of(4);
+    net.links.hold(|envelope| envelope.is_prepare() && envelope.is_between(1, 2));
+    let a = net.propose("A");
+    net.deliver_all();
+    for message in [net.prepare(1, ballot(&a, 0)), net.commit(1, ballot(&a, 0))] {
+        let refused = net.receive(Envelope { from: id(3), to: id(2), message }).unwrap_err();
+        assert_eq!(refused, quorate_pbft::Rejected::Relayed { from: id(3), signer: id(1) });
+    }
+    let slots = net.nodes[2].replica().overview().slots;
+    assert!(slots.iter().all(|slot| !slot.prepares.contains(&id(1))));
+    assert!(!net.heard(2).iter().any(|request| matches!(request, Request::Contradiction { .. })));
+}

@@ -1,0 +1,248 @@
+//! Messages that are lost, late, repeated or out of order, and how what is missing comes again (R14).
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use quorate_pbft::{Input, Message};
+
+use net::{Envelope, Net, Random, STATUS, id};
+
+mod net;
+
+type Kind = fn(&Envelope) -> bool;
+
+/// R14: whatever kind of message is lost, everywhere and for several blocks, an exchange of STATUS brings it
+/// again; with f members dead every single vote is needed for it.
+#[test]
+fn every_kind_of_message_is_sent_again() {
+    let kinds: [(&str, Kind); 4] = [
+        ("proposals", Envelope::is_proposal),
+        ("prepares", Envelope::is_prepare),
+        ("commits", Envelope::is_commit),
+        ("everything", |_| true),
+    ];
+    for (what, kind) in kinds {
+        let mut net = Net::of(4);
+        net.crash(3);
+        net.links.lose(kind);
+        for name in ["A", "B", "C"] {
+            net.propose(name);
+        }
+        net.deliver_all();
+        net.assert_chain(&[]);
+        net.links.heal();
+        net.catching_up = false;
+        // Every phase takes an interval to be missed, and what came late another to be seen as lacking.
+        net.pass(6 * STATUS);
+        net.assert_chain(&["A", "B", "C"]);
+        let repaired: u64 = (0..3).map(|node| net.nodes[node].replica().counters().repaired).sum();
+        assert!(repaired >= 3, "{what} were sent again: {repaired}");
+    }
+}
+
+/// R14: one COMMIT that was lost on one link is the difference between a quorum and none.
+#[test]
+fn a_single_lost_vote_is_sent_again_to_whom_it_lacks() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.links.lose(|envelope| envelope.is_commit() && envelope.is_between(1, 2));
+    net.propose("A");
+    net.deliver_all();
+    assert_eq!(net.heights(), [1, 1, 0, 0]);
+    net.links.heal();
+    net.pass(3 * STATUS);
+    net.assert_chain(&["A"]);
+}
+
+/// R12, R14: members 0 and 2 lack the COMMIT of member 1, which has committed and forgotten the height. A vote
+/// for the next block makes up for it: it finalises the ancestors.
+#[test]
+fn the_next_block_makes_up_for_votes_that_are_gone() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(1));
+    net.propose("A");
+    net.deliver_all();
+    assert_eq!(net.heights(), [0, 1, 0, 0]);
+    net.links.heal();
+    net.catching_up = false;
+    net.propose("B");
+    net.deliver_all();
+    net.assert_chain(&["A", "B"]);
+}
+
+/// R12: and without a next block the certified block itself is fetched from the member that says it has it.
+#[test]
+fn a_block_whose_votes_are_gone_is_fetched() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(1));
+    net.propose("A");
+    net.deliver_all();
+    net.links.heal();
+    net.pass(3 * STATUS);
+    net.assert_chain(&["A"]);
+}
+
+/// R2, R14: a primary that reached two backups and died. They pass its proposal on, and three are a quorum.
+#[test]
+fn a_proposal_outlives_its_primary() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_proposal() && envelope.to == id(3));
+    net.links.lose(|envelope| !envelope.is_proposal());
+    net.propose("A");
+    net.deliver_all();
+    net.crash(0);
+    net.links.heal();
+    net.pass(5 * STATUS);
+    net.assert_chain(&["A"]);
+}
+
+/// A partition without a quorum stops, the other side goes on, and after it heals all have the same chain.
+#[test]
+fn a_partition_heals() {
+    for side in [&[3][..], &[0, 1], &[0]] {
+        let mut net = Net::of(4);
+        net.propose("A");
+        net.deliver_all();
+        net.partition(side);
+        net.propose("B");
+        net.propose("C");
+        net.pass(5 * STATUS);
+        let majority = if side == [3] { 3 } else { 1 };
+        assert_eq!(net.heights()[0], majority, "with {side:?} cut off");
+        net.links.heal();
+        net.pass(6 * STATUS);
+        net.assert_chain(&["A", "B", "C"]);
+    }
+}
+
+/// R14: what is on its way is not lost. While a network is merely slow, STATUS makes nobody send anything twice.
+#[test]
+fn young_heights_are_not_repaired() {
+    let mut net = Net::of(4);
+    net.pass(STATUS - Duration::from_millis(10));
+    net.links.hold(|envelope| !envelope.is_status());
+    net.propose("A");
+    net.pass(STATUS / 4);
+    assert!(net.nodes.iter().all(|node| node.replica().counters().repaired == 0));
+    net.links.release();
+    net.deliver_all();
+    net.assert_chain(&["A"]);
+}
+
+/// R14: what the other side has is not sent again, and nobody sends what it does not have itself.
+#[test]
+fn only_what_is_lacking_is_sent() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.links.lose(|envelope| envelope.is_prepare() && envelope.to == id(0));
+    net.links.lose(|envelope| envelope.is_commit());
+    net.propose("A");
+    net.deliver_all();
+    let [before @ .., _] = net.links.sent;
+    net.moment = net.moment.after(STATUS * 3 / 4);
+    for (from, to) in [(0, 1), (1, 0), (2, 1)] {
+        let status = net.nodes[from].replica().status();
+        net.inject(from, to, Message::Status(status));
+    }
+    net.deliver_all();
+    let [after @ .., _] = net.links.sent;
+    let sent: Vec<usize> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    // Member 1 sends its PREPARE to 0, which lacks it, and its COMMIT to 0 and 2. Member 0 has nothing to send.
+    assert_eq!(sent, [0, 1, 2]);
+}
+
+/// R14: votes of one view are of no use in another: a STATUS from there is not answered.
+#[test]
+fn a_status_of_another_view_is_not_answered() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_commit());
+    net.propose("A");
+    net.deliver_all();
+    net.moment = net.moment.after(STATUS * 3 / 4);
+    for (view, repaired) in [(1, 0), (0, 3)] {
+        let status = net.nodes[3].replica().status();
+        let status = quorate_pbft::Status { view: quorate_ledger::View(view), slots: Vec::new(), ..status };
+        net.inject(if view == 1 { 2 } else { 3 }, 1, Message::Status(status));
+        net.deliver_all();
+        assert_eq!(net.nodes[1].replica().counters().repaired, repaired, "in view {view}");
+    }
+}
+
+/// R14: STATUS is answered four times an interval at most, whoever asks how often, and each answer is bounded by
+/// the window.
+#[test]
+fn a_flood_of_status_is_answered_at_a_bounded_rate() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_commit());
+    for name in ["A", "B", "C", "D"] {
+        net.propose(name);
+    }
+    net.deliver_all();
+    net.moment = net.moment.after(STATUS);
+    net.links.lose(|envelope| !envelope.is_status() || envelope.from != id(3));
+    let empty = quorate_pbft::Status { slots: Vec::new(), ..net.nodes[3].replica().status() };
+    let before = net.nodes[1].replica().counters().repaired;
+    for _ in 0..400 {
+        net.inject(3, 1, Message::Status(empty.clone()));
+        net.deliver_all();
+        net.moment = net.moment.after(STATUS / 400);
+    }
+    let repaired = net.nodes[1].replica().counters().repaired - before;
+    assert_eq!(repaired, 4 * 4 * 3, "four answers of proposal, PREPARE and COMMIT for four heights");
+}
+
+/// R14: whoever (re)connects hears at once where we stand, and is answered at once.
+#[test]
+fn a_new_connection_is_greeted() {
+    let mut net = Net::of(4);
+    net.links.hold(|_| true);
+    let before = net.links.sent[3];
+    net.input(1, Input::PeerUp(id(2)));
+    net.input(1, Input::PeerUp(id(2)));
+    assert_eq!(net.links.sent[3] - before, 2, "a STATUS for each connection, to that member alone");
+}
+
+/// R14: what was sent on a channel that broke is lost, however young: the first STATUS on the new one is answered
+/// without waiting.
+#[test]
+fn a_new_channel_repairs_at_once() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.to == id(3) || envelope.from == id(3));
+    net.crash(2);
+    net.propose("A");
+    net.deliver_all();
+    net.assert_chain(&[]);
+    net.links.heal();
+    for (node, peer) in [(3, 0), (3, 1), (0, 3), (1, 3)] {
+        net.input(node, Input::PeerUp(id(peer)));
+    }
+    net.deliver_all();
+    for (node, peer) in [(3, 0), (3, 1), (0, 3), (1, 3)] {
+        net.input(node, Input::PeerUp(id(peer)));
+    }
+    net.deliver_all();
+    net.assert_chain(&["A"]);
+}
+
+/// Repeated and reordered messages change nothing about the outcome, for any order.
+#[test]
+fn order_and_repetition_do_not_matter() {
+    for seed in 0..50 {
+        let mut random = Random(seed);
+        let mut net = Net::of(4);
+        for name in ["A", "B", "C"] {
+            net.propose(name);
+        }
+        while net.links.len() > 0 {
+            let envelope = net.links.take(random.below(net.links.len())).unwrap();
+            if random.chance(30) {
+                net.links.send(envelope.clone());
+            }
+            net.receive(envelope).unwrap();
+        }
+        net.assert_chain(&["A", "B", "C"]);
+        assert!(net.nodes.iter().all(|node| net.contradictions(node.me.index()).is_empty()), "seed {seed}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Messages on their way, and what may happen to them.
+
+use std::collections::VecDeque;
+
+use quorate_ledger::{Ballot, Height, ReplicaId, View};
+use quorate_pbft::Message;
+
+/// One message on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    pub(crate) from: ReplicaId,
+    pub(crate) to: ReplicaId,
+    pub(crate) message: Message,
+}
+
+impl Envelope {
+    /// What the vote in it is about; `None` for a STATUS.
+    pub(crate) fn ballot(&self) -> Option<Ballot> {
+        match &self.message {
+            Message::PrePrepare(proposal) => Some(proposal.vote.body.0),
+            Message::Prepare(vote) => Some(vote.body.0),
+            Message::Commit(vote) => Some(vote.body.0),
+            Message::Status(_) => None,
+        }
+    }
+
+    pub(crate) fn is_proposal(&self) -> bool {
+        matches!(self.message, Message::PrePrepare(_))
+    }
+
+    pub(crate) fn is_prepare(&self) -> bool {
+        matches!(self.message, Message::Prepare(_))
+    }
+
+    pub(crate) fn is_commit(&self) -> bool {
+        matches!(self.message, Message::Commit(_))
+    }
+
+    pub(crate) fn is_status(&self) -> bool {
+        matches!(self.message, Message::Status(_))
+    }
+
+    pub(crate) fn is_at(&self, height: u64) -> bool {
+        self.ballot().is_some_and(|ballot| ballot.height == Height(height) && ballot.view == View(0))
+    }
+
+    pub(crate) fn is_between(&self, from: u16, to: u16) -> bool {
+        (self.from.0, self.to.0) == (from, to)
+    }
+}
+
+/// More messages than any test has on the way: a mistake that multiplies them ends the test, not the machine.
+const MANY: usize = 20_000;
+
+type Rule = Box<dyn Fn(&Envelope) -> bool>;
+
+/// All messages on their way, oldest first, and the rules that lose or hold some.
+#[derive(Default)]
+pub(crate) struct Links {
+    queue: VecDeque<Envelope>,
+    losing: Vec<Rule>,
+    holding: Option<Rule>,
+    held: Vec<Envelope>,
+    /// How many messages of each kind were put on the way: proposals, PREPAREs, COMMITs, STATUS.
+    pub(crate) sent: [usize; 4],
+}
+
+impl Links {
+    pub(crate) fn send(&mut self, envelope: Envelope) {
+        let kind = match envelope.message {
+            Message::PrePrepare(_) => 0,
+            Message::Prepare(_) => 1,
+            Message::Commit(_) => 2,
+            Message::Status(_) => 3,
+        };
+        self.sent[kind] += 1;
+        assert!(self.queue.len() < MANY, "the members talk without end");
+        self.queue.push_back(envelope);
+    }
+
+    /// Loses what fits, from now on.
+    pub(crate) fn lose(&mut self, rule: impl Fn(&Envelope) -> bool + 'static) {
+        self.losing.push(Box::new(rule));
+    }
+
+    /// Keeps back what fits, until [`Links::release`].
+    pub(crate) fn hold(&mut self, rule: impl Fn(&Envelope) -> bool + 'static) {
+        self.holding = Some(Box::new(rule));
+    }
+
+    /// Lets go what was held back.
+    pub(crate) fn release(&mut self) {
+        self.holding = None;
+        self.queue.extend(self.held.drain(..));
+    }
+
+    /// Loses nothing any more.
+    pub(crate) fn heal(&mut self) {
+        self.losing.clear();
+    }
+
+    /// The next message to arrive, first come, first served.
+    pub(crate) fn next(&mut self) -> Option<Envelope> {
+        self.take(0)
+    }
+
+    /// The message at a place in the queue, or the next after it that is neither lost nor held.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Envelope> {
+        while let Some(envelope) = self.queue.remove(index) {
+            if self.losing.iter().any(|rule| rule(&envelope)) {
+                continue;
+            }
+            if self.holding.as_ref().is_some_and(|rule| rule(&envelope)) {
+                self.held.push(envelope);
+                continue;
+            }
+            return Some(envelope);
+        }
+        None
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> &mut VecDeque<Envelope> {
+        &mut self.queue
+    }
+
+    /// What is on its way to a process that ended reaches nobody.
+    pub(crate) fn cut_off(&mut self, node: ReplicaId) {
+        self.queue.retain(|envelope| envelope.to != node);
+    }
+}

@@ -1,0 +1,358 @@
+//! A whole committee in memory, in lock-step: nothing happens unless the test says so.
+//!
+//! Messages travel as bytes and are checked on arrival like in production. Every node has its own durable
+//! records, chain and clock. An oracle watches every vote and every final block, so each scenario checks
+//! agreement, in-order COMMITs and "remember, then speak" on the side.
+#![allow(clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, reason = "every scenario file uses another part of it")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_ledger::{
+    Ballot, BlockHash, BlockLimits, ChainId, Commit, Committee, Epoch, Header, Height, Outline,
+    PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signed, Timestamp, TransactionId, TransactionLimits,
+    View, decode, encode, merkle_root,
+};
+use quorate_pbft::{
+    Checked, Config, Input, Message, Moment, Now, PrePrepare, Prepare, Proposal, Rejected, Request, To,
+};
+
+mod links;
+mod look;
+mod node;
+mod oracle;
+mod random;
+
+pub(crate) use links::{Envelope, Links};
+pub(crate) use node::{Boundary, Node};
+pub(crate) use oracle::Oracle;
+pub(crate) use random::Random;
+
+pub(crate) const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
+pub(crate) const STATUS: Duration = Duration::from_secs(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const TOLERANCE: Duration = Duration::from_millis(500);
+pub(crate) const WINDOW: u64 = 4;
+/// Time on all wall clocks when a test begins.
+const START_MS: u64 = 1_000_000;
+
+pub(crate) struct Net {
+    pub(crate) config: Config,
+    pub(crate) keys: Vec<SecretKey>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) links: Links,
+    pub(crate) oracle: Oracle,
+    pub(crate) moment: Moment,
+    pub(crate) catching_up: bool,
+    names: BTreeMap<BlockHash, String>,
+    /// Messages that passed the check before, by receiver's view of them: signatures cost most of a test's time.
+    checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
+}
+
+pub(crate) fn id(index: usize) -> ReplicaId {
+    ReplicaId(u16::try_from(index).unwrap())
+}
+
+/// Keys of a committee in its order.
+pub(crate) fn keys(size: usize) -> Vec<SecretKey> {
+    let mut keys: Vec<SecretKey> =
+        (1..=u8::try_from(size).unwrap()).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+    keys.sort_by_key(SecretKey::public);
+    keys
+}
+
+pub(crate) fn config(keys: &[SecretKey]) -> Config {
+    Config {
+        chain: CHAIN,
+        epoch: Epoch(0),
+        committee: Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(),
+        limits: BlockLimits {
+            max_transactions: 100,
+            max_body_bytes: 10_000,
+            transaction: TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 },
+            empty_block_gap_ms: 10_000,
+        },
+        window: WINDOW,
+        clock_tolerance: TOLERANCE,
+        request_timeout: TIMEOUT,
+        status_interval: STATUS,
+    }
+}
+
+pub(crate) fn root(config: &Config) -> Header {
+    let committee = config.committee.hash();
+    Header {
+        version: PROTOCOL_VERSION,
+        chain_id: config.chain,
+        epoch: config.epoch,
+        height: Height(0),
+        parent: BlockHash::from_bytes([0; 32]),
+        transactions_root: merkle_root(&[]),
+        transaction_count: 0,
+        body_bytes: 0,
+        timestamp: Timestamp(START_MS - 1),
+        committee,
+        next_committee: committee,
+        proposer: ReplicaId(0),
+    }
+}
+
+/// A block with one transaction, whose id is made from the name.
+pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: ReplicaId) -> Outline {
+    let mut bytes = [0; 32];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    let ids = vec![TransactionId::from_bytes(bytes)];
+    let header = Header {
+        version: PROTOCOL_VERSION,
+        height: parent.height.next(),
+        parent: parent.hash(),
+        transactions_root: merkle_root(&ids),
+        transaction_count: 1,
+        body_bytes: 200,
+        timestamp: time.max(parent.timestamp.plus_ms(1)),
+        proposer,
+        ..parent.clone()
+    };
+    Outline::new(header, ids).unwrap()
+}
+
+/// The ballot for a block in a view.
+pub(crate) fn ballot(outline: &Outline, view: u64) -> Ballot {
+    Ballot { epoch: Epoch(0), view: View(view), height: outline.height(), block: outline.hash() }
+}
+
+impl Net {
+    /// A committee of this size at rest: everybody is connected and has exchanged STATUS.
+    pub(crate) fn of(size: usize) -> Self {
+        Net::with(size, |_| {})
+    }
+
+    /// The same with other parameters.
+    pub(crate) fn with(size: usize, adjust: impl FnOnce(&mut Config)) -> Self {
+        let keys = keys(size);
+        let mut config = config(&keys);
+        adjust(&mut config);
+        let root = root(&config);
+        let node = |(index, key): (usize, &SecretKey)| {
+            Node::new(id(index), config.clone(), key.clone(), root.clone())
+        };
+        let mut net = Net {
+            nodes: keys.iter().enumerate().map(node).collect(),
+            oracle: Oracle::of(size),
+            keys,
+            config,
+            links: Links::default(),
+            moment: Moment::default(),
+            catching_up: true,
+            names: BTreeMap::new(),
+            checked: BTreeMap::new(),
+        };
+        net.pass(Duration::ZERO);
+        net
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The time as this node sees it.
+    pub(crate) fn now(&self, node: usize) -> Now {
+        let passed = u64::try_from(self.moment.0.as_millis()).unwrap();
+        let wall = START_MS.checked_add_signed(self.nodes[node].clock_error_ms).unwrap() + passed;
+        Now { moment: self.moment, wall: Timestamp(wall) }
+    }
+
+    // ---- what happens
+
+    /// Gives one node an input, and sends what it has to say.
+    pub(crate) fn input(&mut self, node: usize, input: Input) {
+        let now = self.now(node);
+        let before = self.nodes[node].finalised.len();
+        self.nodes[node].input(now, input);
+        self.flush(node, before);
+    }
+
+    fn flush(&mut self, node: usize, finalised_before: usize) {
+        for finalised in &self.nodes[node].finalised[finalised_before..] {
+            self.oracle.certified(&self.nodes[node], finalised);
+        }
+        self.oracle.agrees(&self.nodes[node]);
+        let was_running = self.nodes[node].runs();
+        for (to, message) in self.nodes[node].flush() {
+            self.oracle.speaks(&self.nodes[node], &message);
+            self.post(id(node), to, &message);
+        }
+        if was_running && !self.nodes[node].runs() {
+            self.links.cut_off(id(node));
+        }
+    }
+
+    fn post(&mut self, from: ReplicaId, to: To, message: &Message) {
+        for member in self.config.committee.replicas() {
+            if member != from && (to == To::All || to == To::One(member)) {
+                self.links.send(Envelope { from, to: member, message: message.clone() });
+            }
+        }
+    }
+
+    /// The primary makes a block of this name, if its window has room.
+    pub(crate) fn try_propose(&mut self, name: &str) -> Option<Outline> {
+        let primary = self.config.committee.primary(Epoch(0), View(0)).index();
+        if !self.nodes[primary].runs() {
+            return None;
+        }
+        let parent = self.nodes[primary].replica().proposal_parent()?.clone();
+        let outline = block(&parent, name, self.now(primary).wall, id(primary));
+        self.names.insert(outline.hash(), name.to_owned());
+        self.nodes[primary].bodies.insert(outline.hash(), outline.clone());
+        self.input(primary, Input::Proposed(outline.clone()));
+        Some(outline)
+    }
+
+    pub(crate) fn propose(&mut self, name: &str) -> Outline {
+        self.try_propose(name).expect("the primary runs and has room")
+    }
+
+    /// A member has become corrupt: it says nothing any more but what the test says in its name.
+    pub(crate) fn corrupt(&mut self, node: usize) {
+        self.nodes[node].crash();
+        self.links.cut_off(id(node));
+    }
+
+    /// Signs anything in the name of a member.
+    pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
+        Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
+    }
+
+    pub(crate) fn proposal(&self, signer: usize, outline: &Outline, view: u64) -> Message {
+        let vote = self.sign(signer, PrePrepare(ballot(outline, view)));
+        Message::PrePrepare(Proposal { vote, header: outline.header().clone(), ids: outline.ids().to_vec() })
+    }
+
+    pub(crate) fn prepare(&self, signer: usize, ballot: Ballot) -> Message {
+        Message::Prepare(self.sign(signer, Prepare(ballot)))
+    }
+
+    pub(crate) fn commit(&self, signer: usize, ballot: Ballot) -> Message {
+        Message::Commit(self.sign(signer, Commit(ballot)))
+    }
+
+    /// Puts a message on the way that no correct node made.
+    pub(crate) fn inject(&mut self, from: usize, to: usize, message: Message) {
+        self.oracle.injected(&message);
+        self.links.send(Envelope { from: id(from), to: id(to), message });
+    }
+
+    /// Hands a message over at once; says why it was thrown away, if it was.
+    pub(crate) fn receive(&mut self, envelope: Envelope) -> Result<(), Rejected> {
+        let Envelope { from, to, message } = envelope;
+        let node = to.index();
+        if !self.nodes[node].runs() {
+            return Ok(());
+        }
+        // Whoever passes a proposal on, the check is the same.
+        let claimant = if matches!(message, Message::PrePrepare(_)) { ReplicaId(0) } else { from };
+        let key = (claimant, encode(&message));
+        let checked = match self.checked.get(&key) {
+            Some(checked) => checked.clone(),
+            None => {
+                let message: Message = decode(&key.1).unwrap();
+                let checked = message.check(from, &self.config.chain, Epoch(0), &self.config.committee)?;
+                self.checked.insert(key, checked.clone());
+                checked
+            }
+        };
+        if let Checked::Status(status) = &checked {
+            self.nodes[node].heads.insert(from, status.committed);
+        }
+        self.input(node, Input::Received { from, message: checked });
+        Ok(())
+    }
+
+    /// Delivers until nothing is on its way; correct members send nothing that others refuse.
+    pub(crate) fn deliver_all(&mut self) {
+        while let Some(envelope) = self.links.next() {
+            let corrupt = !self.nodes[envelope.from.index()].runs();
+            let delivered = self.receive(envelope);
+            assert!(corrupt || delivered.is_ok(), "{delivered:?}");
+            self.catch_up();
+        }
+    }
+
+    /// Lets time pass. Nodes are woken at their deadlines and at no other time.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let end = self.moment.after(duration);
+        for _ in 0..10_000 {
+            self.deliver_all();
+            let deadlines = self.nodes.iter().filter(|node| node.runs());
+            let next = deadlines.filter_map(|node| node.replica().deadline()).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.moment = end;
+                return;
+            };
+            self.moment = self.moment.max(next);
+            for node in 0..self.size() {
+                let due = |replica: &quorate_pbft::Replica| replica.deadline() <= Some(self.moment);
+                if self.nodes[node].runs() && due(self.nodes[node].replica()) {
+                    self.input(node, Input::Tick);
+                }
+            }
+        }
+        panic!("the nodes never come to rest: some deadline does not move on");
+    }
+
+    /// What engines do for nodes that are behind: take certified blocks from somebody who has them, at once if
+    /// a certificate is known, after a status interval if somebody merely says so.
+    pub(crate) fn catch_up(&mut self) {
+        if !self.catching_up {
+            return;
+        }
+        for index in 0..self.size() {
+            let node = &self.nodes[index];
+            let (tip, moment) = (node.tip().height, self.moment);
+            let ahead = node.heads.iter().find(|(_, head)| **head > tip).map(|(member, _)| member.index());
+            let Some(source) = ahead.filter(|_| node.runs()) else {
+                self.nodes[index].behind_since = None;
+                continue;
+            };
+            let since = *self.nodes[index].behind_since.get_or_insert(moment);
+            if (self.nodes[index].certain > tip || moment.since(since) >= STATUS) && self.nodes[source].runs()
+            {
+                let (chain, now) = (self.nodes[source].chain.clone(), self.now(index));
+                self.nodes[index].catch_up_from(now, &chain);
+                self.nodes[index].behind_since = None;
+                let before = self.nodes[index].finalised.len();
+                self.flush(index, before);
+            }
+        }
+    }
+
+    pub(crate) fn crash(&mut self, node: usize) {
+        self.nodes[node].crash();
+        self.links.cut_off(id(node));
+    }
+
+    /// Starts a node again; everybody who runs notices the new connection.
+    pub(crate) fn restart(&mut self, node: usize) {
+        self.nodes[node].restart();
+        for other in (0..self.size()).filter(|other| *other != node) {
+            if self.nodes[other].runs() {
+                self.input(other, Input::PeerUp(id(node)));
+                self.input(node, Input::PeerUp(id(other)));
+            }
+        }
+    }
+
+    /// The transactions of all blocks are found on this node.
+    pub(crate) fn supply(&mut self, node: usize) {
+        let (now, before) = (self.now(node), self.nodes[node].finalised.len());
+        self.nodes[node].supply(now);
+        self.flush(node, before);
+    }
+
+    /// Loses everything between the two sides, both ways.
+    pub(crate) fn partition(&mut self, side: &'static [u16]) {
+        self.links.lose(move |envelope| side.contains(&envelope.from.0) != side.contains(&envelope.to.0));
+    }
+}

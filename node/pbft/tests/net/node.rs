@@ -1,0 +1,270 @@
+//! A replica with the engine, disk and clock it needs around it, all in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use quorate_ledger::{BlockHash, Header, Height, Outline, ReplicaId, SecretKey};
+use quorate_pbft::{
+    CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request, Signer, Steps,
+    To, Verdict,
+};
+
+/// Where a crash comes in the way of a group of records and the messages that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// The records are lost, and so are the messages.
+    BeforePersist,
+    /// The records are durable, the messages never leave.
+    AfterPersist,
+}
+
+#[derive(Debug)]
+struct PowerCut;
+
+pub(crate) struct Node {
+    pub(crate) me: ReplicaId,
+    config: Config,
+    key: SecretKey,
+    /// `None` while the process does not run.
+    replica: Option<Replica>,
+    steps: Steps,
+
+    /// What survives a crash: records in the order of writing, the bodies that belong to them, the chain up to
+    /// `durable`.
+    pub(crate) journal: Vec<Record>,
+    pub(crate) bodies: BTreeMap<BlockHash, Outline>,
+    pub(crate) chain: Vec<Header>,
+    durable: usize,
+
+    /// Blocks whose transactions this node does not find.
+    pub(crate) withheld: BTreeSet<BlockHash>,
+    /// Blocks it finds fault with, and the fault.
+    pub(crate) faults: BTreeMap<BlockHash, String>,
+    /// Proposals that wait for their transactions.
+    examining: Vec<CheckedProposal>,
+    /// Everything asked of the engine that tests may want to see.
+    pub(crate) heard: Vec<Request>,
+    /// Every block this node finalised by itself, with the signers of the certificate, and how many at once.
+    pub(crate) finalised: Vec<Finalised>,
+    /// Last committed height of each member, as it says itself, and of blocks a certificate is known for.
+    pub(crate) heads: BTreeMap<ReplicaId, Height>,
+    pub(crate) certain: Height,
+    pub(crate) behind_since: Option<Moment>,
+
+    /// How far this node's wall clock is off, in milliseconds.
+    pub(crate) clock_error_ms: i64,
+    /// Stop at the n-th group of records from now (0 is the next).
+    pub(crate) crash_at: Option<(usize, Boundary)>,
+    /// How often it took blocks from another node.
+    pub(crate) caught_up: usize,
+    /// How many groups of records were written.
+    pub(crate) groups: usize,
+}
+
+impl Node {
+    pub(crate) fn new(me: ReplicaId, config: Config, key: SecretKey, root: Header) -> Self {
+        let signer = Signer::new(config.chain, key.clone(), me);
+        Node {
+            me,
+            replica: Some(Replica::new(config.clone(), signer, root.clone())),
+            config,
+            key,
+            steps: Steps::default(),
+            journal: Vec::new(),
+            bodies: BTreeMap::new(),
+            chain: vec![root],
+            durable: 1,
+            withheld: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            examining: Vec::new(),
+            heard: Vec::new(),
+            finalised: Vec::new(),
+            heads: BTreeMap::new(),
+            certain: Height(0),
+            behind_since: None,
+            clock_error_ms: 0,
+            crash_at: None,
+            caught_up: 0,
+            groups: 0,
+        }
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    pub(crate) fn replica(&self) -> &Replica {
+        self.replica.as_ref().expect("the node runs")
+    }
+
+    pub(crate) fn tip(&self) -> &Header {
+        self.chain.last().expect("a chain has its root")
+    }
+
+    /// Steps through an input and whatever answers it calls for. Nothing is written or sent yet.
+    pub(crate) fn input(&mut self, now: Now, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let Some(replica) = &mut self.replica else { return };
+            let mut step = replica.step(now, input);
+            for request in step.take_requests() {
+                inputs.extend(self.serve(request));
+            }
+            self.steps.absorb(step);
+        }
+    }
+
+    fn serve(&mut self, request: Request) -> Option<Input> {
+        match request {
+            Request::Examine { proposal, .. } => self.examine(proposal),
+            Request::Finalise(finalised) => {
+                self.append(finalised);
+                None
+            }
+            Request::CatchUp { height } => {
+                self.certain = self.certain.max(height);
+                self.heard.push(request);
+                None
+            }
+            Request::Contradiction { .. } | Request::BadProposal { .. } | Request::Overdue(_) => {
+                self.heard.push(request);
+                None
+            }
+        }
+    }
+
+    fn examine(&mut self, proposal: CheckedProposal) -> Option<Input> {
+        let (ballot, outline) = (*proposal.ballot(), proposal.outline());
+        if self.withheld.contains(&ballot.block) {
+            self.examining.push(proposal);
+            return None;
+        }
+        let verdict = match self.faults.get(&ballot.block) {
+            Some(fault) => Verdict::Bad(fault.clone()),
+            None => {
+                self.bodies.insert(ballot.block, outline.clone());
+                Verdict::Good
+            }
+        };
+        Some(Input::Examined { ballot, verdict })
+    }
+
+    /// The transactions of all withheld blocks are found.
+    pub(crate) fn supply(&mut self, now: Now) {
+        self.withheld.clear();
+        for proposal in std::mem::take(&mut self.examining) {
+            let input = self.examine(proposal).expect("nothing is withheld any more");
+            self.input(now, input);
+        }
+    }
+
+    fn append(&mut self, finalised: Finalised) {
+        for hash in &finalised.blocks {
+            let outline =
+                self.bodies.get(hash).expect("only accepted blocks are finalised, and their bodies kept");
+            let header = outline.header();
+            assert_eq!(header.parent, self.tip().hash(), "blocks are finalised in order and without a gap");
+            self.chain.push(header.clone());
+        }
+        assert_eq!(
+            self.tip().hash(),
+            finalised.certificate.ballot().block,
+            "the certificate is for the last"
+        );
+        self.finalised.push(finalised);
+    }
+
+    /// Appends certified blocks from another node's chain.
+    pub(crate) fn catch_up_from(&mut self, now: Now, chain: &[Header]) {
+        self.caught_up += 1;
+        let common = self.chain.len();
+        assert_eq!(chain[common - 1].hash(), self.tip().hash(), "the same chain");
+        self.chain.extend_from_slice(&chain[common..]);
+        self.durable = self.chain.len();
+        self.input(now, Input::CaughtUp(self.tip().clone()));
+    }
+
+    /// Writes one group of records and hands out the messages that waited for it. A planned crash comes in
+    /// between.
+    pub(crate) fn flush(&mut self) -> Vec<(To, Message)> {
+        let steps = std::mem::take(&mut self.steps);
+        let (journal, durable) = (&mut self.journal, &mut self.durable);
+        let mut wrote = false;
+        let crash = match self.crash_at {
+            Some((0, boundary)) => Some(boundary),
+            _ => None,
+        };
+        let messages = steps.persist(|records| {
+            wrote = !records.is_empty();
+            if wrote && crash == Some(Boundary::BeforePersist) {
+                return Err(PowerCut);
+            }
+            for record in records {
+                if let Record::Finalised(_) = record {
+                    *durable = usize::try_from(record.height().0).expect("a short chain") + 1;
+                }
+                journal.push(record.clone());
+            }
+            Ok(())
+        });
+        if wrote {
+            self.groups += 1;
+            self.crash_at = self.crash_at.map(|(groups, boundary)| (groups.saturating_sub(1), boundary));
+        }
+        if wrote && crash.is_some() {
+            let lost = crash == Some(Boundary::BeforePersist);
+            assert_eq!(messages.is_err(), lost, "R13: a write that fails hands out no message");
+            self.crash();
+            return Vec::new();
+        }
+        messages.expect("only a planned crash keeps records from being written")
+    }
+
+    /// The process ends; only what is durable is left.
+    pub(crate) fn crash(&mut self) {
+        self.replica = None;
+        self.steps = Steps::default();
+        self.crash_at = None;
+        self.chain.truncate(self.durable);
+        let accepted: BTreeSet<BlockHash> = self.journal.iter().filter_map(accepted_block).collect();
+        self.bodies.retain(|hash, _| accepted.contains(hash));
+        self.examining.clear();
+        self.heads.clear();
+        self.certain = Height(0);
+        self.behind_since = None;
+    }
+
+    /// The process starts again from what is durable, read back from bytes.
+    pub(crate) fn restart(&mut self) {
+        assert!(!self.runs(), "only a stopped node starts");
+        let signer = Signer::new(self.config.chain, self.key.clone(), self.me);
+        let records: Vec<Record> = self.journal.iter().map(|record| self.read_back(record)).collect();
+        let restored = Replica::restore(self.config.clone(), signer, self.tip().clone(), records)
+            .expect("the journal is what this node wrote");
+        for outline in &restored.accepted {
+            assert!(self.bodies.contains_key(&outline.hash()), "the body is durable with the promise");
+        }
+        self.replica = Some(restored.replica);
+    }
+
+    fn read_back(&self, record: &Record) -> Record {
+        let bytes = record.to_bytes();
+        let read = match record {
+            Record::Accepted(_) => {
+                let hash = Record::accepted_header(&bytes).expect("own bytes").hash();
+                Record::read_accepted(&bytes, &self.bodies[&hash])
+            }
+            Record::Prepared(_) => Record::read_prepared(&bytes),
+            Record::Finalised(_) => Record::read_finalised(&bytes),
+        };
+        let read = read.expect("own bytes");
+        assert_eq!(&read, record, "records survive being written");
+        read
+    }
+}
+
+fn accepted_block(record: &Record) -> Option<BlockHash> {
+    match record {
+        Record::Accepted(proposal) => Some(proposal.outline().hash()),
+        _ => None,
+    }
+}
