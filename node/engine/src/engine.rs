@@ -1,0 +1,368 @@
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use quorate_genesis::Genesis;
+use quorate_ledger::{Block, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId};
+use quorate_mempool::{Mempool, MempoolLimits};
+use quorate_pbft::{Config, Input, Moment, Now, Replica, Request, Steps};
+use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
+
+use crate::catchup::CatchUp;
+use crate::event::{Effects, Ended, Event, Fetched, Notice};
+use crate::examine::Examinations;
+use crate::flight::Flight;
+use crate::outbound::Outbound;
+use crate::promises;
+use crate::recent::RecentIds;
+use crate::wire::Ask;
+
+/// Expired transactions whose end is remembered, so that their senders can still be told.
+pub(crate) const ENDED_MAX: usize = 50_000;
+
+/// The ledger is made durable at least this often while it grows.
+const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What an engine must know, all of it from the genesis.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// For the replica.
+    pub pbft: Config,
+    /// For the pool.
+    pub mempool: MempoolLimits,
+    /// How long transactions wait for company, in gossip batches and in blocks.
+    pub batch_delay: Duration,
+}
+
+impl EngineConfig {
+    /// What the genesis says.
+    pub fn of(genesis: &Genesis) -> Self {
+        let consensus = genesis.consensus();
+        let mempool = genesis.mempool();
+
+        EngineConfig {
+            pbft: Config {
+                chain: genesis.chain_id(),
+                epoch: genesis.header().epoch,
+                committee: genesis.committee().clone(),
+                limits: genesis.block_limits(),
+                window: consensus.window,
+                clock_tolerance: Duration::from_millis(consensus.clock_tolerance_ms),
+                request_timeout: Duration::from_millis(consensus.request_timeout_ms),
+                status_interval: Duration::from_millis(consensus.status_interval_ms),
+            },
+            mempool: MempoolLimits {
+                max_transactions: mempool.max_transactions,
+                max_bytes: mempool.max_bytes,
+                max_transactions_per_sender: mempool.max_transactions_per_sender,
+                max_bytes_per_sender: mempool.max_bytes_per_sender,
+            },
+            batch_delay: Duration::from_millis(consensus.batch_delay_ms),
+        }
+    }
+}
+
+/// Why a node must stop. It can be started again once the cause is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Nobody knows what the disk holds now, and a node that cannot remember must not vote.
+    #[error(
+        "storage failed, and a node that cannot remember must not vote: check the disk, then start the node again"
+    )]
+    Storage(#[from] StoreError),
+    /// More than f members lied, or this node's ledger is another chain's.
+    #[error(
+        "FORK: a certified block at height {height} does not extend this node's chain; keep the data directory as evidence"
+    )]
+    Fork {
+        /// Where the chains part.
+        height: Height,
+    },
+}
+
+/// Counted since the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Gossiped transactions that this node did not take.
+    pub gossip_refused: u64,
+    /// Questions for transactions that gossip had not brought.
+    pub bodies_asked: u64,
+    /// Groups of promises written, each with one sync.
+    pub groups: u64,
+    /// Blocks fetched from others instead of ordered here.
+    pub caught_up: u64,
+}
+
+/// One node's ordering, synchronous and complete. See the crate's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: EngineConfig,
+    pub(crate) me: ReplicaId,
+    pub(crate) replica: Replica,
+    pub(crate) mempool: Mempool,
+    pub(crate) ledger: Ledger,
+    pub(crate) journal: Journal,
+    pub(crate) recent: RecentIds,
+    pub(crate) flight: Flight,
+    pub(crate) examinations: Examinations,
+    pub(crate) outbound: Outbound,
+    pub(crate) catchup: CatchUp,
+    /// Inputs that the replica's own requests gave rise to.
+    pub(crate) inputs: VecDeque<Input>,
+    /// Steps since the last group was written.
+    pub(crate) steps: Steps,
+    pub(crate) requests: VecDeque<Request>,
+    pub(crate) fetches: u64,
+    pub(crate) proposed: Option<Moment>,
+    pub(crate) ended: Endings,
+    /// The last moment of the longest-lived transaction that came from another member too late: that member
+    /// is still waiting for its end (R17).
+    pub(crate) owed: Option<Timestamp>,
+    pub(crate) durable_due: Option<Moment>,
+    /// Journal rows up to here can go with the next group.
+    pub(crate) collectable: Option<Height>,
+    pub(crate) pending: bool,
+    pub(crate) counters: Counters,
+}
+
+impl Engine {
+    /// Works through everything that has happened, and through the time that has passed.
+    ///
+    /// All promises that arise are written with one sync before this returns, so nothing in the effects can
+    /// be forgotten.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the node must stop, and the effects are lost on purpose.
+    pub fn handle(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Result<Effects, Fatal> {
+        let mut effects = Effects::default();
+        for event in events {
+            self.on_event(now, event, &mut effects)?;
+            self.serve_requests(now, &mut effects)?;
+        }
+        self.inputs.push_back(Input::Tick);
+        self.drain_inputs(now);
+        self.serve_requests(now, &mut effects)?;
+        self.propose(now);
+        self.serve_requests(now, &mut effects)?;
+        self.tell_pending(now);
+        self.serve_requests(now, &mut effects)?;
+        self.ask_for_missing(now, &mut effects);
+        self.catch_up(now, &mut effects);
+        self.keep_ledger_durable(now)?;
+        self.write_group(&mut effects)?;
+        let free = self.flight.forget_through(self.replica.tip().height);
+        self.mempool.release(&free);
+        effects.gossip = self.outbound.flush(now.moment);
+        effects.reminders = self.outbound.remind(now.moment, &self.mempool);
+        Ok(effects)
+    }
+
+    fn on_event(&mut self, now: Now, event: Event, effects: &mut Effects) -> Result<(), Fatal> {
+        match event {
+            Event::Consensus { from, message } => {
+                if let quorate_pbft::Checked::Status(status) = &message {
+                    self.catchup.heard(from, status.committed);
+                }
+                self.inputs.push_back(Input::Received { from, message });
+            }
+            Event::PeerUp(peer) => self.inputs.push_back(Input::PeerUp(peer)),
+            Event::Submitted { ticket, transaction } => {
+                let outcome = self.on_submitted(now, transaction)?;
+                effects.submissions.push((ticket, outcome));
+            }
+            Event::Gossiped(transactions) => self.on_gossiped(now, transactions),
+            Event::Asked { ticket, ask } => {
+                let answer = match ask {
+                    Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices)?,
+                    Ask::Blocks { from } => crate::serve_run(&self.ledger.reader(), from)?,
+                };
+                effects.answers.push((ticket, answer));
+            }
+            Event::Answered { fetch, from: _, answer } => self.on_answered(now, fetch, answer, effects)?,
+        }
+        self.conclude_examinations(now);
+        self.drain_inputs(now);
+        Ok(())
+    }
+
+    fn on_answered(
+        &mut self,
+        now: Now,
+        fetch: crate::FetchId,
+        answer: Option<Fetched>,
+        effects: &mut Effects,
+    ) -> Result<(), Fatal> {
+        let (transactions, run) = match answer {
+            Some(Fetched::Transactions(transactions)) => (transactions, None),
+            Some(Fetched::Run(run)) => (Vec::new(), Some(run)),
+            None => (Vec::new(), None),
+        };
+        if self.on_run(now, fetch, run, effects)? {
+            return Ok(());
+        }
+        // Checked transactions help wherever they are missing, asked for or not.
+        let helped = self.examinations.supply(&transactions);
+        self.answered(now, fetch, helped);
+        Ok(())
+    }
+
+    /// Steps the replica through what its own requests gave rise to.
+    pub(crate) fn drain_inputs(&mut self, now: Now) {
+        while let Some(input) = self.inputs.pop_front() {
+            let mut step = self.replica.step(now, input);
+            self.requests.extend(step.take_requests());
+            self.steps.absorb(step);
+        }
+    }
+
+    pub(crate) fn serve_requests(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
+        while let Some(request) = self.requests.pop_front() {
+            match request {
+                Request::Examine { proposal, from } => {
+                    self.examine(now, proposal, from);
+                    self.conclude_examinations(now);
+                }
+                Request::Finalise(finalised) => {
+                    let blocks: Vec<Block> = finalised
+                        .blocks
+                        .iter()
+                        .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
+                        .collect();
+                    self.append(&blocks, &finalised.certificate, effects)?;
+                }
+                Request::CatchUp { height } => self.catchup.certain(height),
+                Request::Contradiction { replica, height, .. } => {
+                    effects.notices.push(Notice::Contradiction { replica, height });
+                }
+                Request::BadProposal { height, reason, .. } => {
+                    effects.notices.push(Notice::BadProposal { height, reason });
+                }
+                Request::Overdue(overdue) => effects.notices.push(Notice::Overdue(overdue)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends final blocks to the ledger, in one transaction with the certificate that finalises them.
+    pub(crate) fn append(
+        &mut self,
+        blocks: &[Block],
+        certificate: &CommitCertificate,
+        effects: &mut Effects,
+    ) -> Result<(), Fatal> {
+        self.ledger.append(blocks, certificate)?;
+        for block in blocks {
+            self.mempool.remove(block.body().ids());
+            self.recent.push(block.header().timestamp, block.outline().ids().clone());
+            self.examinations.forget_through(block.height());
+            effects.committed.push(block.clone());
+        }
+        let Some(tip) = blocks.last() else { return Ok(()) };
+        for id in self.mempool.expire(tip.header().timestamp) {
+            self.ended.push(id);
+            effects.ended.push(Ended { id });
+        }
+        self.catchup.progressed();
+        Ok(())
+    }
+
+    fn tell_pending(&mut self, now: Now) {
+        let pending = self.mempool.waiting_len() > 0;
+        if pending != self.pending {
+            self.pending = pending;
+            self.inputs.push_back(Input::Pending(pending));
+            self.drain_inputs(now);
+        }
+    }
+
+    fn keep_ledger_durable(&mut self, now: Now) -> Result<(), Fatal> {
+        if self.ledger.head().height == self.ledger.durable_head() {
+            self.durable_due = None;
+        } else if now.moment >= *self.durable_due.get_or_insert(now.moment.after(DURABLE_INTERVAL)) {
+            self.make_durable()?;
+        }
+        Ok(())
+    }
+
+    /// Syncs the ledger, after which the journal need not remember what is in it.
+    pub(crate) fn make_durable(&mut self) -> Result<(), Fatal> {
+        self.collectable = Some(self.ledger.make_durable()?);
+        self.durable_due = None;
+        Ok(())
+    }
+
+    /// Remember, then speak (R13): one transaction, one sync, then the messages.
+    fn write_group(&mut self, effects: &mut Effects) -> Result<(), Fatal> {
+        let steps = std::mem::take(&mut self.steps);
+        let (journal, flight, collectable) = (&mut self.journal, &self.flight, &mut self.collectable);
+        // Up to here the ledger itself remembers, and nobody votes there any more.
+        let durable = self.ledger.durable_head();
+        let mut wrote = false;
+        effects.messages = steps.persist(|records| {
+            let rows = promises::rows(records.iter().filter(|record| record.height() > durable), flight);
+            wrote = !rows.is_empty();
+            journal.write(&rows, collectable.take())
+        })?;
+        self.counters.groups += u64::from(wrote);
+        Ok(())
+    }
+
+    /// When to call [`Engine::handle`] if nothing happens before.
+    pub fn deadline(&self, now: Now) -> Option<Moment> {
+        [
+            self.replica.deadline(),
+            self.examinations.deadline(),
+            self.outbound.deadline(),
+            self.catch_up_deadline(),
+            self.proposal_deadline(now),
+            self.durable_due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Reads the chain; may be used from any thread.
+    pub fn reader(&self) -> LedgerReader {
+        self.ledger.reader()
+    }
+
+    /// This node's index in the committee.
+    pub fn replica_id(&self) -> ReplicaId {
+        self.me
+    }
+
+    /// Makes everything durable, for a quick next start. Nothing is lost without it.
+    ///
+    /// # Errors
+    /// [`Fatal`].
+    pub fn close(mut self) -> Result<(), Fatal> {
+        let durable = self.ledger.make_durable()?;
+        self.journal.write(&[], Some(durable))?;
+        Ok(())
+    }
+}
+
+/// The last transactions that expired here, oldest forgotten first.
+#[derive(Debug, Default)]
+pub(crate) struct Endings {
+    order: VecDeque<TransactionId>,
+    ids: BTreeSet<TransactionId>,
+}
+
+impl Endings {
+    fn push(&mut self, id: TransactionId) {
+        if !self.ids.insert(id) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > ENDED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn contains(&self, id: &TransactionId) -> bool {
+        self.ids.contains(id)
+    }
+}

@@ -1,0 +1,203 @@
+//! Getting and checking the transactions of a proposal (R5, R16).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, TransactionId, VerifiedTransaction};
+use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
+
+use crate::engine::{Engine, Fatal};
+use crate::event::{Effects, FetchId};
+use crate::wire::{Answer, Ask};
+
+/// Gossip usually brings a transaction before or soon after the proposal that contains it.
+const GOSSIP_GRACE: Duration = Duration::from_millis(50);
+
+/// Whoever has not answered after this is not waited for.
+const FETCH_PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Examination {
+    proposal: CheckedProposal,
+    /// In block order.
+    found: Vec<Option<VerifiedTransaction>>,
+    missing: BTreeMap<TransactionId, u32>,
+    /// The member that was asked last; the sender of the proposal comes first.
+    candidate: ReplicaId,
+    asked: Option<FetchId>,
+    /// Answers in a row that brought nothing.
+    fruitless: usize,
+    ask_at: Moment,
+}
+
+/// Proposals whose transactions are not all here yet: at most one for each open height.
+#[derive(Debug, Default)]
+pub(crate) struct Examinations {
+    open: BTreeMap<Height, Examination>,
+}
+
+impl Examinations {
+    pub(crate) fn is_missing(&self, id: &TransactionId) -> bool {
+        self.open.values().any(|examination| examination.missing.contains_key(id))
+    }
+
+    /// Puts transactions where they are missing. Whether any of them was.
+    pub(crate) fn supply(&mut self, transactions: &[VerifiedTransaction]) -> bool {
+        let mut helped = false;
+        for examination in self.open.values_mut() {
+            for transaction in transactions {
+                if let Some(index) = examination.missing.remove(&transaction.id()) {
+                    examination.found[index as usize] = Some(transaction.clone());
+                    helped = true;
+                }
+            }
+        }
+        helped
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn forget_through(&mut self, height: Height) {
+        self.open = self.open.split_off(&height.next());
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.open.values().map(|examination| examination.ask_at).min()
+    }
+
+    fn take_complete(&mut self) -> Option<Examination> {
+        let height = self.open.iter().find(|(_, examination)| examination.missing.is_empty())?.0;
+        let height = *height;
+        self.open.remove(&height)
+    }
+}
+
+impl Engine {
+    pub(crate) fn examine(&mut self, now: Now, proposal: CheckedProposal, from: ReplicaId) {
+        let ids = proposal.outline().ids().clone();
+        let parent = proposal.outline().header().parent;
+        // R16: an id that an ancestor contains would be ordered twice.
+        let repeated = ids.iter().find(|id| self.recent.contains(id) || self.flight.on_branch(id, &parent));
+        if let Some(id) = repeated {
+            let verdict = Verdict::Bad(format!("transaction {id} is in the chain already"));
+            self.examined(now, *proposal.ballot(), verdict);
+            return;
+        }
+        let found: Vec<_> = ids.iter().map(|id| self.mempool.get(id).cloned()).collect();
+        let missing = (0..)
+            .zip(ids.iter().zip(&found))
+            .filter(|(_, (_, found))| found.is_none())
+            .map(|(index, (id, _))| (*id, index))
+            .collect();
+        let examination = Examination {
+            found,
+            missing,
+            candidate: from,
+            asked: None,
+            fruitless: 0,
+            ask_at: now.moment.after(GOSSIP_GRACE),
+            proposal,
+        };
+        self.examinations.open.insert(examination.proposal.ballot().height, examination);
+    }
+
+    /// Concludes examinations that have become complete, which may start new ones.
+    pub(crate) fn conclude_examinations(&mut self, now: Now) {
+        while let Some(examination) = self.examinations.take_complete() {
+            let ballot = *examination.proposal.ballot();
+            let transactions: Vec<VerifiedTransaction> = examination.found.into_iter().flatten().collect();
+            let outline = examination.proposal.outline();
+            let verdict = match outline.fill(&transactions, &self.config.pbft.limits) {
+                Ok(block) => {
+                    self.hold(block);
+                    Verdict::Good
+                }
+                Err(error) => Verdict::Bad(error.to_string()),
+            };
+            self.examined(now, ballot, verdict);
+        }
+    }
+
+    fn examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict) {
+        self.inputs.push_back(Input::Examined { ballot, verdict });
+        self.drain_inputs(now);
+    }
+
+    /// Keeps a block whose body is complete until it is committed.
+    pub(crate) fn hold(&mut self, block: Block) {
+        self.mempool.mark_in_flight(block.body().ids());
+        self.flight.insert(block);
+    }
+
+    /// Asks for what is still missing, one member at a time.
+    pub(crate) fn ask_for_missing(&mut self, now: Now, effects: &mut Effects) {
+        let (me, size) = (self.me, self.config.pbft.committee.size());
+        for examination in self.examinations.open.values_mut() {
+            if now.moment < examination.ask_at {
+                continue;
+            }
+            // Nobody else to ask: a committee of one holds what it proposes.
+            if size == 1 {
+                continue;
+            }
+            if examination.asked.is_some() {
+                examination.candidate = after(examination.candidate, size);
+            }
+            while examination.candidate == me {
+                examination.candidate = after(examination.candidate, size);
+            }
+            let fetch = FetchId(self.fetches);
+            self.fetches += 1;
+            let mut indices: Vec<u32> = examination.missing.values().copied().collect();
+            indices.sort_unstable();
+            let block = examination.proposal.outline().hash();
+            effects.asks.push((examination.candidate, fetch, Ask::Transactions { block, indices }));
+            // Asked and not answered counts as tried: the next one is asked when patience ends.
+            examination.asked = Some(fetch);
+            examination.ask_at = now.moment.after(FETCH_PATIENCE);
+            self.counters.bodies_asked += 1;
+        }
+    }
+
+    /// An answer came, or none did: whoever still misses something asks on at once, the same member if it
+    /// helped and otherwise the next one. After a fruitless round all of them are given time.
+    pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: bool) {
+        let size = self.config.pbft.committee.size();
+        for examination in self.examinations.open.values_mut().filter(|open| open.asked == Some(fetch)) {
+            examination.asked = None;
+            examination.ask_at = now.moment;
+            if helped {
+                examination.fruitless = 0;
+                continue;
+            }
+            examination.candidate = after(examination.candidate, size);
+            examination.fruitless += 1;
+            if examination.fruitless.is_multiple_of(size - 1) {
+                examination.ask_at = now.moment.after(FETCH_PATIENCE);
+            }
+        }
+    }
+
+    /// Answers another member's question for transactions of a block in flight or committed.
+    pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Result<Answer, Fatal> {
+        let held = match self.flight.get(block) {
+            Some(block) => Some(block.body().clone()),
+            None => self.committed_body(block)?,
+        };
+        let Some(body) = held else { return Ok(Answer::Nothing) };
+        Ok(Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize))))
+    }
+
+    fn committed_body(&self, block: &BlockHash) -> Result<Option<Body>, Fatal> {
+        let reader = self.ledger.reader();
+        let Some(height) = reader.height_of(block)? else { return Ok(None) };
+        Ok(reader.block(height)?.map(|block| block.body().clone()))
+    }
+}
+
+fn after(replica: ReplicaId, size: usize) -> ReplicaId {
+    let next = (replica.index() + 1) % size;
+    ReplicaId(u16::try_from(next).expect("a committee is small"))
+}

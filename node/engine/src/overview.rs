@@ -1,0 +1,61 @@
+use std::collections::BTreeMap;
+
+use quorate_ledger::{Height, ReplicaId, Timestamp};
+use quorate_mempool::MempoolStatistics;
+
+use crate::engine::{Counters, Engine};
+
+/// Where an engine stands, for status pages, metrics and explanations.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// This node's index in the committee.
+    pub replica: ReplicaId,
+    /// The replica.
+    pub pbft: quorate_pbft::Overview,
+    /// What the replica has seen others do.
+    pub pbft_counters: quorate_pbft::Counters,
+    /// The pool.
+    pub mempool: MempoolStatistics,
+    /// When the oldest transaction that waits for a block was admitted.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Highest block that the ledger would keep in a power cut, without help of the journal.
+    pub durable: Height,
+    /// Blocks complete here and not committed.
+    pub in_flight: usize,
+    /// Proposals whose transactions are not all here.
+    pub examining: usize,
+    /// Ids that a new block must not repeat.
+    pub remembered_ids: usize,
+    /// Rows in the journal.
+    pub journal_rows: u64,
+    /// Bytes of keys and values in the journal.
+    pub journal_bytes: u64,
+    /// Last committed height of each other member, as it said itself.
+    pub heads: BTreeMap<ReplicaId, Height>,
+    /// Whether blocks are being fetched from others.
+    pub catching_up: bool,
+    /// Counted since the start.
+    pub counters: Counters,
+}
+
+impl Engine {
+    /// Where this engine stands.
+    pub fn overview(&self) -> Overview {
+        Overview {
+            replica: self.me,
+            pbft: self.replica.overview(),
+            pbft_counters: self.replica.counters(),
+            mempool: self.mempool.statistics(),
+            oldest_waiting: self.mempool.oldest_waiting(),
+            durable: self.ledger.durable_head(),
+            in_flight: self.flight.len(),
+            examining: self.examinations.len(),
+            remembered_ids: self.recent.len(),
+            journal_rows: self.journal.row_count(),
+            journal_bytes: self.journal.bytes(),
+            heads: self.catchup.heads().clone(),
+            catching_up: self.catchup.is_running(),
+            counters: self.counters,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! When and what a primary proposes (R17, R18).
+
+use std::time::Duration;
+
+use quorate_ledger::{Block, Body, Header, Timestamp, VerifiedTransaction};
+use quorate_mempool::Selection;
+use quorate_pbft::{Input, Moment, Now};
+
+use crate::engine::Engine;
+
+impl Engine {
+    /// Proposes as long as there is something to propose and the window has room.
+    pub(crate) fn propose(&mut self, now: Now) {
+        while let Some(parent) = self.replica.proposal_parent().cloned() {
+            let Some(transactions) = self.next_batch(now, &parent) else { return };
+            let body = Body::of(&transactions);
+            let block =
+                Block::after(&parent, body, now.wall, self.me).expect("the pool holds a transaction once");
+            let outline = block.outline().clone();
+            self.hold(block);
+            self.proposed = Some(now.moment);
+            self.inputs.push_back(Input::Proposed(outline));
+            self.drain_inputs(now);
+        }
+    }
+
+    /// The transactions of the next block; `None` while none should be proposed.
+    fn next_batch(&self, now: Now, parent: &Header) -> Option<Vec<VerifiedTransaction>> {
+        if !self.has_work() || now.moment < self.propose_at() {
+            return None;
+        }
+        let limits = &self.config.pbft.limits;
+        let selection = Selection {
+            max_transactions: limits.max_transactions,
+            max_body_bytes: limits.max_body_bytes,
+            transaction: limits.transaction,
+        };
+        let time = now.wall.max(parent.timestamp.plus_ms(1));
+        let transactions = self.mempool.select(time, &selection);
+        (!transactions.is_empty() || self.owes_an_end(time, parent)).then_some(transactions)
+    }
+
+    /// Whether a block could do something for somebody: for a transaction that waits here, or for one that
+    /// reached this member too late and waits elsewhere.
+    fn has_work(&self) -> bool {
+        let tip = self.replica.tip().timestamp;
+        self.mempool.waiting_len() > 0 || self.owed.is_some_and(|valid_until| valid_until >= tip)
+    }
+
+    /// R17: a transaction that waits here or elsewhere has expired, and no block says so yet. Only a block
+    /// with a later time tells its sender for certain.
+    fn owes_an_end(&self, time: Timestamp, parent: &Header) -> bool {
+        let gap_ms = self.config.pbft.limits.empty_block_gap_ms;
+        let owed = self.owed.filter(|valid_until| *valid_until >= parent.timestamp);
+        self.replica.in_flight() == 0
+            && time >= parent.timestamp.plus_ms(gap_ms)
+            && (self.mempool.next_expiry().is_some_and(|expired| expired <= time)
+                || owed.is_some_and(|valid_until| valid_until < time))
+    }
+
+    /// R18: at once when nothing is in flight or a full block waits; otherwise the more is in flight, the
+    /// longer, so that blocks grow with the load instead of multiplying.
+    fn propose_at(&self) -> Moment {
+        let in_flight = self.replica.in_flight();
+        let full = self.mempool.waiting_len() >= self.config.pbft.limits.max_transactions as usize;
+        match self.proposed {
+            Some(last) if in_flight > 0 && !full => {
+                let flights = u32::try_from(in_flight).unwrap_or(u32::MAX);
+                last.after(self.config.batch_delay.saturating_mul(flights))
+            }
+            _ => Moment::default(),
+        }
+    }
+
+    /// When [`Engine::propose`] may have something to do although nothing happens.
+    pub(crate) fn proposal_deadline(&self, now: Now) -> Option<Moment> {
+        if !self.has_work() || self.replica.proposal_parent().is_none() {
+            return None;
+        }
+        let at = self.propose_at();
+        if at > now.moment {
+            return Some(at);
+        }
+        // Nothing that waits fits a block of this time: something expires, or becomes timely.
+        Some(now.moment.after(Duration::from_millis(100)))
+    }
+}

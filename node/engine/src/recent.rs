@@ -1,0 +1,68 @@
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use quorate_ledger::{Timestamp, TransactionId};
+
+/// The ids a new block must not repeat (R16): those of all blocks young enough that a transaction in them
+/// could still be in time.
+///
+/// It holds what was committed within one transaction lifetime, so its size follows from the network's rate;
+/// older repetitions are refused for their `valid_until`.
+#[derive(Debug)]
+pub(crate) struct RecentIds {
+    lifetime_ms: u64,
+    ids: BTreeSet<TransactionId>,
+    blocks: VecDeque<(Timestamp, Arc<[TransactionId]>)>,
+}
+
+impl RecentIds {
+    pub(crate) fn new(lifetime_ms: u64) -> Self {
+        RecentIds { lifetime_ms, ids: BTreeSet::new(), blocks: VecDeque::new() }
+    }
+
+    /// Adds a committed block. Times strictly increase along the chain.
+    pub(crate) fn push(&mut self, time: Timestamp, ids: Arc<[TransactionId]>) {
+        // A block after this one has a later time; what it may contain is valid until then at least, and
+        // was at most one lifetime ahead of the block that contains it already.
+        while self.blocks.front().is_some_and(|(old, _)| old.plus_ms(self.lifetime_ms) <= time) {
+            let (_, gone) = self.blocks.pop_front().expect("there is a front");
+            for id in gone.iter() {
+                self.ids.remove(id);
+            }
+        }
+        self.ids.extend(ids.iter().copied());
+        self.blocks.push_back((time, ids));
+    }
+
+    pub(crate) fn contains(&self, id: &TransactionId) -> bool {
+        self.ids.contains(id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(number: u8) -> Arc<[TransactionId]> {
+        Arc::from([TransactionId::from_bytes([number; 32])])
+    }
+
+    /// R16: an id is remembered exactly as long as a transaction with it could be in a further block.
+    #[test]
+    fn an_id_is_remembered_for_one_lifetime() {
+        let mut recent = RecentIds::new(100);
+        recent.push(Timestamp(1000), ids(1));
+        // Its transaction is valid until 1100 at most. After a block of time 1099 another of 1100 could come.
+        recent.push(Timestamp(1099), ids(2));
+        assert!(recent.contains(&ids(1)[0]));
+        // After a block of time 1100 every block is later than 1100.
+        recent.push(Timestamp(1100), ids(3));
+        assert!(!recent.contains(&ids(1)[0]));
+        assert!(recent.contains(&ids(2)[0]) && recent.contains(&ids(3)[0]));
+        assert_eq!(recent.len(), 2);
+    }
+}

@@ -1,0 +1,144 @@
+//! From two files to an engine that remembers what it promised.
+
+use std::collections::VecDeque;
+
+use quorate_genesis::Genesis;
+use quorate_ledger::{Block, Height, SecretKey, VerifiedTransaction};
+use quorate_mempool::Mempool;
+use quorate_pbft::{Now, Replica, Restored, Signer, Steps};
+use quorate_store::{Journal, Ledger, StoreError};
+
+use crate::catchup::CatchUp;
+use crate::engine::{Counters, Endings, Engine, EngineConfig};
+use crate::examine::Examinations;
+use crate::flight::Flight;
+use crate::outbound::Outbound;
+use crate::promises::{self, Remembered};
+use crate::recent::RecentIds;
+
+/// Why an engine cannot start on these files.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The key belongs to nobody in the committee.
+    #[error("the key {0} is not a validator of this genesis")]
+    NotAMember(quorate_ledger::PublicKey),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal holds something that this node cannot have promised. It must not vote.
+    #[error(
+        "the journal cannot be understood: {0}; restore the newest journal of this validator, never an older one"
+    )]
+    Journal(String),
+}
+
+impl Engine {
+    /// Puts an engine together from a ledger and a journal.
+    ///
+    /// Blocks that the journal knows to be final and the ledger lost with a power cut are appended again, so
+    /// nothing that was answered is forgotten. Reads what is in flight and the blocks of one transaction
+    /// lifetime, not the whole chain.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        genesis: &Genesis,
+        key: &SecretKey,
+        mut ledger: Ledger,
+        journal: Journal,
+        now: Now,
+    ) -> Result<Engine, OpenError> {
+        let config = EngineConfig::of(genesis);
+        let me = config.pbft.committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
+        let remembered = promises::read(journal.rows()?).map_err(OpenError::Journal)?;
+        let appended = append_final(&mut ledger, &remembered)?;
+        if appended {
+            ledger.make_durable()?;
+        }
+        let reader = ledger.reader();
+        let tip = match reader.head()?.height {
+            Height(0) => genesis.header().clone(),
+            height => reader.header(height)?.ok_or_else(|| {
+                OpenError::Journal(format!("the ledger has no header at its own head {height}"))
+            })?,
+        };
+        let mut recent = RecentIds::new(config.pbft.limits.transaction.max_lifetime_ms);
+        let since = tip.timestamp.minus_ms(config.pbft.limits.transaction.max_lifetime_ms);
+        for block in reader.ids_since(since)? {
+            recent.push(block.timestamp, block.ids.into());
+        }
+        let signer = Signer::new(config.pbft.chain, key.clone(), me);
+        let Restored { replica, accepted } =
+            Replica::restore(config.pbft.clone(), signer, tip, remembered.records)
+                .map_err(|error| OpenError::Journal(error.to_string()))?;
+        let request_timeout = config.pbft.request_timeout;
+        let mut engine = Engine {
+            me,
+            mempool: Mempool::new(config.mempool),
+            outbound: Outbound::new(config.batch_delay, request_timeout),
+            config,
+            replica,
+            collectable: Some(ledger.durable_head()),
+            ledger,
+            journal,
+            recent,
+            flight: Flight::default(),
+            examinations: Examinations::default(),
+            catchup: CatchUp::default(),
+            inputs: VecDeque::new(),
+            steps: Steps::default(),
+            requests: VecDeque::new(),
+            fetches: 0,
+            proposed: None,
+            ended: Endings::default(),
+            owed: None,
+            durable_due: None,
+            pending: false,
+            counters: Counters::default(),
+        };
+        for outline in accepted {
+            let block = remembered.blocks.get(&outline.hash()).expect("read together with its outline");
+            engine.take_back(now, block);
+        }
+        Ok(engine)
+    }
+
+    /// Holds an accepted block again. Its transactions go into the pool too, so that they are still here
+    /// should another block take its place.
+    fn take_back(&mut self, now: Now, block: &Block) {
+        for transaction in block.body().transactions() {
+            // A pool smaller than before may refuse some; the block holds them all the same.
+            let _ = self.mempool.admit(now.wall, VerifiedTransaction::from_own_storage(transaction));
+        }
+        self.hold(block.clone());
+    }
+}
+
+/// Appends what the journal knows to be final above the ledger's head. `true` if there was something.
+fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<bool, StoreError> {
+    let mut appended = false;
+    for (height, certificate) in &remembered.finalised {
+        let head = ledger.head();
+        if *height <= head.height {
+            continue;
+        }
+        let mut path: Vec<Block> = Vec::new();
+        let mut wanted = certificate.ballot().block;
+        while wanted != head.hash {
+            match remembered.blocks.get(&wanted) {
+                Some(block) if block.height() > head.height => {
+                    wanted = block.header().parent;
+                    path.push(block.clone());
+                }
+                // The blocks below were fetched from others and are fetched again.
+                _ => break,
+            }
+        }
+        if wanted == head.hash && !path.is_empty() {
+            path.reverse();
+            ledger.append(&path, certificate)?;
+            appended = true;
+        }
+    }
+    Ok(appended)
+}

@@ -1,0 +1,119 @@
+//! The door for transactions: from clients and from other members alike.
+
+use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
+use quorate_mempool::{Admission, Refusal as PoolRefusal};
+use quorate_pbft::Now;
+
+use crate::engine::{Engine, Fatal};
+use crate::event::{Refusal, Submission};
+
+impl Engine {
+    /// Takes a transaction from a client and says what became of it.
+    pub(crate) fn on_submitted(
+        &mut self,
+        now: Now,
+        transaction: VerifiedTransaction,
+    ) -> Result<Result<Submission, Refusal>, Fatal> {
+        let id = transaction.id();
+        let refused = match self.admit(now, transaction.clone()) {
+            Ok(Admission::New) => {
+                self.outbound.push(now.moment, transaction);
+                return Ok(Ok(Submission::Pending));
+            }
+            Ok(Admission::Known) => return Ok(Ok(Submission::Pending)),
+            Err(refused) => refused,
+        };
+        // A transaction that is in the chain is no error however late it is sent again: the client asks where.
+        let ended = matches!(refused, Denied::Repeated | Denied::Refused(Refusal::Expired { .. }));
+        if ended && let Some((height, index)) = self.ledger.reader().locate(&id)? {
+            return Ok(Ok(Submission::Committed { height, index }));
+        }
+        Ok(Err(match refused {
+            Denied::Refused(refusal) => refusal,
+            // In a block that is final, but whose index entry the reader does not see: cannot be, and a wait
+            // is the harmless answer.
+            Denied::Repeated => return Ok(Ok(Submission::Pending)),
+        }))
+    }
+
+    /// Takes transactions from another member. What is refused here was refused to nobody.
+    pub(crate) fn on_gossiped(&mut self, now: Now, transactions: Vec<VerifiedTransaction>) {
+        for transaction in transactions {
+            let id = transaction.id();
+            let valid_until = transaction.transaction().valid_until;
+            match self.admit(now, transaction) {
+                Ok(Admission::New) => self.outbound.adopt(now.moment, id),
+                Ok(Admission::Known) | Err(Denied::Repeated) => {}
+                Err(Denied::Refused(refusal)) => {
+                    self.counters.gossip_refused += 1;
+                    // Whoever sent it is waiting for a later block.
+                    if matches!(refusal, Refusal::Expired { .. }) {
+                        self.owed = self.owed.max(Some(valid_until));
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, now: Now, transaction: VerifiedTransaction) -> Result<Admission, Denied> {
+        let id = transaction.id();
+        if self.recent.contains(&id) {
+            return Err(Denied::Repeated);
+        }
+        // A proposal may wait for it, whether or not the pool takes it.
+        if self.examinations.is_missing(&id) {
+            self.examinations.supply(std::slice::from_ref(&transaction));
+        }
+        let limits = &self.config.pbft.limits.transaction;
+        transaction.transaction().check_form(limits).map_err(Refusal::Rejected)?;
+        let present = self.present(now);
+        let valid_until = transaction.transaction().valid_until;
+        if valid_until < present {
+            return Err(Refusal::Expired { valid_until, now: present }.into());
+        }
+        if valid_until > present.plus_ms(limits.max_lifetime_ms) {
+            let lifetime_ms = limits.max_lifetime_ms;
+            return Err(Refusal::LifetimeTooLong { valid_until, now: present, lifetime_ms }.into());
+        }
+        self.mempool.admit(present, transaction).map_err(|refusal| match refusal {
+            PoolRefusal::PoolFull { transactions, bytes, .. } => {
+                Refusal::PoolFull { transactions, bytes }.into()
+            }
+            PoolRefusal::SenderQuota { transactions, bytes, .. } => {
+                Refusal::SenderQuota { transactions, bytes }.into()
+            }
+            PoolRefusal::Expired { .. } => Refusal::Expired { valid_until, now: present }.into(),
+        })
+    }
+
+    /// On an idle chain the last block's time lags behind the clock; with a slow clock it is the other way
+    /// round. What counts for admission is the later of the two.
+    fn present(&self, now: Now) -> Timestamp {
+        now.wall.max(self.replica.tip().timestamp)
+    }
+
+    /// Whether a transaction waits here.
+    pub fn is_pending(&self, id: &TransactionId) -> bool {
+        self.mempool.contains(id)
+    }
+
+    /// Whether a transaction waited here and has expired. Remembered for the last
+    /// [`ENDED_MAX`](crate::engine::ENDED_MAX) of them.
+    pub fn has_expired(&self, id: &TransactionId) -> bool {
+        self.ended.contains(id)
+    }
+}
+
+/// Why a transaction does not enter the pool.
+enum Denied {
+    /// It is in a recent block.
+    Repeated,
+    /// For a reason that its sender should hear.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Denied::Refused(refusal)
+    }
+}

@@ -1,0 +1,159 @@
+//! What members send each other: over direct streams, by gossip, and as question and answer.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{
+    BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
+    Transaction, VerifiedTransaction, bounded, bounded_bytes, decode, encode,
+};
+use quorate_pbft::Message;
+
+/// Most indices in one question for transactions.
+pub const MAX_ASKED: u32 = MAX_TRANSACTIONS;
+
+/// Bytes of transactions in one gossip message or reminder, unless a single transaction is larger.
+pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of transactions in one answer, unless a single transaction is larger.
+pub(crate) const ANSWER_BYTES: usize = 1 << 20;
+
+/// Bytes of blocks in one answer, unless a single certified run is larger.
+pub(crate) const RUN_BYTES: usize = 4 << 20;
+
+/// Blocks in one answer.
+pub(crate) const RUN_BLOCKS: u32 = 256;
+
+/// A message over a direct stream or by gossip. Only transactions are gossiped.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "messages are moved once or twice, never kept")]
+pub enum MemberMessage {
+    /// Of the ordering protocol.
+    Consensus(Message) = 0,
+    /// Transactions that the sender admitted.
+    Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 1,
+}
+
+impl MemberMessage {
+    /// Reads a message from exactly these bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the sender is at fault.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes)
+    }
+
+    /// The bytes of a protocol message.
+    pub fn consensus(message: Message) -> Vec<u8> {
+        encode(&MemberMessage::Consensus(message))
+    }
+
+    /// The bytes of a batch of transactions, without copying them into a message first.
+    pub fn transactions(batch: &[VerifiedTransaction]) -> Vec<u8> {
+        let bytes: usize = batch.iter().map(|transaction| transaction.bytes() as usize).sum();
+        let mut out = Vec::with_capacity(bytes + 5);
+        out.push(1);
+        let count = u32::try_from(batch.len()).expect("a batch is smaller than a block");
+        out.extend_from_slice(&count.to_le_bytes());
+        for transaction in batch {
+            transaction.transaction().serialize(&mut out).expect("writing to a vector cannot fail");
+        }
+        out
+    }
+}
+
+/// A question to one member.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Ask {
+    /// Some transactions of a block that the member is thought to hold.
+    Transactions {
+        /// The block.
+        block: BlockHash,
+        /// Their places in it, ascending.
+        #[borsh(deserialize_with = "bounded::<MAX_ASKED, _, _>")]
+        indices: Vec<u32>,
+    } = 0,
+    /// Certified blocks from this height on.
+    Blocks {
+        /// The first wanted height.
+        from: Height,
+    } = 1,
+}
+
+/// What a member answers. Everything in it is a claim.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Answer {
+    /// The first of the wanted transactions, as many as fit into an answer.
+    Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 0,
+    /// Blocks without a gap; the last one carries a certificate.
+    Blocks(#[borsh(deserialize_with = "bounded::<RUN_BLOCKS, _, _>")] Vec<RunBlock>) = 1,
+    /// The member does not have it.
+    Nothing = 2,
+}
+
+/// A block as it is passed on.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RunBlock {
+    /// Its header.
+    pub header: Header,
+    /// The encoding of its body.
+    #[borsh(deserialize_with = "bounded_bytes::<{ MAX_BODY_BYTES + 4 }, _>")]
+    pub body: Vec<u8>,
+    /// Its own certificate, if it has one; otherwise a later block's finalises it.
+    pub certificate: Option<CommitCertificate>,
+}
+
+impl Answer {
+    /// Takes transactions as long as they fit into one answer; at least one.
+    pub(crate) fn transactions(wanted: impl Iterator<Item = Transaction>) -> Self {
+        let mut room = ANSWER_BYTES;
+        let mut taken = Vec::new();
+        for transaction in wanted {
+            let bytes = usize::try_from(transaction.encoded_len()).unwrap_or(usize::MAX);
+            if bytes > room && !taken.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            taken.push(transaction);
+        }
+        if taken.is_empty() { Answer::Nothing } else { Answer::Transactions(taken) }
+    }
+}
+
+/// Most bytes of each kind of message, for the network to refuse larger ones unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireLimits {
+    /// A message over a direct stream.
+    pub message: usize,
+    /// A gossip message.
+    pub gossip: usize,
+    /// A question.
+    pub ask: usize,
+    /// An answer.
+    pub answer: usize,
+}
+
+impl WireLimits {
+    /// The limits that follow from a genesis: the largest proposal, batch and certified run.
+    pub fn of(limits: &BlockLimits, window: u64) -> Self {
+        const SLACK: usize = 4096;
+        const PER_BLOCK: usize = 4096; // header, certificate of the largest committee, lengths
+        let transaction = limits.transaction.max_bytes as usize;
+        let ids = 32 * limits.max_transactions as usize;
+        let body = limits.max_body_bytes as usize + PER_BLOCK;
+        let open = usize::try_from(2 * window).expect("a genesis has a small window") + 1;
+        WireLimits {
+            message: SLACK + ids.max(BATCH_BYTES + transaction),
+            gossip: SLACK + BATCH_BYTES + transaction,
+            ask: SLACK + 4 * limits.max_transactions as usize,
+            answer: SLACK
+                + (ANSWER_BYTES + transaction)
+                    .max(RUN_BYTES + RUN_BLOCKS as usize * PER_BLOCK)
+                    .max(open * body),
+        }
+    }
+}

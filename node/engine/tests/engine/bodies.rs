@@ -1,0 +1,141 @@
+//! Transactions that gossip did not bring are asked for (R5).
+
+use std::time::Duration;
+
+use quorate_engine::{Answer, Ask, Event, Fetched};
+use quorate_ledger::{BlockHash, ReplicaId};
+
+use crate::net::{Net, Parcel, id};
+
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Questions for transactions so far: who asked whom.
+fn questions(net: &Net) -> Vec<(ReplicaId, ReplicaId)> {
+    let asks =
+        net.log.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Transactions { .. })));
+    asks.map(|(from, to, _)| (*from, *to)).collect()
+}
+
+#[test]
+fn a_member_that_missed_the_gossip_asks_the_primary_after_a_grace() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_gossip() && to == id(3));
+    let transaction = net.transaction(1);
+    net.submit(1, &transaction).unwrap();
+    net.deliver_all();
+    assert_eq!(net.engine(3).overview().examining, 1);
+    assert_eq!(questions(&net), [], "gossip may still bring it");
+    net.pass(GRACE);
+    assert_eq!(questions(&net), [(id(3), id(0))]);
+    assert_eq!(net.ids(3), [transaction.id()]);
+    assert_eq!(net.engine(3).overview().counters.bodies_asked, 1);
+}
+
+#[test]
+fn late_gossip_or_a_submission_completes_a_proposal_without_a_question() {
+    for by_client in [false, true] {
+        let mut net = Net::of(4);
+        net.lose(|_, to, parcel| parcel.is_gossip() && to == id(3));
+        let transaction = net.transaction(1);
+        net.submit(1, &transaction).unwrap();
+        net.deliver_all();
+        assert_eq!(net.engine(3).overview().examining, 1);
+        if by_client {
+            net.submit(3, &transaction).unwrap();
+        } else {
+            net.handle(3, [Event::Gossiped(vec![transaction.clone()])]);
+        }
+        assert_eq!(net.engine(3).overview().examining, 0);
+        net.pass(Duration::from_secs(2));
+        assert_eq!(net.ids(3), [transaction.id()]);
+        assert_eq!(questions(&net), []);
+    }
+}
+
+#[test]
+fn whoever_has_nothing_is_followed_by_the_next_member_at_once() {
+    let mut net = Net::of(4);
+    let transaction = net.transaction(1);
+    let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
+    // A primary that withholds the body: nobody has it.
+    let message = net.proposal(&block);
+    net.handle(1, [Event::Consensus { from: id(0), message }]);
+    net.pass(GRACE);
+    assert_eq!(questions(&net), [(id(1), id(0)), (id(1), id(2)), (id(1), id(3))]);
+    // Nobody has it: they are left alone for a while, not asked in a circle.
+    net.pass(Duration::from_millis(900));
+    assert_eq!(questions(&net).len(), 3);
+    net.pass(Duration::from_millis(200));
+    assert_eq!(questions(&net).len(), 6);
+    // Member 2 gets it at last, and has it for the others.
+    let message = net.proposal(&block);
+    let id_of_it = transaction.id();
+    net.handle(2, [Event::Gossiped(vec![transaction]), Event::Consensus { from: id(0), message }]);
+    net.pass(Duration::from_secs(5));
+    // Both vote for it now, and pass the proposal on to the third.
+    assert_eq!(net.ids(1), [id_of_it]);
+}
+
+#[test]
+fn whoever_does_not_answer_is_followed_by_the_next_member_after_a_while() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| {
+        (parcel.is_gossip() && to == id(3)) || matches!(parcel, Parcel::Answer(..) if to == id(3))
+    });
+    net.submit(1, &net.transaction(1)).unwrap();
+    net.deliver_all();
+    net.pass(GRACE);
+    net.pass(Duration::from_millis(999));
+    assert_eq!(questions(&net), [(id(3), id(0))]);
+    net.pass(Duration::from_millis(1));
+    assert_eq!(questions(&net), [(id(3), id(0)), (id(3), id(1))]);
+}
+
+#[test]
+fn an_answer_with_something_else_counts_as_none() {
+    let mut net = Net::of(4);
+    let (transaction, other) = (net.transaction(1), net.transaction(2));
+    let block = net.block_on(net.genesis.header(), &[transaction]);
+    let message = net.proposal(&block);
+    net.handle(1, [Event::Consensus { from: id(0), message }]);
+    net.queue.clear();
+    net.now += GRACE;
+    net.handle(1, []);
+    let Some((_, to, Parcel::Ask(fetch, _))) = net.queue.pop_front() else { panic!("no question") };
+    assert_eq!(to, id(0));
+    let answer = Some(Fetched::Transactions(vec![other]));
+    net.handle(1, [Event::Answered { fetch, from: to, answer }]);
+    let Some((_, next, Parcel::Ask(..))) = net.queue.pop_front() else { panic!("no further question") };
+    assert_eq!(next, id(2));
+}
+
+fn serve(net: &mut Net, block: BlockHash, indices: &[u32]) -> Answer {
+    let (ticket, indices) = (net.ticket(), indices.to_vec());
+    let effects = net.outcome(2, [Event::Asked { ticket, ask: Ask::Transactions { block, indices } }]);
+    let [(answered, answer)] = <[_; 1]>::try_from(effects.answers).unwrap();
+    assert_eq!(answered, ticket);
+    answer
+}
+
+#[test]
+fn bodies_are_served_while_in_flight_and_when_committed() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_commit());
+    let transactions: Vec<_> = (0..3).map(|nonce| net.transaction(nonce)).collect();
+    net.handle(0, [Event::Gossiped(transactions.clone())]);
+    net.handle(2, [Event::Gossiped(transactions.clone())]);
+    net.deliver_all();
+    let block = net.engine(2).overview().pbft.slots[0].block.unwrap();
+    let wanted = Answer::Transactions(vec![
+        transactions[0].transaction().clone(),
+        transactions[2].transaction().clone(),
+    ]);
+    assert_eq!(serve(&mut net, block, &[0, 2]), wanted, "in flight");
+    net.lose_nothing();
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.height(2), 1);
+    assert_eq!(serve(&mut net, block, &[0, 2]), wanted, "committed");
+    assert_eq!(serve(&mut net, block, &[0, 3, 2, u32::MAX]), wanted, "there is no fourth");
+    assert_eq!(serve(&mut net, block, &[u32::MAX]), Answer::Nothing);
+    assert_eq!(serve(&mut net, BlockHash::from_bytes([1; 32]), &[0]), Answer::Nothing);
+}

@@ -1,0 +1,233 @@
+//! Members that are behind fetch certified blocks, and nothing else (R12).
+
+use std::time::Duration;
+
+use quorate_engine::{Answer, Ask, CheckedRun, Event, Fatal, Fetched, Notice, RunBlock, RunError, serve_run};
+use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, View};
+use quorate_pbft::{Checked, Status};
+use quorate_store::{ForgetfulDisk, Ledger};
+
+use crate::net::{Net, Parcel, id};
+
+fn claim(block: &Block, certificate: Option<CommitCertificate>) -> RunBlock {
+    RunBlock { header: block.header().clone(), body: block.body().as_bytes().to_vec(), certificate }
+}
+
+/// A run in which every block has its own certificate.
+fn run_of(net: &Net, blocks: &[Block]) -> Vec<RunBlock> {
+    blocks.iter().map(|block| claim(block, Some(net.certificate(block)))).collect()
+}
+
+fn check(net: &Net, run: Vec<RunBlock>) -> Result<CheckedRun, RunError> {
+    CheckedRun::check(run, &net.genesis.chain_id(), net.genesis.committee())
+}
+
+fn status(net: &Net, height: u64) -> Checked {
+    let status = Status {
+        epoch: Epoch(0),
+        view: View(0),
+        committed: Height(height),
+        committed_hash: BlockHash::from_bytes([0; 32]),
+        slots: Vec::new(),
+    };
+    let message = quorate_pbft::Message::Status(status);
+    message.check(id(1), &net.genesis.chain_id(), Epoch(0), net.genesis.committee()).unwrap()
+}
+
+/// Lets member 3 hear that member 1 has so many blocks, and answers its question with a run.
+fn answer(net: &mut Net, height: u64, run: Vec<RunBlock>) -> Result<Vec<Block>, Fatal> {
+    let message = status(net, height);
+    net.handle(3, [Event::Consensus { from: id(1), message }]);
+    let asked = net.queue.iter().find_map(|(_, to, parcel)| match parcel {
+        Parcel::Ask(fetch, Ask::Blocks { .. }) => Some((*fetch, *to)),
+        _ => None,
+    });
+    let (fetch, from) = asked.expect("it is far behind");
+    net.queue.clear();
+    let run = check(net, run).unwrap();
+    let answer = Some(Fetched::Run(run));
+    drop(net.try_handle(3, [Event::Answered { fetch, from, answer }])?);
+    Ok(net.nodes[3].committed.clone())
+}
+
+#[test]
+fn a_late_member_fetches_the_whole_chain() {
+    let mut net = Net::of(4);
+    net.power_loss(3);
+    net.commit_each(0..20);
+    net.open(3);
+    net.deliver_all();
+    net.pass(Duration::from_secs(3));
+    assert_eq!(net.ids(3), net.ids(0));
+    let stands = net.engine(3).overview();
+    assert_eq!((stands.counters.caught_up, stands.durable), (20, Height(20)));
+    assert!(!stands.catching_up);
+    net.commit_each(20..21);
+    assert_eq!(net.height(3), 21, "and takes part again");
+}
+
+/// More blocks than one answer holds: it goes on asking until it has them all.
+#[test]
+fn a_long_chain_comes_in_several_runs() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(600);
+    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    for block in &blocks {
+        ledger.append(std::slice::from_ref(block), &net.certificate(block)).unwrap();
+    }
+    let (reader, mut from, mut lengths) = (ledger.reader(), Height(1), Vec::new());
+    while let Answer::Blocks(run) = serve_run(&reader, from).unwrap() {
+        from = from.plus(run.len() as u64);
+        lengths.push(run.len());
+        assert!(check(&net, run).is_ok());
+    }
+    assert_eq!(lengths, [256, 256, 88]);
+    assert_eq!(serve_run(&reader, Height(0)).unwrap(), Answer::Nothing, "everybody has the genesis");
+}
+
+/// A run ends in a certified block, even if others are above it.
+#[test]
+fn a_run_is_never_left_open() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(300);
+    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    for group in blocks.chunks(7) {
+        ledger.append(group, &net.certificate(group.last().unwrap())).unwrap();
+    }
+    let Answer::Blocks(run) = serve_run(&ledger.reader(), Height(3)).unwrap() else { panic!("no run") };
+    assert_eq!(run.len(), 250, "up to height 252, the last multiple of 7");
+    assert!(check(&net, run).is_ok());
+}
+
+#[test]
+fn runs_that_prove_nothing_are_refused() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(3);
+    let good = || run_of(&net, &blocks);
+    assert_eq!(check(&net, good()).unwrap().len(), 3);
+
+    assert_eq!(check(&net, Vec::new()), Err(RunError::Open));
+    let mut open = good();
+    open[2].certificate = None;
+    assert_eq!(check(&net, open), Err(RunError::Open));
+
+    let mut body = good();
+    body[1].body.push(0);
+    assert!(matches!(check(&net, body), Err(RunError::Body(_))));
+    let mut swapped = good();
+    swapped[1].body = swapped[0].body.clone();
+    assert!(matches!(check(&net, swapped), Err(RunError::Block(_))));
+
+    let mut gap = good();
+    gap.remove(1);
+    assert!(matches!(check(&net, gap), Err(RunError::Block(_))));
+
+    let mut misplaced = good();
+    misplaced[1].certificate = misplaced[0].certificate.clone();
+    assert_eq!(check(&net, misplaced), Err(RunError::Misplaced(Height(2))));
+
+    let mut forged = good();
+    let ballot = *net.certificate(&blocks[1]).ballot();
+    let votes = net.certificate(&blocks[0]).votes().clone();
+    forged[1].certificate = Some(CommitCertificate::claimed(ballot, votes));
+    assert!(matches!(check(&net, forged), Err(RunError::Certificate(_))));
+}
+
+#[test]
+fn a_run_that_does_not_start_at_the_tip_changes_nothing() {
+    let mut net = Net::of(4);
+    let blocks = net.chain_of(20);
+    let run = run_of(&net, &blocks[5..]);
+    assert_eq!(answer(&mut net, 20, run).unwrap(), []);
+    // The member that sent it counts as having no more than we do, until it says so again.
+    assert_eq!(net.engine(3).overview().heads[&id(1)], Height(0));
+    assert!(!net.engine(3).overview().catching_up);
+}
+
+#[test]
+fn a_run_may_begin_below_the_tip_and_one_certificate_may_cover_several_blocks() {
+    let mut net = Net::of(4);
+    let blocks = net.chain_of(20);
+    let run = run_of(&net, &blocks[..12]);
+    assert_eq!(answer(&mut net, 20, run).unwrap().len(), 12);
+    let mut run: Vec<_> = blocks.iter().map(|block| claim(block, None)).collect();
+    run[19].certificate = Some(net.certificate(&blocks[19]));
+    assert_eq!(answer(&mut net, 40, run).unwrap().len(), 20);
+    assert_eq!(net.height(3), 20);
+}
+
+#[test]
+fn a_certified_block_that_does_not_extend_the_chain_stops_the_node() {
+    let mut net = Net::of(4);
+    let ours = net.chain_of(10);
+    let run = run_of(&net, &ours);
+    answer(&mut net, 10, run).unwrap();
+    net.now += Duration::from_secs(1);
+    let theirs = net.chain_of(20);
+    let run = run_of(&net, &theirs);
+    assert_ne!(ours[9].hash(), theirs[9].hash());
+    let error = answer(&mut net, 40, run).unwrap_err();
+    assert!(matches!(error, Fatal::Fork { height: Height(11) }), "{error}");
+}
+
+/// Whoever claims heights that it cannot prove is asked once for each claim, and in turn with others.
+#[test]
+fn an_empty_claim_costs_one_question() {
+    let mut net = Net::of(4);
+    net.log.clear();
+    let message = status(&net, u64::MAX);
+    net.handle(3, [Event::Consensus { from: id(1), message }]);
+    net.pass(Duration::from_millis(900));
+    let questions = |net: &Net| {
+        net.log.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }))).count()
+    };
+    assert_eq!(questions(&net), 1);
+    assert_eq!(net.engine(3).overview().heads[&id(1)], Height(0));
+    net.commit_each(0..2);
+    assert_eq!(net.height(3), 2, "and nothing else is held up");
+    assert!(matches!(net.nodes[3].notices[0], Notice::CatchingUp { target: Height(u64::MAX), .. }));
+}
+
+/// Votes that waited for a block of the run make the blocks above it final before the run gets there.
+#[test]
+fn votes_and_a_run_may_finalise_the_same_blocks() {
+    let mut net = Net::of(4);
+    let blocks = net.chain_of(12);
+    // Member 3 has all proposals but the first, all transactions, and all COMMITs of the others.
+    let transactions: Vec<_> = blocks
+        .iter()
+        .flat_map(|block| block.body().transactions())
+        .map(|transaction| transaction.verify(&net.genesis.chain_id()).unwrap())
+        .collect();
+    let mut events = vec![Event::Gossiped(transactions)];
+    for block in &blocks[1..6] {
+        events.push(Event::Consensus { from: id(0), message: net.proposal(block) });
+        for member in 0..3 {
+            let message = net.check(id(member), net.commit_vote(member, block));
+            events.push(Event::Consensus { from: id(member), message });
+        }
+    }
+    net.handle(3, events);
+    assert_eq!(net.height(3), 0);
+    let run = run_of(&net, &blocks);
+    let committed = answer(&mut net, 12, run).unwrap();
+    assert_eq!(committed, blocks, "each once and in order");
+    assert_eq!(net.height(3), 12);
+}
+
+/// A block of a run may contain what a member still has in its pool or holds in a proposal.
+#[test]
+fn what_a_run_brings_does_not_wait_any_more() {
+    let mut net = Net::of(4);
+    let blocks = net.chain_of(12);
+    let first = blocks[0].body().transaction(0).unwrap().verify(&net.genesis.chain_id()).unwrap();
+    net.handle(3, [Event::Gossiped(vec![first.clone()])]);
+    let other = net.block_on(net.genesis.header(), &[first, net.transaction(5)]);
+    let message = net.proposal(&other);
+    net.handle(3, [Event::Consensus { from: id(0), message }]);
+    assert_eq!(net.engine(3).overview().examining, 1);
+    let run = run_of(&net, &blocks);
+    answer(&mut net, 12, run).unwrap();
+    let stands = net.engine(3).overview();
+    assert_eq!((stands.examining, stands.in_flight, stands.mempool.transactions), (0, 0, 0));
+}

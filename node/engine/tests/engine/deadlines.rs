@@ -1,0 +1,127 @@
+//! Waking up at deadlines alone is enough, and never in vain for long.
+//!
+//! [`Net::pass`] wakes members at their deadlines and never else, and refuses a deadline that does not lie
+//! ahead of what was just handled.
+
+use std::time::Duration;
+
+use quorate_engine::{Notice, Submission};
+
+use crate::net::{Net, Parcel, id};
+
+/// Half the request timeout of the default genesis.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[test]
+fn lost_votes_are_made_good_by_status_alone() {
+    let mut net = Net::of(4);
+    let count = std::cell::Cell::new(0);
+    net.lose(move |_, _, parcel| {
+        count.set(count.get() + 1);
+        parcel.is_vote() && count.get() % 3 != 0
+    });
+    for nonce in 0..20 {
+        net.submit(usize::try_from(nonce).unwrap() % 4, &net.transaction(nonce)).unwrap();
+        net.pass(Duration::from_millis(100));
+    }
+    net.pass(Duration::from_secs(20));
+    for member in 0..4 {
+        assert_eq!(net.ids(member).len(), 20, "member {member}");
+    }
+    let repaired: u64 = (0..4).map(|member| net.engine(member).overview().pbft_counters.repaired).sum();
+    assert!(repaired > 0);
+}
+
+#[test]
+fn what_gossip_lost_is_sent_again_directly() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_gossip());
+    let transaction = net.transaction(1);
+    net.submit(2, &transaction).unwrap();
+    net.pass(PATIENCE - Duration::from_millis(1));
+    assert_eq!(net.height(2), 0);
+    net.pass(Duration::from_millis(100));
+    assert_eq!(net.ids(2), [transaction.id()]);
+}
+
+/// Gossip reached one member only, and then the one that knew the client was gone.
+#[test]
+fn a_member_reminds_of_what_others_passed_on() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_gossip() && to != id(3));
+    let transaction = net.transaction(1);
+    net.submit(2, &transaction).unwrap();
+    net.deliver_all();
+    assert!(net.engine(3).is_pending(&transaction.id()));
+    net.power_loss(2);
+    net.pass(PATIENCE * 3 / 2 - Duration::from_millis(1));
+    assert_eq!(net.height(3), 0);
+    net.pass(Duration::from_millis(200));
+    assert_eq!(net.ids(3), [transaction.id()]);
+}
+
+#[test]
+fn reminders_are_bounded_and_paused() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_gossip() || to == id(0));
+    for nonce in 0..1200 {
+        assert_eq!(net.submit(2, &net.transaction(nonce)), Ok(Submission::Pending));
+    }
+    net.pass(PATIENCE);
+    let reminders: Vec<usize> = net
+        .log
+        .iter()
+        .filter_map(|(_, to, parcel)| match parcel {
+            Parcel::Reminder(batch) if *to == id(3) => {
+                Some(batch.iter().map(|transaction| transaction.bytes() as usize).sum())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reminders.len(), 1, "the next comes after a pause");
+    assert!(reminders[0] > 60 << 10 && reminders[0] <= 64 << 10, "{reminders:?}");
+}
+
+#[test]
+fn a_dead_primary_is_reported_once_for_each_timeout() {
+    let mut net = Net::of(4);
+    net.power_loss(0);
+    net.submit(1, &net.transaction(1)).unwrap();
+    net.pass(Duration::from_secs(7));
+    let overdue = net.nodes[1].notices.iter().filter(|notice| matches!(notice, Notice::Overdue(_))).count();
+    assert_eq!(overdue, 3);
+    net.open(0);
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.height(1), 1);
+}
+
+#[test]
+fn a_fast_primary_is_followed_when_the_clocks_get_there() {
+    let mut net = Net::of(4);
+    net.nodes[0].ahead_ms = 2000;
+    let transaction = net.transaction(1);
+    net.submit(0, &transaction).unwrap();
+    net.deliver_all();
+    // The tolerance is half a second.
+    net.pass(Duration::from_millis(1499));
+    assert_eq!(net.height(1), 0);
+    net.pass(Duration::from_millis(1));
+    assert_eq!(net.height(1), 1);
+}
+
+#[test]
+fn a_network_at_rest_says_nothing_but_status() {
+    let mut net = Net::of(4);
+    net.commit_each(0..3);
+    net.pass(Duration::from_secs(3));
+    net.log.clear();
+    net.pass(Duration::from_secs(60));
+    assert!(net.log.is_empty(), "{:?}", net.log);
+    for member in 0..4 {
+        let stands = net.engine(member).overview();
+        assert_eq!(
+            (stands.pbft.committed, stands.durable, stands.journal_rows),
+            (stands.durable, stands.pbft.committed, 0)
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! A transaction lives as long as it says, and every one has an end (R16, R17).
+
+use std::time::Duration;
+
+use quorate_engine::{Event, Notice, Refusal, Submission};
+use quorate_ledger::Timestamp;
+
+use crate::net::{Net, id};
+
+const LIFETIME_MS: u64 = 120_000;
+
+#[test]
+fn the_door_takes_what_is_valid_now_and_no_longer_than_a_lifetime() {
+    let mut net = Net::of(4);
+    let now = net.wall();
+    let cases = [
+        (now.minus_ms(1), Err("has passed")),
+        (now, Ok(())),
+        (now.plus_ms(LIFETIME_MS), Ok(())),
+        (now.plus_ms(LIFETIME_MS + 1), Err("120000 ms ahead")),
+        (Timestamp(u64::MAX), Err("ms ahead")),
+    ];
+    for (nonce, (valid_until, expected)) in (0..).zip(cases) {
+        let transaction = net.transaction_until(nonce, valid_until);
+        match (net.submit(1, &transaction), expected) {
+            (Ok(Submission::Pending), Ok(())) => {}
+            (Err(refusal), Err(reason)) => {
+                assert!(refusal.to_string().contains(reason), "{refusal}");
+                assert!(!net.engine(1).is_pending(&transaction.id()), "no trace is left");
+            }
+            (outcome, _) => panic!("{valid_until}: {outcome:?}"),
+        }
+    }
+}
+
+/// Otherwise a member with a slow clock would take what no block may contain.
+#[test]
+fn the_door_looks_at_the_chain_when_the_clock_is_behind_it() {
+    let mut net = Net::of(4);
+    net.commit_each(0..1);
+    net.nodes[1].ahead_ms = -60_000;
+    let late = net.transaction_until(5, net.nodes[1].committed[0].header().timestamp.minus_ms(1));
+    assert!(matches!(net.submit(1, &late), Err(Refusal::Expired { .. })));
+}
+
+#[test]
+fn proposals_with_transactions_out_of_time_are_refused() {
+    for ahead_ms in [-1, i64::try_from(LIFETIME_MS).unwrap() + 1] {
+        let mut net = Net::of(4);
+        let valid_until = Timestamp(net.wall().0.checked_add_signed(ahead_ms).unwrap());
+        let transaction = net.transaction_until(1, valid_until);
+        let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
+        let message = net.proposal(&block);
+        net.handle(1, [Event::Consensus { from: id(0), message }]);
+        // Its pool did not take it, but it may still come with an answer or by gossip.
+        net.handle(1, [Event::Gossiped(vec![transaction])]);
+        let refused = |notice: &Notice| matches!(notice, Notice::BadProposal { reason, .. } if reason.contains("is valid until"));
+        assert!(net.nodes[1].notices.iter().any(refused), "{ahead_ms}: {:?}", net.nodes[1].notices);
+        assert!(net.log.iter().all(|(from, _, parcel)| *from != id(1) || !parcel.is_vote()));
+    }
+}
+
+/// Nobody sends anything any more; the sender of an expired transaction still hears of it, by one block.
+#[test]
+fn on_an_idle_chain_an_empty_block_brings_the_end() {
+    let mut net = Net::with(4, |parameters| parameters.block.empty_block_gap_ms = 2000);
+    net.commit_each(0..1);
+    // The primary is slow to hear of it, and then there is no time left.
+    net.lose(|_, to, parcel| to == id(0) && !parcel.is_vote() && !parcel.is_status());
+    let transaction = net.transaction_until(1, net.wall().plus_ms(300));
+    net.submit(1, &transaction).unwrap();
+    net.pass(Duration::from_secs(5));
+    assert!(net.engine(1).is_pending(&transaction.id()), "without the primary nobody can say");
+    net.lose_nothing();
+    net.pass(Duration::from_secs(5));
+    for member in 0..4 {
+        assert_eq!(net.height(member), 2, "one empty block, no more");
+        assert!(!net.engine(member).is_pending(&transaction.id()));
+    }
+    assert_eq!(net.nodes[1].ended, [transaction.id()]);
+    assert!(net.engine(1).has_expired(&transaction.id()));
+    assert!(matches!(net.submit(1, &transaction), Err(Refusal::Expired { .. })));
+    net.pass(Duration::from_secs(30));
+    assert_eq!(net.height(0), 2, "and then there is silence");
+}
+
+#[test]
+fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
+    let mut net = Net::with(4, |parameters| {
+        parameters.block.empty_block_gap_ms = 2000;
+        parameters.consensus.window = 1;
+    });
+    net.commit_each(0..1);
+    // The primary waits for votes until the second transaction has expired.
+    net.lose(|_, _, parcel| parcel.is_vote());
+    let (first, second) = (net.transaction(1), net.transaction_until(2, net.wall().plus_ms(500)));
+    net.submit(0, &first).unwrap();
+    net.submit(0, &second).unwrap();
+    net.pass(Duration::from_secs(1));
+    net.lose_nothing();
+    net.pass(Duration::from_secs(6));
+    assert_eq!(net.nodes[0].ended, [second.id()]);
+    assert_eq!(net.height(3), 3);
+    assert_eq!(net.nodes[3].committed.last().unwrap().body().count(), 0);
+}
+
+/// A block of the chain's time cannot contain a transaction that is valid for too long after it, although the
+/// door took it from a clock that is ahead. It waits until it is timely.
+#[test]
+fn what_lives_too_long_for_the_next_block_waits_for_a_later_one() {
+    let mut net = Net::of(4);
+    net.nodes[1].ahead_ms = 400;
+    let transaction = net.transaction_until(1, net.wall().plus_ms(LIFETIME_MS + 300));
+    assert_eq!(net.submit(1, &transaction), Ok(Submission::Pending));
+    net.deliver_all();
+    assert_eq!(net.height(1), 0);
+    net.pass(Duration::from_secs(3));
+    assert_eq!(net.ids(1), [transaction.id()]);
+}

@@ -1,0 +1,374 @@
+//! A committee in memory: real engines on real stores, and a network that does what the test says.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use quorate_engine::{
+    Answer, Ask, CheckedRun, Effects, Engine, Event, Fatal, FetchId, Fetched, MemberMessage, Notice, Refusal,
+    Submission, Ticket,
+};
+use quorate_genesis::{Genesis, Parameters, TestNetwork};
+use quorate_ledger::{
+    Block, Epoch, Height, Payload, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
+    VerifiedTransaction,
+};
+use quorate_pbft::{Checked, Message, Moment, Now, To};
+use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
+
+/// What goes from one member to another.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
+pub(crate) enum Parcel {
+    Consensus(Message),
+    Gossip(Vec<VerifiedTransaction>),
+    Reminder(Vec<VerifiedTransaction>),
+    Ask(FetchId, Ask),
+    Answer(FetchId, Answer),
+}
+
+impl Parcel {
+    pub(crate) fn is_gossip(&self) -> bool {
+        matches!(self, Parcel::Gossip(_))
+    }
+
+    pub(crate) fn is_proposal(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::PrePrepare(_)))
+    }
+
+    pub(crate) fn is_vote(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::Prepare(_) | Message::Commit(_)))
+    }
+
+    pub(crate) fn is_commit(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::Commit(_)))
+    }
+
+    pub(crate) fn is_status(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::Status(_)))
+    }
+}
+
+type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
+
+pub(crate) struct Node {
+    pub(crate) engine: Option<Engine>,
+    pub(crate) ledger: ForgetfulDisk,
+    pub(crate) journal: ForgetfulDisk,
+    /// Milliseconds by which the wall clock is ahead.
+    pub(crate) ahead_ms: i64,
+    pub(crate) committed: Vec<Block>,
+    pub(crate) ended: Vec<TransactionId>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+pub(crate) struct Net {
+    pub(crate) genesis: Genesis,
+    pub(crate) keys: Vec<SecretKey>,
+    pub(crate) client: SecretKey,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) now: Duration,
+    /// What is under way, in order: from, to, what.
+    pub(crate) queue: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
+    /// Everything that was ever sent and not lost, but STATUS.
+    pub(crate) log: Vec<(ReplicaId, ReplicaId, Parcel)>,
+    questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId)>,
+    tickets: u64,
+    lost: Option<Filter>,
+}
+
+impl Net {
+    pub(crate) fn of(size: usize) -> Self {
+        Net::with(size, |_| {})
+    }
+
+    /// A committee with other parameters than the default ones. Everybody runs and is connected.
+    pub(crate) fn with(size: usize, change: impl FnOnce(&mut Parameters)) -> Self {
+        let network = TestNetwork::seeded(size, 7).with_parameters(change).unwrap();
+        let (genesis, keys) = network.into_parts();
+        let nodes = (0..size)
+            .map(|_| Node {
+                engine: None,
+                ledger: ForgetfulDisk::new(),
+                journal: ForgetfulDisk::new(),
+                ahead_ms: 0,
+                committed: Vec::new(),
+                ended: Vec::new(),
+                notices: Vec::new(),
+            })
+            .collect();
+        let mut net = Net {
+            genesis,
+            keys,
+            client: SecretKey::from_bytes(&[3; 32]).unwrap(),
+            nodes,
+            now: Duration::from_secs(10),
+            queue: VecDeque::new(),
+            log: Vec::new(),
+            questions: Vec::new(),
+            tickets: 0,
+            lost: None,
+        };
+        for index in 0..size {
+            let identity = net.identity(index);
+            Ledger::create_on(net.nodes[index].ledger.attach(), net.genesis.header()).unwrap();
+            Journal::create_on(net.nodes[index].journal.attach(), &identity).unwrap();
+            net.open(index);
+        }
+        net.deliver_all();
+        net
+    }
+
+    pub(crate) fn identity(&self, index: usize) -> JournalIdentity {
+        JournalIdentity { chain_id: self.genesis.chain_id(), validator: self.keys[index].public() }
+    }
+
+    /// Starts a member on its files.
+    pub(crate) fn open(&mut self, index: usize) {
+        let engine = self.try_open(index).unwrap();
+        self.nodes[index].engine = Some(engine);
+        for other in (0..self.nodes.len()).filter(|other| *other != index) {
+            if self.nodes[other].engine.is_some() {
+                self.handle(other, [Event::PeerUp(id(index))]);
+                self.handle(index, [Event::PeerUp(id(other))]);
+            }
+        }
+    }
+
+    pub(crate) fn try_open(&mut self, index: usize) -> Result<Engine, quorate_engine::OpenError> {
+        let node = &self.nodes[index];
+        let ledger = Ledger::open_on(node.ledger.attach(), self.genesis.header())?;
+        let journal = Journal::open_on(node.journal.attach(), &self.identity(index))?;
+        Engine::open(&self.genesis, &self.keys[index], ledger, journal, self.time(index))
+    }
+
+    /// Cuts the power of a member's machine.
+    pub(crate) fn power_loss(&mut self, index: usize) {
+        self.nodes[index].ledger.power_loss();
+        self.nodes[index].journal.power_loss();
+        self.nodes[index].engine = None;
+    }
+
+    pub(crate) fn time(&self, index: usize) -> Now {
+        let elapsed = i64::try_from(self.now.as_millis()).unwrap() + self.nodes[index].ahead_ms;
+        let wall = self.genesis.time().0.checked_add_signed(elapsed).unwrap();
+        Now { moment: Moment(self.now), wall: Timestamp(wall) }
+    }
+
+    /// True time.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.genesis.time().plus_ms(u64::try_from(self.now.as_millis()).unwrap())
+    }
+
+    pub(crate) fn engine(&self, index: usize) -> &Engine {
+        self.nodes[index].engine.as_ref().unwrap()
+    }
+
+    pub(crate) fn height(&self, index: usize) -> u64 {
+        self.engine(index).reader().head().unwrap().height.0
+    }
+
+    /// Loses what the filter says, from now on.
+    pub(crate) fn lose(&mut self, filter: impl Fn(ReplicaId, ReplicaId, &Parcel) -> bool + 'static) {
+        self.lost = Some(Box::new(filter));
+    }
+
+    pub(crate) fn lose_nothing(&mut self) {
+        self.lost = None;
+    }
+
+    /// A transaction with a minute to live.
+    pub(crate) fn transaction(&self, nonce: u64) -> VerifiedTransaction {
+        self.transaction_until(nonce, self.wall().plus_ms(60_000))
+    }
+
+    pub(crate) fn transaction_until(&self, nonce: u64, valid_until: Timestamp) -> VerifiedTransaction {
+        let chain = self.genesis.chain_id();
+        let payload = Payload::Data(nonce.to_be_bytes().to_vec());
+        Transaction::sign(&chain, &self.client, nonce, valid_until, payload).verify(&chain).unwrap()
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Submits a transaction; what comes of it is under way, not delivered.
+    pub(crate) fn submit(
+        &mut self,
+        index: usize,
+        transaction: &VerifiedTransaction,
+    ) -> Result<Submission, Refusal> {
+        let ticket = self.ticket();
+        let effects = self.outcome(index, [Event::Submitted { ticket, transaction: transaction.clone() }]);
+        let [(answered, outcome)] = <[_; 1]>::try_from(effects.submissions).unwrap();
+        assert_eq!(answered, ticket);
+        outcome
+    }
+
+    /// Lets a member handle events; what it sends is under way afterwards.
+    pub(crate) fn handle(&mut self, index: usize, events: impl IntoIterator<Item = Event>) {
+        drop(self.outcome(index, events));
+    }
+
+    /// As [`Net::handle`]; answers what is for the test and not for other members.
+    pub(crate) fn outcome(&mut self, index: usize, events: impl IntoIterator<Item = Event>) -> Effects {
+        self.try_handle(index, events).unwrap()
+    }
+
+    pub(crate) fn try_handle(
+        &mut self,
+        index: usize,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<Effects, Fatal> {
+        let time = self.time(index);
+        let engine = self.nodes[index].engine.as_mut().expect("it runs");
+        let mut effects = engine.handle(time, events)?;
+        self.send(index, &mut effects);
+        Ok(effects)
+    }
+
+    fn send(&mut self, from: usize, effects: &mut Effects) {
+        let node = &mut self.nodes[from];
+        node.committed.append(&mut effects.committed);
+        node.ended.extend(effects.ended.iter().map(|ended| ended.id));
+        node.notices.append(&mut effects.notices);
+        for (to, message) in std::mem::take(&mut effects.messages) {
+            match to {
+                To::All => self.put_all(from, &Parcel::Consensus(message)),
+                To::One(to) => self.put(id(from), to, Parcel::Consensus(message)),
+            }
+        }
+        for batch in std::mem::take(&mut effects.gossip) {
+            self.put_all(from, &Parcel::Gossip(batch));
+        }
+        if !effects.reminders.is_empty() {
+            self.put_all(from, &Parcel::Reminder(std::mem::take(&mut effects.reminders)));
+        }
+        for (to, fetch, ask) in std::mem::take(&mut effects.asks) {
+            self.put(id(from), to, Parcel::Ask(fetch, ask));
+        }
+        for (ticket, answer) in std::mem::take(&mut effects.answers) {
+            match self.questions.iter().position(|(known, ..)| *known == ticket) {
+                Some(place) => {
+                    let (_, by, to, fetch) = self.questions.swap_remove(place);
+                    self.put(by, to, Parcel::Answer(fetch, answer));
+                }
+                None => effects.answers.push((ticket, answer)), // asked by the test itself
+            }
+        }
+    }
+
+    fn put_all(&mut self, from: usize, parcel: &Parcel) {
+        for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            self.put(id(from), id(to), parcel.clone());
+        }
+    }
+
+    fn put(&mut self, from: ReplicaId, to: ReplicaId, parcel: Parcel) {
+        if self.lost.as_ref().is_some_and(|lost| lost(from, to, &parcel)) {
+            return;
+        }
+        if !parcel.is_status() {
+            self.log.push((from, to, parcel.clone()));
+        }
+        self.queue.push_back((from, to, parcel));
+    }
+
+    /// Delivers until nothing is under way. Time stands still.
+    pub(crate) fn deliver_all(&mut self) {
+        while let Some((from, to, parcel)) = self.queue.pop_front() {
+            self.deliver(from, to, parcel);
+        }
+    }
+
+    fn deliver(&mut self, from: ReplicaId, to: ReplicaId, parcel: Parcel) {
+        let index = to.index();
+        if self.nodes[index].engine.is_none() {
+            return;
+        }
+        let event = match parcel {
+            Parcel::Consensus(message) => Event::Consensus { from, message: self.check(from, message) },
+            Parcel::Gossip(transactions) | Parcel::Reminder(transactions) => Event::Gossiped(transactions),
+            Parcel::Ask(fetch, ask) => {
+                let ticket = self.ticket();
+                self.questions.push((ticket, to, from, fetch));
+                Event::Asked { ticket, ask }
+            }
+            Parcel::Answer(fetch, answer) => Event::Answered { fetch, from, answer: self.read(answer) },
+        };
+        self.handle(index, [event]);
+    }
+
+    /// Through bytes and back, as production does.
+    pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
+        let bytes = MemberMessage::consensus(message);
+        let MemberMessage::Consensus(message) = MemberMessage::from_bytes(&bytes).unwrap() else {
+            panic!("a protocol message stays one");
+        };
+        message.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap()
+    }
+
+    fn read(&self, answer: Answer) -> Option<Fetched> {
+        let chain = self.genesis.chain_id();
+        match answer {
+            Answer::Nothing => None,
+            Answer::Transactions(transactions) => {
+                let verified = transactions.into_iter().map(|claim| claim.verify(&chain).unwrap());
+                Some(Fetched::Transactions(verified.collect()))
+            }
+            Answer::Blocks(run) => {
+                Some(Fetched::Run(CheckedRun::check(run, &chain, self.genesis.committee()).unwrap()))
+            }
+        }
+    }
+
+    /// Lets time pass: everybody wakes at its deadlines and never else, and what is sent arrives at once.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.deliver_all();
+        loop {
+            let deadlines: Vec<Option<Duration>> = (0..self.nodes.len())
+                .map(|index| {
+                    let engine = self.nodes[index].engine.as_ref()?;
+                    engine.deadline(self.time(index)).map(|deadline| deadline.0)
+                })
+                .collect();
+            let next = deadlines.iter().flatten().min().copied();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.now = self.now.max(next);
+            for (index, deadline) in deadlines.iter().enumerate() {
+                if deadline.is_some_and(|deadline| deadline <= self.now) {
+                    self.handle(index, []);
+                    let again = self.engine(index).deadline(self.time(index));
+                    assert!(
+                        again.is_none_or(|again| again.0 > self.now),
+                        "member {index} has done what there was to do, and wants to wake up at once"
+                    );
+                }
+            }
+            self.deliver_all();
+        }
+        self.now = end;
+    }
+
+    /// Submits transactions to the primary, one after the other, so that each has its own block.
+    pub(crate) fn commit_each(&mut self, nonces: std::ops::Range<u64>) {
+        for nonce in nonces {
+            let transaction = self.transaction(nonce);
+            assert_eq!(self.submit(0, &transaction), Ok(Submission::Pending));
+            self.deliver_all();
+            self.pass(Duration::from_millis(20));
+        }
+    }
+
+    /// The ids of a member's chain in order.
+    pub(crate) fn ids(&self, index: usize) -> Vec<TransactionId> {
+        let reader = self.engine(index).reader();
+        let blocks = (1..=self.height(index)).map(|height| reader.block(Height(height)).unwrap().unwrap());
+        blocks.flat_map(|block| block.body().ids().to_vec()).collect()
+    }
+}
+
+pub(crate) fn id(index: usize) -> ReplicaId {
+    ReplicaId(u16::try_from(index).unwrap())
+}

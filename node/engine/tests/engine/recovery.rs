@@ -1,0 +1,226 @@
+//! What a member has promised or answered is there when it starts again (R13).
+
+use std::time::Duration;
+
+use quorate_engine::{Engine, Event, Fatal, OpenError, Submission};
+use quorate_ledger::{Height, SecretKey};
+use quorate_pbft::Phase;
+use quorate_store::{Journal, Ledger, Row, RowKey};
+
+use crate::net::{Net, Parcel, id};
+
+/// Only the journal is synced for each block. The ledger follows once a second, and may lose what it has.
+#[test]
+fn blocks_that_only_the_journal_kept_are_appended_again() {
+    let mut net = Net::of(4);
+    net.commit_each(0..5);
+    assert_eq!(net.engine(2).overview().durable, Height(0));
+    let ids = net.ids(2);
+    net.power_loss(2);
+    let ledger = Ledger::open_on(net.nodes[2].ledger.attach(), net.genesis.header()).unwrap();
+    assert_eq!(ledger.head().height, Height(0), "the ledger alone has forgotten");
+    drop(ledger);
+    net.nodes[2].engine = Some(net.try_open(2).unwrap());
+    assert_eq!(net.ids(2), ids);
+    assert_eq!(net.engine(2).overview().durable, Height(5));
+    for id in &ids {
+        assert!(net.engine(2).reader().receipt(id).unwrap().unwrap().verify(net.genesis.anchor()).is_ok());
+    }
+}
+
+#[test]
+fn after_a_power_loss_of_everybody_the_chain_goes_on() {
+    let mut net = Net::of(4);
+    net.commit_each(0..3);
+    net.lose(|_, _, parcel| parcel.is_commit());
+    let transaction = net.transaction(3);
+    net.submit(1, &transaction).unwrap();
+    net.deliver_all();
+    net.lose_nothing();
+    for member in 0..4 {
+        net.power_loss(member);
+    }
+    for member in 0..4 {
+        net.open(member);
+        let slot = &net.engine(member).overview().pbft.slots[0];
+        assert_eq!((slot.height, slot.phase), (Height(4), Phase::Prepared), "member {member}");
+    }
+    net.pass(Duration::from_secs(5));
+    for member in 0..4 {
+        assert_eq!(net.height(member), 4);
+        assert_eq!(net.ids(member).last(), Some(&transaction.id()), "what was prepared is committed");
+    }
+    net.commit_each(10..12);
+    assert_eq!(net.height(3), 6);
+}
+
+/// Nobody else has the body: a promise for it would be worth nothing if the primary could lose it.
+#[test]
+fn an_accepted_block_survives_with_its_body() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_gossip());
+    let transaction = net.transaction(1);
+    net.submit(0, &transaction).unwrap();
+    net.power_loss(0);
+    net.queue.clear();
+    net.open(0);
+    let stands = net.engine(0).overview();
+    assert_eq!((stands.pbft.slots[0].phase, stands.in_flight), (Phase::PrePrepared, 1));
+    assert!(net.engine(0).is_pending(&transaction.id()));
+    net.pass(Duration::from_secs(5));
+    for member in 0..4 {
+        assert_eq!(net.ids(member), [transaction.id()], "proposed once more, and its body served");
+    }
+}
+
+/// The same proposal, not another one: a primary that proposes twice at one height is faulty.
+#[test]
+fn a_restarted_primary_repeats_itself() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_vote());
+    net.submit(0, &net.transaction(1)).unwrap();
+    net.deliver_all();
+    let before = net.engine(0).overview().pbft.slots[0].block;
+    net.power_loss(0);
+    net.now += Duration::from_secs(1);
+    net.open(0);
+    net.submit(0, &net.transaction(2)).unwrap();
+    let slots = net.engine(0).overview().pbft.slots;
+    assert_eq!(slots[0].block, before);
+    net.lose_nothing();
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.ids(3).len(), 2);
+    assert!(
+        net.nodes
+            .iter()
+            .all(|node| node.engine.as_ref().unwrap().overview().pbft_counters.contradictions == 0)
+    );
+}
+
+#[test]
+fn a_failed_sync_is_the_end_and_nothing_is_said() {
+    for of_journal in [true, false] {
+        let mut net = Net::of(4);
+        net.log.clear();
+        let disk = if of_journal { &net.nodes[0].journal } else { &net.nodes[0].ledger };
+        disk.fail_sync_after(0);
+        let (ticket, transaction) = (net.ticket(), net.transaction(1));
+        let submitted = [Event::Submitted { ticket, transaction: transaction.clone() }];
+        let failed = if of_journal {
+            net.try_handle(0, submitted)
+        } else {
+            // The ledger is synced when it has grown for a second.
+            net.handle(0, submitted);
+            net.deliver_all();
+            net.log.clear();
+            net.now += Duration::from_secs(2);
+            net.try_handle(0, [])
+        };
+        assert!(matches!(failed, Err(Fatal::Storage(_))), "of the journal: {of_journal}");
+        assert!(net.log.is_empty(), "nothing left the member: {:?}", net.log);
+        net.now += Duration::from_secs(1);
+        let again = net.try_handle(0, [Event::Gossiped(vec![net.transaction(2)])]);
+        assert!(matches!(again, Err(Fatal::Storage(_))), "and it does not recover by itself");
+        assert!(net.log.is_empty());
+        // After the disk was looked at, it starts again where it was.
+        net.power_loss(0);
+        net.open(0);
+        net.pass(Duration::from_secs(5));
+        net.submit(0, &net.transaction(3)).unwrap();
+        net.pass(Duration::from_secs(5));
+        assert_eq!(net.ids(0), net.ids(1));
+        assert!(!net.ids(0).is_empty());
+    }
+}
+
+#[test]
+fn journal_rows_go_when_the_ledger_is_durable() {
+    let mut net = Net::of(4);
+    let mut most = 0;
+    for round in 0..30 {
+        net.commit_each(10 * round..10 * round + 10);
+        most = most.max(net.engine(1).overview().journal_rows);
+    }
+    assert_eq!(net.height(1), 300);
+    // Blocks of little more than a second at 20 milliseconds each, four rows a block.
+    assert!(most <= 4 * 60, "{most} rows");
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.engine(1).overview().journal_rows, 0);
+}
+
+#[test]
+fn closing_makes_everything_durable() {
+    let mut net = Net::of(1);
+    net.commit_each(0..3);
+    net.nodes[0].engine.take().unwrap().close().unwrap();
+    net.power_loss(0);
+    let ledger = Ledger::open_on(net.nodes[0].ledger.attach(), net.genesis.header()).unwrap();
+    assert_eq!(ledger.head().height, Height(3));
+    let journal = Journal::open_on(net.nodes[0].journal.attach(), &net.identity(0)).unwrap();
+    assert_eq!(journal.row_count(), 0);
+}
+
+#[test]
+fn a_key_of_nobody_opens_nothing() {
+    let net = Net::of(1);
+    let node = &net.nodes[0];
+    let ledger = Ledger::open_on(node.ledger.attach(), net.genesis.header()).unwrap();
+    let journal = Journal::open_on(node.journal.attach(), &net.identity(0)).unwrap();
+    let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
+    let error = Engine::open(&net.genesis, &stranger, ledger, journal, net.time(0)).unwrap_err();
+    assert!(matches!(error, OpenError::NotAMember(key) if key == stranger.public()));
+}
+
+/// Rows that this version did not write, or half of what it wrote: such a member must not vote.
+#[test]
+fn a_journal_that_makes_no_sense_is_refused() {
+    let spoiled = |spoil: &dyn Fn(&mut Journal)| {
+        let mut net = Net::of(4);
+        net.lose(|_, _, parcel| parcel.is_commit());
+        net.submit(0, &net.transaction(1)).unwrap();
+        net.deliver_all();
+        net.power_loss(1);
+        let mut journal = Journal::open_on(net.nodes[1].journal.attach(), &net.identity(1)).unwrap();
+        assert_eq!(journal.row_count(), 3, "accepted, its body, prepared");
+        spoil(&mut journal);
+        drop(journal);
+        net.try_open(1).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let row = |kind, value: &'static [u8]| Row {
+        key: RowKey { height: Height(1), kind, detail: [0; 32] },
+        value: value.into(),
+    };
+    assert_eq!(spoiled(&|_| {}), Ok(()));
+    let unknown = spoiled(&|journal| journal.write(&[row(77, b"?")], None).unwrap()).unwrap_err();
+    assert!(unknown.contains("unknown kind 77"), "{unknown}");
+    let garbage = spoiled(&|journal| journal.write(&[row(3, b"garbage")], None).unwrap()).unwrap_err();
+    assert!(garbage.contains("cannot be understood"), "{garbage}");
+    let incomplete = spoiled(&|journal| {
+        let rows = journal.rows().unwrap();
+        let kept: Vec<Row<'_>> = rows
+            .iter()
+            .filter(|(key, _)| key.kind != 2)
+            .map(|(key, value)| Row { key: *key, value: value.into() })
+            .collect();
+        journal.write(&kept, Some(Height(1))).unwrap();
+    })
+    .unwrap_err();
+    assert!(incomplete.contains("the body of block"), "{incomplete}");
+}
+
+/// A restarted member takes its time to be told what happened meanwhile, and then votes as before.
+#[test]
+fn a_restarted_backup_takes_part_again() {
+    let mut net = Net::of(4);
+    net.commit_each(0..2);
+    net.power_loss(3);
+    net.power_loss(2);
+    assert_eq!(net.submit(0, &net.transaction(5)), Ok(Submission::Pending));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.height(0), 2, "two of four are no quorum");
+    net.open(3);
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.height(0), 3);
+    assert_eq!(net.height(3), 3);
+    assert!(net.log.iter().any(|(from, _, parcel)| *from == id(3) && matches!(parcel, Parcel::Consensus(_))));
+}

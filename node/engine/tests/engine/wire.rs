@@ -1,0 +1,223 @@
+//! The bytes that members exchange, and how many there can be.
+
+use quorate_engine::{Answer, Ask, MAX_ASKED, MemberMessage, RunBlock, WireLimits, serve_run};
+use quorate_ledger::Signed;
+use quorate_ledger::{
+    Block, BlockHash, BlockLimits, Body, CommitCertificate, Height, MAX_MEMBERS, Payload, ReplicaId,
+    SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, decode, encode,
+    to_hex,
+};
+use quorate_pbft::{Message, PrePrepare, Proposal};
+use quorate_store::{ForgetfulDisk, Ledger};
+
+use crate::net::Net;
+
+fn hex(bytes: &[u8]) -> String {
+    to_hex(bytes)
+}
+
+fn transaction(payload: usize, nonce: u64, net: &Net) -> VerifiedTransaction {
+    let data = Payload::Data(vec![0xab; payload]);
+    let signed = Transaction::sign(&net.genesis.chain_id(), &net.client, nonce, Timestamp(9), data);
+    VerifiedTransaction::from_own_storage(signed)
+}
+
+/// The kinds have fixed numbers, and what is inside is the canonical encoding of its own type.
+#[test]
+fn the_bytes_of_every_kind_of_message() {
+    let net = Net::of(1);
+    let status = net.check(ReplicaId(0), status());
+    assert!(matches!(status, quorate_pbft::Checked::Status(_)));
+    let bytes = MemberMessage::consensus(self::status());
+    let expected =
+        format!("{}{}{}{}{}", "0003", "00".repeat(16), "0500000000000000", "11".repeat(32), "00000000");
+    assert_eq!(hex(&bytes), format!("0x{expected}"));
+
+    let batch = [transaction(2, 1, &net), transaction(0, 2, &net)];
+    let bytes = MemberMessage::transactions(&batch);
+    let inner: Vec<String> =
+        batch.iter().map(|one| hex(&one.transaction().to_bytes())[2..].to_owned()).collect();
+    assert_eq!(hex(&bytes), format!("0x0102000000{}{}", inner[0], inner[1]));
+    let claims: Vec<Transaction> = batch.iter().map(|one| one.transaction().clone()).collect();
+    assert_eq!(encode(&MemberMessage::Transactions(claims.clone())), bytes, "both ways to encode agree");
+
+    let ask = Ask::Transactions { block: BlockHash::from_bytes([0x22; 32]), indices: vec![1, 258] };
+    assert_eq!(hex(&encode(&ask)), format!("0x00{}020000000100000002010000", "22".repeat(32)));
+    assert_eq!(hex(&encode(&Ask::Blocks { from: Height(7) })), "0x010700000000000000");
+
+    assert_eq!(hex(&encode(&Answer::Nothing)), "0x02");
+    assert_eq!(hex(&encode(&Answer::Transactions(claims))), format!("0x0002000000{}{}", inner[0], inner[1]));
+    let block = net.block_on(net.genesis.header(), &[]);
+    let run = |certificate| RunBlock {
+        header: block.header().clone(),
+        body: block.body().as_bytes().to_vec(),
+        certificate,
+    };
+    let header = hex(&encode(block.header()))[2..].to_owned();
+    assert_eq!(
+        hex(&encode(&Answer::Blocks(vec![run(None)]))),
+        format!("0x0101000000{header}040000000000000000")
+    );
+    let certificate = hex(&encode(&net.certificate(&block)))[2..].to_owned();
+    assert_eq!(
+        hex(&encode(&Answer::Blocks(vec![run(Some(net.certificate(&block)))]))),
+        format!("0x0101000000{header}040000000000000001{certificate}")
+    );
+}
+
+fn status() -> Message {
+    Message::Status(quorate_pbft::Status {
+        epoch: quorate_ledger::Epoch(0),
+        view: quorate_ledger::View(0),
+        committed: Height(5),
+        committed_hash: BlockHash::from_bytes([0x11; 32]),
+        slots: Vec::new(),
+    })
+}
+
+#[test]
+fn other_bytes_are_no_message() {
+    let mut trailing = MemberMessage::consensus(status());
+    trailing.push(0);
+    for bytes in [&[][..], &[2], &[0, 9], &[1, 255, 255, 255, 255], &[1, 1, 0, 0, 0], &trailing] {
+        assert!(MemberMessage::from_bytes(bytes).is_err(), "{bytes:?}");
+    }
+    assert!(decode::<Ask>(&[2]).is_err());
+    assert!(decode::<Answer>(&[3]).is_err());
+}
+
+/// Lengths are refused before anything is set aside for them.
+#[test]
+fn longer_lists_than_any_honest_message_has_do_not_decode() {
+    let ask = |count: u32| {
+        encode(&Ask::Transactions { block: BlockHash::from_bytes([0; 32]), indices: (0..count).collect() })
+    };
+    assert!(decode::<Ask>(&ask(MAX_ASKED)).is_ok());
+    assert!(decode::<Ask>(&ask(MAX_ASKED + 1)).is_err());
+
+    let net = Net::of(1);
+    let block = net.block_on(net.genesis.header(), &[]);
+    let run = |count| {
+        let one = RunBlock { header: block.header().clone(), body: vec![0; 4], certificate: None };
+        encode(&Answer::Blocks(vec![one; count]))
+    };
+    assert!(decode::<Answer>(&run(256)).is_ok());
+    assert!(decode::<Answer>(&run(257)).is_err());
+
+    let batch = vec![transaction(0, 0, &net).transaction().clone(); 10_001];
+    assert!(decode::<MemberMessage>(&encode(&MemberMessage::Transactions(batch[1..].to_vec()))).is_ok());
+    assert!(decode::<MemberMessage>(&encode(&MemberMessage::Transactions(batch.clone()))).is_err());
+    assert!(decode::<Answer>(&encode(&Answer::Transactions(batch))).is_err());
+}
+
+fn limits(max_transactions: u32, max_body_bytes: u32, max_bytes: u32) -> BlockLimits {
+    BlockLimits {
+        max_transactions,
+        max_body_bytes,
+        transaction: TransactionLimits { max_bytes, max_lifetime_ms: 1000 },
+        empty_block_gap_ms: 1000,
+    }
+}
+
+/// The corners of what a genesis may say.
+fn corners() -> Vec<BlockLimits> {
+    vec![
+        limits(1, 256, 256),
+        limits(1000, 1 << 20, 256 << 10),
+        limits(10_000, 4 << 20, 1 << 20),
+        limits(10_000, 4 << 20, 256),
+        limits(1, 4 << 20, 1 << 20),
+    ]
+}
+
+#[test]
+fn the_largest_proposal_question_and_batch_fit() {
+    let net = Net::of(1);
+    for limits in corners() {
+        let wire = WireLimits::of(&limits, 8);
+        let count = limits.max_transactions;
+        let block = net.block_on(net.genesis.header(), &[]);
+        let vote = Signed::sign(
+            &net.genesis.chain_id(),
+            &net.keys[0],
+            ReplicaId(0),
+            PrePrepare(Net::ballot(&block)),
+        );
+        let proposal = Proposal {
+            vote: vote.into_inner(),
+            header: block.header().clone(),
+            ids: vec![quorate_ledger::TransactionId::from_bytes([0; 32]); count as usize],
+        };
+        assert!(MemberMessage::consensus(Message::PrePrepare(proposal)).len() <= wire.message, "{limits:?}");
+        let ask = Ask::Transactions { block: block.hash(), indices: (0..count).collect() };
+        assert!(encode(&ask).len() <= wire.ask, "{limits:?}");
+
+        // A batch: full, or one transaction of the largest size.
+        let largest = limits.transaction.max_bytes as usize - 118;
+        let single = MemberMessage::transactions(&[transaction(largest, 0, &net)]);
+        let full: Vec<_> = (0..(64 << 10) / 118).map(|nonce| transaction(0, nonce, &net)).collect();
+        for bytes in [single, MemberMessage::transactions(&full)] {
+            assert!(bytes.len() <= wire.gossip && bytes.len() <= wire.message, "{limits:?}");
+        }
+    }
+}
+
+/// The certificate of the largest committee; whether it holds does not matter here.
+fn largest_certificate(net: &Net, block: &Block) -> CommitCertificate {
+    let signature = net.certificate(block).votes().signatures()[0];
+    let members = u16::try_from(MAX_MEMBERS).unwrap();
+    let signers = Signers::of((0..members).map(ReplicaId));
+    CommitCertificate::claimed(
+        Net::ballot(block),
+        SignatureSet::claimed(signers, vec![signature; MAX_MEMBERS]),
+    )
+}
+
+/// Blocks of the largest size on the genesis; `own` says which have a certificate of their own.
+fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -> bool) -> Answer {
+    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    let mut parent = net.genesis.header().clone();
+    let mut group = Vec::new();
+    for height in 1..=length {
+        let (mut room, mut nonce, mut transactions) =
+            (limits.max_body_bytes as usize, height << 32, Vec::new());
+        while room >= 118 && transactions.len() < limits.max_transactions as usize {
+            let bytes = room.min(limits.transaction.max_bytes as usize);
+            transactions.push(transaction(bytes - 118, nonce, net));
+            (room, nonce) = (room - bytes, nonce + 1);
+        }
+        let block = Block::after(&parent, Body::of(&transactions), Timestamp(0), ReplicaId(0)).unwrap();
+        parent = block.header().clone();
+        group.push(block);
+        if own(height) {
+            let certificate = largest_certificate(net, group.last().unwrap());
+            ledger.append(&std::mem::take(&mut group), &certificate).unwrap();
+        }
+    }
+    serve_run(&ledger.reader(), Height(1)).unwrap()
+}
+
+#[test]
+fn the_largest_run_of_blocks_fits() {
+    let net = Net::of(1);
+    for window in [1, 2] {
+        for limits in [limits(1000, 1 << 20, 256 << 10), limits(4, 4 << 20, 1 << 20), limits(1, 256, 256)] {
+            let wire = WireLimits::of(&limits, window);
+            let open = 2 * window + 1;
+            // Each with a certificate; the longest stretches without; a small stretch before a long one.
+            let spread: [&dyn Fn(u64) -> bool; 3] =
+                [&|_| true, &|height| height % open == 0, &|height| height == 1 || height == 1 + open];
+            let lengths = [if limits.max_body_bytes == 256 { 300 } else { 10 }, 2 * open, 1 + open];
+            for (own, length) in spread.into_iter().zip(lengths) {
+                let answer = largest_run(&net, &limits, length, own);
+                assert!(matches!(answer, Answer::Blocks(_)));
+                let bytes = encode(&answer).len();
+                assert!(
+                    bytes <= wire.answer,
+                    "{bytes} of {} bytes: {limits:?}, window {window}",
+                    wire.answer
+                );
+            }
+        }
+    }
+}
