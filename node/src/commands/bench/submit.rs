@@ -1,0 +1,339 @@
+//! Those who submit: batches of JSON-RPC requests, through the RPC ports of all nodes.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use quorate_api::{ErrorData, ErrorKind, RpcError, TransactionStatus};
+use serde::Deserialize;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::load::Load;
+use super::tally::Tally;
+use crate::http::{Connection, Endpoint};
+
+/// How long an answer to a batch may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// First pause before refused transactions are sent again, and the longest one. A node that names a time
+/// itself is waited for as long as it says, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most batches that are due and wait for a connection, at a given rate. Further ones are not sent.
+const MAX_WAITING_BATCHES: usize = 1000;
+
+/// Between two looks at what is due, at a given rate.
+const TICK: Duration = Duration::from_millis(5);
+
+/// When transactions are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Pace {
+    /// As soon as another one is committed: so many are on their way at any time.
+    Saturate {
+        /// Transactions on their way.
+        in_flight: u32,
+    },
+    /// So many a second, whatever the network does.
+    Rate(f64),
+}
+
+/// How transactions are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// When.
+    pub(super) pace: Pace,
+    /// For how long.
+    pub(super) duration: Duration,
+    /// Transactions in a request.
+    pub(super) batch: u32,
+    /// Connections to each node.
+    pub(super) connections: usize,
+}
+
+/// Positions of the load that are sent together.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    first: u32,
+    count: u32,
+}
+
+/// What all submitters share.
+pub(super) struct Submission {
+    pub(super) load: Arc<Load>,
+    pub(super) tally: Arc<Tally>,
+    /// Room for transactions on their way; given back when one is committed or refused.
+    pub(super) room: Arc<Semaphore>,
+    endpoints: Vec<Endpoint>,
+    plan: Plan,
+    /// The run is over: nothing is sent again.
+    over: CancellationToken,
+}
+
+impl Submission {
+    /// A run that has not begun.
+    pub(super) fn new(load: Arc<Load>, tally: Arc<Tally>, endpoints: Vec<Endpoint>, plan: Plan) -> Self {
+        let room = match plan.pace {
+            Pace::Saturate { in_flight } => in_flight.max(plan.batch) as usize,
+            Pace::Rate(_) => 0,
+        };
+        let room = Arc::new(Semaphore::new(room));
+        Submission { load, tally, room, endpoints, plan, over: CancellationToken::new() }
+    }
+
+    /// Sends until the time is over or everything was sent, and waits for the last answers. Says how long
+    /// transactions were sent.
+    pub(super) async fn run(self: Arc<Self>) -> Duration {
+        let workers = self.endpoints.len() * self.plan.connections;
+        let waiting = match self.plan.pace {
+            Pace::Saturate { .. } => workers,
+            Pace::Rate(_) => MAX_WAITING_BATCHES,
+        };
+        // Idle workers line up for the next batch, so all nodes get their share.
+        let (sender, receiver) = mpsc::channel(waiting);
+        let queue = Arc::new(Mutex::new(receiver));
+        let mut running = JoinSet::new();
+        for worker in 0..workers {
+            let node = worker % self.endpoints.len();
+            running.spawn(Arc::clone(&self).work(node, Arc::clone(&queue)));
+        }
+        let end = Instant::from_std(self.tally.started_at()) + self.plan.duration;
+        let filling = async {
+            match self.plan.pace {
+                Pace::Saturate { .. } => self.saturate(&sender).await,
+                Pace::Rate(rate) => self.pace(rate, &sender).await,
+            }
+        };
+        tokio::select! {
+            () = filling => {}
+            () = sleep_until(end) => {}
+        }
+        let sending = self.tally.started_at().elapsed();
+        drop(sender);
+        let mut answered = async || while running.join_next().await.is_some() {};
+        tokio::select! {
+            () = answered() => {}
+            () = sleep_until(end) => {}
+        }
+        self.over.cancel();
+        answered().await;
+        sending
+    }
+
+    async fn saturate(&self, queue: &mpsc::Sender<Batch>) {
+        let total = u32::try_from(self.load.len()).unwrap_or(u32::MAX);
+        let mut first = 0;
+        while first < total {
+            let count = self.plan.batch.min(total - first);
+            let Ok(room) = self.room.acquire_many(count).await else { return };
+            room.forget();
+            if queue.send(Batch { first, count }).await.is_err() {
+                return;
+            }
+            first += count;
+        }
+    }
+
+    /// The time a transaction is due depends on its position alone, and its latency counts from then on: a
+    /// network that makes us wait does not get the waiting for free.
+    async fn pace(&self, rate: f64, queue: &mpsc::Sender<Batch>) {
+        let total = u32::try_from(self.load.len()).unwrap_or(u32::MAX);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut first = 0;
+        while first < total {
+            ticks.tick().await;
+            let due = due_after(self.tally.started_at().elapsed(), rate).min(total);
+            while first < due {
+                let count = self.plan.batch.min(due - first);
+                if queue.try_send(Batch { first, count }).is_err() {
+                    self.tally.counts().not_sent += u64::from(count);
+                }
+                first += count;
+            }
+        }
+    }
+
+    async fn work(self: Arc<Self>, mut node: usize, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
+        let mut connection = self.connect(node);
+        loop {
+            let next = queue.lock().await.recv().await;
+            let Some(batch) = next else { return };
+            let mut positions: Vec<u32> = (batch.first..batch.first + batch.count).collect();
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let answer = self.submit(&mut connection, &positions).await;
+                positions = answer.again;
+                if positions.is_empty() {
+                    break;
+                }
+                let wait = answer.wait.unwrap_or(pause).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = self.over.cancelled() => {
+                        self.tally.counts().given_up += positions.len() as u64;
+                        break;
+                    }
+                }
+                if answer.unreachable {
+                    // Another node takes the same bytes just as well.
+                    node = (node + 1) % self.endpoints.len();
+                    connection = self.connect(node);
+                }
+            }
+        }
+    }
+
+    fn connect(&self, node: usize) -> Connection {
+        Connection::new(self.endpoints[node].clone(), PATIENCE)
+    }
+
+    async fn submit(&self, connection: &mut Connection, positions: &[u32]) -> Answer {
+        let now = self.tally.started_at().elapsed();
+        for position in positions {
+            let due = match self.plan.pace {
+                Pace::Saturate { .. } => now,
+                Pace::Rate(rate) => Duration::from_secs_f64(f64::from(*position) / rate),
+            };
+            self.tally.sent(*position, due);
+        }
+        match connection.post(self.request(positions)).await {
+            Ok((status, body)) => self.read(positions, status, &body),
+            Err(_) => self.nobody_answered(positions, "connection", None),
+        }
+    }
+
+    fn request(&self, positions: &[u32]) -> Bytes {
+        let mut body = String::from("[");
+        for (number, position) in positions.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(
+                body,
+                r#"{comma}{{"jsonrpc":"2.0","id":{position},"method":"tx_submit","params":["{}"]}}"#,
+                self.load.encoded(*position)
+            )
+            .expect("writing to a string cannot fail");
+        }
+        body.push(']');
+        body.into()
+    }
+
+    fn read(&self, positions: &[u32], status: StatusCode, body: &[u8]) -> Answer {
+        match serde_json::from_slice(body) {
+            Ok(Replies::Each(replies)) => self.count(positions, replies),
+            Ok(Replies::Whole(Reply { error: Some(error), .. })) => {
+                let data = error.data();
+                if data.retryable {
+                    return self.nobody_answered(positions, data.kind.name(), data.retry_after_ms);
+                }
+                self.refused(positions.len(), data.kind.name());
+                Answer::default()
+            }
+            _ => self.nobody_answered(positions, &format!("http_{}", status.as_u16()), None),
+        }
+    }
+
+    /// The request as a whole got no answer, or one that is no node's.
+    fn nobody_answered(&self, positions: &[u32], kind: &str, retry_after_ms: Option<u64>) -> Answer {
+        *self.tally.counts().retried.entry(kind.to_owned()).or_default() += positions.len() as u64;
+        Answer {
+            again: positions.to_vec(),
+            wait: retry_after_ms.map(Duration::from_millis),
+            unreachable: true,
+        }
+    }
+
+    fn count(&self, positions: &[u32], replies: Vec<Reply>) -> Answer {
+        let mut answer = Answer::default();
+        let mut open: std::collections::BTreeSet<u32> = positions.iter().copied().collect();
+        for reply in replies {
+            let Some(position) = reply.id.filter(|id| open.remove(id)) else { continue };
+            match (reply.result, reply.error) {
+                (Some(Submitted { status }), _) => match status {
+                    TransactionStatus::Rejected { .. } | TransactionStatus::Expired => {
+                        self.refused(1, status.name());
+                    }
+                    _ => self.tally.counts().accepted += 1,
+                },
+                (None, Some(error)) => {
+                    let data = error.data();
+                    if data.retryable {
+                        *self.tally.counts().retried.entry(data.kind.name().to_owned()).or_default() += 1;
+                        answer.again.push(position);
+                        answer.wait = answer.wait.max(data.retry_after_ms.map(Duration::from_millis));
+                    } else {
+                        self.refused(1, data.kind.name());
+                    }
+                }
+                (None, None) => self.refused(1, "unreadable_answer"),
+            }
+        }
+        // A node answers every entry of a batch; what it leaves out is sent again.
+        answer.again.extend(open);
+        answer
+    }
+
+    fn refused(&self, count: usize, kind: &str) {
+        *self.tally.counts().refused.entry(kind.to_owned()).or_default() += count as u64;
+        if let Pace::Saturate { .. } = self.plan.pace {
+            self.room.add_permits(count);
+        }
+    }
+}
+
+/// How many transactions are due after a time.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, which is what is wanted
+fn due_after(time: Duration, rate: f64) -> u32 {
+    (time.as_secs_f64() * rate).floor() as u32
+}
+
+/// What is left of a batch after one attempt.
+#[derive(Debug, Default)]
+struct Answer {
+    again: Vec<u32>,
+    wait: Option<Duration>,
+    unreachable: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Replies {
+    Each(Vec<Reply>),
+    Whole(Reply),
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    id: Option<u32>,
+    result: Option<Submitted>,
+    error: Option<ReplyError>,
+}
+
+#[derive(Deserialize)]
+struct Submitted {
+    #[serde(flatten)]
+    status: TransactionStatus,
+}
+
+#[derive(Deserialize)]
+struct ReplyError {
+    code: i32,
+    data: Option<ErrorData>,
+}
+
+impl ReplyError {
+    fn data(self) -> ErrorData {
+        let of_code = || RpcError::new(ErrorKind::of_code(self.code).unwrap_or(ErrorKind::Other), "").data;
+        self.data.unwrap_or_else(of_code)
+    }
+}
+
+#[cfg(test)]
+#[path = "submit_tests.rs"]
+mod tests;

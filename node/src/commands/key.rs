@@ -1,0 +1,125 @@
+//! `quorate key`: secret keys in files.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use quorate_ledger::{PublicKey, SecretKey};
+use quorate_network::{PeerKey, peer_id_text};
+use serde::Serialize;
+
+use crate::exit::Outcome;
+use crate::keyfile::{self, PassphraseSource, Protection};
+use crate::output::{self, Output};
+
+/// Make, show and import secret keys.
+///
+/// Key files are PKCS#8 PEM, as OpenSSL reads them, encrypted with a passphrase unless --plain is given. They
+/// are readable by their owner alone, and refused when they are not.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    New(NewArgs),
+    Show(ShowArgs),
+    Import(ImportArgs),
+}
+
+/// Make a new key from the system's randomness.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate key new client.pem
+  quorate key new validator.pem --passphrase-file passphrase.txt")]
+pub(crate) struct NewArgs {
+    /// The file to write; it must not exist.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    protection: Protection,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Show the public half of a key.
+///
+/// The secret half is never printed; the file is its only form.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The key file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    passphrase: PassphraseSource,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Read a key in another form and write it as a key file.
+///
+/// Reads PKCS#8 PEM, plain or encrypted (PBES2 with AES-256-CBC), and 32 bytes of hex.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  openssl ecparam -genkey -name secp256k1 -noout | openssl pkcs8 -topk8 -nocrypt -out other.pem
+  chmod 600 other.pem
+  quorate key import other.pem key.pem")]
+pub(crate) struct ImportArgs {
+    /// The file to read; only its owner may be able to read it.
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+
+    /// The file to write; it must not exist.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// File with the passphrase of the source, if it is encrypted.
+    #[arg(long, value_name = "FILE")]
+    source_passphrase_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    protection: Protection,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct PublicHalf {
+    public_key: String,
+    peer_id: String,
+}
+
+/// Runs `quorate key`.
+pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::New(args) => {
+            let key = SecretKey::generate();
+            keyfile::write(&args.file, &key, &args.protection)?;
+            output::note(format_args!("wrote {}", args.file.display()));
+            show(&key.public(), args.output)
+        }
+        Command::Show(args) => {
+            let key = keyfile::read(&args.file, &args.passphrase)?;
+            show(&key.public(), args.output)
+        }
+        Command::Import(args) => {
+            let source = PassphraseSource::from_file(args.source_passphrase_file.clone());
+            let key = keyfile::read_foreign(&args.source, &source)?;
+            keyfile::write(&args.file, &key, &args.protection)?;
+            output::note(format_args!("wrote {}", args.file.display()));
+            show(&key.public(), args.output)
+        }
+    }
+}
+
+fn show(key: &PublicKey, output: Output) -> anyhow::Result<Outcome> {
+    let peer_id = peer_id_text(&PeerKey(*key.as_bytes())).context("the key has no network identity")?;
+    let public = PublicHalf { public_key: key.to_string(), peer_id };
+    output.show(&public, || {
+        output::fields([("public key", public.public_key.clone()), ("peer id", public.peer_id.clone())])
+    })?;
+    Ok(Outcome::Yes)
+}

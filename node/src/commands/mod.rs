@@ -1,0 +1,59 @@
+//! One file for each command.
+
+pub(crate) mod bench;
+pub(crate) mod block;
+pub(crate) mod devnet;
+pub(crate) mod genesis;
+pub(crate) mod key;
+pub(crate) mod node;
+pub(crate) mod status;
+pub(crate) mod testnet;
+pub(crate) mod tx;
+pub(crate) mod verify;
+
+use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use quorate_ledger::Timestamp;
+
+use crate::cli::Command;
+use crate::exit::Outcome;
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Devnet(args) => devnet::run(&args),
+        Command::Testnet(args) => testnet::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Genesis(command) => genesis::run(&command),
+        Command::Tx(command) => tx::run(&command),
+        Command::Block(command) => block::run(&command),
+        Command::Status(args) => status::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
+
+/// Runs what only waits for a few answers.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("no asynchronous runtime can be started")?.block_on(work)
+}
+
+/// Runs what has work for all cores. Tasks that still run when `work` is done are given a second to end.
+fn block_on_all_cores<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("no asynchronous runtime can be started")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(PATIENCE);
+    result
+}
+
+/// The time now, as blocks and transactions count it.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,107 @@
+//! `quorate node`: one validator, until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args as ClapArgs;
+
+use crate::commands::block_on_all_cores;
+use crate::config;
+use crate::exit::Outcome;
+use crate::home::Home;
+use crate::keyfile::PassphraseSource;
+use crate::logging::Logging;
+use crate::output;
+use crate::runtime::{self, Setup};
+use crate::signals::StopSignals;
+
+/// How long a node may take to stop. What it has promised is on disk at any moment, so ending it then loses
+/// nothing.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Run a validator until it is told to stop.
+///
+/// The home directory holds config.toml, and unless the config says otherwise genesis.toml, key.pem,
+/// data/ledger.redb and data/journal.redb. `quorate testnet` writes such directories. When the node is ready it
+/// prints one line with its addresses; log lines go to standard error. SIGINT and SIGTERM stop it cleanly.
+///
+/// A validator never starts without its journal, since it could contradict votes it has given. Only the very
+/// first start creates one, with --init.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  quorate node --home net/validator-0
+  QUORATE_RPC__LISTEN=0.0.0.0:8545 quorate node --home /var/lib/quorate --log-format json
+
+Every setting of config.toml can be overridden in the environment: QUORATE_ and the table, two underscores, the
+setting, as in QUORATE_P2P__LISTEN=/ip4/0.0.0.0/tcp/9000.")]
+pub(crate) struct Args {
+    /// The validator's directory.
+    #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
+    home: PathBuf,
+
+    /// First start: create an empty ledger and an empty journal. Refused if either exists.
+    #[arg(long)]
+    init: bool,
+
+    #[command(flatten)]
+    passphrase: PassphraseSource,
+
+    #[command(flatten)]
+    logging: Logging,
+}
+
+/// Runs `quorate node`.
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.logging.start("info")?;
+    let home = Home::open(&args.home, &config::environment(), &args.passphrase)?;
+    for warning in home.genesis().warnings() {
+        tracing::warn!("{warning}");
+    }
+    if args.init {
+        home.create_data()?;
+    }
+    home.check_data()?;
+    block_on_all_cores(serve(home.into_setup()))
+}
+
+async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
+    // From here on a signal is not lost, even one that comes while the node starts.
+    let mut signals = StopSignals::listen().context("signals cannot be listened to")?;
+    let name = setup.name.clone();
+    let running = tokio::select! {
+        running = runtime::start(setup) => running.with_context(|| format!("{name} cannot start"))?,
+        signal = signals.next() => {
+            output::note(format_args!("{name} was told to stop ({signal}) before it had started"));
+            return Ok(Outcome::Yes);
+        }
+    };
+    let ready = format!(
+        "{name} is ready: RPC http://{}, P2P {}",
+        running.rpc_address(),
+        running.p2p_addresses().join(" ")
+    );
+    // A validator does not stop because nobody reads its standard output.
+    if let Err(error) = output::print(&ready) {
+        tracing::warn!("{ready} ({error})");
+    }
+    let failure = tokio::select! {
+        error = running.failed() => Some(error),
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping");
+            None
+        }
+    };
+    let stopped = tokio::select! {
+        stopped = running.stop() => stopped,
+        () = tokio::time::sleep(STOP_PATIENCE) => {
+            Err(anyhow!("it did not stop within {} seconds and was ended", STOP_PATIENCE.as_secs()))
+        }
+        signal = signals.next() => Err(anyhow!("it was told to stop again ({signal}) and did so at once")),
+    };
+    match failure {
+        Some(error) => Err(error.context(format!("{name} failed"))),
+        None => stopped.with_context(|| format!("{name} did not stop cleanly")).map(|()| Outcome::Yes),
+    }
+}

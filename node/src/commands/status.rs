@@ -1,0 +1,182 @@
+//! `quorate status`: how the nodes of a network are.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use futures::future::join_all;
+use hyper::StatusCode;
+use quorate_api::{ConsensusState, NodeStatus, Readiness, ReadinessCheck};
+use quorate_client::{ClientConfig, Rpc};
+use serde::Serialize;
+
+use crate::commands::block_on;
+use crate::exit::Outcome;
+use crate::http::{Connection, Endpoint};
+use crate::network_file;
+use crate::output::{Output, Table};
+use crate::remote::DEFAULT_URL;
+
+/// How long the answer about readiness may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most nodes asked at once.
+const MAX_NODES: usize = 100;
+
+/// Show how one or several nodes are: height, view, primary, peers, readiness.
+///
+/// Exit code 0 if all of them are ready, 3 if one is not or does not answer.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  quorate status
+  quorate status --rpc http://10.0.0.5:8545 --rpc http://10.0.0.6:8545
+  quorate status --network net/network.json --output json")]
+pub(crate) struct Args {
+    /// URL of a node's JSON-RPC; give the option once for each node.
+    #[arg(long = "rpc", value_name = "URL", env = "QUORATE_RPC_URL", default_value = DEFAULT_URL)]
+    urls: Vec<String>,
+
+    /// Ask all validators of this network.json, or of the directory that holds it, instead.
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What is known of one node.
+#[derive(Debug, Serialize)]
+pub(crate) struct Condition {
+    /// Where it was asked.
+    pub(crate) rpc: String,
+    /// Whether it can do its work.
+    pub(crate) ready: bool,
+    /// What it says is missing, if it is not ready.
+    pub(crate) unmet: Vec<ReadinessCheck>,
+    /// Its summary of itself.
+    pub(crate) status: Option<NodeStatus>,
+    /// Where ordering stands for it.
+    pub(crate) consensus: Option<ConsensusState>,
+    /// Why it gave no answer.
+    pub(crate) error: Option<String>,
+}
+
+/// Runs `quorate status`.
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let urls = match &args.network {
+        Some(path) => {
+            network_file::read(path)?.validators.into_iter().map(|validator| validator.rpc).collect()
+        }
+        None => args.urls.clone(),
+    };
+    anyhow::ensure!(urls.len() <= MAX_NODES, "at most {MAX_NODES} nodes are asked at once");
+    let conditions = block_on(async { Ok(join_all(urls.into_iter().map(ask)).await) })?;
+    args.output.show(&conditions, || table(&conditions).render())?;
+    Ok(Outcome::of(conditions.iter().all(|condition| condition.ready)))
+}
+
+/// Asks one node how it is. That it does not answer is an answer, too.
+pub(crate) async fn ask(url: String) -> Condition {
+    let mut condition = Condition {
+        rpc: url.clone(),
+        ready: false,
+        unmet: Vec::new(),
+        status: None,
+        consensus: None,
+        error: None,
+    };
+    if let Err(error) = fill(&mut condition, &url).await {
+        condition.error = Some(error.to_string());
+    }
+    condition
+}
+
+async fn fill(condition: &mut Condition, url: &str) -> anyhow::Result<()> {
+    let endpoint: Endpoint = url.parse()?;
+    let rpc = Rpc::new(url, &ClientConfig::default())?;
+    condition.status = Some(rpc.node_status().await?);
+    condition.consensus = Some(rpc.consensus_state().await?);
+    let (status, body) = Connection::new(endpoint, PATIENCE).get("/readyz").await?;
+    condition.ready = status == StatusCode::OK;
+    condition.unmet = unmet(&body);
+    Ok(())
+}
+
+/// What a node that is not ready says is missing.
+fn unmet(body: &[u8]) -> Vec<ReadinessCheck> {
+    // The status decides; a node that gives no reasons has none.
+    let readiness: Readiness = serde_json::from_slice(body).unwrap_or_default();
+    readiness.checks.into_iter().filter(|check| !check.ok).collect()
+}
+
+/// A line for each node.
+fn table(conditions: &[Condition]) -> Table {
+    let mut table = Table::new(&["node", "rpc", "height", "view", "primary", "peers", "pool", "ready"]);
+    for condition in conditions {
+        table.row(row(condition));
+    }
+    table
+}
+
+fn row(condition: &Condition) -> Vec<String> {
+    let absent = || "-".to_owned();
+    let status = condition.status.as_ref();
+    let of_status = |value: fn(&NodeStatus) -> String| status.map_or_else(absent, value);
+    let consensus = condition.consensus.as_ref();
+    vec![
+        status.and_then(|status| status.name.clone()).unwrap_or_else(absent),
+        condition.rpc.clone(),
+        of_status(|status| status.head.height.to_string()),
+        consensus.map_or_else(absent, |state| state.view.to_string()),
+        consensus.map_or_else(absent, |state| state.primary_name.clone()),
+        of_status(|status| status.peers_connected.to_string()),
+        of_status(|status| status.mempool_transactions.to_string()),
+        readiness(condition),
+    ]
+}
+
+fn readiness(condition: &Condition) -> String {
+    if let Some(error) = &condition.error {
+        return format!("no: {error}");
+    }
+    if condition.ready {
+        return "yes".to_owned();
+    }
+    let reasons = condition.unmet.iter().map(|check| format!("{} ({})", check.name, check.detail));
+    format!("no: {}", reasons.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition() -> Condition {
+        Condition {
+            rpc: "http://127.0.0.1:1".into(),
+            ready: false,
+            unmet: Vec::new(),
+            status: None,
+            consensus: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_has_a_line_that_says_so() {
+        let silent = Condition { error: Some("no connection".into()), ..condition() };
+        let text = table(&[silent]).render();
+        assert!(text.contains("no: no connection") && text.contains("http://127.0.0.1:1"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_says_why() {
+        let body = br#"{"ready":false,"checks":[
+            {"name":"engine","ok":true,"detail":"runs"},
+            {"name":"quorum","ok":false,"detail":"connected to 1 of 3"}]}"#;
+        let waiting = Condition { unmet: unmet(body), ..condition() };
+        assert_eq!(readiness(&waiting), "no: quorum (connected to 1 of 3)");
+        assert_eq!(readiness(&Condition { ready: true, ..condition() }), "yes");
+        assert!(unmet(b"busy").is_empty());
+    }
+}

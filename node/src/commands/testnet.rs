@@ -1,0 +1,316 @@
+//! `quorate testnet`: the files of a network whose validators run as separate processes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args as ClapArgs;
+use quorate_genesis::{Genesis, TestNetwork};
+use quorate_ledger::{PublicKey, ReplicaId};
+use quorate_network::{PeerKey, peer_id_text};
+
+use crate::commands;
+use crate::exit::Outcome;
+use crate::files::{self, Access, NewDirectory};
+use crate::home;
+use crate::keyfile;
+use crate::network_file::{NETWORK_FILE, NetworkFile, ValidatorEntry};
+use crate::output;
+use crate::runtime;
+
+/// Lowest port of the validators' peer-to-peer addresses, unless told otherwise.
+pub(crate) const BASE_P2P_PORT: u16 = 9000;
+
+/// Lowest port of the validators' JSON-RPC, unless told otherwise.
+pub(crate) const BASE_RPC_PORT: u16 = 8545;
+
+/// Write keys, genesis and configs of a network of separate nodes.
+///
+/// Makes a directory for each validator that `quorate node --home` runs: its key (plain PKCS#8 PEM, readable by
+/// you alone; these are keys for trying out, see `quorate key` for encrypted ones), a commented config, its own
+/// copy of the genesis, an empty ledger and an empty journal. Beside them stand the genesis and network.json,
+/// which says where everything is. Validators are named in committee order.
+///
+/// DIR appears complete or not at all.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  quorate testnet --validators 4 --output net
+  quorate node --home net/validator-0              and so on, each in its own terminal
+  quorate status --network net/network.json
+  quorate tx send --data 'hello' --rpc http://127.0.0.1:8545")]
+pub(crate) struct Args {
+    /// Number of validators; with 4, one may fail.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    validators: usize,
+
+    /// The directory to write; it must not exist, or be empty.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// What people call the network: 1 to 64 of a-z, 0-9 and -.
+    #[arg(long, default_value = "testnet")]
+    name: String,
+
+    #[command(flatten)]
+    addresses: Addresses,
+}
+
+/// Where the validators listen: all on one host, each at ports of its own.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Addresses {
+    /// The address on which all validators listen and find each other.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Peer-to-peer port of the first validator; the others have the ports after it.
+    #[arg(long, value_name = "PORT", default_value_t = BASE_P2P_PORT)]
+    base_p2p_port: u16,
+
+    /// JSON-RPC port of the first validator; the others have the ports after it.
+    #[arg(long, value_name = "PORT", default_value_t = BASE_RPC_PORT)]
+    base_rpc_port: u16,
+}
+
+impl Addresses {
+    /// On this machine alone.
+    pub(crate) fn loopback(base_p2p_port: u16, base_rpc_port: u16) -> Self {
+        Addresses { host: IpAddr::V4(Ipv4Addr::LOCALHOST), base_p2p_port, base_rpc_port }
+    }
+
+    fn check(&self, validators: usize) -> anyhow::Result<()> {
+        if self.host.is_unspecified() {
+            bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
+        }
+        let p2p = ports("--base-p2p-port", self.base_p2p_port, validators)?;
+        let rpc = ports("--base-rpc-port", self.base_rpc_port, validators)?;
+        if p2p.start < rpc.end && rpc.start < p2p.end {
+            bail!(
+                "the peer-to-peer ports {} to {} and the RPC ports {} to {} overlap: choose base ports at least \
+                 {validators} apart",
+                p2p.start,
+                p2p.end - 1,
+                rpc.start,
+                rpc.end - 1
+            );
+        }
+        Ok(())
+    }
+
+    fn rpc(&self, index: u16) -> std::net::SocketAddr {
+        (self.host, self.base_rpc_port + index).into()
+    }
+
+    fn p2p(&self, index: u16) -> String {
+        let family = if self.host.is_ipv4() { "ip4" } else { "ip6" };
+        format!("/{family}/{}/tcp/{}", self.host, self.base_p2p_port + index)
+    }
+}
+
+fn ports(option: &str, base: u16, validators: usize) -> anyhow::Result<Range<u32>> {
+    let last = u32::from(u16::MAX);
+    let count = u32::try_from(validators).unwrap_or(u32::MAX);
+    let range = u32::from(base)..u32::from(base).saturating_add(count);
+    if base == 0 || range.end > last + 1 {
+        bail!("{option} {base} leaves no {validators} ports between 1 and {last}: choose another");
+    }
+    Ok(range)
+}
+
+/// Runs `quorate testnet`.
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let file = write(&args.output, args.validators, &args.name, &args.addresses)?;
+    output::print(&next_steps(&args.output, &file))?;
+    Ok(Outcome::Yes)
+}
+
+fn next_steps(directory: &Path, file: &NetworkFile) -> String {
+    let mut table = output::Table::new(&["validator", "public key", "rpc", "p2p"]);
+    for validator in &file.validators {
+        table.row([
+            validator.name.clone(),
+            output::short(&validator.public_key),
+            validator.rpc.clone(),
+            validator.p2p.split("/p2p/").next().unwrap_or_default().to_owned(),
+        ]);
+    }
+    let directory = directory.display();
+    let homes = file.validators.iter().map(|validator| validator.home.display());
+    let runs: String = homes.map(|home| format!("  quorate node --home {directory}/{home}\n")).collect();
+    format!(
+        "Wrote {directory}.\n\n{}\nRun each in its own terminal:\n{runs}\nThen:\n  \
+         quorate status --network {directory}/{NETWORK_FILE}\n",
+        table.render()
+    )
+}
+
+/// Writes the directory of a new network with fresh keys.
+///
+/// # Errors
+/// A directory with something in it, impossible ports or numbers, and whatever cannot be written. Then nothing
+/// is left behind.
+pub(crate) fn write(
+    target: &Path,
+    validators: usize,
+    name: &str,
+    addresses: &Addresses,
+) -> anyhow::Result<NetworkFile> {
+    let network = TestNetwork::generate(validators, name, commands::now())
+        .map_err(|errors| anyhow!("no such network: {errors}"))?;
+    addresses.check(validators)?;
+    let directory = NewDirectory::prepare(target)?;
+    let file = fill(directory.path(), &network, addresses)?;
+    directory.finish()?;
+    for warning in network.genesis().warnings() {
+        output::note(format_args!("warning: {warning}"));
+    }
+    Ok(file)
+}
+
+fn fill(directory: &Path, network: &TestNetwork, addresses: &Addresses) -> anyhow::Result<NetworkFile> {
+    let genesis = network.genesis();
+    files::write_new(&directory.join(home::GENESIS_FILE), &genesis.to_toml(), Access::Shared)?;
+    let mut validators = Vec::new();
+    for replica in genesis.committee().replicas() {
+        write_home(directory, network, addresses, replica)?;
+        validators.push(entry(genesis, addresses, replica)?);
+    }
+    let file = NetworkFile { genesis: home::GENESIS_FILE.into(), validators };
+    files::write_new(&directory.join(NETWORK_FILE), &file.to_json(), Access::Shared)?;
+    Ok(file)
+}
+
+fn entry(genesis: &Genesis, addresses: &Addresses, replica: ReplicaId) -> anyhow::Result<ValidatorEntry> {
+    let validator = genesis.validator(replica).context("a member without a name")?;
+    Ok(ValidatorEntry {
+        name: validator.name.clone(),
+        home: validator.name.clone().into(),
+        rpc: format!("http://{}", addresses.rpc(replica.0)),
+        p2p: full_address(addresses, replica, &validator.public_key)?,
+        public_key: validator.public_key.to_string(),
+    })
+}
+
+/// A multiaddress that also says who must answer there.
+fn full_address(addresses: &Addresses, replica: ReplicaId, key: &PublicKey) -> anyhow::Result<String> {
+    let peer_id = peer_id_text(&PeerKey(*key.as_bytes()))?;
+    Ok(format!("{}/p2p/{peer_id}", addresses.p2p(replica.0)))
+}
+
+fn write_home(
+    directory: &Path,
+    network: &TestNetwork,
+    addresses: &Addresses,
+    replica: ReplicaId,
+) -> anyhow::Result<()> {
+    let genesis = network.genesis();
+    let entry = entry(genesis, addresses, replica)?;
+    let home = directory.join(&entry.home);
+    let (ledger, journal) = (home.join(home::LEDGER_FILE), home.join(home::JOURNAL_FILE));
+    std::fs::create_dir_all(files::parent_of(&ledger))
+        .with_context(|| format!("{} cannot be created", home.display()))?;
+
+    let key = network.key(replica);
+    keyfile::write_plain(&home.join(home::KEY_FILE), key)?;
+    files::write_new(&home.join(home::GENESIS_FILE), &genesis.to_toml(), Access::Shared)?;
+    let config = config_text(genesis, addresses, replica)?;
+    files::write_new(&home.join(home::CONFIG_FILE), &config, Access::Shared)?;
+    runtime::create_files(genesis, &key.public(), &ledger, &journal)?;
+    files::sync_directory(&home)?;
+    Ok(())
+}
+
+/// The config of one validator. One reachable member is enough to find the others, so all look for the
+/// first, and the first for the second.
+fn config_text(genesis: &Genesis, addresses: &Addresses, replica: ReplicaId) -> anyhow::Result<String> {
+    let first_seen = ReplicaId(u16::from(replica == ReplicaId(0)));
+    let bootstrap = match genesis.validator(first_seen) {
+        Some(validator) => format!("[\"{}\"]", full_address(addresses, first_seen, &validator.public_key)?),
+        None => "[]".to_owned(),
+    };
+    let name = genesis.validator(replica).map_or("", |validator| &validator.name);
+    Ok(format!(
+        "\
+# {name} of {network}: what is local to this node. Whatever must be equal on all nodes is in the genesis.
+# The environment overrides every setting: QUORATE_RPC__LISTEN is rpc.listen. Settings that are not here have
+# defaults; unknown ones are refused.
+
+[files]
+# Relative to this directory. The journal holds what this validator has promised: never copy it back in time.
+genesis = \"{genesis_file}\"
+key = \"{key_file}\"
+ledger = \"{ledger_file}\"
+journal = \"{journal_file}\"
+
+[p2p]
+# Where to listen for other validators, as multiaddresses.
+listen = [\"{listen}\"]
+# Where others reach this node, if that differs: behind a NAT, in a container.
+advertise = []
+# Where to look for members first. One that answers is enough, the others are discovered.
+bootstrap = {bootstrap}
+
+[rpc]
+# Where JSON-RPC is served. Anybody who reaches this address may submit transactions and read the chain.
+listen = \"{rpc}\"
+",
+        network = genesis.name(),
+        genesis_file = home::GENESIS_FILE,
+        key_file = home::KEY_FILE,
+        ledger_file = home::LEDGER_FILE,
+        journal_file = home::JOURNAL_FILE,
+        listen = addresses.p2p(replica.0),
+        rpc = addresses.rpc(replica.0),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refusal(p2p: u16, rpc: u16, validators: usize) -> String {
+        Addresses::loopback(p2p, rpc).check(validators).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ports_must_exist_and_differ() {
+        assert!(Addresses::loopback(9000, 8545).check(31).is_ok());
+        assert!(Addresses::loopback(9000, 9004).check(4).is_ok());
+        assert!(Addresses::loopback(9004, 9000).check(4).is_ok());
+        assert!(Addresses::loopback(u16::MAX - 3, 8545).check(4).is_ok(), "the last port can be used");
+        assert!(refusal(9000, 9003, 4).contains("overlap"));
+        assert!(refusal(9003, 9000, 4).contains("overlap"));
+        assert!(refusal(9000, 9000, 1).contains("overlap"));
+        assert!(refusal(u16::MAX - 2, 8545, 4).contains("--base-p2p-port"));
+        assert!(refusal(9000, 0, 4).contains("--base-rpc-port"));
+        let anywhere = Addresses { host: "0.0.0.0".parse().unwrap(), ..Addresses::loopback(9000, 8545) };
+        assert!(anywhere.check(4).unwrap_err().to_string().contains("no address others can connect to"));
+    }
+
+    #[test]
+    fn addresses_are_written_as_each_family_wants_them() {
+        let four = Addresses::loopback(9000, 8545);
+        assert_eq!(four.p2p(1), "/ip4/127.0.0.1/tcp/9001");
+        assert_eq!(four.rpc(1).to_string(), "127.0.0.1:8546");
+        let six = Addresses { host: "::1".parse().unwrap(), ..four };
+        assert_eq!(six.p2p(2), "/ip6/::1/tcp/9002");
+        assert_eq!(format!("http://{}", six.rpc(2)), "http://[::1]:8547");
+    }
+
+    #[test]
+    fn every_validator_knows_another_one_and_a_single_one_nobody() {
+        let addresses = Addresses::loopback(9000, 8545);
+        let network = TestNetwork::seeded(4, 1);
+        for replica in network.genesis().committee().replicas() {
+            let config = config_text(network.genesis(), &addresses, replica).unwrap();
+            let own = format!("/tcp/{}/p2p/", 9000 + replica.0);
+            assert!(config.contains("bootstrap = [\"/ip4/127.0.0.1/tcp/900"), "{config}");
+            assert!(!config.contains(&own), "nobody looks for itself: {config}");
+        }
+        let alone = TestNetwork::seeded(1, 1);
+        let config = config_text(alone.genesis(), &addresses, ReplicaId(0)).unwrap();
+        assert!(config.contains("bootstrap = []"), "{config}");
+    }
+}

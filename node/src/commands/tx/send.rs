@@ -1,0 +1,197 @@
+//! `quorate tx send`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use clap::{Args, ValueEnum};
+use quorate_api::{ReceiptJson, SubmitResult, TransactionStatus, Wait};
+use quorate_client::{Client, ClientConfig, ClientError, Rpc, Submitted};
+use quorate_genesis::Genesis;
+use quorate_ledger::{Transaction, from_hex};
+
+use super::build::Content;
+use crate::commands::block_on;
+use crate::exit::Outcome;
+use crate::home;
+use crate::output::{self, Output};
+use crate::remote::{self, Node};
+
+/// What `tx send` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WaitFor {
+    /// Nothing: the node has the bytes and promises nothing more.
+    None,
+    /// A node verified the transaction and holds it in its pool.
+    Accepted,
+    /// The transaction stands in a final block; the answer carries the receipt, which is verified.
+    Committed,
+}
+
+/// Send a transaction and wait for what becomes of it.
+///
+/// Sending the same bytes again is always safe, to any node: they are ordered once. While a node says that it
+/// has no room, the transaction is sent again until the time is over.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("payload").required(true), after_help = "\
+Examples:
+  quorate tx send --data 'hello'
+  quorate tx send --key client.pem --data-file order.json --wait accepted --rpc http://127.0.0.1:8546
+  quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
+
+Exit code 0 when the wait was reached, 3 when it was not: not in time, rejected or expired.")]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    node: Node,
+
+    #[command(flatten)]
+    content: Content,
+
+    /// Send this signed transaction, as `tx sign` printed it, instead of making one.
+    #[arg(long, value_name = "HEX", group = "payload", conflicts_with_all = ["key", "valid_for", "nonce"])]
+    transaction: Option<String>,
+
+    /// The network's genesis file. Without it the node's word is taken for what chain it is on, and the receipt
+    /// is verified against the validators that the node names.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+
+    /// What to wait for.
+    #[arg(long, value_enum, default_value = "committed")]
+    wait: WaitFor,
+
+    /// How long to wait.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs `quorate tx send`.
+pub(super) fn run(args: &SendArgs) -> anyhow::Result<Outcome> {
+    block_on(send(args))
+}
+
+async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
+    let rpc = args.node.rpc()?;
+    let genesis = match &args.genesis {
+        Some(path) => home::read_genesis(path)?,
+        None => genesis_of(&rpc).await?,
+    };
+    let transaction = match &args.transaction {
+        Some(hex) => decode(hex)?,
+        None => args.content.sign(&genesis)?,
+    };
+    let result = match args.wait {
+        WaitFor::None => {
+            let submitted = rpc.tx_submit(transaction.to_bytes(), Wait::None, args.timeout).await;
+            let result = submitted.map_err(remote::advise)?;
+            ensure!(result.id == transaction.id(), "the node answered about transaction {}", result.id);
+            result
+        }
+        WaitFor::Accepted | WaitFor::Committed => {
+            result_of(&submit(args, &genesis, &transaction).await.map_err(advise)?)
+        }
+    };
+    args.output.show(&result, || human(&result, &genesis))?;
+    Ok(Outcome::of(is_reached(args.wait, &result.status)))
+}
+
+fn advise(error: ClientError) -> anyhow::Error {
+    match error {
+        ClientError::Call(error) => remote::advise(error),
+        other => other.into(),
+    }
+}
+
+/// Hands the transaction in, also repeatedly, until the wait is reached or the time is over. What the node calls
+/// committed is believed once its receipt was verified.
+async fn submit(
+    args: &SendArgs,
+    genesis: &Genesis,
+    transaction: &Transaction,
+) -> Result<Submitted, ClientError> {
+    let config = ClientConfig { patience: args.timeout, ..ClientConfig::default() };
+    let client = Client::new([&args.node.url], genesis.anchor().clone(), config)?;
+    match args.wait {
+        WaitFor::Committed => client.submit_and_wait(transaction, args.timeout).await,
+        WaitFor::Accepted | WaitFor::None => client.submit(transaction).await,
+    }
+}
+
+fn result_of(submitted: &Submitted) -> SubmitResult {
+    SubmitResult {
+        id: submitted.id,
+        status: submitted.status.clone(),
+        receipt: submitted.receipt.as_ref().map(ReceiptJson::from),
+    }
+}
+
+fn decode(hex: &str) -> anyhow::Result<Transaction> {
+    let bytes = from_hex(hex).context("--transaction")?;
+    Transaction::from_bytes(&bytes)
+        .context("--transaction is no transaction: give what `quorate tx sign` printed")
+}
+
+/// The genesis a node says it runs on, if it is one and has the chain id it is said to have.
+async fn genesis_of(rpc: &Rpc) -> anyhow::Result<Genesis> {
+    let told = rpc.network_genesis().await.map_err(remote::advise)?;
+    let genesis = Genesis::parse(&told.toml)
+        .map_err(|errors| anyhow!("the node's genesis is not valid: {errors}; give --genesis FILE"))?;
+    if genesis.chain_id() != told.chain_id {
+        bail!(
+            "the node says that it is on chain {}, but its genesis founds {}: do not trust it",
+            told.chain_id,
+            genesis.chain_id()
+        );
+    }
+    Ok(genesis)
+}
+
+fn is_reached(wait: WaitFor, status: &TransactionStatus) -> bool {
+    match wait {
+        WaitFor::None => !matches!(status, TransactionStatus::Rejected { .. } | TransactionStatus::Expired),
+        WaitFor::Accepted => {
+            matches!(status, TransactionStatus::Pending | TransactionStatus::Committed { .. })
+        }
+        WaitFor::Committed => matches!(status, TransactionStatus::Committed { .. }),
+    }
+}
+
+fn human(result: &SubmitResult, genesis: &Genesis) -> String {
+    let mut fields = vec![("id", result.id.to_string()), ("status", super::look::describe(&result.status))];
+    if let Some(receipt) = &result.receipt {
+        let header = &receipt.proof.header;
+        fields.push(("time", output::time(header.timestamp_ms)));
+        let signers = receipt.proof.certificate.signers.len();
+        fields.push((
+            "receipt",
+            format!("verified: certified by {signers} of {} validators", genesis.committee().size()),
+        ));
+    }
+    output::fields(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_reached_by_its_own_statuses() {
+        let committed = TransactionStatus::Committed { height: 1, index: 0 };
+        let rejected = TransactionStatus::Rejected { reason: String::new() };
+        let table = [
+            (TransactionStatus::Unknown, [true, false, false]),
+            (TransactionStatus::Pending, [true, true, false]),
+            (committed, [true, true, true]),
+            (rejected, [false, false, false]),
+            (TransactionStatus::Expired, [false, false, false]),
+        ];
+        for (status, reached) in table {
+            let found =
+                [WaitFor::None, WaitFor::Accepted, WaitFor::Committed].map(|wait| is_reached(wait, &status));
+            assert_eq!(found, reached, "{status:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn checked(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    parse(Path::new("home/config.toml"), text, &variables(pairs))?.check(Path::new("home"))
+}
+
+fn problems(text: &str, pairs: &[(&str, &str)]) -> String {
+    checked(text, pairs).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_a_config_with_paths_inside_the_home() {
+    let config = checked("", &[]).unwrap();
+    assert_eq!(config.key, Path::new("home/key.pem"));
+    assert_eq!(config.ledger, Path::new("home/data/ledger.redb"));
+    assert_eq!(config.rpc.listen, "127.0.0.1:8545".parse().unwrap());
+    assert!(config.verify_threads >= 1);
+}
+
+#[test]
+fn absolute_paths_stay_what_they_are() {
+    let config = checked("[files]\njournal = \"/var/lib/journal.redb\"\n", &[]).unwrap();
+    assert_eq!(config.journal, Path::new("/var/lib/journal.redb"));
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let file = "[rpc]\nlisten = \"127.0.0.1:1\"\nmax_batch = 5\n[p2p]\nlisten = [\"/ip4/127.0.0.1/tcp/1\"]\n";
+    let config = checked(
+        file,
+        &[
+            ("QUORATE_RPC__LISTEN", "[::1]:2"),
+            ("QUORATE_RPC__MAX_BATCH", "7"),
+            ("QUORATE_P2P__BOOTSTRAP", "/dns4/a/tcp/1, /dns4/b/tcp/2"),
+            ("QUORATE_P2P__ADVERTISE", "[\"/dns4/c/tcp/3\",\"/dns4/d/tcp/4\"]"),
+        ],
+    );
+    let config = config.unwrap();
+    assert_eq!(config.rpc.listen, "[::1]:2".parse().unwrap());
+    assert_eq!(config.rpc.max_batch, 7);
+    assert_eq!(config.p2p_listen, ["/ip4/127.0.0.1/tcp/1"]);
+    assert_eq!(config.p2p_bootstrap, ["/dns4/a/tcp/1", "/dns4/b/tcp/2"]);
+    assert_eq!(config.p2p_advertise, ["/dns4/c/tcp/3", "/dns4/d/tcp/4"]);
+}
+
+#[test]
+fn unknown_settings_are_refused_by_name_and_source() {
+    let text = problems("[rpc]\nlisen = \"127.0.0.1:1\"\n", &[]);
+    assert!(text.contains("home/config.toml") && text.contains("lisen"), "{text}");
+    let text = problems("[rcp]\n", &[]);
+    assert!(text.contains("rcp"), "{text}");
+    let text = problems("", &[("QUORATE_RPC__LISEN", "127.0.0.1:1")]);
+    assert!(text.contains("environment variable QUORATE_RPC__LISEN"), "{text}");
+}
+
+#[test]
+fn a_variable_with_one_underscore_is_not_lost_without_a_word() {
+    let text = problems("", &[("QUORATE_RPC_LISTEN", "127.0.0.1:1")]);
+    assert!(text.contains("write QUORATE_RPC__LISTEN"), "{text}");
+    let foreign = [("QUORATE_PASSPHRASE", "x"), ("QUORATE_PORT_9000_TCP", "tcp://10.0.0.1:9000")];
+    assert!(checked("", &foreign).is_ok(), "variables of others mean nothing here");
+}
+
+#[test]
+fn wrong_kinds_and_broken_files_are_one_message() {
+    let text = problems("[rpc]\nmax_batch = \"many\"\n", &[]);
+    assert!(text.contains("rpc.max_batch") && text.contains("many"), "{text}");
+    let text = problems("", &[("QUORATE_RPC__MAX_BATCH", "many")]);
+    assert!(text.contains("QUORATE_RPC__MAX_BATCH"), "{text}");
+    let text = problems("[rpc\n", &[]);
+    assert!(text.contains("home/config.toml"), "{text}");
+}
+
+#[test]
+fn every_problem_is_reported_together() {
+    let file = "
+        [rpc]
+        listen = \"localhost\"
+        max_connections = 0
+        [p2p]
+        listen = []
+        bootstrap = [\"127.0.0.1:9000\"]
+        [verification]
+        threads = 100000
+    ";
+    let text = problems(file, &[]);
+    for part in ["rpc.listen", "rpc.max_connections", "p2p.listen", "p2p.bootstrap", "verification.threads"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn too_many_addresses_are_refused() {
+    let list = vec!["/ip4/127.0.0.1/tcp/1"; MAX_ADDRESSES + 1].join(",");
+    let text = problems("", &[("QUORATE_P2P__BOOTSTRAP", &list)]);
+    assert!(text.contains("at most 64"), "{text}");
+}

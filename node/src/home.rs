@@ -1,0 +1,156 @@
+//! The directory of one validator.
+//!
+//! ```text
+//! config.toml           local settings (paths in it are relative to this directory)
+//! genesis.toml          what the network agreed on; every home has its own copy, so that it can be moved
+//! key.pem               the validator's secret key, mode 0600
+//! data/ledger.redb      the chain; may be copied and restored
+//! data/journal.redb     what this validator has promised; must never go back in time
+//! ```
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use quorate_genesis::{Genesis, MAX_FILE_BYTES};
+use quorate_ledger::SecretKey;
+
+use crate::config::{self, Config};
+use crate::files;
+use crate::keyfile::{self, PassphraseSource};
+use crate::runtime::{self, Setup};
+
+/// Local settings.
+pub(crate) const CONFIG_FILE: &str = "config.toml";
+/// What the network agreed on.
+pub(crate) const GENESIS_FILE: &str = "genesis.toml";
+/// The secret key.
+pub(crate) const KEY_FILE: &str = "key.pem";
+/// The chain.
+pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
+/// The promises.
+pub(crate) const JOURNAL_FILE: &str = "data/journal.redb";
+
+/// Reads a genesis file; `-` is standard input.
+///
+/// # Errors
+/// An unreadable file, and everything that is wrong with the genesis, one a line.
+pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+    let text = files::read_text(path, MAX_FILE_BYTES)?;
+    Genesis::parse(&text).map_err(|errors| {
+        let lines = errors.to_string().replace('\n', "\n  - ");
+        anyhow!("{} is no valid genesis:\n  - {lines}", path.display())
+    })
+}
+
+/// A home whose files were read and fit each other.
+pub(crate) struct Home {
+    config: Config,
+    genesis: Genesis,
+    key: SecretKey,
+    name: String,
+}
+
+impl Home {
+    /// Reads config, genesis and key of a home directory. `variables` override the config.
+    ///
+    /// # Errors
+    /// Whatever cannot be read, and a key that is no validator's.
+    pub(crate) fn open(
+        path: &Path,
+        variables: &[(String, String)],
+        passphrase: &PassphraseSource,
+    ) -> anyhow::Result<Self> {
+        let config = config::read(path, variables)?;
+        let genesis = read_genesis(&config.genesis)?;
+        let key = keyfile::read(&config.key, passphrase)?;
+        let Some(replica) = genesis.committee().index_of(&key.public()) else {
+            bail!(
+                "{} is the key {}, which is no validator of {} (chain {}): check files.key and files.genesis \
+                 in the config",
+                config.key.display(),
+                key.public(),
+                config.genesis.display(),
+                genesis.chain_id()
+            );
+        };
+        let validator = genesis.validator(replica).expect("every member of the committee has a name");
+        let name = validator.name.clone();
+        Ok(Home { config, genesis, key, name })
+    }
+
+    /// What the network agreed on.
+    pub(crate) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Creates ledger and journal of a validator that has never run.
+    ///
+    /// # Errors
+    /// If either exists: a second first start would forget what the validator has promised.
+    pub(crate) fn create_data(&self) -> anyhow::Result<()> {
+        for path in [&self.config.ledger, &self.config.journal] {
+            if path.exists() {
+                bail!(
+                    "{} exists already: this validator has been initialised, start it without --init",
+                    path.display()
+                );
+            }
+            let directory = files::parent_of(path);
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("{} cannot be created", directory.display()))?;
+            files::sync_directory(files::parent_of(directory))?;
+        }
+        runtime::create_files(&self.genesis, &self.key.public(), &self.config.ledger, &self.config.journal)
+    }
+
+    /// Checks that ledger and journal are there.
+    ///
+    /// # Errors
+    /// Says what a missing file means, and what must not be done about it.
+    pub(crate) fn check_data(&self) -> anyhow::Result<()> {
+        let (ledger, journal) = (&self.config.ledger, &self.config.journal);
+        match (ledger.exists(), journal.exists()) {
+            (true, true) => Ok(()),
+            (false, false) => bail!(
+                "{} has neither ledger ({}) nor journal ({}). If it never ran, start it once with --init. If it \
+                 did, its disk is not mounted or its files are lost; it must not start without its journal, \
+                 since it could contradict votes it has given",
+                self.name,
+                ledger.display(),
+                journal.display()
+            ),
+            (true, false) => bail!(
+                "{} has a ledger but no journal ({}): what it has promised is lost, and without it the validator \
+                 could contradict votes it has given. Never restore an older copy of a journal. Bring back the \
+                 newest file intact, or replace this validator by one with a new key. Only if it never ran, \
+                 because --init was interrupted: remove {} and use --init again",
+                self.name,
+                journal.display(),
+                ledger.display()
+            ),
+            (false, true) => bail!(
+                "{} has a journal but no ledger ({}): restore a copy of the ledger, its own or another \
+                 validator's of the same network, of any age; the journal stays as it is",
+                self.name,
+                ledger.display()
+            ),
+        }
+    }
+
+    /// What the runtime needs to run this validator.
+    pub(crate) fn into_setup(self) -> Setup {
+        let Home { config, genesis, key, name } = self;
+        Setup {
+            genesis,
+            key,
+            name,
+            ledger: config.ledger,
+            journal: config.journal,
+            p2p_listen: config.p2p_listen,
+            p2p_advertise: config.p2p_advertise,
+            p2p_bootstrap: config.p2p_bootstrap,
+            rpc: config.rpc,
+            verify_threads: config.verify_threads,
+        }
+    }
+}

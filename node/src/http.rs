@@ -1,0 +1,242 @@
+//! One keep-alive HTTP/1.1 connection to a node, for requests that are made many thousand times.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Most bytes of an answer: what a node sends at most by default.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// Not the URL of a node.
+    #[error("{0:?} is no URL of a node: write it as http://127.0.0.1:8545")]
+    Url(String),
+    /// Nobody listens there, or the name means nothing.
+    #[error("no connection to {address}: {source}; does the node run, and is this its RPC address?")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The connection broke, or what came back was not HTTP.
+    #[error("{address} did not answer: {source}")]
+    Broken {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Too slow.
+    #[error("{address} did not answer within {} ms", .patience.as_millis())]
+    Timeout {
+        /// Host and port.
+        address: String,
+        /// How long we waited.
+        patience: Duration,
+    },
+}
+
+/// Where a node serves HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    host: String,
+    port: u16,
+    authority: String,
+}
+
+impl std::str::FromStr for Endpoint {
+    type Err = HttpError;
+
+    fn from_str(text: &str) -> Result<Self, HttpError> {
+        let wrong = || HttpError::Url(text.to_owned());
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
+        let authority = uri.authority().filter(|_| plain && uri.query().is_none()).ok_or_else(wrong)?;
+        if authority.as_str().contains('@') {
+            return Err(wrong());
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None => 80,
+        };
+        Ok(Endpoint { host, port, authority: authority.to_string() })
+    }
+}
+
+impl Endpoint {
+    /// The host and the port.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+}
+
+/// A connection that is opened when it is needed, and again when it was closed.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    endpoint: Endpoint,
+    patience: Duration,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// A connection whose requests take at most `patience` each.
+    pub(crate) fn new(endpoint: Endpoint, patience: Duration) -> Self {
+        Connection { endpoint, patience, sender: None }
+    }
+
+    /// Posts JSON to the root; answers the status and the body.
+    pub(crate) async fn post(&mut self, body: Bytes) -> Result<(StatusCode, Bytes), HttpError> {
+        self.request(Method::POST, "/", body).await
+    }
+
+    /// Gets a path; answers the status and the body.
+    pub(crate) async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), HttpError> {
+        self.request(Method::GET, path, Bytes::new()).await
+    }
+
+    /// A node closes connections that were idle. That is noticed only when the next request fails, so a
+    /// request on a used connection is tried once more on a new one; every request of ours can be repeated.
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        if self.sender.is_some() {
+            match self.attempt(method.clone(), path, body.clone()).await {
+                Err(HttpError::Broken { .. }) => {}
+                answer => return answer,
+            }
+        }
+        self.attempt(method, path, body).await
+    }
+
+    async fn attempt(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        let mut sender = match self.sender.take() {
+            Some(sender) => sender,
+            None => self.within(self.open()).await?,
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.endpoint.authority)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.broken(error))?;
+        let exchange = async {
+            sender.ready().await.map_err(|error| self.broken(error))?;
+            let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
+            Ok((status, body.map_err(|error| self.broken(error))?.to_bytes()))
+        };
+        let answer = self.within(exchange).await?;
+        self.sender = Some(sender);
+        Ok(answer)
+    }
+
+    async fn open(&self) -> Result<SendRequest<Full<Bytes>>, HttpError> {
+        let stream = TcpStream::connect(self.endpoint.host_and_port()).await;
+        let stream = stream
+            .map_err(|source| HttpError::Connect { address: self.endpoint.authority.clone(), source })?;
+        // A delayed small segment would only be measured as latency of the network.
+        stream.set_nodelay(true).map_err(|error| self.broken(error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        // Ends with the connection, whose errors the sender hears of.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    async fn within<T>(&self, work: impl Future<Output = Result<T, HttpError>>) -> Result<T, HttpError> {
+        match timeout(self.patience, work).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(HttpError::Timeout { address: self.endpoint.authority.clone(), patience: self.patience })
+            }
+        }
+    }
+
+    fn broken(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpError {
+        HttpError::Broken { address: self.endpoint.authority.clone(), source: error.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn urls_of_nodes_are_understood_and_others_refused() {
+        let parse = |text: &str| text.parse::<Endpoint>();
+        assert_eq!(parse("http://127.0.0.1:8545").unwrap().host_and_port(), ("127.0.0.1", 8545));
+        assert_eq!(parse("http://[::1]:1/").unwrap().host_and_port(), ("::1", 1));
+        assert_eq!(parse("http://node-a").unwrap().host_and_port(), ("node-a", 80));
+        for wrong in
+            ["127.0.0.1:8545", "https://a", "http://", "http://a/path", "http://u:p@a", "http://a?b", ""]
+        {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Answers each connection once, then closes it without a word, as a node does with idle connections.
+    async fn one_answer_a_connection(listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 1024];
+            let _ = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(one_answer_a_connection(listener));
+        let mut connection = Connection::new(url.parse().unwrap(), Duration::from_secs(10));
+        for _ in 0..3 {
+            assert_eq!(connection.get("/").await.unwrap(), (StatusCode::OK, Bytes::from_static(b"ok")));
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_and_absence_are_errors_that_name_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        let mut connection = Connection::new(endpoint.clone(), Duration::from_millis(20));
+        let error = connection.post(Bytes::new()).await.unwrap_err();
+        assert!(
+            matches!(&error, HttpError::Timeout { .. }) && error.to_string().contains(&address),
+            "{error}"
+        );
+        drop(listener);
+        let error = Connection::new(endpoint, Duration::from_secs(10)).get("/").await.unwrap_err();
+        assert!(
+            matches!(&error, HttpError::Connect { .. }) && error.to_string().contains(&address),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The engine's thread: takes what has happened, lets the engine work through it, passes on what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_engine::{Effects, Engine, Event, Fatal, Notice, Ticket};
+use quorate_pbft::Moment;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout_at;
+
+use super::clock::Clock;
+use super::members::Members;
+use super::outgoing::Outgoing;
+use super::waiters::Waiters;
+use super::work::{GROUP, Snapshot, Standing, Work};
+
+/// A snapshot for status pages is made at most this often.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Warnings about the same thing are repeated at most this often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: mpsc::Receiver<Work>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(crate) snapshot_due: Option<Moment>,
+    pub(crate) warned: Option<Moment>,
+}
+
+impl Driver {
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the node must end.
+    pub(crate) fn run(mut self, runtime: &Handle) -> Result<(), Fatal> {
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            self.wait(runtime, &mut group);
+            // A closed inbox means that everyone who could stop us is gone.
+            let stop = group.is_empty() && self.inbox.is_closed();
+            if self.work(&mut group)? || stop {
+                return self.engine.close();
+            }
+        }
+    }
+
+    /// Waits for work or for the next deadline, then takes all that is there.
+    fn wait(&mut self, runtime: &Handle, group: &mut Vec<Work>) {
+        let now = self.clock.now();
+        let deadline = self.engine.deadline(now).into_iter().chain(self.snapshot_due).min();
+        let until = self.clock.instant(deadline.unwrap_or(now.moment.after(Duration::from_secs(60))));
+        let received = self.inbox.recv_many(group, GROUP);
+        // Inside the block, because the timer belongs to the runtime. Time-out or not, what is there is there.
+        let _ = runtime.block_on(async { timeout_at(until, received).await });
+    }
+
+    /// One group. `true` when it was told to stop.
+    fn work(&mut self, group: &mut Vec<Work>) -> Result<bool, Fatal> {
+        let mut events = Vec::with_capacity(group.len());
+        let mut submitters = Vec::new();
+        let mut askers = Vec::new();
+        let mut questions = Vec::new();
+        let mut stop = false;
+        for work in group.drain(..) {
+            match work {
+                Work::Event(event) => events.push(event),
+                Work::Submit { transaction, reply } => {
+                    let ticket = Ticket(submitters.len() as u64);
+                    submitters.push(Some(reply));
+                    events.push(Event::Submitted { ticket, transaction });
+                }
+                Work::Ask { ask, reply } => {
+                    let ticket = Ticket(askers.len() as u64);
+                    askers.push(Some(reply));
+                    events.push(Event::Asked { ticket, ask });
+                }
+                Work::StatusOf { id, reply } => questions.push((id, reply)),
+                Work::Stop => stop = true,
+            }
+        }
+        let now = self.clock.now();
+        let mut effects = self.engine.handle(now, events)?;
+        // An error means that whoever asked is gone.
+        for (ticket, outcome) in effects.submissions.drain(..) {
+            if let Some(reply) = take(&mut submitters, ticket) {
+                let _ = reply.send(outcome);
+            }
+        }
+        for (ticket, answer) in effects.answers.drain(..) {
+            if let Some(reply) = take(&mut askers, ticket) {
+                let _ = reply.send(answer);
+            }
+        }
+        self.tell_waiters(&effects);
+        for (id, reply) in questions {
+            let _ = reply.send(self.standing(&id));
+        }
+        self.log(now.moment, &effects.notices);
+        self.outgoing.send(effects);
+        self.publish(now.moment);
+        Ok(stop)
+    }
+
+    fn standing(&self, id: &quorate_ledger::TransactionId) -> Standing {
+        if self.engine.is_pending(id) {
+            Standing::Pending
+        } else if self.engine.has_expired(id) {
+            Standing::Expired
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    fn tell_waiters(&self, effects: &Effects) {
+        for block in &effects.committed {
+            self.waiters.committed(block);
+        }
+        for ended in &effects.ended {
+            self.waiters.expired(&ended.id);
+        }
+    }
+
+    fn publish(&mut self, moment: Moment) {
+        match self.snapshot_due {
+            Some(due) if moment < due => {}
+            Some(_) => {
+                self.snapshots.send_replace(Arc::new(snapshot(&self.engine, &self.clock)));
+                self.snapshot_due = None;
+            }
+            None => self.snapshot_due = Some(moment.after(SNAPSHOT_INTERVAL)),
+        }
+    }
+
+    fn log(&mut self, moment: Moment, notices: &[Notice]) {
+        for notice in notices {
+            let quiet = self.warned.is_some_and(|last| moment.since(last) < WARNING_INTERVAL);
+            match notice {
+                Notice::Contradiction { replica, height } => {
+                    let name = self.members.name(*replica);
+                    tracing::error!(validator = name, %height, "a validator signed two different votes");
+                }
+                Notice::BadProposal { height, reason } => {
+                    tracing::error!(%height, reason, "the primary proposed an invalid block");
+                }
+                Notice::CatchingUp { height, target } => {
+                    tracing::info!(%height, %target, "fetching blocks from other validators");
+                }
+                Notice::Overdue(overdue) if !quiet => {
+                    let primary = self.members.name(overdue.primary);
+                    let waited_ms = moment.since(overdue.since).as_millis();
+                    tracing::warn!(primary, waited_ms, "transactions wait and no block is committed");
+                    self.warned = Some(moment);
+                }
+                Notice::Overdue(_) => {}
+            }
+        }
+    }
+}
+
+pub(crate) fn snapshot(engine: &Engine, clock: &Clock) -> Snapshot {
+    let at = clock.now();
+    let deadline = engine.deadline(at).map(|deadline| deadline.since(at.moment));
+    Snapshot {
+        overview: engine.overview(),
+        at,
+        deadline_ms: deadline.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn take<T>(replies: &mut [Option<oneshot::Sender<T>>], ticket: Ticket) -> Option<oneshot::Sender<T>> {
+    replies.get_mut(usize::try_from(ticket.0).ok()?)?.take()
+}

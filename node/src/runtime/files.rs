@@ -1,0 +1,41 @@
+use std::path::Path;
+
+use anyhow::Context;
+use quorate_genesis::Genesis;
+use quorate_ledger::PublicKey;
+use quorate_store::{Journal, JournalIdentity, Ledger};
+
+fn identity(genesis: &Genesis, key: &PublicKey) -> JournalIdentity {
+    JournalIdentity { chain_id: genesis.chain_id(), validator: *key }
+}
+
+/// Creates an empty ledger and an empty journal. Neither may exist.
+///
+/// Only founding a network and `node --init` come here: a journal that is missing at any other time was
+/// lost, and a validator that forgot its promises must not start as if it had given none.
+///
+/// # Errors
+/// If either file exists or cannot be written.
+pub(crate) fn create_files(
+    genesis: &Genesis,
+    key: &PublicKey,
+    ledger: &Path,
+    journal: &Path,
+) -> anyhow::Result<()> {
+    Ledger::create(ledger, genesis.header()).context("cannot create the ledger")?;
+    Journal::create(journal, &identity(genesis, key)).context("cannot create the journal")?;
+    Ok(())
+}
+
+/// Opens what [`create_files`] made.
+pub(crate) fn open_files(
+    genesis: &Genesis,
+    key: &PublicKey,
+    ledger: &Path,
+    journal: &Path,
+) -> anyhow::Result<(Ledger, Journal)> {
+    // The journal first: it is the one that says whose data directory this is.
+    let journal = Journal::open(journal, &identity(genesis, key)).context("cannot open the journal")?;
+    let ledger = Ledger::open(ledger, genesis.header()).context("cannot open the ledger")?;
+    Ok((ledger, journal))
+}

@@ -1,0 +1,121 @@
+//! From the network to the engine: everything is decoded and checked here, off the engine's thread.
+
+use std::sync::Arc;
+
+use quorate_engine::{Answer, Ask, Event, MemberMessage, serve_run};
+use quorate_genesis::Genesis;
+use quorate_ledger::{ReplicaId, decode};
+use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
+use quorate_store::LedgerReader;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::members::Members;
+use super::verify::Verifier;
+use super::work::Work;
+
+/// Questions for blocks that are served at a time. Each reads and holds a few megabytes; further ones are
+/// refused, and the asker turns to another member.
+const SERVED_AT_A_TIME: usize = 2;
+
+pub(crate) struct Incoming {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) verifier: Verifier,
+    pub(crate) inbox: mpsc::Sender<Work>,
+    pub(crate) ledger: LedgerReader,
+}
+
+impl Incoming {
+    /// Runs until the network ends or the engine is gone.
+    pub(crate) async fn run(self, mut events: NetworkEvents) {
+        let serving = Arc::new(Semaphore::new(SERVED_AT_A_TIME));
+        while let Some(event) = events.recv().await {
+            let work = match event {
+                NetworkEvent::Connected { peer } => {
+                    tracing::info!(validator = self.name(&peer), "connected");
+                    self.members.index(&peer).map(|replica| Work::Event(Event::PeerUp(replica)))
+                }
+                NetworkEvent::Disconnected { peer } => {
+                    tracing::info!(validator = self.name(&peer), "disconnected");
+                    None
+                }
+                NetworkEvent::Message { from, bytes } => {
+                    self.members.index(&from).and_then(|from| self.message(from, &bytes, true))
+                }
+                NetworkEvent::Gossip { from, bytes } => {
+                    self.members.index(&from).and_then(|from| self.message(from, &bytes, false))
+                }
+                NetworkEvent::Request { bytes, answer, .. } => self.question(&bytes, answer, &serving),
+            };
+            if let Some(work) = work
+                && self.inbox.send(work).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn name(&self, peer: &PeerKey) -> &str {
+        self.members.index(peer).map_or("unknown", |replica| self.members.name(replica))
+    }
+
+    /// A message over a direct stream, or by gossip, where protocol messages have no place: their channel
+    /// says nothing about who sent them.
+    fn message(&self, from: ReplicaId, bytes: &[u8], direct: bool) -> Option<Work> {
+        let checked = match MemberMessage::from_bytes(bytes) {
+            Ok(MemberMessage::Transactions(transactions)) => {
+                self.verifier.offer(transactions);
+                return None;
+            }
+            Ok(MemberMessage::Consensus(message)) if direct => {
+                let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
+                message
+                    .check(from, &chain, epoch, self.genesis.committee())
+                    .map_err(|rejected| rejected.to_string())
+            }
+            Ok(MemberMessage::Consensus(_)) => Err("a protocol message was gossiped".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match checked {
+            Ok(message) => Some(Work::Event(Event::Consensus { from, message })),
+            Err(reason) => {
+                tracing::debug!(validator = self.members.name(from), reason, "message rejected");
+                None
+            }
+        }
+    }
+
+    fn question(
+        &self,
+        bytes: &[u8],
+        answer: quorate_network::Answer,
+        serving: &Arc<Semaphore>,
+    ) -> Option<Work> {
+        match decode::<Ask>(bytes) {
+            Ok(Ask::Blocks { from }) => {
+                // Dropping `answer` refuses the question.
+                let permit = Arc::clone(serving).try_acquire_owned().ok()?;
+                let ledger = self.ledger.clone();
+                tokio::task::spawn_blocking(move || {
+                    let served = serve_run(&ledger, from).unwrap_or(Answer::Nothing);
+                    answer.send(quorate_ledger::encode(&served).into());
+                    drop(permit);
+                });
+                None
+            }
+            Ok(ask @ Ask::Transactions { .. }) => {
+                let (reply, served) = oneshot::channel();
+                tokio::spawn(async move {
+                    if let Ok(served) = served.await {
+                        answer.send(quorate_ledger::encode(&served).into());
+                    }
+                });
+                Some(Work::Ask { ask, reply })
+            }
+            Err(error) => {
+                tracing::debug!(%error, "question rejected");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A running node: network, verification, engine and RPC wired together.
+//!
+//! ```text
+//! network ── incoming ──► verify ──► inbox ──► driver (engine) ──► outgoing ──► network
+//! RPC ────── service ───────┘           ▲              │
+//!                                       └── answers ◄──┴──► waiters, snapshots ──► RPC
+//! ```
+
+mod clock;
+mod driver;
+mod files;
+mod incoming;
+mod members;
+mod outgoing;
+mod service;
+mod verify;
+mod waiters;
+mod work;
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use quorate_engine::{Engine, Fatal, WireLimits};
+use quorate_genesis::Genesis;
+use quorate_ledger::{SecretKey, SignatureCache};
+use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming};
+use quorate_rpc::{RpcConfig, RpcServer};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+pub(crate) use files::create_files;
+
+use clock::Clock;
+use driver::Driver;
+use incoming::Incoming;
+use members::Members;
+use outgoing::Outgoing;
+use service::Service;
+use verify::Verifier;
+use waiters::Waiters;
+use work::{INBOX, Work};
+
+/// Ids in a generation of the signature cache: what a busy network orders in half a minute.
+const SIGNATURES_REMEMBERED: usize = 200_000;
+
+/// Everything a node needs to run.
+pub(crate) struct Setup {
+    /// What all nodes agree on.
+    pub(crate) genesis: Genesis,
+    /// This validator's key.
+    pub(crate) key: SecretKey,
+    /// This validator's name, for people.
+    pub(crate) name: String,
+    /// The ledger file.
+    pub(crate) ledger: PathBuf,
+    /// The journal file.
+    pub(crate) journal: PathBuf,
+    /// Multiaddresses to listen on.
+    pub p2p_listen: Vec<String>,
+    /// Multiaddresses others should dial, if they differ.
+    pub p2p_advertise: Vec<String>,
+    /// Multiaddresses of members to dial first.
+    pub p2p_bootstrap: Vec<String>,
+    /// The RPC server.
+    pub(crate) rpc: RpcConfig,
+    /// Threads that check transaction signatures.
+    pub(crate) verify_threads: usize,
+}
+
+/// Why the node died, once it has.
+type Death = watch::Receiver<Option<Arc<str>>>;
+
+/// A node that runs until it is stopped or dies.
+pub(crate) struct Running {
+    rpc: RpcServer,
+    network: Network,
+    inbox: mpsc::Sender<Work>,
+    engine: JoinHandle<()>,
+    death: Death,
+}
+
+/// Starts a node on files that exist. It takes part as soon as this returns.
+///
+/// # Errors
+/// Files that cannot be opened or are another node's, a key that is no member's, addresses that cannot be
+/// listened on.
+pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
+    let public_key = setup.key.public();
+    let genesis = Arc::new(setup.genesis);
+    let clock = Clock::new();
+    let (ledger_path, journal_path) = (setup.ledger, setup.journal);
+    let (ledger, journal) = files::open_files(&genesis, &public_key, &ledger_path, &journal_path)?;
+    let engine = Engine::open(&genesis, &setup.key, ledger, journal, clock.now())?;
+    let members = Arc::new(Members::of(&genesis));
+    let reader = engine.reader();
+
+    let (network, events) = quorate_network::start(NetworkConfig {
+        secret_key: setup.key.to_bytes(),
+        members: members.keys().to_vec(),
+        network_name: genesis.chain_id().to_string(),
+        listen: setup.p2p_listen,
+        advertise: setup.p2p_advertise,
+        bootstrap: setup.p2p_bootstrap,
+        limits: network_limits(&genesis),
+        timing: NetworkTiming::default(),
+    })
+    .await
+    .context("cannot start the peer-to-peer network")?;
+
+    let (inbox, work) = mpsc::channel(INBOX);
+    let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
+    let verifier = Verifier::start(setup.verify_threads, cache, genesis.block_limits().transaction, &inbox)
+        .context("cannot start the verification threads")?;
+    let waiters = Arc::<Waiters>::default();
+    let (snapshots, latest) = watch::channel(Arc::new(driver::snapshot(&engine, &clock)));
+
+    let service = Service {
+        genesis: Arc::clone(&genesis),
+        name: setup.name,
+        public_key,
+        members: Arc::clone(&members),
+        ledger: reader.clone(),
+        network: network.clone(),
+        verifier: verifier.clone(),
+        inbox: inbox.clone(),
+        waiters: Arc::clone(&waiters),
+        snapshots: latest,
+        clock,
+        started: Instant::now(),
+    };
+    let rpc = match quorate_rpc::serve(setup.rpc, Arc::new(service), None).await {
+        Ok(rpc) => rpc,
+        Err(error) => {
+            network.shutdown().await;
+            return Err(error.into());
+        }
+    };
+
+    let driver = Driver {
+        engine,
+        clock,
+        inbox: work,
+        outgoing: Outgoing {
+            network: network.clone(),
+            members: Arc::clone(&members),
+            genesis: Arc::clone(&genesis),
+            verifier: verifier.clone(),
+            inbox: inbox.clone(),
+            runtime: Handle::current(),
+        },
+        waiters,
+        members: Arc::clone(&members),
+        snapshots,
+        snapshot_due: None,
+        warned: None,
+    };
+    let (engine, death) = spawn_engine(driver).context("cannot start the ordering thread")?;
+    let incoming = Incoming { genesis, members, verifier, inbox: inbox.clone(), ledger: reader };
+    tokio::spawn(incoming.run(events));
+    Ok(Running { rpc, network, inbox, engine, death })
+}
+
+/// Runs the engine on a thread of its own. Whatever ends it is told, a panic too: a broken invariant must
+/// stop the node, not leave it half alive.
+fn spawn_engine(driver: Driver) -> std::io::Result<(JoinHandle<()>, Death)> {
+    let (dying, death) = watch::channel(None);
+    let runtime = Handle::current();
+    let run = move || {
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| driver.run(&runtime)));
+        let cause: Option<String> = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(fatal)) => Some(chain_of(&fatal)),
+            Err(panic) => Some(format!("a broken invariant stopped the node: {}", message_of(&*panic))),
+        };
+        if let Some(cause) = cause {
+            dying.send_replace(Some(cause.into()));
+        }
+    };
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(run)?;
+    Ok((engine, death))
+}
+
+fn chain_of(fatal: &Fatal) -> String {
+    let mut text = fatal.to_string();
+    let mut cause = std::error::Error::source(fatal);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
+/// The network's limits follow from what the genesis allows, so that nothing legal is ever refused.
+fn network_limits(genesis: &Genesis) -> NetworkLimits {
+    let wire = WireLimits::of(&genesis.block_limits(), genesis.consensus().window);
+    let defaults = NetworkLimits::default();
+    NetworkLimits {
+        frame_bytes: wire.message,
+        gossip_message_bytes: wire.gossip,
+        request_bytes: wire.ask,
+        response_bytes: wire.answer,
+        outbound_bytes: defaults.outbound_bytes.max(4 * wire.message),
+        inbound_bytes: defaults.inbound_bytes.max(4 * wire.message),
+        gossip_bytes: defaults.gossip_bytes.max(4 * wire.gossip),
+        publish_bytes: defaults.publish_bytes.max(4 * wire.gossip),
+        ..defaults
+    }
+}
+
+impl Running {
+    /// Where the RPC server listens.
+    pub(crate) fn rpc_address(&self) -> SocketAddr {
+        self.rpc.local_addr()
+    }
+
+    /// Where peers can dial this node.
+    pub(crate) fn p2p_addresses(&self) -> Vec<String> {
+        self.network.listen_addresses()
+    }
+
+    /// Resolves only if the node dies by itself, with the reason.
+    pub(crate) async fn failed(&self) -> anyhow::Error {
+        let mut death = self.death.clone();
+        match death.wait_for(Option::is_some).await {
+            Ok(cause) => anyhow::anyhow!("{}", cause.as_deref().unwrap_or("the node died")),
+            // The engine ended in good order because it was told to.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops cleanly: answers what is being answered, closes connections, makes everything durable.
+    ///
+    /// # Errors
+    /// If the node died before or while stopping.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.rpc.shutdown().await;
+        self.network.shutdown().await;
+        // An error means that the engine has ended already.
+        let _ = self.inbox.send(Work::Stop).await;
+        let engine = self.engine;
+        let _ = tokio::task::spawn_blocking(move || engine.join()).await;
+        match &*self.death.borrow() {
+            Some(cause) => anyhow::bail!("{cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+    use quorate_ledger::{
+        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_RUN_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+    };
+    use quorate_network::MESSAGE_BYTES_MAX;
+
+    use super::*;
+
+    /// The largest messages that a genesis can call for are messages that the network can carry.
+    #[test]
+    fn every_legal_genesis_fits_the_network() {
+        for window in 1..=u64::from(MAX_DESCENDANTS) / 2 {
+            let network = TestNetwork::seeded(4, 1).with_parameters(|parameters| {
+                let block = &mut parameters.block;
+                block.max_body_bytes = u64::from(MAX_BODY_BYTES).min(MAX_RUN_BYTES / (2 * window + 1));
+                block.max_transaction_bytes = u64::from(MAX_TRANSACTION_BYTES).min(block.max_body_bytes);
+                block.max_transactions = u64::from(MAX_TRANSACTIONS);
+                parameters.consensus.window = window;
+                parameters.mempool.max_transactions = window * block.max_transactions;
+                parameters.mempool.max_bytes = window * block.max_body_bytes;
+                parameters.mempool.max_bytes_per_sender = block.max_transaction_bytes;
+                parameters.mempool.max_transactions_per_sender = 1;
+            });
+            let limits = network_limits(network.unwrap().genesis());
+            let largest = [
+                limits.frame_bytes,
+                limits.gossip_message_bytes,
+                limits.request_bytes,
+                limits.response_bytes,
+            ];
+            assert!(largest.iter().all(|bytes| *bytes <= MESSAGE_BYTES_MAX), "window {window}: {limits:?}");
+        }
+    }
+}

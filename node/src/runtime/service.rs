@@ -1,0 +1,300 @@
+//! The running node as the RPC server sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::{
+    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NodeRole,
+    NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
+};
+use quorate_engine::{Refusal, Submission};
+use quorate_genesis::Genesis;
+use quorate_ledger::{PROTOCOL_VERSION, PublicKey, ReplicaId, Transaction, TransactionId};
+use quorate_network::{Direction, Network, PeerStatus, peer_id_text};
+use quorate_pbft::{Moment, Phase};
+use quorate_rpc::{Node, SubmitRefusal};
+use quorate_store::LedgerReader;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::clock::{Clock, wall};
+use super::members::Members;
+use super::verify::Verifier;
+use super::waiters::Waiters;
+use super::work::{Snapshot, Snapshots, Standing, Work};
+
+/// The engine says where it stands at least this often while it works; much older means that it is stuck,
+/// most likely on its disk.
+const STUCK: Duration = Duration::from_secs(10);
+
+pub(crate) struct Service {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) name: String,
+    pub(crate) public_key: PublicKey,
+    pub(crate) members: Arc<Members>,
+    pub(crate) ledger: LedgerReader,
+    pub(crate) network: Network,
+    pub(crate) verifier: Verifier,
+    pub(crate) inbox: mpsc::Sender<Work>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) clock: Clock,
+    pub(crate) started: Instant,
+}
+
+impl Service {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Where the ledger has a transaction. Reading fails only with the disk, and then the engine stops the
+    /// node; until it does, nothing is claimed.
+    fn located(&self, id: &TransactionId) -> Option<TransactionStatus> {
+        let (height, index) = self.ledger.locate(id).ok().flatten()?;
+        Some(TransactionStatus::Committed { height: height.0, index })
+    }
+
+    fn now_ms_since(&self, then: Moment) -> u64 {
+        u64::try_from(self.clock.now().moment.since(then).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn head(&self) -> ChainHead {
+        let genesis = self.genesis.header();
+        self.ledger.head().map_or(
+            ChainHead { height: 0, hash: genesis.hash(), timestamp_ms: genesis.timestamp.0 },
+            |head| ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },
+        )
+    }
+
+    /// Highest block that another member says to have.
+    fn highest_claim(snapshot: &Snapshot) -> u64 {
+        snapshot.overview.heads.values().map(|head| head.0).max().unwrap_or_default()
+    }
+
+    fn is_syncing(&self, snapshot: &Snapshot) -> bool {
+        let behind = Self::highest_claim(snapshot).saturating_sub(snapshot.overview.pbft.committed.0);
+        snapshot.overview.catching_up || behind > self.genesis.consensus().window
+    }
+
+    fn connected(&self) -> usize {
+        self.network.peers().iter().filter(|peer| peer.connected).count()
+    }
+
+    fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {
+        let replica = self.members.index(&peer.key)?;
+        let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Some(PeerJson {
+            name: Some(self.members.name(replica).to_owned()),
+            index: Some(replica.0),
+            public_key: *self.genesis.committee().member(replica)?,
+            peer_id: peer_id_text(&peer.key).ok()?,
+            connected: peer.connected,
+            direction: peer.direction.map(|direction| match direction {
+                Direction::Incoming => PeerDirection::Inbound,
+                Direction::Outgoing => PeerDirection::Outbound,
+            }),
+            connected_ms: peer.since.and_then(|since| since.elapsed().ok()).map(milliseconds),
+            round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
+            committed_height: snapshot.overview.heads.get(&replica).map(|head| head.0),
+            addresses: peer.address.iter().cloned().collect(),
+        })
+    }
+}
+
+impl Node for Service {
+    fn ledger(&self) -> &LedgerReader {
+        &self.ledger
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
+        let outcome = self.verifier.submit(transaction).await;
+        match outcome.await {
+            Ok(Ok(Submission::Pending)) => Ok(TransactionStatus::Pending),
+            Ok(Ok(Submission::Committed { height, index })) => {
+                Ok(TransactionStatus::Committed { height: height.0, index })
+            }
+            Ok(Err(refusal)) => Err(self::refusal(refusal)),
+            Err(_) => Err(SubmitRefusal::Unavailable("it is stopping")),
+        }
+    }
+
+    async fn ended(&self, id: TransactionId, within: Duration) -> TransactionStatus {
+        // First listen, then look: what ends in between is not missed.
+        let end = self.waiters.wait_for(id);
+        let standing = self.status_of(id).await;
+        if standing != TransactionStatus::Pending {
+            drop(end);
+            self.waiters.give_up(&id);
+            return standing;
+        }
+        let ended = timeout(within, end).await;
+        match ended {
+            Ok(Ok(status)) => status,
+            _ => {
+                self.waiters.give_up(&id);
+                self.status_of(id).await
+            }
+        }
+    }
+
+    async fn status_of(&self, id: TransactionId) -> TransactionStatus {
+        if let Some(committed) = self.located(&id) {
+            return committed;
+        }
+        let (reply, standing) = oneshot::channel();
+        let asked = self.inbox.send(Work::StatusOf { id, reply }).await;
+        let standing = if asked.is_ok() { standing.await.ok() } else { None };
+        match standing {
+            Some(Standing::Pending) => TransactionStatus::Pending,
+            Some(Standing::Expired) => TransactionStatus::Expired,
+            // It may have been committed between the two questions.
+            Some(Standing::Unknown) | None => self.located(&id).unwrap_or(TransactionStatus::Unknown),
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let snapshot = self.snapshot();
+        NodeStatus {
+            network: self.genesis.name().to_owned(),
+            chain_id: self.genesis.chain_id(),
+            name: Some(self.name.clone()),
+            index: Some(snapshot.overview.replica.0),
+            role: NodeRole::Validator,
+            public_key: self.public_key,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            head: self.head(),
+            earliest_height: self.ledger.earliest().map_or(0, |height| height.0),
+            syncing: self.is_syncing(&snapshot),
+            peers_connected: u32::try_from(self.connected()).unwrap_or(u32::MAX),
+            mempool_transactions: snapshot.overview.mempool.transactions,
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerJson> {
+        let snapshot = self.snapshot();
+        self.network.peers().iter().filter_map(|peer| self.peer(peer, &snapshot)).collect()
+    }
+
+    fn consensus(&self) -> ConsensusState {
+        let snapshot = self.snapshot();
+        let pbft = &snapshot.overview.pbft;
+        let committee = self.genesis.committee();
+        let indices = |replicas: &[ReplicaId]| replicas.iter().map(|replica| replica.0).collect();
+        let in_flight = pbft
+            .slots
+            .iter()
+            .filter(|slot| slot.view == pbft.view)
+            .map(|slot| HeightInFlight {
+                height: slot.height.0,
+                hash: slot.block,
+                phase: match slot.phase {
+                    Phase::PrePrepared => HeightPhase::PrePrepared,
+                    Phase::Prepared => HeightPhase::Prepared,
+                    _ => HeightPhase::Waiting,
+                },
+                transactions: slot.transactions,
+                prepares: indices(&slot.prepares),
+                commits: indices(&slot.commits),
+            })
+            .collect();
+        ConsensusState {
+            epoch: pbft.epoch.0,
+            view: pbft.view.0,
+            primary: pbft.primary.0,
+            primary_name: self.members.name(pbft.primary).to_owned(),
+            committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
+            quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
+            committed_height: pbft.committed.0,
+            in_flight,
+            deadline: snapshot.deadline_ms.map(|in_ms| ConsensusDeadline {
+                purpose: if pbft.pending_since.is_some() { "request" } else { "status" }.to_owned(),
+                in_ms: in_ms.saturating_sub(self.now_ms_since(snapshot.at.moment)),
+            }),
+        }
+    }
+
+    fn mempool(&self) -> MempoolStatus {
+        let snapshot = self.snapshot();
+        let pool = &snapshot.overview.mempool;
+        let limits = self.genesis.mempool();
+        MempoolStatus {
+            transactions: pool.transactions,
+            bytes: pool.bytes,
+            in_flight: pool.in_flight,
+            senders: pool.senders,
+            max_transactions: limits.max_transactions,
+            max_bytes: limits.max_bytes,
+            oldest_waiting_ms: snapshot.overview.oldest_waiting.map(|since| wall().0.saturating_sub(since.0)),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let snapshot = self.snapshot();
+        let check =
+            |name: &str, ok: bool, detail: String| ReadinessCheck { name: name.to_owned(), ok, detail };
+        let needed = self.genesis.committee().quorum() - 1;
+        let connected = self.connected();
+        let syncing = self.is_syncing(&snapshot);
+        let age_ms = self.now_ms_since(snapshot.at.moment);
+        let patience = 2 * self.genesis.consensus().request_timeout_ms;
+        let waiting = snapshot.overview.pbft.pending_since.map_or(0, |since| self.now_ms_since(since));
+        Readiness {
+            checks: vec![
+                check(
+                    "engine",
+                    Duration::from_millis(age_ms) < STUCK,
+                    format!("the ordering thread reported {age_ms} ms ago"),
+                ),
+                check(
+                    "quorum",
+                    connected >= needed,
+                    format!("connected to {connected} validators, ordering needs {needed}"),
+                ),
+                check(
+                    "synced",
+                    !syncing,
+                    format!(
+                        "at height {}, others at {}",
+                        snapshot.overview.pbft.committed,
+                        Self::highest_claim(&snapshot)
+                    ),
+                ),
+                check(
+                    "progress",
+                    waiting < patience,
+                    match waiting {
+                        0 => "no work has been waiting without a commit".to_owned(),
+                        waiting => format!("work has been waiting for {waiting} ms without a commit"),
+                    },
+                ),
+            ],
+        }
+    }
+
+    fn version(&self) -> VersionInfo {
+        VersionInfo {
+            name: "quorate".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol_version: PROTOCOL_VERSION,
+            commit: option_env!("QUORATE_COMMIT").map(str::to_owned),
+        }
+    }
+}
+
+/// A refusal of the engine in the words of the interface.
+fn refusal(refusal: Refusal) -> SubmitRefusal {
+    match refusal {
+        Refusal::Rejected(error) => SubmitRefusal::Transaction(error),
+        Refusal::Expired { valid_until, now } => SubmitRefusal::Expired { valid_until, now },
+        Refusal::LifetimeTooLong { valid_until, now, lifetime_ms } => {
+            SubmitRefusal::LifetimeTooLong { valid_until, latest: now.plus_ms(lifetime_ms) }
+        }
+        Refusal::PoolFull { transactions, bytes } => SubmitRefusal::PoolFull { transactions, bytes },
+        Refusal::SenderQuota { transactions, bytes } => SubmitRefusal::SenderQuota { transactions, bytes },
+    }
+}
