@@ -1,0 +1,122 @@
+//! Clients send, send again, and hear what became of it.
+
+use std::time::Duration;
+
+use quorate_engine::{Event, Refusal, Submission};
+use quorate_ledger::{ReplicaId, Transaction};
+
+use crate::oracle::{Check, Violation, require};
+use crate::orders::{Answered, Attempt, End, Kind, read};
+use crate::world::{Occurrence, World};
+
+/// A client tries a transaction this often while faults happen; afterwards until it hears its end.
+const ATTEMPTS_MAX: u64 = 6;
+
+const DOOR: &str = "the door";
+
+impl World {
+    /// A client makes a transaction and sends it to one or two members; sometimes an old one once more.
+    pub(crate) fn submit_new(&mut self) -> Check {
+        let gap = self.random.millis(0, self.knobs.submission_gap_ms);
+        if self.agenda.now() + gap < self.knobs.chaos {
+            self.agenda.after(gap, Occurrence::Submit);
+        }
+        let number = if self.random.permille(150) && !self.orders.all.is_empty() {
+            self.random.index(self.orders.all.len())
+        } else {
+            self.orders.place(self.agenda.now())
+        };
+        let burst = if self.random.permille(50) { 10 } else { 0 };
+        for _ in 0..burst {
+            let number = self.orders.place(self.agenda.now());
+            self.send_somewhere(number, Duration::ZERO);
+        }
+        self.send_somewhere(number, Duration::ZERO);
+        if self.random.permille(400) {
+            let delay = self.random.millis(0, 100);
+            self.send_somewhere(number, delay);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send_somewhere(&mut self, number: usize, delay: Duration) {
+        let to = self.random.choose(&self.members).replica;
+        self.agenda.after(delay, Occurrence::Attempt(Attempt { number, to }));
+    }
+
+    /// A client sends a transaction to a member, through the checks that come before the engine.
+    pub(crate) fn attempt(&mut self, attempt: Attempt) -> Check {
+        let Attempt { number, to } = attempt;
+        let order = &mut self.orders.all[number];
+        order.attempts += 1;
+        let (kind, id) = (order.kind, order.id);
+        let transaction = Transaction::from_bytes(&order.bytes)
+            .map_err(|error| Violation { rule: DOOR, what: error.to_string() })?;
+        if !self.members[to.index()].is_up() {
+            self.try_again(number);
+            return Ok(());
+        }
+        let Ok(transaction) = self.signatures.verify(transaction) else {
+            require(matches!(kind, Kind::BadSignature | Kind::OtherChain), DOOR, || {
+                format!("the signature of {id} was refused, which is {kind:?}")
+            })?;
+            self.coverage.saw("a transaction refused: signature");
+            self.orders.all[number].end = Some(End::Refused);
+            return Ok(());
+        };
+        let process = self.member(to).process().expect("it is up");
+        let ticket = process.ticket();
+        process.submissions.insert(ticket, number);
+        self.note(format_args!("client > {to} {id} {kind:?}"));
+        self.give(to, Event::Submitted { ticket, transaction });
+        Ok(())
+    }
+
+    fn try_again(&mut self, number: usize) {
+        if !self.healed && self.orders.all[number].attempts < ATTEMPTS_MAX {
+            let delay = self.random.millis(100, 800);
+            self.send_somewhere(number, delay);
+        }
+    }
+
+    /// A client hears what a member makes of its transaction.
+    pub(crate) fn submission_answered(
+        &mut self,
+        replica: ReplicaId,
+        number: usize,
+        answer: &Result<Submission, Refusal>,
+    ) -> Check {
+        let order = &mut self.orders.all[number];
+        let (id, kind) = (order.id, order.kind);
+        match read(answer) {
+            Answered::Waits => require(kind.is_orderable(), DOOR, || {
+                format!("member {replica} took {id}, which is {kind:?}")
+            }),
+            Answered::Placed(height, index) => {
+                order.end = Some(End::Committed);
+                self.coverage.saw("a resubmission answered with its place");
+                let member = self.member(replica);
+                member.answered = member.answered.max(height);
+                self.answers.placed(replica, &id, (height, index), &self.chain)
+            }
+            Answered::Never(situation) => {
+                self.coverage.saw(situation);
+                order.end = Some(End::Refused);
+                require(matches!(kind, Kind::Large | Kind::Governance), DOOR, || {
+                    format!("member {replica} refused {id} for ever, which is {kind:?}")
+                })
+            }
+            Answered::Later(situation) => {
+                self.coverage.saw(situation);
+                // Whoever is told so after all faults are over believes it, until it hears better.
+                let expired = self.healed && matches!(answer, Err(Refusal::Expired { .. }));
+                if expired || kind == Kind::LongLived {
+                    order.end.get_or_insert(End::Refused);
+                } else {
+                    self.try_again(number);
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How members come and go.
+
+use std::time::Duration;
+
+use quorate_engine::Event;
+use quorate_ledger::{Height, ReplicaId};
+use quorate_pbft::Phase;
+
+use crate::member::Crash;
+use crate::oracle::{Check, require};
+use crate::world::{Occurrence, World, failed};
+
+impl World {
+    /// Connects two members, if both are up.
+    pub(crate) fn connect(&mut self, a: ReplicaId, b: ReplicaId) {
+        if self.members[a.index()].is_up() && self.members[b.index()].is_up() && self.net.connect(a, b) {
+            self.note(format_args!("{a} - {b} connect"));
+            self.give(a, Event::PeerUp(b));
+            self.give(b, Event::PeerUp(a));
+        }
+    }
+
+    /// Ends a life, and everything the others had with it.
+    pub(crate) fn crash(&mut self, replica: ReplicaId, crash: Crash) {
+        self.retire(replica);
+        self.note(format_args!("{replica} crashes: {crash:?}"));
+        self.coverage.saw(match crash {
+            Crash::Killed => "a process killed",
+            Crash::PowerLoss => "a power loss",
+            Crash::Torn => "a torn power loss",
+        });
+        self.net.isolate(replica);
+        let random = &mut self.random;
+        self.members[replica.index()].crash(crash, random);
+    }
+
+    /// Cuts the power of a member's machine.
+    pub(crate) fn crash_machine(&mut self, replica: ReplicaId) {
+        let torn = self.knobs.torn && self.random.permille(600);
+        self.crash(replica, if torn { Crash::Torn } else { Crash::PowerLoss });
+    }
+
+    /// Counts what a life came across.
+    pub(crate) fn retire(&mut self, replica: ReplicaId) {
+        let Some(engine) = self.members[replica.index()].engine() else { return };
+        let stands = engine.overview();
+        let met = [
+            ("a vote or proposal repaired", stands.pbft_counters.repaired),
+            ("a primary that was overdue", stands.pbft_counters.overdue),
+            ("transactions of a proposal asked for", stands.counters.bodies_asked),
+            ("a run of certified blocks applied", stands.counters.caught_up),
+        ];
+        for (situation, count) in met {
+            if count > 0 {
+                self.coverage.saw(situation);
+            }
+        }
+    }
+
+    /// Starts a member that is down on its files.
+    pub(crate) fn revive(&mut self, replica: ReplicaId) -> Check {
+        if !self.members[replica.index()].is_down() || self.buried.contains(&replica) {
+            return Ok(());
+        }
+        let now = self.agenda.now();
+        let opened = self.members[replica.index()].open(&self.genesis, now, &mut self.random);
+        let found = match opened {
+            Ok(found) => found,
+            Err(reason) => {
+                self.note(format_args!("{replica} does not open: {reason}"));
+                require(self.members[replica.index()].doomed, "members start again", || {
+                    format!("member {replica}: {reason}")
+                })?;
+                self.coverage.saw("a crash while opening");
+                self.crash_machine(replica);
+                self.revive_later(replica);
+                return Ok(());
+            }
+        };
+        self.check_opened(replica, found)?;
+        self.plan_wake(replica, now);
+        for other in self.up() {
+            if other != replica {
+                let delay = self.random.millis(0, 50);
+                self.agenda.after(delay, Occurrence::Connect(replica, other));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a member finds in its files is what it had said.
+    fn check_opened(&mut self, replica: ReplicaId, found: Height) -> Check {
+        let member = &self.members[replica.index()];
+        let engine = member.engine().expect("it was just opened");
+        let (stands, reader, answered) = (engine.overview(), engine.reader(), member.answered);
+        let head = reader.head().map_err(|error| failed(replica, &error))?;
+        self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
+        // Blocks that were final when it crashed, before it could tell anybody.
+        for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
+            let block = reader.block(height).map_err(|error| failed(replica, &error))?;
+            let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
+            self.chain.learn(&block, &self.orders)?;
+        }
+        self.chain.opened(replica, head.height, head.hash)?;
+        self.answers.reopened(replica, answered, head.height)?;
+        self.votes.reopened(replica, &stands.pbft)?;
+        if found < head.height {
+            self.coverage.saw("a block that only the journal remembered");
+        }
+        for slot in &stands.pbft.slots {
+            match slot.phase {
+                Phase::PrePrepared => self.coverage.saw("a restart with an accepted block"),
+                Phase::Prepared => self.coverage.saw("a restart with a prepared block"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a member come back, at once or after a while.
+    pub(crate) fn revive_later(&mut self, replica: ReplicaId) {
+        let delay = if self.random.permille(300) { Duration::ZERO } else { self.random.millis(1, 3000) };
+        self.agenda.after(delay, Occurrence::Revive(replica));
+    }
+}

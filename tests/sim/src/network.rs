@@ -1,0 +1,122 @@
+//! Links between members: what is delayed, lost, doubled, cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use quorate_ledger::ReplicaId;
+
+use crate::knobs::Knobs;
+use crate::random::Random;
+
+/// The state of all links. A message first needs a connection, then luck.
+#[derive(Debug)]
+pub struct SimNet {
+    random: Random,
+    delay_ms: (u64, u64),
+    loss: u64,
+    doubling: u64,
+    gossip_loss: u64,
+    ordered: bool,
+    /// Pairs with a connection, the smaller index first.
+    connected: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// From whom to whom nothing arrives although they are connected.
+    blocked: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// When the last message of each link arrives.
+    last: BTreeMap<(ReplicaId, ReplicaId), Duration>,
+}
+
+/// What becomes of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives nowhere.
+    Lost,
+    /// It arrives at these times.
+    Arrives(Vec<Duration>),
+}
+
+fn pair(a: ReplicaId, b: ReplicaId) -> (ReplicaId, ReplicaId) {
+    (a.min(b), a.max(b))
+}
+
+impl SimNet {
+    /// A network without connections.
+    pub fn new(knobs: &Knobs, random: Random) -> Self {
+        SimNet {
+            random,
+            delay_ms: knobs.delay_ms,
+            loss: knobs.loss,
+            doubling: knobs.doubling,
+            gossip_loss: knobs.gossip_loss,
+            ordered: knobs.ordered,
+            connected: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// Decides about a message that is sent directly.
+    pub fn send(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Fate {
+        if !self.is_connected(from, to)
+            || self.blocked.contains(&(from, to))
+            || self.random.permille(self.loss)
+        {
+            return Fate::Lost;
+        }
+        let copies = 1 + usize::from(self.random.permille(self.doubling));
+        Fate::Arrives((0..copies).map(|_| self.arrival(now, from, to)).collect())
+    }
+
+    /// Decides about gossip, which takes detours and gets lost on its own.
+    pub fn gossip(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Fate {
+        if self.random.permille(self.gossip_loss) {
+            return Fate::Lost;
+        }
+        self.send(now, from, to)
+    }
+
+    fn arrival(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Duration {
+        let mut at = now + self.random.millis(self.delay_ms.0, self.delay_ms.1);
+        if self.ordered {
+            let last = self.last.entry((from, to)).or_default();
+            at = at.max(*last);
+            *last = at;
+        }
+        at
+    }
+
+    /// Whether two members have a connection.
+    pub fn is_connected(&self, a: ReplicaId, b: ReplicaId) -> bool {
+        self.connected.contains(&pair(a, b))
+    }
+
+    /// Connects two members. False if they were.
+    pub fn connect(&mut self, a: ReplicaId, b: ReplicaId) -> bool {
+        self.connected.insert(pair(a, b))
+    }
+
+    /// Cuts a connection.
+    pub fn disconnect(&mut self, a: ReplicaId, b: ReplicaId) {
+        self.connected.remove(&pair(a, b));
+    }
+
+    /// Cuts all connections of a member.
+    pub fn isolate(&mut self, member: ReplicaId) {
+        self.connected.retain(|(a, b)| *a != member && *b != member);
+    }
+
+    /// Lets nothing through from one member to another, without either of them noticing.
+    pub fn block(&mut self, from: ReplicaId, to: ReplicaId) {
+        self.blocked.insert((from, to));
+    }
+
+    /// Lets everything through again.
+    pub fn unblock_all(&mut self) {
+        self.blocked.clear();
+    }
+
+    /// From now on nothing is lost.
+    pub fn heal(&mut self) {
+        self.unblock_all();
+        (self.loss, self.doubling, self.gossip_loss) = (0, 0, 0);
+    }
+}

@@ -1,0 +1,35 @@
+//! The rules that every run must keep, one in each file, each with its own arithmetic.
+
+pub mod answers;
+pub mod chain;
+pub mod finality;
+pub mod journal;
+pub mod votes;
+
+use std::fmt;
+
+/// A rule was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.what)
+    }
+}
+
+/// Whether a rule holds.
+pub type Check = Result<(), Violation>;
+
+/// Says that a rule is broken unless the condition holds.
+///
+/// # Errors
+/// The violation.
+pub fn require(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}

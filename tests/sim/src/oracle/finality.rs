@@ -1,0 +1,59 @@
+//! What a member has committed it can prove, offline and to anybody.
+
+use quorate_genesis::Genesis;
+use quorate_ledger::{Height, ReplicaId};
+use quorate_store::LedgerReader;
+
+use crate::knobs::Knobs;
+use crate::oracle::chain::Chain;
+use crate::oracle::{Check, Violation, require};
+use crate::random::Random;
+
+const PROOF: &str = "receipts";
+
+/// Receipts looked at for each member; each costs a quorum of verifications.
+const SAMPLE: usize = 4;
+
+/// Checks a member's ledger against the chain, and some of its receipts.
+///
+/// # Errors
+/// A proof that is missing, does not hold, or is about another chain.
+pub fn check(
+    member: ReplicaId,
+    reader: &LedgerReader,
+    chain: &Chain,
+    genesis: &Genesis,
+    knobs: &Knobs,
+    random: &mut Random,
+) -> Check {
+    let broken = |what: String| Violation { rule: PROOF, what: format!("member {member}: {what}") };
+    let read = |error: quorate_store::StoreError| broken(error.to_string());
+    let head = reader.head().map_err(read)?;
+    for height in (0..=head.height.0).map(Height) {
+        let header = reader.header(height).map_err(read)?;
+        let wanted = chain.at(height).map(|link| link.hash);
+        require(header.map(|header| header.hash()) == wanted, PROOF, || {
+            format!("member {member} holds another block at height {height}")
+        })?;
+    }
+    let known: Vec<_> = chain.links[1..].iter().flat_map(|link| &link.ids).collect();
+    for _ in 0..SAMPLE.min(known.len()) {
+        let id = random.choose(&known);
+        let (height, index) = chain.place(id).expect("it was taken from the chain");
+        if height > head.height {
+            continue;
+        }
+        let receipt = reader
+            .receipt(id)
+            .map_err(read)?
+            .ok_or_else(|| broken(format!("no receipt for {id} at height {height}")))?;
+        receipt.verify(genesis.anchor()).map_err(|error| broken(format!("receipt of {id}: {error}")))?;
+        let signers = receipt.proof.certificate.votes().signers().iter().count();
+        let right = receipt.transaction == **id
+            && receipt.index == index
+            && Some(receipt.proof.header.hash()) == chain.at(height).map(|link| link.hash)
+            && signers == knobs.quorum();
+        require(right, PROOF, || format!("member {member} gives a receipt of something else for {id}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! What clients want ordered, good and bad, and what they were told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_engine::{Refusal, Submission};
+use quorate_genesis::Genesis;
+use quorate_ledger::{ChainId, Height, Payload, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId};
+
+use crate::knobs::Knobs;
+use crate::random::Random;
+
+/// What is wrong with a transaction, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Good,
+    /// Nothing, but there is hardly time to order it.
+    Hurried,
+    /// It lives longer than the genesis allows.
+    LongLived,
+    /// It is larger than the genesis allows.
+    Large,
+    /// It is reserved for a later version.
+    Governance,
+    /// The signature is of another transaction.
+    BadSignature,
+    /// It is signed for another chain.
+    OtherChain,
+}
+
+impl Kind {
+    /// Whether it may be in a block.
+    pub fn is_orderable(self) -> bool {
+        matches!(self, Kind::Good | Kind::Hurried)
+    }
+}
+
+/// How a transaction ended, as a member told its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It is in the chain.
+    Committed,
+    /// It never will be: a later block is committed.
+    Expired,
+    /// It was never taken.
+    Refused,
+}
+
+/// One transaction and its story.
+#[derive(Debug)]
+pub struct Order {
+    /// As it is sent, again and again.
+    pub bytes: Vec<u8>,
+    /// Its id.
+    pub id: TransactionId,
+    /// What is wrong with it.
+    pub kind: Kind,
+    /// Its last moment.
+    pub valid_until: Timestamp,
+    /// How it ended.
+    pub end: Option<End>,
+    /// How often it was sent.
+    pub attempts: u64,
+}
+
+/// All clients together: they share some keys, as clients may.
+#[derive(Debug)]
+pub struct Orders {
+    random: Random,
+    keys: Vec<SecretKey>,
+    start: Timestamp,
+    lifetime_ms: u64,
+    chain: ChainId,
+    nonce: u64,
+    /// In the order in which they came up.
+    pub all: Vec<Order>,
+    numbers: BTreeMap<TransactionId, usize>,
+}
+
+const KEYS: u8 = 3;
+const LARGE: usize = 5000;
+
+impl Orders {
+    /// Clients of this network. True clocks show `start` at the start of the run.
+    pub fn new(genesis: &Genesis, knobs: &Knobs, start: Timestamp, random: Random) -> Self {
+        let key = |number| SecretKey::from_bytes(&[number; 32]).expect("a small number is a key");
+        Orders {
+            random,
+            keys: (1..=KEYS).map(key).collect(),
+            start,
+            lifetime_ms: knobs.lifetime_ms,
+            chain: genesis.chain_id(),
+            nonce: 0,
+            all: Vec::new(),
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    fn kind(&mut self) -> Kind {
+        match self.random.between(0, 99) {
+            0..=69 => Kind::Good,
+            70..=84 => Kind::Hurried,
+            85..=88 => Kind::LongLived,
+            89..=91 => Kind::Large,
+            92..=93 => Kind::Governance,
+            94..=96 => Kind::BadSignature,
+            _ => Kind::OtherChain,
+        }
+    }
+
+    /// What true clocks show, in milliseconds since the Unix epoch.
+    pub fn present(&self, now: Duration) -> u64 {
+        self.start.0 + u64::try_from(now.as_millis()).expect("a run lasts minutes")
+    }
+
+    /// Makes a new transaction; answers its number.
+    pub fn place(&mut self, now: Duration) -> usize {
+        let kind = self.kind();
+        let present = self.present(now);
+        let lifetime_ms = match kind {
+            Kind::Hurried => self.random.between(0, 400),
+            Kind::LongLived => self.lifetime_ms + self.random.between(60_000, 90_000),
+            _ => self.random.between(self.lifetime_ms / 2, self.lifetime_ms),
+        };
+        let valid_until = Timestamp(present + lifetime_ms);
+        let length = if kind == Kind::Large { LARGE } else { self.random.index(300) };
+        let data = vec![u8::try_from(self.random.between(0, 255)).expect("a byte"); length];
+        let payload = if kind == Kind::Governance { Payload::Governance(data) } else { Payload::Data(data) };
+        let chain = if kind == Kind::OtherChain { ChainId::from_bytes([9; 32]) } else { self.chain };
+        let key = self.random.choose(&self.keys).clone();
+        self.nonce += 1;
+        let mut transaction = Transaction::sign(&chain, &key, self.nonce, valid_until, payload);
+        if kind == Kind::BadSignature {
+            transaction.nonce += 1_000_000;
+        }
+        let (bytes, id) = (transaction.to_bytes(), transaction.id());
+        self.numbers.insert(id, self.all.len());
+        self.all.push(Order { bytes, id, kind, valid_until, end: None, attempts: 0 });
+        self.all.len() - 1
+    }
+
+    /// The order of a transaction.
+    pub fn of(&self, id: &TransactionId) -> Option<&Order> {
+        self.numbers.get(id).map(|number| &self.all[*number])
+    }
+
+    /// The order of a transaction, to write its end down.
+    pub fn of_mut(&mut self, id: &TransactionId) -> Option<&mut Order> {
+        let number = *self.numbers.get(id)?;
+        self.all.get_mut(number)
+    }
+
+    /// Numbers of the orders without an end.
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.all.len()).filter(|number| self.all[*number].end.is_none()).collect()
+    }
+}
+
+/// What a client is to make of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// It waits; the member will say how it ended.
+    Waits,
+    /// It is in the chain.
+    Placed(Height, u32),
+    /// Not taken now; the same bytes may be taken later or elsewhere.
+    Later(&'static str),
+    /// Never to be taken.
+    Never(&'static str),
+}
+
+/// Reads an answer. The text is the situation for the coverage.
+pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
+    match answer {
+        Ok(Submission::Pending) => Answered::Waits,
+        Ok(Submission::Committed { height, index }) => Answered::Placed(*height, *index),
+        Err(Refusal::Rejected(_)) => Answered::Never("a transaction refused: form"),
+        Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
+        Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
+        Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),
+        Err(Refusal::SenderQuota { .. }) => Answered::Later("a transaction refused: sender's quota"),
+    }
+}
+
+/// A submission that is looking for a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The order.
+    pub number: usize,
+    /// To whom.
+    pub to: ReplicaId,
+}

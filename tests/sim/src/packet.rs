@@ -1,0 +1,82 @@
+//! Messages on their way: bytes, read with the production codecs.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use quorate_engine::MemberMessage;
+use quorate_genesis::Genesis;
+use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
+use quorate_pbft::Checked;
+
+/// One message, shared by all who get it. It is decoded and checked once: the result is the same for all
+/// members, and signatures are what a simulation spends its time on.
+#[derive(Debug, Clone)]
+pub struct Packet(Rc<Sealed>);
+
+#[derive(Debug)]
+struct Sealed {
+    from: ReplicaId,
+    bytes: Vec<u8>,
+    opened: OnceCell<Result<Opened, String>>,
+}
+
+/// A message after all checks that production does on it.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// Of the ordering protocol.
+    Consensus(Checked),
+    /// Transactions.
+    Transactions(Vec<VerifiedTransaction>),
+}
+
+impl Packet {
+    /// A message of this member.
+    pub fn new(from: ReplicaId, bytes: Vec<u8>) -> Self {
+        Packet(Rc::new(Sealed { from, bytes, opened: OnceCell::new() }))
+    }
+
+    /// Who sent it.
+    pub fn from(&self) -> ReplicaId {
+        self.0.from
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Decodes and checks it.
+    ///
+    /// # Errors
+    /// Why a member would throw it away.
+    pub fn open(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
+        self.0.opened.get_or_init(|| self.read(genesis, signatures)).clone()
+    }
+
+    fn read(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
+        let message = MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string())?;
+        match message {
+            MemberMessage::Consensus(message) => message
+                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, genesis.committee())
+                .map(Opened::Consensus)
+                .map_err(|error| error.to_string()),
+            MemberMessage::Transactions(transactions) => {
+                verify_all(transactions, signatures).map(Opened::Transactions)
+            }
+        }
+    }
+}
+
+/// Checks the signatures of transactions that a member passed on.
+///
+/// # Errors
+/// The first that does not hold.
+pub fn verify_all(
+    transactions: Vec<Transaction>,
+    signatures: &SignatureCache,
+) -> Result<Vec<VerifiedTransaction>, String> {
+    transactions
+        .into_iter()
+        .map(|transaction| signatures.verify(transaction).map_err(|error| error.to_string()))
+        .collect()
+}

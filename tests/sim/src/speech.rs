@@ -1,0 +1,209 @@
+//! What a member says once everything it must remember is durable.
+
+use std::time::Duration;
+
+use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Notice, Ticket};
+use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, encode};
+use quorate_pbft::{Message, To};
+
+use crate::member::{Crash, Speech};
+use crate::network::Fate;
+use crate::oracle::{Check, require};
+use crate::orders::End;
+use crate::packet::Packet;
+use crate::world::{Occurrence, World};
+
+/// How long a member waits for an answer before it takes it for lost.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+const LIMITS: &str = "wire limits";
+
+impl World {
+    /// Sends everything out, unless a crash comes in between.
+    pub(crate) fn speak(&mut self, replica: ReplicaId, effects: Effects) -> Check {
+        let crash = self.member(replica).crash_when_speaking;
+        if crash == Some(Speech::Before) {
+            self.coverage.saw("a crash between remembering and speaking");
+            self.crash_any(replica);
+            return Ok(());
+        }
+        let Effects { messages, gossip, reminders, asks, answers, submissions, committed, ended, notices } =
+            effects;
+        let said = match crash {
+            Some(_) if messages.len() > 1 => self.random.index(messages.len()),
+            _ => messages.len(),
+        };
+        let amid = said < messages.len();
+        for (to, message) in messages.into_iter().take(said) {
+            self.say(replica, to, message)?;
+        }
+        if amid {
+            self.coverage.saw("a crash in the middle of speaking");
+            self.crash_any(replica);
+            return Ok(());
+        }
+        for batch in gossip {
+            self.pass_on(replica, &batch, true)?;
+        }
+        if !reminders.is_empty() {
+            self.coverage.saw("a reminder sent");
+            self.pass_on(replica, &reminders, false)?;
+        }
+        for (to, fetch, ask) in asks {
+            self.ask(replica, to, fetch, &ask)?;
+        }
+        for (ticket, answer) in answers {
+            self.answer(replica, ticket, &answer)?;
+        }
+        for (ticket, answer) in submissions {
+            let process = self.member(replica).process().expect("it speaks");
+            let number = process.submissions.remove(&ticket).expect("it was submitted");
+            self.submission_answered(replica, number, &answer)?;
+        }
+        for block in committed {
+            self.tell_committed(replica, block.height());
+        }
+        for end in ended {
+            self.tell_expired(replica, &end.id)?;
+        }
+        for notice in notices {
+            // Nobody lies in these runs, so nobody is to be accused.
+            let fair = matches!(notice, Notice::Overdue(_) | Notice::CatchingUp { .. });
+            require(fair, "correct members are not accused", || format!("member {replica}: {notice:?}"))?;
+        }
+        self.next_wake(replica);
+        Ok(())
+    }
+
+    fn next_wake(&mut self, replica: ReplicaId) {
+        let now = self.agenda.now();
+        let member = self.member(replica);
+        let time = member.now(now);
+        let Some(process) = member.process() else { return };
+        let deadline = process.engine.deadline(time).map(|moment| process.time_of(moment));
+        let waiting = !process.inbox.is_empty();
+        if let Some(deadline) = deadline {
+            self.plan_wake(replica, deadline);
+        }
+        if waiting {
+            self.plan_wake(replica, now);
+        }
+    }
+
+    fn say(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
+        let tip = self.chain.tip_of(replica);
+        self.votes.sent(replica, &message, tip, &self.chain)?;
+        self.work += u64::from(!matches!(message, Message::Status(_)));
+        let bytes = MemberMessage::consensus(message);
+        require(bytes.len() <= self.limits.message, LIMITS, || format!("message of {}", bytes.len()))?;
+        match to {
+            To::All => {
+                self.send_all(replica, bytes, false);
+            }
+            To::One(to) => {
+                let packet = Packet::new(replica, bytes);
+                self.send(replica, to, &packet, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, replica: ReplicaId, batch: &[VerifiedTransaction], gossip: bool) -> Check {
+        self.work += 1;
+        let bytes = MemberMessage::transactions(batch);
+        let limit = if gossip { self.limits.gossip } else { self.limits.message };
+        require(bytes.len() <= limit, LIMITS, || format!("transactions of {} bytes", bytes.len()))?;
+        self.send_all(replica, bytes, gossip);
+        Ok(())
+    }
+
+    fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: &Answer) -> Check {
+        let bytes = encode(answer);
+        require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
+        let process = self.member(replica).process().expect("it speaks");
+        let (by, life, fetch) = process.questions.remove(&ticket).expect("it was asked");
+        if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
+            // Answers come over a stream of their own: once or not at all.
+            let bytes = Some(bytes);
+            self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from: replica, bytes });
+        }
+        Ok(())
+    }
+
+    fn send_all(&mut self, from: ReplicaId, bytes: Vec<u8>, gossip: bool) {
+        let packet = Packet::new(from, bytes);
+        for to in self.genesis.committee().replicas().filter(|to| *to != from) {
+            self.send(from, to, &packet, gossip);
+        }
+    }
+
+    fn send(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet, gossip: bool) {
+        let now = self.agenda.now();
+        let fate = if gossip { self.net.gossip(now, from, to) } else { self.net.send(now, from, to) };
+        match fate {
+            Fate::Lost => self.coverage.saw(if gossip { "gossip lost" } else { "a message lost" }),
+            Fate::Arrives(times) => {
+                if times.len() > 1 {
+                    self.coverage.saw("a message doubled");
+                }
+                let life = self.member(to).life;
+                for at in times {
+                    self.agenda.at(at, Occurrence::Arrive { to, life, packet: packet.clone() });
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &Ask) -> Check {
+        self.work += 1;
+        let bytes = encode(ask);
+        require(bytes.len() <= self.limits.ask, LIMITS, || format!("question of {}", bytes.len()))?;
+        let life = self.member(by).life;
+        match self.net.send(self.agenda.now(), by, to) {
+            Fate::Arrives(times) => {
+                self.agenda.at(times[0], Occurrence::Asked { by, life, fetch, to, bytes });
+            }
+            // Some networks say that nothing came, others leave it to the member to give up.
+            Fate::Lost if self.random.permille(500) => {
+                let over = Occurrence::Answered { to: by, life, fetch, from: to, bytes: None };
+                self.agenda.after(ANSWER_PATIENCE, over);
+            }
+            Fate::Lost => {}
+        }
+        Ok(())
+    }
+
+    /// Whoever waits at this member hears that a block is final.
+    fn tell_committed(&mut self, replica: ReplicaId, height: Height) {
+        let ids = self.chain.at(height).map(|link| link.ids.clone()).unwrap_or_default();
+        for id in ids {
+            if let Some(order) = self.orders.of_mut(&id) {
+                order.end = Some(End::Committed);
+            }
+        }
+        let member = self.member(replica);
+        member.answered = member.answered.max(height);
+    }
+
+    /// Whoever waits at this member hears that a transaction is in no block and never will be.
+    fn tell_expired(&mut self, replica: ReplicaId, id: &TransactionId) -> Check {
+        self.coverage.saw("a waiting transaction expired");
+        let tip = self.chain.tip_of(replica);
+        let Some(order) = self.orders.of_mut(id) else {
+            return require(false, "validity", || format!("nobody submitted {id}, which expired"));
+        };
+        order.end.get_or_insert(End::Expired);
+        let valid_until = order.valid_until.0;
+        self.answers.expired(replica, tip, id, valid_until, &self.chain)
+    }
+
+    /// Crashes a member in any way, and lets it come back.
+    pub(crate) fn crash_any(&mut self, replica: ReplicaId) {
+        if self.random.permille(400) {
+            self.crash(replica, Crash::Killed);
+        } else {
+            self.crash_machine(replica);
+        }
+        self.revive_later(replica);
+    }
+}

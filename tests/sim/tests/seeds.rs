@@ -1,0 +1,44 @@
+//! A few hundred runs for every commit; `quorate-sim --seeds N` does more.
+#![allow(clippy::unwrap_used)]
+
+use quorate_sim::coverage::{Coverage, SITUATIONS};
+use quorate_sim::run;
+
+/// Runs a share of the seeds. Shares are tests of their own, so that they run side by side.
+fn run_share(seeds: std::ops::Range<u64>) -> Coverage {
+    let mut coverage = Coverage::default();
+    for seed in seeds {
+        match run(seed, false) {
+            Ok(summary) => coverage.add(&summary.coverage),
+            Err(failure) => panic!(
+                "{}\n    cargo run --release -p quorate-sim -- --seed {seed} --trace\n{:#?}",
+                failure.violation, failure.knobs
+            ),
+        }
+    }
+    coverage
+}
+
+#[test]
+fn a_hundred_and_twenty_seeds_keep_all_rules_and_come_across_everything() {
+    let coverage = run_share(0..120);
+    assert_eq!(coverage.missing(), Vec::<&str>::new());
+    assert_eq!(coverage.counts().count(), SITUATIONS.len());
+}
+
+#[test]
+fn a_hundred_and_twenty_other_seeds_keep_all_rules() {
+    run_share(1000..1120);
+}
+
+/// Without this, a failing seed could not be looked at.
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [1, 7, 42] {
+        let (first, second) = (run(seed, false).unwrap(), run(seed, false).unwrap());
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        assert_eq!(first.height, second.height, "seed {seed}");
+        assert_eq!(first.virtual_time, second.virtual_time, "seed {seed}");
+    }
+    assert_ne!(run(1, false).unwrap().trace, run(2, false).unwrap().trace);
+}
