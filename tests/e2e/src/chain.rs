@@ -1,0 +1,162 @@
+//! A whole chain as one node tells it, checked by our own arithmetic of what belongs together.
+
+use std::collections::HashMap;
+
+use quorate_api::{BlockJson, FinalityProofJson};
+use quorate_genesis::Genesis;
+use quorate_ledger::{FinalityProof, TransactionId};
+use serde_json::json;
+
+use crate::rpc::Rpc;
+
+/// The blocks of a node from the genesis to its head.
+#[derive(Debug)]
+pub struct Chain {
+    blocks: Vec<BlockJson>,
+}
+
+impl Chain {
+    /// Reads the chain up to a height that the node has.
+    ///
+    /// # Panics
+    /// Unless it begins with the genesis, every block follows the one before it and holds the transactions
+    /// its header commits to, and every block is certified, by its own certificate or a later one.
+    pub fn read(rpc: &Rpc, genesis: &Genesis, height: u64) -> Chain {
+        let mut blocks: Vec<BlockJson> = Vec::new();
+        while blocks.len() as u64 <= height {
+            let from = blocks.len() as u64;
+            let more = rpc.blocks(from).blocks;
+            assert!(!more.is_empty(), "a block that exists is answered");
+            blocks.extend(more);
+        }
+        blocks.truncate(usize::try_from(height).expect("a short chain") + 1);
+        let chain = Chain { blocks };
+        chain.check(rpc, genesis);
+        chain
+    }
+
+    fn check(&self, rpc: &Rpc, genesis: &Genesis) {
+        assert_eq!(self.blocks[0].hash, genesis.header().hash(), "the chain begins with the genesis");
+        for (parent, block) in self.blocks.iter().zip(&self.blocks[1..]) {
+            let height = block.header.height;
+            assert_eq!(height, parent.header.height + 1, "heights are consecutive");
+            assert_eq!(block.header.parent, parent.hash, "block {height} follows its parent");
+            assert!(block.header.timestamp_ms > parent.header.timestamp_ms, "time passes at {height}");
+            let whole = block.to_block();
+            assert!(whole.is_ok(), "block {height} does not hold together: {whole:?}");
+            self.check_certified(block, rpc, genesis);
+        }
+    }
+
+    fn check_certified(&self, block: &BlockJson, rpc: &Rpc, genesis: &Genesis) {
+        let height = block.header.height;
+        let proof = match &block.certificate {
+            Some(certificate) => FinalityProofJson {
+                header: block.header.clone(),
+                descendants: Vec::new(),
+                certificate: certificate.clone(),
+            },
+            None => {
+                let proof: Option<FinalityProofJson> = rpc
+                    .call("chain_proof", &json!({ "height": height }))
+                    .unwrap_or_else(|error| panic!("no proof of block {height}: {error}"));
+                proof.unwrap_or_else(|| panic!("block {height} is committed but not proven"))
+            }
+        };
+        assert_eq!(proof.header, block.header, "the proof of block {height} is about another block");
+        let proven = FinalityProof::try_from(&proof).map(|proof| proof.verify(genesis.anchor()));
+        assert!(matches!(proven, Ok(Ok(()))), "block {height} is not certified: {proven:?}");
+    }
+
+    /// The height of the head.
+    pub fn height(&self) -> u64 {
+        self.blocks.len() as u64 - 1
+    }
+
+    /// The blocks, the genesis first.
+    pub fn blocks(&self) -> &[BlockJson] {
+        &self.blocks
+    }
+
+    /// Where each transaction stands.
+    ///
+    /// # Panics
+    /// If one stands at two places.
+    pub fn places(&self) -> HashMap<TransactionId, (u64, u32)> {
+        let mut places = HashMap::new();
+        for block in &self.blocks {
+            for (index, id) in (0..).zip(block.transactions.ids()) {
+                let place = (block.header.height, index);
+                if let Some(other) = places.insert(id, place) {
+                    panic!("{id} is committed twice, at {other:?} and {place:?}");
+                }
+            }
+        }
+        places
+    }
+
+    /// Asserts that both chains have the same blocks in the same order, as far as the shorter one goes: equal
+    /// hashes, headers and transactions. Nodes may hold different certificates for a block.
+    #[track_caller]
+    pub fn assert_agrees_with(&self, other: &Chain) {
+        for (ours, theirs) in self.blocks.iter().zip(&other.blocks) {
+            let height = ours.header.height;
+            assert_eq!(ours.hash, theirs.hash, "two blocks at height {height}");
+            assert_eq!(ours.header, theirs.header, "two headers at height {height}");
+            assert!(ours.transactions == theirs.transactions, "two bodies at height {height}");
+        }
+    }
+
+    /// Asserts that both chains have the same blocks.
+    #[track_caller]
+    pub fn assert_equals(&self, other: &Chain) {
+        assert_eq!(self.height(), other.height(), "both end at the same height");
+        self.assert_agrees_with(other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+    use quorate_ledger::{Block, Body, Header, Payload, ReplicaId, SecretKey, Timestamp, Transaction};
+
+    use super::*;
+
+    fn block(genesis: &Genesis, parent: &Header, nonce: u64) -> Block {
+        let (chain, key) = (genesis.chain_id(), SecretKey::from_bytes(&[1; 32]).unwrap());
+        let payload = Payload::Data(Vec::new());
+        let transaction = Transaction::sign(&chain, &key, nonce, Timestamp(u64::MAX), payload);
+        let body = Body::of(&[transaction.verify(&chain).unwrap()]);
+        Block::after(parent, body, parent.timestamp.plus_ms(1), ReplicaId(0)).unwrap()
+    }
+
+    fn chain_of(nonces: [u64; 2]) -> Chain {
+        let network = TestNetwork::seeded(4, 1);
+        let genesis = network.genesis();
+        let first = block(genesis, genesis.header(), nonces[0]);
+        let second = block(genesis, first.header(), nonces[1]);
+        Chain { blocks: [first, second].iter().map(|block| BlockJson::of(block, None, true)).collect() }
+    }
+
+    fn holds(check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+        std::panic::catch_unwind(check).is_ok()
+    }
+
+    #[test]
+    fn a_transaction_that_is_committed_twice_is_found() {
+        assert_eq!(chain_of([1, 2]).places().len(), 2);
+        assert!(!holds(|| drop(chain_of([1, 1]).places())));
+    }
+
+    #[test]
+    fn chains_that_part_or_end_elsewhere_are_told_apart() {
+        let chain = || chain_of([1, 2]);
+        assert!(holds(|| chain().assert_equals(&chain())));
+        assert!(!holds(|| chain().assert_agrees_with(&chain_of([1, 3]))));
+        assert!(!holds(|| chain().assert_agrees_with(&chain_of([3, 2]))));
+        let shorter = || Chain { blocks: chain().blocks[..1].to_vec() };
+        assert!(holds(|| chain().assert_agrees_with(&shorter())));
+        assert!(!holds(|| chain().assert_equals(&shorter())));
+    }
+}

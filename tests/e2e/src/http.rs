@@ -1,0 +1,173 @@
+//! As much HTTP/1.1 as a client of a node needs, over a blocking socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longer than any wait a node grants.
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// For everything else on a socket of this machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Most bytes of an answer.
+const MAX_BODY_BYTES: u64 = 32 << 20;
+
+/// Most bytes of the head of an answer.
+const MAX_HEAD_BYTES: u64 = 64 << 10;
+
+/// A keep-alive connection, opened when it is needed.
+#[derive(Debug)]
+pub struct Http {
+    address: SocketAddr,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Names, in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a header, named in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Http {
+    /// A connection to this address, not opened yet.
+    pub fn new(address: SocketAddr) -> Self {
+        Http { address, stream: None }
+    }
+
+    /// Posts JSON to the root.
+    ///
+    /// # Errors
+    /// If there is no connection, or no HTTP on it.
+    pub fn post(&mut self, body: &[u8]) -> io::Result<Response> {
+        self.request("POST", "/", &[("content-type", "application/json")], body)
+    }
+
+    /// Gets a path.
+    ///
+    /// # Errors
+    /// As [`Http::post`].
+    pub fn get(&mut self, path: &str) -> io::Result<Response> {
+        self.request("GET", path, &[], &[])
+    }
+
+    /// Any request. On a connection that was used before it is tried once more on a new one, because nodes
+    /// close idle connections; only requests that can be repeated belong here.
+    ///
+    /// # Errors
+    /// As [`Http::post`].
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let mut message = head.into_bytes();
+        message.extend_from_slice(body);
+        if let Some(stream) = self.stream.take()
+            && let Ok(response) = self.exchange(stream, &message)
+        {
+            return Ok(response);
+        }
+        let stream = open(self.address, READ_TIMEOUT)?;
+        self.exchange(BufReader::new(stream), &message)
+    }
+
+    fn exchange(&mut self, mut stream: BufReader<TcpStream>, message: &[u8]) -> io::Result<Response> {
+        // A node may refuse a message before it has read all of it.
+        let written = stream.get_mut().write_all(message);
+        let response = read_response(&mut stream).map_err(|error| written.err().unwrap_or(error))?;
+        let closing = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        if !closing {
+            self.stream = Some(stream);
+        }
+        Ok(response)
+    }
+}
+
+fn open(address: SocketAddr, read_timeout: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(read_timeout))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    Ok(stream)
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("no HTTP answer: {what}"))
+}
+
+fn read_response(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
+    let mut head = stream.by_ref().take(MAX_HEAD_BYTES);
+    let mut line = || -> io::Result<String> {
+        let mut line = String::new();
+        head.read_line(&mut line)?;
+        line.strip_suffix("\r\n").map(str::to_owned).ok_or_else(|| odd("a head that ends early"))
+    };
+    let first = line()?;
+    let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = status.ok_or_else(|| odd(&first))?;
+    let mut headers = Vec::new();
+    loop {
+        let line = line()?;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| odd(&line))?;
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut response = Response { status, headers, body: Vec::new() };
+    let length = match response.header("content-length") {
+        Some(length) => length.parse::<u64>().map_err(|_| odd(length))?,
+        None if status == 204 => 0,
+        None => return Err(odd("no content-length")),
+    };
+    if length > MAX_BODY_BYTES {
+        return Err(odd("a body that is too long"));
+    }
+    stream.by_ref().take(length).read_to_end(&mut response.body)?;
+    if response.body.len() as u64 != length {
+        return Err(odd("a body that ends early"));
+    }
+    Ok(response)
+}
+
+/// Sends bytes to a port, whatever they are, and says that there are no more. Answers what came back until
+/// the other side closed the connection, or until it has been silent for some seconds.
+///
+/// # Errors
+/// If nobody listens there.
+pub fn send_raw(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    const SILENCE: Duration = Duration::from_secs(3);
+    let mut stream = open(address, SILENCE)?;
+    // The other side may have heard enough before we have said everything.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    // The same, and silence; what was heard before counts.
+    let _ = stream.take(MAX_BODY_BYTES).read_to_end(&mut answer);
+    Ok(answer)
+}

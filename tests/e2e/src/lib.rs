@@ -1,0 +1,44 @@
+//! Networks of real `quorate` processes on loopback, for tests.
+//!
+//! The harness knows the program only as a stranger does: by its command line, its files, its signals and its
+//! JSON-RPC, which it speaks over a socket of its own. Whatever client and server of the project might agree
+//! on by mistake, it would not. From the project it takes the vocabulary (`quorate-ledger`,
+//! `quorate-genesis`, `quorate-api`), with which it signs transactions and checks what it is told.
+//!
+//! * The program is built once ([`quorate`]) in the profile of the tests, or is the one `QUORATE_BIN` names.
+//! * [`Network`] writes the files of a network, runs its validators, and does to them what happens to
+//!   processes: ended, killed, frozen, started again. All are killed when it is dropped, and if a test
+//!   panics, the ends of their logs are printed.
+//! * Nothing is waited for but conditions, and for none of them for ever ([`until`]).
+//! * Load is bounded. `QUORATE_E2E_SCALE` multiplies it; [`scaled`] says what it comes to.
+//!
+//! Ports come from a block that is reserved for a network as long as it lives ([`PortBlock`]), and only
+//! 127.0.0.1 is used.
+
+mod binary;
+mod chain;
+mod command;
+mod home;
+mod http;
+mod load;
+mod network;
+mod ports;
+mod process;
+mod rpc;
+mod scale;
+mod signed;
+mod wait;
+
+pub use binary::quorate;
+pub use chain::Chain;
+pub use command::{Finished, Invocation};
+pub use home::LoneHome;
+pub use http::{Http, Response, send_raw};
+pub use load::{Committed, Load, submit_until_taken};
+pub use network::{Network, Validator};
+pub use ports::PortBlock;
+pub use process::Process;
+pub use rpc::{CallError, Rpc};
+pub use scale::scaled;
+pub use signed::{SignedTransaction, Signer, now};
+pub use wait::{PATIENCE, until, wait_until};

@@ -1,0 +1,379 @@
+//! A network of processes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quorate_api::Wait;
+use quorate_genesis::Genesis;
+use quorate_ledger::{PublicKey, TransactionId};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::chain::Chain;
+use crate::command::Invocation;
+use crate::ports::PortBlock;
+use crate::process::{Process, tail};
+use crate::rpc::Rpc;
+use crate::signed::Signer;
+use crate::wait::{PATIENCE, until, wait_until};
+
+/// What `network.json` says of a validator.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Validator {
+    /// Its name in the genesis.
+    pub name: String,
+    /// Its directory; relative to the file there, a path that can be opened here.
+    pub home: PathBuf,
+    /// URL of its JSON-RPC.
+    pub rpc: String,
+    /// Its multiaddress.
+    pub p2p: String,
+    /// Its key as hex.
+    pub public_key: String,
+}
+
+impl Validator {
+    /// Where its JSON-RPC listens.
+    ///
+    /// # Panics
+    /// Unless the URL is one of an IP address and a port.
+    pub fn rpc_address(&self) -> SocketAddr {
+        let address = self.rpc.strip_prefix("http://").and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("no URL of an address: {}", self.rpc))
+    }
+
+    /// Where it listens for other validators.
+    ///
+    /// # Panics
+    /// Unless the multiaddress begins with an IPv4 address and a TCP port.
+    pub fn p2p_address(&self) -> SocketAddr {
+        let parts: Vec<&str> = self.p2p.split('/').collect();
+        let address = match parts.as_slice() {
+            ["", "ip4", host, "tcp", port, ..] => format!("{host}:{port}").parse().ok(),
+            _ => None,
+        };
+        address.unwrap_or_else(|| panic!("no multiaddress as expected: {}", self.p2p))
+    }
+}
+
+/// What scripts read. Fields may be added to it, so others are not looked at.
+#[derive(Debug, Deserialize)]
+struct NetworkFile {
+    genesis: PathBuf,
+    validators: Vec<Validator>,
+}
+
+/// The files of a network and its running validators. They are killed when it is dropped.
+#[derive(Debug)]
+pub struct Network {
+    // In the order of dropping: first the processes, then their files and ports.
+    processes: Vec<Option<Process>>,
+    validators: Vec<Validator>,
+    genesis: Genesis,
+    genesis_file: PathBuf,
+    directory: PathBuf,
+    logs: TempDir,
+    _files: Option<TempDir>,
+    _ports: Option<PortBlock>,
+}
+
+impl Network {
+    /// Writes the files of a network with `quorate testnet`. Nothing runs yet.
+    pub fn testnet(validators: u16) -> Network {
+        let files = TempDir::new().expect("a temporary directory can be made");
+        let ports = PortBlock::take(validators);
+        let directory = files.path().join("net");
+        Invocation::new(["testnet", "--validators", &validators.to_string(), "--output"])
+            .arg(&directory)
+            .arg(format!("--base-p2p-port={}", ports.p2p()))
+            .arg(format!("--base-rpc-port={}", ports.rpc()))
+            .run()
+            .expect_code(0);
+        let mut network = Network::open(&directory);
+        network._files = Some(files);
+        network._ports = Some(ports);
+        network
+    }
+
+    /// A network whose validators all run and are ready.
+    pub fn running(validators: u16) -> Network {
+        let mut network = Network::testnet(validators);
+        network.start_all();
+        network
+    }
+
+    /// The network whose files are in a directory. They are left there.
+    ///
+    /// # Panics
+    /// If there are none, or they do not fit each other.
+    pub fn open(directory: &Path) -> Network {
+        let path = directory.join("network.json");
+        let text = std::fs::read_to_string(&path).expect("there is a network.json");
+        let file: NetworkFile = serde_json::from_str(&text).expect("network.json is as documented");
+        let genesis_file = directory.join(file.genesis);
+        let text = std::fs::read_to_string(&genesis_file).expect("the genesis is where network.json says");
+        let genesis = Genesis::parse(&text).expect("the genesis is valid");
+        let mut validators = file.validators;
+        for validator in &mut validators {
+            validator.home = directory.join(&validator.home);
+        }
+        let listed = validators.iter().map(|validator| validator.public_key.parse().ok());
+        let known = genesis.committee().members().iter().copied().map(Some);
+        assert!(listed.eq(known), "network.json lists the committee in its order");
+        Network {
+            processes: validators.iter().map(|_| None).collect(),
+            validators,
+            genesis,
+            genesis_file,
+            directory: directory.to_owned(),
+            logs: TempDir::new().expect("a temporary directory can be made"),
+            _files: None,
+            _ports: None,
+        }
+    }
+
+    /// What the network agrees on.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The genesis file.
+    pub fn genesis_file(&self) -> &Path {
+        &self.genesis_file
+    }
+
+    /// The directory with `network.json`.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The validators in committee order.
+    pub fn validators(&self) -> &[Validator] {
+        &self.validators
+    }
+
+    /// Number of validators.
+    pub fn size(&self) -> usize {
+        self.validators.len()
+    }
+
+    /// The key of a validator.
+    ///
+    /// # Panics
+    /// If there is no such validator.
+    pub fn public_key(&self, index: usize) -> PublicKey {
+        self.genesis.committee().members()[index]
+    }
+
+    /// JSON-RPC with a validator.
+    pub fn rpc(&self, index: usize) -> Rpc {
+        Rpc::new(self.validators[index].rpc_address())
+    }
+
+    /// Where the JSON-RPC of these validators listens.
+    pub fn rpc_addresses(&self, indices: impl IntoIterator<Item = usize>) -> Vec<SocketAddr> {
+        indices.into_iter().map(|index| self.validators[index].rpc_address()).collect()
+    }
+
+    /// Index of the member that proposes.
+    ///
+    /// # Panics
+    /// If the validator that is asked does not answer.
+    pub fn primary(&self, asked: usize) -> usize {
+        let state: quorate_api::ConsensusState =
+            self.rpc(asked).call("consensus_state", &serde_json::json!({})).expect("a running node answers");
+        usize::from(state.primary)
+    }
+
+    /// Starts a validator; returns when it answers.
+    pub fn start(&mut self, index: usize) {
+        self.start_with(index, &[], &[]);
+    }
+
+    /// Starts a validator with further arguments and variables; returns when it answers.
+    pub fn start_with(&mut self, index: usize, arguments: &[&str], variables: &[(&str, &str)]) {
+        self.spawn(index, arguments, variables);
+        self.wait_for_answer(index);
+    }
+
+    /// Starts all validators that do not run; returns when all are ready and each sees all others. (To be
+    /// ready, a validator needs only a quorum.)
+    pub fn start_all(&mut self) {
+        let idle: Vec<usize> = (0..self.size()).filter(|index| self.processes[*index].is_none()).collect();
+        for index in &idle {
+            self.spawn(*index, &[], &[]);
+        }
+        for index in &idle {
+            self.wait_for_answer(*index);
+        }
+        for index in 0..self.size() {
+            self.wait_until_ready(index);
+            self.wait_until_connected(index, self.size() - 1);
+        }
+    }
+
+    fn spawn(&mut self, index: usize, arguments: &[&str], variables: &[(&str, &str)]) {
+        assert!(self.processes[index].is_none(), "{} runs already", self.validators[index].name);
+        let (validator, log) = (&self.validators[index], self.log_file(index));
+        let process = Process::node(&validator.name, &validator.home, arguments, variables, &log);
+        self.processes[index] = Some(process);
+    }
+
+    fn wait_for_answer(&mut self, index: usize) {
+        let rpc = self.rpc(index);
+        let name = self.validators[index].name.clone();
+        let process = self.process_mut(index);
+        until(&format!("{name} answers"), PATIENCE, || {
+            if let Some(status) = process.ended() {
+                panic!("{name} ended while it started: {status}");
+            }
+            (rpc.page("/livez") == Some(200)).then_some(())
+        });
+    }
+
+    /// Waits until a validator says that it can do its work.
+    pub fn wait_until_ready(&self, index: usize) {
+        let rpc = self.rpc(index);
+        let name = &self.validators[index].name;
+        wait_until(&format!("{name} is ready"), || rpc.page("/readyz") == Some(200));
+    }
+
+    /// Waits until a validator sees exactly so many others.
+    pub fn wait_until_connected(&self, index: usize, others: usize) {
+        let rpc = self.rpc(index);
+        let what = format!("{} is connected to {others} others", self.validators[index].name);
+        wait_until(&what, || {
+            usize::try_from(rpc.status().peers_connected).is_ok_and(|peers| peers == others)
+        });
+    }
+
+    /// Kills a validator with SIGKILL.
+    pub fn kill(&mut self, index: usize) {
+        self.take_process(index).kill();
+    }
+
+    /// Kills all validators before the first of them could notice.
+    pub fn kill_all(&mut self) {
+        let processes: Vec<Process> = self.processes.iter_mut().filter_map(Option::take).collect();
+        for process in &processes {
+            process.kill_without_waiting();
+        }
+        processes.into_iter().for_each(Process::kill);
+    }
+
+    /// Tells a validator to stop with SIGTERM. Asserts that it does so with exit code 0; says how long it took.
+    pub fn stop(&mut self, index: usize) -> Duration {
+        let (took, status) = self.take_process(index).terminate();
+        assert_eq!(status.code(), Some(0), "{} stops cleanly", self.validators[index].name);
+        took
+    }
+
+    /// Freezes a validator with SIGSTOP.
+    pub fn pause(&self, index: usize) {
+        self.process(index).pause();
+    }
+
+    /// Lets a frozen validator go on with SIGCONT.
+    pub fn resume(&self, index: usize) {
+        self.process(index).resume();
+    }
+
+    /// Whether a validator has not ended by itself. Panics if it was not started.
+    pub fn is_running(&mut self, index: usize) -> bool {
+        self.process_mut(index).ended().is_none()
+    }
+
+    /// All a validator has printed in its runs.
+    pub fn log(&self, index: usize) -> String {
+        std::fs::read_to_string(self.log_file(index)).unwrap_or_default()
+    }
+
+    fn log_file(&self, index: usize) -> PathBuf {
+        self.logs.path().join(format!("{}.log", self.validators[index].name))
+    }
+
+    fn process(&self, index: usize) -> &Process {
+        self.processes[index].as_ref().expect("the validator was started")
+    }
+
+    fn process_mut(&mut self, index: usize) -> &mut Process {
+        self.processes[index].as_mut().expect("the validator was started")
+    }
+
+    fn take_process(&mut self, index: usize) -> Process {
+        self.processes[index].take().expect("the validator was started")
+    }
+
+    /// The highest height any of these validators has, once all of them have it.
+    pub fn common_height(&self, indices: &[usize]) -> u64 {
+        let nodes: Vec<Rpc> = indices.iter().map(|index| self.rpc(*index)).collect();
+        let highest = nodes.iter().map(|node| node.head().height).max().unwrap_or_default();
+        let reached = || nodes.iter().all(|node| node.head().height >= highest);
+        until(&format!("all have block {highest}"), 2 * PATIENCE, || reached().then_some(highest))
+    }
+
+    /// Waits until all of these validators have what any of them has now, and asserts that their chains are
+    /// equal up to there; answers the chain, checked.
+    pub fn equal_chains(&self, indices: &[usize]) -> Chain {
+        let height = self.common_height(indices);
+        let mut chains = indices.iter().map(|index| Chain::read(&self.rpc(*index), &self.genesis, height));
+        let first = chains.next().expect("at least one validator");
+        chains.for_each(|other| first.assert_equals(&other));
+        first
+    }
+
+    /// Waits until so many transactions are in the blocks of each of these validators.
+    pub fn wait_until_committed(&self, indices: &[usize], transactions: usize) {
+        for index in indices {
+            let mut counter = Counter { rpc: self.rpc(*index), next: 1, transactions: 0 };
+            let what = format!("{} has {transactions} transactions", self.validators[*index].name);
+            until(&what, 4 * PATIENCE, || (counter.count() >= transactions).then_some(()));
+        }
+    }
+
+    /// Orders one transaction through a validator: the network works.
+    pub fn order_one(&self, through: usize) -> TransactionId {
+        let signed = Signer::new(&self.genesis, 1, 32).sign();
+        until("a transaction is committed", PATIENCE, || {
+            // What is not committed in time, or not taken right now, is handed in again.
+            let answer = self.rpc(through).submit(&signed.hex, Wait::Committed, 10_000).ok()?;
+            answer.receipt.is_some().then_some(())
+        });
+        signed.id
+    }
+}
+
+/// Counts the transactions in the blocks of a node as they come.
+struct Counter {
+    rpc: Rpc,
+    next: u64,
+    transactions: usize,
+}
+
+impl Counter {
+    fn count(&mut self) -> usize {
+        let head = self.rpc.head().height;
+        while self.next <= head {
+            let parameters = serde_json::json!({ "from": self.next, "limit": 100, "full": false });
+            let blocks: quorate_api::Blocks =
+                self.rpc.call("chain_blocks", &parameters).expect("a running node answers");
+            assert!(!blocks.blocks.is_empty(), "a block that exists is answered");
+            for block in &blocks.blocks {
+                self.transactions += block.transactions.len();
+                self.next += 1;
+            }
+        }
+        self.transactions
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (index, validator) in self.validators.iter().enumerate() {
+                eprintln!("--- the end of {}'s log\n{}", validator.name, tail(&self.log_file(index)));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A process of the program that runs until something is done about it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::command::program;
+use crate::wait::{PATIENCE, until};
+
+/// Bytes at the end of a log that are printed when a test fails.
+const LOG_TAIL_BYTES: u64 = 6 << 10;
+
+/// A running `quorate`. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Runs the program with these arguments and variables. Both outputs are appended to `log`; `name` is for
+    /// messages.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    pub fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)], log: &Path) -> Process {
+        let output = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
+        let mut command = program(arguments);
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        command.stdout(output.try_clone().expect("the log can be opened twice")).stderr(output);
+        let child = command.spawn().expect("the program can be run");
+        Process { child, name: name.to_owned(), log: log.to_owned() }
+    }
+
+    /// Runs `quorate node` on a home, with further arguments and variables.
+    ///
+    /// # Panics
+    /// As [`Process::start`], and if the path is not UTF-8.
+    pub fn node(
+        name: &str,
+        home: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        log: &Path,
+    ) -> Process {
+        let home = home.to_str().expect("temporary directories have readable names");
+        Process::start(name, &[&["node", "--home", home], arguments].concat(), variables, log)
+    }
+
+    /// Its status if it has ended by now.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// SIGKILL: as if the power of this process were cut. Returns when it is gone.
+    pub fn kill(mut self) {
+        self.kill_now();
+    }
+
+    /// SIGKILL, and on to the next one.
+    pub fn kill_without_waiting(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn kill_now(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// SIGTERM, as a service manager stops a program. Says how long it took, and how it ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn terminate(self) -> (Duration, ExitStatus) {
+        self.end(Signal::TERM)
+    }
+
+    /// SIGINT, as Ctrl-C. Says how long it took, and how it ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn interrupt(self) -> (Duration, ExitStatus) {
+        self.end(Signal::INT)
+    }
+
+    fn end(mut self, signal: Signal) -> (Duration, ExitStatus) {
+        let start = Instant::now();
+        self.signal(signal);
+        let status = until(&format!("{} stops", self.name), PATIENCE, || self.ended());
+        (start.elapsed(), status)
+    }
+
+    /// SIGSTOP: frozen with all its connections open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: goes on where it was frozen.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// The child was not waited for unless it has ended, so the number is still its own.
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.expect("a process has a positive number");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("{} got no signal: {error}", self.name));
+    }
+
+    /// All it has printed so far, in this and earlier runs.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log can be read")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_now();
+    }
+}
+
+/// The end of a log file.
+pub(crate) fn tail(path: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => format!("(no log: {error})"),
+    }
+}

@@ -1,0 +1,193 @@
+//! JSON-RPC with one node.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+
+use quorate_api::{
+    Blocks, ChainHead, ErrorData, ErrorKind, MempoolStatus, NodeStatus, ReceiptJson, RpcError, SubmitResult,
+    TransactionStatus, Wait,
+};
+use quorate_ledger::TransactionId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::http::Http;
+
+/// One node's methods, over one connection.
+#[derive(Debug)]
+pub struct Rpc {
+    address: SocketAddr,
+    http: RefCell<Http>,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The node said no.
+    #[error("{0}")]
+    Refused(RpcError),
+    /// There is no connection, or it broke.
+    #[error("no answer: {0}")]
+    Unreachable(#[from] io::Error),
+    /// Something else than the interface promises came back.
+    #[error("an answer that makes no sense: {0}")]
+    Odd(String),
+}
+
+impl CallError {
+    /// What the node said no for, if it did.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            CallError::Refused(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<Failure>,
+}
+
+/// Every error has all of this, the standard ones too.
+#[derive(Deserialize)]
+struct Failure {
+    code: i32,
+    message: String,
+    data: ErrorData,
+}
+
+impl Reply<'_> {
+    fn read<T: DeserializeOwned>(self) -> Result<Result<T, RpcError>, CallError> {
+        match (self.result, self.error) {
+            (result, None) => {
+                let text = result.map_or("null", RawValue::get);
+                let value = serde_json::from_str(text);
+                value.map(Ok).map_err(|error| CallError::Odd(format!("{error}: {text:.200}")))
+            }
+            (None, Some(Failure { code, message, data })) => Ok(Err(RpcError { code, message, data })),
+            (Some(_), Some(_)) => Err(CallError::Odd("a result and an error".to_owned())),
+        }
+    }
+}
+
+fn request(id: u64, method: &str, parameters: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters })
+}
+
+impl Rpc {
+    /// The node at this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Rpc { address, http: RefCell::new(Http::new(address)) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Calls a method.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn call<T: DeserializeOwned>(&self, method: &str, parameters: &Value) -> Result<T, CallError> {
+        let body = request(0, method, parameters).to_string();
+        let response = self.http.borrow_mut().post(body.as_bytes())?;
+        let reply: Reply<'_> = serde_json::from_slice(&response.body)
+            .map_err(|error| CallError::Odd(format!("{error}: {:.200}", response.text())))?;
+        reply.read()?.map_err(CallError::Refused)
+    }
+
+    /// Calls a method once for each of the parameters, in one request. Answers come in the same order.
+    ///
+    /// # Errors
+    /// [`CallError`] if the request as a whole has no answer.
+    pub fn batch<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<Result<T, RpcError>>, CallError> {
+        let requests = (0..).zip(parameters).map(|(id, parameters)| request(id, method, parameters));
+        let body = Value::Array(requests.collect()).to_string();
+        let response = self.http.borrow_mut().post(body.as_bytes())?;
+        let Ok(replies) = serde_json::from_slice::<Vec<Reply<'_>>>(&response.body) else {
+            let whole: Reply<'_> = serde_json::from_slice(&response.body)
+                .map_err(|error| CallError::Odd(format!("{error}: {:.200}", response.text())))?;
+            let Err(refused) = whole.read::<Value>()? else {
+                return Err(CallError::Odd("one answer to a batch".to_owned()));
+            };
+            return Err(CallError::Refused(refused));
+        };
+        let mut answers: Vec<Option<Result<T, RpcError>>> = parameters.iter().map(|_| None).collect();
+        for reply in replies {
+            let place = reply.id.and_then(|id| answers.get_mut(usize::try_from(id).ok()?));
+            let Some(place @ None) = place else {
+                return Err(CallError::Odd("an answer nobody asked for".to_owned()));
+            };
+            *place = Some(reply.read()?);
+        }
+        let complete: Option<Vec<_>> = answers.into_iter().collect();
+        complete.ok_or_else(|| CallError::Odd("a batch that is not answered completely".to_owned()))
+    }
+
+    /// Hands in an encoded transaction.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn submit(&self, transaction: &str, wait: Wait, timeout_ms: u64) -> Result<SubmitResult, CallError> {
+        self.call("tx_submit", &json!({ "transaction": transaction, "wait": wait, "timeout_ms": timeout_ms }))
+    }
+
+    #[track_caller]
+    fn expect<T: DeserializeOwned>(&self, method: &str, parameters: &Value) -> T {
+        let answer = self.call(method, parameters);
+        answer.unwrap_or_else(|error| panic!("{method} at {}: {error}", self.address))
+    }
+
+    /// The newest block. Panics without an answer, as all methods below do.
+    #[track_caller]
+    pub fn head(&self) -> ChainHead {
+        self.expect("chain_head", &json!({}))
+    }
+
+    /// What the node says of itself.
+    #[track_caller]
+    pub fn status(&self) -> NodeStatus {
+        self.expect("node_status", &json!({}))
+    }
+
+    /// How full its pool is.
+    #[track_caller]
+    pub fn mempool(&self) -> MempoolStatus {
+        self.expect("mempool_status", &json!({}))
+    }
+
+    /// What it knows of a transaction.
+    #[track_caller]
+    pub fn transaction(&self, id: &TransactionId) -> TransactionStatus {
+        self.expect("tx_status", &json!({ "id": id.to_string() }))
+    }
+
+    /// Its receipt of a transaction.
+    #[track_caller]
+    pub fn receipt(&self, id: &TransactionId) -> Option<ReceiptJson> {
+        self.expect("tx_receipt", &json!({ "id": id.to_string() }))
+    }
+
+    /// Whole blocks from a height on, as many as the node gives at a time.
+    #[track_caller]
+    pub fn blocks(&self, from: u64) -> Blocks {
+        self.expect("chain_blocks", &json!({ "from": from, "limit": 100, "full": true }))
+    }
+
+    /// The status code of a page such as `/readyz`, if there is an answer.
+    pub fn page(&self, path: &str) -> Option<u16> {
+        self.http.borrow_mut().get(path).ok().map(|response| response.status)
+    }
+}

@@ -1,0 +1,111 @@
+//! Validators that are killed in the middle of their work.
+
+use std::collections::HashMap;
+
+use quorate_api::TransactionStatus;
+use quorate_e2e::{Chain, Committed, Load, Network, scaled, wait_until};
+use quorate_ledger::TransactionId;
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+
+/// Answers of `committed` before and after each blow.
+const ENOUGH: usize = 400;
+
+fn more_committed(load: &Load) {
+    let enough = load.committed() + scaled(ENOUGH);
+    wait_until(&format!("{enough} transactions are answered committed"), || load.committed() >= enough);
+}
+
+/// Everything that was answered `committed` stands where the answer said.
+fn assert_kept(promised: &[Committed], chain: &Chain) {
+    let places: HashMap<TransactionId, (u64, u32)> = chain.places();
+    for committed in promised {
+        let promised = (committed.height, committed.index);
+        assert_eq!(places.get(&committed.id), Some(&promised), "{} was answered committed", committed.id);
+    }
+}
+
+#[test]
+fn commits_go_on_without_one_validator_and_it_catches_up_after_its_death() {
+    let mut network = Network::running(4);
+    let victim = (network.primary(0) + 1) % 4;
+    let survivors: Vec<usize> = ALL.into_iter().filter(|index| *index != victim).collect();
+    let load = Load::start(network.genesis(), &network.rpc_addresses(ALL));
+    more_committed(&load);
+
+    network.kill(victim);
+    let height = network.common_height(&survivors);
+    more_committed(&load);
+    assert!(network.common_height(&survivors) > height, "three of four are enough");
+
+    network.start(victim);
+    // It has to catch up with a chain that grows.
+    let missed = network.common_height(&survivors);
+    let rpc = network.rpc(victim);
+    wait_until("the restarted validator has what it missed", || rpc.head().height >= missed);
+    more_committed(&load);
+    let promised = load.finish();
+
+    network.wait_until_ready(victim);
+    assert_kept(&promised, &network.equal_chains(&ALL));
+}
+
+#[test]
+fn nothing_that_was_answered_committed_is_missing_after_all_were_killed_at_once() {
+    let mut network = Network::running(4);
+    let mut promised = Vec::new();
+    for round in 1..=3 {
+        let load = Load::start(network.genesis(), &network.rpc_addresses(ALL));
+        more_committed(&load);
+        network.kill_all();
+        promised.extend(load.finish());
+
+        network.start_all();
+        let chain = network.equal_chains(&ALL);
+        assert_kept(&promised, &chain);
+        for node in ALL {
+            let rpc = network.rpc(node);
+            for committed in promised.iter().rev().take(20) {
+                let expected =
+                    TransactionStatus::Committed { height: committed.height, index: committed.index };
+                assert_eq!(rpc.transaction(&committed.id), expected, "round {round}, node {node}");
+            }
+        }
+        network.order_one(round % 4);
+        assert!(network.common_height(&ALL) > chain.height(), "the chain goes on");
+    }
+    assert_kept(&promised, &network.equal_chains(&ALL));
+}
+
+#[test]
+fn a_validator_that_freezes_holds_up_nobody_and_catches_up_when_it_thaws() {
+    let network = Network::running(4);
+    let victim = (network.primary(0) + 2) % 4;
+    let others: Vec<usize> = ALL.into_iter().filter(|index| *index != victim).collect();
+    let load = Load::start(network.genesis(), &network.rpc_addresses(others.iter().copied()));
+    more_committed(&load);
+    network.pause(victim);
+    more_committed(&load);
+    // All its connections are open and silent: the others have to notice by themselves.
+    for other in &others {
+        network.wait_until_connected(*other, 2);
+    }
+    more_committed(&load);
+    network.resume(victim);
+    more_committed(&load);
+    let promised = load.finish();
+    assert_kept(&promised, &network.equal_chains(&ALL));
+}
+
+#[test]
+fn a_primary_that_comes_back_finishes_what_was_waiting() {
+    let mut network = Network::running(4);
+    let primary = network.primary(0);
+    let load = Load::start(network.genesis(), &network.rpc_addresses(ALL));
+    more_committed(&load);
+    network.kill(primary);
+    network.start(primary);
+    more_committed(&load);
+    let promised = load.finish();
+    assert_kept(&promised, &network.equal_chains(&ALL));
+}

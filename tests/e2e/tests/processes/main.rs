@@ -1,0 +1,16 @@
+//! What the program promises, tried on real processes.
+#![allow(clippy::unwrap_used)]
+
+mod catching_up;
+mod commands;
+mod crashes;
+mod devnet;
+mod files;
+mod garbage;
+mod ordering;
+mod outsiders;
+mod ports;
+mod quorum;
+mod receipts;
+mod refusals;
+mod stopping;
