@@ -4,7 +4,7 @@
 //! nothing of the ordering protocol, the pool or the network; the types it answers with are those of
 //! `quorate-api`. `README.md` beside this crate documents every method, error and limit for clients.
 //!
-//! The way of a request: own accept loop with limits ([`serve`]), axum router ([`router`]), the body read
+//! The way of a request: own accept loop with limits ([`serve`]), axum router ([`router()`]), the body read
 //! under limits of size, time and memory, JSON-RPC framing checked to the letter of the specification, and
 //! only then jsonrpsee, which decodes parameters and encodes results. The entries of a batch run
 //! concurrently, so that waiting for one block serves them all.

@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// Whether a transaction waited here and has expired. Remembered for the last
-    /// [`ENDED_MAX`](crate::engine::ENDED_MAX) of them.
+    /// 50,000 of them.
     pub fn has_expired(&self, id: &TransactionId) -> bool {
         self.ended.contains(id)
     }

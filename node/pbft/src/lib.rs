@@ -61,7 +61,7 @@ mod step;
 mod time;
 mod voting;
 
-pub use certificate::PreparedCertificate;
+pub use certificate::{PreparedCertificate, PreparedError};
 pub use config::{Config, MAX_WINDOW};
 pub use inspect::{Overview, Phase, SlotOverview};
 pub use messages::{

@@ -42,9 +42,7 @@ impl Driver {
         let mut group = Vec::with_capacity(GROUP);
         loop {
             self.wait(runtime, &mut group);
-            // A closed inbox means that everyone who could stop us is gone.
-            let stop = group.is_empty() && self.inbox.is_closed();
-            if self.work(&mut group)? || stop {
+            if self.work(&mut group)? {
                 return self.engine.close();
             }
         }
