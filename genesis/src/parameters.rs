@@ -64,7 +64,7 @@ pub struct ConsensusParameters {
     pub checkpoint_interval: u64,
     /// L: heights above the stable checkpoint for which messages are taken; at least 2K.
     pub log_window: u64,
-    /// Milliseconds a transaction may be due before the primary is replaced, without back-off.
+    /// Milliseconds that work may be pending without a commit before the primary is overdue, without back-off.
     pub request_timeout_ms: u64,
     /// Milliseconds a new primary has to open its view, without back-off.
     pub new_view_timeout_ms: u64,
@@ -74,7 +74,7 @@ pub struct ConsensusParameters {
     pub status_interval_ms: u64,
     /// PREC: milliseconds by which a fresh block's time may be ahead of a validator's clock.
     pub clock_tolerance_ms: u64,
-    /// Most milliseconds a primary waits for more transactions before it proposes.
+    /// Milliseconds a primary waits for more transactions before it proposes, for each block in flight.
     pub batch_delay_ms: u64,
 }
 
@@ -277,7 +277,7 @@ impl ConsensusParameters {
                 "request_timeout_ms",
                 &mut self.request_timeout_ms,
                 100..=60_000,
-                "A transaction that is due and not ordered for this long makes a validator ask for a new primary.",
+                "With work pending and nothing committed for this long, the primary is overdue.",
             ),
             parameter(
                 "new_view_timeout_ms",
@@ -308,7 +308,7 @@ impl ConsensusParameters {
                 "batch_delay_ms",
                 &mut self.batch_delay_ms,
                 0..=1000,
-                "A busy primary waits at most this long to fill a block.",
+                "A primary waits this long for each block in flight to fill the next one.",
             ),
         ]
     }

@@ -14,8 +14,8 @@ use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
 use crate::wire::{Answer, Ask, RUN_BLOCKS, RUN_BYTES, RunBlock};
 
-/// Whoever has not answered after this is not waited for.
-const RUN_PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever has not answered after this is not waited for: time for some megabytes and their signatures.
+const RUN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Blocks without a gap, each with its own certificate or finalised by a later one's; all checked but for the
 /// link to our own tip.
@@ -172,7 +172,7 @@ impl CatchUp {
 
 impl Engine {
     /// Asks for certified blocks if others are ahead and normal operation will not close the gap: the gap is
-    /// larger than the window, a certificate proves it, or it has lasted for a whole status interval.
+    /// larger than the window, or it has lasted for a whole status interval.
     pub(crate) fn catch_up(&mut self, now: Now, effects: &mut Effects) {
         let tip = self.replica.tip().height;
         let target = self.catchup.target();
@@ -220,15 +220,18 @@ impl Engine {
         run: Option<CheckedRun>,
         effects: &mut Effects,
     ) -> Result<bool, Fatal> {
-        if self.catchup.open.as_ref().is_none_or(|open| open.fetch != fetch) {
+        let question = self.catchup.open.take_if(|open| open.fetch == fetch);
+        if question.is_none() && run.is_none() {
             return Ok(false);
         }
-        let question = self.catchup.open.take().expect("just looked at");
         let before = self.replica.tip().height;
+        // A checked run proves itself, however late it comes.
         if let Some(run) = run {
             self.append_run(now, run, effects)?;
         }
-        if self.replica.tip().height == before {
+        if let Some(question) = question
+            && self.replica.tip().height == before
+        {
             // Nothing came of it: until it proves otherwise, that member has no more than we do.
             self.catchup.heads.insert(question.peer, before);
             self.catchup.behind_since = Some(now.moment);
@@ -255,7 +258,13 @@ impl Engine {
             }
             let tip = group.last().expect("a block was just pushed").header().clone();
             self.counters.caught_up += group.len() as u64;
-            self.append(&std::mem::take(&mut group), &certificate, effects)?;
+            // What was decided here lies below, and is remembered before anybody may see it.
+            if !self.decided.is_empty() {
+                self.write_group(effects)?;
+            }
+            let blocks = std::mem::take(&mut group);
+            self.ledger.append(&blocks, &certificate)?;
+            self.note_final(&blocks, effects);
             self.inputs.push_back(Input::CaughtUp(tip));
             self.drain_inputs(now);
             // Votes that waited for these blocks may have made others final: they come before the next group.

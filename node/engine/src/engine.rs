@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use quorate_genesis::Genesis;
-use quorate_ledger::{Block, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId};
+use quorate_ledger::{Block, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId, Verified};
 use quorate_mempool::{Mempool, MempoolLimits};
 use quorate_pbft::{Config, Input, Moment, Now, Replica, Request, Steps};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
@@ -111,6 +111,8 @@ pub struct Engine {
     /// Steps since the last group was written.
     pub(crate) steps: Steps,
     pub(crate) requests: VecDeque<Request>,
+    /// Blocks that became final in this group, with their certificates; see [`Engine::write_group`].
+    pub(crate) decided: Vec<(Vec<Block>, Verified<CommitCertificate>)>,
     pub(crate) fetches: u64,
     pub(crate) proposed: Option<Moment>,
     pub(crate) ended: Endings,
@@ -172,7 +174,7 @@ impl Engine {
             Event::Gossiped(transactions) => self.on_gossiped(now, transactions),
             Event::Asked { ticket, ask } => {
                 let answer = match ask {
-                    Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices)?,
+                    Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
                     Ask::Blocks { from } => crate::serve_run(&self.ledger.reader(), from)?,
                 };
                 effects.answers.push((ticket, answer));
@@ -227,7 +229,8 @@ impl Engine {
                         .iter()
                         .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
                         .collect();
-                    self.append(&blocks, &finalised.certificate, effects)?;
+                    self.note_final(&blocks, effects);
+                    self.decided.push((blocks, finalised.certificate));
                 }
                 Request::CatchUp { height } => self.catchup.certain(height),
                 Request::Contradiction { replica, height, .. } => {
@@ -242,27 +245,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Appends final blocks to the ledger, in one transaction with the certificate that finalises them.
-    pub(crate) fn append(
-        &mut self,
-        blocks: &[Block],
-        certificate: &CommitCertificate,
-        effects: &mut Effects,
-    ) -> Result<(), Fatal> {
-        self.ledger.append(blocks, certificate)?;
+    /// Takes note that blocks are final: what waited for them, or because of them, waits no more. Readers see
+    /// them once they are in the ledger.
+    pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
         for block in blocks {
             self.mempool.remove(block.body().ids());
             self.recent.push(block.header().timestamp, block.outline().ids().clone());
             self.examinations.forget_through(block.height());
             effects.committed.push(block.clone());
         }
-        let Some(tip) = blocks.last() else { return Ok(()) };
+        let Some(tip) = blocks.last() else { return };
         for id in self.mempool.expire(tip.header().timestamp) {
             self.ended.push(id);
             effects.ended.push(Ended { id });
         }
         self.catchup.progressed();
-        Ok(())
     }
 
     fn tell_pending(&mut self, now: Now) {
@@ -290,19 +287,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Remember, then speak (R13): one transaction, one sync, then the messages.
-    fn write_group(&mut self, effects: &mut Effects) -> Result<(), Fatal> {
+    /// Remember, then speak (R13): one transaction, one sync, then the messages. Blocks that became final go to
+    /// the ledger only then, in one transaction with the certificate that finalises them: readers on other
+    /// threads see them at once, and a certificate is a message too.
+    pub(crate) fn write_group(&mut self, effects: &mut Effects) -> Result<(), Fatal> {
         let steps = std::mem::take(&mut self.steps);
         let (journal, flight, collectable) = (&mut self.journal, &self.flight, &mut self.collectable);
         // Up to here the ledger itself remembers, and nobody votes there any more.
         let durable = self.ledger.durable_head();
         let mut wrote = false;
-        effects.messages = steps.persist(|records| {
+        let messages = steps.persist(|records| {
             let rows = promises::rows(records.iter().filter(|record| record.height() > durable), flight);
             wrote = !rows.is_empty();
             journal.write(&rows, collectable.take())
         })?;
         self.counters.groups += u64::from(wrote);
+        effects.messages.extend(messages);
+        for (blocks, certificate) in self.decided.drain(..) {
+            self.ledger.append(&blocks, &certificate)?;
+        }
         Ok(())
     }
 
@@ -324,11 +327,6 @@ impl Engine {
     /// Reads the chain; may be used from any thread.
     pub fn reader(&self) -> LedgerReader {
         self.ledger.reader()
-    }
-
-    /// This node's index in the committee.
-    pub fn replica_id(&self) -> ReplicaId {
-        self.me
     }
 
     /// Makes everything durable, for a quick next start. Nothing is lost without it.

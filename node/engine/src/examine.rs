@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, TransactionId, VerifiedTransaction};
 use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
+use quorate_store::{LedgerReader, StoreError};
 
-use crate::engine::{Engine, Fatal};
+use crate::engine::Engine;
 use crate::event::{Effects, FetchId};
 use crate::wire::{Answer, Ask};
 
@@ -180,21 +181,26 @@ impl Engine {
         }
     }
 
-    /// Answers another member's question for transactions of a block in flight or committed.
-    pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Result<Answer, Fatal> {
-        let held = match self.flight.get(block) {
-            Some(block) => Some(block.body().clone()),
-            None => self.committed_body(block)?,
-        };
-        let Some(body) = held else { return Ok(Answer::Nothing) };
-        Ok(Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize))))
+    /// Answers another member's question for transactions of a block in flight. For one that is committed
+    /// already see [`serve_committed`].
+    pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Answer {
+        self.flight.get(block).map_or(Answer::Nothing, |block| pick(block.body(), indices))
     }
+}
 
-    fn committed_body(&self, block: &BlockHash) -> Result<Option<Body>, Fatal> {
-        let reader = self.ledger.reader();
-        let Some(height) = reader.height_of(block)? else { return Ok(None) };
-        Ok(reader.block(height)?.map(|block| block.body().clone()))
-    }
+/// The answer to [`Ask::Transactions`] for a committed block, from the ledger alone. It reads and checks a whole
+/// block, so it belongs on a thread that has time.
+///
+/// # Errors
+/// Those of the ledger.
+pub fn serve_committed(ledger: &LedgerReader, ask: &Ask) -> Result<Answer, StoreError> {
+    let Ask::Transactions { block, indices } = ask else { return Ok(Answer::Nothing) };
+    let Some(height) = ledger.height_of(block)? else { return Ok(Answer::Nothing) };
+    Ok(ledger.block(height)?.map_or(Answer::Nothing, |block| pick(block.body(), indices)))
+}
+
+fn pick(body: &Body, indices: &[u32]) -> Answer {
+    Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize)))
 }
 
 fn after(replica: ReplicaId, size: usize) -> ReplicaId {

@@ -26,6 +26,7 @@ mod wire;
 pub use catchup::{CheckedRun, RunError, serve_run};
 pub use engine::{Counters, Engine, EngineConfig, Fatal};
 pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Refusal, Submission, Ticket};
+pub use examine::serve_committed;
 pub use overview::Overview;
 pub use recover::OpenError;
 pub use wire::{Answer, Ask, MAX_ASKED, MemberMessage, RunBlock, WireLimits};

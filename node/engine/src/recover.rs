@@ -88,6 +88,7 @@ impl Engine {
             inputs: VecDeque::new(),
             steps: Steps::default(),
             requests: VecDeque::new(),
+            decided: Vec::new(),
             fetches: 0,
             proposed: None,
             ended: Endings::default(),

@@ -30,8 +30,7 @@ impl Engine {
         }
         Ok(Err(match refused {
             Denied::Refused(refusal) => refusal,
-            // In a block that is final, but whose index entry the reader does not see: cannot be, and a wait
-            // is the harmless answer.
+            // Final in this very group, which is not in the ledger yet: a wait ends at once.
             Denied::Repeated => return Ok(Ok(Submission::Pending)),
         }))
     }

@@ -136,11 +136,6 @@ impl Steps {
         self.messages.extend(step.messages);
     }
 
-    /// Whether there is neither a record to write nor a message to send.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.messages.is_empty()
-    }
-
     /// Makes the records durable with `write`, which returns once they would survive a power cut, and hands
     /// out the messages.
     ///

@@ -18,6 +18,9 @@ use super::work::{GROUP, Snapshot, Standing, Work};
 /// A snapshot for status pages is made at most this often.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
+/// The engine is looked at this often even if it has nothing to do, so that silence means trouble.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 /// Warnings about the same thing are repeated at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -52,7 +55,8 @@ impl Driver {
     fn wait(&mut self, runtime: &Handle, group: &mut Vec<Work>) {
         let now = self.clock.now();
         let deadline = self.engine.deadline(now).into_iter().chain(self.snapshot_due).min();
-        let until = self.clock.instant(deadline.unwrap_or(now.moment.after(Duration::from_secs(60))));
+        let heartbeat = now.moment.after(HEARTBEAT);
+        let until = self.clock.instant(deadline.map_or(heartbeat, |deadline| deadline.min(heartbeat)));
         let received = self.inbox.recv_many(group, GROUP);
         // Inside the block, because the timer belongs to the runtime. Time-out or not, what is there is there.
         let _ = runtime.block_on(async { timeout_at(until, received).await });
@@ -146,8 +150,9 @@ impl Driver {
                 Notice::BadProposal { height, reason } => {
                     tracing::error!(%height, reason, "the primary proposed an invalid block");
                 }
-                Notice::CatchingUp { height, target } => {
+                Notice::CatchingUp { height, target } if !quiet => {
                     tracing::info!(%height, %target, "fetching blocks from other validators");
+                    self.warned = Some(moment);
                 }
                 Notice::Overdue(overdue) if !quiet => {
                     let primary = self.members.name(overdue.primary);
@@ -155,20 +160,14 @@ impl Driver {
                     tracing::warn!(primary, waited_ms, "transactions wait and no block is committed");
                     self.warned = Some(moment);
                 }
-                Notice::Overdue(_) => {}
+                Notice::Overdue(_) | Notice::CatchingUp { .. } => {}
             }
         }
     }
 }
 
 pub(crate) fn snapshot(engine: &Engine, clock: &Clock) -> Snapshot {
-    let at = clock.now();
-    let deadline = engine.deadline(at).map(|deadline| deadline.since(at.moment));
-    Snapshot {
-        overview: engine.overview(),
-        at,
-        deadline_ms: deadline.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-    }
+    Snapshot { overview: engine.overview(), at: clock.now() }
 }
 
 fn take<T>(replies: &mut [Option<oneshot::Sender<T>>], ticket: Ticket) -> Option<oneshot::Sender<T>> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Answer, Ask, Event, MemberMessage, serve_run};
+use quorate_engine::{Answer, Ask, Event, MemberMessage, serve_committed, serve_run};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, decode};
 use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
-use quorate_store::LedgerReader;
+use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::members::Members;
@@ -64,7 +64,7 @@ impl Incoming {
     fn message(&self, from: ReplicaId, bytes: &[u8], direct: bool) -> Option<Work> {
         let checked = match MemberMessage::from_bytes(bytes) {
             Ok(MemberMessage::Transactions(transactions)) => {
-                self.verifier.offer(transactions);
+                self.verifier.offer(from, transactions);
                 return None;
             }
             Ok(MemberMessage::Consensus(message)) if direct => {
@@ -97,18 +97,28 @@ impl Incoming {
                 let permit = Arc::clone(serving).try_acquire_owned().ok()?;
                 let ledger = self.ledger.clone();
                 tokio::task::spawn_blocking(move || {
-                    let served = serve_run(&ledger, from).unwrap_or(Answer::Nothing);
+                    let served = served(serve_run(&ledger, from));
                     answer.send(quorate_ledger::encode(&served).into());
                     drop(permit);
                 });
                 None
             }
             Ok(ask @ Ask::Transactions { .. }) => {
-                let (reply, served) = oneshot::channel();
+                let (reply, in_flight) = oneshot::channel();
+                let (ledger, serving, wanted) = (self.ledger.clone(), Arc::clone(serving), ask.clone());
                 tokio::spawn(async move {
-                    if let Ok(served) = served.await {
-                        answer.send(quorate_ledger::encode(&served).into());
+                    // Dropping `answer` refuses the question.
+                    let Ok(in_flight) = in_flight.await else { return };
+                    if in_flight != Answer::Nothing {
+                        return answer.send(quorate_ledger::encode(&in_flight).into());
                     }
+                    // Committed meanwhile, perhaps: the ledger is asked here, not on the engine's thread.
+                    let Ok(permit) = serving.try_acquire_owned() else { return };
+                    tokio::task::spawn_blocking(move || {
+                        let served = served(serve_committed(&ledger, &wanted));
+                        answer.send(quorate_ledger::encode(&served).into());
+                        drop(permit);
+                    });
                 });
                 Some(Work::Ask { ask, reply })
             }
@@ -118,4 +128,13 @@ impl Incoming {
             }
         }
     }
+}
+
+/// What a read of the ledger gave, or nothing: a member asks another one then, and the engine finds out itself
+/// when its disk is broken.
+fn served(read: Result<Answer, StoreError>) -> Answer {
+    read.unwrap_or_else(|error| {
+        tracing::error!(%error, "the ledger cannot be read for another validator");
+        Answer::Nothing
+    })
 }

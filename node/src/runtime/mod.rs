@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -61,11 +62,11 @@ pub(crate) struct Setup {
     /// The journal file.
     pub(crate) journal: PathBuf,
     /// Multiaddresses to listen on.
-    pub p2p_listen: Vec<String>,
+    pub(crate) p2p_listen: Vec<String>,
     /// Multiaddresses others should dial, if they differ.
-    pub p2p_advertise: Vec<String>,
+    pub(crate) p2p_advertise: Vec<String>,
     /// Multiaddresses of members to dial first.
-    pub p2p_bootstrap: Vec<String>,
+    pub(crate) p2p_bootstrap: Vec<String>,
     /// The RPC server.
     pub(crate) rpc: RpcConfig,
     /// Threads that check transaction signatures.
@@ -82,6 +83,7 @@ pub(crate) struct Running {
     inbox: mpsc::Sender<Work>,
     engine: JoinHandle<()>,
     death: Death,
+    stopping: Arc<AtomicBool>,
 }
 
 /// Starts a node on files that exist. It takes part as soon as this returns.
@@ -114,8 +116,14 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
 
     let (inbox, work) = mpsc::channel(INBOX);
     let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
-    let verifier = Verifier::start(setup.verify_threads, cache, genesis.block_limits().transaction, &inbox)
-        .context("cannot start the verification threads")?;
+    let verifier = Verifier::start(
+        setup.verify_threads,
+        members.keys().len(),
+        cache,
+        genesis.block_limits().transaction,
+        &inbox,
+    )
+    .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
     let (snapshots, latest) = watch::channel(Arc::new(driver::snapshot(&engine, &clock)));
 
@@ -159,16 +167,27 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         snapshot_due: None,
         warned: None,
     };
-    let (engine, death) = spawn_engine(driver).context("cannot start the ordering thread")?;
+    let (dying, death) = watch::channel(None);
+    let engine = spawn_engine(driver, dying.clone()).context("cannot start the ordering thread")?;
     let incoming = Incoming { genesis, members, verifier, inbox: inbox.clone(), ledger: reader };
-    tokio::spawn(incoming.run(events));
-    Ok(Running { rpc, network, inbox, engine, death })
+    let stopping = Arc::<AtomicBool>::default();
+    let (listening, told) = (tokio::spawn(incoming.run(events)), Arc::clone(&stopping));
+    let engine_inbox = inbox.clone();
+    tokio::spawn(async move {
+        let ended = listening.await;
+        // A node that hears nobody but goes on answering clients would be worse than none.
+        // When the engine is gone, it says itself why.
+        let expected = told.load(Ordering::Acquire) || engine_inbox.is_closed();
+        if ended.is_err() || !expected {
+            dying.send_replace(Some("the node stopped hearing the other validators".into()));
+        }
+    });
+    Ok(Running { rpc, network, inbox, engine, death, stopping })
 }
 
 /// Runs the engine on a thread of its own. Whatever ends it is told, a panic too: a broken invariant must
 /// stop the node, not leave it half alive.
-fn spawn_engine(driver: Driver) -> std::io::Result<(JoinHandle<()>, Death)> {
-    let (dying, death) = watch::channel(None);
+fn spawn_engine(driver: Driver, dying: watch::Sender<Option<Arc<str>>>) -> std::io::Result<JoinHandle<()>> {
     let runtime = Handle::current();
     let run = move || {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| driver.run(&runtime)));
@@ -181,8 +200,7 @@ fn spawn_engine(driver: Driver) -> std::io::Result<(JoinHandle<()>, Death)> {
             dying.send_replace(Some(cause.into()));
         }
     };
-    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(run)?;
-    Ok((engine, death))
+    std::thread::Builder::new().name("engine".to_owned()).spawn(run)
 }
 
 fn chain_of(fatal: &Fatal) -> String {
@@ -244,6 +262,7 @@ impl Running {
     /// # Errors
     /// If the node died before or while stopping.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stopping.store(true, Ordering::Release);
         self.rpc.shutdown().await;
         self.network.shutdown().await;
         // An error means that the engine has ended already.

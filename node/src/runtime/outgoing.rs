@@ -47,13 +47,17 @@ impl Outgoing {
         }
     }
 
-    /// Puts a question to a member. The engine asks one at a time for each thing it lacks, so the number of
-    /// tasks is bounded by its window.
+    /// Puts a question to a member. The network bounds how many are under way to each.
     fn ask(&self, from: ReplicaId, fetch: FetchId, ask: &Ask) {
+        let most = match ask {
+            Ask::Transactions { indices, .. } => indices.len(),
+            Ask::Blocks { .. } => 0,
+        };
         let question = quorate_ledger::encode(ask).into();
         let (network, peer) = (self.network.clone(), self.members.key(from));
         let (verifier, inbox, genesis) =
             (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.genesis));
+        let name = self.members.name(from).to_owned();
         self.runtime.spawn(async move {
             let answer = match network.request(peer, question).await {
                 Ok(bytes) => quorate_ledger::decode::<Answer>(&bytes).ok(),
@@ -63,7 +67,7 @@ impl Outgoing {
                 }
             };
             let answer = match answer {
-                Some(Answer::Transactions(transactions)) => {
+                Some(Answer::Transactions(transactions)) if transactions.len() <= most => {
                     verifier.fetched(fetch, from, transactions).await;
                     return;
                 }
@@ -71,12 +75,13 @@ impl Outgoing {
                     // Hundreds of signatures and megabytes of hashing: not on a thread that serves sockets.
                     let check = move || {
                         CheckedRun::check(blocks, &genesis.chain_id(), genesis.committee())
-                            .inspect_err(|error| tracing::warn!(%error, "a validator sent bad blocks"))
+                            .inspect_err(|error| tracing::warn!(validator = name, %error, "bad blocks"))
                             .ok()
                     };
                     tokio::task::spawn_blocking(check).await.ok().flatten().map(Fetched::Run)
                 }
-                Some(Answer::Nothing) | None => None,
+                // More than was asked for would be more signatures to check than the question was worth.
+                Some(Answer::Transactions(_) | Answer::Nothing) | None => None,
             };
             // With the engine gone there is nobody to tell.
             let _ = inbox.send(Work::Event(Event::Answered { fetch, from, answer })).await;

@@ -23,7 +23,7 @@ use super::verify::Verifier;
 use super::waiters::Waiters;
 use super::work::{Snapshot, Snapshots, Standing, Work};
 
-/// The engine says where it stands at least this often while it works; much older means that it is stuck,
+/// The engine says where it stands every few seconds even when idle; older than this means that it is stuck,
 /// most likely on its disk.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -66,14 +66,17 @@ impl Service {
         )
     }
 
-    /// Highest block that another member says to have.
-    fn highest_claim(snapshot: &Snapshot) -> u64 {
-        snapshot.overview.heads.values().map(|head| head.0).max().unwrap_or_default()
+    /// The highest block that some honest member has: f members may claim anything, so the f highest claims
+    /// are not believed.
+    fn credible_head(&self, snapshot: &Snapshot) -> u64 {
+        let mut heads: Vec<u64> = snapshot.overview.heads.values().map(|head| head.0).collect();
+        heads.sort_unstable_by(|a, b| b.cmp(a));
+        heads.get(self.genesis.committee().faults()).copied().unwrap_or_default()
     }
 
     fn is_syncing(&self, snapshot: &Snapshot) -> bool {
-        let behind = Self::highest_claim(snapshot).saturating_sub(snapshot.overview.pbft.committed.0);
-        snapshot.overview.catching_up || behind > self.genesis.consensus().window
+        let behind = self.credible_head(snapshot).saturating_sub(snapshot.overview.pbft.committed.0);
+        behind > self.genesis.consensus().window
     }
 
     fn connected(&self) -> usize {
@@ -124,20 +127,14 @@ impl Node for Service {
 
     async fn ended(&self, id: TransactionId, within: Duration) -> TransactionStatus {
         // First listen, then look: what ends in between is not missed.
-        let end = self.waiters.wait_for(id);
+        let mut waiter = self.waiters.wait_for(id);
         let standing = self.status_of(id).await;
         if standing != TransactionStatus::Pending {
-            drop(end);
-            self.waiters.give_up(&id);
             return standing;
         }
-        let ended = timeout(within, end).await;
-        match ended {
-            Ok(Ok(status)) => status,
-            _ => {
-                self.waiters.give_up(&id);
-                self.status_of(id).await
-            }
+        match timeout(within, waiter.end()).await {
+            Ok(Some(status)) => status,
+            _ => self.status_of(id).await,
         }
     }
 
@@ -211,9 +208,9 @@ impl Node for Service {
             quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
             committed_height: pbft.committed.0,
             in_flight,
-            deadline: snapshot.deadline_ms.map(|in_ms| ConsensusDeadline {
-                purpose: if pbft.pending_since.is_some() { "request" } else { "status" }.to_owned(),
-                in_ms: in_ms.saturating_sub(self.now_ms_since(snapshot.at.moment)),
+            deadline: pbft.pending_since.map(|since| ConsensusDeadline {
+                purpose: "request".to_owned(),
+                in_ms: self.genesis.consensus().request_timeout_ms.saturating_sub(self.now_ms_since(since)),
             }),
         }
     }
@@ -261,7 +258,7 @@ impl Node for Service {
                     format!(
                         "at height {}, others at {}",
                         snapshot.overview.pbft.committed,
-                        Self::highest_claim(&snapshot)
+                        self.credible_head(&snapshot)
                     ),
                 ),
                 check(

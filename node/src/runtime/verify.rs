@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_engine::{Event, FetchId, Fetched, Refusal, Submission};
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::work::Work;
 
 /// Jobs that wait for a thread. Beyond, clients wait and gossip is dropped: what gossip loses is sent again.
 const QUEUE: usize = 1024;
+
+/// Batches of one member among them. A member that floods fills its own share and drops its own batches.
+const BATCHES_PER_MEMBER: usize = 32;
 
 /// Jobs that a thread takes at a time.
 const TAKE: usize = 32;
@@ -18,8 +21,8 @@ const TAKE: usize = 32;
 pub(crate) enum Job {
     /// From a client, who waits.
     Submit { transaction: Transaction, reply: oneshot::Sender<Result<Submission, Refusal>> },
-    /// Passed on by members.
-    Batch(Vec<Transaction>),
+    /// Passed on by a member, with its place in that member's share.
+    Batch { transactions: Vec<Transaction>, _place: OwnedSemaphorePermit },
     /// Answered by a member to a question for transactions.
     Fetched { fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction> },
 }
@@ -28,12 +31,15 @@ pub(crate) enum Job {
 #[derive(Clone)]
 pub(crate) struct Verifier {
     jobs: mpsc::Sender<Job>,
+    /// A share for each member, by index.
+    shares: Arc<[Arc<Semaphore>]>,
 }
 
 impl Verifier {
     /// Starts the threads. They end when every sender of jobs is gone.
     pub(crate) fn start(
         threads: usize,
+        members: usize,
         cache: SignatureCache,
         limits: TransactionLimits,
         inbox: &mpsc::Sender<Work>,
@@ -44,7 +50,8 @@ impl Verifier {
             let worker = Worker { shared: Arc::clone(&shared), limits, inbox: inbox.clone() };
             std::thread::Builder::new().name(format!("verify-{number}")).spawn(move || worker.run())?;
         }
-        Ok(Verifier { jobs })
+        let share = || Arc::new(Semaphore::new(BATCHES_PER_MEMBER));
+        Ok(Verifier { jobs, shares: std::iter::repeat_with(share).take(members).collect() })
     }
 
     /// Queues a client's transaction; waits while the queue is full. The reply tells the outcome; it is
@@ -59,10 +66,13 @@ impl Verifier {
         outcome
     }
 
-    /// Queues transactions of members, or drops them if the queue is full.
-    pub(crate) fn offer(&self, transactions: Vec<Transaction>) {
+    /// Queues transactions that a member passed on, or drops them if its share or the queue is full.
+    pub(crate) fn offer(&self, from: ReplicaId, transactions: Vec<Transaction>) {
         let count = transactions.len();
-        if self.jobs.try_send(Job::Batch(transactions)).is_err() {
+        let place = Arc::clone(&self.shares[from.index()]).try_acquire_owned().ok();
+        let queued =
+            place.is_some_and(|_place| self.jobs.try_send(Job::Batch { transactions, _place }).is_ok());
+        if !queued {
             tracing::debug!(count, "gossiped transactions dropped: signatures are not checked fast enough");
         }
     }
@@ -108,7 +118,7 @@ impl Worker {
                     None
                 }
             },
-            Job::Batch(transactions) => {
+            Job::Batch { transactions, _place } => {
                 let good = self.verify_all(transactions);
                 (!good.is_empty()).then(|| Work::Event(Event::Gossiped(good)))
             }
@@ -119,6 +129,8 @@ impl Worker {
         }
     }
 
+    /// Checks up to the first bad one. A correct member passes on only what it has verified, so whatever comes
+    /// after a bad one is not worth a signature.
     fn verify_all(&self, transactions: Vec<Transaction>) -> Vec<VerifiedTransaction> {
         let check = |transaction| match self.verify(transaction) {
             Ok(transaction) => Some(transaction),
@@ -127,7 +139,7 @@ impl Worker {
                 None
             }
         };
-        transactions.into_iter().filter_map(check).collect()
+        transactions.into_iter().map_while(check).collect()
     }
 
     fn verify(&self, transaction: Transaction) -> Result<VerifiedTransaction, Refusal> {

@@ -7,23 +7,23 @@ use tokio::sync::oneshot;
 
 type Waiting = HashMap<TransactionId, Vec<oneshot::Sender<TransactionStatus>>>;
 
-/// Requests that wait for the end of a transaction. As many as the RPC server runs requests, so its limit
-/// bounds this too.
+/// Requests that wait for the end of a transaction. Each holds a [`Waiter`], so there are as many as the RPC
+/// server runs requests.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     waiting: Mutex<Waiting>,
 }
 
 impl Waiters {
-    /// Hears of the end of a transaction from now on.
-    pub(crate) fn wait_for(&self, id: TransactionId) -> oneshot::Receiver<TransactionStatus> {
-        let (sender, receiver) = oneshot::channel();
+    /// Hears of the end of a transaction from now on, until it is dropped.
+    pub(crate) fn wait_for(&self, id: TransactionId) -> Waiter<'_> {
+        let (sender, end) = oneshot::channel();
         self.lock().entry(id).or_default().push(sender);
-        receiver
+        Waiter { waiters: self, id, end }
     }
 
     /// Forgets those who no longer wait for this transaction.
-    pub(crate) fn give_up(&self, id: &TransactionId) {
+    fn give_up(&self, id: &TransactionId) {
         let mut waiting = self.lock();
         if let Some(senders) = waiting.get_mut(id) {
             senders.retain(|sender| !sender.is_closed());
@@ -56,5 +56,43 @@ impl Waiters {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for the end of a transaction. A request that is cancelled drops it, and leaves no trace.
+#[derive(Debug)]
+pub(crate) struct Waiter<'a> {
+    waiters: &'a Waiters,
+    id: TransactionId,
+    end: oneshot::Receiver<TransactionStatus>,
+}
+
+impl Waiter<'_> {
+    /// The end; `None` if the node stops first.
+    pub(crate) async fn end(&mut self) -> Option<TransactionStatus> {
+        (&mut self.end).await.ok()
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.end.close();
+        self.waiters.give_up(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stops_waiting_leaves_no_trace() {
+        let waiters = Waiters::default();
+        let id = TransactionId::from_bytes([1; 32]);
+        let (first, second) = (waiters.wait_for(id), waiters.wait_for(id));
+        drop(first);
+        assert_eq!(waiters.lock()[&id].len(), 1);
+        drop(second);
+        assert!(waiters.lock().is_empty());
     }
 }

@@ -33,7 +33,6 @@ pub(crate) enum Standing {
 pub(crate) struct Snapshot {
     pub(crate) overview: Overview,
     pub(crate) at: Now,
-    pub(crate) deadline_ms: Option<u64>,
 }
 
 /// The latest snapshot, shared with everyone who shows it.

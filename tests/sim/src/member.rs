@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_engine::{Engine, Event, FetchId, Ticket};
+use quorate_engine::{Ask, Engine, Event, FetchId, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
 use quorate_pbft::{Moment, Now};
@@ -69,7 +69,7 @@ pub struct Process {
     /// Wakes in a row that had nothing to handle and were to be followed by another at once.
     pub idle_wakes: u32,
     /// Whom to give which answer: asking member, its life, its question.
-    pub questions: BTreeMap<Ticket, (ReplicaId, u64, FetchId)>,
+    pub questions: BTreeMap<Ticket, (ReplicaId, u64, FetchId, Ask)>,
     /// Submissions without an answer: number of the order.
     pub submissions: BTreeMap<Ticket, usize>,
     tickets: u64,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Notice, Ticket};
+use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Notice, Ticket, serve_committed};
 use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, encode};
 use quorate_pbft::{Message, To};
 
@@ -11,6 +11,7 @@ use crate::network::Fate;
 use crate::oracle::{Check, require};
 use crate::orders::End;
 use crate::packet::Packet;
+use crate::world::failed;
 use crate::world::{Occurrence, World};
 
 /// How long a member waits for an answer before it takes it for lost.
@@ -53,7 +54,7 @@ impl World {
             self.ask(replica, to, fetch, &ask)?;
         }
         for (ticket, answer) in answers {
-            self.answer(replica, ticket, &answer)?;
+            self.answer(replica, ticket, answer)?;
         }
         for (ticket, answer) in submissions {
             let process = self.member(replica).process().expect("it speaks");
@@ -117,11 +118,18 @@ impl World {
         Ok(())
     }
 
-    fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: &Answer) -> Check {
-        let bytes = encode(answer);
-        require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
+    fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: Answer) -> Check {
         let process = self.member(replica).process().expect("it speaks");
-        let (by, life, fetch) = process.questions.remove(&ticket).expect("it was asked");
+        let (by, life, fetch, ask) = process.questions.remove(&ticket).expect("it was asked");
+        // What is not in flight may be committed: the node around an engine looks into the ledger then.
+        let answer = match answer {
+            Answer::Nothing => {
+                serve_committed(&process.engine.reader(), &ask).map_err(|error| failed(replica, &error))?
+            }
+            answer => answer,
+        };
+        let bytes = encode(&answer);
+        require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
         if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
             // Answers come over a stream of their own: once or not at all.
             let bytes = Some(bytes);

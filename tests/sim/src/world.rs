@@ -317,7 +317,7 @@ impl World {
         self.note(format_args!("{by} asks {to} {} bytes", bytes.len()));
         let Some(process) = self.member(to).process() else { return Ok(()) };
         let ticket = process.ticket();
-        process.questions.insert(ticket, (by, life, fetch));
+        process.questions.insert(ticket, (by, life, fetch, ask.clone()));
         self.give(to, Event::Asked { ticket, ask });
         Ok(())
     }

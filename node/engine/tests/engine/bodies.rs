@@ -110,11 +110,11 @@ fn an_answer_with_something_else_counts_as_none() {
 }
 
 fn serve(net: &mut Net, block: BlockHash, indices: &[u32]) -> Answer {
-    let (ticket, indices) = (net.ticket(), indices.to_vec());
-    let effects = net.outcome(2, [Event::Asked { ticket, ask: Ask::Transactions { block, indices } }]);
+    let (ticket, ask) = (net.ticket(), Ask::Transactions { block, indices: indices.to_vec() });
+    let effects = net.outcome(2, [Event::Asked { ticket, ask: ask.clone() }]);
     let [(answered, answer)] = <[_; 1]>::try_from(effects.answers).unwrap();
     assert_eq!(answered, ticket);
-    answer
+    net.or_committed(2, answer, &ask)
 }
 
 #[test]

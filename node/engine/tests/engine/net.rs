@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_engine::{
     Answer, Ask, CheckedRun, Effects, Engine, Event, Fatal, FetchId, Fetched, MemberMessage, Notice, Refusal,
-    Submission, Ticket,
+    Submission, Ticket, serve_committed,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
@@ -71,7 +71,7 @@ pub(crate) struct Net {
     pub(crate) queue: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
     /// Everything that was ever sent and not lost, but STATUS.
     pub(crate) log: Vec<(ReplicaId, ReplicaId, Parcel)>,
-    questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId)>,
+    questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId, Ask)>,
     tickets: u64,
     lost: Option<Filter>,
 }
@@ -250,11 +250,20 @@ impl Net {
         for (ticket, answer) in std::mem::take(&mut effects.answers) {
             match self.questions.iter().position(|(known, ..)| *known == ticket) {
                 Some(place) => {
-                    let (_, by, to, fetch) = self.questions.swap_remove(place);
+                    let (_, by, to, fetch, ask) = self.questions.swap_remove(place);
+                    let answer = self.or_committed(by.index(), answer, &ask);
                     self.put(by, to, Parcel::Answer(fetch, answer));
                 }
                 None => effects.answers.push((ticket, answer)), // asked by the test itself
             }
+        }
+    }
+
+    /// What the node around an engine answers when the engine has nothing in flight.
+    pub(crate) fn or_committed(&self, by: usize, answer: Answer, ask: &Ask) -> Answer {
+        match answer {
+            Answer::Nothing => serve_committed(&self.engine(by).reader(), ask).unwrap(),
+            answer => answer,
         }
     }
 
@@ -291,7 +300,7 @@ impl Net {
             Parcel::Gossip(transactions) | Parcel::Reminder(transactions) => Event::Gossiped(transactions),
             Parcel::Ask(fetch, ask) => {
                 let ticket = self.ticket();
-                self.questions.push((ticket, to, from, fetch));
+                self.questions.push((ticket, to, from, fetch, ask.clone()));
                 Event::Asked { ticket, ask }
             }
             Parcel::Answer(fetch, answer) => Event::Answered { fetch, from, answer: self.read(answer) },

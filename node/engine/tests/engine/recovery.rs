@@ -133,6 +133,19 @@ fn a_failed_sync_is_the_end_and_nothing_is_said() {
     }
 }
 
+/// R13: a certificate may hold our own COMMIT, and a reader on another thread passes it on at once.
+#[test]
+fn readers_see_a_block_only_when_its_promises_are_durable() {
+    let mut net = Net::of(1);
+    let reader = net.engine(0).reader();
+    net.nodes[0].journal.fail_sync_after(0);
+    let (ticket, transaction) = (net.ticket(), net.transaction(1));
+    let failed = net.try_handle(0, [Event::Submitted { ticket, transaction: transaction.clone() }]);
+    assert!(matches!(failed, Err(Fatal::Storage(_))));
+    assert_eq!(reader.head().unwrap().height, Height(0));
+    assert_eq!(reader.locate(&transaction.id()).unwrap(), None);
+}
+
 #[test]
 fn journal_rows_go_when_the_ledger_is_durable() {
     let mut net = Net::of(4);
