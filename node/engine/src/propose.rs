@@ -58,14 +58,13 @@ impl Engine {
                 || owed.is_some_and(|valid_until| valid_until < time))
     }
 
-    /// R18: at once when nothing is in flight or a full block waits; otherwise the more is in flight, the
-    /// longer, so that blocks grow with the load instead of multiplying.
+    /// R18: at once after a pause or when a full block waits; otherwise one batch delay after the last proposal
+    /// for each block in flight, and at least one, so that blocks grow with the load instead of multiplying.
     fn propose_at(&self) -> Moment {
-        let in_flight = self.replica.in_flight();
         let full = self.mempool.waiting_len() >= self.config.pbft.limits.max_transactions as usize;
         match self.proposed {
-            Some(last) if in_flight > 0 && !full => {
-                let flights = u32::try_from(in_flight).unwrap_or(u32::MAX);
+            Some(last) if !full => {
+                let flights = u32::try_from(self.replica.in_flight().max(1)).unwrap_or(u32::MAX);
                 last.after(self.config.batch_delay.saturating_mul(flights))
             }
             _ => Moment::default(),
