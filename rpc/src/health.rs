@@ -20,7 +20,7 @@ const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address 
     \n\
     \x20 {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}\n\
     \n\
-    GET /livez, /readyz?verbose, /version and /metrics tell how the node is.\n\
+    GET /livez, /readyz?verbose and /version tell how the node is.\n\
     The methods are documented in rpc/README.md of the source.\n";
 
 /// `GET /`
