@@ -196,7 +196,7 @@ pub struct ConsensusState {
     pub committed_height: u64,
     /// Heights above it that have begun, ascending; no more than the pipeline's window.
     pub in_flight: Vec<HeightInFlight>,
-    /// The next timer, if one runs.
+    /// When pending work makes the primary overdue; none while no work is pending.
     pub deadline: Option<ConsensusDeadline>,
 }
 
