@@ -1,9 +1,11 @@
 //! A genesis that was checked, and everything that follows from it.
 
+use std::sync::Arc;
+
 use borsh::BorshSerialize;
 use quorate_ledger::{
     BlockHash, BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Hash, Header, Height,
-    PROTOCOL_VERSION, ReplicaId, Timestamp, encode, merkle_root, tagged_hash,
+    PROTOCOL_VERSION, ReplicaId, SignatureMemo, Timestamp, encode, merkle_root, tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
@@ -111,6 +113,14 @@ impl Genesis {
     /// is in `ledger/WIRE.md`. Whoever writes a client in another language compares with them.
     pub fn content_bytes(&self) -> Vec<u8> {
         content_bytes(&self.content)
+    }
+
+    /// The same genesis, whose committee remembers good signatures: one that comes back in certificates and view
+    /// changes is then checked once.
+    #[must_use]
+    pub fn with_memo(mut self, memo: Arc<SignatureMemo>) -> Self {
+        self.anchor.committee = self.anchor.committee.with_memo(memo);
+        self
     }
 
     /// The committee of epoch 0.

@@ -143,8 +143,10 @@ impl SignatureSet {
         }
         let hash = signing_hash(chain, body);
         for (replica, signature) in self.signers.iter().zip(&self.signatures) {
-            let key = committee.key(replica).ok_or(CertificateError::UnknownSigner)?;
-            if !key.verify(&hash, signature) {
+            if committee.member(replica).is_none() {
+                return Err(CertificateError::UnknownSigner);
+            }
+            if !committee.verifies(replica, &hash, signature) {
                 return Err(CertificateError::BadSignature(replica));
             }
         }
@@ -184,7 +186,7 @@ impl CommitCertificate {
         Some(Verified::checked(CommitCertificate { ballot, votes }))
     }
 
-    /// Checks a claimed certificate. Costs a quorum of verifications.
+    /// Checks a claimed certificate. Costs a quorum of verifications, less what the committee's memo knows.
     ///
     /// # Errors
     /// [`CertificateError`].

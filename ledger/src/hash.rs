@@ -44,6 +44,10 @@ pub enum Domain {
     MerkleEmpty = 70,
     /// The replicated state a checkpoint signs.
     State = 71,
+    /// What a view change says its sender knows.
+    ViewChangeContent = 72,
+    /// What a NEW-VIEW proves and proposes again.
+    NewViewContent = 73,
 }
 
 /// 32 bytes of Keccak-256.

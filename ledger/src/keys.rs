@@ -1,6 +1,7 @@
 //! secp256k1 keys and ECDSA signatures with exactly one accepted encoding each.
 
 use std::fmt;
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
@@ -12,6 +13,7 @@ use pkcs8::{
 use zeroize::Zeroizing;
 
 use crate::hash::{Hash, HexError, from_hex, to_hex};
+use crate::signature_memo::SignatureMemo;
 
 /// What can be wrong with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -161,6 +163,7 @@ impl fmt::Debug for Signature {
 pub struct SecretKey {
     signing: SigningKey,
     public: PublicKey,
+    memo: Option<Arc<SignatureMemo>>,
 }
 
 impl SecretKey {
@@ -187,7 +190,13 @@ impl SecretKey {
     fn from_signing_key(signing: SigningKey) -> Self {
         let point = signing.verifying_key().to_sec1_point(true);
         let bytes = point.as_bytes().try_into().expect("a compressed point has 33 bytes");
-        SecretKey { signing, public: PublicKey(bytes) }
+        SecretKey { signing, public: PublicKey(bytes), memo: None }
+    }
+
+    /// The same key, which from now on leaves its signatures in this memo as good. Clones share the memo.
+    #[must_use]
+    pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
+        SecretKey { memo: Some(memo), ..self }
     }
 
     /// The bytes, for the transport that derives its identity from the same key.
@@ -204,7 +213,11 @@ impl SecretKey {
     pub fn sign(&self, hash: &Hash) -> Signature {
         let signature: ecdsa::Signature =
             self.signing.sign_prehash(hash.as_bytes()).expect("a 32-byte hash can always be signed");
-        Signature(signature.to_bytes().into())
+        let signature = Signature(signature.to_bytes().into());
+        if let Some(memo) = &self.memo {
+            memo.made(hash, &self.public, &signature);
+        }
+        signature
     }
 
     /// PKCS#8 PEM as OpenSSL reads it: encrypted (scrypt, AES-256-CBC) with a passphrase, plain without.

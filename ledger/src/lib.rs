@@ -21,6 +21,7 @@ mod body;
 mod certificate;
 mod codec;
 mod committee;
+mod generations;
 mod hash;
 mod header;
 mod keys;
@@ -28,9 +29,12 @@ mod limits;
 mod merkle;
 mod proof;
 mod signature_cache;
+mod signature_memo;
 mod signing;
 mod transaction;
 mod units;
+
+pub mod mutant;
 
 pub use block::{Block, Outline};
 pub use body::{Body, BodyError};
@@ -47,6 +51,7 @@ pub use limits::{
 pub use merkle::{MerklePath, MerkleTree, merkle_root};
 pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
 pub use signature_cache::SignatureCache;
+pub use signature_memo::SignatureMemo;
 pub use signing::{Signable, Signed, SignedError, Verified, signing_hash};
 pub use transaction::{Payload, Transaction, TransactionError, TransactionLimits, VerifiedTransaction};
 pub use units::{Epoch, Height, ReplicaId, Timestamp, View};

@@ -1,11 +1,11 @@
 //! What need not be checked twice.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::generations::{Generations, lock};
 use crate::hash::{ChainId, TransactionId};
 use crate::keys::{PublicKey, VerifyingKey};
+use crate::signature_memo::SignatureMemo;
 use crate::transaction::{Transaction, TransactionError, VerifiedTransaction};
 
 /// Senders whose parsed keys are kept in a generation, about 150 bytes each.
@@ -21,6 +21,7 @@ pub struct SignatureCache {
     chain: ChainId,
     verified: Mutex<Generations<TransactionId, ()>>,
     keys: Mutex<Generations<PublicKey, VerifyingKey>>,
+    memo: Option<Arc<SignatureMemo>>,
 }
 
 impl SignatureCache {
@@ -30,7 +31,20 @@ impl SignatureCache {
             chain,
             verified: Mutex::new(Generations::new(capacity)),
             keys: Mutex::new(Generations::new(KEYS)),
+            memo: None,
         }
+    }
+
+    /// The same cache, which also believes this memo, where keys may have left what they signed. It carries
+    /// the memo along for whoever checks what members send.
+    #[must_use]
+    pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
+        SignatureCache { memo: Some(memo), ..self }
+    }
+
+    /// The memo to attach to the committee, if there is one.
+    pub fn memo(&self) -> Option<&Arc<SignatureMemo>> {
+        self.memo.as_ref()
     }
 
     /// Verifies a transaction, or remembers that it was. Form and limits are checked by
@@ -42,7 +56,7 @@ impl SignatureCache {
         let id = transaction.id();
         if !self.remembers(&id) {
             let key = self.key(&transaction.sender)?;
-            transaction.check_signature_with(&self.chain, &key)?;
+            transaction.check_signature_with(&self.chain, &key, self.memo.as_deref())?;
             lock(&self.verified).insert(id, ());
         }
         Ok(VerifiedTransaction::new(transaction, id))
@@ -60,43 +74,6 @@ impl SignatureCache {
         let key = sender.parse().map_err(|_| TransactionError::BadSignature { chain: self.chain })?;
         lock(&self.keys).insert(*sender, key.clone());
         Ok(key)
-    }
-}
-
-/// No panic can happen while it is held, and a half-filled map is still a correct one.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A bounded map in two generations: when the young one is full, it becomes the old one, and the old one is
-/// forgotten.
-#[derive(Debug)]
-struct Generations<K, V> {
-    capacity: usize,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K: Eq + Hash, V> Generations<K, V> {
-    fn new(capacity: usize) -> Self {
-        Generations { capacity: capacity.max(1), young: HashMap::new(), old: HashMap::new() }
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= self.capacity {
-            std::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
-        }
-        self.young.insert(key, value);
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.young.len() + self.old.len()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::codec::{DecodeError, bounded_bytes, decode, encode};
 use crate::hash::{ChainId, Domain, TransactionId, tagged_hash};
 use crate::keys::{PublicKey, SecretKey, Signature, VerifyingKey};
 use crate::limits::{MAX_PAYLOAD_BYTES, TRANSACTION_OVERHEAD_BYTES};
+use crate::signature_memo::SignatureMemo;
 use crate::units::Timestamp;
 
 /// What a transaction carries.
@@ -156,18 +157,22 @@ impl Transaction {
 
     fn check_signature(&self, chain: &ChainId) -> Result<(), TransactionError> {
         let key = self.sender.parse().map_err(|_| TransactionError::BadSignature { chain: *chain })?;
-        self.check_signature_with(chain, &key)
+        self.check_signature_with(chain, &key, None)
     }
 
-    /// Checks the signature with the sender's key, which somebody has parsed before.
+    /// Checks the signature with the sender's key, which somebody has parsed before, unless the memo knows it
+    /// as good.
     pub(crate) fn check_signature_with(
         &self,
         chain: &ChainId,
         key: &VerifyingKey,
+        memo: Option<&SignatureMemo>,
     ) -> Result<(), TransactionError> {
         let Transaction { sender, nonce, valid_until, payload, signature } = self;
         let unsigned = Unsigned { sender, nonce: *nonce, valid_until: *valid_until, payload };
-        let holds = key.verify(&unsigned.signing_hash(chain), signature);
+        let hash = unsigned.signing_hash(chain);
+        let verify = || key.verify(&hash, signature);
+        let holds = memo.map_or_else(verify, |memo| memo.verifies(&hash, sender, signature, verify));
         holds.then_some(()).ok_or(TransactionError::BadSignature { chain: *chain })
     }
 }

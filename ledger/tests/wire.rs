@@ -113,6 +113,8 @@ fn check_hashes(vectors: &mut Vectors) {
         Domain::MerkleNode,
         Domain::MerkleEmpty,
         Domain::State,
+        Domain::ViewChangeContent,
+        Domain::NewViewContent,
     ];
     vectors.check("domains", &domains.map(|domain| domain as u8));
     vectors.check("hash_preimage", b"quorate\x01\x42abc");

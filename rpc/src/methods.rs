@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jsonrpsee::core::async_trait;
 use quorate_api::methods::{Id, QuorateServer};
 use quorate_api::{
-    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ConsensusState, DEFAULT_BLOCKS, FinalityProofJson,
-    LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError,
-    SubmitResult, TransactionStatus, ValidatorJson, ValidatorSet, VersionInfo, Wait,
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
+    DEFAULT_BLOCKS, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus,
+    PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorJson, ValidatorSet,
+    VersionInfo, Wait,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, Height};
@@ -90,6 +91,11 @@ impl<N: Node> QuorateServer for Api<N> {
         self.ledger.proof(Height(height))
     }
 
+    async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, RpcError> {
+        let stable = self.node.checkpoint();
+        Ok(stable.filter(|stable| height.is_none_or(|height| height == stable.height)))
+    }
+
     async fn network_genesis(&self) -> Result<NetworkGenesis, RpcError> {
         let genesis = self.node.genesis();
         Ok(NetworkGenesis {
@@ -119,6 +125,10 @@ impl<N: Node> QuorateServer for Api<N> {
 
     async fn consensus_state(&self) -> Result<ConsensusState, RpcError> {
         Ok(self.node.consensus())
+    }
+
+    async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError> {
+        Ok(ConsensusEvidence { evidence: self.node.evidence() })
     }
 
     async fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_api::{
-    ConsensusState, ErrorKind, MempoolStatus, NodeStatus, PeerJson, Readiness, RpcError, TransactionStatus,
-    VersionInfo,
+    CheckpointJson, ConsensusState, ErrorKind, EvidenceJson, MempoolStatus, NodeStatus, PeerJson, Readiness,
+    RpcError, TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Timestamp, Transaction, TransactionError, TransactionId};
@@ -45,6 +45,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Where ordering stands.
     fn consensus(&self) -> ConsensusState;
+
+    /// The stable checkpoint, once there is one.
+    fn checkpoint(&self) -> Option<CheckpointJson>;
+
+    /// Proofs that members lied, a limited number against each.
+    fn evidence(&self) -> Vec<EvidenceJson>;
 
     /// How full the pool is.
     fn mempool(&self) -> MempoolStatus;

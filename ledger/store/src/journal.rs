@@ -179,8 +179,22 @@ impl Journal {
     /// # Errors
     /// [`StoreError::RowTooLarge`] changes nothing. Every other error is final: the node must stop.
     pub fn write(&mut self, rows: &[Row<'_>], collect_through: Option<Height>) -> Result<(), StoreError> {
+        self.replace(&[], rows, collect_through)
+    }
+
+    /// As [`Journal::write`], and deletes the rows of these names, which need not exist. A row that is deleted and
+    /// written stays.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn replace(
+        &mut self,
+        gone: &[RowKey],
+        rows: &[Row<'_>],
+        collect_through: Option<Height>,
+    ) -> Result<(), StoreError> {
         let collect_through = collect_through.filter(|through| *through > Height(0));
-        if rows.is_empty() && collect_through.is_none() {
+        if rows.is_empty() && gone.is_empty() && collect_through.is_none() {
             return Ok(());
         }
         let longest = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
@@ -196,6 +210,11 @@ impl Journal {
                     size.remove(value);
                     false
                 })?;
+            }
+            for key in gone {
+                if let Some(removed) = table.remove(&key.to_bytes())? {
+                    size.remove(removed.value());
+                }
             }
             for row in rows {
                 let replaced = table.insert(&row.key.to_bytes(), row.value.as_ref())?;

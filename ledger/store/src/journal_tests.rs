@@ -50,6 +50,20 @@ fn a_row_of_the_same_name_is_replaced() {
 }
 
 #[test]
+fn single_rows_can_go_and_one_that_is_written_besides_stays() {
+    let (disk, mut journal) = journal();
+    journal
+        .write(&[row(key(0, 5, 0), b"x"), row(key(7, 1, 0), b"x"), row(key(7, 1, 1), b"x")], None)
+        .unwrap();
+    let gone = [key(7, 1, 0), key(7, 1, 1), key(9, 9, 9)];
+    journal.replace(&gone, &[row(key(7, 1, 1), b"new")], None).unwrap();
+    assert_eq!(keys(&journal), [key(0, 5, 0), key(7, 1, 1)]);
+    assert_eq!((journal.row_count(), journal.bytes()), (2, 42 + 44));
+    drop(journal);
+    assert_eq!(keys(&Journal::open_on(disk.attach(), &identity()).unwrap()), [key(0, 5, 0), key(7, 1, 1)]);
+}
+
+#[test]
 fn collecting_spares_height_zero_what_lies_above_and_what_is_written_with_it() {
     let (_, mut journal) = journal();
     let rows: Vec<RowKey> = [0, 1, 2, 3].map(|height| key(height, 255, 255)).to_vec();

@@ -256,7 +256,7 @@ impl Engine {
             if first.parent != self.replica.tip().hash() {
                 return Err(Fatal::Fork { height: first.height });
             }
-            let tip = group.last().expect("a block was just pushed").header().clone();
+            let headers = group.iter().map(|block| block.header().clone()).collect();
             self.counters.caught_up += group.len() as u64;
             // What was decided here lies below, and is remembered before anybody may see it.
             if !self.decided.is_empty() {
@@ -265,7 +265,7 @@ impl Engine {
             let blocks = std::mem::take(&mut group);
             self.ledger.append(&blocks, &certificate)?;
             self.note_final(&blocks, effects);
-            self.inputs.push_back(Input::CaughtUp(tip));
+            self.inputs.push_back(Input::CaughtUp { headers, certificate });
             self.drain_inputs(now);
             // Votes that waited for these blocks may have made others final: they come before the next group.
             self.serve_requests(now, effects)?;

@@ -2,16 +2,24 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use quorate_genesis::Genesis;
-use quorate_ledger::{Block, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId, Verified};
-use quorate_mempool::{Mempool, MempoolLimits};
-use quorate_pbft::{Config, Input, Moment, Now, Replica, Request, Steps};
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_ledger::{
+    Block, BlockHash, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId, Verified,
+    VerifiedTransaction,
+};
+use quorate_mempool::{Admission, Mempool, MempoolLimits};
+use quorate_pbft::{
+    CheckpointCertificate, Config, Evidence, Input, Moment, Now, Record, Replica, Request, Steps, Work,
+};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
 use crate::catchup::CatchUp;
 use crate::event::{Effects, Ended, Event, Fetched, Notice};
 use crate::examine::Examinations;
+use crate::fairness::{Fairness, Verdict};
 use crate::flight::Flight;
 use crate::outbound::Outbound;
+use crate::outlines::Outlines;
 use crate::promises;
 use crate::recent::RecentIds;
 use crate::wire::Ask;
@@ -48,6 +56,10 @@ impl EngineConfig {
                 window: consensus.window,
                 clock_tolerance: Duration::from_millis(consensus.clock_tolerance_ms),
                 request_timeout: Duration::from_millis(consensus.request_timeout_ms),
+                new_view_timeout: Duration::from_millis(consensus.new_view_timeout_ms),
+                timeout_cap: Duration::from_millis(consensus.timeout_cap_ms),
+                checkpoint_interval: consensus.checkpoint_interval,
+                log_window: consensus.log_window,
                 status_interval: Duration::from_millis(consensus.status_interval_ms),
             },
             mempool: MempoolLimits {
@@ -77,6 +89,11 @@ pub enum Fatal {
         /// Where the chains part.
         height: Height,
     },
+    /// Another process signs with the same key, or this one's files went back in time while it ran.
+    #[error(
+        "somebody else signs with this validator's key: find the second instance and stop it, then start this node again"
+    )]
+    SecondInstance,
 }
 
 /// Counted since the start of the process.
@@ -104,6 +121,14 @@ pub struct Engine {
     pub(crate) recent: RecentIds,
     pub(crate) flight: Flight,
     pub(crate) examinations: Examinations,
+    pub(crate) outlines: Outlines,
+    pub(crate) fairness: Fairness,
+    /// Lies that were proven; the replica bounds them.
+    pub(crate) evidence: Vec<Verified<Evidence>>,
+    /// Blocks that are not kept any longer once this group is written.
+    pub(crate) forgotten: Vec<BlockHash>,
+    /// When we asked to be called at the latest.
+    pub(crate) expected: Option<Moment>,
     pub(crate) outbound: Outbound,
     pub(crate) catchup: CatchUp,
     /// Inputs that the replica's own requests gave rise to.
@@ -122,7 +147,9 @@ pub struct Engine {
     pub(crate) durable_due: Option<Moment>,
     /// Journal rows up to here can go with the next group.
     pub(crate) collectable: Option<Height>,
-    pub(crate) pending: bool,
+    /// Up to here rows have been collected. It never falls, also when the ledger is an old copy.
+    pub(crate) collected: Height,
+    pub(crate) work: Work,
     pub(crate) counters: Counters,
 }
 
@@ -136,6 +163,7 @@ impl Engine {
     /// [`Fatal`]: the node must stop, and the effects are lost on purpose.
     pub fn handle(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Result<Effects, Fatal> {
         let mut effects = Effects::default();
+        self.notice_lateness(now);
         for event in events {
             self.on_event(now, event, &mut effects)?;
             self.serve_requests(now, &mut effects)?;
@@ -147,15 +175,59 @@ impl Engine {
         self.serve_requests(now, &mut effects)?;
         self.tell_pending(now);
         self.serve_requests(now, &mut effects)?;
+        self.watch_fairness(now, &mut effects)?;
+        self.ask_for_outlines(now, &mut effects);
         self.ask_for_missing(now, &mut effects);
         self.catch_up(now, &mut effects);
         self.keep_ledger_durable(now)?;
+        self.serve_requests(now, &mut effects)?;
         self.write_group(&mut effects)?;
-        let free = self.flight.forget_through(self.replica.tip().height);
-        self.mempool.release(&free);
+        self.forget_blocks();
         effects.gossip = self.outbound.flush(now.moment);
-        effects.reminders = self.outbound.remind(now.moment, &self.mempool);
+        effects.reminders.extend(self.outbound.remind(now.moment, &self.mempool));
+        // A deadline that has passed already makes nobody late: the next call is due at once.
+        self.expected = self.deadline(now).map(|deadline| deadline.max(now.moment));
         Ok(effects)
+    }
+
+    /// R15: whatever should have happened while this process stood still is not held against anybody, so deadlines
+    /// are put off by as much.
+    fn notice_lateness(&mut self, now: Now) {
+        let lateness = self.expected.map_or(Duration::ZERO, |expected| now.moment.since(expected));
+        if lateness > self.config.pbft.request_timeout / 8 {
+            self.fairness.put_off(lateness);
+            self.inputs.push_back(Input::Late(lateness));
+            self.drain_inputs(now);
+        }
+    }
+
+    /// Blocks that are committed, and blocks of views long left, are held no more.
+    fn forget_blocks(&mut self) {
+        let mut free = self.flight.forget_through(self.replica.tip().height);
+        for block in std::mem::take(&mut self.forgotten) {
+            free.extend(self.flight.remove(&block));
+        }
+        self.mempool.release(&free);
+    }
+
+    /// R21: a primary that passes transactions over does not keep its place.
+    fn watch_fairness(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
+        if !self.replica.is_active() {
+            self.fairness.reset();
+            return Ok(());
+        }
+        let (timeout, present) = (self.replica.request_timeout(), self.present(now));
+        let selection = self.selection();
+        match self.fairness.watch(now.moment, present, timeout, &self.mempool, &selection) {
+            Verdict::Fair => {}
+            Verdict::Urge(transactions) => effects.reminders = transactions,
+            Verdict::Starved => {
+                self.inputs.push_back(Input::Starved);
+                self.drain_inputs(now);
+                self.serve_requests(now, effects)?;
+            }
+        }
+        Ok(())
     }
 
     fn on_event(&mut self, now: Now, event: Event, effects: &mut Effects) -> Result<(), Fatal> {
@@ -167,6 +239,7 @@ impl Engine {
                 self.inputs.push_back(Input::Received { from, message });
             }
             Event::PeerUp(peer) => self.inputs.push_back(Input::PeerUp(peer)),
+            Event::PeerDown(peer) => self.inputs.push_back(Input::PeerDown(peer)),
             Event::Submitted { ticket, transaction } => {
                 let outcome = self.on_submitted(now, transaction)?;
                 effects.submissions.push((ticket, outcome));
@@ -176,6 +249,7 @@ impl Engine {
                 let answer = match ask {
                     Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
                     Ask::Blocks { from } => crate::serve_run(&self.ledger.reader(), from)?,
+                    Ask::Ids { block } => self.serve_ids(&block),
                 };
                 effects.answers.push((ticket, answer));
             }
@@ -196,7 +270,14 @@ impl Engine {
         let (transactions, run) = match answer {
             Some(Fetched::Transactions(transactions)) => (transactions, None),
             Some(Fetched::Run(run)) => (Vec::new(), Some(run)),
-            None => (Vec::new(), None),
+            Some(Fetched::Ids(ids)) => {
+                self.on_ids(now, fetch, Some(ids));
+                return Ok(());
+            }
+            None => {
+                self.on_ids(now, fetch, None);
+                (Vec::new(), None)
+            }
         };
         if self.on_run(now, fetch, run, effects)? {
             return Ok(());
@@ -233,16 +314,67 @@ impl Engine {
                     self.decided.push((blocks, finalised.certificate));
                 }
                 Request::CatchUp { height } => self.catchup.certain(height),
-                Request::Contradiction { replica, height, .. } => {
-                    effects.notices.push(Notice::Contradiction { replica, height });
+                Request::Outline { header, from } => self.outlines.want(now, header, from),
+                Request::Evidence(evidence) => {
+                    let (replica, subject) = (evidence.culprit(), evidence.subject());
+                    self.evidence.push(evidence);
+                    effects.notices.push(Notice::Contradiction { replica, subject });
                 }
+                Request::Left(departure) => {
+                    self.examinations.clear();
+                    self.outlines.clear();
+                    self.fairness.reset();
+                    effects.notices.push(Notice::LeftView(departure));
+                }
+                Request::Entered { view, primary } => {
+                    // What the old view had in flight waits again; what the new one proposes is marked anew.
+                    let free = self.flight.unmark_all();
+                    self.mempool.release(&free);
+                    // Others may need what was accepted, and this group's records what is final; what was merely
+                    // examined is of no use any more.
+                    let (replica, tip) = (&self.replica, self.replica.tip().height);
+                    self.flight.retain(|block| {
+                        block.height() <= tip || replica.holds(block.height(), &block.hash())
+                    });
+                    self.wait_again(now);
+                    self.examinations.clear();
+                    self.outlines.clear();
+                    self.fairness.reset();
+                    self.proposed = None;
+                    effects.notices.push(Notice::EnteredView { view, primary });
+                }
+                Request::Forget(block) => self.forgotten.push(block),
+                Request::Stable(certificate) => {
+                    effects.notices.push(Notice::Stable(certificate.checkpoint().height));
+                }
+                Request::Recovering { seen, remembered } => {
+                    effects.notices.push(Notice::Recovering { seen, remembered });
+                }
+                Request::SecondInstance => return Err(Fatal::SecondInstance),
                 Request::BadProposal { height, reason, .. } => {
                     effects.notices.push(Notice::BadProposal { height, reason });
                 }
-                Request::Overdue(overdue) => effects.notices.push(Notice::Overdue(overdue)),
             }
         }
         Ok(())
+    }
+
+    /// What is in blocks without a place in the new view waits again, also here where the block alone brought it:
+    /// whoever submitted it may be gone.
+    fn wait_again(&mut self, now: Now) {
+        let present = self.present(now);
+        for block in self.flight.blocks() {
+            for (index, id) in block.body().ids().iter().enumerate() {
+                if self.mempool.contains(id) || self.recent.contains(id) {
+                    continue;
+                }
+                let Some(transaction) = block.body().transaction(index) else { continue };
+                let transaction = VerifiedTransaction::from_own_storage(transaction);
+                if let Ok(Admission::New) = self.mempool.admit(present, transaction) {
+                    self.outbound.adopt(now.moment, *id);
+                }
+            }
+        }
     }
 
     /// Takes note that blocks are final: what waited for them, or because of them, waits no more. Readers see
@@ -250,6 +382,8 @@ impl Engine {
     pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
         for block in blocks {
             self.mempool.remove(block.body().ids());
+            self.fairness.committed(block.body().ids());
+            self.outlines.forget_through(block.height());
             self.recent.push(block.header().timestamp, block.outline().ids().clone());
             self.examinations.forget_through(block.height());
             effects.committed.push(block.clone());
@@ -263,10 +397,15 @@ impl Engine {
     }
 
     fn tell_pending(&mut self, now: Now) {
-        let pending = self.mempool.waiting_len() > 0;
-        if pending != self.pending {
-            self.pending = pending;
-            self.inputs.push_back(Input::Pending(pending));
+        let present = self.present(now);
+        let work = match self.mempool.last_expiry() {
+            None => Work::Nothing,
+            Some(last) if last < present => Work::Expired,
+            Some(_) => Work::Timely,
+        };
+        if work != self.work {
+            self.work = work;
+            self.inputs.push_back(Input::Pending(work));
             self.drain_inputs(now);
         }
     }
@@ -274,16 +413,21 @@ impl Engine {
     fn keep_ledger_durable(&mut self, now: Now) -> Result<(), Fatal> {
         if self.ledger.head().height == self.ledger.durable_head() {
             self.durable_due = None;
-        } else if now.moment >= *self.durable_due.get_or_insert(now.moment.after(DURABLE_INTERVAL)) {
+        } else if self.replica.needs_checkpoint()
+            || now.moment >= *self.durable_due.get_or_insert(now.moment.after(DURABLE_INTERVAL))
+        {
             self.make_durable()?;
+            self.drain_inputs(now);
         }
         Ok(())
     }
 
     /// Syncs the ledger, after which the journal need not remember what is in it.
     pub(crate) fn make_durable(&mut self) -> Result<(), Fatal> {
-        self.collectable = Some(self.ledger.make_durable()?);
+        let durable = self.ledger.make_durable()?;
+        self.collectable = Some(durable);
         self.durable_due = None;
+        self.inputs.push_back(Input::Durable(durable));
         Ok(())
     }
 
@@ -293,13 +437,27 @@ impl Engine {
     pub(crate) fn write_group(&mut self, effects: &mut Effects) -> Result<(), Fatal> {
         let steps = std::mem::take(&mut self.steps);
         let (journal, flight, collectable) = (&mut self.journal, &self.flight, &mut self.collectable);
+        let collected = &mut self.collected;
         // Up to here the ledger itself remembers, and nobody votes there any more.
         let durable = self.ledger.durable_head();
+        let lasts = |record: &&Record| record.height().is_none_or(|height| height > durable);
+        let interval = self.config.pbft.checkpoint_interval;
         let mut wrote = false;
+        let forgetful = is(Mutant::SpeakBeforeSync) && self.counters.groups % 2 == 1;
         let messages = steps.persist(|records| {
-            let rows = promises::rows(records.iter().filter(|record| record.height() > durable), flight);
+            let mut changes = promises::changes(records.iter().filter(lasts), flight, interval);
+            let collectable = collectable.take();
+            if let Some(through) = collectable {
+                *collected = through.max(*collected);
+                changes.collected(*collected);
+            }
+            let gone: Vec<_> = std::mem::take(&mut changes.gone).into_iter().collect();
+            let rows = changes.into_rows();
             wrote = !rows.is_empty();
-            journal.write(&rows, collectable.take())
+            if forgetful && wrote {
+                return Ok(());
+            }
+            journal.replace(&gone, &rows, collectable)
         })?;
         self.counters.groups += u64::from(wrote);
         effects.messages.extend(messages);
@@ -314,6 +472,8 @@ impl Engine {
         [
             self.replica.deadline(),
             self.examinations.deadline(),
+            self.outlines.deadline(),
+            self.fairness.deadline(self.replica.request_timeout()),
             self.outbound.deadline(),
             self.catch_up_deadline(),
             self.proposal_deadline(now),
@@ -322,6 +482,16 @@ impl Engine {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Lies that were proven, at most 16 of each member.
+    pub fn evidence(&self) -> &[Verified<Evidence>] {
+        &self.evidence
+    }
+
+    /// The stable checkpoint, once there is one.
+    pub fn stable_checkpoint(&self) -> Option<&Verified<CheckpointCertificate>> {
+        self.replica.stable_checkpoint()
     }
 
     /// Reads the chain; may be used from any thread.
@@ -335,7 +505,9 @@ impl Engine {
     /// [`Fatal`].
     pub fn close(mut self) -> Result<(), Fatal> {
         let durable = self.ledger.make_durable()?;
-        self.journal.write(&[], Some(durable))?;
+        let mut changes = promises::Changes::default();
+        changes.collected(durable.max(self.collected));
+        self.journal.write(&changes.into_rows(), Some(durable))?;
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! What can happen to an engine, and what comes of it.
 
 use quorate_ledger::{
-    Block, Height, ReplicaId, Timestamp, TransactionError, TransactionId, VerifiedTransaction,
+    Block, Height, ReplicaId, Timestamp, TransactionError, TransactionId, VerifiedTransaction, View,
 };
-use quorate_pbft::{Checked, Message, Overdue, To};
+use quorate_pbft::{Checked, Departure, Mark, Message, Subject, To};
 
 use crate::catchup::CheckedRun;
 use crate::wire::{Answer, Ask};
@@ -18,6 +18,7 @@ pub struct FetchId(pub u64);
 
 /// Everything that can wake an engine. Time alone is no event: call [`crate::Engine::handle`] without any.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "events are moved once or twice, never kept")]
 pub enum Event {
     /// A checked protocol message from a member.
     Consensus {
@@ -28,6 +29,8 @@ pub enum Event {
     },
     /// A channel to a member came to be.
     PeerUp(ReplicaId),
+    /// The channel to a member is gone.
+    PeerDown(ReplicaId),
     /// A client submitted a transaction here. Answered in [`Effects::submissions`].
     Submitted {
         /// Given back with the answer.
@@ -62,6 +65,8 @@ pub enum Fetched {
     Transactions(Vec<VerifiedTransaction>),
     /// Certified blocks.
     Run(CheckedRun),
+    /// Ids, which may be those of any block.
+    Ids(Vec<TransactionId>),
 }
 
 /// What became of a submission.
@@ -136,12 +141,12 @@ pub struct Ended {
 /// Something an operator should hear about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A member signed two different votes where one is allowed.
+    /// A member made two different statements where one is allowed. The proof is kept.
     Contradiction {
         /// Who did.
         replica: ReplicaId,
-        /// At which height.
-        height: Height,
+        /// About what.
+        subject: Subject,
     },
     /// The primary proposed what no correct primary proposes.
     BadProposal {
@@ -150,8 +155,24 @@ pub enum Notice {
         /// What is wrong with it.
         reason: String,
     },
-    /// Pending work waits for longer than the request timeout.
-    Overdue(Overdue),
+    /// A view was left.
+    LeftView(Departure),
+    /// A view has begun.
+    EnteredView {
+        /// The view.
+        view: View,
+        /// Its primary.
+        primary: ReplicaId,
+    },
+    /// A checkpoint became stable.
+    Stable(Height),
+    /// Others have seen this validator sign what its files do not remember: it follows, and never signs again.
+    Recovering {
+        /// How far others have seen it go.
+        seen: Mark,
+        /// How far its files remember.
+        remembered: Mark,
+    },
     /// Others are ahead; blocks are being fetched from there.
     CatchingUp {
         /// Our last block.

@@ -60,6 +60,11 @@ impl Examinations {
         self.open.len()
     }
 
+    /// The view was left.
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+    }
+
     pub(crate) fn forget_through(&mut self, height: Height) {
         self.open = self.open.split_off(&height.next());
     }
@@ -77,6 +82,13 @@ impl Examinations {
 
 impl Engine {
     pub(crate) fn examine(&mut self, now: Now, proposal: CheckedProposal, from: ReplicaId) {
+        self.outlines.found(proposal.ballot().height);
+        // Proposed again, and accepted in an earlier view: everything about it is known (R20).
+        if let Some(block) = self.flight.get(&proposal.ballot().block).cloned() {
+            self.hold(block);
+            self.examined(now, *proposal.ballot(), Verdict::Good);
+            return;
+        }
         let ids = proposal.outline().ids().clone();
         let parent = proposal.outline().header().parent;
         // R16: an id that an ancestor contains would be ordered twice.
@@ -126,10 +138,12 @@ impl Engine {
         self.drain_inputs(now);
     }
 
-    /// Keeps a block whose body is complete until it is committed.
+    /// Keeps a block whose body is complete, and which the current view proposes, until it is committed.
     pub(crate) fn hold(&mut self, block: Block) {
         self.mempool.mark_in_flight(block.body().ids());
-        self.flight.insert(block);
+        // A block of a view that was left may be given up and be proposed again in one group.
+        self.forgotten.retain(|forgotten| *forgotten != block.hash());
+        self.flight.insert(block, true);
     }
 
     /// Asks for what is still missing, one member at a time.
@@ -143,11 +157,8 @@ impl Engine {
             if size == 1 {
                 continue;
             }
-            if examination.asked.is_some() {
-                examination.candidate = after(examination.candidate, size);
-            }
-            while examination.candidate == me {
-                examination.candidate = after(examination.candidate, size);
+            if examination.asked.is_some() || examination.candidate == me {
+                examination.candidate = next_member(examination.candidate, me, size);
             }
             let fetch = FetchId(self.fetches);
             self.fetches += 1;
@@ -165,7 +176,7 @@ impl Engine {
     /// An answer came, or none did: whoever still misses something asks on at once, the same member if it
     /// helped and otherwise the next one. After a fruitless round all of them are given time.
     pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: bool) {
-        let size = self.config.pbft.committee.size();
+        let (me, size) = (self.me, self.config.pbft.committee.size());
         for examination in self.examinations.open.values_mut().filter(|open| open.asked == Some(fetch)) {
             examination.asked = None;
             examination.ask_at = now.moment;
@@ -173,7 +184,7 @@ impl Engine {
                 examination.fruitless = 0;
                 continue;
             }
-            examination.candidate = after(examination.candidate, size);
+            examination.candidate = next_member(examination.candidate, me, size);
             examination.fruitless += 1;
             if examination.fruitless.is_multiple_of(size - 1) {
                 examination.ask_at = now.moment.after(FETCH_PATIENCE);
@@ -186,24 +197,38 @@ impl Engine {
     pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Answer {
         self.flight.get(block).map_or(Answer::Nothing, |block| pick(block.body(), indices))
     }
+
+    /// Answers another member's question what is in a block in flight.
+    pub(crate) fn serve_ids(&self, block: &BlockHash) -> Answer {
+        self.flight.get(block).map_or(Answer::Nothing, |block| Answer::Ids(block.body().ids().to_vec()))
+    }
 }
 
-/// The answer to [`Ask::Transactions`] for a committed block, from the ledger alone. It reads and checks a whole
-/// block, so it belongs on a thread that has time.
+/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger alone. It reads
+/// and checks a whole block, so it belongs on a thread that has time.
 ///
 /// # Errors
 /// Those of the ledger.
 pub fn serve_committed(ledger: &LedgerReader, ask: &Ask) -> Result<Answer, StoreError> {
-    let Ask::Transactions { block, indices } = ask else { return Ok(Answer::Nothing) };
+    let (Ask::Transactions { block, .. } | Ask::Ids { block }) = ask else { return Ok(Answer::Nothing) };
     let Some(height) = ledger.height_of(block)? else { return Ok(Answer::Nothing) };
-    Ok(ledger.block(height)?.map_or(Answer::Nothing, |block| pick(block.body(), indices)))
+    let Some(block) = ledger.block(height)? else { return Ok(Answer::Nothing) };
+    Ok(match ask {
+        Ask::Transactions { indices, .. } => pick(block.body(), indices),
+        _ => Answer::Ids(block.body().ids().to_vec()),
+    })
 }
 
 fn pick(body: &Body, indices: &[u32]) -> Answer {
     Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize)))
 }
 
-fn after(replica: ReplicaId, size: usize) -> ReplicaId {
-    let next = (replica.index() + 1) % size;
-    ReplicaId(u16::try_from(next).expect("a committee is small"))
+/// The member after this one, ourselves left out. In a committee of one there is no other.
+pub(crate) fn next_member(replica: ReplicaId, me: ReplicaId, size: usize) -> ReplicaId {
+    let after = |replica: ReplicaId| {
+        let next = (replica.index() + 1) % size;
+        ReplicaId(u16::try_from(next).expect("a committee is small"))
+    };
+    let next = after(replica);
+    if next == me { after(next) } else { next }
 }

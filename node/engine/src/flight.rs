@@ -1,20 +1,27 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{Block, BlockHash, Height, TransactionId};
 
 /// Blocks that are complete here and not committed yet: their bodies, and where each id is.
 ///
-/// At most one block for each open height and view, so it is bounded by the replica's window.
+/// Those that the current view proposes have their transactions *marked*: they wait for nothing else. Blocks of
+/// views that were left are kept because others may need them. At most one block for each open height and view,
+/// and the replica bounds the views, so all of it is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
     blocks: BTreeMap<BlockHash, Block>,
     /// An id may be in several blocks of which only one can become final.
     places: BTreeMap<TransactionId, Vec<BlockHash>>,
+    marked: BTreeSet<BlockHash>,
 }
 
 impl Flight {
-    pub(crate) fn insert(&mut self, block: Block) {
+    /// Holds a block; `marked` if the current view proposes it.
+    pub(crate) fn insert(&mut self, block: Block, marked: bool) {
         let hash = block.hash();
+        if marked {
+            self.marked.insert(hash);
+        }
         for id in block.body().ids() {
             let places = self.places.entry(*id).or_default();
             if !places.contains(&hash) {
@@ -26,6 +33,11 @@ impl Flight {
 
     pub(crate) fn get(&self, block: &BlockHash) -> Option<&Block> {
         self.blocks.get(block)
+    }
+
+    /// All of them, in no order that means anything.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.values()
     }
 
     /// Whether one of the uncommitted ancestors of a block on `parent` contains the id (R16).
@@ -41,25 +53,43 @@ impl Flight {
         false
     }
 
-    /// Forgets blocks up to a committed height. Answers the ids that were in forgotten blocks and are in no
-    /// other.
+    /// A new view: no block is proposed by it yet. Answers the ids that were marked.
+    pub(crate) fn unmark_all(&mut self) -> Vec<TransactionId> {
+        let marked = std::mem::take(&mut self.marked);
+        let blocks = marked.iter().filter_map(|hash| self.blocks.get(hash));
+        blocks.flat_map(|block| block.body().ids().iter().copied()).collect()
+    }
+
+    /// Forgets unmarked blocks that are not wanted.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&Block) -> bool) {
+        let unwanted = |block: &&Block| !self.marked.contains(&block.hash()) && !wanted(block);
+        let gone: Vec<BlockHash> = self.blocks.values().filter(unwanted).map(Block::hash).collect();
+        for block in gone {
+            self.remove(&block);
+        }
+    }
+
+    /// Forgets blocks up to a committed height. Answers the ids that were marked by them and by no other.
     pub(crate) fn forget_through(&mut self, height: Height) -> Vec<TransactionId> {
         let gone: Vec<BlockHash> =
             self.blocks.values().filter(|block| block.height() <= height).map(Block::hash).collect();
         gone.iter().flat_map(|hash| self.remove(hash)).collect()
     }
 
-    /// Forgets a block. Answers its ids that are in no other.
+    /// Forgets a block. Answers its ids that were marked by it and by no other.
     pub(crate) fn remove(&mut self, block: &BlockHash) -> Vec<TransactionId> {
         let Some(block) = self.blocks.remove(block) else { return Vec::new() };
         let hash = block.hash();
+        let was_marked = self.marked.remove(&hash);
         let mut free = Vec::new();
         for id in block.body().ids() {
             let Some(places) = self.places.get_mut(id) else { continue };
             places.retain(|place| *place != hash);
+            if was_marked && !places.iter().any(|place| self.marked.contains(place)) {
+                free.push(*id);
+            }
             if places.is_empty() {
                 self.places.remove(id);
-                free.push(*id);
             }
         }
         free
@@ -69,3 +99,7 @@ impl Flight {
         self.blocks.len()
     }
 }
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;

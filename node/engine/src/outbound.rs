@@ -145,3 +145,16 @@ impl Outbound {
         flush.into_iter().chain(remind).min()
     }
 }
+
+/// As many transactions as fit into one batch, from the front; at least one.
+pub(crate) fn within_a_batch<'a>(
+    transactions: impl Iterator<Item = &'a VerifiedTransaction>,
+) -> Vec<VerifiedTransaction> {
+    let mut bytes = 0;
+    let fits = |transaction: &&VerifiedTransaction| {
+        let first = bytes == 0;
+        bytes += transaction.bytes() as usize;
+        first || bytes <= BATCH_BYTES
+    };
+    transactions.take_while(fits).cloned().collect()
+}

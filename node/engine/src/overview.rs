@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use quorate_ledger::{Height, ReplicaId, Timestamp};
 use quorate_mempool::MempoolStatistics;
+use quorate_pbft::Now;
 
 use crate::engine::{Counters, Engine};
 
@@ -34,16 +35,18 @@ pub struct Overview {
     pub heads: BTreeMap<ReplicaId, Height>,
     /// Whether blocks are being fetched from others.
     pub catching_up: bool,
+    /// Lies that were proven, as many as are kept.
+    pub evidence: usize,
     /// Counted since the start.
     pub counters: Counters,
 }
 
 impl Engine {
     /// Where this engine stands.
-    pub fn overview(&self) -> Overview {
+    pub fn overview(&self, now: Now) -> Overview {
         Overview {
             replica: self.me,
-            pbft: self.replica.overview(),
+            pbft: self.replica.overview(now),
             pbft_counters: self.replica.counters(),
             mempool: self.mempool.statistics(),
             oldest_waiting: self.mempool.oldest_waiting(),
@@ -55,6 +58,7 @@ impl Engine {
             journal_bytes: self.journal.bytes(),
             heads: self.catchup.heads().clone(),
             catching_up: self.catchup.is_running(),
+            evidence: self.evidence.len(),
             counters: self.counters,
         }
     }

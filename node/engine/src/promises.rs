@@ -1,10 +1,12 @@
 //! How promises lie in the journal: one row for each record, and one for each accepted body.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_ledger::{Block, BlockHash, Body, CommitCertificate, Height, Verified, View};
-use quorate_pbft::Record;
+use quorate_ledger::{
+    Block, BlockHash, Body, CommitCertificate, Height, ReplicaId, Verified, View, decode, encode,
+};
+use quorate_pbft::{Evidence, Record, Subject};
 use quorate_store::{Row, RowKey};
 
 use crate::flight::Flight;
@@ -14,46 +16,129 @@ const ACCEPTED: u8 = 1;
 const BODY: u8 = 2;
 const PREPARED: u8 = 3;
 const FINALISED: u8 = 4;
+/// Rows about no height stand at height 0, where nothing is ever collected.
+const VIEW_CHANGE: u8 = 5;
+const NEW_VIEW: u8 = 6;
+const CHECKPOINT: u8 = 7;
+const STABLE: u8 = 8;
+const MARK: u8 = 9;
+const HEARD: u8 = 10;
+const EVIDENCE: u8 = 11;
+const COLLECTED: u8 = 12;
+const RECOVERING: u8 = 13;
 
-fn of_view(view: View) -> [u8; 32] {
+fn detail(parts: &[&[u8]]) -> [u8; 32] {
     let mut detail = [0; 32];
-    detail[..8].copy_from_slice(&view.0.to_be_bytes());
+    let mut rest = &mut detail[..];
+    for part in parts {
+        let (here, after) = rest.split_at_mut(part.len());
+        here.copy_from_slice(part);
+        rest = after;
+    }
     detail
 }
 
-/// The rows that make these records durable.
-pub(crate) fn rows<'a, 'b>(records: impl Iterator<Item = &'b Record>, flight: &'a Flight) -> Vec<Row<'a>> {
-    let mut rows = Vec::new();
+fn of_view(view: View) -> [u8; 32] {
+    detail(&[&view.0.to_be_bytes()])
+}
+
+fn of_member(replica: ReplicaId) -> [u8; 32] {
+    detail(&[&replica.0.to_be_bytes()])
+}
+
+fn of_subject(culprit: ReplicaId, subject: &Subject) -> [u8; 32] {
+    let Subject { kind, view, height, .. } = subject;
+    let numbers = (culprit.0.to_be_bytes(), view.0.to_be_bytes(), height.0.to_be_bytes());
+    detail(&[&numbers.0, &[*kind as u8], &numbers.1, &numbers.2])
+}
+
+/// What a group of records does to the journal.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    rows: BTreeMap<RowKey, Cow<'a, [u8]>>,
+    pub(crate) gone: BTreeSet<RowKey>,
+}
+
+impl<'a> Changes<'a> {
+    fn put(&mut self, key: RowKey, value: Cow<'a, [u8]>) {
+        self.gone.remove(&key);
+        self.rows.insert(key, value);
+    }
+
+    fn delete(&mut self, key: RowKey) {
+        self.rows.remove(&key);
+        self.gone.insert(key);
+    }
+
+    /// Rows up to this height are collected with this group: from now on the ledger alone knows about them.
+    pub(crate) fn collected(&mut self, through: Height) {
+        let key = RowKey { height: Height(0), kind: COLLECTED, detail: [0; 32] };
+        self.put(key, Cow::Owned(encode(&through)));
+    }
+
+    pub(crate) fn into_rows(self) -> Vec<Row<'a>> {
+        self.rows.into_iter().map(|(key, value)| Row { key, value }).collect()
+    }
+}
+
+/// What makes these records durable, in their order. `interval` is that of checkpoints.
+pub(crate) fn changes<'a, 'b>(
+    records: impl Iterator<Item = &'b Record>,
+    flight: &'a Flight,
+    interval: u64,
+) -> Changes<'a> {
+    let mut changes = Changes::default();
     for record in records {
-        let height = record.height();
+        let height = record.height().unwrap_or(Height(0));
         let (kind, detail) = match record {
             Record::Accepted(proposal) => {
                 let hash = proposal.outline().hash();
                 let block = flight.get(&hash).expect("a block is held before it is accepted");
-                rows.push(Row {
-                    key: RowKey { height, kind: BODY, detail: *hash.as_bytes() },
-                    value: Cow::Borrowed(block.body().as_bytes()),
-                });
-                (ACCEPTED, of_view(record.view()))
+                let key = RowKey { height, kind: BODY, detail: *hash.as_bytes() };
+                changes.put(key, Cow::Borrowed(block.body().as_bytes()));
+                (ACCEPTED, of_view(proposal.ballot().view))
+            }
+            Record::Dropped { view, block, with_body, .. } => {
+                changes.delete(RowKey { height, kind: ACCEPTED, detail: of_view(*view) });
+                if *with_body {
+                    changes.delete(RowKey { height, kind: BODY, detail: *block.as_bytes() });
+                }
+                continue;
             }
             // Of several views the last one counts, and overwrites.
             Record::Prepared(_) => (PREPARED, [0; 32]),
             Record::Finalised(_) => (FINALISED, [0; 32]),
+            Record::ViewChange(_) => (VIEW_CHANGE, [0; 32]),
+            Record::NewView(_) => (NEW_VIEW, [0; 32]),
+            // The last two are kept.
+            Record::Checkpoint(vote) => {
+                let odd = vote.body.height.0 / interval % 2 == 1;
+                (CHECKPOINT, detail(&[&[u8::from(odd)]]))
+            }
+            Record::Stable(_) => (STABLE, [0; 32]),
+            Record::Mark(_) => (MARK, [0; 32]),
+            Record::Recovering(_) => (RECOVERING, [0; 32]),
+            Record::Heard(replica, _) => (HEARD, of_member(*replica)),
+            Record::Evidence(evidence) => (EVIDENCE, of_subject(evidence.culprit(), &evidence.subject())),
         };
-        rows.push(Row { key: RowKey { height, kind, detail }, value: Cow::Owned(record.to_bytes()) });
+        changes.put(RowKey { height, kind, detail }, Cow::Owned(record.to_bytes()));
     }
-    rows
+    changes
 }
 
 /// What a journal says, put back together.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
-    /// Accepted and prepared, ascending by height; within a height accepted comes first.
+    /// Everything but what is final.
     pub(crate) records: Vec<Record>,
     /// Blocks of the accepted records.
     pub(crate) blocks: BTreeMap<BlockHash, Block>,
     /// Ascending by height.
     pub(crate) finalised: Vec<(Height, Verified<CommitCertificate>)>,
+    /// Proofs of lies, ascending by culprit.
+    pub(crate) evidence: Vec<Verified<Evidence>>,
+    /// Up to here records were collected.
+    pub(crate) collected: Height,
 }
 
 /// Reads rows back, in key order.
@@ -63,33 +148,58 @@ pub(crate) struct Remembered {
 pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
     let mut remembered = Remembered::default();
     let mut accepted = Vec::new();
-    let mut prepared = Vec::new();
     let mut bodies: BTreeMap<BlockHash, Body> = BTreeMap::new();
+    let unreadable = |error: quorate_pbft::Unreadable| error.to_string();
     for (key, value) in rows {
-        match key.kind {
-            ACCEPTED => accepted.push((Record::accepted_header(&value)?, value)),
+        let record = match key.kind {
+            ACCEPTED => {
+                accepted.push((Record::accepted_header(&value).map_err(unreadable)?, value));
+                continue;
+            }
             BODY => {
                 let body = Body::decode(value).map_err(|error| error.to_string())?;
                 bodies.insert(BlockHash::from_bytes(key.detail), body);
+                continue;
             }
-            PREPARED => prepared.push(Record::read_prepared(&value)?),
-            FINALISED => {
-                if let Record::Finalised(certificate) = Record::read_finalised(&value)? {
-                    remembered.finalised.push((key.height, certificate));
-                }
+            COLLECTED => {
+                remembered.collected = decode(&value).map_err(|error| error.to_string())?;
+                continue;
             }
+            PREPARED => Record::read_prepared(&value),
+            FINALISED => Record::read_finalised(&value),
+            VIEW_CHANGE => Record::read_view_change(&value),
+            NEW_VIEW => Record::read_new_view(&value),
+            CHECKPOINT => Record::read_checkpoint(&value),
+            STABLE => Record::read_stable(&value),
+            MARK => Record::read_mark(&value),
+            RECOVERING => Record::read_recovering(&value),
+            HEARD => {
+                let member = u16::from_be_bytes([key.detail[0], key.detail[1]]);
+                Record::read_heard(ReplicaId(member), &value)
+            }
+            EVIDENCE => Record::read_evidence(&value),
             unknown => return Err(format!("a record of unknown kind {unknown}, perhaps of a newer version")),
+        };
+        match record.map_err(unreadable)? {
+            Record::Finalised(certificate) => remembered.finalised.push((key.height, certificate)),
+            record => {
+                if let Record::Evidence(evidence) = &record {
+                    remembered.evidence.push(evidence.clone());
+                }
+                remembered.records.push(record);
+            }
         }
     }
     for (header, value) in accepted {
         let (height, hash) = (header.height, header.hash());
         let body = bodies.get(&hash).ok_or_else(|| format!("the body of block {hash} is missing"))?;
         let block = Block::new(header, body.clone()).map_err(|error| format!("height {height}: {error}"))?;
-        remembered.records.push(Record::read_accepted(&value, block.outline())?);
+        remembered.records.push(Record::read_accepted(&value, block.outline()).map_err(unreadable)?);
         remembered.blocks.insert(hash, block);
     }
-    remembered.records.extend(prepared);
-    // Stable: of one height, accepted stays before prepared.
-    remembered.records.sort_by_key(Record::height);
     Ok(remembered)
 }
+
+#[cfg(test)]
+#[path = "promises_tests.rs"]
+mod tests;

@@ -29,15 +29,19 @@ impl Engine {
         if !self.has_work() || now.moment < self.propose_at() {
             return None;
         }
+        let time = now.wall.max(parent.timestamp.plus_ms(1));
+        let transactions = self.mempool.select(time, &self.selection());
+        (!transactions.is_empty() || self.owes_an_end(time, parent)).then_some(transactions)
+    }
+
+    /// What a block may take.
+    pub(crate) fn selection(&self) -> Selection {
         let limits = &self.config.pbft.limits;
-        let selection = Selection {
+        Selection {
             max_transactions: limits.max_transactions,
             max_body_bytes: limits.max_body_bytes,
             transaction: limits.transaction,
-        };
-        let time = now.wall.max(parent.timestamp.plus_ms(1));
-        let transactions = self.mempool.select(time, &selection);
-        (!transactions.is_empty() || self.owes_an_end(time, parent)).then_some(transactions)
+        }
     }
 
     /// Whether a block could do something for somebody: for a transaction that waits here, or for one that

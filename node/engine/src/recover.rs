@@ -1,18 +1,20 @@
 //! From two files to an engine that remembers what it promised.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use quorate_genesis::Genesis;
-use quorate_ledger::{Block, Height, SecretKey, VerifiedTransaction};
+use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
 use quorate_mempool::Mempool;
-use quorate_pbft::{Now, Replica, Restored, Signer, Steps};
-use quorate_store::{Journal, Ledger, StoreError};
+use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer, Steps, Work};
+use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
 use crate::catchup::CatchUp;
 use crate::engine::{Counters, Endings, Engine, EngineConfig};
 use crate::examine::Examinations;
+use crate::fairness::Fairness;
 use crate::flight::Flight;
 use crate::outbound::Outbound;
+use crate::outlines::Outlines;
 use crate::promises::{self, Remembered};
 use crate::recent::RecentIds;
 
@@ -68,8 +70,9 @@ impl Engine {
             recent.push(block.timestamp, block.ids.into());
         }
         let signer = Signer::new(config.pbft.chain, key.clone(), me);
+        let end = chain_end(&reader, tip, config.pbft.checkpoint_interval, remembered.collected)?;
         let Restored { replica, accepted } =
-            Replica::restore(config.pbft.clone(), signer, tip, remembered.records)
+            Replica::restore(config.pbft.clone(), signer, end, remembered.records)
                 .map_err(|error| OpenError::Journal(error.to_string()))?;
         let request_timeout = config.pbft.request_timeout;
         let mut engine = Engine {
@@ -79,13 +82,19 @@ impl Engine {
             config,
             replica,
             collectable: Some(ledger.durable_head()),
+            collected: remembered.collected,
+            inputs: VecDeque::from([Input::Durable(ledger.durable_head())]),
             ledger,
             journal,
             recent,
             flight: Flight::default(),
             examinations: Examinations::default(),
+            outlines: Outlines::default(),
+            fairness: Fairness::default(),
+            evidence: remembered.evidence,
+            forgotten: Vec::new(),
+            expected: None,
             catchup: CatchUp::default(),
-            inputs: VecDeque::new(),
             steps: Steps::default(),
             requests: VecDeque::new(),
             decided: Vec::new(),
@@ -94,25 +103,65 @@ impl Engine {
             ended: Endings::default(),
             owed: None,
             durable_due: None,
-            pending: false,
+            work: Work::default(),
             counters: Counters::default(),
         };
+        let current = engine.proposed_in_view(now);
         for outline in accepted {
             let block = remembered.blocks.get(&outline.hash()).expect("read together with its outline");
-            engine.take_back(now, block);
+            engine.take_back(now, block, current.contains(&outline.hash()));
         }
         Ok(engine)
     }
 
     /// Holds an accepted block again. Its transactions go into the pool too, so that they are still here
     /// should another block take its place.
-    fn take_back(&mut self, now: Now, block: &Block) {
+    fn take_back(&mut self, now: Now, block: &Block, current: bool) {
         for transaction in block.body().transactions() {
-            // A pool smaller than before may refuse some; the block holds them all the same.
-            let _ = self.mempool.admit(now.wall, VerifiedTransaction::from_own_storage(transaction));
+            // A block of a view that was left may repeat what was committed in another one since.
+            if self.recent.contains(&transaction.id()) {
+                continue;
+            }
+            let (id, present) = (transaction.id(), self.present(now));
+            let admitted = self.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
+            // A pool smaller than before may refuse some; the block holds them all the same. Perhaps nobody else knows
+            // those that wait again.
+            if admitted.is_ok() {
+                self.outbound.adopt(now.moment, id);
+            }
         }
-        self.hold(block.clone());
+        if current {
+            self.hold(block.clone());
+        } else {
+            self.flight.insert(block.clone(), false);
+        }
     }
+
+    /// The blocks that were accepted in the current view.
+    fn proposed_in_view(&self, now: Now) -> BTreeSet<BlockHash> {
+        let stands = self.replica.overview(now);
+        let accepted = stands.slots.iter().filter(|slot| {
+            stands.active
+                && slot.view == stands.view
+                && matches!(slot.phase, Phase::PrePrepared | Phase::Prepared)
+        });
+        accepted.filter_map(|slot| slot.block).collect()
+    }
+}
+
+/// Where the ledger ends, with what a replica must know about it.
+fn chain_end(
+    reader: &LedgerReader,
+    tip: Header,
+    interval: u64,
+    forgotten_through: Height,
+) -> Result<ChainEnd, OpenError> {
+    let certificate = reader.certificate(tip.height)?.map(Verified::from_own_storage);
+    let checkpoint = match tip.height.0 - tip.height.0 % interval {
+        0 => None,
+        height => reader.header(Height(height))?,
+    };
+    Ok(ChainEnd { tip, certificate, checkpoint, forgotten_through })
 }
 
 /// Appends what the journal knows to be final above the ledger's head. `true` if there was something.

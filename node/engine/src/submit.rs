@@ -87,7 +87,7 @@ impl Engine {
 
     /// On an idle chain the last block's time lags behind the clock; with a slow clock it is the other way
     /// round. What counts for admission is the later of the two.
-    fn present(&self, now: Now) -> Timestamp {
+    pub(crate) fn present(&self, now: Now) -> Timestamp {
         now.wall.max(self.replica.tip().timestamp)
     }
 

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
     BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
-    Transaction, VerifiedTransaction, bounded, bounded_bytes, decode, encode,
+    Transaction, TransactionId, VerifiedTransaction, bounded, bounded_bytes, decode, encode,
 };
 use quorate_pbft::Message;
 
@@ -80,6 +80,11 @@ pub enum Ask {
         /// The first wanted height.
         from: Height,
     } = 1,
+    /// The ids of a block that the member is thought to hold.
+    Ids {
+        /// The block.
+        block: BlockHash,
+    } = 2,
 }
 
 /// What a member answers. Everything in it is a claim.
@@ -93,6 +98,8 @@ pub enum Answer {
     Blocks(#[borsh(deserialize_with = "bounded::<RUN_BLOCKS, _, _>")] Vec<RunBlock>) = 1,
     /// The member does not have it.
     Nothing = 2,
+    /// All ids of the block, in order.
+    Ids(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<TransactionId>) = 3,
 }
 
 /// A block as it is passed on.
@@ -138,16 +145,21 @@ pub struct WireLimits {
 }
 
 impl WireLimits {
-    /// The limits that follow from a genesis: the largest proposal, batch and certified run.
-    pub fn of(limits: &BlockLimits, window: u64) -> Self {
+    /// The limits that follow from a genesis with so many members: the largest proposal, batch, NEW-VIEW and
+    /// certified run.
+    pub fn of(limits: &BlockLimits, window: u64, members: usize) -> Self {
         const SLACK: usize = 4096;
         const PER_BLOCK: usize = 4096; // header, certificate of the largest committee, lengths
         let transaction = limits.transaction.max_bytes as usize;
         let ids = 32 * limits.max_transactions as usize;
         let body = limits.max_body_bytes as usize + PER_BLOCK;
         let open = usize::try_from(2 * window).expect("a genesis has a small window") + 1;
+        // A header, a PRE-PREPARE and the signatures of all members; for each open height one of these.
+        let certificate = 512 + 64 * members;
+        let view_change = SLACK + certificate * (open + 1);
+        let new_view = SLACK + view_change * members + 256 * open;
         WireLimits {
-            message: SLACK + ids.max(BATCH_BYTES + transaction),
+            message: SLACK + ids.max(BATCH_BYTES + transaction).max(new_view),
             gossip: SLACK + BATCH_BYTES + transaction,
             ask: SLACK + 4 * limits.max_transactions as usize,
             answer: SLACK

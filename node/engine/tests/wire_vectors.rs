@@ -2,14 +2,20 @@
 //! of the protocol.
 #![allow(clippy::unwrap_used)]
 
-use quorate_engine::{Answer, Ask, MemberMessage, RunBlock, WireLimits};
-use quorate_genesis::TestNetwork;
+use std::time::Duration;
+
+use quorate_engine::{Answer, Ask, Engine, Event, MemberMessage, RunBlock, WireLimits};
+use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
     Ballot, Block, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
-    MAX_BODY_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signed, Timestamp,
-    Transaction, Verified, VerifiedTransaction, View, decode, encode,
+    MAX_BODY_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signable, Signed,
+    Timestamp, Transaction, Verified, VerifiedTransaction, View, decode, encode,
 };
-use quorate_pbft::Message;
+use quorate_pbft::{
+    Knowledge, Message, Moment, NewView, NewViewMessage, Now, PrePrepare, Proposal, Seen, ViewChange,
+    ViewChangeMessage,
+};
+use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger, RowKey};
 
 use vectors::{DOCUMENT, Vectors};
 
@@ -105,6 +111,7 @@ fn every_vector_is_what_the_code_computes() {
     let asks = [
         ("ask_transactions", Ask::Transactions { block: blocks()[0].hash(), indices: vec![0, 1] }),
         ("ask_blocks", Ask::Blocks { from: Height(7) }),
+        ("ask_ids", Ask::Ids { block: blocks()[0].hash() }),
     ];
     for (name, ask) in asks {
         vectors.check(name, &encode(&ask));
@@ -115,12 +122,137 @@ fn every_vector_is_what_the_code_computes() {
         ("answer_transactions", Answer::Transactions(inner)),
         ("answer_blocks", Answer::Blocks(run())),
         ("answer_nothing", Answer::Nothing),
+        ("answer_ids", Answer::Ids(blocks()[0].body().ids().to_vec())),
     ];
     for (name, answer) in answers {
         vectors.check(name, &encode(&answer));
         assert_eq!(decode(&encode(&answer)), Ok(answer), "{name} reads back");
     }
+    for (name, key) in journal_keys() {
+        vectors.check(name, &key);
+    }
     vectors.finish().unwrap_or_else(|problems| panic!("WIRE.md:\n{problems}"));
+}
+
+/// A key as the document lays it out.
+fn key_bytes(key: &RowKey) -> Vec<u8> {
+    [&key.height.0.to_be_bytes()[..], &[key.kind], &key.detail].concat()
+}
+
+struct Member {
+    genesis: Genesis,
+    keys: Vec<SecretKey>,
+    journal: ForgetfulDisk,
+    engine: Engine,
+    now: Now,
+}
+
+impl Member {
+    /// A member of a new committee.
+    fn new(size: usize, index: usize) -> Self {
+        let network = TestNetwork::seeded(size, 1).with_parameters(|parameters| {
+            parameters.consensus.checkpoint_interval = 1;
+            parameters.consensus.window = 1;
+        });
+        let (genesis, keys) = network.unwrap().into_parts();
+        let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: keys[index].public() };
+        let (ledger, journal) = (ForgetfulDisk::new(), ForgetfulDisk::new());
+        let now = Now { moment: Moment(Duration::from_secs(10)), wall: genesis.time().plus_ms(10_000) };
+        let ledger = Ledger::create_on(ledger.attach(), genesis.header()).unwrap();
+        let rows = Journal::create_on(journal.attach(), &identity).unwrap();
+        let engine = Engine::open(&genesis, &keys[index], ledger, rows, now).unwrap();
+        Member { genesis, keys, journal, engine, now }
+    }
+
+    fn sign<S: Signable + Clone>(&self, member: usize, body: S) -> Signed<S> {
+        let signer = ReplicaId(u16::try_from(member).unwrap());
+        Signed::sign(&self.genesis.chain_id(), &self.keys[member], signer, body).into_inner()
+    }
+
+    fn hear(&mut self, from: usize, message: Message) {
+        let from = ReplicaId(u16::try_from(from).unwrap());
+        let message =
+            message.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap();
+        drop(self.engine.handle(self.now, [Event::Consensus { from, message }]).unwrap());
+    }
+
+    /// The one key of a kind and beginning of the detail.
+    fn key(&self, identity: &JournalIdentity, kind: u8, detail: &[u8]) -> Vec<u8> {
+        let journal = ForgetfulDisk::with_contents(self.journal.contents());
+        let rows = Journal::open_on(journal.attach(), identity).unwrap().rows().unwrap();
+        let mut found =
+            rows.iter().map(|(key, _)| key).filter(|key| key.kind == kind && key.detail.starts_with(detail));
+        let key = key_bytes(found.next().unwrap_or_else(|| panic!("no row of kind {kind}")));
+        assert!(found.next().is_none(), "one row of kind {kind}");
+        key
+    }
+
+    fn identity(&self, index: usize) -> JournalIdentity {
+        JournalIdentity { chain_id: self.genesis.chain_id(), validator: self.keys[index].public() }
+    }
+}
+
+/// What stands in real journals: of a member that left view 0 because its primary lied, and entered view 1; and of
+/// one that is alone.
+fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
+    let mut member = Member::new(4, 3);
+    for from in [1, 2] {
+        member.hear(from, Message::Seen(Seen::default()));
+    }
+    for text in ["one", "other"] {
+        let payload = Payload::Data(text.into());
+        let until = member.now.wall.plus_ms(1000);
+        let transaction = Transaction::sign(&member.genesis.chain_id(), &member.keys[0], 0, until, payload);
+        let body = Body::of(&[VerifiedTransaction::from_own_storage(transaction)]);
+        let block = Block::after(member.genesis.header(), body, member.now.wall, ReplicaId(0)).unwrap();
+        let ballot = Ballot { epoch: Epoch(0), view: View(0), height: Height(1), block: block.hash() };
+        let proposal = Proposal {
+            vote: member.sign(0, PrePrepare(ballot)),
+            header: block.header().clone(),
+            ids: block.body().ids().to_vec(),
+        };
+        member.hear(0, Message::PrePrepare(proposal));
+    }
+    let knowledge = Knowledge::default();
+    let leave = ViewChange { epoch: Epoch(0), view: View(1), content: knowledge.hash() };
+    let view_changes: Vec<_> = [0, 1, 2]
+        .map(|index| ViewChangeMessage { vote: member.sign(index, leave), knowledge: knowledge.clone() })
+        .into();
+    member.hear(2, Message::ViewChange(view_changes[2].clone()));
+    let content = NewViewMessage::content(&view_changes, &[]);
+    let vote = member.sign(1, NewView { epoch: Epoch(0), view: View(1), content });
+    member.hear(1, Message::NewView(NewViewMessage { vote, view_changes, pre_prepares: Vec::new() }));
+
+    let mut alone = Member::new(1, 0);
+    let payload = Payload::Data(Vec::new());
+    let until = alone.now.wall.plus_ms(1000);
+    let transaction = Transaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
+    let gossiped = Event::Gossiped(vec![VerifiedTransaction::from_own_storage(transaction)]);
+    drop(alone.engine.handle(alone.now, [gossiped]).unwrap());
+    // The ledger is synced a second after it was seen to have grown.
+    for _ in 0..2 {
+        alone.now.moment = alone.now.moment.after(Duration::from_secs(1));
+        drop(alone.engine.handle(alone.now, []).unwrap());
+    }
+
+    let mut old = Member::new(4, 3);
+    let ballot =
+        Ballot { epoch: Epoch(0), view: View(0), height: Height(1), block: BlockHash::from_bytes([1; 32]) };
+    let commit = Some(old.sign(3, Commit(ballot)));
+    old.hear(1, Message::Seen(Seen { commit, ..Seen::default() }));
+
+    let (three, zero) = (member.identity(3), alone.identity(0));
+    vec![
+        ("journal_key_view_change", member.key(&three, 5, &[])),
+        ("journal_key_new_view", member.key(&three, 6, &[])),
+        ("journal_key_checkpoint", alone.key(&zero, 7, &[])),
+        ("journal_key_stable", alone.key(&zero, 8, &[])),
+        ("journal_key_mark", member.key(&three, 9, &[])),
+        ("journal_key_heard", member.key(&three, 10, &[0, 2])),
+        ("journal_key_evidence", member.key(&three, 11, &[])),
+        ("journal_key_collected", alone.key(&zero, 12, &[])),
+        ("journal_key_recovering", old.key(&three, 13, &[])),
+    ]
 }
 
 fn number(value: u32) -> [u8; 4] {
@@ -151,8 +283,8 @@ fn what_the_document_forbids_is_refused() {
     assert!(reason.contains(&format!("at most {} fit", MAX_BODY_BYTES + 4)), "{reason}");
 
     assert!(MemberMessage::from_bytes(&[2]).is_err(), "a tag without a meaning");
-    assert!(decode::<Ask>(&[2]).is_err());
-    assert!(decode::<Answer>(&[3]).is_err());
+    assert!(decode::<Ask>(&[3]).is_err());
+    assert!(decode::<Answer>(&[4]).is_err());
     assert!(decode::<Answer>(&[2, 0]).is_err(), "a byte after the end");
     let option = |tag: u8| [&[1], &number(1)[..], &header, &number(0), &[tag]].concat();
     assert!(decode::<Answer>(&option(0)).is_ok());
@@ -164,7 +296,8 @@ fn what_the_document_forbids_is_refused() {
 fn the_limits_are_those_of_the_code() {
     let network = TestNetwork::seeded(4, 1);
     let genesis = network.genesis();
-    let limits = WireLimits::of(&genesis.block_limits(), genesis.consensus().window);
+    let limits =
+        WireLimits::of(&genesis.block_limits(), genesis.consensus().window, genesis.committee().size());
     let rows = [
         ("message on a direct stream", limits.message),
         ("gossip message", limits.gossip),

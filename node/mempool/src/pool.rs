@@ -206,6 +206,16 @@ impl Mempool {
         valid_until.0.checked_add(1).map(Timestamp)
     }
 
+    /// The last moment of the waiting transaction that has the most time left.
+    pub fn last_expiry(&self) -> Option<Timestamp> {
+        self.waiting.last_to_expire()
+    }
+
+    /// Whether a transaction is held and not in flight.
+    pub fn is_waiting(&self, id: &TransactionId) -> bool {
+        self.held.get(id).is_some_and(|entry| self.waiting.holds(entry.arrival))
+    }
+
     /// When the longest-waiting transaction was admitted.
     pub fn oldest_waiting(&self) -> Option<Timestamp> {
         self.waiting.oldest().map(|oldest| oldest.first_seen)

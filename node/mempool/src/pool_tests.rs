@@ -22,6 +22,21 @@ fn the_same_transaction_is_held_once() {
 }
 
 #[test]
+fn what_waits_and_how_long_it_can_is_known() {
+    let mut pool = Mempool::new(WIDE);
+    let (one, two) = (transaction(1, 1, 200, LATER), transaction(2, 2, 200, LATER + 7));
+    assert_eq!(pool.last_expiry(), None);
+    pool.admit(NOW, one.clone()).unwrap();
+    pool.admit(NOW, two.clone()).unwrap();
+    assert_eq!(pool.last_expiry(), Some(Timestamp(LATER + 7)));
+    pool.mark_in_flight(&id(&two));
+    assert!(pool.is_waiting(&one.id()) && !pool.is_waiting(&two.id()));
+    assert_eq!(pool.last_expiry(), Some(Timestamp(LATER)));
+    pool.remove(&id(&one));
+    assert!(!pool.is_waiting(&one.id()));
+}
+
+#[test]
 fn a_full_pool_refuses_and_keeps_what_it_has() {
     for limits in [MempoolLimits { max_transactions: 2, ..WIDE }, MempoolLimits { max_bytes: 400, ..WIDE }] {
         let mut pool = Mempool::new(limits);

@@ -111,6 +111,16 @@ impl Waiting {
         self.by_expiry.first().copied()
     }
 
+    /// The latest end of validity.
+    pub(crate) fn last_to_expire(&self) -> Option<Timestamp> {
+        self.by_expiry.last().map(|(valid_until, _)| *valid_until)
+    }
+
+    /// Whether the transaction at this place waits.
+    pub(crate) fn holds(&self, arrival: Arrival) -> bool {
+        self.by_arrival.contains_key(&arrival)
+    }
+
     /// Every sender's queue; the one with the oldest transaction first.
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.heads

@@ -1,4 +1,5 @@
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
     Ballot, CertificateError, ChainId, Committee, Header, Signature, SignatureSet, Signed, SignedError,
     Verified, View,
@@ -32,6 +33,11 @@ pub enum PreparedError {
     Prepares(#[from] CertificateError),
 }
 
+/// PREPAREs in a prepared certificate: a quorum less the primary, whose PRE-PREPARE counts (R8, R9).
+pub(crate) fn prepares_needed(committee: &Committee) -> usize {
+    committee.quorum() - 1 - usize::from(is(Mutant::PreparedOneShort) && committee.quorum() > 1)
+}
+
 impl PreparedCertificate {
     /// Makes a certificate of a proposal and the votes of backups for it.
     pub(crate) fn assemble(proposal: &CheckedProposal, prepares: SignatureSet) -> Verified<Self> {
@@ -48,6 +54,15 @@ impl PreparedCertificate {
     /// # Errors
     /// [`PreparedError`].
     pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, PreparedError> {
+        self.check(chain, committee)?;
+        Ok(Verified::from_own_storage(self))
+    }
+
+    /// As [`PreparedCertificate::verify`], without taking it.
+    ///
+    /// # Errors
+    /// [`PreparedError`].
+    pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), PreparedError> {
         let ballot = self.ballot();
         let primary = committee.primary(ballot.epoch, ballot.view);
         if self.prepares.signers().contains(primary) {
@@ -55,8 +70,8 @@ impl PreparedCertificate {
         }
         Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
             .verify(chain, committee)?;
-        self.prepares.check(chain, committee, &Prepare(ballot), committee.quorum() - 1)?;
-        Ok(Verified::from_own_storage(self))
+        self.prepares.check(chain, committee, &Prepare(ballot), prepares_needed(committee))?;
+        Ok(())
     }
 
     /// What was prepared.

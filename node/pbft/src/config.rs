@@ -22,8 +22,16 @@ pub struct Config {
     pub window: u64,
     /// How far a fresh block's time may lie ahead of this node's wall clock.
     pub clock_tolerance: Duration,
-    /// How long pending work may go without a commit before the primary is overdue.
+    /// How long pending work may go without a commit before the view is left; doubled while views fail.
     pub request_timeout: Duration,
+    /// How long a quorum that has left the views below waits for a NEW-VIEW; doubled while views fail.
+    pub new_view_timeout: Duration,
+    /// Neither of the two grows beyond this. Messages must arrive within it for the network to go on.
+    pub timeout_cap: Duration,
+    /// K: every so many heights a CHECKPOINT is signed.
+    pub checkpoint_interval: u64,
+    /// L: how far above the stable checkpoint proposals are accepted, at least 2 K.
+    pub log_window: u64,
     /// How often STATUS is sent, idle or not.
     pub status_interval: Duration,
 }

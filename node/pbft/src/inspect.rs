@@ -1,10 +1,14 @@
 //! A look at a replica from outside, for status pages and explanations.
 
+use std::time::Duration;
+
 use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::replica::Replica;
+use crate::seen::Mark;
 use crate::slot::Stage;
-use crate::time::Moment;
+use crate::time::{Moment, Now};
+use crate::voice::Voice;
 
 /// How far a height has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,10 @@ pub struct Overview {
     pub epoch: Epoch,
     /// The view.
     pub view: View,
+    /// Whether the view has begun; otherwise a NEW-VIEW is waited for.
+    pub active: bool,
+    /// Whether this replica may sign (R24).
+    pub standing: Standing,
     /// The view's primary.
     pub primary: ReplicaId,
     /// The last committed height.
@@ -61,11 +69,56 @@ pub struct Overview {
     pub slots: Vec<SlotOverview>,
     /// Since when work is pending and nothing was committed.
     pub pending_since: Option<Moment>,
+    /// How long a view may take at present before it is left (R15).
+    pub request_timeout: Duration,
+    /// When the view is left unless something is committed, or begins, before.
+    pub leaves_at: Option<Moment>,
+    /// Who was heard of lately.
+    pub contacts: Vec<ReplicaId>,
+    /// Whose VIEW-CHANGE for this view or a later one is here.
+    pub departed: Vec<ReplicaId>,
+    /// Height of the stable checkpoint; 0 before the first.
+    pub stable: Height,
+    /// Height of the next CHECKPOINT to sign, which waits for the ledger to be durable.
+    pub checkpoint_due: Option<Height>,
+}
+
+/// Whether a replica may sign (R24).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It asks others what they have seen of it; so many have answered, of so many it needs.
+    Probing {
+        /// Members that have answered.
+        answered: usize,
+        /// Members that must.
+        needed: usize,
+        /// The height to which the ledger must be caught up first, if it is an old copy.
+        through: Option<Height>,
+    },
+    /// It takes part.
+    Voting,
+    /// Its files are older than what it signed: it follows and never signs.
+    Recovering {
+        /// How far others have seen it go.
+        seen: Mark,
+    },
 }
 
 impl Replica {
+    fn standing(&self) -> Standing {
+        match &self.voice {
+            Voice::Probing(answers) => {
+                let needed = self.config.committee.quorum() - 1;
+                let through = (self.tip.height < self.silent_through).then_some(self.silent_through);
+                Standing::Probing { answered: answers.len(), needed, through }
+            }
+            Voice::Free => Standing::Voting,
+            Voice::Recovering { seen } => Standing::Recovering { seen: *seen },
+        }
+    }
+
     /// Where this replica stands.
-    pub fn overview(&self) -> Overview {
+    pub fn overview(&self, now: Now) -> Overview {
         let slots = self
             .slots
             .iter()
@@ -91,10 +144,18 @@ impl Replica {
         Overview {
             epoch: self.config.epoch,
             view: self.view,
+            active: self.active,
+            standing: self.standing(),
             primary: self.primary(),
             committed: self.tip.height,
             slots,
-            pending_since: self.pending_since,
+            pending_since: self.patience.pending_since,
+            request_timeout: self.request_timeout(),
+            leaves_at: self.patience_deadline(),
+            contacts: self.contacts(now),
+            departed: self.departed().collect(),
+            stable: self.checkpoints.stable_height(),
+            checkpoint_due: self.checkpoints.next(),
         }
     }
 }

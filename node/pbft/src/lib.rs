@@ -27,7 +27,8 @@
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
 //! #     chain, epoch: Epoch(0), committee, limits, window: 8, clock_tolerance: seconds(1),
-//! #     request_timeout: seconds(2), status_interval: seconds(1),
+//! #     request_timeout: seconds(2), new_view_timeout: seconds(2), timeout_cap: seconds(30),
+//! #     status_interval: seconds(1), checkpoint_interval: 128, log_window: 512,
 //! # };
 //! // A committee of one, on a chain that has only its root.
 //! let mut replica = Replica::new(config, Signer::new(chain, key, ReplicaId(0)), root);
@@ -42,34 +43,55 @@
 //! steps.absorb(step);
 //! let mut journal = Vec::new();
 //! let messages = steps.persist(|records| Ok::<_, Infallible>(journal.extend_from_slice(records)))?;
-//! assert_eq!(journal.len(), 3, "accepted, prepared, finalised: durable before anybody hears of it");
+//! assert_eq!(journal.len(), 4, "accepted, prepared, finalised, and how far we went: before anybody hears of it");
 //! assert!(matches!(messages[0], (To::All, Message::PrePrepare(_))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accusing;
 mod certificate;
+mod changing;
+mod checkpoint;
+mod checkpoints;
 mod config;
+mod evidence;
 mod inspect;
 mod messages;
+mod patience;
 mod proposals;
+mod record;
 mod repair;
 mod replica;
 mod restore;
+mod seen;
 mod signer;
 mod slot;
+mod statement;
 mod step;
 mod time;
+mod view_change;
+mod voice;
 mod voting;
 
 pub use certificate::{PreparedCertificate, PreparedError};
+pub use checkpoint::{Checkpoint, CheckpointCertificate};
 pub use config::{Config, MAX_WINDOW};
-pub use inspect::{Overview, Phase, SlotOverview};
+pub use evidence::{Evidence, Pair};
+pub use inspect::{Overview, Phase, SlotOverview, Standing};
 pub use messages::{
     Checked, CheckedProposal, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal, Rejected, SlotStatus,
     Status,
 };
+pub use patience::Work;
+pub use record::{Record, Unreadable};
 pub use replica::{Counters, Input, Replica, Verdict};
-pub use restore::{RestoreError, Restored};
+pub use restore::{ChainEnd, RestoreError, Restored};
+pub use seen::{Mark, Seen};
 pub use signer::Signer;
-pub use step::{Finalised, Overdue, Record, Request, Step, Steps, To};
+pub use statement::{Statement, Subject};
+pub use step::{Cause, Departure, Finalised, Request, Step, Steps, To};
 pub use time::{Moment, Now};
+pub use view_change::{
+    CheckedNewView, CheckedViewChange, Knowledge, NewView, NewViewMessage, Selection, ViewChange,
+    ViewChangeMessage,
+};

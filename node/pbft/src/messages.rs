@@ -2,12 +2,16 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    Ballot, BlockError, BlockHash, ChainId, Commit, Committee, Domain, Epoch, Header, Height,
-    MAX_TRANSACTIONS, Outline, ReplicaId, Signable, Signed, SignedError, Signers, TransactionId, Verified,
-    View, bounded,
+    Ballot, BlockError, BlockHash, CertificateError, ChainId, Commit, Committee, Domain, Epoch, Header,
+    Height, MAX_TRANSACTIONS, Outline, ReplicaId, Signable, Signed, SignedError, Signers, TransactionId,
+    Verified, View, bounded,
 };
 
+use crate::checkpoint::Checkpoint;
 use crate::config::MAX_WINDOW;
+use crate::evidence::Evidence;
+use crate::seen::{Mark, Seen};
+use crate::view_change::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 
 /// "I propose this block at this height in this view." Counts as the primary's PREPARE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -49,13 +53,28 @@ pub struct Status {
     pub epoch: Epoch,
     /// Its view.
     pub view: View,
+    /// Whether that view has begun for it; otherwise it waits for a NEW-VIEW.
+    pub active: bool,
     /// Height of its last committed block.
     pub committed: Height,
     /// Hash of that block.
     pub committed_hash: BlockHash,
+    /// Height of its stable checkpoint.
+    pub stable: Height,
+    /// How far it has gone in what it signed, as far as it remembers (R24).
+    pub mark: Mark,
+    /// Whether it just started and asks what others have seen of it (R24).
+    pub probing: bool,
     /// What it holds of the heights above, ascending.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub slots: Vec<SlotStatus>,
+}
+
+impl Status {
+    /// Whether it says that it lacks the beginning of this view.
+    pub(crate) fn lacks_view(&self, view: View) -> bool {
+        self.view < view || self.view == view && !self.active
+    }
 }
 
 /// What a replica holds of one open height in its view.
@@ -85,6 +104,16 @@ pub enum Message {
     Commit(Signed<Commit>) = 2,
     /// From anyone, regularly and on connecting.
     Status(Status) = 3,
+    /// From anyone who leaves a view, until the next one begins.
+    ViewChange(ViewChangeMessage) = 4,
+    /// From the primary of the new view, or passed on by anyone to a replica that lacks it.
+    NewView(NewViewMessage) = 5,
+    /// From anyone, at every checkpoint height.
+    Checkpoint(Signed<Checkpoint>) = 6,
+    /// From anyone: proof that a member lied.
+    Evidence(Evidence) = 7,
+    /// What the sender has seen the receiver sign.
+    Seen(Seen) = 8,
 }
 
 /// Why a message was thrown away unread. Always the sender's doing.
@@ -118,6 +147,24 @@ pub enum Rejected {
     /// Header and ids do not belong together.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// A certificate in a view change does not hold.
+    #[error("a certificate in a view change: {0}")]
+    Certificate(#[from] CertificateError),
+    /// A prepared certificate in a view change does not hold.
+    #[error("a prepared block in a view change: {0}")]
+    Prepared(#[from] crate::certificate::PreparedError),
+    /// A view change breaks a rule.
+    #[error("a view change: {0}")]
+    ViewChange(&'static str),
+    /// A NEW-VIEW does not follow from its view changes.
+    #[error("a new view: {0}")]
+    NewView(&'static str),
+    /// Statements that prove nothing.
+    #[error("statements that are not of one member, or do not contradict each other")]
+    Evidence,
+    /// A CHECKPOINT at a height that has none.
+    #[error("a checkpoint at height {0}")]
+    Checkpoint(Height),
 }
 
 /// A proposal whose signature, header and ids were checked against each other. Cloning shares the ids.
@@ -170,11 +217,21 @@ pub enum Checked {
     Commit(Verified<Signed<Commit>>),
     /// Unsigned.
     Status(Status),
+    /// By the replica that sent it.
+    ViewChange(CheckedViewChange),
+    /// Proves itself.
+    NewView(CheckedNewView),
+    /// A vote by the replica that sent it.
+    Checkpoint(Verified<Signed<Checkpoint>>),
+    /// Proves itself.
+    Evidence(Verified<Evidence>),
+    /// Statements of one member, `None` if there are none.
+    Seen(Option<(ReplicaId, Mark)>),
 }
 
 impl Message {
-    /// Checks who may say this and whether they did: one signature, and the Merkle root of a proposal.
-    /// Needs no state, so it can run on any thread.
+    /// Checks who may say this and whether they did: one signature, the Merkle root of a proposal, every
+    /// certificate of a view change. Needs no state, so it can run on any thread.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -215,6 +272,24 @@ impl Message {
             Message::Status(status) => {
                 of_epoch(status.epoch)?;
                 Ok(Checked::Status(status))
+            }
+            Message::ViewChange(change) => {
+                own_vote(change.vote.signer)?;
+                Ok(Checked::ViewChange(change.check(chain, epoch, committee)?))
+            }
+            Message::NewView(new_view) => Ok(Checked::NewView(new_view.check(chain, epoch, committee)?)),
+            Message::Checkpoint(vote) => {
+                of_epoch(vote.body.epoch)?;
+                own_vote(vote.signer)?;
+                if vote.body.height == Height(0) {
+                    return Err(Rejected::Checkpoint(vote.body.height));
+                }
+                Ok(Checked::Checkpoint(vote.verify(chain, committee)?))
+            }
+            Message::Evidence(evidence) => Ok(Checked::Evidence(evidence.check(chain, epoch, committee)?)),
+            Message::Seen(seen) => {
+                let whose = seen.check(chain, epoch, committee)?;
+                Ok(Checked::Seen(whose.map(|replica| (replica, seen.mark()))))
             }
         }
     }

@@ -2,20 +2,28 @@
 
 use std::time::Duration;
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockError, Header, Height, Outline, ReplicaId};
 
+use crate::evidence::{Evidence, pair};
 use crate::messages::{CheckedProposal, Message, PrePrepare, Prepare};
+use crate::record::Record;
 use crate::replica::{Replica, Verdict};
-use crate::slot::{Recorded, Stage};
-use crate::step::{Record, Request, Step, To};
+use crate::slot::Stage;
+use crate::step::{Request, Step, To};
 use crate::time::Now;
 
 impl Replica {
-    /// The header to build the next block on, if this replica is the primary, its window has room (R7), and it
-    /// has not proposed at that height before (R4).
+    /// The header to build the next block on, if this replica is the primary of a view that has begun, all that the
+    /// view began with is accepted (R20), its window has room (R7, R23), and it has not proposed at that height
+    /// before (R4).
     pub fn proposal_parent(&self) -> Option<&Header> {
+        if !self.votes() {
+            return None;
+        }
         let parent = self.accepted_end();
-        let room = parent.height < self.tip.height.plus(self.config.window);
+        let window = self.tip.height.plus(self.config.window).min(self.high_watermark());
+        let room = parent.height < window && !self.is_again(parent.height.next());
         let next = self.slots.get(&(parent.height.next(), self.view));
         let proposed = next.is_some_and(|slot| slot.proposal().is_some());
         (self.is_primary() && room && !proposed).then_some(parent)
@@ -56,7 +64,7 @@ impl Replica {
         let examined = self.examine(outline.header(), parent);
         assert_eq!(examined, Ok(()), "the engine proposes on the parent it was given, within the limits");
         let ballot = self.ballot_for(&outline);
-        let vote = self.signer.vote::<PrePrepare>(ballot);
+        let vote = self.signer.sign(PrePrepare(ballot));
         let proposal = CheckedProposal::new(vote, outline);
         let slot = self.slot_for(now, &ballot).expect("the window of a primary is within that of backups");
         assert!(slot.proposal().is_none(), "R4: a primary proposes once for each view and height");
@@ -83,17 +91,35 @@ impl Replica {
         if proposal.vote().signer == self.signer.replica() {
             return;
         }
+        // R20: what the view began with is known, and signed by the same primary.
+        if ballot.view == self.view && self.active && self.is_again(ballot.height) {
+            let again = self.entered.as_ref().and_then(|entered| entered.at(ballot.height)).cloned();
+            match again {
+                Some((_, vote)) if vote.body.0 == ballot => {}
+                Some((_, vote)) => {
+                    let evidence = Evidence::PrePrepare(pair(&vote, proposal.vote()));
+                    return self.accuse(&evidence, step);
+                }
+                None => return,
+            }
+        }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         match slot.proposal() {
             None => slot.stage = Stage::Waiting { proposal, from },
             Some(first) if first.ballot().block == ballot.block => {}
-            // R4: the first proposal stands; a second one accuses its signer.
-            Some(_) => self.contradiction(proposal.vote().signer, &ballot, step),
+            // R4: the first proposal stands; a second one proves that its signer lies.
+            Some(first) => {
+                let evidence = Evidence::PrePrepare(pair(first.vote(), proposal.vote()));
+                self.accuse(&evidence, step);
+            }
         }
     }
 
     /// Asks for the examination of the next proposal whose parent is accepted (R3).
     pub(crate) fn examine_next(&mut self, step: &mut Step) -> bool {
+        if !self.votes() {
+            return false;
+        }
         let ready = self.slots.iter().find_map(|((height, view), slot)| match &slot.stage {
             Stage::Waiting { proposal, from } if *view == self.view => {
                 Some((proposal.clone(), *from, self.parent_at(*height)?))
@@ -101,6 +127,11 @@ impl Replica {
             _ => None,
         });
         let Some((proposal, from, parent)) = ready else { return false };
+        if !self.begins_with(proposal.ballot()) {
+            let reason = "the view began with another block at this height, or above it".to_owned();
+            self.refuse(proposal, reason, step);
+            return true;
+        }
         match self.examine(proposal.outline().header(), parent) {
             Ok(()) => {
                 self.set_stage(&proposal, Stage::Examining { proposal: proposal.clone() });
@@ -111,11 +142,19 @@ impl Replica {
         true
     }
 
-    /// R5: what can be said about a fresh block of the current view without its transactions.
+    /// R20: a proposal may have come before the NEW-VIEW. At the heights of which that speaks it must be the one
+    /// that the view began with; what the base covers is committed, and nothing is voted for there.
+    fn begins_with(&self, ballot: &Ballot) -> bool {
+        let again = || self.entered.as_ref().and_then(|entered| entered.at(ballot.height));
+        !self.is_again(ballot.height) || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
+    }
+
+    /// R5: what can be said about a block without its transactions. Who proposed it first is asked of fresh ones
+    /// only.
     fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
         header.check_follows(parent)?;
         header.check_limits(parent, &self.config.limits)?;
-        if header.proposer != self.primary() {
+        if !self.is_again(header.height) && header.proposer != self.primary() {
             return Err(BlockError::Field { field: "proposer" });
         }
         Ok(())
@@ -124,7 +163,7 @@ impl Replica {
     pub(crate) fn on_examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict, step: &mut Step) {
         let Some(slot) = self.slots.get(&(ballot.height, ballot.view)) else { return };
         let Stage::Examining { proposal } = &slot.stage else { return };
-        if *proposal.ballot() != ballot || ballot.view != self.view {
+        if *proposal.ballot() != ballot || ballot.view != self.view || !self.votes() {
             return;
         }
         let proposal = proposal.clone();
@@ -137,6 +176,9 @@ impl Replica {
     /// Looks at held proposals again (R6). The wall clock may have jumped either way, so it is asked every
     /// time.
     pub(crate) fn accept_held(&mut self, now: Now, step: &mut Step) -> bool {
+        if !self.votes() {
+            return false;
+        }
         let held = self.slots.iter().find_map(|((_, view), slot)| match &slot.stage {
             Stage::Held { proposal, .. } if *view == self.view => Some(proposal.clone()),
             _ => None,
@@ -153,7 +195,8 @@ impl Replica {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
             return true;
         }
-        match self.ahead_of_clock(now, header) {
+        let hold = if self.is_again(header.height) { None } else { self.off_the_clock(now, header) };
+        match hold {
             None => {
                 self.accept(now, proposal, step);
                 true
@@ -166,25 +209,36 @@ impl Replica {
         }
     }
 
-    /// R6: how long a fresh proposal must wait until its time is no further ahead than the tolerance.
-    fn ahead_of_clock(&self, now: Now, header: &Header) -> Option<Duration> {
+    /// R6: how long a fresh proposal must wait until its time is no further ahead than the tolerance. One that is
+    /// older than any transaction may live is held as long as the clock says so.
+    fn off_the_clock(&self, now: Now, header: &Header) -> Option<Duration> {
         let time = header.timestamp.0;
         let tolerance = u64::try_from(self.config.clock_tolerance.as_millis()).unwrap_or(u64::MAX);
         let latest = now.wall.0.saturating_add(tolerance);
+        let earliest = now.wall.minus_ms(self.config.limits.transaction.max_lifetime_ms).0;
+        if time < earliest {
+            return Some(self.config.status_interval);
+        }
         (time > latest).then(|| Duration::from_millis(time - latest))
     }
 
-    /// R5, R13: remember the proposal, then vote for it.
+    /// R5, R13: remember the proposal, then vote for it. A primary has given its vote for a block that it proposes
+    /// again with the NEW-VIEW.
     fn accept(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) {
         let ballot = *proposal.ballot();
-        let vote = self.signer.vote::<Prepare>(ballot);
-        step.records.push(Record::Accepted(proposal.clone()));
-        step.send(To::All, Message::Prepare(vote.clone().into_inner()));
+        if !is(Mutant::AcceptedNotDurable) {
+            step.records.push(Record::Accepted(proposal.clone()));
+        }
+        let vote = (!self.is_primary()).then(|| self.signer.sign(Prepare(ballot)));
         let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
         slot.since = now.moment;
         slot.stage = Stage::Accepted { proposal };
-        let recorded = slot.prepares.record(vote);
-        assert_ne!(recorded, Recorded::Conflicting, "R4: own votes do not contradict each other");
+        if let Some(vote) = vote {
+            step.send(To::All, Message::Prepare(vote.clone().into_inner()));
+            let recorded = slot.prepares.record(vote);
+            assert!(!recorded.is_conflicting(), "R4: own votes do not contradict each other");
+        }
+        self.forget_past(step);
     }
 
     fn refuse(&mut self, proposal: CheckedProposal, reason: String, step: &mut Step) {

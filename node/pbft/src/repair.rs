@@ -7,6 +7,7 @@ use crate::replica::Replica;
 use crate::slot::Slot;
 use crate::step::{Step, To};
 use crate::time::Now;
+use crate::voice::Voice;
 
 /// STATUS of one member is answered at most this many times per status interval: whoever asks more often is
 /// not lacking more.
@@ -17,12 +18,30 @@ impl Replica {
     pub(crate) fn greet(&mut self, peer: ReplicaId, step: &mut Step) {
         self.answered.remove(&peer);
         step.send(To::One(peer), Message::Status(self.status()));
+        if let Some(change) = self.own_view_change() {
+            step.send(To::One(peer), change);
+        }
+    }
+
+    /// Our VIEW-CHANGE, as long as the view has not begun.
+    fn own_view_change(&self) -> Option<Message> {
+        let own = self.view_changes.get(&self.signer.replica()).filter(|own| own.view() == self.view);
+        own.filter(|_| !self.active).map(|own| Message::ViewChange(own.message().clone()))
     }
 
     pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
         if now.moment >= self.status_due {
-            self.status_due = now.moment.after(self.config.status_interval);
+            // Whoever is not allowed to sign yet asks as often as it may be answered (R24).
+            let pause = if matches!(self.voice, Voice::Probing(_)) { ANSWERS_PER_INTERVAL } else { 1 };
+            self.status_due = now.moment.after(self.config.status_interval / pause);
             step.send(To::All, Message::Status(self.status()));
+            // R19: said again and again until the view begins: a lost round of it must not end everything.
+            if let Some(change) = self.own_view_change() {
+                step.send(To::All, change);
+                // Who did not hear why would stay.
+                let parting = self.parting.iter().cloned().map(Message::Evidence);
+                parting.for_each(|evidence| step.send(To::All, evidence));
+            }
         }
     }
 
@@ -43,8 +62,12 @@ impl Replica {
         Status {
             epoch: self.config.epoch,
             view: self.view,
+            active: self.active,
             committed: self.tip.height,
             committed_hash: self.tip_hash,
+            stable: self.checkpoints.stable_height(),
+            mark: self.signer.mark(),
+            probing: matches!(self.voice, Voice::Probing(_)),
             slots,
         }
     }
@@ -56,14 +79,19 @@ impl Replica {
         }
         // The first STATUS on a new channel: whatever was sent before it is lost, however young.
         let fresh_channel = self.answered.insert(from, now.moment).is_none();
-        if status.view != self.view {
-            return;
+        self.remind(from, status, step);
+        self.repeat_checkpoints(from, status, step);
+        if let Some(entered) = &self.entered
+            && status.lacks_view(entered.view())
+        {
+            step.send(To::One(from), Message::NewView(entered.message().clone()));
         }
         let mut lacking = Vec::new();
         for ((height, view), slot) in &self.slots {
             // What is on its way is not lost. What they committed they need no more.
             let young = !fresh_channel && now.moment.since(slot.since) < self.config.status_interval / 2;
-            if *view != self.view || *height <= status.committed || young {
+            // Also of a view that was left here: what was said there can still complete a certificate.
+            if *view != status.view || *height <= status.committed || young {
                 continue;
             }
             let theirs = status.slots.iter().find(|theirs| theirs.height == *height);

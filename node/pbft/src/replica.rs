@@ -1,18 +1,31 @@
 //! The state of a replica and the one way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use quorate_ledger::{Ballot, BlockHash, Commit, Header, Height, Outline, ReplicaId, Signed, Verified, View};
+use quorate_ledger::{
+    Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Outline, ReplicaId, Signed, Verified, View,
+};
 
+use crate::certificate::PreparedCertificate;
+use crate::checkpoints::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
+use crate::evidence::{Evidence, pair};
 use crate::messages::{Checked, Prepare};
+use crate::patience::{Patience, Work};
+use crate::record::Record;
+use crate::seen::Seen;
 use crate::signer::Signer;
 use crate::slot::{Recorded, Slot, Stage};
-use crate::step::{Overdue, Request, Step};
+use crate::statement::Subject;
+use crate::step::Step;
 use crate::time::{Moment, Now};
+use crate::view_change::{CheckedNewView, CheckedViewChange};
+use crate::voice::Voice;
 
 /// Everything that can happen to a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "inputs are moved once or twice, never kept")]
 pub enum Input {
     /// A checked message arrived on the authenticated channel of this member.
     Received {
@@ -23,19 +36,34 @@ pub enum Input {
     },
     /// A channel to this member came to be, or came back: what was lost is exchanged again (R14).
     PeerUp(ReplicaId),
+    /// The channel to this member is gone: it is not in contact until it is heard of again (R15).
+    PeerDown(ReplicaId),
     /// The engine made a block on [`Replica::proposal_parent`] and holds its body.
     Proposed(Outline),
-    /// The answer to [`Request::Examine`].
+    /// The answer to [`crate::Request::Outline`].
+    Outlined(Outline),
+    /// The answer to [`crate::Request::Examine`].
     Examined {
         /// Which proposal was examined.
         ballot: Ballot,
         /// What came out.
         verdict: Verdict,
     },
-    /// The engine appended certified blocks up to this header (R12).
-    CaughtUp(Header),
-    /// Whether transactions wait that a next block could contain.
-    Pending(bool),
+    /// The engine appended these blocks, without a gap; the certificate is for the last (R12).
+    CaughtUp {
+        /// Their headers.
+        headers: Vec<Header>,
+        /// For the last of them.
+        certificate: Verified<CommitCertificate>,
+    },
+    /// The ledger up to this height would survive a power cut (R23).
+    Durable(Height),
+    /// What waits for a next block.
+    Pending(Work),
+    /// A transaction at the head of the queue was passed over for too long (R21).
+    Starved,
+    /// The process stood still for so long: deadlines that passed meanwhile are put off by as much (R15).
+    Late(Duration),
     /// [`Replica::deadline`] has come. Late or needless ticks do no harm.
     Tick,
 }
@@ -52,7 +80,7 @@ pub enum Verdict {
 /// What a replica has seen others do, for metrics. Counted since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Two different votes of one member where one is allowed.
+    /// Two different statements of one member where one is allowed.
     pub contradictions: u64,
     /// Proposals that break a rule.
     pub bad_proposals: u64,
@@ -62,8 +90,20 @@ pub struct Counters {
     pub primary_prepares: u64,
     /// Messages sent again because a STATUS showed that they were lacking.
     pub repaired: u64,
-    /// Times that pending work was overdue.
-    pub overdue: u64,
+    /// Views left because nothing was committed in time.
+    pub no_progress: u64,
+    /// Views left because a transaction was passed over.
+    pub censorship: u64,
+    /// Views left because their primary lied.
+    pub proven_liars: u64,
+    /// Views left because f + 1 others had left them.
+    pub joined: u64,
+    /// Views given up because no NEW-VIEW came.
+    pub no_new_view: u64,
+    /// Views entered.
+    pub views_entered: u64,
+    /// Checkpoints that became stable.
+    pub stable_checkpoints: u64,
 }
 
 /// Proposals and votes are kept this many views ahead of the current one (R11). With [`MAX_WINDOW`] it bounds
@@ -71,54 +111,93 @@ pub struct Counters {
 /// of every member.
 const VIEWS_AHEAD: u64 = 2;
 
+/// Proofs kept against one member. More would prove nothing more (R22).
+pub(crate) const PROOFS_MAX: usize = 16;
+
 /// One member's part in PBFT. See the crate's documentation for how to drive it.
 #[derive(Debug)]
 pub struct Replica {
     pub(crate) config: Config,
     pub(crate) signer: Signer,
+    pub(crate) voice: Voice,
+    /// Up to this height the journal forgot its promises because the ledger had them: below it nothing is signed.
+    pub(crate) silent_through: Height,
     pub(crate) view: View,
+    /// Whether the view has begun; otherwise a NEW-VIEW is waited for.
+    pub(crate) active: bool,
+    /// How the view that was entered last began; `None` for view 0.
+    pub(crate) entered: Option<CheckedNewView>,
+    /// This is the first step after a restart.
+    pub(crate) restored: bool,
+    /// The latest VIEW-CHANGE of each member, our own included.
+    pub(crate) view_changes: BTreeMap<ReplicaId, CheckedViewChange>,
     /// The last committed block.
     pub(crate) tip: Header,
     pub(crate) tip_hash: BlockHash,
-    /// By height first, so that committed heights can be split off. At most 2 W heights of 1 + 2 views.
+    /// Proof of the tip; `None` for the genesis.
+    pub(crate) certificate: Option<Verified<CommitCertificate>>,
+    /// For each open height the prepared certificate of the highest view: every later view must know them.
+    pub(crate) prepared: BTreeMap<Height, Verified<PreparedCertificate>>,
+    /// By height first, so that committed heights can be split off.
     pub(crate) slots: BTreeMap<(Height, View), Slot>,
     /// Highest height for which catching up was asked for.
     pub(crate) behind: Height,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) patience: Patience,
     pub(crate) status_due: Moment,
     /// When each member's STATUS was last answered.
     pub(crate) answered: BTreeMap<ReplicaId, Moment>,
-    pub(crate) waiting_transactions: bool,
-    /// Since when work is pending and nothing was committed.
-    pub(crate) pending_since: Option<Moment>,
-    /// When the primary was last reported overdue, in the current stretch.
-    pub(crate) reported: Option<Moment>,
+    /// When each member was last heard of.
+    pub(crate) contacts: BTreeMap<ReplicaId, Moment>,
+    /// The furthest statements of each member.
+    pub(crate) heard: BTreeMap<ReplicaId, Seen>,
+    /// Members of whom more was heard than is written down.
+    pub(crate) unwritten: BTreeSet<ReplicaId>,
+    /// The proof for which the view was left, until the next one begins.
+    pub(crate) parting: Option<Evidence>,
+    /// About what each member is known to have lied.
+    pub(crate) accused: BTreeMap<ReplicaId, BTreeSet<Subject>>,
     pub(crate) counters: Counters,
 }
 
 impl Replica {
-    /// A replica on a chain that ends in `tip`. It has promised nothing; see [`Replica::restore`] for one
-    /// that may have.
+    /// A replica on a chain that ends in `root`, its genesis. It has promised nothing; see [`Replica::restore`]
+    /// for one that may have.
     ///
     /// # Panics
     /// If the window is not within 1 to [`MAX_WINDOW`], or an interval is zero: no checked genesis says so.
-    pub fn new(config: Config, signer: Signer, tip: Header) -> Self {
+    pub fn new(config: Config, signer: Signer, root: Header) -> Self {
         assert!((1..=MAX_WINDOW).contains(&config.window), "a window of 1 to {MAX_WINDOW} heights");
         assert!(!config.request_timeout.is_zero(), "a request timeout above zero");
+        assert!(!config.new_view_timeout.is_zero(), "a new-view timeout above zero");
         assert!(!config.status_interval.is_zero(), "a status interval above zero");
-        let tip_hash = tip.hash();
+        assert!(config.checkpoint_interval > 0, "a checkpoint interval above zero");
+        let tip_hash = root.hash();
         Replica {
-            behind: tip.height,
+            behind: root.height,
             config,
             signer,
+            voice: Voice::Free,
+            silent_through: Height(0),
             view: View(0),
-            tip,
+            active: true,
+            entered: None,
+            restored: false,
+            view_changes: BTreeMap::new(),
+            tip: root,
             tip_hash,
+            certificate: None,
+            prepared: BTreeMap::new(),
             slots: BTreeMap::new(),
+            checkpoints: Checkpoints::default(),
+            patience: Patience::default(),
             status_due: Moment::default(),
             answered: BTreeMap::new(),
-            waiting_transactions: false,
-            pending_since: None,
-            reported: None,
+            contacts: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
+            parting: None,
+            accused: BTreeMap::new(),
             counters: Counters::default(),
         }
     }
@@ -126,65 +205,74 @@ impl Replica {
     /// The only way in.
     pub fn step(&mut self, now: Now, input: Input) -> Step {
         let mut step = Step::default();
+        if std::mem::take(&mut self.restored) {
+            self.begin_again(now, &mut step);
+        }
         match input {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
             Input::PeerUp(peer) => self.greet(peer, &mut step),
+            Input::PeerDown(peer) => _ = self.contacts.remove(&peer),
             Input::Proposed(outline) => self.on_proposed(now, outline, &mut step),
+            Input::Outlined(outline) => self.on_outlined(&outline),
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),
-            Input::CaughtUp(tip) => self.on_caught_up(now, tip),
-            Input::Pending(waiting) => self.waiting_transactions = waiting,
+            Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
+            Input::Durable(height) => self.checkpoints.durable(height),
+            Input::Pending(work) => self.patience.work = work,
+            Input::Starved => self.on_starved(now, &mut step),
+            Input::Late(lateness) => self.patience.put_off(lateness),
             Input::Tick => {}
         }
         self.settle(now, &mut step);
-        self.watch_progress(now, &mut step);
+        if self.watch_progress(now, &mut step) {
+            self.settle(now, &mut step);
+            self.watch_progress(now, &mut step);
+        }
         self.report_status(now, &mut step);
+        self.write_marks(&mut step);
         step
     }
 
     fn on_message(&mut self, now: Now, from: ReplicaId, message: Checked, step: &mut Step) {
+        self.contacts.insert(from, now.moment);
+        self.hear(&message);
         match message {
             Checked::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
-            Checked::Prepare(vote) => self.on_prepare(now, vote, step),
-            Checked::Commit(vote) => self.on_commit(now, vote, step),
+            Checked::Prepare(vote) => self.on_prepare(now, &vote, step),
+            Checked::Commit(vote) => self.on_commit(now, &vote, step),
             Checked::Status(status) => self.on_status(now, from, &status, step),
+            Checked::ViewChange(change) => self.on_view_change(change, step),
+            Checked::NewView(new_view) => self.on_new_view(now, new_view, step),
+            Checked::Checkpoint(vote) => self.on_checkpoint(&vote, step),
+            Checked::Evidence(evidence) => self.on_evidence(&evidence, step),
+            Checked::Seen(seen) => self.on_seen(from, seen, step),
         }
     }
 
-    fn on_prepare(&mut self, now: Now, vote: Verified<Signed<Prepare>>, step: &mut Step) {
+    fn on_prepare(&mut self, now: Now, vote: &Verified<Signed<Prepare>>, step: &mut Step) {
         let (ballot, signer) = (vote.body.0, vote.signer);
         // R9: the PRE-PREPARE is the primary's PREPARE; another one does not count, and accuses nobody.
         if signer == self.config.committee.primary(ballot.epoch, ballot.view) {
             self.counters.primary_prepares += 1;
             return;
         }
-        if let Some(slot) = self.slot_for(now, &ballot)
-            && slot.prepares.record(vote) == Recorded::Conflicting
-        {
-            self.contradiction(signer, &ballot, step);
+        let Some(slot) = self.slot_for(now, &ballot) else { return };
+        if let Recorded::Conflicting(first) = slot.prepares.record(vote.clone()) {
+            self.accuse(&Evidence::Prepare(pair(&first, vote)), step);
         }
     }
 
-    fn on_commit(&mut self, now: Now, vote: Verified<Signed<Commit>>, step: &mut Step) {
-        let (ballot, signer) = (vote.body.0, vote.signer);
-        if let Some(slot) = self.slot_for(now, &ballot)
-            && slot.commits.record(vote) == Recorded::Conflicting
-        {
-            self.contradiction(signer, &ballot, step);
-        }
-    }
-
-    /// R4: reports a member that signed two different ballots in one slot, once.
-    pub(crate) fn contradiction(&mut self, replica: ReplicaId, ballot: &Ballot, step: &mut Step) {
-        let Some(slot) = self.slots.get_mut(&(ballot.height, ballot.view)) else { return };
-        if slot.accused.insert(replica) {
-            self.counters.contradictions += 1;
-            step.requests.push(Request::Contradiction { replica, view: ballot.view, height: ballot.height });
+    fn on_commit(&mut self, now: Now, vote: &Verified<Signed<Commit>>, step: &mut Step) {
+        let ballot = vote.body.0;
+        let Some(slot) = self.slot_for(now, &ballot) else { return };
+        if let Recorded::Conflicting(first) = slot.commits.record(vote.clone()) {
+            self.accuse(&Evidence::Commit(pair(&first, vote)), step);
         }
     }
 
     /// The slot a vote belongs to, made if need be; `None` outside the window of heights (R7) and views (R11).
     pub(crate) fn slot_for(&mut self, now: Now, ballot: &Ballot) -> Option<&mut Slot> {
-        let heights = self.tip.height.next()..=self.tip.height.plus(2 * self.config.window);
+        let top = self.tip.height.plus(2 * self.config.window).min(self.high_watermark());
+        let heights = self.tip.height.next()..=top;
         // Votes of past views can still complete a certificate, but start nothing new.
         let views = self.view..=View(self.view.0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);
@@ -198,23 +286,38 @@ impl Replica {
     }
 
     /// R12: what is final already is not final twice; another block in its place is a fork.
-    fn on_caught_up(&mut self, now: Now, tip: Header) {
-        if tip.height > self.tip.height {
-            self.advance_tip(now, tip);
-        } else if tip.height == self.tip.height {
-            assert_eq!(tip.hash(), self.tip_hash, "FORK: two certified blocks at height {}", tip.height);
+    fn on_caught_up(&mut self, now: Now, headers: Vec<Header>, certificate: Verified<CommitCertificate>) {
+        let Some(last) = headers.last() else { return };
+        assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
+        if last.height > self.tip.height {
+            self.advance_tip(now, headers, certificate);
+        } else if last.height == self.tip.height {
+            assert_eq!(last.hash(), self.tip_hash, "FORK: two certified blocks at height {}", last.height);
         }
     }
 
     /// Moves the committed end of the chain and forgets what lies below (R12).
-    pub(crate) fn advance_tip(&mut self, now: Now, tip: Header) {
-        self.tip_hash = tip.hash();
-        self.tip = tip;
+    pub(crate) fn advance_tip(
+        &mut self,
+        now: Now,
+        headers: Vec<Header>,
+        certificate: Verified<CommitCertificate>,
+    ) {
+        for header in &headers {
+            self.checkpoints.reached(self.config.checkpoint_interval, header);
+        }
+        self.tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
+        self.tip_hash = self.tip.hash();
+        self.certificate = Some(certificate);
         self.behind = self.behind.max(self.tip.height);
-        self.slots = self.slots.split_off(&(self.tip.height.next(), View(0)));
-        self.signer.forget_through(self.tip.height);
-        self.pending_since = None;
-        self.reported = None;
+        let open = self.tip.height.next();
+        self.slots = self.slots.split_off(&(open, View(0)));
+        self.prepared = self.prepared.split_off(&open);
+        let interval = self.config.checkpoint_interval;
+        self.signer.forget_through(self.tip.height, Height(self.tip.height.0.saturating_sub(2 * interval)));
+        self.find_voice();
+        let timeout = self.request_timeout();
+        self.patience.committed(now.moment, self.active, timeout);
         // While the chain grows nothing is lost: repair waits until it stands still (R14).
         for slot in self.slots.values_mut() {
             slot.since = now.moment;
@@ -224,48 +327,50 @@ impl Replica {
     /// Draws all conclusions that are possible, until there is none left.
     fn settle(&mut self, now: Now, step: &mut Step) {
         loop {
-            let concluded = self.examine_next(step)
+            let concluded = self.follow_others(step)
+                || self.open_view(now, step)
+                || self.examine_next(step)
                 || self.accept_held(now, step)
                 || self.prepare_next(step)
-                || self.finalise_highest(now, step);
+                || self.finalise_highest(now, step)
+                || self.finalise_base(now, step)
+                || self.checkpoint_next(step)
+                || self.stabilise(step);
             if !concluded {
                 return;
             }
         }
     }
 
-    /// R15: pending work without a commit for the whole request timeout means that the primary is overdue.
-    fn watch_progress(&mut self, now: Now, step: &mut Step) {
-        if !(self.waiting_transactions || self.has_open_proposal()) {
-            self.pending_since = None;
-            self.reported = None;
-            return;
-        }
-        let since = *self.pending_since.get_or_insert(now.moment);
-        if self.overdue_at().is_some_and(|deadline| now.moment >= deadline) {
-            self.counters.overdue += 1;
-            self.reported = Some(now.moment);
-            step.requests.push(Request::Overdue(Overdue { view: self.view, primary: self.primary(), since }));
+    /// Whether new statements may be signed, and the view has begun.
+    pub(crate) fn votes(&self) -> bool {
+        self.active && self.voice.is_free()
+    }
+
+    /// R24: with every promise goes what we know of how far everybody has gone.
+    fn write_marks(&mut self, step: &mut Step) {
+        if step.records.iter().any(Record::is_promise) {
+            step.records.push(Record::Mark(self.signer.mark()));
+            for replica in std::mem::take(&mut self.unwritten) {
+                step.records.push(Record::Heard(replica, Box::new(self.heard[&replica].clone())));
+            }
         }
     }
 
-    fn overdue_at(&self) -> Option<Moment> {
-        let since = self.reported.or(self.pending_since)?;
-        Some(since.after(self.config.request_timeout))
-    }
-
-    fn has_open_proposal(&self) -> bool {
-        self.slots.values().any(|slot| slot.accepted().is_some())
+    pub(crate) fn has_open_proposal(&self) -> bool {
+        // What the view began with is work, also for those who have not found what is in it.
+        self.is_again(self.tip.height.next())
+            || self.slots.iter().any(|((_, view), slot)| *view == self.view && slot.accepted().is_some())
     }
 
     /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
     /// alone is enough; a tick that comes late only delays what it would have done.
     pub fn deadline(&self) -> Option<Moment> {
         let held = self.slots.values().filter_map(|slot| match slot.stage {
-            Stage::Held { until, .. } => Some(until),
+            Stage::Held { until, .. } if self.votes() => Some(until),
             _ => None,
         });
-        held.chain(self.overdue_at()).chain([self.status_due]).min()
+        held.chain(self.patience_deadline()).chain([self.status_due]).min()
     }
 
     /// Who proposes in the current view.
@@ -281,6 +386,11 @@ impl Replica {
     /// The current view.
     pub fn view(&self) -> View {
         self.view
+    }
+
+    /// Whether the current view has begun here.
+    pub fn is_active(&self) -> bool {
+        self.active
     }
 
     /// The last committed block.

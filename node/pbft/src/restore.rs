@@ -1,18 +1,40 @@
 //! A replica that remembers what it promised (R13).
 
-use quorate_ledger::{Commit, Header, Height, Outline};
+use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_ledger::{Commit, CommitCertificate, Header, Height, Outline, Verified, View};
+
+use crate::certificate::PreparedCertificate;
 use crate::config::Config;
-use crate::messages::{PrePrepare, Prepare};
+use crate::messages::{CheckedProposal, PrePrepare, Prepare};
+use crate::record::Record;
 use crate::replica::Replica;
 use crate::signer::Signer;
 use crate::slot::{Slot, Stage};
-use crate::step::Record;
+use crate::step::{Request, Step};
+use crate::time::Now;
+use crate::voice::Voice;
+
+/// Where a chain ends, as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainEnd {
+    /// The last block.
+    pub tip: Header,
+    /// Proof of it; `None` for the genesis.
+    pub certificate: Option<Verified<CommitCertificate>>,
+    /// The last block at a checkpoint height, if there is one.
+    pub checkpoint: Option<Header>,
+    /// The journal gave up its records up to this height, because the ledger was durable up to there. If the
+    /// ledger is lower now, it is an old copy, and promises are missing until it has been caught up (R24).
+    pub forgotten_through: Height,
+}
 
 /// A replica as it was when its last record became durable.
 #[derive(Debug)]
 pub struct Restored {
-    /// Ready to step. What it promised is sent again as others turn out to lack it.
+    /// Ready to step. What it promised is sent again as others turn out to lack it. It signs nothing new until a
+    /// quorum less one of others have said that they have seen no more than it remembers (R24).
     pub replica: Replica,
     /// The accepted, uncommitted blocks whose bodies the engine must hold, ascending.
     pub accepted: Vec<Outline>,
@@ -29,59 +51,165 @@ pub enum RestoreError {
     /// A certificate for another block than the one that was accepted.
     #[error("the records at height {0} speak of two blocks: the journal is damaged or of two nodes")]
     Mismatch(Height),
+    /// A proposal of a view that was never entered.
+    #[error(
+        "a block at height {0} was accepted in view {1}, which was not entered: the journal is incomplete"
+    )]
+    NotEntered(Height, View),
 }
 
 impl Replica {
-    /// Puts back together what the records say, on a chain that ends in `tip`. Records of committed heights
-    /// are ignored; within a height, `Accepted` must come before `Prepared`.
+    /// Puts back together what the records say, in whatever order they come, on a chain that ends here. Records
+    /// of committed heights are ignored.
     ///
     /// # Errors
     /// [`RestoreError`]: the journal is damaged, and this replica must not vote.
+    ///
+    /// # Panics
+    /// If the certificate is not for the last block: a VIEW-CHANGE without it would lose what is final.
     pub fn restore(
         config: Config,
         signer: Signer,
-        tip: Header,
+        end: ChainEnd,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<Restored, RestoreError> {
-        let mut replica = Replica::new(config, signer, tip);
+        let certified = end.certificate.as_ref().map(|certificate| certificate.ballot().block);
+        assert!(
+            end.tip.height == Height(0) || certified == Some(end.tip.hash()),
+            "a chain ends in a certified block"
+        );
+        let mut replica = Replica::new(config, signer, end.tip);
+        replica.certificate = end.certificate;
+        let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
+        let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         for record in records {
-            if record.height() <= replica.tip.height {
+            if record.height().is_some_and(|height| height <= replica.tip.height) {
                 continue;
             }
-            let key = (record.height(), record.view());
             match record {
                 Record::Accepted(proposal) => {
                     let ballot = *proposal.ballot();
-                    let mut slot = Slot::default();
-                    let primary = replica.config.committee.primary(ballot.epoch, ballot.view);
-                    if primary == replica.signer.replica() {
-                        replica.signer.vote::<PrePrepare>(ballot);
-                    } else {
-                        slot.prepares.record(replica.signer.vote::<Prepare>(ballot));
-                    }
-                    slot.stage = Stage::Accepted { proposal };
-                    replica.slots.insert(key, slot);
+                    accepted.insert((ballot.height, ballot.view), proposal);
                 }
-                Record::Prepared(certificate) => {
-                    let ballot = certificate.ballot();
-                    let vote = replica.signer.vote::<Commit>(ballot);
-                    let slot = replica.slots.get_mut(&key).ok_or(RestoreError::Incomplete(key.0))?;
-                    let Stage::Accepted { proposal } = &slot.stage else {
-                        return Err(RestoreError::Incomplete(key.0));
-                    };
-                    if proposal.ballot().block != ballot.block {
-                        return Err(RestoreError::Mismatch(key.0));
-                    }
-                    slot.stage =
-                        Stage::Prepared { proposal: proposal.clone(), certificate: Box::new(certificate) };
-                    slot.commits.record(vote);
-                }
-                // The engine has appended what was finalised before it calls this.
-                Record::Finalised(_) => {}
+                Record::Prepared(certificate) => prepared.push(certificate),
+                other => replica.remember(other),
             }
         }
+        let left = replica.view_changes.get(&replica.signer.replica()).map_or(View(0), |own| own.view());
+        let entered = replica.entered.as_ref().map_or(View(0), |entered| entered.view());
+        let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
+        replica.view = left.max(entered);
+        replica.active = entered >= left;
+        replica.signer.leave_below(replica.view);
+        if replica.active && replica.is_primary() {
+            for (_, vote) in replica.entered.iter().flat_map(|entered| entered.chain()) {
+                replica.signer.sign(vote.body);
+            }
+        }
+        replica.restored = true;
+        for proposal in accepted.into_values() {
+            replica.take_back(proposal)?;
+        }
+        for certificate in prepared {
+            replica.take_back_certificate(certificate)?;
+        }
+        if let Some(header) = &end.checkpoint {
+            let signed = replica.checkpoints.of(replica.signer.replica()).last().map(|vote| vote.body.height);
+            if signed < Some(header.height) {
+                replica.checkpoints.reached(replica.config.checkpoint_interval, header);
+            }
+        }
+        replica.silent_through = end.forgotten_through;
+        if replica.voice.is_free() {
+            replica.voice = Voice::Probing(BTreeSet::new());
+        }
+        replica.find_voice();
         let proposals = replica.slots.values().filter_map(|slot| slot.accepted());
         let accepted = proposals.map(|proposal| proposal.outline().clone()).collect();
         Ok(Restored { replica, accepted })
+    }
+
+    /// What a step alone can do: ask for the blocks that the view began with and that were not accepted before, and
+    /// say that the files are old, which was found out in an earlier life.
+    pub(crate) fn begin_again(&mut self, now: Now, step: &mut Step) {
+        if self.active {
+            self.place_again(now, step);
+        }
+        if let Voice::Recovering { seen } = self.voice {
+            step.requests.push(Request::Recovering { seen, remembered: self.signer.mark() });
+        }
+    }
+
+    /// Takes back a record that is about no height.
+    fn remember(&mut self, record: Record) {
+        match record {
+            Record::ViewChange(change) => {
+                self.signer.sign(change.vote().body);
+                self.view_changes.insert(self.signer.replica(), change);
+            }
+            Record::NewView(new_view) => {
+                if new_view.vote().signer == self.signer.replica() {
+                    self.signer.sign(new_view.vote().body);
+                }
+                self.entered = Some(new_view);
+            }
+            Record::Checkpoint(vote) => {
+                self.signer.sign(vote.body);
+                self.checkpoints.record(vote);
+            }
+            Record::Stable(certificate) => self.checkpoints.adopt(certificate),
+            Record::Mark(mark) => self.signer.reminded(mark),
+            Record::Recovering(seen) => self.voice = Voice::Recovering { seen },
+            Record::Heard(replica, seen) => _ = self.heard.insert(replica, *seen),
+            Record::Evidence(evidence) => {
+                self.accused.entry(evidence.culprit()).or_default().insert(evidence.subject());
+            }
+            // The engine has appended what was finalised, and deleted what was dropped, before it calls this.
+            Record::Finalised(_) | Record::Dropped { .. } => {}
+            Record::Accepted(_) | Record::Prepared(_) => unreachable!("these are about a height"),
+        }
+    }
+
+    fn take_back(&mut self, proposal: CheckedProposal) -> Result<(), RestoreError> {
+        let ballot = *proposal.ballot();
+        let mut slot = Slot::default();
+        if ballot.view > self.view {
+            return Err(RestoreError::NotEntered(ballot.height, ballot.view));
+        }
+        // What was promised in a view that was left is said no more; the block may still be needed.
+        if ballot.view == self.view && self.active {
+            if self.is_primary() {
+                self.signer.sign(PrePrepare(ballot));
+            } else {
+                slot.prepares.record(self.signer.sign(Prepare(ballot)));
+            }
+        }
+        slot.stage = Stage::Accepted { proposal };
+        self.slots.insert((ballot.height, ballot.view), slot);
+        Ok(())
+    }
+
+    fn take_back_certificate(
+        &mut self,
+        certificate: Verified<PreparedCertificate>,
+    ) -> Result<(), RestoreError> {
+        let ballot = certificate.ballot();
+        let key = (ballot.height, ballot.view);
+        // What was prepared in an earlier view may have been accepted again in this one.
+        if ballot.view < self.view || !self.active {
+            let held = self.accepted_block(ballot.height, &ballot.block).is_some();
+            self.prepared.insert(ballot.height, certificate);
+            return if held { Ok(()) } else { Err(RestoreError::Incomplete(key.0)) };
+        }
+        let slot = self.slots.get_mut(&key).ok_or(RestoreError::Incomplete(key.0))?;
+        let Stage::Accepted { proposal } = &slot.stage else { return Err(RestoreError::Incomplete(key.0)) };
+        if proposal.ballot().block != ballot.block {
+            return Err(RestoreError::Mismatch(key.0));
+        }
+        self.prepared.insert(ballot.height, certificate.clone());
+        let proposal = proposal.clone();
+        slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
+        slot.commits.record(self.signer.sign(Commit(ballot)));
+        Ok(())
     }
 }

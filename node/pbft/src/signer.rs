@@ -1,76 +1,107 @@
 use std::collections::BTreeMap;
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockHash, ChainId, Commit, Domain, Height, ReplicaId, SecretKey, Signable, Signed, Verified,
-    View,
+    ChainId, Domain, Hash, Height, ReplicaId, SecretKey, Signed, Verified, View, signing_hash,
 };
 
-use crate::messages::{PrePrepare, Prepare};
+use crate::seen::Mark;
+use crate::statement::{Statement, Subject};
 
-/// A vote: one of the messages that sign a [`Ballot`].
-pub(crate) trait Vote: Signable {
-    fn of(ballot: Ballot) -> Self;
-}
-
-impl Vote for PrePrepare {
-    fn of(ballot: Ballot) -> Self {
-        PrePrepare(ballot)
-    }
-}
-
-impl Vote for Prepare {
-    fn of(ballot: Ballot) -> Self {
-        Prepare(ballot)
-    }
-}
-
-impl Vote for Commit {
-    fn of(ballot: Ballot) -> Self {
-        Commit(ballot)
-    }
-}
-
-/// Owns this replica's key and its word (R4): for one kind of vote, view and height it signs one block and
-/// panics rather than sign another. A contradiction here is a bug above, and a node that stops is better than
-/// one that lies.
+/// Owns this replica's key and its word (R4): it makes one statement about each subject, none about a view it
+/// has left (R19), and panics rather than do otherwise. A contradiction here is a bug above, and a node that
+/// stops is better than one that lies.
 #[derive(Debug)]
 pub struct Signer {
     chain: ChainId,
     key: SecretKey,
     replica: ReplicaId,
-    given: BTreeMap<(Height, View, Domain), BlockHash>,
+    given: BTreeMap<Subject, Hash>,
+    /// Votes below this view would break the promise of a VIEW-CHANGE.
+    floor: View,
+    mark: Mark,
 }
 
 impl Signer {
     /// A signer that has promised nothing yet. After a restart [`crate::Replica::restore`] reminds it.
     pub fn new(chain: ChainId, key: SecretKey, replica: ReplicaId) -> Self {
-        Signer { chain, key, replica, given: BTreeMap::new() }
+        Signer { chain, key, replica, given: BTreeMap::new(), floor: View(0), mark: Mark::default() }
     }
 
-    /// Whose votes these are.
+    /// Whose statements these are.
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
 
-    /// Signs a vote. RFC 6979 makes the same vote the same bytes every time.
-    pub(crate) fn vote<V: Vote>(&mut self, ballot: Ballot) -> Verified<Signed<V>> {
-        let given = *self.given.entry((ballot.height, ballot.view, V::DOMAIN)).or_insert(ballot.block);
-        assert_eq!(given, ballot.block, "R4: a second block for one kind of vote, view and height");
-        Signed::sign(&self.chain, &self.key, self.replica, V::of(ballot))
+    /// How far it has gone.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
     }
 
-    /// Forgets what was promised up to a committed height: nothing is signed there any more.
-    pub(crate) fn forget_through(&mut self, height: Height) {
-        self.given = self.given.split_off(&(height.next(), View(0), Domain::Transaction));
+    /// Takes note of how far it had gone when it last ran.
+    pub(crate) fn reminded(&mut self, mark: Mark) {
+        self.mark = self.mark.max(mark);
+    }
+
+    /// Signs a statement. RFC 6979 makes the same statement the same bytes every time.
+    pub(crate) fn sign<S: Statement>(&mut self, body: S) -> Verified<Signed<S>> {
+        let subject = body.subject();
+        let hash = signing_hash(&self.chain, &body);
+        let given = *self.given.entry(subject).or_insert(hash);
+        assert_eq!(given, hash, "R4: a second statement about {subject:?}");
+        self.advance(subject);
+        Signed::sign(&self.chain, &self.key, self.replica, body)
+    }
+
+    fn advance(&mut self, subject: Subject) {
+        let Subject { kind, view, height, .. } = subject;
+        let place = (view, height);
+        match kind {
+            Domain::PrePrepare | Domain::Prepare => {
+                assert!(view >= self.floor, "R19: a vote in view {view}, which was left");
+                self.mark.accepted = self.mark.accepted.max(place);
+            }
+            Domain::Commit => {
+                assert!(view >= self.floor, "R19: a vote in view {view}, which was left");
+                self.mark.committed = self.mark.committed.max(place);
+            }
+            Domain::ViewChange => {
+                self.mark.left = self.mark.left.max(view);
+                self.leave_below(view);
+            }
+            Domain::NewView => self.mark.opened = self.mark.opened.max(view),
+            _ => {}
+        }
+    }
+
+    /// Promises never to vote below a view again, and forgets what was said there.
+    pub(crate) fn leave_below(&mut self, view: View) {
+        if is(Mutant::VotesAfterViewChange) || is(Mutant::ViewRegresses) {
+            return;
+        }
+        self.floor = self.floor.max(view);
+        self.given.retain(|subject, _| subject.kind == Domain::Checkpoint || subject.view >= view);
+    }
+
+    /// Forgets what was promised up to a committed height: nothing is signed there any more. CHECKPOINTs are
+    /// remembered for the last two heights that have one.
+    pub(crate) fn forget_through(&mut self, height: Height, checkpoints_below: Height) {
+        self.given.retain(|subject, _| match subject.kind {
+            Domain::Checkpoint => subject.height >= checkpoints_below,
+            Domain::ViewChange | Domain::NewView => true,
+            _ => subject.height > height,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_ledger::Epoch;
+    use quorate_ledger::{Ballot, BlockHash, Commit, Epoch};
 
     use super::*;
+    use crate::messages::Prepare;
+    use crate::view_change::ViewChange;
 
     fn ballot(view: u64, block: u8) -> Ballot {
         Ballot {
@@ -85,20 +116,42 @@ mod tests {
         Signer::new(ChainId::from_bytes([1; 32]), SecretKey::from_bytes(&[1; 32]).unwrap(), ReplicaId(0))
     }
 
+    fn leave(view: u64, content: u8) -> ViewChange {
+        ViewChange { epoch: Epoch(0), view: View(view), content: Hash::from_bytes([content; 32]) }
+    }
+
     #[test]
-    fn the_same_vote_can_be_signed_again_and_is_the_same() {
+    fn the_same_statement_can_be_signed_again_and_is_the_same() {
         let mut signer = signer();
-        let first = signer.vote::<Prepare>(ballot(0, 1));
-        assert_eq!(signer.vote::<Prepare>(ballot(0, 1)), first);
-        signer.vote::<Commit>(ballot(0, 1));
-        signer.vote::<Prepare>(ballot(1, 2));
+        let first = signer.sign(Prepare(ballot(0, 1)));
+        assert_eq!(signer.sign(Prepare(ballot(0, 1))), first);
+        signer.sign(Commit(ballot(0, 1)));
+        signer.sign(Prepare(ballot(1, 2)));
+        assert_eq!(signer.mark().accepted, (View(1), Height(1)));
+        assert_eq!(signer.mark().committed, (View(0), Height(1)));
     }
 
     #[test]
     #[should_panic(expected = "R4")]
     fn another_block_for_the_same_view_and_height_is_never_signed() {
         let mut signer = signer();
-        signer.vote::<Prepare>(ballot(0, 1));
-        signer.vote::<Prepare>(ballot(0, 2));
+        signer.sign(Prepare(ballot(0, 1)));
+        signer.sign(Prepare(ballot(0, 2)));
+    }
+
+    #[test]
+    #[should_panic(expected = "R4")]
+    fn a_view_is_left_in_one_way_only() {
+        let mut signer = signer();
+        signer.sign(leave(1, 1));
+        signer.sign(leave(1, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "R19")]
+    fn nothing_is_voted_for_in_a_view_that_was_left() {
+        let mut signer = signer();
+        signer.sign(leave(2, 1));
+        signer.sign(Commit(ballot(1, 1)));
     }
 }

@@ -1,45 +1,27 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use quorate_ledger::{
-    Ballot, BlockHash, Commit, ReplicaId, Signable, SignatureSet, Signed, Signers, Verified,
-};
+use quorate_ledger::{Ballot, BlockHash, Commit, ReplicaId, SignatureSet, Signed, Signers, Verified};
 
 use crate::certificate::PreparedCertificate;
-use crate::messages::{CheckedProposal, PrePrepare, Prepare};
+use crate::messages::{CheckedProposal, Prepare};
+use crate::statement::Vote;
 use crate::time::Moment;
 
-/// A statement about one ballot.
-pub(crate) trait AboutBallot {
-    fn ballot(&self) -> &Ballot;
-}
-
-impl AboutBallot for PrePrepare {
-    fn ballot(&self) -> &Ballot {
-        &self.0
-    }
-}
-
-impl AboutBallot for Prepare {
-    fn ballot(&self) -> &Ballot {
-        &self.0
-    }
-}
-
-impl AboutBallot for Commit {
-    fn ballot(&self) -> &Ballot {
-        &self.0
-    }
-}
-
 /// What happened to a vote that was put into a tally.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recorded {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recorded<T> {
     /// The first of its signer.
     New,
     /// The same once more.
     Repeated,
-    /// The signer voted for another block before; the first vote stands (R4).
-    Conflicting,
+    /// The signer voted for another block before; that first vote, which stands (R4).
+    Conflicting(Verified<Signed<T>>),
+}
+
+impl<T> Recorded<T> {
+    pub(crate) fn is_conflicting(&self) -> bool {
+        matches!(self, Recorded::Conflicting(_))
+    }
 }
 
 /// The votes of one kind for one view and height: one per member, the first.
@@ -54,15 +36,15 @@ impl<T> Default for Tally<T> {
     }
 }
 
-impl<T: Signable + AboutBallot> Tally<T> {
-    pub(crate) fn record(&mut self, vote: Verified<Signed<T>>) -> Recorded {
+impl<T: Vote> Tally<T> {
+    pub(crate) fn record(&mut self, vote: Verified<Signed<T>>) -> Recorded<T> {
         match self.votes.get(&vote.signer) {
             None => {
                 self.votes.insert(vote.signer, vote);
                 Recorded::New
             }
             Some(first) if first.body.ballot() == vote.body.ballot() => Recorded::Repeated,
-            Some(_) => Recorded::Conflicting,
+            Some(first) => Recorded::Conflicting(first.clone()),
         }
     }
 
@@ -132,8 +114,6 @@ pub(crate) struct Slot {
     pub(crate) stage: Stage,
     pub(crate) prepares: Tally<Prepare>,
     pub(crate) commits: Tally<Commit>,
-    /// Whose contradictions in this slot were reported: repeating one does not repeat the report.
-    pub(crate) accused: BTreeSet<ReplicaId>,
     /// When the slot came to be, its proposal was accepted, or the committed chain last grew, whichever was
     /// last. What is younger than half a status interval is on its way and not lost (R14).
     pub(crate) since: Moment,

@@ -1,32 +1,14 @@
 //! What a step asks for, and the order in which it may happen.
 
-use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_ledger::{
-    BlockHash, CommitCertificate, Header, Height, Outline, ReplicaId, Signed, Verified, View,
-};
+use std::fmt;
 
-use crate::certificate::PreparedCertificate;
-use crate::messages::{CheckedProposal, Message, PrePrepare};
-use crate::time::Moment;
+use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, ReplicaId, Verified, View};
 
-/// A promise this replica gives, to be durable before the message that gives it leaves (R13).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// Before PRE-PREPARE or PREPARE: this proposal was accepted in its view. The engine stores the block's
-    /// body with it, because a prepared certificate promises that the body can be fetched.
-    Accepted(CheckedProposal),
-    /// Before COMMIT: this certificate must reach every later view change.
-    Prepared(Verified<PreparedCertificate>),
-    /// Before a client hears of it: this certificate finalised a block.
-    Finalised(Verified<CommitCertificate>),
-}
-
-/// The stored form of [`Record::Accepted`]: the transactions' ids are in the body stored beside it.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct StoredProposal {
-    pub(crate) vote: Signed<PrePrepare>,
-    pub(crate) header: Header,
-}
+use crate::checkpoint::CheckpointCertificate;
+use crate::evidence::Evidence;
+use crate::messages::{CheckedProposal, Message};
+use crate::record::Record;
+use crate::seen::Mark;
 
 /// To whom a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +38,16 @@ pub enum Request {
         /// Height of the certified block.
         height: Height,
     },
-    /// Somebody signed two different votes where one is allowed. Told once for each member, view and height.
-    Contradiction {
-        /// Who did.
-        replica: ReplicaId,
-        /// The view of the votes.
-        view: View,
-        /// The height of the votes.
-        height: Height,
+    /// Get the ids of the block with this header, which is proposed again and was not accepted here before, and
+    /// answer with [`crate::Input::Outlined`]. Told once; keep trying until the height is final or the view left.
+    Outline {
+        /// The block.
+        header: Header,
+        /// The primary that proposes it again: the first one to ask.
+        from: ReplicaId,
     },
+    /// A member lied, for the first time about this subject. It is broadcast and stored besides.
+    Evidence(Verified<Evidence>),
     /// The primary's proposal breaks a rule that does not depend on clocks.
     BadProposal {
         /// The view.
@@ -74,19 +57,68 @@ pub enum Request {
         /// What is wrong.
         reason: String,
     },
-    /// Work is pending and nothing was committed for the whole request timeout.
-    Overdue(Overdue),
+    /// A view was left. What was being examined for it need not be any more.
+    Left(Departure),
+    /// A view has begun. Blocks that it does not propose again lose their place: what was in them is waiting.
+    Entered {
+        /// The view.
+        view: View,
+        /// Its primary.
+        primary: ReplicaId,
+    },
+    /// This block of a view that was left is not kept any longer.
+    Forget(BlockHash),
+    /// A checkpoint became stable.
+    Stable(Verified<CheckpointCertificate>),
+    /// Others have seen us sign what we do not remember: these files are old. Nothing is signed any more (R24).
+    Recovering {
+        /// How far others have seen us go.
+        seen: Mark,
+        /// How far we remember to have gone.
+        remembered: Mark,
+    },
+    /// Somebody else signs with our key while we run: the process must stop (R24).
+    SecondInstance,
 }
 
-/// Pending work waited too long under this primary.
+/// Why a view was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Work was pending and nothing was committed for the whole timeout.
+    NoProgress,
+    /// A transaction at the head of the queue was passed over for too long.
+    Censorship,
+    /// The primary lied, and there is proof.
+    Evidence,
+    /// f + 1 others have left it.
+    Joined,
+    /// No NEW-VIEW came in time.
+    NoNewView,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::NoProgress => "work waited and no block was committed in time",
+            Cause::Censorship => "a transaction was passed over",
+            Cause::Evidence => "the primary lied",
+            Cause::Joined => "more validators than may be faulty have left it",
+            Cause::NoNewView => "its primary did not begin it in time",
+        })
+    }
+}
+
+/// A view was left for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overdue {
-    /// The view that is not making progress.
-    pub view: View,
+pub struct Departure {
+    /// The view that was left.
+    pub from: View,
     /// Its primary.
     pub primary: ReplicaId,
-    /// Since when nothing was committed although work was pending.
-    pub since: Moment,
+    /// The view that is wanted.
+    pub to: View,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// Blocks that became final together.
@@ -144,80 +176,5 @@ impl Steps {
     pub fn persist<E>(self, write: impl FnOnce(&[Record]) -> Result<(), E>) -> Result<Vec<(To, Message)>, E> {
         write(&self.records)?;
         Ok(self.messages)
-    }
-}
-
-impl Record {
-    /// Height the record is about.
-    pub fn height(&self) -> Height {
-        match self {
-            Record::Accepted(proposal) => proposal.ballot().height,
-            Record::Prepared(certificate) => certificate.header().height,
-            Record::Finalised(certificate) => certificate.ballot().height,
-        }
-    }
-
-    /// View the record is about.
-    pub fn view(&self) -> View {
-        match self {
-            Record::Accepted(proposal) => proposal.ballot().view,
-            Record::Prepared(certificate) => certificate.view(),
-            Record::Finalised(certificate) => certificate.ballot().view,
-        }
-    }
-
-    /// The bytes to store. The body of an accepted block is stored beside this, not in it.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Record::Accepted(proposal) => quorate_ledger::encode(&StoredProposal {
-                vote: proposal.vote().clone().into_inner(),
-                header: proposal.outline().header().clone(),
-            }),
-            Record::Prepared(certificate) => quorate_ledger::encode(&**certificate),
-            Record::Finalised(certificate) => quorate_ledger::encode(&**certificate),
-        }
-    }
-
-    /// Reads back an accepted proposal that this node stored, with the outline of the body stored beside it.
-    ///
-    /// # Errors
-    /// A message for the operator: the journal holds something this version does not understand.
-    pub fn read_accepted(bytes: &[u8], outline_of: &Outline) -> Result<Record, String> {
-        let stored: StoredProposal = quorate_ledger::decode(bytes).map_err(|error| error.to_string())?;
-        if stored.vote.body.0.block != outline_of.hash() || stored.header.hash() != outline_of.hash() {
-            return Err("an accepted proposal and its body do not belong together".to_owned());
-        }
-        let vote = Verified::from_own_storage(stored.vote);
-        Ok(Record::Accepted(CheckedProposal::new(vote, outline_of.clone())))
-    }
-
-    /// The header inside a stored accepted proposal, needed to join it with its body.
-    ///
-    /// # Errors
-    /// As [`Record::read_accepted`].
-    pub fn accepted_header(bytes: &[u8]) -> Result<Header, String> {
-        quorate_ledger::decode::<StoredProposal>(bytes)
-            .map(|stored| stored.header)
-            .map_err(|error| error.to_string())
-    }
-
-    /// Reads back a prepared certificate that this node stored.
-    ///
-    /// # Errors
-    /// As [`Record::read_accepted`].
-    pub fn read_prepared(bytes: &[u8]) -> Result<Record, String> {
-        quorate_ledger::decode(bytes)
-            .map(|certificate| Record::Prepared(Verified::from_own_storage(certificate)))
-            .map_err(|error| error.to_string())
-    }
-
-    /// Reads back a commit certificate that this node stored.
-    ///
-    /// # Errors
-    /// As [`Record::read_accepted`].
-    pub fn read_finalised(bytes: &[u8]) -> Result<Record, String> {
-        quorate_ledger::decode(bytes)
-            .map(|certificate| Record::Finalised(Verified::from_own_storage(certificate)))
-            .map_err(|error| error.to_string())
     }
 }

@@ -1,18 +1,23 @@
 //! From votes to certificates, and from certificates to final blocks.
 
-use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Height, Verified, View};
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified, View};
 
-use crate::certificate::PreparedCertificate;
+use crate::certificate::{PreparedCertificate, prepares_needed};
 use crate::messages::{CheckedProposal, Message};
+use crate::record::Record;
 use crate::replica::Replica;
-use crate::slot::{Recorded, Slot, Stage};
-use crate::step::{Finalised, Record, Request, Step, To};
+use crate::slot::{Slot, Stage};
+use crate::step::{Finalised, Request, Step, To};
 use crate::time::Now;
 
 impl Replica {
     /// Commits to the next accepted proposal that is prepared, in height order (R8, R10).
     pub(crate) fn prepare_next(&mut self, step: &mut Step) -> bool {
-        let backups = self.config.committee.quorum() - 1;
+        if !self.votes() {
+            return false;
+        }
+        let backups = prepares_needed(&self.config.committee);
         let ready = self.slots.iter().find_map(|((height, view), slot)| {
             let Stage::Accepted { proposal } = &slot.stage else { return None };
             if *view != self.view || !self.in_order(*height, &proposal.outline().header().parent) {
@@ -24,20 +29,26 @@ impl Replica {
         let Some((proposal, prepares)) = ready else { return false };
         let ballot = *proposal.ballot();
         let certificate = PreparedCertificate::assemble(&proposal, prepares);
-        let vote = self.signer.vote::<Commit>(ballot);
+        let vote = self.signer.sign(Commit(ballot));
         // R13: the certificate is remembered before the COMMIT that refers to it leaves.
-        step.records.push(Record::Prepared(certificate.clone()));
+        if !is(Mutant::PreparedNotDurable) {
+            step.records.push(Record::Prepared(certificate.clone()));
+        }
+        self.prepared.insert(ballot.height, certificate.clone());
         step.send(To::All, Message::Commit(vote.clone().into_inner()));
         let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
         slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
         let recorded = slot.commits.record(vote);
-        assert_ne!(recorded, Recorded::Conflicting, "R4: own votes do not contradict each other");
+        assert!(!recorded.is_conflicting(), "R4: own votes do not contradict each other");
         true
     }
 
     /// R10: the parent is committed, or our COMMIT for it was given in this view. Otherwise a block could be
     /// final while a new view refills the height below it differently.
     fn in_order(&self, height: Height, parent: &BlockHash) -> bool {
+        if is(Mutant::CommitOutOfOrder) {
+            return true;
+        }
         match height.previous() {
             Some(below) if below == self.tip.height => *parent == self.tip_hash,
             Some(below) => self.slots.get(&(below, self.view)).is_some_and(|slot| slot.committed_to(parent)),
@@ -58,15 +69,37 @@ impl Replica {
             };
             let slot = &self.slots[&(ballot.height, ballot.view)];
             let certificate = self.certificate(slot, ballot);
-            let last = path.last().expect("a path ends in the certified block");
-            let tip = last.outline().header().clone();
-            let blocks = path.iter().map(|proposal| proposal.outline().hash()).collect();
-            step.records.push(Record::Finalised(certificate.clone()));
-            step.requests.push(Request::Finalise(Finalised { blocks, certificate }));
-            self.advance_tip(now, tip);
+            self.finalise(now, &path, certificate, step);
             return true;
         }
         false
+    }
+
+    /// The certificate that the view began with finalises as any other does. Perhaps no correct member has another
+    /// one to hand out (R20).
+    pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
+        let base = self.entered.as_ref().and_then(|entered| entered.base_certificate());
+        let Some(certificate) = base.filter(|base| base.ballot().height > self.tip.height).cloned() else {
+            return false;
+        };
+        let ballot = *certificate.ballot();
+        let Some(path) = self.path_to(ballot.height, ballot.block) else { return false };
+        self.finalise(now, &path, certificate, step);
+        true
+    }
+
+    fn finalise(
+        &mut self,
+        now: Now,
+        path: &[CheckedProposal],
+        certificate: Verified<CommitCertificate>,
+        step: &mut Step,
+    ) {
+        let headers: Vec<Header> = path.iter().map(|block| block.outline().header().clone()).collect();
+        let blocks = path.iter().map(|block| block.outline().hash()).collect();
+        step.records.push(Record::Finalised(certificate.clone()));
+        step.requests.push(Request::Finalise(Finalised { blocks, certificate: certificate.clone() }));
+        self.advance_tip(now, headers, certificate);
     }
 
     fn certificate(&self, slot: &Slot, ballot: Ballot) -> Verified<CommitCertificate> {
@@ -79,7 +112,7 @@ impl Replica {
     /// # Panics
     /// If they do not lead to the tip. More than f members have lied then, two chains are final, and a node
     /// that goes on would only make it worse (R12).
-    fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
+    pub(crate) fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
         let (mut height, mut wanted) = (height, block);
         let mut path = Vec::new();
         while height > self.tip.height {
@@ -93,8 +126,14 @@ impl Replica {
         Some(path)
     }
 
+    /// Whether this block was accepted here, in whatever view, and is not final or given up yet: its body must be
+    /// kept, because a prepared certificate may promise that somebody has it.
+    pub fn holds(&self, height: Height, block: &BlockHash) -> bool {
+        self.accepted_block(height, block).is_some()
+    }
+
     /// An accepted block by height and hash, in whatever view it was accepted.
-    fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
+    pub(crate) fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
         self.slots
             .range((height, View(0))..(height.next(), View(0)))
             .filter_map(|(_, slot)| slot.accepted())
@@ -102,7 +141,7 @@ impl Replica {
     }
 
     /// Asks for certified blocks up to a height, once for each height that is higher than the last.
-    fn catch_up(&mut self, height: Height, step: &mut Step) {
+    pub(crate) fn catch_up(&mut self, height: Height, step: &mut Step) {
         if height > self.behind {
             self.behind = height;
             step.requests.push(Request::CatchUp { height });

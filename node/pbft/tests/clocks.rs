@@ -1,17 +1,17 @@
-//! Time: proposals from the future, work that waits too long, and waking up no more often than needed.
+//! The wall clock: proposals from the future and from the past (R6).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use quorate_ledger::{Outline, Timestamp};
-use quorate_pbft::{Input, Phase, Request};
+use quorate_pbft::{Input, Phase};
 
-use net::{Net, STATUS, TIMEOUT, TOLERANCE, block, id};
+use net::{Net, STATUS, TOLERANCE, block, id};
 
 mod net;
 
 fn phase(net: &Net, node: usize) -> Phase {
-    net.nodes[node].replica().overview().slots[0].phase
+    net.slots(node)[0].phase
 }
 
 /// A proposal of a primary whose clock is `ahead` of everybody else's.
@@ -90,89 +90,4 @@ fn a_slow_clock_does_not_keep_a_node_from_following() {
     assert_eq!(phase(&net, 3), Phase::WaitingForClock);
     net.pass(STATUS);
     net.assert_chain(&["A", "B", "C"]);
-}
-
-/// R15: work that waits for the whole timeout is reported once, and once more after another timeout.
-#[test]
-fn a_dead_primary_is_overdue_once_for_each_timeout() {
-    let mut net = Net::of(4);
-    net.crash(0);
-    net.pass(2 * TIMEOUT);
-    assert_eq!(net.overdue(1), 0, "nobody waits for anything");
-    let since = net.moment;
-    net.input(1, Input::Pending(true));
-    net.pass(TIMEOUT - Duration::from_millis(1));
-    assert_eq!(net.overdue(1), 0);
-    net.pass(Duration::from_millis(1));
-    assert_eq!(net.overdue(1), 1);
-    net.input(1, Input::Tick);
-    net.pass(TIMEOUT - Duration::from_millis(1));
-    assert_eq!(net.overdue(1), 1);
-    net.pass(Duration::from_millis(1));
-    assert_eq!(net.overdue(1), 2);
-    let Request::Overdue(overdue) = net.heard(1)[1].clone() else { panic!("{:?}", net.heard(1)) };
-    assert_eq!((overdue.primary, overdue.since), (id(0), since));
-    assert_eq!(net.overdue(2), 0, "member 2 knows of no work");
-    net.input(1, Input::Pending(false));
-    net.pass(3 * TIMEOUT);
-    assert_eq!(net.overdue(1), 2, "the work was withdrawn");
-}
-
-/// R15: an accepted block that is not committed is pending work, whoever knows of its transactions.
-#[test]
-fn an_accepted_block_without_a_quorum_is_overdue() {
-    let mut net = Net::of(4);
-    net.links.lose(|envelope| envelope.is_commit());
-    net.propose("A");
-    net.pass(TIMEOUT);
-    assert!((0..4).all(|node| net.overdue(node) == 1));
-}
-
-/// R15: every commit gives the primary a new timeout, for work that goes on waiting too.
-#[test]
-fn progress_postpones_the_deadline() {
-    let mut net = Net::of(4);
-    for node in 0..4 {
-        net.input(node, Input::Pending(true));
-    }
-    for round in 0..5 {
-        net.pass(TIMEOUT - Duration::from_millis(1));
-        net.propose(&format!("block {round}"));
-        net.deliver_all();
-    }
-    assert!((0..4).all(|node| net.overdue(node) == 0));
-    net.pass(TIMEOUT);
-    assert!((0..4).all(|node| net.overdue(node) == 1));
-}
-
-/// A replica that is never woken but at its deadlines sends STATUS in time, notices overdue work, and its
-/// deadline always lies ahead after a tick.
-#[test]
-fn deadlines_move_on() {
-    let mut net = Net::of(4);
-    net.links.lose(|envelope| !envelope.is_status());
-    net.propose("A");
-    for _ in 0..20 {
-        net.pass(STATUS / 4);
-        for node in &net.nodes {
-            let deadline = node.replica().deadline().unwrap();
-            assert!(deadline > net.moment && deadline <= net.moment.after(STATUS));
-        }
-    }
-    assert_eq!(net.overdue(0), 1);
-}
-
-/// A late tick does what was due, once, and not what it missed as many times as it missed it.
-#[test]
-fn a_late_tick_does_no_harm() {
-    let mut net = Net::of(4);
-    net.deliver_all();
-    net.input(1, Input::Pending(true));
-    net.links.lose(|_| true);
-    let before = net.links.sent[3];
-    net.moment = net.moment.after(100 * TIMEOUT);
-    net.input(1, Input::Tick);
-    net.input(1, Input::Tick);
-    assert_eq!(net.overdue(1), 1);
-    assert_eq!(net.links.sent[3] - before, 3, "one STATUS to each other member");
 }

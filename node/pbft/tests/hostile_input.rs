@@ -5,7 +5,7 @@ use quorate_ledger::{
     Ballot, BlockError, BlockHash, ChainId, Epoch, Height, Outline, Signed, SignedError, Signers,
     TransactionId, View,
 };
-use quorate_pbft::{MAX_STATUS_SLOTS, MAX_WINDOW, Message, Prepare, Rejected, SlotStatus, Status};
+use quorate_pbft::{MAX_STATUS_SLOTS, MAX_WINDOW, Mark, Message, Prepare, Rejected, SlotStatus, Status};
 
 use net::{CHAIN, Envelope, Net, WINDOW, ballot, block, id};
 
@@ -113,7 +113,7 @@ fn a_flood_of_votes_fills_the_window_and_no_more() {
             }
         }
         net.deliver_all();
-        let slots = net.nodes[3].replica().overview().slots;
+        let slots = net.slots(3);
         assert_eq!(slots.len() as u64, 2 * WINDOW * 3, "in round {round}");
         assert_eq!(slots.last().unwrap().height, Height(2 * WINDOW));
         let votes: usize = slots.iter().map(|slot| slot.prepares.len() + slot.commits.len()).sum();
@@ -155,7 +155,7 @@ fn proposals_of_other_views_wait() {
     }
     net.deliver_all();
     assert!(net.nodes[2].journal.is_empty());
-    let slots = net.nodes[2].replica().overview().slots;
+    let slots = net.slots(2);
     assert_eq!((slots.len(), slots[0].view, slots[0].prepares.len()), (1, View(1), 2));
     assert_eq!(slots[0].phase, quorate_pbft::Phase::WaitingForParent);
     assert!(net.heard(2).is_empty(), "it is not judged by the rules of this view either");
@@ -182,8 +182,12 @@ fn a_nonsensical_status_does_no_harm() {
         let status = Status {
             epoch: Epoch(0),
             view: View(view),
+            active: view % 2 == 0,
             committed: Height(committed),
             committed_hash: BlockHash::from_bytes([7; 32]),
+            stable: Height(committed),
+            mark: Mark::default(),
+            probing: view == 7,
             slots: (0..u64::from(MAX_STATUS_SLOTS)).rev().chain([u64::MAX]).map(slot).take(64).collect(),
         };
         net.inject(1, 2, Message::Status(status));
@@ -210,7 +214,7 @@ fn a_status_has_room_for_the_largest_window() {
     assert_eq!(status.slots.len(), MAX_STATUS_SLOTS as usize);
     let mut bytes = quorate_ledger::encode(&Message::Status(status.clone()));
     assert_eq!(quorate_ledger::decode::<Message>(&bytes), Ok(Message::Status(status)));
-    let count = 1 + 8 + 8 + 8 + 32;
+    let count = 1 + 8 + 8 + 1 + 8 + 32 + 8 + 48 + 1;
     bytes[count] += 1;
     let error = quorate_ledger::decode::<Message>(&bytes).unwrap_err();
     assert!(error.reason.contains("65 elements"), "{error}");

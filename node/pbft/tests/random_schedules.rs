@@ -1,10 +1,14 @@
 //! Thousands of short runs in which everything that may go wrong does, at random but repeatably (a run is named
-//! by its seed). The oracle checks agreement, certificates, in-order COMMITs and kept promises at every step;
-//! after healing the network must go on.
+//! by its seed). Views are left and begun, members crash at every boundary and start again in whatever state they
+//! were, and one member says whatever it likes: two proposals, votes for anything, VIEW-CHANGEs that hide what it
+//! knows, NEW-VIEWs of different quorums. The oracle checks agreement, certificates, in-order COMMITs, kept promises
+//! and the beginning of every view at every step; after healing the network must go on.
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, BlockHash, Epoch, Height, Outline, View};
-use quorate_pbft::Input;
+use std::collections::BTreeMap;
+
+use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Epoch, Height, Outline, SignatureSet, View};
+use quorate_pbft::{Input, Knowledge, Message, Record, Request, ViewChangeMessage, Work};
 
 use net::{Boundary, Net, Random, STATUS, ballot, block, id};
 
@@ -21,6 +25,10 @@ struct Seen {
     through_descendants: usize,
     repaired: u64,
     blocks: u64,
+    views: u64,
+    proposed_again: usize,
+    liar_began: usize,
+    stable: u64,
 }
 
 impl Seen {
@@ -32,6 +40,21 @@ impl Seen {
             through_descendants: self.through_descendants + other.through_descendants,
             repaired: self.repaired + other.repaired,
             blocks: self.blocks.max(other.blocks),
+            views: self.views + other.views,
+            proposed_again: self.proposed_again + other.proposed_again,
+            liar_began: self.liar_began + other.liar_began,
+            stable: self.stable + other.stable,
+        }
+    }
+}
+
+/// Says which run it was that failed.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("this was seed {}", self.0);
         }
     }
 }
@@ -53,7 +76,11 @@ impl World {
     fn of(seed: u64) -> Self {
         let mut random = Random(seed);
         let size = 4 + random.below(4);
-        let mut net = Net::of(size);
+        let mut net = Net::with(size, |config| {
+            (config.request_timeout, config.new_view_timeout) = (STATUS, STATUS);
+            config.timeout_cap = 8 * STATUS;
+            (config.checkpoint_interval, config.log_window) = (3, 8);
+        });
         let liar = random.chance(60).then(|| random.below(size));
         if let Some(liar) = liar {
             net.corrupt(liar);
@@ -73,15 +100,19 @@ impl World {
     fn something_happens(&mut self) {
         match self.random.below(100) {
             0..70 => self.deliver_one(),
-            70..78 => self.propose(),
-            78..86 => self.lie(),
-            86..90 => self.crash_or_restart(),
-            90..96 => self.time_passes(),
+            70..76 => self.propose(),
+            76..86 => self.lie(),
+            86..89 => self.crash_or_restart(),
+            89..97 => self.time_passes(),
+            97 => {
+                let node = self.random.below(self.net.size());
+                self.net.input(node, Input::Starved);
+            }
             _ => {
                 let node = self.random.below(self.net.size());
                 if self.net.nodes[node].runs() {
-                    let waiting = self.random.chance(50);
-                    self.net.input(node, Input::Pending(waiting));
+                    let work = if self.random.chance(50) { Work::Timely } else { Work::Nothing };
+                    self.net.input(node, Input::Pending(work));
                 }
             }
         }
@@ -109,40 +140,112 @@ impl World {
         self.known.extend(self.net.try_propose(&name));
     }
 
-    /// The liar says something to somebody: a vote for a block that was proposed, made up or its own; as the
-    /// primary also a proposal on any block that it or another knows.
+    /// The liar says something to somebody.
     fn lie(&mut self) {
         let Some(liar) = self.liar else { return };
         let to = self.random.below(self.net.size());
-        let is_primary = liar == 0;
-        if is_primary && self.random.chance(50) {
-            let root = net::root(&self.net.config);
-            let place = self.random.below(self.known.len() + 1);
-            let parent = self.known.get(place).map_or(&root, |outline| outline.header());
-            let name = format!("lie {}", self.random.below(3));
-            let outline = block(parent, &name, self.net.now(liar).wall, id(liar));
-            let message = self.net.proposal(liar, &outline, 0);
-            self.net.inject(liar, to, message);
-            if !self.known.contains(&outline) {
-                self.known.push(outline);
+        let views = self.net.nodes.iter().filter(|node| node.runs()).map(|node| node.replica().view().0);
+        let view = views.max().unwrap_or(0) + self.random.next() % 3;
+        let view = view.saturating_sub(self.random.next() % 2);
+        let is_primary = liar == self.net.primary_of(view);
+        let message = match self.random.below(100) {
+            0..40 if is_primary => Some(self.propose_anything(liar, view)),
+            40..80 if is_primary => self.begin_view(liar, view),
+            0..25 if view > 0 => {
+                let knowledge = self.what_it_admits();
+                Some(Message::ViewChange(self.net.view_change(liar, view, knowledge)))
             }
-            return;
+            _ => Some(self.vote_for_anything(liar, view)),
+        };
+        if let Some(message) = message {
+            self.net.inject(liar, to, message);
         }
+    }
+
+    /// A proposal on any block that it or another knows.
+    fn propose_anything(&mut self, liar: usize, view: u64) -> Message {
+        let root = net::root(&self.net.config);
+        let place = self.random.below(self.known.len() + 1);
+        let parent = self.known.get(place).map_or(&root, |outline| outline.header());
+        let name = format!("lie {}", self.random.below(3));
+        let outline = block(parent, &name, self.net.now(liar).wall, id(liar));
+        if !self.known.contains(&outline) {
+            self.known.push(outline.clone());
+        }
+        self.net.proposal(liar, &outline, view)
+    }
+
+    /// A vote for a block that was proposed, made up or its own.
+    fn vote_for_anything(&mut self, liar: usize, view: u64) -> Message {
         let ballot = if self.known.is_empty() || self.random.chance(20) {
             Ballot {
                 epoch: Epoch(0),
-                view: View(self.random.next() % 3),
+                view: View(view),
                 height: Height(self.random.next() % 12),
                 block: BlockHash::from_bytes([self.random.next().to_le_bytes()[0] % 4; 32]),
             }
         } else {
-            ballot(&self.known[self.random.below(self.known.len())], 0)
+            // The latest blocks are those that a vote still matters for.
+            let back = self.random.below(self.known.len().min(6));
+            ballot(&self.known[self.known.len() - 1 - back], view)
         };
-        let message = match self.random.below(2) {
-            0 => self.net.prepare(liar, ballot),
-            _ => self.net.commit(liar, ballot),
-        };
-        self.net.inject(liar, to, message);
+        if self.random.chance(50) { self.net.prepare(liar, ballot) } else { self.net.commit(liar, ballot) }
+    }
+
+    /// A base that it can prove, also one that nobody else can, and some of the certificates that others have.
+    fn what_it_admits(&mut self) -> Knowledge {
+        let liar = self.liar.unwrap();
+        let mut votes: BTreeMap<Ballot, BTreeMap<_, _>> = BTreeMap::new();
+        for (signer, ballot, signature) in self.net.oracle.commits() {
+            votes.entry(*ballot).or_default().insert(*signer, *signature);
+        }
+        let quorum = self.net.config.committee.quorum();
+        let proven = votes.into_iter().filter_map(|(ballot, mut votes)| {
+            let Message::Commit(own) = self.net.commit(liar, ballot) else { unreachable!() };
+            votes.insert(id(liar), own.signature);
+            Some(CommitCertificate::claimed(ballot, SignatureSet::first(quorum, &votes)?))
+        });
+        let mut proven: Vec<_> = proven.collect();
+        proven.sort_by_key(|certificate| certificate.ballot().height);
+        let base = if self.random.chance(60) { proven.pop() } else { None };
+        let mut prepared = BTreeMap::new();
+        let above = base.as_ref().map_or(Height(0), |base| base.ballot().height);
+        for record in self.net.nodes.iter().flat_map(|node| &node.journal) {
+            if let Record::Prepared(certificate) = record
+                && certificate.header().height > above
+                && self.random.chance(50)
+            {
+                prepared.insert(certificate.header().height, (**certificate).clone());
+            }
+        }
+        Knowledge { base, prepared: prepared.into_values().collect() }
+    }
+
+    /// A NEW-VIEW of some quorum that wants this view, itself included or not.
+    fn begin_view(&mut self, liar: usize, view: u64) -> Option<Message> {
+        if view == 0 {
+            return None;
+        }
+        let mut changes: BTreeMap<usize, ViewChangeMessage> = BTreeMap::new();
+        for node in &self.net.nodes {
+            let said = node.journal.iter().filter_map(|record| match record {
+                Record::ViewChange(change) if change.view() == View(view) => Some(change.message().clone()),
+                _ => None,
+            });
+            changes.extend(said.map(|change| (node.me.index(), change)));
+        }
+        let knowledge = self.what_it_admits();
+        changes.insert(liar, self.net.view_change(liar, view, knowledge));
+        let quorum = self.net.config.committee.quorum();
+        while changes.len() > quorum {
+            let place = self.random.below(changes.len());
+            let signer = *changes.keys().nth(place).unwrap();
+            changes.remove(&signer);
+        }
+        let changes: Vec<_> = changes.into_values().collect();
+        let valid = changes.len() == quorum
+            && quorate_pbft::Selection::of(&changes.iter().map(|change| &change.knowledge)).is_ok();
+        valid.then(|| Message::NewView(self.net.new_view(view, changes)))
     }
 
     fn crash_or_restart(&mut self) {
@@ -171,6 +274,7 @@ impl World {
             }
         }
         self.net.catch_up();
+        self.net.find_outlines();
     }
 
     /// Everything lost so far is gone, nothing is lost any more, everybody correct runs.
@@ -184,30 +288,26 @@ impl World {
         }
     }
 
-    /// With a correct primary, everything that was proposed is committed everywhere, and more is.
-    fn goes_on(&mut self, seed: u64) {
-        if self.liar == Some(0) {
-            // Its proposals may contradict each other for ever: that is what view changes are for.
-            self.net.pass(2 * STATUS);
-            return;
-        }
-        let height = self.net.height(0) + self.net.nodes[0].replica().in_flight();
-        self.all_reach(height, seed);
-        self.propose();
-        self.propose();
-        self.all_reach(height + 2, seed);
-    }
-
-    fn all_reach(&mut self, height: u64, seed: u64) {
-        for _ in 0..8 {
-            self.net.deliver_all();
-            let correct = (0..self.net.size()).filter(|node| Some(*node) != self.liar);
-            if correct.map(|node| self.net.height(node)).all(|reached| reached == height) {
-                return;
+    /// Whoever the primary is, all come to the same chain, and what is proposed from now on is ordered.
+    fn goes_on(&mut self) {
+        self.net.everybody_waits(Work::Timely);
+        let correct: Vec<usize> = (0..self.net.size()).filter(|node| Some(*node) != self.liar).collect();
+        let mut goal = None;
+        for _ in 0..250 {
+            self.net.pass(STATUS / 2);
+            let heights: Vec<u64> = correct.iter().map(|node| self.net.height(*node)).collect();
+            let same = heights.iter().all(|height| *height == heights[0]);
+            match goal {
+                None if same => goal = Some(heights[0] + 2),
+                Some(goal) if same && heights[0] >= goal => return,
+                _ => {}
             }
-            self.net.pass(STATUS);
+            if goal.is_some() {
+                self.propose();
+            }
         }
-        panic!("seed {seed}: height {height} is not reached by all: {:?}", self.net.heights());
+        let views: Vec<_> = correct.iter().map(|node| self.net.view(*node)).collect();
+        panic!("the network got stuck at {:?} in views {views:?}", self.net.heights());
     }
 
     fn add_to(&self, seen: &mut Seen) {
@@ -215,25 +315,41 @@ impl World {
         for node in 0..self.net.size() {
             seen.contradictions += self.net.contradictions(node).len();
             let node = &self.net.nodes[node];
+            // R24: whoever starts from its own files and runs once is never taken for another.
+            let doubted =
+                |request: &Request| matches!(request, Request::Recovering { .. } | Request::SecondInstance);
+            assert!(!node.heard.iter().any(doubted), "member {} is doubted", node.me);
             seen.caught_up += node.caught_up;
             seen.through_descendants +=
                 node.finalised.iter().filter(|final_| final_.blocks.len() > 1).count();
             seen.blocks = seen.blocks.max(node.tip().height.0);
+            let begins = node.journal.iter().filter_map(|record| match record {
+                Record::NewView(new_view) => Some(new_view),
+                _ => None,
+            });
+            for new_view in begins {
+                seen.proposed_again += new_view.chain().len();
+                seen.liar_began += usize::from(Some(new_view.vote().signer.index()) == self.liar);
+            }
             if node.runs() {
-                seen.repaired += node.replica().counters().repaired;
+                let counters = node.replica().counters();
+                seen.repaired += counters.repaired;
+                seen.views += counters.views_entered;
+                seen.stable += counters.stable_checkpoints;
             }
         }
     }
 }
 
 fn run(seed: u64, seen: &mut Seen) {
+    let _named = Named(seed);
     let mut world = World::of(seed);
-    let steps = 100 + world.random.below(150);
+    let steps = 100 + world.random.below(250);
     for _ in 0..steps {
         world.something_happens();
     }
     world.heal();
-    world.goes_on(seed);
+    world.goes_on();
     world.add_to(seen);
 }
 
@@ -251,5 +367,7 @@ fn correct_members_agree_and_go_on_whatever_happens() {
     println!("{seen:?}");
     // A schedule that never does these things would prove little.
     assert!(seen.contradictions > 100 && seen.crashes > 1000 && seen.caught_up > 100, "{seen:?}");
-    assert!(seen.through_descendants > 100 && seen.repaired > 1000 && seen.blocks > 10, "{seen:?}");
+    assert!(seen.through_descendants > 100 && seen.repaired > 1000 && seen.blocks > 8, "{seen:?}");
+    assert!(seen.views > 1000 && seen.proposed_again > 1000 && seen.liar_began > 100, "{seen:?}");
+    assert!(seen.stable > 1000, "{seen:?}");
 }

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, BlockHash, Body, ChainId, Commit, Committee, Epoch, Header, Height, Outline, PROTOCOL_VERSION,
-    Payload, ReplicaId, SecretKey, Signable, Signed, Signers, Timestamp, Transaction, Verified, View, decode,
-    encode, signing_hash,
+    Ballot, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height, Outline,
+    PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signable, SignatureSet, Signed, Signers, Timestamp,
+    Transaction, Verified, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Checked, CheckedProposal, Message, PrePrepare, Prepare, PreparedCertificate, Proposal, Record,
-    SlotStatus, Status,
+    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, Knowledge, Mark, Message, NewView,
+    NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record, Seen, SlotStatus,
+    Status, Unreadable, ViewChange, ViewChangeMessage,
 };
 
 use net::Net;
@@ -84,8 +85,12 @@ fn status() -> Status {
     Status {
         epoch: Epoch(0),
         view: VIEW,
+        active: true,
         committed: Height(6),
         committed_hash: BlockHash::from_bytes([0xbb; 32]),
+        stable: Height(4),
+        mark: mark(),
+        probing: false,
         slots: vec![
             SlotStatus {
                 height: Height(7),
@@ -110,6 +115,114 @@ fn prepared() -> PreparedCertificate {
     decode(&bytes).unwrap()
 }
 
+/// The view after that of the block: member 2 begins it.
+const NEXT_VIEW: View = View(2);
+
+/// The block below, committed in view 0.
+fn base() -> CommitCertificate {
+    let ballot = Ballot {
+        epoch: Epoch(0),
+        view: View(0),
+        height: Height(6),
+        block: BlockHash::from_bytes([0xbb; 32]),
+    };
+    let votes = [0, 1, 2].map(|member| (ReplicaId(member), sign(member, Commit(ballot)).signature));
+    CommitCertificate::claimed(ballot, SignatureSet::first(3, &votes.into()).unwrap())
+}
+
+/// What member 3 takes with it.
+fn knowledge() -> Knowledge {
+    Knowledge { base: Some(base()), prepared: vec![prepared()] }
+}
+
+fn view_change(member: u16, knowledge: Knowledge) -> ViewChangeMessage {
+    let body = ViewChange { epoch: Epoch(0), view: NEXT_VIEW, content: knowledge.hash() };
+    ViewChangeMessage { vote: sign(member, body).into_inner(), knowledge }
+}
+
+fn new_view() -> NewViewMessage {
+    let view_changes = vec![
+        view_change(0, Knowledge::default()),
+        view_change(2, Knowledge::default()),
+        view_change(3, knowledge()),
+    ];
+    let again = sign(2, PrePrepare(Ballot { view: NEXT_VIEW, ..ballot() })).into_inner();
+    let pre_prepares = vec![again];
+    let content = NewViewMessage::content(&view_changes, &pre_prepares);
+    let vote = sign(2, NewView { epoch: Epoch(0), view: NEXT_VIEW, content }).into_inner();
+    NewViewMessage { vote, view_changes, pre_prepares }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint::of(block().header())
+}
+
+/// The certificate of members 0, 2 and 3, put together by hand.
+fn stable() -> CheckpointCertificate {
+    let mut bytes = encode(&checkpoint());
+    bytes.extend(encode(&Signers::of([0, 2, 3].map(ReplicaId))));
+    bytes.extend(3u32.to_le_bytes());
+    for member in [0, 2, 3] {
+        bytes.extend(encode(&sign(member, checkpoint()).signature));
+    }
+    decode(&bytes).unwrap()
+}
+
+fn evidence() -> Evidence {
+    let other = Ballot { block: BlockHash::from_bytes([0xbb; 32]), ..ballot() };
+    let vote = |ballot| sign(3, Prepare(ballot)).into_inner();
+    Evidence::Prepare(Pair { first: vote(ballot()), second: vote(other) })
+}
+
+fn seen() -> Seen {
+    Seen {
+        prepare: Some(sign(3, Prepare(ballot())).into_inner()),
+        commit: Some(sign(3, Commit(ballot())).into_inner()),
+        view_change: Some(view_change(3, knowledge()).vote),
+        ..Seen::default()
+    }
+}
+
+fn mark() -> Mark {
+    Mark { accepted: (VIEW, Height(7)), committed: (View(0), Height(6)), left: VIEW, opened: View(0) }
+}
+
+/// Says that a row is read back as what was written.
+fn row(
+    vectors: &mut Vectors,
+    name: &str,
+    record: &Record,
+    read: impl Fn(&[u8]) -> Result<Record, Unreadable>,
+) {
+    let bytes = record.to_bytes();
+    vectors.check(name, &bytes);
+    assert_eq!(read(&bytes).as_ref(), Ok(record), "{name}");
+    assert!(read(&bytes[1..]).is_err(), "{name}");
+}
+
+fn check_rows(vectors: &mut Vectors) {
+    vectors.check("stored_accepted", &Record::Accepted(checked_proposal()).to_bytes());
+    row(vectors, "stored_mark", &Record::Mark(mark()), Record::read_mark);
+    let stable = stable().verify(&CHAIN, &members().1).unwrap();
+    row(vectors, "checkpoint_certificate", &Record::Stable(stable), Record::read_stable);
+    // The others are stored as they are sent, without the tag.
+    let Checked::ViewChange(change) = checked(Message::ViewChange(view_change(3, knowledge())), 3) else {
+        unreachable!()
+    };
+    let Checked::NewView(begun) = checked(Message::NewView(new_view()), 2) else { unreachable!() };
+    let heard = Record::Heard(ReplicaId(3), Box::new(seen()));
+    let records = [
+        (Record::ViewChange(change), Message::ViewChange(view_change(3, knowledge()))),
+        (Record::NewView(begun), Message::NewView(new_view())),
+        (Record::Checkpoint(sign(3, checkpoint())), Message::Checkpoint(sign(3, checkpoint()).into_inner())),
+        (Record::Evidence(Verified::from_own_storage(evidence())), Message::Evidence(evidence())),
+        (heard, Message::Seen(seen())),
+    ];
+    for (record, message) in records {
+        assert_eq!(record.to_bytes(), encode(&message)[1..]);
+    }
+}
+
 #[test]
 fn the_vectors_of_the_document() {
     let mut vectors = Vectors::parse(DOCUMENT, "pbft");
@@ -123,6 +236,11 @@ fn the_vectors_of_the_document() {
         ("message_prepare", prepare),
         ("message_commit", commit),
         ("message_status", Message::Status(status())),
+        ("message_view_change", Message::ViewChange(view_change(3, knowledge()))),
+        ("message_new_view", Message::NewView(new_view())),
+        ("message_checkpoint", Message::Checkpoint(sign(3, checkpoint()).into_inner())),
+        ("message_evidence", Message::Evidence(evidence())),
+        ("message_seen", Message::Seen(seen())),
     ];
     for (name, message) in messages {
         let bytes = encode(&message);
@@ -132,7 +250,16 @@ fn the_vectors_of_the_document() {
         checked(message, from);
     }
     vectors.check("prepared_certificate", &encode(&prepared()));
-    vectors.check("stored_accepted", &Record::Accepted(checked_proposal()).to_bytes());
+    vectors.check("knowledge_hash", knowledge().hash().as_bytes());
+    vectors.check(
+        "view_change_signing_hash",
+        signing_hash(&CHAIN, &view_change(3, knowledge()).vote.body).as_bytes(),
+    );
+    vectors.check("new_view_content_hash", new_view().vote.body.content.as_bytes());
+    vectors.check("new_view_signing_hash", signing_hash(&CHAIN, &new_view().vote.body).as_bytes());
+    vectors.check("state_root", checkpoint().state_root.as_bytes());
+    vectors.check("checkpoint_signing_hash", signing_hash(&CHAIN, &checkpoint()).as_bytes());
+    check_rows(&mut vectors);
     vectors.finish().unwrap_or_else(|problems| panic!("WIRE.md:\n{problems}"));
 }
 
@@ -174,7 +301,6 @@ fn certificates_of_a_run_verify() {
             let (mut prepared, mut finalised) = (0, 0);
             for record in &node.journal {
                 match record {
-                    Record::Accepted(_) => {}
                     Record::Prepared(certificate) => {
                         let claim = (**certificate).clone();
                         prepared += 1;
@@ -184,6 +310,7 @@ fn certificates_of_a_run_verify() {
                         finalised += 1;
                         assert!(certificate.check(&net::CHAIN, &net.config.committee).is_ok());
                     }
+                    _ => {}
                 }
             }
             assert_eq!((prepared, finalised), (1, 1));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use futures::future::join_all;
 use hyper::StatusCode;
-use quorate_api::{ConsensusState, NodeStatus, Readiness, ReadinessCheck};
+use quorate_api::{ConsensusState, NodeStatus, Readiness, ReadinessCheck, ValidatorStanding};
 use quorate_client::{ClientConfig, Rpc};
 use serde::Serialize;
 
@@ -23,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Most nodes asked at once.
 const MAX_NODES: usize = 100;
 
-/// Show how one or several nodes are: height, view, primary, peers, readiness.
+/// Show how one or several nodes are: height, stable checkpoint, view, primary, standing, peers, readiness.
+///
+/// The view is `active`, or `changing` while its beginning is awaited. The standing is `voting`, or tells why the
+/// node does not vote.
 ///
 /// Exit code 0 if all of them are ready, 3 if one is not or does not answer.
 #[derive(Debug, ClapArgs)]
@@ -112,7 +115,9 @@ fn unmet(body: &[u8]) -> Vec<ReadinessCheck> {
 
 /// A line for each node.
 fn table(conditions: &[Condition]) -> Table {
-    let mut table = Table::new(&["node", "rpc", "height", "view", "primary", "peers", "pool", "ready"]);
+    let mut table = Table::new(&[
+        "node", "rpc", "height", "stable", "view", "state", "primary", "standing", "peers", "pool", "ready",
+    ]);
     for condition in conditions {
         table.row(row(condition));
     }
@@ -124,16 +129,28 @@ fn row(condition: &Condition) -> Vec<String> {
     let status = condition.status.as_ref();
     let of_status = |value: fn(&NodeStatus) -> String| status.map_or_else(absent, value);
     let consensus = condition.consensus.as_ref();
+    let of_consensus = |value: fn(&ConsensusState) -> String| consensus.map_or_else(absent, value);
     vec![
         status.and_then(|status| status.name.clone()).unwrap_or_else(absent),
         condition.rpc.clone(),
         of_status(|status| status.head.height.to_string()),
-        consensus.map_or_else(absent, |state| state.view.to_string()),
-        consensus.map_or_else(absent, |state| state.primary_name.clone()),
+        of_consensus(|state| state.stable_height.to_string()),
+        of_consensus(|state| state.view.to_string()),
+        of_consensus(|state| if state.active { "active" } else { "changing" }.to_owned()),
+        of_consensus(|state| state.primary_name.clone()),
+        of_consensus(|state| standing(state.standing).to_owned()),
         of_status(|status| status.peers_connected.to_string()),
         of_status(|status| status.mempool_transactions.to_string()),
         readiness(condition),
     ]
+}
+
+fn standing(standing: ValidatorStanding) -> &'static str {
+    match standing {
+        ValidatorStanding::Voting => "voting",
+        ValidatorStanding::Probing => "probing",
+        ValidatorStanding::Recovering => "recovering",
+    }
 }
 
 fn readiness(condition: &Condition) -> String {
@@ -149,6 +166,8 @@ fn readiness(condition: &Condition) -> String {
 
 #[cfg(test)]
 mod tests {
+    use quorate_api::ViewChanges;
+
     use super::*;
 
     fn condition() -> Condition {
@@ -167,6 +186,34 @@ mod tests {
         let silent = Condition { error: Some("no connection".into()), ..condition() };
         let text = table(&[silent]).render();
         assert!(text.contains("no: no connection") && text.contains("http://127.0.0.1:1"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_changes_its_view_and_does_not_vote_has_a_line_that_says_so() {
+        let state = ConsensusState {
+            epoch: 0,
+            view: 3,
+            active: false,
+            standing: ValidatorStanding::Recovering,
+            primary: 3,
+            primary_name: "validator-3".into(),
+            committee_size: 4,
+            quorum: 3,
+            committed_height: 140,
+            stable_height: 128,
+            in_flight: Vec::new(),
+            request_timeout_ms: 4000,
+            deadline: None,
+            departed: Vec::new(),
+            contacts: Vec::new(),
+            view_changes: ViewChanges::default(),
+            evidence_count: 0,
+        };
+        let told = |state| table(&[Condition { consensus: Some(state), ..condition() }]).render();
+        let text = told(state.clone());
+        assert!(text.contains("128     3     changing  validator-3  recovering"), "{text}");
+        let text = told(ConsensusState { active: true, standing: ValidatorStanding::Voting, ..state });
+        assert!(text.contains("128     3     active  validator-3  voting"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `quorate testnet`: the files of a network whose validators run as separate processes.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -221,14 +222,14 @@ fn write_home(
     Ok(())
 }
 
-/// The config of one validator. One reachable member is enough to find the others, so all look for the
-/// first, and the first for the second.
+/// The config of one validator. One reachable member is enough to find the others, but any of them may be away.
 fn config_text(genesis: &Genesis, addresses: &Addresses, replica: ReplicaId) -> anyhow::Result<String> {
-    let first_seen = ReplicaId(u16::from(replica == ReplicaId(0)));
-    let bootstrap = match genesis.validator(first_seen) {
-        Some(validator) => format!("[\"{}\"]", full_address(addresses, first_seen, &validator.public_key)?),
-        None => "[]".to_owned(),
-    };
+    let mut bootstrap = String::from("[");
+    for other in genesis.committee().replicas().filter(|other| *other != replica) {
+        let validator = genesis.validator(other).context("a member of the committee is a validator")?;
+        write!(bootstrap, "\n    \"{}\",", full_address(addresses, other, &validator.public_key)?)?;
+    }
+    bootstrap.push_str(if bootstrap.len() > 1 { "\n]" } else { "]" });
     let name = genesis.validator(replica).map_or("", |validator| &validator.name);
     Ok(format!(
         "\
@@ -300,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn every_validator_knows_another_one_and_a_single_one_nobody() {
+    fn every_validator_knows_all_others_and_a_single_one_nobody() {
         let addresses = Addresses::loopback(9000, 8545);
         let network = TestNetwork::seeded(4, 1);
         for replica in network.genesis().committee().replicas() {
             let config = config_text(network.genesis(), &addresses, replica).unwrap();
             let own = format!("/tcp/{}/p2p/", 9000 + replica.0);
-            assert!(config.contains("bootstrap = [\"/ip4/127.0.0.1/tcp/900"), "{config}");
+            assert_eq!(config.matches("\n    \"/ip4/127.0.0.1/tcp/900").count(), 3, "{config}");
             assert!(!config.contains(&own), "nobody looks for itself: {config}");
         }
         let alone = TestNetwork::seeded(1, 1);

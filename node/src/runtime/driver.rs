@@ -132,7 +132,9 @@ impl Driver {
         match self.snapshot_due {
             Some(due) if moment < due => {}
             Some(_) => {
-                self.snapshots.send_replace(Arc::new(snapshot(&self.engine, &self.clock)));
+                let before = Arc::clone(&self.snapshots.borrow());
+                let snapshot = Snapshot::take(&self.engine, Some(&before), self.clock.now());
+                self.snapshots.send_replace(Arc::new(snapshot));
                 self.snapshot_due = None;
             }
             None => self.snapshot_due = Some(moment.after(SNAPSHOT_INTERVAL)),
@@ -143,9 +145,16 @@ impl Driver {
         for notice in notices {
             let quiet = self.warned.is_some_and(|last| moment.since(last) < WARNING_INTERVAL);
             match notice {
-                Notice::Contradiction { replica, height } => {
-                    let name = self.members.name(*replica);
-                    tracing::error!(validator = name, %height, "a validator signed two different votes");
+                Notice::Contradiction { replica, subject } => {
+                    let (name, kind) = (self.members.name(*replica), subject.kind);
+                    let (view, height) = (subject.view, subject.height);
+                    tracing::error!(
+                        validator = name,
+                        ?kind,
+                        %view,
+                        %height,
+                        "a validator signed two different statements; the proof is kept"
+                    );
                 }
                 Notice::BadProposal { height, reason } => {
                     tracing::error!(%height, reason, "the primary proposed an invalid block");
@@ -154,20 +163,28 @@ impl Driver {
                     tracing::info!(%height, %target, "fetching blocks from other validators");
                     self.warned = Some(moment);
                 }
-                Notice::Overdue(overdue) if !quiet => {
-                    let primary = self.members.name(overdue.primary);
-                    let waited_ms = moment.since(overdue.since).as_millis();
-                    tracing::warn!(primary, waited_ms, "transactions wait and no block is committed");
-                    self.warned = Some(moment);
+                Notice::CatchingUp { .. } => {}
+                Notice::LeftView(departure) => {
+                    let primary = self.members.name(departure.primary);
+                    let (from, to) = (departure.from, departure.to);
+                    tracing::warn!(%from, %to, primary, reason = %departure.cause, "left the view");
                 }
-                Notice::Overdue(_) | Notice::CatchingUp { .. } => {}
+                Notice::EnteredView { view, primary } => {
+                    tracing::info!(%view, primary = self.members.name(*primary), "entered the view");
+                }
+                Notice::Stable(height) => tracing::debug!(%height, "the checkpoint is stable"),
+                Notice::Recovering { seen, remembered } => {
+                    tracing::error!(
+                        ?seen,
+                        ?remembered,
+                        "RECOVERING: other validators have seen this one sign what its journal does not \
+                         remember, so the journal is older than the validator. It follows the chain and \
+                         signs nothing. Stop it and put its newest journal back"
+                    );
+                }
             }
         }
     }
-}
-
-pub(crate) fn snapshot(engine: &Engine, clock: &Clock) -> Snapshot {
-    Snapshot { overview: engine.overview(), at: clock.now() }
 }
 
 fn take<T>(replies: &mut [Option<oneshot::Sender<T>>], ticket: Ticket) -> Option<oneshot::Sender<T>> {

@@ -37,7 +37,7 @@ impl Incoming {
                 }
                 NetworkEvent::Disconnected { peer } => {
                     tracing::info!(validator = self.name(&peer), "disconnected");
-                    None
+                    self.members.index(&peer).map(|replica| Work::Event(Event::PeerDown(replica)))
                 }
                 NetworkEvent::Message { from, bytes } => {
                     self.members.index(&from).and_then(|from| self.message(from, &bytes, true))
@@ -103,7 +103,7 @@ impl Incoming {
                 });
                 None
             }
-            Ok(ask @ Ask::Transactions { .. }) => {
+            Ok(ask @ (Ask::Transactions { .. } | Ask::Ids { .. })) => {
                 let (reply, in_flight) = oneshot::channel();
                 let (ledger, serving, wanted) = (self.ledger.clone(), Arc::clone(serving), ask.clone());
                 tokio::spawn(async move {

@@ -11,7 +11,9 @@ mod driver;
 mod files;
 mod incoming;
 mod members;
+mod ordering;
 mod outgoing;
+mod progress;
 mod service;
 mod verify;
 mod waiters;
@@ -27,7 +29,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use quorate_engine::{Engine, Fatal, WireLimits};
 use quorate_genesis::Genesis;
-use quorate_ledger::{SecretKey, SignatureCache};
+use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
 use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming};
 use quorate_rpc::{RpcConfig, RpcServer};
 use tokio::runtime::Handle;
@@ -44,10 +46,13 @@ use outgoing::Outgoing;
 use service::Service;
 use verify::Verifier;
 use waiters::Waiters;
-use work::{INBOX, Work};
+use work::{INBOX, Snapshot, Work};
 
 /// Ids in a generation of the signature cache: what a busy network orders in half a minute.
 const SIGNATURES_REMEMBERED: usize = 200_000;
+
+/// Signatures of validators that are known to be good: all votes in the largest committee's open window.
+const VOTES_REMEMBERED: usize = 20_000;
 
 /// Everything a node needs to run.
 pub(crate) struct Setup {
@@ -93,16 +98,19 @@ pub(crate) struct Running {
 /// listened on.
 pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let public_key = setup.key.public();
-    let genesis = Arc::new(setup.genesis);
+    // What validators sign comes back in certificates and view changes.
+    let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
+    let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
+    let key = setup.key.with_memo(memo);
     let clock = Clock::new();
     let (ledger_path, journal_path) = (setup.ledger, setup.journal);
     let (ledger, journal) = files::open_files(&genesis, &public_key, &ledger_path, &journal_path)?;
-    let engine = Engine::open(&genesis, &setup.key, ledger, journal, clock.now())?;
+    let engine = Engine::open(&genesis, &key, ledger, journal, clock.now())?;
     let members = Arc::new(Members::of(&genesis));
     let reader = engine.reader();
 
     let (network, events) = quorate_network::start(NetworkConfig {
-        secret_key: setup.key.to_bytes(),
+        secret_key: key.to_bytes(),
         members: members.keys().to_vec(),
         network_name: genesis.chain_id().to_string(),
         listen: setup.p2p_listen,
@@ -125,7 +133,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     )
     .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
-    let (snapshots, latest) = watch::channel(Arc::new(driver::snapshot(&engine, &clock)));
+    let (snapshots, latest) = watch::channel(Arc::new(Snapshot::take(&engine, None, clock.now())));
 
     let service = Service {
         genesis: Arc::clone(&genesis),
@@ -221,7 +229,8 @@ fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// The network's limits follow from what the genesis allows, so that nothing legal is ever refused.
 fn network_limits(genesis: &Genesis) -> NetworkLimits {
-    let wire = WireLimits::of(&genesis.block_limits(), genesis.consensus().window);
+    let members = genesis.committee().size();
+    let wire = WireLimits::of(&genesis.block_limits(), genesis.consensus().window, members);
     let defaults = NetworkLimits::default();
     NetworkLimits {
         frame_bytes: wire.message,

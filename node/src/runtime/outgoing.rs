@@ -51,7 +51,7 @@ impl Outgoing {
     fn ask(&self, from: ReplicaId, fetch: FetchId, ask: &Ask) {
         let most = match ask {
             Ask::Transactions { indices, .. } => indices.len(),
-            Ask::Blocks { .. } => 0,
+            Ask::Blocks { .. } | Ask::Ids { .. } => 0,
         };
         let question = quorate_ledger::encode(ask).into();
         let (network, peer) = (self.network.clone(), self.members.key(from));
@@ -80,6 +80,8 @@ impl Outgoing {
                     };
                     tokio::task::spawn_blocking(check).await.ok().flatten().map(Fetched::Run)
                 }
+                // Compared with the header by the engine: a hash for each.
+                Some(Answer::Ids(ids)) => Some(Fetched::Ids(ids)),
                 // More than was asked for would be more signatures to check than the question was worth.
                 Some(Answer::Transactions(_) | Answer::Nothing) | None => None,
             };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{
-    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NodeRole,
-    NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
+    ChainHead, CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeRole, NodeStatus,
+    PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
 };
 use quorate_engine::{Refusal, Submission};
 use quorate_genesis::Genesis;
-use quorate_ledger::{PROTOCOL_VERSION, PublicKey, ReplicaId, Transaction, TransactionId};
+use quorate_ledger::{PROTOCOL_VERSION, PublicKey, Transaction, TransactionId};
 use quorate_network::{Direction, Network, PeerStatus, peer_id_text};
-use quorate_pbft::{Moment, Phase};
+use quorate_pbft::{Moment, Standing};
 use quorate_rpc::{Node, SubmitRefusal};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, oneshot};
@@ -19,9 +19,10 @@ use tokio::time::{Instant, timeout};
 
 use super::clock::{Clock, wall};
 use super::members::Members;
+use super::ordering;
 use super::verify::Verifier;
 use super::waiters::Waiters;
-use super::work::{Snapshot, Snapshots, Standing, Work};
+use super::work::{self, Snapshot, Snapshots, Work};
 
 /// The engine says where it stands every few seconds even when idle; older than this means that it is stuck,
 /// most likely on its disk.
@@ -146,10 +147,10 @@ impl Node for Service {
         let asked = self.inbox.send(Work::StatusOf { id, reply }).await;
         let standing = if asked.is_ok() { standing.await.ok() } else { None };
         match standing {
-            Some(Standing::Pending) => TransactionStatus::Pending,
-            Some(Standing::Expired) => TransactionStatus::Expired,
+            Some(work::Standing::Pending) => TransactionStatus::Pending,
+            Some(work::Standing::Expired) => TransactionStatus::Expired,
             // It may have been committed between the two questions.
-            Some(Standing::Unknown) | None => self.located(&id).unwrap_or(TransactionStatus::Unknown),
+            Some(work::Standing::Unknown) | None => self.located(&id).unwrap_or(TransactionStatus::Unknown),
         }
     }
 
@@ -161,6 +162,7 @@ impl Node for Service {
             name: Some(self.name.clone()),
             index: Some(snapshot.overview.replica.0),
             role: NodeRole::Validator,
+            standing: Some(ordering::standing(snapshot.overview.pbft.standing)),
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             head: self.head(),
@@ -179,40 +181,17 @@ impl Node for Service {
 
     fn consensus(&self) -> ConsensusState {
         let snapshot = self.snapshot();
-        let pbft = &snapshot.overview.pbft;
-        let committee = self.genesis.committee();
-        let indices = |replicas: &[ReplicaId]| replicas.iter().map(|replica| replica.0).collect();
-        let in_flight = pbft
-            .slots
-            .iter()
-            .filter(|slot| slot.view == pbft.view)
-            .map(|slot| HeightInFlight {
-                height: slot.height.0,
-                hash: slot.block,
-                phase: match slot.phase {
-                    Phase::PrePrepared => HeightPhase::PrePrepared,
-                    Phase::Prepared => HeightPhase::Prepared,
-                    _ => HeightPhase::Waiting,
-                },
-                transactions: slot.transactions,
-                prepares: indices(&slot.prepares),
-                commits: indices(&slot.commits),
-            })
-            .collect();
-        ConsensusState {
-            epoch: pbft.epoch.0,
-            view: pbft.view.0,
-            primary: pbft.primary.0,
-            primary_name: self.members.name(pbft.primary).to_owned(),
-            committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
-            quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
-            committed_height: pbft.committed.0,
-            in_flight,
-            deadline: pbft.pending_since.map(|since| ConsensusDeadline {
-                purpose: "request".to_owned(),
-                in_ms: self.genesis.consensus().request_timeout_ms.saturating_sub(self.now_ms_since(since)),
-            }),
-        }
+        ordering::state(&snapshot, &self.genesis, &self.members, self.clock.now().moment)
+    }
+
+    fn checkpoint(&self) -> Option<CheckpointJson> {
+        self.snapshot().checkpoint.as_deref().map(ordering::checkpoint)
+    }
+
+    fn evidence(&self) -> Vec<EvidenceJson> {
+        let snapshot = self.snapshot();
+        let json = |evidence| ordering::evidence(evidence, &self.genesis, &self.members);
+        snapshot.evidence.iter().map(|evidence| &**evidence).filter_map(json).collect()
     }
 
     fn mempool(&self) -> MempoolStatus {
@@ -238,8 +217,8 @@ impl Node for Service {
         let connected = self.connected();
         let syncing = self.is_syncing(&snapshot);
         let age_ms = self.now_ms_since(snapshot.at.moment);
-        let patience = 2 * self.genesis.consensus().request_timeout_ms;
-        let waiting = snapshot.overview.pbft.pending_since.map_or(0, |since| self.now_ms_since(since));
+        let pbft = &snapshot.overview.pbft;
+        let (progresses, progress) = snapshot.progress.check(pbft, self.clock.now().moment);
         Readiness {
             checks: vec![
                 check(
@@ -255,20 +234,10 @@ impl Node for Service {
                 check(
                     "synced",
                     !syncing,
-                    format!(
-                        "at height {}, others at {}",
-                        snapshot.overview.pbft.committed,
-                        self.credible_head(&snapshot)
-                    ),
+                    format!("at height {}, others at {}", pbft.committed, self.credible_head(&snapshot)),
                 ),
-                check(
-                    "progress",
-                    waiting < patience,
-                    match waiting {
-                        0 => "no work has been waiting without a commit".to_owned(),
-                        waiting => format!("work has been waiting for {waiting} ms without a commit"),
-                    },
-                ),
+                check("voting", pbft.standing == Standing::Voting, ordering::standing_text(pbft.standing)),
+                check("progress", progresses, progress),
             ],
         }
     }

@@ -43,12 +43,14 @@ pub const METHODS: &[Method] = &[
     method("chain_block", &[required("at"), optional("full")]),
     method("chain_blocks", &[required("from"), optional("limit"), optional("full")]),
     method("chain_proof", &[required("height")]),
+    method("chain_checkpoint", &[optional("height")]),
     method("network_genesis", &[]),
     method("network_validators", &[optional("height")]),
     method("node_status", &[]),
     method("node_peers", &[]),
     method("node_version", &[]),
     method("consensus_state", &[]),
+    method("consensus_evidence", &[]),
     method("mempool_status", &[]),
 ];
 

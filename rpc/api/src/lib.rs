@@ -24,6 +24,7 @@
 
 mod block;
 mod catalogue;
+mod consensus;
 mod error;
 mod hex;
 mod invalid;
@@ -36,13 +37,16 @@ mod submit;
 
 pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
 pub use catalogue::{METHODS, Method, Parameter};
+pub use consensus::{
+    CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
+    EvidenceKind, HeightInFlight, HeightPhase, ValidatorStanding, ViewChanges,
+};
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use hex::Bytes;
 pub use invalid::InvalidJson;
 pub use node::{
-    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NetworkGenesis,
-    NodeRole, NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet,
-    VersionInfo,
+    ChainHead, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson, Readiness,
+    ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
 pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
 pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};

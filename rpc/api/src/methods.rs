@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::hex;
 use crate::{
-    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ConsensusState, FinalityProofJson, LocatedTransaction,
-    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, SubmitResult, TransactionStatus,
-    ValidatorSet, VersionInfo, Wait,
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
+    FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson,
+    SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 // The generated client has errors of its own.
 #[cfg(feature = "server")]
@@ -73,6 +73,11 @@ pub trait Quorate {
     #[method(name = "chain_proof", param_kind = map)]
     async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError>;
 
+    /// The stable checkpoint; null before the first, and if it is at another height than the given one: only
+    /// the latest is kept.
+    #[method(name = "chain_checkpoint", param_kind = map)]
+    async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, RpcError>;
+
     /// What the network was founded on.
     #[method(name = "network_genesis", param_kind = map)]
     async fn network_genesis(&self) -> Result<NetworkGenesis, RpcError>;
@@ -97,6 +102,10 @@ pub trait Quorate {
     /// Where ordering stands.
     #[method(name = "consensus_state", param_kind = map)]
     async fn consensus_state(&self) -> Result<ConsensusState, RpcError>;
+
+    /// Proofs that members lied; empty as long as nobody did.
+    #[method(name = "consensus_evidence", param_kind = map)]
+    async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError>;
 
     /// How full the pool is.
     #[method(name = "mempool_status", param_kind = map)]

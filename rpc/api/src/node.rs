@@ -3,6 +3,7 @@
 use quorate_ledger::{BlockHash, ChainId, Hash, PublicKey};
 use serde::{Deserialize, Serialize};
 
+use crate::consensus::ValidatorStanding;
 use crate::hex;
 
 /// The newest committed block.
@@ -81,6 +82,8 @@ pub struct NodeStatus {
     pub index: Option<u16>,
     /// What it does.
     pub role: NodeRole,
+    /// Whether it may vote at present, for a validator.
+    pub standing: Option<ValidatorStanding>,
     /// Its key.
     #[serde(with = "hex::text")]
     pub public_key: PublicKey,
@@ -134,70 +137,6 @@ pub struct PeerJson {
     pub committed_height: Option<u64>,
     /// Where it can be reached, as far as known.
     pub addresses: Vec<String>,
-}
-
-/// How far a height is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeightPhase {
-    /// No acceptable proposal yet.
-    Waiting,
-    /// A proposal was accepted.
-    PrePrepared,
-    /// A quorum prepared it.
-    Prepared,
-    /// A quorum committed it; it waits for the heights below.
-    Committed,
-}
-
-/// A height between the committed one and the end of the window, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeightInFlight {
-    /// The height.
-    pub height: u64,
-    /// Hash of the accepted proposal.
-    #[serde(with = "hex::option")]
-    pub hash: Option<BlockHash>,
-    /// How far it is.
-    pub phase: HeightPhase,
-    /// Transactions in the accepted proposal.
-    pub transactions: Option<u32>,
-    /// Members whose PREPARE for it arrived, ascending.
-    pub prepares: Vec<u16>,
-    /// Members whose COMMIT for it arrived, ascending.
-    pub commits: Vec<u16>,
-}
-
-/// The next timer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsensusDeadline {
-    /// What will be done then, in a word such as `request` or `status`.
-    pub purpose: String,
-    /// Milliseconds from now; 0 when it is due.
-    pub in_ms: u64,
-}
-
-/// Where ordering stands, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsensusState {
-    /// Number of the committee.
-    pub epoch: u64,
-    /// Current term.
-    pub view: u64,
-    /// Index of the member that proposes in this view.
-    pub primary: u16,
-    /// Its name.
-    pub primary_name: String,
-    /// Number of members.
-    pub committee_size: u32,
-    /// Votes that decide.
-    pub quorum: u32,
-    /// Highest committed height.
-    pub committed_height: u64,
-    /// Heights above it that have begun, ascending; no more than the pipeline's window.
-    pub in_flight: Vec<HeightInFlight>,
-    /// When pending work makes the primary overdue; none while no work is pending.
-    pub deadline: Option<ConsensusDeadline>,
 }
 
 /// How full the pool is.

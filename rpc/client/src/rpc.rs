@@ -7,9 +7,9 @@ use jsonrpsee_http_client::transport::Error as TransportError;
 use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use quorate_api::methods::{Id, QuorateClient};
 use quorate_api::{
-    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ConsensusState, FinalityProofJson, LocatedTransaction,
-    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult,
-    TransactionStatus, ValidatorSet, VersionInfo, Wait,
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
+    FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson,
+    RpcError, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_ledger::TransactionId;
 use tokio::time::timeout;
@@ -145,6 +145,11 @@ impl Rpc {
         self.answer(self.http.chain_proof(height)).await
     }
 
+    /// The stable checkpoint, if it is at this height or none is given.
+    pub async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, CallError> {
+        self.answer(self.http.chain_checkpoint(height)).await
+    }
+
     /// What the network was founded on.
     pub async fn network_genesis(&self) -> Result<NetworkGenesis, CallError> {
         self.answer(self.http.network_genesis()).await
@@ -173,6 +178,11 @@ impl Rpc {
     /// Where ordering stands.
     pub async fn consensus_state(&self) -> Result<ConsensusState, CallError> {
         self.answer(self.http.consensus_state()).await
+    }
+
+    /// Proofs that members lied. Nothing here checks them.
+    pub async fn consensus_evidence(&self) -> Result<ConsensusEvidence, CallError> {
+        self.answer(self.http.consensus_evidence()).await
     }
 
     /// How full the pool is.

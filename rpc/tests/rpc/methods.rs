@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use quorate_api::{
-    BlockJson, METHODS, NodeStatus, PeerJson, ReceiptJson, VersionInfo, parse_finality_proof, parse_receipt,
+    BlockJson, CheckpointJson, METHODS, NodeStatus, PeerJson, ReceiptJson, VersionInfo, parse_finality_proof,
+    parse_receipt,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, Transaction, to_hex};
@@ -238,6 +239,52 @@ async fn proofs_go_through_descendants() {
 }
 
 #[tokio::test]
+async fn only_the_stable_checkpoint_is_told() {
+    let site = Site::new();
+    site.node.commit(&[]);
+    for params in [json!([]), json!([1]), json!({ "height": null })] {
+        assert_eq!(site.call("chain_checkpoint", params).await, Value::Null, "none is stable yet");
+    }
+    site.node.stabilise();
+    site.node.commit(&[]);
+
+    let stable = site.call("chain_checkpoint", json!([])).await;
+    let block = site.call("chain_block", json!([1])).await;
+    let fields = ["hash", "height", "epoch", "state_root", "signers", "signatures"];
+    assert_eq!(stable.as_object().unwrap().len(), fields.len(), "{stable}");
+    assert_eq!((&stable["height"], &stable["hash"]), (&json!(1), &block["hash"]));
+    assert_eq!(stable["signers"], json!([0, 1, 2]), "in the shape of a certificate");
+    assert_eq!(stable["signatures"].as_array().unwrap().len(), 3);
+    let read: CheckpointJson = serde_json::from_value(stable.clone()).unwrap();
+    assert_eq!(Some(read), site.node.checkpoint());
+
+    assert_eq!(site.call("chain_checkpoint", json!({ "height": 1 })).await, stable);
+    for other in [0, 2, u64::MAX] {
+        assert_eq!(site.call("chain_checkpoint", json!([other])).await, Value::Null);
+    }
+    assert_eq!(site.call("consensus_state", json!([])).await["stable_height"], 1);
+}
+
+#[tokio::test]
+async fn proven_lies_are_told() {
+    let site = Site::new();
+    assert_eq!(site.call("consensus_evidence", json!([])).await, json!({ "evidence": [] }));
+    site.node.accuse(3);
+    let liar = &site.node.genesis().validators()[3];
+    let expected = json!({
+        "validator": 3,
+        "name": liar.name,
+        "public_key": liar.public_key.to_string(),
+        "kind": "prepare",
+        "view": 2,
+        "height": 7,
+        "proof": "0x010203",
+    });
+    assert_eq!(site.call("consensus_evidence", json!({})).await, json!({ "evidence": [expected] }));
+    assert_eq!(site.call("consensus_state", json!([])).await["evidence_count"], 1);
+}
+
+#[tokio::test]
 async fn the_network_tells_its_genesis_and_validators() {
     let site = Site::new();
     let genesis = site.node.genesis();
@@ -274,6 +321,12 @@ async fn the_node_tells_about_itself() {
     let consensus = site.call("consensus_state", json!([])).await;
     assert_eq!((&consensus["view"], &consensus["primary"]), (&json!(0), &json!(0)));
     assert_eq!(consensus["in_flight"][0]["phase"], "waiting");
+    assert_eq!((&consensus["active"], &consensus["standing"]), (&json!(true), &json!("voting")));
+    assert_eq!(consensus["deadline"], json!({ "purpose": "request", "in_ms": 7 }));
+    let causes = ["no_progress", "censorship", "evidence", "joined", "no_new_view", "entered"];
+    for cause in causes {
+        assert_eq!(consensus["view_changes"][cause], 0, "{cause}");
+    }
     let pool = site.call("mempool_status", json!([])).await;
     assert_eq!((&pool["transactions"], &pool["max_transactions"]), (&json!(0), &json!(10)));
 }
@@ -299,7 +352,7 @@ async fn the_catalogue_is_what_is_served() {
             assert!(error["message"].as_str().unwrap().contains("invalid type"), "{response}");
         }
     }
-    assert_eq!(METHODS.len(), 15);
+    assert_eq!(METHODS.len(), 17);
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use quorate_api::{
-    ChainHead, ConsensusDeadline, ConsensusState, HeightInFlight, HeightPhase, MempoolStatus, NodeRole,
-    NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
+    ChainHead, CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson,
+    EvidenceKind, HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, PeerDirection, PeerJson,
+    Readiness, ReadinessCheck, TransactionStatus, ValidatorStanding, VersionInfo, ViewChanges,
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
-    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Height, PROTOCOL_VERSION, Payload, ReplicaId,
-    SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
+    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Hash, Height, PROTOCOL_VERSION, Payload,
+    ReplicaId, SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
 };
 use quorate_rpc::{Node, SubmitRefusal};
 use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
@@ -38,6 +39,8 @@ struct State {
     pool: BTreeMap<TransactionId, VerifiedTransaction>,
     expired: BTreeSet<TransactionId>,
     refusal: Option<SubmitRefusal>,
+    checkpoint: Option<CheckpointJson>,
+    evidence: Vec<EvidenceJson>,
     ready: bool,
     panicking: bool,
 }
@@ -57,6 +60,8 @@ impl FakeNode {
                 pool: BTreeMap::new(),
                 expired: BTreeSet::new(),
                 refusal: None,
+                checkpoint: None,
+                evidence: Vec::new(),
                 ready: true,
                 panicking: false,
             }),
@@ -82,6 +87,37 @@ impl FakeNode {
 
     pub(crate) fn set_ready(&self, ready: bool) {
         self.change(|state| state.ready = ready);
+    }
+
+    /// Makes the head the stable checkpoint. Nothing here checks the signatures, which are the block's.
+    pub(crate) fn stabilise(&self) {
+        let head = self.reader.head().unwrap();
+        let certificate = self.reader.certificate(head.height).unwrap().unwrap();
+        let votes = certificate.votes();
+        let checkpoint = CheckpointJson {
+            epoch: 0,
+            height: head.height.0,
+            hash: head.hash,
+            state_root: Hash::ZERO,
+            signers: votes.signers().iter().map(|replica| replica.0).collect(),
+            signatures: votes.signatures().to_vec(),
+        };
+        self.change(|state| state.checkpoint = Some(checkpoint));
+    }
+
+    /// Accuses a validator of two votes. Nothing here checks the proof, which is none.
+    pub(crate) fn accuse(&self, validator: u16) {
+        let liar = &self.genesis().validators()[usize::from(validator)];
+        let evidence = EvidenceJson {
+            validator,
+            name: liar.name.clone(),
+            public_key: liar.public_key,
+            kind: EvidenceKind::Prepare,
+            view: 2,
+            height: 7,
+            proof: vec![1, 2, 3],
+        };
+        self.change(|state| state.evidence.push(evidence));
     }
 
     /// From now on questions for the consensus state panic.
@@ -257,6 +293,7 @@ impl Node for FakeNode {
             name: Some("validator-0".to_owned()),
             index: Some(0),
             role: NodeRole::Validator,
+            standing: Some(ValidatorStanding::Voting),
             public_key: self.network.keys()[0].public(),
             version: "0.0.0".to_owned(),
             head: ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },
@@ -289,11 +326,14 @@ impl Node for FakeNode {
         ConsensusState {
             epoch: 0,
             view: 0,
+            active: true,
+            standing: ValidatorStanding::Voting,
             primary: 0,
             primary_name: "validator-0".to_owned(),
             committee_size: 4,
             quorum: 3,
             committed_height: self.reader.head().unwrap().height.0,
+            stable_height: self.checkpoint().map_or(0, |stable| stable.height),
             in_flight: vec![HeightInFlight {
                 height: 1,
                 hash: None,
@@ -302,8 +342,21 @@ impl Node for FakeNode {
                 prepares: vec![2],
                 commits: Vec::new(),
             }],
-            deadline: Some(ConsensusDeadline { purpose: "status".to_owned(), in_ms: 7 }),
+            request_timeout_ms: 2000,
+            deadline: Some(ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 7 }),
+            departed: Vec::new(),
+            contacts: vec![1, 2, 3],
+            view_changes: ViewChanges::default(),
+            evidence_count: self.evidence().len() as u64,
         }
+    }
+
+    fn checkpoint(&self) -> Option<CheckpointJson> {
+        self.state.lock().unwrap().checkpoint.clone()
+    }
+
+    fn evidence(&self) -> Vec<EvidenceJson> {
+        self.state.lock().unwrap().evidence.clone()
     }
 
     fn mempool(&self) -> MempoolStatus {

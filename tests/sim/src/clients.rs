@@ -39,6 +39,17 @@ impl World {
         Ok(())
     }
 
+    /// A client makes a transaction that nothing is wrong with; answers its number.
+    pub(crate) fn place_good(&mut self) -> usize {
+        loop {
+            let number = self.orders.place(self.agenda.now());
+            if self.orders.all[number].kind == Kind::Good {
+                return number;
+            }
+            self.orders.all[number].end = Some(End::Refused); // never sent
+        }
+    }
+
     pub(crate) fn send_somewhere(&mut self, number: usize, delay: Duration) {
         let to = self.random.choose(&self.members).replica;
         self.agenda.after(delay, Occurrence::Attempt(Attempt { number, to }));
@@ -64,6 +75,9 @@ impl World {
             self.orders.all[number].end = Some(End::Refused);
             return Ok(());
         };
+        if !self.takes(to, &transaction) {
+            return Ok(());
+        }
         let process = self.member(to).process().expect("it is up");
         let ticket = process.ticket();
         process.submissions.insert(ticket, number);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_ledger::ReplicaId;
 
-use crate::member::{Crash, Speech};
+use crate::member::{Crash, Member, Speech};
 use crate::world::{Occurrence, World};
 
 impl World {
@@ -20,8 +20,12 @@ impl World {
             return;
         }
         let victim = *self.random.choose(&up);
+        if self.knobs.old_images > 0 && self.random.permille(150) {
+            return self.put_back_disks(victim);
+        }
         match self.random.between(0, 99) {
-            0..=19 => self.crash_any(victim),
+            0..=16 => self.crash_any(victim),
+            17..=19 => self.put_back_disks(victim),
             20..=29 => {
                 let speech = *self.random.choose(&[Speech::Before, Speech::Amid]);
                 self.member(victim).crash_when_speaking = Some(speech);
@@ -30,7 +34,8 @@ impl World {
             45..=47 => self.black_out(&up),
             48..=62 => self.partition(),
             63..=77 => self.break_connection(victim),
-            78..=89 => self.jump_clock(victim),
+            78..=84 => self.jump_clock(victim),
+            85..=89 => self.member(victim).copy_disks(),
             _ => {
                 let slowness = *self.random.choose(&[1, 1, 10, 50]);
                 self.member(victim).slowness = slowness;
@@ -56,6 +61,7 @@ impl World {
     /// All machines lose power at the same moment.
     fn black_out(&mut self, up: &[ReplicaId]) {
         self.coverage.saw("a power loss of all members at once");
+        self.watch.black_out(up);
         for member in up {
             self.crash_machine(*member);
             self.revive_later(*member);
@@ -63,7 +69,7 @@ impl World {
     }
 
     fn partition(&mut self) {
-        let members: Vec<ReplicaId> = self.genesis.committee().replicas().collect();
+        let members: Vec<ReplicaId> = self.members.iter().map(|member| member.replica).collect();
         let one_way = self.random.permille(400);
         self.coverage.saw(if one_way { "a one-way partition" } else { "a partition" });
         let apart: Vec<bool> = members.iter().map(|_| self.random.permille(400)).collect();
@@ -89,6 +95,8 @@ impl World {
         self.coverage.saw("a connection that broke");
         self.note(format_args!("{victim} - {other} break"));
         self.net.disconnect(victim, other);
+        self.tell_down(victim, other);
+        self.tell_down(other, victim);
         let again = self.random.millis(0, 1500);
         self.agenda.after(again, Occurrence::Connect(victim, other));
     }
@@ -104,40 +112,129 @@ impl World {
         self.member(victim).clock.ahead_ms = ahead;
     }
 
-    /// The end of all faults: a quorum with the primary is made whole, and some others stay dead for ever.
+    /// Puts old disks under a member: the ledger alone, or both, as far as that many may be faulty.
+    fn put_back_disks(&mut self, victim: ReplicaId) {
+        // What a ledger alone held others must be able to order again, so it counts among the faulty as well.
+        let old = |member: &&Member| member.tainted || member.behind.is_some();
+        let spent = self.members.iter().filter(old).count() >= self.knobs.old_images;
+        let both = self.random.permille(700);
+        let member = &mut self.members[victim.index()];
+        if spent || !member.is_correct() {
+            return;
+        }
+        if member.image.is_none() {
+            return member.copy_disks();
+        }
+        self.exchange_disks(victim, both);
+        self.revive_later(victim);
+    }
+
+    /// Cuts the power of a member and puts its old disks back: the ledger alone, or both.
+    pub(crate) fn exchange_disks(&mut self, victim: ReplicaId, both: bool) {
+        self.crash(victim, Crash::PowerLoss);
+        let member = self.member(victim);
+        member.put_back(both);
+        member.tainted = both;
+        if both {
+            self.votes.give_up(victim);
+        } else {
+            let top = self.watch.top_of(victim);
+            self.member(victim).behind = Some(top);
+        }
+        self.note(format_args!("{victim} gets old disks, its journal too: {both}"));
+        self.coverage.saw(if both { "old disks put back" } else { "an old ledger put back" });
+    }
+
+    /// Links that are bad from the start.
+    pub(crate) fn spoil_links(&mut self) {
+        let members: Vec<ReplicaId> = self.members.iter().map(|member| member.replica).collect();
+        for from in &members {
+            for to in &members {
+                if self.random.permille(self.knobs.lossy_links) {
+                    self.coverage.saw("a lossy link");
+                    self.net.make_lossy(*from, *to);
+                }
+            }
+        }
+    }
+
+    /// The end of all faults: a quorum of correct members at least is made whole. Others stay dead, or cut off on
+    /// one side, for ever; liars go on lying.
     pub(crate) fn heal(&mut self) {
         self.note(format_args!("healing"));
         self.healed = true;
         self.net.heal();
-        let mut spare = self.knobs.tolerated() - self.knobs.silent;
-        let members: Vec<ReplicaId> = self.genesis.committee().replicas().collect();
-        for replica in members {
-            let member = &mut self.members[replica.index()];
-            member.slowness = 1;
-            member.crash_when_speaking = None;
-            member.clock.drift_ppm = 0;
-            let (doomed, up) = (member.doomed, member.is_up());
-            if up || member.is_down() {
-                // The first view's primary must be there, until views change.
-                if replica != ReplicaId(0) && spare > 0 && self.random.permille(300) {
-                    spare -= 1;
-                    self.bury(replica);
-                    continue;
-                }
-                let tolerance = i64::try_from(self.knobs.clock_tolerance_ms).expect("a tolerance of seconds");
-                self.members[replica.index()].clock.ahead_ms =
-                    self.members[replica.index()].clock.ahead_ms.clamp(-tolerance / 2, tolerance / 2);
-                if doomed {
-                    self.crash(replica, Crash::PowerLoss);
-                }
-                self.agenda.after(Duration::ZERO, Occurrence::Revive(replica));
+        let correct: Vec<ReplicaId> =
+            self.members.iter().filter(|member| member.is_correct()).map(|member| member.replica).collect();
+        let mut spare = correct.len().saturating_sub(self.knobs.quorum());
+        if self.members.iter().any(|member| member.behind.is_some()) {
+            spare = 0; // others must have what it lacks
+        }
+        let mut cuttable = self.knobs.tolerated() - self.faulty().len();
+        self.core = correct.iter().copied().collect();
+        for replica in correct {
+            if spare == 0 || self.knobs.calm || !self.random.permille(300) {
+                continue;
             }
+            spare -= 1;
+            self.core.remove(&replica);
+            if cuttable > 0 && self.random.permille(400) {
+                cuttable -= 1;
+                self.cut_off(replica);
+            } else {
+                self.bury(replica);
+            }
+        }
+        for machine in 0..self.members.len() {
+            self.make_whole(machine);
         }
         let up = self.up();
         for a in &up {
             for b in up.iter().filter(|b| a < *b) {
                 let delay = self.random.millis(0, 100);
                 self.agenda.after(delay, Occurrence::Connect(*a, *b));
+            }
+        }
+    }
+
+    fn make_whole(&mut self, machine: usize) {
+        let member = &mut self.members[machine];
+        let replica = member.replica;
+        member.slowness = 1;
+        member.crash_when_speaking = None;
+        member.clock.drift_ppm = 0;
+        let tolerance = i64::try_from(self.knobs.clock_tolerance_ms).expect("a tolerance of seconds");
+        member.clock.ahead_ms = member.clock.ahead_ms.clamp(-tolerance / 2, tolerance / 2);
+        let (doomed, up, lies) = (member.doomed, member.is_up(), member.liar.is_some());
+        self.outsiders |= member.tainted;
+        if self.buried.contains(&replica) || !(up || member.is_down()) {
+            return;
+        }
+        if lies && self.random.permille(200) {
+            return self.bury(replica);
+        }
+        if lies {
+            self.coverage.saw("a liar at the end");
+            self.outsiders = true;
+        }
+        if doomed {
+            self.crash(replica, Crash::PowerLoss);
+        }
+        self.agenda.after(Duration::ZERO, Occurrence::Revive(replica));
+    }
+
+    /// Lets nothing through to a member, or nothing from it, for good.
+    fn cut_off(&mut self, replica: ReplicaId) {
+        self.coverage.saw("a member cut off on one side for good");
+        let deaf = self.random.permille(500);
+        self.outsiders |= deaf;
+        self.note(format_args!("{replica} is cut off, deaf: {deaf}"));
+        for other in 0..self.members.len() {
+            let other = self.members[other].replica;
+            if deaf {
+                self.net.sever(other, replica);
+            } else {
+                self.net.sever(replica, other);
             }
         }
     }

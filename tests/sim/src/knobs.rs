@@ -4,15 +4,29 @@ use std::time::Duration;
 
 use quorate_genesis::TestNetwork;
 
+use crate::byzantine::Lie;
 use crate::random::Random;
+
+/// How a member is faulty from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It never runs.
+    Silent,
+    /// It says what it likes, in all these ways.
+    Lies(Vec<Lie>),
+}
 
 /// The size, speed and bad luck of one run.
 #[derive(Debug, Clone)]
 pub struct Knobs {
     /// Members, n.
     pub members: usize,
-    /// Members that never run. They count among the f.
-    pub silent: usize,
+    /// Members that are faulty from the start, by index. They count among the f.
+    pub faulty: Vec<(usize, Fault)>,
+    /// Members whose disks may be put back to an old state. They count among the f too.
+    pub old_images: usize,
+    /// Nothing goes wrong but that some members lie, and the first primary does not: no view may be left.
+    pub calm: bool,
     /// W.
     pub window: u64,
     /// Most transactions in a block.
@@ -25,6 +39,14 @@ pub struct Knobs {
     pub status_interval_ms: u64,
     /// `request_timeout_ms`.
     pub request_timeout_ms: u64,
+    /// `new_view_timeout_ms`.
+    pub new_view_timeout_ms: u64,
+    /// `timeout_cap_ms`.
+    pub timeout_cap_ms: u64,
+    /// K.
+    pub checkpoint_interval: u64,
+    /// L.
+    pub log_window: u64,
     /// `clock_tolerance_ms`.
     pub clock_tolerance_ms: u64,
     /// `batch_delay_ms`.
@@ -41,6 +63,8 @@ pub struct Knobs {
     pub delay_ms: (u64, u64),
     /// Messages lost, of a thousand.
     pub loss: u64,
+    /// Links on which most messages are lost, of a thousand.
+    pub lossy_links: u64,
     /// Messages delivered twice, of a thousand.
     pub doubling: u64,
     /// Gossip lost besides, of a thousand.
@@ -55,46 +79,107 @@ pub struct Knobs {
     pub skew_ms: u64,
     /// Whether power losses leave some of what was not synced.
     pub torn: bool,
+    /// Whether every member verifies for itself, instead of all sharing what one of them found good.
+    pub each_verifies: bool,
 }
 
 impl Knobs {
     /// Draws all of them.
     pub fn draw(random: &mut Random) -> Self {
-        let members = *random.choose(&[1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 10]);
+        let members = *random.choose(&[1, 2, 3, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 10]);
         let tolerated = (members - 1) / 3;
-        let silent = if random.permille(150) { random.index(tolerated + 1) } else { 0 };
-        let lifetime_ms = random.between(4000, 16_000);
-        let request_timeout_ms = random.between(300, 900);
+        let calm = tolerated > 0 && random.permille(120);
+        let quiet = calm || random.permille(80);
+        let faulty = draw_faulty(random, members, calm);
+        let spare = tolerated - faulty.len();
+        let old_images = if spare > 0 && !calm && random.permille(250) { spare } else { 0 };
+        let delay_ms = match calm {
+            true => *random.choose(&[(0, 0), (0, 2), (1, 10)]),
+            false => *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
+        };
+        let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 30] });
+        let request_timeout_ms = if calm { random.between(700, 1000) } else { random.between(300, 900) };
+        // Within the cap a healed network must order a block, transactions asked for and all.
+        let timely = 400 + 12 * (delay_ms.1 + disk_ms);
+        let timeout_cap_ms = request_timeout_ms.max(timely) * random.between(10, 20) / 10;
+        let lifetime_ms = random.between(4000, 16_000).max(4 * timeout_cap_ms);
         let window = *random.choose(&[1, 2, 4, 8, 8]);
-        let block_transactions = *random.choose(&[1, 3, 10, 100]);
+        let checkpoint_interval = random.between(window, 2 * window);
+        let block_transactions = *random.choose(if calm { &[10, 100][..] } else { &[1, 3, 10, 100] });
         // A pool must hold a full pipeline.
         let smallest_pool = window * block_transactions;
-        let small_pool = smallest_pool <= 12 && random.permille(400);
-        let calm = random.permille(100);
+        let small_pool = !calm && smallest_pool <= 12 && random.permille(400);
+        let skew_ms = if calm { 0 } else { *random.choose(&[0, 5, 200, 1500]) };
         Knobs {
             members,
-            silent,
+            faulty,
+            old_images,
+            calm,
             window,
             block_transactions,
             lifetime_ms,
             empty_block_gap_ms: random.between(1000, 2000),
             status_interval_ms: random.between(60, 300),
             request_timeout_ms,
+            new_view_timeout_ms: random.between(300, timeout_cap_ms.min(900)),
+            timeout_cap_ms,
+            checkpoint_interval,
+            log_window: checkpoint_interval * random.between(2, 4),
             clock_tolerance_ms: random.between(20, 800),
             batch_delay_ms: random.between(0, 40),
             pool_transactions: if small_pool { smallest_pool } else { 5000 },
-            sender_transactions: if random.permille(150) { random.between(1, 4) } else { 5000 },
+            sender_transactions: if !calm && random.permille(150) { random.between(1, 4) } else { 5000 },
             chaos: random.millis(2000, 6000),
             submission_gap_ms: random.between(20, 200),
-            delay_ms: *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
-            loss: if calm { 0 } else { *random.choose(&[0, 10, 50, 200]) },
+            delay_ms,
+            loss: if quiet { 0 } else { *random.choose(&[0, 10, 50, 200]) },
+            lossy_links: if quiet { 0 } else { *random.choose(&[0, 0, 100, 300]) },
             doubling: *random.choose(&[0, 20, 100]),
-            gossip_loss: *random.choose(&[0, 100, 500, 1000]),
+            gossip_loss: if calm { 0 } else { *random.choose(&[0, 100, 500, 1000]) },
             ordered: random.permille(500),
-            disk_ms: *random.choose(&[0, 1, 5, 30]),
-            fault_gap_ms: if calm { 0 } else { random.between(100, 1500) },
-            skew_ms: *random.choose(&[0, 5, 200, 1500]),
+            disk_ms,
+            fault_gap_ms: if quiet { 0 } else { random.between(100, 1500) },
+            skew_ms,
             torn: random.permille(500),
+            // From a copy: it changes the work, and must change nothing else in the run.
+            each_verifies: random.clone().split().between(0, 31) == 0,
+        }
+    }
+
+    /// A network of so many members where everything is timely and nothing goes wrong by itself.
+    pub fn plain(members: usize) -> Self {
+        Knobs {
+            members,
+            faulty: Vec::new(),
+            old_images: 0,
+            calm: false,
+            window: 8,
+            block_transactions: 100,
+            lifetime_ms: 16_000,
+            empty_block_gap_ms: 1000,
+            status_interval_ms: 100,
+            request_timeout_ms: 500,
+            new_view_timeout_ms: 500,
+            timeout_cap_ms: 2000,
+            checkpoint_interval: 8,
+            log_window: 32,
+            clock_tolerance_ms: 500,
+            batch_delay_ms: 5,
+            pool_transactions: 5000,
+            sender_transactions: 5000,
+            chaos: Duration::ZERO,
+            submission_gap_ms: 100,
+            delay_ms: (1, 3),
+            loss: 0,
+            lossy_links: 0,
+            doubling: 0,
+            gossip_loss: 0,
+            ordered: true,
+            disk_ms: 1,
+            fault_gap_ms: 0,
+            skew_ms: 0,
+            torn: false,
+            each_verifies: false,
         }
     }
 
@@ -114,8 +199,10 @@ impl Knobs {
                 consensus.window = self.window;
                 consensus.status_interval_ms = self.status_interval_ms;
                 consensus.request_timeout_ms = self.request_timeout_ms;
-                consensus.new_view_timeout_ms = self.request_timeout_ms;
-                consensus.timeout_cap_ms = self.request_timeout_ms;
+                consensus.new_view_timeout_ms = self.new_view_timeout_ms;
+                consensus.timeout_cap_ms = self.timeout_cap_ms;
+                consensus.checkpoint_interval = self.checkpoint_interval;
+                consensus.log_window = self.log_window;
                 consensus.clock_tolerance_ms = self.clock_tolerance_ms;
                 consensus.batch_delay_ms = self.batch_delay_ms;
                 parameters.mempool.max_transactions = self.pool_transactions;
@@ -136,6 +223,36 @@ impl Knobs {
     }
 }
 
+/// Up to f members that are faulty from the start. If all is to be calm, at least one, and not the first.
+fn draw_faulty(random: &mut Random, members: usize, calm: bool) -> Vec<(usize, Fault)> {
+    let tolerated = (members - 1) / 3;
+    let count = match calm {
+        true => 1 + random.index(tolerated),
+        false if tolerated == 0 || random.permille(350) => 0,
+        false => 1 + random.index(tolerated),
+    };
+    let mut candidates: Vec<usize> = (usize::from(calm)..members).collect();
+    let mut faulty = Vec::new();
+    for _ in 0..count {
+        // The first primaries matter most.
+        let index = if random.permille(500) { 0 } else { random.index(candidates.len()) };
+        let member = candidates.remove(index);
+        if random.permille(150) {
+            faulty.push((member, Fault::Silent));
+            continue;
+        }
+        let mut lies = vec![*random.choose(Lie::ALL)];
+        while lies.len() < 4 && random.permille(650) {
+            let lie = *random.choose(Lie::ALL);
+            if !lies.contains(&lie) {
+                lies.push(lie);
+            }
+        }
+        faulty.push((member, Fault::Lies(lies)));
+    }
+    faulty
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +262,7 @@ mod tests {
         for seed in 0..500 {
             let knobs = Knobs::draw(&mut Random::new(seed));
             assert_eq!(knobs.network(seed).keys().len(), knobs.members);
-            assert!(knobs.silent <= knobs.tolerated());
+            assert!(knobs.faulty.len() + knobs.old_images <= knobs.tolerated());
             assert!(2 * knobs.quorum() - knobs.members > knobs.tolerated());
             assert!(knobs.quorum() <= knobs.members - knobs.tolerated());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_engine::Event;
-use quorate_ledger::{Height, ReplicaId};
+use quorate_ledger::{Height, ReplicaId, View};
 use quorate_pbft::Phase;
 
 use crate::member::Crash;
@@ -13,11 +13,20 @@ use crate::world::{Occurrence, World, failed};
 impl World {
     /// Connects two members, if both are up.
     pub(crate) fn connect(&mut self, a: ReplicaId, b: ReplicaId) {
-        if self.members[a.index()].is_up() && self.members[b.index()].is_up() && self.net.connect(a, b) {
+        let (one, other) = (&self.members[a.index()], &self.members[b.index()]);
+        let acquainted = one.knows(b) && other.knows(a) && one.identity != other.identity;
+        let (to_one, to_other) = (Event::PeerUp(other.identity), Event::PeerUp(one.identity));
+        if acquainted && one.is_up() && other.is_up() && self.net.connect(a, b) {
             self.note(format_args!("{a} - {b} connect"));
-            self.give(a, Event::PeerUp(b));
-            self.give(b, Event::PeerUp(a));
+            self.give(a, to_one);
+            self.give(b, to_other);
         }
+    }
+
+    /// Tells a machine that its connection to another is gone.
+    pub(crate) fn tell_down(&mut self, machine: ReplicaId, gone: ReplicaId) {
+        let identity = self.members[gone.index()].identity;
+        self.give(machine, Event::PeerDown(identity));
     }
 
     /// Ends a life, and everything the others had with it.
@@ -29,7 +38,13 @@ impl World {
             Crash::PowerLoss => "a power loss",
             Crash::Torn => "a torn power loss",
         });
-        self.net.isolate(replica);
+        // Whoever is at the other end hears of a process that dies, and perhaps of a machine.
+        let heard = crash == Crash::Killed || self.random.permille(500);
+        for other in self.net.isolate(replica) {
+            if heard {
+                self.tell_down(other, replica);
+            }
+        }
         let random = &mut self.random;
         self.members[replica.index()].crash(crash, random);
     }
@@ -42,11 +57,10 @@ impl World {
 
     /// Counts what a life came across.
     pub(crate) fn retire(&mut self, replica: ReplicaId) {
-        let Some(engine) = self.members[replica.index()].engine() else { return };
-        let stands = engine.overview();
+        let now = self.agenda.now();
+        let Some(stands) = self.members[replica.index()].overview(now) else { return };
         let met = [
             ("a vote or proposal repaired", stands.pbft_counters.repaired),
-            ("a primary that was overdue", stands.pbft_counters.overdue),
             ("transactions of a proposal asked for", stands.counters.bodies_asked),
             ("a run of certified blocks applied", stands.counters.caught_up),
         ];
@@ -77,7 +91,9 @@ impl World {
                 return Ok(());
             }
         };
-        self.check_opened(replica, found)?;
+        if self.members[replica.index()].liar.is_none() {
+            self.check_opened(replica, found)?;
+        }
         self.plan_wake(replica, now);
         for other in self.up() {
             if other != replica {
@@ -92,7 +108,9 @@ impl World {
     fn check_opened(&mut self, replica: ReplicaId, found: Height) -> Check {
         let member = &self.members[replica.index()];
         let engine = member.engine().expect("it was just opened");
-        let (stands, reader, answered) = (engine.overview(), engine.reader(), member.answered);
+        let (reader, answered) = (engine.reader(), member.answered);
+        let stands = member.overview(self.agenda.now()).expect("it was just opened");
+        let (tainted, behind) = (member.tainted, member.behind);
         let head = reader.head().map_err(|error| failed(replica, &error))?;
         self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
         // Blocks that were final when it crashed, before it could tell anybody.
@@ -102,8 +120,29 @@ impl World {
             self.chain.learn(&block, &self.orders)?;
         }
         self.chain.opened(replica, head.height, head.hash)?;
-        self.answers.reopened(replica, answered, head.height)?;
-        self.votes.reopened(replica, &stands.pbft)?;
+        if tainted {
+            let top = self.watch.top_of(replica);
+            let all = self.votes.is_remembered(replica, &stands.pbft, top);
+            self.coverage.saw(match all {
+                true => "old disks that had forgotten nothing",
+                false => "old disks that had forgotten",
+            });
+            return Ok(());
+        }
+        let top = behind.unwrap_or(head.height).max(head.height);
+        if behind.is_none() {
+            self.answers.reopened(replica, answered, head.height)?;
+        }
+        self.votes.reopened(replica, &stands.pbft, top)?;
+        self.checkpoints.reopened(&stands);
+        if behind.is_some() {
+            self.member(replica).answered = head.height;
+        }
+        match (stands.pbft.view, stands.pbft.active) {
+            (View(0), true) => {}
+            (_, true) => self.coverage.saw("a restart in a later view"),
+            (_, false) => self.coverage.saw("a restart while a view changes"),
+        }
         if found < head.height {
             self.coverage.saw("a block that only the journal remembered");
         }

@@ -1,13 +1,19 @@
 //! Runs seeds and says which of them broke a rule, and how to see it again.
 
+use std::env::temp_dir;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::Parser;
 use quorate_sim::coverage::Coverage;
 use quorate_sim::{Failure, Summary};
 
 /// Runs of so many seeds must come across every situation.
-const LARGE_RUN: u64 = 500;
+const LARGE_RUN: u64 = 5000;
 
 /// The production engine and store under seeded faults.
 #[derive(Debug, Parser)]
@@ -19,20 +25,95 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     start: u64,
+    /// How many seeds to run at a time; as many as there are cores, if not given. The results are the same.
+    #[arg(long, conflicts_with = "seed")]
+    jobs: Option<NonZeroUsize>,
     /// Run just this seed, and print what was drawn from it.
     #[arg(long)]
     seed: Option<u64>,
     /// Print everything that happens. Only with --seed.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// No faults: order so many blocks on four members and print twenty times, as comma-separated values, what they
+    /// hold.
+    #[arg(long, value_name = "BLOCKS", conflicts_with = "seed")]
+    soak: Option<u64>,
+    /// Where the files of --soak go: an empty folder. Without it a temporary one, which is removed at the end.
+    #[arg(long, requires = "soak")]
+    dir: Option<PathBuf>,
+    /// Switch deliberate faults on, one after the other, and run seeds until each is noticed, at most --seeds for
+    /// each.
+    #[cfg(feature = "mutants")]
+    #[arg(long, conflicts_with_all = ["seed", "soak"])]
+    mutants: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
-        Some(seed) => one(seed, arguments.trace),
-        None => many(arguments.start, arguments.seeds),
+    let jobs = arguments.jobs.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    #[cfg(feature = "mutants")]
+    if arguments.mutants {
+        return hunt(arguments.start, arguments.seeds, jobs);
     }
+    match (arguments.soak, arguments.seed) {
+        (Some(blocks), _) => soak(blocks, arguments.dir),
+        (None, Some(seed)) => one(seed, arguments.trace),
+        (None, None) => many(arguments.start, arguments.seeds, jobs),
+    }
+}
+
+/// Measurements of a long life.
+const SAMPLES: u64 = 20;
+
+fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
+    let temporary = dir.is_none();
+    let dir = dir.unwrap_or_else(|| temp_dir().join(format!("quorate-soak-{}", std::process::id())));
+    if temporary && let Err(error) = std::fs::create_dir(&dir) {
+        eprintln!("{} cannot be made: {error}", dir.display());
+        return ExitCode::FAILURE;
+    }
+    println!("{}", quorate_sim::soak::Sample::HEADER);
+    let end = quorate_sim::soak::soak(&dir, blocks, SAMPLES, |sample| println!("{sample}"));
+    if temporary && let Err(error) = std::fs::remove_dir_all(&dir) {
+        eprintln!("{} cannot be removed: {error}", dir.display());
+    }
+    match end {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says of each deliberate fault how many seeds it took to notice it.
+#[cfg(feature = "mutants")]
+fn hunt(start: u64, most: u64, jobs: NonZeroUsize) -> ExitCode {
+    use quorate_ledger::mutant::Mutant;
+    use std::sync::{Mutex, PoisonError};
+
+    let missed = Mutex::new(Vec::new());
+    // Broken rules end in panics, whose traces are of no interest here.
+    std::panic::set_hook(Box::new(|_| {}));
+    quorate_sim::mutants::hunt_all(start, most, jobs, |mutant: Mutant, found| {
+        let number = mutant.number();
+        match found {
+            Some(found) => {
+                let (seeds, seed) = (found.seeds, found.seed);
+                println!(
+                    "M{number:<3} {mutant:?}: noticed after {seeds} seeds (seed {seed}): {}",
+                    found.violation
+                );
+            }
+            None => {
+                println!("M{number:<3} {mutant:?}: NOT noticed in {most} seeds");
+                missed.lock().unwrap_or_else(PoisonError::into_inner).push(mutant);
+            }
+        }
+    });
+    let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{} of {} noticed", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, trace: bool) -> ExitCode {
@@ -54,32 +135,115 @@ fn one(seed: u64, trace: bool) -> ExitCode {
     }
 }
 
-fn many(start: u64, seeds: u64) -> ExitCode {
-    let mut coverage = Coverage::default();
-    let (mut failures, mut blocks, mut hours) = (0, 0, 0.0);
-    for seed in start..start.saturating_add(seeds) {
-        match quorate_sim::run(seed, false) {
+/// The time of people who wait for the end. No run sees it.
+#[derive(Clone, Copy)]
+#[allow(clippy::disallowed_types)]
+struct Stopwatch(std::time::Instant);
+
+#[allow(clippy::disallowed_types)]
+impl Stopwatch {
+    fn start() -> Self {
+        Stopwatch(std::time::Instant::now())
+    }
+
+    fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What came out of many seeds.
+#[derive(Default)]
+struct Tally {
+    seeds: u64,
+    failures: u64,
+    blocks: u64,
+    virtual_time: Duration,
+    coverage: Coverage,
+    /// Of all runs, in the order of seeds.
+    trace: u64,
+}
+
+impl Tally {
+    fn take(&mut self, result: &Result<Summary, Box<Failure>>) {
+        self.seeds += 1;
+        match result {
             Ok(summary) => {
-                coverage.add(&summary.coverage);
-                blocks += summary.height.0;
-                hours += summary.virtual_time.as_secs_f64() / 3600.0;
+                self.coverage.add(&summary.coverage);
+                self.blocks += summary.height.0;
+                self.virtual_time += summary.virtual_time;
+                self.trace = self.trace.rotate_left(7) ^ summary.trace;
             }
-            Err(failure) => {
-                failures += 1;
-                report(&failure);
-            }
+            Err(_) => self.failures += 1,
         }
     }
+
+    /// Seeds in a second.
+    fn rate(&self, started: Stopwatch) -> f64 {
+        // Fewer than 2^53 seeds: the number is exact.
+        #[allow(clippy::cast_precision_loss)]
+        let seeds = self.seeds as f64;
+        seeds / started.elapsed().as_secs_f64().max(0.001)
+    }
+}
+
+fn many(start: u64, seeds: u64, jobs: NonZeroUsize) -> ExitCode {
+    let started = Stopwatch::start();
+    let mut tally = Tally::default();
+    let mut progress = Progress::new(started);
+    quorate_sim::run_all(start..start.saturating_add(seeds), jobs, |_, result| {
+        tally.take(&result);
+        if let Err(failure) = result {
+            progress.clear();
+            report(&failure);
+        }
+        progress.show(&tally, seeds);
+    });
+    progress.clear();
+    let Tally { failures, blocks, virtual_time, ref coverage, trace, .. } = tally;
     for (situation, count) in coverage.counts() {
         println!("{count:>9} {situation}");
     }
+    let hours = virtual_time.as_secs_f64() / 3600.0;
     println!("{seeds} seeds, {failures} failed; {blocks} blocks in {hours:.2} virtual hours");
+    println!("{:.1} seeds a second, {jobs} at a time; trace {trace:016x}", tally.rate(started));
     let missing = coverage.missing();
     if seeds >= LARGE_RUN && !missing.is_empty() {
         println!("never came up: {}", missing.join("; "));
         return ExitCode::FAILURE;
     }
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A line on the terminal that says how far a long run is. Nothing, if nobody looks.
+struct Progress {
+    started: Stopwatch,
+    seen: bool,
+    shown: Duration,
+}
+
+/// How often the line changes.
+const PROGRESS_GAP: Duration = Duration::from_millis(200);
+
+impl Progress {
+    fn new(started: Stopwatch) -> Self {
+        Progress { started, seen: io::stderr().is_terminal(), shown: Duration::ZERO }
+    }
+
+    fn show(&mut self, tally: &Tally, of: u64) {
+        let elapsed = self.started.elapsed();
+        if self.seen && elapsed >= self.shown + PROGRESS_GAP {
+            self.shown = elapsed;
+            let Tally { seeds, failures, .. } = tally;
+            let rate = tally.rate(self.started);
+            eprint!("\r\x1b[2K{seeds} of {of} seeds, {failures} failed, {rate:.1} seeds a second");
+        }
+    }
+
+    fn clear(&self) {
+        if self.seen {
+            eprint!("\r\x1b[2K");
+        }
+    }
 }
 
 fn report(failure: &Failure) {

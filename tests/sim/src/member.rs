@@ -1,14 +1,15 @@
 //! One member of the simulated network: its two disks, its clock, and its process while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_engine::{Ask, Engine, Event, FetchId, Ticket};
+use quorate_engine::{Ask, Engine, Event, FetchId, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
 use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
+use crate::byzantine::Liar;
 use crate::random::Random;
 
 /// How a process ends.
@@ -75,11 +76,30 @@ pub struct Process {
     tickets: u64,
 }
 
-/// One member.
+/// What is on both disks of a member.
+#[derive(Debug, Clone)]
+pub struct Image {
+    ledger: Vec<u8>,
+    journal: Vec<u8>,
+}
+
+/// One machine of a member. All but twins have one.
 #[derive(Debug)]
 pub struct Member {
-    /// Its index in the committee.
+    /// Number of the machine. The first ones are those of the members, by index in the committee.
     pub replica: ReplicaId,
+    /// The member that it signs for.
+    pub identity: ReplicaId,
+    /// Its mouth, if it lies.
+    pub liar: Option<Liar>,
+    /// The machines it has to do with; all, if `None`.
+    pub peers: Option<BTreeSet<ReplicaId>>,
+    /// Its disks were put back to an old state, so that it may have forgotten what it promised.
+    pub tainted: bool,
+    /// Its disks at some earlier time.
+    pub image: Option<Image>,
+    /// Its ledger, but not its journal, was put back to an old state, and has not grown to this height again.
+    pub behind: Option<Height>,
     /// Its key.
     pub key: SecretKey,
     /// The ledger's disk.
@@ -123,6 +143,12 @@ impl Member {
         Journal::create_on(journal.attach(), &identity).expect("the disk is empty");
         Member {
             replica,
+            identity: replica,
+            liar: None,
+            peers: None,
+            tainted: false,
+            image: None,
+            behind: None,
             key,
             ledger,
             journal,
@@ -136,12 +162,45 @@ impl Member {
         }
     }
 
+    /// Whether it is held to all rules.
+    pub fn is_correct(&self) -> bool {
+        self.liar.is_none() && !self.tainted && !matches!(self.slot, Slot::Silent)
+    }
+
+    /// Whether it has anything to do with another machine.
+    pub fn knows(&self, other: ReplicaId) -> bool {
+        self.peers.as_ref().is_none_or(|peers| peers.contains(&other))
+    }
+
+    /// Keeps what is on the disks.
+    pub fn copy_disks(&mut self) {
+        self.image = Some(Image { ledger: self.ledger.contents(), journal: self.journal.contents() });
+    }
+
+    /// Puts the kept ledger back, and the journal too if `both`. False if there is nothing to put back.
+    pub fn put_back(&mut self, both: bool) -> bool {
+        let Some(image) = &self.image else { return false };
+        self.ledger = ForgetfulDisk::with_contents(image.ledger.clone());
+        if both {
+            self.journal = ForgetfulDisk::with_contents(image.journal.clone());
+        }
+        self.doomed = false;
+        true
+    }
+
     /// The process, if it runs.
     pub fn process(&mut self) -> Option<&mut Process> {
         match &mut self.slot {
             Slot::Correct(process) => process.as_deref_mut(),
             Slot::Silent => None,
         }
+    }
+
+    /// Where its engine stands, if it runs.
+    pub fn overview(&self, now: Duration) -> Option<Overview> {
+        let Slot::Correct(Some(process)) = &self.slot else { return None };
+        let at = Now { moment: process.moment(now), wall: self.clock.read(now) };
+        Some(process.engine.overview(at))
     }
 
     /// The engine, if it runs.
@@ -226,7 +285,7 @@ impl Member {
     pub fn now(&mut self, now: Duration) -> Now {
         let wall = self.clock.read(now);
         let process = self.process().expect("only a running member looks at its clocks");
-        Now { moment: Moment(process.clock_start + (now - process.started)), wall }
+        Now { moment: process.moment(now), wall }
     }
 }
 
@@ -234,6 +293,11 @@ impl Process {
     /// When its monotonic clock will show this.
     pub fn time_of(&self, moment: Moment) -> Duration {
         self.started + moment.since(Moment(self.clock_start))
+    }
+
+    /// What its monotonic clock shows at a time.
+    pub fn moment(&self, now: Duration) -> Moment {
+        Moment(self.clock_start + (now - self.started))
     }
 
     /// A ticket that was never used in this life.

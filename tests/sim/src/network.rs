@@ -8,6 +8,9 @@ use quorate_ledger::ReplicaId;
 use crate::knobs::Knobs;
 use crate::random::Random;
 
+/// What is lost on a lossy link, of a thousand.
+const LOSSY: u64 = 700;
+
 /// The state of all links. A message first needs a connection, then luck.
 #[derive(Debug)]
 pub struct SimNet {
@@ -21,6 +24,10 @@ pub struct SimNet {
     connected: BTreeSet<(ReplicaId, ReplicaId)>,
     /// From whom to whom nothing arrives although they are connected.
     blocked: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// The same, for good.
+    severed: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// From whom to whom most is lost.
+    lossy: BTreeSet<(ReplicaId, ReplicaId)>,
     /// When the last message of each link arrives.
     last: BTreeMap<(ReplicaId, ReplicaId), Duration>,
 }
@@ -50,6 +57,8 @@ impl SimNet {
             ordered: knobs.ordered,
             connected: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            severed: BTreeSet::new(),
+            lossy: BTreeSet::new(),
             last: BTreeMap::new(),
         }
     }
@@ -58,7 +67,9 @@ impl SimNet {
     pub fn send(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Fate {
         if !self.is_connected(from, to)
             || self.blocked.contains(&(from, to))
+            || self.severed.contains(&(from, to))
             || self.random.permille(self.loss)
+            || self.lossy.contains(&(from, to)) && self.random.permille(LOSSY)
         {
             return Fate::Lost;
         }
@@ -99,14 +110,31 @@ impl SimNet {
         self.connected.remove(&pair(a, b));
     }
 
-    /// Cuts all connections of a member.
-    pub fn isolate(&mut self, member: ReplicaId) {
-        self.connected.retain(|(a, b)| *a != member && *b != member);
+    /// Cuts all connections of a member. Answers with whom it had one.
+    pub fn isolate(&mut self, member: ReplicaId) -> Vec<ReplicaId> {
+        let ends = |link: &&(ReplicaId, ReplicaId)| link.0 == member || link.1 == member;
+        let gone: Vec<_> = self.connected.iter().filter(ends).copied().collect();
+        gone.into_iter()
+            .map(|(a, b)| {
+                self.connected.remove(&(a, b));
+                if a == member { b } else { a }
+            })
+            .collect()
     }
 
     /// Lets nothing through from one member to another, without either of them noticing.
     pub fn block(&mut self, from: ReplicaId, to: ReplicaId) {
         self.blocked.insert((from, to));
+    }
+
+    /// Lets nothing through from one to another, for good.
+    pub fn sever(&mut self, from: ReplicaId, to: ReplicaId) {
+        self.severed.insert((from, to));
+    }
+
+    /// Loses most messages from one to another until all is healed.
+    pub fn make_lossy(&mut self, from: ReplicaId, to: ReplicaId) {
+        self.lossy.insert((from, to));
     }
 
     /// Lets everything through again.
@@ -117,6 +145,7 @@ impl SimNet {
     /// From now on nothing is lost.
     pub fn heal(&mut self) {
         self.unblock_all();
+        self.lossy.clear();
         (self.loss, self.doubling, self.gossip_loss) = (0, 0, 0);
     }
 }

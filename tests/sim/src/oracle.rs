@@ -2,8 +2,10 @@
 
 pub mod answers;
 pub mod chain;
+pub mod checkpoints;
 pub mod finality;
 pub mod journal;
+pub mod locks;
 pub mod votes;
 
 use std::fmt;

@@ -1,11 +1,14 @@
 //! What clients want ordered, good and bad, and what they were told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_engine::{Refusal, Submission};
 use quorate_genesis::Genesis;
-use quorate_ledger::{ChainId, Height, Payload, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId};
+use quorate_ledger::{
+    ChainId, Height, Payload, ReplicaId, SecretKey, SignatureMemo, Timestamp, Transaction, TransactionId,
+};
 
 use crate::knobs::Knobs;
 use crate::random::Random;
@@ -95,6 +98,11 @@ impl Orders {
             all: Vec::new(),
             numbers: BTreeMap::new(),
         }
+    }
+
+    /// Lets the clients' keys leave what they sign in this memo.
+    pub fn share_memo(&mut self, memo: &Arc<SignatureMemo>) {
+        self.keys = self.keys.drain(..).map(|key| key.with_memo(Arc::clone(memo))).collect();
     }
 
     fn kind(&mut self) -> Kind {

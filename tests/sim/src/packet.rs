@@ -2,14 +2,16 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use quorate_engine::MemberMessage;
 use quorate_genesis::Genesis;
-use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
+use quorate_ledger::{Committee, ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
 use quorate_pbft::Checked;
 
-/// One message, shared by all who get it. It is decoded and checked once: the result is the same for all
-/// members, and signatures are what a simulation spends its time on.
+/// One message, shared by all who get it. Signatures are what a simulation spends its time on, and the result
+/// is the same for all members: where they share a memo, a message is decoded and checked once for all of
+/// them. In the other runs every receiver does it anew.
 #[derive(Debug, Clone)]
 pub struct Packet(Rc<Sealed>);
 
@@ -22,6 +24,7 @@ struct Sealed {
 
 /// A message after all checks that production does on it.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once")]
 pub enum Opened {
     /// Of the ordering protocol.
     Consensus(Checked),
@@ -45,19 +48,31 @@ impl Packet {
         &self.0.bytes
     }
 
-    /// Decodes and checks it.
+    /// Decodes and checks it: once for all, if `signatures` carries a memo, or else for this receiver.
     ///
     /// # Errors
     /// Why a member would throw it away.
     pub fn open(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
-        self.0.opened.get_or_init(|| self.read(genesis, signatures)).clone()
+        let Some(memo) = signatures.memo() else {
+            return self.read(genesis, genesis.committee(), signatures);
+        };
+        let open = || {
+            let committee = genesis.committee().clone().with_memo(Arc::clone(memo));
+            self.read(genesis, &committee, signatures)
+        };
+        self.0.opened.get_or_init(open).clone()
     }
 
-    fn read(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
+    fn read(
+        &self,
+        genesis: &Genesis,
+        committee: &Committee,
+        signatures: &SignatureCache,
+    ) -> Result<Opened, String> {
         let message = MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string())?;
         match message {
             MemberMessage::Consensus(message) => message
-                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, genesis.committee())
+                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, committee)
                 .map(Opened::Consensus)
                 .map_err(|error| error.to_string()),
             MemberMessage::Transactions(transactions) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Notice, Ticket, serve_committed};
+use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Ticket, serve_committed};
 use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, encode};
 use quorate_pbft::{Message, To};
 
@@ -22,13 +22,21 @@ const LIMITS: &str = "wire limits";
 impl World {
     /// Sends everything out, unless a crash comes in between.
     pub(crate) fn speak(&mut self, replica: ReplicaId, effects: Effects) -> Check {
+        if self.members[replica.index()].liar.is_some() {
+            return self.speak_as_liar(replica, effects);
+        }
+        if self.dies_opening(replica, &effects) {
+            self.coverage.saw("a crash before a new view was sent");
+            self.crash_any(replica);
+            return Ok(());
+        }
         let crash = self.member(replica).crash_when_speaking;
         if crash == Some(Speech::Before) {
             self.coverage.saw("a crash between remembering and speaking");
             self.crash_any(replica);
             return Ok(());
         }
-        let Effects { messages, gossip, reminders, asks, answers, submissions, committed, ended, notices } =
+        let Effects { messages, gossip, reminders, asks, answers, submissions, committed, ended, .. } =
             effects;
         let said = match crash {
             Some(_) if messages.len() > 1 => self.random.index(messages.len()),
@@ -67,16 +75,20 @@ impl World {
         for end in ended {
             self.tell_expired(replica, &end.id)?;
         }
-        for notice in notices {
-            // Nobody lies in these runs, so nobody is to be accused.
-            let fair = matches!(notice, Notice::Overdue(_) | Notice::CatchingUp { .. });
-            require(fair, "correct members are not accused", || format!("member {replica}: {notice:?}"))?;
-        }
         self.next_wake(replica);
         Ok(())
     }
 
-    fn next_wake(&mut self, replica: ReplicaId) {
+    /// Now and then a new primary dies with its NEW-VIEW remembered and not said.
+    fn dies_opening(&mut self, replica: ReplicaId, effects: &Effects) -> bool {
+        let faults = !self.healed && self.knobs.fault_gap_ms > 0;
+        let opens = effects.messages.iter().any(|(to, message)| {
+            matches!(message, Message::NewView(new_view) if new_view.vote.signer == replica) && *to == To::All
+        });
+        faults && opens && self.random.permille(80)
+    }
+
+    pub(crate) fn next_wake(&mut self, replica: ReplicaId) {
         let now = self.agenda.now();
         let member = self.member(replica);
         let time = member.now(now);
@@ -92,9 +104,12 @@ impl World {
     }
 
     fn say(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
-        let tip = self.chain.tip_of(replica);
-        self.votes.sent(replica, &message, tip, &self.chain)?;
-        self.work += u64::from(!matches!(message, Message::Status(_)));
+        self.votes.learn(&message);
+        if self.is_correct(replica) {
+            let tip = self.chain.tip_of(replica);
+            self.votes.sent(replica, &message, tip, &self.chain)?;
+        }
+        self.count_work(replica, to, &message);
         let bytes = MemberMessage::consensus(message);
         require(bytes.len() <= self.limits.message, LIMITS, || format!("message of {}", bytes.len()))?;
         match to {
@@ -109,8 +124,28 @@ impl World {
         Ok(())
     }
 
+    /// Counts what is said among those that were made whole, but for STATUS and proofs of lies.
+    fn count_work(&mut self, replica: ReplicaId, to: To, message: &Message) {
+        let counted = self.core.contains(&replica)
+            && match to {
+                To::All => true,
+                To::One(to) => self.core.contains(&to),
+            };
+        // Whoever left its view alone says so until others follow, which they do when there is work.
+        let mute = matches!(message, Message::ViewChange(_))
+            && self.members[replica.index()]
+                .overview(self.agenda.now())
+                .is_some_and(|stands| !stands.pbft.active);
+        if counted && !mute && !matches!(message, Message::Status(_) | Message::Evidence(_)) {
+            self.work += 1;
+            if self.resting {
+                self.note(format_args!("{replica} works on: {message:?}"));
+            }
+        }
+    }
+
     fn pass_on(&mut self, replica: ReplicaId, batch: &[VerifiedTransaction], gossip: bool) -> Check {
-        self.work += 1;
+        self.work += u64::from(self.core.contains(&replica));
         let bytes = MemberMessage::transactions(batch);
         let limit = if gossip { self.limits.gossip } else { self.limits.message };
         require(bytes.len() <= limit, LIMITS, || format!("transactions of {} bytes", bytes.len()))?;
@@ -118,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: Answer) -> Check {
+    pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: Answer) -> Check {
         let process = self.member(replica).process().expect("it speaks");
         let (by, life, fetch, ask) = process.questions.remove(&ticket).expect("it was asked");
         // What is not in flight may be committed: the node around an engine looks into the ledger then.
@@ -128,24 +163,37 @@ impl World {
             }
             answer => answer,
         };
+        let answer = self.twist(replica, by, &ask, answer);
         let bytes = encode(&answer);
         require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
+        let from = self.members[replica.index()].identity;
         if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
             // Answers come over a stream of their own: once or not at all.
             let bytes = Some(bytes);
-            self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from: replica, bytes });
+            self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from, bytes });
         }
         Ok(())
     }
 
     fn send_all(&mut self, from: ReplicaId, bytes: Vec<u8>, gossip: bool) {
-        let packet = Packet::new(from, bytes);
-        for to in self.genesis.committee().replicas().filter(|to| *to != from) {
+        let me = self.members[from.index()].identity;
+        let packet = Packet::new(me, bytes);
+        for to in self.genesis.committee().replicas().filter(|to| *to != me) {
             self.send(from, to, &packet, gossip);
         }
     }
 
-    fn send(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet, gossip: bool) {
+    /// Sends a message from a machine to a member, which is to all of its machines.
+    pub(crate) fn send(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet, gossip: bool) {
+        for machine in self.machines_of(to) {
+            self.send_to_machine(from, machine, packet, gossip);
+        }
+    }
+
+    fn send_to_machine(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet, gossip: bool) {
+        if self.filter.as_mut().is_some_and(|filter| !filter.passes(from, to, packet)) {
+            return;
+        }
         let now = self.agenda.now();
         let fate = if gossip { self.net.gossip(now, from, to) } else { self.net.send(now, from, to) };
         match fate {
@@ -162,13 +210,19 @@ impl World {
         }
     }
 
-    fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &Ask) -> Check {
-        self.work += 1;
+    pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &Ask) -> Check {
+        self.work += u64::from(self.core.contains(&by) && self.core.contains(&to));
+        if matches!(ask, Ask::Ids { .. }) {
+            self.coverage.saw("the ids of a block asked for");
+        }
         let bytes = encode(ask);
         require(bytes.len() <= self.limits.ask, LIMITS, || format!("question of {}", bytes.len()))?;
         let life = self.member(by).life;
-        match self.net.send(self.agenda.now(), by, to) {
+        let machines = self.machines_of(to);
+        let machine = machines.iter().copied().find(|machine| self.net.is_connected(by, *machine));
+        match self.net.send(self.agenda.now(), by, machine.unwrap_or(to)) {
             Fate::Arrives(times) => {
+                let to = machine.unwrap_or(to);
                 self.agenda.at(times[0], Occurrence::Asked { by, life, fetch, to, bytes });
             }
             // Some networks say that nothing came, others leave it to the member to give up.

@@ -1,25 +1,31 @@
 //! The whole network at one moment, and what happens to it next.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_engine::{Answer, Ask, CheckedRun, Effects, Event, Fatal, FetchId, Fetched, WireLimits};
 use quorate_genesis::Genesis;
-use quorate_ledger::{ReplicaId, SignatureCache, Timestamp, decode};
-use quorate_pbft::Phase;
+use quorate_ledger::{Committee, ReplicaId, SignatureCache, Timestamp, decode};
+use quorate_pbft::Checked;
 
 use crate::agenda::Agenda;
+use crate::byzantine::{Brain, Liar, Lie, Utterance};
 use crate::coverage::Coverage;
-use crate::knobs::Knobs;
+use crate::knobs::{Fault, Knobs};
 use crate::member::{Member, Slot, WallClock};
 use crate::network::SimNet;
 use crate::oracle::answers::Answers;
 use crate::oracle::chain::Chain;
+use crate::oracle::checkpoints::Checkpoints;
+use crate::oracle::locks::Locks;
 use crate::oracle::votes::Votes;
-use crate::oracle::{Check, Violation, journal, require};
+use crate::oracle::{Check, Violation, require};
 use crate::orders::{Attempt, Orders};
 use crate::packet::{Opened, Packet, verify_all};
 use crate::random::Random;
+use crate::script::Filter;
 use crate::trace::Trace;
+use crate::watch::Watch;
 
 /// Everything that can happen. A life that is over takes part in nothing more.
 #[derive(Debug)]
@@ -42,6 +48,10 @@ pub(crate) enum Occurrence {
     Unblock,
     /// Chance strikes.
     Fault,
+    /// A liar says something, late or without being asked.
+    Utter { member: ReplicaId, life: u64, utterance: Box<Utterance> },
+    /// A liar thinks of something to say.
+    Scheme(ReplicaId),
     /// A client wants something new ordered.
     Submit,
     /// A client sends something to a member.
@@ -56,6 +66,8 @@ const IDLE_WAKES_MAX: u32 = 3;
 pub struct World {
     pub(crate) knobs: Knobs,
     pub(crate) genesis: Genesis,
+    /// Of the genesis, with the memo if members share one.
+    pub(crate) committee: Committee,
     pub(crate) limits: WireLimits,
     pub(crate) random: Random,
     pub(crate) agenda: Agenda<Occurrence>,
@@ -65,6 +77,11 @@ pub struct World {
     pub(crate) signatures: SignatureCache,
     pub(crate) chain: Chain,
     pub(crate) votes: Votes,
+    pub(crate) locks: Locks,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) watch: Watch,
+    pub(crate) brain: Brain,
+    pub(crate) filter: Option<Filter>,
     pub(crate) answers: Answers,
     pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
@@ -72,6 +89,16 @@ pub struct World {
     pub(crate) buried: Vec<ReplicaId>,
     /// The faulty half is over.
     pub(crate) healed: bool,
+    /// Members that are made whole then; nobody else is counted on.
+    pub(crate) core: BTreeSet<ReplicaId>,
+    /// Members that were not made whole still speak.
+    pub(crate) outsiders: bool,
+    /// Nothing is to be done any more.
+    pub(crate) done: bool,
+    /// The last of it was done long ago.
+    pub(crate) resting: bool,
+    /// Views that core members left.
+    pub(crate) departures: u64,
     /// Messages that were sent besides STATUS.
     pub(crate) work: u64,
 }
@@ -97,29 +124,75 @@ impl World {
                 Member::new(&genesis, replica, key, clock)
             })
             .collect();
-        // Until views change, the network halts without the primary of the first.
-        for member in members.iter_mut().skip(1).take(knobs.silent) {
-            member.slot = Slot::Silent;
+        let mut liar_keys = BTreeMap::new();
+        for (index, fault) in &knobs.faulty {
+            match fault {
+                Fault::Silent => members[*index].slot = Slot::Silent,
+                Fault::Lies(_) => {
+                    liar_keys.insert(members[*index].replica, members[*index].key.clone());
+                }
+            }
+        }
+        let mut brain = Brain::new(&genesis, liar_keys, random.split());
+        for (index, fault) in &knobs.faulty {
+            let Fault::Lies(lies) = fault else { continue };
+            let replica = members[*index].replica;
+            members[*index].liar = Some(Liar::new(replica, lies, &mut brain));
+            if lies.contains(&Lie::Twin) {
+                let twin = twin_of(&mut members, *index, &genesis, &mut random);
+                members.push(Member { liar: Some(Liar::new(replica, lies, &mut brain)), ..twin });
+            }
         }
         World {
-            limits: WireLimits::of(&genesis.block_limits(), genesis.consensus().window),
+            limits: WireLimits::of(
+                &genesis.block_limits(),
+                genesis.consensus().window,
+                genesis.committee().size(),
+            ),
             net: SimNet::new(&knobs, random.split()),
             orders: Orders::new(&genesis, &knobs, start, random.split()),
             signatures: SignatureCache::new(genesis.chain_id(), 100_000),
+            committee: genesis.committee().clone(),
             chain: Chain::new(&genesis, &knobs),
             votes: Votes::default(),
+            locks: Locks::new(knobs.quorum()),
+            checkpoints: Checkpoints::default(),
+            watch: Watch::default(),
+            brain,
+            filter: None,
             answers: Answers::default(),
             trace: Trace::new(shown),
             coverage: Coverage::default(),
             agenda: Agenda::default(),
             buried: Vec::new(),
             healed: false,
+            core: BTreeSet::new(),
+            outsiders: false,
+            done: false,
+            resting: false,
+            departures: 0,
             work: 0,
             knobs,
             genesis,
             random,
             members,
         }
+    }
+
+    /// Members that may do anything: liars, those that never run, those with old disks.
+    pub(crate) fn faulty(&self) -> BTreeSet<ReplicaId> {
+        self.members.iter().filter(|member| !member.is_correct()).map(|member| member.identity).collect()
+    }
+
+    /// Whether a machine is held to all rules.
+    pub(crate) fn is_correct(&self, replica: ReplicaId) -> bool {
+        self.members[replica.index()].is_correct()
+    }
+
+    /// The machines of a member.
+    pub(crate) fn machines_of(&self, identity: ReplicaId) -> Vec<ReplicaId> {
+        let machines = self.members.iter().filter(|member| member.identity == identity);
+        machines.map(|member| member.replica).collect()
     }
 
     pub(crate) fn member(&mut self, replica: ReplicaId) -> &mut Member {
@@ -169,6 +242,16 @@ impl World {
             }
             Occurrence::Fault => {
                 self.fault();
+                Ok(())
+            }
+            Occurrence::Utter { member, life, utterance } => {
+                if self.lives(member, life) {
+                    self.utter(member, *utterance);
+                }
+                Ok(())
+            }
+            Occurrence::Scheme(member) => {
+                self.scheme(member);
                 Ok(())
             }
             Occurrence::Submit => self.submit_new(),
@@ -238,34 +321,10 @@ impl World {
 
     /// What a member did is final for itself, but nobody has heard of it yet.
     fn handled(&mut self, replica: ReplicaId, effects: Effects) -> Check {
-        let engine = self.members[replica.index()].engine().expect("it just handled something");
-        let stands = engine.overview();
-        let reader = engine.reader();
-        journal::check(&stands, &self.knobs)?;
-        for slot in &stands.pbft.slots {
-            match slot.phase {
-                Phase::WaitingForParent => self.coverage.saw("a proposal waits for its parent"),
-                Phase::WaitingForClock => self.coverage.saw("a proposal held for the clock"),
-                _ => {}
-            }
-        }
-        if stands.in_flight > 1 {
-            self.coverage.saw("several blocks in flight");
-        }
-        for (_, message) in &effects.messages {
-            self.votes.given(replica, message);
-        }
-        for block in &effects.committed {
-            let (height, hash) = (block.height(), block.hash());
-            self.note(format_args!("{replica} commits {height} {hash}"));
-            self.chain.committed(replica, block, &self.orders)?;
-            self.answers.committed(block.body().ids())?;
-            if block.body().ids().is_empty() {
-                self.coverage.saw("an empty block for an expired transaction");
-            }
-            if reader.certificate(height).map_err(|error| failed(replica, &error))?.is_none() {
-                self.coverage.saw("a block finalised through a descendant");
-            }
+        if self.is_correct(replica) {
+            self.examine(replica, &effects)?;
+        } else {
+            self.overhear(replica, &effects)?;
         }
         let now = self.agenda.now();
         let slowness = self.members[replica.index()].slowness;
@@ -277,12 +336,20 @@ impl World {
         Ok(())
     }
 
-    /// A member had to stop. That is right if its disk failed, and wrong for every other reason.
+    /// A member had to stop. That is right if its disk failed, or if somebody else signs with its key.
     fn stopped(&mut self, replica: ReplicaId, fatal: &Fatal) -> Check {
         self.note(format_args!("{replica} stops: {fatal}"));
-        let planned = matches!(fatal, Fatal::Storage(_)) && self.member(replica).doomed;
-        require(planned, "members stop only when their disk fails", || format!("member {replica}: {fatal}"))?;
-        self.coverage.saw("a sync that failed");
+        let correct = self.is_correct(replica);
+        let planned = match fatal {
+            Fatal::Storage(_) => self.member(replica).doomed,
+            Fatal::SecondInstance => !correct,
+            Fatal::Fork { .. } => false,
+        };
+        require(planned, "members stop only for a reason", || format!("member {replica}: {fatal}"))?;
+        match fatal {
+            Fatal::SecondInstance => self.coverage.saw("a second instance found out"),
+            _ => self.coverage.saw("a sync that failed"),
+        }
         self.crash_machine(replica);
         self.revive_later(replica);
         Ok(())
@@ -293,22 +360,39 @@ impl World {
             return Ok(());
         }
         let from = packet.from();
-        let opened = packet.open(&self.genesis, &self.signatures).map_err(|reason| Violation {
-            rule: "what correct members send is acceptable",
-            what: format!("from {from} to {to}: {reason}"),
-        })?;
+        let opened = match packet.open(&self.genesis, &self.signatures) {
+            Ok(opened) => opened,
+            Err(reason) => {
+                let lie = self.brain.pen.knows(from);
+                require(lie, "what correct members send is acceptable", || {
+                    format!("from {from} to {to}: {reason}")
+                })?;
+                self.coverage.saw("a liar's message refused");
+                return Ok(());
+            }
+        };
         self.note(format_args!(
             "{from} > {to} {} bytes, first {:?}",
             packet.bytes().len(),
             packet.bytes()[1]
         ));
-        self.give(
-            to,
-            match opened {
-                Opened::Consensus(message) => Event::Consensus { from, message },
-                Opened::Transactions(transactions) => Event::Gossiped(transactions),
-            },
-        );
+        if self.members[to.index()].liar.is_some() {
+            self.prick_up(to, from, packet);
+        }
+        match opened {
+            Opened::Consensus(message) => {
+                if let Checked::NewView(new_view) = &message
+                    && self.is_correct(to)
+                {
+                    self.new_view_arrives(new_view)?;
+                }
+                self.give(to, Event::Consensus { from, message });
+            }
+            Opened::Transactions(mut transactions) => {
+                transactions.retain(|transaction| self.takes(to, transaction));
+                self.give(to, Event::Gossiped(transactions));
+            }
+        }
         Ok(())
     }
 
@@ -343,6 +427,15 @@ impl World {
     }
 
     fn read_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
+        let answer = self.check_answer(from, bytes);
+        if answer.is_err() && self.brain.pen.knows(from) {
+            self.coverage.saw("a liar's answer refused");
+            return Ok(None);
+        }
+        answer
+    }
+
+    fn check_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
         match decode::<Answer>(bytes).map_err(|error| failed(from, &error))? {
             Answer::Nothing => Ok(None),
             Answer::Transactions(transactions) => {
@@ -351,13 +444,44 @@ impl World {
                 self.coverage.saw("a proposal completed by an answer");
                 Ok(Some(Fetched::Transactions(verified)))
             }
+            Answer::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
             Answer::Blocks(run) => {
-                let checked = CheckedRun::check(run, &self.genesis.chain_id(), self.genesis.committee());
+                let checked = CheckedRun::check(run, &self.genesis.chain_id(), &self.committee);
                 Ok(Some(Fetched::Run(checked.map_err(|error| failed(from, &error))?)))
             }
         }
     }
 }
+
+/// A second machine for a member: every other machine has to do with one of the two, or with both.
+fn twin_of(members: &mut [Member], index: usize, genesis: &Genesis, random: &mut Random) -> Member {
+    let (identity, key, clock) = {
+        let first = &members[index];
+        (first.identity, first.key.clone(), first.clock)
+    };
+    let number = u16::try_from(members.len()).expect("a committee and its twins are few");
+    let mut twin = Member::new(genesis, identity, key, clock);
+    twin.replica = ReplicaId(number);
+    let (mut mine, mut others) = (BTreeSet::new(), BTreeSet::new());
+    // Twins of others come later; whoever is not named is known to both.
+    for machine in (0..u16::try_from(MACHINES_MAX).expect("few")).map(ReplicaId) {
+        let both = machine.index() >= genesis.committee().size() || random.permille(200);
+        let to_first = random.permille(500);
+        if both || to_first {
+            mine.insert(machine);
+        }
+        if both || !to_first {
+            others.insert(machine);
+        }
+    }
+    (mine, others) = (&mine - &BTreeSet::from([twin.replica]), &others - &BTreeSet::from([identity]));
+    members[index].peers = Some(mine);
+    twin.peers = Some(others);
+    twin
+}
+
+/// Machines of the largest committee, each with a twin.
+const MACHINES_MAX: usize = 64;
 
 const ANSWERS: &str = "what correct members answer is acceptable";
 

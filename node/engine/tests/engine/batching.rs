@@ -59,8 +59,8 @@ fn no_more_blocks_are_in_flight_than_the_window_has() {
     let transactions = (0..10).map(|nonce| net.transaction(nonce)).collect();
     net.handle(0, [Event::Gossiped(transactions)]);
     net.pass(Duration::from_millis(500));
-    assert_eq!(net.engine(0).overview().in_flight, 2);
-    assert_eq!(net.engine(0).overview().mempool.transactions, 10);
+    assert_eq!(net.overview(0).in_flight, 2);
+    assert_eq!(net.overview(0).mempool.transactions, 10);
     net.lose_nothing();
     net.pass(Duration::from_secs(5));
     assert_eq!(net.height(2), 10, "the rest follows as soon as there is room");

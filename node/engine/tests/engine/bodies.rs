@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_engine::{Answer, Ask, Event, Fetched};
-use quorate_ledger::{BlockHash, ReplicaId};
+use quorate_ledger::{BlockHash, ReplicaId, VerifiedTransaction};
 
 use crate::net::{Net, Parcel, id};
 
@@ -23,12 +23,12 @@ fn a_member_that_missed_the_gossip_asks_the_primary_after_a_grace() {
     let transaction = net.transaction(1);
     net.submit(1, &transaction).unwrap();
     net.deliver_all();
-    assert_eq!(net.engine(3).overview().examining, 1);
+    assert_eq!(net.overview(3).examining, 1);
     assert_eq!(questions(&net), [], "gossip may still bring it");
     net.pass(GRACE);
     assert_eq!(questions(&net), [(id(3), id(0))]);
     assert_eq!(net.ids(3), [transaction.id()]);
-    assert_eq!(net.engine(3).overview().counters.bodies_asked, 1);
+    assert_eq!(net.overview(3).counters.bodies_asked, 1);
 }
 
 #[test]
@@ -39,13 +39,13 @@ fn late_gossip_or_a_submission_completes_a_proposal_without_a_question() {
         let transaction = net.transaction(1);
         net.submit(1, &transaction).unwrap();
         net.deliver_all();
-        assert_eq!(net.engine(3).overview().examining, 1);
+        assert_eq!(net.overview(3).examining, 1);
         if by_client {
             net.submit(3, &transaction).unwrap();
         } else {
             net.handle(3, [Event::Gossiped(vec![transaction.clone()])]);
         }
-        assert_eq!(net.engine(3).overview().examining, 0);
+        assert_eq!(net.overview(3).examining, 0);
         net.pass(Duration::from_secs(2));
         assert_eq!(net.ids(3), [transaction.id()]);
         assert_eq!(questions(&net), []);
@@ -57,7 +57,8 @@ fn whoever_has_nothing_is_followed_by_the_next_member_at_once() {
     let mut net = Net::of(4);
     let transaction = net.transaction(1);
     let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
-    // A primary that withholds the body: nobody has it.
+    // A primary that withholds the body: nobody has it. It knows what it signed, whatever others show it.
+    net.lose(|_, _, parcel| parcel.is_seen());
     let message = net.proposal(&block);
     net.handle(1, [Event::Consensus { from: id(0), message }]);
     net.pass(GRACE);
@@ -110,11 +111,15 @@ fn an_answer_with_something_else_counts_as_none() {
 }
 
 fn serve(net: &mut Net, block: BlockHash, indices: &[u32]) -> Answer {
-    let (ticket, ask) = (net.ticket(), Ask::Transactions { block, indices: indices.to_vec() });
+    put(net, &Ask::Transactions { block, indices: indices.to_vec() })
+}
+
+fn put(net: &mut Net, ask: &Ask) -> Answer {
+    let ticket = net.ticket();
     let effects = net.outcome(2, [Event::Asked { ticket, ask: ask.clone() }]);
     let [(answered, answer)] = <[_; 1]>::try_from(effects.answers).unwrap();
     assert_eq!(answered, ticket);
-    net.or_committed(2, answer, &ask)
+    net.or_committed(2, answer, ask)
 }
 
 #[test]
@@ -125,17 +130,21 @@ fn bodies_are_served_while_in_flight_and_when_committed() {
     net.handle(0, [Event::Gossiped(transactions.clone())]);
     net.handle(2, [Event::Gossiped(transactions.clone())]);
     net.deliver_all();
-    let block = net.engine(2).overview().pbft.slots[0].block.unwrap();
+    let block = net.overview(2).pbft.slots[0].block.unwrap();
     let wanted = Answer::Transactions(vec![
         transactions[0].transaction().clone(),
         transactions[2].transaction().clone(),
     ]);
     assert_eq!(serve(&mut net, block, &[0, 2]), wanted, "in flight");
+    let ids = Answer::Ids(transactions.iter().map(VerifiedTransaction::id).collect());
+    assert_eq!(put(&mut net, &Ask::Ids { block }), ids, "in flight");
     net.lose_nothing();
     net.pass(Duration::from_secs(5));
     assert_eq!(net.height(2), 1);
     assert_eq!(serve(&mut net, block, &[0, 2]), wanted, "committed");
+    assert_eq!(put(&mut net, &Ask::Ids { block }), ids, "committed");
     assert_eq!(serve(&mut net, block, &[0, 3, 2, u32::MAX]), wanted, "there is no fourth");
     assert_eq!(serve(&mut net, block, &[u32::MAX]), Answer::Nothing);
     assert_eq!(serve(&mut net, BlockHash::from_bytes([1; 32]), &[0]), Answer::Nothing);
+    assert_eq!(put(&mut net, &Ask::Ids { block: BlockHash::from_bytes([1; 32]) }), Answer::Nothing);
 }

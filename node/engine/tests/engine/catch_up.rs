@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Answer, Ask, CheckedRun, Event, Fatal, Fetched, Notice, RunBlock, RunError, serve_run};
 use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, View};
-use quorate_pbft::{Checked, Status};
+use quorate_pbft::{Checked, Mark, Status};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::net::{Net, Parcel, id};
@@ -26,8 +26,12 @@ fn status(net: &Net, height: u64) -> Checked {
     let status = Status {
         epoch: Epoch(0),
         view: View(0),
+        active: true,
         committed: Height(height),
         committed_hash: BlockHash::from_bytes([0; 32]),
+        stable: Height(0),
+        mark: Mark::default(),
+        probing: false,
         slots: Vec::new(),
     };
     let message = quorate_pbft::Message::Status(status);
@@ -59,7 +63,7 @@ fn a_late_member_fetches_the_whole_chain() {
     net.deliver_all();
     net.pass(Duration::from_secs(3));
     assert_eq!(net.ids(3), net.ids(0));
-    let stands = net.engine(3).overview();
+    let stands = net.overview(3);
     assert_eq!((stands.counters.caught_up, stands.durable), (20, Height(20)));
     assert!(!stands.catching_up);
     net.commit_each(20..21);
@@ -140,8 +144,8 @@ fn a_run_that_does_not_start_at_the_tip_changes_nothing() {
     let run = run_of(&net, &blocks[5..]);
     assert_eq!(answer(&mut net, 20, run).unwrap(), []);
     // The member that sent it counts as having no more than we do, until it says so again.
-    assert_eq!(net.engine(3).overview().heads[&id(1)], Height(0));
-    assert!(!net.engine(3).overview().catching_up);
+    assert_eq!(net.overview(3).heads[&id(1)], Height(0));
+    assert!(!net.overview(3).catching_up);
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn an_empty_claim_costs_one_question() {
         net.log.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }))).count()
     };
     assert_eq!(questions(&net), 1);
-    assert_eq!(net.engine(3).overview().heads[&id(1)], Height(0));
+    assert_eq!(net.overview(3).heads[&id(1)], Height(0));
     net.commit_each(0..2);
     assert_eq!(net.height(3), 2, "and nothing else is held up");
     assert!(matches!(net.nodes[3].notices[0], Notice::CatchingUp { target: Height(u64::MAX), .. }));
@@ -225,9 +229,9 @@ fn what_a_run_brings_does_not_wait_any_more() {
     let other = net.block_on(net.genesis.header(), &[first, net.transaction(5)]);
     let message = net.proposal(&other);
     net.handle(3, [Event::Consensus { from: id(0), message }]);
-    assert_eq!(net.engine(3).overview().examining, 1);
+    assert_eq!(net.overview(3).examining, 1);
     let run = run_of(&net, &blocks);
     answer(&mut net, 12, run).unwrap();
-    let stands = net.engine(3).overview();
+    let stands = net.overview(3);
     assert_eq!((stands.examining, stands.in_flight, stands.mempool.transactions), (0, 0, 0));
 }

@@ -3,7 +3,7 @@
 use quorate_ledger::{
     Ballot, Block, Body, Commit, CommitCertificate, Epoch, ReplicaId, Signed, VerifiedTransaction, View,
 };
-use quorate_pbft::{Checked, Message, PrePrepare, Proposal};
+use quorate_pbft::{Checked, Message, PrePrepare, Prepare, Proposal};
 
 use crate::net::{Net, id};
 
@@ -41,6 +41,12 @@ impl Net {
         let chain = self.genesis.chain_id();
         let vote = Signed::sign(&chain, &self.keys[member], id(member), Commit(Net::ballot(block)));
         Message::Commit(vote.into_inner())
+    }
+
+    pub(crate) fn prepare_vote(&self, member: usize, block: &Block) -> Message {
+        let chain = self.genesis.chain_id();
+        let vote = Signed::sign(&chain, &self.keys[member], id(member), Prepare(Net::ballot(block)));
+        Message::Prepare(vote.into_inner())
     }
 
     /// A quorum's certificate for any block.

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Notice, Submission};
+use quorate_engine::Submission;
+use quorate_ledger::View;
+use quorate_pbft::Cause;
 
 use crate::net::{Net, Parcel, id};
 
@@ -28,7 +30,7 @@ fn lost_votes_are_made_good_by_status_alone() {
     for member in 0..4 {
         assert_eq!(net.ids(member).len(), 20, "member {member}");
     }
-    let repaired: u64 = (0..4).map(|member| net.engine(member).overview().pbft_counters.repaired).sum();
+    let repaired: u64 = (0..4).map(|member| net.overview(member).pbft_counters.repaired).sum();
     assert!(repaired > 0);
 }
 
@@ -83,16 +85,22 @@ fn reminders_are_bounded_and_paused() {
 }
 
 #[test]
-fn a_dead_primary_is_reported_once_for_each_timeout() {
+fn a_dead_primary_is_left_after_the_timeout_and_the_next_one_orders_what_waits() {
     let mut net = Net::of(4);
     net.power_loss(0);
-    net.submit(1, &net.transaction(1)).unwrap();
-    net.pass(Duration::from_secs(7));
-    let overdue = net.nodes[1].notices.iter().filter(|notice| matches!(notice, Notice::Overdue(_))).count();
-    assert_eq!(overdue, 3);
+    let transaction = net.transaction(1);
+    net.submit(1, &transaction).unwrap();
+    net.pass(PATIENCE * 2 - Duration::from_millis(1));
+    assert_eq!((net.height(1), net.departures(1)), (0, vec![]));
+    net.pass(Duration::from_millis(2));
+    assert_eq!(net.departures(1), [(View(1), Cause::NoProgress)]);
+    net.pass(Duration::from_millis(100));
+    for member in 1..4 {
+        assert_eq!(net.ids(member), [transaction.id()], "member {member}");
+    }
     net.open(0);
     net.pass(Duration::from_secs(5));
-    assert_eq!(net.height(1), 1);
+    assert_eq!((net.height(0), net.overview(0).pbft.view), (1, View(1)), "it follows when it returns");
 }
 
 #[test]
@@ -118,10 +126,11 @@ fn a_network_at_rest_says_nothing_but_status() {
     net.pass(Duration::from_secs(60));
     assert!(net.log.is_empty(), "{:?}", net.log);
     for member in 0..4 {
-        let stands = net.engine(member).overview();
+        let stands = net.overview(member);
         assert_eq!(
             (stands.pbft.committed, stands.durable, stands.journal_rows),
-            (stands.durable, stands.pbft.committed, 0)
+            (stands.durable, stands.pbft.committed, 1 + 3 + 1),
+            "what stands is our mark, what was heard of each other member, how far rows were collected"
         );
     }
 }

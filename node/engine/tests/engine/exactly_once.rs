@@ -37,7 +37,7 @@ fn whoever_sends_it_again_learns_where_it_is() {
     assert_eq!(net.submit(1, &transaction), Ok(place));
     net.pass(Duration::from_secs(200));
     net.commit_each(10..12);
-    assert!(net.engine(1).overview().remembered_ids <= 2, "the id itself is forgotten by now");
+    assert!(net.overview(1).remembered_ids <= 2, "the id itself is forgotten by now");
     assert_eq!(net.submit(1, &transaction), Ok(place));
     assert_eq!(net.ids(0).iter().filter(|id| **id == transaction.id()).count(), 1);
 }
@@ -64,7 +64,7 @@ fn a_proposal_that_repeats_a_transaction_of_its_uncommitted_parent_is_refused() 
     let first = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
     let message = net.proposal(&first);
     net.handle(1, [Event::Consensus { from: id(0), message }]);
-    assert_eq!(net.engine(1).overview().in_flight, 1, "the first is accepted");
+    assert_eq!(net.overview(1).in_flight, 1, "the first is accepted");
     let second = net.block_on(first.header(), &[transaction]);
     refuses(&mut net, &second, "is in the chain already");
 }

@@ -42,7 +42,7 @@ fn senders_and_the_pool_have_quotas_and_room_comes_back() {
     let transaction = of_sender(&net, 5, 0);
     let refused = net.submit(1, &transaction);
     assert!(matches!(refused, Err(Refusal::PoolFull { .. })), "{refused:?}");
-    assert_eq!(net.engine(1).overview().mempool.transactions, POOL);
+    assert_eq!(net.overview(1).mempool.transactions, POOL);
     net.lose_nothing();
     net.pass(Duration::from_secs(5));
     assert_eq!(net.ids(1).len() as u64, POOL);
@@ -57,7 +57,7 @@ fn gossip_beyond_the_pool_is_dropped_and_counted() {
         let batch = (0..20).map(|nonce| of_sender(&net, sender, nonce)).collect();
         net.handle(2, [Event::Gossiped(batch)]);
     }
-    let stands = net.engine(2).overview();
+    let stands = net.overview(2);
     assert_eq!(stands.mempool.transactions, POOL);
     assert_eq!(stands.counters.gossip_refused, 20 * 20 - POOL);
 }
@@ -71,7 +71,7 @@ fn a_proposal_is_completed_although_the_pool_is_full() {
         let batch = (0..QUOTA).map(|nonce| of_sender(&net, sender, nonce)).collect();
         net.handle(3, [Event::Gossiped(batch)]);
     }
-    assert_eq!(net.engine(3).overview().mempool.transactions, POOL);
+    assert_eq!(net.overview(3).mempool.transactions, POOL);
     net.submit(0, &of_sender(&net, 1, 0)).unwrap();
     net.pass(Duration::from_millis(500));
     assert_eq!(net.height(3), 1);
@@ -92,7 +92,7 @@ fn slots_and_examinations_stay_within_the_window() {
             net.handle(1, [Event::Consensus { from: id(member), message }]);
         }
     }
-    let stands = net.engine(1).overview();
+    let stands = net.overview(1);
     assert_eq!(stands.pbft.slots.len() as u64, 2 * window);
     assert!(stands.examining as u64 <= 2 * window && stands.in_flight as u64 <= 2 * window);
 }
@@ -102,7 +102,7 @@ fn slots_and_examinations_stay_within_the_window() {
 fn questions_leave_nothing_behind() {
     let mut net = Net::of(4);
     net.commit_each(0..3);
-    let before = format!("{:?}", net.engine(1).overview());
+    let before = format!("{:?}", net.overview(1));
     for number in 0..200 {
         let asks = [
             Ask::Transactions { block: BlockHash::from_bytes([7; 32]), indices: (0..1000).collect() },
@@ -115,5 +115,5 @@ fn questions_leave_nothing_behind() {
             assert!(matches!(effects.answers[..], [(_, Answer::Nothing | Answer::Blocks(_))]));
         }
     }
-    assert_eq!(format!("{:?}", net.engine(1).overview()), before);
+    assert_eq!(format!("{:?}", net.overview(1)), before);
 }

@@ -69,7 +69,7 @@ fn on_an_idle_chain_an_empty_block_brings_the_end() {
     net.lose(|_, to, parcel| to == id(0) && !parcel.is_vote() && !parcel.is_status());
     let transaction = net.transaction_until(1, net.wall().plus_ms(300));
     net.submit(1, &transaction).unwrap();
-    net.pass(Duration::from_secs(5));
+    net.pass(Duration::from_secs(3));
     assert!(net.engine(1).is_pending(&transaction.id()), "without the primary nobody can say");
     net.lose_nothing();
     net.pass(Duration::from_secs(5));

@@ -4,11 +4,17 @@
 mod batching;
 mod bodies;
 mod catch_up;
+mod checkpoints;
 mod craft;
 mod deadlines;
+mod evidence;
 mod exactly_once;
+mod fairness;
 mod floods;
 mod lifetimes;
 mod net;
+mod old_files;
+mod pauses;
 mod recovery;
+mod view_changes;
 mod wire;

@@ -1,18 +1,19 @@
 //! A committee in memory: real engines on real stores, and a network that does what the test says.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Effects, Engine, Event, Fatal, FetchId, Fetched, MemberMessage, Notice, Refusal,
-    Submission, Ticket, serve_committed,
+    Answer, Ask, CheckedRun, Effects, Engine, Event, Fatal, FetchId, Fetched, MemberMessage, Notice,
+    Overview, Refusal, Submission, Ticket, serve_committed,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
     Block, Epoch, Height, Payload, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
-    VerifiedTransaction,
+    VerifiedTransaction, View,
 };
-use quorate_pbft::{Checked, Message, Moment, Now, To};
+use quorate_pbft::{Cause, Checked, Message, Moment, Now, To};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 /// What goes from one member to another.
@@ -31,16 +32,59 @@ impl Parcel {
         matches!(self, Parcel::Gossip(_))
     }
 
+    /// Of clients, however they are passed on.
+    pub(crate) fn is_transactions(&self) -> bool {
+        matches!(self, Parcel::Gossip(_) | Parcel::Reminder(_))
+    }
+
+    pub(crate) fn is_view_change(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::ViewChange(_)))
+    }
+
+    /// Whether it bears a statement that its sender made with its key.
+    pub(crate) fn is_signed_by(&self, member: ReplicaId) -> bool {
+        match self {
+            Parcel::Consensus(Message::PrePrepare(proposal)) => proposal.vote.signer == member,
+            Parcel::Consensus(Message::NewView(new_view)) => new_view.vote.signer == member,
+            Parcel::Consensus(
+                Message::Prepare(_) | Message::Commit(_) | Message::ViewChange(_) | Message::Checkpoint(_),
+            ) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_proposal(&self) -> bool {
         matches!(self, Parcel::Consensus(Message::PrePrepare(_)))
+    }
+
+    pub(crate) fn is_proposal_at(&self, height: Height) -> bool {
+        matches!(self, Parcel::Consensus(Message::PrePrepare(proposal)) if proposal.header.height == height)
     }
 
     pub(crate) fn is_vote(&self) -> bool {
         matches!(self, Parcel::Consensus(Message::Prepare(_) | Message::Commit(_)))
     }
 
+    /// A PREPARE or COMMIT of view 0.
+    pub(crate) fn is_old_vote(&self) -> bool {
+        match self {
+            Parcel::Consensus(Message::Prepare(vote)) => vote.body.0.view == View(0),
+            _ => self.is_old_commit(),
+        }
+    }
+
+    /// A COMMIT of view 0.
+    pub(crate) fn is_old_commit(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::Commit(vote)) if vote.body.0.view == View(0))
+    }
+
     pub(crate) fn is_commit(&self) -> bool {
         matches!(self, Parcel::Consensus(Message::Commit(_)))
+    }
+
+    /// What others have seen a member sign (R24).
+    pub(crate) fn is_seen(&self) -> bool {
+        matches!(self, Parcel::Consensus(Message::Seen(_)))
     }
 
     pub(crate) fn is_status(&self) -> bool {
@@ -49,6 +93,17 @@ impl Parcel {
 }
 
 type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
+type Lie = Box<dyn Fn(&Ask, Answer) -> Answer>;
+
+/// A member loses power at the end of a call, after its records are durable and before or after its messages
+/// have left, and starts again at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crash {
+    pub(crate) member: usize,
+    /// After so many more calls.
+    pub(crate) calls: u32,
+    pub(crate) messages_left: bool,
+}
 
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
@@ -74,6 +129,15 @@ pub(crate) struct Net {
     questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId, Ask)>,
     tickets: u64,
     lost: Option<Filter>,
+    /// Who answers what it likes.
+    pub(crate) liar: Option<(usize, Lie)>,
+    /// A member whose process stands still, as with SIGSTOP, and what waits for it.
+    stopped: Option<usize>,
+    held: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
+    pub(crate) crash: Option<Crash>,
+    crashed: Option<usize>,
+    /// What was checked last: a message to all is checked once, as its signatures cost most of the time.
+    checked: RefCell<Option<(ReplicaId, Message, Checked)>>,
 }
 
 impl Net {
@@ -107,6 +171,12 @@ impl Net {
             questions: Vec::new(),
             tickets: 0,
             lost: None,
+            liar: None,
+            stopped: None,
+            held: VecDeque::new(),
+            crash: None,
+            crashed: None,
+            checked: RefCell::new(None),
         };
         for index in 0..size {
             let identity = net.identity(index);
@@ -163,6 +233,11 @@ impl Net {
         self.nodes[index].engine.as_ref().unwrap()
     }
 
+    /// Where a member stands now.
+    pub(crate) fn overview(&self, index: usize) -> Overview {
+        self.engine(index).overview(self.time(index))
+    }
+
     pub(crate) fn height(&self, index: usize) -> u64 {
         self.engine(index).reader().head().unwrap().height.0
     }
@@ -182,9 +257,18 @@ impl Net {
     }
 
     pub(crate) fn transaction_until(&self, nonce: u64, valid_until: Timestamp) -> VerifiedTransaction {
+        self.transaction_of(&self.client, nonce, valid_until)
+    }
+
+    pub(crate) fn transaction_of(
+        &self,
+        sender: &SecretKey,
+        nonce: u64,
+        valid_until: Timestamp,
+    ) -> VerifiedTransaction {
         let chain = self.genesis.chain_id();
         let payload = Payload::Data(nonce.to_be_bytes().to_vec());
-        Transaction::sign(&chain, &self.client, nonce, valid_until, payload).verify(&chain).unwrap()
+        Transaction::sign(&chain, sender, nonce, valid_until, payload).verify(&chain).unwrap()
     }
 
     pub(crate) fn ticket(&mut self) -> Ticket {
@@ -223,8 +307,45 @@ impl Net {
         let time = self.time(index);
         let engine = self.nodes[index].engine.as_mut().expect("it runs");
         let mut effects = engine.handle(time, events)?;
+        let crashes = self.crash.is_some_and(|crash| crash.member == index && crash.calls == 0);
+        if let Some(crash) = self.crash.as_mut().filter(|crash| crash.member == index) {
+            crash.calls = crash.calls.saturating_sub(1);
+        }
+        if crashes && let Some(crash) = self.crash.take() {
+            self.crashed = Some(index);
+            if !crash.messages_left {
+                return Ok(Effects::default());
+            }
+        }
         self.send(index, &mut effects);
         Ok(effects)
+    }
+
+    /// Starts a member again that has crashed.
+    fn revive(&mut self) {
+        if let Some(index) = self.crashed.take() {
+            self.power_loss(index);
+            self.open(index);
+        }
+    }
+
+    /// Lets a member's process stand still.
+    pub(crate) fn stop(&mut self, index: usize) {
+        self.stopped = Some(index);
+    }
+
+    /// Lets it go on: it wakes up late, and then reads what has come meanwhile.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(index) = self.stopped.take() {
+            self.handle(index, []);
+            self.queue.append(&mut self.held);
+        }
+    }
+
+    /// What is on a member's disks.
+    pub(crate) fn copy_of_files(&self, index: usize) -> [ForgetfulDisk; 2] {
+        let node = &self.nodes[index];
+        [&node.ledger, &node.journal].map(|disk| ForgetfulDisk::with_contents(disk.contents()))
     }
 
     fn send(&mut self, from: usize, effects: &mut Effects) {
@@ -251,7 +372,10 @@ impl Net {
             match self.questions.iter().position(|(known, ..)| *known == ticket) {
                 Some(place) => {
                     let (_, by, to, fetch, ask) = self.questions.swap_remove(place);
-                    let answer = self.or_committed(by.index(), answer, &ask);
+                    let mut answer = self.or_committed(by.index(), answer, &ask);
+                    if let Some((_, lie)) = self.liar.as_ref().filter(|(liar, _)| *liar == by.index()) {
+                        answer = lie(&ask, answer);
+                    }
                     self.put(by, to, Parcel::Answer(fetch, answer));
                 }
                 None => effects.answers.push((ticket, answer)), // asked by the test itself
@@ -287,12 +411,17 @@ impl Net {
     pub(crate) fn deliver_all(&mut self) {
         while let Some((from, to, parcel)) = self.queue.pop_front() {
             self.deliver(from, to, parcel);
+            self.revive();
         }
     }
 
     fn deliver(&mut self, from: ReplicaId, to: ReplicaId, parcel: Parcel) {
         let index = to.index();
         if self.nodes[index].engine.is_none() {
+            return;
+        }
+        if self.stopped == Some(index) {
+            self.held.push_back((from, to, parcel));
             return;
         }
         let event = match parcel {
@@ -310,11 +439,18 @@ impl Net {
 
     /// Through bytes and back, as production does.
     pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
-        let bytes = MemberMessage::consensus(message);
-        let MemberMessage::Consensus(message) = MemberMessage::from_bytes(&bytes).unwrap() else {
+        if let Some((by, known, checked)) = &*self.checked.borrow()
+            && (*by, known) == (from, &message)
+        {
+            return checked.clone();
+        }
+        let bytes = MemberMessage::consensus(message.clone());
+        let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
             panic!("a protocol message stays one");
         };
-        message.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap()
+        let checked = read.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap();
+        *self.checked.borrow_mut() = Some((from, message, checked.clone()));
+        checked
     }
 
     fn read(&self, answer: Answer) -> Option<Fetched> {
@@ -325,6 +461,7 @@ impl Net {
                 let verified = transactions.into_iter().map(|claim| claim.verify(&chain).unwrap());
                 Some(Fetched::Transactions(verified.collect()))
             }
+            Answer::Ids(ids) => Some(Fetched::Ids(ids)),
             Answer::Blocks(run) => {
                 Some(Fetched::Run(CheckedRun::check(run, &chain, self.genesis.committee()).unwrap()))
             }
@@ -338,7 +475,7 @@ impl Net {
         loop {
             let deadlines: Vec<Option<Duration>> = (0..self.nodes.len())
                 .map(|index| {
-                    let engine = self.nodes[index].engine.as_ref()?;
+                    let engine = self.nodes[index].engine.as_ref().filter(|_| self.stopped != Some(index))?;
                     engine.deadline(self.time(index)).map(|deadline| deadline.0)
                 })
                 .collect();
@@ -348,6 +485,10 @@ impl Net {
             for (index, deadline) in deadlines.iter().enumerate() {
                 if deadline.is_some_and(|deadline| deadline <= self.now) {
                     self.handle(index, []);
+                    if self.crashed.is_some() {
+                        self.revive();
+                        continue;
+                    }
                     let again = self.engine(index).deadline(self.time(index));
                     assert!(
                         again.is_none_or(|again| again.0 > self.now),
@@ -368,6 +509,15 @@ impl Net {
             self.deliver_all();
             self.pass(Duration::from_millis(20));
         }
+    }
+
+    /// Which views a member left, for which and why; those of the whole test.
+    pub(crate) fn departures(&self, index: usize) -> Vec<(View, Cause)> {
+        let left = self.nodes[index].notices.iter().filter_map(|notice| match notice {
+            Notice::LeftView(departure) => Some((departure.to, departure.cause)),
+            _ => None,
+        });
+        left.collect()
     }
 
     /// The ids of a member's chain in order.

@@ -7,7 +7,9 @@ use quorate_ledger::{
     SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, decode, encode,
     to_hex,
 };
-use quorate_pbft::{Message, PrePrepare, Proposal};
+use quorate_pbft::{
+    Knowledge, Mark, Message, NewView, NewViewMessage, PrePrepare, Proposal, ViewChange, ViewChangeMessage,
+};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::net::Net;
@@ -29,8 +31,9 @@ fn the_bytes_of_every_kind_of_message() {
     let status = net.check(ReplicaId(0), status());
     assert!(matches!(status, quorate_pbft::Checked::Status(_)));
     let bytes = MemberMessage::consensus(self::status());
-    let expected =
-        format!("{}{}{}{}{}", "0003", "00".repeat(16), "0500000000000000", "11".repeat(32), "00000000");
+    let expected: [&str; 7] =
+        ["0003", &"00".repeat(16), "01", "0500000000000000", &"11".repeat(32), &"00".repeat(57), "00000000"];
+    let expected = expected.concat();
     assert_eq!(hex(&bytes), format!("0x{expected}"));
 
     let batch = [transaction(2, 1, &net), transaction(0, 2, &net)];
@@ -69,8 +72,12 @@ fn status() -> Message {
     Message::Status(quorate_pbft::Status {
         epoch: quorate_ledger::Epoch(0),
         view: quorate_ledger::View(0),
+        active: true,
         committed: Height(5),
         committed_hash: BlockHash::from_bytes([0x11; 32]),
+        stable: Height(0),
+        mark: Mark::default(),
+        probing: false,
         slots: Vec::new(),
     })
 }
@@ -82,8 +89,8 @@ fn other_bytes_are_no_message() {
     for bytes in [&[][..], &[2], &[0, 9], &[1, 255, 255, 255, 255], &[1, 1, 0, 0, 0], &trailing] {
         assert!(MemberMessage::from_bytes(bytes).is_err(), "{bytes:?}");
     }
-    assert!(decode::<Ask>(&[2]).is_err());
-    assert!(decode::<Answer>(&[3]).is_err());
+    assert!(decode::<Ask>(&[3]).is_err());
+    assert!(decode::<Answer>(&[4]).is_err());
 }
 
 /// Lengths are refused before anything is set aside for them.
@@ -134,7 +141,7 @@ fn corners() -> Vec<BlockLimits> {
 fn the_largest_proposal_question_and_batch_fit() {
     let net = Net::of(1);
     for limits in corners() {
-        let wire = WireLimits::of(&limits, 8);
+        let wire = WireLimits::of(&limits, 8, 4);
         let count = limits.max_transactions;
         let block = net.block_on(net.genesis.header(), &[]);
         let vote = Signed::sign(
@@ -159,6 +166,55 @@ fn the_largest_proposal_question_and_batch_fit() {
         for bytes in [single, MemberMessage::transactions(&full)] {
             assert!(bytes.len() <= wire.gossip && bytes.len() <= wire.message, "{limits:?}");
         }
+    }
+}
+
+/// In committees of all sizes, with a prepared block at every open height.
+#[test]
+fn the_largest_new_view_fits() {
+    let net = Net::of(1);
+    let block = net.block_on(net.genesis.header(), &[]);
+    let signature = net.certificate(&block).votes().signatures()[0];
+    for (members, window) in [(1, 1), (4, 8), (7, 32), (31, 1), (31, 32)] {
+        let quorum = 2 * members / 3 + 1;
+        let set = |count: u16| {
+            let signers = Signers::of((0..count).map(ReplicaId));
+            SignatureSet::claimed(signers, vec![signature; usize::from(count)])
+        };
+        let view = quorate_ledger::View(1);
+        let prepared = encode(&(block.header(), view, signature, set(quorum - 1)));
+        let prepared: quorate_pbft::PreparedCertificate = decode(&prepared).unwrap();
+        let base = CommitCertificate::claimed(Net::ballot(&block), set(quorum));
+        let open = usize::try_from(2 * window).unwrap();
+        let knowledge = Knowledge { base: Some(base), prepared: vec![prepared; open] };
+        let sign =
+            |body| Signed::sign(&net.genesis.chain_id(), &net.keys[0], ReplicaId(0), body).into_inner();
+        let content = knowledge.hash();
+        let epoch = quorate_ledger::Epoch(0);
+        let change = ViewChangeMessage { vote: sign(ViewChange { epoch, view, content }), knowledge };
+        let vote = Signed::sign(
+            &net.genesis.chain_id(),
+            &net.keys[0],
+            ReplicaId(0),
+            NewView { epoch, view, content },
+        );
+        let pre_prepare = Signed::sign(
+            &net.genesis.chain_id(),
+            &net.keys[0],
+            ReplicaId(0),
+            PrePrepare(Net::ballot(&block)),
+        );
+        let new_view = NewViewMessage {
+            vote: vote.into_inner(),
+            view_changes: vec![change; quorum.into()],
+            pre_prepares: vec![pre_prepare.into_inner(); open],
+        };
+        let bytes = MemberMessage::consensus(Message::NewView(new_view)).len();
+        for limits in corners() {
+            let most = WireLimits::of(&limits, window, members.into()).message;
+            assert!(bytes <= most, "{bytes} of {most}: {members} members, window {window}");
+        }
+        assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
     }
 }
 
@@ -202,7 +258,7 @@ fn the_largest_run_of_blocks_fits() {
     let net = Net::of(1);
     for window in [1, 2] {
         for limits in [limits(1000, 1 << 20, 256 << 10), limits(4, 4 << 20, 1 << 20), limits(1, 256, 256)] {
-            let wire = WireLimits::of(&limits, window);
+            let wire = WireLimits::of(&limits, window, 4);
             let open = 2 * window + 1;
             // Each with a certificate; the longest stretches without; a small stretch before a long one.
             let spread: [&dyn Fn(u64) -> bool; 3] =

@@ -14,13 +14,13 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// What the vote in it is about; `None` for a STATUS.
+    /// What the vote in it is about; `None` for what is no vote.
     pub(crate) fn ballot(&self) -> Option<Ballot> {
         match &self.message {
             Message::PrePrepare(proposal) => Some(proposal.vote.body.0),
             Message::Prepare(vote) => Some(vote.body.0),
             Message::Commit(vote) => Some(vote.body.0),
-            Message::Status(_) => None,
+            _ => None,
         }
     }
 
@@ -38,6 +38,30 @@ impl Envelope {
 
     pub(crate) fn is_status(&self) -> bool {
         matches!(self.message, Message::Status(_))
+    }
+
+    pub(crate) fn is_view_change(&self) -> bool {
+        matches!(self.message, Message::ViewChange(_))
+    }
+
+    pub(crate) fn is_new_view(&self) -> bool {
+        matches!(self.message, Message::NewView(_))
+    }
+
+    pub(crate) fn is_checkpoint(&self) -> bool {
+        matches!(self.message, Message::Checkpoint(_))
+    }
+
+    pub(crate) fn is_evidence(&self) -> bool {
+        matches!(self.message, Message::Evidence(_))
+    }
+
+    pub(crate) fn is_seen(&self) -> bool {
+        matches!(self.message, Message::Seen(_))
+    }
+
+    pub(crate) fn is_in_view(&self, view: u64) -> bool {
+        self.ballot().is_some_and(|ballot| ballot.view == View(view))
     }
 
     pub(crate) fn is_at(&self, height: u64) -> bool {
@@ -61,8 +85,8 @@ pub(crate) struct Links {
     losing: Vec<Rule>,
     holding: Option<Rule>,
     held: Vec<Envelope>,
-    /// How many messages of each kind were put on the way: proposals, PREPAREs, COMMITs, STATUS.
-    pub(crate) sent: [usize; 4],
+    /// How many messages of each kind were put on the way, by the number the kind has on the wire.
+    pub(crate) sent: [usize; 9],
 }
 
 impl Links {
@@ -72,6 +96,11 @@ impl Links {
             Message::Prepare(_) => 1,
             Message::Commit(_) => 2,
             Message::Status(_) => 3,
+            Message::ViewChange(_) => 4,
+            Message::NewView(_) => 5,
+            Message::Checkpoint(_) => 6,
+            Message::Evidence(_) => 7,
+            Message::Seen(_) => 8,
         };
         self.sent[kind] += 1;
         assert!(self.queue.len() < MANY, "the members talk without end");

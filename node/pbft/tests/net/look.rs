@@ -1,7 +1,7 @@
 //! What can be seen of a committee from outside.
 
 use quorate_ledger::{Header, Outline};
-use quorate_pbft::Request;
+use quorate_pbft::{Cause, Counters, Record, Request, SlotOverview, Standing};
 
 use super::Net;
 
@@ -33,6 +33,12 @@ impl Net {
         }
     }
 
+    /// What a node has written down about open heights, Finalised included.
+    pub(crate) fn promises(&self, node: usize) -> Vec<Record> {
+        let journal = self.nodes[node].journal.iter();
+        journal.filter(|record| record.height().is_some()).cloned().collect()
+    }
+
     /// What a node told its engine, besides examinations and final blocks.
     pub(crate) fn heard(&self, node: usize) -> &[Request] {
         &self.nodes[node].heard
@@ -40,7 +46,7 @@ impl Net {
 
     pub(crate) fn contradictions(&self, node: usize) -> Vec<u16> {
         let accused = self.heard(node).iter().filter_map(|request| match request {
-            Request::Contradiction { replica, .. } => Some(replica.0),
+            Request::Evidence(evidence) => Some(evidence.culprit().0),
             _ => None,
         });
         accused.collect()
@@ -54,7 +60,38 @@ impl Net {
         reasons.collect()
     }
 
-    pub(crate) fn overdue(&self, node: usize) -> usize {
-        self.heard(node).iter().filter(|request| matches!(request, Request::Overdue(_))).count()
+    /// Why a node left its views, in order.
+    pub(crate) fn departures(&self, node: usize) -> Vec<Cause> {
+        let causes = self.heard(node).iter().filter_map(|request| match request {
+            Request::Left(departure) => Some(departure.cause),
+            _ => None,
+        });
+        causes.collect()
+    }
+
+    /// The view a node is in, and whether it has begun there.
+    pub(crate) fn view(&self, node: usize) -> (u64, bool) {
+        let replica = self.nodes[node].replica();
+        (replica.view().0, replica.is_active())
+    }
+
+    /// Asserts that every running node is in this view, which has begun.
+    pub(crate) fn assert_view(&self, view: u64) {
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            assert_eq!(self.view(node.me.index()), (view, true), "the view of member {}", node.me);
+        }
+    }
+
+    /// What a node has in flight, in order of heights and views.
+    pub(crate) fn slots(&self, node: usize) -> Vec<SlotOverview> {
+        self.nodes[node].replica().overview(self.now(node)).slots
+    }
+
+    pub(crate) fn standing(&self, node: usize) -> Standing {
+        self.nodes[node].replica().overview(self.now(node)).standing
+    }
+
+    pub(crate) fn counters(&self, node: usize) -> Counters {
+        self.nodes[node].replica().counters()
     }
 }

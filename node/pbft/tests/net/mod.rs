@@ -7,31 +7,38 @@
 #![allow(dead_code, unused_imports, reason = "every scenario file uses another part of it")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_ledger::{
-    Ballot, BlockHash, BlockLimits, ChainId, Commit, Committee, Epoch, Header, Height, Outline,
-    PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signed, Timestamp, TransactionId, TransactionLimits,
-    View, decode, encode, merkle_root,
+    Ballot, BlockHash, BlockLimits, ChainId, Committee, Epoch, Header, Height, Outline, PROTOCOL_VERSION,
+    ReplicaId, SecretKey, Signable, SignatureMemo, Signed, Signers, Timestamp, TransactionId,
+    TransactionLimits, Verified, View, decode, encode, merkle_root,
 };
 use quorate_pbft::{
-    Checked, Config, Input, Message, Moment, Now, PrePrepare, Prepare, Proposal, Rejected, Request, To,
+    Checked, Config, Input, Knowledge, Message, Moment, NewView, NewViewMessage, Now, PrePrepare, Prepare,
+    PreparedCertificate, Proposal, Rejected, Request, Selection, To, ViewChange, ViewChangeMessage, Work,
 };
 
+mod forge;
+mod journal;
 mod links;
 mod look;
 mod node;
 mod oracle;
 mod random;
 
+pub(crate) use forge::knows;
 pub(crate) use links::{Envelope, Links};
-pub(crate) use node::{Boundary, Node};
+pub(crate) use node::{Boundary, Files, Node};
 pub(crate) use oracle::Oracle;
 pub(crate) use random::Random;
 
 pub(crate) const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
 pub(crate) const STATUS: Duration = Duration::from_secs(1);
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const NEW_VIEW_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const TIMEOUT_CAP: Duration = Duration::from_secs(20);
 pub(crate) const TOLERANCE: Duration = Duration::from_millis(500);
 pub(crate) const WINDOW: u64 = 4;
 /// Time on all wall clocks when a test begins.
@@ -44,7 +51,10 @@ pub(crate) struct Net {
     pub(crate) links: Links,
     pub(crate) oracle: Oracle,
     pub(crate) moment: Moment,
+    /// Whether engines fetch certified blocks.
     pub(crate) catching_up: bool,
+    /// Whether engines find what is in blocks that are proposed again.
+    pub(crate) finding_outlines: bool,
     names: BTreeMap<BlockHash, String>,
     /// Messages that passed the check before, by receiver's view of them: signatures cost most of a test's time.
     checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
@@ -66,7 +76,9 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
     Config {
         chain: CHAIN,
         epoch: Epoch(0),
-        committee: Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(),
+        committee: Committee::new(keys.iter().map(SecretKey::public).collect())
+            .unwrap()
+            .with_memo(Arc::new(SignatureMemo::new(20_000))),
         limits: BlockLimits {
             max_transactions: 100,
             max_body_bytes: 10_000,
@@ -76,6 +88,10 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
         window: WINDOW,
         clock_tolerance: TOLERANCE,
         request_timeout: TIMEOUT,
+        new_view_timeout: NEW_VIEW_TIMEOUT,
+        timeout_cap: TIMEOUT_CAP,
+        checkpoint_interval: 128,
+        log_window: 512,
         status_interval: STATUS,
     }
 }
@@ -145,6 +161,7 @@ impl Net {
             links: Links::default(),
             moment: Moment::default(),
             catching_up: true,
+            finding_outlines: true,
             names: BTreeMap::new(),
             checked: BTreeMap::new(),
         };
@@ -159,7 +176,7 @@ impl Net {
     /// The time as this node sees it.
     pub(crate) fn now(&self, node: usize) -> Now {
         let passed = u64::try_from(self.moment.0.as_millis()).unwrap();
-        let wall = START_MS.checked_add_signed(self.nodes[node].clock_error_ms).unwrap() + passed;
+        let wall = (START_MS + passed).saturating_add_signed(self.nodes[node].clock_error_ms);
         Now { moment: self.moment, wall: Timestamp(wall) }
     }
 
@@ -177,14 +194,20 @@ impl Net {
         for finalised in &self.nodes[node].finalised[finalised_before..] {
             self.oracle.certified(&self.nodes[node], finalised);
         }
+        let (ran, before) = (self.nodes[node].runs(), self.nodes[node].durable());
+        let messages = self.nodes[node].flush();
         self.oracle.agrees(&self.nodes[node]);
-        let was_running = self.nodes[node].runs();
-        for (to, message) in self.nodes[node].flush() {
+        self.oracle.wrote(&self.nodes[node]);
+        for (to, message) in messages {
             self.oracle.speaks(&self.nodes[node], &message);
             self.post(id(node), to, &message);
         }
-        if was_running && !self.nodes[node].runs() {
+        if ran && !self.nodes[node].runs() {
             self.links.cut_off(id(node));
+        }
+        let durable = self.nodes[node].durable();
+        if durable > before && self.nodes[node].runs() && !self.nodes[node].ledger_lags {
+            self.input(node, Input::Durable(durable));
         }
     }
 
@@ -196,18 +219,27 @@ impl Net {
         }
     }
 
+    /// The node that may propose at present: of several the one in the latest view.
+    pub(crate) fn proposer(&self) -> Option<usize> {
+        let ready =
+            self.nodes.iter().filter(|node| node.runs() && node.replica().proposal_parent().is_some());
+        ready.max_by_key(|node| node.replica().view()).map(|node| node.me.index())
+    }
+
     /// The primary makes a block of this name, if its window has room.
     pub(crate) fn try_propose(&mut self, name: &str) -> Option<Outline> {
-        let primary = self.config.committee.primary(Epoch(0), View(0)).index();
-        if !self.nodes[primary].runs() {
-            return None;
-        }
-        let parent = self.nodes[primary].replica().proposal_parent()?.clone();
+        let primary = self.proposer()?;
+        Some(self.propose_by(primary, name))
+    }
+
+    /// This node makes a block of this name; it is a primary with room.
+    pub(crate) fn propose_by(&mut self, primary: usize, name: &str) -> Outline {
+        let parent = self.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
         let outline = block(&parent, name, self.now(primary).wall, id(primary));
         self.names.insert(outline.hash(), name.to_owned());
         self.nodes[primary].bodies.insert(outline.hash(), outline.clone());
         self.input(primary, Input::Proposed(outline.clone()));
-        Some(outline)
+        outline
     }
 
     pub(crate) fn propose(&mut self, name: &str) -> Outline {
@@ -218,24 +250,6 @@ impl Net {
     pub(crate) fn corrupt(&mut self, node: usize) {
         self.nodes[node].crash();
         self.links.cut_off(id(node));
-    }
-
-    /// Signs anything in the name of a member.
-    pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
-        Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
-    }
-
-    pub(crate) fn proposal(&self, signer: usize, outline: &Outline, view: u64) -> Message {
-        let vote = self.sign(signer, PrePrepare(ballot(outline, view)));
-        Message::PrePrepare(Proposal { vote, header: outline.header().clone(), ids: outline.ids().to_vec() })
-    }
-
-    pub(crate) fn prepare(&self, signer: usize, ballot: Ballot) -> Message {
-        Message::Prepare(self.sign(signer, Prepare(ballot)))
-    }
-
-    pub(crate) fn commit(&self, signer: usize, ballot: Ballot) -> Message {
-        Message::Commit(self.sign(signer, Commit(ballot)))
     }
 
     /// Puts a message on the way that no correct node made.
@@ -251,8 +265,12 @@ impl Net {
         if !self.nodes[node].runs() {
             return Ok(());
         }
-        // Whoever passes a proposal on, the check is the same.
-        let claimant = if matches!(message, Message::PrePrepare(_)) { ReplicaId(0) } else { from };
+        // Whoever passes on what proves itself, the check is the same.
+        let proves_itself = matches!(
+            message,
+            Message::PrePrepare(_) | Message::NewView(_) | Message::Evidence(_) | Message::Seen(_)
+        );
+        let claimant = if proves_itself { ReplicaId(0) } else { from };
         let key = (claimant, encode(&message));
         let checked = match self.checked.get(&key) {
             Some(checked) => checked.clone(),
@@ -277,6 +295,7 @@ impl Net {
             let delivered = self.receive(envelope);
             assert!(corrupt || delivered.is_ok(), "{delivered:?}");
             self.catch_up();
+            self.find_outlines();
         }
     }
 
@@ -320,10 +339,50 @@ impl Net {
             if (self.nodes[index].certain > tip || moment.since(since) >= STATUS) && self.nodes[source].runs()
             {
                 let (chain, now) = (self.nodes[source].chain.clone(), self.now(index));
-                self.nodes[index].catch_up_from(now, &chain);
-                self.nodes[index].behind_since = None;
+                let certified = chain.last().expect("a chain has its root").height;
+                if certified <= tip {
+                    continue; // it has lost what it spoke of
+                }
+                let certificate = self.nodes[source].certificates[&certified].clone();
                 let before = self.nodes[index].finalised.len();
+                self.nodes[index].catch_up_from(now, &chain, certificate);
+                self.nodes[index].behind_since = None;
                 self.flush(index, before);
+            }
+        }
+    }
+
+    /// What engines do for blocks that are proposed again: hand over their ids, if any node still has them.
+    pub(crate) fn find_outlines(&mut self) {
+        if !self.finding_outlines {
+            return;
+        }
+        for index in 0..self.size() {
+            for header in std::mem::take(&mut self.nodes[index].wanted) {
+                let holders = self.nodes.iter().filter(|node| node.runs());
+                let found = holders.filter_map(|node| node.bodies.get(&header.hash())).next().cloned();
+                match found {
+                    Some(outline) => self.input(index, Input::Outlined(outline)),
+                    None => self.nodes[index].wanted.push(header),
+                }
+            }
+        }
+    }
+
+    /// Tells every running node what waits for a next block.
+    pub(crate) fn everybody_waits(&mut self, work: Work) {
+        for node in 0..self.size() {
+            if self.nodes[node].runs() {
+                self.input(node, Input::Pending(work));
+            }
+        }
+    }
+
+    /// Everybody leaves the view on the word of its engine.
+    pub(crate) fn everybody_starves(&mut self) {
+        for node in 0..self.size() {
+            if self.nodes[node].runs() {
+                self.input(node, Input::Starved);
             }
         }
     }
@@ -333,9 +392,23 @@ impl Net {
         self.links.cut_off(id(node));
     }
 
+    /// Somebody puts an old copy of a stopped node's files in their place.
+    pub(crate) fn put_back(&mut self, node: usize, files: Files) {
+        self.nodes[node].put_back(files);
+        self.oracle.excuse(id(node));
+    }
+
+    /// The same for its ledger alone.
+    pub(crate) fn put_back_ledger(&mut self, node: usize, files: Files) {
+        self.nodes[node].put_back_ledger(files);
+        self.oracle.excuse(id(node));
+    }
+
     /// Starts a node again; everybody who runs notices the new connection.
     pub(crate) fn restart(&mut self, node: usize) {
-        self.nodes[node].restart();
+        let now = self.now(node);
+        self.nodes[node].restart(now);
+        self.flush(node, self.nodes[node].finalised.len());
         for other in (0..self.size()).filter(|other| *other != node) {
             if self.nodes[other].runs() {
                 self.input(other, Input::PeerUp(id(node)));

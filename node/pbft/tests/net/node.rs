@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_ledger::{BlockHash, Header, Height, Outline, ReplicaId, SecretKey};
+use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Outline, ReplicaId, SecretKey, Verified};
 use quorate_pbft::{
-    CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request, Signer, Steps,
-    To, Verdict,
+    ChainEnd, CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request,
+    Signer, Steps, To, Verdict,
 };
+
+use super::journal::{live, read_back};
 
 /// Where a crash comes in the way of a group of records and the messages that wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +31,14 @@ pub(crate) struct Node {
     steps: Steps,
 
     /// What survives a crash: records in the order of writing, the bodies that belong to them, the chain up to
-    /// `durable`.
+    /// `durable` with the certificates of those blocks that have one.
     pub(crate) journal: Vec<Record>,
     pub(crate) bodies: BTreeMap<BlockHash, Outline>,
     pub(crate) chain: Vec<Header>,
+    pub(crate) certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
+    /// The journal has given up what is about heights up to here.
+    forgotten: Height,
 
     /// Blocks whose transactions this node does not find.
     pub(crate) withheld: BTreeSet<BlockHash>,
@@ -41,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) faults: BTreeMap<BlockHash, String>,
     /// Proposals that wait for their transactions.
     examining: Vec<CheckedProposal>,
+    /// Blocks proposed again whose ids it looks for.
+    pub(crate) wanted: Vec<Header>,
     /// Everything asked of the engine that tests may want to see.
     pub(crate) heard: Vec<Request>,
     /// Every block this node finalised by itself, with the signers of the certificate, and how many at once.
@@ -50,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) certain: Height,
     pub(crate) behind_since: Option<Moment>,
 
+    /// The ledger is written and not synced: nothing is said to be durable.
+    pub(crate) ledger_lags: bool,
     /// How far this node's wall clock is off, in milliseconds.
     pub(crate) clock_error_ms: i64,
     /// Stop at the n-th group of records from now (0 is the next).
@@ -58,6 +67,17 @@ pub(crate) struct Node {
     pub(crate) caught_up: usize,
     /// How many groups of records were written.
     pub(crate) groups: usize,
+}
+
+/// What is on a node's disk.
+#[derive(Clone)]
+pub(crate) struct Files {
+    journal: Vec<Record>,
+    bodies: BTreeMap<BlockHash, Outline>,
+    chain: Vec<Header>,
+    certificates: BTreeMap<Height, Verified<CommitCertificate>>,
+    durable: usize,
+    forgotten: Height,
 }
 
 impl Node {
@@ -72,15 +92,19 @@ impl Node {
             journal: Vec::new(),
             bodies: BTreeMap::new(),
             chain: vec![root],
+            certificates: BTreeMap::new(),
             durable: 1,
+            forgotten: Height(0),
             withheld: BTreeSet::new(),
             faults: BTreeMap::new(),
             examining: Vec::new(),
+            wanted: Vec::new(),
             heard: Vec::new(),
             finalised: Vec::new(),
             heads: BTreeMap::new(),
             certain: Height(0),
             behind_since: None,
+            ledger_lags: false,
             clock_error_ms: 0,
             crash_at: None,
             caught_up: 0,
@@ -115,21 +139,28 @@ impl Node {
 
     fn serve(&mut self, request: Request) -> Option<Input> {
         match request {
-            Request::Examine { proposal, .. } => self.examine(proposal),
-            Request::Finalise(finalised) => {
-                self.append(finalised);
-                None
-            }
+            Request::Examine { proposal, .. } => return self.examine(proposal),
+            Request::Finalise(finalised) => self.append(finalised),
             Request::CatchUp { height } => {
                 self.certain = self.certain.max(height);
                 self.heard.push(request);
-                None
             }
-            Request::Contradiction { .. } | Request::BadProposal { .. } | Request::Overdue(_) => {
+            Request::Outline { header, .. } => self.wanted.push(header),
+            Request::Left(_) => {
+                self.examining.clear();
+                self.wanted.clear();
                 self.heard.push(request);
-                None
             }
+            // Deleted with the record of it, in one write.
+            Request::Forget(block) => assert!(self.bodies.contains_key(&block), "it was kept until now"),
+            Request::Entered { .. }
+            | Request::Evidence(_)
+            | Request::BadProposal { .. }
+            | Request::Stable(_)
+            | Request::Recovering { .. }
+            | Request::SecondInstance => self.heard.push(request),
         }
+        None
     }
 
     fn examine(&mut self, proposal: CheckedProposal) -> Option<Input> {
@@ -165,29 +196,34 @@ impl Node {
             assert_eq!(header.parent, self.tip().hash(), "blocks are finalised in order and without a gap");
             self.chain.push(header.clone());
         }
-        assert_eq!(
-            self.tip().hash(),
-            finalised.certificate.ballot().block,
-            "the certificate is for the last"
-        );
+        let certificate = finalised.certificate.clone();
+        assert_eq!(self.tip().hash(), certificate.ballot().block, "the certificate is for the last");
+        self.certificates.insert(self.tip().height, certificate);
         self.finalised.push(finalised);
     }
 
     /// Appends certified blocks from another node's chain.
-    pub(crate) fn catch_up_from(&mut self, now: Now, chain: &[Header]) {
+    pub(crate) fn catch_up_from(
+        &mut self,
+        now: Now,
+        chain: &[Header],
+        certificate: Verified<CommitCertificate>,
+    ) {
         self.caught_up += 1;
         let common = self.chain.len();
         assert_eq!(chain[common - 1].hash(), self.tip().hash(), "the same chain");
         self.chain.extend_from_slice(&chain[common..]);
+        self.certificates.insert(self.tip().height, certificate.clone());
         self.durable = self.chain.len();
-        self.input(now, Input::CaughtUp(self.tip().clone()));
+        self.input(now, Input::CaughtUp { headers: chain[common..].to_vec(), certificate });
+        self.input(now, Input::Durable(self.tip().height));
     }
 
     /// Writes one group of records and hands out the messages that waited for it. A planned crash comes in
     /// between.
     pub(crate) fn flush(&mut self) -> Vec<(To, Message)> {
         let steps = std::mem::take(&mut self.steps);
-        let (journal, durable) = (&mut self.journal, &mut self.durable);
+        let (journal, bodies, durable) = (&mut self.journal, &mut self.bodies, &mut self.durable);
         let mut wrote = false;
         let crash = match self.crash_at {
             Some((0, boundary)) => Some(boundary),
@@ -199,8 +235,11 @@ impl Node {
                 return Err(PowerCut);
             }
             for record in records {
-                if let Record::Finalised(_) = record {
-                    *durable = usize::try_from(record.height().0).expect("a short chain") + 1;
+                if let Record::Finalised(certificate) = record {
+                    *durable = usize::try_from(certificate.ballot().height.0).expect("a short chain") + 1;
+                }
+                if let Record::Dropped { block, with_body: true, .. } = record {
+                    bodies.remove(block);
                 }
                 journal.push(record.clone());
             }
@@ -219,46 +258,85 @@ impl Node {
         messages.expect("only a planned crash keeps records from being written")
     }
 
+    /// The rows of the journal. Those about heights up to which the ledger was durable were given up.
+    fn rows(&self) -> Vec<Record> {
+        let open = |record: &Record| record.height().is_none_or(|height| height > self.forgotten);
+        live(&self.journal).into_iter().filter(open).collect()
+    }
+
+    /// Up to here the chain survives a crash.
+    pub(crate) fn durable(&self) -> Height {
+        Height(self.durable as u64 - 1)
+    }
+
+    /// A copy of all files.
+    pub(crate) fn files(&self) -> Files {
+        let Node { journal, bodies, chain, certificates, durable, forgotten, .. } = self;
+        Files {
+            journal: journal.clone(),
+            bodies: bodies.clone(),
+            chain: chain.clone(),
+            certificates: certificates.clone(),
+            durable: *durable,
+            forgotten: *forgotten,
+        }
+    }
+
+    /// The files of a stopped node are replaced.
+    pub(crate) fn put_back(&mut self, files: Files) {
+        assert!(!self.runs(), "only a stopped node's files are replaced");
+        let Files { journal, bodies, chain, certificates, durable, forgotten } = files;
+        (self.journal, self.bodies, self.chain) = (journal, bodies, chain);
+        (self.certificates, self.durable, self.forgotten) = (certificates, durable, forgotten);
+    }
+
+    /// Only the ledger of a stopped node is replaced.
+    pub(crate) fn put_back_ledger(&mut self, files: Files) {
+        assert!(!self.runs(), "only a stopped node's files are replaced");
+        (self.chain, self.certificates, self.durable) = (files.chain, files.certificates, files.durable);
+    }
+
     /// The process ends; only what is durable is left.
     pub(crate) fn crash(&mut self) {
         self.replica = None;
         self.steps = Steps::default();
         self.crash_at = None;
         self.chain.truncate(self.durable);
-        let accepted: BTreeSet<BlockHash> = self.journal.iter().filter_map(accepted_block).collect();
+        self.forgotten = self.durable();
+        let tip = self.tip().height;
+        self.certificates.retain(|height, _| *height <= tip);
+        let accepted: BTreeSet<BlockHash> = self.rows().iter().filter_map(accepted_block).collect();
         self.bodies.retain(|hash, _| accepted.contains(hash));
         self.examining.clear();
+        self.wanted.clear();
         self.heads.clear();
         self.certain = Height(0);
         self.behind_since = None;
     }
 
     /// The process starts again from what is durable, read back from bytes.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, now: Now) {
         assert!(!self.runs(), "only a stopped node starts");
         let signer = Signer::new(self.config.chain, self.key.clone(), self.me);
-        let records: Vec<Record> = self.journal.iter().map(|record| self.read_back(record)).collect();
-        let restored = Replica::restore(self.config.clone(), signer, self.tip().clone(), records)
+        let records: Vec<Record> = self.rows().iter().map(|record| read_back(record, &self.bodies)).collect();
+        let interval = self.config.checkpoint_interval;
+        let end = ChainEnd {
+            tip: self.tip().clone(),
+            certificate: self.certificates.get(&self.tip().height).cloned(),
+            checkpoint: self
+                .chain
+                .iter()
+                .rfind(|header| header.height > Height(0) && header.height.0.is_multiple_of(interval))
+                .cloned(),
+            forgotten_through: self.forgotten,
+        };
+        let restored = Replica::restore(self.config.clone(), signer, end, records)
             .expect("the journal is what this node wrote");
         for outline in &restored.accepted {
             assert!(self.bodies.contains_key(&outline.hash()), "the body is durable with the promise");
         }
         self.replica = Some(restored.replica);
-    }
-
-    fn read_back(&self, record: &Record) -> Record {
-        let bytes = record.to_bytes();
-        let read = match record {
-            Record::Accepted(_) => {
-                let hash = Record::accepted_header(&bytes).expect("own bytes").hash();
-                Record::read_accepted(&bytes, &self.bodies[&hash])
-            }
-            Record::Prepared(_) => Record::read_prepared(&bytes),
-            Record::Finalised(_) => Record::read_finalised(&bytes),
-        };
-        let read = read.expect("own bytes");
-        assert_eq!(&read, record, "records survive being written");
-        read
+        self.input(now, Input::Durable(self.durable()));
     }
 }
 

@@ -1,9 +1,9 @@
-//! What must hold whatever happens, checked on every message and block with arithmetic of its own.
+//! What must hold whatever happens, checked on every message, record and block with arithmetic of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_ledger::{Ballot, BlockHash, Height, ReplicaId, Signature, View};
-use quorate_pbft::{Finalised, Message, Record};
+use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Height, ReplicaId, Signature, View};
+use quorate_pbft::{Checkpoint, Finalised, Knowledge, Message, NewViewMessage, PreparedCertificate, Record};
 
 use super::node::Node;
 
@@ -12,19 +12,30 @@ enum Kind {
     PrePrepare,
     Prepare,
     Commit,
+    ViewChange,
+    NewView,
+    Checkpoint,
 }
 
 #[derive(Default)]
 pub(crate) struct Oracle {
     members: usize,
-    /// What each correct member said, by kind, view and height.
-    said: BTreeMap<(ReplicaId, Kind, View, Height), BlockHash>,
+    /// What each correct member said, by kind, view and height; as 32 bytes, whatever it is.
+    said: BTreeMap<(ReplicaId, Kind, View, Height), Vec<u8>>,
+    /// Members in whose name something was said that no correct node said.
+    liars: BTreeSet<ReplicaId>,
     /// Every COMMIT that was put on the way by anybody.
     commits: BTreeSet<(ReplicaId, Ballot, Signature)>,
     /// What correct members hold to be final.
     finals: BTreeMap<Height, BlockHash>,
+    /// The state at each checkpoint that correct members signed.
+    states: BTreeMap<Height, Checkpoint>,
     /// Length of each member's chain when it was last looked at.
     looked_at: BTreeMap<ReplicaId, usize>,
+    /// How much of each member's journal was looked at, and the view below which it votes no more.
+    read: BTreeMap<ReplicaId, (usize, View)>,
+    /// The view each member was in when it last wrote down everything.
+    views: BTreeMap<ReplicaId, View>,
 }
 
 impl Oracle {
@@ -32,70 +43,265 @@ impl Oracle {
         Oracle { members, ..Oracle::default() }
     }
 
-    /// A correct node hands out a message: its own votes in it must be promises that it has written down.
-    pub(crate) fn speaks(&mut self, node: &Node, message: &Message) {
-        let (kind, signer, ballot) = match message {
-            Message::PrePrepare(proposal) => (Kind::PrePrepare, proposal.vote.signer, proposal.vote.body.0),
-            Message::Prepare(vote) => (Kind::Prepare, vote.signer, vote.body.0),
-            Message::Commit(vote) => {
-                self.commits.insert((vote.signer, vote.body.0, vote.signature));
-                (Kind::Commit, vote.signer, vote.body.0)
-            }
-            Message::Status(_) => return,
-        };
-        if signer != node.me {
-            assert_eq!(kind, Kind::PrePrepare, "R2: only proposals are passed on");
-            return;
+    fn quorum(&self) -> usize {
+        (2 * self.members).div_ceil(3)
+    }
+
+    /// A correct node has written records: no vote in a view follows the promise to have left it (R19), and a
+    /// view that was entered begins as it must (R20).
+    pub(crate) fn wrote(&mut self, node: &Node) {
+        let (read, mut left) = self.read.get(&node.me).copied().unwrap_or_default();
+        for record in &node.journal[read..] {
+            let (vote, floor) = match record {
+                Record::Accepted(proposal) => (Some(proposal.ballot().view), left),
+                Record::Prepared(certificate) => (Some(certificate.view()), left),
+                Record::ViewChange(change) => (None, change.view()),
+                Record::NewView(new_view) => {
+                    self.follows(new_view.message());
+                    (None, new_view.view())
+                }
+                _ => (None, left),
+            };
+            assert!(
+                vote.is_none_or(|view| view >= left),
+                "R19: member {} votes in {vote:?} < {left}",
+                node.me
+            );
+            assert!(floor >= left, "member {} goes back from view {left} to {floor}", node.me);
+            left = floor;
         }
-        let said = *self.said.entry((node.me, kind, ballot.view, ballot.height)).or_insert(ballot.block);
-        assert_eq!(said, ballot.block, "R4: member {} contradicts itself at {ballot:?}", node.me);
-        let at_height = || node.journal.iter().filter(|record| record.height() == ballot.height);
-        let remembered = at_height().any(|record| match (kind, record) {
-            (Kind::PrePrepare | Kind::Prepare, Record::Accepted(proposal)) => *proposal.ballot() == ballot,
-            (Kind::Commit, Record::Prepared(certificate)) => certificate.ballot() == ballot,
+        self.read.insert(node.me, (node.journal.len(), left));
+        if node.runs() {
+            let view = node.replica().view();
+            let before = self.views.insert(node.me, view).unwrap_or(View(0));
+            assert!(view >= before, "member {} was in view {before} and is in {view}", node.me);
+        }
+    }
+
+    /// R20: base and chain once more, in another way than the replica does it.
+    fn follows(&self, message: &NewViewMessage) {
+        let changes = &message.view_changes;
+        let view = message.vote.body.view;
+        let signers: BTreeSet<ReplicaId> = changes.iter().map(|change| change.vote.signer).collect();
+        assert_eq!(
+            (signers.len(), changes.len()),
+            (self.quorum(), self.quorum()),
+            "a quorum of view changes"
+        );
+        assert!(changes.iter().all(|change| change.vote.body.view == view), "all for {view}");
+        let known: Vec<&Knowledge> = changes.iter().map(|change| &change.knowledge).collect();
+        let base = known.iter().filter_map(|known| known.base.as_ref()).map(CommitCertificate::ballot);
+        let base = base.max_by_key(|base| base.height).copied();
+        // By height and then by view, so that the last of each height is the one that counts.
+        let prepared: BTreeMap<(Height, View), &PreparedCertificate> = known
+            .iter()
+            .flat_map(|known| &known.prepared)
+            .map(|certificate| ((certificate.header().height, certificate.view()), certificate))
+            .collect();
+        let best: BTreeMap<Height, &PreparedCertificate> =
+            prepared.into_iter().map(|((height, _), certificate)| (height, certificate)).collect();
+        let mut parent = base.map(|base| base.block);
+        let mut expected = Vec::new();
+        for height in base.map_or(0, |base| base.height.0) + 1.. {
+            let Some(certificate) = best.get(&Height(height)) else { break };
+            if parent.is_some_and(|parent| certificate.header().parent != parent) {
+                break;
+            }
+            parent = Some(certificate.header().hash());
+            expected.push((Height(height), certificate.header().hash()));
+        }
+        let proposed: Vec<_> =
+            message.pre_prepares.iter().map(|vote| (vote.body.0.height, vote.body.0.block)).collect();
+        assert_eq!(proposed, expected, "R20: the selection of {view}");
+        assert!(message.pre_prepares.iter().all(|vote| vote.body.0.view == view), "all in {view}");
+    }
+
+    /// R4: said once.
+    fn says(&mut self, node: &Node, kind: Kind, view: View, height: Height, what: &[u8]) {
+        let said = self.said.entry((node.me, kind, view, height)).or_insert_with(|| what.to_vec());
+        assert_eq!(said, what, "R4: member {} contradicts itself: {kind:?} {view} {height}", node.me);
+    }
+
+    /// A correct node hands out a message: its own statements in it must be promises that it has written down.
+    pub(crate) fn speaks(&mut self, node: &Node, message: &Message) {
+        match message {
+            Message::PrePrepare(proposal) if proposal.vote.signer == node.me => {
+                self.votes(node, Kind::PrePrepare, &proposal.vote.body.0);
+            }
+            Message::Prepare(vote) => {
+                assert_eq!(vote.signer, node.me, "R2: votes are not passed on");
+                self.votes(node, Kind::Prepare, &vote.body.0);
+            }
+            Message::Commit(vote) => {
+                assert_eq!(vote.signer, node.me, "R2: votes are not passed on");
+                self.commits.insert((vote.signer, vote.body.0, vote.signature));
+                self.votes(node, Kind::Commit, &vote.body.0);
+                Oracle::commits_in_order(node, &vote.body.0);
+            }
+            Message::ViewChange(change) => {
+                assert_eq!(change.vote.signer, node.me, "R2: view changes are not passed on");
+                let body = change.vote.body;
+                self.says(node, Kind::ViewChange, body.view, Height(0), body.content.as_bytes());
+                let written = node.journal.iter().position(
+                    |record| matches!(record, Record::ViewChange(known) if known.message() == change),
+                );
+                let written = written.expect("R13: a view is left after that was written");
+                Oracle::knows_all(node, written, &change.knowledge);
+            }
+            Message::NewView(new_view) if new_view.vote.signer == node.me => {
+                let body = new_view.vote.body;
+                self.says(node, Kind::NewView, body.view, Height(0), body.content.as_bytes());
+                let written = node
+                    .journal
+                    .iter()
+                    .any(|record| matches!(record, Record::NewView(known) if known.message() == new_view));
+                assert!(written, "R13: a view is begun after that was written");
+                for vote in &new_view.pre_prepares {
+                    self.votes(node, Kind::PrePrepare, &vote.body.0);
+                }
+            }
+            Message::Checkpoint(vote) => {
+                let body = vote.body;
+                assert_eq!(vote.signer, node.me, "R2: checkpoints are not passed on");
+                let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
+                self.says(node, Kind::Checkpoint, View(0), body.height, &what);
+                assert!(node.durable() >= body.height, "R23: the ledger is durable first");
+                let written = node
+                    .journal
+                    .iter()
+                    .any(|record| matches!(record, Record::Checkpoint(known) if **known == *vote));
+                assert!(written, "R13: a checkpoint is said after that was written");
+                let same = *self.states.entry(body.height).or_insert(body);
+                assert_eq!(same, body, "R23: one state at a height");
+            }
+            Message::Evidence(evidence) => {
+                let culprit = evidence.culprit();
+                assert!(self.liars.contains(&culprit), "R22: member {culprit}, which is correct, is accused");
+            }
+            Message::PrePrepare(_) | Message::NewView(_) | Message::Status(_) | Message::Seen(_) => {}
+        }
+    }
+
+    /// R4, R13: a vote is given once, and after what it rests on was written down.
+    fn votes(&mut self, node: &Node, kind: Kind, ballot: &Ballot) {
+        self.says(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
+        let remembered = node.journal.iter().any(|record| match (kind, record) {
+            (Kind::PrePrepare | Kind::Prepare, Record::Accepted(proposal)) => proposal.ballot() == ballot,
+            (Kind::PrePrepare, Record::NewView(new_view)) => {
+                new_view.message().pre_prepares.iter().any(|vote| vote.body.0 == *ballot)
+            }
+            (Kind::Commit, Record::Prepared(certificate)) => certificate.ballot() == *ballot,
             _ => false,
         });
         assert!(remembered, "R13: member {} speaks before it remembers: {ballot:?}", node.me);
-        if kind == Kind::Commit {
-            Oracle::commits_in_order(node, &ballot);
+        let entered = ballot.view == View(0)
+            || node
+                .journal
+                .iter()
+                .any(|record| matches!(record, Record::NewView(new_view) if new_view.view() == ballot.view));
+        assert!(entered, "R13: member {} votes in a view it did not enter: {ballot:?}", node.me);
+    }
+
+    /// R19: a VIEW-CHANGE carries the certificate of everything that was prepared above its base.
+    fn knows_all(node: &Node, written: usize, knowledge: &Knowledge) {
+        let mut best: BTreeMap<Height, &PreparedCertificate> = BTreeMap::new();
+        let mut base = Height(0);
+        for record in &node.journal[..written] {
+            match record {
+                Record::Prepared(certificate) => {
+                    let known = best.entry(certificate.header().height).or_insert(certificate);
+                    if known.view() < certificate.view() {
+                        *known = certificate;
+                    }
+                }
+                Record::Finalised(certificate) => base = base.max(certificate.ballot().height),
+                _ => {}
+            }
         }
+        assert!(knowledge.base_height() >= base, "R19: member {} hides its base", node.me);
+        best.retain(|height, _| *height > knowledge.base_height());
+        let carried: Vec<&PreparedCertificate> = knowledge.prepared.iter().collect();
+        assert_eq!(carried, best.into_values().collect::<Vec<_>>(), "R19: member {} hides a block", node.me);
     }
 
     /// R10: a COMMIT needs the parent to be final here, or our COMMIT for it in the same view, which counts from
     /// when it was written down.
     fn commits_in_order(node: &Node, ballot: &Ballot) {
-        let parent = node.bodies[&ballot.block].header().parent;
+        // A vote of a view that was left is said again while the height is open; its body may be gone since.
+        let Some(outline) = node.bodies.get(&ballot.block) else { return };
+        let parent = outline.header().parent;
         let below = ballot.height.previous().expect("nobody commits to the root");
         let below_it = usize::try_from(below.0).expect("a short chain");
         let is_final = node.chain.get(below_it).is_some_and(|header| header.hash() == parent);
         let promised = Ballot { height: below, block: parent, ..*ballot };
         let is_promised = || {
             node.journal.iter().any(|record| match record {
-                Record::Prepared(certificate) => record.height() == below && certificate.ballot() == promised,
+                Record::Prepared(certificate) => certificate.ballot() == promised,
                 _ => false,
             })
         };
         assert!(is_final || is_promised(), "R10: member {} commits out of order: {ballot:?}", node.me);
     }
 
+    /// A member starts from old files: what was written later is not there, and it is not its fault.
+    pub(crate) fn excuse(&mut self, member: ReplicaId) {
+        self.read.remove(&member);
+        self.views.remove(&member);
+        self.looked_at.remove(&member);
+    }
+
+    /// Every COMMIT that anybody has sent.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = &(ReplicaId, Ballot, Signature)> {
+        self.commits.iter()
+    }
+
     /// A corrupt member sends something: its COMMITs may end in certificates.
     pub(crate) fn injected(&mut self, message: &Message) {
-        if let Message::Commit(vote) = message {
-            self.commits.insert((vote.signer, vote.body.0, vote.signature));
+        self.liars.extend(match message {
+            Message::PrePrepare(proposal) => Some(proposal.vote.signer),
+            Message::Prepare(vote) => Some(vote.signer),
+            Message::Commit(vote) => Some(vote.signer),
+            Message::ViewChange(change) => Some(change.vote.signer),
+            Message::NewView(new_view) => Some(new_view.vote.signer),
+            Message::Checkpoint(vote) => Some(vote.signer),
+            Message::Evidence(evidence) => Some(evidence.culprit()),
+            Message::Status(_) | Message::Seen(_) => None,
+        });
+        match message {
+            Message::Commit(vote) => {
+                self.commits.insert((vote.signer, vote.body.0, vote.signature));
+            }
+            Message::ViewChange(change) => self.claimed(&change.knowledge),
+            Message::NewView(new_view) => {
+                new_view.view_changes.iter().for_each(|change| self.claimed(&change.knowledge));
+            }
+            _ => {}
+        }
+    }
+
+    fn claimed(&mut self, knowledge: &Knowledge) {
+        if let Some(base) = &knowledge.base {
+            for (signer, signature) in base.votes().signers().iter().zip(base.votes().signatures()) {
+                self.commits.insert((signer, *base.ballot(), *signature));
+            }
         }
     }
 
     /// R8: a certificate has exactly two thirds of the members, rounded up, and all of them said it.
-    pub(crate) fn certified(&self, node: &Node, finalised: &Finalised) {
+    pub(crate) fn certified(&mut self, node: &Node, finalised: &Finalised) {
         let (ballot, votes) = (finalised.certificate.ballot(), finalised.certificate.votes());
-        assert_eq!(votes.signers().count(), (2 * self.members).div_ceil(3), "R1: exactly a quorum");
+        assert_eq!(votes.signers().count(), self.quorum(), "R1: exactly a quorum");
         for (signer, signature) in votes.signers().iter().zip(votes.signatures()) {
-            let said = signer == node.me || self.commits.contains(&(signer, *ballot, *signature));
-            assert!(said, "member {signer} never committed to {ballot:?}");
+            // Its own COMMIT may come to others in the certificate alone, if it crashes now.
+            let vote = (signer, *ballot, *signature);
+            if signer == node.me {
+                self.commits.insert(vote);
+            }
+            assert!(self.commits.contains(&vote), "member {signer} never committed to {ballot:?}");
         }
     }
 
-    /// Agreement: nobody holds another block to be final, and every block extends the one below.
+    /// Agreement, on what is durable: nobody holds another block to be final, and every block extends the one below.
     pub(crate) fn agrees(&mut self, node: &Node) {
         let before = self.looked_at.insert(node.me, node.chain.len()).unwrap_or(1);
         for pair in node.chain[before.min(node.chain.len()) - 1..].windows(2) {

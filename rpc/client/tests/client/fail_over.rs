@@ -207,6 +207,12 @@ async fn every_method_of_one_node() {
     assert_eq!(rpc.node_version().await.unwrap(), node.version());
     assert_eq!(rpc.consensus_state().await.unwrap(), node.consensus());
     assert_eq!(rpc.mempool_status().await.unwrap(), node.mempool());
+    assert_eq!(rpc.chain_checkpoint(None).await.unwrap(), None);
+    node.stabilise();
+    node.accuse(2);
+    assert_eq!(rpc.chain_checkpoint(Some(1)).await.unwrap(), node.checkpoint());
+    assert_eq!(rpc.chain_checkpoint(Some(2)).await.unwrap(), None);
+    assert_eq!(rpc.consensus_evidence().await.unwrap().evidence, node.evidence());
 }
 
 #[test]

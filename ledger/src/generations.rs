@@ -1,0 +1,46 @@
+//! A bounded map that forgets what is oldest.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a map of generations.
+///
+/// No panic can happen while it is held, and a half-filled map is still a correct one.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A bounded map in two generations: when the young one is full, it becomes the old one, and the old one is
+/// forgotten. It holds at most twice `capacity` entries, and the last `capacity` for certain.
+#[derive(Debug)]
+pub(crate) struct Generations<K, V> {
+    capacity: usize,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+impl<K: Eq + Hash, V> Generations<K, V> {
+    /// An empty map of `capacity` entries a generation, at least one.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Generations { capacity: capacity.max(1), young: HashMap::new(), old: HashMap::new() }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= self.capacity {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        self.young.insert(key, value);
+    }
+
+    /// Entries of both generations.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}

@@ -1,0 +1,173 @@
+//! What a memo must never do: make something good that is not.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::*;
+use crate::hash::{BlockHash, ChainId, Domain, tagged_hash};
+use crate::{
+    Ballot, CertificateError, Commit, CommitCertificate, Committee, Epoch, Height, ReplicaId, SecretKey,
+    SignatureSet, Signed, SignedError, Signers, View, signing_hash,
+};
+
+const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
+
+fn keys() -> Vec<SecretKey> {
+    let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+    keys.sort_by_key(SecretKey::public);
+    keys
+}
+
+fn committee(memo: &Arc<SignatureMemo>) -> Committee {
+    let members = keys().iter().map(SecretKey::public).collect();
+    Committee::new(members).unwrap().with_memo(Arc::clone(memo))
+}
+
+fn ballot(height: u64) -> Ballot {
+    Ballot { epoch: Epoch(0), view: View(0), height: Height(height), block: BlockHash::from_bytes([4; 32]) }
+}
+
+fn hash(number: u64) -> Hash {
+    tagged_hash(Domain::Header, &[&number.to_le_bytes()])
+}
+
+/// Whether the memo knows a signature without a verification.
+fn knows(memo: &SignatureMemo, hash: &Hash, key: &SecretKey, signature: &Signature) -> bool {
+    memo.verifies(hash, &key.public(), signature, || false)
+}
+
+#[test]
+fn a_good_signature_is_verified_once() {
+    let memo = SignatureMemo::new(8);
+    let key = &keys()[0];
+    let signature = key.sign(&hash(1));
+    let verifications = Cell::new(0);
+    for _ in 0..3 {
+        assert!(memo.verifies(&hash(1), &key.public(), &signature, || {
+            verifications.set(verifications.get() + 1);
+            key.public().parse().unwrap().verify(&hash(1), &signature)
+        }));
+    }
+    assert_eq!(verifications.get(), 1);
+}
+
+#[test]
+fn a_bad_signature_is_verified_every_time_and_leaves_no_trace() {
+    let memo = SignatureMemo::new(8);
+    let key = &keys()[0];
+    let signature = key.sign(&hash(2));
+    for _ in 0..3 {
+        assert!(!memo.verifies(&hash(1), &key.public(), &signature, || false));
+    }
+    assert_eq!(memo.len(), 0);
+}
+
+#[test]
+fn a_memo_makes_nothing_good_that_is_not() {
+    let memo = Arc::new(SignatureMemo::new(64));
+    let (committee, keys) = (committee(&memo), keys());
+    let signed = |signer: u16, height| {
+        Signed::sign(&CHAIN, &keys[usize::from(signer)], ReplicaId(signer), Commit(ballot(height)))
+            .into_inner()
+    };
+    let good = || signed(0, 1);
+    // The memo knows this one, and others of the same body and of the same signer.
+    for known in [good(), signed(1, 1), signed(0, 2)] {
+        known.clone().verify(&CHAIN, &committee).unwrap();
+        known.verify(&CHAIN, &committee).unwrap();
+    }
+    assert_eq!(memo.len(), 3);
+    let bad = |claim: Signed<Commit>| {
+        assert_eq!(
+            claim.clone().verify(&CHAIN, &committee).unwrap_err(),
+            SignedError::BadSignature(claim.signer),
+            "{claim:?}"
+        );
+    };
+    bad(Signed { signer: ReplicaId(1), ..good() });
+    bad(Signed { body: Commit(ballot(2)), ..good() });
+    bad(Signed { body: Commit(Ballot { view: View(1), ..ballot(1) }), ..good() });
+    bad(Signed { signature: signed(1, 1).signature, ..good() });
+    for bit in 0..512 {
+        let mut bytes = *good().signature.as_bytes();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        // Some of these are no signatures at all, which is told when they are read.
+        if let Ok(signature) = Signature::from_bytes(bytes) {
+            bad(Signed { signature, ..good() });
+        }
+    }
+    assert!(good().verify(&ChainId::from_bytes([2; 32]), &committee).is_err(), "another chain");
+    let unknown = Signed { signer: ReplicaId(9), ..good() };
+    assert_eq!(unknown.verify(&CHAIN, &committee).unwrap_err(), SignedError::UnknownSigner(ReplicaId(9)));
+    assert_eq!(memo.len(), 3, "what was refused is not remembered");
+}
+
+#[test]
+fn a_certificate_of_known_votes_is_checked_like_any_other() {
+    let memo = Arc::new(SignatureMemo::new(64));
+    let (committee, keys) = (committee(&memo), keys());
+    let sign = |signer: usize, height| keys[signer].sign(&signing_hash(&CHAIN, &Commit(ballot(height))));
+    let claim = |signers: [u16; 3], signatures: [Signature; 3]| {
+        let signers = Signers::of(signers.map(ReplicaId));
+        CommitCertificate::claimed(ballot(1), SignatureSet::claimed(signers, signatures.to_vec()))
+            .check(&CHAIN, &committee)
+    };
+    for _ in 0..2 {
+        assert_eq!(claim([0, 1, 2], [sign(0, 1), sign(1, 1), sign(2, 1)]), Ok(()));
+        assert_eq!(memo.len(), 3);
+        for (signers, signatures, wrong) in [
+            ([0, 1, 3], [sign(0, 1), sign(1, 1), sign(2, 1)], CertificateError::BadSignature(ReplicaId(3))),
+            ([0, 1, 2], [sign(0, 1), sign(2, 1), sign(1, 1)], CertificateError::BadSignature(ReplicaId(1))),
+            ([0, 1, 2], [sign(0, 1), sign(1, 2), sign(2, 1)], CertificateError::BadSignature(ReplicaId(1))),
+            ([0, 1, 9], [sign(0, 1), sign(1, 1), sign(2, 1)], CertificateError::UnknownSigner),
+        ] {
+            assert_eq!(claim(signers, signatures), Err(wrong), "{signers:?}");
+        }
+        assert_eq!(memo.len(), 3);
+    }
+}
+
+#[test]
+fn a_key_leaves_what_it_signs_in_its_memo_and_nothing_else() {
+    let memo = Arc::new(SignatureMemo::new(8));
+    let key = keys()[0].clone().with_memo(Arc::clone(&memo));
+    let signature = key.sign(&hash(1));
+    assert_eq!(signature, keys()[0].sign(&hash(1)), "the memo does not change the signature");
+    assert!(knows(&memo, &hash(1), &key, &signature));
+    assert!(!knows(&memo, &hash(2), &key, &signature));
+    assert!(!knows(&memo, &hash(1), &keys()[1], &signature));
+    assert!(committee(&memo).verifies(ReplicaId(0), &hash(1), &signature));
+    assert!(!committee(&memo).verifies(ReplicaId(1), &hash(1), &signature));
+    assert_eq!(memo.len(), 1);
+}
+
+#[test]
+fn a_memo_stays_within_its_capacity_and_forgets_the_oldest() {
+    for (asked, most) in [(0, 2), (1, 2), (2, 2), (5, 5), (6, 6)] {
+        let memo = SignatureMemo::new(asked);
+        let key = &keys()[0];
+        let signature = key.sign(&hash(0));
+        for number in 0..20 {
+            memo.made(&hash(number), &key.public(), &signature);
+            assert!(memo.len() <= most, "{} of {asked}", memo.len());
+            let oldest_certain = (number + 1).saturating_sub(most as u64 / 2);
+            assert!((oldest_certain..=number).all(|recent| knows(&memo, &hash(recent), key, &signature)));
+        }
+        assert!(!knows(&memo, &hash(0), key, &signature));
+    }
+}
+
+#[test]
+fn committees_are_equal_whatever_they_remember_and_say_little_about_it() {
+    let memo = Arc::new(SignatureMemo::new(1 << 20));
+    let with = committee(&memo);
+    let without = Committee::new(with.members().to_vec()).unwrap();
+    assert_eq!(with, without);
+    let key = keys()[2].clone().with_memo(memo);
+    let before = format!("{with:?}").len();
+    for number in 0..5 {
+        key.sign(&hash(number));
+    }
+    assert_eq!(format!("{with:?}").len(), before);
+}

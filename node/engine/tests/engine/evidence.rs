@@ -1,0 +1,96 @@
+//! Lies that can be proven are kept, passed on, and bounded (R4, R22).
+
+use std::time::Duration;
+
+use quorate_engine::{Event, Notice};
+use quorate_ledger::{Domain, View};
+use quorate_pbft::{Cause, Evidence, Message};
+
+use crate::net::{Net, Parcel, id};
+
+/// Most proofs that are kept against one member.
+const PROOFS: usize = 16;
+
+fn told(net: &Net, member: usize) -> usize {
+    let about_0 =
+        |notice: &&Notice| matches!(notice, Notice::Contradiction { replica, .. } if *replica == id(0));
+    net.nodes[member].notices.iter().filter(about_0).count()
+}
+
+#[test]
+fn a_primary_that_proposes_twice_is_proven_a_liar_and_deposed_at_once() {
+    let mut net = Net::of(4);
+    net.power_loss(0);
+    for nonce in 1..=2 {
+        let transaction = net.transaction(nonce);
+        for member in 1..4 {
+            net.handle(member, [Event::Gossiped(vec![transaction.clone()])]);
+        }
+        let block = net.block_on(net.genesis.header(), &[transaction]);
+        // Only this member sees both.
+        let message = net.proposal(&block);
+        net.handle(1, [Event::Consensus { from: id(0), message }]);
+    }
+    net.pass(Duration::from_millis(500));
+    for member in 1..4 {
+        let [evidence] = net.engine(member).evidence() else { panic!("member {member} has no proof") };
+        assert!(matches!(**evidence, Evidence::PrePrepare(_)));
+        assert_eq!((evidence.culprit(), evidence.subject().kind), (id(0), Domain::PrePrepare));
+        assert_eq!(told(&net, member), 1, "member {member}");
+        assert_eq!(net.overview(member).evidence, 1);
+        let departures = net.departures(member);
+        assert!(matches!(departures[..], [(View(1), Cause::Evidence | Cause::Joined)]), "{departures:?}");
+        assert_eq!(net.ids(member).len(), 2, "member {member}: the next primary goes on");
+    }
+    // It survives a restart, and is not news any more.
+    let proof = net.engine(1).evidence().to_vec();
+    net.power_loss(1);
+    net.open(1);
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.engine(1).evidence(), proof);
+    let again = net.check(id(2), Message::Evidence((*proof[0]).clone()));
+    net.handle(1, [Event::Consensus { from: id(2), message: again }]);
+    assert_eq!((net.engine(1).evidence().len(), told(&net, 1)), (1, 1));
+    // Whoever was off hears of it from whoever has it.
+    let passed_on =
+        net.log.iter().any(|(.., parcel)| matches!(parcel, Parcel::Consensus(Message::Evidence(_))));
+    assert!(passed_on);
+}
+
+#[test]
+fn proofs_against_one_member_are_bounded_in_memory_and_on_disk() {
+    let mut net = Net::of(4);
+    net.power_loss(2);
+    let chains = [0, 1].map(|ahead| {
+        net.now += Duration::from_millis(ahead);
+        net.chain_of(16)
+    });
+    let rows = net.overview(1).journal_rows;
+    let mut lies = 0;
+    for chain in &chains {
+        for block in chain {
+            for message in [net.commit_vote(2, block), net.prepare_vote(2, block)] {
+                let message = net.check(id(2), message);
+                net.handle(1, [Event::Consensus { from: id(2), message }]);
+                lies += 1;
+            }
+        }
+    }
+    assert_eq!(lies, 2 * 32, "thirty-two contradictions");
+    net.deliver_all();
+    assert_eq!(net.engine(1).evidence().len(), PROOFS);
+    assert_eq!(net.overview(1).pbft_counters.contradictions, 32, "all of them are counted");
+    // Our mark and what was heard of member 2 are written along.
+    assert!(net.overview(1).journal_rows <= rows + PROOFS as u64 + 3);
+    assert_eq!(net.engine(0).evidence().len(), PROOFS, "others keep the same");
+    let before = net.engine(1).evidence().to_vec();
+    net.power_loss(1);
+    net.open(1);
+    let mut after = net.engine(1).evidence().to_vec();
+    let key = |evidence: &quorate_ledger::Verified<Evidence>| evidence.subject();
+    let mut sorted = before;
+    sorted.sort_by_key(key);
+    after.sort_by_key(key);
+    assert_eq!(after, sorted);
+    assert_eq!(net.departures(1), [], "a backup that lies deposes nobody");
+}

@@ -1,0 +1,216 @@
+//! A primary that passes transactions over is deposed, one that has too much to do is not (R15, R17, R21).
+
+use std::time::Duration;
+
+use quorate_engine::{Event, Refusal, Submission};
+use quorate_ledger::{Block, Header, Payload, SecretKey, Transaction, VerifiedTransaction, View};
+use quorate_pbft::Cause;
+
+use crate::net::{Net, id};
+
+/// T: the request timeout of the default genesis.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is passed over has its turn after at most one earlier turn, and each turn ends within T and 8 T more (R21).
+const BOUND: Duration = Duration::from_secs(2 * (2 + 8 * 2));
+
+fn sender(number: u8) -> SecretKey {
+    SecretKey::from_bytes(&[number; 32]).unwrap()
+}
+
+/// A primary that proposes what it likes: its engine is off, and its key signs what the test says.
+struct Crooked {
+    parent: Header,
+}
+
+impl Crooked {
+    fn instead_of_member_0(net: &mut Net) -> Self {
+        net.power_loss(0);
+        // Its channels stay up.
+        Crooked { parent: net.genesis.header().clone() }
+    }
+
+    fn order(&mut self, net: &mut Net, transactions: &[VerifiedTransaction]) -> Block {
+        let block = net.block_on(&self.parent, transactions);
+        for member in 1..4 {
+            let message = net.proposal(&block);
+            net.handle(member, [Event::Consensus { from: id(0), message }]);
+        }
+        net.deliver_all();
+        self.parent = block.header().clone();
+        block
+    }
+}
+
+fn give_to_backups(net: &mut Net, transactions: &[VerifiedTransaction]) {
+    for member in 1..4 {
+        net.handle(member, [Event::Gossiped(transactions.to_vec())]);
+    }
+}
+
+/// It orders everybody else's, now and then, and never this one's.
+fn censored_for(others: u64, per_block: usize, victim_after: Duration) -> Duration {
+    let mut net = Net::of(4);
+    let mut primary = Crooked::instead_of_member_0(&mut net);
+    let valid_until = net.wall().plus_ms(119_000);
+    let mut queue: Vec<_> = (0..others)
+        .map(|nonce| net.transaction_of(&sender(10 + (nonce % 20) as u8), nonce, valid_until))
+        .collect();
+    give_to_backups(&mut net, &queue);
+    let victim = net.transaction_of(&sender(9), 0, valid_until);
+    let mut submitted = None;
+    let (start, mut fresh) = (net.now, others);
+    loop {
+        if submitted.is_none() && net.now - start >= victim_after {
+            assert_eq!(net.submit(1, &victim), Ok(Submission::Pending));
+            submitted = Some(net.now);
+        }
+        if !net.departures(2).is_empty() {
+            break;
+        }
+        assert!(net.now - start < BOUND * 2, "it is never deposed");
+        // Others keep coming, so there is always something to order.
+        let another = net.transaction_of(&sender(30), fresh, valid_until);
+        fresh += 1;
+        give_to_backups(&mut net, std::slice::from_ref(&another));
+        queue.push(another);
+        let taken: Vec<_> = queue.drain(..per_block.min(queue.len())).collect();
+        primary.order(&mut net, &taken);
+        net.pass(Duration::from_millis(500));
+    }
+    let censored = net.now - submitted.expect("nobody is deposed before");
+    for member in 1..4 {
+        let first = net.departures(member)[0];
+        assert!(matches!(first, (View(1), Cause::Censorship | Cause::Joined)), "{first:?}");
+    }
+    net.pass(Duration::from_secs(2));
+    for member in 1..4 {
+        assert!(net.ids(member).contains(&victim.id()), "member {member}: the next primary orders it");
+        assert_eq!(net.departures(member).len(), 1);
+    }
+    censored
+}
+
+#[test]
+fn a_primary_that_leaves_out_one_sender_is_deposed_within_the_bound() {
+    let mut longest = Duration::ZERO;
+    for (others, per_block) in [(0, 10), (60, 10), (2000, 10)] {
+        for victim_after in [0, 1, 5] {
+            let censored = censored_for(others, per_block, Duration::from_secs(victim_after));
+            println!(
+                "{others} before it, {per_block} a block, after {victim_after} s: deposed in {censored:?}"
+            );
+            assert!(censored <= BOUND, "{censored:?}");
+            longest = longest.max(censored);
+        }
+    }
+    assert!(longest > TIMEOUT * 4, "with others before it a primary is given time: {longest:?}");
+}
+
+/// A hundred transactions a second fit into blocks, and a thousand wait: nobody is passed over.
+#[test]
+fn an_overloaded_but_fair_primary_is_not_deposed() {
+    let mut net = Net::with(4, |parameters| {
+        parameters.block.max_transaction_bytes = 256;
+        parameters.block.max_body_bytes = 10 * 126;
+        parameters.block.max_transactions = 10_000;
+        parameters.consensus.batch_delay_ms = 100;
+        parameters.consensus.window = 1;
+    });
+    let valid_until = net.wall().plus_ms(100_000);
+    let mut nonce = 0;
+    let mut submit = |net: &mut Net, count: u64| {
+        for _ in 0..count {
+            let who = (nonce % 7) as u8;
+            let transaction = net.transaction_of(&sender(10 + who), nonce, valid_until);
+            let member = usize::from(who) % 4;
+            assert_eq!(net.submit(member, &transaction), Ok(Submission::Pending));
+            nonce += 1;
+        }
+    };
+    submit(&mut net, 1000);
+    for _ in 0..60 {
+        net.pass(Duration::from_millis(500));
+        submit(&mut net, 50);
+    }
+    let waiting = net.overview(1).mempool.transactions;
+    assert!(waiting >= 900, "{waiting} wait: ten seconds' worth, for half a minute");
+    for member in 0..4 {
+        assert_eq!(net.departures(member), [], "member {member}");
+    }
+}
+
+/// One block of one transaction, a little before the timeout, again and again: that is no progress worth its name.
+#[test]
+fn a_primary_that_dribbles_is_deposed() {
+    let mut net = Net::of(4);
+    let mut primary = Crooked::instead_of_member_0(&mut net);
+    let valid_until = net.wall().plus_ms(119_000);
+    let queue: Vec<_> = (0..200).map(|nonce| net.transaction_of(&sender(9), nonce, valid_until)).collect();
+    give_to_backups(&mut net, &queue);
+    let start = net.now;
+    for transaction in &queue {
+        if !net.departures(1).is_empty() {
+            break;
+        }
+        assert!(net.now - start <= BOUND, "it goes on for ever");
+        primary.order(&mut net, std::slice::from_ref(transaction));
+        net.pass(TIMEOUT - Duration::from_millis(100));
+    }
+    assert!(net.height(1) >= 8, "nobody could say that nothing was committed");
+    assert!(matches!(net.departures(1)[..], [(View(1), Cause::Censorship | Cause::Joined)]));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.ids(2).len(), 200, "the next primary orders all of them");
+}
+
+/// R17: the senders of what has expired are still told, by the block of another primary.
+#[test]
+fn a_dead_primary_with_only_expired_work_is_deposed_after_the_timeout_and_the_gap() {
+    let gap = Duration::from_secs(3);
+    let mut net = Net::with(4, |parameters| parameters.block.empty_block_gap_ms = 3000);
+    net.power_loss(0);
+    let transaction = net.transaction_until(1, net.wall().plus_ms(300));
+    net.submit(1, &transaction).unwrap();
+    net.pass(TIMEOUT + gap - Duration::from_millis(1));
+    assert_eq!(net.departures(1), []);
+    net.pass(Duration::from_millis(300));
+    assert_eq!(net.departures(1), [(View(1), Cause::NoProgress)]);
+    for member in 1..4 {
+        assert_eq!(net.height(member), 1, "an empty block");
+    }
+    assert_eq!(net.nodes[1].ended, [transaction.id()]);
+    assert!(net.engine(1).has_expired(&transaction.id()));
+}
+
+/// What no primary may order is held against none: too late, too early, too large.
+#[test]
+fn what_cannot_be_ordered_deposes_nobody() {
+    let mut net = Net::with(4, |parameters| parameters.block.max_transaction_bytes = 1000);
+    let lifetime = 120_000;
+    // This member takes what is not timely for others yet.
+    net.nodes[1].ahead_ms = 400;
+    for round in 0..60 {
+        let now = net.wall();
+        let nonce = 10 * round;
+        let late = net.transaction_until(nonce, now.plus_ms(450));
+        let early = net.transaction_until(nonce + 1, now.plus_ms(lifetime + 390));
+        let chain = net.genesis.chain_id();
+        let payload = Payload::Data(vec![0; 2000]);
+        let large = Transaction::sign(&chain, &net.client, nonce + 2, now.plus_ms(1000), payload);
+        let large = large.verify(&chain).unwrap();
+        // The primary does not hear of what is late until it is too late.
+        net.lose(|_, to, parcel| to == id(0) && parcel.is_transactions());
+        assert_eq!(net.submit(1, &late), Ok(Submission::Pending));
+        assert!(matches!(net.submit(1, &large), Err(Refusal::Rejected(_))));
+        net.handle(2, [Event::Gossiped(vec![large])]);
+        net.pass(Duration::from_millis(500));
+        net.lose_nothing();
+        assert_eq!(net.submit(1, &early), Ok(Submission::Pending));
+        net.submit(2, &net.transaction(nonce + 3)).unwrap();
+        net.pass(Duration::from_millis(500));
+    }
+    for member in 0..4 {
+        assert_eq!(net.departures(member), [], "member {member}");
+    }
+    assert!(net.ids(3).len() >= 110, "while everything else is ordered: {}", net.ids(3).len());
+}

@@ -1,0 +1,320 @@
+//! A deposed primary's blocks: kept, proposed again, or given up, and nothing ordered twice or lost (R16, R19, R20).
+
+use std::time::Duration;
+
+use quorate_engine::{Answer, Ask, Submission};
+use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, View};
+use quorate_pbft::{Cause, Phase, Standing};
+
+use crate::net::{Net, Parcel, id};
+
+/// The request timeout of the default genesis.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A committee whose members from 1 on hold the first transaction in an accepted block of view 0, prepared or
+/// not; then the primary dies. What they said about it in view 0 does not arrive.
+fn with_a_block_in_flight(prepared: bool) -> (Net, VerifiedTransaction) {
+    let mut net = Net::of(4);
+    net.lose(move |_, _, parcel| if prepared { parcel.is_old_commit() } else { parcel.is_old_vote() });
+    let transaction = net.transaction(1);
+    net.submit(0, &transaction).unwrap();
+    net.deliver_all();
+    for member in 1..4 {
+        let phase = if prepared { Phase::Prepared } else { Phase::PrePrepared };
+        assert_eq!(net.overview(member).pbft.slots[0].phase, phase, "member {member}");
+        assert_eq!(net.overview(member).mempool.in_flight, 1, "it waits for nothing else");
+    }
+    net.power_loss(0);
+    (net, transaction)
+}
+
+fn ordered_once(net: &Net, members: std::ops::Range<usize>, expected: &[TransactionId]) {
+    for member in members {
+        let mut ids = net.ids(member);
+        ids.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(ids, expected, "member {member}");
+        let stands = net.overview(member);
+        assert_eq!(
+            (stands.mempool.transactions, stands.in_flight),
+            (0, 0),
+            "member {member}: nothing is left"
+        );
+        assert_eq!(stands.pbft_counters.contradictions, 0, "member {member}");
+    }
+}
+
+/// R20: the quorum's view changes carry the certificate, so the old block has its place in the new view.
+#[test]
+fn a_prepared_block_of_a_dead_primary_is_proposed_again_and_ordered_once() {
+    let (mut net, transaction) = with_a_block_in_flight(true);
+    let block = net.overview(1).pbft.slots[0].block;
+    net.pass(TIMEOUT + Duration::from_millis(100));
+    ordered_once(&net, 1..4, &[transaction.id()]);
+    assert_eq!(net.departures(2), [(View(1), Cause::NoProgress)]);
+    let committed = &net.nodes[2].committed[0];
+    assert_eq!(Some(committed.hash()), block, "the very block");
+    assert_eq!(committed.header().proposer, id(0), "which says who proposed it first");
+    assert!(
+        !net.log.iter().any(|(.., parcel)| matches!(parcel, Parcel::Ask(..))),
+        "all of them held it: nobody asked for anything"
+    );
+    net.submit(2, &net.transaction(2)).unwrap();
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.ids(3).len(), 2, "and the view goes on with fresh blocks");
+}
+
+/// R19: what was not prepared anywhere cannot be final, and has no place in the new view.
+#[test]
+fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
+    let (mut net, transaction) = with_a_block_in_flight(false);
+    let block = net.overview(1).pbft.slots[0].block;
+    net.pass(TIMEOUT + Duration::from_millis(100));
+    ordered_once(&net, 1..4, &[transaction.id()]);
+    let committed = &net.nodes[2].committed[0];
+    assert_ne!(Some(committed.hash()), block);
+    assert_eq!(committed.header().proposer, id(1));
+}
+
+/// The dead primary alone had it from its client: gossip did not bring it, but the block did.
+#[test]
+fn what_only_a_block_brought_waits_again_when_the_block_loses_its_place() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_transactions() || parcel.is_old_vote());
+    let transaction = net.transaction(1);
+    net.submit(0, &transaction).unwrap();
+    net.pass(Duration::from_millis(100));
+    net.power_loss(0);
+    for member in 1..4 {
+        assert_eq!(net.overview(member).in_flight, 1, "member {member} has fetched the body");
+        assert!(!net.engine(member).is_pending(&transaction.id()));
+    }
+    net.lose(|_, _, parcel| parcel.is_old_vote());
+    net.pass(TIMEOUT * 2);
+    ordered_once(&net, 1..4, &[transaction.id()]);
+}
+
+/// A block of view 0 that only one member accepted, and other transactions at the others: whatever the new view
+/// orders, each is in the chain once.
+#[test]
+fn old_and_new_blocks_with_the_same_transactions_order_them_once() {
+    for prepared_by_others in [true, false] {
+        let mut net = Net::of(4);
+        net.lose(move |_, to, parcel| {
+            parcel.is_old_commit() || (!prepared_by_others && to != id(3) && parcel.is_old_vote())
+        });
+        let transactions: Vec<_> = (0..6).map(|nonce| net.transaction(nonce)).collect();
+        for (member, transaction) in transactions.iter().enumerate() {
+            net.submit(member % 4, transaction).unwrap();
+            net.pass(Duration::from_millis(30));
+        }
+        net.power_loss(0);
+        net.pass(Duration::from_secs(8));
+        let ids: Vec<_> = transactions.iter().map(VerifiedTransaction::id).collect();
+        ordered_once(&net, 1..4, &ids);
+        net.open(0);
+        net.pass(Duration::from_secs(5));
+        ordered_once(&net, 0..4, &ids);
+    }
+}
+
+/// R13: the block, its body and its certificate are in the journals, and nowhere else.
+#[test]
+fn a_block_is_proposed_again_from_the_journal_after_everybody_restarted() {
+    let (mut net, transaction) = with_a_block_in_flight(true);
+    for member in 1..4 {
+        net.power_loss(member);
+    }
+    for member in 1..4 {
+        net.open(member);
+        assert_eq!(net.overview(member).in_flight, 1, "member {member}");
+    }
+    net.pass(TIMEOUT + Duration::from_secs(1));
+    ordered_once(&net, 1..4, &[transaction.id()]);
+    assert_eq!(net.nodes[1].committed.last().unwrap().header().proposer, id(0));
+}
+
+/// Three of four are left and all of them are needed, but one has never seen the block.
+fn with_a_member_that_never_saw_the_block() -> (Net, VerifiedTransaction) {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_old_commit() || to == id(3));
+    let transaction = net.transaction(1);
+    net.submit(0, &transaction).unwrap();
+    net.deliver_all();
+    assert_eq!(net.overview(1).pbft.slots[0].phase, Phase::Prepared);
+    assert_eq!(net.overview(3).pbft.slots, []);
+    net.power_loss(0);
+    // Nobody passes it on to member 3, neither the block nor the transaction.
+    net.lose(|_, to, parcel| {
+        parcel.is_old_commit()
+            || to == id(3) && (parcel.is_proposal_at(Height(1)) || parcel.is_transactions())
+    });
+    // It has heard of other work.
+    net.submit(3, &net.transaction(2)).unwrap();
+    (net, transaction)
+}
+
+fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
+    let asks = net.log.iter().filter(|(from, ..)| *from == id(3));
+    asks.filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, ask) if wanted(ask)))
+        .map(|(_, to, _)| *to)
+        .collect()
+}
+
+/// R20: it learns from the NEW-VIEW which block that is, from another member which ids, and then which
+/// transactions.
+#[test]
+fn a_member_that_never_saw_a_block_that_is_proposed_again_finds_out_what_is_in_it() {
+    let (mut net, transaction) = with_a_member_that_never_saw_the_block();
+    net.pass(TIMEOUT + Duration::from_secs(1));
+    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1)], "the new primary, once");
+    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Transactions { .. })), [id(1)]);
+    for member in 1..4 {
+        assert_eq!(net.ids(member)[0], transaction.id(), "member {member}");
+        assert_eq!(net.ids(member).len(), 2, "member {member}");
+    }
+}
+
+#[test]
+fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
+    let lies: [fn(Vec<TransactionId>) -> Answer; 4] = [
+        |ids| Answer::Ids(vec![TransactionId::from_bytes([9; 32]); ids.len()]),
+        |ids| Answer::Ids([&ids[..], &ids[..]].concat()),
+        |_| Answer::Ids(Vec::new()),
+        |_| Answer::Nothing,
+    ];
+    for lie in lies {
+        let (mut net, transaction) = with_a_member_that_never_saw_the_block();
+        let tell = move |_: &Ask, answer| match answer {
+            Answer::Ids(ids) => lie(ids),
+            honest => honest,
+        };
+        net.liar = Some((1, Box::new(tell)));
+        net.pass(TIMEOUT + Duration::from_secs(2));
+        assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1), id(2)]);
+        assert_eq!(net.ids(3)[0], transaction.id());
+    }
+}
+
+/// R20, after a restart in the middle of it: what is not known yet is asked for again.
+#[test]
+fn a_restarted_member_asks_again_for_what_the_view_began_with() {
+    let (mut net, transaction) = with_a_member_that_never_saw_the_block();
+    net.liar = Some((1, Box::new(|_, _| Answer::Nothing)));
+    net.pass(TIMEOUT + Duration::from_millis(40));
+    assert_eq!(net.overview(3).pbft.view, View(1));
+    assert_eq!(
+        questions(&net, |ask| matches!(ask, Ask::Ids { .. })),
+        [],
+        "the primary may still send it along"
+    );
+    net.power_loss(3);
+    net.liar = None;
+    net.open(3);
+    let stands = net.overview(3).pbft;
+    assert_eq!((stands.view, stands.active), (View(1), true), "the NEW-VIEW is in the journal");
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.ids(3)[0], transaction.id());
+}
+
+/// R13, R19, R20: power fails at every boundary of a member on the way through a departure, the wait, the beginning
+/// of a view and its first blocks; before its messages leave, or after.
+#[test]
+fn a_crash_at_any_moment_of_a_view_change_loses_nothing_and_contradicts_nothing() {
+    for member in [1, 2] {
+        for messages_left in [false, true] {
+            let mut seen = std::collections::BTreeSet::new();
+            for calls in (0..60).step_by(2) {
+                let (mut net, transaction) = with_a_block_in_flight(true);
+                let second = net.transaction(2);
+                net.submit(3, &second).unwrap();
+                net.crash = Some(crate::net::Crash { member, calls, messages_left });
+                net.pass(TIMEOUT * 4);
+                let stands = net.overview(member).pbft;
+                seen.insert((stands.view, net.crash.is_none()));
+                assert_eq!(stands.standing, Standing::Voting, "member {member} after {calls} calls");
+                ordered_once(&net, 1..4, &[transaction.id(), second.id()]);
+            }
+            assert!(seen.iter().any(|(_, crashed)| *crashed), "it did crash");
+        }
+    }
+}
+
+/// R19: between two views, with the VIEW-CHANGE in the journal and nobody to answer it.
+#[test]
+fn a_member_that_restarts_between_two_views_stays_there() {
+    let (mut net, transaction) = with_a_block_in_flight(true);
+    net.lose(|_, _, parcel| parcel.is_view_change() || parcel.is_old_commit());
+    net.pass(TIMEOUT + Duration::from_millis(100));
+    let before = net.overview(2).pbft;
+    assert_eq!((before.view, before.active), (View(1), false));
+    net.power_loss(2);
+    net.open(2);
+    net.deliver_all();
+    let after = net.overview(2).pbft;
+    assert_eq!((after.view, after.active, after.standing), (View(1), false, Standing::Voting));
+    assert_eq!(net.overview(2).mempool.in_flight, 0, "no view proposes it now");
+    net.lose(|_, _, parcel| parcel.is_old_commit());
+    net.pass(Duration::from_secs(2));
+    ordered_once(&net, 1..4, &[transaction.id()]);
+}
+
+/// R24: nothing is signed before others have answered, however often the process starts.
+#[test]
+fn a_member_that_restarts_while_it_asks_goes_on_asking() {
+    let mut net = Net::of(4);
+    net.commit_each(0..3);
+    let transaction = net.transaction(9);
+    net.power_loss(2);
+    net.power_loss(3);
+    for _ in 0..3 {
+        net.power_loss(1);
+        net.log.clear();
+        net.open(1);
+        assert_eq!(net.submit(0, &transaction), Ok(Submission::Pending));
+        net.pass(Duration::from_secs(3));
+        let standing = net.overview(1).pbft.standing;
+        assert!(matches!(standing, Standing::Probing { answered: 1, needed: 2, .. }), "{standing:?}");
+        assert!(!net.log.iter().any(|(from, _, parcel)| *from == id(1) && parcel.is_signed_by(id(1))));
+    }
+    net.open(2);
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.overview(1).pbft.standing, Standing::Voting);
+    assert_eq!((net.height(1), net.height(2)), (4, 4));
+}
+
+/// Many views fail, one after the other: what is kept of them has a limit.
+#[test]
+fn rows_and_blocks_stay_bounded_over_many_failing_views() {
+    let mut net = Net::with(4, |parameters| {
+        parameters.consensus.timeout_cap_ms = 2000;
+        parameters.consensus.window = 2;
+    });
+    net.lose(|_, _, parcel| parcel.is_vote());
+    for nonce in 0..4 {
+        let transaction = net.transaction_until(nonce, net.wall().plus_ms(119_000));
+        assert_eq!(net.submit(0, &transaction), Ok(Submission::Pending));
+    }
+    let (mut rows, mut held, mut views) = (0, 0, 0);
+    for _ in 0..50 {
+        net.pass(Duration::from_secs(2));
+        let stands = net.overview(2);
+        (rows, held) = (rows.max(stands.journal_rows), held.max(stands.in_flight));
+        views = stands.pbft.view.0;
+        let stuck = stands.mempool.transactions - stands.mempool.in_flight;
+        assert!(stuck <= 4, "{stands:?}");
+    }
+    assert!(views >= 20, "{views} views");
+    // Of views that were left 8 full windows of 2 W blocks, and W in the current one: a proposal and a body each.
+    // Standing are the last VIEW-CHANGE and NEW-VIEW, our mark and what was heard of three others.
+    let most = 8 * 4 + 2;
+    assert!(held <= most && rows <= 2 * most as u64 + 6, "{held} blocks, {rows} rows");
+    assert!(held > 30, "{held} blocks: the limit was reached");
+    println!("{views} views failed: at most {rows} rows and {held} blocks were held");
+    net.lose_nothing();
+    net.pass(Duration::from_secs(10));
+    assert_eq!(net.ids(2).len(), 4, "and none of them was lost or ordered twice");
+    let stands = net.overview(2);
+    assert_eq!((stands.mempool.transactions, stands.in_flight), (0, 0));
+}

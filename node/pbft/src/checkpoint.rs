@@ -1,0 +1,87 @@
+//! CHECKPOINT: what members say about the state at every K-th height (R23).
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{
+    BlockHash, CertificateError, ChainId, Committee, Domain, Epoch, Hash, Header, Height, Signable,
+    SignatureSet, Verified, encode, tagged_hash,
+};
+
+/// "I hold the chain up to this block durably, and this is the state after it."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct Checkpoint {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// A multiple of the checkpoint interval.
+    pub height: Height,
+    /// The block at that height.
+    pub block: BlockHash,
+    /// Hash of the replicated state after that block.
+    pub state_root: Hash,
+}
+
+impl Signable for Checkpoint {
+    const DOMAIN: Domain = Domain::Checkpoint;
+}
+
+/// All replicated state besides the chain itself: what a new member must know to go on from a block. The
+/// parameters and the registry of clients are those of the genesis, which the chain's id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct State {
+    version: u16,
+    chain: ChainId,
+    epoch: Epoch,
+    committee: Hash,
+    next_committee: Hash,
+}
+
+impl Checkpoint {
+    /// The checkpoint of the block with this header.
+    pub fn of(header: &Header) -> Self {
+        let state = State {
+            version: header.version,
+            chain: header.chain_id,
+            epoch: header.epoch,
+            committee: header.committee,
+            next_committee: header.next_committee,
+        };
+        Checkpoint {
+            epoch: header.epoch,
+            height: header.height,
+            block: header.hash(),
+            state_root: tagged_hash(Domain::State, &[&encode(&state)]),
+        }
+    }
+}
+
+/// Exactly a quorum of CHECKPOINTs: the state at this height is stable (R23).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CheckpointCertificate {
+    checkpoint: Checkpoint,
+    votes: SignatureSet,
+}
+
+impl CheckpointCertificate {
+    /// Joins a checkpoint with the verified votes of a quorum for it.
+    pub(crate) fn assemble(checkpoint: Checkpoint, votes: SignatureSet) -> Verified<Self> {
+        Verified::from_own_storage(CheckpointCertificate { checkpoint, votes })
+    }
+
+    /// Checks a claimed certificate: a quorum of verifications.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, CertificateError> {
+        self.votes.check(chain, committee, &self.checkpoint, committee.quorum())?;
+        Ok(Verified::from_own_storage(self))
+    }
+
+    /// What is stable.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Who says so.
+    pub fn votes(&self) -> &SignatureSet {
+        &self.votes
+    }
+}

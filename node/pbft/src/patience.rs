@@ -1,0 +1,193 @@
+//! How long a view may take (R15).
+
+use std::time::Duration;
+
+use quorate_ledger::ReplicaId;
+
+use crate::replica::Replica;
+use crate::step::{Cause, Step};
+use crate::time::{Moment, Now};
+
+/// What waits for a next block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Only transactions that no block can contain any more, and whose senders wait to hear it from one (R17).
+    Expired,
+    /// Transactions that a block can contain.
+    Timely,
+}
+
+/// STATUS comes every interval; whoever was not heard of for so many is not in contact.
+const SILENT_INTERVALS: u32 = 3;
+
+/// This many timeouts of progress on end halve the timeout again.
+const CALM: u32 = 10;
+
+/// What a replica waits for, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    pub(crate) work: Work,
+    /// Since when work is pending and nothing was committed.
+    pub(crate) pending_since: Option<Moment>,
+    /// Since when some of it can be committed at once.
+    timely_since: Option<Moment>,
+    /// When the wait for a NEW-VIEW is over; `None` until a quorum waits.
+    pub(crate) new_view_due: Option<Moment>,
+    /// How often the timeouts were doubled.
+    pub(crate) doublings: u32,
+    /// Whether anything was committed in this view.
+    progressed: bool,
+    /// Since when views have not failed and the timeout was not halved.
+    calm_since: Option<Moment>,
+}
+
+impl Patience {
+    pub(crate) fn committed(&mut self, moment: Moment, active: bool, timeout: Duration) {
+        (self.pending_since, self.timely_since) = (None, None);
+        self.progressed = true;
+        let calm = moment.since(*self.calm_since.get_or_insert(moment));
+        if active && self.doublings > 0 && calm >= timeout.saturating_mul(CALM) {
+            self.doublings -= 1;
+            self.calm_since = Some(moment);
+        }
+    }
+
+    fn failed(&mut self) {
+        self.doublings = (self.doublings + 1).min(31);
+    }
+
+    /// A view is left.
+    pub(crate) fn left(&mut self, was_active: bool, cause: Cause) {
+        if was_active && !self.progressed || cause == Cause::NoNewView {
+            self.failed();
+        }
+        (self.pending_since, self.timely_since) = (None, None);
+        (self.new_view_due, self.calm_since) = (None, None);
+    }
+
+    /// A view begins.
+    pub(crate) fn entered(&mut self, moment: Moment) {
+        (self.pending_since, self.timely_since, self.new_view_due) = (None, None, None);
+        self.progressed = false;
+        self.calm_since = Some(moment);
+    }
+
+    /// The process stood still: what it did not see happen is not held against anybody.
+    pub(crate) fn put_off(&mut self, lateness: Duration) {
+        for moment in
+            [&mut self.pending_since, &mut self.timely_since, &mut self.new_view_due, &mut self.calm_since]
+        {
+            *moment = moment.map(|moment| moment.after(lateness));
+        }
+    }
+}
+
+impl Replica {
+    fn scaled(&self, base: Duration) -> Duration {
+        base.saturating_mul(1 << self.patience.doublings).min(self.config.timeout_cap.max(base))
+    }
+
+    /// T: how long pending work may go without a commit, and a transaction without its turn, in this view.
+    pub fn request_timeout(&self) -> Duration {
+        self.scaled(self.config.request_timeout)
+    }
+
+    fn new_view_timeout(&self) -> Duration {
+        self.scaled(self.config.new_view_timeout)
+    }
+
+    /// Whether a quorum, we included, was heard of lately. Without one no view can begin, so leaving ours would
+    /// only mean to be mute in it when contact comes back.
+    pub(crate) fn in_contact(&self, now: Now) -> bool {
+        self.contacts(now).len() + 1 >= self.config.committee.quorum()
+    }
+
+    /// The members that were heard of lately.
+    pub(crate) fn contacts(&self, now: Now) -> Vec<ReplicaId> {
+        let limit = self.config.status_interval * SILENT_INTERVALS;
+        let lately = self.contacts.iter().filter(|(_, last)| now.moment.since(**last) <= limit);
+        lately.map(|(replica, _)| *replica).collect()
+    }
+
+    fn heard_of_quorum_since(&self, since: Option<Moment>) -> bool {
+        let heard = self.contacts.values().filter(|last| Some(**last) >= since).count();
+        heard + 1 >= self.config.committee.quorum()
+    }
+
+    /// Leaves the view if it takes too long (R15). Whether it did.
+    pub(crate) fn watch_progress(&mut self, now: Now, step: &mut Step) -> bool {
+        if !self.voice.is_free() {
+            return false;
+        }
+        if self.active { self.watch_primary(now, step) } else { self.watch_new_view(now, step) }
+    }
+
+    fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
+        // Whoever knows that others are further is fetching blocks, and has nothing to complain about.
+        let behind = self.behind > self.tip.height;
+        let busy = self.patience.work != Work::Nothing || self.has_open_proposal();
+        if !busy || behind || !self.in_contact(now) {
+            (self.patience.pending_since, self.patience.timely_since) = (None, None);
+            return false;
+        }
+        self.patience.pending_since.get_or_insert(now.moment);
+        if self.patience.work == Work::Timely || self.has_open_proposal() {
+            self.patience.timely_since.get_or_insert(now.moment);
+        } else {
+            self.patience.timely_since = None;
+        }
+        let due = self.progress_due().is_some_and(|due| now.moment >= due);
+        if due && !self.heard_of_quorum_since(self.patience.pending_since) {
+            // Whoever was last heard of before there was work says nothing about now: another turn.
+            (self.patience.pending_since, self.patience.timely_since) = (Some(now.moment), None);
+            return false;
+        }
+        if due {
+            self.counters.no_progress += 1;
+            self.leave(self.view.next(), Cause::NoProgress, step);
+        }
+        due
+    }
+
+    fn progress_due(&self) -> Option<Moment> {
+        let timeout = self.request_timeout();
+        let gap = Duration::from_millis(self.config.limits.empty_block_gap_ms);
+        let at_all = self.patience.pending_since?.after(timeout).after(gap);
+        let at_once = self.patience.timely_since.map(|since| since.after(timeout));
+        Some(at_once.map_or(at_all, |at_once| at_once.min(at_all)))
+    }
+
+    fn watch_new_view(&mut self, now: Now, step: &mut Step) -> bool {
+        // Counted whatever view they want beyond this one: each member is remembered with its latest alone.
+        let left = self.view_changes.values().filter(|change| change.view() >= self.view).count();
+        if left < self.config.committee.quorum() {
+            return false;
+        }
+        let wait = self.new_view_timeout();
+        let due = *self.patience.new_view_due.get_or_insert(now.moment.after(wait));
+        if now.moment < due {
+            return false;
+        }
+        self.counters.no_new_view += 1;
+        self.leave(self.view.next(), Cause::NoNewView, step);
+        true
+    }
+
+    /// R21: the engine saw that transactions are passed over.
+    pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
+        if self.votes() && self.behind <= self.tip.height && self.in_contact(now) {
+            self.counters.censorship += 1;
+            self.leave(self.view.next(), Cause::Censorship, step);
+        }
+    }
+
+    pub(crate) fn patience_deadline(&self) -> Option<Moment> {
+        if !self.voice.is_free() {
+            return None;
+        }
+        if self.active { self.progress_due() } else { self.patience.new_view_due }
+    }
+}

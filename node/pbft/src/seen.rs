@@ -1,0 +1,143 @@
+//! How far a member has gone in what it signed, as it knows itself and as others have seen (R24).
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{ChainId, Commit, Committee, Epoch, Height, ReplicaId, Signed, View};
+
+use crate::messages::{PrePrepare, Prepare, Rejected};
+use crate::view_change::{NewView, ViewChange};
+
+/// The furthest statements of a member, kind by kind. Within a kind a correct member only moves forward: views
+/// grow, and within a view heights do (R3, R10).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Mark {
+    /// View and height of its last PRE-PREPARE or PREPARE.
+    pub accepted: (View, Height),
+    /// View and height of its last COMMIT.
+    pub committed: (View, Height),
+    /// View of its last VIEW-CHANGE.
+    pub left: View,
+    /// View of its last NEW-VIEW.
+    pub opened: View,
+}
+
+impl Mark {
+    /// Whether something in it is further than the other.
+    pub fn exceeds(&self, other: &Mark) -> bool {
+        self.accepted > other.accepted
+            || self.committed > other.committed
+            || self.left > other.left
+            || self.opened > other.opened
+    }
+
+    /// The further of both, kind by kind.
+    #[must_use]
+    pub fn max(self, other: Mark) -> Mark {
+        Mark {
+            accepted: self.accepted.max(other.accepted),
+            committed: self.committed.max(other.committed),
+            left: self.left.max(other.left),
+            opened: self.opened.max(other.opened),
+        }
+    }
+}
+
+/// The furthest statements of one member that another has seen, signatures and all: nobody can be silenced by a
+/// mere claim.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Seen {
+    /// Its last PRE-PREPARE.
+    pub pre_prepare: Option<Signed<PrePrepare>>,
+    /// Its last PREPARE.
+    pub prepare: Option<Signed<Prepare>>,
+    /// Its last COMMIT.
+    pub commit: Option<Signed<Commit>>,
+    /// Its last VIEW-CHANGE.
+    pub view_change: Option<Signed<ViewChange>>,
+    /// Its last NEW-VIEW.
+    pub new_view: Option<Signed<NewView>>,
+}
+
+fn keep<T: Clone, K: PartialOrd>(
+    slot: &mut Option<Signed<T>>,
+    new: &Signed<T>,
+    key: impl Fn(&T) -> K,
+) -> bool {
+    let further = slot.as_ref().is_none_or(|old| key(&new.body) > key(&old.body));
+    if further {
+        *slot = Some(new.clone());
+    }
+    further
+}
+
+impl Seen {
+    /// Takes note of a statement; `true` if it is further than those before.
+    pub(crate) fn pre_prepared(&mut self, vote: &Signed<PrePrepare>) -> bool {
+        keep(&mut self.pre_prepare, vote, |body| (body.0.view, body.0.height))
+    }
+
+    pub(crate) fn prepared(&mut self, vote: &Signed<Prepare>) -> bool {
+        keep(&mut self.prepare, vote, |body| (body.0.view, body.0.height))
+    }
+
+    pub(crate) fn committed(&mut self, vote: &Signed<Commit>) -> bool {
+        keep(&mut self.commit, vote, |body| (body.0.view, body.0.height))
+    }
+
+    pub(crate) fn left(&mut self, vote: &Signed<ViewChange>) -> bool {
+        keep(&mut self.view_change, vote, |body| body.view)
+    }
+
+    pub(crate) fn opened(&mut self, vote: &Signed<NewView>) -> bool {
+        keep(&mut self.new_view, vote, |body| body.view)
+    }
+
+    /// How far it goes.
+    pub fn mark(&self) -> Mark {
+        let ballot = |ballot: &quorate_ledger::Ballot| (ballot.view, ballot.height);
+        let pre_prepare = self.pre_prepare.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default();
+        let prepare = self.prepare.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default();
+        Mark {
+            accepted: pre_prepare.max(prepare),
+            committed: self.commit.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default(),
+            left: self.view_change.as_ref().map(|vote| vote.body.view).unwrap_or_default(),
+            opened: self.new_view.as_ref().map(|vote| vote.body.view).unwrap_or_default(),
+        }
+    }
+
+    /// Checks that all of it is signed by one member, `None` if it is empty: up to five verifications.
+    pub(crate) fn check(
+        &self,
+        chain: &ChainId,
+        epoch: Epoch,
+        committee: &Committee,
+    ) -> Result<Option<ReplicaId>, Rejected> {
+        let mut whose = None;
+        let mut one = |signer: ReplicaId, claimed: Epoch| {
+            if claimed != epoch {
+                return Err(Rejected::Epoch(claimed));
+            }
+            if *whose.get_or_insert(signer) == signer { Ok(()) } else { Err(Rejected::Evidence) }
+        };
+        if let Some(vote) = &self.pre_prepare {
+            one(vote.signer, vote.body.0.epoch)?;
+            vote.clone().verify(chain, committee)?;
+        }
+        if let Some(vote) = &self.prepare {
+            one(vote.signer, vote.body.0.epoch)?;
+            vote.clone().verify(chain, committee)?;
+        }
+        if let Some(vote) = &self.commit {
+            one(vote.signer, vote.body.0.epoch)?;
+            vote.clone().verify(chain, committee)?;
+        }
+        if let Some(vote) = &self.view_change {
+            one(vote.signer, vote.body.epoch)?;
+            vote.clone().verify(chain, committee)?;
+        }
+        if let Some(vote) = &self.new_view {
+            one(vote.signer, vote.body.epoch)?;
+            vote.clone().verify(chain, committee)?;
+        }
+        Ok(whose)
+    }
+}

@@ -1,0 +1,70 @@
+//! What members sign, and what two of them may not say of one thing.
+
+use quorate_ledger::{Ballot, Commit, Domain, Epoch, Height, Signable, View};
+
+use crate::checkpoint::Checkpoint;
+use crate::messages::{PrePrepare, Prepare};
+use crate::view_change::{NewView, ViewChange};
+
+/// What a statement is about. A correct member makes one statement about each subject, ever (R4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// The kind of statement.
+    pub kind: Domain,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view; 0 for a CHECKPOINT, which belongs to no view.
+    pub view: View,
+    /// The height; 0 for VIEW-CHANGE and NEW-VIEW, which belong to no height.
+    pub height: Height,
+}
+
+/// Something a member signs once for each subject.
+pub trait Statement: Signable + Copy + PartialEq {
+    /// What it is about.
+    fn subject(&self) -> Subject;
+}
+
+/// A vote: one of the statements that sign a [`Ballot`].
+pub(crate) trait Vote: Statement {
+    fn ballot(&self) -> &Ballot;
+}
+
+macro_rules! votes {
+    ($($name:ident),*) => {
+        $(
+            impl Statement for $name {
+                fn subject(&self) -> Subject {
+                    let Ballot { epoch, view, height, .. } = self.0;
+                    Subject { kind: Self::DOMAIN, epoch, view, height }
+                }
+            }
+
+            impl Vote for $name {
+                fn ballot(&self) -> &Ballot {
+                    &self.0
+                }
+            }
+        )*
+    };
+}
+
+votes!(PrePrepare, Prepare, Commit);
+
+impl Statement for ViewChange {
+    fn subject(&self) -> Subject {
+        Subject { kind: Self::DOMAIN, epoch: self.epoch, view: self.view, height: Height(0) }
+    }
+}
+
+impl Statement for NewView {
+    fn subject(&self) -> Subject {
+        Subject { kind: Self::DOMAIN, epoch: self.epoch, view: self.view, height: Height(0) }
+    }
+}
+
+impl Statement for Checkpoint {
+    fn subject(&self) -> Subject {
+        Subject { kind: Self::DOMAIN, epoch: self.epoch, view: View(0), height: self.height }
+    }
+}

@@ -1,0 +1,397 @@
+//! VIEW-CHANGE and NEW-VIEW: what a member takes with it into a new view, and what the new primary makes of a
+//! quorum of those (R19, R20).
+
+use std::sync::Arc;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_ledger::{
+    Ballot, ChainId, CommitCertificate, Committee, Domain, Epoch, Hash, Header, Height, MAX_SIGNATURES,
+    ReplicaId, Signable, Signed, Verified, View, bounded, encode, tagged_hash,
+};
+
+use crate::certificate::PreparedCertificate;
+use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected};
+
+/// "I have left all views below this one, and this is what I know."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ViewChange {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view it wants to enter, above 0.
+    pub view: View,
+    /// Hash of its [`Knowledge`]: evidence of two different ones stays small.
+    pub content: Hash,
+}
+
+impl Signable for ViewChange {
+    const DOMAIN: Domain = Domain::ViewChange;
+}
+
+/// "A quorum has left the views below; this view begins like this."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewView {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view, above 0.
+    pub view: View,
+    /// Hash of the view changes and the proposals made again.
+    pub content: Hash,
+}
+
+impl Signable for NewView {
+    const DOMAIN: Domain = Domain::NewView;
+}
+
+/// Everything a later view must not lose: the last committed block, and what is prepared above it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Knowledge {
+    /// Proof of the last committed block; `None` while that is the genesis.
+    pub base: Option<CommitCertificate>,
+    /// For each height above, the prepared certificate of the highest view, ascending by height.
+    #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
+    pub prepared: Vec<PreparedCertificate>,
+}
+
+impl Knowledge {
+    /// What a [`ViewChange`] signs.
+    pub fn hash(&self) -> Hash {
+        tagged_hash(Domain::ViewChangeContent, &[&encode(self)])
+    }
+
+    /// Height of the last committed block.
+    pub fn base_height(&self) -> Height {
+        self.base.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
+    }
+}
+
+/// View changes that begin a view: a quorum, so that whatever may be final is known to one of them at least.
+pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
+    if is(Mutant::ViewChangeQuorumShort) { committee.one_honest() } else { committee.quorum() }
+}
+
+/// A VIEW-CHANGE as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ViewChangeMessage {
+    /// Who left, and for which view.
+    pub vote: Signed<ViewChange>,
+    /// What it knows.
+    pub knowledge: Knowledge,
+}
+
+/// A NEW-VIEW as it goes over the wire. It proves itself, whoever passes it on.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewViewMessage {
+    /// The new primary's signature.
+    pub vote: Signed<NewView>,
+    /// Exactly a quorum, for exactly this view, ascending by signer.
+    #[borsh(deserialize_with = "bounded::<MAX_SIGNATURES, _, _>")]
+    pub view_changes: Vec<ViewChangeMessage>,
+    /// The new primary's PRE-PREPARE in this view for each block that is proposed again, ascending by height.
+    #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
+    pub pre_prepares: Vec<Signed<PrePrepare>>,
+}
+
+impl NewViewMessage {
+    /// What a [`NewView`] signs.
+    pub fn content(view_changes: &[ViewChangeMessage], pre_prepares: &[Signed<PrePrepare>]) -> Hash {
+        tagged_hash(Domain::NewViewContent, &[&encode(&(view_changes, pre_prepares))])
+    }
+}
+
+/// A VIEW-CHANGE whose signature and certificates were checked. Cloning shares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedViewChange(Arc<ViewChangeMessage>);
+
+impl CheckedViewChange {
+    /// Takes back what this node made or checked itself.
+    pub(crate) fn own(message: ViewChangeMessage) -> Self {
+        CheckedViewChange(Arc::new(message))
+    }
+
+    /// Whose it is.
+    pub fn signer(&self) -> ReplicaId {
+        self.0.vote.signer
+    }
+
+    /// The view it wants to enter.
+    pub fn view(&self) -> View {
+        self.0.vote.body.view
+    }
+
+    /// The signed statement.
+    pub fn vote(&self) -> &Signed<ViewChange> {
+        &self.0.vote
+    }
+
+    /// As it goes over the wire.
+    pub fn message(&self) -> &ViewChangeMessage {
+        &self.0
+    }
+}
+
+impl ViewChangeMessage {
+    /// Checks one signature, and every certificate inside: the whole is believed or nothing of it (R19).
+    pub(crate) fn check(
+        self,
+        chain: &ChainId,
+        epoch: Epoch,
+        committee: &Committee,
+    ) -> Result<CheckedViewChange, Rejected> {
+        let ViewChange { epoch: claimed, view, content } = self.vote.body;
+        if claimed != epoch {
+            return Err(Rejected::Epoch(claimed));
+        }
+        if view == View(0) {
+            return Err(Rejected::ViewChange("view 0 needs none"));
+        }
+        let signature = self.vote.clone().verify(chain, committee)?;
+        if content != self.knowledge.hash() {
+            return Err(Rejected::ViewChange("its content is not what was signed"));
+        }
+        if let Some(base) = &self.knowledge.base {
+            // In whatever view: who fetches certified blocks may be ahead of its own view.
+            if base.ballot().epoch != epoch {
+                return Err(Rejected::ViewChange("its base is certified in another epoch"));
+            }
+            base.check(chain, committee)?;
+        }
+        let mut below = self.knowledge.base_height();
+        for certificate in &self.knowledge.prepared {
+            let ballot = certificate.ballot();
+            if ballot.epoch != epoch || ballot.view >= view {
+                return Err(Rejected::ViewChange(
+                    "a block in it was prepared in a later view or another epoch",
+                ));
+            }
+            if ballot.height <= below {
+                return Err(Rejected::ViewChange(
+                    "its prepared blocks are not in ascending order above its base",
+                ));
+            }
+            below = ballot.height;
+            certificate.check(chain, committee)?;
+        }
+        debug_assert_eq!(*signature, self.vote);
+        Ok(CheckedViewChange(Arc::new(self)))
+    }
+}
+
+/// How a new view begins: a function of a quorum of view changes, the same for everybody (R20).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The highest committed block among them; `None` is the genesis.
+    pub base: Option<CommitCertificate>,
+    /// The blocks to propose again, from one above the base, each the parent of the next.
+    pub chain: Vec<Header>,
+}
+
+impl Selection {
+    /// The selection from these view changes: the highest base, then for each height above it the block
+    /// prepared in the highest view, up to the first height without one or that does not extend the block
+    /// below. What is dropped cannot be locked: by R10 a lock covers all heights below it.
+    ///
+    /// # Errors
+    /// More than f members have lied: two blocks are committed at one height, or prepared in one view.
+    pub fn of<'a>(known: &(impl Iterator<Item = &'a Knowledge> + Clone)) -> Result<Self, Rejected> {
+        let known = || known.clone();
+        let mut base: Option<&CommitCertificate> = None;
+        for certificate in known().filter_map(|knowledge| knowledge.base.as_ref()) {
+            let (ballot, best) = (certificate.ballot(), base.map(CommitCertificate::ballot));
+            match best {
+                Some(best) if best.height == ballot.height && best.block != ballot.block => {
+                    return Err(Rejected::ViewChange("two blocks are committed at one height"));
+                }
+                Some(best) if best.height >= ballot.height => {}
+                _ => base = Some(certificate),
+            }
+        }
+        let mut end = base.map(|certificate| certificate.ballot().block);
+        let mut height = base.map_or(Height(0), |certificate| certificate.ballot().height);
+        let mut chain = Vec::new();
+        loop {
+            height = height.next();
+            let candidates = known()
+                .flat_map(|knowledge| &knowledge.prepared)
+                .filter(|certificate| certificate.header().height == height);
+            let Some(best) = highest(candidates)? else { break };
+            if is(Mutant::NewViewDropsPrepared) {
+                break;
+            }
+            if end.is_some_and(|end| best.header().parent != end) {
+                break;
+            }
+            end = Some(best.header().hash());
+            chain.push(best.header().clone());
+        }
+        Ok(Selection { base: base.cloned(), chain })
+    }
+
+    /// The ballots of the blocks to propose again, in this view.
+    pub(crate) fn ballots(&self, epoch: Epoch, view: View) -> impl Iterator<Item = Ballot> {
+        self.chain.iter().map(move |header| Ballot {
+            epoch,
+            view,
+            height: header.height,
+            block: header.hash(),
+        })
+    }
+}
+
+/// The certificate of the highest view.
+fn highest<'a>(
+    candidates: impl Iterator<Item = &'a PreparedCertificate>,
+) -> Result<Option<&'a PreparedCertificate>, Rejected> {
+    let mut best: Option<&PreparedCertificate> = None;
+    for candidate in candidates {
+        match best {
+            Some(known) if known.view() == candidate.view() => {
+                if known.header() != candidate.header() {
+                    return Err(Rejected::ViewChange("two blocks are prepared at one height in one view"));
+                }
+            }
+            Some(known) if (known.view() > candidate.view()) != is(Mutant::LowestCertificate) => {}
+            _ => best = Some(candidate),
+        }
+    }
+    Ok(best)
+}
+
+/// A NEW-VIEW that follows from its view changes. Cloning shares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedNewView(Arc<Start>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Start {
+    message: NewViewMessage,
+    base: Option<Verified<CommitCertificate>>,
+    chain: Vec<(Header, Verified<Signed<PrePrepare>>)>,
+}
+
+impl CheckedNewView {
+    /// Joins a NEW-VIEW and the selection it was made from, whose certificates were checked.
+    pub(crate) fn own(
+        message: NewViewMessage,
+        selection: Selection,
+        votes: Vec<Verified<Signed<PrePrepare>>>,
+    ) -> Self {
+        assert_eq!(selection.chain.len(), votes.len(), "one PRE-PREPARE for each block proposed again");
+        let base = selection.base.map(Verified::from_own_storage);
+        let chain = selection.chain.into_iter().zip(votes).collect();
+        CheckedNewView(Arc::new(Start { message, base, chain }))
+    }
+
+    /// Takes back what this node wrote down when it entered the view.
+    pub(crate) fn from_own_storage(message: NewViewMessage) -> Result<Self, Rejected> {
+        let selection = Selection::of(&message.view_changes.iter().map(|change| &change.knowledge))?;
+        let votes: Vec<_> = message.pre_prepares.iter().cloned().map(Verified::from_own_storage).collect();
+        if selection.chain.len() != votes.len() {
+            return Err(Rejected::NewView("it does not propose again what follows from its view changes"));
+        }
+        Ok(CheckedNewView::own(message, selection, votes))
+    }
+
+    /// The view that begins.
+    pub fn view(&self) -> View {
+        self.0.message.vote.body.view
+    }
+
+    /// The signed statement.
+    pub fn vote(&self) -> &Signed<NewView> {
+        &self.0.message.vote
+    }
+
+    /// The committed block it starts from; `None` is the genesis.
+    pub fn base(&self) -> Option<&Ballot> {
+        self.base_certificate().map(|certificate| certificate.ballot())
+    }
+
+    /// Proof of it.
+    pub(crate) fn base_certificate(&self) -> Option<&Verified<CommitCertificate>> {
+        self.0.base.as_ref()
+    }
+
+    /// The blocks it proposes again, ascending, with the new primary's PRE-PREPAREs.
+    pub fn chain(&self) -> &[(Header, Verified<Signed<PrePrepare>>)] {
+        &self.0.chain
+    }
+
+    /// The last height it speaks of: fresh proposals lie above it.
+    pub fn end(&self) -> Height {
+        let base = self.base().map_or(Height(0), |base| base.height);
+        base.plus(self.0.chain.len() as u64)
+    }
+
+    /// The block proposed again at a height.
+    pub fn at(&self, height: Height) -> Option<&(Header, Verified<Signed<PrePrepare>>)> {
+        self.0.chain.iter().find(|(header, _)| header.height == height)
+    }
+
+    /// As it goes over the wire.
+    pub fn message(&self) -> &NewViewMessage {
+        &self.0.message
+    }
+}
+
+impl NewViewMessage {
+    /// The headers of whatever the primary proposes again, as far as they are known.
+    fn claimed_chain(&self) -> Vec<Header> {
+        let known = || self.view_changes.iter().flat_map(|change| &change.knowledge.prepared);
+        let header = |vote: &Signed<PrePrepare>| {
+            known()
+                .map(PreparedCertificate::header)
+                .find(|header| header.hash() == vote.body.0.block)
+                .cloned()
+        };
+        self.pre_prepares.iter().filter_map(header).collect()
+    }
+
+    /// Checks all signatures, selects again, and compares (R20).
+    pub(crate) fn check(
+        self,
+        chain: &ChainId,
+        epoch: Epoch,
+        committee: &Committee,
+    ) -> Result<CheckedNewView, Rejected> {
+        let NewView { epoch: claimed, view, content } = self.vote.body;
+        if claimed != epoch {
+            return Err(Rejected::Epoch(claimed));
+        }
+        let signer = self.vote.signer;
+        if signer != committee.primary(epoch, view) {
+            return Err(Rejected::NotPrimary { signer, view });
+        }
+        self.vote.clone().verify(chain, committee)?;
+        if content != NewViewMessage::content(&self.view_changes, &self.pre_prepares) {
+            return Err(Rejected::NewView("its content is not what was signed"));
+        }
+        if self.view_changes.len() != view_changes_needed(committee) {
+            return Err(Rejected::NewView("it needs exactly a quorum of view changes"));
+        }
+        if self.view_changes.windows(2).any(|pair| pair[0].vote.signer >= pair[1].vote.signer) {
+            return Err(Rejected::NewView("its view changes are not in ascending order of their signers"));
+        }
+        for change in &self.view_changes {
+            if change.vote.body.view != view {
+                return Err(Rejected::NewView("a view change in it is for another view"));
+            }
+            change.clone().check(chain, epoch, committee)?;
+        }
+        let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.knowledge))?;
+        if is(Mutant::NewViewNotRecomputed) {
+            selection.chain = self.claimed_chain();
+        }
+        let claimed = self.pre_prepares.iter().map(|vote| vote.body.0);
+        if !selection.ballots(epoch, view).eq(claimed) {
+            return Err(Rejected::NewView("it does not propose again what follows from its view changes"));
+        }
+        let mut votes = Vec::with_capacity(self.pre_prepares.len());
+        for vote in &self.pre_prepares {
+            if vote.signer != signer {
+                return Err(Rejected::NotPrimary { signer: vote.signer, view });
+            }
+            votes.push(vote.clone().verify(chain, committee)?);
+        }
+        Ok(CheckedNewView::own(self, selection, votes))
+    }
+}

@@ -1,0 +1,204 @@
+//! Lies that can be proven, and what follows from the proof (R22).
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{Ballot, Height, Outline, Signed, SignedError};
+use quorate_pbft::{Cause, Evidence, Knowledge, Message, Pair, PrePrepare, Rejected};
+
+use net::{Net, STATUS, ballot, block, id, knows};
+
+mod net;
+
+fn first(net: &Net, name: &str, proposer: usize) -> Outline {
+    block(&net::root(&net.config), name, net.now(0).wall, id(proposer))
+}
+
+/// R4, R22: a primary that proposes two blocks is proven a liar by whoever sees both, and everybody leaves its view at
+/// once.
+#[test]
+fn an_equivocating_primary_loses_its_view_at_once() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    for outline in [&a, &b] {
+        let proposal = net.proposal(0, outline, 0);
+        net.inject(0, 1, proposal);
+    }
+    net.deliver_all();
+    net.assert_view(1);
+    for node in 1..4 {
+        assert_eq!(net.contradictions(node), [0]);
+        assert_eq!(net.departures(node), [Cause::Evidence]);
+    }
+    net.propose("C");
+    net.deliver_all();
+    assert!((1..4).all(|node| net.height(node) == 1));
+}
+
+/// R22: whoever leaves because of a lie says why again and again: if the first proof is lost, the others still follow, although
+/// they wait for nothing.
+#[test]
+fn a_proof_that_is_lost_is_said_again() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    net.links.lose(|envelope| envelope.from == id(1));
+    for outline in [&a, &b] {
+        let proposal = net.proposal(0, outline, 0);
+        net.inject(0, 1, proposal);
+    }
+    net.deliver_all();
+    assert_eq!((net.view(1), net.view(2)), ((1, false), (0, true)));
+    net.links.heal();
+    net.pass(STATUS);
+    net.assert_view(1);
+}
+
+/// R20, R22: two beginnings of one view, each of which follows from its view changes, are a lie too.
+#[test]
+fn two_new_views_for_one_view_end_it() {
+    let mut net = Net::of(4);
+    net.corrupt(1);
+    let a = first(&net, "A", 0);
+    let one = net.new_view(1, net.changes(&a));
+    let changes: Vec<_> = [0, 1, 2].map(|signer| net.view_change(signer, 1, Knowledge::default())).to_vec();
+    let other = net.new_view(1, changes);
+    net.inject(1, 0, Message::NewView(one.clone()));
+    net.inject(1, 2, Message::NewView(other.clone()));
+    net.deliver_all();
+    assert_eq!((net.view(0), net.view(2)), ((1, true), (1, true)));
+    // Members 0 and 2 find out when one passes on what it has to the other; here member 3 gets both.
+    net.inject(1, 3, Message::NewView(one));
+    net.inject(1, 3, Message::NewView(other));
+    net.deliver_all();
+    for node in [0, 2, 3] {
+        assert_eq!(net.departures(node), [Cause::Evidence], "member {node}");
+    }
+    net.pass(STATUS);
+    net.assert_view(2);
+}
+
+/// R22: evidence proves itself or accuses nobody; proof of a vote does not end a view, and proof about another view or
+/// another member neither.
+#[test]
+fn evidence_that_proves_nothing_is_refused() {
+    let mut net = Net::of(4);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    let vote = |net: &Net, signer: usize, outline: &Outline, view: u64| {
+        net.sign(signer, PrePrepare(ballot(outline, view)))
+    };
+    let pairs = [
+        ("the same twice", vote(&net, 0, &a, 0), vote(&net, 0, &a, 0)),
+        ("of two members", vote(&net, 0, &a, 0), vote(&net, 1, &b, 0)),
+        ("of two views", vote(&net, 0, &a, 0), vote(&net, 0, &b, 4)),
+    ];
+    for (what, first, second) in pairs {
+        let message = Message::Evidence(Evidence::PrePrepare(Pair { first, second }));
+        assert_eq!(net.refusal(1, message), Rejected::Evidence, "{what}");
+    }
+    let second = Signed { signature: vote(&net, 1, &b, 0).signature, ..vote(&net, 0, &b, 0) };
+    let forged = Evidence::PrePrepare(Pair { first: vote(&net, 0, &a, 0), second });
+    let refused = net.refusal(1, Message::Evidence(forged));
+    assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(0))));
+
+    net.corrupt(3);
+    let prepare = |net: &Net, outline: &Outline| net.sign(3, quorate_pbft::Prepare(ballot(outline, 0)));
+    let of_a_vote = Evidence::Prepare(Pair { first: prepare(&net, &a), second: prepare(&net, &b) });
+    let of_view_3 = Evidence::PrePrepare(Pair { first: vote(&net, 3, &a, 3), second: vote(&net, 3, &b, 3) });
+    for evidence in [of_a_vote, of_view_3] {
+        net.inject(3, 2, Message::Evidence(evidence));
+    }
+    net.deliver_all();
+    assert_eq!(net.contradictions(2), [3, 3]);
+    net.assert_view(0);
+}
+
+/// R22: there is room for so many proofs against one member, and one more is not written down; it costs the liar its
+/// view all the same.
+#[test]
+fn proofs_against_one_member_are_bounded() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    let root = net::root(&net.config);
+    let proof = |net: &Net, height: u64| {
+        let vote = |name: &str| {
+            let outline = block(&root, name, net.now(0).wall, id(0));
+            net.sign(0, quorate_ledger::Commit(Ballot { height: Height(height), ..ballot(&outline, 0) }))
+        };
+        Message::Evidence(Evidence::Commit(Pair { first: vote("A"), second: vote("B") }))
+    };
+    for height in 1..=20 {
+        let message = proof(&net, height);
+        for node in 1..4 {
+            net.inject(0, node, message.clone());
+        }
+    }
+    net.deliver_all();
+    assert_eq!(net.contradictions(1).len(), 16);
+    assert_eq!(net.counters(1).contradictions, 20);
+    net.assert_view(0);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    for outline in [&a, &b] {
+        let proposal = net.proposal(0, outline, 0);
+        net.inject(0, 1, proposal);
+    }
+    net.deliver_all();
+    net.assert_view(1);
+}
+
+/// R22, R24: proof that is heard while nothing may be signed counts when it is heard again.
+#[test]
+fn evidence_heard_too_early_counts_later() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    net.crash(1);
+    net.links.hold(|envelope| envelope.is_seen() && envelope.to == id(1));
+    net.restart(1);
+    net.deliver_all();
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    let vote = |outline: &Outline| net.sign(0, PrePrepare(ballot(outline, 0)));
+    let evidence = Message::Evidence(Evidence::PrePrepare(Pair { first: vote(&a), second: vote(&b) }));
+    net.inject(3, 1, evidence.clone());
+    net.deliver_all();
+    assert_eq!((net.contradictions(1), net.view(1)), (vec![0], (0, true)));
+    net.links.release();
+    net.deliver_all();
+    for node in [1, 2, 3] {
+        net.inject(3, node, evidence.clone());
+    }
+    net.deliver_all();
+    assert_eq!(net.departures(1), [Cause::Evidence]);
+    net.assert_view(1);
+}
+
+/// R22: evidence is remembered over a restart, and not reported twice.
+#[test]
+fn evidence_survives_a_restart() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
+    let prepare = |net: &Net, outline: &Outline| net.sign(3, quorate_pbft::Prepare(ballot(outline, 0)));
+    let evidence = Evidence::Prepare(Pair { first: prepare(&net, &a), second: prepare(&net, &b) });
+    net.inject(3, 1, Message::Evidence(evidence.clone()));
+    net.deliver_all();
+    net.crash(1);
+    net.restart(1);
+    net.inject(3, 1, Message::Evidence(evidence));
+    net.deliver_all();
+    assert_eq!(net.contradictions(1), [3]);
+}
+
+/// R19: a member that leaves one view in two ways is proven a liar, and that moves nobody.
+#[test]
+fn two_view_changes_for_one_view_are_evidence() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let a = first(&net, "A", 0);
+    let hiding = net.view_change(3, 1, Knowledge::default());
+    let telling = net.view_change(3, 1, knows(vec![net.prepared(&a, 0, &[1, 2])]));
+    for change in [&hiding, &telling, &hiding] {
+        net.inject(3, 1, Message::ViewChange(change.clone()));
+    }
+    net.deliver_all();
+    assert!((0..3).all(|node| net.contradictions(node) == [3]));
+    net.assert_view(0);
+}

@@ -1,0 +1,367 @@
+//! Members that lie when views change (R19, R20): refused with a reason, or without effect.
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{Ballot, Epoch, Hash, Outline, Signed, SignedError, View};
+use quorate_pbft::{
+    Input, Knowledge, Message, NewViewMessage, PrePrepare, PreparedError, Rejected, Request, ViewChange,
+    ViewChangeMessage,
+};
+
+use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, knows};
+
+mod net;
+
+fn first(net: &Net, name: &str, proposer: usize) -> Outline {
+    block(&net::root(&net.config), name, net.now(0).wall, id(proposer))
+}
+
+fn refused_change(net: &mut Net, change: ViewChangeMessage) -> String {
+    let from = change.vote.signer.index();
+    net.refusal(from, Message::ViewChange(change)).to_string()
+}
+
+// ---- VIEW-CHANGE
+
+/// R19: a VIEW-CHANGE is believed as a whole or not at all: one bad certificate spoils it.
+#[test]
+fn a_view_change_with_a_bad_certificate_is_refused() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    let b = block(a.header(), "B", net.now(0).wall, id(0));
+    let (good_a, good_b) = (net.prepared(&a, 0, &[1, 2]), net.prepared(&b, 0, &[1, 2]));
+    let mut refused = |view: u64, knowledge: Knowledge| {
+        let change = net.view_change(3, view, knowledge);
+        refused_change(&mut net, change)
+    };
+    assert!(refused(1, knows(vec![good_b, good_a.clone()])).contains("ascending"), "descending");
+    assert!(refused(1, knows(vec![good_a.clone(), good_a.clone()])).contains("ascending"), "the same twice");
+    let forgeries = {
+        let net = Net::of(4);
+        [net.prepared(&a, 0, &[1]), net.prepared(&a, 0, &[1, 2, 3]), net.prepared(&a, 0, &[0, 1])]
+    };
+    for forged in forgeries {
+        let text = refused(1, knows(vec![good_a.clone(), forged.clone()]));
+        assert!(text.contains("ascending"), "it is not even looked at: {text}");
+        let text = refused(1, knows(vec![forged]));
+        assert!(text.contains("a prepared block"), "{text}");
+    }
+    let later = Net::of(4).prepared(&a, 1, &[0, 2]);
+    assert!(
+        refused(1, knows(vec![later.clone()])).contains("later view"),
+        "prepared in the view it wants to enter"
+    );
+    let change = Message::ViewChange(net.view_change(3, 2, knows(vec![later])));
+    assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: change }), Ok(()));
+}
+
+/// R19: certificates are verified, signature by signature, also the base.
+#[test]
+fn a_view_change_with_a_forged_signature_is_refused() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    // Member 3 puts its own signature where member 1's should be.
+    let other = first(&net, "B", 0);
+    let mut forged = quorate_ledger::encode(&net.prepared(&a, 0, &[1, 2]));
+    let swapped = quorate_ledger::encode(&net.prepared(&other, 0, &[1, 2]));
+    let signatures = forged.len() - 128;
+    forged[signatures..].copy_from_slice(&swapped[signatures..]);
+    let forged = quorate_ledger::decode(&forged).unwrap();
+    let change = net.view_change(3, 1, knows(vec![forged]));
+    let refused = net.refusal(3, Message::ViewChange(change));
+    assert!(matches!(refused, Rejected::Prepared(PreparedError::Prepares(_))), "{refused:?}");
+
+    for signers in [&[0, 1][..], &[0, 1, 2, 3]] {
+        let base = net.certificate(ballot(&a, 0), signers).into_inner();
+        let change = net.view_change(3, 1, Knowledge { base: Some(base), prepared: Vec::new() });
+        let refused = net.refusal(3, Message::ViewChange(change));
+        assert!(matches!(refused, Rejected::Certificate(_)), "{signers:?}: {refused:?}");
+    }
+}
+
+/// R19: what is prepared at or below the base is not above it.
+#[test]
+fn a_view_change_speaks_of_what_is_above_its_base() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let change = net.view_change(3, 1, Knowledge { base, prepared: vec![net.prepared(&a, 0, &[1, 2])] });
+    assert!(refused_change(&mut net, change).contains("above its base"));
+}
+
+/// R2, R19: view 0 needs no VIEW-CHANGE; one of another epoch, with other content than was signed, or on another's
+/// channel, says nothing.
+#[test]
+fn a_view_change_is_its_signers_and_whole() {
+    let mut net = Net::of(4);
+    let zero = net.view_change(3, 0, Knowledge::default());
+    assert!(refused_change(&mut net, zero).contains("view 0"));
+
+    let body = ViewChange { epoch: Epoch(1), view: View(1), content: Knowledge::default().hash() };
+    let later = ViewChangeMessage { vote: net.sign(3, body), knowledge: Knowledge::default() };
+    assert_eq!(net.refusal(3, Message::ViewChange(later)), Rejected::Epoch(Epoch(1)));
+
+    let a = first(&net, "A", 0);
+    let whole = net.view_change(3, 1, knows(vec![net.prepared(&a, 0, &[1, 2])]));
+    let hiding = ViewChangeMessage { knowledge: Knowledge::default(), ..whole.clone() };
+    assert!(refused_change(&mut net, hiding).contains("not what was signed"));
+
+    let refused = net.refusal(1, Message::ViewChange(whole.clone()));
+    assert_eq!(refused, Rejected::Relayed { from: id(1), signer: id(3) });
+
+    let vote = Signed { signer: id(1), ..whole.vote };
+    let refused = net.refusal(1, Message::ViewChange(ViewChangeMessage { vote, ..whole }));
+    assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(1))));
+}
+
+/// R12, R19: a base may be certified in a later view than the one that is wanted: whoever fetches certified blocks may
+/// be ahead of its own view. A correct member's VIEW-CHANGE is never refused.
+#[test]
+fn a_member_whose_chain_is_ahead_of_its_view_is_believed() {
+    let mut net = Net::of(4);
+    net.partition(&[3]);
+    for _ in 0..3 {
+        for node in 0..3 {
+            net.input(node, Input::Starved);
+        }
+        net.pass(2 * STATUS);
+    }
+    assert_eq!(net.view(0), (3, false), "its primary is the one that is cut off");
+    net.pass(6 * TIMEOUT);
+    assert_eq!(net.view(0), (4, true));
+    net.propose("A");
+    net.deliver_all();
+    net.links.heal();
+    net.links.lose(|envelope| envelope.is_new_view());
+    net.pass(3 * STATUS);
+    assert_eq!((net.height(3), net.view(3)), (1, (0, true)));
+    net.input(3, Input::Starved);
+    net.deliver_all();
+    assert_eq!(net.view(3), (1, false), "and nobody refused what it said");
+    net.links.heal();
+    net.pass(2 * STATUS);
+    net.assert_view(4);
+}
+
+// ---- NEW-VIEW
+
+fn refused_new_view(net: &mut Net, message: NewViewMessage) -> String {
+    net.refusal(1, Message::NewView(message)).to_string()
+}
+
+/// R20: everybody selects again: what the view changes say was prepared must be proposed again, and nothing else.
+#[test]
+fn a_new_view_that_proposes_something_else_is_refused() {
+    let mut net = Net::of(4);
+    let (a, b) = (first(&net, "A", 0), first(&net, "B", 1));
+    let good = net.new_view(1, net.changes(&a));
+    let vote = |net: &Net, signer: usize, ballot: Ballot| net.sign(signer, PrePrepare(ballot));
+    let next = block(a.header(), "C", net.now(0).wall, id(1));
+    let others = [
+        ("nothing", vec![]),
+        ("another block", vec![vote(&net, 1, ballot(&b, 1))]),
+        ("the block in another view", vec![vote(&net, 1, ballot(&a, 5))]),
+        ("one more", vec![vote(&net, 1, ballot(&a, 1)), vote(&net, 1, ballot(&next, 1))]),
+    ];
+    for (what, pre_prepares) in others {
+        let bad = net.new_view_of(1, good.view_changes.clone(), pre_prepares);
+        assert!(refused_new_view(&mut net, bad).contains("does not propose again"), "{what}");
+    }
+    let not_signed = net.new_view_of(1, good.view_changes.clone(), vec![vote(&net, 2, ballot(&a, 1))]);
+    let refused = net.refusal(1, Message::NewView(not_signed));
+    assert_eq!(refused, Rejected::NotPrimary { signer: id(2), view: View(1) });
+    net.inject(1, 2, Message::NewView(good));
+    net.deliver_all();
+    assert_eq!(net.view(2), (1, true));
+}
+
+/// R20: the certificate of the highest view counts. One of an earlier view is not enough.
+#[test]
+fn a_new_view_that_takes_an_old_certificate_is_refused() {
+    let mut net = Net::of(4);
+    let (old, new) = (first(&net, "A", 0), first(&net, "B", 1));
+    let view_changes = vec![
+        net.view_change(0, 2, knows(vec![net.prepared(&old, 0, &[1, 3])])),
+        net.view_change(1, 2, knows(vec![net.prepared(&new, 1, &[0, 3])])),
+        net.view_change(2, 2, Knowledge::default()),
+    ];
+    let vote = net.sign(2, PrePrepare(ballot(&old, 2)));
+    let stale = net.new_view_of(2, view_changes.clone(), vec![vote]);
+    let refused = net.receive(Envelope { from: id(2), to: id(3), message: Message::NewView(stale) });
+    assert!(refused.unwrap_err().to_string().contains("does not propose again"));
+    let good = net.new_view(2, view_changes);
+    assert_eq!(good.pre_prepares[0].body.0, ballot(&new, 2));
+    net.inject(2, 3, Message::NewView(good));
+    net.deliver_all();
+    assert_eq!(net.view(3), (2, true));
+}
+
+/// R20: the highest base counts. What was prepared at its height or below is not proposed again.
+#[test]
+fn a_new_view_that_begins_below_its_base_is_refused() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]).into_inner());
+    let mut view_changes = net.changes(&a);
+    view_changes[0] = net.view_change(0, 1, Knowledge { base, prepared: Vec::new() });
+    let vote = net.sign(1, PrePrepare(ballot(&a, 1)));
+    let below = net.new_view_of(1, view_changes.clone(), vec![vote]);
+    assert!(refused_new_view(&mut net, below).contains("does not propose again"));
+    assert!(net.new_view(1, view_changes).pre_prepares.is_empty());
+}
+
+/// R20: exactly a quorum of view changes, of distinct members, for this view.
+#[test]
+fn a_new_view_needs_exactly_a_quorum_for_this_view() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    let good = net.changes(&a);
+    let change = |net: &Net, signer, view| net.view_change(signer, view, Knowledge::default());
+    let two = good[..2].to_vec();
+    let four = vec![change(&net, 0, 1), change(&net, 1, 1), change(&net, 2, 1), change(&net, 3, 1)];
+    let twice = vec![good[0].clone(), good[1].clone(), good[1].clone()];
+    let swapped = vec![good[1].clone(), good[0].clone(), good[2].clone()];
+    let of_another = vec![good[0].clone(), good[1].clone(), change(&net, 3, 2)];
+    let cases = [
+        (two, "exactly a quorum"),
+        (four, "exactly a quorum"),
+        (twice, "ascending"),
+        (swapped, "ascending"),
+        (of_another, "another view"),
+    ];
+    for (view_changes, expected) in cases {
+        let bad = net.new_view(1, view_changes);
+        let text = refused_new_view(&mut net, bad);
+        assert!(text.contains(expected), "{text}");
+    }
+    let mut forged = good;
+    forged[0].vote =
+        Signed { signature: net.sign(3, forged[0].vote.body).signature, ..forged[0].vote.clone() };
+    let bad = net.new_view(1, forged);
+    let refused = net.refusal(1, Message::NewView(bad));
+    assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(0))));
+}
+
+/// R20: only the primary of the view begins it, and signs all of it.
+#[test]
+fn a_new_view_is_its_primarys() {
+    let mut net = Net::of(4);
+    let a = first(&net, "A", 0);
+    let good = net.new_view(1, net.changes(&a));
+    let mut of_another = good.clone();
+    of_another.vote = net.sign(3, good.vote.body);
+    let refused = net.refusal(3, Message::NewView(of_another));
+    assert_eq!(refused, Rejected::NotPrimary { signer: id(3), view: View(1) });
+    let mut changed = good.clone();
+    changed.vote = net.sign(1, quorate_pbft::NewView { content: Hash::ZERO, ..good.vote.body });
+    assert!(refused_new_view(&mut net, changed).contains("not what was signed"));
+    let mut stripped = good;
+    stripped.pre_prepares.clear();
+    assert!(refused_new_view(&mut net, stripped).contains("not what was signed"));
+}
+
+/// R20: a primary proposes early, before its NEW-VIEW, at a height that the base of the NEW-VIEW covers. Nobody but the
+/// liar holds a certificate for that height; everybody has committed to another block there. Voting for the early
+/// proposal would make two blocks final at one height.
+#[test]
+fn an_early_proposal_below_the_base_of_its_view_is_not_voted_for() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
+    let a = net.propose("A");
+    net.deliver_all();
+    net.corrupt(1);
+    let evil = first(&net, "X", 1);
+    let early = net.proposal(1, &evil, 1);
+    for node in [0, 2, 3] {
+        net.inject(1, node, early.clone());
+    }
+    net.everybody_starves();
+    net.deliver_all();
+    let changes = [0, 2].map(|node| {
+        let own = net.nodes[node].journal.iter().rev().find_map(|record| match record {
+            quorate_pbft::Record::ViewChange(change) => Some(change.message().clone()),
+            _ => None,
+        });
+        own.unwrap()
+    });
+    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let liar = net.view_change(1, 1, Knowledge { base, prepared: Vec::new() });
+    let [zero, two] = changes;
+    let new_view = Message::NewView(net.new_view(1, vec![zero, liar, two]));
+    for node in [0, 2, 3] {
+        net.inject(1, node, new_view.clone());
+    }
+    net.links.heal();
+    net.deliver_all();
+    // The certificate that only the liar had is in the NEW-VIEW, and the block is here: nobody has to ask the liar.
+    net.assert_view(1);
+    net.assert_chain(&["A"]);
+    assert!(net.nodes.iter().all(|node| node.caught_up == 0));
+}
+
+/// R20: the same for a member that has to fetch the base: it does not vote below it either.
+#[test]
+fn nothing_is_voted_for_below_a_base_that_is_fetched() {
+    let mut net = Net::of(4);
+    net.catching_up = false;
+    net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(3));
+    let a = net.propose("A");
+    net.deliver_all();
+    net.corrupt(1);
+    let evil = first(&net, "X", 1);
+    let early = net.proposal(1, &evil, 1);
+    net.inject(1, 3, early);
+    net.everybody_starves();
+    net.deliver_all();
+    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let view_changes = [0, 1, 2]
+        .map(|node| net.view_change(node, 1, Knowledge { base: base.clone(), prepared: Vec::new() }));
+    let new_view = Message::NewView(net.new_view(1, view_changes.to_vec()));
+    net.inject(1, 3, new_view);
+    net.links.heal();
+    net.deliver_all();
+    assert_eq!(net.view(3), (1, true));
+    assert!(net.promises(3).is_empty(), "no vote for X");
+    assert!(net.bad_proposals(3)[0].contains("began with another block"));
+    assert_eq!(net.heard(3).iter().filter(|request| matches!(request, Request::CatchUp { .. })).count(), 1);
+    net.catching_up = true;
+    net.pass(2 * STATUS);
+    assert_eq!(net.chain(3), ["A"]);
+}
+
+/// R20: an early proposal at a height that is proposed again loses its place, and proves that the primary lies.
+#[test]
+fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
+    net.propose("A");
+    net.deliver_all();
+    let evil = first(&net, "X", 1);
+    let early = net.proposal(1, &evil, 1);
+    net.inject(1, 2, early);
+    net.everybody_starves();
+    net.deliver_all();
+    assert_eq!(net.contradictions(2), [1]);
+    net.pass(2 * TIMEOUT);
+    net.assert_chain(&["A"]);
+}
+
+/// R19: a liar that hides what it prepared, with a quorum that includes one who tells, changes nothing.
+#[test]
+fn a_view_change_that_hides_a_certificate_hides_nothing() {
+    let mut net = Net::of(4);
+    net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
+    net.propose("A");
+    net.deliver_all();
+    net.corrupt(3);
+    net.crash(0);
+    for node in [1, 2] {
+        let hiding = Message::ViewChange(net.view_change(3, 1, Knowledge::default()));
+        net.inject(3, node, hiding);
+    }
+    net.everybody_starves();
+    net.deliver_all();
+    assert_eq!(net.view(1), (1, true));
+    net.restart(0);
+    net.pass(2 * STATUS);
+    assert!([0, 1, 2].iter().all(|node| net.chain(*node) == ["A"]));
+}

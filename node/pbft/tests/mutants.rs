@@ -1,0 +1,511 @@
+//! Faults that are switched on in the replica (`ledger/src/mutant.rs`), and the shortest story that shows each.
+//!
+//! Without the fault every story ends well. With the fault the oracle notices a broken rule. Told once more with
+//! nobody but agreement watching, it goes on to where the fault leads: two final blocks at one height, or a network that
+//! stands still for ever.
+#![cfg(feature = "mutants")]
+#![allow(clippy::unwrap_used)]
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+
+use quorate_ledger::mutant::{Mutant, activate};
+use quorate_ledger::{BlockHash, Epoch, Height, Outline, View};
+use quorate_pbft::{Input, Knowledge, Message, Record, Seen, To, ViewChangeMessage};
+
+use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
+
+mod net;
+
+/// More messages than any story has.
+const MANY: usize = 20_000;
+
+/// A committee and who watches it: the whole oracle, or agreement alone.
+struct Play {
+    net: Net,
+    rules: bool,
+}
+
+impl Play {
+    fn input(&mut self, node: usize, input: Input) {
+        if self.rules {
+            return self.net.input(node, input);
+        }
+        let now = self.net.now(node);
+        self.net.nodes[node].input(now, input);
+        self.flush(node);
+    }
+
+    /// What a node has to say goes on its way, and nobody but agreement looks at it.
+    fn flush(&mut self, from: usize) {
+        let messages = self.net.nodes[from].flush();
+        self.net.oracle.agrees(&self.net.nodes[from]);
+        for (to, message) in messages {
+            let wanted = |node: &usize| *node != from && (to == To::All || to == To::One(id(*node)));
+            for node in (0..self.net.size()).filter(wanted) {
+                self.net.links.send(Envelope { from: id(from), to: id(node), message: message.clone() });
+            }
+        }
+    }
+
+    /// Delivers until nothing is on its way.
+    fn deliver(&mut self) {
+        if self.rules {
+            return self.net.deliver_all();
+        }
+        for _ in 0..MANY {
+            let Some(Envelope { from, to, message }) = self.net.links.next() else { return };
+            let config = &self.net.config;
+            let checked = message.check(from, &config.chain, Epoch(0), &config.committee);
+            if let Ok(message) = checked
+                && self.net.nodes[to.index()].runs()
+            {
+                self.input(to.index(), Input::Received { from, message });
+            }
+            self.find_outlines();
+        }
+        panic!("the members talk without end");
+    }
+
+    /// Engines find what is in blocks that are proposed again.
+    fn find_outlines(&mut self) {
+        for node in 0..self.net.size() {
+            for header in std::mem::take(&mut self.net.nodes[node].wanted) {
+                let holders = self.net.nodes.iter();
+                let found = holders.filter_map(|holder| holder.bodies.get(&header.hash())).next().cloned();
+                self.input(node, Input::Outlined(found.expect("somebody has accepted it")));
+            }
+        }
+    }
+
+    /// A primary makes a block of this name, and everybody hears of it.
+    fn propose(&mut self, primary: usize, name: &str) -> Outline {
+        let parent =
+            self.net.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
+        let outline = block(&parent, name, self.net.now(primary).wall, id(primary));
+        self.net.name(&outline, name);
+        self.net.nodes[primary].bodies.insert(outline.hash(), outline.clone());
+        self.input(primary, Input::Proposed(outline.clone()));
+        self.deliver();
+        outline
+    }
+
+    /// A liar's block on the genesis, that it tells these members of.
+    fn lie(&mut self, liar: usize, view: u64, name: &str, to: &[usize]) -> Outline {
+        let outline = block(&net::root(&self.net.config), name, self.net.now(liar).wall, id(liar));
+        self.net.name(&outline, name);
+        self.tell(liar, to, &self.net.proposal(liar, &outline, view));
+        outline
+    }
+
+    /// A liar says this to these members.
+    fn tell(&mut self, liar: usize, to: &[usize], message: &Message) {
+        for node in to {
+            self.net.inject(liar, *node, message.clone());
+        }
+    }
+
+    /// A liar says to these members that it leaves for view 1, and hides what it knows.
+    fn leaves_and_hides(&mut self, liar: usize, to: &[usize]) -> ViewChangeMessage {
+        let change = self.net.view_change(liar, 1, Knowledge::default());
+        self.tell(liar, to, &Message::ViewChange(change.clone()));
+        change
+    }
+
+    /// These members leave their view on the word of their engines, all of them before they hear of each other.
+    fn leave(&mut self, nodes: &[usize]) {
+        for node in nodes {
+            self.input(*node, Input::Starved);
+        }
+        self.deliver();
+    }
+
+    /// What a member said when it left its view.
+    fn view_change_of(&self, node: usize) -> ViewChangeMessage {
+        let said = self.net.nodes[node].journal.iter().rev().find_map(|record| match record {
+            Record::ViewChange(change) => Some(change.message().clone()),
+            _ => None,
+        });
+        said.expect("it has left a view")
+    }
+
+    /// Nothing comes to these members any more, nor from them.
+    fn cut_off(&mut self, nodes: &'static [u16]) {
+        self.net.links.heal();
+        self.net.partition(nodes);
+    }
+
+    fn restart(&mut self, node: usize) {
+        if self.rules {
+            self.net.restart(node);
+        } else {
+            let now = self.net.now(node);
+            self.net.nodes[node].restart(now);
+            self.flush(node);
+            for other in (0..self.net.size()).filter(|other| *other != node) {
+                if self.net.nodes[other].runs() {
+                    self.connect(node, other);
+                }
+            }
+        }
+        self.deliver();
+    }
+
+    /// Two members have a new channel.
+    fn connect(&mut self, one: usize, other: usize) {
+        self.input(other, Input::PeerUp(id(one)));
+        self.input(one, Input::PeerUp(id(other)));
+    }
+
+    /// R8: at most one block is prepared in a view and height, whoever prepared it.
+    fn assert_one_prepared(&self) {
+        let mut prepared: BTreeMap<(Height, View), BlockHash> = BTreeMap::new();
+        for record in self.net.nodes.iter().flat_map(|node| &node.journal) {
+            if let Record::Prepared(certificate) = record {
+                let ballot = certificate.ballot();
+                let first = *prepared.entry((ballot.height, ballot.view)).or_insert(ballot.block);
+                assert_eq!(first, ballot.block, "R8: two blocks are prepared in one view");
+            }
+        }
+    }
+
+    /// The network is healed, and in the end everybody correct has these blocks and no others. The oracle has to have
+    /// seen everything for that.
+    fn ends_with(mut self, names: &[&str]) {
+        if !self.rules {
+            return;
+        }
+        self.net.links.heal();
+        self.net.links.release();
+        self.net.pass(2 * TIMEOUT);
+        self.net.assert_chain(names);
+    }
+}
+
+/// Tells a story of a committee of this size, watched by the whole oracle and by agreement alone: without the fault, and
+/// with it, when it must end in a broken rule, and in what comes of that.
+fn shows(mutant: Mutant, size: usize, story: fn(Play), rule: &str, end: &str) {
+    for (rules, expected) in [(true, rule), (false, end)] {
+        story(Play { net: Net::of(size), rules });
+        activate(Some(mutant));
+        let told = catch_unwind(|| story(Play { net: Net::of(size), rules }));
+        activate(None);
+        let message = text(told.expect_err("nobody notices the fault").as_ref());
+        assert!(message.contains(expected), "{mutant:?} should end in {expected:?}, not in {message:?}");
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    literal.or_else(|| panic.downcast_ref::<String>().cloned()).expect("panics have a text")
+}
+
+const TWO_FINAL: &str = "AGREEMENT broken at height 1";
+
+/// M1, R1: of five members 0 lies, and is the primary. It proposes A to 1 and 2, B to 3 and 4, and commits to both.
+/// If three are a quorum, each half is one together with the liar.
+#[test]
+fn a_quorum_of_two_faults_and_one_lets_a_liar_split_five() {
+    fn story(mut play: Play) {
+        play.net.corrupt(0);
+        for (name, half) in [("A", [1, 2]), ("B", [3, 4])] {
+            let lie = play.lie(0, 0, name, &half);
+            play.tell(0, &half, &play.net.commit(0, ballot(&lie, 0)));
+        }
+        play.deliver();
+        play.leave(&[1, 2, 3, 4]);
+        play.propose(1, "C");
+        play.ends_with(&["C"]);
+    }
+    shows(Mutant::QuorumOfTwoFaults, 5, story, "R1: exactly a quorum", TWO_FINAL);
+}
+
+/// M1, R1: six correct members are cut in two halves: 0, 2 and 3 with the primary of view 0; 1, 4 and 5 with that of
+/// view 1. If three are a quorum, each half goes on by itself, and nobody has to lie.
+#[test]
+fn a_quorum_of_two_faults_and_one_splits_six_correct_members() {
+    fn story(mut play: Play) {
+        play.cut_off(&[1, 4, 5]);
+        play.propose(0, "A");
+        play.leave(&[1, 4, 5]);
+        if play.net.view(1) == (1, true) {
+            play.propose(1, "B");
+        }
+        play.net.links.heal();
+        play.net.pass(2 * STATUS);
+        play.propose(1, "C");
+        play.ends_with(&["C"]);
+    }
+    shows(Mutant::QuorumOfTwoFaults, 6, story, "R1: exactly a quorum", TWO_FINAL);
+}
+
+/// M2, R8: the primary lies and proposes to each another block. If one PREPARE is enough, each backup prepares its
+/// block by its own vote alone. Nothing becomes final by that, since COMMITs are counted as ever and a tie is refused
+/// when views change (R20). But no view can begin any more: each would have to take two blocks at one height.
+#[test]
+fn prepared_one_short_leaves_two_blocks_that_no_view_can_choose_from() {
+    fn story(mut play: Play) {
+        play.net.corrupt(0);
+        for (node, name) in [(1, "A"), (2, "B"), (3, "C")] {
+            play.lie(0, 0, name, &[node]);
+        }
+        play.deliver();
+        play.leave(&[1, 2, 3]);
+        if play.rules {
+            play.assert_one_prepared();
+        }
+        play.net.pass(20 * TIMEOUT);
+        assert!((1..4).any(|node| play.net.view(node).1), "no view begins any more");
+        play.propose(1, "D");
+        play.ends_with(&["D"]);
+    }
+    shows(Mutant::PreparedOneShort, 4, story, "R8: two blocks are prepared", "no view begins any more");
+}
+
+/// M3, R20: A is final at 0 with the COMMITs of 2 and of the liar 3; 2 knows that it is prepared, 1 knows nothing. If
+/// two VIEW-CHANGEs are enough, 1 begins view 1 with its own and the liar's, that hides A. Then 2 follows.
+#[test]
+fn a_view_that_begins_with_too_few_loses_what_is_final() {
+    fn story(mut play: Play) {
+        play.net.corrupt(3);
+        play.net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(1));
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to == id(2));
+        let a = play.propose(0, "A");
+        play.tell(3, &[0, 2], &play.net.prepare(3, ballot(&a, 0)));
+        play.tell(3, &[0], &play.net.commit(3, ballot(&a, 0)));
+        play.deliver();
+        assert_eq!(play.net.heights()[..3], [1, 0, 0]);
+
+        play.cut_off(&[0]);
+        play.leaves_and_hides(3, &[1]);
+        play.leave(&[1]);
+        play.leaves_and_hides(3, &[2]);
+        play.deliver();
+        let b = play.propose(1, "B");
+        play.tell(3, &[1, 2], &play.net.prepare(3, ballot(&b, 1)));
+        play.tell(3, &[1, 2], &play.net.commit(3, ballot(&b, 1)));
+        play.deliver();
+        play.ends_with(&["A", "B"]);
+    }
+    shows(Mutant::ViewChangeQuorumShort, 4, story, "a quorum of view changes", TWO_FINAL);
+}
+
+/// M4, R10: A is proposed and C on top of it, and all PREPAREs for A are lost. If COMMIT for C does not wait for A, both
+/// become final at 0 with the COMMITs for C alone. Nobody can show that A was prepared, so view 1 begins without it.
+#[test]
+fn a_commit_above_a_hole_makes_a_block_final_that_nobody_has_prepared() {
+    fn story(mut play: Play) {
+        play.net.links.lose(|envelope| envelope.is_prepare() && envelope.is_at(1));
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
+        play.propose(0, "A");
+        play.propose(0, "C");
+
+        play.cut_off(&[0]);
+        play.leave(&[1, 2, 3]);
+        play.propose(1, "B");
+        play.ends_with(&["B"]);
+    }
+    shows(Mutant::CommitOutOfOrder, 4, story, "commits out of order", TWO_FINAL);
+}
+
+/// M5, R20: A is prepared at 0 alone, in view 0. The others begin view 1 without it, and B becomes final there, at 1
+/// alone. View 2 begins without 1 and with 0: A was prepared in view 0, B in view 1. If the lower one counts, A is
+/// taken.
+#[test]
+fn the_lowest_certificate_brings_back_a_block_that_was_passed_over() {
+    fn story(mut play: Play) {
+        play.net.links.lose(|envelope| {
+            envelope.is_in_view(0) && (envelope.is_commit() || envelope.is_prepare() && envelope.to != id(0))
+        });
+        play.propose(0, "A");
+
+        play.cut_off(&[0]);
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(1) && envelope.is_commit() && envelope.to != id(1));
+        play.leave(&[1, 2, 3]);
+        play.propose(1, "B");
+        assert_eq!(play.net.heights(), [0, 1, 0, 0]);
+
+        play.cut_off(&[1]);
+        play.leave(&[2, 3]);
+        play.ends_with(&["B"]);
+    }
+    shows(Mutant::LowestCertificate, 4, story, "R20: the selection", TWO_FINAL);
+}
+
+/// M6, R20: A is final at 0. The primary of view 1 lies: it begins the view with the VIEW-CHANGEs of 2 and 3, which show
+/// that A was prepared, and proposes nothing again. Whoever does not select again believes it, and votes for B.
+#[test]
+fn a_new_view_that_is_not_selected_again_lets_its_primary_drop_a_block() {
+    fn story(mut play: Play) {
+        play.net.corrupt(1);
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
+        play.propose(0, "A");
+        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+
+        play.cut_off(&[0]);
+        play.leave(&[2, 3]);
+        let hides = play.leaves_and_hides(1, &[2, 3]);
+        let changes = vec![hides, play.view_change_of(2), play.view_change_of(3)];
+        play.tell(1, &[2, 3], &Message::NewView(play.net.new_view_of(1, changes, vec![])));
+        let b = play.lie(1, 1, "B", &[2, 3]);
+        play.tell(1, &[2, 3], &play.net.commit(1, ballot(&b, 1)));
+        play.deliver();
+        play.ends_with(&["A"]);
+    }
+    shows(Mutant::NewViewNotRecomputed, 4, story, "R20: the selection", TWO_FINAL);
+}
+
+/// M7, R20: A is final at 0, and all others have prepared it. View 1 begins without 0. If it forgets what was prepared,
+/// its primary fills the height with B.
+#[test]
+fn a_new_view_that_forgets_what_was_prepared_loses_what_is_final() {
+    fn story(mut play: Play) {
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
+        play.propose(0, "A");
+        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+
+        play.cut_off(&[0]);
+        play.leave(&[1, 2, 3]);
+        play.propose(1, "B");
+        play.ends_with(&["A", "B"]);
+    }
+    shows(Mutant::NewViewDropsPrepared, 4, story, "R20: the selection", TWO_FINAL);
+}
+
+/// R19: A is prepared at 0. Members 1 and 2 and the liar 3 leave view 0 without knowing that, and view 1 begins. Before
+/// 2 hears of it, it restarts. Only 0, which has not heard that 2 left, and the liar answer when it asks how far it
+/// had gone. If it is back in view 0, it prepares A and commits to it: A is final at 0. Then it hears of view 1, and
+/// votes for B there.
+fn a_member_restarts_that_has_left_its_view(mut play: Play) {
+    play.net.corrupt(3);
+    play.net.links.lose(|envelope| envelope.is_prepare() && envelope.from != id(3) && envelope.to != id(0));
+    play.net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(0));
+    play.net.links.lose(|envelope| envelope.is_view_change() && envelope.to == id(0));
+    play.net.links.lose(Envelope::is_new_view);
+    let a = play.propose(0, "A");
+    play.leaves_and_hides(3, &[1, 2]);
+    play.leave(&[1]);
+    assert_eq!((play.net.view(0), play.net.view(1), play.net.view(2)), ((0, true), (1, true), (1, false)));
+
+    play.net.crash(2);
+    play.net.links.lose(|envelope| envelope.is_between(1, 2) || envelope.is_between(2, 1));
+    play.restart(2);
+    play.tell(3, &[2], &Message::Seen(Seen::default()));
+    play.deliver();
+    play.tell(3, &[2], &play.net.prepare(3, ballot(&a, 0)));
+    play.tell(3, &[0], &play.net.commit(3, ballot(&a, 0)));
+    play.deliver();
+
+    play.cut_off(&[0]);
+    play.net.links.lose(Envelope::is_seen);
+    play.connect(1, 2);
+    play.deliver();
+    let b = play.propose(1, "B");
+    play.tell(3, &[1, 2], &play.net.prepare(3, ballot(&b, 1)));
+    play.tell(3, &[1, 2], &play.net.commit(3, ballot(&b, 1)));
+    play.deliver();
+    play.ends_with(&["B"]);
+}
+
+/// M8, R13: [`a_member_restarts_that_has_left_its_view`], and did not write it down.
+#[test]
+fn a_view_change_that_is_not_durable_is_broken_after_a_restart() {
+    let story = a_member_restarts_that_has_left_its_view;
+    shows(Mutant::ViewChangeNotDurable, 4, story, "R13: a view is left", TWO_FINAL);
+}
+
+/// M13, R19: [`a_member_restarts_that_has_left_its_view`]. It is written down, and not heeded.
+#[test]
+fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
+    let story = a_member_restarts_that_has_left_its_view;
+    shows(Mutant::ViewRegresses, 4, story, "member 2 was in view 1 and is in 0", TWO_FINAL);
+}
+
+/// M9, R4, R13: the primary 0 lies. It proposes A to 1 and 2, and 1 prepares it. Then 2 restarts, and asks only 3, which
+/// has not heard its vote, and the liar. The liar proposes B to 2 and 3. If 2 has forgotten its PREPARE for A, it gives
+/// another for B, and two blocks are prepared in one view. What is prepared it cannot forget and still start
+/// (`RestoreError::Incomplete`), so this alone makes no second final block; but no view can begin any more (R20).
+#[test]
+fn a_proposal_that_is_not_remembered_is_contradicted_after_a_restart() {
+    fn story(mut play: Play) {
+        play.net.corrupt(0);
+        play.net.links.lose(|envelope| envelope.is_prepare() && !envelope.is_between(2, 1));
+        play.net.links.lose(Envelope::is_commit);
+        play.lie(0, 0, "A", &[1, 2]);
+        play.deliver();
+
+        play.net.crash(2);
+        play.cut_off(&[1]);
+        play.restart(2);
+        play.tell(0, &[2], &Message::Seen(Seen::default()));
+        play.deliver();
+        play.lie(0, 0, "B", &[2, 3]);
+        play.deliver();
+        play.assert_one_prepared();
+        play.ends_with(&["A"]);
+    }
+    shows(Mutant::AcceptedNotDurable, 4, story, "speaks before it remembers", "R8: two blocks are prepared");
+}
+
+/// M10, R13: A is final at 0 with the COMMITs of 1 and 2; 3 was deaf. 1 and 2 lose power at once, and nobody who has
+/// heard their COMMITs can be asked. If they have forgotten that A was prepared, view 1 begins without it.
+#[test]
+fn a_certificate_that_is_not_remembered_is_missing_when_the_view_is_left() {
+    fn story(mut play: Play) {
+        play.net.links.lose(|envelope| {
+            envelope.is_in_view(0) && (envelope.to == id(3) || envelope.is_commit() && envelope.to != id(0))
+        });
+        play.propose(0, "A");
+        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+
+        play.cut_off(&[0]);
+        play.net.links.lose(|envelope| envelope.is_in_view(0));
+        play.net.crash(1);
+        play.net.crash(2);
+        play.restart(1);
+        play.restart(2);
+        play.leave(&[1, 2, 3]);
+        play.propose(1, "B");
+        play.ends_with(&["A", "B"]);
+    }
+    shows(Mutant::PreparedNotDurable, 4, story, "speaks before it remembers", TWO_FINAL);
+}
+
+/// M12, R19: 2 and 3 leave view 0 when nothing is prepared, and say so to the liar 1 alone. Then A turns out to be
+/// prepared. If they still vote in view 0, A is final at 0. The liar begins view 1 with what they said before.
+#[test]
+fn votes_in_a_view_that_was_left_make_a_block_final_that_no_view_knows_of() {
+    fn story(mut play: Play) {
+        play.net.corrupt(1);
+        play.net.links.hold(Envelope::is_prepare);
+        play.net.links.lose(Envelope::is_view_change);
+        play.net
+            .links
+            .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
+        play.propose(0, "A");
+        play.leave(&[2, 3]);
+        play.net.links.release();
+        play.deliver();
+
+        play.cut_off(&[0]);
+        let hides = play.leaves_and_hides(1, &[]);
+        let changes = vec![hides, play.view_change_of(2), play.view_change_of(3)];
+        play.tell(1, &[2, 3], &Message::NewView(play.net.new_view(1, changes)));
+        let b = play.lie(1, 1, "B", &[2, 3]);
+        play.tell(1, &[2, 3], &play.net.commit(1, ballot(&b, 1)));
+        play.deliver();
+        play.ends_with(&["B"]);
+    }
+    shows(Mutant::VotesAfterViewChange, 4, story, "R19: member 3 votes in", TWO_FINAL);
+}

@@ -1,0 +1,123 @@
+//! What corrupt members say: anything, signed with keys they hold.
+
+use std::collections::BTreeMap;
+
+use quorate_ledger::{
+    Ballot, Commit, CommitCertificate, Epoch, Outline, Signable, SignatureSet, Signed, Signers, Verified,
+    View, decode, encode,
+};
+use quorate_pbft::{
+    Input, Knowledge, Message, NewView, NewViewMessage, PrePrepare, Prepare, PreparedCertificate, Proposal,
+    Rejected, Selection, ViewChange, ViewChangeMessage,
+};
+
+use super::{Envelope, Net, ballot, id};
+
+/// The knowledge of a member that has committed nothing and prepared this.
+pub(crate) fn knows(prepared: Vec<PreparedCertificate>) -> Knowledge {
+    Knowledge { base: None, prepared }
+}
+
+impl Net {
+    /// Signs anything in the name of a member.
+    pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
+        Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
+    }
+
+    pub(crate) fn proposal(&self, signer: usize, outline: &Outline, view: u64) -> Message {
+        let vote = self.sign(signer, PrePrepare(ballot(outline, view)));
+        Message::PrePrepare(Proposal { vote, header: outline.header().clone(), ids: outline.ids().to_vec() })
+    }
+
+    pub(crate) fn prepare(&self, signer: usize, ballot: Ballot) -> Message {
+        Message::Prepare(self.sign(signer, Prepare(ballot)))
+    }
+
+    pub(crate) fn commit(&self, signer: usize, ballot: Ballot) -> Message {
+        Message::Commit(self.sign(signer, Commit(ballot)))
+    }
+
+    /// The primary of a view.
+    pub(crate) fn primary_of(&self, view: u64) -> usize {
+        self.config.committee.primary(Epoch(0), View(view)).index()
+    }
+
+    /// A certificate of these members' COMMITs.
+    pub(crate) fn certificate(&self, ballot: Ballot, signers: &[usize]) -> Verified<CommitCertificate> {
+        let votes: BTreeMap<_, _> = signers
+            .iter()
+            .map(|signer| (id(*signer), self.sign(*signer, Commit(ballot)).signature))
+            .collect();
+        let votes = SignatureSet::first(signers.len(), &votes).unwrap();
+        Verified::from_own_storage(CommitCertificate::claimed(ballot, votes))
+    }
+
+    /// What an engine says after it fetched these blocks, certified in view 0 by the first members.
+    pub(crate) fn fetched(&self, blocks: &[&Outline]) -> Input {
+        let signers: Vec<usize> = (0..self.config.committee.quorum()).collect();
+        let last = blocks.last().unwrap();
+        Input::CaughtUp {
+            headers: blocks.iter().map(|block| block.header().clone()).collect(),
+            certificate: self.certificate(ballot(last, 0), &signers),
+        }
+    }
+
+    /// A prepared certificate of the primary's PRE-PREPARE and these backups' PREPAREs, put together by hand.
+    pub(crate) fn prepared(&self, outline: &Outline, view: u64, backups: &[usize]) -> PreparedCertificate {
+        let ballot = ballot(outline, view);
+        let mut bytes = encode(outline.header());
+        bytes.extend(encode(&View(view)));
+        bytes.extend(encode(&self.sign(self.primary_of(view), PrePrepare(ballot)).signature));
+        bytes.extend(encode(&Signers::of(backups.iter().map(|backup| id(*backup)))));
+        bytes.extend(u32::try_from(backups.len()).unwrap().to_le_bytes());
+        for backup in backups {
+            bytes.extend(encode(&self.sign(*backup, Prepare(ballot)).signature));
+        }
+        decode(&bytes).unwrap()
+    }
+
+    /// A VIEW-CHANGE that says this.
+    pub(crate) fn view_change(&self, signer: usize, view: u64, knowledge: Knowledge) -> ViewChangeMessage {
+        let body = ViewChange { epoch: Epoch(0), view: View(view), content: knowledge.hash() };
+        ViewChangeMessage { vote: self.sign(signer, body), knowledge }
+    }
+
+    /// Three view changes for view 1, of which the last knows that the block was prepared in view 0.
+    pub(crate) fn changes(&self, outline: &Outline) -> Vec<ViewChangeMessage> {
+        vec![
+            self.view_change(0, 1, Knowledge::default()),
+            self.view_change(1, 1, Knowledge::default()),
+            self.view_change(3, 1, knows(vec![self.prepared(outline, 0, &[2, 3])])),
+        ]
+    }
+
+    /// What member 2 says to a message from this member that it must refuse.
+    pub(crate) fn refusal(&mut self, from: usize, message: Message) -> Rejected {
+        self.receive(Envelope { from: id(from), to: id(2), message }).unwrap_err()
+    }
+
+    /// A NEW-VIEW of these view changes, with the PRE-PREPAREs that follow from them.
+    pub(crate) fn new_view(&self, view: u64, view_changes: Vec<ViewChangeMessage>) -> NewViewMessage {
+        let selection = Selection::of(&view_changes.iter().map(|change| &change.knowledge)).unwrap();
+        let ballots = selection.chain.iter().map(|header| Ballot {
+            epoch: Epoch(0),
+            view: View(view),
+            height: header.height,
+            block: header.hash(),
+        });
+        let again = ballots.map(|ballot| self.sign(self.primary_of(view), PrePrepare(ballot))).collect();
+        self.new_view_of(view, view_changes, again)
+    }
+
+    /// A NEW-VIEW of anything, signed by the primary of the view.
+    pub(crate) fn new_view_of(
+        &self,
+        view: u64,
+        view_changes: Vec<ViewChangeMessage>,
+        pre_prepares: Vec<Signed<PrePrepare>>,
+    ) -> NewViewMessage {
+        let content = NewViewMessage::content(&view_changes, &pre_prepares);
+        let body = NewView { epoch: Epoch(0), view: View(view), content };
+        NewViewMessage { vote: self.sign(self.primary_of(view), body), view_changes, pre_prepares }
+    }
+}

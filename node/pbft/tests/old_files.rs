@@ -1,0 +1,297 @@
+//! Files that are older than what was signed, and two processes with one key (R24).
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{Ballot, Height, SignedError, View};
+use quorate_pbft::{Input, Mark, Message, Prepare, Record, Rejected, Request, Seen, Standing, Work};
+
+use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
+
+mod net;
+
+fn order(net: &mut Net, names: &[&str]) {
+    for name in names {
+        net.propose(name);
+        net.deliver_all();
+    }
+}
+
+/// Everything in a journal that stands behind a signature.
+fn signed(net: &Net, node: usize) -> usize {
+    let promises = net.nodes[node].journal.iter().filter(|record| {
+        matches!(
+            record,
+            Record::Accepted(_) | Record::Prepared(_) | Record::ViewChange(_) | Record::Checkpoint(_)
+        )
+    });
+    promises.count()
+}
+
+/// R24: a member whose disk was replaced by an old copy has forgotten promises. It finds out from the others, says so,
+/// follows, and signs nothing any more, neither votes nor view changes.
+#[test]
+fn a_member_with_an_old_journal_never_votes_again() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let old = net.nodes[2].files();
+    order(&mut net, &["B", "C"]);
+    net.crash(2);
+    net.put_back(2, old);
+    net.restart(2);
+    net.deliver_all();
+    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
+    let told = net.heard(2).iter().any(|request| {
+        matches!(request, Request::Recovering { seen, remembered }
+        if seen.accepted == (View(0), Height(3)) && remembered.accepted == (View(0), Height(1)))
+    });
+    assert!(told, "{:?}", net.heard(2));
+    let before = signed(&net, 2);
+    order(&mut net, &["D"]);
+    net.everybody_waits(Work::Timely);
+    net.crash(0);
+    net.pass(3 * TIMEOUT);
+    net.restart(0);
+    net.pass(4 * TIMEOUT);
+    assert_eq!(signed(&net, 2), before);
+    assert_eq!(net.chain(2), ["A", "B", "C", "D"], "it follows");
+    assert!(net.nodes[2].replica().proposal_parent().is_none());
+}
+
+/// R24: what was found out about the files is written into them. A restart among members that have seen less does not
+/// give the voice back; the newest journal does.
+#[test]
+fn an_old_journal_stays_old_until_the_newest_is_put_back() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let old = net.nodes[2].files();
+    order(&mut net, &["B", "C"]);
+    net.crash(2);
+    let newest = net.nodes[2].files();
+    net.put_back(2, old);
+    net.restart(2);
+    net.deliver_all();
+    net.crash(2);
+    net.links.lose(|envelope| matches!(envelope.message, Message::Seen(_)));
+    net.restart(2);
+    net.deliver_all();
+    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
+    net.crash(2);
+    net.links.heal();
+    net.put_back(2, newest);
+    net.restart(2);
+    net.pass(STATUS);
+    assert_eq!(net.standing(2), Standing::Voting);
+}
+
+/// R24: what was promised and never heard of by anybody matters to nobody: an old copy that lacks nothing that was
+/// heard is as good as a crash before the write.
+#[test]
+fn a_member_whose_lost_promises_nobody_heard_takes_part() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let old = net.nodes[2].files();
+    net.links.lose(|envelope| envelope.from == id(2));
+    net.catching_up = false;
+    order(&mut net, &["B"]);
+    net.crash(2);
+    net.links.heal();
+    net.put_back(2, old);
+    net.restart(2);
+    net.deliver_all();
+    assert_eq!(net.standing(2), Standing::Voting);
+}
+
+/// R24: an old copy of the ledger beside the right journal: what was promised at the heights between is not written
+/// anywhere any more, so the member is silent until the chain has passed them, and then takes part.
+#[test]
+fn a_member_with_an_old_ledger_is_silent_until_it_has_caught_up() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let old = net.nodes[2].files();
+    order(&mut net, &["B", "C"]);
+    net.crash(2);
+    net.put_back_ledger(2, old);
+    net.catching_up = false;
+    net.restart(2);
+    net.deliver_all();
+    let expected = Standing::Probing { answered: 3, needed: 2, through: Some(Height(3)) };
+    assert_eq!((net.height(2), net.standing(2)), (1, expected));
+    let before = signed(&net, 2);
+    net.input(2, Input::Starved);
+    net.pass(STATUS);
+    assert_eq!(signed(&net, 2), before);
+    net.catching_up = true;
+    net.pass(2 * STATUS);
+    assert_eq!((net.height(2), net.standing(2)), (3, Standing::Voting));
+    net.crash(3);
+    order(&mut net, &["D"]);
+    net.assert_chain(&["A", "B", "C", "D"]);
+}
+
+/// R24: even when everybody restarts at the same time: what others had heard is in their files.
+#[test]
+fn an_old_journal_is_found_out_after_a_restart_of_everybody() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let old = net.nodes[2].files();
+    order(&mut net, &["B", "C"]);
+    for node in 0..4 {
+        net.crash(node);
+    }
+    net.put_back(2, old);
+    for node in 0..4 {
+        net.restart(node);
+    }
+    net.deliver_all();
+    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
+    assert!([0, 1, 3].iter().all(|node| net.standing(*node) == Standing::Voting));
+}
+
+/// R24: after a restart nothing new is signed before a quorum, the member included, has said what it saw.
+#[test]
+fn a_restarted_member_votes_when_a_quorum_has_answered() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    net.crash(3);
+    net.crash(1);
+    net.links.hold(|envelope| envelope.is_seen() && envelope.from == id(2));
+    net.restart(1);
+    net.deliver_all();
+    assert_eq!(net.standing(1), Standing::Probing { answered: 1, needed: 2, through: None });
+    net.propose("B");
+    net.deliver_all();
+    assert_eq!((net.promises(1).len(), net.height(0)), (3, 1), "nothing about B");
+    net.pass(2 * STATUS);
+    assert_eq!(
+        net.standing(1),
+        Standing::Probing { answered: 1, needed: 2, through: None },
+        "the same answer counts once"
+    );
+    net.links.release();
+    net.pass(STATUS);
+    assert_eq!(net.standing(1), Standing::Voting);
+    net.assert_chain(&["A", "B"]);
+}
+
+/// R24: answers are given also by those who wait for answers themselves, so all may start at once, also in a view that
+/// has not begun.
+#[test]
+fn everybody_restarts_and_comes_back() {
+    for leaving in [false, true] {
+        let mut net = Net::of(4);
+        order(&mut net, &["A"]);
+        net.links.lose(|envelope| envelope.is_commit());
+        net.propose("B");
+        net.deliver_all();
+        if leaving {
+            net.links.lose(Envelope::is_view_change);
+            net.everybody_starves();
+        }
+        for node in 0..4 {
+            net.crash(node);
+        }
+        net.links.heal();
+        for node in 0..4 {
+            net.restart(node);
+        }
+        net.pass(4 * STATUS);
+        net.assert_view(u64::from(leaving));
+        net.assert_chain(&["A", "B"]);
+        order(&mut net, &["C"]);
+        net.assert_chain(&["A", "B", "C"]);
+    }
+}
+
+/// R24: a committee of one has nobody to ask.
+#[test]
+fn a_single_member_starts_at_once() {
+    let mut net = Net::of(1);
+    order(&mut net, &["A"]);
+    net.crash(0);
+    net.restart(0);
+    assert_eq!(net.standing(0), Standing::Voting);
+    order(&mut net, &["B"]);
+    net.assert_chain(&["A", "B"]);
+}
+
+/// R24: somebody else signs with our key while we run. The others tell us what they saw, and the process must stop.
+#[test]
+fn a_second_instance_is_noticed() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    let outline = block(net.nodes[1].tip(), "B", net.now(1).wall, id(0));
+    let elsewhere = net.prepare(2, ballot(&outline, 0));
+    net.inject(2, 1, elsewhere);
+    net.pass(2 * STATUS);
+    assert!(net.heard(2).contains(&Request::SecondInstance));
+}
+
+/// R24: nobody is silenced by a claim: a Seen holds signatures of one member, or it is refused; what others signed
+/// says nothing about us, and no answer either.
+#[test]
+fn a_lying_seen_changes_nothing() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    net.crash(2);
+    net.links.hold(|envelope| envelope.is_seen() && envelope.to == id(2));
+    net.restart(2);
+    net.deliver_all();
+    let far = Ballot { view: View(9), height: Height(9), ..*net.nodes[2].certificates[&Height(1)].ballot() };
+    let of_another = Seen { prepare: Some(net.sign(3, Prepare(far))), ..Seen::default() };
+    net.receive(Envelope { from: id(3), to: id(2), message: Message::Seen(of_another.clone()) }).unwrap();
+    assert_eq!(net.standing(2), Standing::Probing { answered: 0, needed: 2, through: None });
+
+    let mut refused = |seen: Seen| {
+        net.receive(Envelope { from: id(3), to: id(2), message: Message::Seen(seen) }).unwrap_err()
+    };
+    let mut forged = of_another.clone();
+    forged.prepare.as_mut().unwrap().signer = id(2);
+    assert_eq!(refused(forged), Rejected::Signature(SignedError::BadSignature(id(2))));
+    let own = Net::of(4).sign(2, quorate_ledger::Commit(far));
+    let mixed = Seen { commit: Some(own), ..of_another };
+    assert_eq!(refused(mixed), Rejected::Evidence);
+
+    net.links.release();
+    net.deliver_all();
+    assert_eq!(net.standing(2), Standing::Voting);
+    assert!(!net.heard(2).iter().any(|request| matches!(request, Request::Recovering { .. })));
+}
+
+/// R24: a mark is further if any kind of statement in it is; the kinds do not make up for each other.
+#[test]
+fn marks_are_compared_kind_by_kind() {
+    let at = |view, height| (View(view), Height(height));
+    let mark = Mark { accepted: at(1, 5), committed: at(1, 4), left: View(1), opened: View(0) };
+    assert!(!mark.exceeds(&mark));
+    let others = [
+        Mark { accepted: at(1, 6), ..mark },
+        Mark { accepted: at(2, 1), ..mark },
+        Mark { committed: at(1, 5), ..mark },
+        Mark { left: View(2), ..mark },
+        Mark { opened: View(1), ..mark },
+    ];
+    for other in others {
+        assert!(other.exceeds(&mark) && !mark.exceeds(&other));
+        assert_eq!(mark.max(other), other);
+    }
+    let crossed = Mark { accepted: at(9, 9), committed: at(0, 0), ..mark };
+    assert!(crossed.exceeds(&mark) && mark.exceeds(&crossed));
+}
+
+/// R24: whoever is asked to propose while it waits for answers has nothing to build on, and an engine that is late with
+/// an order finds the same.
+#[test]
+fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
+    let mut net = Net::of(4);
+    order(&mut net, &["A"]);
+    net.crash(0);
+    net.links.hold(|envelope| envelope.is_seen());
+    net.restart(0);
+    net.deliver_all();
+    assert_eq!(net.proposer(), None);
+    net.input(0, Input::Starved);
+    assert_eq!(net.departures(0), [], "nor does it leave the view: that is a statement too");
+    net.links.release();
+    net.deliver_all();
+    order(&mut net, &["B"]);
+    net.assert_chain(&["A", "B"]);
+}

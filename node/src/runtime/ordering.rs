@@ -1,0 +1,204 @@
+//! Ordering in the words of the RPC interface.
+
+use std::time::Duration;
+
+use quorate_api::{
+    CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson, EvidenceKind,
+    HeightInFlight, HeightPhase, ValidatorStanding, ViewChanges,
+};
+use quorate_genesis::Genesis;
+use quorate_ledger::{ReplicaId, encode};
+use quorate_pbft::{
+    CheckpointCertificate, Counters, Evidence, Mark, Moment, Overview, Phase, SlotOverview, Standing,
+};
+
+use super::members::Members;
+use super::work::Snapshot;
+
+/// `consensus_state`.
+pub(crate) fn state(
+    snapshot: &Snapshot,
+    genesis: &Genesis,
+    members: &Members,
+    now: Moment,
+) -> ConsensusState {
+    let pbft = &snapshot.overview.pbft;
+    let committee = genesis.committee();
+    ConsensusState {
+        epoch: pbft.epoch.0,
+        view: pbft.view.0,
+        active: pbft.active,
+        standing: standing(pbft.standing),
+        primary: pbft.primary.0,
+        primary_name: members.name(pbft.primary).to_owned(),
+        committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
+        quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
+        committed_height: pbft.committed.0,
+        stable_height: pbft.stable.0,
+        in_flight: pbft.slots.iter().filter(|slot| slot.view == pbft.view).map(in_flight).collect(),
+        request_timeout_ms: milliseconds(pbft.request_timeout),
+        deadline: deadline(pbft, now),
+        departed: indices(&pbft.departed),
+        contacts: indices(&pbft.contacts),
+        view_changes: view_changes(&snapshot.overview.pbft_counters),
+        evidence_count: u64::try_from(snapshot.evidence.len()).unwrap_or(u64::MAX),
+    }
+}
+
+fn deadline(pbft: &Overview, now: Moment) -> Option<ConsensusDeadline> {
+    pbft.leaves_at.map(|leaves_at| ConsensusDeadline {
+        purpose: if pbft.active { DeadlinePurpose::Request } else { DeadlinePurpose::NewView },
+        in_ms: milliseconds(leaves_at.since(now)),
+    })
+}
+
+fn in_flight(slot: &SlotOverview) -> HeightInFlight {
+    HeightInFlight {
+        height: slot.height.0,
+        hash: slot.block,
+        phase: match slot.phase {
+            Phase::PrePrepared => HeightPhase::PrePrepared,
+            Phase::Prepared => HeightPhase::Prepared,
+            _ => HeightPhase::Waiting,
+        },
+        transactions: slot.transactions,
+        prepares: indices(&slot.prepares),
+        commits: indices(&slot.commits),
+    }
+}
+
+fn view_changes(counters: &Counters) -> ViewChanges {
+    ViewChanges {
+        no_progress: counters.no_progress,
+        censorship: counters.censorship,
+        evidence: counters.proven_liars,
+        joined: counters.joined,
+        no_new_view: counters.no_new_view,
+        entered: counters.views_entered,
+    }
+}
+
+pub(crate) fn standing(standing: Standing) -> ValidatorStanding {
+    match standing {
+        Standing::Voting => ValidatorStanding::Voting,
+        Standing::Probing { .. } => ValidatorStanding::Probing,
+        Standing::Recovering { .. } => ValidatorStanding::Recovering,
+    }
+}
+
+/// Whether the node may vote, for people: if not, why not and what to do.
+pub(crate) fn standing_text(standing: Standing) -> String {
+    match standing {
+        Standing::Voting => "its votes count".to_owned(),
+        Standing::Probing { through: Some(height), .. } => format!(
+            "probing: its ledger is an old copy, and it signs nothing until it has fetched the blocks up to height \
+             {height}"
+        ),
+        Standing::Probing { answered, needed, through: None } => format!(
+            "probing: after its start it asks the others what they have seen it sign; {answered} of {needed} \
+             have answered"
+        ),
+        Standing::Recovering { seen: Mark { accepted: (view, height), .. } } => format!(
+            "recovering: others have seen it sign what its journal does not remember (votes up to height \
+             {height} in view {view}, or other statements), so the journal is an old one. It signs nothing. \
+             Stop it and put its newest journal back, never an older one; without that one it stays a \
+             follower, and the network tolerates one fault less"
+        ),
+    }
+}
+
+/// `chain_checkpoint`.
+pub(crate) fn checkpoint(certificate: &CheckpointCertificate) -> CheckpointJson {
+    let (checkpoint, votes) = (certificate.checkpoint(), certificate.votes());
+    CheckpointJson {
+        epoch: checkpoint.epoch.0,
+        height: checkpoint.height.0,
+        hash: checkpoint.block,
+        state_root: checkpoint.state_root,
+        signers: votes.signers().iter().map(|replica| replica.0).collect(),
+        signatures: votes.signatures().to_vec(),
+    }
+}
+
+/// One entry of `consensus_evidence`.
+pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members) -> Option<EvidenceJson> {
+    let (culprit, subject) = (evidence.culprit(), evidence.subject());
+    Some(EvidenceJson {
+        validator: culprit.0,
+        // Evidence is checked against the committee before it is kept.
+        public_key: *genesis.committee().member(culprit)?,
+        name: members.name(culprit).to_owned(),
+        kind: match evidence {
+            Evidence::PrePrepare(_) => EvidenceKind::PrePrepare,
+            Evidence::Prepare(_) => EvidenceKind::Prepare,
+            Evidence::Commit(_) => EvidenceKind::Commit,
+            Evidence::ViewChange(_) => EvidenceKind::ViewChange,
+            Evidence::NewView(_) => EvidenceKind::NewView,
+            Evidence::Checkpoint(_) => EvidenceKind::Checkpoint,
+        },
+        view: subject.view.0,
+        height: subject.height.0,
+        proof: encode(evidence),
+    })
+}
+
+fn indices(replicas: &[ReplicaId]) -> Vec<u16> {
+    replicas.iter().map(|replica| replica.0).collect()
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+    use quorate_ledger::{Ballot, BlockHash, Height, Signed, View, decode};
+    use quorate_pbft::{Pair, Prepare};
+
+    use super::super::progress::tests::{at, overview};
+    use super::*;
+
+    #[test]
+    fn a_deadline_says_what_is_waited_for() {
+        let leaving = |active| Overview { leaves_at: Some(at(900)), ..overview(3, active, 5, None) };
+        let told = |active, now| deadline(&leaving(active), at(now)).unwrap();
+        assert_eq!(told(true, 400), ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 500 });
+        assert_eq!(told(false, 400), ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 500 });
+        assert_eq!(told(true, 1000).in_ms, 0, "overdue is due");
+        assert_eq!(deadline(&overview(3, true, 5, None), at(0)), None);
+    }
+
+    #[test]
+    fn evidence_names_the_liar_and_proves_the_lie() {
+        let network = TestNetwork::seeded(4, 1);
+        let genesis = network.genesis();
+        let (chain, epoch) = (genesis.chain_id(), genesis.header().epoch);
+        let vote = |byte| {
+            let block = BlockHash::from_bytes([byte; 32]);
+            let ballot = Ballot { epoch, view: View(2), height: Height(7), block };
+            Signed::sign(&chain, &network.keys()[3], ReplicaId(3), Prepare(ballot)).into_inner()
+        };
+        let lie = Evidence::Prepare(Pair { first: vote(1), second: vote(2) });
+
+        let json = evidence(&lie, genesis, &Members::of(genesis)).unwrap();
+        let liar = &genesis.validators()[3];
+        assert_eq!((json.validator, &json.name, &json.public_key), (3, &liar.name, &liar.public_key));
+        assert_eq!((json.kind, json.view, json.height), (EvidenceKind::Prepare, 2, 7));
+        let read: Evidence = decode(&json.proof).unwrap();
+        assert_eq!(*read.check(&chain, epoch, genesis.committee()).unwrap(), lie);
+    }
+
+    #[test]
+    fn a_validator_that_does_not_vote_says_what_to_do() {
+        let seen = Mark { accepted: (View(2), Height(7)), ..Mark::default() };
+        let text = standing_text(Standing::Recovering { seen });
+        assert!(text.starts_with("recovering: ") && text.contains("newest journal back"), "{text}");
+        assert!(text.contains("height 7 in view 2"), "{text}");
+        let text = standing_text(Standing::Probing { answered: 1, needed: 2, through: None });
+        assert!(text.starts_with("probing: ") && text.contains("1 of 2 have answered"), "{text}");
+        let text = standing_text(Standing::Probing { answered: 2, needed: 2, through: Some(Height(9)) });
+        assert!(text.starts_with("probing: ") && text.contains("up to height 9"), "{text}");
+    }
+}

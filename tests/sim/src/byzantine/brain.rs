@@ -1,0 +1,232 @@
+//! What all liars of a run know together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_genesis::Genesis;
+use quorate_ledger::{
+    BlockHash, ChainId, Committee, Epoch, Height, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, View,
+};
+use quorate_pbft::{Knowledge, Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange};
+use quorate_pbft::{Proposal, ViewChangeMessage};
+
+use crate::byzantine::disguise::Disguise;
+use crate::random::Random;
+
+/// Messages that are remembered for later.
+const REMEMBERED: usize = 128;
+
+/// Views of which view changes are remembered: the highest.
+const VIEWS: usize = 6;
+
+/// View changes of one member for one view: a liar may make several.
+const ACCOUNTS: usize = 3;
+
+/// Knowledge, keys and plans of all liars.
+#[derive(Debug)]
+pub struct Brain {
+    /// Chance.
+    pub random: Random,
+    /// Signs for them.
+    pub pen: Pen,
+    /// Who decides.
+    pub committee: Committee,
+    /// K.
+    pub interval: u64,
+    /// T without back-off.
+    pub timeout: Duration,
+    /// The keys of clients one of whom may be left out.
+    pub clients: usize,
+    /// The highest view in which one of them stands.
+    pub view: View,
+    /// The highest committed block that one of them knows.
+    pub tip: (Height, BlockHash),
+    /// Who gets which block of those who propose several.
+    pub split: Disguise,
+    departures: BTreeMap<View, BTreeMap<ReplicaId, Vec<ViewChangeMessage>>>,
+    remembered: VecDeque<(ReplicaId, Message)>,
+}
+
+/// The keys of all liars.
+#[derive(Debug)]
+pub struct Pen {
+    /// The chain.
+    pub chain: ChainId,
+    /// The epoch.
+    pub epoch: Epoch,
+    keys: BTreeMap<ReplicaId, SecretKey>,
+}
+
+impl Pen {
+    /// Signs anything as one of them.
+    ///
+    /// # Panics
+    /// If it is no liar: nobody else's key is here.
+    pub fn sign<S: Signable>(&self, who: ReplicaId, body: S) -> Signed<S> {
+        Signed::sign(&self.chain, &self.keys[&who], who, body).into_inner()
+    }
+
+    /// What they sign is known as good to all who share this memo.
+    pub fn share(&mut self, memo: &Arc<SignatureMemo>) {
+        for key in self.keys.values_mut() {
+            *key = key.clone().with_memo(Arc::clone(memo));
+        }
+    }
+
+    /// Whether this member is one of them.
+    pub fn knows(&self, who: ReplicaId) -> bool {
+        self.keys.contains_key(&who)
+    }
+}
+
+impl Brain {
+    /// The brain of the liars with these keys.
+    pub fn new(genesis: &Genesis, keys: BTreeMap<ReplicaId, SecretKey>, mut random: Random) -> Self {
+        let committee = genesis.committee().clone();
+        let split = Disguise::split(&mut random, committee.size());
+        Brain {
+            pen: Pen { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys },
+            committee,
+            interval: genesis.consensus().checkpoint_interval,
+            timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),
+            clients: 3,
+            view: View(0),
+            tip: (Height(0), genesis.header().hash()),
+            split,
+            departures: BTreeMap::new(),
+            remembered: VecDeque::new(),
+            random,
+        }
+    }
+
+    /// All members but this one.
+    pub fn others(&self, me: ReplicaId) -> Vec<ReplicaId> {
+        self.committee.replicas().filter(|other| *other != me).collect()
+    }
+
+    /// Some member but this one; `None` if it is alone.
+    pub fn some_other(&mut self, me: ReplicaId) -> Option<ReplicaId> {
+        let others = self.others(me);
+        (!others.is_empty()).then(|| *self.random.choose(&others))
+    }
+
+    /// A hash of nothing.
+    pub fn no_block(&mut self) -> BlockHash {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.random.number().to_be_bytes());
+        BlockHash::from_bytes(bytes)
+    }
+
+    /// Takes note of a message that a liar heard or made.
+    pub fn note(&mut self, from: ReplicaId, message: &Message) {
+        match message {
+            Message::ViewChange(change) => {
+                let of_view = self.departures.entry(change.vote.body.view).or_default();
+                let accounts = of_view.entry(change.vote.signer).or_default();
+                if accounts.len() < ACCOUNTS && !accounts.contains(change) {
+                    accounts.push(change.clone());
+                }
+                if self.departures.len() > VIEWS {
+                    self.departures.pop_first();
+                }
+            }
+            Message::Status(_) | Message::Seen(_) | Message::Evidence(_) => return,
+            _ => {}
+        }
+        self.remembered.push_back((from, message.clone()));
+        if self.remembered.len() > REMEMBERED {
+            self.remembered.pop_front();
+        }
+    }
+
+    /// Something that was said before, and by whom.
+    pub fn recall(&mut self) -> Option<(ReplicaId, Message)> {
+        if self.remembered.is_empty() {
+            return None;
+        }
+        let index = self.random.index(self.remembered.len());
+        self.remembered.get(index).cloned()
+    }
+
+    /// All remembered messages.
+    pub fn memory(&self) -> impl Iterator<Item = &(ReplicaId, Message)> {
+        self.remembered.iter()
+    }
+
+    /// A VIEW-CHANGE of a liar with whatever it likes to know.
+    pub fn depart(&self, me: ReplicaId, view: View, knowledge: Knowledge) -> ViewChangeMessage {
+        let body = ViewChange { epoch: self.pen.epoch, view, content: knowledge.hash() };
+        ViewChangeMessage { vote: self.pen.sign(me, body), knowledge }
+    }
+
+    /// What a liar really knows, as far as it ever said.
+    pub fn knowledge_of(&self, who: ReplicaId) -> Knowledge {
+        let accounts = self.departures.values().rev().find_map(|of_view| of_view.get(&who)?.first());
+        accounts.map(|change| change.knowledge.clone()).unwrap_or_default()
+    }
+
+    /// A valid NEW-VIEW of a liar from a quorum that chance chooses; `None` if there is none. Liars may be in it
+    /// with an account that hides everything.
+    pub fn open(&mut self, me: ReplicaId, view: View) -> Option<NewViewMessage> {
+        let mut chosen: BTreeMap<ReplicaId, ViewChangeMessage> = BTreeMap::new();
+        let of_view = self.departures.get(&view)?;
+        let mut pool: Vec<(ReplicaId, ViewChangeMessage)> = Vec::new();
+        for (who, accounts) in of_view {
+            let account = self.random.index(accounts.len());
+            pool.push((*who, accounts[account].clone()));
+        }
+        for who in self.committee.replicas().filter(|who| self.pen.knows(*who)) {
+            if self.random.permille(500) {
+                pool.retain(|(known, _)| *known != who);
+                pool.push((who, self.depart(who, view, Knowledge::default())));
+            }
+        }
+        let quorum = self.committee.quorum();
+        while chosen.len() < quorum && !pool.is_empty() {
+            let index = self.random.index(pool.len());
+            let (who, change) = pool.swap_remove(index);
+            chosen.insert(who, change);
+        }
+        if chosen.len() < quorum {
+            return None;
+        }
+        let view_changes: Vec<ViewChangeMessage> = chosen.into_values().collect();
+        let selection = Selection::of(&view_changes.iter().map(|change| &change.knowledge)).ok()?;
+        let pre_prepares: Vec<_> = selection
+            .chain
+            .iter()
+            .map(|header| {
+                let ballot = quorate_ledger::Ballot {
+                    epoch: self.pen.epoch,
+                    view,
+                    height: header.height,
+                    block: header.hash(),
+                };
+                self.pen.sign(me, PrePrepare(ballot))
+            })
+            .collect();
+        Some(self.sign_new_view(me, view, view_changes, pre_prepares))
+    }
+
+    /// A NEW-VIEW of these parts, whether they belong together or not.
+    pub fn sign_new_view(
+        &self,
+        me: ReplicaId,
+        view: View,
+        view_changes: Vec<ViewChangeMessage>,
+        pre_prepares: Vec<Signed<PrePrepare>>,
+    ) -> NewViewMessage {
+        let content = NewViewMessage::content(&view_changes, &pre_prepares);
+        let vote = self.pen.sign(me, NewView { epoch: self.pen.epoch, view, content });
+        NewViewMessage { vote, view_changes, pre_prepares }
+    }
+
+    /// The last proposal that anybody made in the view.
+    pub fn last_proposal(&self) -> Option<&Proposal> {
+        self.remembered.iter().rev().find_map(|(_, message)| match message {
+            Message::PrePrepare(proposal) => Some(proposal),
+            _ => None,
+        })
+    }
+}

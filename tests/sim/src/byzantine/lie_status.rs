@@ -1,0 +1,48 @@
+//! Untruths about oneself and about others.
+
+use quorate_ledger::{Height, ReplicaId, Signers, View};
+use quorate_pbft::{Message, Seen};
+
+use crate::byzantine::{Brain, Strategy, Utterance};
+
+/// STATUS that is wrong in one thing or another, and SEEN that shows nothing, or what somebody else signed.
+#[derive(Debug)]
+pub(super) struct LieInStatus;
+
+impl Strategy for LieInStatus {
+    fn utter(&mut self, brain: &mut Brain, _me: ReplicaId, mut said: Utterance, out: &mut Vec<Utterance>) {
+        let choice = brain.random.between(0, 9);
+        let far = brain.random.between(1, 2000);
+        let nothing = brain.no_block();
+        match &mut said.message {
+            Message::Status(status) => match choice {
+                0 => status.committed = status.committed.plus(far),
+                1 => status.committed = Height(0),
+                2 => status.view = View(status.view.0.saturating_add(far)),
+                3 => (status.view, status.active) = (View(0), false),
+                4 => status.stable = Height(0),
+                5 => status.stable = status.stable.plus(far),
+                6 => (status.probing, status.mark) = (true, quorate_pbft::Mark::default()),
+                7 => status.slots.iter_mut().for_each(|slot| {
+                    (slot.proposal, slot.prepares, slot.commits) =
+                        (false, Signers::default(), Signers::default());
+                }),
+                8 => (status.committed_hash, status.active) = (nothing, !status.active),
+                _ => {}
+            },
+            Message::Seen(seen) => {
+                let stolen = brain.memory().find_map(|(_, message)| match message {
+                    Message::Commit(vote) => Some(vote.clone()),
+                    _ => None,
+                });
+                *seen = match choice {
+                    0..=4 => Seen::default(),
+                    5..=7 => Seen { commit: stolen, ..Seen::default() },
+                    _ => seen.clone(),
+                };
+            }
+            _ => {}
+        }
+        out.push(said);
+    }
+}

@@ -1,0 +1,45 @@
+//! Wrong answers to questions.
+
+use quorate_engine::{Answer, Ask};
+use quorate_ledger::{ReplicaId, Timestamp};
+
+use crate::byzantine::{Brain, Strategy};
+
+/// Answers with something else than what it was asked for.
+#[derive(Debug)]
+pub(super) struct LieInAnswers;
+
+impl Strategy for LieInAnswers {
+    fn answer(&mut self, brain: &mut Brain, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+        if brain.random.permille(150) {
+            return Answer::Nothing;
+        }
+        match answer {
+            Answer::Blocks(mut run) => {
+                match brain.random.between(0, 5) {
+                    0 => run.truncate(run.len() / 2),
+                    1 => run[0].header.timestamp = Timestamp(run[0].header.timestamp.0 + 1),
+                    2 => {
+                        let first = run[0].certificate.clone();
+                        if let Some(last) = run.last_mut() {
+                            last.certificate = first;
+                        }
+                    }
+                    3 => run.reverse(),
+                    4 => run[0].body = vec![0; 4],
+                    _ => drop(run.remove(0)),
+                }
+                Answer::Blocks(run)
+            }
+            Answer::Transactions(mut transactions) => {
+                match brain.random.between(0, 2) {
+                    0 => transactions.reverse(),
+                    1 => drop(transactions.remove(0)),
+                    _ => transactions[0].nonce += 1,
+                }
+                Answer::Transactions(transactions)
+            }
+            other => other,
+        }
+    }
+}

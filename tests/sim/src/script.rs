@@ -1,0 +1,214 @@
+//! A world that is driven by hand: for scenarios with a name, and for failures that were understood.
+//!
+//! Everything that chance decides in a seeded run is decided by the caller here: start from [`Knobs::plain`], name the
+//! liars in [`Knobs::faulty`], and let things happen with the methods below. All rules are checked on the way.
+
+use std::fmt;
+use std::time::Duration;
+
+use quorate_engine::{MemberMessage, Overview};
+use quorate_ledger::{Height, ReplicaId};
+use quorate_pbft::Message;
+
+use crate::knobs::Knobs;
+use crate::member::Crash;
+use crate::oracle::{Check, require};
+use crate::orders::{Attempt, End};
+use crate::packet::Packet;
+use crate::random::Random;
+use crate::world::{Occurrence, World};
+
+/// Says of each message whether it goes out: from which machine, to which, and what.
+type Passes = Box<dyn FnMut(ReplicaId, ReplicaId, &Message) -> bool>;
+
+/// What a script lets through.
+pub(crate) struct Filter(Passes);
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filter")
+    }
+}
+
+impl Filter {
+    /// Whether a packet goes out. Transactions always do.
+    pub(crate) fn passes(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) -> bool {
+        match MemberMessage::from_bytes(packet.bytes()) {
+            Ok(MemberMessage::Consensus(message)) => (self.0)(from, to, &message),
+            _ => true,
+        }
+    }
+}
+
+impl World {
+    /// A network whose members are about to start, without clients and without bad luck.
+    pub fn scripted(seed: u64, knobs: Knobs) -> Self {
+        let mut world = World::new(seed, knobs, Random::new(seed), false);
+        world.share_memo();
+        world.start_members();
+        world
+    }
+
+    /// Lets things happen for so long.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn run_for(&mut self, duration: Duration) -> Check {
+        self.run_until(self.agenda.now() + duration)
+    }
+
+    /// Lets things happen until something is so, for so long at most.
+    ///
+    /// # Errors
+    /// The first rule that is broken, or that it never came to be.
+    pub fn wait(&mut self, what: &str, most: Duration, is_so: impl Fn(&World) -> bool) -> Check {
+        let end = self.agenda.now() + most;
+        while !is_so(self) {
+            require(self.agenda.now() < end, "the script", || format!("{what} does not happen"))?;
+            self.run_for(Duration::from_millis(1))?;
+        }
+        Ok(())
+    }
+
+    /// A client makes a transaction and sends it to one member. Answers its number.
+    pub fn order(&mut self, to: ReplicaId) -> usize {
+        let number = self.place_good();
+        self.agenda.after(Duration::ZERO, Occurrence::Attempt(Attempt { number, to }));
+        number
+    }
+
+    /// Whether a client heard that its transaction is committed.
+    pub fn is_committed(&self, number: usize) -> bool {
+        self.orders.all[number].end == Some(End::Committed)
+    }
+
+    /// Where a member stands; `None` if it is down.
+    pub fn stands(&self, replica: ReplicaId) -> Option<Overview> {
+        self.members[replica.index()].overview(self.agenda.now())
+    }
+
+    /// The highest block that anybody committed.
+    pub fn committed(&self) -> Height {
+        self.height()
+    }
+
+    /// How often a situation came up.
+    pub fn saw(&self, situation: &str) -> u64 {
+        self.coverage.counts().find(|(known, _)| *known == situation).map_or(0, |(_, count)| count)
+    }
+
+    /// Ends a member's process.
+    pub fn stop(&mut self, replica: ReplicaId, crash: Crash) {
+        self.crash(replica, crash);
+    }
+
+    /// Starts a member that is down.
+    pub fn start(&mut self, replica: ReplicaId) {
+        self.agenda.after(Duration::ZERO, Occurrence::Revive(replica));
+    }
+
+    /// Lets nothing through from one member to another until [`World::unblock`].
+    pub fn block(&mut self, from: ReplicaId, to: ReplicaId) {
+        self.net.block(from, to);
+    }
+
+    /// Lets everything through again.
+    pub fn unblock(&mut self) {
+        self.net.unblock_all();
+    }
+
+    /// From now on this decides about every protocol message.
+    pub fn filter(&mut self, passes: impl FnMut(ReplicaId, ReplicaId, &Message) -> bool + 'static) {
+        self.filter = Some(Filter(Box::new(passes)));
+    }
+
+    /// From now on nothing is filtered.
+    pub fn unfilter(&mut self) {
+        self.filter = None;
+    }
+
+    /// Keeps what is on a member's disks, for [`World::put_back`].
+    pub fn copy_disks(&mut self, replica: ReplicaId) {
+        self.member(replica).copy_disks();
+    }
+
+    /// Cuts the power of a member and puts its old disks back; the ledger alone unless `both`. It stays down.
+    pub fn put_back(&mut self, replica: ReplicaId, both: bool) {
+        self.exchange_disks(replica, both);
+    }
+
+    /// Heals everything and runs until nothing is open, then rests, orders one more, and looks into all ledgers.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn finish(&mut self) -> Check {
+        self.unfilter();
+        self.settle()?;
+        self.rest()?;
+        self.order_one_more()?;
+        self.final_checks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::byzantine::Lie;
+    use crate::knobs::Fault;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ready(knobs: Knobs) -> World {
+        let mut world = World::scripted(1, knobs);
+        world.run_for(SECOND).unwrap();
+        world
+    }
+
+    #[test]
+    fn a_dead_primary_is_replaced() {
+        let mut world = ready(Knobs::plain(4));
+        world.stop(ReplicaId(0), Crash::PowerLoss);
+        let order = world.order(ReplicaId(2));
+        world
+            .wait("a commit without the first primary", 4 * SECOND, |world| world.is_committed(order))
+            .unwrap();
+        assert_eq!(world.stands(ReplicaId(1)).unwrap().pbft.view.0, 1);
+        world.start(ReplicaId(0));
+        world.finish().unwrap();
+    }
+
+    #[test]
+    fn a_primary_that_proposes_several_blocks_is_found_out() {
+        let faulty = vec![(0, Fault::Lies(vec![Lie::Equivocate]))];
+        let mut world = ready(Knobs { faulty, ..Knobs::plain(4) });
+        let order = world.order(ReplicaId(3));
+        world.wait("a commit", 8 * SECOND, |world| world.is_committed(order)).unwrap();
+        world.finish().unwrap();
+    }
+
+    #[test]
+    fn what_one_member_alone_saw_prepared_survives_its_silence() {
+        let mut world = ready(Knobs::plain(4));
+        // COMMITs get lost: everybody prepares, nobody commits.
+        world.filter(|_, _, message| !matches!(message, Message::Commit(_)));
+        let order = world.order(ReplicaId(1));
+        let prepared = |world: &World| world.saw("a new view with one block again") > 0;
+        world.wait("a new view with the prepared block", 8 * SECOND, prepared).unwrap();
+        world.unfilter();
+        world.wait("a commit", 8 * SECOND, |world| world.is_committed(order)).unwrap();
+        world.finish().unwrap();
+    }
+
+    #[test]
+    fn an_old_journal_makes_a_member_mute() {
+        let mut world = ready(Knobs { old_images: 1, ..Knobs::plain(4) });
+        world.copy_disks(ReplicaId(3));
+        let order = world.order(ReplicaId(0));
+        world.wait("a commit", 2 * SECOND, |world| world.is_committed(order)).unwrap();
+        world.put_back(ReplicaId(3), true);
+        world.start(ReplicaId(3));
+        world.wait("that it is noticed", 2 * SECOND, |world| world.saw("a recovering member") > 0).unwrap();
+        world.finish().unwrap();
+    }
+}

@@ -1,0 +1,260 @@
+//! Watches what members do, before anybody else hears of it: all rules that hold at every moment, and what the
+//! run came across.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use quorate_engine::{Effects, Notice, Overview};
+use quorate_ledger::{Domain, Height, ReplicaId, View};
+use quorate_pbft::{Cause, CheckedNewView, Departure, Message, Phase, Standing};
+
+use crate::oracle::{Check, journal, require};
+use crate::world::{World, failed};
+
+/// Proofs that a member keeps against another: more would prove nothing more.
+const PROOFS_MAX: u64 = 16;
+
+const FAIR: &str = "correct members are not accused";
+const CALM: &str = "liars cannot make a good primary lose its place";
+
+/// What is remembered of members from one moment to the next.
+#[derive(Debug, Default)]
+pub struct Watch {
+    timeouts: BTreeMap<ReplicaId, Duration>,
+    left: BTreeMap<ReplicaId, View>,
+    entered: BTreeMap<ReplicaId, View>,
+    proofs: BTreeMap<(ReplicaId, u64, ReplicaId), u64>,
+    /// The highest block each ever had.
+    tops: BTreeMap<ReplicaId, Height>,
+    /// NEW-VIEWs that were looked at.
+    openings: BTreeSet<[u8; 64]>,
+    /// Members that lost power together with all others, and have not been heard since.
+    dark: BTreeSet<ReplicaId>,
+}
+
+impl Watch {
+    /// The highest block a member ever had.
+    pub fn top_of(&self, member: ReplicaId) -> Height {
+        self.tops.get(&member).copied().unwrap_or(Height(0))
+    }
+
+    /// These lost power together.
+    pub fn black_out(&mut self, members: &[ReplicaId]) {
+        self.dark = members.iter().copied().collect();
+    }
+}
+
+impl World {
+    /// A correct member has handled something; nobody has heard of it yet.
+    pub(crate) fn examine(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
+        let now = self.agenda.now();
+        let stands = self.members[replica.index()].overview(now).expect("it just handled something");
+        let faulty = self.faulty();
+        journal::check(&stands, &self.knobs)?;
+        let tip = self.chain.tip_of(replica);
+        for (_, message) in &effects.messages {
+            self.votes.given(replica, message, tip)?;
+            self.votes.is_prepared(replica, message, &faulty, &self.knobs)?;
+            self.locks.given(replica, message, &faulty)?;
+        }
+        self.votes.stands(replica, &stands.pbft)?;
+        self.commits(replica, effects)?;
+        for (_, message) in &effects.messages {
+            self.checkpoints.given(&stands, message, &self.knobs, &self.chain)?;
+        }
+        self.checkpoints.stands(&stands, &self.knobs, &faulty)?;
+        self.watch.tops.insert(replica, stands.pbft.committed.max(self.watch.top_of(replica)));
+        if self.member(replica).behind.is_some_and(|top| top <= stands.pbft.committed) {
+            self.member(replica).behind = None;
+        }
+        for notice in &effects.notices {
+            self.noticed(replica, notice, &faulty)?;
+        }
+        self.cover(replica, &stands);
+        Ok(())
+    }
+
+    /// A member that is held to no rules but agreement has handled something.
+    pub(crate) fn overhear(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
+        for notice in &effects.notices {
+            if let Notice::Recovering { .. } = notice {
+                self.coverage.saw("a recovering member");
+            }
+        }
+        let member = &self.members[replica.index()];
+        if member.liar.is_none() {
+            return self.commits(replica, effects);
+        }
+        let Some(stands) = member.overview(self.agenda.now()) else { return Ok(()) };
+        self.brain.view = self.brain.view.max(stands.pbft.view);
+        for block in &effects.committed {
+            if block.height() > self.brain.tip.0 {
+                self.brain.tip = (block.height(), block.hash());
+            }
+        }
+        let me = member.identity;
+        for (_, message) in &effects.messages {
+            self.brain.note(me, message);
+        }
+        Ok(())
+    }
+
+    fn commits(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
+        if effects.committed.is_empty() {
+            return Ok(());
+        }
+        let faulty = self.faulty();
+        let reader = self.members[replica.index()].engine().expect("it is up").reader();
+        for block in &effects.committed {
+            let (height, hash) = (block.height(), block.hash());
+            self.note(format_args!("{replica} commits {height} {hash}"));
+            self.chain.committed(replica, block, &self.orders)?;
+            self.answers.committed(block.body().ids())?;
+            if block.body().ids().is_empty() {
+                self.coverage.saw("an empty block for an expired transaction");
+            }
+            let certificate = |height| reader.certificate(height).map_err(|error| failed(replica, &error));
+            if let Some(certificate) = certificate(height)? {
+                self.votes.is_certified(&certificate, &faulty)?;
+                continue;
+            }
+            self.coverage.saw("a block finalised through a descendant");
+            let mut above = height;
+            while above < effects.committed.last().expect("there is one").height() {
+                above = Height(above.0 + 1);
+                if let Some(found) = certificate(above)? {
+                    let view = found.ballot().view;
+                    let primary = view.0 % self.knobs.members as u64;
+                    if u64::from(block.header().proposer.0) != primary && view > View(0) {
+                        self.coverage.saw("a block final through a descendant of a later view");
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn noticed(&mut self, replica: ReplicaId, notice: &Notice, faulty: &BTreeSet<ReplicaId>) -> Check {
+        match notice {
+            Notice::CatchingUp { .. } => Ok(()),
+            Notice::Contradiction { replica: culprit, subject } => {
+                require(faulty.contains(culprit), FAIR, || {
+                    format!("member {replica} has proof against {culprit}: {subject:?}")
+                })?;
+                let life = self.members[replica.index()].life;
+                let proofs = self.watch.proofs.entry((replica, life, *culprit)).or_default();
+                *proofs += 1;
+                require(*proofs <= PROOFS_MAX, "bounded memory", || {
+                    format!("member {replica} keeps {proofs} proofs against {culprit}")
+                })?;
+                self.coverage.saw(match subject.kind {
+                    Domain::PrePrepare => "evidence: two proposals",
+                    Domain::Prepare => "evidence: two prepares",
+                    Domain::Commit => "evidence: two commits",
+                    Domain::ViewChange => "evidence: two view changes",
+                    Domain::NewView => "evidence: two new views",
+                    _ => "evidence: two checkpoints",
+                });
+                Ok(())
+            }
+            Notice::BadProposal { height, reason } => {
+                let liars = self.members.iter().any(|member| member.liar.is_some());
+                require(liars, FAIR, || format!("member {replica} refuses height {height}: {reason}"))
+            }
+            Notice::LeftView(departure) => self.left(replica, departure),
+            Notice::EnteredView { view, .. } => {
+                self.note(format_args!("{replica} enters view {view}"));
+                self.coverage.saw("a view change");
+                let before = self.watch.entered.insert(replica, *view).unwrap_or(View(0));
+                if self.watch.left.get(&replica) != Some(view) {
+                    self.coverage.saw("a new view entered without leaving");
+                }
+                if view.0 > before.0 + 1 {
+                    self.coverage.saw("a view that was jumped over");
+                }
+                Ok(())
+            }
+            Notice::Stable(height) => {
+                self.note(format_args!("height {height} is stable at {replica}"));
+                self.coverage.saw("a checkpoint became stable");
+                if self.done {
+                    self.coverage.saw("a checkpoint became stable when all was done");
+                }
+                Ok(())
+            }
+            Notice::Recovering { seen, remembered } => require(false, "only old disks forget", || {
+                format!("member {replica} remembers {remembered:?}, others have seen {seen:?}")
+            }),
+        }
+    }
+
+    fn left(&mut self, replica: ReplicaId, departure: &Departure) -> Check {
+        let Departure { from, to, cause, .. } = departure;
+        self.note(format_args!("{replica} leaves view {from} for {to}: {cause:?}"));
+        require(!self.knobs.calm, CALM, || format!("member {replica} left view {from} for {to}: {cause:?}"))?;
+        self.watch.left.insert(replica, *to);
+        self.departures += u64::from(self.core.contains(&replica));
+        self.coverage.saw(match cause {
+            Cause::NoProgress => "a departure: no progress",
+            Cause::Censorship => "a departure: censorship",
+            Cause::Evidence => "a departure: evidence",
+            Cause::Joined => "a departure: joined",
+            Cause::NoNewView => "a departure: no new view",
+        });
+        Ok(())
+    }
+
+    fn cover(&mut self, replica: ReplicaId, stands: &Overview) {
+        for slot in &stands.pbft.slots {
+            match slot.phase {
+                Phase::WaitingForParent => self.coverage.saw("a proposal waits for its parent"),
+                Phase::WaitingForClock => self.coverage.saw("a proposal held for the clock"),
+                _ => {}
+            }
+        }
+        if stands.in_flight > 1 {
+            self.coverage.saw("several blocks in flight");
+        }
+        let top = stands.pbft.slots.last().map_or(stands.pbft.committed, |slot| slot.height);
+        let full = top.0 >= stands.pbft.stable.0 + self.knobs.log_window;
+        if full && stands.pbft.primary == replica && stands.mempool.transactions > 0 {
+            self.coverage.saw("proposals held back by the watermark");
+        }
+        let timeout = stands.pbft.request_timeout;
+        match self.watch.timeouts.insert(replica, timeout) {
+            Some(before) if timeout > before => self.coverage.saw("a timeout doubled"),
+            Some(before) if timeout < before && stands.pbft.active => {
+                self.coverage.saw("a timeout halved");
+            }
+            _ => {}
+        }
+        if self.watch.dark.contains(&replica) && stands.pbft.standing == Standing::Voting {
+            self.watch.dark.remove(&replica);
+            self.coverage.saw("probes answered after a power loss of all");
+        }
+    }
+
+    /// A NEW-VIEW that passed all checks of production reached a correct member.
+    pub(crate) fn new_view_arrives(&mut self, new_view: &CheckedNewView) -> Check {
+        let message = new_view.message();
+        if !self.watch.openings.insert(*message.vote.signature.as_bytes()) {
+            return Ok(());
+        }
+        self.votes.learn(&Message::NewView(message.clone()));
+        self.votes.is_wanted(message, &self.faulty())?;
+        let shape = self.locks.opened(message, &self.chain)?;
+        match shape.again {
+            0 => {}
+            1 => self.coverage.saw("a new view with one block again"),
+            _ => self.coverage.saw("a new view with several blocks again"),
+        }
+        if shape.hole {
+            self.coverage.saw("a new view with a hole");
+        }
+        if shape.inherited {
+            self.coverage.saw("a block proposed again by another primary");
+        }
+        Ok(())
+    }
+}
