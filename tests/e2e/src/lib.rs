@@ -9,8 +9,13 @@
 //! * [`Network`] writes the files of a network, runs its validators, and does to them what happens to
 //!   processes: ended, killed, frozen, started again. All are killed when it is dropped, and if a test
 //!   panics, the ends of their logs are printed.
+//! * Views and votes are asked for as operators would: [`Network::common_view`], [`Network::wait_until_level`],
+//!   [`Network::wait_until_it_votes`]. A [`Relay`] in front of a validator counts what passes.
 //! * Nothing is waited for but conditions, and for none of them for ever ([`until`]).
 //! * Load is bounded. `QUORATE_E2E_SCALE` multiplies it; [`scaled`] says what it comes to.
+//!
+//! `tests/processes` holds the tests that care for what happens, `tests/view_changes` those that care for how long
+//! it takes; cargo runs one after the other, so that the second is not measured beside the load of the first.
 //!
 //! Ports come from a block that is reserved for a network as long as it lives ([`PortBlock`]), and only
 //! 127.0.0.1 is used.
@@ -24,9 +29,11 @@ mod load;
 mod network;
 mod ports;
 mod process;
+mod relay;
 mod rpc;
 mod scale;
 mod signed;
+mod views;
 mod wait;
 
 pub use binary::quorate;
@@ -38,6 +45,7 @@ pub use load::{Committed, Load, submit_until_taken};
 pub use network::{Network, Validator};
 pub use ports::PortBlock;
 pub use process::Process;
+pub use relay::{Passed, Relay};
 pub use rpc::{CallError, Rpc};
 pub use scale::scaled;
 pub use signed::{SignedTransaction, Signer, now};

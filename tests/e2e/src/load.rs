@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::rpc::{CallError, Rpc};
 use crate::signed::{SignedTransaction, Signer};
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, wait_until};
 
 /// Transactions in a request.
 const BATCH: usize = 100;
@@ -107,6 +107,11 @@ pub struct Load {
 impl Load {
     /// Starts the clients.
     pub fn start(genesis: &Genesis, nodes: &[SocketAddr]) -> Load {
+        Load::paced(genesis, nodes, Duration::ZERO)
+    }
+
+    /// Starts clients that pause after each answer, so that the machine is not busy with them alone.
+    pub fn paced(genesis: &Genesis, nodes: &[SocketAddr], pause: Duration) -> Load {
         let (stop, committed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let clients = nodes.iter().map(|node| {
             let client = Client {
@@ -114,10 +119,17 @@ impl Load {
                 signer: Signer::new(genesis, 5, 256),
                 stop: Arc::clone(&stop),
                 told: Arc::clone(&committed),
+                pause,
             };
             std::thread::spawn(move || client.run())
         });
         Load { clients: clients.collect(), stop, committed }
+    }
+
+    /// Waits until so many more transactions are answered committed.
+    pub fn wait_for_more(&self, transactions: usize) {
+        let enough = self.committed() + transactions;
+        wait_until(&format!("{enough} transactions are answered committed"), || self.committed() >= enough);
     }
 
     /// Answers of `committed` so far.
@@ -147,6 +159,7 @@ struct Client {
     signer: Signer,
     stop: Arc<AtomicBool>,
     told: Arc<AtomicUsize>,
+    pause: Duration,
 }
 
 impl Client {
@@ -161,7 +174,10 @@ impl Client {
             open.extend(self.signer.sign_many(fresh));
             let calls: Vec<Value> = open.iter().map(|signed| parameters(signed, Wait::Committed)).collect();
             match self.rpc.batch::<SubmitResult>("tx_submit", &calls) {
-                Ok(answers) => open = self.listen(open, &answers, &mut committed),
+                Ok(answers) => {
+                    open = self.listen(open, &answers, &mut committed);
+                    std::thread::sleep(self.pause);
+                }
                 Err(CallError::Refused(error)) if !error.data.retryable => panic!("{error}"),
                 Err(CallError::Odd(what)) => panic!("{what}"),
                 // It was killed, or is about to be.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quorate_api::Wait;
-use quorate_genesis::Genesis;
+use quorate_genesis::{Genesis, Parameters};
 use quorate_ledger::{PublicKey, TransactionId};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -73,6 +73,8 @@ pub struct Network {
     genesis: Genesis,
     genesis_file: PathBuf,
     directory: PathBuf,
+    /// Whether a validator has no data yet, so that its first start has to make it.
+    without_data: Vec<bool>,
     logs: TempDir,
     _files: Option<TempDir>,
     _ports: Option<PortBlock>,
@@ -93,6 +95,26 @@ impl Network {
         let mut network = Network::open(&directory);
         network._files = Some(files);
         network._ports = Some(ports);
+        network
+    }
+
+    /// As [`Network::testnet`], with other numbers in the genesis. Nothing runs yet.
+    ///
+    /// # Panics
+    /// If no network can run with these numbers.
+    pub fn testnet_with(validators: u16, change: impl FnOnce(&mut Parameters)) -> Network {
+        let mut network = Network::testnet(validators);
+        let mut draft = network.genesis.to_draft();
+        change(&mut draft.parameters);
+        network.genesis = draft.check().expect("a network can run with these parameters");
+        let text = network.genesis.to_toml();
+        std::fs::write(&network.genesis_file, &text).expect("the genesis can be written");
+        for validator in &network.validators {
+            // The data is of the chain that the genesis before would have founded.
+            std::fs::remove_dir_all(validator.home.join("data")).expect("there is data");
+            std::fs::write(validator.home.join("genesis.toml"), &text).expect("the genesis can be written");
+        }
+        network.without_data.fill(true);
         network
     }
 
@@ -121,12 +143,14 @@ impl Network {
         let listed = validators.iter().map(|validator| validator.public_key.parse().ok());
         let known = genesis.committee().members().iter().copied().map(Some);
         assert!(listed.eq(known), "network.json lists the committee in its order");
+        let size = validators.len();
         Network {
             processes: validators.iter().map(|_| None).collect(),
             validators,
             genesis,
             genesis_file,
             directory: directory.to_owned(),
+            without_data: vec![false; size],
             logs: TempDir::new().expect("a temporary directory can be made"),
             _files: None,
             _ports: None,
@@ -176,14 +200,22 @@ impl Network {
         indices.into_iter().map(|index| self.validators[index].rpc_address()).collect()
     }
 
-    /// Index of the member that proposes.
+    /// Index of the member that proposes in the view of the validator that is asked.
     ///
     /// # Panics
     /// If the validator that is asked does not answer.
     pub fn primary(&self, asked: usize) -> usize {
-        let state: quorate_api::ConsensusState =
-            self.rpc(asked).call("consensus_state", &serde_json::json!({})).expect("a running node answers");
-        usize::from(state.primary)
+        usize::from(self.rpc(asked).consensus().primary)
+    }
+
+    /// The index of the member that proposes in a view.
+    ///
+    /// # Panics
+    /// Never: there are members.
+    pub fn primary_of(&self, view: u64) -> usize {
+        let members = self.size() as u64;
+        let view = self.genesis.header().epoch.0 + view;
+        usize::try_from(view % members).expect("fewer than there are members")
     }
 
     /// Starts a validator; returns when it answers.
@@ -216,7 +248,9 @@ impl Network {
     fn spawn(&mut self, index: usize, arguments: &[&str], variables: &[(&str, &str)]) {
         assert!(self.processes[index].is_none(), "{} runs already", self.validators[index].name);
         let (validator, log) = (&self.validators[index], self.log_file(index));
-        let process = Process::node(&validator.name, &validator.home, arguments, variables, &log);
+        let init: &[&str] = if std::mem::take(&mut self.without_data[index]) { &["--init"] } else { &[] };
+        let arguments = [init, arguments].concat();
+        let process = Process::node(&validator.name, &validator.home, &arguments, variables, &log);
         self.processes[index] = Some(process);
     }
 

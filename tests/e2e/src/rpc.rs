@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use quorate_api::{
-    Blocks, ChainHead, ErrorData, ErrorKind, MempoolStatus, NodeStatus, ReceiptJson, RpcError, SubmitResult,
-    TransactionStatus, Wait,
+    BlockJson, Blocks, ChainHead, ConsensusState, ErrorData, ErrorKind, MempoolStatus, NodeStatus,
+    ReceiptJson, RpcError, SubmitResult, TransactionStatus, Wait,
 };
 use quorate_ledger::TransactionId;
 use serde::Deserialize;
@@ -186,8 +186,26 @@ impl Rpc {
         self.expect("chain_blocks", &json!({ "from": from, "limit": 100, "full": true }))
     }
 
+    /// Where ordering stands.
+    #[track_caller]
+    pub fn consensus(&self) -> ConsensusState {
+        self.expect("consensus_state", &json!({}))
+    }
+
+    /// The newest block without its transactions. The genesis is the only newest one without a certificate.
+    #[track_caller]
+    pub fn newest(&self) -> BlockJson {
+        let newest: Option<BlockJson> = self.expect("chain_block", &json!({ "at": "latest", "full": false }));
+        newest.unwrap_or_else(|| panic!("{} has a newest block", self.address))
+    }
+
     /// The status code of a page such as `/readyz`, if there is an answer.
     pub fn page(&self, path: &str) -> Option<u16> {
         self.http.borrow_mut().get(path).ok().map(|response| response.status)
+    }
+
+    /// The text of a page such as `/readyz`, whatever its status code, if there is an answer.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.http.borrow_mut().get(path).ok().map(|response| response.text())
     }
 }

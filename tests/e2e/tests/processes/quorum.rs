@@ -57,9 +57,12 @@ fn with_two_of_four_down_nothing_is_ordered_and_with_one_back_everything_is() {
     assert_all_committed(&network, &waiting, &[left[0], left[1], one]);
     all.extend(waiting.iter().map(|signed| signed.id));
     network.start(other);
+    network.wait_until_level(other, one);
     network.equal_chains(&ALL);
 
-    // The primary and a backup down: nobody proposes.
+    // The primary, of whatever view this is, and a backup down: nobody proposes.
+    let primary = network.primary_of(network.common_view(&ALL));
+    let one = (primary + 1) % 4;
     let left = [(primary + 2) % 4, (primary + 3) % 4];
     network.kill(primary);
     network.kill(one);
