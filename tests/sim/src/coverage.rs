@@ -54,7 +54,7 @@ pub const SITUATIONS: &[&str] = &[
     "a view change",
     "a new view with one block again",
     "a new view with several blocks again",
-    "a new view with a hole",
+    "a new view that drops a prepared block",
     "a new view entered without leaving",
     "a view that was jumped over",
     "a block final through a descendant of a later view",

@@ -13,7 +13,7 @@ use quorate_sim::coverage::Coverage;
 use quorate_sim::{Failure, Summary};
 
 /// Runs of so many seeds must come across every situation.
-const LARGE_RUN: u64 = 5000;
+const LARGE_RUN: u64 = 2000;
 
 /// The production engine and store under seeded faults.
 #[derive(Debug, Parser)]

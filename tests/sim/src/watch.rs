@@ -249,8 +249,8 @@ impl World {
             1 => self.coverage.saw("a new view with one block again"),
             _ => self.coverage.saw("a new view with several blocks again"),
         }
-        if shape.hole {
-            self.coverage.saw("a new view with a hole");
+        if shape.truncated {
+            self.coverage.saw("a new view that drops a prepared block");
         }
         if shape.inherited {
             self.coverage.saw("a block proposed again by another primary");

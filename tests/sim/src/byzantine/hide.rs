@@ -24,8 +24,13 @@ pub(super) struct Hide {
 impl Hide {
     /// A way to hide.
     pub(super) fn new(brain: &mut Brain) -> Self {
-        let hidden =
-            *brain.random.choose(&[Hidden::Everything, Hidden::Prepared, Hidden::First, Hidden::Last]);
+        let hidden = *brain.random.choose(&[
+            Hidden::Everything,
+            Hidden::Prepared,
+            Hidden::First,
+            Hidden::First,
+            Hidden::Last,
+        ]);
         Hide { hidden, from_all: brain.random.permille(700) }
     }
 }

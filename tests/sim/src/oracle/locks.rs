@@ -27,8 +27,8 @@ struct Opening {
 pub struct Shape {
     /// Blocks proposed again.
     pub again: usize,
-    /// Whether something was prepared above the blocks that are proposed again.
-    pub hole: bool,
+    /// Whether something was prepared above the blocks that are proposed again: beyond a hole, or on another block.
+    pub truncated: bool,
     /// Whether one of them was proposed by another primary first.
     pub inherited: bool,
 }
@@ -157,7 +157,7 @@ fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
         inherited |= header.proposer != primary;
         chain.push(header.hash());
     }
-    let hole = prepared.keys().any(|above| *above > height);
-    let shape = Shape { again: chain.len(), hole, inherited };
+    let truncated = prepared.keys().any(|above| *above >= height);
+    let shape = Shape { again: chain.len(), truncated, inherited };
     (Opening { base, chain }, shape)
 }
