@@ -99,6 +99,10 @@ impl Driver {
                 let _ = reply.send(answer);
             }
         }
+        if effects.notices.iter().any(is_turn) {
+            // Whoever hears of a commit and asks for the view must not be told an old one.
+            self.take_snapshot();
+        }
         self.tell_waiters(&effects);
         for (id, reply) in questions {
             let _ = reply.send(self.standing(&id));
@@ -128,13 +132,17 @@ impl Driver {
         }
     }
 
+    fn take_snapshot(&self) {
+        let before = Arc::clone(&self.snapshots.borrow());
+        let snapshot = Snapshot::take(&self.engine, Some(&before), self.clock.now());
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
     fn publish(&mut self, moment: Moment) {
         match self.snapshot_due {
             Some(due) if moment < due => {}
             Some(_) => {
-                let before = Arc::clone(&self.snapshots.borrow());
-                let snapshot = Snapshot::take(&self.engine, Some(&before), self.clock.now());
-                self.snapshots.send_replace(Arc::new(snapshot));
+                self.take_snapshot();
                 self.snapshot_due = None;
             }
             None => self.snapshot_due = Some(moment.after(SNAPSHOT_INTERVAL)),
@@ -185,6 +193,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Whether status pages should tell of it at once.
+fn is_turn(notice: &Notice) -> bool {
+    matches!(notice, Notice::LeftView(_) | Notice::EnteredView { .. } | Notice::Recovering { .. })
 }
 
 fn take<T>(replies: &mut [Option<oneshot::Sender<T>>], ticket: Ticket) -> Option<oneshot::Sender<T>> {
