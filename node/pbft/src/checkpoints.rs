@@ -98,12 +98,10 @@ impl Replica {
         self.checkpoints.stable.as_ref()
     }
 
-    /// Whether a CHECKPOINT waits for the ledger to be durable, and the window above the stable one is half full:
-    /// before it is full the wait must be over.
+    /// Whether a CHECKPOINT waits for the ledger to be durable. It should not wait long: others, whose window may be
+    /// fuller than ours, may have no quorum without it.
     pub fn needs_checkpoint(&self) -> bool {
-        let half = self.checkpoints.stable_height().plus(self.config.log_window / 2);
         self.checkpoints.next().is_some_and(|height| height > self.checkpoints.durable)
-            && self.tip.height >= half
     }
 
     /// The highest height at which anything is accepted: L above the stable checkpoint.

@@ -75,6 +75,22 @@ fn without_a_stable_checkpoint_the_chain_stops_at_the_watermark() {
     }
 }
 
+/// R23: a member with room in its window signs as soon as others, who may have none.
+#[test]
+fn a_checkpoint_is_signed_when_its_block_is_final_however_wide_the_window() {
+    let mut net = Net::with(4, |parameters| {
+        parameters.consensus.checkpoint_interval = INTERVAL;
+        parameters.consensus.log_window = 8 * INTERVAL;
+    });
+    let start = net.now;
+    net.commit_each(0..INTERVAL);
+    net.deliver_all();
+    assert!(net.now < start + Duration::from_secs(1), "the ledger was not due to be synced anyway");
+    for member in 0..4 {
+        assert_eq!(stable(&net, member), [INTERVAL], "member {member}");
+    }
+}
+
 /// Faster than once a second: before the window is full the ledger is synced out of turn.
 #[test]
 fn a_fast_chain_does_not_wait_for_the_sync_of_the_ledger() {
