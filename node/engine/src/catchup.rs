@@ -143,6 +143,12 @@ impl CatchUp {
         self.heads.insert(from, committed);
     }
 
+    /// A member is gone. Its answer is not waited for, and what it claims does not count until it is back.
+    pub(crate) fn lost(&mut self, peer: ReplicaId) {
+        self.heads.remove(&peer);
+        self.open.take_if(|open| open.peer == peer);
+    }
+
     pub(crate) fn certain(&mut self, height: Height) {
         self.certain = self.certain.max(height);
     }
@@ -240,6 +246,8 @@ impl Engine {
     }
 
     fn append_run(&mut self, now: Now, run: CheckedRun, effects: &mut Effects) -> Result<(), Fatal> {
+        // Whatever the replica has finalised lies below, in whichever order things came.
+        self.serve_requests(now, effects)?;
         let mut group = Vec::new();
         let mut appended = false;
         for (block, certificate) in run.blocks {

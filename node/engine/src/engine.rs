@@ -164,6 +164,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Result<Effects, Fatal> {
         let mut effects = Effects::default();
         self.notice_lateness(now);
+        self.serve_requests(now, &mut effects)?;
         for event in events {
             self.on_event(now, event, &mut effects)?;
             self.serve_requests(now, &mut effects)?;
@@ -183,6 +184,8 @@ impl Engine {
         self.serve_requests(now, &mut effects)?;
         self.write_group(&mut effects)?;
         self.forget_blocks();
+        // What waits again may have missed its last block.
+        self.end_expired(&mut effects);
         effects.gossip = self.outbound.flush(now.moment);
         effects.reminders.extend(self.outbound.remind(now.moment, &self.mempool));
         // A deadline that has passed already makes nobody late: the next call is due at once.
@@ -239,7 +242,12 @@ impl Engine {
                 self.inputs.push_back(Input::Received { from, message });
             }
             Event::PeerUp(peer) => self.inputs.push_back(Input::PeerUp(peer)),
-            Event::PeerDown(peer) => self.inputs.push_back(Input::PeerDown(peer)),
+            Event::PeerDown(peer) => {
+                self.catchup.lost(peer);
+                self.examinations.lost(now, peer);
+                self.outlines.lost(now, peer);
+                self.inputs.push_back(Input::PeerDown(peer));
+            }
             Event::Submitted { ticket, transaction } => {
                 let outcome = self.on_submitted(now, transaction)?;
                 effects.submissions.push((ticket, outcome));
@@ -321,25 +329,11 @@ impl Engine {
                     effects.notices.push(Notice::Contradiction { replica, subject });
                 }
                 Request::Left(departure) => {
-                    self.examinations.clear();
-                    self.outlines.clear();
-                    self.fairness.reset();
+                    self.end_view(now);
                     effects.notices.push(Notice::LeftView(departure));
                 }
                 Request::Entered { view, primary } => {
-                    // What the old view had in flight waits again; what the new one proposes is marked anew.
-                    let free = self.flight.unmark_all();
-                    self.mempool.release(&free);
-                    // Others may need what was accepted, and this group's records what is final; what was merely
-                    // examined is of no use any more.
-                    let (replica, tip) = (&self.replica, self.replica.tip().height);
-                    self.flight.retain(|block| {
-                        block.height() <= tip || replica.holds(block.height(), &block.hash())
-                    });
-                    self.wait_again(now);
-                    self.examinations.clear();
-                    self.outlines.clear();
-                    self.fairness.reset();
+                    self.end_view(now);
                     self.proposed = None;
                     effects.notices.push(Notice::EnteredView { view, primary });
                 }
@@ -359,8 +353,23 @@ impl Engine {
         Ok(())
     }
 
-    /// What is in blocks without a place in the new view waits again, also here where the block alone brought it:
-    /// whoever submitted it may be gone.
+    /// A view was left, or the next one begins. What the old one had in flight waits again: a member may be left
+    /// alone with it, and then has to tell the others. What the new view proposes is marked anew.
+    fn end_view(&mut self, now: Now) {
+        let free = self.flight.unmark_all();
+        self.mempool.release(&free);
+        // Others may need what was accepted, and this group's records what is final; what was merely examined is of
+        // no use any more.
+        let (replica, tip) = (&self.replica, self.replica.tip().height);
+        self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
+        self.wait_again(now);
+        self.examinations.clear();
+        self.outlines.clear();
+        self.fairness.reset();
+    }
+
+    /// What is in blocks without a place waits again, also here where the block alone brought it: whoever submitted
+    /// it may be gone.
     fn wait_again(&mut self, now: Now) {
         let present = self.present(now);
         for block in self.flight.blocks() {
@@ -388,12 +397,17 @@ impl Engine {
             self.examinations.forget_through(block.height());
             effects.committed.push(block.clone());
         }
-        let Some(tip) = blocks.last() else { return };
-        for id in self.mempool.expire(tip.header().timestamp) {
+        self.end_expired(effects);
+        self.catchup.progressed();
+    }
+
+    /// What waits and can be in no later block has come to its end.
+    fn end_expired(&mut self, effects: &mut Effects) {
+        let Some(time) = self.recent.latest() else { return };
+        for id in self.mempool.expire(time) {
             self.ended.push(id);
             effects.ended.push(Ended { id });
         }
-        self.catchup.progressed();
     }
 
     fn tell_pending(&mut self, now: Now) {

@@ -60,6 +60,12 @@ impl Examinations {
         self.open.len()
     }
 
+    /// A member is gone: whoever was asked there asks the next one at once.
+    pub(crate) fn lost(&mut self, now: Now, peer: ReplicaId) {
+        let asked = |open: &&mut Examination| open.asked.is_some() && open.candidate == peer;
+        self.open.values_mut().filter(asked).for_each(|open| open.ask_at = now.moment);
+    }
+
     /// The view was left.
     pub(crate) fn clear(&mut self) {
         self.open.clear();

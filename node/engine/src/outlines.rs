@@ -41,6 +41,12 @@ impl Outlines {
         self.wanted.clear();
     }
 
+    /// A member is gone: whoever was asked there asks the next one at once.
+    pub(crate) fn lost(&mut self, now: Now, peer: ReplicaId) {
+        let asked = |wanted: &&mut Wanted| wanted.asked.is_some() && wanted.candidate == peer;
+        self.wanted.values_mut().filter(asked).for_each(|wanted| wanted.ask_at = now.moment);
+    }
+
     /// It is known now.
     pub(crate) fn found(&mut self, height: Height) {
         self.wanted.remove(&height);

@@ -38,6 +38,11 @@ impl RecentIds {
         self.ids.contains(id)
     }
 
+    /// The time of the last committed block; `None` if that was before all that is remembered.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.blocks.back().map(|(time, _)| *time)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }

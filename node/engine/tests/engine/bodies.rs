@@ -148,3 +148,16 @@ fn bodies_are_served_while_in_flight_and_when_committed() {
     assert_eq!(serve(&mut net, BlockHash::from_bytes([1; 32]), &[0]), Answer::Nothing);
     assert_eq!(put(&mut net, &Ask::Ids { block: BlockHash::from_bytes([1; 32]) }), Answer::Nothing);
 }
+
+#[test]
+fn a_question_to_a_member_that_is_gone_goes_to_the_next_at_once() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_gossip() && to == id(3) || matches!(parcel, Parcel::Answer(..)));
+    net.submit(1, &net.transaction(1)).unwrap();
+    net.deliver_all();
+    net.pass(GRACE);
+    assert_eq!(questions(&net), [(id(3), id(0))]);
+    net.handle(3, [Event::PeerDown(id(0))]);
+    net.deliver_all();
+    assert_eq!(questions(&net), [(id(3), id(0)), (id(3), id(1))]);
+}

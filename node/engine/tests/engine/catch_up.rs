@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, CheckedRun, Event, Fatal, Fetched, Notice, RunBlock, RunError, serve_run};
+use quorate_engine::{
+    Answer, Ask, CheckedRun, Event, Fatal, FetchId, Fetched, Notice, RunBlock, RunError, serve_run,
+};
 use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, View};
 use quorate_pbft::{Checked, Mark, Status};
 use quorate_store::{ForgetfulDisk, Ledger};
@@ -234,4 +236,70 @@ fn what_a_run_brings_does_not_wait_any_more() {
     answer(&mut net, 12, run).unwrap();
     let stands = net.overview(3);
     assert_eq!((stands.examining, stands.in_flight, stands.mempool.transactions), (0, 0, 0));
+}
+
+/// What a member has, as it would answer.
+fn run_from(net: &Net, member: usize, from: u64) -> CheckedRun {
+    let answer = serve_run(&net.engine(member).reader(), Height(from)).unwrap();
+    let Answer::Blocks(run) = answer else { panic!("it has blocks") };
+    check(net, run).unwrap()
+}
+
+/// A member with a slow clock holds a proposal that the others commit. It stands still until the clock is there; the
+/// first thing it reads then is a run with that block and the next. Both are appended, in order.
+#[test]
+fn a_run_that_arrives_as_a_held_block_becomes_final_goes_on_above_it() {
+    let mut net = Net::of(4);
+    net.nodes[3].ahead_ms = -2000;
+    net.submit(0, &net.transaction(1)).unwrap();
+    net.deliver_all();
+    assert_eq!((net.height(0), net.height(3)), (1, 0));
+    net.lose(|_, to, _| to == id(3));
+    net.pass(Duration::from_millis(100));
+    net.submit(0, &net.transaction(2)).unwrap();
+    net.deliver_all();
+    assert_eq!((net.height(0), net.height(3)), (2, 0));
+    let run = run_from(&net, 0, 1);
+    net.now += Duration::from_secs(2);
+    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Run(run)) }]);
+    assert_eq!(net.ids(3), net.ids(0));
+}
+
+/// Whoever is gone answers nothing: the next member that has blocks is asked at once.
+#[test]
+fn a_question_for_blocks_to_a_member_that_is_gone_goes_to_the_next() {
+    let mut net = Net::of(4);
+    let asked = |net: &Net| -> Vec<_> {
+        let asks =
+            net.queue.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. })));
+        asks.map(|(_, to, _)| *to).collect()
+    };
+    let events = [1, 2].map(|from| Event::Consensus { from: id(from), message: status(&net, 100) });
+    net.handle(3, events);
+    assert_eq!(asked(&net), [id(1)]);
+    net.handle(3, [Event::PeerDown(id(1))]);
+    assert_eq!(asked(&net), [id(1), id(2)]);
+    assert!(!net.overview(3).heads.contains_key(&id(1)), "its claim counts again when it is back");
+}
+
+/// A block that was in flight here loses its place to one that is fetched, and that one is later than what the lost one
+/// brought may be ordered: its end is known at once, without a further block.
+#[test]
+fn what_waits_again_when_its_last_block_has_passed_comes_to_its_end() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_old_vote());
+    let hurried = net.transaction_until(1, net.wall().plus_ms(500));
+    net.submit(0, &hurried).unwrap();
+    net.deliver_all();
+    assert_eq!(net.overview(3).mempool.in_flight, 1);
+    net.power_loss(0);
+    net.open(0);
+    net.lose(|from, to, parcel| from == id(3) || to == id(3) || parcel.is_old_vote());
+    net.submit(1, &net.transaction(2)).unwrap();
+    net.pass(Duration::from_secs(8));
+    assert_eq!((net.height(1), net.height(3)), (1, 0));
+    let run = run_from(&net, 1, 1);
+    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(1), answer: Some(Fetched::Run(run)) }]);
+    assert_eq!(net.nodes[3].ended, [hurried.id()]);
+    assert_eq!(net.overview(3).mempool.transactions, 0);
 }

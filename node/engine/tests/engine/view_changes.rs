@@ -77,6 +77,26 @@ fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
     assert_eq!(committed.header().proposer, id(1));
 }
 
+/// A view is left and the next one does not begin: what was in flight is in nobody's hands, so it waits, and others are
+/// told of it.
+#[test]
+fn what_a_view_had_in_flight_waits_as_soon_as_it_is_left() {
+    let (mut net, transaction) = with_a_block_in_flight(false);
+    net.lose(|_, _, parcel| parcel.is_old_vote() || parcel.is_view_change());
+    net.log.clear();
+    net.pass(TIMEOUT + Duration::from_millis(100));
+    for member in 1..4 {
+        assert!(!net.overview(member).pbft.active, "member {member}");
+        assert_eq!(net.overview(member).mempool.in_flight, 0, "member {member}");
+        assert!(net.engine(member).is_pending(&transaction.id()));
+    }
+    net.pass(TIMEOUT);
+    assert!(net.log.iter().any(|(from, _, parcel)| *from == id(3) && parcel.is_transactions()));
+    net.lose_nothing();
+    net.pass(TIMEOUT * 2);
+    ordered_once(&net, 1..4, &[transaction.id()]);
+}
+
 /// The dead primary alone had it from its client: gossip did not bring it, but the block did.
 #[test]
 fn what_only_a_block_brought_waits_again_when_the_block_loses_its_place() {
