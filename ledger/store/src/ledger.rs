@@ -25,6 +25,8 @@ pub const MAX_BATCH_BLOCKS: usize = MAX_DESCENDANTS as usize + 1;
 pub struct Ledger {
     storage: Arc<Storage>,
     head: Header,
+    /// Of `head`. It is asked for more often than blocks come.
+    head_hash: BlockHash,
     durable: Height,
 }
 
@@ -38,7 +40,7 @@ impl Ledger {
         let identity = genesis_header.chain_id.as_bytes();
         let storage =
             file::create(Kind::Ledger, path.as_ref(), identity, |transaction| fill(transaction, &genesis))?;
-        Ok(Ledger::at(storage, genesis_header.clone()))
+        Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
     }
 
     /// As [`Ledger::create`], on storage that is no file. It must be empty.
@@ -51,7 +53,7 @@ impl Ledger {
         let storage = file::create_on(Kind::Ledger, backend, file::no_path(), identity, |transaction| {
             fill(transaction, &genesis)
         })?;
-        Ok(Ledger::at(storage, genesis_header.clone()))
+        Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
     }
 
     /// Opens a ledger of this chain, in about the same time at any length, also after a crash.
@@ -74,13 +76,12 @@ impl Ledger {
     fn over(storage: Storage) -> Result<Ledger, StoreError> {
         let storage = Arc::new(storage);
         let head = LedgerReader::new(Arc::clone(&storage)).view(|view| view.head_header())?;
-        // What an opened file holds came from the disk, so it is durable.
-        let durable = head.height;
-        Ok(Ledger { storage, head, durable })
+        Ok(Ledger::at(storage, head))
     }
 
-    fn at(storage: Storage, head: Header) -> Ledger {
-        Ledger { storage: Arc::new(storage), durable: head.height, head }
+    /// What a file holds that was just made or opened is durable: it came from the disk.
+    fn at(storage: Arc<Storage>, head: Header) -> Ledger {
+        Ledger { storage, durable: head.height, head_hash: head.hash(), head }
     }
 
     /// Appends blocks that one certificate makes final, in one transaction. It is for the last of them.
@@ -103,7 +104,7 @@ impl Ledger {
             certificates.insert(last.height().0, encode(certificate).as_slice())?;
             Ok(())
         })?;
-        self.head = last.header().clone();
+        (self.head, self.head_hash) = (last.header().clone(), last.hash());
         Ok(())
     }
 
@@ -135,10 +136,10 @@ impl Ledger {
         self.check_same(&blocks[..stored])?;
         let fresh = &blocks[stored..];
         if let Some(first) = fresh.first() {
-            if first.header().parent != self.head.hash() {
+            if first.header().parent != self.head_hash {
                 return Err(StoreError::Fork {
                     height: self.head.height,
-                    stored: self.head.hash(),
+                    stored: self.head_hash,
                     offered: first.header().parent,
                 });
             }
@@ -184,7 +185,7 @@ impl Ledger {
 
     /// The highest block.
     pub fn head(&self) -> Head {
-        Head::of(&self.head)
+        Head { height: self.head.height, hash: self.head_hash, timestamp: self.head.timestamp }
     }
 
     /// A handle that reads.
