@@ -95,7 +95,8 @@ impl World {
         self.orders.open().is_empty()
     }
 
-    fn what_is_open(&self) -> String {
+    /// Where everybody stands, for messages.
+    pub(crate) fn what_is_open(&self) -> String {
         let open = self.orders.open();
         let mut text = format!("{} transactions without an end", open.len());
         if let Some(number) = open.first() {

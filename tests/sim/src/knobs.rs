@@ -87,7 +87,16 @@ impl Knobs {
     /// Draws all of them.
     pub fn draw(random: &mut Random) -> Self {
         // Most faults show soonest with four members, which also cost least.
-        let members = *random.choose(&[1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 10]);
+        let members = match random.between(0, 39) {
+            0 => 1,
+            1 => 2,
+            2 => 3,
+            3..=28 => 4,
+            29..=32 => 5,
+            33..=35 => 6,
+            36..=38 => 7,
+            _ => 10,
+        };
         let tolerated = (members - 1) / 3;
         let calm = tolerated > 0 && random.permille(120);
         let quiet = calm || random.permille(80);
@@ -98,11 +107,18 @@ impl Knobs {
             true => *random.choose(&[(0, 0), (0, 2), (1, 10)]),
             false => *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
         };
-        let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 30] });
-        let request_timeout_ms = if calm { random.between(700, 1000) } else { random.between(300, 900) };
+        let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 5, 30, 30] });
+        // Views that end before their blocks are final are where certificates of several views meet.
+        let hasty = !calm && random.permille(300);
+        let request_timeout_ms = match (calm, hasty) {
+            (true, _) => random.between(700, 1000),
+            (_, true) => random.between(100, 250),
+            _ => random.between(300, 900),
+        };
         // Within the cap a healed network must order a block, transactions asked for and all.
         let timely = 400 + 12 * (delay_ms.1 + disk_ms);
         let timeout_cap_ms = request_timeout_ms.max(timely) * random.between(10, 20) / 10;
+        let new_view_timeout_ms = random.between(if hasty { 100 } else { 300 }, timeout_cap_ms.min(900));
         let lifetime_ms = random.between(4000, 16_000).max(4 * timeout_cap_ms);
         let window = *random.choose(&[1, 2, 4, 8, 8]);
         let checkpoint_interval = random.between(window, 2 * window);
@@ -120,18 +136,18 @@ impl Knobs {
             block_transactions,
             lifetime_ms,
             empty_block_gap_ms: random.between(1000, 2000),
-            status_interval_ms: random.between(60, 300),
+            status_interval_ms: random.between(60, 300.min(request_timeout_ms).min(new_view_timeout_ms)),
             request_timeout_ms,
-            new_view_timeout_ms: random.between(300, timeout_cap_ms.min(900)),
+            new_view_timeout_ms,
             timeout_cap_ms,
             checkpoint_interval,
             log_window: checkpoint_interval * random.between(2, 4),
             clock_tolerance_ms: random.between(20, 800),
-            batch_delay_ms: random.between(0, 40),
+            batch_delay_ms: random.between(0, 40.min(request_timeout_ms / 4)),
             pool_transactions: if small_pool { smallest_pool } else { 5000 },
             sender_transactions: if !calm && random.permille(150) { random.between(1, 4) } else { 5000 },
-            chaos: random.millis(2000, 6000),
-            submission_gap_ms: random.between(20, 200),
+            chaos: random.millis(1500, 5000),
+            submission_gap_ms: random.between(40, 400),
             delay_ms,
             loss: if quiet { 0 } else { *random.choose(&[0, 10, 50, 200]) },
             lossy_links: if quiet { 0 } else { *random.choose(&[0, 0, 100, 300]) },
@@ -143,7 +159,7 @@ impl Knobs {
             skew_ms,
             torn: random.permille(500),
             // From a copy: it changes the work, and must change nothing else in the run.
-            each_verifies: random.clone().split().between(0, 31) == 0,
+            each_verifies: random.clone().split().between(0, 127) == 0,
         }
     }
 

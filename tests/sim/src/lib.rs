@@ -189,7 +189,7 @@ impl World {
         }
         self.brain.pen.share(&memo);
         self.orders.share_memo(&memo);
-        self.committee = self.committee.clone().with_memo(Arc::clone(&memo));
+        self.genesis = self.genesis.clone().with_memo(Arc::clone(&memo));
         self.signatures = SignatureCache::new(self.genesis.chain_id(), TRANSACTIONS).with_memo(memo);
     }
 

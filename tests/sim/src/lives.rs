@@ -129,6 +129,14 @@ impl World {
             });
             return Ok(());
         }
+        let faulty = self.faulty();
+        for height in (found.0 + 1..=head.height.0).map(Height) {
+            let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
+            if let Some(certificate) = certificate {
+                self.votes.found(replica, &certificate)?;
+                self.votes.is_certified(&certificate, &faulty)?;
+            }
+        }
         let top = behind.unwrap_or(head.height).max(head.height);
         if behind.is_none() {
             self.answers.reopened(replica, answered, head.height)?;

@@ -132,14 +132,19 @@ pub enum Speech {
 }
 
 impl Member {
-    /// A member with empty, initialised files.
+    /// A member with an empty journal and this ledger, of which every member gets a copy.
     ///
     /// # Panics
-    /// If they cannot be made: these disks do not fail before they are told to.
-    pub fn new(genesis: &Genesis, replica: ReplicaId, key: SecretKey, clock: WallClock) -> Self {
-        let (ledger, journal) = (ForgetfulDisk::new(), ForgetfulDisk::new());
+    /// If the journal cannot be made: these disks do not fail before they are told to.
+    pub fn new(
+        genesis: &Genesis,
+        ledger: ForgetfulDisk,
+        replica: ReplicaId,
+        key: SecretKey,
+        clock: WallClock,
+    ) -> Self {
+        let journal = ForgetfulDisk::new();
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
-        Ledger::create_on(ledger.attach(), genesis.header()).expect("the disk is empty");
         Journal::create_on(journal.attach(), &identity).expect("the disk is empty");
         Member {
             replica,

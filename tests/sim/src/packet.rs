@@ -2,11 +2,10 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use quorate_engine::MemberMessage;
 use quorate_genesis::Genesis;
-use quorate_ledger::{Committee, ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
+use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
 use quorate_pbft::Checked;
 
 /// One message, shared by all who get it. Signatures are what a simulation spends its time on, and the result
@@ -53,26 +52,18 @@ impl Packet {
     /// # Errors
     /// Why a member would throw it away.
     pub fn open(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
-        let Some(memo) = signatures.memo() else {
-            return self.read(genesis, genesis.committee(), signatures);
-        };
-        let open = || {
-            let committee = genesis.committee().clone().with_memo(Arc::clone(memo));
-            self.read(genesis, &committee, signatures)
-        };
-        self.0.opened.get_or_init(open).clone()
+        if signatures.memo().is_some() {
+            self.0.opened.get_or_init(|| self.read(genesis, signatures)).clone()
+        } else {
+            self.read(genesis, signatures)
+        }
     }
 
-    fn read(
-        &self,
-        genesis: &Genesis,
-        committee: &Committee,
-        signatures: &SignatureCache,
-    ) -> Result<Opened, String> {
+    fn read(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
         let message = MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string())?;
         match message {
             MemberMessage::Consensus(message) => message
-                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, committee)
+                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, genesis.committee())
                 .map(Opened::Consensus)
                 .map_err(|error| error.to_string()),
             MemberMessage::Transactions(transactions) => {

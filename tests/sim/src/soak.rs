@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_engine::{Answer, Ask, CheckedRun, Effects, Engine, Event, FetchId, Fetched, Ticket};
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
-    Payload, ReplicaId, SecretKey, SignatureCache, Timestamp, Transaction, VerifiedTransaction,
+    Payload, ReplicaId, SecretKey, SignatureCache, SignatureMemo, Timestamp, Transaction, VerifiedTransaction,
 };
 use quorate_pbft::{Moment, Now, To};
 use quorate_store::{Journal, JournalIdentity, Ledger};
@@ -61,6 +62,9 @@ impl fmt::Display for Sample {
 /// Virtual time between two transactions.
 const PACE: Duration = Duration::from_millis(15);
 
+/// Signatures that members remember together.
+const SIGNATURES: usize = 10_000;
+
 /// Transactions expire after this time: what must be remembered is what this time brings.
 const LIFETIME_MS: u64 = 30_000;
 
@@ -90,21 +94,26 @@ impl Soak {
             })
             .map_err(|error| error.to_string())?;
         let (genesis, keys) = network.into_parts();
+        let memo = Arc::new(SignatureMemo::new(SIGNATURES));
+        let genesis = genesis.with_memo(Arc::clone(&memo));
         let start = Timestamp(genesis.time().0 + 1_000_000);
         let now = Now { moment: Moment::default(), wall: start };
         let mut engines = Vec::new();
-        for (member, key) in keys.iter().enumerate() {
+        for (member, key) in keys.into_iter().enumerate() {
+            let key = key.with_memo(Arc::clone(&memo));
             let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
             let ledger = Ledger::create(file(dir, member, "ledger"), genesis.header());
             let ledger = ledger.map_err(|error| error.to_string())?;
             let journal = Journal::create(file(dir, member, "journal"), &identity);
             let journal = journal.map_err(|error| error.to_string())?;
-            let engine = Engine::open(&genesis, key, ledger, journal, now);
+            let engine = Engine::open(&genesis, &key, ledger, journal, now);
             engines.push(engine.map_err(|error| error.to_string())?);
         }
+        let client = SecretKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())?;
+        let client = client.with_memo(Arc::clone(&memo));
         let mut soak = Soak {
-            signatures: SignatureCache::new(genesis.chain_id(), 10_000),
-            client: SecretKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())?,
+            signatures: SignatureCache::new(genesis.chain_id(), SIGNATURES).with_memo(memo),
+            client,
             dir: dir.to_owned(),
             inboxes: engines.iter().map(|_| Vec::new()).collect(),
             engines,

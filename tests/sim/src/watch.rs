@@ -192,7 +192,9 @@ impl World {
     fn left(&mut self, replica: ReplicaId, departure: &Departure) -> Check {
         let Departure { from, to, cause, .. } = departure;
         self.note(format_args!("{replica} leaves view {from} for {to}: {cause:?}"));
-        require(!self.knobs.calm, CALM, || format!("member {replica} left view {from} for {to}: {cause:?}"))?;
+        require(!self.knobs.calm, CALM, || {
+            format!("member {replica} left view {from} for {to}: {cause:?}; {}", self.what_is_open())
+        })?;
         self.watch.left.insert(replica, *to);
         self.departures += u64::from(self.core.contains(&replica));
         self.coverage.saw(match cause {

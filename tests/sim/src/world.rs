@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use quorate_engine::{Answer, Ask, CheckedRun, Effects, Event, Fatal, FetchId, Fetched, WireLimits};
 use quorate_genesis::Genesis;
-use quorate_ledger::{Committee, ReplicaId, SignatureCache, Timestamp, decode};
+use quorate_ledger::{ReplicaId, SignatureCache, Timestamp, decode};
 use quorate_pbft::Checked;
+use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::agenda::Agenda;
 use crate::byzantine::{Brain, Liar, Lie, Utterance};
@@ -65,9 +66,8 @@ const IDLE_WAKES_MAX: u32 = 3;
 #[derive(Debug)]
 pub struct World {
     pub(crate) knobs: Knobs,
+    /// With the memo if members share one.
     pub(crate) genesis: Genesis,
-    /// Of the genesis, with the memo if members share one.
-    pub(crate) committee: Committee,
     pub(crate) limits: WireLimits,
     pub(crate) random: Random,
     pub(crate) agenda: Agenda<Occurrence>,
@@ -108,6 +108,8 @@ impl World {
     pub fn new(seed: u64, knobs: Knobs, mut random: Random, shown: bool) -> Self {
         let (genesis, keys) = knobs.network(seed).into_parts();
         let start = Timestamp(genesis.time().0 + 1_000_000);
+        let ledger = empty_ledger(&genesis);
+        let copy = || ForgetfulDisk::with_contents(ledger.clone());
         let mut members: Vec<Member> = genesis
             .committee()
             .replicas()
@@ -121,7 +123,7 @@ impl World {
                         - i64::try_from(knobs.skew_ms).expect("small"),
                     drift_ppm: i64::try_from(drift).expect("small") - 200,
                 };
-                Member::new(&genesis, replica, key, clock)
+                Member::new(&genesis, copy(), replica, key, clock)
             })
             .collect();
         let mut liar_keys = BTreeMap::new();
@@ -139,7 +141,7 @@ impl World {
             let replica = members[*index].replica;
             members[*index].liar = Some(Liar::new(replica, lies, &mut brain));
             if lies.contains(&Lie::Twin) {
-                let twin = twin_of(&mut members, *index, &genesis, &mut random);
+                let twin = twin_of(&mut members, *index, &genesis, copy(), &mut random);
                 members.push(Member { liar: Some(Liar::new(replica, lies, &mut brain)), ..twin });
             }
         }
@@ -152,7 +154,6 @@ impl World {
             net: SimNet::new(&knobs, random.split()),
             orders: Orders::new(&genesis, &knobs, start, random.split()),
             signatures: SignatureCache::new(genesis.chain_id(), 100_000),
-            committee: genesis.committee().clone(),
             chain: Chain::new(&genesis, &knobs),
             votes: Votes::default(),
             locks: Locks::new(knobs.quorum()),
@@ -446,21 +447,34 @@ impl World {
             }
             Answer::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
             Answer::Blocks(run) => {
-                let checked = CheckedRun::check(run, &self.genesis.chain_id(), &self.committee);
+                let checked = CheckedRun::check(run, &self.genesis.chain_id(), self.genesis.committee());
                 Ok(Some(Fetched::Run(checked.map_err(|error| failed(from, &error))?)))
             }
         }
     }
 }
 
+/// What is on the disk of a ledger that holds nothing but the genesis.
+fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
+    let disk = ForgetfulDisk::new();
+    Ledger::create_on(disk.attach(), genesis.header()).expect("the disk is empty");
+    disk.contents()
+}
+
 /// A second machine for a member: every other machine has to do with one of the two, or with both.
-fn twin_of(members: &mut [Member], index: usize, genesis: &Genesis, random: &mut Random) -> Member {
+fn twin_of(
+    members: &mut [Member],
+    index: usize,
+    genesis: &Genesis,
+    ledger: ForgetfulDisk,
+    random: &mut Random,
+) -> Member {
     let (identity, key, clock) = {
         let first = &members[index];
         (first.identity, first.key.clone(), first.clock)
     };
     let number = u16::try_from(members.len()).expect("a committee and its twins are few");
-    let mut twin = Member::new(genesis, identity, key, clock);
+    let mut twin = Member::new(genesis, ledger, identity, key, clock);
     twin.replica = ReplicaId(number);
     let (mut mine, mut others) = (BTreeSet::new(), BTreeSet::new());
     // Twins of others come later; whoever is not named is known to both.

@@ -193,6 +193,22 @@ impl Votes {
         })
     }
 
+    /// A member starts with a certificate that its journal held. Its own COMMIT in there may come from a group whose
+    /// sync failed, but not without trace: from now on it was given.
+    ///
+    /// # Errors
+    /// It had given another one.
+    pub fn found(&mut self, member: ReplicaId, certificate: &CommitCertificate) -> Check {
+        if !certificate.votes().signers().contains(member) {
+            return Ok(());
+        }
+        let (place, hash) = of_ballot(Kind::Commit, certificate.ballot());
+        let first = *self.given.entry((member, place)).or_insert(hash);
+        require(first == hash, ONE_WORD, || {
+            format!("member {member} said {place:?} of {first} and starts with a certificate for {hash}")
+        })
+    }
+
     /// A new view is made of VIEW-CHANGEs that were given.
     ///
     /// # Errors
