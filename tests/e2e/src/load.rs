@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate_api::{RpcError, SubmitResult, TransactionStatus, Wait};
 use quorate_genesis::Genesis;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::rpc::{CallError, Rpc};
 use crate::signed::{SignedTransaction, Signer};
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{PATIENCE, Signal, until, wait_until};
 
 /// Transactions in a request.
 const BATCH: usize = 100;
@@ -40,21 +40,18 @@ fn parameters(transaction: &SignedTransaction, wait: Wait) -> Value {
 /// # Panics
 /// If one is refused for ever, or not taken in time.
 pub fn submit_until_taken(address: SocketAddr, transactions: &[SignedTransaction]) {
-    let (rpc, start) = (Rpc::new(address), Instant::now());
+    let rpc = Rpc::new(address);
     for batch in transactions.chunks(BATCH) {
         let mut open: Vec<&SignedTransaction> = batch.iter().collect();
-        while !open.is_empty() {
-            assert!(start.elapsed() < 2 * PATIENCE, "{address} did not take all transactions in time");
+        until(&format!("{address} takes all transactions"), 2 * PATIENCE, || {
             let calls: Vec<Value> = open.iter().map(|signed| parameters(signed, Wait::Accepted)).collect();
             match rpc.batch::<SubmitResult>("tx_submit", &calls) {
                 Ok(answers) => open = open_after(&open, &answers),
                 Err(CallError::Refused(error)) if error.data.retryable => {}
                 Err(error) => panic!("{address}: {error}"),
             }
-            if !open.is_empty() {
-                std::thread::sleep(PAUSE);
-            }
-        }
+            open.is_empty().then_some(())
+        });
     }
 }
 
@@ -99,7 +96,7 @@ pub struct Committed {
 /// with the same bytes.
 #[derive(Debug)]
 pub struct Load {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Signal>,
     committed: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Vec<Committed>>>,
 }
@@ -112,7 +109,7 @@ impl Load {
 
     /// Starts clients that pause after each answer, so that the machine is not busy with them alone.
     pub fn paced(genesis: &Genesis, nodes: &[SocketAddr], pause: Duration) -> Load {
-        let (stop, committed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (stop, committed) = (Arc::<Signal>::default(), Arc::<AtomicUsize>::default());
         let clients = nodes.iter().map(|node| {
             let client = Client {
                 rpc: Rpc::new(*node),
@@ -142,7 +139,7 @@ impl Load {
     /// # Panics
     /// If a client did: a node has refused what it had to take.
     pub fn finish(mut self) -> Vec<Committed> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.raise();
         let clients = std::mem::take(&mut self.clients);
         clients.into_iter().flat_map(|client| client.join().expect("a client was refused")).collect()
     }
@@ -150,14 +147,14 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.raise();
     }
 }
 
 struct Client {
     rpc: Rpc,
     signer: Signer,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Signal>,
     told: Arc<AtomicUsize>,
     pause: Duration,
 }
@@ -166,8 +163,9 @@ impl Client {
     fn run(mut self) -> Vec<Committed> {
         let mut committed = Vec::new();
         let mut open: Vec<SignedTransaction> = Vec::new();
+        let mut pause = Duration::ZERO;
         for _ in 0..MAX_REQUESTS {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.wait(pause) {
                 break;
             }
             let fresh = WAITING_BATCH - open.len();
@@ -176,12 +174,12 @@ impl Client {
             match self.rpc.batch::<SubmitResult>("tx_submit", &calls) {
                 Ok(answers) => {
                     open = self.listen(open, &answers, &mut committed);
-                    std::thread::sleep(self.pause);
+                    pause = self.pause;
                 }
                 Err(CallError::Refused(error)) if !error.data.retryable => panic!("{error}"),
                 Err(CallError::Odd(what)) => panic!("{what}"),
                 // It was killed, or is about to be.
-                Err(_) => std::thread::sleep(PAUSE),
+                Err(_) => pause = PAUSE,
             }
         }
         committed

@@ -4,10 +4,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-
-/// Between two looks for a new connection.
-const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Bytes that are passed on at a time, at most.
 const PIECE: usize = 64 << 10;
@@ -32,6 +28,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
+    port: u16,
 }
 
 impl Relay {
@@ -41,15 +38,13 @@ impl Relay {
     /// If the port is taken.
     pub fn start(port: u16, target: SocketAddr) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
-        listener.set_nonblocking(true).expect("a listener can be asked without waiting");
         let shared = Arc::<Shared>::default();
-        let relay = Relay { shared: Arc::clone(&shared) };
+        let relay = Relay { shared: Arc::clone(&shared), port };
         std::thread::spawn(move || {
-            while !shared.stop.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((caller, _)) => join(caller, target, &shared),
-                    Err(_) => std::thread::sleep(INTERVAL),
-                }
+            while let Ok((caller, _)) = listener.accept()
+                && !shared.stop.load(Ordering::Relaxed)
+            {
+                join(caller, target, &shared);
             }
         });
         relay
@@ -67,6 +62,8 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        // Whoever waits for a caller gets one and sees that it is over.
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
 }
 
@@ -74,7 +71,6 @@ impl Drop for Relay {
 /// connection.
 fn join(caller: TcpStream, target: SocketAddr, shared: &Arc<Shared>) {
     let streams = || {
-        caller.set_nonblocking(false)?;
         let called = TcpStream::connect(target)?;
         for stream in [&caller, &called] {
             stream.set_nodelay(true)?;

@@ -1,5 +1,6 @@
 //! Waiting for conditions, never for time.
 
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should happen soon, on a machine that is busy with other tests.
@@ -31,4 +32,26 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, PATIENCE, || holds().then_some(()));
+}
+
+/// A word to threads that work in the background: it is time to end.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// Tells everybody, those who wait for it at once.
+    pub(crate) fn raise(&self) {
+        *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for it, at most so long. Whether it has come.
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
+        let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(raised, limit, |raised| !*raised);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }

@@ -3,8 +3,9 @@
 use std::thread;
 
 use tokio::sync::oneshot;
+use tokio::time::interval;
 
-use crate::support::{Node, by_key, config, full_mesh, gossip_passes};
+use crate::support::{ATTEMPTS, Node, by_key, config, full_mesh, gossip_passes};
 
 /// How the first instance of the member ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,9 +114,10 @@ async fn direct_passes(from: &Node, to: &mut Node) {
     let (key, sender) = (to.key(), from.number);
     let network = from.network.clone();
     let sending = async move {
+        let mut attempts = interval(ATTEMPTS);
         loop {
+            attempts.tick().await;
             network.send(key, "hello".into());
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     tokio::select! {

@@ -8,7 +8,7 @@ use quorate_network::{
     Network, NetworkConfig, NetworkEvent, NetworkEvents, NetworkLimits, NetworkTiming, PeerKey, PeerStatus,
     start,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 use zeroize::Zeroizing;
 
 /// How long anything may take before a test fails. Nothing here normally takes a tenth of it.
@@ -16,6 +16,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition that nothing announces.
 const GLANCE: Duration = Duration::from_millis(10);
+
+/// Between two attempts to be heard.
+pub(crate) const ATTEMPTS: Duration = Duration::from_millis(50);
 
 /// A secret key for tests.
 pub(crate) fn secret(number: u8) -> Zeroizing<[u8; 32]> {
@@ -173,8 +176,9 @@ impl Node {
 /// Waits until `condition` holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
+        let mut glances = interval(GLANCE);
         while !condition() {
-            sleep(GLANCE).await;
+            glances.tick().await;
         }
     };
     timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
@@ -200,10 +204,11 @@ pub(crate) async fn full_mesh(nodes: &mut [Node]) {
 pub(crate) async fn gossip_passes(from: &Network, to: &mut Node, label: &str) {
     let mut number = 0;
     let publishing = async {
+        let mut attempts = interval(ATTEMPTS);
         loop {
+            attempts.tick().await;
             from.publish(format!("{label} {number}").into()).unwrap();
             number += 1;
-            sleep(GLANCE * 5).await;
         }
     };
     let hearing = to.expect("gossip", |event| match event {
