@@ -4,8 +4,7 @@ use std::time::Duration;
 use quorate_genesis::Genesis;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Block, BlockHash, CommitCertificate, Height, ReplicaId, Timestamp, TransactionId, Verified,
-    VerifiedTransaction,
+    Block, BlockHash, CommitCertificate, Height, ReplicaId, TransactionId, Verified, VerifiedTransaction,
 };
 use quorate_mempool::{Admission, Mempool, MempoolLimits};
 use quorate_pbft::{
@@ -141,9 +140,6 @@ pub struct Engine {
     pub(crate) fetches: u64,
     pub(crate) proposed: Option<Moment>,
     pub(crate) ended: Endings,
-    /// The last moment of the longest-lived transaction that came from another member too late: that member
-    /// is still waiting for its end (R17).
-    pub(crate) owed: Option<Timestamp>,
     pub(crate) durable_due: Option<Moment>,
     /// Journal rows up to here can go with the next group.
     pub(crate) collectable: Option<Height>,

@@ -40,6 +40,11 @@ impl Flight {
         self.blocks.values()
     }
 
+    /// Whether one of the blocks contains the id.
+    pub(crate) fn contains(&self, id: &TransactionId) -> bool {
+        self.places.contains_key(id)
+    }
+
     /// Whether one of the uncommitted ancestors of a block on `parent` contains the id (R16).
     pub(crate) fn on_branch(&self, id: &TransactionId, parent: &BlockHash) -> bool {
         let Some(places) = self.places.get(id) else { return false };

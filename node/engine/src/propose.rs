@@ -26,7 +26,7 @@ impl Engine {
 
     /// The transactions of the next block; `None` while none should be proposed.
     fn next_batch(&self, now: Now, parent: &Header) -> Option<Vec<VerifiedTransaction>> {
-        if !self.has_work() || now.moment < self.propose_at() {
+        if self.mempool.waiting_len() == 0 || now.moment < self.propose_at() {
             return None;
         }
         let time = now.wall.max(parent.timestamp.plus_ms(1));
@@ -44,22 +44,13 @@ impl Engine {
         }
     }
 
-    /// Whether a block could do something for somebody: for a transaction that waits here, or for one that
-    /// reached this member too late and waits elsewhere.
-    fn has_work(&self) -> bool {
-        let tip = self.replica.tip().timestamp;
-        self.mempool.waiting_len() > 0 || self.owed.is_some_and(|valid_until| valid_until >= tip)
-    }
-
-    /// R17: a transaction that waits here or elsewhere has expired, and no block says so yet. Only a block
-    /// with a later time tells its sender for certain.
+    /// R17: a transaction that waits has expired, and no block says so yet. Only a block with a later time tells its
+    /// sender for certain.
     fn owes_an_end(&self, time: Timestamp, parent: &Header) -> bool {
         let gap_ms = self.config.pbft.limits.empty_block_gap_ms;
-        let owed = self.owed.filter(|valid_until| *valid_until >= parent.timestamp);
         self.replica.in_flight() == 0
             && time >= parent.timestamp.plus_ms(gap_ms)
-            && (self.mempool.next_expiry().is_some_and(|expired| expired <= time)
-                || owed.is_some_and(|valid_until| valid_until < time))
+            && self.mempool.next_expiry().is_some_and(|expired| expired <= time)
     }
 
     /// R18: at once after a pause or when a full block waits; otherwise one batch delay after the last proposal
@@ -77,7 +68,7 @@ impl Engine {
 
     /// When [`Engine::propose`] may have something to do although nothing happens.
     pub(crate) fn proposal_deadline(&self, now: Now) -> Option<Moment> {
-        if !self.has_work() || self.replica.proposal_parent().is_none() {
+        if self.mempool.waiting_len() == 0 || self.replica.proposal_parent().is_none() {
             return None;
         }
         let at = self.propose_at();

@@ -101,7 +101,6 @@ impl Engine {
             fetches: 0,
             proposed: None,
             ended: Endings::default(),
-            owed: None,
             durable_due: None,
             work: Work::default(),
             counters: Counters::default(),

@@ -15,7 +15,7 @@ impl Engine {
         transaction: VerifiedTransaction,
     ) -> Result<Result<Submission, Refusal>, Fatal> {
         let id = transaction.id();
-        let refused = match self.admit(now, transaction.clone()) {
+        let refused = match self.admit(now, self.present(now), transaction.clone()) {
             Ok(Admission::New) => {
                 self.outbound.push(now.moment, transaction);
                 return Ok(Ok(Submission::Pending));
@@ -29,6 +29,10 @@ impl Engine {
             return Ok(Ok(Submission::Committed { height, index }));
         }
         Ok(Err(match refused {
+            // Brought by a proposal alone. It may still be committed.
+            Denied::Refused(Refusal::Expired { .. }) if self.flight.contains(&id) => {
+                return Ok(Ok(Submission::Pending));
+            }
             Denied::Refused(refusal) => refusal,
             // Final in this very group, which is not in the ledger yet: a wait ends at once.
             Denied::Repeated => return Ok(Ok(Submission::Pending)),
@@ -36,25 +40,28 @@ impl Engine {
     }
 
     /// Takes transactions from another member. What is refused here was refused to nobody.
+    ///
+    /// Late is what the chain calls late, not our clock: the member that took it waits for a block to say so, and
+    /// may have nobody else to see to it (R17).
     pub(crate) fn on_gossiped(&mut self, now: Now, transactions: Vec<VerifiedTransaction>) {
+        let time = self.replica.tip().timestamp;
         for transaction in transactions {
             let id = transaction.id();
-            let valid_until = transaction.transaction().valid_until;
-            match self.admit(now, transaction) {
+            match self.admit(now, time, transaction) {
                 Ok(Admission::New) => self.outbound.adopt(now.moment, id),
                 Ok(Admission::Known) | Err(Denied::Repeated) => {}
-                Err(Denied::Refused(refusal)) => {
-                    self.counters.gossip_refused += 1;
-                    // Whoever sent it is waiting for a later block.
-                    if matches!(refusal, Refusal::Expired { .. }) {
-                        self.owed = self.owed.max(Some(valid_until));
-                    }
-                }
+                Err(Denied::Refused(_)) => self.counters.gossip_refused += 1,
             }
         }
     }
 
-    fn admit(&mut self, now: Now, transaction: VerifiedTransaction) -> Result<Admission, Denied> {
+    /// Takes a transaction that is still valid at `earliest`.
+    fn admit(
+        &mut self,
+        now: Now,
+        earliest: Timestamp,
+        transaction: VerifiedTransaction,
+    ) -> Result<Admission, Denied> {
         let id = transaction.id();
         if self.recent.contains(&id) {
             return Err(Denied::Repeated);
@@ -63,18 +70,22 @@ impl Engine {
         if self.examinations.is_missing(&id) {
             self.examinations.supply(std::slice::from_ref(&transaction));
         }
+        // However late it is sent again: it has not ended yet, and may be in the next block.
+        if self.mempool.contains(&id) {
+            return Ok(Admission::Known);
+        }
         let limits = &self.config.pbft.limits.transaction;
         transaction.transaction().check_form(limits).map_err(Refusal::Rejected)?;
         let present = self.present(now);
         let valid_until = transaction.transaction().valid_until;
-        if valid_until < present {
+        if valid_until < earliest {
             return Err(Refusal::Expired { valid_until, now: present }.into());
         }
         if valid_until > present.plus_ms(limits.max_lifetime_ms) {
             let lifetime_ms = limits.max_lifetime_ms;
             return Err(Refusal::LifetimeTooLong { valid_until, now: present, lifetime_ms }.into());
         }
-        self.mempool.admit(present, transaction).map_err(|refusal| match refusal {
+        self.mempool.admit(earliest, transaction).map_err(|refusal| match refusal {
             PoolRefusal::PoolFull { transactions, bytes, .. } => {
                 Refusal::PoolFull { transactions, bytes }.into()
             }

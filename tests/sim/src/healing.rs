@@ -104,6 +104,14 @@ impl World {
             text += &format!(", first {} ({:?}, until {})", order.id, order.kind, order.valid_until);
         }
         for member in &self.members {
+            for order in &self.orders.all {
+                if member.engine().is_some_and(|engine| engine.is_pending(&order.id)) {
+                    text += &format!(
+                        "\n  member {} holds {} ({:?}, until {}, ended {:?})",
+                        member.replica, order.id, order.kind, order.valid_until, order.end
+                    );
+                }
+            }
             text += &match member.overview(self.agenda.now()) {
                 Some(stands) => {
                     let slots: Vec<_> = stands

@@ -43,6 +43,27 @@ fn the_door_looks_at_the_chain_when_the_clock_is_behind_it() {
     assert!(matches!(net.submit(1, &late), Err(Refusal::Expired { .. })));
 }
 
+/// Whoever is told that its transaction has expired signs another one, so nobody is told so who may be committed yet.
+#[test]
+fn what_may_still_be_committed_is_not_refused_when_it_is_sent_again_late() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_gossip() || parcel.is_transactions() || parcel.is_commit());
+    let transaction = net.transaction_until(1, net.wall().plus_ms(500));
+    assert_eq!(net.submit(0, &transaction), Ok(Submission::Pending));
+    net.pass(Duration::from_secs(1));
+    assert!(net.engine(0).is_pending(&transaction.id()) && !net.engine(2).is_pending(&transaction.id()));
+    for (member, held) in [(0, "waits"), (2, "is known from the proposal")] {
+        assert_eq!(net.submit(member, &transaction), Ok(Submission::Pending), "it {held}");
+    }
+    let stranger = net.transaction_until(2, net.wall().minus_ms(1));
+    assert!(matches!(net.submit(2, &stranger), Err(Refusal::Expired { .. })));
+    net.lose_nothing();
+    net.pass(Duration::from_secs(5));
+    for member in 0..4 {
+        assert_eq!(net.ids(member), [transaction.id()], "member {member}");
+    }
+}
+
 #[test]
 fn proposals_with_transactions_out_of_time_are_refused() {
     for ahead_ms in [-1, i64::try_from(LIFETIME_MS).unwrap() + 1] {
@@ -106,6 +127,23 @@ fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
 
 /// A block of the chain's time cannot contain a transaction that is valid for too long after it, although the
 /// door took it from a clock that is ahead. It waits until it is timely.
+/// R17: for the others it was late when they heard of it, and the primary is dead. They see to its end all the same.
+#[test]
+fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
+    let mut net = Net::of(4);
+    net.nodes[1].ahead_ms = -1500;
+    net.stop(0);
+    let transaction = net.transaction_until(1, net.wall().minus_ms(500));
+    assert!(matches!(net.submit(2, &transaction), Err(Refusal::Expired { .. })));
+    assert_eq!(net.submit(1, &transaction), Ok(Submission::Pending));
+    net.pass(Duration::from_secs(15));
+    assert_eq!(net.nodes[1].ended, [transaction.id()]);
+    for member in 1..4 {
+        assert!(net.engine(member).has_expired(&transaction.id()), "member {member}");
+        assert_eq!(net.height(member), 1, "one empty block");
+    }
+}
+
 #[test]
 fn what_lives_too_long_for_the_next_block_waits_for_a_later_one() {
     let mut net = Net::of(4);
