@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""A client of Quorate in Python, written from rpc/README.md; the formats are in wire.py.
+
+    python quorate.py send --node http://127.0.0.1:8545 --genesis genesis.toml --data hello > receipt.json
+    python quorate.py verify receipt.json --genesis genesis.toml
+
+`send` signs a transaction, hands the same bytes to one node after another until it is final, and prints the receipt
+only if that is proven. `verify` needs no network. Exit code 0 means proven; otherwise stderr says why not.
+Python 3.11 or newer, with `pip install -r requirements.txt`.
+"""
+import argparse
+import http.client
+import itertools
+import json
+import os
+import secrets
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+import wire
+
+MAX_READ = 16 << 20  # bytes of an answer, as a node limits it, or of a file
+MAX_PAUSE_S = 2  # before another attempt, whatever a node asks for
+# No sensible answer: from the network, or from a node that says something else than rpc/README.md.
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError, wire.Refused)
+
+
+class NodeError(Exception):
+    """A node's refusal: `kind` and `retryable` are for programs, the text is for people."""
+
+    def __init__(self, error: dict):
+        super().__init__(error.get("message"))
+        data = error.get("data") if isinstance(error.get("data"), dict) else {}
+        self.kind, self.retryable = data.get("kind"), data.get("retryable") is True
+        self.retry_after_s = min((data.get("retry_after_ms") or 0) / 1000, MAX_PAUSE_S)
+
+
+def parse(text: str | bytes):
+    """JSON in which no name stands twice: of two values, the one that counts would be a matter of taste."""
+    def once(pairs):
+        wire.require(len(dict(pairs)) == len(pairs), "a name stands twice in a JSON object")
+        return dict(pairs)
+    return json.loads(text, object_pairs_hook=once)
+
+
+def call(node: str, method: str, params: dict, timeout_s: float):
+    """One JSON-RPC call. Raises NodeError for a refusal, and one of NO_ANSWER if there is no sensible answer."""
+    def read_all(stream):
+        text, end = b"", time.monotonic() + timeout_s
+        while piece := stream.read1(1 << 16):
+            text += piece
+            wire.require(len(text) <= MAX_READ and time.monotonic() < end, "the answer is too large or too slow")
+        return text
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(node, body, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            text = read_all(answer)
+    except urllib.error.HTTPError as refusal:  # refused before the method ran; the body says why in the same form
+        text = read_all(refusal)
+    answer = parse(text)
+    if not isinstance(answer, dict) or "result" not in answer and not isinstance(answer.get("error"), dict):
+        raise ValueError("not a JSON-RPC answer")
+    if "result" not in answer:
+        raise NodeError(answer["error"])
+    return answer["result"]
+
+
+def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, patience_s: float) -> dict:
+    """Hands in the same bytes until a node answers with a receipt that is proven, and returns it.
+
+    A node that is slow, gone, busy or lying costs time and nothing else, for the others are asked as well: only when
+    all have refused for good, or patience ends, is it given up.
+    """
+    wanted, end = "0x" + wire.transaction_id(transaction).hex(), time.monotonic() + patience_s
+    said, refused = {}, set()  # the last word of each node; those that need not be asked again
+    for node in itertools.cycle(nodes):
+        left, pause_s = end - time.monotonic(), 0.2
+        if left <= 0 or refused.issuperset(nodes):
+            raise wire.Refused(f"{wanted} is not known to be final. " + " ".join(f"{who}: {what}." for who, what in
+                               said.items()) + ("" if left > 0 else " The same bytes may be sent again."))
+        if node in refused:
+            continue
+        wait_s = min(left, 5)
+        params = {"transaction": "0x" + transaction.hex(), "wait": "committed", "timeout_ms": int(wait_s * 1000)}
+        try:
+            result = call(node, "tx_submit", params, wait_s + 2)
+            if result["status"] == "committed":
+                receipt = result["receipt"]
+                wire.verify_receipt(receipt, genesis)
+                wire.require(receipt["transaction"] == wanted, "the receipt is of another transaction")
+                return receipt
+            said[node] = result["status"]
+            if result["status"] == "expired":
+                refused.add(node)
+        except NodeError as error:
+            said[node], pause_s = f"{error} ({error.kind})", max(pause_s, error.retry_after_s)
+            if not error.retryable:
+                refused.add(node)
+        except NO_ANSWER as error:
+            said[node] = f"no sensible answer: {error!r}"
+        time.sleep(max(0, min(pause_s, end - time.monotonic())))
+
+
+def load_key(path: str | None) -> ec.EllipticCurvePrivateKey:
+    """The key in a PEM file as `quorate key new` writes it, or a fresh one: an open network takes anybody's."""
+    if path is None:
+        return ec.generate_private_key(ec.SECP256K1())
+    with open(path, "rb") as file:
+        wire.require(os.fstat(file.fileno()).st_mode & 0o077 == 0, f"others can get at {path}: chmod 600 it")
+        passphrase = os.environ.get("QUORATE_PASSPHRASE")
+        key = load_pem_private_key(file.read(MAX_READ), passphrase.encode() if passphrase else None)
+    wire.require(isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256K1),
+                 f"{path} is not a key of secp256k1")
+    return key
+
+
+def read(path: str) -> str:
+    with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
+        return file.read(MAX_READ)
+
+
+def send(args) -> dict:
+    genesis = wire.Genesis.parse(read(args.genesis))
+    if args.transaction is not None:
+        return submit(args.node, genesis, wire.unhex(args.transaction), args.timeout)
+    # Half the lifetime is left for clocks that differ: a node behind ours would refuse all of it as too long.
+    valid_until_ms = time.time_ns() // 1_000_000 + genesis.max_lifetime_ms // 2
+    # Any number that makes the transaction unique; below 2^53, so that every JSON reader shows it as it is.
+    nonce = secrets.randbits(53)
+    transaction = wire.make_transaction(genesis, load_key(args.key), nonce, valid_until_ms, args.data.encode())
+    print(f"transaction 0x{transaction.hex()}", file=sys.stderr)  # with these bytes, trying again is always safe
+    return submit(args.node, genesis, transaction, args.timeout)
+
+
+def verify(args) -> dict:
+    genesis, claim = wire.Genesis.parse(read(args.genesis)), parse(read(args.file))
+    is_receipt = isinstance(claim, dict) and "path" in claim
+    if args.transaction is not None:
+        wanted = "0x" + wire.transaction_id(wire.unhex(args.transaction)).hex()
+        wire.require(is_receipt and claim.get("transaction") == wanted, f"this is no receipt of {wanted}")
+    header = wire.verify_receipt(claim, genesis) if is_receipt else wire.verify_proof(claim, genesis)
+    facts = {"transaction": claim["transaction"], "index": claim["index"]} if is_receipt else {}
+    return {"proven": True, **facts, "height": header["height"], "block": "0x" + wire.block_hash(header).hex(),
+            "timestamp_ms": header["timestamp_ms"], "chain_id": header["chain_id"]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send a transaction and keep the proof; verify proofs offline.")
+    commands = parser.add_subparsers(required=True)
+    sending = commands.add_parser("send", help="sign and send data; print the receipt once the transaction is final")
+    sending.add_argument("--node", action="append", required=True, help="a node's address, e.g. http://127.0.0.1:8545; "
+                         "several are tried one after the other")
+    content = sending.add_mutually_exclusive_group(required=True)
+    content.add_argument("--data", help="text, sent as UTF-8")
+    content.add_argument("--transaction", help="hex of a signed transaction, to try again with the same bytes")
+    sending.add_argument("--key", help="PEM file of `quorate key new`; without it a fresh key signs")
+    sending.add_argument("--timeout", type=float, default=30, help="seconds to go on trying")
+    sending.set_defaults(run=send)
+    verifying = commands.add_parser("verify", help="verify a receipt, or a proof of chain_proof, without any network")
+    verifying.add_argument("file", help="JSON file, or - for stdin")
+    verifying.add_argument("--transaction", help="hex of the whole transaction that the receipt must be of")
+    verifying.set_defaults(run=verify)
+    for command in (sending, verifying):
+        command.add_argument("--genesis", required=True, help="the network's genesis file, from somebody you trust")
+    args = parser.parse_args()
+    try:
+        print(json.dumps(args.run(args)))
+        return 0
+    except NO_ANSWER as error:
+        print(f"quorate.py: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+// The anchor of `verify.js` from a genesis file: its chain id is computed, not believed. A page that knows a chain id
+// from somebody it trusts may take the file from any node (`network_genesis`), and compares.
+//
+// Written from the section Genesis of ledger/WIRE.md. Of TOML it reads what genesis files need: comments, tables, and
+// names with a number or a plain string. It refuses everything else instead of guessing.
+
+import { concat, domainHash, encodeNumber, hex, quorumOf, unhex } from "./verify.js";
+
+const GENESIS = 64, MAX_FILE = 65536, MAX_MEMBERS = 31;
+const NUMBERS = { // with their defaults, in the order in which they are hashed
+  block: {
+    max_transactions: 1000, max_body_bytes: 1048576, max_transaction_bytes: 262144,
+    max_transaction_lifetime_ms: 120000, empty_block_gap_ms: 10000,
+  },
+  consensus: {
+    window: 8, checkpoint_interval: 128, log_window: 512, request_timeout_ms: 2000, new_view_timeout_ms: 2000,
+    timeout_cap_ms: 30000, status_interval_ms: 1000, clock_tolerance_ms: 500, batch_delay_ms: 10,
+  },
+  mempool: {
+    max_transactions: 50000, max_bytes: 67108864, max_transactions_per_sender: 5000, max_bytes_per_sender: 8388608,
+  },
+};
+const KNOWN = {
+  "": ["version", "name", "genesis_time_ms"], validators: ["name", "public_key"], clients: ["submit"],
+  ...Object.fromEntries(Object.entries(NUMBERS).map(([table, numbers]) => [table, Object.keys(numbers)])),
+};
+
+/** The tables of a genesis file, each a Map; `validators` is a list of them. */
+function readToml(text) {
+  const top = new Map(), tables = new Map([["", top]]), validators = [];
+  let name = "", table = top;
+  text.split(/\r?\n/).forEach((line, i) => {
+    const fail = (what) => { throw new Error(`line ${i + 1} of the genesis: ${what}`); };
+    const heading = /^\s*(?:\[\s*([a-z]+)\s*\]|\[\[\s*(validators)\s*\]\])\s*(?:#.*)?$/.exec(line);
+    const field = /^\s*([a-z_]+)\s*=\s*(?:"([^"\\]*)"|(0|[1-9][0-9]*(?:_[0-9]+)*))\s*(?:#.*)?$/.exec(line);
+    if (heading) {
+      name = heading[1] ?? heading[2];
+      const isKnown = Object.hasOwn(KNOWN, name) && (name === "validators") === (heading[1] === undefined);
+      if (!isKnown || tables.has(name)) fail("an unknown or repeated table");
+      table = new Map();
+      if (name === "validators") validators.push(table);
+      else tables.set(name, table);
+    } else if (field) {
+      const [, key, string, digits] = field;
+      if (!KNOWN[name].includes(key) || table.has(key)) fail(`unknown or repeated field ${key}`);
+      table.set(key, string ?? Number(digits.replaceAll("_", "")));
+    } else if (!/^\s*(?:#.*)?$/.test(line)) {
+      fail("neither a table nor a name with a number or a plain string");
+    }
+  });
+  return { tables, validators };
+}
+
+/** A name as bytes with their number before them. */
+function encodeName(name, limit, what) {
+  const good = typeof name === "string" && /^[a-z0-9-]+$/.test(name) && name.length <= limit;
+  if (!good) throw new Error(`${what} is not 1 to ${limit} of a-z, 0-9 and -`);
+  return concat([encodeNumber(name.length, 4, what), new TextEncoder().encode(name)]);
+}
+
+/**
+ * The anchor for `verifyReceipt` from the text of a genesis file: `{ chain_id, committee, quorum, name }`.
+ * Checks form and meaning, but no ranges of numbers: a file outside of them is the genesis of no network.
+ */
+export function anchorOf(text) {
+  if (typeof text !== "string" || new TextEncoder().encode(text).length > MAX_FILE) throw new Error("no genesis file");
+  const { tables, validators } = readToml(text), top = tables.get("");
+  const members = validators.map((each) => {
+    unhex(each.get("public_key"), 33, "public_key of a validator");
+    return { key: each.get("public_key"), name: each.get("name") };
+  }).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const committee = members.map(({ key }) => key);
+  if (committee.length === 0 || committee.length > MAX_MEMBERS) throw new Error(`not 1 to ${MAX_MEMBERS} validators`);
+  if (new Set(committee).size !== committee.length) throw new Error("two validators have the same key");
+  if ((top.get("version") ?? 1) !== 1) throw new Error("the version of the genesis is unknown");
+  if ((tables.get("clients")?.get("submit") ?? "open") !== "open") throw new Error("clients.submit is not open");
+
+  const numbers = Object.entries(NUMBERS).flatMap(([table, defaults]) => Object.entries(defaults).map(([name, value]) =>
+    encodeNumber(tables.get(table)?.get(name) ?? value, 8, `${table}.${name}`)));
+  const content = concat([
+    encodeNumber(1, 2, "version"), encodeName(top.get("name"), 64, "name"),
+    encodeNumber(top.get("genesis_time_ms"), 8, "genesis_time_ms"), encodeNumber(members.length, 4, "validators"),
+    ...members.flatMap(({ key, name }) => [encodeName(name, 32, "name of a validator"), unhex(key, 33, "public_key")]),
+    ...numbers, [0],
+  ]);
+  const chainId = hex(domainHash(GENESIS, content));
+  return { chain_id: chainId, committee, quorum: quorumOf(committee.length), name: top.get("name") };
+}

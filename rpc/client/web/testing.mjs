@@ -1,0 +1,125 @@
+// What the tests of verify.js are made of: the vectors of ledger/WIRE.md, and alterations of receipts.
+
+import assert from "node:assert/strict";
+import crypto from "node:crypto";
+import fs from "node:fs";
+
+import { hex, unhex } from "./verify.js";
+
+export const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+
+export const bytes = (text) => unhex(text, null, "test");
+export const number32 = (value) => bytes("0x" + value.toString(16).padStart(64, "0"));
+export const signature = (r, s) => new Uint8Array([...number32(r), ...number32(s)]);
+
+/** WIRE.md. */
+export const page = fs.readFileSync(new URL("../../../ledger/WIRE.md", import.meta.url), "utf8");
+/** Its vectors by name. */
+export const vectors = {};
+for (const [, block] of page.matchAll(/^```vectors \w+\n(.*?)^```/gms)) {
+  for (const [, name, value] of block.matchAll(/^(\w+) = (0x[0-9a-f]*(?:\n  [0-9a-f]+)*)/gm)) {
+    vectors[name] = value.replace(/\s/g, "");
+  }
+}
+
+/** What `tx_receipt` answers for an encoded receipt: the fields of WIRE.md by name, in their order. */
+export function receiptAsJson(encoded) {
+  const view = new DataView(bytes(encoded).buffer);
+  let at = 0;
+  const uint = (size) => {
+    at += size;
+    if (size === 8) return Number(view.getBigUint64(at - 8, true));
+    return size === 4 ? view.getUint32(at - 4, true) : view.getUint16(at - 2, true);
+  };
+  const blob = (size) => hex(new Uint8Array(view.buffer, (at += size) - size, size));
+  const list = (read) => Array.from({ length: uint(4) }, read);
+  const header = () => ({
+    version: uint(2), chain_id: blob(32), epoch: uint(8), height: uint(8), parent: blob(32),
+    transactions_root: blob(32), transaction_count: uint(4), body_bytes: uint(4), timestamp_ms: uint(8),
+    committee: blob(32), next_committee: blob(32), proposer: uint(2),
+  });
+  const receipt = {
+    transaction: blob(32), index: uint(4), path: list(() => blob(32)),
+    proof: {
+      header: header(), descendants: list(header),
+      certificate: { epoch: uint(8), view: uint(8), height: uint(8), block: blob(32) },
+    },
+  };
+  const mask = uint(4);
+  receipt.proof.certificate.signers = [...Array(32).keys()].filter((i) => mask & (1 << i));
+  receipt.proof.certificate.signatures = list(() => blob(64));
+  assert.equal(at, view.byteLength);
+  return receipt;
+}
+
+/** An ECDSA signature with low s. OpenSSL multiplies the point; any nonce will do, since nothing is secret here. */
+export function signFor(secret, hash) {
+  const exchange = crypto.createECDH("secp256k1"), nonce = 0x1234567890abcdefn;
+  exchange.setPrivateKey(number32(nonce));
+  const r = BigInt(hex(exchange.getPublicKey().subarray(1, 33))) % ORDER;
+  let inverse = 1n;
+  for (let base = nonce, exponent = ORDER - 2n; exponent > 0n; exponent >>= 1n, base = (base * base) % ORDER) {
+    if (exponent & 1n) inverse = (inverse * base) % ORDER;
+  }
+  const s = (inverse * (BigInt(hex(hash)) + r * BigInt(secret))) % ORDER;
+  return signature(r, s > ORDER / 2n ? ORDER - s : s);
+}
+
+/** A copy of `value` with what `path` leads to replaced by `change(it)`. */
+export function altered(value, where, change) {
+  const copy = structuredClone(value);
+  const parent = where.slice(0, -1).reduce((at, key) => at[key], copy);
+  parent[where.at(-1)] = change(parent[where.at(-1)]);
+  return copy;
+}
+
+/** The places of everything in a JSON value, itself left out. */
+function* places(value, where = []) {
+  if (value === null || typeof value !== "object") return;
+  for (const key of Object.keys(value)) {
+    yield [...where, key];
+    yield* places(value[key], [...where, key]);
+  }
+}
+
+const at = (value, where) => where.reduce((inner, key) => inner[key], value);
+
+/** Every alteration that a test can list: each digit and number, each field and element left out, doubled or added. */
+export function* alterations(value, everyDigit) {
+  for (const where of places(value)) {
+    const leaf = at(value, where), name = where.join(".");
+    if (typeof leaf === "string") {
+      for (let i = 2; i < leaf.length; i += everyDigit ? 1 : 17) {
+        const digit = ((parseInt(leaf[i], 16) + 1 + (i % 15)) % 16).toString(16);
+        yield [`digit ${i} of ${name}`, altered(value, where, () => leaf.slice(0, i) + digit + leaf.slice(i + 1))];
+      }
+      yield [`${name} one byte longer`, altered(value, where, () => leaf + "00")];
+      yield [`${name} one byte shorter`, altered(value, where, () => leaf.slice(0, -2))];
+      yield [`${name} in upper case`, altered(value, where, () => "0x" + leaf.slice(2, -1).toUpperCase() + "A")];
+      yield [`${name} without 0x`, altered(value, where, () => leaf.slice(2))];
+    } else if (typeof leaf === "number") {
+      const others = [leaf + 1, leaf - 1, leaf + 0.5, leaf + 256, leaf + 2 ** 32, 2 ** 53, -1, `${leaf}`, null, true];
+      for (const other of others) {
+        yield [`${name} = ${other}`, altered(value, where, () => other)];
+      }
+    } else if (Array.isArray(leaf)) {
+      yield [`${name} with null`, altered(value, where, (list) => [...list, null])];
+      if (leaf.length > 0) {
+        yield [`${name} with its last twice`, altered(value, where, (list) => [...list, list.at(-1)])];
+        yield [`${name} without its last`, altered(value, where, (list) => list.slice(0, -1))];
+        yield [`${name} backwards`, leaf.length > 1 ? altered(value, where, (list) => [...list].reverse()) : null];
+      }
+      yield [`${name} empty`, leaf.length > 0 ? altered(value, where, () => []) : null];
+      yield [`${name} no list`, altered(value, where, (list) => ({ ...list }))];
+    } else {
+      yield [`${name} with an unknown field`, altered(value, where, (object) => ({ ...object, unknown: 1 }))];
+      yield [`${name} null`, altered(value, where, () => null)];
+    }
+    if (typeof where.at(-1) === "string" && !/^\d+$/.test(where.at(-1))) {
+      const copy = structuredClone(value);
+      delete at(copy, where.slice(0, -1))[where.at(-1)];
+      yield [`without ${name}`, copy];
+    }
+  }
+  yield ["an unknown field", { ...value, unknown: 1 }];
+}
