@@ -4,6 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use quorate_api::{DEFAULT_WAIT_MS, MAX_WAIT_MS};
+
 /// Local settings of the HTTP interface. Every limit is here; the documentation names the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcConfig {
@@ -56,8 +58,8 @@ impl Default for RpcConfig {
             header_read_timeout: Duration::from_secs(15),
             body_read_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(20),
-            default_wait: Duration::from_secs(10),
-            max_wait: Duration::from_secs(60),
+            default_wait: Duration::from_millis(DEFAULT_WAIT_MS),
+            max_wait: Duration::from_millis(MAX_WAIT_MS),
             shutdown_grace: Duration::from_secs(5),
         }
     }

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use jsonrpsee::types::{ErrorObject, Id, Params};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods};
-use quorate_api::{ErrorKind, Method, RpcError};
+use quorate_api::{ErrorKind, METHODS, Method, RpcError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,6 +33,9 @@ struct Outcome<'a> {
 
 impl Dispatcher {
     pub(crate) fn new(methods: Methods, max_response_bytes: usize) -> Self {
+        let described = methods.method_names().all(|name| Method::named(name).is_some());
+        let served = METHODS.iter().all(|method| methods.method(method.name).is_some());
+        assert!(described && served, "the methods of the trait are those of the catalogue");
         Dispatcher { methods, max_response_bytes }
     }
 

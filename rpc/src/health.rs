@@ -21,7 +21,7 @@ const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address 
     \x20 {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}\n\
     \n\
     GET /livez, /readyz?verbose and /version tell how the node is.\n\
-    The methods are documented in rpc/README.md of the source.\n";
+    The method rpc.discover describes all others to tools, rpc/README.md of the source to people.\n";
 
 /// `GET /`
 pub(crate) async fn welcome() -> &'static str {

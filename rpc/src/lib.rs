@@ -24,6 +24,7 @@ mod answer;
 mod budget;
 mod chain;
 mod config;
+mod discovery;
 mod dispatch;
 mod endpoint;
 mod health;

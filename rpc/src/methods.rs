@@ -6,15 +6,16 @@ use jsonrpsee::core::async_trait;
 use quorate_api::methods::{Id, QuorateServer};
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    DEFAULT_BLOCKS, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus,
-    PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorJson, ValidatorSet,
-    VersionInfo, Wait,
+    DEFAULT_BLOCKS, Discovery, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis,
+    NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorJson,
+    ValidatorSet, VersionInfo, Wait,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, Height};
 
 use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
+use crate::discovery::discovery;
 use crate::node::Node;
 use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
@@ -133,6 +134,10 @@ impl<N: Node> QuorateServer for Api<N> {
 
     async fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
         Ok(self.node.mempool())
+    }
+
+    async fn rpc_discover(&self) -> Result<Discovery, RpcError> {
+        Ok(discovery())
     }
 }
 

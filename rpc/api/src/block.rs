@@ -5,19 +5,23 @@ use quorate_ledger::{
     Outline, Payload, PublicKey, ReplicaId, Signature, SignatureSet, Signers, Timestamp, Transaction,
     TransactionId, View,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
+use crate::hex::{Bytes, Hex};
 use crate::invalid::InvalidJson;
 
 /// A header, field by field as it is hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Header")]
 #[serde(deny_unknown_fields)]
 pub struct HeaderJson {
     /// Rules this block follows.
     pub version: u16,
     /// Chain it belongs to.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
     /// Number of the committee that orders it.
     pub epoch: u64,
@@ -25,9 +29,11 @@ pub struct HeaderJson {
     pub height: u64,
     /// Hash of the header one below.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub parent: BlockHash,
     /// Merkle root over the transaction ids.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub transactions_root: Hash,
     /// Transactions in the block.
     pub transaction_count: u32,
@@ -37,9 +43,11 @@ pub struct HeaderJson {
     pub timestamp_ms: u64,
     /// Hash of the committee whose signatures certify this block.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub committee: Hash,
     /// Hash of the committee of the next block.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub next_committee: Hash,
     /// Index of the member that first proposed it.
     pub proposer: u16,
@@ -84,7 +92,8 @@ impl From<&HeaderJson> for Header {
 }
 
 /// The signatures of a quorum over one block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Certificate")]
 #[serde(deny_unknown_fields)]
 pub struct CertificateJson {
     /// Committee that voted.
@@ -95,11 +104,13 @@ pub struct CertificateJson {
     pub height: u64,
     /// Hash of the block.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub block: BlockHash,
     /// Indices of the members that signed, ascending.
     pub signers: Vec<u16>,
     /// One signature for each signer, in the same order.
     #[serde(with = "hex::signatures")]
+    #[schemars(with = "Vec<Hex<64>>")]
     pub signatures: Vec<Signature>,
 }
 
@@ -140,32 +151,38 @@ impl TryFrom<&CertificateJson> for CommitCertificate {
 }
 
 /// What a transaction carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Payload")]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PayloadJson {
     /// Opaque bytes.
     Data {
         /// The bytes.
         #[serde(with = "hex")]
+        #[schemars(with = "Bytes")]
         data: Vec<u8>,
     },
     /// An operation on the network; not part of protocol version 1.
     Governance {
         /// The encoded operation.
         #[serde(with = "hex")]
+        #[schemars(with = "Bytes")]
         data: Vec<u8>,
     },
 }
 
 /// A signed transaction, with its id for the reader's convenience.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Transaction")]
 #[serde(deny_unknown_fields)]
 pub struct TransactionJson {
     /// Hash of the whole encoding; checked against the rest when read.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub id: TransactionId,
     /// Public key of the sender.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<33>")]
     pub sender: PublicKey,
     /// The number that makes the id unique. Clients that keep it below 2^53 can be read by every language.
     pub nonce: u64,
@@ -175,6 +192,7 @@ pub struct TransactionJson {
     pub payload: PayloadJson,
     /// The sender's signature.
     #[serde(with = "hex::signature")]
+    #[schemars(with = "Hex<64>")]
     pub signature: Signature,
 }
 
@@ -225,13 +243,18 @@ impl TryFrom<&TransactionJson> for Transaction {
 }
 
 /// The transactions of a block: whole, or their ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Transactions")]
 #[serde(untagged)]
 pub enum TransactionsJson {
     /// With `full = true`, and for a block without transactions.
     Full(Vec<TransactionJson>),
     /// With `full = false`.
-    Ids(#[serde(with = "hex::list")] Vec<TransactionId>),
+    Ids(
+        #[serde(with = "hex::list")]
+        #[schemars(with = "Vec<Hex<32>>")]
+        Vec<TransactionId>,
+    ),
 }
 
 impl TransactionsJson {
@@ -258,13 +281,15 @@ impl TransactionsJson {
 }
 
 /// A block as a node tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Block")]
 #[serde(deny_unknown_fields)]
 pub struct BlockJson {
     /// Fixes everything else.
     pub header: HeaderJson,
     /// Hash of the header, for the reader's convenience; checked against it when read.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub hash: BlockHash,
     /// The transactions in order.
     pub transactions: TransactionsJson,

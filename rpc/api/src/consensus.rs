@@ -1,12 +1,14 @@
 //! Where ordering stands, what is stable and who lied, as a node tells it.
 
 use quorate_ledger::{BlockHash, Hash, PublicKey, Signature};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
+use crate::hex::{Bytes, Hex};
 
 /// How far a height is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeightPhase {
     /// No acceptable proposal yet.
@@ -20,12 +22,13 @@ pub enum HeightPhase {
 }
 
 /// A height between the committed one and the end of the window, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeightInFlight {
     /// The height.
     pub height: u64,
     /// Hash of the accepted proposal.
     #[serde(with = "hex::option")]
+    #[schemars(with = "Option<Hex<32>>")]
     pub hash: Option<BlockHash>,
     /// How far it is.
     pub phase: HeightPhase,
@@ -38,7 +41,7 @@ pub struct HeightInFlight {
 }
 
 /// What a view is waiting for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadlinePurpose {
     /// The view is active and work is pending: a commit.
@@ -48,7 +51,7 @@ pub enum DeadlinePurpose {
 }
 
 /// When the view is left unless what it waits for comes before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusDeadline {
     /// What is waited for.
     pub purpose: DeadlinePurpose,
@@ -57,7 +60,7 @@ pub struct ConsensusDeadline {
 }
 
 /// Whether a validator may vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ValidatorStanding {
     /// It takes part.
@@ -71,7 +74,7 @@ pub enum ValidatorStanding {
 }
 
 /// How often views were left, by cause, and entered. Counted since the start of the process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ViewChanges {
     /// Left because work was pending and nothing was committed in time.
     pub no_progress: u64,
@@ -88,7 +91,7 @@ pub struct ViewChanges {
 }
 
 /// Where ordering stands, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusState {
     /// Number of the committee.
     pub epoch: u64,
@@ -133,7 +136,8 @@ pub struct ConsensusState {
 /// The stable checkpoint: what a quorum says about the state after one block.
 ///
 /// Signed is the ledger's checkpoint statement: epoch, height, block hash, state root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Checkpoint")]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointJson {
     /// Committee that signed.
@@ -142,19 +146,22 @@ pub struct CheckpointJson {
     pub height: u64,
     /// Hash of the block at that height.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub hash: BlockHash,
     /// Hash of the replicated state after that block.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub state_root: Hash,
     /// Indices of the members that signed, ascending.
     pub signers: Vec<u16>,
     /// One signature for each signer, in the same order.
     #[serde(with = "hex::signatures")]
+    #[schemars(with = "Vec<Hex<64>>")]
     pub signatures: Vec<Signature>,
 }
 
 /// What a member made two different statements of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
     /// Two blocks proposed at one height in one view.
@@ -172,7 +179,8 @@ pub enum EvidenceKind {
 }
 
 /// Proof that a member made two different statements where one is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Evidence")]
 pub struct EvidenceJson {
     /// Index of the member that lied.
     pub validator: u16,
@@ -180,6 +188,7 @@ pub struct EvidenceJson {
     pub name: String,
     /// Its key.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
     /// The kind of both statements.
     pub kind: EvidenceKind,
@@ -189,11 +198,12 @@ pub struct EvidenceJson {
     pub height: u64,
     /// Both signed statements, as encoded: the proof.
     #[serde(with = "hex")]
+    #[schemars(with = "Bytes")]
     pub proof: Vec<u8>,
 }
 
 /// What `consensus_evidence` answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusEvidence {
     /// Every proof this node keeps: at most 16 against one validator, kept across restarts.
     pub evidence: Vec<EvidenceJson>,

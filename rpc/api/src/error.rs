@@ -1,20 +1,22 @@
 //! One shape for every error: `{ code, message, data: { kind, retryable, retry_after_ms?, … } }`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = ($name:literal, $code:literal, $retryable:literal),)*) => {
+    ($($(#[doc = $doc:literal])* $kind:ident = ($name:literal, $code:literal, $retryable:literal),)*) => {
         /// What went wrong, for programs. Names and codes are stable: none is ever reused or renumbered.
         ///
         /// The standard's own errors keep their codes; the others lie between -32020 and -32069, clear of
         /// those that JSON-RPC libraries use themselves.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ErrorKind {
-            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+            $($(#[doc = $doc])* #[serde(rename = $name)] $kind,)*
             /// A kind that this version does not know; only seen by clients older than the node.
             #[serde(other, rename = "other")]
             Other,
@@ -37,6 +39,14 @@ macro_rules! kinds {
                 match self {
                     $(ErrorKind::$kind => $name,)*
                     ErrorKind::Other => "other",
+                }
+            }
+
+            /// What it means, in a sentence or two.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(ErrorKind::$kind => concat!($($doc),*).trim_ascii(),)*
+                    ErrorKind::Other => "a kind that this version does not know",
                 }
             }
 
@@ -115,8 +125,23 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+impl JsonSchema for ErrorKind {
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
+        json_schema!({
+            "description": "What went wrong, for programs. Later versions may add kinds.",
+            "type": "string",
+            "enum": names,
+        })
+    }
+}
+
 /// `data` of every error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorData {
     /// What went wrong, for programs.
     pub kind: ErrorKind,

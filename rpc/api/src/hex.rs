@@ -1,10 +1,12 @@
 //! Lower-case `0x` hex inside JSON.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
 use quorate_ledger::{Signature, from_hex, to_hex};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -12,6 +14,44 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(#[serde(with = "self")] pub Vec<u8>);
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Any number of bytes: lower-case hex behind 0x, two digits each.",
+            "type": "string",
+            "pattern": "^0x([0-9a-f]{2})*$",
+        })
+    }
+}
+
+/// Stands for a value of so many bytes in schemas: what [`text`] and its siblings write cannot be seen from
+/// the ledger's types, which know no JSON. It has no value of its own.
+pub(crate) enum Hex<const BYTES: usize> {}
+
+impl<const BYTES: usize> JsonSchema for Hex<BYTES> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Hex{BYTES}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let description = match BYTES {
+            32 => "A hash or identifier",
+            33 => "A compressed secp256k1 public key",
+            64 => "An ECDSA signature with a low s",
+            _ => "Bytes",
+        };
+        json_schema!({
+            "description": format!("{description}: {BYTES} bytes as lower-case hex behind 0x."),
+            "type": "string",
+            "pattern": format!("^0x[0-9a-f]{{{}}}$", 2 * BYTES),
+        })
+    }
+}
 
 /// A ledger type whose text is hex, with the text going through [`Display`] and [`FromStr`].
 struct Parse<T>(&'static str, PhantomData<T>);

@@ -25,6 +25,7 @@
 mod block;
 mod catalogue;
 mod consensus;
+mod discovery;
 mod error;
 mod hex;
 mod invalid;
@@ -36,11 +37,12 @@ mod query;
 mod submit;
 
 pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
-pub use catalogue::{METHODS, Method, Parameter};
+pub use catalogue::{DefaultValue, METHODS, MakeSchema, Method, Parameter};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, ValidatorStanding, ViewChanges,
 };
+pub use discovery::Discovery;
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use hex::Bytes;
 pub use invalid::InvalidJson;
@@ -50,7 +52,7 @@ pub use node::{
 };
 pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
 pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
-pub use submit::{SubmitResult, TransactionStatus, Wait};
+pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, SubmitResult, TransactionStatus, Wait};
 
 #[cfg(test)]
 mod fixture;

@@ -3,7 +3,8 @@
 //!
 //! Parameters may be given by name or by position; trailing optional ones may be left out. An unknown
 //! transaction, block or height is answered by null; a pruned one by an error that names the earliest
-//! height. [`crate::METHODS`] says the same as data.
+//! height. [`crate::METHODS`] says the same as data; a method that is not in it is not
+//! served.
 
 use jsonrpsee::proc_macros::rpc;
 use quorate_ledger::TransactionId;
@@ -12,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::hex;
 use crate::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson,
-    SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
+    Discovery, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
+    ReceiptJson, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 // The generated client has errors of its own.
 #[cfg(feature = "server")]
@@ -110,4 +111,8 @@ pub trait Quorate {
     /// How full the pool is.
     #[method(name = "mempool_status", param_kind = map)]
     async fn mempool_status(&self) -> Result<MempoolStatus, RpcError>;
+
+    /// This interface, as an OpenRPC document.
+    #[method(name = "rpc.discover", param_kind = map)]
+    async fn rpc_discover(&self) -> Result<Discovery, RpcError>;
 }

@@ -1,25 +1,29 @@
 //! What a node says about the chain, the network and itself. None of this is proven; proofs are in `proof`.
 
 use quorate_ledger::{BlockHash, ChainId, Hash, PublicKey};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consensus::ValidatorStanding;
 use crate::hex;
+use crate::hex::Hex;
 
 /// The newest committed block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChainHead {
     /// Its position; 0 is the genesis.
     pub height: u64,
     /// Its hash.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub hash: BlockHash,
     /// Its agreed time, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
 }
 
 /// A member of the committee.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Validator")]
 pub struct ValidatorJson {
     /// Position in the committee, as in `proposer` and `signers`.
     pub index: u16,
@@ -27,16 +31,18 @@ pub struct ValidatorJson {
     pub name: String,
     /// Its key.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
 }
 
 /// The committee at a height.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ValidatorSet {
     /// Number of the committee.
     pub epoch: u64,
     /// Its hash, as in headers.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub committee: Hash,
     /// Signatures in a certificate.
     pub quorum: u32,
@@ -47,10 +53,11 @@ pub struct ValidatorSet {
 }
 
 /// What the network was founded on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkGenesis {
     /// Hash of the genesis. Compare it with one you got another way before you trust the rest.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
     /// The network's name.
     pub name: String,
@@ -59,7 +66,7 @@ pub struct NetworkGenesis {
 }
 
 /// What the node does in the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeRole {
     /// A member of the committee: proposes and votes.
@@ -69,12 +76,13 @@ pub enum NodeRole {
 }
 
 /// A node's summary of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
     /// The network's name.
     pub network: String,
     /// The chain.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
     /// The node's name, if the genesis gives it one.
     pub name: Option<String>,
@@ -86,6 +94,7 @@ pub struct NodeStatus {
     pub standing: Option<ValidatorStanding>,
     /// Its key.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
     /// Version of the program.
     pub version: String,
@@ -104,7 +113,7 @@ pub struct NodeStatus {
 }
 
 /// Who opened a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerDirection {
     /// The peer did.
@@ -114,7 +123,8 @@ pub enum PeerDirection {
 }
 
 /// Another node as this one sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Peer")]
 pub struct PeerJson {
     /// Its name, if the genesis gives it one.
     pub name: Option<String>,
@@ -122,6 +132,7 @@ pub struct PeerJson {
     pub index: Option<u16>,
     /// Its key.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
     /// The network identity derived from its key.
     pub peer_id: String,
@@ -140,7 +151,7 @@ pub struct PeerJson {
 }
 
 /// How full the pool is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MempoolStatus {
     /// Transactions in the pool.
     pub transactions: u64,
@@ -159,7 +170,7 @@ pub struct MempoolStatus {
 }
 
 /// Which program answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionInfo {
     /// Name of the program.
     pub name: String,

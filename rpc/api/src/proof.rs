@@ -1,11 +1,13 @@
 //! What is checked offline: finality proofs and receipts.
 
 use quorate_ledger::{FinalityProof, Hash, Header, MAX_DESCENDANTS, MerklePath, Receipt, TransactionId};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{CertificateJson, HeaderJson};
 use crate::hex;
+use crate::hex::Hex;
 use crate::invalid::InvalidJson;
 
 /// Most bytes of the JSON of a proof or receipt. The longest possible one, with every descendant and every
@@ -16,7 +18,8 @@ pub const MAX_PROOF_JSON_BYTES: usize = 128 << 10;
 const MAX_SIBLINGS: usize = 32;
 
 /// Proof that a block is final.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FinalityProof")]
 #[serde(deny_unknown_fields)]
 pub struct FinalityProofJson {
     /// The block that is proven final.
@@ -52,16 +55,19 @@ impl TryFrom<&FinalityProofJson> for FinalityProof {
 }
 
 /// Proof that a transaction was ordered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Receipt")]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptJson {
     /// The transaction.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub transaction: TransactionId,
     /// Its position in the block, from 0.
     pub index: u32,
     /// Siblings from the transaction up to the header's root, leaf level first.
     #[serde(with = "hex::list")]
+    #[schemars(with = "Vec<Hex<32>>")]
     pub path: Vec<Hash>,
     /// That the block is final.
     pub proof: FinalityProofJson,

@@ -1,19 +1,39 @@
 //! How blocks and transactions are asked for, and the answers around them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use quorate_ledger::{BlockHash, HexError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::block::{BlockJson, TransactionJson};
+use crate::hex::Hex;
 
 /// Most blocks one `chain_blocks` may ask for.
 pub const MAX_BLOCKS: u32 = 100;
 
 /// Blocks `chain_blocks` answers at most when no limit is given.
 pub const DEFAULT_BLOCKS: u32 = 20;
+
+/// Stands for a `limit` of `chain_blocks` in schemas.
+pub(crate) enum BlockLimit {}
+
+impl JsonSchema for BlockLimit {
+    fn schema_name() -> Cow<'static, str> {
+        "BlockLimit".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX_BLOCKS })
+    }
+}
 
 /// Which block: a height as a JSON number, a hash as hex, or `"latest"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +122,32 @@ impl<'de> Deserialize<'de> for BlockAt {
     }
 }
 
+impl JsonSchema for BlockAt {
+    fn schema_name() -> Cow<'static, str> {
+        "BlockAt".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Which block: a height as a number, a hash as hex, or \"latest\".",
+            "anyOf": [
+                generator.subschema_for::<u64>(),
+                generator.subschema_for::<Hex<32>>(),
+                { "const": LATEST },
+            ],
+        })
+    }
+}
+
 /// What `chain_blocks` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocks {
     /// Ascending from the height asked for; at least one if it exists, perhaps fewer than asked for.
     pub blocks: Vec<BlockJson>,
 }
 
 /// What `tx_get` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocatedTransaction {
     /// The transaction.
     pub transaction: TransactionJson,

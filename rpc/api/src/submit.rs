@@ -1,13 +1,21 @@
 //! The life of a transaction as a client sees it.
 
 use quorate_ledger::TransactionId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
+use crate::hex::Hex;
 use crate::proof::ReceiptJson;
 
+/// How long `tx_submit` waits unless it is told, milliseconds.
+pub const DEFAULT_WAIT_MS: u64 = 10_000;
+
+/// How long `tx_submit` waits at most, milliseconds, whatever it is told.
+pub const MAX_WAIT_MS: u64 = 60_000;
+
 /// What `tx_submit` waits for before it answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// Nothing: the answer comes once the bytes were decoded, and promises nothing more.
@@ -20,7 +28,7 @@ pub enum Wait {
 }
 
 /// What a node knows about a transaction. `committed`, `rejected` and `expired` never change again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum TransactionStatus {
     /// This node neither holds it nor knows a block that contains it.
@@ -65,10 +73,11 @@ impl TransactionStatus {
 ///
 /// A wait that ran out of time is no error: the status is then the one so far, and the same bytes may be
 /// sent again to any node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubmitResult {
     /// The transaction.
     #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
     pub id: TransactionId,
     /// What is known of it.
     #[serde(flatten)]

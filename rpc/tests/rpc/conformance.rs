@@ -236,3 +236,82 @@ async fn other_content_types_are_refused_before_anything_is_read() {
         }
     }
 }
+
+/// What else follows from the specification's sentences, one line each: what is sent, and what comes back.
+/// `null` for an answer: none, with HTTP 204.
+#[tokio::test]
+async fn what_the_specification_says_without_an_example() {
+    let site = Site::new();
+    let head =
+        answer(&site, r#"{"jsonrpc": "2.0", "method": "chain_head", "id": 0}"#).await["result"].clone();
+    let result = |id: Value| json!({ "jsonrpc": "2.0", "result": head, "id": id });
+    let unknown = |id: i64| error(-32601, id);
+    let invalid = |id: Value| error(-32600, id);
+    let table = [
+        // 4: jsonrpc is exactly "2.0".
+        (r#"{"jsonrpc": "2", "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.00", "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": " 2.0", "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": null, "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": ["2.0"], "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        // 4: names of members and methods are case-sensitive.
+        (r#"{"JSONRPC": "2.0", "method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.0", "Method": "chain_head", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.0", "method": "Chain_Head", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "ID": 1}"#, Value::Null),
+        // 4: method is a string, and any string may be asked for.
+        (r#"{"jsonrpc": "2.0", "method": "", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head ", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": ["chain_head"], "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.0", "method": "\u0063hain_head", "id": 1}"#, result(json!(1))),
+        // 4: rpc. is reserved for extensions, of which rpc.discover is one.
+        (r#"{"jsonrpc": "2.0", "method": "rpc.", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": "rpc.chain_head", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": "rpc.methods", "id": 1}"#, unknown(1)),
+        (r#"{"jsonrpc": "2.0", "method": "rpc.discover", "params": [1], "id": 1}"#, error(-32602, 1)),
+        // 4.1: without id it is a notification, whatever becomes of it; with null it is none.
+        (r#"{"jsonrpc": "2.0", "method": "chain_head"}"#, Value::Null),
+        (r#"{"jsonrpc": "2.0", "method": "rpc.discover"}"#, Value::Null),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "params": [1]}"#, Value::Null),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "id": null}"#, result(Value::Null)),
+        // 4.1: but what is no request is no notification either.
+        (r#"{"jsonrpc": "2.0", "params": []}"#, invalid(Value::Null)),
+        (r#"{"method": "chain_head"}"#, invalid(Value::Null)),
+        // 4.2: params is structured, by position in order or by exact names.
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "params": {}, "id": 1}"#, result(json!(1))),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "params": "", "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.0", "method": "chain_head", "params": false, "id": 1}"#, invalid(json!(1))),
+        (r#"{"jsonrpc": "2.0", "method": "chain_block", "params": {"At": 0}, "id": 1}"#, error(-32602, 1)),
+        (r#"{"jsonrpc": "2.0", "method": "chain_block", "params": [true, 0], "id": 1}"#, error(-32602, 1)),
+        (r#"{"jsonrpc": "2.0", "method": "chain_block", "id": 1}"#, error(-32602, 1)),
+        // 5: a result of null is a result.
+        (
+            r#"{"jsonrpc": "2.0", "method": "chain_proof", "params": [0], "id": 1}"#,
+            json!({ "jsonrpc": "2.0", "result": null, "id": 1 }),
+        ),
+        // 6: a batch of one is answered by an array of one, and equal ids are nobody's business but the client's.
+        (r#"[{"jsonrpc": "2.0", "method": "chain_head", "id": 1}]"#, json!([result(json!(1))])),
+        (
+            r#"[{"jsonrpc": "2.0", "method": "chain_head", "id": 1}, {"jsonrpc": "2.0", "method": "x", "id": 1}]"#,
+            json!([result(json!(1)), unknown(1)]),
+        ),
+        // 6: every entry is judged by itself.
+        ("[[]]", json!([invalid(Value::Null)])),
+        ("[{}]", json!([invalid(Value::Null)])),
+        ("[null]", json!([invalid(Value::Null)])),
+        (
+            r#"[{"jsonrpc": "2.0", "method": "chain_head"}, {"jsonrpc": "1.0", "method": "chain_head", "id": 7}]"#,
+            json!([invalid(json!(7))]),
+        ),
+        ("[] []", error(-32700, Value::Null)),
+        ("\u{feff}{}", error(-32700, Value::Null)),
+        (" \r\n\t{\"jsonrpc\":\"2.0\",\"method\":\"chain_head\",\"id\":1}\n", result(json!(1))),
+    ];
+    for (body, expected) in table {
+        if expected.is_null() {
+            assert_silent(&site, body).await;
+        } else {
+            assert_eq!(answer(&site, body).await, expected, "{body}");
+        }
+    }
+}

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod conformance;
+mod described;
 mod errors;
 mod limits;
 mod methods;
+mod openrpc;
 mod readme;
+mod schema;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

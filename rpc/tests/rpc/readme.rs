@@ -1,9 +1,13 @@
 //! The documentation: every example in it is sent, every method and error is in it.
 
-use quorate_api::{ErrorKind, METHODS};
+use std::collections::BTreeSet;
+
+use quorate_api::{ErrorKind, METHODS, Method};
 use quorate_ledger::to_hex;
 use quorate_rpc::RpcConfig;
+use serde_json::Value;
 
+use crate::described::{described, described_for_print};
 use crate::web::Site;
 
 const README: &str = include_str!("../../README.md");
@@ -15,23 +19,84 @@ const SPLICE: &str = r#"'"$TX"'"#;
 async fn every_example_is_answered() {
     let site = Site::new();
     let transaction = to_hex(&site.node.transaction(1, b"hello").to_bytes());
-    let mut tried = std::collections::BTreeSet::new();
-    for line in README.lines().filter_map(|line| line.strip_prefix("curl --json '")) {
-        let body = line.strip_suffix("' $RPC").unwrap_or_else(|| panic!("{line}"));
+    let described = described().await;
+    let mut tried = BTreeSet::new();
+    for body in README.lines().filter_map(example) {
         let body = body.replace(SPLICE, &transaction);
-        let request: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let request: Value = serde_json::from_str(&body).unwrap();
+        let method = request["method"].as_str().unwrap();
+        for (name, value) in named(method, &request["params"]) {
+            assert!(described.takes(method, name, value), "{body}");
+        }
         // Nothing is committed here, and nobody has the time to wait for it.
         let body = body.replace("\"timeout_ms\":5000", "\"timeout_ms\":1");
         let answer = site.post(body.clone()).await.json();
         assert!(answer.get("result").is_some(), "{body}: {answer}");
-        tried.insert(request["method"].as_str().unwrap().to_owned());
+        described.check_response(method, &answer);
+        tried.insert(method.to_owned());
     }
     let all = METHODS.iter().map(|method| method.name.to_owned()).collect();
     assert_eq!(tried, all, "every method has an example");
 }
 
+/// The body that a line of shell sends, if it is an example.
+fn example(line: &str) -> Option<&str> {
+    let body = line.strip_prefix("curl --json '")?;
+    Some(body.strip_suffix("' $RPC").unwrap_or_else(|| panic!("{line}")))
+}
+
+/// Parameters by name, however they were given.
+fn named<'a>(method: &str, params: &'a Value) -> Vec<(&'a str, &'a Value)> {
+    let parameters = Method::named(method).unwrap().parameters;
+    match params {
+        Value::Array(values) => parameters.iter().map(|parameter| parameter.name).zip(values).collect(),
+        Value::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Every answer that is shown is one that the method is described to have. Its request is the one with the
+/// same id in the same section; an answer without one is an error that any request may get.
+#[tokio::test]
+async fn every_answer_that_is_shown_is_described() {
+    let described = described_for_print().await;
+    let mut shown = BTreeSet::new();
+    for section in sections() {
+        let requests: Vec<Value> = section
+            .lines()
+            .filter_map(example)
+            .map(|body| serde_json::from_str(&body.replace(SPLICE, "0x")).unwrap())
+            .collect();
+        for block in section.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            for answer in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
+                let answer = answer.unwrap_or_else(|error| panic!("{error}: {block}"));
+                assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
+                match requests.iter().find(|request| request["id"] == answer["id"]) {
+                    Some(request) => {
+                        let method = request["method"].as_str().unwrap();
+                        described.check_response(method, &answer);
+                        shown.insert(method.to_owned());
+                    }
+                    None => described.check_error(&answer["error"]),
+                }
+            }
+        }
+    }
+    let all = METHODS.iter().map(|method| method.name.to_owned());
+    // It would fill this page twice.
+    assert_eq!(shown, all.filter(|name| name != "rpc.discover").collect(), "every method has an answer");
+}
+
+/// The page from one heading to the next.
+fn sections() -> Vec<&'static str> {
+    let mut starts: Vec<usize> = README.match_indices("\n#").map(|(at, _)| at).collect();
+    starts.push(README.len());
+    starts.windows(2).map(|pair| &README[pair[0]..pair[1]]).collect()
+}
+
 #[test]
-fn every_method_is_documented_with_its_parameters() {
+fn every_method_has_a_section_with_its_parameters_and_an_example() {
     for method in METHODS {
         let parameters: Vec<String> = method
             .parameters
@@ -39,7 +104,9 @@ fn every_method_is_documented_with_its_parameters() {
             .map(|parameter| format!("{}{}", parameter.name, if parameter.required { "" } else { "?" }))
             .collect();
         let signature = format!("`{}({})`", method.name, parameters.join(", "));
-        assert!(README.contains(&signature), "{signature}");
+        let call = format!(r#""method":"{}""#, method.name);
+        let described = |section: &&str| section.contains(&signature) && section.contains(&call);
+        assert!(sections().iter().any(described), "{signature}");
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
+use crate::described::described;
 use crate::support::{FakeNode, PATIENCE};
 
 /// An answer over HTTP.
@@ -68,13 +69,14 @@ impl Site {
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    /// The whole response object of one call.
+    /// The whole response object of one call, once it was found to be what `rpc.discover` promises.
     pub(crate) async fn respond(&self, method: &str, params: Value) -> Value {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let answer = self.post(request.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         let response = answer.json();
         assert_eq!((&response["jsonrpc"], &response["id"]), (&json!("2.0"), &json!(1)));
+        described().await.check_response(method, &response);
         response
     }
 
