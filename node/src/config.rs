@@ -78,6 +78,10 @@ struct RawRpc {
     max_batch: usize,
     max_connections: usize,
     max_concurrent_requests: usize,
+    max_requests_per_second: usize,
+    max_request_burst: usize,
+    #[serde(deserialize_with = "flag")]
+    limit_loopback: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +118,9 @@ impl Default for RawRpc {
             max_batch: defaults.max_batch,
             max_connections: defaults.max_connections,
             max_concurrent_requests: defaults.max_concurrent_requests,
+            max_requests_per_second: defaults.max_requests_per_second,
+            max_request_burst: defaults.max_request_burst,
+            limit_loopback: defaults.limit_loopback,
         }
     }
 }
@@ -292,6 +299,29 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
     deserializer.deserialize_any(List)
 }
 
+/// True or false, also as the text of a variable.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Flag;
+
+    impl Visitor<'_> for Flag {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("true or false")
+        }
+
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
+            text.trim().parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+
+    deserializer.deserialize_any(Flag)
+}
+
 impl RawConfig {
     fn check(self, home: &Path) -> Result<Config, ConfigErrors> {
         let mut problems = Vec::new();
@@ -320,6 +350,7 @@ impl RawConfig {
             ("rpc.max_batch", self.rpc.max_batch, MAX_COUNT),
             ("rpc.max_connections", self.rpc.max_connections, MAX_COUNT),
             ("rpc.max_concurrent_requests", self.rpc.max_concurrent_requests, MAX_COUNT),
+            ("rpc.max_request_burst", self.rpc.max_request_burst, MAX_COUNT),
             ("verification.threads", self.verification.threads, MAX_VERIFY_THREADS),
         ];
         for (setting, value, most) in counts {
@@ -327,6 +358,7 @@ impl RawConfig {
                 problems.push(format!("{setting} is {value}: choose 1 to {most}"));
             }
         }
+        problems.extend(self.rpc.problem_of_rates());
         match listen {
             Ok(listen) if problems.is_empty() => Ok(self.checked(home, listen)),
             _ => Err(ConfigErrors(problems)),
@@ -350,10 +382,28 @@ impl RawConfig {
                 max_batch: self.rpc.max_batch,
                 max_connections: self.rpc.max_connections,
                 max_concurrent_requests: self.rpc.max_concurrent_requests,
+                max_requests_per_second: self.rpc.max_requests_per_second,
+                max_request_burst: self.rpc.max_request_burst,
+                limit_loopback: self.rpc.limit_loopback,
                 ..RpcConfig::default()
             },
             verify_threads: self.verification.threads,
         }
+    }
+}
+
+impl RawRpc {
+    fn problem_of_rates(&self) -> Option<String> {
+        let (rate, burst) = (self.max_requests_per_second, self.max_request_burst);
+        if rate > MAX_COUNT {
+            return Some(format!(
+                "rpc.max_requests_per_second is {rate}: choose 1 to {MAX_COUNT}, or 0 for no limit"
+            ));
+        }
+        // A batch above it could never be served.
+        (rate > 0 && burst < self.max_batch).then(|| {
+            format!("rpc.max_request_burst is {burst}: choose no less than rpc.max_batch, {}", self.max_batch)
+        })
     }
 }
 

@@ -95,6 +95,23 @@ fn every_problem_is_reported_together() {
 }
 
 #[test]
+fn rates_can_be_set_and_switched_off() {
+    let config = checked("[rpc]\nmax_requests_per_second = 50\nmax_request_burst = 100\n", &[]).unwrap();
+    assert_eq!((config.rpc.max_requests_per_second, config.rpc.max_request_burst), (50, 100));
+    assert!(!config.rpc.limit_loopback);
+    let config = checked("[rpc]\nlimit_loopback = true\nmax_requests_per_second = 0\n", &[]).unwrap();
+    assert!(config.rpc.limit_loopback);
+    assert!(checked("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "true")]).unwrap().rpc.limit_loopback);
+    let text = problems("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "perhaps")]);
+    assert!(text.contains("QUORATE_RPC__LIMIT_LOOPBACK") && text.contains("true or false"), "{text}");
+
+    let text = problems("[rpc]\nmax_request_burst = 99\n", &[]);
+    assert!(text.contains("no less than rpc.max_batch, 100"), "a batch must fit: {text}");
+    let text = problems("[rpc]\nmax_requests_per_second = 1000001\n", &[]);
+    assert!(text.contains("or 0 for no limit"), "{text}");
+}
+
+#[test]
 fn too_many_addresses_are_refused() {
     let list = vec!["/ip4/127.0.0.1/tcp/1"; MAX_ADDRESSES + 1].join(",");
     let text = problems("", &[("QUORATE_P2P__BOOTSTRAP", &list)]);

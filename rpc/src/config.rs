@@ -24,6 +24,14 @@ pub struct RpcConfig {
     pub max_memory_bytes: usize,
     /// Most entries of a batch.
     pub max_batch: usize,
+    /// Most requests of one client address per second in the long run, entries of batches counted one by one.
+    /// Further ones are answered 429. 0 sets no limit.
+    pub max_requests_per_second: usize,
+    /// Most requests of one client address at once, after it has been quiet for a while. A whole batch must
+    /// fit.
+    pub max_request_burst: usize,
+    /// Whether clients on this machine are limited as others are. They stand for many, if they are a proxy.
+    pub limit_loopback: bool,
     /// Most transactions on their way into the pool that nobody waits for (`wait: none`). Further ones are
     /// refused as `overloaded`.
     pub max_background_submissions: usize,
@@ -53,6 +61,9 @@ impl Default for RpcConfig {
             max_response_bytes: 16 << 20,
             max_memory_bytes: 256 << 20,
             max_batch: 100,
+            max_requests_per_second: 5000,
+            max_request_burst: 10_000,
+            limit_loopback: false,
             max_background_submissions: 4096,
             max_block_reads: 4,
             header_read_timeout: Duration::from_secs(15),
@@ -93,6 +104,9 @@ pub enum RpcStartError {
 /// What a semaphore of tokio can count.
 const MOST: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
+/// Beyond this a limit on requests is none.
+const MOST_PER_SECOND: usize = 1_000_000;
+
 impl RpcConfig {
     /// Refuses settings with which nothing could be served.
     pub(crate) fn check(&self) -> Result<(), RpcStartError> {
@@ -110,7 +124,19 @@ impl RpcConfig {
             Some((field, value)) => {
                 Err(RpcStartError::Config { field, value, rule: "at least 1 and no astronomical number" })
             }
-            None => Ok(()),
+            None => self.check_rates(),
         }
+    }
+
+    fn check_rates(&self) -> Result<(), RpcStartError> {
+        let wrong = |field, value, rule| Err(RpcStartError::Config { field, value, rule });
+        let (rate, burst) = (self.max_requests_per_second, self.max_request_burst);
+        if rate > MOST_PER_SECOND {
+            return wrong("max_requests_per_second", rate, "a million at most, or 0 for no limit");
+        }
+        if rate > 0 && (burst < self.max_batch || burst > MOST_PER_SECOND) {
+            return wrong("max_request_burst", burst, "at least max_batch and a million at most");
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! POST: from HTTP to JSON-RPC and back, under every limit.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,7 @@ use crate::answer::{Answer, Part};
 use crate::budget::{MemoryBudget, Reservation};
 use crate::config::RpcConfig;
 use crate::dispatch::{Dispatcher, response_too_large};
+use crate::rate::RateLimiter;
 use crate::request::{Entry, Message, parse};
 
 /// When to come again after a refusal for lack of room.
@@ -31,6 +33,7 @@ const OVERLOAD_RETRY_MS: u64 = 1000;
 /// Everything a POST needs.
 pub(crate) struct Endpoint {
     dispatcher: Dispatcher,
+    rates: RateLimiter,
     slots: Semaphore,
     memory: MemoryBudget,
     max_body_bytes: usize,
@@ -52,6 +55,17 @@ impl Refusal {
 
     pub(crate) fn overloaded(what: &str) -> Self {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, overloaded(what))
+    }
+
+    fn rate_limited(wait: Duration) -> Self {
+        // Rounded up, so that there is enough when the client comes back.
+        let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let message = format!(
+            "too many requests from this address; try again in {milliseconds} ms, or at another node, and send \
+             them more slowly"
+        );
+        let error = RpcError::new(ErrorKind::RateLimited, message).retry_after_ms(milliseconds);
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, error)
     }
 }
 
@@ -84,6 +98,7 @@ impl Endpoint {
     pub(crate) fn new(config: &RpcConfig, methods: Methods) -> Self {
         Endpoint {
             dispatcher: Dispatcher::new(methods, config.max_response_bytes),
+            rates: RateLimiter::new(config),
             slots: Semaphore::new(config.max_concurrent_requests),
             memory: MemoryBudget::new(config.max_memory_bytes),
             max_body_bytes: config.max_body_bytes,
@@ -94,6 +109,9 @@ impl Endpoint {
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {
+        let client = client_address(&request);
+        // One now, before anything is done for it, and the other entries of a batch when they are known.
+        self.rates.admit(client, 1).map_err(Refusal::rate_limited)?;
         check_content_type(request.headers())?;
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(Refusal::overloaded("it serves as many requests as it may"));
@@ -106,7 +124,14 @@ impl Endpoint {
                 return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error));
             }
         };
-        Ok(match self.answer(&body).await {
+        let message = match parse(&body, self.max_batch) {
+            Ok(message) => message,
+            Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, error))),
+        };
+        if let Message::Batch(entries) = &message {
+            self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
+        }
+        Ok(match self.answer(message).await {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
         })
@@ -141,14 +166,13 @@ impl Endpoint {
         Ok((bytes, reservation))
     }
 
-    /// What is answered to a body; `None` if it held notifications only.
-    async fn answer(&self, body: &[u8]) -> Option<Answer> {
+    /// What is answered to a message; `None` if it held notifications only.
+    async fn answer(&self, message: Message<'_>) -> Option<Answer> {
         // What is left of the room for the answers of this request.
         let left = AtomicUsize::new(self.max_response_bytes);
-        match parse(body, self.max_batch) {
-            Err(error) => Some(failure(RawValue::NULL, error)),
-            Ok(Message::Single(entry)) => self.answer_entry(entry, &left).await.map(Answer::from),
-            Ok(Message::Batch(entries)) => {
+        match message {
+            Message::Single(entry) => self.answer_entry(entry, &left).await.map(Answer::from),
+            Message::Batch(entries) => {
                 // All at once: a batch of transactions waits for one block, not for one each.
                 let running = entries.into_iter().map(|entry| self.answer_entry(entry, &left));
                 let parts: Vec<Part> = join_all(running).await.into_iter().flatten().collect();
@@ -183,6 +207,12 @@ impl Endpoint {
             .ok_or_else(|| overloaded("it has no memory left for large answers"))?;
         Ok(Part::new(text, reservation))
     }
+}
+
+/// Where a request comes from, if the server under this one says so. Headers of proxies are not asked: anybody
+/// can write them.
+fn client_address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
 /// Browsers send other types across sites without asking; JSON they ask for first.

@@ -31,6 +31,7 @@ mod health;
 mod methods;
 mod node;
 mod parameters;
+mod rate;
 mod receipts;
 mod request;
 mod router;

@@ -23,8 +23,8 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The whole interface as an axum router, for tests in process and for servers of one's own.
 ///
-/// Limits of connections and times are [`crate::serve`]'s; all others hold here, too. Without `metrics`
-/// there is no `/metrics`.
+/// Limits of connections and times are [`crate::serve`]'s; all others hold here, too, that of requests per
+/// second for requests that carry axum's `ConnectInfo<SocketAddr>`. Without `metrics` there is no `/metrics`.
 pub fn router<N: Node>(config: &RpcConfig, node: Arc<N>, metrics: Option<RenderMetrics>) -> Router {
     stoppable_router(config, node, metrics, Stopping::never())
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -112,7 +114,7 @@ impl Acceptor {
                 () = stopping.stopped() => break,
                 Some(_) = self.connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.admit(stream),
+                    Ok((stream, client)) => self.admit(stream, client),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept RPC connections");
                         tokio::time::sleep(ACCEPT_BACK_OFF).await;
@@ -129,15 +131,25 @@ impl Acceptor {
         connections.shutdown().await;
     }
 
-    fn admit(&mut self, stream: TcpStream) {
+    fn admit(&mut self, stream: TcpStream, client: SocketAddr) {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            self.spawn(stream, self.router.clone(), slot);
+            self.spawn(stream, client, self.router.clone(), slot);
         } else if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
-            self.spawn(stream, self.refusing.clone(), slot);
+            self.spawn(stream, client, self.refusing.clone(), slot);
         }
     }
 
-    fn spawn(&mut self, stream: TcpStream, service: TowerToHyperService<Router>, slot: OwnedSemaphorePermit) {
+    fn spawn(
+        &mut self,
+        stream: TcpStream,
+        client: SocketAddr,
+        service: TowerToHyperService<Router>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(client));
+            service.call(request)
+        });
         // Answers are written in one piece, so waiting for more only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot send without delay");

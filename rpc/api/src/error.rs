@@ -105,6 +105,8 @@ kinds! {
     Unavailable = ("unavailable", -32041, true),
     /// The node has as much to do as it may; nothing was run.
     Overloaded = ("overloaded", -32042, true),
+    /// More requests from one address than the node takes; nothing was run.
+    RateLimited = ("rate_limited", -32043, true),
 
     /// The block is no longer held by this node; `data.earliest_height` is the lowest that is.
     Pruned = ("pruned", -32050, false),
@@ -252,6 +254,7 @@ mod tests {
             ("syncing", -32040),
             ("unavailable", -32041),
             ("overloaded", -32042),
+            ("rate_limited", -32043),
             ("pruned", -32050),
             ("request_too_large", -32060),
             ("batch_too_large", -32061),

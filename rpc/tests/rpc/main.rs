@@ -8,6 +8,7 @@ mod errors;
 mod limits;
 mod methods;
 mod openrpc;
+mod rates;
 mod readme;
 mod schema;
 mod server;

@@ -128,6 +128,8 @@ fn the_defaults_are_documented() {
     for (limit, value) in [
         ("open connections", config.max_connections.to_string()),
         ("JSON-RPC requests at a time", config.max_concurrent_requests.to_string()),
+        ("requests of one address in", format!("{} per second", config.max_requests_per_second)),
+        ("requests of one address at", config.max_request_burst.to_string()),
         ("bytes of a body", mib(config.max_body_bytes)),
         ("time for a body", seconds(config.body_read_timeout)),
         ("time for a head", seconds(config.header_read_timeout)),

@@ -13,7 +13,7 @@ use crate::web::Wire;
 
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
 
-async fn start(change: impl FnOnce(&mut RpcConfig)) -> (Arc<FakeNode>, RpcServer) {
+pub(crate) async fn start(change: impl FnOnce(&mut RpcConfig)) -> (Arc<FakeNode>, RpcServer) {
     let mut config = RpcConfig { listen: ([127, 0, 0, 1], 0).into(), ..RpcConfig::default() };
     change(&mut config);
     let node = Arc::new(FakeNode::new());
@@ -21,7 +21,7 @@ async fn start(change: impl FnOnce(&mut RpcConfig)) -> (Arc<FakeNode>, RpcServer
     (node, server)
 }
 
-async fn stop(server: RpcServer) {
+pub(crate) async fn stop(server: RpcServer) {
     timeout(PATIENCE, server.shutdown()).await.expect("the server stops");
 }
 
@@ -57,6 +57,12 @@ async fn settings_that_serve_nothing_are_refused() {
         let error = serve(config, Arc::clone(&node), None).await.unwrap_err();
         assert!(matches!(error, RpcStartError::Config { field: "max_batch", .. }), "{error}");
     }
+    let config = RpcConfig { max_request_burst: 99, ..RpcConfig::default() };
+    let error = serve(config, node, None).await.unwrap_err();
+    assert!(
+        error.to_string().contains("max_request_burst is 99"),
+        "no batch of a hundred could pass: {error}"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,206 @@
+//! Requests per second, for each client address: a token bucket each, in a table of limited size.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::RpcConfig;
+
+/// Addresses remembered at a time, in some three megabytes. Beyond these, newcomers share one bucket.
+const MAX_ADDRESSES: usize = 1 << 16;
+
+/// How often a full table is searched for addresses that can be forgotten, at most.
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Counts the requests of every address.
+#[derive(Debug)]
+pub(crate) struct RateLimiter {
+    /// In which one token comes back. Zero: nothing is limited.
+    per_request: Duration,
+    /// In which an empty bucket fills up.
+    whole_bucket: Duration,
+    limit_loopback: bool,
+    buckets: Mutex<Buckets>,
+}
+
+/// A bucket is when it is full again: it lacks as many tokens as come back until then. An address that has no
+/// entry, or one in the past, has a full bucket, so forgetting the latter changes nothing.
+#[derive(Debug)]
+struct Buckets {
+    full_at: HashMap<IpAddr, Instant>,
+    /// The bucket of all addresses that found no room in the table.
+    shared: Instant,
+    searched: Option<Instant>,
+    max_addresses: usize,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(config: &RpcConfig) -> Self {
+        let per_request = match u32::try_from(config.max_requests_per_second) {
+            Ok(0) | Err(_) => Duration::ZERO,
+            Ok(rate) => Duration::from_secs(1) / rate,
+        };
+        let burst = u32::try_from(config.max_request_burst).unwrap_or(u32::MAX);
+        RateLimiter {
+            per_request,
+            whole_bucket: per_request * burst,
+            limit_loopback: config.limit_loopback,
+            buckets: Mutex::new(Buckets {
+                full_at: HashMap::new(),
+                shared: Instant::now(),
+                searched: None,
+                max_addresses: MAX_ADDRESSES,
+            }),
+        }
+    }
+
+    /// Takes so many requests out of an address's bucket, all or none. An unknown address is not limited.
+    ///
+    /// # Errors
+    /// When there will be enough in it.
+    pub(crate) fn admit(&self, address: Option<IpAddr>, requests: usize) -> Result<(), Duration> {
+        let Some(address) = address.map(|address| address.to_canonical()) else {
+            return Ok(());
+        };
+        if self.per_request.is_zero() || (address.is_loopback() && !self.limit_loopback) {
+            return Ok(());
+        }
+        // Configurations in which a whole batch exceeds the bucket are refused.
+        let price = self.per_request * u32::try_from(requests).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        // Nothing that can panic runs while it is held.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = buckets.of(client(address), now);
+        let charged = (*full_at).max(now) + price;
+        let late = (charged - now).saturating_sub(self.whole_bucket);
+        if !late.is_zero() {
+            return Err(late);
+        }
+        *full_at = charged;
+        Ok(())
+    }
+
+    /// Takes what a message that was admitted as one request turns out to need beyond it.
+    ///
+    /// # Errors
+    /// When there will be enough for the whole message. The request that was taken before stays taken: reading
+    /// the message has cost something.
+    pub(crate) fn admit_rest(&self, address: Option<IpAddr>, requests: usize) -> Result<(), Duration> {
+        self.admit(address, requests.saturating_sub(1)).map_err(|late| late + self.per_request)
+    }
+}
+
+/// Who counts as one client. Whoever has one IPv6 address usually has the 2^64 of its network.
+fn client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+impl Buckets {
+    fn of(&mut self, address: IpAddr, now: Instant) -> &mut Instant {
+        let full = self.full_at.len() >= self.max_addresses;
+        if full && !self.full_at.contains_key(&address) && !self.make_room(now) {
+            return &mut self.shared;
+        }
+        self.full_at.entry(address).or_insert(now)
+    }
+
+    /// Forgets the addresses whose buckets are full.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.searched.is_some_and(|last| now - last < SEARCH_EVERY) {
+            return false;
+        }
+        self.searched = Some(now);
+        self.full_at.retain(|_, full_at| *full_at > now);
+        self.full_at.len() < self.max_addresses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Ten requests a second, twenty at once.
+    fn limiter() -> RateLimiter {
+        let config = RpcConfig { max_requests_per_second: 10, max_request_burst: 20, ..RpcConfig::default() };
+        RateLimiter::new(&config)
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    const TENTH: Duration = Duration::from_millis(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_empties_at_once_and_fills_up_in_time() {
+        let (limiter, client) = (limiter(), address("192.0.2.1"));
+        assert_eq!(limiter.admit(client, 15), Ok(()));
+        assert_eq!(limiter.admit(client, 6), Err(TENTH), "five are left: one is missing");
+        assert_eq!(limiter.admit(client, 5), Ok(()), "a refusal takes nothing");
+        assert_eq!(limiter.admit(client, 1), Err(TENTH));
+        advance(TENTH).await;
+        assert_eq!(limiter.admit(client, 1), Ok(()));
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(limiter.admit(client, 20), Ok(()));
+        assert_eq!(limiter.admit(client, 1), Err(TENTH), "it holds no more than it ever did");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_with_a_batch_when_told_gets_through() {
+        let (limiter, client) = (limiter(), address("192.0.2.1"));
+        assert_eq!(limiter.admit(client, 15), Ok(()));
+        let send = || limiter.admit(client, 1).and_then(|()| limiter.admit_rest(client, 20));
+        let late = send().unwrap_err();
+        assert_eq!(late, TENTH * 16, "five are left, and the attempt costs one");
+        advance(late).await;
+        assert_eq!(send(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_told_apart_by_address_and_network() {
+        let limiter = limiter();
+        assert_eq!(limiter.admit(address("192.0.2.1"), 20), Ok(()));
+        assert_eq!(limiter.admit(address("192.0.2.2"), 20), Ok(()), "somebody else");
+        assert!(limiter.admit(address("::ffff:192.0.2.2"), 1).is_err(), "the same in another notation");
+        assert_eq!(limiter.admit(address("2001:db8::1"), 20), Ok(()));
+        assert!(limiter.admit(address("2001:db8::ffff:0:2"), 1).is_err(), "the same network");
+        assert_eq!(limiter.admit(address("2001:db8:0:1::1"), 1), Ok(()), "another one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn loopback_and_unknown_clients_are_free_unless_configured() {
+        let mut limiter = limiter();
+        for free in [address("127.0.0.1"), address("::1"), address("::ffff:127.9.9.9"), None] {
+            assert_eq!(limiter.admit(free, 1000), Ok(()));
+        }
+        limiter.limit_loopback = true;
+        assert!(limiter.admit(address("::1"), 1000).is_err());
+        let off = RpcConfig { max_requests_per_second: 0, ..RpcConfig::default() };
+        assert_eq!(RateLimiter::new(&off).admit(address("192.0.2.1"), usize::MAX), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_full_table_newcomers_share_a_bucket_until_others_are_forgotten() {
+        let limiter = limiter();
+        limiter.buckets.lock().unwrap().max_addresses = 2;
+        assert_eq!(limiter.admit(address("192.0.2.1"), 20), Ok(()));
+        assert_eq!(limiter.admit(address("192.0.2.2"), 1), Ok(()));
+        assert_eq!(limiter.admit(address("192.0.2.3"), 19), Ok(()));
+        assert_eq!(limiter.admit(address("192.0.2.4"), 2), Err(TENTH), "the third has left one");
+        assert_eq!(limiter.admit(address("192.0.2.2"), 19), Ok(()), "who is known has a bucket of its own");
+        // The two are full again after two seconds, and a search is due.
+        advance(Duration::from_secs(3)).await;
+        assert_eq!(limiter.admit(address("192.0.2.5"), 20), Ok(()));
+        assert_eq!(limiter.admit(address("192.0.2.6"), 20), Ok(()), "both found room");
+        assert_eq!(limiter.buckets.lock().unwrap().full_at.len(), 2);
+    }
+}
