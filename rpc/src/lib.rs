@@ -27,6 +27,7 @@ mod config;
 mod discovery;
 mod dispatch;
 mod endpoint;
+mod explain;
 mod health;
 mod methods;
 mod node;

@@ -6,9 +6,9 @@ use jsonrpsee::core::async_trait;
 use quorate_api::methods::{Id, QuorateServer};
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    DEFAULT_BLOCKS, Discovery, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis,
-    NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorJson,
-    ValidatorSet, VersionInfo, Wait,
+    DEFAULT_BLOCKS, Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus,
+    NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus,
+    ValidatorJson, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, Height};
@@ -16,6 +16,7 @@ use quorate_ledger::{Epoch, Height};
 use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
 use crate::discovery::discovery;
+use crate::explain::explain_node;
 use crate::node::Node;
 use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
@@ -126,6 +127,10 @@ impl<N: Node> QuorateServer for Api<N> {
 
     async fn consensus_state(&self) -> Result<ConsensusState, RpcError> {
         Ok(self.node.consensus())
+    }
+
+    async fn consensus_explain(&self) -> Result<Explanation, RpcError> {
+        Ok(explain_node(&*self.node))
     }
 
     async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError> {

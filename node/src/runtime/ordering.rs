@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_api::{
     CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson, EvidenceKind,
-    HeightInFlight, HeightPhase, ValidatorStanding, ViewChanges,
+    HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, encode};
@@ -29,6 +29,7 @@ pub(crate) fn state(
         view: pbft.view.0,
         active: pbft.active,
         standing: standing(pbft.standing),
+        probe: probe(pbft.standing),
         primary: pbft.primary.0,
         primary_name: members.name(pbft.primary).to_owned(),
         committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
@@ -38,6 +39,8 @@ pub(crate) fn state(
         in_flight: pbft.slots.iter().filter(|slot| slot.view == pbft.view).map(in_flight).collect(),
         request_timeout_ms: milliseconds(pbft.request_timeout),
         deadline: deadline(pbft, now),
+        waiting_ms: snapshot.progress.waiting(now).map(milliseconds),
+        catching_up: snapshot.overview.catching_up,
         departed: indices(&pbft.departed),
         contacts: indices(&pbft.contacts),
         view_changes: view_changes(&snapshot.overview.pbft_counters),
@@ -61,9 +64,21 @@ fn in_flight(slot: &SlotOverview) -> HeightInFlight {
             Phase::Prepared => HeightPhase::Prepared,
             _ => HeightPhase::Waiting,
         },
+        obstacle: obstacle(slot.phase),
         transactions: slot.transactions,
         prepares: indices(&slot.prepares),
         commits: indices(&slot.commits),
+    }
+}
+
+fn obstacle(phase: Phase) -> Option<Obstacle> {
+    match phase {
+        Phase::WaitingForProposal => Some(Obstacle::NoProposal),
+        Phase::WaitingForParent => Some(Obstacle::Parent),
+        Phase::Examining => Some(Obstacle::Body),
+        Phase::WaitingForClock => Some(Obstacle::Clock),
+        Phase::Refused => Some(Obstacle::Refused),
+        Phase::PrePrepared | Phase::Prepared => None,
     }
 }
 
@@ -84,6 +99,13 @@ pub(crate) fn standing(standing: Standing) -> ValidatorStanding {
         Standing::Probing { .. } => ValidatorStanding::Probing,
         Standing::Recovering { .. } => ValidatorStanding::Recovering,
     }
+}
+
+fn probe(standing: Standing) -> Option<Probe> {
+    let Standing::Probing { answered, needed, through } = standing else { return None };
+    let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let through = through.map(|height| height.0);
+    Some(Probe { answered: small(answered), needed: small(needed), through })
 }
 
 /// Whether the node may vote, for people: if not, why not and what to do.
@@ -168,6 +190,13 @@ mod tests {
         assert_eq!(told(false, 400), ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 500 });
         assert_eq!(told(true, 1000).in_ms, 0, "overdue is due");
         assert_eq!(deadline(&overview(3, true, 5, None), at(0)), None);
+    }
+
+    #[test]
+    fn a_probing_node_says_how_far_it_has_come() {
+        let probing = Standing::Probing { answered: 1, needed: 2, through: Some(Height(9)) };
+        assert_eq!(probe(probing), Some(Probe { answered: 1, needed: 2, through: Some(9) }));
+        assert_eq!(probe(Standing::Voting), None);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use quorate_ledger::{Height, View};
 use quorate_pbft::{Moment, Overview};
 
@@ -29,6 +31,11 @@ impl Progress {
         Progress { committed, wait: waits.then(|| before.unwrap_or_else(new)) }
     }
 
+    /// How long there has been something to wait for; `None` while there is nothing.
+    pub(crate) fn waiting(self, now: Moment) -> Option<Duration> {
+        self.wait.map(|wait| now.since(wait.since))
+    }
+
     /// Whether the node gets on, and a sentence about it.
     ///
     /// One view change is part of normal operation. A second one without a commit is not, and neither is a wait
@@ -53,8 +60,6 @@ impl Progress {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use quorate_ledger::{Epoch, ReplicaId};
     use quorate_pbft::Standing;
 
@@ -101,6 +106,7 @@ pub(super) mod tests {
         assert!(is_ok(1500, overview(2, true, 6, Some(1500))), "a commit ends the wait");
         assert!(is_ok(1600, overview(3, false, 6, None)));
         assert!(is_ok(1700, overview(3, true, 6, None)), "nothing is waiting");
+        assert_eq!(progress.waiting(at(1800)), None);
     }
 
     #[test]
@@ -108,6 +114,7 @@ pub(super) mod tests {
         let waiting = overview(0, true, 5, Some(100));
         let progress = Progress::default().next(&waiting, false, at(100));
         assert!(progress.check(&waiting, at(2099)).0);
+        assert_eq!(progress.waiting(at(2100)), Some(Duration::from_secs(2)));
         let (ok, text) = progress.check(&waiting, at(2100));
         assert!(!ok && text.contains("2000 ms"), "{text}");
         let patient = Overview { request_timeout: Duration::from_secs(2), ..waiting };

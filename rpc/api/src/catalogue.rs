@@ -15,9 +15,9 @@ use crate::hex::Hex;
 use crate::query::BlockLimit;
 use crate::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    DEFAULT_BLOCKS, DEFAULT_WAIT_MS, Discovery, FinalityProofJson, LocatedTransaction, MempoolStatus,
-    NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, SubmitResult, TransactionStatus, ValidatorSet,
-    VersionInfo, Wait,
+    DEFAULT_BLOCKS, DEFAULT_WAIT_MS, Discovery, Explanation, FinalityProofJson, LocatedTransaction,
+    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, SubmitResult, TransactionStatus,
+    ValidatorSet, VersionInfo, Wait,
 };
 
 /// Makes the JSON Schema of one type, with the types it is made of as definitions of the generator.
@@ -203,6 +203,10 @@ pub const METHODS: &[Method] = &[
     Method::answering::<Vec<PeerJson>>("node_peers", "The other nodes it knows."),
     Method::answering::<VersionInfo>("node_version", "Which program answers."),
     Method::answering::<ConsensusState>("consensus_state", "Where ordering stands."),
+    Method::answering::<Explanation>(
+        "consensus_explain",
+        "Why this node gets on with ordering or does not, in words and as data.",
+    ),
     Method::answering::<ConsensusEvidence>(
         "consensus_evidence",
         "Proofs that validators lied; empty as long as none did.",

@@ -21,6 +21,22 @@ pub enum HeightPhase {
     Committed,
 }
 
+/// What keeps a proposal from being accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// It is not here; votes for its height are.
+    NoProposal,
+    /// The block below it is neither committed nor accepted here.
+    Parent,
+    /// Its transactions are being fetched or checked.
+    Body,
+    /// Its time is too far from this node's clock.
+    Clock,
+    /// It breaks a rule, and this node never votes for it.
+    Refused,
+}
+
 /// A height between the committed one and the end of the window, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeightInFlight {
@@ -32,6 +48,8 @@ pub struct HeightInFlight {
     pub hash: Option<BlockHash>,
     /// How far it is.
     pub phase: HeightPhase,
+    /// What keeps its proposal from being accepted; none once it is.
+    pub obstacle: Option<Obstacle>,
     /// Transactions in the accepted proposal.
     pub transactions: Option<u32>,
     /// Members whose PREPARE for it arrived, ascending.
@@ -73,6 +91,17 @@ pub enum ValidatorStanding {
     Recovering,
 }
 
+/// How far a node has come with asking the others what they have seen it sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// Members that have answered.
+    pub answered: u32,
+    /// Members that must.
+    pub needed: u32,
+    /// The height up to which blocks must be fetched first, if the ledger is an old copy.
+    pub through: Option<u64>,
+}
+
 /// How often views were left, by cause, and entered. Counted since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ViewChanges {
@@ -101,6 +130,8 @@ pub struct ConsensusState {
     pub active: bool,
     /// Whether this node may vote.
     pub standing: ValidatorStanding,
+    /// How far it has come on the way there, while it is probing.
+    pub probe: Option<Probe>,
     /// Index of the member that proposes in this view.
     pub primary: u16,
     /// Its name.
@@ -122,6 +153,11 @@ pub struct ConsensusState {
     /// When this node leaves the view unless what it waits for comes before; none while no work is pending,
     /// while too few wait for a NEW-VIEW, and for a node that does not vote.
     pub deadline: Option<ConsensusDeadline>,
+    /// How long there has been something to wait for without a commit, across views, milliseconds: work that
+    /// is pending here, or the beginning of the view. None while there is neither.
+    pub waiting_ms: Option<u64>,
+    /// Whether blocks are being fetched from a member that says it is ahead.
+    pub catching_up: bool,
     /// Members whose VIEW-CHANGE for this view or a later one is here, this node included, ascending. Those
     /// by which this view began stay until they leave it for a later one.
     pub departed: Vec<u16>,
@@ -225,6 +261,9 @@ mod tests {
         assert_eq!(json!(kinds), json!(words));
         use ValidatorStanding::{Probing, Recovering, Voting};
         assert_eq!(json!([Voting, Probing, Recovering]), json!(["voting", "probing", "recovering"]));
+        use Obstacle::{Body, Clock, NoProposal, Parent, Refused};
+        let obstacles = ["no_proposal", "parent", "body", "clock", "refused"];
+        assert_eq!(json!([NoProposal, Parent, Body, Clock, Refused]), json!(obstacles));
         let purposes = [DeadlinePurpose::Request, DeadlinePurpose::NewView];
         assert_eq!(json!(purposes), json!(["request", "new_view"]));
     }

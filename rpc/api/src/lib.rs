@@ -27,6 +27,7 @@ mod catalogue;
 mod consensus;
 mod discovery;
 mod error;
+mod explanation;
 mod hex;
 mod invalid;
 #[cfg(any(feature = "client", feature = "server"))]
@@ -40,10 +41,14 @@ pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, Transaction
 pub use catalogue::{DefaultValue, METHODS, MakeSchema, Method, Parameter};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
-    EvidenceKind, HeightInFlight, HeightPhase, ValidatorStanding, ViewChanges,
+    EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
 };
 pub use discovery::Discovery;
 pub use error::{ErrorData, ErrorKind, RpcError};
+pub use explanation::{
+    Awaited, AwaitedHeight, Departures, Explanation, MemberName, OrderingBounds, ProgressState,
+    QuorumContact, SilentMember, ViewTimer, VoteTally,
+};
 pub use hex::Bytes;
 pub use invalid::InvalidJson;
 pub use node::{

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::hex;
 use crate::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    Discovery, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
-    ReceiptJson, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
+    Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus,
+    PeerJson, ReceiptJson, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 // The generated client has errors of its own.
 #[cfg(feature = "server")]
@@ -103,6 +103,10 @@ pub trait Quorate {
     /// Where ordering stands.
     #[method(name = "consensus_state", param_kind = map)]
     async fn consensus_state(&self) -> Result<ConsensusState, RpcError>;
+
+    /// Why this node makes progress with ordering or does not: what it waits for, from whom, until when.
+    #[method(name = "consensus_explain", param_kind = map)]
+    async fn consensus_explain(&self) -> Result<Explanation, RpcError>;
 
     /// Proofs that members lied; empty as long as nobody did.
     #[method(name = "consensus_evidence", param_kind = map)]

@@ -8,8 +8,8 @@ use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use quorate_api::methods::{Id, QuorateClient};
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson,
-    RpcError, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
+    Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
+    ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_ledger::TransactionId;
 use tokio::time::timeout;
@@ -178,6 +178,11 @@ impl Rpc {
     /// Where ordering stands.
     pub async fn consensus_state(&self) -> Result<ConsensusState, CallError> {
         self.answer(self.http.consensus_state()).await
+    }
+
+    /// Why the node makes progress with ordering or does not.
+    pub async fn consensus_explain(&self) -> Result<Explanation, CallError> {
+        self.answer(self.http.consensus_explain()).await
     }
 
     /// Proofs that members lied. Nothing here checks them.

@@ -327,6 +327,11 @@ async fn the_node_tells_about_itself() {
     for cause in causes {
         assert_eq!(consensus["view_changes"][cause], 0, "{cause}");
     }
+    let told = site.call("consensus_explain", json!([])).await;
+    // It has waited for 1993 of 2000 ms, and somebody voted for what is not here.
+    assert_eq!((&told["state"], &told["making_progress"]), (&json!("waiting_for_proposal"), &json!(false)));
+    assert_eq!(told["primary"], json!({ "index": 0, "name": "validator-0" }));
+    assert_eq!((&told["heights"][0]["awaits"], &told["timer"]["next_view"]), (&json!("proposal"), &json!(1)));
     let pool = site.call("mempool_status", json!([])).await;
     assert_eq!((&pool["transactions"], &pool["max_transactions"]), (&json!(0), &json!(10)));
 }

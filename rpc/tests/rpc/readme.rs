@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_api::{ErrorKind, METHODS, Method};
+use quorate_api::{ErrorKind, METHODS, Method, ProgressState};
 use quorate_ledger::to_hex;
 use quorate_rpc::RpcConfig;
 use serde_json::Value;
@@ -116,6 +116,13 @@ fn every_error_is_documented_with_its_code() {
         let retryable = if kind.is_retryable() { "yes" } else { "no" };
         let row = format!("| `{kind}` | {} | {retryable} |", kind.code());
         assert!(README.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn every_state_of_an_explanation_is_documented() {
+    for state in ProgressState::ALL {
+        assert!(README.contains(&format!("| `{state}` |")), "{state}");
     }
 }
 

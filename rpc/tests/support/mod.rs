@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quorate_api::{
     ChainHead, CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson,
-    EvidenceKind, HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, PeerDirection, PeerJson,
-    Readiness, ReadinessCheck, TransactionStatus, ValidatorStanding, VersionInfo, ViewChanges,
+    EvidenceKind, HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerDirection,
+    PeerJson, Readiness, ReadinessCheck, TransactionStatus, ValidatorStanding, VersionInfo, ViewChanges,
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
@@ -328,6 +328,7 @@ impl Node for FakeNode {
             view: 0,
             active: true,
             standing: ValidatorStanding::Voting,
+            probe: None,
             primary: 0,
             primary_name: "validator-0".to_owned(),
             committee_size: 4,
@@ -338,12 +339,15 @@ impl Node for FakeNode {
                 height: 1,
                 hash: None,
                 phase: HeightPhase::Waiting,
+                obstacle: Some(Obstacle::NoProposal),
                 transactions: None,
                 prepares: vec![2],
                 commits: Vec::new(),
             }],
             request_timeout_ms: 2000,
             deadline: Some(ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 7 }),
+            waiting_ms: Some(1993),
+            catching_up: false,
             departed: Vec::new(),
             contacts: vec![1, 2, 3],
             view_changes: ViewChanges::default(),

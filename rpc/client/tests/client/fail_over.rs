@@ -206,6 +206,7 @@ async fn every_method_of_one_node() {
     assert_eq!(rpc.node_peers().await.unwrap(), node.peers());
     assert_eq!(rpc.node_version().await.unwrap(), node.version());
     assert_eq!(rpc.consensus_state().await.unwrap(), node.consensus());
+    assert_eq!(rpc.consensus_explain().await.unwrap().view, node.consensus().view);
     assert_eq!(rpc.mempool_status().await.unwrap(), node.mempool());
     assert_eq!(rpc.chain_checkpoint(None).await.unwrap(), None);
     node.stabilise();

@@ -1,0 +1,190 @@
+//! A node of four that tests put into situations.
+
+use quorate_api::{
+    ChainHead, ConsensusDeadline, ConsensusState, DeadlinePurpose, Explanation, HeightInFlight, HeightPhase,
+    MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck, ValidatorStanding,
+    ViewChanges,
+};
+use quorate_genesis::TestNetwork;
+use quorate_ledger::BlockHash;
+
+use super::{Facts, explain};
+
+/// What validator-1 of four says about itself. In view 0 validator-0 is the primary, and three are a quorum.
+pub(super) struct Scene {
+    network: TestNetwork,
+    pub(super) consensus: ConsensusState,
+    pub(super) status: NodeStatus,
+    pub(super) peers: Vec<PeerJson>,
+    pub(super) pool: MempoolStatus,
+    readiness: Readiness,
+}
+
+/// T in these tests.
+pub(super) const TIMEOUT_MS: u64 = 2_000;
+
+impl Scene {
+    /// Nothing to do, everybody there, 140 blocks committed.
+    pub(super) fn idle() -> Scene {
+        let network = TestNetwork::seeded(4, 1);
+        let genesis = network.genesis();
+        let peer = |index: u16| PeerJson {
+            name: Some(format!("validator-{index}")),
+            index: Some(index),
+            public_key: network.keys()[usize::from(index)].public(),
+            peer_id: String::new(),
+            connected: true,
+            direction: None,
+            connected_ms: None,
+            round_trip_us: None,
+            committed_height: Some(140),
+            addresses: Vec::new(),
+        };
+        Scene {
+            consensus: ConsensusState {
+                epoch: 0,
+                view: 0,
+                active: true,
+                standing: ValidatorStanding::Voting,
+                probe: None,
+                primary: 0,
+                primary_name: "validator-0".to_owned(),
+                committee_size: 4,
+                quorum: 3,
+                committed_height: 140,
+                stable_height: 128,
+                in_flight: Vec::new(),
+                request_timeout_ms: TIMEOUT_MS,
+                deadline: None,
+                waiting_ms: None,
+                catching_up: false,
+                departed: Vec::new(),
+                contacts: vec![0, 2, 3],
+                view_changes: ViewChanges::default(),
+                evidence_count: 0,
+            },
+            status: NodeStatus {
+                network: genesis.name().to_owned(),
+                chain_id: genesis.chain_id(),
+                name: Some("validator-1".to_owned()),
+                index: Some(1),
+                role: NodeRole::Validator,
+                standing: Some(ValidatorStanding::Voting),
+                public_key: network.keys()[1].public(),
+                version: "0.0.0".to_owned(),
+                head: ChainHead { height: 140, hash: genesis.header().hash(), timestamp_ms: 0 },
+                earliest_height: 0,
+                syncing: false,
+                peers_connected: 3,
+                mempool_transactions: 0,
+                uptime_ms: 1,
+            },
+            peers: [0, 2, 3].map(peer).to_vec(),
+            pool: MempoolStatus {
+                transactions: 0,
+                bytes: 0,
+                in_flight: 0,
+                senders: 0,
+                max_transactions: 10,
+                max_bytes: 10,
+                oldest_waiting_ms: None,
+            },
+            readiness: Readiness::default(),
+            network,
+        }
+    }
+
+    /// Work that has waited for so long, with the timer that runs then.
+    pub(super) fn with_work(waiting_ms: u64) -> Scene {
+        let mut scene = Scene::idle();
+        scene.pool.transactions = 12;
+        scene.consensus.waiting_ms = Some(waiting_ms);
+        let in_ms = TIMEOUT_MS.saturating_sub(waiting_ms);
+        scene.consensus.deadline = Some(ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms });
+        scene
+    }
+
+    /// Work that waits for so long that it is worth a word, and the next height in this condition.
+    pub(super) fn held_up(phase: HeightPhase, obstacle: Option<Obstacle>) -> Scene {
+        let mut scene = Scene::with_work(1_000);
+        scene.consensus.in_flight.push(height(141, phase, obstacle));
+        scene
+    }
+
+    /// View 1 is wanted by these, this node among them, and has not begun.
+    pub(super) fn changing(departed: &[u16]) -> Scene {
+        let mut scene = Scene::with_work(2_100);
+        let consensus = &mut scene.consensus;
+        (consensus.view, consensus.active) = (1, false);
+        (consensus.primary, consensus.primary_name) = (1, "validator-1".to_owned());
+        consensus.departed = departed.to_vec();
+        let timer = ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 1_500 };
+        consensus.deadline = (departed.len() >= 3).then_some(timer);
+        scene
+    }
+
+    /// As another member tells it.
+    pub(super) fn told_by(mut self, index: u16) -> Scene {
+        self.status.index = Some(index);
+        self.consensus.contacts = (0..4).filter(|other| *other != index).collect();
+        self
+    }
+
+    /// These are not heard of, and their connections are closed.
+    pub(super) fn without(mut self, gone: &[u16]) -> Scene {
+        self.consensus.contacts.retain(|index| !gone.contains(index));
+        for peer in &mut self.peers {
+            peer.connected &= !peer.index.is_some_and(|index| gone.contains(&index));
+        }
+        self
+    }
+
+    /// These are not heard of, and their connections are open.
+    pub(super) fn with_frozen(mut self, frozen: &[u16]) -> Scene {
+        self.consensus.contacts.retain(|index| !frozen.contains(index));
+        self
+    }
+
+    /// The ordering thread reports no more.
+    pub(super) fn stalled(mut self) -> Scene {
+        let detail = "the ordering thread reported 12000 ms ago".to_owned();
+        self.readiness.checks.push(ReadinessCheck { name: "engine".to_owned(), ok: false, detail });
+        self
+    }
+
+    /// Any other change.
+    pub(super) fn but(mut self, change: impl FnOnce(&mut Scene)) -> Scene {
+        change(&mut self);
+        self
+    }
+
+    pub(super) fn explained(&self) -> Explanation {
+        explain(&Facts {
+            genesis: self.network.genesis(),
+            consensus: &self.consensus,
+            status: &self.status,
+            peers: &self.peers,
+            pool: &self.pool,
+            readiness: &self.readiness,
+        })
+    }
+
+    /// How many heights the genesis lets ordering run ahead of the stable checkpoint.
+    pub(super) fn log_window(&self) -> u64 {
+        self.network.genesis().consensus().log_window
+    }
+}
+
+/// A height in flight without votes.
+pub(super) fn height(height: u64, phase: HeightPhase, obstacle: Option<Obstacle>) -> HeightInFlight {
+    let is_proposed = obstacle != Some(Obstacle::NoProposal);
+    HeightInFlight {
+        height,
+        hash: is_proposed.then(|| BlockHash::from_bytes([7; 32])),
+        phase,
+        obstacle,
+        transactions: is_proposed.then_some(12),
+        prepares: Vec::new(),
+        commits: Vec::new(),
+    }
+}

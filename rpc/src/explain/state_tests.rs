@@ -1,0 +1,312 @@
+//! Every state a node can be in: the word for it, the headline, and what helps.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use quorate_api::{HeightPhase, Obstacle, Probe, ProgressState, ValidatorStanding};
+
+use super::scene::{Scene, height};
+
+/// A situation, and pieces of what is said about it.
+struct Row {
+    scene: Scene,
+    state: ProgressState,
+    headline: &'static [&'static str],
+    remedies: &'static [&'static str],
+}
+
+fn row(
+    state: ProgressState,
+    scene: Scene,
+    headline: &'static [&'static str],
+    remedies: &'static [&'static str],
+) -> Row {
+    Row { scene, state, headline, remedies }
+}
+
+fn check(rows: Vec<Row>) -> BTreeSet<ProgressState> {
+    let mut seen = BTreeSet::new();
+    for Row { scene, state, headline, remedies } in rows {
+        let told = scene.explained();
+        assert_eq!((told.state, told.making_progress), (state, state.is_progress()), "{told:#?}");
+        for piece in headline {
+            assert!(told.headline.contains(piece), "{piece:?} is not in {:?}", told.headline);
+        }
+        let said = told.remedies.join("\n");
+        for piece in remedies {
+            assert!(said.contains(piece), "{piece:?} is not in {said:?}");
+        }
+        assert_eq!(remedies.is_empty(), said.is_empty(), "{state}: {said}");
+        seen.insert(state);
+    }
+    seen
+}
+
+fn recovering(scene: &mut Scene) {
+    scene.consensus.standing = ValidatorStanding::Recovering;
+}
+
+fn probing(answered: u32, through: Option<u64>) -> impl FnOnce(&mut Scene) {
+    move |scene| {
+        scene.consensus.standing = ValidatorStanding::Probing;
+        scene.consensus.probe = Some(Probe { answered, needed: 2, through });
+    }
+}
+
+/// Others say they are at these heights, and blocks are fetched from one of them.
+fn others_at(heights: [u64; 3]) -> impl FnOnce(&mut Scene) {
+    move |scene| {
+        scene.consensus.catching_up = true;
+        for (peer, height) in scene.peers.iter_mut().zip(heights) {
+            peer.committed_height = Some(height);
+        }
+    }
+}
+
+fn at_watermark(scene: &mut Scene) {
+    scene.consensus.committed_height = 128 + scene.log_window();
+}
+
+fn votes(prepares: &'static [u16], commits: &'static [u16]) -> impl FnOnce(&mut Scene) {
+    move |scene| {
+        scene.consensus.in_flight[0].prepares = prepares.to_vec();
+        scene.consensus.in_flight[0].commits = commits.to_vec();
+    }
+}
+
+fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
+    use ProgressState::{CatchingUp, EngineStalled, NoQuorumContact, Probing, Recovering};
+    vec![
+        row(EngineStalled, Scene::with_work(1_000).stalled(), &["12000 ms"], &["disk", "restart the node"]),
+        row(
+            Recovering,
+            Scene::idle().but(recovering),
+            &["old journal", "never votes"],
+            &["newest journal", "one fault less"],
+        ),
+        row(
+            Recovering,
+            Scene::idle().but(recovering).without(&[2, 3]),
+            &["old journal"],
+            &["validator-2 and"],
+        ),
+        row(Probing, Scene::idle().but(probing(1, None)), &["1 have answered", "2 must"], &[]),
+        row(
+            Probing,
+            Scene::idle().but(probing(0, Some(200))).without(&[0, 3]),
+            &["0 have answered", "old copy", "up to 200", "up to 140"],
+            &["Start or reconnect validator-0 and validator-3: 1 more member is needed"],
+        ),
+        row(
+            NoQuorumContact,
+            Scene::idle().without(&[0, 2]),
+            &["No quorum", "1 of the 2 other members", "not of validator-0 and validator-2."],
+            &["Start or reconnect validator-0 and validator-2: 1 more member is needed", "node_peers"],
+        ),
+        row(
+            NoQuorumContact,
+            Scene::with_work(9_000).without(&[0, 2, 3]).but(|scene| scene.consensus.deadline = None),
+            &["0 of the 2 other members", "12 transactions wait in its pool"],
+            &["validator-0, validator-2 and validator-3: 2 more members are needed"],
+        ),
+        row(
+            NoQuorumContact,
+            Scene::changing(&[1, 2]).without(&[0]).with_frozen(&[3]),
+            &["validator-0 and validator-3"],
+            &["Start or reconnect validator-0: 1 more", "Look at validator-3: a connection is open"],
+        ),
+        row(CatchingUp, Scene::idle().but(others_at([150, 149, 140])), &["up to 149", "has 140"], &[]),
+        row(CatchingUp, Scene::changing(&[1]).but(others_at([150, 150, 150])), &["up to 150"], &[]),
+        row(
+            CatchingUp,
+            Scene::idle().but(|scene| scene.status.syncing = true),
+            &["more blocks than this node, which has 140"],
+            &[],
+        ),
+    ]
+}
+
+fn rows_of_a_view_that_has_not_begun() -> Vec<Row> {
+    use ProgressState::WaitingForNewView;
+    let as_backup = |departed| Scene::changing(departed).told_by(2);
+    vec![
+        row(
+            WaitingForNewView,
+            as_backup(&[2]),
+            &["View 1 has not begun", "1 of the 3 members", "2 more must", "does not vote"],
+            &["Ask validator-0, validator-1 and validator-3", "without a vote"],
+        ),
+        row(
+            WaitingForNewView,
+            as_backup(&[1, 2]).without(&[0]),
+            &["2 of the 3 members", "1 more must"],
+            &["Start or reconnect validator-0, of which", "Ask validator-3"],
+        ),
+        row(
+            WaitingForNewView,
+            as_backup(&[0, 2, 3]).without(&[1]),
+            &["NEW-VIEW of its primary validator-1 is awaited"],
+            &["Start or reconnect validator-1", "asks for itself as the next primary in 1.5 s"],
+        ),
+        row(
+            WaitingForNewView,
+            as_backup(&[0, 2, 3]),
+            &["NEW-VIEW of its primary validator-1"],
+            &["Ask validator-1 in the same way", "itself as the next primary"],
+        ),
+        row(
+            WaitingForNewView,
+            Scene::changing(&[1, 2, 3]).without(&[0]),
+            &["this node, its primary, begins it once a quorum wants exactly this one"],
+            &["Start or reconnect validator-0", "validator-2 as the next primary"],
+        ),
+    ]
+}
+
+fn rows_of_a_node_at_work() -> Vec<Row> {
+    use HeightPhase::{PrePrepared, Prepared, Waiting};
+    use ProgressState::{
+        ExaminingProposal, Idle, Ordering, ProposalRefused, WaitingForCheckpoint, WaitingForClock,
+        WaitingForProposal, WaitingForVotes,
+    };
+    let waiting = |obstacle| Scene::held_up(Waiting, Some(obstacle));
+    let early_vote = |scene: &mut Scene| {
+        scene.consensus.in_flight.push(height(141, Waiting, Some(Obstacle::NoProposal)));
+        scene.consensus.in_flight[0].prepares = vec![2];
+    };
+    vec![
+        row(Idle, Scene::idle(), &["Nothing waits here"], &[]),
+        row(
+            Idle,
+            Scene::idle().without(&[0]),
+            &["Nothing waits"],
+            &["validator-0: until then, ordering stops with the next"],
+        ),
+        row(
+            Idle,
+            Scene::idle().but(early_vote),
+            &["proposal of validator-0 is not here; validator-2 voted"],
+            &[],
+        ),
+        row(Ordering, Scene::with_work(499), &["nothing takes long", "12 transactions are in the pool"], &[]),
+        row(
+            Ordering,
+            Scene::held_up(PrePrepared, None).but(|scene| scene.consensus.waiting_ms = Some(20)),
+            &["Height 141: 1 of 3 votes"],
+            &[],
+        ),
+        row(
+            WaitingForProposal,
+            Scene::with_work(500),
+            &["proposal for height 141 is not here", "waited for 500 ms", "turn of validator-0, the primary"],
+            &["Ask validator-0", "asks for itself as the next primary in 1.5 s"],
+        ),
+        row(
+            WaitingForProposal,
+            Scene::with_work(1_200).without(&[0]),
+            &["validator-0, of which nothing is heard", "waited for 1.2 s"],
+            &["Start or reconnect validator-0"],
+        ),
+        row(
+            WaitingForProposal,
+            waiting(Obstacle::NoProposal),
+            &["height 141 is not here"],
+            &["Ask validator-0"],
+        ),
+        row(
+            WaitingForProposal,
+            Scene::with_work(500).told_by(0),
+            &["This node is the primary of view 0"],
+            &["as soon as a block may contain what waits", "empty block"],
+        ),
+        row(
+            WaitingForProposal,
+            waiting(Obstacle::NoProposal).told_by(0),
+            &["no complete proposal for height 141"],
+            &["asked for the block that the view began with"],
+        ),
+        row(
+            ExaminingProposal,
+            waiting(Obstacle::Body),
+            &["its transactions (12) are being"],
+            &["node_peers"],
+        ),
+        row(ExaminingProposal, waiting(Obstacle::Parent), &["until block 140 is accepted"], &["asked"]),
+        row(
+            WaitingForClock,
+            waiting(Obstacle::Clock).but(|scene| scene.consensus.waiting_ms = Some(0)),
+            &["too far from this node's clock"],
+            &["clocks of this node and of validator-0"],
+        ),
+        row(
+            ProposalRefused,
+            waiting(Obstacle::Refused).but(|scene| scene.consensus.waiting_ms = Some(0)),
+            &["breaks a rule"],
+            &["log of this node", "who runs validator-0"],
+        ),
+        row(
+            WaitingForVotes,
+            Scene::held_up(PrePrepared, None).but(votes(&[1], &[])).without(&[3]),
+            &[
+                "2 of 3 votes of the first round",
+                "of validator-0 and validator-1; missing: validator-2 and validator-3",
+            ],
+            &["Start or reconnect validator-3", "Ask validator-2"],
+        ),
+        row(
+            WaitingForVotes,
+            Scene::held_up(Prepared, None).but(votes(&[1, 2], &[1])),
+            &["1 of 3 COMMITs", "missing: validator-0, validator-2 and validator-3", "waited for 1.0 s"],
+            &["Ask validator-0, validator-2 and validator-3", "itself as the next primary in 1.0 s"],
+        ),
+        row(
+            WaitingForCheckpoint,
+            Scene::with_work(1_000).but(at_watermark).but(others_at([200, 300, 384])),
+            &["the stable checkpoint is at 128", "until a quorum has signed a later one"],
+            &["Look at validator-0: they have not said that they hold the blocks up to 256", "disks"],
+        ),
+        row(Idle, Scene::idle().but(at_watermark), &["Nothing waits"], &[]),
+    ]
+}
+
+/// For every state there is a situation, and what is said about it is what PROTOCOL.md says happens there.
+#[test]
+fn every_state_is_told_with_its_reason_and_its_remedy() {
+    let rows = [
+        rows_of_a_node_that_cannot_take_part(),
+        rows_of_a_view_that_has_not_begun(),
+        rows_of_a_node_at_work(),
+    ];
+    let seen = check(rows.into_iter().flatten().collect());
+    assert_eq!(seen, BTreeSet::from(ProgressState::ALL), "every state is in the table");
+}
+
+/// What keeps everything else from ending is told first.
+#[test]
+fn the_wait_that_must_end_first_is_the_one_that_is_told() {
+    let mut scene = Scene::changing(&[1, 2, 3]).but(others_at([150; 3])).but(at_watermark);
+    scene.peers.iter_mut().for_each(|peer| peer.committed_height = Some(u64::MAX));
+    let mut told = |change: &dyn Fn(&mut Scene)| {
+        change(&mut scene);
+        scene.explained().state
+    };
+    assert_eq!(told(&|_| ()), ProgressState::CatchingUp);
+    assert_eq!(told(&|scene| scene.consensus.contacts.clear()), ProgressState::NoQuorumContact);
+    assert_eq!(told(&|scene| probing(0, None)(scene)), ProgressState::Probing);
+    assert_eq!(told(&recovering), ProgressState::Recovering);
+    assert_eq!(scene.stalled().explained().state, ProgressState::EngineStalled);
+}
+
+/// f members may claim to be anywhere, and one fetch that they cause is no reason to speak of catching up.
+#[test]
+fn one_claim_to_be_ahead_is_not_believed() {
+    assert_eq!(Scene::idle().but(others_at([9_000, 140, 140])).explained().state, ProgressState::Idle);
+}
+
+/// Lies are mentioned where something is held up, since they may be the reason.
+#[test]
+fn proofs_of_lies_are_pointed_to() {
+    let accused = |scene: Scene| scene.but(|scene| scene.consensus.evidence_count = 1).explained().remedies;
+    assert!(accused(Scene::with_work(1_000)).last().unwrap().contains("consensus_evidence"));
+    assert!(accused(Scene::idle()).is_empty());
+}
