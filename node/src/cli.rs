@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, block, devnet, genesis, key, node, status, testnet, tx, verify};
+use crate::commands::{bench, block, devnet, explain, genesis, key, node, status, testnet, tx, verify};
 use crate::exit::EXIT_CODES;
 
 const EXAMPLES: &str = "\
@@ -14,7 +14,8 @@ Try it:
 Run validators as processes of their own:
   quorate testnet --validators 4 --output net
   quorate node --home net/validator-0              and so on, each in its own terminal
-  quorate status --network net/network.json";
+  quorate status --network net/network.json
+  quorate explain --rpc http://127.0.0.1:8546      why a node makes progress, or does not";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{EXIT_CODES}")
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Block(block::Command),
     Status(status::Args),
+    Explain(explain::Args),
     Verify(verify::Args),
     Bench(bench::Args),
 }

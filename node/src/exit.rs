@@ -12,7 +12,7 @@ Exit codes:
   1  it could not be done; standard error says why and what to do
   2  the command line is wrong
   3  it was done, and the answer is no: not proven, not committed (or whatever was waited for), not found,
-     not ready, not a valid genesis";
+     not ready, not making progress, not a valid genesis";
 
 /// What a command found out, when it could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

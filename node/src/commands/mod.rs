@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod block;
 pub(crate) mod devnet;
+pub(crate) mod explain;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Tx(command) => tx::run(&command),
         Command::Block(command) => block::run(&command),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
     }

@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use quorate_api::{
-    BlockJson, Blocks, ChainHead, ConsensusState, ErrorData, ErrorKind, MempoolStatus, NodeStatus,
-    ReceiptJson, RpcError, SubmitResult, TransactionStatus, Wait,
+    BlockJson, Blocks, ChainHead, ConsensusState, ErrorData, ErrorKind, Explanation, MempoolStatus,
+    NodeStatus, ReceiptJson, RpcError, SubmitResult, TransactionStatus, Wait,
 };
 use quorate_ledger::TransactionId;
 use serde::Deserialize;
@@ -190,6 +190,12 @@ impl Rpc {
     #[track_caller]
     pub fn consensus(&self) -> ConsensusState {
         self.expect("consensus_state", &json!({}))
+    }
+
+    /// Why it makes progress with ordering or does not.
+    #[track_caller]
+    pub fn explanation(&self) -> Explanation {
+        self.expect("consensus_explain", &json!({}))
     }
 
     /// The newest block without its transactions. The genesis is the only newest one without a certificate.

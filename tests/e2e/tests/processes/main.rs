@@ -5,6 +5,7 @@ mod catching_up;
 mod commands;
 mod crashes;
 mod devnet;
+mod explaining;
 mod files;
 mod garbage;
 mod ordering;
