@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, block, devnet, explain, genesis, key, node, status, testnet, tx, verify};
+use crate::commands::{
+    bench, block, completions, devnet, explain, genesis, key, node, status, testnet, tx, verify,
+};
 use crate::exit::EXIT_CODES;
 
 const EXAMPLES: &str = "\
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Verify(verify::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
 }
 
 #[cfg(test)]

@@ -55,6 +55,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
 
+    const README: &str = include_str!("../../README.md");
+
+    /// The README has a table of what the help says.
+    #[test]
+    fn the_readme_lists_the_same_exit_codes() {
+        let rows = README.lines().skip_while(|line| !line.starts_with("| exit code"));
+        let rows: Vec<&str> = rows.skip(2).take_while(|line| line.starts_with('|')).collect();
+        let table =
+            rows.iter().map(|row| row.trim_matches('|').replace('|', " ")).collect::<Vec<_>>().join(" ");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&table), words(EXIT_CODES.trim_start_matches("Exit codes:")));
+    }
+
     #[test]
     fn only_a_closed_standard_output_is_no_failure() {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);

@@ -1,5 +1,7 @@
 //! Where log lines go: standard error, as text for people or JSON for collectors.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use anyhow::anyhow;
@@ -45,11 +47,27 @@ impl Logging {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal());
+            .with_ansi(io::stderr().is_terminal() && !is_set(env::var_os("NO_COLOR").as_deref()));
         let started = match self.log_format {
             LogFormat::Text => subscriber.try_init(),
             LogFormat::Json => subscriber.json().try_init(),
         };
         started.map_err(|error| anyhow!("logging cannot be started: {error}"))
+    }
+}
+
+/// Whether a variable says something: NO_COLOR with any text forbids colours (<https://no-color.org>).
+fn is_set(variable: Option<&OsStr>) -> bool {
+    variable.is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_forbids_nothing() {
+        assert!(is_set(Some(OsStr::new("1"))) && is_set(Some(OsStr::new("0"))));
+        assert!(!is_set(Some(OsStr::new(""))) && !is_set(None));
     }
 }

@@ -58,7 +58,8 @@ pub(crate) fn print(text: &str) -> Result<(), WriteError> {
     write(&format!("{}\n", printable(text.trim_end())))
 }
 
-fn write(text: &str) -> Result<(), WriteError> {
+/// Prints text of our own as it is.
+pub(crate) fn write(text: &str) -> Result<(), WriteError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod block;
+pub(crate) mod completions;
 pub(crate) mod devnet;
 pub(crate) mod explain;
 pub(crate) mod genesis;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
