@@ -12,7 +12,7 @@ use anyhow::bail;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use quorate_rpc::RpcConfig;
+use quorate_rpc::{RpcConfig, is_origin};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,13 @@ struct RawRpc {
     max_request_burst: usize,
     #[serde(deserialize_with = "flag")]
     limit_loopback: bool,
+    max_streams: usize,
+    max_streams_per_address: usize,
+    max_subscriptions: usize,
+    max_socket_requests: usize,
+    max_message_bytes: usize,
+    #[serde(deserialize_with = "list")]
+    allowed_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +128,12 @@ impl Default for RawRpc {
             max_requests_per_second: defaults.max_requests_per_second,
             max_request_burst: defaults.max_request_burst,
             limit_loopback: defaults.limit_loopback,
+            max_streams: defaults.max_streams,
+            max_streams_per_address: defaults.max_streams_per_address,
+            max_subscriptions: defaults.max_subscriptions,
+            max_socket_requests: defaults.max_socket_requests,
+            max_message_bytes: defaults.max_message_bytes,
+            allowed_origins: defaults.allowed_origins,
         }
     }
 }
@@ -280,7 +293,7 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
         type Value = Vec<String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of addresses")
+            f.write_str("a list of texts")
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
@@ -351,6 +364,11 @@ impl RawConfig {
             ("rpc.max_connections", self.rpc.max_connections, MAX_COUNT),
             ("rpc.max_concurrent_requests", self.rpc.max_concurrent_requests, MAX_COUNT),
             ("rpc.max_request_burst", self.rpc.max_request_burst, MAX_COUNT),
+            ("rpc.max_streams", self.rpc.max_streams, MAX_COUNT),
+            ("rpc.max_streams_per_address", self.rpc.max_streams_per_address, MAX_COUNT),
+            ("rpc.max_subscriptions", self.rpc.max_subscriptions, MAX_COUNT),
+            ("rpc.max_socket_requests", self.rpc.max_socket_requests, MAX_COUNT),
+            ("rpc.max_message_bytes", self.rpc.max_message_bytes, MAX_BYTES),
             ("verification.threads", self.verification.threads, MAX_VERIFY_THREADS),
         ];
         for (setting, value, most) in counts {
@@ -359,6 +377,10 @@ impl RawConfig {
             }
         }
         problems.extend(self.rpc.problem_of_rates());
+        let odd = self.rpc.allowed_origins.iter().filter(|origin| !is_origin(origin));
+        problems.extend(odd.map(|origin| {
+            format!("rpc.allowed_origins contains {origin:?}: write an origin such as https://explorer.example, or *")
+        }));
         match listen {
             Ok(listen) if problems.is_empty() => Ok(self.checked(home, listen)),
             _ => Err(ConfigErrors(problems)),
@@ -385,6 +407,12 @@ impl RawConfig {
                 max_requests_per_second: self.rpc.max_requests_per_second,
                 max_request_burst: self.rpc.max_request_burst,
                 limit_loopback: self.rpc.limit_loopback,
+                max_streams: self.rpc.max_streams,
+                max_streams_per_address: self.rpc.max_streams_per_address,
+                max_subscriptions: self.rpc.max_subscriptions,
+                max_socket_requests: self.rpc.max_socket_requests,
+                max_message_bytes: self.rpc.max_message_bytes,
+                allowed_origins: self.rpc.allowed_origins,
                 ..RpcConfig::default()
             },
             verify_threads: self.verification.threads,

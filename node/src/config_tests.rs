@@ -82,6 +82,7 @@ fn every_problem_is_reported_together() {
         [rpc]
         listen = \"localhost\"
         max_connections = 0
+        allowed_origins = [\"explorer.example\"]
         [p2p]
         listen = []
         bootstrap = [\"127.0.0.1:9000\"]
@@ -89,7 +90,14 @@ fn every_problem_is_reported_together() {
         threads = 100000
     ";
     let text = problems(file, &[]);
-    for part in ["rpc.listen", "rpc.max_connections", "p2p.listen", "p2p.bootstrap", "verification.threads"] {
+    for part in [
+        "rpc.listen",
+        "rpc.max_connections",
+        "rpc.allowed_origins",
+        "p2p.listen",
+        "p2p.bootstrap",
+        "verification.threads",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

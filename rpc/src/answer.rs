@@ -29,12 +29,12 @@ impl Part {
 pub(crate) struct Answer {
     pieces: VecDeque<Bytes>,
     /// Held, not looked at.
-    _reservations: Vec<Reservation>,
+    reservations: Vec<Reservation>,
 }
 
 impl From<Part> for Answer {
     fn from(part: Part) -> Self {
-        Answer { pieces: VecDeque::from([part.text]), _reservations: vec![part.reservation] }
+        Answer { pieces: VecDeque::from([part.text]), reservations: vec![part.reservation] }
     }
 }
 
@@ -49,7 +49,14 @@ impl Answer {
             reservations.push(part.reservation);
         }
         pieces.push_back(Bytes::from_static(b"]"));
-        Answer { pieces, _reservations: reservations }
+        Answer { pieces, reservations }
+    }
+
+    /// All of it, with the room it takes.
+    pub(crate) fn into_text(self) -> (String, Vec<Reservation>) {
+        let bytes: Vec<u8> = self.pieces.iter().flatten().copied().collect();
+        let text = String::from_utf8(bytes).expect("answers are made of texts");
+        (text, self.reservations)
     }
 
     /// The next piece of at most [`UNIT_BYTES`].

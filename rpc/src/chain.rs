@@ -16,6 +16,18 @@ use crate::dispatch::internal;
 /// times as many. A larger single block is answered all the same.
 const BLOCKS_BYTES: usize = 2 << 20;
 
+/// What a stream of blocks reads at a time: blocks, and their bytes as encoded in the ledger. Streams are
+/// many and each holds what it has read, so they read less at a time than an answer has.
+const STREAM_BLOCKS: usize = 100;
+const STREAM_BYTES: usize = 256 << 10;
+
+/// A block as it is written to clients.
+#[derive(Debug)]
+pub(crate) struct BlockText {
+    pub(crate) height: u64,
+    pub(crate) json: String,
+}
+
 /// The ledger, with large reads kept few and off the threads that serve connections.
 ///
 /// Reading a head, an index entry or a certificate touches a few pages, mostly cached, and takes
@@ -104,6 +116,25 @@ impl LedgerAccess {
             .await?;
         self.unless_pruned(Height(from), (!blocks.is_empty()).then_some(()))?;
         Ok(Blocks { blocks })
+    }
+
+    /// Consecutive blocks from a height on, for a stream; none above the head and where they were pruned.
+    pub(crate) async fn texts(&self, from: Height, full: bool) -> Result<Vec<BlockText>, RpcError> {
+        self.read(move |reader| {
+            let stored = reader.blocks(from, STREAM_BLOCKS, STREAM_BYTES)?;
+            let text = |stored: &quorate_store::StoredBlock| {
+                let block = BlockJson::of(&stored.block, stored.certificate.as_ref(), full);
+                let json = serde_json::to_string(&block).expect("a block has no maps of odd keys");
+                BlockText { height: stored.block.height().0, json }
+            };
+            Ok(stored.iter().map(text).collect())
+        })
+        .await
+    }
+
+    /// Refuses a height whose block was pruned.
+    pub(crate) fn check_held(&self, height: Height) -> Result<(), RpcError> {
+        check_not_pruned(height, self.look(LedgerReader::earliest)?)
     }
 
     pub(crate) fn proof(&self, height: Height) -> Result<Option<FinalityProofJson>, RpcError> {

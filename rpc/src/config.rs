@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use quorate_api::{DEFAULT_WAIT_MS, MAX_WAIT_MS};
 
+use crate::stream::is_origin;
+
 /// Local settings of the HTTP interface. Every limit is here; the documentation names the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcConfig {
@@ -37,6 +39,29 @@ pub struct RpcConfig {
     pub max_background_submissions: usize,
     /// Most reads of whole blocks at a time; further ones wait for their turn.
     pub max_block_reads: usize,
+    /// Most connections that carry streams: WebSockets and Server-Sent Events together. Further ones are
+    /// answered 503. Each also counts as a connection.
+    pub max_streams: usize,
+    /// Most of them from one address, where an IPv6 network of 64 bits counts as one. Further ones are
+    /// answered 429. Behind a reverse proxy all clients have its address.
+    pub max_streams_per_address: usize,
+    /// Most subscriptions of one WebSocket. Further ones are refused as `overloaded`.
+    pub max_subscriptions: usize,
+    /// Most requests of one WebSocket that run at a time, a batch counting as one. Further ones are read
+    /// when one of them is answered.
+    pub max_socket_requests: usize,
+    /// Most bytes of a message that a WebSocket sends to the node; larger ones end it. Twice the largest
+    /// transaction and some must fit.
+    pub max_message_bytes: usize,
+    /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all
+    /// of them. Requests without an `Origin` come from no page and are always served.
+    pub allowed_origins: Vec<String>,
+    /// How long a reader of a stream may take for 64 KiB, or for a smaller message. Slower ones are told
+    /// where they stand and cut off. Shorter than [`RpcConfig::write_stall_timeout`], or it does not matter.
+    pub stream_write_timeout: Duration,
+    /// How long a stream is silent before it is sent a sign of life. A WebSocket whose other side has been
+    /// silent three times as long is closed.
+    pub stream_keep_alive: Duration,
     /// How long a request's head may take, and how long a connection may be idle between two requests.
     pub header_read_timeout: Duration,
     /// How long a request's body may take.
@@ -66,6 +91,14 @@ impl Default for RpcConfig {
             limit_loopback: false,
             max_background_submissions: 4096,
             max_block_reads: 4,
+            max_streams: 128,
+            max_streams_per_address: 16,
+            max_subscriptions: 8,
+            max_socket_requests: 32,
+            max_message_bytes: 1 << 20,
+            allowed_origins: Vec::new(),
+            stream_write_timeout: Duration::from_secs(10),
+            stream_keep_alive: Duration::from_secs(15),
             header_read_timeout: Duration::from_secs(15),
             body_read_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(20),
@@ -89,6 +122,11 @@ pub enum RpcStartError {
         /// What it must be.
         rule: &'static str,
     },
+    /// An entry of the allowed origins is none.
+    #[error(
+        "{0:?} in allowed_origins is no origin: write it as a browser does, such as https://explorer.example, or *"
+    )]
+    Origin(String),
     /// The address cannot be listened on.
     #[error(
         "cannot listen for RPC on {address}: {source}; stop the program that uses the port or choose another listen address"
@@ -119,12 +157,24 @@ impl RpcConfig {
             ("max_batch", self.max_batch),
             ("max_background_submissions", self.max_background_submissions),
             ("max_block_reads", self.max_block_reads),
+            ("max_streams", self.max_streams),
+            ("max_streams_per_address", self.max_streams_per_address),
+            ("max_subscriptions", self.max_subscriptions),
+            ("max_socket_requests", self.max_socket_requests),
+            ("max_message_bytes", self.max_message_bytes),
         ];
         match counts.into_iter().find(|(_, value)| *value == 0 || *value > MOST) {
             Some((field, value)) => {
                 Err(RpcStartError::Config { field, value, rule: "at least 1 and no astronomical number" })
             }
-            None => self.check_rates(),
+            None => self.check_rates().and_then(|()| self.check_origins()),
+        }
+    }
+
+    fn check_origins(&self) -> Result<(), RpcStartError> {
+        match self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            Some(origin) => Err(RpcStartError::Origin(origin.clone())),
+            None => Ok(()),
         }
     }
 

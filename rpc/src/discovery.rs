@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use quorate_api::{Discovery, ErrorData, ErrorKind, METHODS, Method, Parameter};
+use quorate_api::{Discovery, ErrorData, ErrorKind, METHODS, Method, Parameter, STREAM_METHODS};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::value::to_raw_value;
@@ -28,7 +28,8 @@ fn document() -> Value {
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
-    let methods: Vec<Value> = METHODS.iter().map(|method| described(method, &mut generator)).collect();
+    let methods: Vec<Value> =
+        METHODS.iter().chain(STREAM_METHODS).map(|method| described(method, &mut generator)).collect();
     let errors: Map<String, Value> =
         ErrorKind::ALL.iter().map(|kind| (kind.name().to_owned(), error(*kind))).collect();
     generator.subschema_for::<ErrorData>();

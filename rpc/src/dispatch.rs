@@ -46,8 +46,11 @@ impl Dispatcher {
         take: impl FnOnce(&RawValue) -> T,
     ) -> Result<T, RpcError> {
         let unknown = || {
-            RpcError::new(ErrorKind::MethodNotFound, "there is no such method; the documentation lists them")
-                .detail("method", shorten(&call.method))
+            let message = match Method::of_streams(&call.method) {
+                Some(_) => "subscriptions need a WebSocket: send this to /ws",
+                None => "there is no such method; the documentation lists them",
+            };
+            RpcError::new(ErrorKind::MethodNotFound, message).detail("method", shorten(&call.method))
         };
         let method = Method::named(&call.method).ok_or_else(unknown)?;
         parameters::check(method, call.params)?;

@@ -1,4 +1,4 @@
-//! POST: from HTTP to JSON-RPC and back, under every limit.
+//! From HTTP and WebSockets to JSON-RPC and back, under every limit.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,12 +25,15 @@ use crate::budget::{MemoryBudget, Reservation};
 use crate::config::RpcConfig;
 use crate::dispatch::{Dispatcher, response_too_large};
 use crate::rate::RateLimiter;
-use crate::request::{Entry, Message, parse};
+use crate::request::{Call, Entry, Message, parse};
 
 /// When to come again after a refusal for lack of room.
 const OVERLOAD_RETRY_MS: u64 = 1000;
 
-/// Everything a POST needs.
+/// Answers the methods that only one kind of connection has; `None` for all others.
+pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue>, RpcError>> + Sync);
+
+/// Everything a POST or a message of a WebSocket needs.
 pub(crate) struct Endpoint {
     dispatcher: Dispatcher,
     rates: RateLimiter,
@@ -43,13 +46,14 @@ pub(crate) struct Endpoint {
 }
 
 /// A request refused before any method ran.
+#[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
     error: RpcError,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, error: RpcError) -> Self {
+    pub(crate) fn new(status: StatusCode, error: RpcError) -> Self {
         Refusal { status, error }
     }
 
@@ -58,14 +62,7 @@ impl Refusal {
     }
 
     fn rate_limited(wait: Duration) -> Self {
-        // Rounded up, so that there is enough when the client comes back.
-        let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let message = format!(
-            "too many requests from this address; try again in {milliseconds} ms, or at another node, and send \
-             them more slowly"
-        );
-        let error = RpcError::new(ErrorKind::RateLimited, message).retry_after_ms(milliseconds);
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, error)
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, rate_limited(wait))
     }
 }
 
@@ -81,7 +78,18 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn overloaded(what: &str) -> RpcError {
+/// When to come again after too many requests.
+fn rate_limited(wait: Duration) -> RpcError {
+    // Rounded up, so that there is enough when the client comes back.
+    let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let message = format!(
+        "too many requests from this address; try again in {milliseconds} ms, or at another node, and send \
+         them more slowly"
+    );
+    RpcError::new(ErrorKind::RateLimited, message).retry_after_ms(milliseconds)
+}
+
+pub(crate) fn overloaded(what: &str) -> RpcError {
     let message = format!("the node is busy: {what}; try again, here or at another node");
     RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(OVERLOAD_RETRY_MS)
 }
@@ -95,12 +103,12 @@ pub(crate) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &RpcConfig, methods: Methods) -> Self {
+    pub(crate) fn new(config: &RpcConfig, methods: Methods, memory: MemoryBudget) -> Self {
         Endpoint {
             dispatcher: Dispatcher::new(methods, config.max_response_bytes),
             rates: RateLimiter::new(config),
             slots: Semaphore::new(config.max_concurrent_requests),
-            memory: MemoryBudget::new(config.max_memory_bytes),
+            memory,
             max_body_bytes: config.max_body_bytes,
             max_response_bytes: config.max_response_bytes,
             max_batch: config.max_batch,
@@ -131,7 +139,7 @@ impl Endpoint {
         if let Message::Batch(entries) = &message {
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
-        Ok(match self.answer(message).await {
+        Ok(match self.answer(message, &|_| None).await {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
         })
@@ -166,22 +174,51 @@ impl Endpoint {
         Ok((bytes, reservation))
     }
 
+    /// What is answered to a message of a WebSocket; `None` if it held notifications only.
+    pub(crate) async fn message(
+        &self,
+        client: Option<IpAddr>,
+        text: &[u8],
+        local: Local<'_>,
+    ) -> Option<Answer> {
+        let refused = |error| Some(failure(RawValue::NULL, error));
+        if let Err(wait) = self.rates.admit(client, 1) {
+            return refused(rate_limited(wait));
+        }
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return refused(overloaded("it serves as many requests as it may"));
+        };
+        let Some(_reservation) = self.memory.reserve(text.len()) else {
+            return refused(overloaded("it has no memory left for large requests"));
+        };
+        let message = match parse(text, self.max_batch) {
+            Ok(message) => message,
+            Err(error) => return refused(error),
+        };
+        if let Message::Batch(entries) = &message
+            && let Err(wait) = self.rates.admit_rest(client, entries.len())
+        {
+            return refused(rate_limited(wait));
+        }
+        self.answer(message, local).await
+    }
+
     /// What is answered to a message; `None` if it held notifications only.
-    async fn answer(&self, message: Message<'_>) -> Option<Answer> {
+    async fn answer(&self, message: Message<'_>, local: Local<'_>) -> Option<Answer> {
         // What is left of the room for the answers of this request.
         let left = AtomicUsize::new(self.max_response_bytes);
         match message {
-            Message::Single(entry) => self.answer_entry(entry, &left).await.map(Answer::from),
+            Message::Single(entry) => self.answer_entry(entry, &left, local).await.map(Answer::from),
             Message::Batch(entries) => {
                 // All at once: a batch of transactions waits for one block, not for one each.
-                let running = entries.into_iter().map(|entry| self.answer_entry(entry, &left));
+                let running = entries.into_iter().map(|entry| self.answer_entry(entry, &left, local));
                 let parts: Vec<Part> = join_all(running).await.into_iter().flatten().collect();
                 (!parts.is_empty()).then(|| Answer::array(parts))
             }
         }
     }
 
-    async fn answer_entry(&self, entry: Entry<'_>, left: &AtomicUsize) -> Option<Part> {
+    async fn answer_entry(&self, entry: Entry<'_>, left: &AtomicUsize, local: Local<'_>) -> Option<Part> {
         match entry {
             Entry::Invalid(id, error) => Some(failed(id, error)),
             Entry::Notification(call) => {
@@ -190,7 +227,10 @@ impl Endpoint {
                 None
             }
             Entry::Call(id, call) => {
-                let answered = self.dispatcher.run(&call, |result| success(id, result)).await;
+                let answered = match local(&call) {
+                    Some(answered) => answered.map(|result| success(id, &result)),
+                    None => self.dispatcher.run(&call, |result| success(id, result)).await,
+                };
                 let part = answered.and_then(|text| self.make_room(text, left));
                 Some(part.unwrap_or_else(|error| failed(id, error)))
             }
@@ -250,6 +290,6 @@ fn failed(id: &RawValue, error: RpcError) -> Part {
     Part::new(text, Reservation::default())
 }
 
-fn failure(id: &RawValue, error: RpcError) -> Answer {
+pub(crate) fn failure(id: &RawValue, error: RpcError) -> Answer {
     failed(id, error).into()
 }

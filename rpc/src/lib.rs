@@ -1,4 +1,4 @@
-//! The HTTP interface of a node: JSON-RPC 2.0, health, metrics.
+//! The HTTP interface of a node: JSON-RPC 2.0, streams of blocks, health, metrics.
 //!
 //! This is the only crate that knows axum. It asks its questions through the trait [`Node`], so it knows
 //! nothing of the ordering protocol, the pool or the network; the types it answers with are those of
@@ -7,7 +7,8 @@
 //! The way of a request: own accept loop with limits ([`serve`]), axum router ([`router()`]), the body read
 //! under limits of size, time and memory, JSON-RPC framing checked to the letter of the specification, and
 //! only then jsonrpsee, which decodes parameters and encodes results. The entries of a batch run
-//! concurrently, so that waiting for one block serves them all.
+//! concurrently, so that waiting for one block serves them all. A WebSocket's messages take the same way;
+//! streams of blocks read the ledger at the pace of their readers.
 //!
 //! ```no_run
 //! # async fn example(node: std::sync::Arc<impl quorate_rpc::Node>) -> Result<(), quorate_rpc::RpcStartError> {
@@ -39,9 +40,11 @@ mod router;
 mod server;
 mod stall;
 mod stopping;
+mod stream;
 mod transactions;
 
 pub use config::{RpcConfig, RpcStartError};
 pub use node::{Node, SubmitRefusal};
 pub use router::{RenderMetrics, router};
 pub use server::{RpcServer, serve};
+pub use stream::is_origin;

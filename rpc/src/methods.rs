@@ -31,9 +31,9 @@ pub(crate) struct Api<N> {
 }
 
 impl<N: Node> Api<N> {
-    pub(crate) fn new(config: &RpcConfig, node: Arc<N>, stopping: Stopping) -> Self {
+    pub(crate) fn new(config: &RpcConfig, node: Arc<N>, ledger: LedgerAccess, stopping: Stopping) -> Self {
         Api {
-            ledger: LedgerAccess::new(node.ledger().clone(), config.max_block_reads),
+            ledger,
             receipts: ReceiptBook::default(),
             transactions: Transactions::new(config, Arc::clone(&node), stopping),
             node,

@@ -7,8 +7,9 @@ use quorate_api::{
     RpcError, TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
-use quorate_ledger::{Timestamp, Transaction, TransactionError, TransactionId};
+use quorate_ledger::{Height, Timestamp, Transaction, TransactionError, TransactionId};
 use quorate_store::LedgerReader;
+use tokio::sync::watch;
 
 /// A running node, as far as the HTTP interface needs it.
 ///
@@ -16,6 +17,10 @@ use quorate_store::LedgerReader;
 pub trait Node: Send + Sync + 'static {
     /// The chain as this node holds it.
     fn ledger(&self) -> &LedgerReader;
+
+    /// The height of the newest block, as it grows. A height in it promises that the ledger already holds
+    /// the block; it closes when no more will come.
+    fn committed(&self) -> watch::Receiver<Height>;
 
     /// What the network agrees on.
     fn genesis(&self) -> &Genesis;

@@ -11,12 +11,15 @@ use axum::routing::{get, post};
 use quorate_api::methods::QuorateServer;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::budget::MemoryBudget;
+use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
 use crate::endpoint::{self, Endpoint, Refusal};
 use crate::health;
 use crate::methods::Api;
 use crate::node::Node;
 use crate::stopping::Stopping;
+use crate::stream::{self, BlockSource, Origins, Streams};
 
 /// Renders the metrics of the process in the Prometheus text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -36,17 +39,28 @@ pub(crate) fn stoppable_router<N: Node>(
     metrics: Option<RenderMetrics>,
     stopping: Stopping,
 ) -> Router {
-    let methods = Api::new(config, Arc::clone(&node), stopping).into_rpc();
-    let endpoint = Arc::new(Endpoint::new(config, methods.into()));
-    let json_rpc = post(endpoint::post).with_state(endpoint);
+    let ledger = LedgerAccess::new(node.ledger().clone(), config.max_block_reads);
+    let memory = MemoryBudget::new(config.max_memory_bytes);
+    let blocks = BlockSource::new(ledger.clone(), node.committed(), memory.clone());
+    let methods = Api::new(config, Arc::clone(&node), ledger, stopping.clone()).into_rpc();
+    let endpoint = Arc::new(Endpoint::new(config, methods.into(), memory));
+    let origins = Origins::new(&config.allowed_origins);
+    let cors = origins.layer();
+    let streams = Arc::new(Streams::new(config, blocks, origins, stopping));
+    let json_rpc = post(endpoint::post).with_state(Arc::clone(&endpoint));
     let mut router = Router::new()
         .route("/", json_rpc.get(health::welcome))
+        .route("/stream", get(stream::events).with_state(Arc::clone(&streams)))
+        .route("/ws", get(stream::upgrade).with_state((endpoint, streams)))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready::<N>))
         .route("/version", get(health::version::<N>))
         .with_state(node);
     if let Some(render) = metrics {
         router = router.route("/metrics", get(|| async move { health::metrics(&render) }));
+    }
+    if let Some(cors) = cors {
+        router = router.layer(cors);
     }
     router.layer(CatchPanicLayer::custom(panicked))
 }

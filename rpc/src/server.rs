@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +23,7 @@ use crate::node::Node;
 use crate::router::{RenderMetrics, refusing_router, stoppable_router};
 use crate::stall::StallGuard;
 use crate::stopping::Stopping;
+use crate::stream::Peer;
 
 /// Connections above the limit that are told so before they are closed. Beyond these they are just closed.
 const REFUSED_CONNECTIONS: usize = 64;
@@ -123,8 +126,13 @@ impl Acceptor {
             }
         }
         drop(listener);
-        let Acceptor { mut connections, config, .. } = self;
-        let all_closed = async { while connections.join_next().await.is_some() {} };
+        let Acceptor { mut connections, slots, config, .. } = self;
+        let all_closed = async {
+            while connections.join_next().await.is_some() {}
+            // A WebSocket has left its connection behind and kept the place.
+            let places = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+            drop(slots.acquire_many(places).await);
+        };
         if timeout(config.shutdown_grace, all_closed).await.is_err() {
             tracing::warn!(connections = connections.len(), "RPC connections are cut off at shutdown");
         }
@@ -133,32 +141,33 @@ impl Acceptor {
 
     fn admit(&mut self, stream: TcpStream, client: SocketAddr) {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            self.spawn(stream, client, self.router.clone(), slot);
+            self.spawn(stream, self.router.clone(), client, slot);
         } else if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
-            self.spawn(stream, client, self.refusing.clone(), slot);
+            self.spawn(stream, self.refusing.clone(), client, slot);
         }
     }
 
     fn spawn(
         &mut self,
         stream: TcpStream,
-        client: SocketAddr,
         service: TowerToHyperService<Router>,
+        client: SocketAddr,
         slot: OwnedSemaphorePermit,
     ) {
-        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(client));
-            service.call(request)
-        });
         // Answers are written in one piece, so waiting for more only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot send without delay");
         }
         let guarded = StallGuard::new(stream, self.config.write_stall_timeout);
-        let connection = self.http.serve_connection(TokioIo::new(guarded), service);
+        let peer = Peer { address: client.ip(), connection: Arc::new(slot) };
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(client));
+            request.extensions_mut().insert(peer.clone());
+            service.call(request)
+        });
+        let connection = self.http.serve_connection(TokioIo::new(guarded), service).with_upgrades();
         let mut stopping = self.stopping.clone();
         self.connections.spawn(async move {
-            let _slot = slot;
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_engine::{Effects, Engine, Event, Fatal, Notice, Ticket};
+use quorate_ledger::Height;
 use quorate_pbft::Moment;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +33,8 @@ pub(crate) struct Driver {
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) members: Arc<Members>,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Height of the newest block in the ledger, for whoever reads on there.
+    pub(crate) committed: watch::Sender<Height>,
     pub(crate) snapshot_due: Option<Moment>,
     pub(crate) warned: Option<Moment>,
 }
@@ -126,6 +129,9 @@ impl Driver {
     fn tell_waiters(&self, effects: &Effects) {
         for block in &effects.committed {
             self.waiters.committed(block);
+        }
+        if let Some(last) = effects.committed.last() {
+            self.committed.send_replace(last.height());
         }
         for ended in &effects.ended {
             self.waiters.expired(&ended.id);

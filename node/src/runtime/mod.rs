@@ -133,6 +133,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     )
     .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
+    let (committed, heads) = watch::channel(reader.head().context("cannot read the ledger")?.height);
     let (snapshots, latest) = watch::channel(Arc::new(Snapshot::take(&engine, None, clock.now())));
 
     let service = Service {
@@ -146,6 +147,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         inbox: inbox.clone(),
         waiters: Arc::clone(&waiters),
         snapshots: latest,
+        committed: heads,
         clock,
         started: Instant::now(),
     };
@@ -172,6 +174,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         waiters,
         members: Arc::clone(&members),
         snapshots,
+        committed,
         snapshot_due: None,
         warned: None,
     };

@@ -9,12 +9,12 @@ use quorate_api::{
 };
 use quorate_engine::{Refusal, Submission};
 use quorate_genesis::Genesis;
-use quorate_ledger::{PROTOCOL_VERSION, PublicKey, Transaction, TransactionId};
+use quorate_ledger::{Height, PROTOCOL_VERSION, PublicKey, Transaction, TransactionId};
 use quorate_network::{Direction, Network, PeerStatus, peer_id_text};
 use quorate_pbft::{Moment, Standing};
 use quorate_rpc::{Node, SubmitRefusal};
 use quorate_store::LedgerReader;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::clock::{Clock, wall};
@@ -39,6 +39,7 @@ pub(crate) struct Service {
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) committed: watch::Receiver<Height>,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
 }
@@ -108,6 +109,10 @@ impl Service {
 impl Node for Service {
     fn ledger(&self) -> &LedgerReader {
         &self.ledger
+    }
+
+    fn committed(&self) -> watch::Receiver<Height> {
+        self.committed.clone()
     }
 
     fn genesis(&self) -> &Genesis {

@@ -116,6 +116,11 @@ impl Method {
     pub fn named(name: &str) -> Option<&'static Method> {
         METHODS.iter().find(|method| method.name == name)
     }
+
+    /// The method of streams with this name.
+    pub fn of_streams(name: &str) -> Option<&'static Method> {
+        STREAM_METHODS.iter().find(|method| method.name == name)
+    }
 }
 
 const ID: Parameter = Parameter::required::<Hex<32>>("id", "The transaction's id.");
@@ -213,4 +218,22 @@ pub const METHODS: &[Method] = &[
     ),
     Method::answering::<MempoolStatus>("mempool_status", "How full the pool of waiting transactions is."),
     Method::answering::<Discovery>("rpc.discover", "This interface, as an OpenRPC document."),
+];
+
+/// The methods of streams, which a WebSocket has besides [`METHODS`].
+pub const STREAM_METHODS: &[Method] = &[
+    Method::answering::<u64>(
+        "chain_subscribe",
+        "Over a WebSocket alone: streams blocks, each once and in order, as notifications. The number of the subscription.",
+    )
+    .taking(&[
+        Parameter::optional::<u64>("from_height", "Height of the first block; the next one unless given."),
+        FULL,
+    ])
+    .failing(&[ErrorKind::Pruned, ErrorKind::Syncing]),
+    Method::answering::<bool>(
+        "chain_unsubscribe",
+        "Over a WebSocket alone: ends a stream of blocks. Whether there was one.",
+    )
+    .taking(&[Parameter::required::<u64>("subscription", "The number of the subscription.")]),
 ];

@@ -110,6 +110,8 @@ kinds! {
 
     /// The block is no longer held by this node; `data.earliest_height` is the lowest that is.
     Pruned = ("pruned", -32050, false),
+    /// A stream of blocks ends; `data.reason` says why and `data.next_height` from where to go on.
+    SubscriptionEnded = ("subscription_ended", -32051, true),
 
     /// The request body has more bytes than the node reads.
     RequestTooLarge = ("request_too_large", -32060, false),
@@ -256,6 +258,7 @@ mod tests {
             ("overloaded", -32042),
             ("rate_limited", -32043),
             ("pruned", -32050),
+            ("subscription_ended", -32051),
             ("request_too_large", -32060),
             ("batch_too_large", -32061),
             ("response_too_large", -32062),

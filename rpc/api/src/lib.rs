@@ -35,10 +35,11 @@ pub mod methods;
 mod node;
 mod proof;
 mod query;
+mod stream;
 mod submit;
 
 pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
-pub use catalogue::{DefaultValue, METHODS, MakeSchema, Method, Parameter};
+pub use catalogue::{DefaultValue, METHODS, MakeSchema, Method, Parameter, STREAM_METHODS};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
@@ -57,6 +58,7 @@ pub use node::{
 };
 pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
 pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
+pub use stream::{EndReason, NOTIFICATION};
 pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, SubmitResult, TransactionStatus, Wait};
 
 #[cfg(test)]

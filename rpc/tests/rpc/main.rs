@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod browser;
 mod conformance;
 mod described;
 mod errors;
+mod events;
 mod limits;
 mod methods;
 mod openrpc;
@@ -12,6 +14,8 @@ mod rates;
 mod readme;
 mod schema;
 mod server;
+mod socket;
+mod socket_limits;
 #[path = "../support/mod.rs"]
 mod support;
 mod web;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_api::{ErrorKind, MAX_WAIT_MS, METHODS, Method};
+use quorate_api::{ErrorKind, MAX_WAIT_MS, METHODS, Method, STREAM_METHODS};
 use quorate_ledger::to_hex;
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ async fn what_is_served_is_described() {
         .iter()
         .map(|method| method["name"].as_str().unwrap())
         .collect();
-    let served: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+    let served: Vec<&str> = METHODS.iter().chain(STREAM_METHODS).map(|method| method.name).collect();
     assert_eq!(described, served);
     let kinds: BTreeSet<&str> =
         document["components"]["errors"].as_object().unwrap().keys().map(String::as_str).collect();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use quorate_api::{ErrorKind, METHODS, Method, ProgressState};
+use quorate_api::{EndReason, ErrorKind, METHODS, Method, NOTIFICATION, ProgressState, STREAM_METHODS};
 use quorate_ledger::to_hex;
 use quorate_rpc::RpcConfig;
 use serde_json::Value;
 
 use crate::described::{described, described_for_print};
-use crate::web::Site;
+use crate::socket::{Host, Socket, height};
+use crate::web::{Site, Wire};
 
 const README: &str = include_str!("../../README.md");
 
@@ -39,6 +40,39 @@ async fn every_example_is_answered() {
     assert_eq!(tried, all, "every method has an example");
 }
 
+#[tokio::test]
+async fn every_example_of_a_stream_works() {
+    let host = Host::start(|_| {}).await;
+    host.grow(1, 100);
+    let mut socket = Socket::open(&host).await;
+    let requests: Vec<&str> = README.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+    assert_eq!(requests.len(), 3);
+    for request in requests {
+        socket.send(request).await;
+        let id = serde_json::from_str::<Value>(request).unwrap()["id"].clone();
+        let answer = socket.json().await;
+        assert!(answer["id"] == id && answer.get("result").is_some(), "{request}: {answer}");
+        if id == 1 {
+            assert_eq!(height(&socket.news().await.1.unwrap()), 1);
+        }
+    }
+    let path = README.lines().find_map(|line| line.strip_prefix("curl -N \"$RPC")?.strip_suffix('"'));
+    let mut wire = Wire::open(host.address()).await;
+    wire.send(&format!("GET {} HTTP/1.1\r\nhost: node\r\n\r\n", path.unwrap())).await;
+    wire.read_until("id: 1\nevent: block\ndata: {").await;
+    drop(socket);
+    host.stop().await;
+}
+
+#[test]
+fn every_end_of_a_stream_is_documented() {
+    use EndReason::{Internal, Overloaded, Pruned, SlowReader, Stopping};
+    for reason in [SlowReader, Stopping, Pruned, Overloaded, Internal] {
+        let row = format!("| `{}` |", serde_json::to_value(reason).unwrap().as_str().unwrap());
+        assert!(README.contains(&row), "{row}");
+    }
+}
+
 /// The body that a line of shell sends, if it is an example.
 fn example(line: &str) -> Option<&str> {
     let body = line.strip_prefix("curl --json '")?;
@@ -64,7 +98,7 @@ async fn every_answer_that_is_shown_is_described() {
     for section in sections() {
         let requests: Vec<Value> = section
             .lines()
-            .filter_map(example)
+            .filter_map(|line| example(line).or_else(|| line.strip_prefix("> ")))
             .map(|body| serde_json::from_str(&body.replace(SPLICE, "0x")).unwrap())
             .collect();
         for block in section.split("```json\n").skip(1) {
@@ -72,6 +106,11 @@ async fn every_answer_that_is_shown_is_described() {
             for answer in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
                 let answer = answer.unwrap_or_else(|error| panic!("{error}: {block}"));
                 assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
+                if answer["method"] == NOTIFICATION {
+                    let end = answer["params"].get("error");
+                    end.into_iter().for_each(|error| described.check_error(error));
+                    continue;
+                }
                 match requests.iter().find(|request| request["id"] == answer["id"]) {
                     Some(request) => {
                         let method = request["method"].as_str().unwrap();
@@ -97,7 +136,7 @@ fn sections() -> Vec<&'static str> {
 
 #[test]
 fn every_method_has_a_section_with_its_parameters_and_an_example() {
-    for method in METHODS {
+    for method in METHODS.iter().chain(STREAM_METHODS) {
         let parameters: Vec<String> = method
             .parameters
             .iter()
@@ -105,7 +144,9 @@ fn every_method_has_a_section_with_its_parameters_and_an_example() {
             .collect();
         let signature = format!("`{}({})`", method.name, parameters.join(", "));
         let call = format!(r#""method":"{}""#, method.name);
-        let described = |section: &&str| section.contains(&signature) && section.contains(&call);
+        // One transcript shows the methods of streams.
+        let shown = |section: &str| section.contains(&call) || Method::of_streams(method.name).is_some();
+        let described = |section: &&str| section.contains(&signature) && shown(section);
         assert!(sections().iter().any(described), "{signature}");
     }
 }
@@ -144,6 +185,13 @@ fn the_defaults_are_documented() {
         ("entries of a batch", config.max_batch.to_string()),
         ("bytes of an answer", mib(config.max_response_bytes)),
         ("bytes of all bodies", mib(config.max_memory_bytes)),
+        ("WebSockets and event streams", config.max_streams.to_string()),
+        ("streams of one address", config.max_streams_per_address.to_string()),
+        ("subscriptions of a WebSocket", config.max_subscriptions.to_string()),
+        ("requests of a WebSocket", config.max_socket_requests.to_string()),
+        ("bytes of a message", mib(config.max_message_bytes)),
+        ("time in which a stream's reader", seconds(config.stream_write_timeout)),
+        ("silence of a stream", seconds(config.stream_keep_alive)),
         ("reads of whole blocks", config.max_block_reads.to_string()),
         (
             "wait of `tx_submit`",

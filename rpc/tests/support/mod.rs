@@ -32,6 +32,8 @@ pub(crate) struct FakeNode {
     state: Mutex<State>,
     /// Counts changes of the state.
     changes: watch::Sender<u64>,
+    /// Height of the head.
+    committed: watch::Sender<Height>,
 }
 
 struct State {
@@ -66,6 +68,7 @@ impl FakeNode {
                 panicking: false,
             }),
             changes: watch::Sender::new(0),
+            committed: watch::Sender::new(Height(0)),
         }
     }
 
@@ -208,6 +211,7 @@ impl FakeNode {
         let certificate =
             CommitCertificate::assemble(self.genesis().committee(), ballot, &commits).unwrap().into_inner();
         state.ledger.append(blocks, &certificate).unwrap();
+        self.committed.send_replace(last.height());
         last.height()
     }
 }
@@ -245,6 +249,10 @@ impl FakeNode {
 impl Node for FakeNode {
     fn ledger(&self) -> &LedgerReader {
         &self.reader
+    }
+
+    fn committed(&self) -> watch::Receiver<Height> {
+        self.committed.subscribe()
     }
 
     fn genesis(&self) -> &Genesis {

@@ -1,0 +1,56 @@
+//! What a stream of blocks says besides blocks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorKind, RpcError};
+
+/// The method of the notifications that bring blocks, and at last the end, over a WebSocket.
+pub const NOTIFICATION: &str = "chain_subscription";
+
+/// Why a stream of blocks ended. Clients take an unknown reason for one after which another node may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The reader took too little for too long.
+    SlowReader,
+    /// The node stops.
+    Stopping,
+    /// The next block was pruned while the stream was on its way to it.
+    Pruned,
+    /// The node has no memory left for the next block.
+    Overloaded,
+    /// A fault of the node; its log says more.
+    Internal,
+}
+
+impl EndReason {
+    /// What the reader is told, and from where it is to go on.
+    pub fn at(self, next_height: u64) -> RpcError {
+        let (why, retryable) = match self {
+            EndReason::SlowReader => ("blocks are taken too slowly", true),
+            EndReason::Stopping => ("the node stops", true),
+            EndReason::Pruned => ("the next block was pruned here", false),
+            EndReason::Overloaded => ("the node has no memory left for the next block", true),
+            EndReason::Internal => ("the node failed to read the next block; its log says why", false),
+        };
+        let message = format!("the stream ends: {why}; go on from height {next_height}, here or elsewhere");
+        let mut error =
+            RpcError::new(ErrorKind::SubscriptionEnded, message).detail("next_height", next_height);
+        error.data.retryable = retryable;
+        error.detail("reason", serde_json::to_value(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_says_why_and_where() {
+        let error = EndReason::SlowReader.at(7);
+        assert_eq!(error.kind(), ErrorKind::SubscriptionEnded);
+        assert_eq!(error.data.details["reason"], "slow_reader");
+        assert_eq!(error.data.details["next_height"], 7);
+        assert!(error.data.retryable && !EndReason::Pruned.at(7).data.retryable);
+    }
+}

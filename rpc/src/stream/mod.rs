@@ -1,0 +1,66 @@
+//! Streams of blocks: WebSocket and Server-Sent Events.
+//!
+//! Both read a [`BlockStream`](blocks::BlockStream), which waits in the ledger for its reader, and neither
+//! queues blocks. A message goes out when the one before was taken; whoever takes too long for one is told
+//! why and where it stands, and is cut off.
+
+mod blocks;
+mod desk;
+mod events;
+mod origins;
+mod session;
+mod slots;
+mod socket;
+mod subscriptions;
+
+use std::time::Duration;
+
+pub(crate) use blocks::BlockSource;
+pub(crate) use events::events;
+pub(crate) use origins::Origins;
+pub use origins::is_origin;
+pub(crate) use slots::Peer;
+pub(crate) use socket::upgrade;
+
+use crate::budget::UNIT_BYTES;
+use crate::config::RpcConfig;
+use crate::stopping::Stopping;
+use slots::StreamSlots;
+
+/// What all streams share.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    source: BlockSource,
+    slots: StreamSlots,
+    origins: Origins,
+    stopping: Stopping,
+    max_subscriptions: usize,
+    max_requests: usize,
+    max_message_bytes: usize,
+    write_timeout: Duration,
+    keep_alive: Duration,
+    shutdown_grace: Duration,
+}
+
+impl Streams {
+    pub(crate) fn new(config: &RpcConfig, source: BlockSource, origins: Origins, stopping: Stopping) -> Self {
+        Streams {
+            source,
+            slots: StreamSlots::new(config.max_streams, config.max_streams_per_address),
+            origins,
+            stopping,
+            max_subscriptions: config.max_subscriptions,
+            max_requests: config.max_socket_requests,
+            max_message_bytes: config.max_message_bytes,
+            write_timeout: config.stream_write_timeout,
+            keep_alive: config.stream_keep_alive,
+            shutdown_grace: config.shutdown_grace,
+        }
+    }
+
+    /// How long a reader may take for so many bytes.
+    fn allowance(&self, bytes: usize) -> Duration {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        self.write_timeout.saturating_mul(units.max(1))
+    }
+}

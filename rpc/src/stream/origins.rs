@@ -1,0 +1,82 @@
+//! Which web pages may use the interface from a browser.
+
+use axum::http::header::{CONTENT_TYPE, HeaderName, ORIGIN, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use quorate_api::{ErrorKind, RpcError};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::endpoint::Refusal;
+
+/// How browsers resume a stream.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The origins in the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Origins {
+    any: bool,
+    listed: Vec<HeaderValue>,
+}
+
+impl Origins {
+    pub(crate) fn new(allowed: &[String]) -> Self {
+        let listed = allowed.iter().filter_map(|origin| origin.parse().ok()).collect();
+        Origins { any: allowed.iter().any(|origin| origin == "*"), listed }
+    }
+
+    /// Refuses pages that are not allowed. Browsers let every page open WebSockets and event streams, and
+    /// would keep the answer from it only, so that strangers' pages could take all places of streams.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        match headers.get(ORIGIN) {
+            Some(origin) if !self.any && !self.listed.contains(origin) => {
+                let message = "pages of this origin may not use this node; its operator can add the origin \
+                               to allowed_origins";
+                let error = RpcError::new(ErrorKind::InvalidRequest, message);
+                Err(Refusal::new(StatusCode::FORBIDDEN, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What tells browsers the same for POST and GET; `None` if no origin is allowed.
+    pub(crate) fn layer(&self) -> Option<CorsLayer> {
+        let origins = match (self.any, self.listed.as_slice()) {
+            (true, _) => AllowOrigin::any(),
+            (false, []) => return None,
+            (false, listed) => AllowOrigin::list(listed.iter().cloned()),
+        };
+        Some(
+            CorsLayer::new()
+                .allow_origin(origins)
+                .allow_methods([Method::GET, Method::POST])
+                .allow_headers([CONTENT_TYPE, LAST_EVENT_ID])
+                .expose_headers([RETRY_AFTER]),
+        )
+    }
+}
+
+/// Whether this is an origin as browsers write it, or `*`: what [`crate::RpcConfig::allowed_origins`] may
+/// have.
+pub fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return text == "*";
+    };
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
+    let written_small = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    !scheme.is_empty() && !authority.is_empty() && authority.bytes().all(plain) && written_small
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_told_from_addresses() {
+        for origin in ["*", "https://explorer.example", "http://localhost:3000", "http://[::1]:80"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for other in ["", "explorer.example", "https://explorer.example/", "https://*.example", "https://A.b"]
+        {
+            assert!(!is_origin(other), "{other}");
+        }
+    }
+}

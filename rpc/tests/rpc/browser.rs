@@ -1,0 +1,69 @@
+//! What web pages may do.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use quorate_rpc::{RpcConfig, RpcStartError, serve};
+
+use crate::socket::Host;
+use crate::web::{Site, Wire};
+
+const PAGE: &str = "https://explorer.example";
+
+fn preflight(origin: &str) -> Request<Body> {
+    Request::options("/")
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
+        .body(Body::empty())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn no_page_is_allowed_unless_it_is_listed() {
+    let (closed, open) = (Site::new(), Site::with(|config| config.allowed_origins = vec![PAGE.to_owned()]));
+    let all = Site::with(|config| config.allowed_origins = vec!["*".to_owned()]);
+    for (site, origin, allowed) in [
+        (&closed, PAGE, None),
+        (&open, PAGE, Some(PAGE)),
+        (&open, "https://other.example", None),
+        (&all, "https://other.example", Some("*")),
+    ] {
+        let answer = site.send(preflight(origin)).await;
+        let told = answer.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(told, allowed, "{origin}");
+
+        let stream = Request::get("/stream?from=9999").header("origin", origin).body(Body::empty()).unwrap();
+        let answer = site.send(stream).await;
+        let expected =
+            if allowed.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+        assert_eq!(answer.status, expected, "a stream for {origin}: {}", answer.text);
+        let told = answer.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(told, allowed, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_opened_for_listed_pages_and_for_programs() {
+    let host = Host::start(|config| config.allowed_origins = vec![PAGE.to_owned()]).await;
+    for (origin, status) in
+        [("", 101), ("origin: https://explorer.example\r\n", 101), ("origin: null\r\n", 403)]
+    {
+        let mut wire = Wire::open(host.address()).await;
+        wire.send(&format!(
+            "GET /ws HTTP/1.1\r\nhost: node\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{origin}\r\n"
+        ))
+        .await;
+        let answer = wire.read_until("\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_origin_is_refused_at_the_start() {
+    let node = std::sync::Arc::new(crate::support::FakeNode::new());
+    let config = RpcConfig { allowed_origins: vec!["explorer.example".to_owned()], ..RpcConfig::default() };
+    let error = serve(config, node, None).await.unwrap_err();
+    assert!(matches!(&error, RpcStartError::Origin(origin) if origin == "explorer.example"), "{error}");
+}
