@@ -92,7 +92,7 @@ impl Client {
     }
 
     /// Proves a block by the certificate that came with it, or by the proof through its descendants.
-    async fn prove(&self, node: &Rpc, block: &Block, json: &BlockJson) -> Result<(), ClientError> {
+    pub(crate) async fn prove(&self, node: &Rpc, block: &Block, json: &BlockJson) -> Result<(), ClientError> {
         let Some(certificate) = &json.certificate else {
             let proof = self.proof_of(node, block.height()).await?;
             if proof.header != *block.header() {
@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-fn check_height(node: &Rpc, asked: Height, block: &Block) -> Result<(), ClientError> {
+pub(crate) fn check_height(node: &Rpc, asked: Height, block: &Block) -> Result<(), ClientError> {
     if block.height() == asked {
         return Ok(());
     }

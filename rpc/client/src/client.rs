@@ -48,6 +48,10 @@ impl Client {
         &self.anchor
     }
 
+    pub(crate) fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
     /// How long to go round the nodes with a question.
     pub(crate) fn patience(&self) -> Duration {
         self.config.patience

@@ -9,10 +9,10 @@ use crate::error::ClientError;
 use crate::rpc::Rpc;
 
 /// First pause after a round in which every node failed; doubles with every round.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest pause, also when a node asks for a longer one.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The nodes, and which of them did well last.
 #[derive(Debug)]
@@ -52,6 +52,11 @@ impl Nodes {
 
     pub(crate) fn all(&self) -> &[Rpc] {
         &self.nodes
+    }
+
+    /// Index of the one that did well last.
+    pub(crate) fn preferred(&self) -> usize {
+        self.preferred.load(Ordering::Relaxed)
     }
 
     /// Asks one node after the other, beginning with the one that did well last, until one gives the answer,
@@ -109,7 +114,7 @@ impl Nodes {
 
 /// Between one and one and a half times the pause, so that clients that failed together do not return
 /// together.
-fn spread(pause: Duration) -> Duration {
+pub(crate) fn spread(pause: Duration) -> Duration {
     let mut byte = [0];
     // Without randomness they do, which is no reason to fail.
     let _ = getrandom::fill(&mut byte);

@@ -3,6 +3,7 @@
 //! [`Client`] knows several nodes and the chain's anchor, which follows from the genesis. It asks one node,
 //! goes on to the next when that one fails, and checks every receipt and block against the anchor before it
 //! gives it out: a node can refuse to answer or answer with something old, but it cannot make anything up.
+//! [`Client::follow`] gives every block of the chain as it is committed, from whichever node has it.
 //! [`Rpc`] is one node without checks, for command lines and monitoring. [`TransactionBuilder`] makes
 //! transactions.
 //!
@@ -29,7 +30,9 @@ mod blocks;
 mod client;
 mod config;
 mod error;
+mod events;
 mod fail_over;
+mod follow;
 mod rpc;
 mod transaction;
 mod transactions;
@@ -37,6 +40,7 @@ mod transactions;
 pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{CallError, ClientError, Untrusted};
+pub use follow::Follower;
 pub use rpc::Rpc;
 pub use transaction::{DEFAULT_LIFETIME, TransactionBuilder, TransactionTooLarge};
 pub use transactions::{Located, Submitted};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fail_over;
+mod follow;
 mod proofs;
 mod site;
 #[path = "../../../tests/support/mod.rs"]
