@@ -62,6 +62,28 @@ async fn a_message_has_at_most_so_many_bytes() {
     host.stop().await;
 }
 
+/// As by POST: it makes no difference to the node how its time is taken up.
+#[tokio::test]
+async fn requests_per_second_are_limited_as_by_post() {
+    let host = Host::start(|config| {
+        config.limit_loopback = true;
+        (config.max_requests_per_second, config.max_request_burst, config.max_batch) = (1, 3, 3);
+    })
+    .await;
+    let mut socket = Socket::open(&host).await;
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
+    socket.send(&format!("[{request},{request}]")).await;
+    assert_eq!(socket.json().await.as_array().unwrap().len(), 2);
+    socket.send(request).await;
+    assert!(socket.json().await["result"].is_object());
+    socket.send(&format!("[{request},{request},{request}]")).await;
+    let error = &socket.json().await["error"];
+    assert_eq!(error["data"]["kind"], "rate_limited", "{error}");
+    assert!(error["data"]["retry_after_ms"].as_u64().unwrap() > 0, "{error}");
+    drop(socket);
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn a_connection_has_at_most_so_many_subscriptions() {
     let host = Host::start(|config| config.max_subscriptions = 2).await;
