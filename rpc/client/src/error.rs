@@ -145,13 +145,28 @@ pub enum ClientError {
         /// What it told.
         reason: Untrusted,
     },
+    /// Too few nodes say the same of what none can prove.
+    #[error(
+        "{alike} of {asked} nodes agree, {needed} must for one of them to be honest; ask again, or more members\' nodes{}",
+        last_error.as_ref().map(|error| format!(" (last failure: {error})")).unwrap_or_default()
+    )]
+    NoAgreement {
+        /// f + 1.
+        needed: usize,
+        /// Most equal answers.
+        alike: usize,
+        /// Nodes that were asked.
+        asked: usize,
+        /// What the last one said that did not answer.
+        last_error: Option<Box<CallError>>,
+    },
 }
 
 impl ClientError {
     /// Whether another node, or the same one later, may do better.
     pub(crate) fn is_worth_another_try(&self) -> bool {
         match self {
-            ClientError::NoNode | ClientError::Url { .. } => false,
+            ClientError::NoNode | ClientError::Url { .. } | ClientError::NoAgreement { .. } => false,
             // A node that makes no sense or lies says nothing about the others.
             ClientError::Call(CallError::Answer { .. }) | ClientError::Untrusted { .. } => true,
             ClientError::Call(error) => error.is_retryable(),

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod agree;
 mod blocks;
 mod client;
 mod config;

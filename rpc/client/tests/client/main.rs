@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agree;
 mod fail_over;
 mod follow;
 mod proofs;

@@ -1,0 +1,60 @@
+//! PBFT's rule for clients: what f + 1 members say alike, an honest one says.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use crate::client::Client;
+use crate::error::{CallError, ClientError};
+use crate::rpc::Rpc;
+
+impl Client {
+    /// Asks all nodes at once for something that none of them can prove, and gives out what f + 1 of them answer
+    /// alike. With nodes of different members at least one of those is honest.
+    ///
+    /// For what does not change from moment to moment, such as that a transaction has expired, or which validators
+    /// there are; heads and pools of honest nodes differ as well. Everything that can be proven is better asked
+    /// of one node. Every node is asked once, within its usual time; a URL that was given twice is one node.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quorate_client::Client, id: quorate_ledger::TransactionId) {
+    /// let status = client.agreed(async |node: quorate_client::Rpc| node.tx_status(id).await).await;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::NoAgreement`] as soon as no answer can come to f + 1 any more.
+    pub async fn agreed<T: PartialEq, F>(&self, ask: impl Fn(Rpc) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let needed = self.anchor().committee.one_honest();
+        let mut urls = BTreeSet::new();
+        let nodes = self.nodes().iter().filter(|node| urls.insert(node.url()));
+        let mut open: FuturesUnordered<F> = nodes.map(|node| ask(node.clone())).collect();
+        let asked = open.len();
+        let mut answers: Vec<(T, usize)> = Vec::new();
+        let mut last_error = None;
+        let mut alike = 0;
+        while alike + open.len() >= needed {
+            match open.next().await {
+                Some(Ok(answer)) => {
+                    let known = answers.iter().position(|(other, _)| *other == answer);
+                    let place = known.unwrap_or_else(|| {
+                        answers.push((answer, 0));
+                        answers.len() - 1
+                    });
+                    answers[place].1 += 1;
+                    alike = alike.max(answers[place].1);
+                    if alike >= needed {
+                        return Ok(answers.swap_remove(place).0);
+                    }
+                }
+                Some(Err(error)) => last_error = Some(error),
+                None => break,
+            }
+        }
+        Err(ClientError::NoAgreement { needed, alike, asked, last_error: last_error.map(Box::new) })
+    }
+}
