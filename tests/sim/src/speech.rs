@@ -106,7 +106,8 @@ impl World {
     fn say(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
         self.votes.learn(&message);
         if self.is_correct(replica) {
-            let tip = self.chain.tip_of(replica);
+            // What a ledger that was put back no longer has was committed all the same when the vote was given.
+            let tip = self.chain.tip_of(replica).max(self.watch.top_of(replica));
             self.votes.sent(replica, &message, tip, &self.chain)?;
         }
         self.count_work(replica, to, &message);
