@@ -365,9 +365,9 @@ impl Engine {
     }
 
     /// What is in blocks without a place waits again, also here where the block alone brought it: whoever submitted
-    /// it may be gone.
+    /// it may be gone. What is late waits as well, for a block that says so (R17).
     fn wait_again(&mut self, now: Now) {
-        let present = self.present(now);
+        let time = self.replica.tip().timestamp;
         for block in self.flight.blocks() {
             for (index, id) in block.body().ids().iter().enumerate() {
                 if self.mempool.contains(id) || self.recent.contains(id) {
@@ -375,7 +375,7 @@ impl Engine {
                 }
                 let Some(transaction) = block.body().transaction(index) else { continue };
                 let transaction = VerifiedTransaction::from_own_storage(transaction);
-                if let Ok(Admission::New) = self.mempool.admit(present, transaction) {
+                if let Ok(Admission::New) = self.mempool.admit(time, transaction) {
                     self.outbound.adopt(now.moment, *id);
                 }
             }

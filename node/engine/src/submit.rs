@@ -15,7 +15,11 @@ impl Engine {
         transaction: VerifiedTransaction,
     ) -> Result<Result<Submission, Refusal>, Fatal> {
         let id = transaction.id();
-        let refused = match self.admit(now, self.present(now), transaction.clone()) {
+        // What is in a block here may be committed until the chain says that it is late, whatever our clock says. It is
+        // taken, too: if the block has lost its place, somebody must see to its end (R17).
+        let earliest =
+            if self.flight.contains(&id) { self.replica.tip().timestamp } else { self.present(now) };
+        let refused = match self.admit(now, earliest, transaction.clone()) {
             Ok(Admission::New) => {
                 self.outbound.push(now.moment, transaction);
                 return Ok(Ok(Submission::Pending));
@@ -29,10 +33,6 @@ impl Engine {
             return Ok(Ok(Submission::Committed { height, index }));
         }
         Ok(Err(match refused {
-            // Brought by a proposal alone. It may still be committed.
-            Denied::Refused(Refusal::Expired { .. }) if self.flight.contains(&id) => {
-                return Ok(Ok(Submission::Pending));
-            }
             Denied::Refused(refusal) => refusal,
             // Final in this very group, which is not in the ledger yet: a wait ends at once.
             Denied::Repeated => return Ok(Ok(Submission::Pending)),

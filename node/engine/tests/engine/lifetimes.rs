@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_engine::{Event, Notice, Refusal, Submission};
-use quorate_ledger::Timestamp;
+use quorate_ledger::{Timestamp, VerifiedTransaction, View};
 
 use crate::net::{Net, id};
 
@@ -125,8 +125,6 @@ fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
     assert_eq!(net.nodes[3].committed.last().unwrap().body().count(), 0);
 }
 
-/// A block of the chain's time cannot contain a transaction that is valid for too long after it, although the
-/// door took it from a clock that is ahead. It waits until it is timely.
 /// R17: for the others it was late when they heard of it, and the primary is dead. They see to its end all the same.
 #[test]
 fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
@@ -144,6 +142,65 @@ fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
     }
 }
 
+/// Everybody has lost its pool, the primary is gone, and a transaction that is late by now is only in a block that has
+/// lost its place.
+fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_old_vote());
+    let transaction = net.transaction_until(1, net.wall().plus_ms(500));
+    net.submit(0, &transaction).unwrap();
+    net.deliver_all();
+    for member in 0..4 {
+        assert_eq!(net.overview(member).in_flight, 1, "member {member}");
+        net.power_loss(member);
+    }
+    net.pass(Duration::from_secs(1));
+    for member in 1..4 {
+        net.open(member);
+        assert!(!net.engine(member).is_pending(&transaction.id()));
+    }
+    (net, transaction)
+}
+
+/// R17: it waits again when the view is left, and an empty block says that it has ended, although nobody asks.
+#[test]
+fn what_is_late_when_its_block_loses_its_place_comes_to_its_end() {
+    let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
+    let other = net.transaction_until(2, net.wall().plus_ms(100));
+    net.submit(2, &other).unwrap();
+    net.pass(Duration::from_secs(15));
+    for member in 1..4 {
+        assert!(net.engine(member).has_expired(&transaction.id()), "member {member}");
+    }
+}
+
+/// R17: whoever is told that it is pending is told its end, too. Everybody has restarted once more since the view
+/// began, so nobody remembers that it waited again.
+#[test]
+fn what_is_sent_again_late_and_is_only_in_a_lost_block_comes_to_its_end() {
+    let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
+    net.lose(|_, _, parcel| parcel.is_old_vote() || parcel.is_proposal());
+    net.pass(Duration::from_secs(3));
+    for member in 1..4 {
+        assert_eq!(net.overview(member).pbft.view, View(1), "member {member}");
+        net.power_loss(member);
+    }
+    for member in 1..4 {
+        net.open(member);
+        assert!(!net.engine(member).is_pending(&transaction.id()));
+    }
+    assert_eq!(net.submit(2, &transaction), Ok(Submission::Pending));
+    net.lose(|_, _, parcel| parcel.is_old_vote());
+    net.pass(Duration::from_secs(15));
+    assert_eq!(net.nodes[2].ended, [transaction.id()]);
+    for member in 1..4 {
+        assert_eq!(net.ids(member), [], "member {member}");
+    }
+    assert!(matches!(net.submit(2, &transaction), Err(Refusal::Expired { .. })));
+}
+
+/// A block of the chain's time cannot contain a transaction that is valid for too long after it, although the
+/// door took it from a clock that is ahead. It waits until it is timely.
 #[test]
 fn what_lives_too_long_for_the_next_block_waits_for_a_later_one() {
     let mut net = Net::of(4);
