@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, block, completions, devnet, explain, genesis, key, node, status, testnet, tx, verify,
+    bench, block, completions, config, devnet, explain, genesis, key, log_level, node, status, testnet, tx,
+    verify,
 };
 use crate::exit::EXIT_CODES;
 
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Testnet(testnet::Args),
     Node(node::Args),
     #[command(subcommand)]
+    Config(config::Command),
+    #[command(subcommand)]
     Key(key::Command),
     #[command(subcommand)]
     Genesis(genesis::Command),
@@ -50,6 +53,7 @@ pub(crate) enum Command {
     Block(block::Command),
     Status(status::Args),
     Explain(explain::Args),
+    LogLevel(log_level::Args),
     Verify(verify::Args),
     Bench(bench::Args),
     Completions(completions::Args),

@@ -6,6 +6,7 @@
 //! key.pem               the validator's secret key, mode 0600
 //! data/ledger.redb      the chain; may be copied and restored
 //! data/journal.redb     what this validator has promised; must never go back in time
+//! admin.sock            while the node runs: a socket at which its own user administers it
 //! ```
 
 use std::path::Path;
@@ -14,10 +15,11 @@ use anyhow::{Context, anyhow, bail};
 use quorate_genesis::{Genesis, MAX_FILE_BYTES};
 use quorate_ledger::SecretKey;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Overrides};
 use crate::files;
 use crate::keyfile::{self, PassphraseSource};
-use crate::runtime::{self, Setup};
+use crate::logging::LogLevel;
+use crate::runtime::{self, Admin, Setup};
 
 /// Local settings.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
@@ -29,6 +31,8 @@ pub(crate) const KEY_FILE: &str = "key.pem";
 pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
 /// The promises.
 pub(crate) const JOURNAL_FILE: &str = "data/journal.redb";
+/// Where a running node is administered.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Reads a genesis file; `-` is standard input.
 ///
@@ -51,16 +55,16 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Reads config, genesis and key of a home directory. `variables` override the config.
+    /// Reads config, genesis and key of a home directory. Others may override the config.
     ///
     /// # Errors
     /// Whatever cannot be read, and a key that is no validator's.
     pub(crate) fn open(
         path: &Path,
-        variables: &[(String, String)],
+        overrides: &Overrides,
         passphrase: &PassphraseSource,
     ) -> anyhow::Result<Self> {
-        let config = config::read(path, variables)?;
+        let config = config::read(path, overrides)?;
         let genesis = read_genesis(&config.genesis)?;
         let key = keyfile::read(&config.key, passphrase)?;
         let Some(replica) = genesis.committee().index_of(&key.public()) else {
@@ -106,39 +110,13 @@ impl Home {
     /// Checks that ledger and journal are there.
     ///
     /// # Errors
-    /// Says what a missing file means, and what must not be done about it.
+    /// As [`check_data`].
     pub(crate) fn check_data(&self) -> anyhow::Result<()> {
-        let (ledger, journal) = (&self.config.ledger, &self.config.journal);
-        match (ledger.exists(), journal.exists()) {
-            (true, true) => Ok(()),
-            (false, false) => bail!(
-                "{} has neither ledger ({}) nor journal ({}). If it never ran, start it once with --init. If it \
-                 did, its disk is not mounted or its files are lost; it must not start without its journal, \
-                 since it could contradict votes it has given",
-                self.name,
-                ledger.display(),
-                journal.display()
-            ),
-            (true, false) => bail!(
-                "{} has a ledger but no journal ({}): what it has promised is lost, and without it the validator \
-                 could contradict votes it has given. Never restore an older copy of a journal. Bring back the \
-                 newest file intact, or replace this validator by one with a new key. Only if it never ran, \
-                 because --init was interrupted: remove {} and use --init again",
-                self.name,
-                journal.display(),
-                ledger.display()
-            ),
-            (false, true) => bail!(
-                "{} has a journal but no ledger ({}): restore a copy of the ledger, its own or another \
-                 validator's of the same network, of any age; the journal stays as it is",
-                self.name,
-                ledger.display()
-            ),
-        }
+        check_data(&self.config, &self.name)
     }
 
-    /// What the runtime needs to run this validator.
-    pub(crate) fn into_setup(self) -> Setup {
+    /// What the runtime needs to run this validator. It is administered if it has a log level of its own.
+    pub(crate) fn into_setup(self, log_level: Option<LogLevel>) -> Setup {
         let Home { config, genesis, key, name } = self;
         Setup {
             genesis,
@@ -150,7 +128,42 @@ impl Home {
             p2p_advertise: config.p2p_advertise,
             p2p_bootstrap: config.p2p_bootstrap,
             rpc: config.rpc,
+            admin: config.admin_socket.zip(log_level).map(|(socket, log_level)| Admin { socket, log_level }),
             verify_threads: config.verify_threads,
         }
+    }
+}
+
+/// Checks that ledger and journal of a validator with this name are there.
+///
+/// # Errors
+/// Says what a missing file means, and what must not be done about it.
+pub(crate) fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
+    let (ledger, journal) = (&config.ledger, &config.journal);
+    match (ledger.exists(), journal.exists()) {
+        (true, true) => Ok(()),
+        (false, false) => bail!(
+            "{} has neither ledger ({}) nor journal ({}). If it never ran, start it once with --init. If it \
+             did, its disk is not mounted or its files are lost; it must not start without its journal, \
+             since it could contradict votes it has given",
+            name,
+            ledger.display(),
+            journal.display()
+        ),
+        (true, false) => bail!(
+            "{} has a ledger but no journal ({}): what it has promised is lost, and without it the validator \
+             could contradict votes it has given. Never restore an older copy of a journal. Bring back the \
+             newest file intact, or replace this validator by one with a new key. Only if it never ran, \
+             because --init was interrupted: remove {} and use --init again",
+            name,
+            journal.display(),
+            ledger.display()
+        ),
+        (false, true) => bail!(
+            "{} has a journal but no ledger ({}): restore a copy of the ledger, its own or another \
+             validator's of the same network, of any age; the journal stays as it is",
+            name,
+            ledger.display()
+        ),
     }
 }

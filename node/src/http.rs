@@ -1,5 +1,6 @@
 //! One keep-alive HTTP/1.1 connection to a node, for requests that are made many thousand times.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// Most bytes of an answer: what a node sends at most by default.
@@ -49,9 +51,15 @@ pub(crate) enum HttpError {
 /// Where a node serves HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    host: String,
-    port: u16,
+    place: Place,
+    /// What the node is called in requests and errors.
     authority: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Network { host: String, port: u16 },
+    Socket(PathBuf),
 }
 
 impl std::str::FromStr for Endpoint {
@@ -70,16 +78,49 @@ impl std::str::FromStr for Endpoint {
             Some(port) => port.as_u16(),
             None => 80,
         };
-        Ok(Endpoint { host, port, authority: authority.to_string() })
+        Ok(Endpoint { place: Place::Network { host, port }, authority: authority.to_string() })
     }
 }
 
 impl Endpoint {
-    /// The host and the port.
-    pub(crate) fn host_and_port(&self) -> (&str, u16) {
-        (&self.host, self.port)
+    /// A socket in the file system.
+    pub(crate) fn socket(path: PathBuf) -> Self {
+        Endpoint { authority: path.display().to_string(), place: Place::Socket(path) }
+    }
+
+    /// Where it listens, if that is in a network.
+    pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Network { host, port } => Some((host, *port)),
+            Place::Socket(_) => None,
+        }
+    }
+
+    /// What the `Host` of a request says.
+    fn host(&self) -> &str {
+        match self.place {
+            Place::Network { .. } => &self.authority,
+            Place::Socket(_) => "localhost",
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, std::io::Error> {
+        Ok(match &self.place {
+            Place::Network { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                // A delayed small segment would only be measured as latency of the network.
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Place::Socket(path) => Box::new(UnixStream::connect(path).await?),
+        })
     }
 }
+
+/// What a connection is made of.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection that is opened when it is needed, and again when it was closed.
 #[derive(Debug)]
@@ -135,7 +176,7 @@ impl Connection {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, &self.endpoint.authority)
+            .header(HOST, self.endpoint.host())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.broken(error))?;
@@ -152,11 +193,9 @@ impl Connection {
     }
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, HttpError> {
-        let stream = TcpStream::connect(self.endpoint.host_and_port()).await;
+        let stream = self.endpoint.connect().await;
         let stream = stream
             .map_err(|source| HttpError::Connect { address: self.endpoint.authority.clone(), source })?;
-        // A delayed small segment would only be measured as latency of the network.
-        stream.set_nodelay(true).map_err(|error| self.broken(error))?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         // Ends with the connection, whose errors the sender hears of.
@@ -191,9 +230,11 @@ mod tests {
     #[test]
     fn urls_of_nodes_are_understood_and_others_refused() {
         let parse = |text: &str| text.parse::<Endpoint>();
-        assert_eq!(parse("http://127.0.0.1:8545").unwrap().host_and_port(), ("127.0.0.1", 8545));
-        assert_eq!(parse("http://[::1]:1/").unwrap().host_and_port(), ("::1", 1));
-        assert_eq!(parse("http://node-a").unwrap().host_and_port(), ("node-a", 80));
+        let at =
+            |text: &str| parse(text).unwrap().host_and_port().map(|(host, port)| format!("{host} {port}"));
+        assert_eq!(at("http://127.0.0.1:8545").unwrap(), "127.0.0.1 8545");
+        assert_eq!(at("http://[::1]:1/").unwrap(), "::1 1");
+        assert_eq!(at("http://node-a").unwrap(), "node-a 80");
         for wrong in
             ["127.0.0.1:8545", "https://a", "http://", "http://a/path", "http://u:p@a", "http://a?b", ""]
         {

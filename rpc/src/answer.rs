@@ -1,13 +1,17 @@
-//! Bodies of answers that hold their room in memory until they are sent.
+//! Answers as JSON-RPC and HTTP have them, whose bodies hold their room in memory until they are sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use jsonrpsee::types::ErrorObjectOwned;
+use quorate_api::RpcError;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::budget::{Reservation, UNIT_BYTES};
 
@@ -85,4 +89,36 @@ impl IntoResponse for Answer {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
         response
     }
+}
+
+/// An answer as JSON over HTTP.
+pub(crate) fn json(status: StatusCode, answer: Answer) -> Response {
+    let mut response = answer.into_response();
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The response object of a call that succeeded.
+pub(crate) fn success(id: &RawValue, result: &RawValue) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+}
+
+/// The response object of a call that failed.
+pub(crate) fn failed(id: &RawValue, error: RpcError) -> Part {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        jsonrpc: &'static str,
+        id: &'a RawValue,
+        error: ErrorObjectOwned,
+    }
+    let failure = Failure { jsonrpc: "2.0", id, error: error.into() };
+    let text = serde_json::to_string(&failure).expect("an error without maps of odd keys is always JSON");
+    // Errors are small, and must get through when there is no room for anything else.
+    Part::new(text, Reservation::default())
+}
+
+/// The same as a whole answer.
+pub(crate) fn failure(id: &RawValue, error: RpcError) -> Answer {
+    failed(id, error).into()
 }

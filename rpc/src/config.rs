@@ -109,24 +109,33 @@ impl Default for RpcConfig {
     }
 }
 
-/// Why the HTTP interface did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RpcStartError {
-    /// A setting with which nothing could be served.
-    #[error("the RPC setting {field} is {value}, it must be {rule}")]
-    Config {
+/// A setting with which nothing could be served, or which was meant in another unit. Its text begins with the
+/// name of the setting, so that a prefix can say where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RpcProblem {
+    /// A number outside of what makes sense.
+    #[error("{setting} is {value}: choose {rule}")]
+    Number {
         /// Name of the field in [`RpcConfig`].
-        field: &'static str,
+        setting: &'static str,
         /// What it is.
         value: usize,
         /// What it must be.
-        rule: &'static str,
+        rule: String,
     },
     /// An entry of the allowed origins is none.
     #[error(
-        "{0:?} in allowed_origins is no origin: write it as a browser does, such as https://explorer.example, or *"
+        "allowed_origins contains {0:?}: write an origin as a browser does, such as https://explorer.example, or *"
     )]
     Origin(String),
+}
+
+/// Why the HTTP interface did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcStartError {
+    /// The settings cannot be used, for each of these reasons.
+    #[error("the RPC settings cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Config(Vec<RpcProblem>),
     /// The address cannot be listened on.
     #[error(
         "cannot listen for RPC on {address}: {source}; stop the program that uses the port or choose another listen address"
@@ -139,54 +148,49 @@ pub enum RpcStartError {
     },
 }
 
-/// What a semaphore of tokio can count.
-const MOST: usize = tokio::sync::Semaphore::MAX_PERMITS;
-
-/// Beyond this a limit on requests is none.
-const MOST_PER_SECOND: usize = 1_000_000;
+/// Beyond this a number was meant in another unit.
+const MOST_BYTES: usize = 16 << 30;
+const MOST: usize = 1_000_000;
 
 impl RpcConfig {
-    /// Refuses settings with which nothing could be served.
-    pub(crate) fn check(&self) -> Result<(), RpcStartError> {
+    /// Everything that is wrong with the settings; nothing if they can be used.
+    pub fn problems(&self) -> Vec<RpcProblem> {
         let counts = [
-            ("max_connections", self.max_connections),
-            ("max_concurrent_requests", self.max_concurrent_requests),
-            ("max_body_bytes", self.max_body_bytes),
-            ("max_response_bytes", self.max_response_bytes),
-            ("max_memory_bytes", self.max_memory_bytes),
-            ("max_batch", self.max_batch),
-            ("max_background_submissions", self.max_background_submissions),
-            ("max_block_reads", self.max_block_reads),
-            ("max_streams", self.max_streams),
-            ("max_streams_per_address", self.max_streams_per_address),
-            ("max_subscriptions", self.max_subscriptions),
-            ("max_socket_requests", self.max_socket_requests),
-            ("max_message_bytes", self.max_message_bytes),
+            ("max_connections", self.max_connections, MOST),
+            ("max_concurrent_requests", self.max_concurrent_requests, MOST),
+            ("max_body_bytes", self.max_body_bytes, MOST_BYTES),
+            ("max_response_bytes", self.max_response_bytes, MOST_BYTES),
+            ("max_memory_bytes", self.max_memory_bytes, MOST_BYTES),
+            ("max_batch", self.max_batch, MOST),
+            ("max_request_burst", self.max_request_burst, MOST),
+            ("max_background_submissions", self.max_background_submissions, MOST),
+            ("max_block_reads", self.max_block_reads, MOST),
+            ("max_streams", self.max_streams, MOST),
+            ("max_streams_per_address", self.max_streams_per_address, MOST),
+            ("max_subscriptions", self.max_subscriptions, MOST),
+            ("max_socket_requests", self.max_socket_requests, MOST),
+            ("max_message_bytes", self.max_message_bytes, MOST_BYTES),
         ];
-        match counts.into_iter().find(|(_, value)| *value == 0 || *value > MOST) {
-            Some((field, value)) => {
-                Err(RpcStartError::Config { field, value, rule: "at least 1 and no astronomical number" })
-            }
-            None => self.check_rates().and_then(|()| self.check_origins()),
-        }
+        let outside = counts.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
+        let mut problems: Vec<_> = outside
+            .map(|(setting, value, most)| RpcProblem::Number { setting, value, rule: format!("1 to {most}") })
+            .collect();
+        problems.extend(self.problem_of_rates());
+        let odd = self.allowed_origins.iter().filter(|origin| !is_origin(origin));
+        problems.extend(odd.cloned().map(RpcProblem::Origin));
+        problems
     }
 
-    fn check_origins(&self) -> Result<(), RpcStartError> {
-        match self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
-            Some(origin) => Err(RpcStartError::Origin(origin.clone())),
-            None => Ok(()),
-        }
-    }
-
-    fn check_rates(&self) -> Result<(), RpcStartError> {
-        let wrong = |field, value, rule| Err(RpcStartError::Config { field, value, rule });
+    fn problem_of_rates(&self) -> Option<RpcProblem> {
         let (rate, burst) = (self.max_requests_per_second, self.max_request_burst);
-        if rate > MOST_PER_SECOND {
-            return wrong("max_requests_per_second", rate, "a million at most, or 0 for no limit");
+        if rate > MOST {
+            let rule = format!("1 to {MOST}, or 0 for no limit");
+            return Some(RpcProblem::Number { setting: "max_requests_per_second", value: rate, rule });
         }
-        if rate > 0 && (burst < self.max_batch || burst > MOST_PER_SECOND) {
-            return wrong("max_request_burst", burst, "at least max_batch and a million at most");
-        }
-        Ok(())
+        // A batch above it could never be served.
+        (rate > 0 && (1..self.max_batch).contains(&burst)).then(|| {
+            let rule = format!("no less than max_batch, {}", self.max_batch);
+            RpcProblem::Number { setting: "max_request_burst", value: burst, rule }
+        })
     }
 }

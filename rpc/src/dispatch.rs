@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use jsonrpsee::types::{ErrorObject, Id, Params};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods};
-use quorate_api::{ErrorKind, METHODS, Method, RpcError};
+use quorate_api::{ADMIN_METHODS, ErrorKind, Method, RpcError, STREAM_METHODS};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,6 +19,7 @@ const OVERSIZED_RESPONSE: i32 = jsonrpsee::types::error::OVERSIZED_RESPONSE_CODE
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatcher {
     methods: Methods,
+    table: &'static [Method],
     max_response_bytes: usize,
 }
 
@@ -32,11 +33,12 @@ struct Outcome<'a> {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(methods: Methods, max_response_bytes: usize) -> Self {
-        let described = methods.method_names().all(|name| Method::named(name).is_some());
-        let served = METHODS.iter().all(|method| methods.method(method.name).is_some());
+    /// Runs the methods of a table, and no others.
+    pub(crate) fn new(methods: Methods, table: &'static [Method], max_response_bytes: usize) -> Self {
+        let described = methods.method_names().all(|name| Method::find(table, name).is_some());
+        let served = table.iter().all(|method| methods.method(method.name).is_some());
         assert!(described && served, "the methods of the trait are those of the catalogue");
-        Dispatcher { methods, max_response_bytes }
+        Dispatcher { methods, table, max_response_bytes }
     }
 
     /// Runs one method to its end and hands its result to `take`, which saves a copy of large ones.
@@ -46,13 +48,16 @@ impl Dispatcher {
         take: impl FnOnce(&RawValue) -> T,
     ) -> Result<T, RpcError> {
         let unknown = || {
-            let message = match Method::of_streams(&call.method) {
-                Some(_) => "subscriptions need a WebSocket: send this to /ws",
-                None => "there is no such method; the documentation lists them",
+            let message = if Method::find(STREAM_METHODS, &call.method).is_some() {
+                "subscriptions need a WebSocket: send this to /ws"
+            } else if Method::find(ADMIN_METHODS, &call.method).is_some() {
+                "administrative methods are answered at the node's own socket only, admin.sock in its home"
+            } else {
+                "there is no such method; the documentation lists them"
             };
             RpcError::new(ErrorKind::MethodNotFound, message).detail("method", shorten(&call.method))
         };
-        let method = Method::named(&call.method).ok_or_else(unknown)?;
+        let method = Method::find(self.table, &call.method).ok_or_else(unknown)?;
         parameters::check(method, call.params)?;
         let Some(MethodCallback::Async(callback)) = self.methods.method(method.name) else {
             return Err(unknown());

@@ -1,34 +1,29 @@
 //! From HTTP and WebSockets to JSON-RPC and back, under every limit.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::future::join_all;
-use jsonrpsee::Methods;
-use jsonrpsee::types::ErrorObjectOwned;
 use quorate_api::{ErrorKind, RpcError};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, Part};
+use crate::answer::{Answer, Part, failed, failure, json, success};
 use crate::budget::{MemoryBudget, Reservation};
+use crate::client::Client;
 use crate::config::RpcConfig;
 use crate::dispatch::{Dispatcher, response_too_large};
 use crate::rate::RateLimiter;
+use crate::refusal::{Refusal, overloaded, rate_limited};
 use crate::request::{Call, Entry, Message, parse};
-
-/// When to come again after a refusal for lack of room.
-const OVERLOAD_RETRY_MS: u64 = 1000;
 
 /// Answers the methods that only one kind of connection has; `None` for all others.
 pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue>, RpcError>> + Sync);
@@ -36,62 +31,13 @@ pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue
 /// Everything a POST or a message of a WebSocket needs.
 pub(crate) struct Endpoint {
     dispatcher: Dispatcher,
-    rates: RateLimiter,
+    rates: Arc<RateLimiter>,
     slots: Semaphore,
     memory: MemoryBudget,
     max_body_bytes: usize,
     max_response_bytes: usize,
     max_batch: usize,
     body_read_timeout: Duration,
-}
-
-/// A request refused before any method ran.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    status: StatusCode,
-    error: RpcError,
-}
-
-impl Refusal {
-    pub(crate) fn new(status: StatusCode, error: RpcError) -> Self {
-        Refusal { status, error }
-    }
-
-    pub(crate) fn overloaded(what: &str) -> Self {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, overloaded(what))
-    }
-
-    fn rate_limited(wait: Duration) -> Self {
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, rate_limited(wait))
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let retry_after_ms = self.error.data.retry_after_ms;
-        let mut response = json(self.status, failure(RawValue::NULL, self.error));
-        if let Some(milliseconds) = retry_after_ms {
-            let seconds = HeaderValue::from(milliseconds.div_ceil(1000));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
-        response
-    }
-}
-
-/// When to come again after too many requests.
-fn rate_limited(wait: Duration) -> RpcError {
-    // Rounded up, so that there is enough when the client comes back.
-    let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    let message = format!(
-        "too many requests from this address; try again in {milliseconds} ms, or at another node, and send \
-         them more slowly"
-    );
-    RpcError::new(ErrorKind::RateLimited, message).retry_after_ms(milliseconds)
-}
-
-pub(crate) fn overloaded(what: &str) -> RpcError {
-    let message = format!("the node is busy: {what}; try again, here or at another node");
-    RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(OVERLOAD_RETRY_MS)
 }
 
 /// The handler.
@@ -103,10 +49,15 @@ pub(crate) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &RpcConfig, methods: Methods, memory: MemoryBudget) -> Self {
+    pub(crate) fn new(
+        config: &RpcConfig,
+        dispatcher: Dispatcher,
+        memory: MemoryBudget,
+        rates: Arc<RateLimiter>,
+    ) -> Self {
         Endpoint {
-            dispatcher: Dispatcher::new(methods, config.max_response_bytes),
-            rates: RateLimiter::new(config),
+            dispatcher,
+            rates,
             slots: Semaphore::new(config.max_concurrent_requests),
             memory,
             max_body_bytes: config.max_body_bytes,
@@ -117,9 +68,7 @@ impl Endpoint {
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {
-        let client = client_address(&request);
-        // One now, before anything is done for it, and the other entries of a batch when they are known.
-        self.rates.admit(client, 1).map_err(Refusal::rate_limited)?;
+        let client = Client::of(request.extensions());
         check_content_type(request.headers())?;
         let Ok(_slot) = self.slots.try_acquire() else {
             return Err(Refusal::overloaded("it serves as many requests as it may"));
@@ -137,6 +86,7 @@ impl Endpoint {
             Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, error))),
         };
         if let Message::Batch(entries) = &message {
+            // The router took one when the request came; these are the other entries.
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
         Ok(match self.answer(message, &|_| None).await {
@@ -177,7 +127,7 @@ impl Endpoint {
     /// What is answered to a message of a WebSocket; `None` if it held notifications only.
     pub(crate) async fn message(
         &self,
-        client: Option<IpAddr>,
+        client: Option<Client>,
         text: &[u8],
         local: Local<'_>,
     ) -> Option<Answer> {
@@ -249,12 +199,6 @@ impl Endpoint {
     }
 }
 
-/// Where a request comes from, if the server under this one says so. Headers of proxies are not asked: anybody
-/// can write them.
-fn client_address(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
-}
-
 /// Browsers send other types across sites without asking; JSON they ask for first.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -264,32 +208,4 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     let error = RpcError::new(ErrorKind::InvalidRequest, "the content type must be application/json");
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
-}
-
-fn json(status: StatusCode, answer: Answer) -> Response {
-    let mut response = answer.into_response();
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn success(id: &RawValue, result: &RawValue) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
-}
-
-fn failed(id: &RawValue, error: RpcError) -> Part {
-    #[derive(Serialize)]
-    struct Failure<'a> {
-        jsonrpc: &'static str,
-        id: &'a RawValue,
-        error: ErrorObjectOwned,
-    }
-    let failure = Failure { jsonrpc: "2.0", id, error: error.into() };
-    let text = serde_json::to_string(&failure).expect("an error without maps of odd keys is always JSON");
-    // Errors are small, and must get through when there is no room for anything else.
-    Part::new(text, Reservation::default())
-}
-
-pub(crate) fn failure(id: &RawValue, error: RpcError) -> Answer {
-    failed(id, error).into()
 }

@@ -21,9 +21,12 @@
 //! # }
 //! ```
 
+mod acceptor;
+mod admin;
 mod answer;
 mod budget;
 mod chain;
+mod client;
 mod config;
 mod discovery;
 mod dispatch;
@@ -35,6 +38,7 @@ mod node;
 mod parameters;
 mod rate;
 mod receipts;
+mod refusal;
 mod request;
 mod router;
 mod server;
@@ -43,8 +47,8 @@ mod stopping;
 mod stream;
 mod transactions;
 
-pub use config::{RpcConfig, RpcStartError};
+pub use admin::{AdminServer, AdminStartError, Administration, serve_admin};
+pub use config::{RpcConfig, RpcProblem, RpcStartError};
 pub use node::{Node, SubmitRefusal};
 pub use router::{RenderMetrics, router};
 pub use server::{RpcServer, serve};
-pub use stream::is_origin;

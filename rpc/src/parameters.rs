@@ -92,11 +92,13 @@ fn missing<'a, E: serde::de::Error>(absent: impl IntoIterator<Item = &'a Paramet
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use quorate_api::METHODS;
+
     use super::*;
 
     fn verdict(method: &str, params: Option<&str>) -> Result<(), String> {
         let raw = params.map(|text| RawValue::from_string(text.to_owned()).unwrap());
-        check(Method::named(method).unwrap(), raw.as_deref()).map_err(|error| error.message)
+        check(Method::find(METHODS, method).unwrap(), raw.as_deref()).map_err(|error| error.message)
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Requests per second, for each client address: a token bucket each, in a table of limited size.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::config::RpcConfig;
+use crate::refusal::Refusal;
 
 /// Addresses remembered at a time, in some three megabytes. Beyond these, newcomers share one bucket.
 const MAX_ADDRESSES: usize = 1 << 16;
@@ -30,7 +34,7 @@ pub(crate) struct RateLimiter {
 /// entry, or one in the past, has a full bucket, so forgetting the latter changes nothing.
 #[derive(Debug)]
 struct Buckets {
-    full_at: HashMap<IpAddr, Instant>,
+    full_at: HashMap<Client, Instant>,
     /// The bucket of all addresses that found no room in the table.
     shared: Instant,
     searched: Option<Instant>,
@@ -57,15 +61,15 @@ impl RateLimiter {
         }
     }
 
-    /// Takes so many requests out of an address's bucket, all or none. An unknown address is not limited.
+    /// Takes so many requests out of a client's bucket, all or none. An unknown client is not limited.
     ///
     /// # Errors
     /// When there will be enough in it.
-    pub(crate) fn admit(&self, address: Option<IpAddr>, requests: usize) -> Result<(), Duration> {
-        let Some(address) = address.map(|address| address.to_canonical()) else {
+    pub(crate) fn admit(&self, client: Option<Client>, requests: usize) -> Result<(), Duration> {
+        let Some(client) = client else {
             return Ok(());
         };
-        if self.per_request.is_zero() || (address.is_loopback() && !self.limit_loopback) {
+        if self.per_request.is_zero() || (client.is_local() && !self.limit_loopback) {
             return Ok(());
         }
         // Configurations in which a whole batch exceeds the bucket are refused.
@@ -73,7 +77,7 @@ impl RateLimiter {
         let now = Instant::now();
         // Nothing that can panic runs while it is held.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = buckets.of(client(address), now);
+        let full_at = buckets.of(client, now);
         let charged = (*full_at).max(now) + price;
         let late = (charged - now).saturating_sub(self.whole_bucket);
         if !late.is_zero() {
@@ -88,26 +92,26 @@ impl RateLimiter {
     /// # Errors
     /// When there will be enough for the whole message. The request that was taken before stays taken: reading
     /// the message has cost something.
-    pub(crate) fn admit_rest(&self, address: Option<IpAddr>, requests: usize) -> Result<(), Duration> {
-        self.admit(address, requests.saturating_sub(1)).map_err(|late| late + self.per_request)
+    pub(crate) fn admit_rest(&self, client: Option<Client>, requests: usize) -> Result<(), Duration> {
+        self.admit(client, requests.saturating_sub(1)).map_err(|late| late + self.per_request)
     }
 }
 
-/// Who counts as one client. Whoever has one IPv6 address usually has the 2^64 of its network.
-fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+/// Takes one request for each that passes, before anything is done for it, or refuses it with 429.
+pub(crate) async fn limit(State(rates): State<Arc<RateLimiter>>, request: Request, next: Next) -> Response {
+    match rates.admit(Client::of(request.extensions()), 1) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => Refusal::rate_limited(wait).into_response(),
     }
 }
 
 impl Buckets {
-    fn of(&mut self, address: IpAddr, now: Instant) -> &mut Instant {
+    fn of(&mut self, client: Client, now: Instant) -> &mut Instant {
         let full = self.full_at.len() >= self.max_addresses;
-        if full && !self.full_at.contains_key(&address) && !self.make_room(now) {
+        if full && !self.full_at.contains_key(&client) && !self.make_room(now) {
             return &mut self.shared;
         }
-        self.full_at.entry(address).or_insert(now)
+        self.full_at.entry(client).or_insert(now)
     }
 
     /// Forgets the addresses whose buckets are full.
@@ -124,6 +128,8 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::net::IpAddr;
+
     use tokio::time::advance;
 
     use super::*;
@@ -134,8 +140,8 @@ mod tests {
         RateLimiter::new(&config)
     }
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn address(text: &str) -> Option<Client> {
+        Some(text.parse::<IpAddr>().unwrap().into())
     }
 
     const TENTH: Duration = Duration::from_millis(100);
@@ -147,6 +153,7 @@ mod tests {
         assert_eq!(limiter.admit(client, 6), Err(TENTH), "five are left: one is missing");
         assert_eq!(limiter.admit(client, 5), Ok(()), "a refusal takes nothing");
         assert_eq!(limiter.admit(client, 1), Err(TENTH));
+        assert_eq!(limiter.admit(address("192.0.2.2"), 20), Ok(()), "others have their own");
         advance(TENTH).await;
         assert_eq!(limiter.admit(client, 1), Ok(()));
         advance(Duration::from_secs(3600)).await;
@@ -163,17 +170,6 @@ mod tests {
         assert_eq!(late, TENTH * 16, "five are left, and the attempt costs one");
         advance(late).await;
         assert_eq!(send(), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn clients_are_told_apart_by_address_and_network() {
-        let limiter = limiter();
-        assert_eq!(limiter.admit(address("192.0.2.1"), 20), Ok(()));
-        assert_eq!(limiter.admit(address("192.0.2.2"), 20), Ok(()), "somebody else");
-        assert!(limiter.admit(address("::ffff:192.0.2.2"), 1).is_err(), "the same in another notation");
-        assert_eq!(limiter.admit(address("2001:db8::1"), 20), Ok(()));
-        assert!(limiter.admit(address("2001:db8::ffff:0:2"), 1).is_err(), "the same network");
-        assert_eq!(limiter.admit(address("2001:db8:0:1::1"), 1), Ok(()), "another one");
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,18 +6,23 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use quorate_api::METHODS;
 use quorate_api::methods::QuorateServer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::budget::MemoryBudget;
 use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
-use crate::endpoint::{self, Endpoint, Refusal};
+use crate::dispatch::Dispatcher;
+use crate::endpoint::{self, Endpoint};
 use crate::health;
 use crate::methods::Api;
 use crate::node::Node;
+use crate::rate::{self, RateLimiter};
+use crate::refusal::Refusal;
 use crate::stopping::Stopping;
 use crate::stream::{self, BlockSource, Origins, Streams};
 
@@ -43,18 +48,24 @@ pub(crate) fn stoppable_router<N: Node>(
     let memory = MemoryBudget::new(config.max_memory_bytes);
     let blocks = BlockSource::new(ledger.clone(), node.committed(), memory.clone());
     let methods = Api::new(config, Arc::clone(&node), ledger, stopping.clone()).into_rpc();
-    let endpoint = Arc::new(Endpoint::new(config, methods.into(), memory));
+    let rates = Arc::new(RateLimiter::new(config));
+    let dispatcher = Dispatcher::new(methods.into(), METHODS, config.max_response_bytes);
+    let endpoint = Arc::new(Endpoint::new(config, dispatcher, memory, Arc::clone(&rates)));
     let origins = Origins::new(&config.allowed_origins);
     let cors = origins.layer();
     let streams = Arc::new(Streams::new(config, blocks, origins, stopping));
     let json_rpc = post(endpoint::post).with_state(Arc::clone(&endpoint));
-    let mut router = Router::new()
+    let limited = Router::new()
         .route("/", json_rpc.get(health::welcome))
         .route("/stream", get(stream::events).with_state(Arc::clone(&streams)))
         .route("/ws", get(stream::upgrade).with_state((endpoint, streams)))
+        .route_layer(from_fn_with_state(rates, rate::limit));
+    // Whoever watches the node is told how it is, however busy it is.
+    let mut router = Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready::<N>))
         .route("/version", get(health::version::<N>))
+        .merge(limited)
         .with_state(node);
     if let Some(render) = metrics {
         router = router.route("/metrics", get(|| async move { health::metrics(&render) }));

@@ -1,46 +1,20 @@
-//! Listening, accepting, stopping.
+//! The interface for everybody, over TCP.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::net::TcpListener;
 
+use crate::acceptor::{Accepting, accept};
 use crate::config::{RpcConfig, RpcStartError};
 use crate::node::Node;
-use crate::router::{RenderMetrics, refusing_router, stoppable_router};
-use crate::stall::StallGuard;
-use crate::stopping::Stopping;
-use crate::stream::Peer;
-
-/// Connections above the limit that are told so before they are closed. Beyond these they are just closed.
-const REFUSED_CONNECTIONS: usize = 64;
-
-/// Headers of a request, in number and in bytes.
-const MAX_HEADERS: usize = 64;
-const MAX_HEADER_BYTES: usize = 32 << 10;
-
-/// How long to wait when the system has no file descriptors left, or another fault of the listener.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+use crate::router::{RenderMetrics, stoppable_router};
 
 /// A server that runs. Dropping it stops it, too, without waiting for what is in flight.
 #[derive(Debug)]
 pub struct RpcServer {
     local_addr: SocketAddr,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    accepting: Accepting,
 }
 
 impl RpcServer {
@@ -52,135 +26,27 @@ impl RpcServer {
     /// Stops accepting, ends all waits with what is known, answers what is in flight for at most the
     /// configured grace, then closes every connection.
     pub async fn shutdown(self) {
-        self.stop.send_replace(true);
-        if let Err(error) = self.accepting.await {
-            tracing::error!(%error, "the RPC server ended badly");
-        }
+        self.accepting.shutdown().await;
     }
 }
 
 /// Starts to serve a node over HTTP.
 ///
 /// # Errors
-/// [`RpcStartError`]: the port is taken or not ours, or a setting makes no sense.
+/// [`RpcStartError`]: the port is taken or not ours, or settings make no sense.
 pub async fn serve<N: Node>(
     config: RpcConfig,
     node: Arc<N>,
     metrics: Option<RenderMetrics>,
 ) -> Result<RpcServer, RpcStartError> {
-    config.check()?;
+    let problems = config.problems();
+    if !problems.is_empty() {
+        return Err(RpcStartError::Config(problems));
+    }
     let bind_error = |source| RpcStartError::Bind { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let local_addr = listener.local_addr().map_err(bind_error)?;
-    let (stop, stopping) = Stopping::channel();
-    let router = stoppable_router(&config, node, metrics, stopping.clone());
-    let acceptor = Acceptor {
-        http: http(&config),
-        router: TowerToHyperService::new(router),
-        refusing: TowerToHyperService::new(refusing_router()),
-        slots: Arc::new(Semaphore::new(config.max_connections)),
-        refusals: Arc::new(Semaphore::new(REFUSED_CONNECTIONS)),
-        connections: JoinSet::new(),
-        stopping,
-        config,
-    };
-    let accepting = tokio::spawn(acceptor.run(listener));
-    Ok(RpcServer { local_addr, stop, accepting })
-}
-
-fn http(config: &RpcConfig) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES);
-    http
-}
-
-struct Acceptor {
-    http: http1::Builder,
-    router: TowerToHyperService<Router>,
-    refusing: TowerToHyperService<Router>,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    connections: JoinSet<()>,
-    stopping: Stopping,
-    config: RpcConfig,
-}
-
-impl Acceptor {
-    async fn run(mut self, listener: TcpListener) {
-        let mut stopping = self.stopping.clone();
-        loop {
-            tokio::select! {
-                biased;
-                () = stopping.stopped() => break,
-                Some(_) = self.connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, client)) => self.admit(stream, client),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept RPC connections");
-                        tokio::time::sleep(ACCEPT_BACK_OFF).await;
-                    }
-                },
-            }
-        }
-        drop(listener);
-        let Acceptor { mut connections, slots, config, .. } = self;
-        let all_closed = async {
-            while connections.join_next().await.is_some() {}
-            // A WebSocket has left its connection behind and kept the place.
-            let places = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-            drop(slots.acquire_many(places).await);
-        };
-        if timeout(config.shutdown_grace, all_closed).await.is_err() {
-            tracing::warn!(connections = connections.len(), "RPC connections are cut off at shutdown");
-        }
-        connections.shutdown().await;
-    }
-
-    fn admit(&mut self, stream: TcpStream, client: SocketAddr) {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            self.spawn(stream, self.router.clone(), client, slot);
-        } else if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
-            self.spawn(stream, self.refusing.clone(), client, slot);
-        }
-    }
-
-    fn spawn(
-        &mut self,
-        stream: TcpStream,
-        service: TowerToHyperService<Router>,
-        client: SocketAddr,
-        slot: OwnedSemaphorePermit,
-    ) {
-        // Answers are written in one piece, so waiting for more only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot send without delay");
-        }
-        let guarded = StallGuard::new(stream, self.config.write_stall_timeout);
-        let peer = Peer { address: client.ip(), connection: Arc::new(slot) };
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(client));
-            request.extensions_mut().insert(peer.clone());
-            service.call(request)
-        });
-        let connection = self.http.serve_connection(TokioIo::new(guarded), service).with_upgrades();
-        let mut stopping = self.stopping.clone();
-        self.connections.spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stopping.stopped() => {
-                    // What is in flight is answered, then the connection closes.
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            // Whatever ends a connection early is the client's doing.
-            if let Err(error) = ended {
-                tracing::debug!(%error, "RPC connection ended");
-            }
-        });
-    }
+    let settings = config.clone();
+    let accepting = accept(listener, config, |stopping| stoppable_router(&settings, node, metrics, stopping));
+    Ok(RpcServer { local_addr, accepting })
 }

@@ -3,10 +3,12 @@
 pub(crate) mod bench;
 pub(crate) mod block;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod devnet;
 pub(crate) mod explain;
 pub(crate) mod genesis;
 pub(crate) mod key;
+pub(crate) mod log_level;
 pub(crate) mod node;
 pub(crate) mod status;
 pub(crate) mod testnet;
@@ -30,10 +32,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Node(args) => node::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Genesis(command) => genesis::run(&command),
+        Command::Config(command) => config::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Block(command) => block::run(&command),
         Command::Status(args) => status::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::LogLevel(args) => log_level::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),

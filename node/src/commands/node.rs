@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args as ClapArgs;
 
 use crate::commands::block_on_all_cores;
-use crate::config;
+use crate::config::{Overrides, SettingFlag};
 use crate::exit::Outcome;
 use crate::home::Home;
 use crate::keyfile::PassphraseSource;
@@ -28,6 +28,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// A validator never starts without its journal, since it could contradict votes it has given. Only the very
 /// first start creates one, with --init.
+///
+/// While it runs, its own user can change what it logs: see `quorate log-level`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +37,8 @@ Examples:
   QUORATE_RPC__LISTEN=0.0.0.0:8545 quorate node --home /var/lib/quorate --log-format json
 
 Every setting of config.toml can be overridden in the environment: QUORATE_ and the table, two underscores, the
-setting, as in QUORATE_P2P__LISTEN=/ip4/0.0.0.0/tcp/9000.")]
+setting, as in QUORATE_P2P__LISTEN=/ip4/0.0.0.0/tcp/9000; and both by --set. `quorate config` shows, checks and
+explains them.")]
 pub(crate) struct Args {
     /// The validator's directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
@@ -44,6 +47,11 @@ pub(crate) struct Args {
     /// First start: create an empty ledger and an empty journal. Refused if either exists.
     #[arg(long)]
     init: bool,
+
+    /// A setting over those of config.toml and of the environment, as in rpc.listen=127.0.0.1:8545; may be repeated.
+    /// `quorate config options` lists them.
+    #[arg(long, value_name = "SETTING=VALUE")]
+    set: Vec<SettingFlag>,
 
     #[command(flatten)]
     passphrase: PassphraseSource,
@@ -54,8 +62,8 @@ pub(crate) struct Args {
 
 /// Runs `quorate node`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.logging.start("info")?;
-    let home = Home::open(&args.home, &config::environment(), &args.passphrase)?;
+    let log_level = args.logging.start("info")?;
+    let home = Home::open(&args.home, &Overrides::of_process(&args.set), &args.passphrase)?;
     for warning in home.genesis().warnings() {
         tracing::warn!("{warning}");
     }
@@ -63,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         home.create_data()?;
     }
     home.check_data()?;
-    block_on_all_cores(serve(home.into_setup()))
+    block_on_all_cores(serve(home.into_setup(Some(log_level))))
 }
 
 async fn serve(setup: Setup) -> anyhow::Result<Outcome> {

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used)]
+use super::check::MAX_ADDRESSES;
 use super::*;
 
-fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn variables(pairs: &[(&str, &str)]) -> Overrides {
+    let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Overrides { variables, flags: Vec::new() }
 }
 
 fn checked(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
-    parse(Path::new("home/config.toml"), text, &variables(pairs))?.check(Path::new("home"))
+    parse(Path::new("home/config.toml"), text, &variables(pairs))?.1.check(Path::new("home"))
 }
 
 fn problems(text: &str, pairs: &[(&str, &str)]) -> String {
@@ -26,6 +28,15 @@ fn an_empty_file_is_a_config_with_paths_inside_the_home() {
 fn absolute_paths_stay_what_they_are() {
     let config = checked("[files]\njournal = \"/var/lib/journal.redb\"\n", &[]).unwrap();
     assert_eq!(config.journal, Path::new("/var/lib/journal.redb"));
+}
+
+#[test]
+fn the_socket_of_the_administration_is_in_the_home_or_nowhere() {
+    let socket = |text, pairs| checked(text, pairs).unwrap().admin_socket;
+    assert_eq!(socket("", &[]).unwrap(), Path::new("home/admin.sock"));
+    let elsewhere = [("QUORATE_ADMIN__SOCKET", "/run/quorate/admin.sock")];
+    assert_eq!(socket("", &elsewhere).unwrap(), Path::new("/run/quorate/admin.sock"));
+    assert_eq!(socket("[admin]\nsocket = \"\"\n", &[]), None);
 }
 
 #[test]
@@ -52,10 +63,13 @@ fn the_environment_wins_over_the_file() {
 fn unknown_settings_are_refused_by_name_and_source() {
     let text = problems("[rpc]\nlisen = \"127.0.0.1:1\"\n", &[]);
     assert!(text.contains("home/config.toml") && text.contains("lisen"), "{text}");
+    assert!(text.contains("did you mean listen?"), "{text}");
     let text = problems("[rcp]\n", &[]);
     assert!(text.contains("rcp"), "{text}");
     let text = problems("", &[("QUORATE_RPC__LISEN", "127.0.0.1:1")]);
     assert!(text.contains("environment variable QUORATE_RPC__LISEN"), "{text}");
+    let text = problems("[rpc]\ncolour = \"blue\"\n", &[]);
+    assert!(text.contains("colour") && !text.contains("did you mean"), "{text}");
 }
 
 #[test]
@@ -114,7 +128,7 @@ fn rates_can_be_set_and_switched_off() {
     assert!(text.contains("QUORATE_RPC__LIMIT_LOOPBACK") && text.contains("true or false"), "{text}");
 
     let text = problems("[rpc]\nmax_request_burst = 99\n", &[]);
-    assert!(text.contains("no less than rpc.max_batch, 100"), "a batch must fit: {text}");
+    assert!(text.contains("no less than max_batch, 100"), "a batch must fit: {text}");
     let text = problems("[rpc]\nmax_requests_per_second = 1000001\n", &[]);
     assert!(text.contains("or 0 for no limit"), "{text}");
 }
@@ -124,4 +138,45 @@ fn too_many_addresses_are_refused() {
     let list = vec!["/ip4/127.0.0.1/tcp/1"; MAX_ADDRESSES + 1].join(",");
     let text = problems("", &[("QUORATE_P2P__BOOTSTRAP", &list)]);
     assert!(text.contains("at most 64"), "{text}");
+}
+
+#[test]
+fn the_origin_of_every_value_is_known() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), "[rpc]\nmax_batch = 5\nmax_streams = 7\n").unwrap();
+    let given =
+        [("QUORATE_RPC__MAX_STREAMS", "9"), ("QUORATE_P2P__BOOTSTRAP", "/dns4/a/tcp/1,/dns4/b/tcp/2")];
+    let mut overrides = variables(&given);
+    overrides.flags =
+        vec!["rpc.max_subscriptions=3".parse().unwrap(), "rpc.max_subscriptions=4".parse().unwrap()];
+    let (config, all) = effective(home.path(), &overrides).unwrap();
+    assert_eq!((config.rpc.max_batch, config.rpc.max_streams, config.rpc.max_subscriptions), (5, 9, 4));
+    let of = |setting: &str| {
+        let found = all.iter().find(|effective| effective.setting == setting).unwrap();
+        (found.value.to_string(), found.origin.as_str())
+    };
+    assert_eq!(of("rpc.max_batch"), ("5".to_owned(), "config.toml"));
+    assert_eq!(of("rpc.max_streams"), ("9".to_owned(), "environment variable QUORATE_RPC__MAX_STREAMS"));
+    assert_eq!(of("rpc.max_connections"), ("1024".to_owned(), "default"));
+    let bootstrap = "[\"/dns4/a/tcp/1\",\"/dns4/b/tcp/2\"]".to_owned();
+    assert_eq!(of("p2p.bootstrap"), (bootstrap, "environment variable QUORATE_P2P__BOOTSTRAP"));
+    assert_eq!(of("rpc.max_subscriptions"), ("4".to_owned(), "--set"));
+    let changed: Vec<_> = all.iter().filter(|effective| !effective.is_default()).collect();
+    assert_eq!(changed.len(), 4);
+}
+
+#[test]
+fn flags_win_and_are_named_in_errors() {
+    let flag = |text: &str| text.parse::<SettingFlag>();
+    let with = |flags: &[&str]| {
+        let mut overrides = variables(&[("QUORATE_RPC__MAX_BATCH", "7")]);
+        overrides.flags = flags.iter().map(|text| flag(text).unwrap()).collect();
+        parse(Path::new("home/config.toml"), "[rpc]\nmax_batch = 5\n", &overrides)
+    };
+    assert_eq!(with(&["rpc.max_batch=9"]).unwrap().1.check(Path::new("home")).unwrap().rpc.max_batch, 9);
+    let text = with(&["rpc.max_bath=9"]).unwrap_err().to_string();
+    assert!(text.contains("--set: ") && text.contains("did you mean max_batch?"), "{text}");
+    for wrong in ["rpc.max_batch", "max_batch=9", ""] {
+        assert!(flag(wrong).unwrap_err().contains("rpc.listen=127.0.0.1:8545"), "{wrong}");
+    }
 }

@@ -6,6 +6,7 @@
 //!                                       └── answers ◄──┴──► waiters, snapshots ──► RPC
 //! ```
 
+mod administration;
 mod clock;
 mod driver;
 mod files;
@@ -31,11 +32,12 @@ use quorate_engine::{Engine, Fatal, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
 use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming};
-use quorate_rpc::{RpcConfig, RpcServer};
+use quorate_rpc::{AdminServer, RpcConfig, RpcServer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub(crate) use administration::Admin;
 pub(crate) use files::create_files;
 
 use clock::Clock;
@@ -74,6 +76,8 @@ pub(crate) struct Setup {
     pub(crate) p2p_bootstrap: Vec<String>,
     /// The RPC server.
     pub(crate) rpc: RpcConfig,
+    /// How it is administered, if at all.
+    pub(crate) admin: Option<Admin>,
     /// Threads that check transaction signatures.
     pub(crate) verify_threads: usize,
 }
@@ -84,6 +88,7 @@ type Death = watch::Receiver<Option<Arc<str>>>;
 /// A node that runs until it is stopped or dies.
 pub(crate) struct Running {
     rpc: RpcServer,
+    admin: Option<AdminServer>,
     network: Network,
     inbox: mpsc::Sender<Work>,
     engine: JoinHandle<()>,
@@ -105,6 +110,8 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let clock = Clock::new();
     let (ledger_path, journal_path) = (setup.ledger, setup.journal);
     let (ledger, journal) = files::open_files(&genesis, &public_key, &ledger_path, &journal_path)?;
+    // The files are locked now, so nobody else serves this socket.
+    let admin = setup.admin.map(Admin::serve).transpose()?;
     let engine = Engine::open(&genesis, &key, ledger, journal, clock.now())?;
     let members = Arc::new(Members::of(&genesis));
     let reader = engine.reader();
@@ -193,7 +200,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
             dying.send_replace(Some("the node stopped hearing the other validators".into()));
         }
     });
-    Ok(Running { rpc, network, inbox, engine, death, stopping })
+    Ok(Running { rpc, admin, network, inbox, engine, death, stopping })
 }
 
 /// Runs the engine on a thread of its own. Whatever ends it is told, a panic too: a broken invariant must
@@ -276,6 +283,9 @@ impl Running {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stopping.store(true, Ordering::Release);
         self.rpc.shutdown().await;
+        if let Some(admin) = self.admin {
+            admin.shutdown().await;
+        }
         self.network.shutdown().await;
         // An error means that the engine has ended already.
         let _ = self.inbox.send(Work::Stop).await;

@@ -112,14 +112,9 @@ impl Method {
         self
     }
 
-    /// The method with this name.
-    pub fn named(name: &str) -> Option<&'static Method> {
-        METHODS.iter().find(|method| method.name == name)
-    }
-
-    /// The method of streams with this name.
-    pub fn of_streams(name: &str) -> Option<&'static Method> {
-        STREAM_METHODS.iter().find(|method| method.name == name)
+    /// The method with this name, in one of the tables below.
+    pub fn find(table: &'static [Method], name: &str) -> Option<&'static Method> {
+        table.iter().find(|method| method.name == name)
     }
 }
 
@@ -236,4 +231,17 @@ pub const STREAM_METHODS: &[Method] = &[
         "Over a WebSocket alone: ends a stream of blocks. Whether there was one.",
     )
     .taking(&[Parameter::required::<u64>("subscription", "The number of the subscription.")]),
+];
+
+/// The administrative methods, which a node answers at its own socket and nowhere else.
+pub const ADMIN_METHODS: &[Method] = &[
+    Method::answering::<String>("admin_log_level", "What the node logs."),
+    Method::answering::<String>(
+        "admin_set_log_level",
+        "Changes what the node logs until it is restarted. What it logged before.",
+    )
+    .taking(&[Parameter::required::<String>(
+        "level",
+        "error, warn, info, debug or trace, also for each module, as in info,quorate_network=debug.",
+    )]),
 ];

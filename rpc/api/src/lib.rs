@@ -22,6 +22,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+#[cfg(feature = "server")]
+pub mod admin;
 mod block;
 mod catalogue;
 mod consensus;
@@ -39,7 +41,7 @@ mod stream;
 mod submit;
 
 pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
-pub use catalogue::{DefaultValue, METHODS, MakeSchema, Method, Parameter, STREAM_METHODS};
+pub use catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, Parameter, STREAM_METHODS};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,

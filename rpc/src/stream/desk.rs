@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use quorate_api::{ErrorKind, Method, RpcError};
+use quorate_api::{ErrorKind, Method, RpcError, STREAM_METHODS};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::blocks::BlockSource;
 use super::subscriptions::Subscription;
-use crate::endpoint::overloaded;
 use crate::parameters;
+use crate::refusal::overloaded;
 use crate::request::Call;
 
 /// Gives out the subscriptions of one connection.
@@ -54,7 +54,7 @@ impl Desk {
         call: &Call<'_>,
         begun: &Mutex<Vec<Subscription>>,
     ) -> Option<Result<Box<RawValue>, RpcError>> {
-        let method = Method::of_streams(&call.method)?;
+        let method = Method::find(STREAM_METHODS, &call.method)?;
         let answered = match method.name {
             "chain_subscribe" => parse(method, call.params).and_then(|wanted| self.subscribe(&wanted, begun)),
             _ => parse(method, call.params)

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use super::Streams;
 use super::blocks::{BlockStream, Told};
 use super::origins::LAST_EVENT_ID;
-use super::slots::{Peer, StreamSlot};
+use super::slots::{ConnectionPlace, StreamSlot};
 use crate::budget::{Reservation, UNIT_BYTES};
-use crate::endpoint::Refusal;
+use crate::client::Client;
+use crate::refusal::Refusal;
 use crate::stopping::Stopping;
 
 /// A comment, which readers skip.
@@ -40,13 +41,12 @@ struct Wanted {
 /// The handler.
 pub(crate) async fn events(
     State(streams): State<Arc<Streams>>,
-    peer: Option<Extension<Peer>>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    streams.origins.check(&headers)?;
-    let wanted = wanted(&uri, &headers)?;
-    let slot = streams.slots.take(peer.as_deref())?;
+    streams.origins.check(request.headers())?;
+    let wanted = wanted(request.uri(), request.headers())?;
+    let extensions = request.extensions();
+    let slot = streams.slots.take(Client::of(extensions), extensions.get::<ConnectionPlace>().cloned())?;
     let blocks = streams.source.stream(wanted.from, wanted.full.unwrap_or(true)).map_err(refusal)?;
     // One on its way, and the end.
     let (sender, receiver) = mpsc::channel(2);

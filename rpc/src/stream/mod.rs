@@ -18,8 +18,8 @@ use std::time::Duration;
 pub(crate) use blocks::BlockSource;
 pub(crate) use events::events;
 pub(crate) use origins::Origins;
-pub use origins::is_origin;
-pub(crate) use slots::Peer;
+pub(crate) use origins::is_origin;
+pub(crate) use slots::ConnectionPlace;
 pub(crate) use socket::upgrade;
 
 use crate::budget::UNIT_BYTES;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use quorate_api::{ErrorKind, RpcError};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::endpoint::Refusal;
+use crate::refusal::Refusal;
 
 /// How browsers resume a stream.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -56,7 +56,7 @@ impl Origins {
 
 /// Whether this is an origin as browsers write it, or `*`: what [`crate::RpcConfig::allowed_origins`] may
 /// have.
-pub fn is_origin(text: &str) -> bool {
+pub(crate) fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else {
         return text == "*";
     };

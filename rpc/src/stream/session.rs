@@ -3,7 +3,6 @@
 //! One task does everything, so at most one message is on its way at a time and nothing queues up: while a
 //! message is being taken, nothing more is read, answered or fetched.
 
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -18,15 +17,16 @@ use tokio_tungstenite::tungstenite;
 use super::Streams;
 use super::desk::Desk;
 use super::subscriptions::{News, Subscription, Subscriptions, notification};
-use crate::answer::Answer;
-use crate::endpoint::{Endpoint, failure};
+use crate::answer::{Answer, failure};
+use crate::client::Client;
+use crate::endpoint::Endpoint;
 use crate::stopping::Stopping;
 
 /// Pings that the other side may leave without a sign of life.
 const SILENCES: u32 = 3;
 
 /// Serves a WebSocket to its end.
-pub(crate) async fn run(socket: WebSocket, client: Option<IpAddr>, endpoint: &Endpoint, streams: &Streams) {
+pub(crate) async fn run(socket: WebSocket, client: Option<Client>, endpoint: &Endpoint, streams: &Streams) {
     let desk = Desk::new(streams.source.clone(), streams.max_subscriptions);
     let stopping = streams.stopping.clone();
     let mut session = Session { socket, streams, stopping, subscriptions: Subscriptions::default() };
@@ -41,7 +41,7 @@ struct Handled {
     begun: Vec<Subscription>,
 }
 
-async fn handle(endpoint: &Endpoint, client: Option<IpAddr>, desk: &Desk, request: Request) -> Handled {
+async fn handle(endpoint: &Endpoint, client: Option<Client>, desk: &Desk, request: Request) -> Handled {
     let begun = Mutex::default();
     let answer = match request {
         Request::Text(text) => {

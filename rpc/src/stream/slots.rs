@@ -1,77 +1,85 @@
 //! How many streams there may be, in all and for each address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::endpoint::{Refusal, overloaded};
+use crate::client::Client;
+use crate::refusal::{Refusal, overloaded};
 
-/// The other side of a connection. The server puts it into every request; without it, as in a router that
-/// stands alone, streams are counted for the node and not for each address.
+/// A connection's place among all connections. The server puts it into every request, so that a stream can keep
+/// it: a WebSocket goes on when its HTTP connection is over.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    pub(crate) address: IpAddr,
-    /// The connection's place, which a WebSocket keeps when the HTTP connection is over.
-    pub(crate) connection: Arc<OwnedSemaphorePermit>,
+pub(crate) struct ConnectionPlace {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl ConnectionPlace {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        ConnectionPlace { _permit: Arc::new(permit) }
+    }
 }
 
 /// The places of streams.
 #[derive(Debug)]
 pub(crate) struct StreamSlots {
     all: Arc<Semaphore>,
-    per_address: usize,
+    per_client: usize,
     /// As many entries at most as there are places.
     taken: Arc<Mutex<Taken>>,
 }
 
-type Taken = HashMap<IpAddr, usize>;
+type Taken = HashMap<Client, usize>;
 
 /// A place for one stream; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct StreamSlot {
     _all: OwnedSemaphorePermit,
-    _connection: Option<Arc<OwnedSemaphorePermit>>,
-    address: Option<IpAddr>,
+    _connection: Option<ConnectionPlace>,
+    client: Option<Client>,
     taken: Arc<Mutex<Taken>>,
 }
 
 impl StreamSlots {
-    pub(crate) fn new(all: usize, per_address: usize) -> Self {
-        StreamSlots { all: Arc::new(Semaphore::new(all)), per_address, taken: Arc::default() }
+    pub(crate) fn new(all: usize, per_client: usize) -> Self {
+        StreamSlots { all: Arc::new(Semaphore::new(all)), per_client, taken: Arc::default() }
     }
 
-    pub(crate) fn take(&self, peer: Option<&Peer>) -> Result<StreamSlot, Refusal> {
+    /// A place, for as long as it is kept. Without a client, as in a router that stands alone, it is counted for
+    /// the node only.
+    pub(crate) fn take(
+        &self,
+        client: Option<Client>,
+        connection: Option<ConnectionPlace>,
+    ) -> Result<StreamSlot, Refusal> {
         let all = Arc::clone(&self.all)
             .try_acquire_owned()
             .map_err(|_| Refusal::overloaded("it serves as many streams as it may"))?;
-        let address = peer.map(|peer| counted(peer.address));
-        if let Some(address) = address {
+        if let Some(client) = client {
             let mut taken = lock(&self.taken);
-            let count = taken.get(&address).copied().unwrap_or_default();
-            if count >= self.per_address {
+            let count = taken.get(&client).copied().unwrap_or_default();
+            if count >= self.per_client {
                 let error = overloaded("it serves as many streams to your address as it may");
                 return Err(Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
-                    error.detail("limit", self.per_address),
+                    error.detail("limit", self.per_client),
                 ));
             }
-            taken.insert(address, count + 1);
+            taken.insert(client, count + 1);
         }
-        let connection = peer.map(|peer| Arc::clone(&peer.connection));
-        Ok(StreamSlot { _all: all, _connection: connection, address, taken: Arc::clone(&self.taken) })
+        Ok(StreamSlot { _all: all, _connection: connection, client, taken: Arc::clone(&self.taken) })
     }
 }
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        let Some(address) = self.address else { return };
+        let Some(client) = self.client else { return };
         let mut taken = lock(&self.taken);
-        match taken.get_mut(&address) {
+        match taken.get_mut(&client) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&address)),
+            _ => drop(taken.remove(&client)),
         }
     }
 }
@@ -81,48 +89,40 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whoever has one IPv6 address has its whole network of 64 bits.
-fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::net::IpAddr;
+
     use super::*;
 
-    fn peer(address: &str) -> Peer {
-        let connection = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Peer { address: address.parse().unwrap(), connection: Arc::new(connection) }
+    fn client(address: &str) -> Option<Client> {
+        Some(address.parse::<IpAddr>().unwrap().into())
     }
 
     #[test]
-    fn places_are_counted_for_each_address_and_given_back() {
+    fn places_are_counted_for_each_client_and_given_back() {
         let slots = StreamSlots::new(3, 2);
-        let (one, other) = (peer("10.0.0.1"), peer("10.0.0.2"));
-        let first = slots.take(Some(&one)).unwrap();
-        let second = slots.take(Some(&one)).unwrap();
-        assert!(slots.take(Some(&one)).is_err(), "two for each address");
-        let third = slots.take(Some(&other)).unwrap();
-        assert!(slots.take(Some(&peer("10.0.0.3"))).is_err(), "three in all");
+        let (one, other) = (client("10.0.0.1"), client("10.0.0.2"));
+        let first = slots.take(one, None).unwrap();
+        let second = slots.take(one, None).unwrap();
+        assert!(slots.take(one, None).is_err(), "two for each client");
+        let third = slots.take(other, None).unwrap();
+        assert!(slots.take(client("10.0.0.3"), None).is_err(), "three in all");
         drop(first);
-        assert!(slots.take(Some(&one)).is_ok());
+        assert!(slots.take(one, None).is_ok());
         drop((second, third));
         assert!(slots.taken.lock().unwrap().is_empty(), "nobody is remembered");
     }
 
     #[test]
-    fn addresses_of_one_network_are_one() {
-        let slots = StreamSlots::new(10, 1);
-        for (address, again) in
-            [("2001:db8::1", "2001:db8::ffff:2"), ("10.0.0.1", "::ffff:10.0.0.1"), ("::1", "::2")]
-        {
-            let _held = slots.take(Some(&peer(address))).unwrap();
-            assert!(slots.take(Some(&peer(again))).is_err(), "{address} and {again}");
-            assert!(slots.take(Some(&peer("2001:db8:0:1::1"))).is_ok());
-        }
+    fn a_stream_keeps_the_place_of_its_connection() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = ConnectionPlace::new(Arc::clone(&places).try_acquire_owned().unwrap());
+        let slot = StreamSlots::new(1, 1).take(None, Some(place.clone())).unwrap();
+        drop(place);
+        assert_eq!(places.available_permits(), 0);
+        drop(slot);
+        assert_eq!(places.available_permits(), 1);
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, State, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::http::{Extensions, HeaderMap};
 use axum::response::Response;
 use quorate_api::{ErrorKind, RpcError};
 
 use super::Streams;
 use super::session;
-use super::slots::Peer;
-use crate::endpoint::{Endpoint, Refusal};
+use super::slots::ConnectionPlace;
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::refusal::Refusal;
 
 /// A frame is sent when it is complete; what a socket holds back costs memory and time.
 const WRITE_BUFFER_BYTES: usize = 0;
@@ -22,7 +24,8 @@ const READ_BUFFER_BYTES: usize = 8 << 10;
 /// The handler.
 pub(crate) async fn upgrade(
     State((endpoint, streams)): State<(Arc<Endpoint>, Arc<Streams>)>,
-    peer: Option<Extension<Peer>>,
+    connection: Option<Extension<ConnectionPlace>>,
+    extensions: Extensions,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
@@ -31,8 +34,8 @@ pub(crate) async fn upgrade(
         Refusal::new(rejection.status(), RpcError::new(ErrorKind::InvalidRequest, message))
     })?;
     streams.origins.check(&headers)?;
-    let slot = streams.slots.take(peer.as_deref())?;
-    let client = peer.as_deref().map(|peer| peer.address);
+    let client = Client::of(&extensions);
+    let slot = streams.slots.take(client, connection.map(|Extension(place)| place))?;
     let upgrade = upgrade
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .read_buffer_size(READ_BUFFER_BYTES)

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use quorate_rpc::{RpcConfig, RpcStartError, serve};
+use quorate_rpc::{RpcConfig, RpcProblem, RpcStartError, serve};
 
 use crate::socket::Host;
 use crate::web::{Site, Wire};
@@ -65,5 +65,6 @@ async fn what_is_no_origin_is_refused_at_the_start() {
     let node = std::sync::Arc::new(crate::support::FakeNode::new());
     let config = RpcConfig { allowed_origins: vec!["explorer.example".to_owned()], ..RpcConfig::default() };
     let error = serve(config, node, None).await.unwrap_err();
-    assert!(matches!(&error, RpcStartError::Origin(origin) if origin == "explorer.example"), "{error}");
+    let named = RpcProblem::Origin("explorer.example".to_owned());
+    assert!(matches!(&error, RpcStartError::Config(problems) if *problems == [named]), "{error}");
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, pass};
 use crate::web::{Answer, Site, checked_error};
 
 /// A reader of a stream in process: it takes a piece only when it is told to.
@@ -182,9 +182,9 @@ async fn a_slow_reader_is_told_where_it_stands() {
     let mut reader = Reader::open(&site, "/stream?from=1").await;
     assert_eq!(reader.heights(1).await, [1]);
     // 200 KB of JSON are four units of ten seconds.
-    tokio::time::sleep(Duration::from_secs(39)).await;
+    pass(Duration::from_secs(39)).await;
     assert_eq!(reader.heights(1).await, [2], "slow, but not too slow");
-    tokio::time::sleep(Duration::from_secs(41)).await;
+    pass(Duration::from_secs(41)).await;
     let end = reader.end().await;
     assert_eq!((&end["reason"], &end["next_height"]), (&json!("slow_reader"), &json!(3)));
     assert_eq!(end["retryable"], true);

@@ -178,6 +178,6 @@ async fn defaults_are_values_of_their_parameters() {
             }
         }
     }
-    let timeout = Method::named("tx_submit").unwrap().parameters[2];
+    let timeout = Method::find(METHODS, "tx_submit").unwrap().parameters[2];
     assert!(timeout.summary.contains(&MAX_WAIT_MS.to_string()), "{timeout:?}");
 }

@@ -8,6 +8,7 @@ use axum::http::{Request, StatusCode};
 use quorate_rpc::RpcConfig;
 use serde_json::json;
 use tokio::time::{Duration, advance};
+use tower::ServiceExt;
 
 use crate::server::{start, stop};
 use crate::web::{Answer, Site, Wire, checked_error};
@@ -21,10 +22,14 @@ fn slow(config: &mut RpcConfig) {
     config.max_batch = 4;
 }
 
-async fn send(site: &Site, client: &str, mut request: Request<Body>) -> Answer {
+fn from(client: &str, mut request: Request<Body>) -> Request<Body> {
     let address: SocketAddr = format!("{client}:1").parse().unwrap();
     request.extensions_mut().insert(ConnectInfo(address));
-    site.send(request).await
+    request
+}
+
+async fn send(site: &Site, client: &str, request: Request<Body>) -> Answer {
+    site.send(from(client, request)).await
 }
 
 async fn post(site: &Site, client: &str, body: &str) -> Answer {
@@ -61,6 +66,23 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(send(&site, "192.0.2.1", health).await.status, StatusCode::OK, "health is told all the same");
     advance(Duration::from_millis(500)).await;
     assert_eq!(post(&site, "192.0.2.1", HEAD).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_a_stream_is_a_request() {
+    let site = Site::with(slow);
+    let get = |path: &str, client: &str| {
+        let request = from(client, Request::get(path).body(Body::empty()).unwrap());
+        site.router.clone().oneshot(request)
+    };
+    for _ in 0..2 {
+        assert_eq!(get("/stream", "192.0.2.1").await.unwrap().status(), StatusCode::OK);
+        assert!(get("/ws", "192.0.2.1").await.unwrap().status().is_client_error(), "that was no socket");
+    }
+    for path in ["/stream", "/ws", "/"] {
+        assert_eq!(get(path, "192.0.2.1").await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+    assert_eq!(get("/stream", "192.0.2.2").await.unwrap().status(), StatusCode::OK, "others are not meant");
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,7 +81,7 @@ fn example(line: &str) -> Option<&str> {
 
 /// Parameters by name, however they were given.
 fn named<'a>(method: &str, params: &'a Value) -> Vec<(&'a str, &'a Value)> {
-    let parameters = Method::named(method).unwrap().parameters;
+    let parameters = Method::find(METHODS, method).unwrap().parameters;
     match params {
         Value::Array(values) => parameters.iter().map(|parameter| parameter.name).zip(values).collect(),
         Value::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
@@ -145,7 +145,8 @@ fn every_method_has_a_section_with_its_parameters_and_an_example() {
         let signature = format!("`{}({})`", method.name, parameters.join(", "));
         let call = format!(r#""method":"{}""#, method.name);
         // One transcript shows the methods of streams.
-        let shown = |section: &str| section.contains(&call) || Method::of_streams(method.name).is_some();
+        let shown =
+            |section: &str| section.contains(&call) || Method::find(STREAM_METHODS, method.name).is_some();
         let described = |section: &&str| section.contains(&signature) && shown(section);
         assert!(sections().iter().any(described), "{signature}");
     }

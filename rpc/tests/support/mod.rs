@@ -26,6 +26,12 @@ pub(crate) const BLOCK_TIME_MS: u64 = 1000;
 /// How long anything in these tests may take before they fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Lets so much time pass on a paused clock, which goes on only when nothing else has anything to do.
+pub(crate) async fn pass(time: Duration) {
+    let nothing = std::future::pending::<()>();
+    assert!(tokio::time::timeout(time, nothing).await.is_err());
+}
+
 pub(crate) struct FakeNode {
     network: TestNetwork,
     reader: LedgerReader,

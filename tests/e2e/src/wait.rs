@@ -21,7 +21,8 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
             return seen;
         }
         assert!(start.elapsed() < limit, "waited {} s in vain: {what}", limit.as_secs());
-        std::thread::sleep(INTERVAL);
+        // Other processes do not tell us when: all there is to do is to look again.
+        std::thread::park_timeout(INTERVAL);
     }
 }
 

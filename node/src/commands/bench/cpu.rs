@@ -17,13 +17,14 @@ const LISTENING: &str = "0A";
 /// some of the validators would say nothing.
 pub(super) fn processes_serving(endpoints: &[Endpoint]) -> Option<BTreeSet<u32>> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
-    let inodes: Vec<BTreeSet<u64>> = endpoints
+    let inodes: Option<Vec<BTreeSet<u64>>> = endpoints
         .iter()
         .map(|endpoint| {
-            let (_, port) = endpoint.host_and_port();
-            tables.iter().flat_map(|table| listening_inodes(table, port)).collect()
+            let (_, port) = endpoint.host_and_port()?;
+            Some(tables.iter().flat_map(|table| listening_inodes(table, port)).collect())
         })
         .collect();
+    let inodes = inodes?;
     let mut processes = BTreeSet::new();
     let mut found = vec![false; endpoints.len()];
     for (process, socket) in sockets_of_processes() {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{Transaction, from_hex};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::*;
 use crate::commands::bench::fake_node::fake_node;
@@ -60,8 +60,9 @@ fn watched(transactions: usize) -> Watched {
 
 async fn until(condition: impl Fn() -> bool) {
     let met = async {
+        let mut looks = interval(POLL_INTERVAL);
         while !condition() {
-            tokio::time::sleep(POLL_INTERVAL).await;
+            looks.tick().await;
         }
     };
     timeout(BOUND, met).await.unwrap();

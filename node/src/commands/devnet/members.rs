@@ -9,6 +9,7 @@ use quorate_client::{Client, ClientConfig};
 
 use super::directory::NetworkDirectory;
 use crate::commands::status;
+use crate::config::Overrides;
 use crate::files::{self, Access};
 use crate::home::Home;
 use crate::keyfile::PassphraseSource;
@@ -66,9 +67,9 @@ impl Members {
     pub(super) async fn start(directory: &NetworkDirectory, ports: Ports) -> anyhow::Result<Self> {
         let mut setups = Vec::new();
         for entry in &directory.network().validators {
-            let home = Home::open(&entry.home, &[], &PassphraseSource::default())?;
+            let home = Home::open(&entry.home, &Overrides::default(), &PassphraseSource::default())?;
             home.check_data()?;
-            setups.push(home.into_setup());
+            setups.push(home.into_setup(None));
         }
         let any = match ports {
             Ports::Any => true,

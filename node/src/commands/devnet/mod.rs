@@ -68,7 +68,7 @@ impl Args {
 
 /// Runs `quorate devnet`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.logging.start("warn")?;
+    let _ = args.logging.start("warn")?;
     block_on_all_cores(live(args))
 }
 

@@ -1,6 +1,7 @@
 //! What the program promises, tried on real processes.
 #![allow(clippy::unwrap_used)]
 
+mod administration;
 mod catching_up;
 mod commands;
 mod crashes;

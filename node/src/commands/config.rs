@@ -1,0 +1,122 @@
+//! `quorate config`: the settings of a validator.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::config::{self, Effective, Overrides, SettingFlag, SettingsTable};
+use crate::exit::Outcome;
+use crate::home;
+use crate::output::{self, Output, Table};
+
+/// Show, check and explain the settings of a validator.
+///
+/// A setting is taken from the command line, else from the environment, else from config.toml in the home directory; else it
+/// has its default.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every setting with its value and where that comes from.
+    Show(Show),
+    /// Say whether a node could run with config, genesis and data files as they are.
+    ///
+    /// Nothing is opened that needs a passphrase or is in use. Everything that is wrong with the settings is said at once.
+    Check(Check),
+    /// List all settings with their defaults, their names in the environment, and what they mean.
+    Options,
+}
+
+/// Options of `quorate config show`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  quorate config show --home net/validator-0
+  QUORATE_RPC__LISTEN=0.0.0.0:8545 quorate config show --home net/validator-0 --changed")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    home: HomeDirectory,
+
+    /// Only what is not left at its default.
+    #[arg(long)]
+    changed: bool,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Options of `quorate config check`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  quorate config check --home net/validator-0")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    home: HomeDirectory,
+}
+
+/// Whose settings.
+#[derive(Debug, ClapArgs)]
+struct HomeDirectory {
+    /// The validator's directory.
+    #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
+    home: PathBuf,
+
+    /// A setting over those of config.toml and of the environment, as `quorate node` takes it; may be repeated.
+    #[arg(long, value_name = "SETTING=VALUE")]
+    set: Vec<SettingFlag>,
+}
+
+/// Runs `quorate config`.
+pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Show(args) => show(args),
+        Command::Check(args) => check(args),
+        Command::Options => options(),
+    }
+}
+
+fn show(args: &Show) -> anyhow::Result<Outcome> {
+    let (_, mut settings) = config::effective(&args.home.home, &Overrides::of_process(&args.home.set))?;
+    if args.changed {
+        settings.retain(|setting| !setting.is_default());
+    }
+    args.output.show(&settings, || table(&settings))?;
+    Ok(Outcome::Yes)
+}
+
+fn table(settings: &[Effective]) -> String {
+    let mut table = Table::new(&["setting", "value", "from"]);
+    for Effective { setting, value, origin } in settings {
+        table.row([setting.clone(), value.to_string(), origin.clone()]);
+    }
+    table.render()
+}
+
+fn check(args: &Check) -> anyhow::Result<Outcome> {
+    let (config, settings) = config::effective(&args.home.home, &Overrides::of_process(&args.home.set))?;
+    let genesis = home::read_genesis(&config.genesis)?;
+    for warning in genesis.warnings() {
+        output::note(format_args!("warning: {warning}"));
+    }
+    home::check_data(&config, &args.home.home.display().to_string())?;
+    let changed = settings.iter().filter(|setting| !setting.is_default()).count();
+    output::print(&format!(
+        "the settings can be used: {changed} of {} are not left at their defaults; chain {}, {} validators",
+        settings.len(),
+        genesis.chain_id(),
+        genesis.validators().len()
+    ))?;
+    Ok(Outcome::Yes)
+}
+
+fn options() -> anyhow::Result<Outcome> {
+    let mut text = String::new();
+    for SettingsTable { name, meaning, settings } in config::tables() {
+        let mut table = Table::new(&["setting", "variable", "default", "meaning"]);
+        for setting in settings {
+            table.row([setting.name.clone(), setting.variable(), setting.default, setting.meaning]);
+        }
+        text += &format!("[{name}]  {meaning}\n\n{}\n", table.render());
+    }
+    output::print(&text)?;
+    Ok(Outcome::Yes)
+}

@@ -1,0 +1,72 @@
+//! What of the settings can be used, and what is wrong with the others.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use super::raw::RawConfig;
+use super::{Config, ConfigErrors};
+
+/// Most addresses of one kind.
+pub(super) const MAX_ADDRESSES: usize = 64;
+
+/// Most threads that check signatures: more than the largest machine has use for.
+pub(super) const MAX_VERIFY_THREADS: usize = 256;
+
+impl RawConfig {
+    /// # Errors
+    /// Everything that is wrong, not only the first of it.
+    pub(super) fn check(self, home: &Path) -> Result<Config, ConfigErrors> {
+        let mut problems = Vec::new();
+        let addresses = [
+            ("p2p.listen", &self.p2p.listen),
+            ("p2p.advertise", &self.p2p.advertise),
+            ("p2p.bootstrap", &self.p2p.bootstrap),
+        ];
+        for (setting, list) in addresses {
+            problems.extend(problems_of_addresses(setting, list));
+        }
+        if self.p2p.listen.is_empty() {
+            problems.push("p2p.listen is empty: give an address such as /ip4/0.0.0.0/tcp/9000".to_owned());
+        }
+        let listen = self.rpc.listen.parse().unwrap_or_else(|_| {
+            let given = &self.rpc.listen;
+            problems.push(format!(
+                "rpc.listen is {given:?}: write an IP address and a port, such as 127.0.0.1:8545"
+            ));
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+        });
+        let rpc = self.rpc.settings(listen);
+        problems.extend(rpc.problems().iter().map(|problem| format!("rpc.{problem}")));
+        let threads = self.verification.threads;
+        if !(1..=MAX_VERIFY_THREADS).contains(&threads) {
+            problems.push(format!("verification.threads is {threads}: choose 1 to {MAX_VERIFY_THREADS}"));
+        }
+        if !problems.is_empty() {
+            return Err(ConfigErrors(problems));
+        }
+        Ok(Config {
+            genesis: home.join(self.files.genesis),
+            key: home.join(self.files.key),
+            ledger: home.join(self.files.ledger),
+            journal: home.join(self.files.journal),
+            p2p_listen: self.p2p.listen,
+            p2p_advertise: self.p2p.advertise,
+            p2p_bootstrap: self.p2p.bootstrap,
+            rpc,
+            admin_socket: (!self.admin.socket.as_os_str().is_empty()).then(|| home.join(self.admin.socket)),
+            verify_threads: threads,
+        })
+    }
+}
+
+fn problems_of_addresses(setting: &str, addresses: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    if addresses.len() > MAX_ADDRESSES {
+        problems.push(format!("{setting} has {} addresses: at most {MAX_ADDRESSES}", addresses.len()));
+    }
+    let odd = addresses.iter().take(MAX_ADDRESSES).filter(|address| !address.starts_with('/'));
+    problems.extend(odd.map(|address| {
+        format!("{setting} contains {address:?}: write a multiaddress such as /ip4/10.0.0.5/tcp/9000")
+    }));
+    problems
+}

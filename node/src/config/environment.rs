@@ -1,0 +1,131 @@
+//! Settings that are given beside the file: variables of the environment, and flags.
+
+use std::str::FromStr;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+
+use super::settings::{Setting, settings};
+
+/// In front of every variable of this program.
+const PREFIX: &str = "QUORATE_";
+
+/// Between table and setting in the name of a variable.
+const SEPARATOR: &str = "__";
+
+/// In front of the name of a variable where it is told as the source of a value.
+const VARIABLE: &str = "environment variable ";
+
+/// The source of a value from the command line.
+const FLAG: &str = "--set";
+
+/// What is said beside the file: by variables, and over them by flags.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    /// Name and text of each variable.
+    pub(super) variables: Vec<(String, String)>,
+    /// In the order of the command line; later ones win.
+    pub(super) flags: Vec<SettingFlag>,
+}
+
+impl Overrides {
+    /// The variables of this process that could be settings, and flags.
+    pub(crate) fn of_process(flags: &[SettingFlag]) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let variables =
+            std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        Overrides { variables, flags: flags.to_vec() }
+    }
+}
+
+/// A setting on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SettingFlag {
+    key: String,
+    text: String,
+}
+
+impl FromStr for SettingFlag {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, text)) if key.contains('.') => {
+                Ok(SettingFlag { key: key.trim().to_owned(), text: text.to_owned() })
+            }
+            _ => Err("write SETTING=VALUE, as in rpc.listen=127.0.0.1:8545"),
+        }
+    }
+}
+
+/// A value that was given beside the file, so that errors can name where.
+pub(super) struct Given {
+    source: String,
+    key: String,
+    value: Value,
+}
+
+impl Given {
+    /// `None` for a variable that is no setting: those have a separator in their names.
+    pub(super) fn by_variable(name: &str, text: &str) -> Option<Self> {
+        let setting = name.strip_prefix(PREFIX)?;
+        let key =
+            setting.contains(SEPARATOR).then(|| setting.to_ascii_lowercase().replace(SEPARATOR, "."))?;
+        Some(Given { source: format!("{VARIABLE}{name}"), key, value: value(text) })
+    }
+
+    /// As in `--set rpc.listen=127.0.0.1:8545`.
+    pub(super) fn by_flag(setting: &SettingFlag) -> Self {
+        Given { source: FLAG.to_owned(), key: setting.key.clone(), value: value(&setting.text) }
+    }
+}
+
+/// A number stays a number; any other text is a string, whatever it looks like to a parser of values.
+fn value(text: &str) -> Value {
+    match text.trim().parse::<u64>() {
+        Ok(number) => Value::from(number),
+        Err(_) if text.trim_start().starts_with('[') => match text.parse::<Value>() {
+            Ok(value) => value,
+            Err(never) => match never {},
+        },
+        Err(_) => Value::from(text),
+    }
+}
+
+impl Provider for Given {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let nested = figment::util::nest(&self.key, self.value.clone()).into_dict();
+        Ok(Profile::Default.collect(nested.unwrap_or_default()))
+    }
+}
+
+/// Whether a value with this source was given here.
+pub(super) fn is_beside_the_file(source: &Metadata) -> bool {
+    source.name == FLAG || source.name.starts_with(VARIABLE)
+}
+
+/// Variables that were probably meant as settings: `QUORATE_RPC_LISTEN` for `QUORATE_RPC__LISTEN`. They would
+/// otherwise be ignored without a word, as are variables that have nothing to do with this program.
+pub(super) fn misspelt_variables(variables: &[(String, String)]) -> Vec<String> {
+    let wrong = |setting: Setting| {
+        let wrong = spelling("_", &setting.table, &setting.name);
+        let found = variables.iter().any(|(variable, _)| *variable == wrong);
+        found.then(|| format!("environment variable {wrong}: write {}", setting.variable()))
+    };
+    settings().filter_map(wrong).collect()
+}
+
+/// The name of a setting in the environment.
+pub(super) fn variable(table: &str, name: &str) -> String {
+    spelling(SEPARATOR, table, name)
+}
+
+fn spelling(separator: &str, table: &str, name: &str) -> String {
+    format!("{PREFIX}{}{separator}{}", table.to_ascii_uppercase(), name.to_ascii_uppercase())
+}

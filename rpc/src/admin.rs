@@ -1,0 +1,144 @@
+//! What may change how a node runs, at a socket in the file system that only its owner can use.
+//!
+//! A port of the loopback interface would be open to everybody on the machine, and to pages in browsers there.
+
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+use jsonrpsee::core::async_trait;
+use quorate_api::admin::AdminServer as AdminMethods;
+use quorate_api::{ADMIN_METHODS, ErrorKind, RpcError};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::acceptor::{Accepting, Listener, accept};
+use crate::budget::MemoryBudget;
+use crate::config::RpcConfig;
+use crate::dispatch::Dispatcher;
+use crate::endpoint::{self, Endpoint};
+use crate::rate::RateLimiter;
+
+/// What can be changed while a node runs.
+pub trait Administration: Send + Sync + 'static {
+    /// What is logged.
+    fn log_level(&self) -> String;
+
+    /// Changes what is logged; answers what was logged before.
+    ///
+    /// # Errors
+    /// What is wrong with the level, for people.
+    fn set_log_level(&self, level: &str) -> Result<String, String>;
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminStartError {
+    /// Something is there that no node has made.
+    #[error("{0} is there and is no socket: move it away, or choose another name")]
+    NotASocket(PathBuf),
+    /// The system refuses.
+    #[error(
+        "cannot listen for administration on {path}: {source}; the path must have fewer than 108 bytes, in a directory that can be written"
+    )]
+    Bind {
+        /// The path of the socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A socket that is served. Dropping it stops it, too, and leaves the file behind.
+#[derive(Debug)]
+pub struct AdminServer {
+    path: PathBuf,
+    accepting: Accepting,
+}
+
+impl AdminServer {
+    /// Answers what is in flight and removes the socket.
+    pub async fn shutdown(self) {
+        self.accepting.shutdown().await;
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "the socket cannot be removed");
+        }
+    }
+}
+
+/// Serves [`ADMIN_METHODS`] at a socket that is made for it. A socket that is there is taken for what a node that was
+/// killed has left behind: the caller makes sure that no other node uses the same path.
+///
+/// # Errors
+/// [`AdminStartError`].
+pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<AdminServer, AdminStartError> {
+    let bind_error = |source| AdminStartError::Bind { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path).map_err(bind_error)?,
+        Ok(_) => return Err(AdminStartError::NotASocket(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(bind_error(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(bind_error)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(bind_error)?;
+    let config = limits();
+    let endpoint = Arc::new(Endpoint::new(
+        &config,
+        Dispatcher::new(Methods(admin).into_rpc().into(), ADMIN_METHODS, config.max_response_bytes),
+        MemoryBudget::new(config.max_memory_bytes),
+        Arc::new(RateLimiter::new(&config)),
+    ));
+    let router = Router::new().route("/", post(endpoint::post).with_state(endpoint));
+    let accepting = accept(OwnersOnly(listener), config, |_| router);
+    Ok(AdminServer { path: path.to_owned(), accepting })
+}
+
+/// Few requests, and small ones.
+fn limits() -> RpcConfig {
+    RpcConfig {
+        max_connections: 16,
+        max_concurrent_requests: 16,
+        max_body_bytes: 64 << 10,
+        max_response_bytes: 64 << 10,
+        max_memory_bytes: 1 << 20,
+        ..RpcConfig::default()
+    }
+}
+
+/// Connections of the node's own user, and of root. The mode of the file says the same, but is set only after the
+/// file was made.
+#[derive(Debug)]
+struct OwnersOnly(UnixListener);
+
+impl Listener for OwnersOnly {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        let own = rustix::process::geteuid();
+        loop {
+            let (stream, _) = self.0.accept().await?;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == own.as_raw() || peer.uid() == 0 => return Ok((stream, None)),
+                Ok(peer) => tracing::warn!(user = peer.uid(), "another user tried to administer the node"),
+                Err(error) => tracing::debug!(%error, "a connection without a user"),
+            }
+        }
+    }
+}
+
+struct Methods<A>(Arc<A>);
+
+#[async_trait]
+impl<A: Administration> AdminMethods for Methods<A> {
+    async fn admin_log_level(&self) -> Result<String, RpcError> {
+        Ok(self.0.log_level())
+    }
+
+    async fn admin_set_log_level(&self, level: String) -> Result<String, RpcError> {
+        self.0.set_log_level(&level).map_err(|problem| RpcError::new(ErrorKind::InvalidParams, problem))
+    }
+}
