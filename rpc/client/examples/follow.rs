@@ -1,7 +1,8 @@
-//! Prints every block of a network, proven final, from a height on; goes on at another node when one fails.
+//! Prints the blocks of a network, each proven final, from a height to another; waits for those that are not there yet, and
+//! goes on at another node when one fails.
 //!
 //! ```sh
-//! cargo run -p quorate-client --example follow -- genesis.toml 1 http://127.0.0.1:8545 http://127.0.0.1:8546
+//! cargo run -p quorate-client --example follow -- genesis.toml 1 10 http://127.0.0.1:8545 http://127.0.0.1:8546
 //! ```
 
 use std::error::Error;
@@ -13,19 +14,21 @@ use quorate_ledger::Height;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: follow GENESIS HEIGHT URL...";
+    let usage = "usage: follow GENESIS FROM TO URL...";
     let genesis = Genesis::parse(&std::fs::read_to_string(arguments.next().ok_or(usage)?)?)?;
     let from = Height(arguments.next().ok_or(usage)?.parse()?);
+    let to = Height(arguments.next().ok_or(usage)?.parse()?);
     let client = Client::new(arguments, genesis.anchor().clone(), ClientConfig::default())?;
 
     let mut blocks = client.follow(from);
-    loop {
+    while blocks.position() <= to {
         match blocks.next().await {
             Ok(block) => {
-                println!("{} {} {} transactions", block.height(), block.hash(), block.body().ids().len());
+                println!("{} {} transactions: {}", block.height(), block.hash(), block.body().ids().len());
             }
             // Nothing is lost: the next call goes on at the same height.
             Err(error) => eprintln!("at height {}: {error}; trying on", blocks.position()),
         }
     }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The program under test.
+//! The programs under test.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,45 @@ pub fn quorate() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("QUORATE_BIN") {
         Some(given) => given.into(),
-        None => built(),
+        None => current(&output().join("quorate"), &["--package", "quorate", "--bin", "quorate"]),
     })
 }
 
-/// `<target>/<profile>/deps/<test>` is where cargo puts a test.
-fn built() -> PathBuf {
+/// An example of the client, built as [`quorate`] is.
+///
+/// # Panics
+/// If it cannot be built.
+pub(crate) fn example(name: &str) -> PathBuf {
+    current(&output().join("examples").join(name), &["--package", "quorate-client", "--example", name])
+}
+
+/// Where cargo puts programs: it puts a test into `<target>/<profile>/deps/<test>`.
+fn output() -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its executable");
-    let directory = test.ancestors().nth(2).expect("cargo puts tests two directories deep");
-    let binary = directory.join("quorate").with_extension(std::env::consts::EXE_EXTENSION);
-    // A test run of the whole workspace has just built it, with the features of all crates united. Asking
-    // cargo for it alone would build half of the dependencies again with fewer features.
+    test.ancestors().nth(2).expect("cargo puts tests two directories deep").to_owned()
+}
+
+/// A test run of the whole workspace has just built it, with the features of all crates united. Asking cargo for
+/// it alone would build half of the dependencies again with fewer features.
+fn current(path: &Path, target: &[&str]) -> PathBuf {
+    let binary = path.with_extension(std::env::consts::EXE_EXTENSION);
     if !is_current(&binary) {
-        build(directory);
+        build(target);
     }
     assert!(binary.is_file(), "cargo built no {}", binary.display());
     binary
 }
 
-fn build(directory: &Path) {
-    let profile = directory.file_name().expect("the profile's directory has a name");
+fn build(what: &[&str]) {
+    let output = output();
+    let profile = output.file_name().expect("the profile's directory has a name");
     let profile = if profile == "debug" { "dev".into() } else { profile.to_owned() };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let target = directory.parent().expect("the profile's directory is in the target directory");
+    let target = output.parent().expect("the profile's directory is in the target directory");
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "quorate", "--bin", "quorate", "--profile"])
+        .args(["build", "--quiet"])
+        .args(what)
+        .arg("--profile")
         .arg(profile)
         .arg("--target-dir")
         .arg(target)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::binary::quorate;
+use crate::binary::{example, quorate};
 use crate::wait::{PATIENCE, until};
 
 /// Most bytes kept of each output of a command.
@@ -43,7 +43,11 @@ pub struct Finished {
 
 /// The program with its arguments, free of settings from the environment of the tests.
 pub(crate) fn program(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-    let mut command = Command::new(quorate());
+    without_settings(quorate(), arguments)
+}
+
+fn without_settings(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(program);
     let settings = std::env::vars_os().map(|(name, _)| name).filter(is_setting);
     for setting in settings {
         command.env_remove(setting);
@@ -60,6 +64,12 @@ impl Invocation {
     /// `quorate` with these arguments.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         Invocation { command: program(arguments), input: Vec::new(), limit: PATIENCE }
+    }
+
+    /// An example of the client with these arguments.
+    pub fn example(name: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let command = without_settings(&example(name), arguments);
+        Invocation { command, input: Vec::new(), limit: PATIENCE }
     }
 
     /// With one more argument.

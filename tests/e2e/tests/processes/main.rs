@@ -6,6 +6,7 @@ mod catching_up;
 mod commands;
 mod crashes;
 mod devnet;
+mod examples;
 mod explaining;
 mod files;
 mod garbage;
