@@ -15,7 +15,8 @@ pub struct RpcConfig {
     pub listen: SocketAddr,
     /// Most open connections. Further ones are answered 503 and closed.
     pub max_connections: usize,
-    /// Most JSON-RPC requests at a time, waiting ones included. Further ones are answered 503.
+    /// Most JSON-RPC requests at a time, waiting ones included, and pages of the explorer. Further ones are
+    /// answered 503.
     pub max_concurrent_requests: usize,
     /// Most bytes of a request's body. Twice the largest transaction and some must fit.
     pub max_body_bytes: usize,
@@ -56,6 +57,8 @@ pub struct RpcConfig {
     /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all
     /// of them. Requests without an `Origin` come from no page and are always served.
     pub allowed_origins: Vec<String>,
+    /// Whether there are pages for people at `/`. They show nothing that the methods do not answer.
+    pub explorer: bool,
     /// How long a reader of a stream may take for 64 KiB, or for a smaller message. Slower ones are told
     /// where they stand and cut off. Shorter than [`RpcConfig::write_stall_timeout`], or it does not matter.
     pub stream_write_timeout: Duration,
@@ -97,6 +100,7 @@ impl Default for RpcConfig {
             max_socket_requests: 32,
             max_message_bytes: 1 << 20,
             allowed_origins: Vec::new(),
+            explorer: true,
             stream_write_timeout: Duration::from_secs(10),
             stream_keep_alive: Duration::from_secs(15),
             header_read_timeout: Duration::from_secs(15),

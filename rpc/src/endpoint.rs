@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 use quorate_api::{ErrorKind, RpcError};
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Part, failed, failure, json, success};
@@ -65,6 +65,13 @@ impl Endpoint {
             max_batch: config.max_batch,
             body_read_timeout: config.body_read_timeout,
         }
+    }
+
+    /// Lets in a request for a page, under the limits of requests per second and of requests at a time: it
+    /// counts as one JSON-RPC request, and has its place as long as the permit is held.
+    pub(crate) fn admit(&self, request: &Request) -> Result<SemaphorePermit<'_>, RpcError> {
+        self.rates.admit(Client::of(request.extensions()), 1).map_err(rate_limited)?;
+        self.slots.try_acquire().map_err(|_| overloaded("it serves as many requests as it may"))
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {

@@ -24,7 +24,7 @@ const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address 
     GET /livez, /readyz?verbose and /version tell how the node is.\n\
     The method rpc.discover describes all others to tools, rpc/README.md of the source to people.\n";
 
-/// `GET /`
+/// `GET /`, for all that do not ask for HTML
 pub(crate) async fn welcome() -> &'static str {
     WELCOME
 }

@@ -1,4 +1,4 @@
-//! The HTTP interface of a node: JSON-RPC 2.0, streams of blocks, health, metrics.
+//! The HTTP interface of a node: JSON-RPC 2.0, streams of blocks, pages for people, health, metrics.
 //!
 //! This is the only crate that knows axum. It asks its questions through the trait [`Node`], so it knows
 //! nothing of the ordering protocol, the pool or the network; the types it answers with are those of
@@ -8,7 +8,8 @@
 //! under limits of size, time and memory, JSON-RPC framing checked to the letter of the specification, and
 //! only then jsonrpsee, which decodes parameters and encodes results. The entries of a batch run
 //! concurrently, so that waiting for one block serves them all. A WebSocket's messages take the same way;
-//! streams of blocks read the ledger at the pace of their readers.
+//! streams of blocks read the ledger at the pace of their readers. The pages of the explorer are made of what
+//! the same methods answer.
 //!
 //! ```no_run
 //! # async fn example(node: std::sync::Arc<impl quorate_rpc::Node>) -> Result<(), quorate_rpc::RpcStartError> {
@@ -32,6 +33,7 @@ mod discovery;
 mod dispatch;
 mod endpoint;
 mod explain;
+mod explorer;
 mod health;
 mod methods;
 mod node;

@@ -22,20 +22,32 @@ use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
 use crate::transactions::{Transactions, place};
 
-/// What answers the methods.
+/// What answers the methods, to JSON-RPC and to the explorer. Clones are the same.
 pub(crate) struct Api<N> {
     node: Arc<N>,
     ledger: LedgerAccess,
-    receipts: ReceiptBook,
-    transactions: Transactions<N>,
+    receipts: Arc<ReceiptBook>,
+    transactions: Arc<Transactions<N>>,
+}
+
+// Derived, it would ask for nodes that can be cloned.
+impl<N> Clone for Api<N> {
+    fn clone(&self) -> Self {
+        Api {
+            node: Arc::clone(&self.node),
+            ledger: self.ledger.clone(),
+            receipts: Arc::clone(&self.receipts),
+            transactions: Arc::clone(&self.transactions),
+        }
+    }
 }
 
 impl<N: Node> Api<N> {
     pub(crate) fn new(config: &RpcConfig, node: Arc<N>, ledger: LedgerAccess, stopping: Stopping) -> Self {
         Api {
             ledger,
-            receipts: ReceiptBook::default(),
-            transactions: Transactions::new(config, Arc::clone(&node), stopping),
+            receipts: Arc::default(),
+            transactions: Arc::new(Transactions::new(config, Arc::clone(&node), stopping)),
             node,
         }
     }

@@ -18,6 +18,7 @@ use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
 use crate::dispatch::Dispatcher;
 use crate::endpoint::{self, Endpoint};
+use crate::explorer::{self, Explorer};
 use crate::health;
 use crate::methods::Api;
 use crate::node::Node;
@@ -47,26 +48,34 @@ pub(crate) fn stoppable_router<N: Node>(
     let ledger = LedgerAccess::new(node.ledger().clone(), config.max_block_reads);
     let memory = MemoryBudget::new(config.max_memory_bytes);
     let blocks = BlockSource::new(ledger.clone(), node.committed(), memory.clone());
-    let methods = Api::new(config, Arc::clone(&node), ledger, stopping.clone()).into_rpc();
+    let api = Api::new(config, Arc::clone(&node), ledger, stopping.clone());
+    let explorer = config.explorer.then(|| Arc::new(Explorer::new(api.clone(), memory.clone())));
     let rates = Arc::new(RateLimiter::new(config));
-    let dispatcher = Dispatcher::new(methods.into(), METHODS, config.max_response_bytes);
+    let dispatcher = Dispatcher::new(api.into_rpc().into(), METHODS, config.max_response_bytes);
     let endpoint = Arc::new(Endpoint::new(config, dispatcher, memory, Arc::clone(&rates)));
     let origins = Origins::new(&config.allowed_origins);
     let cors = origins.layer();
     let streams = Arc::new(Streams::new(config, blocks, origins, stopping));
     let json_rpc = post(endpoint::post).with_state(Arc::clone(&endpoint));
-    let limited = Router::new()
-        .route("/", json_rpc.get(health::welcome))
-        .route("/stream", get(stream::events).with_state(Arc::clone(&streams)))
-        .route("/ws", get(stream::upgrade).with_state((endpoint, streams)))
-        .route_layer(from_fn_with_state(rates, rate::limit));
-    // Whoever watches the node is told how it is, however busy it is.
+    let (home, pages) = match explorer {
+        Some(explorer) => {
+            let pages = explorer::routes(Arc::clone(&explorer), Arc::clone(&endpoint));
+            (explorer::home(explorer, Arc::clone(&endpoint)), pages)
+        }
+        None => (get(health::welcome), Router::new()),
+    };
+    // Pages count, too, and say so in their own words. Whoever watches the node is told how it is, however busy it
+    // is.
+    let limited = from_fn_with_state(rates, rate::limit);
     let mut router = Router::new()
+        .route("/", json_rpc.route_layer(limited.clone()).merge(home))
+        .route("/stream", get(stream::events).with_state(Arc::clone(&streams)).route_layer(limited.clone()))
+        .route("/ws", get(stream::upgrade).with_state((endpoint, streams)).route_layer(limited))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready::<N>))
         .route("/version", get(health::version::<N>))
-        .merge(limited)
-        .with_state(node);
+        .with_state(node)
+        .merge(pages);
     if let Some(render) = metrics {
         router = router.route("/metrics", get(|| async move { health::metrics(&render) }));
     }

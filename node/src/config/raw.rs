@@ -69,7 +69,7 @@ pub(super) struct RawRpc {
     pub(super) max_batch: usize,
     /// Most open connections.
     pub(super) max_connections: usize,
-    /// Most requests at a time, waiting ones included.
+    /// Most requests at a time, waiting ones and pages included.
     pub(super) max_concurrent_requests: usize,
     /// Most requests per second of one client address in the long run; 0 sets no limit.
     pub(super) max_requests_per_second: usize,
@@ -91,6 +91,9 @@ pub(super) struct RawRpc {
     /// Origins whose pages may use the interface from a browser, as https://explorer.example; * is all of them.
     #[serde(deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
+    /// Whether there are pages for people at /.
+    #[serde(deserialize_with = "flag")]
+    pub(super) explorer: bool,
 }
 
 /// How its own user administers a running node.
@@ -147,6 +150,7 @@ impl Default for RawRpc {
             max_socket_requests: defaults.max_socket_requests,
             max_message_bytes: defaults.max_message_bytes,
             allowed_origins: defaults.allowed_origins,
+            explorer: defaults.explorer,
         }
     }
 }
@@ -184,6 +188,7 @@ impl RawRpc {
             max_socket_requests: self.max_socket_requests,
             max_message_bytes: self.max_message_bytes,
             allowed_origins: self.allowed_origins,
+            explorer: self.explorer,
             ..RpcConfig::default()
         }
     }

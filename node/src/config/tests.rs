@@ -124,6 +124,8 @@ fn rates_can_be_set_and_switched_off() {
     let config = checked("[rpc]\nlimit_loopback = true\nmax_requests_per_second = 0\n", &[]).unwrap();
     assert!(config.rpc.limit_loopback);
     assert!(checked("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "true")]).unwrap().rpc.limit_loopback);
+    assert!(config.rpc.explorer, "pages are shown unless somebody does not want them");
+    assert!(!checked("[rpc]\nexplorer = false\n", &[]).unwrap().rpc.explorer);
     let text = problems("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "perhaps")]);
     assert!(text.contains("QUORATE_RPC__LIMIT_LOOPBACK") && text.contains("true or false"), "{text}");
 

@@ -23,6 +23,7 @@ use quorate_api::{
 };
 
 pub(crate) use facts::Facts;
+pub(crate) use phrase::span;
 
 use crate::node::Node;
 use facts::{count, less};

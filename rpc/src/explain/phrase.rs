@@ -3,11 +3,13 @@
 use quorate_api::MemberName;
 
 /// A stretch of time for people.
-pub(super) fn span(milliseconds: u64) -> String {
+pub(crate) fn span(milliseconds: u64) -> String {
     match milliseconds {
         0..1_000 => format!("{milliseconds} ms"),
         1_000..120_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        _ => format!("{} min", milliseconds / 60_000),
+        120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
+        7_200_000..172_800_000 => format!("{} h", milliseconds / 3_600_000),
+        _ => format!("{} days", milliseconds / 86_400_000),
     }
 }
 
@@ -33,4 +35,17 @@ pub(super) fn list(names: &[String]) -> String {
 /// The names of members in a row.
 pub(super) fn names(members: &[MemberName]) -> String {
     list(&members.iter().map(|member| member.name.clone()).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_the_unit_that_says_enough() {
+        let minute = 60_000;
+        let spans = [999, 1_250, 2 * minute - 1, 2 * minute, 120 * minute, 48 * 60 * minute, u64::MAX];
+        let texts = ["999 ms", "1.2 s", "119.9 s", "2 min", "2 h", "2 days", "213503982334 days"];
+        assert_eq!(spans.map(span), texts);
+    }
 }

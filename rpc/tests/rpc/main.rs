@@ -8,6 +8,8 @@ mod conformance;
 mod described;
 mod errors;
 mod events;
+mod explorer;
+mod html;
 mod limits;
 mod methods;
 mod openrpc;

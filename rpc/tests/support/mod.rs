@@ -49,6 +49,7 @@ struct State {
     refusal: Option<SubmitRefusal>,
     checkpoint: Option<CheckpointJson>,
     evidence: Vec<EvidenceJson>,
+    peers: Vec<PeerJson>,
     ready: bool,
     panicking: bool,
 }
@@ -59,6 +60,18 @@ impl FakeNode {
     }
 
     pub(crate) fn of(network: TestNetwork) -> Self {
+        let peers = vec![PeerJson {
+            name: Some("validator-1".to_owned()),
+            index: Some(1),
+            public_key: network.keys()[1].public(),
+            peer_id: "16Uiu2HAexample".to_owned(),
+            connected: true,
+            direction: Some(PeerDirection::Outbound),
+            connected_ms: Some(5),
+            round_trip_us: None,
+            committed_height: Some(0),
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+        }];
         let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), network.genesis().header()).unwrap();
         FakeNode {
             network,
@@ -70,6 +83,7 @@ impl FakeNode {
                 refusal: None,
                 checkpoint: None,
                 evidence: Vec::new(),
+                peers,
                 ready: true,
                 panicking: false,
             }),
@@ -127,6 +141,11 @@ impl FakeNode {
             proof: vec![1, 2, 3],
         };
         self.change(|state| state.evidence.push(evidence));
+    }
+
+    /// From now on these are the other nodes.
+    pub(crate) fn set_peers(&self, peers: Vec<PeerJson>) {
+        self.change(|state| state.peers = peers);
     }
 
     /// From now on questions for the consensus state panic.
@@ -320,18 +339,7 @@ impl Node for FakeNode {
     }
 
     fn peers(&self) -> Vec<PeerJson> {
-        vec![PeerJson {
-            name: Some("validator-1".to_owned()),
-            index: Some(1),
-            public_key: self.network.keys()[1].public(),
-            peer_id: "16Uiu2HAexample".to_owned(),
-            connected: true,
-            direction: Some(PeerDirection::Outbound),
-            connected_ms: Some(5),
-            round_trip_us: None,
-            committed_height: Some(0),
-            addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
-        }]
+        self.state.lock().unwrap().peers.clone()
     }
 
     fn consensus(&self) -> ConsensusState {

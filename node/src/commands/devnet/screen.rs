@@ -59,6 +59,8 @@ Try next, in another terminal:
   {program} bench --network {file} --rate 200 --duration 10s
   curl -s {rpc} -H 'content-type: application/json' -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}}'
 
+Or open {rpc} in a browser: it shows the network, and verifies receipts.
+
 The network runs until Ctrl-C; {data}."
     )
 }

@@ -1,0 +1,213 @@
+// Keeps a page up to date. Without it pages are complete, and as old as the line at their end says.
+//
+// What a page wants is in its <main>:
+//   data-live="poll"    the page is fetched every two seconds and its <main> replaced
+//   data-live="stream"  blocks come as Server-Sent Events and are put on top of the table; what has data-part is
+//                       replaced by that of the page at data-pulse every two seconds, which also tells whether the
+//                       node still answers. If the node gives no stream, the page is polled.
+// The line #live says whether what is shown is live, and since when it is not. A hidden tab asks for nothing.
+
+import { checkReceipt } from "./receipt.js";
+
+const EVERY_MS = 2000, LONGEST_PAUSE_MS = 10000, PATIENCE_MS = 5000, RETRY_STREAM_MS = 30000;
+
+const line = document.querySelector("#live");
+
+/** @type {EventSource | null} The stream of blocks, at most one. */
+let stream = null;
+/** Whether it broke off: blocks may be missing in the table, and the node may be another one now. */
+let interrupted = false;
+/** When a stream may be asked for again after the node refused one. */
+let noStreamBefore = 0;
+/** Timer of the next look. */
+let timer = 0;
+/** @type {AbortController | null} The request that is on its way, at most one. */
+let asking = null;
+/** Looks in a row that failed. */
+let failures = 0;
+/** @type {Date | null} Since when what is shown may be out of date. */
+let staleSince = null;
+
+const main = () => document.querySelector("main");
+const mode = () => main().dataset.live;
+
+// --- What the page says of itself -----------------------------------------------------------------------------------
+
+/** @param {string} how in which way it is kept up to date */
+function live(how) {
+  staleSince = null;
+  show("on", `● live, ${how}`);
+  main().classList.remove("stale");
+}
+
+/** @param {string} why */
+function notLive(why) {
+  staleSince ??= new Date();
+  show("off", `○ not live since ${staleSince.toLocaleTimeString()}: ${why}`);
+  main().classList.add("stale");
+}
+
+/** Screen readers read the line aloud, so it changes only when it says something else. */
+function show(state, text) {
+  if (line.textContent !== text) line.textContent = text;
+  line.className = `live ${state}`;
+}
+
+// --- Looks: fetching a page and putting it in place of what is shown ------------------------------------------------
+
+/** @param {number} wait milliseconds until the next look */
+function lookIn(wait) {
+  clearTimeout(timer);
+  if (mode() && !document.hidden) timer = setTimeout(look, wait);
+}
+
+async function look() {
+  if (asking || document.hidden || !mode()) return;
+  const request = asking = new AbortController();
+  const patience = setTimeout(() => request.abort(), PATIENCE_MS);
+  let wait = EVERY_MS;
+  try {
+    const partly = stream !== null && !interrupted;
+    const response = await fetch(partly ? main().dataset.pulse : location.href, {
+      signal: request.signal, headers: { accept: "text/html" }, cache: "no-store",
+    });
+    const text = await response.text();
+    // A transaction that is unknown is a page, too: it may be known later.
+    if (!response.ok && response.status !== 404) {
+      wait = 1000 * Number(response.headers.get("retry-after") ?? 0);
+      throw new Error(`the node answers ${response.status}`);
+    }
+    failures = 0;
+    const isPage = response.headers.get("content-type")?.startsWith("text/html");
+    const isOpen = stream?.readyState === EventSource.OPEN;
+    if (isPage && !replace(text, partly)) notLive("it waits while text is selected");
+    else if (!mode()) show("", "");
+    else if (!partly) live("every 2 s");
+    else if (isOpen) live("block by block");
+    if (!partly && isOpen) interrupted = false;
+    begin();
+  } catch (error) {
+    failures += 1;
+    wait = Math.max(wait, Math.min(EVERY_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS));
+    const silent = error instanceof TypeError || request.signal.aborted;
+    if (!document.hidden) notLive(silent ? "the node does not answer" : error.message);
+  } finally {
+    clearTimeout(patience);
+    if (asking === request) asking = null;
+    lookIn(wait);
+  }
+}
+
+/**
+ * @param {string} text a page
+ * @param {boolean} partly whether only what has data-part is replaced
+ * @returns {boolean} whether it was replaced
+ */
+function replace(text, partly) {
+  const fetched = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  if (fetched && fetched.dataset.chain !== main().dataset.chain) location.reload(); // another network at this address
+  // Who is copying something out of the page goes first.
+  if (!fetched || !getSelection().isCollapsed) return false;
+  const pairs = partly
+    ? [...fetched.querySelectorAll("[data-part]")].map((part) => [document.getElementById(part.id), part])
+    : [[main(), fetched]];
+  for (const [old, fresh] of pairs) {
+    if (!old) continue;
+    for (const details of old.querySelectorAll("details[id][open]")) {
+      fresh.querySelector(`#${details.id}`)?.setAttribute("open", "");
+    }
+    const focus = old.contains(document.activeElement) ? document.activeElement : null;
+    const link = focus?.getAttribute("href");
+    old.replaceWith(document.adoptNode(fresh));
+    const same = focus?.id ? `#${focus.id}` : link ? `a[href="${CSS.escape(link)}"]` : null;
+    if (same) (fresh.matches(same) ? fresh : fresh.querySelector(same))?.focus({ preventScroll: true });
+  }
+  if (!partly) checkReceipt();
+  return true;
+}
+
+// --- The stream of blocks -------------------------------------------------------------------------------------------
+
+/** Begins the stream if the page wants one, none is there, and the node has not just refused one. */
+function begin() {
+  if (mode() !== "stream" || stream || document.hidden || Date.now() < noStreamBefore) return;
+  const source = stream = new EventSource(`/stream?from=${main().dataset.next}&full=false`);
+  interrupted = false;
+  source.addEventListener("open", () => (interrupted ? lookIn(0) : live("block by block")));
+  source.addEventListener("block", (event) => put(JSON.parse(event.data)));
+  source.addEventListener("error", () => {
+    if (stream !== source) return;
+    if (source.readyState === EventSource.CLOSED) { // refused: as many streams as the node gives, perhaps
+      end();
+      noStreamBefore = Date.now() + RETRY_STREAM_MS;
+    } else {
+      interrupted = true; // the browser tries again by itself
+    }
+    lookIn(0); // from now on the page is fetched whole
+  });
+}
+
+function end() {
+  stream?.close();
+  stream = null;
+}
+
+/**
+ * Puts a block on top of the table, and its height where that of the head stands.
+ * @param {object} block as of `chain_block`
+ */
+function put({ header, hash, certificate }) {
+  const table = document.querySelector("#blocks tbody"), form = document.querySelector("#block-row");
+  const head = document.querySelector("#head");
+  if (head) Object.assign(head, { textContent: header.height, href: `/blocks/${header.height}` });
+  main().dataset.next = header.height + 1;
+  if (!table || !form || Number(table.firstElementChild?.dataset.height ?? -1) >= header.height) return;
+  const row = form.content.firstElementChild.cloneNode(true);
+  const set = (name, text, more = {}) =>
+    Object.assign(row.querySelector(`[data-field=${name}]`), { textContent: text, ...more });
+  const time = new Date(header.timestamp_ms).toISOString(), [date, clock] = time.replace("Z", "").split("T");
+  row.dataset.height = header.height;
+  row.className = "new";
+  set("height", header.height, { href: `/blocks/${header.height}` });
+  set("hash", hash, { title: hash });
+  row.querySelector("time").dateTime = time;
+  set("date", date);
+  set("clock", clock);
+  set("transactions", header.transaction_count);
+  set("size", bytes(header.body_bytes));
+  set("proposer", main().dataset.members.split(" ")[header.proposer] ?? `member ${header.proposer}`);
+  set("view", certificate?.view ?? "");
+  const most = Number(table.dataset.rows ??= table.childElementCount < 20 ? 20 : table.childElementCount);
+  table.prepend(row);
+  while (table.childElementCount > most) table.lastElementChild.remove();
+}
+
+/** As the pages say it. */
+function bytes(count) {
+  if (count < 1024) return `${count} B`;
+  const [unit, name] = count < 1024 ** 2 ? [1024, "KiB"] : [1024 ** 2, "MiB"];
+  return `${(Math.floor((count * 10) / unit) / 10).toFixed(1)} ${name}`;
+}
+
+// --- Coming and going -----------------------------------------------------------------------------------------------
+
+function pause() {
+  clearTimeout(timer);
+  asking?.abort();
+  end();
+}
+
+/** What is shown is from before: the page is fetched first, and then goes on from there. */
+function resume() {
+  failures = 0;
+  if (mode()) look();
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? pause() : resume()));
+addEventListener("pagehide", pause);
+addEventListener("pageshow", (event) => event.persisted && resume());
+
+checkReceipt();
+if (mode() === "poll") live("every 2 s");
+begin();
+lookIn(EVERY_MS);

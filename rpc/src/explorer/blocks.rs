@@ -1,0 +1,185 @@
+//! Lists of blocks.
+
+use askama::Template;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use quorate_api::methods::QuorateServer;
+use quorate_api::{BlockJson, RpcError};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::page::{Frame, Problem};
+use super::text::{self, Moment};
+use super::{Explorer, Members, query};
+
+/// Rows of the list.
+const ROWS: u32 = 50;
+
+/// A block in a list.
+#[derive(Debug, Default)]
+pub(super) struct BlockRow {
+    pub(super) height: u64,
+    pub(super) hash: String,
+    pub(super) time_ms: u64,
+    pub(super) transactions: u32,
+    pub(super) body_bytes: u32,
+    pub(super) proposer: String,
+    /// Of its own certificate, if it has one.
+    pub(super) view: Option<u64>,
+}
+
+impl BlockRow {
+    fn of(block: &BlockJson, members: &Members) -> Self {
+        let header = &block.header;
+        // Nobody proposed the genesis.
+        let proposer = if header.height == 0 { String::new() } else { members.name(header.proposer) };
+        BlockRow {
+            height: header.height,
+            hash: block.hash.to_string(),
+            time_ms: header.timestamp_ms,
+            transactions: header.transaction_count,
+            body_bytes: header.body_bytes,
+            proposer,
+            view: block.certificate.as_ref().map(|certificate| certificate.view),
+        }
+    }
+
+    pub(super) fn time(&self) -> Moment {
+        Moment(self.time_ms)
+    }
+
+    pub(super) fn size(&self) -> String {
+        text::bytes(&self.body_bytes.into())
+    }
+}
+
+/// The newest blocks below a height, the newest first: as many as asked for, unless they are too large to be
+/// read at once or there are no more.
+pub(super) async fn newest_below<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    members: &Members,
+    below: u64,
+    earliest: u64,
+    rows: u32,
+) -> Result<Vec<BlockRow>, RpcError> {
+    let mut count = u64::from(rows).min(below.saturating_sub(earliest));
+    while let Ok(limit @ 1..) = u32::try_from(count) {
+        let blocks = explorer.api.chain_blocks(below - count, Some(limit), Some(false)).await?.blocks;
+        let found = blocks.len() as u64;
+        if found >= count {
+            return Ok(blocks.iter().rev().map(|block| BlockRow::of(block, members)).collect());
+        }
+        // So many fit into an answer: those at the end are wanted, not those at the beginning.
+        count = found;
+    }
+    Ok(Vec::new())
+}
+
+/// How fast blocks come, over a list of the newest, up to now.
+pub(super) struct Pace {
+    pub(super) blocks: String,
+    pub(super) transactions: String,
+    /// Blocks that were looked at.
+    pub(super) over: usize,
+}
+
+impl Pace {
+    /// `None` if the list says nothing about it.
+    pub(super) fn of(newest_first: &[BlockRow], now: Moment) -> Option<Self> {
+        // The genesis has a time that was chosen.
+        let blocks: Vec<&BlockRow> = newest_first.iter().filter(|block| block.height > 0).collect();
+        let (newest, oldest) = (blocks.first()?, blocks.last()?);
+        // A chain that stands still has a pace that falls. Clocks differ, and blocks may seem to be of tomorrow.
+        let took = now.0.max(newest.time_ms).checked_sub(oldest.time_ms).filter(|took| *took > 0)?;
+        // Of the oldest block it is not known how long it took.
+        let later = blocks.split_last().map(|(_, later)| later).filter(|later| !later.is_empty())?;
+        let transactions = later.iter().map(|block| u64::from(block.transactions)).sum::<u64>();
+        Some(Pace {
+            blocks: per_second(later.len() as u64, took),
+            transactions: per_second(transactions, took),
+            over: blocks.len(),
+        })
+    }
+}
+
+/// A rate to two digits behind the point.
+fn per_second(count: u64, milliseconds: u64) -> String {
+    let hundredths = u128::from(count) * 100_000 / u128::from(milliseconds);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[derive(Template)]
+#[template(path = "blocks.html")]
+struct BlocksPage {
+    frame: Frame,
+    blocks: Vec<BlockRow>,
+    blank: BlockRow,
+    members: String,
+    head: u64,
+    earliest: u64,
+    /// Whether these are the newest there are.
+    is_newest: bool,
+    older: Option<u64>,
+    newer: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    below: Option<u64>,
+}
+
+/// `GET /blocks?below=HEIGHT`
+pub(super) async fn page<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Response, Problem> {
+    let wanted: Wanted = query(uri)?;
+    let status = explorer.api.node_status().await?;
+    let (head, earliest) = (status.head.height, status.earliest_height);
+    let next = head.saturating_add(1);
+    let below = wanted.below.unwrap_or(next).clamp(earliest.saturating_add(1), next);
+    let members = explorer.members().await?;
+    let blocks = newest_below(explorer, &members, below, earliest, ROWS).await?;
+    let lowest = blocks.last().map_or(below, |block| block.height);
+    // Whoever goes back to the newest comes to the page that goes on by itself.
+    let newer = (below < next).then(|| below.saturating_add(ROWS.into())).filter(|newer| *newer < next);
+    let frame = Frame::new(&status, headers, "/blocks")
+        .live(if wanted.below.is_none() { "stream" } else { "" })
+        .call("chain_blocks", &json!({ "from": lowest, "limit": blocks.len().max(1), "full": false }));
+    let page = BlocksPage {
+        frame,
+        blank: BlockRow::default(),
+        members: members.joined(),
+        head,
+        earliest,
+        is_newest: below == next,
+        older: (lowest > earliest).then_some(lowest),
+        newer,
+        blocks,
+    };
+    Ok(explorer.show(StatusCode::OK, &page))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn row(height: u64, time_ms: u64, transactions: u32) -> BlockRow {
+        BlockRow { height, time_ms, transactions, ..BlockRow::default() }
+    }
+
+    #[test]
+    fn a_pace_counts_what_came_after_the_oldest_block() {
+        let blocks = [row(3, 3000, 7), row(2, 2500, 1), row(1, 1000, 90), row(0, 0, 0)];
+        for (now, per_second) in [(2900, ("1.00", "4.00")), (5000, ("0.50", "2.00"))] {
+            let pace = Pace::of(&blocks, Moment(now)).unwrap();
+            assert_eq!((pace.blocks.as_str(), pace.transactions.as_str()), per_second);
+            assert_eq!(pace.over, 3, "the genesis has a time that was chosen");
+        }
+        assert!(Pace::of(&blocks[2..], Moment(9000)).is_none(), "one block has no pace");
+        assert!(Pace::of(&[], Moment(0)).is_none());
+        assert_eq!(per_second(u64::MAX, 1).len(), 26);
+    }
+}

@@ -1,0 +1,192 @@
+//! Pages for people, made of what the methods answer.
+//!
+//! A page asks the same trait that JSON-RPC is dispatched to, so it can show nothing that `README.md` does not
+//! describe. Pages are complete without JavaScript; `assets/live.js` keeps them up to date, and
+//! `assets/receipt.js` verifies receipts in the browser. Everything strangers wrote is escaped by askama, and
+//! the headers forbid all that does not come from this node.
+
+mod assets;
+mod block;
+mod blocks;
+mod explanation;
+mod mempool;
+mod overview;
+mod page;
+mod search;
+mod text;
+mod transaction;
+mod validators;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::VARY;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use quorate_api::RpcError;
+use quorate_api::methods::QuorateServer;
+use serde::de::DeserializeOwned;
+
+use crate::budget::MemoryBudget;
+use crate::endpoint::Endpoint;
+use crate::health;
+use page::{Frame, Problem, ProblemPage, refused, shown, tell_when};
+
+/// What makes pages.
+#[derive(Debug)]
+pub(crate) struct Explorer<A> {
+    api: A,
+    memory: MemoryBudget,
+}
+
+impl<A: QuorateServer> Explorer<A> {
+    pub(crate) fn new(api: A, memory: MemoryBudget) -> Self {
+        Explorer { api, memory }
+    }
+
+    async fn frame(&self, headers: &HeaderMap, here: &'static str) -> Result<Frame, RpcError> {
+        Ok(Frame::new(&self.api.node_status().await?, headers, here))
+    }
+
+    fn show(&self, status: StatusCode, page: &impl askama::Template) -> Response {
+        shown(&self.memory, status, page)
+    }
+
+    /// A page, or what stands there instead.
+    async fn answer(&self, headers: &HeaderMap, page: Result<Response, Problem>) -> Response {
+        let problem = match page {
+            Ok(response) => return response,
+            Err(problem) => problem,
+        };
+        match self.frame(headers, "").await {
+            Ok(frame) => {
+                let page = ProblemPage { frame, problem: &problem };
+                let mut response = self.show(problem.status, &page);
+                tell_when(&mut response, &problem);
+                response
+            }
+            Err(error) => refused(error),
+        }
+    }
+
+    /// The names of the committee's members, by index.
+    async fn members(&self) -> Result<Members, RpcError> {
+        let committee = self.api.network_validators(None).await?;
+        let validators = committee.map(|committee| committee.validators).unwrap_or_default();
+        Ok(Members(validators.into_iter().map(|validator| validator.name).collect()))
+    }
+}
+
+/// Names of members, by index.
+#[derive(Debug)]
+struct Members(Vec<String>);
+
+impl Members {
+    fn name(&self, index: u16) -> String {
+        let name = self.0.get(usize::from(index)).cloned();
+        name.unwrap_or_else(|| format!("member {index}"))
+    }
+
+    /// Names do not have spaces.
+    fn joined(&self) -> String {
+        self.0.join(" ")
+    }
+}
+
+/// What a query says; what it does not need to say is not looked at.
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    Query::<T>::try_from_uri(uri).map(|Query(wanted)| wanted).map_err(|error| {
+        let advice = "Heights and positions are whole numbers from 0 on.";
+        Problem::new(StatusCode::BAD_REQUEST, "This address makes no sense", error.body_text(), advice)
+    })
+}
+
+/// The page at `/`. Whoever does not ask for HTML is welcomed in plain text, free of charge.
+pub(crate) fn home<A: QuorateServer, S: Clone + Send + Sync + 'static>(
+    explorer: Arc<Explorer<A>>,
+    endpoint: Arc<Endpoint>,
+) -> MethodRouter<S> {
+    get(front::<A>)
+        .with_state(explorer)
+        .route_layer(from_fn_with_state(endpoint, admit))
+        .route_layer(map_response(page::harden))
+        .route_layer(from_fn(welcome_programs))
+}
+
+/// All other pages and what they need.
+pub(crate) fn routes<A: QuorateServer>(explorer: Arc<Explorer<A>>, endpoint: Arc<Endpoint>) -> Router {
+    Router::new()
+        .route("/blocks", get(block_list::<A>))
+        .route("/blocks/{at}", get(one_block::<A>))
+        .route("/transactions/{id}", get(one_transaction::<A>))
+        .route("/validators", get(all_validators::<A>))
+        .route("/mempool", get(pool::<A>))
+        .route("/explain", get(why::<A>))
+        .route("/search", get(find::<A>))
+        .route_layer(from_fn_with_state(endpoint, admit))
+        .with_state(explorer)
+        .route("/assets/{version}/{name}", get(assets::asset))
+        .route_layer(map_response(page::harden))
+}
+
+/// A page counts as one request.
+async fn admit(State(endpoint): State<Arc<Endpoint>>, request: Request, next: Next) -> Response {
+    match endpoint.admit(&request) {
+        Ok(_slot) => next.run(request).await,
+        Err(error) => refused(error),
+    }
+}
+
+async fn welcome_programs(request: Request, next: Next) -> Response {
+    if page::wants_html(request.headers()) {
+        next.run(request).await
+    } else {
+        ([(VARY, "accept")], health::welcome().await).into_response()
+    }
+}
+
+type Site<A> = State<Arc<Explorer<A>>>;
+
+async fn front<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
+    site.answer(&headers, overview::page(&site, &headers).await).await
+}
+
+async fn block_list<A: QuorateServer>(State(site): Site<A>, uri: Uri, headers: HeaderMap) -> Response {
+    site.answer(&headers, blocks::page(&site, &headers, &uri).await).await
+}
+
+async fn one_block<A: QuorateServer>(
+    State(site): Site<A>,
+    Path(at): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    site.answer(&headers, block::page(&site, &headers, &at, &uri).await).await
+}
+
+async fn one_transaction<A: QuorateServer>(
+    State(site): Site<A>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    site.answer(&headers, transaction::page(&site, &headers, &id).await).await
+}
+
+async fn all_validators<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
+    site.answer(&headers, validators::page(&site, &headers).await).await
+}
+
+async fn pool<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
+    site.answer(&headers, mempool::page(&site, &headers).await).await
+}
+
+async fn why<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
+    site.answer(&headers, explanation::page(&site, &headers).await).await
+}
+
+async fn find<A: QuorateServer>(State(site): Site<A>, uri: Uri, headers: HeaderMap) -> Response {
+    site.answer(&headers, search::page(&site, &headers, &uri).await).await
+}

@@ -1,0 +1,71 @@
+//! The first page: how the network is, and its latest blocks.
+
+use askama::Template;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use quorate_api::methods::QuorateServer;
+use quorate_api::{CheckpointJson, ConsensusState, Explanation, MempoolStatus, NodeStatus, ValidatorSet};
+use serde_json::json;
+
+use super::Explorer;
+use super::blocks::{BlockRow, Pace, newest_below};
+use super::page::{Frame, Problem};
+use super::text::{self, Moment};
+
+/// Latest blocks, by which the pace is measured, too.
+const ROWS: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    status: NodeStatus,
+    committee: Option<ValidatorSet>,
+    consensus: ConsensusState,
+    explanation: Explanation,
+    checkpoint: Option<CheckpointJson>,
+    pool: MempoolStatus,
+    pace: Option<Pace>,
+    blocks: Vec<BlockRow>,
+    blank: BlockRow,
+    members: String,
+}
+
+/// `GET /`
+pub(super) async fn page<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let api = &explorer.api;
+    let status = api.node_status().await?;
+    let (head, earliest) = (status.head.height, status.earliest_height);
+    let members = explorer.members().await?;
+    let blocks = newest_below(explorer, &members, head.saturating_add(1), earliest, ROWS).await?;
+    let nothing = json!({});
+    let frame = Frame::new(&status, headers, "/")
+        .live("stream")
+        .call("node_status", &nothing)
+        .call("network_validators", &nothing)
+        .call("consensus_state", &nothing)
+        .call("consensus_explain", &nothing)
+        .call("chain_checkpoint", &nothing)
+        .call("mempool_status", &nothing)
+        .call(
+            "chain_blocks",
+            &json!({ "from": head.saturating_sub(u64::from(ROWS) - 1), "limit": ROWS, "full": false }),
+        );
+    let page = OverviewPage {
+        frame,
+        committee: api.network_validators(None).await?,
+        consensus: api.consensus_state().await?,
+        explanation: api.consensus_explain().await?,
+        checkpoint: api.chain_checkpoint(None).await?,
+        pool: api.mempool_status().await?,
+        pace: Pace::of(&blocks, Moment::now()),
+        blocks,
+        blank: BlockRow::default(),
+        members: members.joined(),
+        status,
+    };
+    Ok(explorer.show(StatusCode::OK, &page))
+}

@@ -1,0 +1,109 @@
+//! One transaction: committed, with its receipt, or on its way.
+
+use askama::Template;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use quorate_api::methods::{Id, QuorateServer};
+use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus};
+use quorate_ledger::TransactionId;
+use serde_json::json;
+
+use super::Explorer;
+use super::block::Certified;
+use super::page::{Frame, Problem};
+use super::text::{self, Moment, Shown};
+use crate::dispatch::shorten;
+
+#[derive(Template)]
+#[template(path = "transaction.html")]
+struct TransactionPage {
+    frame: Frame,
+    id: String,
+    located: LocatedTransaction,
+    kind: &'static str,
+    payload: Shown,
+    receipt: Option<ReceiptJson>,
+    certified: Option<Certified>,
+}
+
+impl TransactionPage {
+    fn valid_until(&self) -> Moment {
+        Moment(self.located.transaction.valid_until_ms)
+    }
+
+    fn size(&self) -> String {
+        text::bytes(&(self.payload.bytes as u64))
+    }
+}
+
+/// A transaction that this node has in no block.
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    frame: Frame,
+    id: String,
+    status: TransactionStatus,
+}
+
+/// `GET /transactions/{id}`
+pub(super) async fn page<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+    given: &str,
+) -> Result<Response, Problem> {
+    let id: TransactionId = given.parse().map_err(|_| {
+        let text = format!("“{}” is no transaction id.", shorten(given));
+        let advice = "An id is 0x and 64 digits from 0 to f, in lower case.";
+        Problem::new(StatusCode::BAD_REQUEST, "No such transaction", text, advice)
+    })?;
+    match explorer.api.tx_get(Id(id)).await? {
+        Some(located) => committed(explorer, headers, id, located).await,
+        None => on_its_way(explorer, headers, id).await,
+    }
+}
+
+async fn committed<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+    id: TransactionId,
+    located: LocatedTransaction,
+) -> Result<Response, Problem> {
+    let members = explorer.members().await?;
+    let receipt = explorer.api.tx_receipt(Id(id)).await?;
+    let (kind, payload) = match &located.transaction.payload {
+        PayloadJson::Data { data } => ("data", Shown::of(data)),
+        PayloadJson::Governance { data } => ("governance", Shown::of(data)),
+    };
+    let params = json!({ "id": id.to_string() });
+    let frame = explorer.frame(headers, "").await?.call("tx_get", &params).call("tx_receipt", &params);
+    let page = TransactionPage {
+        frame,
+        id: id.to_string(),
+        certified: receipt.as_ref().map(|receipt| Certified::of(&receipt.proof.certificate, &members)),
+        receipt,
+        located,
+        kind,
+        payload,
+    };
+    Ok(explorer.show(StatusCode::OK, &page))
+}
+
+async fn on_its_way<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+    id: TransactionId,
+) -> Result<Response, Problem> {
+    let status = explorer.api.tx_status(Id(id)).await?;
+    let code = match status {
+        TransactionStatus::Unknown => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
+    };
+    let frame = explorer.frame(headers, "").await?.call("tx_status", &json!({ "id": id.to_string() }));
+    // What has come to an end stays as it is.
+    let open = matches!(
+        status,
+        TransactionStatus::Unknown | TransactionStatus::Pending | TransactionStatus::Committed { .. }
+    );
+    let frame = frame.live(if open { "poll" } else { "" });
+    Ok(explorer.show(code, &StatusPage { frame, id: id.to_string(), status }))
+}

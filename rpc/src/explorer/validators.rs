@@ -1,0 +1,123 @@
+//! The committee, and what this node sees of it.
+
+use askama::Template;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use quorate_api::methods::QuorateServer;
+use quorate_api::{EvidenceJson, EvidenceKind, PeerDirection, PeerJson, ValidatorSet};
+use serde_json::json;
+
+use super::Explorer;
+use super::page::{Frame, Problem};
+use super::text;
+
+/// A node in the table.
+struct Row {
+    index: Option<u16>,
+    name: String,
+    public_key: String,
+    is_primary: bool,
+    is_this_node: bool,
+    is_heard: bool,
+    has_lied: bool,
+    /// `None` for the node itself, and where nothing is known of a connection.
+    peer: Option<PeerJson>,
+    /// The height it says it has committed.
+    height: Option<u64>,
+}
+
+impl Row {
+    fn connection(&self) -> String {
+        let Some(peer) = self.peer.as_ref().filter(|peer| peer.connected) else {
+            return if self.is_this_node { "this node" } else { "no connection" }.to_owned();
+        };
+        let direction = match peer.direction {
+            Some(PeerDirection::Inbound) => "connected, opened by it",
+            Some(PeerDirection::Outbound) => "connected, opened by us",
+            None => "connected",
+        };
+        let since = peer.connected_ms.map(|since| format!(", {} ago", text::span(&since)));
+        format!("{direction}{}", since.unwrap_or_default())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.is_this_node || self.peer.as_ref().is_some_and(|peer| peer.connected)
+    }
+
+    fn round_trip(&self) -> String {
+        let time = self.peer.as_ref().and_then(|peer| peer.round_trip_us);
+        time.map(|time| format!("{}.{:02} ms", time / 1000, time % 1000 / 10)).unwrap_or_default()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "validators.html")]
+struct ValidatorsPage {
+    frame: Frame,
+    committee: Option<ValidatorSet>,
+    rows: Vec<Row>,
+    others: Vec<Row>,
+    evidence: Vec<EvidenceJson>,
+}
+
+impl ValidatorsPage {
+    fn kind(&self, kind: &EvidenceKind) -> &'static str {
+        match kind {
+            EvidenceKind::PrePrepare => "PRE-PREPARE",
+            EvidenceKind::Prepare => "PREPARE",
+            EvidenceKind::Commit => "COMMIT",
+            EvidenceKind::ViewChange => "VIEW-CHANGE",
+            EvidenceKind::NewView => "NEW-VIEW",
+            EvidenceKind::Checkpoint => "CHECKPOINT",
+        }
+    }
+}
+
+/// `GET /validators`
+pub(super) async fn page<A: QuorateServer>(
+    explorer: &Explorer<A>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let api = &explorer.api;
+    let status = api.node_status().await?;
+    let consensus = api.consensus_state().await?;
+    let evidence = api.consensus_evidence().await?.evidence;
+    let committee = api.network_validators(None).await?;
+    let mut peers = api.node_peers().await?;
+    let mut rows = Vec::new();
+    for validator in committee.iter().flat_map(|committee| &committee.validators) {
+        let place = peers.iter().position(|peer| peer.public_key == validator.public_key);
+        let peer = place.map(|place| peers.remove(place));
+        let is_this_node = validator.public_key == status.public_key;
+        let own_height = is_this_node.then_some(status.head.height);
+        rows.push(Row {
+            index: Some(validator.index),
+            name: validator.name.clone(),
+            public_key: validator.public_key.to_string(),
+            is_primary: validator.index == consensus.primary,
+            is_this_node,
+            is_heard: is_this_node || consensus.contacts.contains(&validator.index),
+            has_lied: evidence.iter().any(|evidence| evidence.validator == validator.index),
+            height: own_height.or_else(|| peer.as_ref().and_then(|peer| peer.committed_height)),
+            peer,
+        });
+    }
+    let other = |peer: PeerJson| Row {
+        index: peer.index,
+        name: peer.name.clone().unwrap_or_default(),
+        public_key: peer.public_key.to_string(),
+        is_primary: false,
+        is_this_node: false,
+        is_heard: false,
+        has_lied: false,
+        height: peer.committed_height,
+        peer: Some(peer),
+    };
+    let others = peers.into_iter().map(other).collect();
+    let nothing = json!({});
+    let frame = Frame::new(&status, headers, "/validators").live("poll");
+    let frame = frame.call("network_validators", &nothing).call("node_peers", &nothing);
+    let frame = frame.call("consensus_state", &nothing).call("consensus_evidence", &nothing);
+    let page = ValidatorsPage { frame, committee, rows, others, evidence };
+    Ok(explorer.show(StatusCode::OK, &page))
+}
