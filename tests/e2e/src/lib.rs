@@ -16,11 +16,13 @@
 //!
 //! `tests/processes` holds the tests that care for what happens, `tests/view_changes` those that care for how long
 //! it takes; cargo runs one after the other, so that the second is not measured beside the load of the first.
+//! `tests/explorer` looks at the node's pages in a real [`Browser`], where there is one.
 //!
 //! Ports come from a block that is reserved for a network as long as it lives ([`PortBlock`]), and only
 //! 127.0.0.1 is used.
 
 mod binary;
+mod browser;
 mod chain;
 mod command;
 mod home;
@@ -37,6 +39,7 @@ mod views;
 mod wait;
 
 pub use binary::quorate;
+pub use browser::Browser;
 pub use chain::Chain;
 pub use command::{Finished, Invocation};
 pub use home::LoneHome;

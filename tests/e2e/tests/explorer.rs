@@ -1,0 +1,184 @@
+//! The node's pages in a real browser.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use quorate_api::Wait;
+use quorate_e2e::{Browser, Network, PATIENCE, Rpc, SignedTransaction, Signer, until};
+
+/// What the line about being up to date says.
+const LIVE: &str = "document.querySelector('#live').textContent";
+
+/// The verdict over the receipt.
+const VERDICT: &str = "document.querySelector('#verdict').textContent";
+
+fn commit(rpc: &Rpc, transaction: &SignedTransaction) {
+    let answer = rpc.submit(&transaction.hex, Wait::Committed, 60_000).unwrap();
+    assert!(answer.receipt.is_some(), "{answer:?}");
+}
+
+#[test]
+fn pages_are_live_and_receipts_are_verified_in_a_browser() {
+    let Some(mut browser) = Browser::start() else { return };
+    let network = Network::running(4);
+    let (site, rpc) = (&network.validators()[0].rpc, network.rpc(0));
+    let mut signer = Signer::new(network.genesis(), 1, 32);
+    network.order_one(0);
+
+    // A block comes into the page by itself.
+    browser.go_to(&format!("{site}/"));
+    browser.wait_for("the overview to be live", &format!("{LIVE}.includes('live, block by block')"));
+    browser.evaluate("window.kept = true");
+    let before = rpc.head().height;
+    let transaction = signer.sign();
+    commit(&rpc, &transaction);
+    let newest = "Number(document.querySelector('#blocks tbody tr').dataset.height)";
+    browser.wait_for("a new block in the table", &format!("{newest} > {before}"));
+    browser
+        .wait_for("a new head", &format!("Number(document.querySelector('#head').textContent) > {before}"));
+    assert_eq!(browser.evaluate("window.kept"), true, "the page was not loaded again");
+    let row = browser.evaluate("document.querySelector('#blocks tbody tr').innerText");
+    assert!(row.as_str().unwrap().contains("validator-"), "a streamed row names its proposer: {row}");
+
+    // A transaction that is not here yet, until it is.
+    let later = signer.sign();
+    browser.go_to(&format!("{site}/transactions/{}", later.id));
+    browser
+        .wait_for("an unknown transaction", "document.querySelector('main').innerText.includes('unknown')");
+    // That it is not there is an answer, too, which browsers call an error.
+    let missing = browser.complaints();
+    assert!(missing.iter().all(|complaint| complaint.contains("404")), "{missing:?}");
+    commit(&rpc, &later);
+    browser.wait_for("the receipt of what was unknown", &format!("{VERDICT}.startsWith('✓ verified')"));
+    browser.complaints();
+
+    // What was checked, and by whose genesis.
+    browser.go_to(&format!("{site}/transactions/{}", transaction.id));
+    browser.wait_for("the receipt", &format!("{VERDICT}.startsWith('✓ verified')"));
+    let steps = "[...document.querySelectorAll('#steps strong')].map((step) => step.textContent).join()";
+    assert_eq!(browser.evaluate(steps), "✓ Content,✓ Merkle tree,✓ Header,✓ Certificate,✓ Committee");
+    let certificate = "document.querySelectorAll('#steps span')[3].textContent";
+    let certificate = browser.evaluate(certificate);
+    let text = certificate.as_str().unwrap();
+    assert!(text.starts_with("3 signatures of ") && text.matches("validator-").count() == 3, "{text}");
+    let source = "document.querySelector('#anchor').textContent";
+    assert!(browser.evaluate(source).as_str().unwrap().contains("from this same node"));
+
+    // With the genesis of another network, then with the right one again.
+    let other = network.directory().join("other.toml");
+    let text = network.genesis().to_toml().replace(network.genesis().name(), "another-network");
+    std::fs::write(&other, text).unwrap();
+    browser.choose_file("#genesis", &other);
+    browser.wait_for("a refusal", &format!("{VERDICT}.startsWith('✗ not verified')"));
+    let verdict = browser.evaluate(VERDICT);
+    assert!(verdict.as_str().unwrap().contains("belongs to another chain"), "{verdict}");
+    browser.choose_file("#genesis", network.genesis_file());
+    browser.wait_for("the receipt again", &format!("{VERDICT}.startsWith('✓ verified')"));
+    assert!(browser.evaluate(source).as_str().unwrap().contains("your file genesis.toml"));
+
+    // On a phone nothing is wider than the screen.
+    browser.resize(360, 740);
+    let transaction = format!("/transactions/{}", transaction.id);
+    let unknown = format!("/transactions/0x{}", "ab".repeat(32));
+    for path in [
+        "/",
+        "/blocks",
+        "/blocks/1",
+        "/blocks/0",
+        &transaction,
+        "/validators",
+        "/mempool",
+        "/explain",
+        "/search",
+        "/readyz",
+    ] {
+        browser.go_to(&format!("{site}{path}"));
+        let width = browser.evaluate("document.documentElement.scrollWidth");
+        assert!(width.as_u64().unwrap() <= 360, "{path} is {width} pixels wide");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "no page violates its policy or fails otherwise");
+    browser.go_to(&format!("{site}{unknown}"));
+    assert!(browser.evaluate("document.documentElement.scrollWidth").as_u64().unwrap() <= 360);
+}
+
+#[test]
+fn pages_say_what_is_wrong_with_the_network_and_when_they_are_out_of_date() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut network = Network::running(4);
+    let site = network.validators()[0].rpc.clone();
+    network.order_one(0);
+
+    // Two of four are killed: the page about it says so without being loaded again.
+    browser.go_to(&format!("{site}/explain"));
+    browser.wait_for("an idle node", "document.querySelector('#state').textContent.includes('✓ idle')");
+    network.kill(2);
+    network.kill(3);
+    browser.wait_for(
+        "no quorum",
+        "document.querySelector('#state').textContent.includes('✗ no quorum contact')",
+    );
+    let page = browser.evaluate("document.querySelector('main').innerText");
+    let page = page.as_str().unwrap();
+    for index in [2, 3] {
+        let name = &network.validators()[index].name;
+        assert!(page.contains(&format!("Start or reconnect {name}")) || page.contains(name), "{page}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    // The node itself is killed: what is shown is not called live any more, until it is back.
+    browser.go_to(&format!("{site}/"));
+    browser.wait_for("the overview to be live", &format!("{LIVE}.includes('live, block by block')"));
+    network.kill(0);
+    browser.wait_for("the page to be out of date", &format!("{LIVE}.startsWith('○ not live since')"));
+    network.start(0);
+    browser.wait_for("the page to be live again", &format!("{LIVE}.startsWith('● live')"));
+    // A frozen node is silent, and breaks off no stream.
+    network.pause(0);
+    browser.wait_for("silence to be noticed", &format!("{LIVE}.includes('the node does not answer')"));
+    network.resume(0);
+    browser.wait_for("the page to be live after all", &format!("{LIVE}.startsWith('● live')"));
+}
+
+/// A stream of blocks for somebody else, if the node has a place for it.
+fn take_stream(node: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(node).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /stream HTTP/1.1\r\nhost: node\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    (&status == b"HTTP/1.1 200").then_some(stream)
+}
+
+#[test]
+fn a_hidden_page_leaves_its_stream_to_others_and_without_one_it_is_polled() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut network = Network::testnet(4);
+    network.start_with(0, &[], &[("QUORATE_RPC__MAX_STREAMS", "1")]);
+    network.start_all();
+    network.wait_until_ready(0);
+    let (rpc, address) = (network.rpc(0), network.validators()[0].rpc_address());
+
+    browser.go_to(&format!("{}/blocks", network.validators()[0].rpc));
+    browser.wait_for("the list to be live", &format!("{LIVE}.includes('live, block by block')"));
+    assert!(take_stream(address).is_none(), "the page has the only one");
+    let show = |hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+             document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    browser.evaluate(&show(true));
+    let other = until("the stream of a hidden page is free", PATIENCE, || take_stream(address));
+
+    let before = rpc.head().height;
+    commit(&rpc, &Signer::new(network.genesis(), 1, 32).sign());
+    browser.evaluate(&show(false));
+    browser.wait_for("the list to be polled", &format!("{LIVE}.includes('live, every 2 s')"));
+    let newest = "Number(document.querySelector('#blocks tbody tr').dataset.height)";
+    browser.wait_for("what came while the page was hidden", &format!("{newest} > {before}"));
+    let before = rpc.head().height;
+    commit(&rpc, &Signer::new(network.genesis(), 1, 32).sign());
+    browser.wait_for("a new block without a stream", &format!("{newest} > {before}"));
+    drop(other);
+}
