@@ -71,7 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         home.create_data()?;
     }
     home.check_data()?;
-    block_on_all_cores(serve(home.into_setup(Some(log_level))))
+    let setup = home.into_setup(Some(log_level));
+    runtime::make_room(setup.rpc.max_connections);
+    block_on_all_cores(serve(setup))
 }
 
 async fn serve(setup: Setup) -> anyhow::Result<Outcome> {

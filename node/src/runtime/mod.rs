@@ -12,6 +12,7 @@ mod driver;
 mod files;
 mod incoming;
 mod members;
+mod open_files;
 mod ordering;
 mod outgoing;
 mod progress;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 
 pub(crate) use administration::Admin;
 pub(crate) use files::create_files;
+pub(crate) use open_files::make_room;
 
 use clock::Clock;
 use driver::Driver;
