@@ -43,6 +43,12 @@ impl Client {
         self.nodes.all()
     }
 
+    /// The node that did well last, which is asked first next time. As long as one question is asked at a time,
+    /// it is the one that gave the last answer.
+    pub fn preferred(&self) -> &Rpc {
+        &self.nodes()[self.nodes.preferred()]
+    }
+
     /// What answers are checked against.
     pub fn anchor(&self) -> &ChainAnchor {
         &self.anchor

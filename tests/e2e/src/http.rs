@@ -108,7 +108,7 @@ impl Http {
     }
 }
 
-fn open(address: SocketAddr, read_timeout: Duration) -> io::Result<TcpStream> {
+pub(crate) fn open(address: SocketAddr, read_timeout: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(read_timeout))?;
@@ -116,16 +116,17 @@ fn open(address: SocketAddr, read_timeout: Duration) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn odd(what: &str) -> io::Error {
+pub(crate) fn odd(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("no HTTP answer: {what}"))
 }
 
-fn read_response(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
-    let mut head = stream.by_ref().take(MAX_HEAD_BYTES);
+/// Reads an answer up to its body.
+pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Response> {
+    let mut head = stream.take(MAX_HEAD_BYTES);
     let mut line = || -> io::Result<String> {
         let mut line = String::new();
         head.read_line(&mut line)?;
-        line.strip_suffix("\r\n").map(str::to_owned).ok_or_else(|| odd("a head that ends early"))
+        line.strip_suffix("\r\n").map(str::to_owned).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     };
     let first = line()?;
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
@@ -139,7 +140,18 @@ fn read_response(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
         let (name, value) = line.split_once(':').ok_or_else(|| odd(&line))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut response = Response { status, headers, body: Vec::new() };
+    Ok(Response { status, headers, body: Vec::new() })
+}
+
+fn read_response(stream: &mut impl BufRead) -> io::Result<Response> {
+    let mut response = read_head(stream)?;
+    read_body(stream, &mut response)?;
+    Ok(response)
+}
+
+/// Reads the body that belongs to a head, which says how long it is.
+pub(crate) fn read_body(stream: &mut impl BufRead, response: &mut Response) -> io::Result<()> {
+    let status = response.status;
     let length = match response.header("content-length") {
         Some(length) => length.parse::<u64>().map_err(|_| odd(length))?,
         None if status == 204 => 0,
@@ -148,11 +160,11 @@ fn read_response(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
     if length > MAX_BODY_BYTES {
         return Err(odd("a body that is too long"));
     }
-    stream.by_ref().take(length).read_to_end(&mut response.body)?;
+    stream.take(length).read_to_end(&mut response.body)?;
     if response.body.len() as u64 != length {
-        return Err(odd("a body that ends early"));
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(response)
+    Ok(())
 }
 
 /// Sends bytes to a port, whatever they are, and says that there are no more. Answers what came back until

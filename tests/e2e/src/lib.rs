@@ -15,7 +15,8 @@
 //! * Load is bounded. `QUORATE_E2E_SCALE` multiplies it; [`scaled`] says what it comes to.
 //!
 //! `tests/processes` holds the tests that care for what happens, `tests/view_changes` those that care for how long
-//! it takes; cargo runs one after the other, so that the second is not measured beside the load of the first.
+//! it takes, and `tests/load` those in which much happens at once, with the project's own client in the place of
+//! the harness's; cargo runs one after the other, so that nothing is measured beside the load of something else.
 //! `tests/explorer` looks at the node's pages in a real [`Browser`], where there is one.
 //!
 //! Ports come from a block that is reserved for a network as long as it lives ([`PortBlock`]), and only
@@ -31,10 +32,12 @@ mod load;
 mod network;
 mod ports;
 mod process;
+mod random;
 mod relay;
 mod rpc;
 mod scale;
 mod signed;
+mod stream;
 mod views;
 mod wait;
 
@@ -48,8 +51,10 @@ pub use load::{Committed, Load, submit_until_taken};
 pub use network::{Network, Validator};
 pub use ports::PortBlock;
 pub use process::Process;
+pub use random::{Random, seed};
 pub use relay::{Passed, Relay};
 pub use rpc::{CallError, Rpc};
 pub use scale::scaled;
 pub use signed::{SignedTransaction, Signer, now};
+pub use stream::{EventStream, SocketStream};
 pub use wait::{PATIENCE, until, wait_until};

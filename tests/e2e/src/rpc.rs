@@ -57,10 +57,16 @@ struct Reply<'a> {
 
 /// Every error has all of this, the standard ones too.
 #[derive(Deserialize)]
-struct Failure {
+pub(crate) struct Failure {
     code: i32,
     message: String,
     data: ErrorData,
+}
+
+impl From<Failure> for RpcError {
+    fn from(Failure { code, message, data }: Failure) -> Self {
+        RpcError { code, message, data }
+    }
 }
 
 impl Reply<'_> {
@@ -71,13 +77,21 @@ impl Reply<'_> {
                 let value = serde_json::from_str(text);
                 value.map(Ok).map_err(|error| CallError::Odd(format!("{error}: {text:.200}")))
             }
-            (None, Some(Failure { code, message, data })) => Ok(Err(RpcError { code, message, data })),
+            (None, Some(failure)) => Ok(Err(failure.into())),
             (Some(_), Some(_)) => Err(CallError::Odd("a result and an error".to_owned())),
         }
     }
 }
 
-fn request(id: u64, method: &str, parameters: &Value) -> Value {
+/// What the body of a refusal says.
+pub(crate) fn refused(body: &[u8]) -> CallError {
+    match serde_json::from_slice::<Reply<'_>>(body).ok().and_then(|reply| reply.error) {
+        Some(failure) => CallError::Refused(failure.into()),
+        None => CallError::Odd(format!("no error: {:.200}", String::from_utf8_lossy(body))),
+    }
+}
+
+pub(crate) fn request(id: u64, method: &str, parameters: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters })
 }
 

@@ -41,6 +41,7 @@ async fn the_next_node_is_asked_and_remembered() {
     assert_eq!(client.block(Height(1)).await.unwrap().unwrap().height(), Height(1));
     let asked = [broken.requests(), nonsense.requests(), lying.requests()];
     assert!(asked.iter().all(|count| *count >= 1), "{asked:?}");
+    assert_eq!(client.preferred().url(), good.url);
     assert_eq!(client.block(Height(1)).await.unwrap().unwrap().height(), Height(1));
     assert_eq!(
         [broken.requests(), nonsense.requests(), lying.requests()],

@@ -1,0 +1,148 @@
+//! Load through the project's own client, and what became of each transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quorate_client::{Client, ClientConfig, Rpc, TransactionBuilder};
+use quorate_e2e::{Network, PATIENCE, Random};
+use quorate_genesis::Genesis;
+use quorate_ledger::{Receipt, SecretKey, Transaction, TransactionId};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::{PAUSE, urls};
+
+use quorate_api::TransactionStatus;
+
+/// Clients at a time. Each hands in one transaction after the other.
+const CLIENTS: usize = 16;
+
+/// How long a client waits before it hands the same bytes in again. Nodes wait so long for a commit at most.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Most bytes that a transaction carries.
+const MAX_DATA_BYTES: usize = 600;
+
+/// A transaction that was handed in.
+pub(crate) struct HandedIn {
+    pub(crate) id: TransactionId,
+    /// The proof that it was committed; `None` if it expired.
+    pub(crate) receipt: Option<Receipt>,
+}
+
+/// Clients in the background.
+pub(crate) struct Clients {
+    runtime: Runtime,
+    stop: Arc<AtomicBool>,
+    committed: Arc<AtomicUsize>,
+    running: Vec<JoinHandle<Vec<HandedIn>>>,
+}
+
+impl Clients {
+    /// Starts clients that know all nodes, each with another one first.
+    pub(crate) fn start(network: &Network, random: &mut Random) -> Clients {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (stop, committed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let spawn = |number: usize| {
+            let mut urls = urls(network);
+            urls.rotate_left(number % network.size());
+            let genesis = network.genesis();
+            let worker = Worker {
+                client: Client::new(urls, genesis.anchor().clone(), ClientConfig::default()).unwrap(),
+                genesis: genesis.clone(),
+                random: random.branch(),
+                committed: Arc::clone(&committed),
+            };
+            runtime.spawn(worker.run(Arc::clone(&stop)))
+        };
+        let running = (0..CLIENTS).map(spawn).collect();
+        Clients { runtime, stop, committed, running }
+    }
+
+    /// Answers of `committed` so far.
+    pub(crate) fn committed(&self) -> usize {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Lets each transaction come to its end; answers what became of them.
+    ///
+    /// # Panics
+    /// If a client did: an answer was wrong, or there was none.
+    pub(crate) fn finish(self) -> Vec<HandedIn> {
+        self.stop.store(true, Ordering::Relaxed);
+        let Clients { runtime, running, .. } = self;
+        let all =
+            running.into_iter().map(|client| runtime.block_on(client).expect("a client was told nonsense"));
+        all.flatten().collect()
+    }
+}
+
+struct Worker {
+    client: Client,
+    genesis: Genesis,
+    random: Random,
+    committed: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    async fn run(mut self, stop: Arc<AtomicBool>) -> Vec<HandedIn> {
+        let mut handed_in = Vec::new();
+        let key = SecretKey::generate();
+        while !stop.load(Ordering::Relaxed) {
+            let bytes = self.random.below(MAX_DATA_BYTES);
+            let data = self.random.bytes(bytes);
+            let builder = TransactionBuilder::new(self.genesis.chain_id(), data).nonce(self.random.number());
+            let transaction = builder.sign(&key).unwrap();
+            let receipt = self.see_through(&transaction).await;
+            if let Some(receipt) = &receipt {
+                self.committed.fetch_add(1, Ordering::Relaxed);
+                self.look_it_up(self.client.preferred(), receipt).await;
+            }
+            handed_in.push(HandedIn { id: transaction.id(), receipt });
+        }
+        handed_in
+    }
+
+    /// Hands the same bytes in until they came to an end.
+    async fn see_through(&self, transaction: &Transaction) -> Option<Receipt> {
+        let id = transaction.id();
+        let patience = Instant::now() + 3 * PATIENCE;
+        loop {
+            let problem = match self.client.submit_and_wait(transaction, WAIT).await {
+                Ok(submitted) => match (submitted.status, submitted.receipt) {
+                    (TransactionStatus::Committed { .. }, Some(receipt)) => return Some(receipt),
+                    (TransactionStatus::Expired, None) => return None,
+                    (TransactionStatus::Pending | TransactionStatus::Unknown, None) => "it waits".to_owned(),
+                    odd => panic!("{id} is {odd:?}"),
+                },
+                Err(quorate_client::ClientError::Call(error)) => error.to_string(),
+                Err(error) => panic!("{id}: {error}"),
+            };
+            assert!(Instant::now() < patience, "{id} came to no end: {problem}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The node that has just answered `committed` has the transaction where it said. It may be killed before
+    /// it can be asked; its first answer counts.
+    async fn look_it_up(&self, node: &Rpc, receipt: &Receipt) {
+        let id = receipt.transaction;
+        let patience = Instant::now() + PATIENCE;
+        let found = loop {
+            match node.tx_get(id).await {
+                Ok(found) => break found,
+                Err(error) => assert!(Instant::now() < patience && error.is_retryable(), "{error}"),
+            }
+            sleep(PAUSE).await;
+        };
+        let found =
+            found.unwrap_or_else(|| panic!("{} called {id} committed and does not have it", node.url()));
+        let place = (receipt.proof.header.height.0, receipt.index);
+        assert_eq!((found.height, found.index), place, "{id} at {}", node.url());
+        let transaction = Transaction::try_from(&found.transaction);
+        assert_eq!(transaction.map(|transaction| transaction.id()).ok(), Some(id), "at {}", node.url());
+    }
+}

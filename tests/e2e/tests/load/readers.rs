@@ -1,0 +1,220 @@
+//! Subscribers that are cut off at random and go on where they were.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use quorate_api::BlockJson;
+use quorate_client::{Client, ClientConfig, ClientError};
+use quorate_e2e::{CallError, EventStream, Network, PATIENCE, Random, SocketStream};
+use quorate_ledger::{BlockHash, Height, TransactionId};
+use tokio::runtime::Runtime;
+use tokio::time::timeout_at;
+
+use crate::PAUSE;
+
+/// Longest time that a stream is read before it is dropped.
+const LONGEST_LIFE: Duration = Duration::from_millis(1500);
+
+/// How blocks are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// `Client::follow`.
+    Client,
+    /// `/stream` with `Last-Event-ID`.
+    Events,
+    /// `chain_subscribe` over `/ws`.
+    Socket,
+}
+
+/// What is kept of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) hash: BlockHash,
+    pub(crate) transactions: Vec<TransactionId>,
+}
+
+/// All that a subscriber was told, from block 1 on.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) node: usize,
+    pub(crate) way: Way,
+    pub(crate) blocks: Vec<Seen>,
+    /// Streams that brought something.
+    pub(crate) streams: usize,
+    /// Attempts to open one that failed.
+    pub(crate) failed: usize,
+}
+
+/// A subscriber of one node in the background.
+pub(crate) struct Subscriber {
+    /// Height up to which it reads; none yet if it is 0.
+    until: Arc<AtomicU64>,
+    thread: JoinHandle<Report>,
+}
+
+impl Subscriber {
+    /// Begins to read.
+    pub(crate) fn start(network: &Network, node: usize, way: Way, random: Random) -> Subscriber {
+        let until = Arc::<AtomicU64>::default();
+        let genesis = network.genesis();
+        // Nobody else can help out, so there is no point in patience.
+        let config = ClientConfig { patience: Duration::ZERO, ..ClientConfig::default() };
+        let url = &network.validators()[node].rpc;
+        let mut reader = Reader {
+            address: network.rpc(node).address(),
+            client: Client::new([url], genesis.anchor().clone(), config).unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            random,
+            last: genesis.header().hash(),
+            report: Report { node, way, blocks: Vec::new(), streams: 0, failed: 0 },
+        };
+        let goal = Arc::clone(&until);
+        let thread = std::thread::spawn(move || {
+            reader.read_until(&goal);
+            reader.report
+        });
+        Subscriber { until, thread }
+    }
+
+    /// Lets it read up to a height; answers what it has seen.
+    ///
+    /// # Panics
+    /// If it did: a block was wrong, missing, or came twice; or the last one does not come.
+    pub(crate) fn finish(self, height: u64) -> Report {
+        self.until.store(height, Ordering::Relaxed);
+        self.thread.join().expect("a subscriber was told nonsense")
+    }
+}
+
+struct Reader {
+    address: SocketAddr,
+    client: Client,
+    runtime: Runtime,
+    random: Random,
+    /// Hash of the last block, the genesis at first.
+    last: BlockHash,
+    report: Report,
+}
+
+/// Why a stream ends before its time.
+enum Broken {
+    /// The node is gone, or says that it ends.
+    Gone,
+    /// The node has told what it must not tell.
+    Wrong(String),
+}
+
+impl From<CallError> for Broken {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unreachable(error) if error.kind() != ErrorKind::InvalidData => Broken::Gone,
+            CallError::Refused(error) if error.data.retryable => Broken::Gone,
+            other => Broken::Wrong(other.to_string()),
+        }
+    }
+}
+
+impl From<ClientError> for Broken {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Call(call) if call.is_retryable() => Broken::Gone,
+            _ => Broken::Wrong(error.to_string()),
+        }
+    }
+}
+
+impl Reader {
+    fn read_until(&mut self, goal: &AtomicU64) {
+        let mut patience = None;
+        loop {
+            let until = goal.load(Ordering::Relaxed);
+            if until > 0 {
+                let patience = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                if self.height() >= until {
+                    return;
+                }
+                let Report { node, way, blocks, .. } = &self.report;
+                let told = blocks.len();
+                assert!(Instant::now() < patience, "validator {node} told {way:?} {told} of {until} blocks");
+            }
+            let before = self.height();
+            let end = Instant::now() + self.random.up_to(LONGEST_LIFE);
+            let broken = match self.report.way {
+                Way::Client => self.follow(end),
+                Way::Events => self.read_events(end),
+                Way::Socket => self.read_socket(end),
+            };
+            self.report.streams += usize::from(self.height() > before);
+            match broken {
+                Err(Broken::Wrong(what)) => {
+                    panic!("validator {} told {:?}: {what}", self.report.node, self.report.way)
+                }
+                Err(Broken::Gone) if Instant::now() < end => {
+                    self.report.failed += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                // Dropped when its time was over.
+                Err(Broken::Gone) | Ok(()) => {}
+            }
+        }
+    }
+
+    fn height(&self) -> u64 {
+        self.report.blocks.len() as u64
+    }
+
+    /// Takes the next block: that and no other.
+    fn take(&mut self, height: u64, parent: BlockHash, seen: Seen) {
+        let Reader { report, last, .. } = self;
+        let expected = report.blocks.len() as u64 + 1;
+        assert_eq!(height, expected, "validator {} told {:?} another block", report.node, report.way);
+        assert_eq!(parent, *last, "block {height} of validator {} has another parent", report.node);
+        *last = seen.hash;
+        report.blocks.push(seen);
+    }
+
+    fn take_json(&mut self, json: &BlockJson) {
+        let block = json.to_block().expect("a block that holds together");
+        assert_eq!(block.hash(), json.hash);
+        let seen = Seen { hash: json.hash, transactions: json.transactions.ids() };
+        self.take(json.header.height, json.header.parent, seen);
+    }
+
+    fn follow(&mut self, end: Instant) -> Result<(), Broken> {
+        let mut blocks = Vec::new();
+        let result = self.runtime.block_on(async {
+            let mut follower = self.client.follow(Height(self.height() + 1));
+            while let Ok(block) = timeout_at(end.into(), follower.next()).await {
+                blocks.push(block?);
+            }
+            // What it was about to give out goes with it, and comes again.
+            Ok(())
+        });
+        for block in blocks {
+            let transactions = block.body().ids().to_vec();
+            self.take(block.height().0, block.header().parent, Seen { hash: block.hash(), transactions });
+        }
+        result
+    }
+
+    fn read_events(&mut self, end: Instant) -> Result<(), Broken> {
+        let seen = Some(self.height()).filter(|height| *height > 0);
+        let mut stream = EventStream::open(self.address, seen)?;
+        loop {
+            let block = stream.next(end)?;
+            self.take_json(&block);
+        }
+    }
+
+    fn read_socket(&mut self, end: Instant) -> Result<(), Broken> {
+        let mut stream = SocketStream::open(self.address, self.height() + 1)?;
+        loop {
+            let block = stream.next(end)?;
+            self.take_json(&block);
+        }
+    }
+}

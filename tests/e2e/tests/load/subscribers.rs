@@ -1,0 +1,152 @@
+//! Subscribers of each validator are cut off and go on, clients hand in and wait, and validators are killed.
+
+use std::time::{Duration, Instant};
+
+use quorate_api::LocatedTransaction;
+use quorate_e2e::{Chain, Network, PATIENCE, Random, seed, until};
+use serde_json::{Value, json};
+
+use crate::clients::{Clients, HandedIn};
+use crate::readers::{Report, Seen, Subscriber, Way};
+use crate::{ALL, number};
+
+/// How long validators are killed in the test that always runs.
+const SHORT: Duration = Duration::from_secs(25);
+
+/// How long they are in the other one, unless `QUORATE_E2E_SECONDS` says something else.
+const LONG_SECONDS: u64 = 600;
+
+/// Kills at least: after these each validator was killed, unless a primary comes back before it is missed.
+const KILLS: usize = 5;
+
+/// Answers of `committed` while a validator is dead, and after it came back.
+const BETWEEN: usize = 40;
+
+/// Streams of each subscriber that bring something, at least.
+const RESUMED: usize = 5;
+
+/// Transactions of which one request asks.
+const BATCH: usize = 100;
+
+/// Kills the primary and a backup in turn, each time others, and starts them again.
+fn kill_in_turn(network: &mut Network, clients: &Clients, duration: Duration) -> usize {
+    let start = Instant::now();
+    let mut kills = 0;
+    while kills < KILLS || start.elapsed() < duration {
+        let primary = network.primary(0);
+        let victim = if kills % 2 == 0 { primary } else { (primary + 2) % network.size() };
+        network.kill(victim);
+        more_committed(clients);
+        network.start(victim);
+        let other = (victim + 1) % network.size();
+        network.wait_until_level(victim, other);
+        network.wait_until_it_votes(victim, other);
+        more_committed(clients);
+        kills += 1;
+    }
+    kills
+}
+
+fn more_committed(clients: &Clients) {
+    let enough = clients.committed() + BETWEEN;
+    until("more transactions are answered committed", PATIENCE, || {
+        (clients.committed() >= enough).then_some(())
+    });
+}
+
+/// Each transaction that was handed in came to an end, the same that every validator's blocks show.
+fn assert_ended(network: &Network, handed_in: &[HandedIn], chain: &Chain) {
+    let places = chain.places();
+    for transaction in handed_in {
+        let place = places.get(&transaction.id);
+        let Some(receipt) = &transaction.receipt else {
+            assert_eq!(place, None, "{} was called expired", transaction.id);
+            continue;
+        };
+        assert_eq!(receipt.transaction, transaction.id);
+        assert_eq!(receipt.verify(network.genesis().anchor()), Ok(()), "{}", transaction.id);
+        let height = receipt.proof.header.height.0;
+        assert_eq!(place, Some(&(height, receipt.index)), "{} was called committed", transaction.id);
+        let block = &chain.blocks()[usize::try_from(height).unwrap()];
+        assert_eq!(receipt.proof.header.hash(), block.hash);
+    }
+    let committed = handed_in.iter().filter(|transaction| transaction.receipt.is_some()).count();
+    assert_eq!(places.len(), committed, "blocks hold what was handed in, and nothing else");
+    for node in ALL {
+        assert_found(network, node, handed_in);
+    }
+}
+
+/// A validator finds all that is committed, in the place that the receipt proves.
+fn assert_found(network: &Network, node: usize, handed_in: &[HandedIn]) {
+    let receipts: Vec<_> = handed_in.iter().filter_map(|transaction| transaction.receipt.as_ref()).collect();
+    let rpc = network.rpc(node);
+    for receipts in receipts.chunks(BATCH) {
+        let ids: Vec<Value> =
+            receipts.iter().map(|receipt| json!([receipt.transaction.to_string()])).collect();
+        let found = rpc.batch::<Option<LocatedTransaction>>("tx_get", &ids).unwrap();
+        for (receipt, found) in receipts.iter().zip(found) {
+            let found = found.unwrap().map(|found| (found.transaction.id, found.height, found.index));
+            let expected = (receipt.transaction, receipt.proof.header.height.0, receipt.index);
+            assert_eq!(found, Some(expected), "validator {node}");
+        }
+    }
+}
+
+/// A subscriber has seen every block from 1 on, once and in order: that each names the one before it as its
+/// parent was asserted when it came.
+fn assert_complete(report: &Report, chain: &Chain) {
+    let told = chain.blocks()[1..].iter();
+    let told: Vec<Seen> =
+        told.map(|block| Seen { hash: block.hash, transactions: block.transactions.ids() }).collect();
+    let seen = &report.blocks[..told.len().min(report.blocks.len())];
+    assert!(seen == told, "validator {} told {:?} another chain", report.node, report.way);
+    assert!(report.streams >= RESUMED, "{:?} was read in {} streams", report.way, report.streams);
+}
+
+fn put_under_fire(duration: Duration) {
+    let mut random = Random::seeded(seed());
+    let mut network = Network::running(4);
+    let mut ways = [Way::Client, Way::Events, Way::Client, Way::Socket];
+    ways.rotate_left(random.below(ALL.len()));
+    let subscribers: Vec<Subscriber> =
+        ALL.into_iter().map(|node| Subscriber::start(&network, node, ways[node], random.branch())).collect();
+    let clients = Clients::start(&network, &mut random);
+
+    let start = Instant::now();
+    let kills = kill_in_turn(&mut network, &clients, duration);
+    let handed_in = clients.finish();
+
+    let chain = network.equal_chains(&ALL);
+    let reports: Vec<Report> =
+        subscribers.into_iter().map(|subscriber| subscriber.finish(chain.height())).collect();
+    println!(
+        "{kills} kills in {} s, {} transactions in {} blocks, {} expired",
+        start.elapsed().as_secs(),
+        handed_in.len(),
+        chain.height(),
+        handed_in.iter().filter(|transaction| transaction.receipt.is_none()).count(),
+    );
+    for Report { node, way, streams, failed, .. } in &reports {
+        println!("validator {node} read by {way:?} in {streams} streams, {failed} failed");
+    }
+    reports.iter().for_each(|report| assert_complete(report, &chain));
+    assert_ended(&network, &handed_in, &chain);
+    for node in ALL {
+        assert_eq!(network.rpc(node).consensus().evidence_count, 0);
+        let log = network.log(node);
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn subscribers_miss_nothing_and_answers_hold_while_streams_are_cut_and_validators_killed() {
+    put_under_fire(SHORT);
+}
+
+/// `cargo test --release -p quorate-e2e --test load -- --ignored --nocapture for_long`
+#[test]
+#[ignore = "takes ten minutes, or QUORATE_E2E_SECONDS"]
+fn subscribers_miss_nothing_and_answers_hold_for_long() {
+    put_under_fire(Duration::from_secs(number("QUORATE_E2E_SECONDS").unwrap_or(LONG_SECONDS)));
+}
