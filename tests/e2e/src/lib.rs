@@ -50,7 +50,7 @@ pub use http::{Http, Response, send_raw};
 pub use load::{Committed, Load, submit_until_taken};
 pub use network::{Network, Validator};
 pub use ports::PortBlock;
-pub use process::Process;
+pub use process::{Memory, Process};
 pub use random::{Random, seed};
 pub use relay::{Passed, Relay};
 pub use rpc::{CallError, Rpc};

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::chain::Chain;
 use crate::command::Invocation;
 use crate::ports::PortBlock;
-use crate::process::{Process, tail};
+use crate::process::{Memory, Process, tail};
 use crate::rpc::Rpc;
 use crate::signed::Signer;
 use crate::wait::{PATIENCE, until, wait_until};
@@ -316,6 +316,11 @@ impl Network {
     /// Whether a validator has not ended by itself. Panics if it was not started.
     pub fn is_running(&mut self, index: usize) -> bool {
         self.process_mut(index).ended().is_none()
+    }
+
+    /// What a running validator holds in memory.
+    pub fn memory(&self, index: usize) -> Memory {
+        self.process(index).memory()
     }
 
     /// All a validator has printed in its runs.

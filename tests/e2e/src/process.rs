@@ -22,6 +22,15 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// Bytes of memory that are resident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// At present.
+    pub now: u64,
+    /// At most, since the process was started.
+    pub most: u64,
+}
+
 impl Process {
     /// Runs the program with these arguments and variables. Both outputs are appended to `log`; `name` is for
     /// messages.
@@ -111,6 +120,23 @@ impl Process {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a process has a positive number");
         kill_process(pid, signal).unwrap_or_else(|error| panic!("{} got no signal: {error}", self.name));
+    }
+
+    /// What it holds in memory, as the system counts it.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn memory(&self) -> Memory {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).expect("the system tells about its processes");
+        let bytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            kibibytes.unwrap_or_else(|| panic!("{} has no {name}", self.name)) << 10
+        };
+        let now = bytes("VmRSS:");
+        // The system updates it now and then.
+        Memory { now, most: bytes("VmHWM:").max(now) }
     }
 
     /// All it has printed so far, in this and earlier runs.

@@ -1,10 +1,15 @@
 //! What the interface promises while much happens at once, tried on real processes.
 //!
-//! `subscribers` kills validators and cuts streams under load.
+//! `subscribers` kills validators and cuts streams under load; `garbage` measures what strangers with many
+//! connections and much rubbish can do to the ordering of everybody else.
 #![allow(clippy::unwrap_used)]
 
 mod clients;
+mod garbage;
+mod probe;
 mod readers;
+mod rubbish;
+mod storm;
 mod subscribers;
 
 use std::time::Duration;

@@ -1,0 +1,241 @@
+//! Many connections, most of which mean no good.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quorate_e2e::Random;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::rubbish::Rubbish;
+
+/// Messages that a sender has; when they are used up, it begins again.
+const MESSAGES: usize = 60;
+
+/// Between two bytes of a head that never ends, and two reads of somebody who reads slowly.
+const DRIP: Duration = Duration::from_millis(500);
+
+/// Bytes that a slow reader takes at a time.
+const SIP: usize = 512;
+
+/// How long a sender waits for an answer before it hangs up.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Before a connection that could not be opened is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections there are and what they send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Connections to all nodes together.
+    pub(crate) connections: usize,
+    /// Messages of all connections together.
+    pub(crate) messages_per_second: usize,
+}
+
+/// What the connections have seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    open: AtomicUsize,
+    sent: AtomicUsize,
+    /// Answers by status; 0 stands for connections that were closed without one, or had none in time.
+    answers: Mutex<BTreeMap<u16, usize>>,
+}
+
+impl Seen {
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Messages sent so far.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Answers so far, by status.
+    pub(crate) fn answers(&self) -> BTreeMap<u16, usize> {
+        self.answers.lock().unwrap().clone()
+    }
+}
+
+/// Runs until it is dropped.
+pub(crate) struct Storm {
+    runtime: Option<Runtime>,
+    seen: Arc<Seen>,
+}
+
+impl Storm {
+    /// Opens the connections, evenly to all nodes. On a thread of its own: it must not delay what is measured.
+    pub(crate) fn start(nodes: &[SocketAddr], size: Size, random: &mut Random) -> Storm {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let seen = Arc::<Seen>::default();
+        let habits: Vec<Habit> =
+            (0..size.connections).map(|number| Habit::of(number / nodes.len())).collect();
+        let senders = habits.iter().filter(|habit| **habit == Habit::Sender).count().max(1);
+        let pace = Duration::from_secs(1) * u32::try_from(senders).unwrap()
+            / u32::try_from(size.messages_per_second).unwrap();
+        let mut rubbish = Rubbish::of(random.branch());
+        for (number, habit) in habits.into_iter().enumerate() {
+            let messages = if habit == Habit::Sender { rubbish.take(MESSAGES) } else { Vec::new() };
+            let (node, delay) = (nodes[number % nodes.len()], random.up_to(pace));
+            let stranger = Stranger { node, habit, messages, pace, delay, seen: Arc::clone(&seen) };
+            runtime.spawn(stranger.go_on_for_ever());
+        }
+        Storm { runtime: Some(runtime), seen }
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+/// What somebody does with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    /// Nothing.
+    Idle,
+    /// Sends a head byte by byte.
+    SlowHead,
+    /// Sends a part of a large body, a mebibyte.
+    HalfBody,
+    /// Reads the chain from the beginning, slowly.
+    SlowReader,
+    /// Sends rubbish, and keeps the connection as long as the node does.
+    Sender,
+}
+
+impl Habit {
+    /// Of the connections to one node by number. Of 125 at most 16 read, because a node gives no more streams to
+    /// an address.
+    fn of(number: usize) -> Habit {
+        match number % 8 {
+            0 | 5 => Habit::Idle,
+            1 | 6 => Habit::SlowHead,
+            2 => Habit::HalfBody,
+            3 => Habit::SlowReader,
+            _ => Habit::Sender,
+        }
+    }
+}
+
+struct Stranger {
+    node: SocketAddr,
+    habit: Habit,
+    messages: Vec<Vec<u8>>,
+    /// Between two messages.
+    pace: Duration,
+    /// Before the first.
+    delay: Duration,
+    seen: Arc<Seen>,
+}
+
+impl Stranger {
+    /// A connection is opened again as soon as the node has closed it.
+    async fn go_on_for_ever(mut self) {
+        // They do not all begin at once.
+        sleep(self.delay).await;
+        let mut ticks = interval(self.pace);
+        // What a slow answer has delayed is made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            let Ok(stream) = TcpStream::connect(self.node).await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            self.seen.open.fetch_add(1, Ordering::Relaxed);
+            // Whatever ends a connection, there is another one.
+            let _ = self.use_up(BufReader::new(stream), &mut ticks).await;
+            self.seen.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn use_up(&mut self, mut wire: BufReader<TcpStream>, ticks: &mut Interval) -> io::Result<()> {
+        match self.habit {
+            Habit::Idle => {}
+            Habit::SlowHead => {
+                wire.write_all(b"POST / HTTP/1.1\r\nx: ").await?;
+                loop {
+                    wire.write_all(b"x").await?;
+                    sleep(DRIP).await;
+                }
+            }
+            Habit::HalfBody => {
+                let head = b"POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\n";
+                wire.write_all(head).await?;
+                wire.write_all(b"content-length: 4000000\r\n\r\n").await?;
+                wire.write_all(&[b' '; 1 << 20]).await?;
+            }
+            Habit::SlowReader => {
+                wire.write_all(b"GET /stream?from=1 HTTP/1.1\r\nhost: node\r\n\r\n").await?;
+                let mut sip = [0; SIP];
+                while wire.read(&mut sip).await? > 0 {
+                    sleep(DRIP).await;
+                }
+            }
+            Habit::Sender => return self.send(wire, ticks).await,
+        }
+        // Until the node closes it.
+        tokio::io::copy(&mut wire, &mut tokio::io::sink()).await?;
+        Ok(())
+    }
+
+    async fn send(&mut self, mut wire: BufReader<TcpStream>, ticks: &mut Interval) -> io::Result<()> {
+        loop {
+            ticks.tick().await;
+            let message = &self.messages[0];
+            self.seen.sent.fetch_add(1, Ordering::Relaxed);
+            let exchange = async {
+                // A node may have heard enough before all is said; then the answer is what counts.
+                let sent = wire.write_all(message).await;
+                let (status, goes_on) = answer(&mut wire).await?;
+                Ok((status, goes_on && sent.is_ok()))
+            };
+            let answered: io::Result<_> =
+                timeout(ANSWER, exchange).await.unwrap_or_else(|late| Err(late.into()));
+            let (status, goes_on) = answered.unwrap_or((0, false));
+            *self.seen.answers.lock().unwrap().entry(status).or_default() += 1;
+            self.messages.rotate_left(1);
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads an answer: its status, and whether the connection goes on.
+async fn answer(wire: &mut BufReader<TcpStream>) -> io::Result<(u16, bool)> {
+    let mut line = String::new();
+    let (mut status, mut length, mut goes_on) = (0, 0, true);
+    loop {
+        line.clear();
+        if wire.read_line(&mut line).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let text = line.trim_end().to_ascii_lowercase();
+        if let Some(rest) = text.strip_prefix("http/1.1 ").or(text.strip_prefix("http/1.0 ")) {
+            status = rest.get(..3).and_then(|status| status.parse().ok()).unwrap_or_default();
+        } else if let Some(value) = text.strip_prefix("content-length: ") {
+            length = value.parse().unwrap_or_default();
+        } else if text == "connection: close" {
+            goes_on = false;
+        } else if text.is_empty() {
+            break;
+        }
+    }
+    tokio::io::copy(&mut wire.take(length), &mut tokio::io::sink()).await?;
+    Ok((status, goes_on))
+}
