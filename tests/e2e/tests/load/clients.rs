@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quorate_client::{Client, ClientConfig, Rpc, TransactionBuilder};
+use quorate_api::TransactionStatus;
+use quorate_client::{Client, ClientConfig, ClientError, Rpc, TransactionBuilder};
 use quorate_e2e::{Network, PATIENCE, Random};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Receipt, SecretKey, Transaction, TransactionId};
@@ -13,8 +14,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::{PAUSE, urls};
-
-use quorate_api::TransactionStatus;
 
 /// Clients at a time. Each hands in one transaction after the other.
 const CLIENTS: usize = 16;
@@ -118,7 +117,7 @@ impl Worker {
                     (TransactionStatus::Pending | TransactionStatus::Unknown, None) => "it waits".to_owned(),
                     odd => panic!("{id} is {odd:?}"),
                 },
-                Err(quorate_client::ClientError::Call(error)) => error.to_string(),
+                Err(ClientError::Call(error)) => error.to_string(),
                 Err(error) => panic!("{id}: {error}"),
             };
             assert!(Instant::now() < patience, "{id} came to no end: {problem}");
