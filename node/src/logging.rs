@@ -109,6 +109,7 @@ fn is_set(variable: Option<&OsStr>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
