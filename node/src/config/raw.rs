@@ -88,7 +88,7 @@ pub(super) struct RawRpc {
     pub(super) max_socket_requests: usize,
     /// Most bytes of a message that a WebSocket sends to the node.
     pub(super) max_message_bytes: usize,
-    /// Origins whose pages may use the interface from a browser, as https://explorer.example; * is all of them.
+    /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all of them.
     #[serde(deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
     /// Whether there are pages for people at /.
