@@ -6,6 +6,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+/// Where everything is that the programs are made from, in the workspace.
+const SOURCES: [&str; 6] = ["Cargo.lock", "Cargo.toml", "genesis", "ledger", "node", "rpc"];
+
 /// The `quorate` program: the one that `QUORATE_BIN` names, else the one built from this workspace in the
 /// profile of the running test. It is built when it is missing or older than its sources, once in a process.
 ///
@@ -69,34 +72,23 @@ fn workspace() -> &'static Path {
     here.ancestors().nth(2).expect("this crate is two directories deep in the workspace")
 }
 
-/// Whether the program is newer than everything it was made from, as the list beside it says that cargo
-/// writes for `make`.
+/// Whether the program is newer than everything it may be made from. Cargo writes a list of that beside what it was
+/// asked to build, and not beside the programs that it builds for tests.
 fn is_current(binary: &Path) -> bool {
     let Some(built) = changed(binary) else { return false };
-    let Ok(list) = std::fs::read_to_string(binary.with_extension("d")) else { return false };
-    let Some((_, sources)) = list.split_once(": ") else { return false };
-    let lock = workspace().join("Cargo.lock");
-    let sources = split_at_unescaped_spaces(sources).into_iter().map(PathBuf::from);
-    sources.chain([lock]).all(|source| changed(&source).is_some_and(|changed| changed <= built))
+    let mut open: Vec<PathBuf> = SOURCES.iter().map(|name| workspace().join(name)).collect();
+    while let Some(path) = open.pop() {
+        let entries = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+        open.extend(entries);
+        if !path.is_dir() && changed(&path).is_none_or(|changed| changed > built) {
+            return false;
+        }
+    }
+    true
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).ok()
-}
-
-/// `make` separates names by spaces and puts a backslash before those inside names.
-fn split_at_unescaped_spaces(text: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
-    let mut characters = text.trim_end().chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' if characters.next_if_eq(&' ').is_some() => names.last_mut().expect("never empty").push(' '),
-            ' ' => names.push(String::new()),
-            other => names.last_mut().expect("never empty").push(other),
-        }
-    }
-    names.retain(|name| !name.is_empty());
-    names
 }
 
 #[cfg(test)]
@@ -104,8 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_spaces_stay_whole() {
-        assert_eq!(split_at_unescaped_spaces("a/b.rs c\\ d.rs e\\f\n"), ["a/b.rs", "c d.rs", "e\\f"]);
-        assert!(split_at_unescaped_spaces("").is_empty());
+    fn what_is_missing_or_older_than_the_sources_is_not_current() {
+        let lock = workspace().join("Cargo.lock");
+        assert!(!is_current(&workspace().join("no such program")));
+        assert!(SOURCES.iter().all(|name| workspace().join(name).exists()));
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let binary = directory.path().join("program");
+        let file = std::fs::File::create(&binary).expect("a file can be made");
+        assert!(is_current(&binary), "it was made just now");
+        let before = changed(&lock).expect("it is there") - std::time::Duration::from_secs(1);
+        file.set_modified(before).expect("a file may be made older");
+        assert!(!is_current(&binary));
     }
 }
