@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, between_looks, until};
 
 /// Programs that are browsers of the right kind, the smallest first.
 const PROGRAMS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
@@ -141,7 +141,7 @@ impl Browser {
                 let complaints = &self.complaints;
                 panic!("waited in vain for {what}; the page complains {complaints:?} and says: {text}");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            between_looks();
         }
     }
 
@@ -242,7 +242,7 @@ impl Drop for Browser {
         let _ = self.socket.send(Message::text(close));
         let start = Instant::now();
         while matches!(self.process.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
-            std::thread::sleep(Duration::from_millis(10));
+            between_looks();
         }
         let _ = self.process.kill();
         let _ = self.process.wait();

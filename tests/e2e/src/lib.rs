@@ -57,4 +57,4 @@ pub use rpc::{CallError, Rpc};
 pub use scale::scaled;
 pub use signed::{SignedTransaction, Signer, now};
 pub use stream::{EventStream, SocketStream};
-pub use wait::{PATIENCE, until, wait_until};
+pub use wait::{PATIENCE, between_looks, until, wait_until};

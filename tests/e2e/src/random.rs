@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The variable that gives the seed of tests with one.
 const SEED: &str = "QUORATE_E2E_SEED";
 
-/// A sequence of numbers that follows from its seed (SplitMix64).
+/// A sequence of numbers that follows from its seed.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(fastrand::Rng);
 
 /// The seed of a test: `QUORATE_E2E_SEED`, or another one each time. It is printed, so that a test that fails can
 /// be repeated as far as processes and threads can be.
@@ -26,39 +26,34 @@ pub fn seed() -> u64 {
 impl Random {
     /// The sequence of a seed.
     pub fn seeded(seed: u64) -> Self {
-        Random(seed)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     /// Another sequence, which follows from this one.
     #[must_use]
     pub fn branch(&mut self) -> Self {
-        Random(self.number())
+        Random::seeded(self.number())
     }
 
     /// Any number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     /// A number below a limit above 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.number() % limit.max(1) as u64).expect("it is below a usize")
+        self.0.usize(..limit.max(1))
     }
 
     /// A time up to a limit, in whole milliseconds.
     pub fn up_to(&mut self, limit: Duration) -> Duration {
         let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.number() % milliseconds.saturating_add(1).max(1))
+        Duration::from_millis(self.0.u64(..=milliseconds))
     }
 
     /// Bytes without a pattern.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        let words = std::iter::repeat_with(|| self.number().to_le_bytes());
-        words.flatten().take(count).collect()
+        std::iter::repeat_with(|| self.0.u8(..)).take(count).collect()
     }
 }
 

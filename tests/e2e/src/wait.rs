@@ -21,9 +21,14 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
             return seen;
         }
         assert!(start.elapsed() < limit, "waited {} s in vain: {what}", limit.as_secs());
-        // Other processes do not tell us when: all there is to do is to look again.
-        std::thread::park_timeout(INTERVAL);
+        between_looks();
     }
+}
+
+/// Passes the time between two looks at what another process does: it does not tell us when, so all there is to do is
+/// to look again, within a bound.
+pub fn between_looks() {
+    std::thread::park_timeout(INTERVAL);
 }
 
 /// Waits until a condition holds, for at most [`PATIENCE`].

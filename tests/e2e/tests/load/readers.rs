@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 
 use quorate_api::BlockJson;
 use quorate_client::{Client, ClientConfig, ClientError};
-use quorate_e2e::{CallError, EventStream, Network, PATIENCE, Random, SocketStream};
+use quorate_e2e::{CallError, EventStream, Network, PATIENCE, Random, SocketStream, between_looks};
 use quorate_ledger::{BlockHash, Height, TransactionId};
 use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
-
-use crate::PAUSE;
 
 /// Longest time that a stream is read before it is dropped.
 const LONGEST_LIFE: Duration = Duration::from_millis(1500);
@@ -155,7 +153,7 @@ impl Reader {
                 }
                 Err(Broken::Gone) if Instant::now() < end => {
                     self.report.failed += 1;
-                    std::thread::sleep(PAUSE);
+                    between_looks();
                 }
                 // Dropped when its time was over.
                 Err(Broken::Gone) | Ok(()) => {}
