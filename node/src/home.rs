@@ -19,7 +19,7 @@ use crate::config::{self, Config, Overrides};
 use crate::files;
 use crate::keyfile::{self, PassphraseSource};
 use crate::logging::LogLevel;
-use crate::runtime::{self, Admin, Setup};
+use crate::runtime::{self, Setup};
 
 /// Local settings.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
@@ -118,19 +118,7 @@ impl Home {
     /// What the runtime needs to run this validator. It is administered if it has a log level of its own.
     pub(crate) fn into_setup(self, log_level: Option<LogLevel>) -> Setup {
         let Home { config, genesis, key, name } = self;
-        Setup {
-            genesis,
-            key,
-            name,
-            ledger: config.ledger,
-            journal: config.journal,
-            p2p_listen: config.p2p_listen,
-            p2p_advertise: config.p2p_advertise,
-            p2p_bootstrap: config.p2p_bootstrap,
-            rpc: config.rpc,
-            admin: config.admin_socket.zip(log_level).map(|(socket, log_level)| Admin { socket, log_level }),
-            verify_threads: config.verify_threads,
-        }
+        Setup { genesis, key, name, config, log_level }
     }
 }
 

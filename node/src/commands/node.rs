@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     home.check_data()?;
     let setup = home.into_setup(Some(log_level));
-    runtime::make_room(setup.rpc.max_connections);
+    runtime::make_room(setup.config.rpc.max_connections);
     block_on_all_cores(serve(setup))
 }
 

@@ -1,27 +1,15 @@
 //! What the node's own user may change while it runs.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use quorate_rpc::{AdminServer, AdminStartError, Administration, serve_admin};
 
 use crate::logging::LogLevel;
 
-/// Where a node is administered, and what can be changed there.
-#[derive(Debug)]
-pub(crate) struct Admin {
-    /// Path of the socket.
-    pub(crate) socket: PathBuf,
-    /// What is logged.
-    pub(crate) log_level: LogLevel,
-}
-
-impl Admin {
-    /// Starts to answer.
-    pub(super) fn serve(self) -> Result<AdminServer, AdminStartError> {
-        let Admin { socket, log_level } = self;
-        serve_admin(&socket, Arc::new(Switches { log_level }))
-    }
+/// Starts to answer at a socket.
+pub(super) fn serve(socket: &Path, log_level: LogLevel) -> Result<AdminServer, AdminStartError> {
+    serve_admin(socket, Arc::new(Switches { log_level }))
 }
 
 struct Switches {

@@ -23,7 +23,6 @@ mod work;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -33,12 +32,13 @@ use quorate_engine::{Engine, Fatal, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
 use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming};
-use quorate_rpc::{AdminServer, RpcConfig, RpcServer};
+use quorate_rpc::{AdminServer, RpcServer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-pub(crate) use administration::Admin;
+use crate::config::Config;
+use crate::logging::LogLevel;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
@@ -66,22 +66,10 @@ pub(crate) struct Setup {
     pub(crate) key: SecretKey,
     /// This validator's name, for people.
     pub(crate) name: String,
-    /// The ledger file.
-    pub(crate) ledger: PathBuf,
-    /// The journal file.
-    pub(crate) journal: PathBuf,
-    /// Multiaddresses to listen on.
-    pub(crate) p2p_listen: Vec<String>,
-    /// Multiaddresses others should dial, if they differ.
-    pub(crate) p2p_advertise: Vec<String>,
-    /// Multiaddresses of members to dial first.
-    pub(crate) p2p_bootstrap: Vec<String>,
-    /// The RPC server.
-    pub(crate) rpc: RpcConfig,
-    /// How it is administered, if at all.
-    pub(crate) admin: Option<Admin>,
-    /// Threads that check transaction signatures.
-    pub(crate) verify_threads: usize,
+    /// Its settings.
+    pub(crate) config: Config,
+    /// What is logged, if this node may change it: it is administered then.
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 /// Why the node died, once it has.
@@ -110,10 +98,12 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
     let key = setup.key.with_memo(memo);
     let clock = Clock::new();
-    let (ledger_path, journal_path) = (setup.ledger, setup.journal);
-    let (ledger, journal) = files::open_files(&genesis, &public_key, &ledger_path, &journal_path)?;
+    let Config { ledger: ledger_path, journal: journal_path, admin_socket, .. } = &setup.config;
+    let (ledger, journal) = files::open_files(&genesis, &public_key, ledger_path, journal_path)?;
     // The files are locked now, so nobody else serves this socket.
-    let admin = setup.admin.map(Admin::serve).transpose()?;
+    let administered = admin_socket.as_ref().zip(setup.log_level);
+    let admin =
+        administered.map(|(socket, log_level)| administration::serve(socket, log_level)).transpose()?;
     let engine = Engine::open(&genesis, &key, ledger, journal, clock.now())?;
     let members = Arc::new(Members::of(&genesis));
     let reader = engine.reader();
@@ -122,9 +112,9 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         secret_key: key.to_bytes(),
         members: members.keys().to_vec(),
         network_name: genesis.chain_id().to_string(),
-        listen: setup.p2p_listen,
-        advertise: setup.p2p_advertise,
-        bootstrap: setup.p2p_bootstrap,
+        listen: setup.config.p2p_listen,
+        advertise: setup.config.p2p_advertise,
+        bootstrap: setup.config.p2p_bootstrap,
         limits: network_limits(&genesis),
         timing: NetworkTiming::default(),
     })
@@ -134,7 +124,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let (inbox, work) = mpsc::channel(INBOX);
     let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
     let verifier = Verifier::start(
-        setup.verify_threads,
+        setup.config.verify_threads,
         members.keys().len(),
         cache,
         genesis.block_limits().transaction,
@@ -160,7 +150,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         clock,
         started: Instant::now(),
     };
-    let rpc = match quorate_rpc::serve(setup.rpc, Arc::new(service), None).await {
+    let rpc = match quorate_rpc::serve(setup.config.rpc, Arc::new(service), None).await {
         Ok(rpc) => rpc,
         Err(error) => {
             network.shutdown().await;

@@ -98,10 +98,10 @@ impl Members {
 
     /// Any port, and the first validator as the one to look for: its address is known by now.
     fn take_any_ports(&self, setup: &mut Setup) {
-        setup.rpc.listen.set_port(0);
-        setup.p2p_listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
-        setup.p2p_advertise.clear();
-        setup.p2p_bootstrap = self.running.first().map(Running::p2p_addresses).unwrap_or_default();
+        setup.config.rpc.listen.set_port(0);
+        setup.config.p2p_listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
+        setup.config.p2p_advertise.clear();
+        setup.config.p2p_bootstrap = self.running.first().map(Running::p2p_addresses).unwrap_or_default();
     }
 
     /// Says where the nodes really are; writes that down if it is not what the network file says.
@@ -152,9 +152,10 @@ impl Members {
 
 /// Whether one of the ports is in use; says which.
 fn any_busy(setups: &[Setup]) -> bool {
-    let p2p =
-        |setup: &Setup| setup.p2p_listen.iter().filter_map(|text| tcp_address(text)).collect::<Vec<_>>();
-    let all = setups.iter().flat_map(|setup| p2p(setup).into_iter().chain([setup.rpc.listen]));
+    let p2p = |setup: &Setup| {
+        setup.config.p2p_listen.iter().filter_map(|text| tcp_address(text)).collect::<Vec<_>>()
+    };
+    let all = setups.iter().flat_map(|setup| p2p(setup).into_iter().chain([setup.config.rpc.listen]));
     let busy = all.into_iter().find(|address| TcpListener::bind(address).is_err());
     if let Some(address) = busy {
         output::note(format_args!(
