@@ -14,7 +14,8 @@ use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
 use crate::wire::{Answer, Ask, RUN_BLOCKS, RUN_BYTES, RunBlock};
 
-/// Whoever has not answered after this is not waited for: time for some megabytes and their signatures.
+/// Whoever has not answered after this is not waited for, however long the run: time for some megabytes and their
+/// signatures.
 const RUN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Blocks without a gap, each with its own certificate or finalised by a later one's; all checked but for the
@@ -194,7 +195,8 @@ impl Engine {
         let fetch = FetchId(self.fetches);
         self.fetches += 1;
         self.catchup.last = Some(peer);
-        self.catchup.open = Some(Question { fetch, peer, until: now.moment.after(RUN_PATIENCE) });
+        let until = now.moment.after(self.run_patience(tip, target));
+        self.catchup.open = Some(Question { fetch, peer, until });
         effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
         effects.notices.push(Notice::CatchingUp { height: tip, target });
     }
@@ -208,9 +210,24 @@ impl Engine {
         Some(self.next_question(tip, self.catchup.target()))
     }
 
+    fn is_far(&self, tip: Height, target: Height) -> bool {
+        target > tip.plus(self.config.pbft.window)
+    }
+
+    /// How long one member may take to answer before the next is asked as well. A short gap can be all that a block
+    /// waits for, so f silent members in a row take less than half a status interval (R12). Answers that come after all
+    /// are used.
+    fn run_patience(&self, tip: Height, target: Height) -> Duration {
+        if self.is_far(tip, target) {
+            return RUN_PATIENCE;
+        }
+        let members = u32::try_from(self.config.pbft.committee.one_honest()).unwrap_or(u32::MAX);
+        RUN_PATIENCE.min(self.config.pbft.status_interval / (2 * members))
+    }
+
     /// When to ask next: not while an answer may still come, nor while normal operation may close the gap.
     fn next_question(&self, tip: Height, target: Height) -> Moment {
-        let far = target > tip.plus(self.config.pbft.window);
+        let far = self.is_far(tip, target);
         let answered = self.catchup.open.as_ref().map_or(Moment::default(), |open| open.until);
         match self.catchup.behind_since {
             Some(since) if !far => answered.max(since.after(self.config.pbft.status_interval)),

@@ -46,7 +46,7 @@ pub struct SlotOverview {
     pub prepares: Vec<ReplicaId>,
     /// Whose COMMIT is here.
     pub commits: Vec<ReplicaId>,
-    /// When it was first heard of, it was accepted, or the committed chain last grew, whichever was last.
+    /// When it was first heard of, it was accepted, or votes made the committed chain grow, whichever was last.
     pub since: Moment,
 }
 

@@ -1,12 +1,14 @@
 //! What was lost on the way is found by exchange of STATUS and sent again (R14).
 
-use quorate_ledger::{ReplicaId, Signers};
+use std::time::Duration;
+
+use quorate_ledger::{ReplicaId, Signers, View};
 
 use crate::messages::{MAX_STATUS_SLOTS, Message, SlotStatus, Status};
 use crate::replica::Replica;
 use crate::slot::Slot;
 use crate::step::{Step, To};
-use crate::time::Now;
+use crate::time::{Moment, Now};
 use crate::voice::Voice;
 
 /// STATUS of one member is answered at most this many times per status interval: whoever asks more often is
@@ -30,10 +32,8 @@ impl Replica {
     }
 
     pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
-        if now.moment >= self.status_due {
-            // Whoever is not allowed to sign yet asks as often as it may be answered (R24).
-            let pause = if matches!(self.voice, Voice::Probing(_)) { ANSWERS_PER_INTERVAL } else { 1 };
-            self.status_due = now.moment.after(self.config.status_interval / pause);
+        if now.moment >= self.status_due() {
+            self.status_sent = Some(now.moment);
             step.send(To::All, Message::Status(self.status()));
             // R19: said again and again until the view begins: a lost round of it must not end everything.
             if let Some(change) = self.own_view_change() {
@@ -43,6 +43,35 @@ impl Replica {
                 parting.for_each(|evidence| step.send(To::All, evidence));
             }
         }
+    }
+
+    /// When STATUS is said to all again: after an interval, but as often as it may be answered while nothing may be
+    /// signed yet (R24), or while something stands still.
+    pub(crate) fn status_due(&self) -> Moment {
+        let Some(sent) = self.status_sent else { return Moment::default() };
+        let soon = sent.after(self.config.status_interval / ANSWERS_PER_INTERVAL);
+        let late = sent.after(self.config.status_interval);
+        if matches!(self.voice, Voice::Probing(_)) {
+            return soon;
+        }
+        self.standing_since().map_or(late, |since| soon.max(since.after(self.youth())).min(late))
+    }
+
+    /// Since when the lowest height stands still that correct members work on. What liars alone speak of does not
+    /// count: it would make everybody talk for nothing.
+    fn standing_since(&self) -> Option<Moment> {
+        let open = |view: View, slot: &Slot| view >= self.view && self.is_worked_on(slot);
+        self.slots.iter().find(|((_, view), slot)| open(*view, slot)).map(|(_, slot)| slot.since)
+    }
+
+    fn is_worked_on(&self, slot: &Slot) -> bool {
+        let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
+        slot.accepted().is_some() || voters >= self.config.committee.one_honest()
+    }
+
+    /// What is younger is on its way, and not lost.
+    fn youth(&self) -> Duration {
+        self.config.status_interval / 2
     }
 
     /// Where this replica stands.
@@ -88,8 +117,8 @@ impl Replica {
         }
         let mut lacking = Vec::new();
         for ((height, view), slot) in &self.slots {
-            // What is on its way is not lost. What they committed they need no more.
-            let young = !fresh_channel && now.moment.since(slot.since) < self.config.status_interval / 2;
+            // What they committed they need no more.
+            let young = !fresh_channel && now.moment.since(slot.since) < self.youth();
             // Also of a view that was left here: what was said there can still complete a certificate.
             if *view != status.view || *height <= status.committed || young {
                 continue;

@@ -144,7 +144,8 @@ pub struct Replica {
     pub(crate) behind: Height,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) patience: Patience,
-    pub(crate) status_due: Moment,
+    /// When our last STATUS to everybody was sent.
+    pub(crate) status_sent: Option<Moment>,
     /// When each member's STATUS was last answered.
     pub(crate) answered: BTreeMap<ReplicaId, Moment>,
     /// When each member was last heard of.
@@ -191,7 +192,7 @@ impl Replica {
             slots: BTreeMap::new(),
             checkpoints: Checkpoints::default(),
             patience: Patience::default(),
-            status_due: Moment::default(),
+            status_sent: None,
             answered: BTreeMap::new(),
             contacts: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -290,7 +291,7 @@ impl Replica {
         let Some(last) = headers.last() else { return };
         assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
         if last.height > self.tip.height {
-            self.advance_tip(now, headers, certificate);
+            self.advance_tip(now.moment, headers, certificate);
         } else if last.height == self.tip.height {
             assert_eq!(last.hash(), self.tip_hash, "FORK: two certified blocks at height {}", last.height);
         }
@@ -299,7 +300,7 @@ impl Replica {
     /// Moves the committed end of the chain and forgets what lies below (R12).
     pub(crate) fn advance_tip(
         &mut self,
-        now: Now,
+        moment: Moment,
         headers: Vec<Header>,
         certificate: Verified<CommitCertificate>,
     ) {
@@ -317,11 +318,7 @@ impl Replica {
         self.signer.forget_through(self.tip.height, Height(self.tip.height.0.saturating_sub(2 * interval)));
         self.find_voice();
         let timeout = self.request_timeout();
-        self.patience.committed(now.moment, self.active, timeout);
-        // While the chain grows nothing is lost: repair waits until it stands still (R14).
-        for slot in self.slots.values_mut() {
-            slot.since = now.moment;
-        }
+        self.patience.committed(moment, self.active, timeout);
     }
 
     /// Draws all conclusions that are possible, until there is none left.
@@ -342,9 +339,15 @@ impl Replica {
         }
     }
 
-    /// Whether new statements may be signed, and the view has begun.
+    /// Whether new statements may be signed, and the view has begun and is not known to be over.
     pub(crate) fn votes(&self) -> bool {
-        self.active && self.voice.is_free()
+        self.active && self.voice.is_free() && !self.is_overtaken()
+    }
+
+    /// R12: whether the committed chain ends in a block that was certified in a later view. A quorum has left ours,
+    /// so what is proposed in it can lead nowhere, and need not fit the chain.
+    fn is_overtaken(&self) -> bool {
+        self.certificate.as_ref().is_some_and(|certificate| certificate.ballot().view > self.view)
     }
 
     /// R24: with every promise goes what we know of how far everybody has gone.
@@ -370,7 +373,7 @@ impl Replica {
             Stage::Held { until, .. } if self.votes() => Some(until),
             _ => None,
         });
-        held.chain(self.patience_deadline()).chain([self.status_due]).min()
+        held.chain(self.patience_deadline()).chain([self.status_due()]).min()
     }
 
     /// Who proposes in the current view.

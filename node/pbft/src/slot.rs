@@ -114,7 +114,7 @@ pub(crate) struct Slot {
     pub(crate) stage: Stage,
     pub(crate) prepares: Tally<Prepare>,
     pub(crate) commits: Tally<Commit>,
-    /// When the slot came to be, its proposal was accepted, or the committed chain last grew, whichever was
+    /// When the slot came to be, its proposal was accepted, or votes made the committed chain grow, whichever was
     /// last. What is younger than half a status interval is on its way and not lost (R14).
     pub(crate) since: Moment,
 }

@@ -99,7 +99,12 @@ impl Replica {
         let blocks = path.iter().map(|block| block.outline().hash()).collect();
         step.records.push(Record::Finalised(certificate.clone()));
         step.requests.push(Request::Finalise(Finalised { blocks, certificate: certificate.clone() }));
-        self.advance_tip(now, headers, certificate);
+        self.advance_tip(now.moment, headers, certificate);
+        // While votes make the chain grow nothing is lost: repair waits until it stands still (R14). Whoever had to
+        // fetch blocks missed what was said meanwhile.
+        for slot in self.slots.values_mut() {
+            slot.since = now.moment;
+        }
     }
 
     fn certificate(&self, slot: &Slot, ballot: Ballot) -> Verified<CommitCertificate> {

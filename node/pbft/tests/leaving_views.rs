@@ -274,3 +274,33 @@ fn memory_is_bounded_while_no_view_begins() {
     }
     assert!(net.view(0).0 >= 5, "{:?}", net.view(0));
 }
+
+/// R12, R22: a member that missed a view change fetches what was ordered in the later view. What waits with it belongs
+/// to the old chain, and its correct proposer is not called a liar for that; nor does the old primary go on.
+#[test]
+fn who_is_overtaken_judges_nobody() {
+    for overtaken in [0, 3] {
+        let mut net = Net::of(4);
+        net.links.lose(|envelope| envelope.is_proposal() && envelope.is_at(1) && envelope.to == id(3));
+        net.links.lose(|envelope| envelope.is_in_view(0) && !envelope.is_proposal());
+        net.propose("A");
+        net.propose("B");
+        net.deliver_all();
+        net.links.lose(move |envelope| envelope.to == id(overtaken) && !envelope.is_status());
+        net.everybody_starves_but(overtaken);
+        net.deliver_all();
+        net.propose("C");
+        net.pass(3 * STATUS);
+        assert_eq!(net.heights(), [1; 4]);
+        assert_eq!(net.view(overtaken), (0, true), "it has not heard of the new view");
+        assert_eq!(net.bad_proposals(overtaken), [""; 0]);
+        assert!(net.nodes[overtaken].replica().proposal_parent().is_none());
+        net.links.heal();
+        net.pass(2 * STATUS);
+        net.assert_view(1);
+        net.propose("D");
+        net.deliver_all();
+        net.assert_chain(&["C", "D"]);
+        assert!(net.departures(overtaken).is_empty(), "it was taken along by NEW-VIEW");
+    }
+}

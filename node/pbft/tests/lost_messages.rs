@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quorate_ledger::Height;
 use quorate_pbft::{Input, Message};
 
 use net::{Envelope, Net, Random, STATUS, id};
@@ -131,20 +132,93 @@ fn young_heights_are_not_repaired() {
     net.assert_chain(&["A"]);
 }
 
+/// R14: votes that were lost at any time between two rounds of STATUS are sent again within three quarters of an
+/// interval: whoever sees that a height stands still asks as often as it is answered.
+#[test]
+fn what_stands_still_is_asked_for_soon() {
+    for tenths in 0..10 {
+        let mut net = Net::of(4);
+        net.crash(3);
+        net.pass(STATUS * tenths / 10);
+        net.links.lose(Envelope::is_commit);
+        net.propose("A");
+        net.deliver_all();
+        net.assert_chain(&[]);
+        net.links.heal();
+        net.pass(STATUS * 3 / 4);
+        net.assert_chain(&["A"]);
+    }
+}
+
+/// R14: members say STATUS once an interval, idle or in the flow, and four times while a height stands still that f + 1
+/// speak of. What f liars alone speak of changes nothing.
+#[test]
+fn liars_alone_make_nobody_ask_more_often() {
+    fn rounds_after(event: impl FnOnce(&mut Net)) -> usize {
+        let mut net = Net::of(4);
+        event(&mut net);
+        net.pass(STATUS * 3 / 4);
+        let before = net.links.sent[3];
+        net.pass(2 * STATUS);
+        (net.links.sent[3] - before) / 3
+    }
+    assert_eq!(rounds_after(|_| {}), 4 * 2, "four members for two intervals");
+    let standing = rounds_after(|net| {
+        net.links.lose(Envelope::is_commit);
+        net.propose("A");
+    });
+    assert_eq!(standing, 4 * 8);
+    let lying = rounds_after(|net| {
+        net.corrupt(3);
+        let made_up = net::block(&net::root(&net.config), "X", net.now(0).wall, id(0));
+        let vote = net.prepare(3, net::ballot(&made_up, 0));
+        for to in 0..3 {
+            net.inject(3, to, vote.clone());
+        }
+    });
+    assert_eq!(lying, 3 * 2, "three members for two intervals");
+}
+
+/// R14: a member that had to fetch blocks missed what was said meanwhile. What others speak of since before is not young
+/// again when the blocks come: this primary dies while the member catches up, and all three others are needed.
+#[test]
+fn who_was_behind_asks_without_another_wait() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.propose("A");
+    net.deliver_all();
+    net.catching_up = false;
+    net.restart(3);
+    net.deliver_all();
+    net.links.lose(|envelope| envelope.from == id(0) && (!envelope.is_proposal() || envelope.to == id(3)));
+    net.propose("B");
+    net.deliver_all();
+    net.crash(0);
+    assert_eq!(net.heights()[1..], [1, 1, 0]);
+    net.pass(STATUS * 2 / 5);
+    net.catching_up = true;
+    net.nodes[3].heads.remove(&id(0));
+    net.nodes[3].certain = Height(1);
+    net.catch_up();
+    assert_eq!(net.heights()[1..], [1, 1, 1]);
+    net.pass(STATUS * 3 / 4 - STATUS * 2 / 5);
+    net.assert_chain(&["A", "B"]);
+}
+
 /// R14: what the other side has is not sent again, and nobody sends what it does not have itself.
 #[test]
 fn only_what_is_lacking_is_sent() {
     let mut net = Net::of(4);
     net.crash(3);
     net.links.lose(|envelope| envelope.is_prepare() && envelope.to == id(0));
-    net.links.lose(|envelope| envelope.is_commit());
+    net.links.lose(|envelope| envelope.is_commit() || envelope.is_status());
     net.propose("A");
     net.deliver_all();
     let before = net.links.sent;
     net.moment = net.moment.after(STATUS * 3 / 4);
     for (from, to) in [(0, 1), (1, 0), (2, 1)] {
-        let status = net.nodes[from].replica().status();
-        net.inject(from, to, Message::Status(status));
+        let message = Message::Status(net.nodes[from].replica().status());
+        net.receive(Envelope { from: id(from), to: id(to), message }).unwrap();
     }
     net.deliver_all();
     let after = net.links.sent;
@@ -157,15 +231,15 @@ fn only_what_is_lacking_is_sent() {
 #[test]
 fn a_status_of_another_view_is_not_answered() {
     let mut net = Net::of(4);
-    net.links.lose(|envelope| envelope.is_commit());
+    net.links.lose(|envelope| envelope.is_commit() || envelope.is_status());
     net.propose("A");
     net.deliver_all();
     net.moment = net.moment.after(STATUS * 3 / 4);
     for (view, repaired) in [(1, 0), (0, 3)] {
         let status = net.nodes[3].replica().status();
         let status = quorate_pbft::Status { view: quorate_ledger::View(view), slots: Vec::new(), ..status };
-        net.inject(if view == 1 { 2 } else { 3 }, 1, Message::Status(status));
-        net.deliver_all();
+        let (from, message) = (id(if view == 1 { 2 } else { 3 }), Message::Status(status));
+        net.receive(Envelope { from, to: id(1), message }).unwrap();
         assert_eq!(net.nodes[1].replica().counters().repaired, repaired, "in view {view}");
     }
 }

@@ -4,7 +4,7 @@
 use quorate_ledger::{Ballot, Epoch, Hash, Outline, Signed, SignedError, View};
 use quorate_pbft::{
     Input, Knowledge, Message, NewViewMessage, PrePrepare, PreparedError, Rejected, Request, ViewChange,
-    ViewChangeMessage,
+    ViewChangeMessage, Work,
 };
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, knows};
@@ -134,8 +134,8 @@ fn a_member_whose_chain_is_ahead_of_its_view_is_believed() {
     net.links.lose(|envelope| envelope.is_new_view());
     net.pass(3 * STATUS);
     assert_eq!((net.height(3), net.view(3)), (1, (0, true)));
-    net.input(3, Input::Starved);
-    net.deliver_all();
+    net.input(3, Input::Pending(Work::Timely));
+    net.pass(TIMEOUT + STATUS);
     assert_eq!(net.view(3), (1, false), "and nobody refused what it said");
     net.links.heal();
     net.pass(2 * STATUS);

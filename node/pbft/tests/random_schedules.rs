@@ -344,7 +344,7 @@ impl World {
 fn run(seed: u64, seen: &mut Seen) {
     let _named = Named(seed);
     let mut world = World::of(seed);
-    let steps = 100 + world.random.below(250);
+    let steps = 100 + world.random.below(300);
     for _ in 0..steps {
         world.something_happens();
     }

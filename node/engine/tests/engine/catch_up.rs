@@ -282,6 +282,28 @@ fn a_question_for_blocks_to_a_member_that_is_gone_goes_to_the_next() {
     assert!(!net.overview(3).heads.contains_key(&id(1)), "its claim counts again when it is back");
 }
 
+/// R12: a short gap may be all that a block waits for, so f members that do not answer hold up nobody: the last honest
+/// one is asked within a status interval and a half.
+#[test]
+fn members_that_do_not_answer_are_not_waited_for() {
+    for size in [4, 7, 10] {
+        let mut net = Net::of(size);
+        let late = id(size - 1);
+        let faults = u16::try_from(net.genesis.committee().faults()).unwrap();
+        net.lose(move |_, to, parcel| {
+            let silent = to.0 < faults && matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }));
+            silent || to == late && parcel.is_vote()
+        });
+        net.pass(Duration::from_secs(1));
+        net.commit_each(0..1);
+        assert_eq!(net.height(size - 1), 0);
+        let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
+        // It hears of the block by the next STATUS.
+        net.pass(interval + interval * 3 / 2);
+        assert_eq!(net.height(size - 1), 1, "{size} members");
+    }
+}
+
 /// A block that was in flight here loses its place to one that is fetched, and that one is later than what the lost one
 /// brought may be ordered: its end is known at once, without a further block.
 #[test]

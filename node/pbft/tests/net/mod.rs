@@ -380,7 +380,16 @@ impl Net {
 
     /// Everybody leaves the view on the word of its engine.
     pub(crate) fn everybody_starves(&mut self) {
-        for node in 0..self.size() {
+        self.starve(|_| true);
+    }
+
+    /// Everybody but one leaves the view on the word of its engine.
+    pub(crate) fn everybody_starves_but(&mut self, spared: usize) {
+        self.starve(|node| node != spared);
+    }
+
+    fn starve(&mut self, whom: impl Fn(usize) -> bool) {
+        for node in (0..self.size()).filter(|node| whom(*node)) {
             if self.nodes[node].runs() {
                 self.input(node, Input::Starved);
             }
