@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::config::RpcConfig;
+use crate::meter::Meter;
 use crate::router::refusing_router;
 use crate::stall::StallGuard;
 use crate::stopping::Stopping;
@@ -81,6 +82,7 @@ impl Accepting {
 pub(crate) fn accept<L: Listener>(
     listener: L,
     config: RpcConfig,
+    meter: Meter,
     router: impl FnOnce(Stopping) -> Router,
 ) -> Accepting {
     let (stop, stopping) = Stopping::channel();
@@ -93,6 +95,7 @@ pub(crate) fn accept<L: Listener>(
         connections: JoinSet::new(),
         stopping,
         config,
+        meter,
     };
     Accepting { stop, task: tokio::spawn(acceptor.run(listener)) }
 }
@@ -115,6 +118,7 @@ struct Acceptor {
     connections: JoinSet<()>,
     stopping: Stopping,
     config: RpcConfig,
+    meter: Meter,
 }
 
 impl Acceptor {
@@ -154,7 +158,10 @@ impl Acceptor {
     {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             self.spawn(stream, self.router.clone(), client, slot);
-        } else if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
+            return;
+        }
+        self.meter.connection_refused();
+        if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
             self.spawn(stream, self.refusing.clone(), client, slot);
         }
     }
@@ -179,7 +186,9 @@ impl Acceptor {
         });
         let connection = self.http.serve_connection(TokioIo::new(guarded), service).with_upgrades();
         let mut stopping = self.stopping.clone();
+        let inside = self.meter.connection();
         self.connections.spawn(async move {
+            let _inside = inside;
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -21,6 +21,7 @@ use crate::budget::MemoryBudget;
 use crate::config::RpcConfig;
 use crate::dispatch::Dispatcher;
 use crate::endpoint::{self, Endpoint};
+use crate::meter::Meter;
 use crate::rate::RateLimiter;
 
 /// What can be changed while a node runs.
@@ -88,12 +89,17 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
     let config = limits();
     let endpoint = Arc::new(Endpoint::new(
         &config,
-        Dispatcher::new(Methods(admin).into_rpc().into(), ADMIN_METHODS, config.max_response_bytes),
+        Dispatcher::new(
+            Methods(admin).into_rpc().into(),
+            ADMIN_METHODS,
+            config.max_response_bytes,
+            Meter::new(),
+        ),
         MemoryBudget::new(config.max_memory_bytes),
         Arc::new(RateLimiter::new(&config)),
     ));
     let router = Router::new().route("/", post(endpoint::post).with_state(endpoint));
-    let accepting = accept(OwnersOnly(listener), config, |_| router);
+    let accepting = accept(OwnersOnly(listener), config, Meter::new(), |_| router);
     Ok(AdminServer { path: path.to_owned(), accepting })
 }
 

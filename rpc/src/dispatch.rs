@@ -8,7 +8,9 @@ use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods};
 use quorate_api::{ADMIN_METHODS, ErrorKind, Method, RpcError, STREAM_METHODS};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
+use crate::meter::Meter;
 use crate::parameters;
 use crate::request::{Call, present};
 
@@ -21,6 +23,7 @@ pub(crate) struct Dispatcher {
     methods: Methods,
     table: &'static [Method],
     max_response_bytes: usize,
+    meter: Meter,
 }
 
 /// What jsonrpsee answers; the id in it is our placeholder.
@@ -34,11 +37,16 @@ struct Outcome<'a> {
 
 impl Dispatcher {
     /// Runs the methods of a table, and no others.
-    pub(crate) fn new(methods: Methods, table: &'static [Method], max_response_bytes: usize) -> Self {
+    pub(crate) fn new(
+        methods: Methods,
+        table: &'static [Method],
+        max_response_bytes: usize,
+        meter: Meter,
+    ) -> Self {
         let described = methods.method_names().all(|name| Method::find(table, name).is_some());
         let served = table.iter().all(|method| methods.method(method.name).is_some());
         assert!(described && served, "the methods of the trait are those of the catalogue");
-        Dispatcher { methods, table, max_response_bytes }
+        Dispatcher { methods, table, max_response_bytes, meter }
     }
 
     /// Runs one method to its end and hands its result to `take`, which saves a copy of large ones.
@@ -47,6 +55,15 @@ impl Dispatcher {
         call: &Call<'_>,
         take: impl FnOnce(&RawValue) -> T,
     ) -> Result<T, RpcError> {
+        let (_running, began) = (self.meter.running(), Instant::now());
+        let outcome = self.attempt(call, take).await;
+        // Names of their own invention would let strangers make as many series as they like.
+        let known = Method::find(self.table, &call.method).map_or("unknown", |method| method.name);
+        self.meter.answered(known, began.elapsed(), outcome.as_ref().err().map(|error| error.data.kind));
+        outcome
+    }
+
+    async fn attempt<T>(&self, call: &Call<'_>, take: impl FnOnce(&RawValue) -> T) -> Result<T, RpcError> {
         let unknown = || {
             let message = if Method::find(STREAM_METHODS, &call.method).is_some() {
                 "subscriptions need a WebSocket: send this to /ws"

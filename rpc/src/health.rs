@@ -7,11 +7,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use prometheus::{Registry, TextEncoder};
 use quorate_api::ReadinessCheck;
 use serde::Serialize;
 
 use crate::node::Node;
-use crate::router::RenderMetrics;
 
 /// The format version of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -57,6 +57,13 @@ pub(crate) async fn version<N: Node>(State(node): State<Arc<N>>) -> Response {
 }
 
 /// `GET /metrics`
-pub(crate) fn metrics(render: &RenderMetrics) -> Response {
-    ([(CONTENT_TYPE, METRICS_TYPE)], render()).into_response()
+pub(crate) fn metrics(registry: &Registry) -> Response {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written down");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the node failed to answer; its log says why\n")
+                .into_response()
+        }
+    }
 }

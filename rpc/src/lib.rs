@@ -35,6 +35,7 @@ mod endpoint;
 mod explain;
 mod explorer;
 mod health;
+mod meter;
 mod methods;
 mod node;
 mod parameters;
@@ -51,6 +52,8 @@ mod transactions;
 
 pub use admin::{AdminServer, AdminStartError, Administration, serve_admin};
 pub use config::{RpcConfig, RpcProblem, RpcStartError};
+pub use explain::explain_node as explain;
+pub use meter::{MetricKind, MetricSpec, RPC_METRICS};
 pub use node::{Node, SubmitRefusal};
-pub use router::{RenderMetrics, router};
+pub use router::router;
 pub use server::{RpcServer, serve};

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use prometheus::Registry;
 use quorate_api::METHODS;
 use quorate_api::methods::QuorateServer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -20,6 +22,7 @@ use crate::dispatch::Dispatcher;
 use crate::endpoint::{self, Endpoint};
 use crate::explorer::{self, Explorer};
 use crate::health;
+use crate::meter::Meter;
 use crate::methods::Api;
 use crate::node::Node;
 use crate::rate::{self, RateLimiter};
@@ -27,22 +30,20 @@ use crate::refusal::Refusal;
 use crate::stopping::Stopping;
 use crate::stream::{self, BlockSource, Origins, Streams};
 
-/// Renders the metrics of the process in the Prometheus text format.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
 /// The whole interface as an axum router, for tests in process and for servers of one's own.
 ///
 /// Limits of connections and times are [`crate::serve`]'s; all others hold here, too, that of requests per
-/// second for requests that carry axum's `ConnectInfo<SocketAddr>`. Without `metrics` there is no `/metrics`.
-pub fn router<N: Node>(config: &RpcConfig, node: Arc<N>, metrics: Option<RenderMetrics>) -> Router {
-    stoppable_router(config, node, metrics, Stopping::never())
+/// second for requests that carry axum's `ConnectInfo<SocketAddr>`. Without a registry there is no `/metrics`.
+pub fn router<N: Node>(config: &RpcConfig, node: Arc<N>, registry: Option<Registry>) -> Router {
+    stoppable_router(config, node, registry, Meter::new(), Stopping::never())
 }
 
 /// A router whose waits end early when the server stops.
 pub(crate) fn stoppable_router<N: Node>(
     config: &RpcConfig,
     node: Arc<N>,
-    metrics: Option<RenderMetrics>,
+    registry: Option<Registry>,
+    meter: Meter,
     stopping: Stopping,
 ) -> Router {
     let ledger = LedgerAccess::new(node.ledger().clone(), config.max_block_reads);
@@ -51,11 +52,12 @@ pub(crate) fn stoppable_router<N: Node>(
     let api = Api::new(config, Arc::clone(&node), ledger, stopping.clone());
     let explorer = config.explorer.then(|| Arc::new(Explorer::new(api.clone(), memory.clone())));
     let rates = Arc::new(RateLimiter::new(config));
-    let dispatcher = Dispatcher::new(api.into_rpc().into(), METHODS, config.max_response_bytes);
+    let dispatcher =
+        Dispatcher::new(api.into_rpc().into(), METHODS, config.max_response_bytes, meter.clone());
     let endpoint = Arc::new(Endpoint::new(config, dispatcher, memory, Arc::clone(&rates)));
     let origins = Origins::new(&config.allowed_origins);
     let cors = origins.layer();
-    let streams = Arc::new(Streams::new(config, blocks, origins, stopping));
+    let streams = Arc::new(Streams::new(config, blocks, origins, stopping, meter.clone()));
     let json_rpc = post(endpoint::post).with_state(Arc::clone(&endpoint));
     let (home, pages) = match explorer {
         Some(explorer) => {
@@ -76,13 +78,20 @@ pub(crate) fn stoppable_router<N: Node>(
         .route("/version", get(health::version::<N>))
         .with_state(node)
         .merge(pages);
-    if let Some(render) = metrics {
-        router = router.route("/metrics", get(|| async move { health::metrics(&render) }));
+    if let Some(registry) = registry {
+        meter.register(&registry);
+        router = router.route("/metrics", get(|| async move { health::metrics(&registry) }));
     }
     if let Some(cors) = cors {
         router = router.layer(cors);
     }
-    router.layer(CatchPanicLayer::custom(panicked))
+    router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(meter, count))
+}
+
+async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    meter.responded(response.status().as_u16());
+    response
 }
 
 /// What connections above the limit get.

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use prometheus::Registry;
 use tokio::net::TcpListener;
 
 use crate::acceptor::{Accepting, accept};
 use crate::config::{RpcConfig, RpcStartError};
+use crate::meter::Meter;
 use crate::node::Node;
-use crate::router::{RenderMetrics, stoppable_router};
+use crate::router::stoppable_router;
 
 /// A server that runs. Dropping it stops it, too, without waiting for what is in flight.
 #[derive(Debug)]
@@ -30,14 +32,14 @@ impl RpcServer {
     }
 }
 
-/// Starts to serve a node over HTTP.
+/// Starts to serve a node over HTTP. With a registry, `/metrics` shows what is in it, and what the server counts itself.
 ///
 /// # Errors
 /// [`RpcStartError`]: the port is taken or not ours, or settings make no sense.
 pub async fn serve<N: Node>(
     config: RpcConfig,
     node: Arc<N>,
-    metrics: Option<RenderMetrics>,
+    registry: Option<Registry>,
 ) -> Result<RpcServer, RpcStartError> {
     let problems = config.problems();
     if !problems.is_empty() {
@@ -47,6 +49,10 @@ pub async fn serve<N: Node>(
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let local_addr = listener.local_addr().map_err(bind_error)?;
     let settings = config.clone();
-    let accepting = accept(listener, config, |stopping| stoppable_router(&settings, node, metrics, stopping));
+    let meter = Meter::new();
+    let counting = meter.clone();
+    let accepting = accept(listener, config, meter, |stopping| {
+        stoppable_router(&settings, node, registry, counting, stopping)
+    });
     Ok(RpcServer { local_addr, accepting })
 }

@@ -22,11 +22,22 @@ impl Counter {
 
 /// Declares the public snapshot and the atomics behind it from one list, so that neither can forget a field.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Totals over all peers since the start of the network.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct NetworkCounters {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
+        }
+
+        impl NetworkCounters {
+            /// The name of each counter and what it counts.
+            pub const MEANINGS: &[(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),*).trim_ascii()),)*];
+
+            /// Each counter by name.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
         }
 
         /// The live counters.

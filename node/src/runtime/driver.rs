@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_engine::{Effects, Engine, Event, Fatal, Notice, Ticket};
+use quorate_engine::{Effects, Engine, Event, Fatal, Notice, Submission, Ticket};
 use quorate_ledger::Height;
-use quorate_pbft::Moment;
+use quorate_pbft::{Moment, Now};
+use quorate_store::LedgerReader;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
 use super::clock::Clock;
 use super::members::Members;
+use super::metrics::{Measured, Stopwatch};
 use super::outgoing::Outgoing;
 use super::waiters::Waiters;
 use super::work::{GROUP, Snapshot, Standing, Work};
@@ -28,6 +30,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
+    /// To look into what the engine has appended.
+    pub(crate) ledger: LedgerReader,
     pub(crate) inbox: mpsc::Receiver<Work>,
     pub(crate) outgoing: Outgoing,
     pub(crate) waiters: Arc<Waiters>,
@@ -37,6 +41,8 @@ pub(crate) struct Driver {
     pub(crate) committed: watch::Sender<Height>,
     pub(crate) snapshot_due: Option<Moment>,
     pub(crate) warned: Option<Moment>,
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) measured: Measured,
 }
 
 impl Driver {
@@ -77,7 +83,7 @@ impl Driver {
                 Work::Event(event) => events.push(event),
                 Work::Submit { transaction, reply } => {
                     let ticket = Ticket(submitters.len() as u64);
-                    submitters.push(Some(reply));
+                    submitters.push(Some((transaction.id(), reply)));
                     events.push(Event::Submitted { ticket, transaction });
                 }
                 Work::Ask { ask, reply } => {
@@ -91,9 +97,14 @@ impl Driver {
         }
         let now = self.clock.now();
         let mut effects = self.engine.handle(now, events)?;
+        let done = self.clock.now();
+        self.measured.group(done.moment.since(now.moment));
         // An error means that whoever asked is gone.
         for (ticket, outcome) in effects.submissions.drain(..) {
-            if let Some(reply) = take(&mut submitters, ticket) {
+            if let Some((id, reply)) = take(&mut submitters, ticket) {
+                if outcome == Ok(Submission::Pending) {
+                    self.stopwatch.taken(now.moment, id);
+                }
                 let _ = reply.send(outcome);
             }
         }
@@ -106,6 +117,7 @@ impl Driver {
             // Whoever hears of a commit and asks for the view must not be told an old one.
             self.take_snapshot();
         }
+        self.measure(done, &effects);
         self.tell_waiters(&effects);
         for (id, reply) in questions {
             let _ = reply.send(self.standing(&id));
@@ -135,6 +147,26 @@ impl Driver {
         }
         for ended in &effects.ended {
             self.waiters.expired(&ended.id);
+        }
+    }
+
+    fn measure(&mut self, now: Now, effects: &Effects) {
+        for (to, message) in &effects.messages {
+            self.stopwatch.says(now.moment, *to, message);
+        }
+        for block in &effects.committed {
+            self.stopwatch.committed(now.moment, block.height(), block.body().ids());
+        }
+        for ended in &effects.ended {
+            self.stopwatch.ended(&ended.id);
+        }
+        let Some(newest) = effects.committed.last() else { return };
+        // Blocks that are fetched are as old as they are.
+        if !self.snapshots.borrow().overview.catching_up {
+            self.stopwatch.clock(now.wall, newest.header().timestamp);
+        }
+        if let Ok(Some(certificate)) = self.ledger.certificate(newest.height()) {
+            self.measured.certified(certificate.votes().signers(), &self.members);
         }
     }
 
@@ -206,6 +238,6 @@ fn is_turn(notice: &Notice) -> bool {
     matches!(notice, Notice::LeftView(_) | Notice::EnteredView { .. } | Notice::Recovering { .. })
 }
 
-fn take<T>(replies: &mut [Option<oneshot::Sender<T>>], ticket: Ticket) -> Option<oneshot::Sender<T>> {
+fn take<T>(replies: &mut [Option<T>], ticket: Ticket) -> Option<T> {
     replies.get_mut(usize::try_from(ticket.0).ok()?)?.take()
 }

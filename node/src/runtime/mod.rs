@@ -12,6 +12,7 @@ mod driver;
 mod files;
 mod incoming;
 mod members;
+mod metrics;
 mod open_files;
 mod ordering;
 mod outgoing;
@@ -46,6 +47,7 @@ use clock::Clock;
 use driver::Driver;
 use incoming::Incoming;
 use members::Members;
+use metrics::{Measured, Stopwatch};
 use outgoing::Outgoing;
 use service::Service;
 use verify::Verifier;
@@ -150,7 +152,11 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         clock,
         started: Instant::now(),
     };
-    let rpc = match quorate_rpc::serve(setup.config.rpc, Arc::new(service), None).await {
+    let measured = Measured::new();
+    let service = Arc::new(service);
+    let files = metrics::Files { ledger: setup.config.ledger.clone(), journal: setup.config.journal.clone() };
+    let registry = metrics::registry(&service, files, &measured);
+    let rpc = match quorate_rpc::serve(setup.config.rpc, service, Some(registry)).await {
         Ok(rpc) => rpc,
         Err(error) => {
             network.shutdown().await;
@@ -161,6 +167,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let driver = Driver {
         engine,
         clock,
+        ledger: reader.clone(),
         inbox: work,
         outgoing: Outgoing {
             network: network.clone(),
@@ -176,6 +183,8 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         committed,
         snapshot_due: None,
         warned: None,
+        stopwatch: Stopwatch::new(measured.clone()),
+        measured,
     };
     let (dying, death) = watch::channel(None);
     let engine = spawn_engine(driver, dying.clone()).context("cannot start the ordering thread")?;

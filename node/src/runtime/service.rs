@@ -45,7 +45,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
     }
 
@@ -83,6 +83,13 @@ impl Service {
 
     fn connected(&self) -> usize {
         self.network.peers().iter().filter(|peer| peer.connected).count()
+    }
+
+    /// What went over the connections of each other member, by name.
+    pub(super) fn links(&self) -> Vec<(String, PeerStatus)> {
+        let named =
+            |peer: PeerStatus| Some((self.members.name(self.members.index(&peer.key)?).to_owned(), peer));
+        self.network.peers().into_iter().filter_map(named).collect()
     }
 
     fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {

@@ -77,6 +77,11 @@ impl Verifier {
         }
     }
 
+    /// Jobs that wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// Queues an answer; waits while the queue is full.
     pub(crate) async fn fetched(&self, fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction>) {
         let _ = self.jobs.send(Job::Fetched { fetch, from, transactions }).await;

@@ -29,7 +29,7 @@ use crate::node::Node;
 use facts::{count, less};
 
 /// What a node says about itself now.
-pub(crate) fn explain_node(node: &impl Node) -> Explanation {
+pub fn explain_node(node: &impl Node) -> Explanation {
     explain(&Facts {
         genesis: node.genesis(),
         consensus: &node.consensus(),

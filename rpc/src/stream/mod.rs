@@ -24,6 +24,7 @@ pub(crate) use socket::upgrade;
 
 use crate::budget::UNIT_BYTES;
 use crate::config::RpcConfig;
+use crate::meter::Meter;
 use crate::stopping::Stopping;
 use slots::StreamSlots;
 
@@ -43,10 +44,16 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(config: &RpcConfig, source: BlockSource, origins: Origins, stopping: Stopping) -> Self {
+    pub(crate) fn new(
+        config: &RpcConfig,
+        source: BlockSource,
+        origins: Origins,
+        stopping: Stopping,
+        meter: Meter,
+    ) -> Self {
         Streams {
             source,
-            slots: StreamSlots::new(config.max_streams, config.max_streams_per_address),
+            slots: StreamSlots::new(config.max_streams, config.max_streams_per_address, meter),
             origins,
             stopping,
             max_subscriptions: config.max_subscriptions,

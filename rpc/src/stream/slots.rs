@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::client::Client;
+use crate::meter::{Inside, Meter};
 use crate::refusal::{Refusal, overloaded};
 
 /// A connection's place among all connections. The server puts it into every request, so that a stream can keep
@@ -29,6 +30,7 @@ pub(crate) struct StreamSlots {
     per_client: usize,
     /// As many entries at most as there are places.
     taken: Arc<Mutex<Taken>>,
+    meter: Meter,
 }
 
 type Taken = HashMap<Client, usize>;
@@ -38,13 +40,14 @@ type Taken = HashMap<Client, usize>;
 pub(crate) struct StreamSlot {
     _all: OwnedSemaphorePermit,
     _connection: Option<ConnectionPlace>,
+    _counted: Inside,
     client: Option<Client>,
     taken: Arc<Mutex<Taken>>,
 }
 
 impl StreamSlots {
-    pub(crate) fn new(all: usize, per_client: usize) -> Self {
-        StreamSlots { all: Arc::new(Semaphore::new(all)), per_client, taken: Arc::default() }
+    pub(crate) fn new(all: usize, per_client: usize, meter: Meter) -> Self {
+        StreamSlots { all: Arc::new(Semaphore::new(all)), per_client, taken: Arc::default(), meter }
     }
 
     /// A place, for as long as it is kept. Without a client, as in a router that stands alone, it is counted for
@@ -69,7 +72,13 @@ impl StreamSlots {
             }
             taken.insert(client, count + 1);
         }
-        Ok(StreamSlot { _all: all, _connection: connection, client, taken: Arc::clone(&self.taken) })
+        Ok(StreamSlot {
+            _all: all,
+            _connection: connection,
+            _counted: self.meter.stream(),
+            client,
+            taken: Arc::clone(&self.taken),
+        })
     }
 }
 
@@ -102,7 +111,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_for_each_client_and_given_back() {
-        let slots = StreamSlots::new(3, 2);
+        let slots = StreamSlots::new(3, 2, Meter::new());
         let (one, other) = (client("10.0.0.1"), client("10.0.0.2"));
         let first = slots.take(one, None).unwrap();
         let second = slots.take(one, None).unwrap();
@@ -119,7 +128,7 @@ mod tests {
     fn a_stream_keeps_the_place_of_its_connection() {
         let places = Arc::new(Semaphore::new(1));
         let place = ConnectionPlace::new(Arc::clone(&places).try_acquire_owned().unwrap());
-        let slot = StreamSlots::new(1, 1).take(None, Some(place.clone())).unwrap();
+        let slot = StreamSlots::new(1, 1, Meter::new()).take(None, Some(place.clone())).unwrap();
         drop(place);
         assert_eq!(places.available_permits(), 0);
         drop(slot);

@@ -12,6 +12,7 @@ mod explorer;
 mod html;
 mod limits;
 mod methods;
+mod metrics;
 mod openrpc;
 mod rates;
 mod readme;

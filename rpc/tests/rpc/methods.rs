@@ -366,9 +366,6 @@ async fn health_is_told_without_json_rpc() {
     assert_eq!((live.status.as_u16(), live.text.as_str()), (200, "ok\n"));
     assert!(site.get("/").await.text.contains("JSON-RPC"));
     assert_eq!(site.get("/version").await.json()["name"], "quorate");
-    let metrics = site.get("/metrics").await;
-    assert_eq!(metrics.text, "blocks 1\n");
-    assert!(metrics.headers["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
 
     let ready = site.get("/readyz").await;
     assert_eq!((ready.status.as_u16(), ready.json()), (200, json!({ "ready": true })));

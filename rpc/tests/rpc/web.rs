@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use prometheus::Registry;
 use quorate_rpc::{RpcConfig, router};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,8 +45,7 @@ impl Site {
         let mut config = RpcConfig::default();
         change(&mut config);
         let node = Arc::new(FakeNode::new());
-        let render: quorate_rpc::RenderMetrics = Arc::new(|| "blocks 1\n".to_owned());
-        let router = router(&config, Arc::clone(&node), Some(render));
+        let router = router(&config, Arc::clone(&node), Some(Registry::new()));
         Site { node, router }
     }
 

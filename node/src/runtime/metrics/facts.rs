@@ -1,0 +1,80 @@
+//! What is read when somebody asks for metrics.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressState, Readiness};
+use quorate_network::{NetworkCounters, PeerStatus};
+use quorate_rpc::Node;
+
+use crate::runtime::service::Service;
+use crate::runtime::work::Snapshot;
+
+/// The files whose size is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) ledger: PathBuf,
+    pub(crate) journal: PathBuf,
+}
+
+impl Files {
+    fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let files = [("ledger", &self.ledger), ("journal", &self.journal)];
+        let size = |(name, path): (&'static str, &PathBuf)| Some((name, std::fs::metadata(path).ok()?.len()));
+        files.into_iter().filter_map(size).collect()
+    }
+
+    /// What an ordinary user may still write beside the journal, on which all voting depends.
+    fn free(&self) -> Option<u64> {
+        let system = rustix::fs::statvfs(&self.journal).ok()?;
+        Some(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+}
+
+/// A node at one moment.
+pub(crate) struct Facts {
+    pub(crate) status: NodeStatus,
+    pub(crate) consensus: ConsensusState,
+    pub(crate) pool: MempoolStatus,
+    pub(crate) peers: Vec<PeerJson>,
+    pub(crate) readiness: Readiness,
+    pub(crate) state: ProgressState,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) traffic: NetworkCounters,
+    /// Of each member by name, what went over its connections.
+    pub(crate) links: Vec<(String, PeerStatus)>,
+    /// Of all members, in committee order.
+    pub(crate) names: Vec<String>,
+    /// Work that waits for the engine.
+    pub(crate) inbox: usize,
+    /// Jobs that wait for a thread that checks signatures.
+    pub(crate) checking: usize,
+    pub(crate) files: Vec<(&'static str, u64)>,
+    pub(crate) free: Option<u64>,
+}
+
+impl Facts {
+    pub(crate) fn of(service: &Service, files: &Files) -> Self {
+        Facts {
+            status: service.status(),
+            consensus: service.consensus(),
+            pool: service.mempool(),
+            peers: service.peers(),
+            readiness: service.readiness(),
+            state: quorate_rpc::explain(service).state,
+            snapshot: service.snapshot(),
+            traffic: service.network.counters(),
+            links: service.links(),
+            names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
+            inbox: service.inbox.max_capacity() - service.inbox.capacity(),
+            checking: service.verifier.waiting(),
+            files: files.sizes(),
+            free: files.free(),
+        }
+    }
+
+    /// Whether a member is not this one.
+    pub(crate) fn is_other(&self, index: u16) -> bool {
+        self.status.index != Some(index)
+    }
+}

@@ -1,0 +1,254 @@
+//! What is counted as it happens, because nothing remembers it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use quorate_ledger::{Ballot, Height, Signers, Timestamp, TransactionId};
+use quorate_pbft::{Message, Moment, To};
+use quorate_rpc::MetricSpec;
+
+use crate::runtime::members::Members;
+
+const PHASES: MetricSpec = MetricSpec::histogram(
+    "quorate_phase_seconds",
+    &["phase"],
+    "Time a block takes here: prepare, from its acceptance to our COMMIT; commit, from our COMMIT to being final.",
+);
+const TRANSACTION: MetricSpec = MetricSpec::histogram(
+    "quorate_transaction_seconds",
+    &[],
+    "Time from a client's transaction being taken here to its block being final, for those that are.",
+);
+const GROUP: MetricSpec = MetricSpec::histogram(
+    "quorate_engine_group_seconds",
+    &[],
+    "Time the ordering thread takes for a group of events, with the sync of what it promises.",
+);
+const BLOCKS: MetricSpec =
+    MetricSpec::counter("quorate_blocks_total", &[], "Blocks that became final here, fetched ones included.");
+const TRANSACTIONS: MetricSpec = MetricSpec::counter(
+    "quorate_transactions_total",
+    &[],
+    "Transactions that became final here, fetched ones included.",
+);
+const CERTIFICATES: MetricSpec = MetricSpec::counter(
+    "quorate_certificates_total",
+    &[],
+    "Certificates of the newest block that were looked at for the next metric.",
+);
+const SIGNATURES: MetricSpec = MetricSpec::counter(
+    "quorate_certificate_signatures_total",
+    &["validator"],
+    "Of these certificates, those with its signature. A certificate has as many as a quorum: of four equally fast \
+     validators each is in three of four.",
+);
+const CLOCK: MetricSpec = MetricSpec::gauge(
+    "quorate_clock_ahead_seconds",
+    &[],
+    "This node's clock minus the time of the newest block when that became final: the time ordering took, if all clocks are \
+     right. Below 0 this clock is slow or that of the primary fast.",
+);
+
+/// What this module counts, for the document.
+#[cfg(test)]
+pub(crate) const MEASURED: &[MetricSpec] =
+    &[PHASES, TRANSACTION, GROUP, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES, CLOCK];
+
+const PHASE_SECONDS: &[f64] =
+    &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+const TRANSACTION_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 30.0, 60.0];
+const GROUP_SECONDS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096];
+
+/// Transactions whose way is followed at a time. Beyond, they are committed like all others and not measured.
+const FOLLOWED: usize = 1 << 16;
+
+/// Clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    phases: HistogramVec,
+    transaction: Histogram,
+    group: Histogram,
+    blocks: IntCounter,
+    transactions: IntCounter,
+    certificates: IntCounter,
+    signatures: IntCounterVec,
+    clock: Gauge,
+}
+
+impl Measured {
+    pub(crate) fn new() -> Self {
+        const WRITTEN: &str = "a metric that is written down correctly";
+        let one = |spec: &MetricSpec| IntCounter::with_opts(spec.opts()).expect(WRITTEN);
+        let histogram = |spec: &MetricSpec, buckets: &[f64]| {
+            spec.histogram_vec(buckets).with_label_values(&[] as &[&str])
+        };
+        Measured {
+            phases: PHASES.histogram_vec(PHASE_SECONDS),
+            transaction: histogram(&TRANSACTION, TRANSACTION_SECONDS),
+            group: histogram(&GROUP, GROUP_SECONDS),
+            blocks: one(&BLOCKS),
+            transactions: one(&TRANSACTIONS),
+            certificates: one(&CERTIFICATES),
+            signatures: SIGNATURES.counter_vec(),
+            clock: Gauge::with_opts(CLOCK.opts()).expect(WRITTEN),
+        }
+    }
+
+    pub(super) fn register(&self, registry: &Registry) {
+        let collectors: [Box<dyn Collector>; 8] = [
+            Box::new(self.phases.clone()),
+            Box::new(self.transaction.clone()),
+            Box::new(self.group.clone()),
+            Box::new(self.blocks.clone()),
+            Box::new(self.transactions.clone()),
+            Box::new(self.certificates.clone()),
+            Box::new(self.signatures.clone()),
+            Box::new(self.clock.clone()),
+        ];
+        for collector in collectors {
+            registry.register(collector).expect("every metric has a name of its own");
+        }
+    }
+
+    pub(crate) fn group(&self, took: Duration) {
+        self.group.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn certified(&self, signers: Signers, members: &Members) {
+        self.certificates.inc();
+        for signer in signers.iter() {
+            self.signatures.with_label_values(&[members.name(signer)]).inc();
+        }
+    }
+}
+
+/// Follows blocks and transactions on their way through one node.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    measured: Measured,
+    /// When our votes for a height left: PRE-PREPARE or PREPARE, then COMMIT. As many as are in flight.
+    heights: BTreeMap<Height, Votes>,
+    transactions: HashMap<TransactionId, Moment>,
+}
+
+#[derive(Debug, Default)]
+struct Votes {
+    accepted: Option<Moment>,
+    prepared: Option<Moment>,
+}
+
+impl Stopwatch {
+    pub(crate) fn new(measured: Measured) -> Self {
+        Stopwatch { measured, heights: BTreeMap::new(), transactions: HashMap::new() }
+    }
+
+    /// A client's transaction was taken.
+    pub(crate) fn taken(&mut self, now: Moment, id: TransactionId) {
+        if self.transactions.len() < FOLLOWED {
+            self.transactions.entry(id).or_insert(now);
+        }
+    }
+
+    /// It will be in no block.
+    pub(crate) fn ended(&mut self, id: &TransactionId) {
+        self.transactions.remove(id);
+    }
+
+    /// What this node says to all others, once it may. What it says to one is repeated.
+    pub(crate) fn says(&mut self, now: Moment, to: To, message: &Message) {
+        if to != To::All {
+            return;
+        }
+        match message {
+            Message::PrePrepare(proposal) => self.accepted(now, &proposal.vote.body.0),
+            Message::Prepare(vote) => self.accepted(now, &vote.body.0),
+            Message::Commit(vote) => self.prepared(now, &vote.body.0),
+            _ => {}
+        }
+    }
+
+    fn accepted(&mut self, now: Moment, ballot: &Ballot) {
+        // Of a later view: the block begins anew.
+        self.heights.insert(ballot.height, Votes { accepted: Some(now), prepared: None });
+    }
+
+    fn prepared(&mut self, now: Moment, ballot: &Ballot) {
+        let votes = self.heights.entry(ballot.height).or_default();
+        votes.prepared = Some(now);
+        if let Some(accepted) = votes.accepted {
+            self.observe("prepare", now.since(accepted));
+        }
+    }
+
+    /// A block became final.
+    pub(crate) fn committed(&mut self, now: Moment, height: Height, ids: &[TransactionId]) {
+        self.measured.blocks.inc();
+        self.measured.transactions.inc_by(ids.len() as u64);
+        let above = self.heights.split_off(&height.next());
+        let below = std::mem::replace(&mut self.heights, above);
+        if let Some(prepared) = below.get(&height).and_then(|votes| votes.prepared) {
+            self.observe("commit", now.since(prepared));
+        }
+        for id in ids {
+            if let Some(taken) = self.transactions.remove(id) {
+                self.measured.transaction.observe(now.since(taken).as_secs_f64());
+            }
+        }
+    }
+
+    /// The newest block is of this time, and became final now.
+    #[expect(clippy::cast_precision_loss, reason = "a difference of clocks needs no 53 bits")]
+    pub(crate) fn clock(&self, wall: Timestamp, block: Timestamp) {
+        let ahead = i128::from(wall.0) - i128::from(block.0);
+        self.measured.clock.set(ahead as f64 / 1000.0);
+    }
+
+    fn observe(&self, phase: &str, took: Duration) {
+        self.measured.phases.with_label_values(&[phase]).observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment(Duration::from_millis(milliseconds))
+    }
+
+    fn id(byte: u8) -> TransactionId {
+        TransactionId::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_transaction_is_followed_from_the_client_to_its_block_once() {
+        let mut watch = Stopwatch::new(Measured::new());
+        watch.taken(at(0), id(1));
+        watch.taken(at(500), id(1));
+        watch.taken(at(0), id(2));
+        watch.ended(&id(2));
+        watch.committed(at(1000), Height(1), &[id(1), id(2), id(3)]);
+        watch.committed(at(2000), Height(2), &[id(4)]);
+        let seconds = &watch.measured.transaction;
+        assert_eq!((seconds.get_sample_count(), seconds.get_sample_sum()), (1, 1.0));
+        assert_eq!((watch.measured.blocks.get(), watch.measured.transactions.get()), (2, 4));
+        assert!(watch.transactions.is_empty());
+    }
+
+    #[test]
+    fn what_never_ends_is_forgotten_with_the_heights_below() {
+        let mut watch = Stopwatch::new(Measured::new());
+        for height in 1..=3 {
+            watch.heights.insert(Height(height), Votes { accepted: Some(at(0)), prepared: Some(at(100)) });
+        }
+        watch.committed(at(400), Height(2), &[]);
+        let commits = watch.measured.phases.with_label_values(&["commit"]);
+        assert_eq!((commits.get_sample_count(), commits.get_sample_sum()), (1, 0.3));
+        assert_eq!(watch.heights.keys().copied().collect::<Vec<_>>(), [Height(3)]);
+    }
+}

@@ -1,0 +1,451 @@
+//! Every metric that is read when it is asked for. `node/METRICS.md` is made of this table and its like.
+
+use quorate_api::ProgressState;
+use quorate_rpc::MetricSpec;
+
+use super::facts::Facts;
+use super::read::{Reading, Samples};
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    read: fn(&Facts, &mut Samples),
+) -> Reading {
+    Reading { spec: MetricSpec::gauge(name, labels, help), read }
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    read: fn(&Facts, &mut Samples),
+) -> Reading {
+    Reading { spec: MetricSpec::counter(name, labels, help), read }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floating-point numbers")]
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1000.0
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+const VALIDATOR: &[&str] = &["validator"];
+
+/// In the order of the document.
+pub(crate) const READ: &[Reading] = &[
+    gauge(
+        "quorate_info",
+        &["version", "network", "validator"],
+        "1, with what the node is.",
+        |facts, samples| {
+            let status = &facts.status;
+            let name = status.name.clone().unwrap_or_default();
+            samples.with(vec![status.version.clone(), status.network.clone(), name], 1.0);
+        },
+    ),
+    gauge("quorate_uptime_seconds", &[], "Time since the node started.", |facts, samples| {
+        samples.is(seconds(facts.status.uptime_ms));
+    }),
+    gauge("quorate_ready", &[], "1 while /readyz answers 200.", |facts, samples| {
+        samples.counts(u64::from(facts.readiness.is_ready()));
+    }),
+    gauge("quorate_ready_check", &["check"], "1 while this check of /readyz holds.", |facts, samples| {
+        facts.readiness.checks.iter().for_each(|check| samples.says(&check.name, check.ok));
+    }),
+    gauge(
+        "quorate_ordering_state",
+        &["state"],
+        "1 for the state that consensus_explain tells, 0 for all others.",
+        |facts, samples| {
+            ProgressState::ALL.iter().for_each(|state| samples.says(state.name(), *state == facts.state));
+        },
+    ),
+    // ---- the chain
+    gauge("quorate_committed_height", &[], "Height of the newest final block.", |facts, samples| {
+        samples.counts(facts.status.head.height);
+    }),
+    gauge(
+        "quorate_committed_time_seconds",
+        &[],
+        "Time in the newest final block, seconds since 1970.",
+        |facts, samples| samples.is(seconds(facts.status.head.timestamp_ms)),
+    ),
+    gauge(
+        "quorate_durable_height",
+        &[],
+        "Height up to which the ledger file alone survives a power cut; the journal has the rest.",
+        |facts, samples| samples.counts(facts.snapshot.overview.durable.0),
+    ),
+    gauge("quorate_stable_height", &[], "Height of the stable checkpoint.", |facts, samples| {
+        samples.counts(facts.consensus.stable_height);
+    }),
+    gauge("quorate_earliest_height", &[], "Height of the oldest block that is kept.", |facts, samples| {
+        samples.counts(facts.status.earliest_height);
+    }),
+    counter(
+        "quorate_blocks_fetched_total",
+        &[],
+        "Blocks fetched from others instead of ordered here.",
+        |facts, samples| samples.counts(facts.snapshot.overview.counters.caught_up),
+    ),
+    gauge("quorate_catching_up", &[], "1 while blocks are being fetched from others.", |facts, samples| {
+        samples.counts(u64::from(facts.consensus.catching_up));
+    }),
+    // ---- ordering
+    gauge("quorate_view", &[], "The view.", |facts, samples| samples.counts(facts.consensus.view)),
+    gauge(
+        "quorate_view_active",
+        &[],
+        "1 while the view has begun, 0 while a NEW-VIEW is waited for.",
+        |facts, samples| samples.counts(u64::from(facts.consensus.active)),
+    ),
+    gauge(
+        "quorate_primary",
+        VALIDATOR,
+        "1 for the primary of the view, 0 for all others.",
+        |facts, samples| {
+            let primary = usize::from(facts.consensus.primary);
+            facts.names.iter().enumerate().for_each(|(index, name)| samples.says(name, index == primary));
+        },
+    ),
+    gauge(
+        "quorate_standing",
+        &["standing"],
+        "1 for whether this validator may sign: voting, probing or recovering.",
+        |facts, samples| {
+            let word = |standing| serde_json::to_value(standing).ok();
+            let own = word(facts.consensus.standing);
+            for standing in ["voting", "probing", "recovering"] {
+                samples.says(standing, own.as_ref().is_some_and(|own| own == standing));
+            }
+        },
+    ),
+    counter(
+        "quorate_views_left_total",
+        &["cause"],
+        "Views that this validator left, by cause.",
+        |facts, samples| {
+            let counters = &facts.snapshot.overview.pbft_counters;
+            let causes = [
+                ("no_progress", counters.no_progress),
+                ("censorship", counters.censorship),
+                ("proven_lie", counters.proven_liars),
+                ("others_left", counters.joined),
+                ("no_new_view", counters.no_new_view),
+            ];
+            causes.into_iter().for_each(|(cause, left)| samples.counts_of(cause, left));
+        },
+    ),
+    counter("quorate_views_entered_total", &[], "Views that this validator entered.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.pbft_counters.views_entered);
+    }),
+    gauge(
+        "quorate_request_timeout_seconds",
+        &[],
+        "How long pending work may go without a commit at present; doubled by views that failed.",
+        |facts, samples| samples.is(seconds(facts.consensus.request_timeout_ms)),
+    ),
+    gauge(
+        "quorate_waiting_seconds",
+        &[],
+        "How long work has waited without a commit, across views; 0 while none waits.",
+        |facts, samples| samples.is(seconds(facts.consensus.waiting_ms.unwrap_or(0))),
+    ),
+    gauge("quorate_heights_in_flight", &[], "Heights begun and not final in this view.", |facts, samples| {
+        samples.counts(count(facts.consensus.in_flight.len()));
+    }),
+    gauge(
+        "quorate_proposals_examining",
+        &[],
+        "Proposals whose transactions are not all here.",
+        |facts, samples| samples.counts(count(facts.snapshot.overview.examining)),
+    ),
+    counter(
+        "quorate_bodies_asked_total",
+        &[],
+        "Questions for transactions that gossip had not brought.",
+        |facts, samples| samples.counts(facts.snapshot.overview.counters.bodies_asked),
+    ),
+    gauge("quorate_quorum", &[], "Votes that decide.", |facts, samples| {
+        samples.counts(facts.consensus.quorum.into());
+    }),
+    gauge(
+        "quorate_contacts",
+        &[],
+        "Validators heard of within three status intervals, this one included.",
+        |facts, samples| samples.counts(count(facts.consensus.contacts.len()) + 1),
+    ),
+    gauge(
+        "quorate_contact",
+        VALIDATOR,
+        "1 for every other validator heard of within three status intervals.",
+        |facts, samples| {
+            for (index, name) in (0_u16..).zip(&facts.names).filter(|(index, _)| facts.is_other(*index)) {
+                samples.says(name, facts.consensus.contacts.contains(&index));
+            }
+        },
+    ),
+    counter("quorate_stable_checkpoints_total", &[], "Checkpoints that became stable.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.pbft_counters.stable_checkpoints);
+    }),
+    gauge("quorate_evidence", &[], "Proofs of lies that are kept.", |facts, samples| {
+        samples.counts(facts.consensus.evidence_count);
+    }),
+    counter(
+        "quorate_contradictions_total",
+        &[],
+        "Different statements of one validator where one is allowed, seen since the start.",
+        |facts, samples| samples.counts(facts.snapshot.overview.pbft_counters.contradictions),
+    ),
+    counter("quorate_bad_proposals_total", &[], "Proposals that broke a rule.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.pbft_counters.bad_proposals);
+    }),
+    counter(
+        "quorate_messages_dropped_total",
+        &["reason"],
+        "Messages of other validators that ordering ignored.",
+        |facts, samples| {
+            let counters = &facts.snapshot.overview.pbft_counters;
+            samples.counts_of("outside_window", counters.outside_window);
+            samples.counts_of("prepare_of_primary", counters.primary_prepares);
+        },
+    ),
+    counter(
+        "quorate_messages_repaired_total",
+        &[],
+        "Messages sent again because a STATUS showed that they were lacking.",
+        |facts, samples| samples.counts(facts.snapshot.overview.pbft_counters.repaired),
+    ),
+    // ---- disk
+    counter(
+        "quorate_journal_groups_total",
+        &[],
+        "Groups of promises written, each with one sync.",
+        |facts, samples| {
+            samples.counts(facts.snapshot.overview.counters.groups);
+        },
+    ),
+    gauge("quorate_journal_rows", &[], "Rows in the journal.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.journal_rows);
+    }),
+    gauge("quorate_journal_bytes", &[], "Bytes of keys and values in the journal.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.journal_bytes);
+    }),
+    gauge("quorate_file_bytes", &["file"], "Size of the ledger and the journal file.", |facts, samples| {
+        facts.files.iter().for_each(|(file, bytes)| samples.counts_of(file, *bytes));
+    }),
+    gauge(
+        "quorate_disk_free_bytes",
+        &[],
+        "What can still be written to the file system of the journal.",
+        |facts, samples| facts.free.into_iter().for_each(|free| samples.counts(free)),
+    ),
+    // ---- the pool
+    gauge("quorate_mempool_transactions", &[], "Transactions in the pool.", |facts, samples| {
+        samples.counts(facts.pool.transactions);
+    }),
+    gauge("quorate_mempool_bytes", &[], "Bytes of the transactions in the pool.", |facts, samples| {
+        samples.counts(facts.pool.bytes);
+    }),
+    gauge("quorate_mempool_max_transactions", &[], "Most transactions the pool takes.", |facts, samples| {
+        samples.counts(facts.pool.max_transactions);
+    }),
+    gauge("quorate_mempool_max_bytes", &[], "Most bytes the pool takes.", |facts, samples| {
+        samples.counts(facts.pool.max_bytes);
+    }),
+    gauge(
+        "quorate_mempool_in_flight",
+        &[],
+        "Transactions of the pool that are in accepted blocks.",
+        |facts, samples| samples.counts(facts.pool.in_flight),
+    ),
+    gauge("quorate_mempool_senders", &[], "Senders with transactions in the pool.", |facts, samples| {
+        samples.counts(facts.pool.senders);
+    }),
+    gauge(
+        "quorate_mempool_oldest_seconds",
+        &[],
+        "How long the oldest transaction that waits for a block has waited; 0 while none does.",
+        |facts, samples| samples.is(seconds(facts.pool.oldest_waiting_ms.unwrap_or(0))),
+    ),
+    counter("quorate_mempool_admitted_total", &[], "Transactions taken into the pool.", |facts, samples| {
+        samples.counts(facts.snapshot.overview.mempool.admitted);
+    }),
+    counter(
+        "quorate_mempool_refused_total",
+        &["reason"],
+        "Transactions of clients and gossip that the pool did not take.",
+        |facts, samples| {
+            let pool = &facts.snapshot.overview.mempool;
+            samples.counts_of("full", pool.refused_full);
+            samples.counts_of("sender_quota", pool.refused_quota);
+            samples.counts_of("expired", pool.refused_expired);
+        },
+    ),
+    counter(
+        "quorate_mempool_expired_total",
+        &[],
+        "Transactions of the pool that expired without being committed.",
+        |facts, samples| samples.counts(facts.snapshot.overview.mempool.expired),
+    ),
+    counter(
+        "quorate_gossip_refused_total",
+        &[],
+        "Gossiped transactions that the pool did not take, those it has already not counted.",
+        |facts, samples| samples.counts(facts.snapshot.overview.counters.gossip_refused),
+    ),
+    // ---- queues
+    gauge(
+        "quorate_engine_inbox",
+        &[],
+        "Work that waits for the ordering thread; at 4096 others wait to add to it.",
+        |facts, samples| samples.counts(count(facts.inbox)),
+    ),
+    gauge(
+        "quorate_verification_queue",
+        &[],
+        "Clients' transactions and gossiped batches that wait for a thread that checks signatures; at 1024 gossip is dropped.",
+        |facts, samples| samples.counts(count(facts.checking)),
+    ),
+    // ---- other validators
+    gauge("quorate_peer_connected", VALIDATOR, "1 while this validator is connected.", |facts, samples| {
+        for peer in &facts.peers {
+            samples.says(peer.name.as_deref().unwrap_or_default(), peer.connected);
+        }
+    }),
+    gauge(
+        "quorate_peer_committed_height",
+        VALIDATOR,
+        "The height it last said it had committed.",
+        |facts, samples| {
+            for peer in &facts.peers {
+                if let Some(height) = peer.committed_height {
+                    samples.counts_of(peer.name.as_deref().unwrap_or_default(), height);
+                }
+            }
+        },
+    ),
+    gauge(
+        "quorate_peer_round_trip_seconds",
+        VALIDATOR,
+        "Round trip of the last heartbeat, with what it waited behind.",
+        |facts, samples| {
+            for peer in &facts.peers {
+                if let Some(micros) = peer.round_trip_us {
+                    samples.of(peer.name.as_deref().unwrap_or_default(), seconds(micros) / 1000.0);
+                }
+            }
+        },
+    ),
+    gauge(
+        "quorate_peer_messages_waiting",
+        VALIDATOR,
+        "Messages that wait to be sent to it.",
+        |facts, samples| {
+            facts.links.iter().for_each(|(name, link)| samples.counts_of(name, count(link.messages_waiting)));
+        },
+    ),
+    counter(
+        "quorate_peer_messages_dropped_total",
+        VALIDATOR,
+        "Messages to it that were lost here: its queue was full, or it was not connected.",
+        |facts, samples| {
+            facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.messages_dropped));
+        },
+    ),
+    counter(
+        "quorate_peer_received_bytes_total",
+        VALIDATOR,
+        "Bytes of its direct messages.",
+        |facts, samples| {
+            facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.bytes_in));
+        },
+    ),
+    counter(
+        "quorate_peer_sent_bytes_total",
+        VALIDATOR,
+        "Bytes of direct messages to it.",
+        |facts, samples| {
+            facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.bytes_out));
+        },
+    ),
+    counter(
+        "quorate_network_events_total",
+        &["event"],
+        "What happened on the peer-to-peer network; the events are listed below.",
+        |facts, samples| {
+            facts.traffic.each().for_each(|(event, times)| samples.counts_of(event, times));
+        },
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+
+    use quorate_network::NetworkCounters;
+    use quorate_rpc::RPC_METRICS;
+
+    use super::*;
+    use crate::runtime::metrics::measured::MEASURED;
+
+    const DOCUMENT: &str = include_str!("../../../METRICS.md");
+
+    fn all() -> impl Iterator<Item = MetricSpec> {
+        let read = READ.iter().map(|reading| reading.spec);
+        read.chain(MEASURED.iter().copied()).chain(RPC_METRICS.iter().copied())
+    }
+
+    /// `node/METRICS.md`: what the tables say.
+    fn document() -> String {
+        let mut text = String::from(
+            "\
+# Metrics of a node
+
+`GET /metrics` at the RPC address, in the Prometheus text format. Everything starts at 0 with the process. Names do not change within
+a version; labels hold names of validators from the genesis, methods and fixed words, so the number of series is bounded. Beside these
+there are the usual `process_` metrics. `docker/monitoring` has a dashboard and alert rules.
+
+This page is made from the code, and a test compares it.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+",
+        );
+        for MetricSpec { name, kind, labels, help } in all() {
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            writeln!(text, "| `{name}` | {} | {} | {help} |", kind.name(), labels.join(", "))
+                .expect("a string takes what is written");
+        }
+        text += "\n## Events of the network\n\n| event | meaning |\n|---|---|\n";
+        for (event, meaning) in NetworkCounters::MEANINGS {
+            writeln!(text, "| `{event}` | {meaning} |").expect("a string takes what is written");
+        }
+        text
+    }
+
+    #[test]
+    fn the_document_says_what_the_code_does() {
+        let expected = document();
+        assert!(DOCUMENT == expected, "put this into node/METRICS.md:\n{expected}");
+    }
+
+    /// The conventions that promtool checks, too: counters end in `_total`, nothing else does, and every name is
+    /// there once.
+    #[test]
+    fn names_follow_the_conventions() {
+        let mut names = BTreeSet::new();
+        for spec in all() {
+            assert!(names.insert(spec.name), "{} is there twice", spec.name);
+            assert!(spec.name.starts_with("quorate_"), "{}", spec.name);
+            let counts = spec.kind == quorate_rpc::MetricKind::Counter;
+            assert_eq!(spec.name.ends_with("_total"), counts, "{}", spec.name);
+            assert!(spec.help.ends_with('.') && !spec.help.contains('|'), "{}", spec.name);
+        }
+    }
+}
