@@ -186,3 +186,24 @@ fn a_test_network_is_not_written_over_anything() {
         assert!(!elsewhere.exists());
     }
 }
+
+/// What an init container does at every start: the first time makes the network, all others leave it alone.
+#[test]
+fn a_network_that_is_there_is_left_alone_if_asked() {
+    let network = Network::testnet(4);
+    let found = |more: [&str; 2]| {
+        let arguments = ["testnet", "--if-missing", more[0], more[1], "--output"];
+        Invocation::new(arguments).arg(network.directory()).run()
+    };
+    let before = fs::read(network.genesis_file()).unwrap();
+    found(["--validators", "4"]).expect_code(0);
+    assert_eq!(fs::read(network.genesis_file()).unwrap(), before);
+    found(["--validators", "7"]).expect_error(&["holds a network of 4 validators"]);
+    let fresh = network.directory().join("fresh");
+    Invocation::new(["testnet", "--if-missing", "--hosts", "a,b,c,d", "--output"])
+        .arg(&fresh)
+        .run()
+        .expect_code(0);
+    let listed = fs::read_to_string(fresh.join("network.json")).unwrap();
+    assert!(listed.contains("http://d:8545") && listed.contains("/dns/a/tcp/9000/p2p/"), "{listed}");
+}

@@ -1,8 +1,8 @@
 //! `quorate testnet`: the files of a network whose validators run as separate processes.
 
+mod addresses;
+
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -16,15 +16,10 @@ use crate::exit::Outcome;
 use crate::files::{self, Access, NewDirectory};
 use crate::home;
 use crate::keyfile;
-use crate::network_file::{NETWORK_FILE, NetworkFile, ValidatorEntry};
+use crate::network_file::{self, NETWORK_FILE, NetworkFile, ValidatorEntry};
 use crate::output;
 use crate::runtime;
-
-/// Lowest port of the validators' peer-to-peer addresses, unless told otherwise.
-pub(crate) const BASE_P2P_PORT: u16 = 9000;
-
-/// Lowest port of the validators' JSON-RPC, unless told otherwise.
-pub(crate) const BASE_RPC_PORT: u16 = 8545;
+pub(crate) use addresses::{Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 
 /// Write keys, genesis and configs of a network of separate nodes.
 ///
@@ -40,7 +35,10 @@ Example:
   quorate testnet --validators 4 --output net
   quorate node --home net/validator-0              and so on, each in its own terminal
   quorate status --network net/network.json
-  quorate tx send --data 'hello' --rpc http://127.0.0.1:8545")]
+  quorate tx send --data 'hello' --rpc http://127.0.0.1:8545
+
+On hosts of their own, such as containers:
+  quorate testnet --output net --hosts alpha,beta,gamma,delta")]
 pub(crate) struct Args {
     /// Number of validators; with 4, one may fail.
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -54,73 +52,24 @@ pub(crate) struct Args {
     #[arg(long, default_value = "testnet")]
     name: String,
 
+    /// Do nothing if DIR holds a network already, so that the same command can run at every start.
+    #[arg(long)]
+    if_missing: bool,
+
     #[command(flatten)]
     addresses: Addresses,
 }
 
-/// Where the validators listen: all on one host, each at ports of its own.
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct Addresses {
-    /// The address on which all validators listen and find each other.
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    host: IpAddr,
-
-    /// Peer-to-peer port of the first validator; the others have the ports after it.
-    #[arg(long, value_name = "PORT", default_value_t = BASE_P2P_PORT)]
-    base_p2p_port: u16,
-
-    /// JSON-RPC port of the first validator; the others have the ports after it.
-    #[arg(long, value_name = "PORT", default_value_t = BASE_RPC_PORT)]
-    base_rpc_port: u16,
-}
-
-impl Addresses {
-    /// On this machine alone.
-    pub(crate) fn loopback(base_p2p_port: u16, base_rpc_port: u16) -> Self {
-        Addresses { host: IpAddr::V4(Ipv4Addr::LOCALHOST), base_p2p_port, base_rpc_port }
-    }
-
-    fn check(&self, validators: usize) -> anyhow::Result<()> {
-        if self.host.is_unspecified() {
-            bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
-        }
-        let p2p = ports("--base-p2p-port", self.base_p2p_port, validators)?;
-        let rpc = ports("--base-rpc-port", self.base_rpc_port, validators)?;
-        if p2p.start < rpc.end && rpc.start < p2p.end {
-            bail!(
-                "the peer-to-peer ports {} to {} and the RPC ports {} to {} overlap: choose base ports at least \
-                 {validators} apart",
-                p2p.start,
-                p2p.end - 1,
-                rpc.start,
-                rpc.end - 1
-            );
-        }
-        Ok(())
-    }
-
-    fn rpc(&self, index: u16) -> std::net::SocketAddr {
-        (self.host, self.base_rpc_port + index).into()
-    }
-
-    fn p2p(&self, index: u16) -> String {
-        let family = if self.host.is_ipv4() { "ip4" } else { "ip6" };
-        format!("/{family}/{}/tcp/{}", self.host, self.base_p2p_port + index)
-    }
-}
-
-fn ports(option: &str, base: u16, validators: usize) -> anyhow::Result<Range<u32>> {
-    let last = u32::from(u16::MAX);
-    let count = u32::try_from(validators).unwrap_or(u32::MAX);
-    let range = u32::from(base)..u32::from(base).saturating_add(count);
-    if base == 0 || range.end > last + 1 {
-        bail!("{option} {base} leaves no {validators} ports between 1 and {last}: choose another");
-    }
-    Ok(range)
-}
-
 /// Runs `quorate testnet`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if args.if_missing && args.output.join(NETWORK_FILE).exists() {
+        let present = network_file::read(&args.output)?.validators.len();
+        if present != args.validators {
+            bail!("{} holds a network of {present} validators", args.output.display());
+        }
+        output::note(format_args!("{} holds the network already", args.output.display()));
+        return Ok(Outcome::Yes);
+    }
     let file = write(&args.output, args.validators, &args.name, &args.addresses)?;
     output::print(&next_steps(&args.output, &file))?;
     Ok(Outcome::Yes)
@@ -248,7 +197,7 @@ journal = \"{journal_file}\"
 # Where to listen for other validators, as multiaddresses.
 listen = [\"{listen}\"]
 # Where others reach this node, if that differs: behind a NAT, in a container.
-advertise = []
+advertise = {advertise}
 # Where to look for members first. One that answers is enough, the others are discovered.
 bootstrap = {bootstrap}
 
@@ -261,8 +210,9 @@ listen = \"{rpc}\"
         key_file = home::KEY_FILE,
         ledger_file = home::LEDGER_FILE,
         journal_file = home::JOURNAL_FILE,
-        listen = addresses.p2p(replica.0),
-        rpc = addresses.rpc(replica.0),
+        listen = addresses.p2p_listen(replica.0),
+        advertise = addresses.advertised(replica.0),
+        rpc = addresses.rpc_listen(replica.0),
     ))
 }
 
@@ -270,35 +220,6 @@ listen = \"{rpc}\"
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn refusal(p2p: u16, rpc: u16, validators: usize) -> String {
-        Addresses::loopback(p2p, rpc).check(validators).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn ports_must_exist_and_differ() {
-        assert!(Addresses::loopback(9000, 8545).check(31).is_ok());
-        assert!(Addresses::loopback(9000, 9004).check(4).is_ok());
-        assert!(Addresses::loopback(9004, 9000).check(4).is_ok());
-        assert!(Addresses::loopback(u16::MAX - 3, 8545).check(4).is_ok(), "the last port can be used");
-        assert!(refusal(9000, 9003, 4).contains("overlap"));
-        assert!(refusal(9003, 9000, 4).contains("overlap"));
-        assert!(refusal(9000, 9000, 1).contains("overlap"));
-        assert!(refusal(u16::MAX - 2, 8545, 4).contains("--base-p2p-port"));
-        assert!(refusal(9000, 0, 4).contains("--base-rpc-port"));
-        let anywhere = Addresses { host: "0.0.0.0".parse().unwrap(), ..Addresses::loopback(9000, 8545) };
-        assert!(anywhere.check(4).unwrap_err().to_string().contains("no address others can connect to"));
-    }
-
-    #[test]
-    fn addresses_are_written_as_each_family_wants_them() {
-        let four = Addresses::loopback(9000, 8545);
-        assert_eq!(four.p2p(1), "/ip4/127.0.0.1/tcp/9001");
-        assert_eq!(four.rpc(1).to_string(), "127.0.0.1:8546");
-        let six = Addresses { host: "::1".parse().unwrap(), ..four };
-        assert_eq!(six.p2p(2), "/ip6/::1/tcp/9002");
-        assert_eq!(format!("http://{}", six.rpc(2)), "http://[::1]:8547");
-    }
 
     #[test]
     fn every_validator_knows_all_others_and_a_single_one_nobody() {
@@ -313,5 +234,16 @@ mod tests {
         let alone = TestNetwork::seeded(1, 1);
         let config = config_text(alone.genesis(), &addresses, ReplicaId(0)).unwrap();
         assert!(config.contains("bootstrap = []"), "{config}");
+    }
+
+    #[test]
+    fn a_validator_on_a_host_of_its_own_listens_everywhere_and_tells_its_name() {
+        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "fd00::4"]);
+        let network = TestNetwork::seeded(4, 1);
+        let config = config_text(network.genesis(), &addresses, ReplicaId(1)).unwrap();
+        assert!(config.contains("listen = [\"/ip4/0.0.0.0/tcp/9000\"]"), "{config}");
+        assert!(config.contains("advertise = [\"/dns/b-1.example.org/tcp/9000\"]"), "{config}");
+        assert!(config.contains("listen = \"0.0.0.0:8545\""), "{config}");
+        assert!(config.contains("\"/dns/alpha/tcp/9000/p2p/"), "{config}");
     }
 }

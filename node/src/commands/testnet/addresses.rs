@@ -1,0 +1,193 @@
+//! Where the validators of a new network listen and find each other.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+
+use anyhow::bail;
+use clap::Args as ClapArgs;
+
+/// Lowest port of the validators' peer-to-peer addresses, unless told otherwise.
+pub(crate) const BASE_P2P_PORT: u16 = 9000;
+
+/// Lowest port of the validators' JSON-RPC, unless told otherwise.
+pub(crate) const BASE_RPC_PORT: u16 = 8545;
+
+/// Where the validators listen: all on one host, each at ports of its own, or each on a host of its own.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Addresses {
+    /// The address on which all validators listen and find each other.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Names or addresses of the validators' hosts, in their order, instead: each validator listens on all addresses of its
+    /// host, at the base ports, and is found by this name.
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',', conflicts_with = "host")]
+    hosts: Vec<String>,
+
+    /// Peer-to-peer port of the first validator; the others on the same host have the ports after it.
+    #[arg(long, value_name = "PORT", default_value_t = BASE_P2P_PORT)]
+    base_p2p_port: u16,
+
+    /// JSON-RPC port of the first validator; the others on the same host have the ports after it.
+    #[arg(long, value_name = "PORT", default_value_t = BASE_RPC_PORT)]
+    base_rpc_port: u16,
+}
+
+impl Addresses {
+    #[cfg(test)]
+    pub(super) fn on_hosts(hosts: &[&str]) -> Self {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Addresses { hosts, ..Addresses::loopback(9000, 8545) }
+    }
+
+    /// On this machine alone.
+    pub(crate) fn loopback(base_p2p_port: u16, base_rpc_port: u16) -> Self {
+        Addresses { host: IpAddr::V4(Ipv4Addr::LOCALHOST), hosts: Vec::new(), base_p2p_port, base_rpc_port }
+    }
+
+    pub(super) fn check(&self, validators: usize) -> anyhow::Result<()> {
+        if !self.hosts.is_empty() && self.hosts.len() != validators {
+            bail!("--hosts names {} hosts for {validators} validators: name one for each", self.hosts.len());
+        }
+        if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
+            bail!("--hosts {host:?} is neither an IP address others can connect to nor a host name");
+        }
+        if self.host.is_unspecified() {
+            bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
+        }
+        let each = if self.hosts.is_empty() { validators } else { 1 };
+        let p2p = ports("--base-p2p-port", self.base_p2p_port, each)?;
+        let rpc = ports("--base-rpc-port", self.base_rpc_port, each)?;
+        if p2p.start < rpc.end && rpc.start < p2p.end {
+            bail!(
+                "the peer-to-peer ports {} to {} and the RPC ports {} to {} overlap: choose base ports at least \
+                 {each} apart",
+                p2p.start,
+                p2p.end - 1,
+                rpc.start,
+                rpc.end - 1
+            );
+        }
+        Ok(())
+    }
+
+    /// Where clients find a validator's JSON-RPC.
+    pub(super) fn rpc(&self, index: u16) -> String {
+        match self.hosts.get(usize::from(index)) {
+            None => SocketAddr::from((self.host, self.base_rpc_port + index)).to_string(),
+            Some(host) => match host.parse::<IpAddr>() {
+                Ok(address) => SocketAddr::from((address, self.base_rpc_port)).to_string(),
+                Err(_) => format!("{host}:{}", self.base_rpc_port),
+            },
+        }
+    }
+
+    /// Where it listens for them.
+    pub(super) fn rpc_listen(&self, index: u16) -> String {
+        if self.hosts.is_empty() { self.rpc(index) } else { format!("0.0.0.0:{}", self.base_rpc_port) }
+    }
+
+    /// Where other validators find it.
+    pub(super) fn p2p(&self, index: u16) -> String {
+        match self.hosts.get(usize::from(index)) {
+            None => multiaddress(self.host, self.base_p2p_port + index),
+            Some(host) => match host.parse() {
+                Ok(address) => multiaddress(address, self.base_p2p_port),
+                Err(_) => format!("/dns/{host}/tcp/{}", self.base_p2p_port),
+            },
+        }
+    }
+
+    /// What others are told, in the words of the config; nothing if it is what the node listens on.
+    pub(super) fn advertised(&self, index: u16) -> String {
+        if self.hosts.is_empty() { "[]".to_owned() } else { format!("[\"{}\"]", self.p2p(index)) }
+    }
+
+    /// Where it listens for them.
+    pub(super) fn p2p_listen(&self, index: u16) -> String {
+        if self.hosts.is_empty() {
+            self.p2p(index)
+        } else {
+            multiaddress(Ipv4Addr::UNSPECIFIED.into(), self.base_p2p_port)
+        }
+    }
+}
+
+fn multiaddress(host: IpAddr, port: u16) -> String {
+    let family = if host.is_ipv4() { "ip4" } else { "ip6" };
+    format!("/{family}/{host}/tcp/{port}")
+}
+
+/// Whether others can be told to connect to this: an address, or a name of letters, digits, hyphens and dots.
+fn is_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return !address.is_unspecified();
+    }
+    let label = |label: &str| {
+        let plain = label.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
+        plain && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    host.len() <= 253 && host.split('.').all(label)
+}
+
+fn ports(option: &str, base: u16, validators: usize) -> anyhow::Result<Range<u32>> {
+    let last = u32::from(u16::MAX);
+    let count = u32::try_from(validators).unwrap_or(u32::MAX);
+    let range = u32::from(base)..u32::from(base).saturating_add(count);
+    if base == 0 || range.end > last + 1 {
+        bail!("{option} {base} leaves no {validators} ports between 1 and {last}: choose another");
+    }
+    Ok(range)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refusal(p2p: u16, rpc: u16, validators: usize) -> String {
+        Addresses::loopback(p2p, rpc).check(validators).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ports_must_exist_and_differ() {
+        assert!(Addresses::loopback(9000, 8545).check(31).is_ok());
+        assert!(Addresses::loopback(9000, 9004).check(4).is_ok());
+        assert!(Addresses::loopback(9004, 9000).check(4).is_ok());
+        assert!(Addresses::loopback(u16::MAX - 3, 8545).check(4).is_ok(), "the last port can be used");
+        assert!(refusal(9000, 9003, 4).contains("overlap"));
+        assert!(refusal(9003, 9000, 4).contains("overlap"));
+        assert!(refusal(9000, 9000, 1).contains("overlap"));
+        assert!(refusal(u16::MAX - 2, 8545, 4).contains("--base-p2p-port"));
+        assert!(refusal(9000, 0, 4).contains("--base-rpc-port"));
+        let anywhere = Addresses { host: "0.0.0.0".parse().unwrap(), ..Addresses::loopback(9000, 8545) };
+        assert!(anywhere.check(4).unwrap_err().to_string().contains("no address others can connect to"));
+    }
+
+    #[test]
+    fn addresses_are_written_as_each_family_wants_them() {
+        let four = Addresses::loopback(9000, 8545);
+        assert_eq!(four.p2p(1), "/ip4/127.0.0.1/tcp/9001");
+        assert_eq!(four.rpc(1), "127.0.0.1:8546");
+        let six = Addresses { host: "::1".parse().unwrap(), ..four };
+        assert_eq!(six.p2p(2), "/ip6/::1/tcp/9002");
+        assert_eq!(format!("http://{}", six.rpc(2)), "http://[::1]:8547");
+    }
+
+    #[test]
+    fn validators_on_hosts_of_their_own_have_the_same_ports_and_are_found_by_name() {
+        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "fd00::4"]);
+        assert!(addresses.check(4).is_ok());
+        let p2p: Vec<String> = (0..4).map(|index| addresses.p2p(index)).collect();
+        let names = ["/dns/alpha", "/dns/b-1.example.org", "/ip4/10.0.0.3", "/ip6/fd00::4"];
+        assert_eq!(p2p, names.map(|name| format!("{name}/tcp/9000")));
+        let rpc: Vec<String> = (0..4).map(|index| addresses.rpc(index)).collect();
+        assert_eq!(rpc, ["alpha:8545", "b-1.example.org:8545", "10.0.0.3:8545", "[fd00::4]:8545"]);
+
+        let refusal = |hosts: &[&str]| Addresses::on_hosts(hosts).check(2).unwrap_err().to_string();
+        assert!(refusal(&["one"]).contains("1 hosts for 2 validators"));
+        for host in ["", "a b", "-a", "a/tcp/1", "0.0.0.0", "a..b", "::"] {
+            assert!(refusal(&["one", host]).contains("neither an IP address"), "{host:?}");
+        }
+    }
+}
