@@ -8,6 +8,7 @@
 
 mod administration;
 mod clock;
+mod disk;
 mod driver;
 mod files;
 mod incoming;
@@ -151,11 +152,12 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         committed: heads,
         clock,
         started: Instant::now(),
+        ledger_file: setup.config.ledger,
+        journal_file: setup.config.journal,
     };
     let measured = Measured::new();
     let service = Arc::new(service);
-    let files = metrics::Files { ledger: setup.config.ledger.clone(), journal: setup.config.journal.clone() };
-    let registry = metrics::registry(&service, files, &measured);
+    let registry = metrics::registry(&service, &measured);
     let rpc = match quorate_rpc::serve(setup.config.rpc, service, Some(registry)).await {
         Ok(rpc) => rpc,
         Err(error) => {

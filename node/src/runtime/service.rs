@@ -1,5 +1,6 @@
 //! The running node as the RPC server sees it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::clock::{Clock, wall};
+use super::disk;
 use super::members::Members;
 use super::ordering;
 use super::verify::Verifier;
@@ -42,6 +44,8 @@ pub(crate) struct Service {
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
+    pub(crate) ledger_file: PathBuf,
+    pub(crate) journal_file: PathBuf,
 }
 
 impl Service {
@@ -230,6 +234,7 @@ impl Node for Service {
         let syncing = self.is_syncing(&snapshot);
         let age_ms = self.now_ms_since(snapshot.at.moment);
         let pbft = &snapshot.overview.pbft;
+        let (roomy, room) = disk::check(disk::free_bytes(&self.journal_file));
         let (progresses, progress) = snapshot.progress.check(pbft, self.clock.now().moment);
         Readiness {
             checks: vec![
@@ -238,6 +243,7 @@ impl Node for Service {
                     Duration::from_millis(age_ms) < STUCK,
                     format!("the ordering thread reported {age_ms} ms ago"),
                 ),
+                check("disk", roomy, room),
                 check(
                     "quorum",
                     connected >= needed,

@@ -7,28 +7,15 @@ use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressS
 use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::Node;
 
+use crate::runtime::disk;
 use crate::runtime::service::Service;
 use crate::runtime::work::Snapshot;
 
-/// The files whose size is told.
-#[derive(Debug, Clone)]
-pub(crate) struct Files {
-    pub(crate) ledger: PathBuf,
-    pub(crate) journal: PathBuf,
-}
-
-impl Files {
-    fn sizes(&self) -> Vec<(&'static str, u64)> {
-        let files = [("ledger", &self.ledger), ("journal", &self.journal)];
-        let size = |(name, path): (&'static str, &PathBuf)| Some((name, std::fs::metadata(path).ok()?.len()));
-        files.into_iter().filter_map(size).collect()
-    }
-
-    /// What an ordinary user may still write beside the journal, on which all voting depends.
-    fn free(&self) -> Option<u64> {
-        let system = rustix::fs::statvfs(&self.journal).ok()?;
-        Some(system.f_bavail.saturating_mul(system.f_frsize))
-    }
+/// How large the files of the ledger and of the journal are.
+fn sizes(service: &Service) -> Vec<(&'static str, u64)> {
+    let files = [("ledger", &service.ledger_file), ("journal", &service.journal_file)];
+    let size = |(name, path): (&'static str, &PathBuf)| Some((name, std::fs::metadata(path).ok()?.len()));
+    files.into_iter().filter_map(size).collect()
 }
 
 /// A node at one moment.
@@ -54,7 +41,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(service: &Service, files: &Files) -> Self {
+    pub(crate) fn of(service: &Service) -> Self {
         Facts {
             status: service.status(),
             consensus: service.consensus(),
@@ -68,8 +55,8 @@ impl Facts {
             names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
             inbox: service.inbox.max_capacity() - service.inbox.capacity(),
             checking: service.verifier.waiting(),
-            files: files.sizes(),
-            free: files.free(),
+            files: sizes(service),
+            free: disk::free_bytes(&service.journal_file),
         }
     }
 

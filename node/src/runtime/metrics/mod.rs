@@ -15,7 +15,6 @@ use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 
 use super::service::Service;
-pub(crate) use facts::Files;
 pub(crate) use measured::{Measured, Stopwatch};
 use read::ReadWhenAsked;
 
@@ -23,10 +22,10 @@ use read::ReadWhenAsked;
 ///
 /// # Panics
 /// If two metrics have the same name; the tables are tested.
-pub(crate) fn registry(service: &Arc<Service>, files: Files, measured: &Measured) -> Registry {
+pub(crate) fn registry(service: &Arc<Service>, measured: &Measured) -> Registry {
     let registry = Registry::new();
     measured.register(&registry);
-    let read = ReadWhenAsked::new(Arc::clone(service), files);
+    let read = ReadWhenAsked::new(Arc::clone(service));
     registry.register(Box::new(read)).expect("every metric has a name of its own");
     registry.register(Box::new(ProcessCollector::for_self())).expect("every metric has a name of its own");
     registry

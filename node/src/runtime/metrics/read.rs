@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use quorate_rpc::{MetricKind, MetricSpec};
 
-use super::facts::{Facts, Files};
+use super::facts::Facts;
 use super::table::READ;
 use crate::runtime::service::Service;
 
@@ -58,19 +58,18 @@ impl Samples {
 /// Reads all of [`READ`] from a node.
 pub(crate) struct ReadWhenAsked {
     service: Arc<Service>,
-    files: Files,
     descs: Vec<Desc>,
 }
 
 impl ReadWhenAsked {
-    pub(crate) fn new(service: Arc<Service>, files: Files) -> Self {
+    pub(crate) fn new(service: Arc<Service>) -> Self {
         let desc = |reading: &Reading| {
             let MetricSpec { name, labels, help, .. } = reading.spec;
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
                 .expect("a metric that is written down correctly")
         };
-        ReadWhenAsked { service, files, descs: READ.iter().map(desc).collect() }
+        ReadWhenAsked { service, descs: READ.iter().map(desc).collect() }
     }
 }
 
@@ -80,7 +79,7 @@ impl Collector for ReadWhenAsked {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let facts = Facts::of(&self.service, &self.files);
+        let facts = Facts::of(&self.service);
         READ.iter().map(|reading| family(reading, &facts)).collect()
     }
 }
