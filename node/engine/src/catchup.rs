@@ -1,6 +1,6 @@
 //! Fetching certified blocks from members that are ahead (R12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_ledger::{
@@ -14,8 +14,8 @@ use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
 use crate::wire::{Answer, Ask, RUN_BLOCKS, RUN_BYTES, RunBlock};
 
-/// Whoever has not answered after this is not waited for, however long the run: time for some megabytes and their
-/// signatures.
+/// Whoever has not answered after this is not waited for, however long others take: time for some megabytes and their
+/// signatures over a slow line.
 const RUN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Blocks without a gap, each with its own certificate or finalised by a later one's; all checked but for the
@@ -121,13 +121,18 @@ pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreErr
 /// Who claims to be where, and what is being done about it.
 #[derive(Debug, Default)]
 pub(crate) struct CatchUp {
-    /// Last committed height of each member, as it says itself. A claim costs one question, no more.
+    /// Last committed height of each member, as it says itself. A claim that is not answered costs one question, and
+    /// turns of growing length as long as it is repeated.
     heads: BTreeMap<ReplicaId, Height>,
     /// A certificate says that this height is committed.
     certain: Height,
     /// Since when we are behind without having made progress.
     behind_since: Option<Moment>,
     open: Option<Question>,
+    /// Questions that were given up since we are behind. Each makes us more patient: the line may be slow.
+    given_up: u32,
+    /// Members to whom they were put. Others are asked before them.
+    silent: BTreeSet<ReplicaId>,
     /// Who was asked last, to ask somebody else next.
     last: Option<ReplicaId>,
 }
@@ -166,10 +171,30 @@ impl CatchUp {
         self.open.is_some()
     }
 
-    /// The next member to ask that claims to have more than `tip`: they take turns.
+    /// The next member to ask that claims to have more than `tip`: they take turns, those that answered or were not
+    /// asked before those that were silent.
     fn candidate(&self, tip: Height) -> Option<ReplicaId> {
-        let ahead = || self.heads.iter().filter(|(_, head)| **head > tip).map(|(replica, _)| *replica);
-        ahead().find(|replica| Some(*replica) > self.last).or_else(|| ahead().next())
+        let ahead = |silent: bool| {
+            let claims = self.heads.iter().filter(move |(_, head)| **head > tip).map(|(replica, _)| *replica);
+            claims.filter(move |replica| self.silent.contains(replica) == silent)
+        };
+        let turn = |silent| {
+            let next = ahead(silent).find(|replica| Some(*replica) > self.last);
+            next.or_else(|| ahead(silent).next())
+        };
+        turn(false).or_else(|| turn(true))
+    }
+
+    fn give_up(&mut self) {
+        if let Some(question) = self.open.take() {
+            self.given_up = self.given_up.saturating_add(1);
+            self.silent.insert(question.peer);
+        }
+    }
+
+    fn arrived(&mut self) {
+        (self.behind_since, self.open, self.given_up) = (None, None, 0);
+        self.silent.clear();
     }
 
     fn target(&self) -> Height {
@@ -184,18 +209,19 @@ impl Engine {
         let tip = self.replica.tip().height;
         let target = self.catchup.target();
         if target <= tip {
-            (self.catchup.behind_since, self.catchup.open) = (None, None);
+            self.catchup.arrived();
             return;
         }
         self.catchup.behind_since.get_or_insert(now.moment);
         if now.moment < self.next_question(tip, target) {
             return;
         }
+        self.catchup.give_up();
         let Some(peer) = self.catchup.candidate(tip) else { return };
         let fetch = FetchId(self.fetches);
         self.fetches += 1;
         self.catchup.last = Some(peer);
-        let until = now.moment.after(self.run_patience(tip, target));
+        let until = now.moment.after(self.run_patience());
         self.catchup.open = Some(Question { fetch, peer, until });
         effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
         effects.notices.push(Notice::CatchingUp { height: tip, target });
@@ -210,24 +236,18 @@ impl Engine {
         Some(self.next_question(tip, self.catchup.target()))
     }
 
-    fn is_far(&self, tip: Height, target: Height) -> bool {
-        target > tip.plus(self.config.pbft.window)
-    }
-
-    /// How long one member may take to answer before the next is asked as well. A short gap can be all that a block
-    /// waits for, so f silent members in a row take less than half a status interval (R12). Answers that come after all
-    /// are used.
-    fn run_patience(&self, tip: Height, target: Height) -> Duration {
-        if self.is_far(tip, target) {
-            return RUN_PATIENCE;
-        }
+    /// How long one member may take to answer before the next is asked as well (R12). What we lack can be all that a
+    /// block waits for, so liars that never answer must not take long; but the blocks may be many and the line slow, so
+    /// each question that was given up lets the next have more time. Answers that come after all are used.
+    fn run_patience(&self) -> Duration {
         let members = u32::try_from(self.config.pbft.committee.one_honest()).unwrap_or(u32::MAX);
-        RUN_PATIENCE.min(self.config.pbft.status_interval / (2 * members))
+        let least = self.config.pbft.status_interval / (2 * members);
+        RUN_PATIENCE.min(least.saturating_mul(self.catchup.given_up.saturating_add(1)))
     }
 
     /// When to ask next: not while an answer may still come, nor while normal operation may close the gap.
     fn next_question(&self, tip: Height, target: Height) -> Moment {
-        let far = self.is_far(tip, target);
+        let far = target > tip.plus(self.config.pbft.window);
         let answered = self.catchup.open.as_ref().map_or(Moment::default(), |open| open.until);
         match self.catchup.behind_since {
             Some(since) if !far => answered.max(since.after(self.config.pbft.status_interval)),
@@ -244,6 +264,9 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<bool, Fatal> {
         let question = self.catchup.open.take_if(|open| open.fetch == fetch);
+        if let Some(question) = &question {
+            self.catchup.silent.remove(&question.peer);
+        }
         if question.is_none() && run.is_none() {
             return Ok(false);
         }

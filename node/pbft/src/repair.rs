@@ -54,7 +54,8 @@ impl Replica {
         if matches!(self.voice, Voice::Probing(_)) {
             return soon;
         }
-        self.standing_since().map_or(late, |since| soon.max(since.after(self.youth())).min(late))
+        self.standing_since()
+            .map_or(late, |since| soon.max(since.after(self.patience_with_heights())).min(late))
     }
 
     /// Since when the lowest height stands still that correct members work on. What liars alone speak of does not
@@ -69,9 +70,15 @@ impl Replica {
         slot.accepted().is_some() || voters >= self.config.committee.one_honest()
     }
 
+    /// What is older without having got on stands still. More than [`Replica::youth`], so that what we ask for is old
+    /// enough to be sent again where it was said a little later than it is missed here.
+    fn patience_with_heights(&self) -> Duration {
+        self.config.status_interval / 2
+    }
+
     /// What is younger is on its way, and not lost.
     fn youth(&self) -> Duration {
-        self.config.status_interval / 2
+        self.config.status_interval * 3 / 8
     }
 
     /// Where this replica stands.

@@ -115,7 +115,7 @@ pub(crate) struct Slot {
     pub(crate) prepares: Tally<Prepare>,
     pub(crate) commits: Tally<Commit>,
     /// When the slot came to be, its proposal was accepted, or votes made the committed chain grow, whichever was
-    /// last. What is younger than half a status interval is on its way and not lost (R14).
+    /// last. What is younger than three eighths of a status interval is on its way and not lost (R14).
     pub(crate) since: Moment,
 }
 

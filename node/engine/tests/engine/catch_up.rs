@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_engine::{
     Answer, Ask, CheckedRun, Event, Fatal, FetchId, Fetched, Notice, RunBlock, RunError, serve_run,
 };
-use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, View};
+use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, ReplicaId, View};
 use quorate_pbft::{Checked, Mark, Status};
 use quorate_store::{ForgetfulDisk, Ledger};
 
@@ -282,26 +282,51 @@ fn a_question_for_blocks_to_a_member_that_is_gone_goes_to_the_next() {
     assert!(!net.overview(3).heads.contains_key(&id(1)), "its claim counts again when it is back");
 }
 
-/// R12: a short gap may be all that a block waits for, so f members that do not answer hold up nobody: the last honest
-/// one is asked within a status interval and a half.
+/// R12: what a member lacks may be all that a block waits for, so f members that do not answer do not hold it up, be the
+/// gap short or long, and whatever height they claim.
 #[test]
 fn members_that_do_not_answer_are_not_waited_for() {
-    for size in [4, 7, 10] {
+    for (size, blocks) in [(4, 1), (7, 1), (10, 1), (4, 20), (7, 20), (10, 20)] {
         let mut net = Net::of(size);
         let late = id(size - 1);
         let faults = u16::try_from(net.genesis.committee().faults()).unwrap();
         net.lose(move |_, to, parcel| {
             let silent = to.0 < faults && matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }));
-            silent || to == late && parcel.is_vote()
+            silent || to == late && !parcel.is_status() && !matches!(parcel, Parcel::Answer(..))
         });
         net.pass(Duration::from_secs(1));
-        net.commit_each(0..1);
+        net.commit_each(0..blocks);
         assert_eq!(net.height(size - 1), 0);
+        for liar in 0..faults {
+            let message = status(&net, u64::MAX);
+            net.handle(size - 1, [Event::Consensus { from: ReplicaId(liar), message }]);
+        }
         let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
-        // It hears of the block by the next STATUS.
-        net.pass(interval + interval * 3 / 2);
-        assert_eq!(net.height(size - 1), 1, "{size} members");
+        // It hears of the blocks by the next STATUS, and waits an interval before it asks for a short gap.
+        net.pass(2 * interval + interval * u32::from(faults) / 2);
+        assert_eq!(net.height(size - 1), blocks, "{size} members");
     }
+}
+
+/// R12: over a slow line a member does not ask for the same blocks ever again: each question that was given up gives the
+/// next one more time.
+#[test]
+fn whoever_is_answered_slowly_becomes_patient() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| matches!(parcel, Parcel::Ask(..) | Parcel::Consensus(..)));
+    let events = [0, 1, 2].map(|from| Event::Consensus { from: id(from), message: status(&net, 100) });
+    net.handle(3, events);
+    let mut asked = Vec::new();
+    for _ in 0..25_000 {
+        net.now += Duration::from_millis(10);
+        let before = net.nodes[3].notices.len();
+        net.handle(3, []);
+        net.queue.clear();
+        asked.extend(net.nodes[3].notices[before..].iter().map(|_| net.now));
+    }
+    let waits: Vec<Duration> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.is_sorted() && waits[0] < Duration::from_millis(600), "{waits:?}");
+    assert_eq!(waits.last(), Some(&Duration::from_secs(10)), "never more");
 }
 
 /// A block that was in flight here loses its place to one that is fetched, and that one is later than what the lost one
