@@ -8,9 +8,14 @@
 # Needs root on Debian, mmdebstrap (apt install mmdebstrap), a reachable Debian mirror, and crates that are fetched or
 # can be.
 set -euo pipefail
+context=$(realpath -m "${1:?"usage: docker/offline.sh CONTEXT, a directory to make"}")
 cd "$(dirname "$0")/.."
 
-context=${1:?"usage: docker/offline.sh CONTEXT, a directory to make"}
+mkdir -p "$context"
+if [ -n "$(ls -A "$context")" ]; then
+    echo "offline: $context is not empty" >&2
+    exit 1
+fi
 base=${BASE_IMAGE:-debian:bookworm-slim}
 rust=${RUST_IMAGE:-rust:1.95.0-bookworm}
 
@@ -46,11 +51,6 @@ if ! have "$rust"; then
     import "$work/rust.tar" "$rust" 'ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 fi
 
-mkdir -p "$context"
-if [ -n "$(ls -A "$context")" ]; then
-    echo "offline: $context is not empty" >&2
-    exit 1
-fi
 # What is tracked, as it is in the working tree.
 git ls-files -z | tar --null --files-from=- --ignore-failed-read -cf - | tar -C "$context" -xf -
 mkdir -p "$context/.cargo"

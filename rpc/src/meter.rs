@@ -112,7 +112,8 @@ const REQUESTS_RUNNING: MetricSpec =
 const RESPONSES: MetricSpec = MetricSpec::counter(
     "quorate_rpc_http_responses_total",
     &["code"],
-    "HTTP responses by status code; 429 and 503 are requests refused for their rate or for lack of room.",
+    "HTTP responses by status code, those of /livez, /readyz and /metrics not counted; 429 and 503 are refusals for a client's \
+     rate, for lack of room, or because the node is not ready.",
 );
 const CONNECTIONS: MetricSpec =
     MetricSpec::gauge("quorate_rpc_connections", &[], "Open connections of clients.");

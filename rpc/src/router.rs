@@ -88,9 +88,13 @@ pub(crate) fn stoppable_router<N: Node>(
     router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(meter, count))
 }
 
+/// Counts responses, but not those to whoever watches the node: a node that is not ready says 503 all the time.
 async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Response {
+    let watching = matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
     let response = next.run(request).await;
-    meter.responded(response.status().as_u16());
+    if !watching {
+        meter.responded(response.status().as_u16());
+    }
     response
 }
 

@@ -6,10 +6,14 @@ use std::path::Path;
 /// said that was not written before.
 pub(crate) const LEAST_FREE_BYTES: u64 = 256 << 20;
 
-/// What an ordinary user may still write to the file system that holds a file; `None` if the system does not say.
-pub(crate) fn free_bytes(file: &Path) -> Option<u64> {
-    let system = rustix::fs::statvfs(file).ok()?;
-    Some(system.f_bavail.saturating_mul(system.f_frsize))
+/// What an ordinary user may still write to the file systems that hold these files, to the fullest of them; `None` if the
+/// system does not say.
+pub(crate) fn free_bytes<'a>(files: impl IntoIterator<Item = &'a Path>) -> Option<u64> {
+    let free = |file| {
+        let system = rustix::fs::statvfs(file).ok()?;
+        Some(system.f_bavail.saturating_mul(system.f_frsize))
+    };
+    files.into_iter().filter_map(free).min()
 }
 
 /// Whether there is room enough, and a sentence about it.
@@ -43,7 +47,7 @@ mod tests {
     #[test]
     fn the_system_says_how_much_room_is_left() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(free_bytes(here).is_some_and(|free| free > 0));
-        assert_eq!(free_bytes(&here.join("no such file")), None);
+        assert!(free_bytes([here]).is_some_and(|free| free > 0));
+        assert_eq!(free_bytes([&*here.join("no such file")]), None);
     }
 }

@@ -154,17 +154,15 @@ impl Driver {
         for (to, message) in &effects.messages {
             self.stopwatch.says(now.moment, *to, message);
         }
+        let mut ordered_here = false;
         for block in &effects.committed {
-            self.stopwatch.committed(now.moment, block.height(), block.body().ids());
+            ordered_here = self.stopwatch.committed(now.moment, block.height(), block.body().ids());
         }
         for ended in &effects.ended {
             self.stopwatch.ended(&ended.id);
         }
         let Some(newest) = effects.committed.last() else { return };
-        // Blocks that are fetched are as old as they are.
-        if !self.snapshots.borrow().overview.catching_up {
-            self.stopwatch.clock(now.wall, newest.header().timestamp);
-        }
+        self.stopwatch.clock(now.wall, newest.header().timestamp, ordered_here);
         if let Ok(Some(certificate)) = self.ledger.certificate(newest.height()) {
             self.measured.certified(certificate.votes().signers(), &self.members);
         }

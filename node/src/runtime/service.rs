@@ -96,6 +96,11 @@ impl Service {
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
+    /// What can still be written beside the journal and the ledger.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        disk::free_bytes([&*self.journal_file, &*self.ledger_file])
+    }
+
     fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {
         let replica = self.members.index(&peer.key)?;
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -234,7 +239,7 @@ impl Node for Service {
         let syncing = self.is_syncing(&snapshot);
         let age_ms = self.now_ms_since(snapshot.at.moment);
         let pbft = &snapshot.overview.pbft;
-        let (roomy, room) = disk::check(disk::free_bytes(&self.journal_file));
+        let (roomy, room) = disk::check(self.free_bytes());
         let (progresses, progress) = snapshot.progress.check(pbft, self.clock.now().moment);
         Readiness {
             checks: vec![

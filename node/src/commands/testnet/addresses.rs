@@ -19,7 +19,7 @@ pub(crate) struct Addresses {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
 
-    /// Names or addresses of the validators' hosts, in their order, instead: each validator listens on all addresses of its
+    /// Names or IPv4 addresses of the validators' hosts, in their order, instead: each listens on all IPv4 addresses of its
     /// host, at the base ports, and is found by this name.
     #[arg(long, value_name = "HOST,…", value_delimiter = ',', conflicts_with = "host")]
     hosts: Vec<String>,
@@ -50,7 +50,14 @@ impl Addresses {
             bail!("--hosts names {} hosts for {validators} validators: name one for each", self.hosts.len());
         }
         if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
-            bail!("--hosts {host:?} is neither an IP address others can connect to nor a host name");
+            bail!("--hosts {host:?} is neither an IPv4 address others can connect to nor a host name");
+        }
+        if let Some((_, host)) =
+            self.hosts.iter().enumerate().find(|(at, host)| self.hosts[..*at].contains(host))
+        {
+            bail!(
+                "--hosts names {host:?} twice: several validators on one host have --host and ports of their own"
+            );
         }
         if self.host.is_unspecified() {
             bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
@@ -118,10 +125,11 @@ fn multiaddress(host: IpAddr, port: u16) -> String {
     format!("/{family}/{host}/tcp/{port}")
 }
 
-/// Whether others can be told to connect to this: an address, or a name of letters, digits, hyphens and dots.
+/// Whether others can be told to connect to this: an IPv4 address, or a name of letters, digits, hyphens and dots.
 fn is_host(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
-        return !address.is_unspecified();
+        // Listening on all addresses of both families fails where there is one; IPv6 is for configs written by hand.
+        return address.is_ipv4() && !address.is_unspecified();
     }
     let label = |label: &str| {
         let plain = label.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
@@ -176,18 +184,19 @@ mod tests {
 
     #[test]
     fn validators_on_hosts_of_their_own_have_the_same_ports_and_are_found_by_name() {
-        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "fd00::4"]);
+        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "delta"]);
         assert!(addresses.check(4).is_ok());
         let p2p: Vec<String> = (0..4).map(|index| addresses.p2p(index)).collect();
-        let names = ["/dns/alpha", "/dns/b-1.example.org", "/ip4/10.0.0.3", "/ip6/fd00::4"];
+        let names = ["/dns/alpha", "/dns/b-1.example.org", "/ip4/10.0.0.3", "/dns/delta"];
         assert_eq!(p2p, names.map(|name| format!("{name}/tcp/9000")));
         let rpc: Vec<String> = (0..4).map(|index| addresses.rpc(index)).collect();
-        assert_eq!(rpc, ["alpha:8545", "b-1.example.org:8545", "10.0.0.3:8545", "[fd00::4]:8545"]);
+        assert_eq!(rpc, ["alpha:8545", "b-1.example.org:8545", "10.0.0.3:8545", "delta:8545"]);
 
         let refusal = |hosts: &[&str]| Addresses::on_hosts(hosts).check(2).unwrap_err().to_string();
         assert!(refusal(&["one"]).contains("1 hosts for 2 validators"));
-        for host in ["", "a b", "-a", "a/tcp/1", "0.0.0.0", "a..b", "::"] {
-            assert!(refusal(&["one", host]).contains("neither an IP address"), "{host:?}");
+        assert!(refusal(&["one", "one"]).contains("twice"));
+        for host in ["", "a b", "-a", "a/tcp/1", "0.0.0.0", "a..b", "::", "fd00::4"] {
+            assert!(refusal(&["one", host]).contains("neither an IPv4 address"), "{host:?}");
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "testnet")]
     name: String,
 
-    /// Do nothing if DIR holds a network already, so that the same command can run at every start.
+    /// Do nothing if DIR holds a network of so many validators already, so that the same command can run at every start.
     #[arg(long)]
     if_missing: bool,
 
@@ -89,7 +89,7 @@ fn next_steps(directory: &Path, file: &NetworkFile) -> String {
     let homes = file.validators.iter().map(|validator| validator.home.display());
     let runs: String = homes.map(|home| format!("  quorate node --home {directory}/{home}\n")).collect();
     format!(
-        "Wrote {directory}.\n\n{}\nRun each in its own terminal:\n{runs}\nThen:\n  \
+        "Wrote {directory}.\n\n{}\nRun each in a terminal of its own, or on its host:\n{runs}\nThen:\n  \
          quorate status --network {directory}/{NETWORK_FILE}\n",
         table.render()
     )
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_validator_on_a_host_of_its_own_listens_everywhere_and_tells_its_name() {
-        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "fd00::4"]);
+        let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "delta"]);
         let network = TestNetwork::seeded(4, 1);
         let config = config_text(network.genesis(), &addresses, ReplicaId(1)).unwrap();
         assert!(config.contains("listen = [\"/ip4/0.0.0.0/tcp/9000\"]"), "{config}");

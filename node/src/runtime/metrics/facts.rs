@@ -7,7 +7,6 @@ use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressS
 use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::Node;
 
-use crate::runtime::disk;
 use crate::runtime::service::Service;
 use crate::runtime::work::Snapshot;
 
@@ -56,7 +55,7 @@ impl Facts {
             inbox: service.inbox.max_capacity() - service.inbox.capacity(),
             checking: service.verifier.waiting(),
             files: sizes(service),
-            free: disk::free_bytes(&service.journal_file),
+            free: service.free_bytes(),
         }
     }
 

@@ -184,13 +184,14 @@ impl Stopwatch {
         }
     }
 
-    /// A block became final.
-    pub(crate) fn committed(&mut self, now: Moment, height: Height, ids: &[TransactionId]) {
+    /// A block became final. Whether this node has voted for it.
+    pub(crate) fn committed(&mut self, now: Moment, height: Height, ids: &[TransactionId]) -> bool {
         self.measured.blocks.inc();
         self.measured.transactions.inc_by(ids.len() as u64);
         let above = self.heights.split_off(&height.next());
         let below = std::mem::replace(&mut self.heights, above);
-        if let Some(prepared) = below.get(&height).and_then(|votes| votes.prepared) {
+        let prepared = below.get(&height).and_then(|votes| votes.prepared);
+        if let Some(prepared) = prepared {
             self.observe("commit", now.since(prepared));
         }
         for id in ids {
@@ -198,13 +199,17 @@ impl Stopwatch {
                 self.measured.transaction.observe(now.since(taken).as_secs_f64());
             }
         }
+        prepared.is_some()
     }
 
-    /// The newest block is of this time, and became final now.
+    /// The newest block is of this time, and became final now. One that was fetched may be old; one from the future tells of
+    /// clocks however it came, and with a clock that is slow nothing comes otherwise.
     #[expect(clippy::cast_precision_loss, reason = "a difference of clocks needs no 53 bits")]
-    pub(crate) fn clock(&self, wall: Timestamp, block: Timestamp) {
+    pub(crate) fn clock(&self, wall: Timestamp, block: Timestamp, ordered_here: bool) {
         let ahead = i128::from(wall.0) - i128::from(block.0);
-        self.measured.clock.set(ahead as f64 / 1000.0);
+        if ordered_here || ahead < 0 {
+            self.measured.clock.set(ahead as f64 / 1000.0);
+        }
     }
 
     fn observe(&self, phase: &str, took: Duration) {
@@ -232,12 +237,24 @@ mod tests {
         watch.taken(at(500), id(1));
         watch.taken(at(0), id(2));
         watch.ended(&id(2));
-        watch.committed(at(1000), Height(1), &[id(1), id(2), id(3)]);
-        watch.committed(at(2000), Height(2), &[id(4)]);
+        assert!(!watch.committed(at(1000), Height(1), &[id(1), id(2), id(3)]), "it was fetched");
+        assert!(!watch.committed(at(2000), Height(2), &[id(4)]));
         let seconds = &watch.measured.transaction;
         assert_eq!((seconds.get_sample_count(), seconds.get_sample_sum()), (1, 1.0));
         assert_eq!((watch.measured.blocks.get(), watch.measured.transactions.get()), (2, 4));
         assert!(watch.transactions.is_empty());
+    }
+
+    #[test]
+    fn old_blocks_say_nothing_about_clocks_and_those_of_the_future_do() {
+        let watch = Stopwatch::new(Measured::new());
+        let told = || watch.measured.clock.get();
+        watch.clock(Timestamp(10_000), Timestamp(9_500), true);
+        assert_eq!(told(), 0.5);
+        watch.clock(Timestamp(9_000_000), Timestamp(9_600), false);
+        assert_eq!(told(), 0.5, "an old block was fetched");
+        watch.clock(Timestamp(10_000), Timestamp(12_000), false);
+        assert_eq!(told(), -2.0);
     }
 
     #[test]
@@ -246,7 +263,7 @@ mod tests {
         for height in 1..=3 {
             watch.heights.insert(Height(height), Votes { accepted: Some(at(0)), prepared: Some(at(100)) });
         }
-        watch.committed(at(400), Height(2), &[]);
+        assert!(watch.committed(at(400), Height(2), &[]));
         let commits = watch.measured.phases.with_label_values(&["commit"]);
         assert_eq!((commits.get_sample_count(), commits.get_sample_sum()), (1, 0.3));
         assert_eq!(watch.heights.keys().copied().collect::<Vec<_>>(), [Height(3)]);

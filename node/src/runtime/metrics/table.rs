@@ -241,7 +241,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_disk_free_bytes",
         &[],
-        "What can still be written to the file system of the journal.",
+        "What can still be written to the file system of the journal, or of the ledger if that has less.",
         |facts, samples| facts.free.into_iter().for_each(|free| samples.counts(free)),
     ),
     // ---- the pool
@@ -320,7 +320,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_committed_height",
         VALIDATOR,
-        "The height it last said it had committed.",
+        "The height it last said it had committed; our own after it said it had more and did not send it.",
         |facts, samples| {
             for peer in &facts.peers {
                 if let Some(height) = peer.committed_height {
