@@ -33,16 +33,20 @@ fn explain(network: &Network, asked: usize, arguments: &[&str]) -> Finished {
 fn without_a_quorum_a_survivor_names_who_is_missing() {
     let mut network = Network::running(4);
     network.order_one(0);
-    let idle = explanation(&network, 0, ProgressState::Idle);
-    assert!(idle.making_progress && idle.timer.is_none() && idle.contact.silent.is_empty(), "{idle:?}");
+    // The first three order before the fourth has said a word.
+    let asked = network.rpc(0);
+    let idle = until("validator-0 is idle and has heard of all", quorate_e2e::PATIENCE, || {
+        let told = asked.explanation();
+        (told.state == ProgressState::Idle && told.contact.silent.is_empty()).then_some(told)
+    });
+    assert!(idle.making_progress && idle.timer.is_none() && idle.remedies.is_empty(), "{idle:?}");
     let page = explain(&network, 0, &[]).expect_code(0);
     assert!(page.stdout.contains("idle") && page.stdout.contains("Nothing waits"), "{page}");
 
     network.kill(2);
     network.kill(3);
-    let rpc = network.rpc(0);
     let told = until("both are missed", quorate_e2e::PATIENCE, || {
-        let told = rpc.explanation();
+        let told = asked.explanation();
         let gone: Vec<u16> = told.contact.silent.iter().map(|member| member.index).collect();
         (gone == [2, 3] && told.contact.silent.iter().all(|member| !member.connected)).then_some(told)
     });
