@@ -306,8 +306,12 @@ impl Engine {
             }
             let headers = group.iter().map(|block| block.header().clone()).collect();
             self.counters.caught_up += group.len() as u64;
-            // What was decided here lies below, and is remembered before anybody may see it.
+            // What was decided here lies below, and is remembered before anybody may see it. It may stand on blocks of
+            // this run, which no journal has: those must not be lost from under it (R13).
             if !self.decided.is_empty() {
+                if appended {
+                    self.make_durable()?;
+                }
                 self.write_group(effects)?;
             }
             let blocks = std::mem::take(&mut group);

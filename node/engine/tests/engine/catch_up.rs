@@ -221,6 +221,36 @@ fn votes_and_a_run_may_finalise_the_same_blocks() {
     assert_eq!(net.height(3), 12);
 }
 
+/// R13: what becomes final on top of a run is written down only when the run would survive a power cut: it is in no
+/// journal. Otherwise the journal would speak of blocks whose parents are gone. Here the disk fails in the middle.
+#[test]
+fn what_a_run_brought_is_durable_before_anything_is_written_on_top_of_it() {
+    let mut net = Net::of(4);
+    let blocks = net.chain_of(12);
+    let transactions: Vec<_> = blocks
+        .iter()
+        .flat_map(|block| block.body().transactions())
+        .map(|transaction| transaction.verify(&net.genesis.chain_id()).unwrap())
+        .collect();
+    let mut events = vec![Event::Gossiped(transactions)];
+    for block in &blocks[1..6] {
+        events.push(Event::Consensus { from: id(0), message: net.proposal(block) });
+        for member in 0..3 {
+            let message = net.check(id(member), net.commit_vote(member, block));
+            events.push(Event::Consensus { from: id(member), message });
+        }
+    }
+    net.handle(3, events);
+    let run = check(&net, run_of(&net, &blocks)).unwrap();
+    net.nodes[3].ledger.fail_sync_after(0);
+    let answer = Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Run(run)) };
+    assert!(net.try_handle(3, [answer]).is_err(), "it cannot remember, so it stops");
+    net.power_loss(3);
+    net.open(3);
+    let stands = net.overview(3);
+    assert_eq!((net.height(3), stands.in_flight), (0, 0), "nothing stands on what is gone");
+}
+
 /// A block of a run may contain what a member still has in its pool or holds in a proposal.
 #[test]
 fn what_a_run_brings_does_not_wait_any_more() {
