@@ -42,6 +42,11 @@ pub struct Overview {
 }
 
 impl Engine {
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// Where this engine stands.
     pub fn overview(&self, now: Now) -> Overview {
         Overview {

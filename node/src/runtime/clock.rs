@@ -4,6 +4,8 @@ use quorate_ledger::Timestamp;
 use quorate_pbft::{Moment, Now};
 use tokio::time::Instant;
 
+use super::faults;
+
 /// The one place where a node reads clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
@@ -30,5 +32,6 @@ impl Clock {
 /// The time that people read, milliseconds since the Unix epoch.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Timestamp(since.saturating_add_signed(faults::clock_ms()))
 }

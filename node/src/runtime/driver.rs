@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
 use super::clock::Clock;
+use super::faults;
 use super::members::Members;
 use super::metrics::{Measured, Stopwatch};
 use super::outgoing::Outgoing;
@@ -96,7 +97,12 @@ impl Driver {
             }
         }
         let now = self.clock.now();
+        let groups = self.engine.counters().groups;
         let mut effects = self.engine.handle(now, events)?;
+        if self.engine.counters().groups > groups {
+            // Before anything leaves, as a disk that takes so long would have it.
+            std::thread::sleep(faults::disk_delay());
+        }
         let done = self.clock.now();
         self.measured.group(done.moment.since(now.moment));
         // An error means that whoever asked is gone.

@@ -10,6 +10,7 @@ mod administration;
 mod clock;
 mod disk;
 mod driver;
+mod faults;
 mod files;
 mod incoming;
 mod members;
