@@ -19,6 +19,7 @@ use crate::config::{NetworkLimits, NetworkTiming};
 use crate::counters::Counters;
 use crate::peer::Peers;
 use crate::requests::Codec;
+use crate::version::{self, WIRE_VERSION};
 use crate::{direct, discovery};
 
 /// Connections of one peer at the same time: the old one, the new one that replaces it, and one that is
@@ -64,15 +65,15 @@ impl Names {
 
     /// What identify says and expects.
     pub(crate) fn version(&self) -> String {
-        format!("/quorate/{}/1", self.network)
+        version::protocol(&self.network)
     }
 
     pub(crate) fn topic(&self) -> IdentTopic {
-        IdentTopic::new(format!("/quorate/{}/gossip/1", self.network))
+        IdentTopic::new(format!("/quorate/{}/gossip/{WIRE_VERSION}", self.network))
     }
 
     fn protocol(&self, part: &str) -> StreamProtocol {
-        let name = format!("/quorate/{}/{part}/1", self.network);
+        let name = format!("/quorate/{}/{part}/{WIRE_VERSION}", self.network);
         StreamProtocol::try_from_owned(name).expect("it begins with a slash")
     }
 }
@@ -98,7 +99,7 @@ impl Behaviour {
             .with_max_established(Some(established))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER));
         let identify = identify::Config::new(names.version(), keypair.public())
-            .with_agent_version(format!("quorate/{}", env!("CARGO_PKG_VERSION")))
+            .with_agent_version(version::own_program())
             .with_push_listen_addr_updates(true)
             .with_cache_size(0);
         let requests = request_response::Config::default()

@@ -39,6 +39,10 @@ pub(crate) struct Event {
 pub(crate) enum OpenError {
     #[error("the member speaks for another network, or another version")]
     Foreign,
+    #[error(
+        "the member speaks version {theirs} of the protocol, this node version {ours}: run the same version on both"
+    )]
+    OtherVersion { ours: u32, theirs: u32 },
     #[error("the direct stream could not be opened in time")]
     TimedOut,
     #[error("the direct stream could not be opened: {0}")]

@@ -102,8 +102,8 @@ type Answered = (ResponseChannel<Reply>, Option<Bytes>);
 pub(crate) struct Driver {
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) topic: IdentTopic,
-    /// What identify must say.
-    pub(crate) version: String,
+    /// Name of the network, of which a peer must be a member.
+    pub(crate) network: String,
     pub(crate) peers: Arc<Peers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<NetworkLimits>,
@@ -130,6 +130,7 @@ pub(crate) struct Work {
     /// Requests received and not answered.
     answering: FuturesUnordered<BoxFuture<'static, Answered>>,
     strangers: Quiet,
+    versions: Quiet,
     garbage: Quiet,
     trouble: Quiet,
 }
@@ -145,6 +146,7 @@ impl Work {
             asked: HashMap::new(),
             answering: FuturesUnordered::new(),
             strangers: Quiet::default(),
+            versions: Quiet::default(),
             garbage: Quiet::default(),
             trouble: Quiet::default(),
         }

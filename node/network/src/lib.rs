@@ -74,6 +74,7 @@ mod requests;
 mod start;
 mod status;
 mod transport;
+mod version;
 
 pub use config::{
     MEMBERS_MAX, MESSAGE_BYTES_MAX, NETWORK_NAME_BYTES_MAX, NetworkConfig, NetworkLimits, NetworkTiming,
@@ -86,3 +87,4 @@ pub use handle::Network;
 pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};
 pub use start::start;
 pub use status::{Direction, PeerStatus};
+pub use version::WIRE_VERSION;

@@ -41,6 +41,7 @@ pub(crate) struct Peer {
 struct State {
     link: Option<Attached>,
     last_error: Option<String>,
+    program: Option<String>,
 }
 
 /// The working link of a member.
@@ -120,6 +121,11 @@ impl Peer {
         self.lock().last_error = Some(text);
     }
 
+    /// Notes which program the member says it is.
+    pub(crate) fn identified(&self, program: String) {
+        self.lock().program = Some(program);
+    }
+
     /// How the member is doing now.
     pub(crate) fn status(&self) -> PeerStatus {
         let state = self.lock();
@@ -139,6 +145,7 @@ impl Peer {
             messages_dropped: self.messages_dropped.get(),
             dial_attempts: self.dial_attempts.get(),
             last_error: state.last_error.clone(),
+            program: state.program.clone(),
         }
     }
 

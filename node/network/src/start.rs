@@ -80,7 +80,7 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     let mut driver = Driver {
         swarm,
         topic: names.topic(),
-        version: names.version(),
+        network: config.network_name,
         peers: shared.peers.clone(),
         counters: shared.counters.clone(),
         limits: shared.limits.clone(),

@@ -44,4 +44,7 @@ pub struct PeerStatus {
     pub dial_attempts: u64,
     /// Why the last connection ended or the last attempt failed.
     pub last_error: Option<String>,
+    /// Name and version of the program that the member said it was when it was last connected, at most 64 characters of
+    /// printable ASCII. Nobody has checked it.
+    pub program: Option<String>,
 }

@@ -118,6 +118,8 @@ impl Service {
             round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
             committed_height: snapshot.overview.heads.get(&replica).map(|head| head.0),
             addresses: peer.address.iter().cloned().collect(),
+            program: peer.program.clone(),
+            last_error: peer.last_error.clone(),
         })
     }
 }

@@ -148,6 +148,10 @@ pub struct PeerJson {
     pub committed_height: Option<u64>,
     /// Where it can be reached, as far as known.
     pub addresses: Vec<String>,
+    /// Name and version of the program it said it was when it was last connected; nobody has checked it.
+    pub program: Option<String>,
+    /// Why the last connection ended or the last attempt failed, since this node started.
+    pub last_error: Option<String>,
 }
 
 /// How full the pool is.

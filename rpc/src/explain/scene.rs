@@ -39,6 +39,8 @@ impl Scene {
             round_trip_us: None,
             committed_height: Some(140),
             addresses: Vec::new(),
+            program: None,
+            last_error: None,
         };
         Scene {
             consensus: ConsensusState {

@@ -29,7 +29,12 @@ struct Row {
 impl Row {
     fn connection(&self) -> String {
         let Some(peer) = self.peer.as_ref().filter(|peer| peer.connected) else {
-            return if self.is_this_node { "this node" } else { "no connection" }.to_owned();
+            let why = self.peer.as_ref().and_then(|peer| peer.last_error.as_deref());
+            return match (self.is_this_node, why) {
+                (true, _) => "this node".to_owned(),
+                (false, Some(why)) => format!("no connection: {why}"),
+                (false, None) => "no connection".to_owned(),
+            };
         };
         let direction = match peer.direction {
             Some(PeerDirection::Inbound) => "connected, opened by it",

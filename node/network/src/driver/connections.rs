@@ -13,6 +13,7 @@ use crate::addresses::without_peer;
 use crate::direct::{self, OpenError};
 use crate::link::{Link, LinkEnd};
 use crate::status::Direction;
+use crate::version;
 
 impl Driver {
     /// A connection was made. `first`: its member has no other.
@@ -126,12 +127,10 @@ impl Driver {
         let Some(connection) = self.work.connections.get_mut(&id) else { return };
         let stream = match outcome {
             Ok(stream) => stream,
-            Err(error) => {
-                if matches!(error, OpenError::Foreign) {
-                    self.counters.foreign_networks.one();
-                }
-                return self.give_up(id, &error);
-            }
+            // What it says of itself comes over the same connection, and tells more than a refusal. If it says nothing,
+            // the deadline ends the connection.
+            Err(error @ OpenError::Foreign) => return connection.peer.failed(&error),
+            Err(error) => return self.give_up(id, &error),
         };
         if connection.cut.is_cancelled() {
             return;
@@ -182,12 +181,17 @@ impl Driver {
         self.swarm.close_connection(connection);
     }
 
-    /// A member says which network it is of, and where it listens.
+    /// A member says which network it is of, which program it is, and where it listens.
     pub(super) fn on_identified(&mut self, connection: ConnectionId, id: &PeerId, info: &identify::Info) {
         let Some(peer) = self.peers.by_id(id) else { return };
-        if info.protocol_version != self.version {
+        peer.identified(version::program(&info.agent_version));
+        if let Err(error) = version::check(&self.network, &info.protocol_version) {
             self.counters.foreign_networks.one();
-            return self.give_up(connection, &OpenError::Foreign);
+            if let Some(more) = self.work.versions.speak(Instant::now()) {
+                let program = version::program(&info.agent_version);
+                tracing::warn!(peer = %peer.key, program, more, "a member cannot be talked to: {error}");
+            }
+            return self.give_up(connection, &error);
         }
         let announced = self.book.announce(peer.key, &info.listen_addrs);
         self.swarm.behaviour_mut().discovery.announce(id, &announced);

@@ -4,9 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use futures::StreamExt;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, SwarmBuilder, identify, noise, tcp, yamux};
 use quorate_network::{NetworkEvent, PublishError};
+use tokio::time::timeout;
 
-use crate::support::{Node, by_key, config, eventually};
+use crate::support::{Node, PATIENCE, by_key, config, eventually, secret};
 
 /// Attempts that must fail before a test is content.
 const ATTEMPTS: u64 = 3;
@@ -59,6 +63,42 @@ async fn another_network_is_not_talked_to() {
 }
 
 #[tokio::test]
+async fn a_member_of_a_later_version_is_told_apart() {
+    let members = by_key(2);
+    let mut node = Node::join(members[0], &members, &[]).await;
+    let mut secret = *secret(members[1]);
+    let secret = libp2p::identity::secp256k1::SecretKey::try_from_bytes(&mut secret).unwrap();
+    let pair = libp2p::identity::secp256k1::Keypair::from(secret);
+    let mut later = SwarmBuilder::with_existing_identity(pair.into())
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|pair| {
+            let config = identify::Config::new("/quorate/test/2".into(), pair.public());
+            identify::Behaviour::new(config.with_agent_version("quorate/9.8.7".into()))
+        })
+        .unwrap()
+        // Nothing but the other side ends the connection.
+        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .build();
+    later.dial(node.address().parse::<Multiaddr>().unwrap()).unwrap();
+    let cut = async {
+        loop {
+            if let SwarmEvent::ConnectionClosed { .. } = later.select_next_some().await {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, cut).await.unwrap();
+    eventually("the refusal counted", || node.network.counters().foreign_networks == 1).await;
+    let status = node.status(members[1]);
+    assert_eq!(status.program.as_deref(), Some("quorate/9.8.7"));
+    let why = status.last_error.unwrap();
+    assert!(why.contains("version 2 of the protocol, this node version 1"), "{why}");
+    assert!(node.drain().is_empty(), "nothing of it is heard");
+}
+
+#[tokio::test]
 async fn garbage_and_silence_on_the_port_are_cut() {
     let members = by_key(2);
     let mut patient = config(members[0], &members);
@@ -71,7 +111,7 @@ async fn garbage_and_silence_on_the_port_are_cut() {
         // The other side may close while we still write.
         let _ = noisy.write_all(&[0x5a; 4096]);
         for mut visitor in [noisy, silent] {
-            visitor.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+            visitor.set_read_timeout(Some(PATIENCE)).unwrap();
             let ended = visitor.read_to_end(&mut Vec::new());
             let timed_out = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
             assert!(!timed_out, "the connection must be closed");
