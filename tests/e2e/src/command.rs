@@ -46,7 +46,11 @@ pub(crate) fn program(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) ->
     without_settings(quorate(), arguments)
 }
 
-fn without_settings(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+/// As [`program`], of another program.
+pub(crate) fn without_settings(
+    program: &Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Command {
     let mut command = Command::new(program);
     let settings = std::env::vars_os().map(|(name, _)| name).filter(is_setting);
     for setting in settings {

@@ -10,6 +10,7 @@ use quorate_ledger::{PublicKey, TransactionId};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::binary::quorate;
 use crate::chain::Chain;
 use crate::command::Invocation;
 use crate::ports::PortBlock;
@@ -75,6 +76,8 @@ pub struct Network {
     directory: PathBuf,
     /// Whether a validator has no data yet, so that its first start has to make it.
     without_data: Vec<bool>,
+    /// What each validator runs.
+    programs: Vec<PathBuf>,
     logs: TempDir,
     _files: Option<TempDir>,
     _ports: Option<PortBlock>,
@@ -151,6 +154,7 @@ impl Network {
             genesis_file,
             directory: directory.to_owned(),
             without_data: vec![false; size],
+            programs: vec![quorate().to_owned(); size],
             logs: TempDir::new().expect("a temporary directory can be made"),
             _files: None,
             _ports: None,
@@ -245,12 +249,18 @@ impl Network {
         }
     }
 
+    /// From its next start on a validator runs this program, or the one under test.
+    pub fn set_program(&mut self, index: usize, program: Option<PathBuf>) {
+        self.programs[index] = program.unwrap_or_else(|| quorate().to_owned());
+    }
+
     fn spawn(&mut self, index: usize, arguments: &[&str], variables: &[(&str, &str)]) {
         assert!(self.processes[index].is_none(), "{} runs already", self.validators[index].name);
         let (validator, log) = (&self.validators[index], self.log_file(index));
         let init: &[&str] = if std::mem::take(&mut self.without_data[index]) { &["--init"] } else { &[] };
         let arguments = [init, arguments].concat();
-        let process = Process::node(&validator.name, &validator.home, &arguments, variables, &log);
+        let (program, home) = (&self.programs[index], &validator.home);
+        let process = Process::node_of(program, &validator.name, home, &arguments, variables, &log);
         self.processes[index] = Some(process);
     }
 

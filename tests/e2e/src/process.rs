@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::command::program;
+use crate::binary::quorate;
+use crate::command::{program, without_settings};
 use crate::wait::{PATIENCE, until};
 
 /// Bytes at the end of a log that are printed when a test fails.
@@ -38,8 +39,11 @@ impl Process {
     /// # Panics
     /// If it cannot be run.
     pub fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)], log: &Path) -> Process {
+        Process::run(name, program(arguments), variables, log)
+    }
+
+    fn run(name: &str, mut command: Command, variables: &[(&str, &str)], log: &Path) -> Process {
         let output = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
-        let mut command = program(arguments);
         command.envs(variables.iter().copied()).stdin(Stdio::null());
         command.stdout(output.try_clone().expect("the log can be opened twice")).stderr(output);
         let child = command.spawn().expect("the program can be run");
@@ -57,8 +61,24 @@ impl Process {
         variables: &[(&str, &str)],
         log: &Path,
     ) -> Process {
+        Process::node_of(quorate(), name, home, arguments, variables, log)
+    }
+
+    /// As [`Process::node`], with another program than the one under test.
+    ///
+    /// # Panics
+    /// As [`Process::node`].
+    pub(crate) fn node_of(
+        program: &Path,
+        name: &str,
+        home: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        log: &Path,
+    ) -> Process {
         let home = home.to_str().expect("temporary directories have readable names");
-        Process::start(name, &[&["node", "--home", home], arguments].concat(), variables, log)
+        let arguments = [&["node", "--home", home], arguments].concat();
+        Process::run(name, without_settings(program, arguments), variables, log)
     }
 
     /// Its status if it has ended by now.

@@ -10,6 +10,7 @@ mod old_copies;
 mod overload;
 mod standstill;
 mod takeover;
+mod upgrading;
 
 use std::time::Duration;
 
