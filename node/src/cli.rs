@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, block, completions, config, devnet, explain, genesis, key, log_level, node, status, testnet, tx,
-    verify,
+    bench, block, completions, config, devnet, explain, genesis, key, ledger, log_level, node, status,
+    testnet, tx, verify,
 };
 use crate::exit::EXIT_CODES;
 
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Tx(tx::Command),
     #[command(subcommand)]
     Block(block::Command),
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     Status(status::Args),
     Explain(explain::Args),
     LogLevel(log_level::Args),

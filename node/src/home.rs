@@ -149,7 +149,8 @@ pub(crate) fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
         ),
         (false, true) => bail!(
             "{} has a journal but no ledger ({}): restore a copy of the ledger, its own or another \
-             validator's of the same network, of any age; the journal stays as it is",
+             validator's of the same network, of any age, or fill a new one by `quorate ledger import`; the \
+             journal stays as it is",
             name,
             ledger.display()
         ),

@@ -70,14 +70,7 @@ pub(crate) fn create(
     identity: &[u8],
     fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
 ) -> Result<Storage, StoreError> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let denied = |place: &Path| {
-        let path = place.to_owned();
-        move |source: io::Error| StoreError::Access { path, source }
-    };
+    let parent = directory_of(path);
     let directory = File::open(parent).map_err(denied(parent))?;
     // Creators in one directory go one after the other, so that none replaces what another has just made,
     // and what lies under the name of an unfinished file was left by a crash.
@@ -98,13 +91,33 @@ pub(crate) fn create(
     Ok(storage)
 }
 
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// What the system refuses at a place.
+pub(crate) fn denied(place: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = place.to_owned();
+    move |source| StoreError::Access { path, source }
+}
+
+/// Makes a file that was just made stay in its directory through a power loss.
+pub(crate) fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
+    let directory = directory_of(path);
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(denied(directory))
+}
+
 fn unfinished_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".unfinished");
     PathBuf::from(name)
 }
 
-fn new_file(path: &Path) -> io::Result<File> {
+/// Makes a file that only its owner can read.
+pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]

@@ -238,7 +238,7 @@ fn genesis_block(header: &Header) -> Result<Block, StoreError> {
     Block::new(header.clone(), Body::of(&[])).map_err(|_| refused)
 }
 
-fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> {
+pub(crate) fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> {
     block
         .header()
         .check_follows(parent)

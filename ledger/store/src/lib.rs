@@ -8,10 +8,13 @@
 //! * The [`Journal`] holds what this validator has promised. Every write is synced before it returns, and
 //!   the file must never go back in time: with an old journal an honest validator votes twice.
 //!
+//! An export ([`ExportWriter`], [`ExportReader`]) is a third kind of file: the chain in a form that outlives both, for
+//! backups and for other places.
+//!
 //! This is the only crate that knows redb. It knows nothing of consensus rules, networks or HTTP: it checks
 //! that blocks link and that a certificate names the last of them, not whether the certificate holds.
 //!
-//! Both files are redb databases that can be opened by one process at a time. Storage errors are final:
+//! Ledger and journal are redb databases that can be opened by one process at a time. Storage errors are final:
 //! after a failed sync nobody knows what the disk holds, so every later write is refused and the process
 //! must stop ([`StoreError::Failed`], [`StoreError::Poisoned`]). [`ForgetfulDisk`] stands in for a disk in
 //! tests and simulations.
@@ -56,6 +59,7 @@
 
 mod disk;
 mod error;
+mod export;
 mod file;
 mod journal;
 mod ledger;
@@ -76,6 +80,7 @@ mod layout_tests;
 
 pub use disk::{Attachment, ForgetfulDisk};
 pub use error::StoreError;
+pub use export::{ExportReader, ExportWriter, Run, Runs};
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
 pub use ledger::{Ledger, MAX_BATCH_BLOCKS};
 pub use reader::{BlockIds, Head, LedgerReader, StoredBlock};

@@ -8,6 +8,7 @@ pub(crate) mod devnet;
 pub(crate) mod explain;
 pub(crate) mod genesis;
 pub(crate) mod key;
+pub(crate) mod ledger;
 pub(crate) mod log_level;
 pub(crate) mod node;
 pub(crate) mod status;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Config(command) => config::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Block(command) => block::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Status(args) => status::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::LogLevel(args) => log_level::run(&args),

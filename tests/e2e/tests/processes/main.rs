@@ -10,6 +10,7 @@ mod examples;
 mod explaining;
 mod files;
 mod garbage;
+mod ledgers;
 mod ordering;
 mod outsiders;
 mod ports;

@@ -1,0 +1,444 @@
+//! A chain in one portable file: what a backup is made of, and what travels to other places.
+//!
+//! ```text
+//! head      8 bytes "quo-expo", version: u16 big-endian, chain id: 32 bytes
+//! records   length: u32 big-endian, then as many bytes: a run in borsh
+//! run       u32 count, for each block its header and its body (u32 length and the body's encoding), a certificate
+//! ```
+//!
+//! A run is what one certificate makes final, so the file ends in a final block wherever it ends between two records. It begins
+//! with block 1: the genesis is known to whoever reads it. Nothing is changed once it is written. A process that dies, or
+//! a power cut, leaves a torn end, which is cut off when the export goes on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::{
+    Block, Body, ChainAnchor, ChainId, CommitCertificate, Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS,
+    MAX_RUN_BYTES, bounded, bounded_bytes, decode, encode,
+};
+
+use crate::error::StoreError;
+use crate::file::{denied, new_file, sync_directory_of};
+use crate::ledger::{MAX_BATCH_BLOCKS, follows};
+use crate::reader::Head;
+
+const TAG: [u8; 8] = *b"quo-expo";
+
+/// Version of the layout; to be raised with every change of it.
+const EXPORT_VERSION: u16 = 1;
+
+const HEAD_BYTES: usize = 8 + 2 + 32;
+
+/// What a record has besides bodies: headers, lengths, and a certificate, with room to spare.
+const MAX_FRAME_BYTES: usize = MAX_BATCH_BLOCKS * 512 + 8192;
+
+/// Bytes of the longest record.
+#[expect(clippy::cast_possible_truncation, reason = "55 MiB")]
+const MAX_RECORD_BYTES: usize = MAX_RUN_BYTES as usize + MAX_FRAME_BYTES;
+
+/// Written between two syncs, and not much more than that.
+const SYNC_BYTES: usize = 64 << 20;
+
+/// Called in messages.
+const WHAT: &str = "export";
+
+/// Blocks that one certificate makes final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Consecutive blocks, lowest first; never empty.
+    pub blocks: Vec<Block>,
+    /// For the last of them.
+    pub certificate: CommitCertificate,
+}
+
+impl Run {
+    /// Checks every signature of the certificate: a quorum of verifications.
+    ///
+    /// # Errors
+    /// A sentence that says what does not hold, and where.
+    pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), String> {
+        let height = self.certificate.ballot().height;
+        self.certificate
+            .check(&anchor.chain_id, &anchor.committee)
+            .map_err(|error| format!("the certificate at height {height}: {error}"))
+    }
+
+    /// Checks that the blocks follow a header and each other, and that the certificate is for the last of them.
+    fn check_follows(&self, head: &Header) -> Result<(), StoreError> {
+        let (count, limit) = (self.blocks.len(), MAX_BATCH_BLOCKS);
+        let Some(last) = self.blocks.last().filter(|_| count <= limit) else {
+            return Err(StoreError::Batch { count, limit });
+        };
+        let mut parent = head;
+        for block in &self.blocks {
+            follows(block, parent)?;
+            parent = block.header();
+        }
+        let ballot = self.certificate.ballot();
+        if (ballot.epoch, ballot.height, ballot.block) != (last.header().epoch, last.height(), last.hash()) {
+            return Err(StoreError::Uncertified { certified: ballot.block, last: last.hash() });
+        }
+        Ok(())
+    }
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Record {
+    #[borsh(deserialize_with = "bounded::<{ MAX_DESCENDANTS + 1 }, _, _>")]
+    blocks: Vec<RecordBlock>,
+    certificate: CommitCertificate,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct RecordBlock {
+    header: Header,
+    #[borsh(deserialize_with = "bounded_bytes::<{ MAX_BODY_BYTES + 4 }, _>")]
+    body: Vec<u8>,
+}
+
+fn head_of(chain_id: &ChainId) -> Vec<u8> {
+    [&TAG[..], &EXPORT_VERSION.to_be_bytes(), chain_id.as_bytes()].concat()
+}
+
+/// Reads an export from its beginning. An iterator over its runs, of which each follows from the one before; whether
+/// certificates hold is for [`Run::verify`]. After an error it ends.
+#[derive(Debug)]
+pub struct ExportReader {
+    file: BufReader<File>,
+    path: PathBuf,
+    /// Where the last whole record ends.
+    position: u64,
+    length: u64,
+    head: Header,
+    failed: bool,
+    /// It ends within a record.
+    torn: bool,
+}
+
+impl ExportReader {
+    /// Opens an export of this chain.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Access`], [`StoreError::Foreign`], [`StoreError::Format`] and
+    /// [`StoreError::OtherChain`].
+    pub fn open(path: &Path, genesis_header: &Header) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: WHAT },
+            _ => denied(path)(error),
+        })?;
+        ExportReader::over(file, path, genesis_header)
+    }
+
+    fn over(file: File, path: &Path, genesis_header: &Header) -> Result<Self, StoreError> {
+        let length = file.metadata().map_err(denied(path))?.len();
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(denied(path))?;
+        check_head(&head, path, genesis_header)?;
+        Ok(ExportReader {
+            file,
+            path: path.to_owned(),
+            position: HEAD_BYTES as u64,
+            length,
+            head: genesis_header.clone(),
+            failed: false,
+            torn: false,
+        })
+    }
+
+    /// The last block that was read; the genesis before the first.
+    pub fn head(&self) -> Head {
+        Head::of(&self.head)
+    }
+
+    /// Bytes read so far, and bytes of the file.
+    pub fn position(&self) -> (u64, u64) {
+        (self.position, self.length)
+    }
+
+    fn read(&mut self) -> Result<Option<Run>, StoreError> {
+        let left = self.length.saturating_sub(self.position);
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        if left < length.len() as u64 {
+            return Err(self.ends_within_a_record());
+        }
+        self.file.read_exact(&mut length).map_err(denied(&self.path))?;
+        let bytes = u32::from_be_bytes(length);
+        let fits = usize::try_from(bytes).ok().filter(|bytes| (1..=MAX_RECORD_BYTES).contains(bytes));
+        let Some(expected) = fits else {
+            return Err(self.damaged(&format!("a record claims {bytes} bytes")));
+        };
+        if left - 4 < u64::from(bytes) {
+            return Err(self.ends_within_a_record());
+        }
+        let mut record = vec![0; expected];
+        self.file.read_exact(&mut record).map_err(denied(&self.path))?;
+        let run = run_of(&record).map_err(|reason| self.damaged(&reason))?;
+        run.check_follows(&self.head).map_err(|error| self.damaged(&error.to_string()))?;
+        self.head = run.blocks.last().expect("a run was just checked").header().clone();
+        self.position += 4 + u64::from(bytes);
+        Ok(Some(run))
+    }
+
+    fn ends_within_a_record(&mut self) -> StoreError {
+        self.torn = true;
+        self.damaged("it ends within a record")
+    }
+
+    /// Whether the file ends in bytes that were never written: a record ends in a signature, which is not zero.
+    fn ends_unwritten(&mut self) -> Result<bool, StoreError> {
+        let mut end = [1; 64];
+        let last = self.file.seek(SeekFrom::End(-64)).and_then(|_| self.file.read_exact(&mut end));
+        last.map(|()| end == [0; 64]).map_err(denied(&self.path))
+    }
+
+    fn damaged(&self, reason: &str) -> StoreError {
+        let above = self.head.height;
+        StoreError::Damaged { path: self.path.clone(), reason: format!("above block {above}: {reason}") }
+    }
+}
+
+impl Iterator for ExportReader {
+    type Item = Result<Run, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.failed = matches!(read, Some(Err(_)));
+        read
+    }
+}
+
+fn check_head(found: &[u8], path: &Path, genesis_header: &Header) -> Result<(), StoreError> {
+    let foreign = || {
+        let found = "something else, or its beginning is destroyed".to_owned();
+        StoreError::Foreign { path: path.to_owned(), expected: WHAT, found }
+    };
+    let (tag, rest) = found.split_first_chunk::<8>().ok_or_else(foreign)?;
+    let (version, chain) = rest.split_first_chunk::<2>().ok_or_else(foreign)?;
+    if *tag != TAG {
+        return Err(foreign());
+    }
+    let version = u16::from_be_bytes(*version);
+    if version != EXPORT_VERSION {
+        let path = path.to_owned();
+        return Err(StoreError::Format { path, found: version, supported: EXPORT_VERSION });
+    }
+    let chain = ChainId::from_bytes(chain.try_into().map_err(|_| foreign())?);
+    let expected = genesis_header.chain_id;
+    if chain == expected {
+        Ok(())
+    } else {
+        Err(StoreError::OtherChain { path: path.to_owned(), found: chain, expected })
+    }
+}
+
+fn run_of(record: &[u8]) -> Result<Run, String> {
+    let Record { blocks, certificate } = decode(record).map_err(|error| error.to_string())?;
+    let block = |block: RecordBlock| {
+        let (height, body) = (block.header.height, Body::decode(block.body));
+        let block = body
+            .map_err(|error| error.to_string())
+            .and_then(|body| Block::new(block.header, body).map_err(|error| error.to_string()));
+        block.map_err(|error| format!("block {height}: {error}"))
+    };
+    Ok(Run { blocks: blocks.into_iter().map(block).collect::<Result<_, _>>()?, certificate })
+}
+
+/// The bytes of a record, its length included; `None` if there are too many.
+fn record_of(run: &Run) -> Option<Vec<u8>> {
+    let count = u32::try_from(run.blocks.len()).ok()?;
+    let mut record = vec![0; 4];
+    record.extend(count.to_le_bytes());
+    for block in &run.blocks {
+        let body = block.body().as_bytes();
+        record.extend(encode(block.header()));
+        record.extend(u32::try_from(body.len()).ok()?.to_le_bytes());
+        record.extend(body);
+    }
+    record.extend(encode(&run.certificate));
+    let bytes = record.len() - 4;
+    let length = u32::try_from(bytes).ok().filter(|_| bytes <= MAX_RECORD_BYTES)?;
+    record[..4].copy_from_slice(&length.to_be_bytes());
+    Some(record)
+}
+
+/// Writes an export, run by run. One process at a time writes a file.
+#[derive(Debug)]
+pub struct ExportWriter {
+    file: BufWriter<File>,
+    path: PathBuf,
+    head: Header,
+    /// Bytes since the last sync.
+    unsynced: usize,
+}
+
+impl ExportWriter {
+    /// Opens a file to go on with, or makes one that only its owner can read. What is there is read and checked but for the
+    /// signatures of all runs but the last, which takes as long as reading the file; `progress` is called with bytes read and bytes of the file. Says
+    /// also how many bytes of a torn end were cut off.
+    ///
+    /// # Errors
+    /// As [`ExportReader::open`]; [`StoreError::Damaged`] if more than the end is damaged, and [`StoreError::InUse`].
+    pub fn open(
+        path: &Path,
+        genesis_header: &Header,
+        anchor: &ChainAnchor,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(Self, u64), StoreError> {
+        let file = match new_file(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                OpenOptions::new().read(true).write(true).open(path).map_err(denied(path))?
+            }
+            other => other.map_err(denied(path))?,
+        };
+        file.try_lock().map_err(|_| StoreError::InUse { path: path.to_owned() })?;
+        let begun = head_of(&genesis_header.chain_id);
+        let length = file.metadata().map_err(denied(path))?.len();
+        let (end, head) =
+            if length < HEAD_BYTES as u64 && is_beginning(&file, &begun).map_err(denied(path))? {
+                (0, genesis_header.clone())
+            } else {
+                let reading = file.try_clone().map_err(denied(path))?;
+                read_to_torn_end(ExportReader::over(reading, path, genesis_header)?, anchor, &mut progress)?
+            };
+        let mut writer = ExportWriter {
+            file: BufWriter::with_capacity(1 << 20, file),
+            path: path.to_owned(),
+            head,
+            unsynced: 0,
+        };
+        writer.start_at(end, &begun).map_err(denied(path))?;
+        sync_directory_of(path)?;
+        Ok((writer, length - end))
+    }
+
+    fn start_at(&mut self, end: u64, begun: &[u8]) -> io::Result<()> {
+        let file = self.file.get_mut();
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        if end == 0 {
+            file.write_all(begun)?;
+        }
+        file.sync_all()
+    }
+
+    /// The last block that was written; the genesis before the first.
+    pub fn head(&self) -> Head {
+        Head::of(&self.head)
+    }
+
+    /// Writes the blocks of a run above the head; those that are there already are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`], [`StoreError::Fork`], [`StoreError::Invalid`], [`StoreError::Batch`] and
+    /// [`StoreError::Uncertified`] refuse the run and write nothing; [`StoreError::Access`] if the file cannot be written.
+    pub fn write(&mut self, mut run: Run) -> Result<(), StoreError> {
+        let head = self.head();
+        if let Some(known) = run.blocks.iter().find(|block| block.height() == head.height)
+            && known.hash() != head.hash
+        {
+            return Err(StoreError::Fork { height: head.height, stored: head.hash, offered: known.hash() });
+        }
+        run.blocks.retain(|block| block.height() > head.height);
+        let Some(first) = run.blocks.first() else { return Ok(()) };
+        if first.height() > head.height.next() {
+            return Err(StoreError::Gap { head: head.height, got: first.height() });
+        }
+        if first.header().parent != head.hash {
+            let (height, stored, offered) = (head.height, head.hash, first.header().parent);
+            return Err(StoreError::Fork { height, stored, offered });
+        }
+        run.check_follows(&self.head)?;
+        let (count, limit) = (run.blocks.len(), MAX_BATCH_BLOCKS);
+        let record = record_of(&run).ok_or(StoreError::Batch { count, limit })?;
+        self.file.write_all(&record).map_err(denied(&self.path))?;
+        self.head = run.blocks.last().expect("it has a first block").header().clone();
+        self.unsynced += record.len();
+        if self.unsynced >= SYNC_BYTES {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written survive a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(denied(&self.path))?;
+        self.unsynced = 0;
+        Ok(())
+    }
+}
+
+/// Whether the file holds nothing but the beginning of what is written first: it was made and not finished.
+fn is_beginning(file: &File, begun: &[u8]) -> io::Result<bool> {
+    let mut found = Vec::new();
+    file.try_clone()?.take(HEAD_BYTES as u64).read_to_end(&mut found)?;
+    Ok(begun.starts_with(&found))
+}
+
+/// Where the last good record ends, and the header there. Only what writing leaves behind is a torn end, so that nobody's
+/// blocks are cut off because of one bad bit: a record that is not complete, or bytes that were never written.
+fn read_to_torn_end(
+    mut reader: ExportReader,
+    anchor: &ChainAnchor,
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<(u64, Header), StoreError> {
+    let mut last: Option<(u64, Header, Run)> = None;
+    loop {
+        let (position, length) = reader.position();
+        progress(position, length);
+        let before = reader.head.clone();
+        match reader.next() {
+            Some(Ok(run)) => last = Some((position, before, run)),
+            Some(Err(StoreError::Damaged { .. })) if reader.torn || reader.ends_unwritten()? => break,
+            Some(Err(error)) => return Err(error),
+            None => break,
+        }
+    }
+    // Zeros in the place of signatures have the form of signatures.
+    match last.map(|(position, before, run)| (position, before, run.verify(anchor))) {
+        Some((position, before, Err(_))) if reader.ends_unwritten()? => Ok((position, before)),
+        Some((_, _, Err(reason))) => Err(reader.damaged(&reason)),
+        Some((_, _, Ok(()))) | None => Ok((reader.position, reader.head)),
+    }
+}
+
+/// The runs of a ledger or of a node's answers: blocks come one by one, each with its certificate if it has one.
+#[derive(Debug, Default)]
+pub struct Runs {
+    open: Vec<Block>,
+}
+
+impl Runs {
+    /// Adds the next block; the run that it ends, if it is certified.
+    pub fn push(&mut self, block: Block, certificate: Option<CommitCertificate>) -> Option<Run> {
+        self.open.push(block);
+        let certificate = certificate?;
+        Some(Run { blocks: std::mem::take(&mut self.open), certificate })
+    }
+
+    /// Blocks that wait for a certificate. More than [`MAX_BATCH_BLOCKS`] never come from a correct node.
+    pub fn waiting(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Height above the last block pushed, if one waits.
+    pub fn next(&self) -> Option<Height> {
+        self.open.last().map(|block| block.height().next())
+    }
+}
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;

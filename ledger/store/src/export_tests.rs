@@ -1,0 +1,202 @@
+#![allow(clippy::unwrap_used)]
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::fixtures::Chain;
+
+/// Runs of different lengths: one certificate for the first block, one for the next two, and so on.
+fn runs(chain: &Chain) -> Vec<Run> {
+    let mut runs = Runs::default();
+    let certified = |height: u64| [1, 3, 6, 10, 15, 21].contains(&height);
+    let each = chain.blocks.iter().filter_map(|block| {
+        let certificate = certified(block.height().0).then(|| chain.certificate(block.height().0));
+        runs.push(block.clone(), certificate)
+    });
+    each.collect()
+}
+
+fn written(chain: &Chain) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chain.export");
+    let (mut writer, cut) = opened(&path, chain).unwrap();
+    assert_eq!((writer.head().height, cut), (Height(0), 0));
+    for run in runs(chain) {
+        writer.write(run).unwrap();
+    }
+    writer.sync().unwrap();
+    (directory, path)
+}
+
+fn opened(path: &Path, chain: &Chain) -> Result<(ExportWriter, u64), StoreError> {
+    ExportWriter::open(path, &chain.genesis, &chain.anchor, |_, _| {})
+}
+
+fn read(path: &Path, chain: &Chain) -> Result<Vec<Run>, StoreError> {
+    ExportReader::open(path, &chain.genesis)?.collect()
+}
+
+/// Reads and checks all that is to be checked.
+fn proven(path: &Path, chain: &Chain) -> Result<Vec<Block>, String> {
+    let mut blocks = Vec::new();
+    for run in read(path, chain).map_err(|error| error.to_string())? {
+        run.verify(&chain.anchor)?;
+        blocks.extend(run.blocks);
+    }
+    Ok(blocks)
+}
+
+#[test]
+fn what_is_written_is_read_and_proves_itself() {
+    let chain = Chain::of(15);
+    let (_directory, path) = written(&chain);
+    assert_eq!(read(&path, &chain).unwrap(), runs(&chain));
+    assert_eq!(proven(&path, &chain).unwrap(), chain.blocks);
+}
+
+/// Whatever byte is changed, somebody notices: the format, the links, the bodies or the signatures.
+#[test]
+fn a_changed_byte_anywhere_is_noticed() {
+    let chain = Chain::of(3);
+    let (_directory, path) = written(&chain);
+    let bytes = std::fs::read(&path).unwrap();
+    for place in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1 << (place % 8);
+        std::fs::write(&path, &changed).unwrap();
+        let found = proven(&path, &chain);
+        assert!(found.is_err(), "byte {place} of {}: {} blocks", bytes.len(), found.unwrap().len());
+    }
+}
+
+/// Cut anywhere, it goes on from the last whole run, and is in the end as if it had never been interrupted.
+#[test]
+fn an_interrupted_export_goes_on_where_it_was_whole() {
+    let chain = Chain::of(15);
+    let (_directory, path) = written(&chain);
+    let whole = std::fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(13) {
+        for unwritten in [0, 100] {
+            let end = [&whole[..length], &vec![0; unwritten]].concat();
+            std::fs::write(&path, &end).unwrap();
+            let again = opened(&path, &chain);
+            if length < HEAD_BYTES && unwritten > 0 {
+                // It may as well be somebody else's file.
+                assert!(matches!(
+                    again,
+                    Err(StoreError::Foreign { .. }
+                        | StoreError::Format { .. }
+                        | StoreError::OtherChain { .. })
+                ));
+                continue;
+            }
+            let (mut writer, cut) = again.unwrap();
+            let kept = std::fs::metadata(&path).unwrap().len();
+            assert!(cut + kept >= end.len() as u64, "{cut} cut, {kept} kept of {}", end.len());
+            for run in runs(&chain) {
+                writer.write(run).unwrap();
+            }
+            writer.sync().unwrap();
+            assert!(std::fs::read(&path).unwrap() == whole, "cut at {length}, {unwritten} unwritten");
+        }
+    }
+}
+
+#[test]
+fn damage_before_the_end_is_not_cut_off() {
+    let chain = Chain::of(15);
+    let (_directory, path) = written(&chain);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[HEAD_BYTES + 100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let error = opened(&path, &chain).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing was changed");
+}
+
+#[test]
+fn what_is_no_export_of_this_chain_stays_as_it_is() {
+    let chain = Chain::of(3);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    let mut other = head_of(&ChainId::from_bytes([9; 32]));
+    other[9] = 2;
+    for precious in [b"my letters".to_vec(), b"x".repeat(5000), head_of(&ChainId::from_bytes([9; 32])), other]
+    {
+        std::fs::write(&path, &precious).unwrap();
+        let error = opened(&path, &chain).unwrap_err();
+        assert!(!matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), precious);
+        assert!(ExportReader::open(&path, &chain.genesis).is_err());
+    }
+    let missing = ExportReader::open(&directory.path().join("none"), &chain.genesis).unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { .. }), "{missing}");
+}
+
+#[test]
+fn a_file_has_one_writer() {
+    let chain = Chain::of(1);
+    let (_directory, path) = written(&chain);
+    let _first = opened(&path, &chain).unwrap();
+    let second = opened(&path, &chain).unwrap_err();
+    assert!(matches!(second, StoreError::InUse { .. }), "{second}");
+}
+
+#[test]
+fn what_does_not_follow_is_refused_and_changes_nothing() {
+    let (chain, other) = (Chain::of(10), Chain::from_nonce(10, 1000));
+    let (_directory, path) = written(&chain);
+    let before = std::fs::read(&path).unwrap();
+    let (mut writer, _) = opened(&path, &chain).unwrap();
+    let run = |blocks: &[Block]| Run { blocks: blocks.to_vec(), certificate: other.certificate(10) };
+    let longer = Chain::of(12);
+    let refused = [
+        (run(&other.blocks[9..]), "fork"),
+        (run(&longer.blocks[11..]), "does not follow the head"),
+        (run(&longer.blocks[10..11]), "the certificate is for"),
+    ];
+    for (run, reason) in refused {
+        let error = writer.write(run).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    writer.write(run(&[])).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn records_that_claim_too_much_are_refused_unread() {
+    let chain = Chain::of(1);
+    let (_directory, path) = written(&chain);
+    for claimed in [0, u32::try_from(MAX_RECORD_BYTES).unwrap() + 1, u32::MAX] {
+        let bytes =
+            [head_of(&chain.genesis.chain_id), claimed.to_be_bytes().to_vec(), vec![7; 5000]].concat();
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(&path, &chain).unwrap_err().to_string();
+        assert!(error.contains(&format!("a record claims {claimed} bytes")), "{error}");
+    }
+}
+
+/// The bytes of the smallest export, so that a change of the format is a decision.
+#[test]
+fn the_format_is_as_documented() {
+    let chain = Chain::of(1);
+    let (_directory, path) = written(&chain);
+    let bytes = std::fs::read(&path).unwrap();
+    let block = &chain.blocks[0];
+    let (header, body, certificate) =
+        (encode(block.header()), block.body().as_bytes(), encode(&chain.certificate(block.height().0)));
+    let length = 4 + header.len() + 4 + body.len() + certificate.len();
+    let expected = [
+        b"quo-expo",
+        &[0, 1][..],
+        &[1; 32],
+        &u32::try_from(length).unwrap().to_be_bytes(),
+        &[1, 0, 0, 0],
+        &header,
+        &u32::try_from(body.len()).unwrap().to_le_bytes(),
+        body,
+        &certificate,
+    ];
+    assert_eq!(bytes, expected.concat());
+}

@@ -1,0 +1,180 @@
+//! `quorate ledger export`: the chain as one file, of a running node or of a stopped one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use indicatif::ProgressBar;
+use quorate_genesis::Genesis;
+use quorate_ledger::Height;
+use quorate_store::{ExportWriter, Ledger, Run, StoreError};
+use serde::Serialize;
+
+use super::proofs::Proofs;
+use super::source::{Node, runs_of_ledger, runs_of_node};
+use super::{Chain, advise, progress, show_position};
+use crate::exit::Outcome;
+use crate::output::{self, Output};
+
+/// Write a chain into a file that anybody can verify; add to it what is new.
+///
+/// With --rpc it is read from a running node, which need not be trusted: whatever a quorum has not signed is refused. Otherwise from the
+/// ledger of a stopped one. A file that is there is gone on with where it ends, so the same command every night is an
+/// incremental backup; an interrupted one is repeated. What is no export of this network is never written to.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate ledger export chain.export --rpc http://127.0.0.1:8545 --genesis genesis.toml
+  quorate ledger export chain.export --home net/validator-0
+
+The journal is not part of it, and must not be of any backup: an older one makes a validator contradict itself.")]
+pub(crate) struct ExportArgs {
+    /// The file to write, or to go on with.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// URL of a running node's JSON-RPC; without it the ledger of --home is read.
+    #[arg(long, value_name = "URL")]
+    rpc: Option<String>,
+
+    #[command(flatten)]
+    chain: Chain,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    height: u64,
+    hash: String,
+    added_blocks: u64,
+    cut_bytes: u64,
+}
+
+pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
+    let genesis = args.chain.genesis()?;
+    // Whatever can be wrong with the source is told before a file is made.
+    let node = args.rpc.as_deref().map(Node::new).transpose()?;
+    let ledger = match &node {
+        Some(node) => {
+            node.head()?;
+            None
+        }
+        None => Some(Ledger::open(args.chain.config()?.ledger, genesis.header()).map_err(advise)?),
+    };
+    let bar = progress("bytes read");
+    let opened = ExportWriter::open(&args.file, genesis.header(), genesis.anchor(), |position, length| {
+        show_position(&bar, position, length);
+    });
+    bar.finish_and_clear();
+    let (writer, cut) = opened.map_err(|error| on_open(error, args))?;
+    if cut > 0 {
+        output::note(format_args!("{cut} bytes of an interrupted export were cut off at its end"));
+    }
+    let begun = writer.head();
+    let bar = progress("blocks");
+    let mut target = Target { writer, proofs: Proofs::new(genesis.anchor()), bar: &bar };
+    let from = begun.height.next();
+    let copied = match (&node, &ledger) {
+        (Some(node), _) => {
+            check_continues(node, &target, &genesis)?;
+            runs_of_node(node, from, |run, head| target.take(run, head))
+        }
+        (None, Some(ledger)) => runs_of_ledger(&ledger.reader(), from, |run, head| target.take(run, head)),
+        (None, None) => unreachable!("one of both was opened"),
+    };
+    // What was proven before something failed is kept: the next export goes on there.
+    let finished = target.finish();
+    bar.finish_and_clear();
+    copied.and(finished)?;
+    let head = target.writer.head();
+    let report = Report {
+        file: args.file.display().to_string(),
+        height: head.height.0,
+        hash: head.hash.to_string(),
+        added_blocks: head.height.0.saturating_sub(begun.height.0),
+        cut_bytes: cut,
+    };
+    args.output.show(&report, || human(&report))?;
+    Ok(Outcome::Yes)
+}
+
+fn human(report: &Report) -> String {
+    let Report { file, height, hash, added_blocks, .. } = report;
+    output::fields([
+        ("export", file.clone()),
+        ("added", format!("{added_blocks} blocks")),
+        ("head", format!("{hash} at height {height}")),
+    ])
+}
+
+fn on_open(error: StoreError, args: &ExportArgs) -> anyhow::Error {
+    match error {
+        StoreError::InUse { .. } => {
+            anyhow!("{} is being written by another export; wait for it", args.file.display())
+        }
+        StoreError::Damaged { .. } => {
+            let advice = "this export cannot be gone on with: keep it aside, and write a new one";
+            anyhow::Error::new(error).context(advice)
+        }
+        other => other.into(),
+    }
+}
+
+/// A node whose chain does not hold the block where the export ends would only be noticed later, and less clearly.
+fn check_continues(node: &Node, target: &Target<'_>, genesis: &Genesis) -> anyhow::Result<()> {
+    let (end, (head, _)) = (target.writer.head(), node.head()?);
+    if end.height > head {
+        output::note(format_args!("the node has blocks up to {head}, the export up to {}", end.height));
+        return Ok(());
+    }
+    if end.height == Height(0) {
+        return Ok(());
+    }
+    match node.hash_at(end.height)? {
+        Some(hash) if hash == end.hash => Ok(()),
+        found => Err(anyhow!(
+            "the node has another block at height {}, {} and not {}: is it a node of {} (chain {})? `quorate ledger \
+             compare` looks closer",
+            end.height,
+            found.map_or_else(|| "none".to_owned(), |hash| hash.to_string()),
+            end.hash,
+            genesis.name(),
+            genesis.chain_id()
+        )),
+    }
+}
+
+struct Target<'a> {
+    writer: ExportWriter,
+    proofs: Proofs<'a>,
+    bar: &'a ProgressBar,
+}
+
+impl Target<'_> {
+    fn take(&mut self, run: Run, head: Height) -> anyhow::Result<()> {
+        let proven = self.proofs.push(run).map_err(|reason| not_proven(&reason))?;
+        self.write(proven)?;
+        show_position(self.bar, self.writer.head().height.0, head.0);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        let proven = self.proofs.finish().map_err(|reason| not_proven(&reason))?;
+        self.write(proven)?;
+        self.writer.sync().context("the export is not complete")
+    }
+
+    fn write(&mut self, proven: Vec<Run>) -> anyhow::Result<()> {
+        for run in proven {
+            self.writer.write(run)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_proven(reason: &str) -> anyhow::Error {
+    anyhow!("what was read is not proven, and not written: {reason}")
+}

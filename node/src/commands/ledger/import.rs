@@ -1,0 +1,199 @@
+//! `quorate ledger import`: blocks of an export into a stopped node's ledger.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use indicatif::ProgressBar;
+use quorate_genesis::Genesis;
+use quorate_store::{ExportReader, Ledger, Run, StoreError};
+use serde::Serialize;
+
+use super::proofs::Proofs;
+use super::{advise, must_exist, progress, read_config, show_position};
+use crate::config::{Config, Overrides};
+use crate::exit::Outcome;
+use crate::files;
+use crate::home::{self, Home};
+use crate::keyfile::PassphraseSource;
+use crate::output::{self, Output};
+
+/// Bodies between two syncs of the ledger.
+const SYNC_BYTES: usize = 64 << 20;
+
+/// Add the blocks of an export to the ledger of a stopped node.
+///
+/// Every block is checked before it is written: its link, its body, and the signatures of a quorum against the node's own genesis. What
+/// the node has already must be the same, otherwise nothing is written and the exit code is 3. Interrupted, it leaves a shorter ledger
+/// that holds together; say it again.
+///
+/// A node that lost its ledger gets a new one. Its journal is never touched: a validator that lost that, too, must not vote again. With --init a
+/// validator that has never run gets both, as `quorate node --init` would make them, and need not fetch the chain from others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate ledger import chain.export --home net/validator-3
+  quorate ledger import chain.export --home /var/lib/quorate --init     a new validator, before its first start")]
+pub(crate) struct ImportArgs {
+    /// The export.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The node's directory.
+    #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
+    home: PathBuf,
+
+    /// This validator has never run: make its ledger and its journal first. Refused if either exists.
+    #[arg(long)]
+    init: bool,
+
+    #[command(flatten)]
+    passphrase: PassphraseSource,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Report {
+    height: u64,
+    hash: String,
+    added_blocks: u64,
+}
+
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<Outcome> {
+    must_exist(&args.file)?;
+    let config = read_config(&args.home)?;
+    let genesis = home::read_genesis(&config.genesis)?;
+    // Before anything is made: is this the right file?
+    let reader = ExportReader::open(&args.file, genesis.header())?;
+    let mut ledger = open_ledger(args, &config, &genesis)?;
+    let begun = ledger.head().height;
+    let bar = progress("bytes");
+    let imported = import(reader, &mut ledger, &genesis, &bar);
+    bar.finish_and_clear();
+    let kept = ledger.make_durable().context("the ledger cannot be made durable")?;
+    match imported {
+        Ok(()) => {}
+        Err(Failure::OtherChain(reason)) => {
+            output::note(format_args!("NOT IMPORTED above block {kept}: {reason}"));
+            return Ok(Outcome::No);
+        }
+        Err(Failure::Other(error)) => {
+            return Err(error.context(format!("imported up to block {kept}, and no further")));
+        }
+    }
+    let head = ledger.head();
+    let added_blocks = head.height.0 - begun.0;
+    let report = Report { height: head.height.0, hash: head.hash.to_string(), added_blocks };
+    args.output.show(&report, || {
+        output::fields([
+            ("added", format!("{added_blocks} blocks")),
+            ("head", format!("{} at height {}", head.hash, head.height)),
+        ])
+    })?;
+    Ok(Outcome::Yes)
+}
+
+fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow::Result<Ledger> {
+    if args.init {
+        Home::open(&args.home, &Overrides::of_process(&[]), &args.passphrase)?.create_data()?;
+    }
+    match (config.ledger.exists(), config.journal.exists()) {
+        (true, _) => Ledger::open(&config.ledger, genesis.header()).map_err(|error| match error {
+            StoreError::InUse { .. } => advise(error).context("stop the node before its ledger is added to"),
+            other => other.into(),
+        }),
+        (false, true) => make_ledger(&config.ledger, genesis),
+        (false, false) => bail!(
+            "{} has neither ledger nor journal. If this validator has never run, say --init. If it has, its disk is not mounted, or \
+             its journal is lost: then it must not vote again",
+            args.home.display()
+        ),
+    }
+}
+
+fn make_ledger(path: &Path, genesis: &Genesis) -> anyhow::Result<Ledger> {
+    let directory = files::parent_of(path);
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("{} cannot be created", directory.display()))?;
+    Ledger::create(path, genesis.header()).context("cannot create the ledger")
+}
+
+enum Failure {
+    /// What is imported contradicts what is there, or proves nothing.
+    OtherChain(String),
+    Other(anyhow::Error),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fork { .. } | StoreError::Invalid { .. } | StoreError::Uncertified { .. } => {
+                Failure::OtherChain(error.to_string())
+            }
+            other => Failure::Other(other.into()),
+        }
+    }
+}
+
+fn import(
+    mut reader: ExportReader,
+    ledger: &mut Ledger,
+    genesis: &Genesis,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let begun = ledger.head().height;
+    let mut target = Target { ledger, unsynced: 0 };
+    let mut proofs = Proofs::new(genesis.anchor());
+    while let Some(run) = reader.next() {
+        let run = run?;
+        let (position, length) = reader.position();
+        show_position(bar, position, length);
+        if run.certificate.ballot().height <= begun {
+            // Here already, and proven when it came: it must be the same.
+            target.check_same(&run)?;
+            continue;
+        }
+        let proven = proofs.push(run).map_err(Failure::OtherChain)?;
+        target.append(proven)?;
+    }
+    let proven = proofs.finish().map_err(Failure::OtherChain)?;
+    target.append(proven)
+}
+
+struct Target<'a> {
+    ledger: &'a mut Ledger,
+    unsynced: usize,
+}
+
+impl Target<'_> {
+    fn check_same(&self, run: &Run) -> Result<(), StoreError> {
+        let reader = self.ledger.reader();
+        for block in &run.blocks {
+            let stored = reader.header(block.height())?.map(|header| header.hash());
+            if let Some(stored) = stored.filter(|stored| *stored != block.hash()) {
+                return Err(StoreError::Fork { height: block.height(), stored, offered: block.hash() });
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, proven: Vec<Run>) -> Result<(), Failure> {
+        for run in proven {
+            self.ledger.append(&run.blocks, &run.certificate)?;
+            self.unsynced += run.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
+            if self.unsynced >= SYNC_BYTES {
+                self.ledger.make_durable()?;
+                self.unsynced = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Other(anyhow!(error))
+    }
+}

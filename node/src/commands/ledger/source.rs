@@ -1,0 +1,224 @@
+//! Where a chain can be read: a stopped node's ledger, a running node, an export.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
+use quorate_client::{ClientConfig, Rpc};
+use quorate_genesis::Genesis;
+use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height};
+use quorate_store::{ExportReader, Ledger, LedgerReader, Run, Runs, StoreError};
+
+use super::{advise, must_exist, read_config};
+use crate::remote;
+
+/// Blocks and bytes of bodies that are read from a ledger at a time.
+const BLOCKS: usize = 256;
+const BYTES: usize = 4 << 20;
+
+/// Most blocks that one certificate finalises: a node that tells more without one is not correct.
+const WAITING: usize = quorate_store::MAX_BATCH_BLOCKS;
+
+/// A running node's JSON-RPC, asked from a thread that waits.
+pub(super) struct Node {
+    rpc: Rpc,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Node {
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("no asynchronous runtime can be started")?;
+        Ok(Node { rpc: Rpc::new(url, &ClientConfig::default())?, runtime })
+    }
+
+    pub(super) fn head(&self) -> anyhow::Result<(Height, BlockHash)> {
+        let head = self.runtime.block_on(self.rpc.chain_head()).map_err(remote::advise)?;
+        Ok((Height(head.height), head.hash))
+    }
+
+    /// Blocks from a height on with their transactions, at least one if there is one. They are claims.
+    fn blocks(&self, from: Height) -> anyhow::Result<Vec<BlockJson>> {
+        let answer = self.runtime.block_on(self.rpc.chain_blocks(from.0, MAX_BLOCKS, true));
+        Ok(answer.map_err(remote::advise)?.blocks)
+    }
+
+    pub(super) fn hash_at(&self, height: Height) -> anyhow::Result<Option<BlockHash>> {
+        let block = self.runtime.block_on(self.rpc.chain_block(BlockAt::Height(height.0), false));
+        let Some(block) = block.map_err(remote::advise)? else { return Ok(None) };
+        let outline = block.outline().context("the node answered with a block that contradicts itself")?;
+        if outline.header().height != height {
+            bail!("the node answered with block {} when asked for {height}", outline.header().height);
+        }
+        Ok(Some(outline.hash()))
+    }
+
+    fn proof(&self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
+        let proof = self.runtime.block_on(self.rpc.chain_proof(height.0)).map_err(remote::advise)?;
+        let proof = proof.as_ref().map(FinalityProof::try_from).transpose();
+        proof.context("the node answered with a proof that contradicts itself")
+    }
+}
+
+/// Gives a chain's runs from a height on, up to where it ends now. What they say is not proven yet.
+pub(super) fn runs_of_node(
+    node: &Node,
+    from: Height,
+    mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (head, _) = node.head()?;
+    let (mut next, mut runs) = (from, Runs::default());
+    while next <= head || runs.waiting() > 0 {
+        let answer = node.blocks(next)?;
+        if answer.is_empty() {
+            bail!("the node says that its chain goes up to {head}, and gives no block {next}");
+        }
+        for json in &answer {
+            let block = json.to_block().context("the node answered with a block that contradicts itself")?;
+            if block.height() != next {
+                bail!("the node answered with block {} when asked for {next}", block.height());
+            }
+            let certificate = json.certificate.as_ref().map(CommitCertificate::try_from).transpose();
+            let certificate =
+                certificate.context("the node answered with a certificate that contradicts itself")?;
+            next = next.next();
+            if let Some(run) = runs.push(block, certificate) {
+                take(run, head)?;
+            }
+            if runs.waiting() > WAITING {
+                bail!("the node gives more than {WAITING} blocks without a certificate, up to block {next}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As [`runs_of_node`], of a ledger.
+pub(super) fn runs_of_ledger(
+    ledger: &LedgerReader,
+    from: Height,
+    mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let head = ledger.head()?.height;
+    let (mut next, mut runs) = (from, Runs::default());
+    while next <= head {
+        let stored = ledger.blocks(next, BLOCKS, BYTES)?;
+        if stored.is_empty() {
+            bail!("block {next} was pruned here: export from a node that still has it");
+        }
+        for block in stored {
+            next = next.next();
+            if let Some(run) = runs.push(block.block, block.certificate) {
+                take(run, head)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A chain that can be asked for single blocks.
+pub(super) enum Source {
+    Ledger(LedgerReader),
+    Node(Node),
+    Export(Box<Export>),
+}
+
+/// An export, read forwards as far as it was asked.
+pub(super) struct Export {
+    path: PathBuf,
+    genesis: Genesis,
+    reader: ExportReader,
+    run: Option<Run>,
+}
+
+impl Export {
+    fn open(path: &Path, genesis: &Genesis) -> anyhow::Result<Self> {
+        let reader = ExportReader::open(path, genesis.header())?;
+        Ok(Export { path: path.to_owned(), genesis: genesis.clone(), reader, run: None })
+    }
+
+    /// The run that holds a height, `None` above the end.
+    fn run_at(&mut self, height: Height) -> anyhow::Result<Option<&Run>> {
+        let begins_above = |run: &Run| run.blocks.first().is_some_and(|first| first.height() > height);
+        if self.run.as_ref().is_some_and(begins_above) {
+            *self = Export::open(&self.path, &self.genesis)?;
+        }
+        let ends_below =
+            |run: &Option<Run>| run.as_ref().is_none_or(|run| run.certificate.ballot().height < height);
+        while ends_below(&self.run) {
+            match self.reader.next() {
+                Some(run) => self.run = Some(run?),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.run.as_ref())
+    }
+}
+
+impl Source {
+    /// What an argument means: a URL, a directory, a file.
+    pub(super) fn open(argument: &str, genesis: &Genesis) -> anyhow::Result<Self> {
+        if is_url(argument) {
+            return Ok(Source::Node(Node::new(argument)?));
+        }
+        let path = Path::new(argument);
+        must_exist(path)?;
+        if path.is_dir() {
+            let ledger =
+                Ledger::open(read_config(path)?.ledger, genesis.header()).map_err(|error| match error {
+                    StoreError::InUse { .. } => {
+                        advise(error).context(format!("{argument} is of a running node"))
+                    }
+                    other => other.into(),
+                })?;
+            return Ok(Source::Ledger(ledger.reader()));
+        }
+        Ok(Source::Export(Box::new(Export::open(path, genesis)?)))
+    }
+
+    /// The last block.
+    pub(super) fn head(&mut self) -> anyhow::Result<(Height, BlockHash)> {
+        match self {
+            Source::Ledger(reader) => {
+                let head = reader.head()?;
+                Ok((head.height, head.hash))
+            }
+            Source::Node(node) => node.head(),
+            Source::Export(export) => {
+                for run in export.reader.by_ref() {
+                    export.run = Some(run?);
+                }
+                let head = export.reader.head();
+                Ok((head.height, head.hash))
+            }
+        }
+    }
+
+    /// The block at a height.
+    pub(super) fn hash_at(&mut self, height: Height) -> anyhow::Result<Option<BlockHash>> {
+        match self {
+            Source::Ledger(reader) => Ok(reader.header(height)?.map(|header| header.hash())),
+            Source::Node(node) => node.hash_at(height),
+            Source::Export(export) => {
+                if height == Height(0) {
+                    return Ok(Some(export.genesis.header().hash()));
+                }
+                let Some(run) = export.run_at(height)? else { return Ok(None) };
+                Ok(run.blocks.iter().find(|block| block.height() == height).map(quorate_ledger::Block::hash))
+            }
+        }
+    }
+
+    /// Who signed the certificate that makes a height final.
+    pub(super) fn certificate_of(&mut self, height: Height) -> anyhow::Result<Option<CommitCertificate>> {
+        match self {
+            Source::Ledger(reader) => Ok(reader.certified_at_or_above(height)?.map(|(_, found)| found)),
+            Source::Node(node) => Ok(node.proof(height)?.map(|proof| proof.certificate)),
+            Source::Export(export) => Ok(export.run_at(height)?.map(|run| run.certificate.clone())),
+        }
+    }
+}
+
+pub(super) fn is_url(argument: &str) -> bool {
+    argument.starts_with("http://") || argument.starts_with("https://")
+}

@@ -1,0 +1,173 @@
+//! `quorate ledger verify`: does a chain hold together, and did a quorum sign all of it?
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use quorate_genesis::Genesis;
+use quorate_ledger::Height;
+use quorate_store::{ExportReader, Head, Ledger, StoreError};
+use serde::Serialize;
+
+use super::proofs::Proofs;
+use super::{Chain, advise, must_exist, progress, show_position};
+use crate::exit::Outcome;
+use crate::output::{self, Output};
+
+/// Verify a whole chain offline: every link, body and signature.
+///
+/// Of a stopped node also every page of the file, and that each transaction is found by its id. Exit code 0 only when all of it holds,
+/// 3 when something does not: then what is said first is where the chain can be trusted no further.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate ledger verify chain.export --genesis genesis.toml
+  quorate ledger verify --home net/validator-0             of a node that is stopped")]
+pub(crate) struct VerifyArgs {
+    /// An export; without it, the ledger of --home is verified.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    chain: Chain,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Report {
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    found: Option<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    height: u64,
+    hash: String,
+    timestamp_ms: u64,
+    earliest_height: u64,
+    transactions: u64,
+    certificates: u64,
+}
+
+impl Found {
+    fn new(head: Head, earliest: Height, transactions: u64, certificates: u64) -> Self {
+        Found {
+            height: head.height.0,
+            hash: head.hash.to_string(),
+            timestamp_ms: head.timestamp.0,
+            earliest_height: earliest.0,
+            transactions,
+            certificates,
+        }
+    }
+}
+
+pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
+    let genesis = args.chain.genesis()?;
+    let begun = Instant::now();
+    let verified = match &args.file {
+        Some(file) => {
+            must_exist(file)?;
+            verify_export(file, &genesis)?
+        }
+        None => verify_ledger(&args.chain.config()?.ledger, &genesis)?,
+    };
+    let took = begun.elapsed();
+    let outcome = Outcome::of(verified.is_ok());
+    match verified {
+        Ok(found) => {
+            let human = human(&found, &genesis, took.as_secs_f64());
+            let report = Report { verified: true, reason: None, found: Some(found) };
+            args.output.show(&report, || human)?;
+        }
+        Err(reason) => {
+            let human = format!("NOT VERIFIED: {reason}");
+            let report = Report { verified: false, reason: Some(reason), found: None };
+            args.output.show(&report, || human)?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// The outer error is that nothing can be said.
+type Verified = anyhow::Result<Result<Found, String>>;
+
+/// What the contents of a file are to blame for is an answer.
+fn answer(error: StoreError) -> Verified {
+    match error {
+        StoreError::Damaged { .. } | StoreError::OtherChain { .. } | StoreError::OtherGenesis { .. } => {
+            Ok(Err(error.to_string()))
+        }
+        other => Err(advise(other)),
+    }
+}
+
+fn verify_ledger(path: &Path, genesis: &Genesis) -> Verified {
+    let bar = progress("blocks");
+    let each = |height: Height, head: Height| show_position(&bar, height.0, head.0);
+    let verified = Ledger::verify(path, genesis.header(), Some(genesis.anchor()), each);
+    bar.finish_and_clear();
+    match verified {
+        Ok(found) => Ok(Ok(Found::new(found.head, found.earliest, found.transactions, found.certificates))),
+        Err(error) => answer(error),
+    }
+}
+
+fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
+    let mut reader = match ExportReader::open(path, genesis.header()) {
+        Ok(reader) => reader,
+        Err(error) => return answer(error),
+    };
+    let bar = progress("bytes");
+    let mut proofs = Proofs::new(genesis.anchor());
+    let (mut transactions, mut certificates) = (0, 0);
+    while let Some(run) = reader.next() {
+        let run = match run {
+            Ok(run) => run,
+            Err(error) => return answer(error),
+        };
+        certificates += 1;
+        transactions += run.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
+        if let Err(reason) = proofs.push(run) {
+            return Ok(Err(format!("{}: {reason}", path.display())));
+        }
+        let (position, length) = reader.position();
+        show_position(&bar, position, length);
+    }
+    if let Err(reason) = proofs.finish() {
+        return Ok(Err(format!("{}: {reason}", path.display())));
+    }
+    bar.finish_and_clear();
+    Ok(Ok(Found::new(reader.head(), Height(0), transactions, certificates)))
+}
+
+fn human(found: &Found, genesis: &Genesis, seconds: f64) -> String {
+    let committee = genesis.committee();
+    let mut fields = vec![
+        ("network", format!("{} (chain {})", genesis.name(), genesis.chain_id())),
+        ("head", format!("{} at height {}", found.hash, found.height)),
+        ("time", output::time(found.timestamp_ms)),
+        ("blocks", format!("{} with {} transactions", found.height, found.transactions)),
+        (
+            "certified",
+            format!(
+                "by {} certificates of {} of {} validators each",
+                found.certificates,
+                committee.quorum(),
+                committee.size()
+            ),
+        ),
+    ];
+    if found.earliest_height > 0 {
+        fields.push(("pruned", format!("bodies below height {} are not here", found.earliest_height)));
+    }
+    format!(
+        "VERIFIED in {seconds:.1} s: nothing is missing, and nothing was changed.\n\n{}",
+        output::fields(fields)
+    )
+}
