@@ -24,7 +24,8 @@ use crate::remote::{self, Node};
 ///                           the next height is held up there
 ///
 /// Below it: the timer that ends the wait, whom the node hears of, who has left the view, for each height in flight
-/// who voted and who is missing, and what an operator can do. All of it is what this one node sees; those it names as
+/// who voted and who is missing, and what an operator can do; then what is wrong although ordering may go on with it: a
+/// disk that fills up, a clock that is off, a member that does not follow. All of it is what this one node sees; those it names as
 /// missing may know more, so ask them too. rpc/README.md explains every field of --output json.
 ///
 /// Exit code 0 if the node makes progress or has nothing to do, 3 if something holds it up.
@@ -64,6 +65,12 @@ fn page(told: &Explanation, url: &str) -> String {
     if !told.remedies.is_empty() {
         page.push_str("\nWhat helps:\n");
         told.remedies.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
+    }
+    if !told.troubles.is_empty() {
+        page.push_str("\nWhat is wrong beside that:\n");
+        told.troubles
+            .iter()
+            .for_each(|trouble| page.push_str(&format!("  * {} {}\n", trouble.text, trouble.remedy)));
     }
     page
 }
@@ -206,6 +213,7 @@ mod tests {
                 "in_flight": 1,
             },
             "remedies": ["Ask validator-0."],
+            "troubles": [{ "kind": "clock", "members": [member(0)], "text": "The clock is off.", "remedy": "Set it." }],
         })
     }
 

@@ -99,12 +99,15 @@ impl Driver {
         let now = self.clock.now();
         let groups = self.engine.counters().groups;
         let mut effects = self.engine.handle(now, events)?;
-        if self.engine.counters().groups > groups {
+        let wrote = self.engine.counters().groups > groups;
+        if wrote {
             // Before anything leaves, as a disk that takes so long would have it.
             std::thread::sleep(faults::disk_delay());
         }
         let done = self.clock.now();
-        self.measured.group(done.moment.since(now.moment));
+        if wrote {
+            self.measured.group(done.moment.since(now.moment));
+        }
         // An error means that whoever asked is gone.
         for (ticket, outcome) in effects.submissions.drain(..) {
             if let Some((id, reply)) = take(&mut submitters, ticket) {
@@ -160,15 +163,13 @@ impl Driver {
         for (to, message) in &effects.messages {
             self.stopwatch.says(now.moment, *to, message);
         }
-        let mut ordered_here = false;
         for block in &effects.committed {
-            ordered_here = self.stopwatch.committed(now.moment, block.height(), block.body().ids());
+            self.stopwatch.committed(now.moment, block.height(), block.body().ids());
         }
         for ended in &effects.ended {
             self.stopwatch.ended(&ended.id);
         }
         let Some(newest) = effects.committed.last() else { return };
-        self.stopwatch.clock(now.wall, newest.header().timestamp, ordered_here);
         if let Ok(Some(certificate)) = self.ledger.certificate(newest.height()) {
             self.measured.certified(certificate.votes().signers(), &self.members);
         }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use quorate_engine::{Answer, Ask, Event, MemberMessage, serve_committed, serve_run};
 use quorate_genesis::Genesis;
-use quorate_ledger::{ReplicaId, decode};
+use quorate_ledger::{Height, ReplicaId, Timestamp, decode};
 use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
+use quorate_pbft::{Checked, Message};
 use quorate_store::{LedgerReader, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::clock::Clock;
+use super::heard::Heard;
 use super::members::Members;
 use super::verify::Verifier;
 use super::work::Work;
@@ -23,6 +26,10 @@ pub(crate) struct Incoming {
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) ledger: LedgerReader,
+    /// Height of the newest block here.
+    pub(crate) committed: watch::Receiver<Height>,
+    pub(crate) clock: Clock,
+    pub(crate) heard: Arc<Heard>,
 }
 
 impl Incoming {
@@ -69,9 +76,12 @@ impl Incoming {
             }
             Ok(MemberMessage::Consensus(message)) if direct => {
                 let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-                message
-                    .check(from, &chain, epoch, self.genesis.committee())
-                    .map_err(|rejected| rejected.to_string())
+                let time = own_time(&message, from);
+                let checked = message.check(from, &chain, epoch, self.genesis.committee());
+                if let Ok(checked) = &checked {
+                    self.listen(from, checked, time);
+                }
+                checked.map_err(|rejected| rejected.to_string())
             }
             Ok(MemberMessage::Consensus(_)) => Err("a protocol message was gossiped".to_owned()),
             Err(error) => Err(error.to_string()),
@@ -82,6 +92,15 @@ impl Incoming {
                 tracing::debug!(validator = self.members.name(from), reason, "message rejected");
                 None
             }
+        }
+    }
+
+    fn listen(&self, from: ReplicaId, message: &Checked, time: Option<Timestamp>) {
+        if let Some(time) = time {
+            self.heard.proposed(from, time, self.clock.now());
+        }
+        if let Checked::Status(status) = message {
+            self.heard.stands(from, status.committed, *self.committed.borrow());
         }
     }
 
@@ -127,6 +146,14 @@ impl Incoming {
                 None
             }
         }
+    }
+}
+
+/// The time of what a member proposes itself, which is that of its clock. What it passes on tells of others'.
+fn own_time(message: &Message, from: ReplicaId) -> Option<Timestamp> {
+    match message {
+        Message::PrePrepare(proposal) if proposal.header.proposer == from => Some(proposal.header.timestamp),
+        _ => None,
     }
 }
 

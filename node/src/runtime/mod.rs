@@ -12,6 +12,7 @@ mod disk;
 mod driver;
 mod faults;
 mod files;
+mod heard;
 mod incoming;
 mod members;
 mod metrics;
@@ -46,7 +47,9 @@ pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
 use clock::Clock;
+use disk::Disk;
 use driver::Driver;
+use heard::Heard;
 use incoming::Incoming;
 use members::Members;
 use metrics::{Measured, Stopwatch};
@@ -136,9 +139,13 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     )
     .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
+    let heard = Arc::new(Heard::of(members.keys().len()));
+    let disk = Disk::watch(vec![setup.config.journal.clone(), setup.config.ledger.clone()])
+        .context("cannot start the thread that watches the disk")?;
     let (committed, heads) = watch::channel(reader.head().context("cannot read the ledger")?.height);
     let (snapshots, latest) = watch::channel(Arc::new(Snapshot::take(&engine, None, clock.now())));
 
+    let committed_here = heads.clone();
     let service = Service {
         genesis: Arc::clone(&genesis),
         name: setup.name,
@@ -153,6 +160,8 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         committed: heads,
         clock,
         started: Instant::now(),
+        heard: Arc::clone(&heard),
+        disk,
         ledger_file: setup.config.ledger,
         journal_file: setup.config.journal,
     };
@@ -191,7 +200,16 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     };
     let (dying, death) = watch::channel(None);
     let engine = spawn_engine(driver, dying.clone()).context("cannot start the ordering thread")?;
-    let incoming = Incoming { genesis, members, verifier, inbox: inbox.clone(), ledger: reader };
+    let incoming = Incoming {
+        genesis,
+        members,
+        verifier,
+        inbox: inbox.clone(),
+        ledger: reader,
+        committed: committed_here,
+        clock,
+        heard,
+    };
     let stopping = Arc::<AtomicBool>::default();
     let (listening, told) = (tokio::spawn(incoming.run(events)), Arc::clone(&stopping));
     let engine_inbox = inbox.clone();

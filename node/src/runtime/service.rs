@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::clock::{Clock, wall};
-use super::disk;
+use super::disk::Disk;
+use super::heard::Heard;
 use super::members::Members;
 use super::ordering;
 use super::verify::Verifier;
@@ -44,6 +45,8 @@ pub(crate) struct Service {
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
+    pub(crate) heard: Arc<Heard>,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) ledger_file: PathBuf,
     pub(crate) journal_file: PathBuf,
 }
@@ -96,11 +99,6 @@ impl Service {
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
-    /// What can still be written beside the journal and the ledger.
-    pub(super) fn free_bytes(&self) -> Option<u64> {
-        disk::free_bytes([&*self.journal_file, &*self.ledger_file])
-    }
-
     fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {
         let replica = self.members.index(&peer.key)?;
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -118,6 +116,8 @@ impl Service {
             round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
             committed_height: snapshot.overview.heads.get(&replica).map(|head| head.0),
             addresses: peer.address.iter().cloned().collect(),
+            clock_ahead_ms: self.heard.ahead_ms(replica, self.clock.now().moment),
+            blocks_behind: self.heard.behind(replica),
             program: peer.program.clone(),
             last_error: peer.last_error.clone(),
         })
@@ -241,7 +241,7 @@ impl Node for Service {
         let syncing = self.is_syncing(&snapshot);
         let age_ms = self.now_ms_since(snapshot.at.moment);
         let pbft = &snapshot.overview.pbft;
-        let (roomy, room) = disk::check(self.free_bytes());
+        let (roomy, room) = self.disk.room().check();
         let (progresses, progress) = snapshot.progress.check(pbft, self.clock.now().moment);
         Readiness {
             checks: vec![

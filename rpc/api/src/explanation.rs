@@ -240,6 +240,31 @@ pub struct OrderingBounds {
     pub in_flight: u64,
 }
 
+/// What kind of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// There is hardly room to write, or the file system does not answer.
+    Disk,
+    /// This node's clock, or another one, is wrong.
+    Clock,
+    /// A member is connected and does not follow.
+    MemberBehind,
+}
+
+/// Something an operator should know and see to, although ordering may go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Trouble {
+    /// What it is, in a word.
+    pub kind: TroubleKind,
+    /// Other members it is about, ascending.
+    pub members: Vec<MemberName>,
+    /// What it is, in a sentence or two.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
 /// Why a node gets on, or does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
@@ -277,6 +302,8 @@ pub struct Explanation {
     pub bounds: OrderingBounds,
     /// What an operator can do or look at, the most useful first. Empty while nothing is to be done.
     pub remedies: Vec<String>,
+    /// What is wrong beside that, whether it holds anything up or not, the most pressing first.
+    pub troubles: Vec<Trouble>,
 }
 
 #[cfg(test)]
@@ -302,5 +329,7 @@ mod tests {
         let words =
             ["view", "proposal", "parent", "body", "clock", "nothing", "prepares", "height_below", "commits"];
         assert_eq!(json!(awaited), json!(words));
+        let troubles = [TroubleKind::Disk, TroubleKind::Clock, TroubleKind::MemberBehind];
+        assert_eq!(json!(troubles), json!(["disk", "clock", "member_behind"]));
     }
 }

@@ -50,7 +50,7 @@ pub use discovery::Discovery;
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use explanation::{
     Awaited, AwaitedHeight, Departures, Explanation, MemberName, OrderingBounds, ProgressState,
-    QuorumContact, SilentMember, ViewTimer, VoteTally,
+    QuorumContact, SilentMember, Trouble, TroubleKind, ViewTimer, VoteTally,
 };
 pub use hex::Bytes;
 pub use invalid::InvalidJson;

@@ -148,6 +148,11 @@ pub struct PeerJson {
     pub committed_height: Option<u64>,
     /// Where it can be reached, as far as known.
     pub addresses: Vec<String>,
+    /// This node's clock less its clock, milliseconds, as proposals of the last two minutes show that came straight from it; their way
+    /// here is in it. Only primaries propose, so it is known of few.
+    pub clock_ahead_ms: Option<i64>,
+    /// How many blocks it was behind this node when it last said where it stands.
+    pub blocks_behind: Option<u64>,
     /// Name and version of the program it said it was when it was last connected; nobody has checked it.
     pub program: Option<String>,
     /// Why the last connection ended or the last attempt failed, since this node started.

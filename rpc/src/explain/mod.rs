@@ -16,6 +16,7 @@ mod scene;
 mod state;
 #[cfg(test)]
 mod state_tests;
+mod troubles;
 
 use quorate_api::{
     DeadlinePurpose, Departures, Explanation, HeightPhase, OrderingBounds, QuorumContact, SilentMember,
@@ -62,6 +63,7 @@ pub(crate) fn explain(facts: &Facts<'_>) -> Explanation {
         contact: contact(facts),
         bounds: bounds(facts),
         remedies: remedies::remedies(state, facts, &heights),
+        troubles: troubles::troubles(facts),
         heights,
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Scene {
     pub(super) status: NodeStatus,
     pub(super) peers: Vec<PeerJson>,
     pub(super) pool: MempoolStatus,
-    readiness: Readiness,
+    pub(super) readiness: Readiness,
 }
 
 /// T in these tests.
@@ -39,6 +39,8 @@ impl Scene {
             round_trip_us: None,
             committed_height: Some(140),
             addresses: Vec::new(),
+            clock_ahead_ms: None,
+            blocks_behind: Some(0),
             program: None,
             last_error: None,
         };

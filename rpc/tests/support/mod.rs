@@ -71,6 +71,8 @@ impl FakeNode {
             round_trip_us: None,
             committed_height: Some(0),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+            clock_ahead_ms: Some(2),
+            blocks_behind: Some(0),
             program: Some("quorate/0.1.0".to_owned()),
             last_error: None,
         }];

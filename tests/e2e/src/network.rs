@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use quorate_api::Wait;
@@ -326,6 +327,15 @@ impl Network {
     /// Whether a validator has not ended by itself. Panics if it was not started.
     pub fn is_running(&mut self, index: usize) -> bool {
         self.process_mut(index).ended().is_none()
+    }
+
+    /// How a validator ended that has ended by itself. It can be started again.
+    ///
+    /// # Panics
+    /// If it runs.
+    pub fn status_of_ended(&mut self, index: usize) -> ExitStatus {
+        let mut process = self.take_process(index);
+        process.ended().expect("it has ended")
     }
 
     /// What a running validator holds in memory.

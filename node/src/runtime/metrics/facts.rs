@@ -55,7 +55,7 @@ impl Facts {
             inbox: service.inbox.max_capacity() - service.inbox.capacity(),
             checking: service.verifier.waiting(),
             files: sizes(service),
-            free: service.free_bytes(),
+            free: service.disk.room().free(),
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
-use quorate_ledger::{Ballot, Height, Signers, Timestamp, TransactionId};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use quorate_ledger::{Ballot, Height, Signers, TransactionId};
 use quorate_pbft::{Message, Moment, To};
 use quorate_rpc::MetricSpec;
 
@@ -24,7 +24,7 @@ const TRANSACTION: MetricSpec = MetricSpec::histogram(
 const GROUP: MetricSpec = MetricSpec::histogram(
     "quorate_engine_group_seconds",
     &[],
-    "Time the ordering thread takes for a group of events, with the sync of what it promises.",
+    "Time the ordering thread takes for a group of events of which something has to be written, with the sync.",
 );
 const BLOCKS: MetricSpec =
     MetricSpec::counter("quorate_blocks_total", &[], "Blocks that became final here, fetched ones included.");
@@ -44,17 +44,10 @@ const SIGNATURES: MetricSpec = MetricSpec::counter(
     "Of these certificates, those with its signature. A certificate has as many as a quorum: of four equally fast \
      validators each is in three of four.",
 );
-const CLOCK: MetricSpec = MetricSpec::gauge(
-    "quorate_clock_ahead_seconds",
-    &[],
-    "This node's clock minus the time of the newest block when that became final: the time ordering took, if all clocks are \
-     right. Below 0 this clock is slow or that of the primary fast.",
-);
-
 /// What this module counts, for the document.
 #[cfg(test)]
 pub(crate) const MEASURED: &[MetricSpec] =
-    &[PHASES, TRANSACTION, GROUP, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES, CLOCK];
+    &[PHASES, TRANSACTION, GROUP, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES];
 
 const PHASE_SECONDS: &[f64] =
     &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
@@ -76,7 +69,6 @@ pub(crate) struct Measured {
     transactions: IntCounter,
     certificates: IntCounter,
     signatures: IntCounterVec,
-    clock: Gauge,
 }
 
 impl Measured {
@@ -94,12 +86,11 @@ impl Measured {
             transactions: one(&TRANSACTIONS),
             certificates: one(&CERTIFICATES),
             signatures: SIGNATURES.counter_vec(),
-            clock: Gauge::with_opts(CLOCK.opts()).expect(WRITTEN),
         }
     }
 
     pub(super) fn register(&self, registry: &Registry) {
-        let collectors: [Box<dyn Collector>; 8] = [
+        let collectors: [Box<dyn Collector>; 7] = [
             Box::new(self.phases.clone()),
             Box::new(self.transaction.clone()),
             Box::new(self.group.clone()),
@@ -107,7 +98,6 @@ impl Measured {
             Box::new(self.transactions.clone()),
             Box::new(self.certificates.clone()),
             Box::new(self.signatures.clone()),
-            Box::new(self.clock.clone()),
         ];
         for collector in collectors {
             registry.register(collector).expect("every metric has a name of its own");
@@ -184,8 +174,8 @@ impl Stopwatch {
         }
     }
 
-    /// A block became final. Whether this node has voted for it.
-    pub(crate) fn committed(&mut self, now: Moment, height: Height, ids: &[TransactionId]) -> bool {
+    /// A block became final.
+    pub(crate) fn committed(&mut self, now: Moment, height: Height, ids: &[TransactionId]) {
         self.measured.blocks.inc();
         self.measured.transactions.inc_by(ids.len() as u64);
         let above = self.heights.split_off(&height.next());
@@ -198,17 +188,6 @@ impl Stopwatch {
             if let Some(taken) = self.transactions.remove(id) {
                 self.measured.transaction.observe(now.since(taken).as_secs_f64());
             }
-        }
-        prepared.is_some()
-    }
-
-    /// The newest block is of this time, and became final now. One that was fetched may be old; one from the future tells of
-    /// clocks however it came, and with a clock that is slow nothing comes otherwise.
-    #[expect(clippy::cast_precision_loss, reason = "a difference of clocks needs no 53 bits")]
-    pub(crate) fn clock(&self, wall: Timestamp, block: Timestamp, ordered_here: bool) {
-        let ahead = i128::from(wall.0) - i128::from(block.0);
-        if ordered_here || ahead < 0 {
-            self.measured.clock.set(ahead as f64 / 1000.0);
         }
     }
 
@@ -237,24 +216,12 @@ mod tests {
         watch.taken(at(500), id(1));
         watch.taken(at(0), id(2));
         watch.ended(&id(2));
-        assert!(!watch.committed(at(1000), Height(1), &[id(1), id(2), id(3)]), "it was fetched");
-        assert!(!watch.committed(at(2000), Height(2), &[id(4)]));
+        watch.committed(at(1000), Height(1), &[id(1), id(2), id(3)]);
+        watch.committed(at(2000), Height(2), &[id(4)]);
         let seconds = &watch.measured.transaction;
         assert_eq!((seconds.get_sample_count(), seconds.get_sample_sum()), (1, 1.0));
         assert_eq!((watch.measured.blocks.get(), watch.measured.transactions.get()), (2, 4));
         assert!(watch.transactions.is_empty());
-    }
-
-    #[test]
-    fn old_blocks_say_nothing_about_clocks_and_those_of_the_future_do() {
-        let watch = Stopwatch::new(Measured::new());
-        let told = || watch.measured.clock.get();
-        watch.clock(Timestamp(10_000), Timestamp(9_500), true);
-        assert_eq!(told(), 0.5);
-        watch.clock(Timestamp(9_000_000), Timestamp(9_600), false);
-        assert_eq!(told(), 0.5, "an old block was fetched");
-        watch.clock(Timestamp(10_000), Timestamp(12_000), false);
-        assert_eq!(told(), -2.0);
     }
 
     #[test]
@@ -263,7 +230,7 @@ mod tests {
         for height in 1..=3 {
             watch.heights.insert(Height(height), Votes { accepted: Some(at(0)), prepared: Some(at(100)) });
         }
-        assert!(watch.committed(at(400), Height(2), &[]));
+        watch.committed(at(400), Height(2), &[]);
         let commits = watch.measured.phases.with_label_values(&["commit"]);
         assert_eq!((commits.get_sample_count(), commits.get_sample_sum()), (1, 0.3));
         assert_eq!(watch.heights.keys().copied().collect::<Vec<_>>(), [Height(3)]);

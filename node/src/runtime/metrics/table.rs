@@ -318,6 +318,36 @@ pub(crate) const READ: &[Reading] = &[
         }
     }),
     gauge(
+        "quorate_clock_ahead_seconds",
+        VALIDATOR,
+        "This node's clock less that of this validator, as its proposals of the last two minutes show, their way here \
+         included. Only primaries propose, so there are few of these; far from 0, one of the two clocks is wrong.",
+        |facts, samples| {
+            for peer in &facts.peers {
+                if let Some(ahead) = peer.clock_ahead_ms {
+                    let name = peer.name.as_deref().unwrap_or_default();
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "a difference of clocks needs no 53 bits"
+                    )]
+                    samples.of(name, ahead as f64 / 1000.0);
+                }
+            }
+        },
+    ),
+    gauge(
+        "quorate_peer_blocks_behind",
+        VALIDATOR,
+        "Blocks that it was behind this node when it last said where it stands.",
+        |facts, samples| {
+            for peer in &facts.peers {
+                if let Some(behind) = peer.blocks_behind {
+                    samples.counts_of(peer.name.as_deref().unwrap_or_default(), behind);
+                }
+            }
+        },
+    ),
+    gauge(
         "quorate_peer_committed_height",
         VALIDATOR,
         "The height it last said it had committed; our own after it said it had more and did not send it.",

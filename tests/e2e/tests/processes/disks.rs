@@ -1,0 +1,138 @@
+//! Disks that take no more. A file system of its own for each test takes root; without it they say that they tested nothing.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use quorate_api::TroubleKind;
+use quorate_e2e::{Invocation, Network, PATIENCE, until, wait_until};
+
+/// Room for a young validator, and not for much more.
+const SIZE: &str = "size=48m";
+
+/// A file system that is gone when it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// In memory, of limited size. `None` where that may not be made.
+    fn small(path: &Path) -> Option<Mounted> {
+        mount(&["-t", "tmpfs", "-o", SIZE, "tmpfs"], path)
+    }
+
+    /// Another directory's content, which cannot be written there.
+    fn read_only(of: &Path, path: &Path) -> Option<Mounted> {
+        let mounted = mount(&["--bind", of.to_str().unwrap()], path)?;
+        let again = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(path).status();
+        again.is_ok_and(|status| status.success()).then_some(mounted)
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) -> Option<Mounted> {
+    fs::create_dir_all(path).unwrap();
+    let status = Command::new("mount").args(arguments).arg(path).stderr(std::process::Stdio::null()).status();
+    if status.is_ok_and(|status| status.success()) {
+        return Some(Mounted(path.to_owned()));
+    }
+    println!("SKIPPED: nothing can be mounted here, so a disk that is full or read-only was NOT tested");
+    None
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Puts the data of a validator that does not run onto a file system of its own.
+fn move_data(network: &Network, index: usize) -> Option<(Mounted, PathBuf)> {
+    let data = network.validators()[index].home.join("data");
+    let kept = network.validators()[index].home.join("kept");
+    fs::rename(&data, &kept).unwrap();
+    let Some(mounted) = Mounted::small(&data) else {
+        fs::remove_dir(&data).unwrap();
+        fs::rename(&kept, &data).unwrap();
+        return None;
+    };
+    for file in ["ledger.redb", "journal.redb"] {
+        fs::copy(kept.join(file), data.join(file)).unwrap();
+    }
+    Some((mounted, data))
+}
+
+/// Leaves no room but so much.
+fn fill(data: &Path) -> PathBuf {
+    let path = data.join("filler");
+    let mut file = File::create(&path).unwrap();
+    let megabyte = vec![1; 64 << 10];
+    while file.write_all(&megabyte).is_ok() {}
+    path
+}
+
+/// A validator whose disk is full says so before, stops with a clear word, and has lost nothing when there is room again.
+#[test]
+fn a_full_disk_stops_a_validator_and_nothing_is_lost() {
+    let mut network = Network::testnet(4);
+    let full = 3;
+    let Some((_mounted, data)) = move_data(&network, full) else { return };
+    // It has too little room to be ready, and takes part all the same.
+    (0..4).for_each(|index| network.start(index));
+    (0..4).for_each(|index| network.wait_until_connected(index, 3));
+    network.order_one(full);
+    let rpc = network.rpc(full);
+    let told = until("the disk is a trouble", PATIENCE, || {
+        rpc.explanation().troubles.into_iter().find(|trouble| trouble.kind == TroubleKind::Disk)
+    });
+    assert!(told.text.contains("MiB are left to write to"), "{told:?}");
+    assert_eq!(rpc.page("/readyz"), Some(503), "it is not ready with so little room");
+    let metrics = rpc.text("/metrics").unwrap();
+    let free = metrics.lines().find_map(|line| line.strip_prefix("quorate_disk_free_bytes "));
+    assert!(free.is_some_and(|free| free.parse::<f64>().unwrap() < f64::from(48 << 20)), "{free:?}");
+
+    let filler = fill(&data);
+    until("the validator stops", 2 * PATIENCE, || {
+        network.order_one(0);
+        (!network.is_running(full)).then_some(())
+    });
+    let status = network.status_of_ended(full);
+    let log = network.log(full);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("storage failed") && log.contains("No space left on device"), "{log}");
+    assert!(log.contains("check the disk") && !log.contains("panicked"), "{log}");
+    // The others go on, and it does not come back while there is no room.
+    network.order_one(1);
+    let home = network.validators()[full].home.to_str().unwrap().to_owned();
+    let again = Invocation::new(["node", "--home", &home]).within(PATIENCE).run();
+    assert_eq!(again.code, Some(1), "{again}");
+    assert!(!again.stderr.contains("panicked"), "{again}");
+
+    fs::remove_file(filler).unwrap();
+    network.start(full);
+    network.wait_until_level(full, 0);
+    // Its vote is needed now.
+    network.kill(1);
+    network.order_one(full);
+    let chain = network.equal_chains(&[0, 2, full]);
+    assert!(chain.height() > 3);
+}
+
+#[test]
+fn a_read_only_disk_is_told_and_nothing_is_tried() {
+    let mut network = Network::running(4);
+    network.order_one(0);
+    network.stop(3);
+    let home = network.validators()[3].home.clone();
+    let (data, kept) = (home.join("data"), home.join("kept"));
+    fs::rename(&data, &kept).unwrap();
+    let Some(mounted) = Mounted::read_only(&kept, &data) else { return };
+    let refused = Invocation::new(["node", "--home", home.to_str().unwrap()]).within(PATIENCE).run();
+    refused.expect_error(&["journal.redb", "Read-only file system"]);
+    network.order_one(0);
+    drop(mounted);
+    fs::remove_dir(&data).unwrap();
+    fs::rename(&kept, &data).unwrap();
+    network.start(3);
+    network.wait_until_level(3, 0);
+    wait_until("it takes part", || network.rpc(3).page("/readyz") == Some(200));
+    network.equal_chains(&[0, 1, 2, 3]);
+}
