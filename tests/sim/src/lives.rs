@@ -142,7 +142,7 @@ impl World {
             self.answers.reopened(replica, answered, head.height)?;
         }
         self.votes.reopened(replica, &stands.pbft, top)?;
-        self.checkpoints.reopened(&stands);
+        self.checkpoints.reopened(&stands, &self.knobs);
         if behind.is_some() {
             self.member(replica).answered = head.height;
         }

@@ -64,10 +64,14 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// A correct member starts again: what is stable for it, it may have signed in a group whose sync failed.
-    pub fn reopened(&mut self, stands: &Overview) {
-        if stands.pbft.stable <= stands.durable {
-            self.signers.entry(stands.pbft.stable).or_default().insert(stands.replica);
+    /// A correct member starts again: of what is durable it may have signed a CHECKPOINT in a group whose sync failed, and have
+    /// found it again. It counts that from the start, before anybody has seen it.
+    pub fn reopened(&mut self, stands: &Overview, knobs: &Knobs) {
+        let last = stands.durable.0 - stands.durable.0 % knobs.checkpoint_interval;
+        for height in [Height(last), stands.pbft.stable] {
+            if height > Height(0) && height <= stands.durable {
+                self.signers.entry(height).or_default().insert(stands.replica);
+            }
         }
     }
 }
