@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    Block, Body, ChainAnchor, ChainId, CommitCertificate, Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS,
+    Block, Body, ChainAnchor, ChainId, CommitCertificate, Header, MAX_BODY_BYTES, MAX_DESCENDANTS,
     MAX_RUN_BYTES, bounded, bounded_bytes, decode, encode,
 };
 
@@ -193,9 +193,10 @@ impl ExportReader {
 
     /// Whether the file ends in bytes that were never written: a record ends in a signature, which is not zero.
     fn ends_unwritten(&mut self) -> Result<bool, StoreError> {
-        let mut end = [1; 64];
-        let last = self.file.seek(SeekFrom::End(-64)).and_then(|_| self.file.read_exact(&mut end));
-        last.map(|()| end == [0; 64]).map_err(denied(&self.path))
+        let start = self.length.saturating_sub(64).max(HEAD_BYTES as u64);
+        let mut end = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(start)).and_then(|_| self.file.read_to_end(&mut end));
+        read.map(|_| end.iter().all(|byte| *byte == 0)).map_err(denied(&self.path))
     }
 
     fn damaged(&self, reason: &str) -> StoreError {
@@ -431,11 +432,6 @@ impl Runs {
     /// Blocks that wait for a certificate. More than [`MAX_BATCH_BLOCKS`] never come from a correct node.
     pub fn waiting(&self) -> usize {
         self.open.len()
-    }
-
-    /// Height above the last block pushed, if one waits.
-    pub fn next(&self) -> Option<Height> {
-        self.open.last().map(|block| block.height().next())
     }
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use quorate_ledger::Height;
 use tempfile::TempDir;
 
 use super::*;
@@ -76,7 +77,7 @@ fn an_interrupted_export_goes_on_where_it_was_whole() {
     let (_directory, path) = written(&chain);
     let whole = std::fs::read(&path).unwrap();
     for length in (0..whole.len()).step_by(13) {
-        for unwritten in [0, 100] {
+        for unwritten in [0, 8, 100] {
             let end = [&whole[..length], &vec![0; unwritten]].concat();
             std::fs::write(&path, &end).unwrap();
             let again = opened(&path, &chain);
