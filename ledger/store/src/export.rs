@@ -191,9 +191,9 @@ impl ExportReader {
         self.damaged("it ends within a record")
     }
 
-    /// Whether the file ends in bytes that were never written: a record ends in a signature, which is not zero.
+    /// Whether the file ends in bytes that were never written: a record ends in a signature, and hardly one of those in zeros.
     fn ends_unwritten(&mut self) -> Result<bool, StoreError> {
-        let start = self.length.saturating_sub(64).max(HEAD_BYTES as u64);
+        let start = self.length.saturating_sub(4).max(HEAD_BYTES as u64);
         let mut end = Vec::new();
         let read = self.file.seek(SeekFrom::Start(start)).and_then(|_| self.file.read_to_end(&mut end));
         read.map(|_| end.iter().all(|byte| *byte == 0)).map_err(denied(&self.path))
