@@ -209,9 +209,10 @@ impl Engine {
         self.mempool.release(&free);
     }
 
-    /// R21: a primary that passes transactions over does not keep its place.
+    /// R21: a primary that passes transactions over does not keep its place. What was said without contact may not have
+    /// arrived, and what was ordered meanwhile does not show who was passed over.
     fn watch_fairness(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
-        if !self.replica.is_active() {
+        if !self.replica.is_active() || !self.replica.is_in_contact(now) {
             self.fairness.reset();
             return Ok(());
         }

@@ -60,7 +60,7 @@ pub(crate) enum Verdict {
 }
 
 impl Fairness {
-    /// Begins anew: another primary, or nobody to blame.
+    /// Begins anew: another primary, nobody to blame, or no contact with those who would have to be told.
     pub(crate) fn reset(&mut self) {
         *self = Fairness::default();
     }

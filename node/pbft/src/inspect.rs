@@ -152,7 +152,7 @@ impl Replica {
             pending_since: self.patience.pending_since,
             request_timeout: self.request_timeout(),
             leaves_at: self.patience_deadline(),
-            contacts: self.contacts(now),
+            contacts: self.contacts(now).collect(),
             departed: self.departed().collect(),
             stable: self.checkpoints.stable_height(),
             checkpoint_due: self.checkpoints.next(),

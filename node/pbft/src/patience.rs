@@ -99,17 +99,24 @@ impl Replica {
         self.scaled(self.config.new_view_timeout)
     }
 
-    /// Whether a quorum, we included, was heard of lately. Without one no view can begin, so leaving ours would
+    /// R15: whether a quorum, we included, was heard of lately. Without one no view can begin, so leaving ours would
     /// only mean to be mute in it when contact comes back.
-    pub(crate) fn in_contact(&self, now: Now) -> bool {
-        self.contacts(now).len() + 1 >= self.config.committee.quorum()
+    pub fn is_in_contact(&self, now: Now) -> bool {
+        self.contacts(now).count() + 1 >= self.config.committee.quorum()
     }
 
     /// The members that were heard of lately.
-    pub(crate) fn contacts(&self, now: Now) -> Vec<ReplicaId> {
+    pub(crate) fn contacts(&self, now: Now) -> impl Iterator<Item = ReplicaId> {
         let limit = self.config.status_interval * SILENT_INTERVALS;
-        let lately = self.contacts.iter().filter(|(_, last)| now.moment.since(**last) <= limit);
-        lately.map(|(replica, _)| *replica).collect()
+        let lately = self.contacts.iter().filter(move |(_, last)| now.moment.since(**last) <= limit);
+        lately.map(|(replica, _)| *replica)
+    }
+
+    /// Whether others have surely committed more: a certificate says so, or f + 1 members do, one of them at least
+    /// correct. What is missing here is fetched then, and the primary of the view is not to blame.
+    fn is_behind(&self) -> bool {
+        let ahead = self.heads.values().filter(|head| **head > self.tip.height).count();
+        self.behind > self.tip.height || ahead >= self.config.committee.one_honest()
     }
 
     fn heard_of_quorum_since(&self, since: Option<Moment>) -> bool {
@@ -126,10 +133,9 @@ impl Replica {
     }
 
     fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
-        // Whoever knows that others are further is fetching blocks, and has nothing to complain about.
-        let behind = self.behind > self.tip.height;
         let busy = self.patience.work != Work::Nothing || self.has_open_proposal();
-        if !busy || behind || !self.in_contact(now) {
+        // Whoever knows that others are further is fetching blocks, and has nothing to complain about.
+        if !busy || self.is_behind() || !self.is_in_contact(now) {
             (self.patience.pending_since, self.patience.timely_since) = (None, None);
             return false;
         }
@@ -178,7 +184,7 @@ impl Replica {
 
     /// R21: the engine saw that transactions are passed over.
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
-        if self.votes() && self.behind <= self.tip.height && self.in_contact(now) {
+        if self.votes() && !self.is_behind() && self.is_in_contact(now) {
             self.counters.censorship += 1;
             self.leave(self.view.next(), Cause::Censorship, step);
         }

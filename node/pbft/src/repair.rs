@@ -109,6 +109,7 @@ impl Replica {
     }
 
     pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, status: &Status, step: &mut Step) {
+        self.heads.insert(from, status.committed);
         let pause = self.config.status_interval / ANSWERS_PER_INTERVAL;
         if self.answered.get(&from).is_some_and(|last| now.moment.since(*last) < pause) {
             return;

@@ -150,6 +150,8 @@ pub struct Replica {
     pub(crate) answered: BTreeMap<ReplicaId, Moment>,
     /// When each member was last heard of.
     pub(crate) contacts: BTreeMap<ReplicaId, Moment>,
+    /// The last committed height of each member on a channel that is still there, as its last STATUS says.
+    pub(crate) heads: BTreeMap<ReplicaId, Height>,
     /// The furthest statements of each member.
     pub(crate) heard: BTreeMap<ReplicaId, Seen>,
     /// Members of whom more was heard than is written down.
@@ -195,6 +197,7 @@ impl Replica {
             status_sent: None,
             answered: BTreeMap::new(),
             contacts: BTreeMap::new(),
+            heads: BTreeMap::new(),
             heard: BTreeMap::new(),
             unwritten: BTreeSet::new(),
             parting: None,
@@ -212,7 +215,10 @@ impl Replica {
         match input {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
             Input::PeerUp(peer) => self.greet(peer, &mut step),
-            Input::PeerDown(peer) => _ = self.contacts.remove(&peer),
+            Input::PeerDown(peer) => {
+                self.contacts.remove(&peer);
+                self.heads.remove(&peer);
+            }
             Input::Proposed(outline) => self.on_proposed(now, outline, &mut step),
             Input::Outlined(outline) => self.on_outlined(&outline),
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),

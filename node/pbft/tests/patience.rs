@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use quorate_pbft::{Cause, Input, Work};
+use quorate_ledger::Height;
+use quorate_pbft::{Cause, Input, Message, Status, Work};
 
 use net::{NEW_VIEW_TIMEOUT, Net, STATUS, TIMEOUT, TIMEOUT_CAP, id};
 
@@ -164,6 +165,48 @@ fn contact_that_comes_back_gives_the_primary_its_time_again() {
     net.pass(TIMEOUT - STATUS);
     assert_eq!(net.departures(3), []);
     net.pass(2 * STATUS);
+    assert_eq!(net.departures(3), [Cause::NoProgress]);
+}
+
+/// R15: f + 1 members say in their STATUS that they have committed more, so one that cannot tell from votes blames nobody:
+/// it is about to fetch what it misses.
+#[test]
+fn whoever_hears_that_others_are_further_blames_nobody() {
+    let mut net = Net::of(4);
+    net.catching_up = false;
+    net.links.lose(|envelope| envelope.to == id(3) && !envelope.is_status());
+    net.propose("A");
+    net.pass(STATUS);
+    net.input(3, Input::Pending(Work::Timely));
+    net.pass(5 * TIMEOUT);
+    assert_eq!((net.height(3), net.departures(3)), (0, vec![]));
+    net.catching_up = true;
+    net.pass(2 * STATUS);
+    assert_eq!(net.height(3), 1);
+    net.pass(TIMEOUT);
+    assert_eq!(
+        net.departures(3),
+        [Cause::NoProgress],
+        "it has all that others have, and still nothing happens"
+    );
+}
+
+/// R15: what f members claim keeps nobody in a view, and what was said on a channel that is gone does not count.
+#[test]
+fn claims_of_f_members_keep_nobody_in_a_view() {
+    let mut net = Net::of(4);
+    net.catching_up = false;
+    net.crash(0);
+    let claim = Message::Status(Status { committed: Height(7), ..net.nodes[3].replica().status() });
+    net.inject(0, 3, claim.clone());
+    net.deliver_all();
+    net.input(3, Input::PeerDown(id(0)));
+    net.input(3, Input::Pending(Work::Timely));
+    let start = net.moment;
+    while net.moment.since(start) < TIMEOUT {
+        net.inject(1, 3, claim.clone());
+        net.pass(STATUS / 2);
+    }
     assert_eq!(net.departures(3), [Cause::NoProgress]);
 }
 

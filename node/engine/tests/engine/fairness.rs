@@ -214,3 +214,37 @@ fn what_cannot_be_ordered_deposes_nobody() {
     }
     assert!(net.ids(3).len() >= 110, "while everything else is ordered: {}", net.ids(3).len());
 }
+
+/// R21: a member that nobody heard, and that then heard nobody, holds against no primary that it did not order what it
+/// could not know of. Otherwise it would leave the view alone once it is back, and be mute.
+#[test]
+fn whoever_was_cut_off_blames_nobody_for_what_it_alone_had() {
+    let mut net = Net::of(4);
+    net.commit_each(0..2);
+    net.lose(|from, _, _| from == id(3));
+    for nonce in 100..110 {
+        net.submit(3, &net.transaction(nonce)).unwrap();
+    }
+    // It says so to everybody, in vain, before the channels are found to be dead. Others' are ordered.
+    for nonce in 2..5 {
+        net.pass(TIMEOUT / 3);
+        net.commit_each(nonce..nonce + 1);
+    }
+    net.pass(TIMEOUT / 10);
+    net.lose(|from, to, _| from == id(3) || to == id(3));
+    for other in 0..3 {
+        net.handle(3, [Event::PeerDown(id(other))]);
+        net.handle(other, [Event::PeerDown(id(3))]);
+    }
+    net.commit_each(10..40);
+    net.pass(2 * TIMEOUT);
+    net.lose_nothing();
+    for other in 0..3 {
+        net.handle(3, [Event::PeerUp(id(other))]);
+        net.handle(other, [Event::PeerUp(id(3))]);
+    }
+    net.pass(Duration::from_secs(3));
+    for member in 0..4 {
+        assert_eq!((net.departures(member), net.ids(member).len()), (vec![], 45), "member {member}");
+    }
+}
