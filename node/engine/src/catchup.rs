@@ -1,126 +1,44 @@
-//! Fetching certified blocks from members that are ahead (R12).
+//! Whom to ask for certified blocks, and when (R12). The same for members and for observers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_ledger::{
-    Block, BlockError, Body, BodyError, CertificateError, ChainId, CommitCertificate, Committee, Height,
-    ReplicaId, Verified,
-};
-use quorate_pbft::{Input, Moment, Now};
-use quorate_store::{LedgerReader, StoreError};
+use quorate_ledger::{Height, ReplicaId};
+use quorate_pbft::{Config, Moment};
 
-use crate::engine::{Engine, Fatal};
-use crate::event::{Effects, FetchId, Notice};
-use crate::wire::{Answer, Ask, RUN_BLOCKS, RUN_BYTES, RunBlock};
+use crate::event::FetchId;
 
 /// Whoever has not answered after this is not waited for, however long others take: time for some megabytes and their
 /// signatures over a slow line.
 const RUN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Blocks without a gap, each with its own certificate or finalised by a later one's; all checked but for the
-/// link to our own tip.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedRun {
-    blocks: Vec<(Block, Option<Verified<CommitCertificate>>)>,
+/// How soon to ask, and how long to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// A gap of so many heights may close by itself within a status interval. 0 for whoever gets blocks in no other way.
+    window: u64,
+    status_interval: Duration,
+    /// Members among which one is honest.
+    one_honest: u32,
 }
 
-/// Why an answer proves nothing. Always the answering member's doing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
-    /// A body does not decode.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// A body is another header's, or headers do not follow each other.
-    #[error(transparent)]
-    Block(#[from] BlockError),
-    /// A certificate does not hold.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// A certificate is for another block than it lies beside.
-    #[error("the certificate at height {0} is for another block")]
-    Misplaced(Height),
-    /// No block at all, or the last one is not certified.
-    #[error("the run does not end in a certified block")]
-    Open,
-}
-
-impl CheckedRun {
-    /// Checks bodies, links and every certificate: a quorum of verifications for each. Needs no state, so it
-    /// can run on any thread.
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn check(claims: Vec<RunBlock>, chain: &ChainId, committee: &Committee) -> Result<Self, RunError> {
-        let mut blocks: Vec<(Block, Option<Verified<CommitCertificate>>)> = Vec::with_capacity(claims.len());
-        for claim in claims {
-            let block = Block::new(claim.header, Body::decode(claim.body)?)?;
-            if let Some((before, _)) = blocks.last() {
-                block.header().check_follows(before.header())?;
-            }
-            let certificate = match claim.certificate {
-                Some(certificate) => {
-                    let ballot = certificate.ballot();
-                    if (ballot.height, ballot.block) != (block.height(), block.hash()) {
-                        return Err(RunError::Misplaced(block.height()));
-                    }
-                    Some(certificate.verify(chain, committee)?)
-                }
-                None => None,
-            };
-            blocks.push((block, certificate));
-        }
-        match blocks.last() {
-            Some((_, Some(_))) => Ok(CheckedRun { blocks }),
-            _ => Err(RunError::Open),
-        }
+impl Pace {
+    /// For a member, which takes part in ordering.
+    pub(crate) fn of_member(config: &Config) -> Self {
+        let one_honest = u32::try_from(config.committee.one_honest()).unwrap_or(u32::MAX);
+        Pace { window: config.window, status_interval: config.status_interval, one_honest }
     }
 
-    /// Number of blocks.
-    pub fn len(&self) -> usize {
-        self.blocks.len()
+    /// For an observer, which gets every block by asking.
+    pub(crate) fn of_observer(config: &Config) -> Self {
+        Pace { window: 0, ..Pace::of_member(config) }
     }
-
-    /// Never true: a checked run holds a certified block.
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
-    }
-}
-
-/// The answer to [`Ask::Blocks`], from the ledger alone: certified blocks from a height on, as many as fit
-/// into an answer, ending in one with a certificate. Reads only, so it can run on any thread.
-///
-/// # Errors
-/// Those of the ledger.
-pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreError> {
-    if from == Height(0) || from > ledger.head()?.height {
-        return Ok(Answer::Nothing);
-    }
-    let (mut run, mut bytes) = (Vec::new(), 0);
-    // A run must end in a certified block: how many of its blocks may be sent.
-    let mut certified = 0;
-    let mut next = from;
-    while run.len() < RUN_BLOCKS as usize {
-        let Some(stored) = ledger.blocks(next, 1, usize::MAX)?.into_iter().next() else { break };
-        let body = stored.block.body().as_bytes().to_vec();
-        bytes += body.len();
-        if bytes > RUN_BYTES && certified > 0 {
-            break;
-        }
-        let header = stored.block.header().clone();
-        run.push(RunBlock { header, body, certificate: stored.certificate });
-        if run.last().is_some_and(|last| last.certificate.is_some()) {
-            certified = run.len();
-        }
-        next = next.next();
-    }
-    run.truncate(certified);
-    Ok(if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) })
 }
 
 /// Who claims to be where, and what is being done about it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CatchUp {
+    pace: Pace,
     /// Last committed height of each member, as it says itself. A claim that is not answered costs one question, and
     /// turns of growing length as long as it is repeated.
     heads: BTreeMap<ReplicaId, Height>,
@@ -137,14 +55,28 @@ pub(crate) struct CatchUp {
     last: Option<ReplicaId>,
 }
 
+/// A question that waits for its answer.
 #[derive(Debug)]
-struct Question {
+pub(crate) struct Question {
     fetch: FetchId,
     peer: ReplicaId,
     until: Moment,
 }
 
 impl CatchUp {
+    pub(crate) fn new(pace: Pace) -> Self {
+        CatchUp {
+            pace,
+            heads: BTreeMap::new(),
+            certain: Height(0),
+            behind_since: None,
+            open: None,
+            given_up: 0,
+            silent: BTreeSet::new(),
+            last: None,
+        }
+    }
+
     pub(crate) fn heard(&mut self, from: ReplicaId, committed: Height) {
         self.heads.insert(from, committed);
     }
@@ -200,133 +132,67 @@ impl CatchUp {
     fn target(&self) -> Height {
         self.heads.values().copied().max().unwrap_or_default().max(self.certain)
     }
-}
 
-impl Engine {
-    /// Asks for certified blocks if others are ahead and normal operation will not close the gap: the gap is
-    /// larger than the window, or it has lasted for a whole status interval.
-    pub(crate) fn catch_up(&mut self, now: Now, effects: &mut Effects) {
-        let tip = self.replica.tip().height;
-        let target = self.catchup.target();
+    /// The next question for blocks above `tip`, if it is time for one: whom to ask, and the height that somebody claims
+    /// to have. It is open as `fetch` from now on.
+    ///
+    /// It is time if others are ahead and normal operation will not close the gap: the gap is larger than the window, or
+    /// it has lasted for a whole status interval.
+    pub(crate) fn ask(&mut self, now: Moment, tip: Height, fetch: FetchId) -> Option<(ReplicaId, Height)> {
+        let target = self.target();
         if target <= tip {
-            self.catchup.arrived();
-            return;
-        }
-        self.catchup.behind_since.get_or_insert(now.moment);
-        if now.moment < self.next_question(tip, target) {
-            return;
-        }
-        self.catchup.give_up();
-        let Some(peer) = self.catchup.candidate(tip) else { return };
-        let fetch = FetchId(self.fetches);
-        self.fetches += 1;
-        self.catchup.last = Some(peer);
-        let until = now.moment.after(self.run_patience());
-        self.catchup.open = Some(Question { fetch, peer, until });
-        effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
-        effects.notices.push(Notice::CatchingUp { height: tip, target });
-    }
-
-    pub(crate) fn catch_up_deadline(&self) -> Option<Moment> {
-        let tip = self.replica.tip().height;
-        // Without anybody to ask there is nothing to wake up for: a STATUS will come as an event.
-        if self.catchup.target() <= tip || self.catchup.candidate(tip).is_none() {
+            self.arrived();
             return None;
         }
-        Some(self.next_question(tip, self.catchup.target()))
+        self.behind_since.get_or_insert(now);
+        if now < self.next_question(tip, target) {
+            return None;
+        }
+        self.give_up();
+        let peer = self.candidate(tip)?;
+        self.last = Some(peer);
+        let until = now.after(self.patience());
+        self.open = Some(Question { fetch, peer, until });
+        Some((peer, target))
+    }
+
+    /// When to call [`CatchUp::ask`] next.
+    pub(crate) fn deadline(&self, tip: Height) -> Option<Moment> {
+        // Without anybody to ask there is nothing to wake up for: a claim will come as an event.
+        if self.target() <= tip || self.candidate(tip).is_none() {
+            return None;
+        }
+        Some(self.next_question(tip, self.target()))
     }
 
     /// How long one member may take to answer before the next is asked as well (R12). What we lack can be all that a
     /// block waits for, so liars that never answer must not take long; but the blocks may be many and the line slow, so
     /// each question that was given up lets the next have more time. Answers that come after all are used.
-    fn run_patience(&self) -> Duration {
-        let members = u32::try_from(self.config.pbft.committee.one_honest()).unwrap_or(u32::MAX);
-        let least = self.config.pbft.status_interval / (2 * members);
-        RUN_PATIENCE.min(least.saturating_mul(self.catchup.given_up.saturating_add(1)))
+    fn patience(&self) -> Duration {
+        let least = self.pace.status_interval / (2 * self.pace.one_honest);
+        RUN_PATIENCE.min(least.saturating_mul(self.given_up.saturating_add(1)))
     }
 
     /// When to ask next: not while an answer may still come, nor while normal operation may close the gap.
     fn next_question(&self, tip: Height, target: Height) -> Moment {
-        let far = target > tip.plus(self.config.pbft.window);
-        let answered = self.catchup.open.as_ref().map_or(Moment::default(), |open| open.until);
-        match self.catchup.behind_since {
-            Some(since) if !far => answered.max(since.after(self.config.pbft.status_interval)),
+        let far = target > tip.plus(self.pace.window);
+        let answered = self.open.as_ref().map_or(Moment::default(), |open| open.until);
+        match self.behind_since {
+            Some(since) if !far => answered.max(since.after(self.pace.status_interval)),
             _ => answered,
         }
     }
 
-    /// Takes the answer to a question for blocks; `false` if it was not asked by [`Engine::catch_up`].
-    pub(crate) fn on_run(
-        &mut self,
-        now: Now,
-        fetch: FetchId,
-        run: Option<CheckedRun>,
-        effects: &mut Effects,
-    ) -> Result<bool, Fatal> {
-        let question = self.catchup.open.take_if(|open| open.fetch == fetch);
-        if let Some(question) = &question {
-            self.catchup.silent.remove(&question.peer);
-        }
-        if question.is_none() && run.is_none() {
-            return Ok(false);
-        }
-        let before = self.replica.tip().height;
-        // A checked run proves itself, however late it comes.
-        if let Some(run) = run {
-            self.append_run(now, run, effects)?;
-        }
-        if let Some(question) = question
-            && self.replica.tip().height == before
-        {
-            // Nothing came of it: until it proves otherwise, that member has no more than we do.
-            self.catchup.heads.insert(question.peer, before);
-            self.catchup.behind_since = Some(now.moment);
-        }
-        Ok(true)
+    /// Takes the open question, if this is its answer.
+    pub(crate) fn answered(&mut self, fetch: FetchId) -> Option<Question> {
+        let question = self.open.take_if(|open| open.fetch == fetch)?;
+        self.silent.remove(&question.peer);
+        Some(question)
     }
 
-    fn append_run(&mut self, now: Now, run: CheckedRun, effects: &mut Effects) -> Result<(), Fatal> {
-        // Whatever the replica has finalised lies below, in whichever order things came.
-        self.serve_requests(now, effects)?;
-        let mut group = Vec::new();
-        let mut appended = false;
-        for (block, certificate) in run.blocks {
-            if block.height() <= self.replica.tip().height {
-                continue;
-            }
-            let expected = self.replica.tip().height.plus(group.len() as u64 + 1);
-            if block.height() != expected {
-                break; // it does not start where we end
-            }
-            group.push(block);
-            let Some(certificate) = certificate else { continue };
-            let first = group.first().expect("a block was just pushed").header();
-            if first.parent != self.replica.tip().hash() {
-                return Err(Fatal::Fork { height: first.height });
-            }
-            let headers = group.iter().map(|block| block.header().clone()).collect();
-            self.counters.caught_up += group.len() as u64;
-            // What was decided here lies below, and is remembered before anybody may see it. It may stand on blocks of
-            // this run, which no journal has: those must not be lost from under it (R13).
-            if !self.decided.is_empty() {
-                if appended {
-                    self.make_durable()?;
-                }
-                self.write_group(effects)?;
-            }
-            let blocks = std::mem::take(&mut group);
-            self.ledger.append(&blocks, &certificate)?;
-            self.note_final(&blocks, effects);
-            self.inputs.push_back(Input::CaughtUp { headers, certificate });
-            self.drain_inputs(now);
-            // Votes that waited for these blocks may have made others final: they come before the next group.
-            self.serve_requests(now, effects)?;
-            appended = true;
-        }
-        if appended {
-            // These blocks are in no journal: what is answered about them must not be forgotten.
-            self.make_durable()?;
-        }
-        Ok(())
+    /// Nothing came of a question: until it proves otherwise, that member has no more than we do.
+    pub(crate) fn fruitless(&mut self, now: Moment, question: &Question, tip: Height) {
+        self.heads.insert(question.peer, tip);
+        self.behind_since = Some(now);
     }
 }

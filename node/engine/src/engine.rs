@@ -21,13 +21,14 @@ use crate::outbound::Outbound;
 use crate::outlines::Outlines;
 use crate::promises;
 use crate::recent::RecentIds;
-use crate::wire::Ask;
+use crate::run::serve_run;
+use crate::wire::{Ask, HeadClaim};
 
 /// Expired transactions whose end is remembered, so that their senders can still be told.
 pub(crate) const ENDED_MAX: usize = 50_000;
 
 /// The ledger is made durable at least this often while it grows.
-const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an engine must know, all of it from the genesis.
 #[derive(Debug, Clone)]
@@ -253,7 +254,7 @@ impl Engine {
             Event::Asked { ticket, ask } => {
                 let answer = match ask {
                     Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
-                    Ask::Blocks { from } => crate::serve_run(&self.ledger.reader(), from)?,
+                    Ask::Blocks { from } => serve_run(&self.ledger.reader(), from)?,
                     Ask::Ids { block } => self.serve_ids(&block),
                 };
                 effects.answers.push((ticket, answer));
@@ -486,13 +487,24 @@ impl Engine {
             self.outlines.deadline(),
             self.fairness.deadline(self.replica.request_timeout()),
             self.outbound.deadline(),
-            self.catch_up_deadline(),
+            self.catchup.deadline(self.replica.tip().height),
             self.proposal_deadline(now),
             self.durable_due,
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Where this engine stands, as observers are told.
+    pub fn head_claim(&self) -> HeadClaim {
+        let stable = self.stable_checkpoint().map(|stable| stable.checkpoint().height);
+        HeadClaim {
+            committed: self.replica.tip().height,
+            stable: stable.unwrap_or_default(),
+            view: self.replica.view(),
+            active: self.replica.is_active(),
+        }
     }
 
     /// Lies that were proven, at most 16 of each member.

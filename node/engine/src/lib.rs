@@ -8,13 +8,18 @@
 //! The order of work that everything depends on is in [`Engine::handle`]: events, finality, proposals,
 //! journal, effects. A storage error is final ([`Fatal`]): after it nobody knows what the disk holds, and a
 //! node that cannot remember must not vote.
+//!
+//! [`Observer`] is the same for a node without a vote: it follows the chain by certified blocks, and has nothing to
+//! remember but the ledger.
 
 mod catchup;
 mod engine;
 mod event;
 mod examine;
 mod fairness;
+mod fetching;
 mod flight;
+mod observer;
 mod outbound;
 mod outlines;
 mod overview;
@@ -22,13 +27,15 @@ mod promises;
 mod propose;
 mod recent;
 mod recover;
+mod run;
 mod submit;
 mod wire;
 
-pub use catchup::{CheckedRun, RunError, serve_run};
 pub use engine::{Counters, Engine, EngineConfig, Fatal};
 pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Refusal, Submission, Ticket};
 pub use examine::serve_committed;
+pub use observer::{Observation, Observer, ObserverOverview};
 pub use overview::Overview;
 pub use recover::OpenError;
-pub use wire::{Answer, Ask, MAX_ASKED, MemberMessage, RunBlock, WireLimits};
+pub use run::{CheckedRun, RunError, serve_run};
+pub use wire::{Answer, Ask, HeadClaim, MAX_ASKED, MemberMessage, RunBlock, WireLimits};

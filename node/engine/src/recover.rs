@@ -8,7 +8,7 @@ use quorate_mempool::Mempool;
 use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer, Steps, Work};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
-use crate::catchup::CatchUp;
+use crate::catchup::{CatchUp, Pace};
 use crate::engine::{Counters, Endings, Engine, EngineConfig};
 use crate::examine::Examinations;
 use crate::fairness::Fairness;
@@ -75,6 +75,7 @@ impl Engine {
             Replica::restore(config.pbft.clone(), signer, end, remembered.records)
                 .map_err(|error| OpenError::Journal(error.to_string()))?;
         let request_timeout = config.pbft.request_timeout;
+        let catchup = CatchUp::new(Pace::of_member(&config.pbft));
         let mut engine = Engine {
             me,
             mempool: Mempool::new(config.mempool),
@@ -94,7 +95,7 @@ impl Engine {
             evidence: remembered.evidence,
             forgotten: Vec::new(),
             expected: None,
-            catchup: CatchUp::default(),
+            catchup,
             steps: Steps::default(),
             requests: VecDeque::new(),
             decided: Vec::new(),

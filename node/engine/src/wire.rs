@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
     BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
-    Transaction, TransactionId, VerifiedTransaction, bounded, bounded_bytes, decode, encode,
+    Transaction, TransactionId, VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
 };
 use quorate_pbft::Message;
 
@@ -32,6 +32,45 @@ pub enum MemberMessage {
     Consensus(Message) = 0,
     /// Transactions that the sender admitted.
     Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 1,
+    /// Of a member to an observer, which takes no other.
+    Head(HeadClaim) = 2,
+}
+
+/// Where a member stands, as it says itself: what an observer asks for blocks by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct HeadClaim {
+    /// Its last committed height.
+    pub committed: Height,
+    /// The height of its stable checkpoint; 0 before the first.
+    pub stable: Height,
+    /// The view it is in.
+    pub view: View,
+    /// Whether that view has begun for it.
+    pub active: bool,
+}
+
+impl HeadClaim {
+    /// Bytes of its message: nothing longer is one.
+    pub const MESSAGE_BYTES: usize = 26;
+
+    /// The bytes of the message that makes it.
+    pub fn to_message(self) -> Vec<u8> {
+        encode(&MemberMessage::Head(self))
+    }
+
+    /// Reads what a member told an observer; `None` if it is another message.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the sender is at fault.
+    pub fn read(message: &[u8]) -> Result<Option<Self>, DecodeError> {
+        if message.len() != Self::MESSAGE_BYTES {
+            return Ok(None);
+        }
+        match decode(message)? {
+            MemberMessage::Head(claim) => Ok(Some(claim)),
+            MemberMessage::Consensus(_) | MemberMessage::Transactions(_) => Ok(None),
+        }
+    }
 }
 
 impl MemberMessage {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Engine, Event, MemberMessage, RunBlock, WireLimits};
+use quorate_engine::{Answer, Ask, Engine, Event, HeadClaim, MemberMessage, RunBlock, WireLimits};
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
     Ballot, Block, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
@@ -107,6 +107,15 @@ fn every_vector_is_what_the_code_computes() {
     let batch = MemberMessage::Transactions(inner.clone());
     assert_eq!(encode(&batch), message, "both ways to write a batch give the same bytes");
     assert_eq!(MemberMessage::from_bytes(&message), Ok(batch));
+
+    let claim = HeadClaim { committed: Height(8), stable: Height(0), view: View(2), active: true };
+    vectors.check("member_message_head", &claim.to_message());
+    assert_eq!(claim.to_message().len(), HeadClaim::MESSAGE_BYTES);
+    assert_eq!(HeadClaim::read(&claim.to_message()), Ok(Some(claim)));
+    assert_eq!(HeadClaim::read(&message), Ok(None), "an observer takes nothing else");
+    let mut lie = claim.to_message();
+    lie[25] = 2;
+    assert!(HeadClaim::read(&lie).is_err(), "a flag is 0 or 1");
 
     let asks = [
         ("ask_transactions", Ask::Transactions { block: blocks()[0].hash(), indices: vec![0, 1] }),
@@ -282,7 +291,7 @@ fn what_the_document_forbids_is_refused() {
     let reason = answer(&body);
     assert!(reason.contains(&format!("at most {} fit", MAX_BODY_BYTES + 4)), "{reason}");
 
-    assert!(MemberMessage::from_bytes(&[2]).is_err(), "a tag without a meaning");
+    assert!(MemberMessage::from_bytes(&[3]).is_err(), "a tag without a meaning");
     assert!(decode::<Ask>(&[3]).is_err());
     assert!(decode::<Answer>(&[4]).is_err());
     assert!(decode::<Answer>(&[2, 0]).is_err(), "a byte after the end");

@@ -84,6 +84,7 @@ impl Incoming {
                 checked.map_err(|rejected| rejected.to_string())
             }
             Ok(MemberMessage::Consensus(_)) => Err("a protocol message was gossiped".to_owned()),
+            Ok(MemberMessage::Head(_)) => Err("a head is for observers".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         match checked {

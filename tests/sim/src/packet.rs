@@ -69,6 +69,7 @@ impl Packet {
             MemberMessage::Transactions(transactions) => {
                 verify_all(transactions, signatures).map(Opened::Transactions)
             }
+            MemberMessage::Head(_) => Err("a head is for observers".to_owned()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod fairness;
 mod floods;
 mod lifetimes;
 mod net;
+mod observer;
 mod old_files;
 mod pauses;
 mod recovery;

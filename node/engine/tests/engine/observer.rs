@@ -1,0 +1,295 @@
+//! A node without a vote follows the chain by certified blocks, and believes nothing else.
+
+use std::time::Duration;
+
+use quorate_engine::{
+    Answer, Ask, CheckedRun, Effects, Fatal, FetchId, HeadClaim, Notice, Observation, Observer, serve_run,
+};
+use quorate_ledger::{Block, Body, Height, ReplicaId, Timestamp, View};
+use quorate_pbft::{Moment, Now};
+use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
+
+use crate::net::{Net, id};
+
+/// An observer on a disk in memory, with its own clock.
+struct Watcher {
+    observer: Option<Observer>,
+    disk: ForgetfulDisk,
+    now: Duration,
+    /// Questions that nobody has answered.
+    asked: Vec<(ReplicaId, FetchId, Height)>,
+    committed: Vec<Block>,
+    notices: Vec<Notice>,
+}
+
+impl Watcher {
+    fn of(net: &Net) -> Self {
+        let disk = ForgetfulDisk::new();
+        drop(Ledger::create_on(disk.attach(), net.genesis.header()).unwrap());
+        let now = Duration::from_secs(10);
+        let (asked, committed, notices) = Default::default();
+        let mut watcher = Watcher { observer: None, disk, now, asked, committed, notices };
+        watcher.open(net);
+        watcher
+    }
+
+    /// Starts it on its ledger.
+    fn open(&mut self, net: &Net) {
+        let ledger = Ledger::open_on(self.disk.attach(), net.genesis.header()).unwrap();
+        self.observer = Some(Observer::open(&net.genesis, ledger));
+        self.asked.clear();
+    }
+
+    fn power_loss(&mut self) {
+        self.disk.power_loss();
+        self.observer = None;
+    }
+
+    fn time(&self) -> Now {
+        Now { moment: Moment(self.now), wall: Timestamp(0) }
+    }
+
+    fn running(&self) -> &Observer {
+        self.observer.as_ref().unwrap()
+    }
+
+    fn height(&self) -> u64 {
+        self.running().reader().head().unwrap().height.0
+    }
+
+    fn try_handle(&mut self, events: impl IntoIterator<Item = Observation>) -> Result<(), Fatal> {
+        let now = self.time();
+        let Effects { asks, committed, notices, messages, gossip, reminders, .. } =
+            self.observer.as_mut().unwrap().handle(now, events)?;
+        assert!(messages.is_empty() && gossip.is_empty() && reminders.is_empty(), "it says nothing");
+        self.asked.extend(asks.into_iter().map(|(to, fetch, ask)| match ask {
+            Ask::Blocks { from } => (to, fetch, from),
+            other => panic!("it asks for blocks alone, not {other:?}"),
+        }));
+        self.committed.extend(committed);
+        self.notices.extend(notices);
+        Ok(())
+    }
+
+    fn handle(&mut self, events: impl IntoIterator<Item = Observation>) {
+        self.try_handle(events).unwrap();
+    }
+
+    /// Hears from a member that it has so many blocks.
+    fn hear(&mut self, from: usize, committed: u64) {
+        self.handle([told(from, committed, 0, true)]);
+    }
+
+    /// Lets its next question be answered from this ledger, as far as it goes.
+    fn answer(&mut self, net: &Net, from: &LedgerReader) {
+        let (_, fetch, height) = self.asked.remove(0);
+        let run = match serve_run(from, height).unwrap() {
+            Answer::Blocks(run) => {
+                Some(CheckedRun::check(run, &net.genesis.chain_id(), net.genesis.committee()).unwrap())
+            }
+            _ => None,
+        };
+        self.handle([Observation::Answered { fetch, run }]);
+    }
+
+    /// Lets time pass; nobody answers.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.running().deadline().map(|next| next.0.max(self.now))
+            && next <= end
+        {
+            self.now = next;
+            self.handle([]);
+            let again = self.running().deadline();
+            assert!(again.is_none_or(|again| again.0 > self.now), "it does not want to wake up at once");
+        }
+        self.now = end;
+    }
+}
+
+fn told(from: usize, committed: u64, view: u64, active: bool) -> Observation {
+    let (committed, stable, view) = (Height(committed), Height(committed / 2), View(view));
+    Observation::Head { from: id(from), claim: HeadClaim { committed, stable, view, active } }
+}
+
+/// A ledger of made-up blocks, each with a certificate.
+fn ledger_of(net: &Net, blocks: &[Block]) -> Ledger {
+    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    for block in blocks {
+        ledger.append(std::slice::from_ref(block), &net.certificate(block)).unwrap();
+    }
+    ledger
+}
+
+#[test]
+fn it_follows_what_members_order_and_says_nothing() {
+    let mut net = Net::of(4);
+    let mut watcher = Watcher::of(&net);
+    for round in 0..5 {
+        net.commit_each(3 * round..3 * (round + 1));
+        let claim = net.engine(1).head_claim();
+        assert_eq!((claim.committed, claim.view, claim.active), (Height(net.height(1)), View(0), true));
+        watcher.handle([Observation::Head { from: id(1), claim }]);
+        watcher.answer(&net, &net.engine(1).reader());
+        assert_eq!(watcher.height(), net.height(1));
+        assert!(watcher.asked.is_empty(), "there is nothing more to ask for");
+    }
+    let ids = |blocks: &[Block]| -> Vec<_> {
+        blocks.iter().flat_map(|block| block.body().ids().to_vec()).collect()
+    };
+    assert_eq!(ids(&watcher.committed), net.ids(0), "each once and in order");
+    assert!(watcher.notices.is_empty(), "to fetch a few blocks is no news");
+    let receipt = watcher.running().reader().receipt(&net.ids(0)[7]).unwrap().unwrap();
+    assert!(receipt.verify(net.genesis.anchor()).is_ok(), "and it proves what it serves");
+}
+
+/// More blocks than one answer holds: it goes on asking, and says that it catches up.
+#[test]
+fn a_long_chain_comes_in_several_runs_from_members_in_turn() {
+    let net = Net::of(4);
+    let source = ledger_of(&net, &net.chain_of(600)).reader();
+    let mut watcher = Watcher::of(&net);
+    watcher.handle([told(0, 600, 0, true), told(2, 600, 0, true)]);
+    let mut asked = Vec::new();
+    while !watcher.asked.is_empty() {
+        let stands = watcher.running().overview(watcher.time());
+        assert_eq!(stands.catching_up, watcher.height() < 600 - net.genesis.consensus().window);
+        asked.push(watcher.asked[0].0);
+        watcher.answer(&net, &source);
+    }
+    assert_eq!((watcher.height(), asked), (600, vec![id(0), id(2), id(0)]));
+    assert!(matches!(watcher.notices[0], Notice::CatchingUp { target: Height(600), .. }));
+    let stands = watcher.running().overview(watcher.time());
+    assert_eq!((stands.fetched, stands.catching_up), (600, false));
+}
+
+/// A liar that claims the sky costs one question each time, and members that do not answer are not waited for.
+#[test]
+fn liars_and_silent_members_hold_nobody_up() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(20);
+    let source = ledger_of(&net, &blocks).reader();
+    let mut watcher = Watcher::of(&net);
+    watcher.hear(0, u64::MAX);
+    assert_eq!(watcher.asked[0].0, id(0));
+    watcher.handle([told(1, 20, 0, true)]);
+    assert_eq!(watcher.asked.len(), 1, "one question at a time");
+    // Member 0 never answers: half a status interval is shared by f + 1 members.
+    let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
+    watcher.pass(interval / 2);
+    assert_eq!(watcher.asked[1].0, id(1));
+    watcher.asked.remove(0);
+    watcher.answer(&net, &source);
+    assert_eq!(watcher.height(), 20);
+
+    // It is asked last as long as it claims more, and its answers bring nothing.
+    let (to, fetch, _) = watcher.asked.pop().unwrap();
+    assert_eq!(to, id(0));
+    watcher.handle([Observation::Answered { fetch, run: None }]);
+    assert!(watcher.asked.is_empty(), "it is believed to have no more, until it says so again");
+    assert_eq!(watcher.running().overview(watcher.time()).credible, Height(20), "one claim alone is nothing");
+}
+
+/// Whoever is gone answers nothing: the next is asked at once.
+#[test]
+fn a_question_to_a_member_that_is_gone_goes_to_the_next() {
+    let net = Net::of(4);
+    let mut watcher = Watcher::of(&net);
+    watcher.handle([told(1, 9, 0, true), told(2, 9, 0, true)]);
+    watcher.handle([Observation::PeerDown(id(1))]);
+    let asked: Vec<_> = watcher.asked.iter().map(|(to, ..)| *to).collect();
+    assert_eq!(asked, [id(1), id(2)]);
+    watcher.handle([Observation::PeerDown(id(2))]);
+    assert_eq!(watcher.running().deadline(), None, "nobody is there to be asked");
+}
+
+/// More than f members lied, or the ledger is another chain's: it stops and keeps what it has.
+#[test]
+fn a_certified_block_that_contradicts_its_chain_stops_it() {
+    let net = Net::of(4);
+    let (blocks, others) = (net.chain_of(6), {
+        let first = net.block_on(net.genesis.header(), &[net.transaction(77)]);
+        let second =
+            Block::after(first.header(), Body::of(&[]), net.wall().plus_ms(1), ReplicaId(0)).unwrap();
+        vec![first, second]
+    });
+    let mut watcher = Watcher::of(&net);
+    watcher.hear(0, 1);
+    watcher.answer(&net, &ledger_of(&net, &blocks[..1]).reader());
+    watcher.hear(1, 2);
+    let (_, fetch, from) = watcher.asked.remove(0);
+    let Answer::Blocks(run) = serve_run(&ledger_of(&net, &others).reader(), from).unwrap() else { panic!() };
+    let run = Some(CheckedRun::check(run, &net.genesis.chain_id(), net.genesis.committee()).unwrap());
+    let outcome = watcher.try_handle([Observation::Answered { fetch, run }]);
+    assert!(matches!(outcome, Err(Fatal::Fork { height: Height(2) })), "{outcome:?}");
+    assert_eq!(watcher.height(), 1);
+}
+
+/// One sync a second, however many blocks there are; a restart and a power cut cost what is fetched again.
+#[test]
+fn a_power_cut_takes_no_more_than_it_fetches_again() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(40);
+    let source = |length: usize| ledger_of(&net, &blocks[..length]).reader();
+    let mut watcher = Watcher::of(&net);
+    let syncs = watcher.disk.syncs();
+    for length in 1..=20 {
+        watcher.hear(2, length);
+        watcher.answer(&net, &source(usize::try_from(length).unwrap()));
+    }
+    assert_eq!((watcher.height(), watcher.disk.syncs()), (20, syncs), "nothing is synced for a block");
+    assert_eq!(watcher.running().overview(watcher.time()).durable, Height(0));
+    watcher.pass(Duration::from_secs(1));
+    assert_eq!(watcher.running().overview(watcher.time()).durable, Height(20), "a second later all is");
+    assert_eq!(watcher.running().deadline(), None, "and there is nothing to do");
+
+    watcher.hear(2, 30);
+    watcher.answer(&net, &source(30));
+    watcher.power_loss();
+    watcher.open(&net);
+    assert_eq!(watcher.height(), 20);
+    watcher.hear(1, 40);
+    assert_eq!(watcher.asked[0].2, Height(21));
+    watcher.answer(&net, &source(40));
+    watcher.observer.take().unwrap().close().unwrap();
+    watcher.power_loss();
+    watcher.open(&net);
+    assert_eq!(watcher.height(), 40, "who is closed in good order fetches nothing again");
+    let read = watcher.running().reader().blocks(Height(1), 40, usize::MAX).unwrap();
+    assert!(read.iter().map(|stored| &stored.block).eq(&blocks));
+}
+
+/// A disk that does not sync ends it, as it ends a member.
+#[test]
+fn a_storage_error_is_final() {
+    let net = Net::of(4);
+    let mut watcher = Watcher::of(&net);
+    watcher.hear(0, 1);
+    watcher.answer(&net, &ledger_of(&net, &net.chain_of(1)).reader());
+    watcher.disk.fail_sync_after(0);
+    watcher.now += Duration::from_secs(1);
+    assert!(matches!(watcher.try_handle([]), Err(Fatal::Storage(_))));
+}
+
+/// What it tells of the others is what f + 1 of them say, and it knows whom it has not heard of.
+#[test]
+fn it_tells_what_some_honest_member_says() {
+    let net = Net::of(4);
+    let mut watcher = Watcher::of(&net);
+    let stands = |watcher: &Watcher| watcher.running().overview(watcher.time());
+    watcher.handle([told(0, 900, 90, true)]);
+    assert_eq!((stands(&watcher).credible, stands(&watcher).view), (Height(0), View(0)));
+    assert!(!stands(&watcher).active, "one member is not enough");
+    watcher.handle([told(1, 8, 3, true), told(2, 6, 3, false)]);
+    let told_now = stands(&watcher);
+    assert_eq!((told_now.credible, told_now.stable, told_now.view), (Height(8), Height(4), View(3)));
+    assert!(told_now.active, "two are in this view or say that they are further");
+    assert_eq!(told_now.contacts, [id(0), id(1), id(2)]);
+    let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
+    watcher.now += 2 * interval;
+    watcher.handle([told(1, 8, 3, true)]);
+    watcher.now += 2 * interval;
+    assert_eq!(stands(&watcher).contacts, [id(1)], "silence is noticed");
+    watcher.handle([Observation::PeerDown(id(1))]);
+    assert!(stands(&watcher).contacts.is_empty());
+}
