@@ -80,13 +80,14 @@ impl Names {
 
 impl Behaviour {
     /// All behaviours for the node with `keypair`. Fails with a reason only if the gossip settings
-    /// contradict each other.
+    /// contradict each other. `advertises`: others are told other addresses than those it listens on.
     pub(crate) fn new(
         keypair: &Keypair,
         names: &Names,
         peers: &Peers,
         limits: &NetworkLimits,
         timing: &NetworkTiming,
+        advertises: bool,
         counters: Arc<Counters>,
     ) -> Result<Self, String> {
         let mut members = allow_block_list::Behaviour::default();
@@ -101,6 +102,8 @@ impl Behaviour {
         let identify = identify::Config::new(names.version(), keypair.public())
             .with_agent_version(version::own_program())
             .with_push_listen_addr_updates(true)
+            // Those it listens on may be many and lead nowhere from outside; others keep a few of each member.
+            .with_hide_listen_addrs(advertises)
             .with_cache_size(0);
         let requests = request_response::Config::default()
             .with_request_timeout(timing.request_timeout)

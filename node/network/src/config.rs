@@ -34,7 +34,8 @@ pub struct NetworkConfig {
     pub network_name: String,
     /// Where to listen, as multiaddresses such as `/ip4/0.0.0.0/tcp/9000`. Port 0 lets the system choose.
     pub listen: Vec<String>,
-    /// Addresses under which others can reach this node, if they differ from those it listens on.
+    /// Addresses under which others can reach this node, if they differ from those it listens on; those are
+    /// told to nobody then.
     pub advertise: Vec<String>,
     /// Where to look for members first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`.
     /// One member that answers is enough, the others are discovered.

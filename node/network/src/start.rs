@@ -46,9 +46,17 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     let transport = transport::build(&keypair, &config.timing, config.limits.requests_per_peer)
         .map_err(|error| StartError::Setup(error.to_string()))?;
     let counters = Arc::new(Counters::default());
-    let behaviour =
-        Behaviour::new(&keypair, &names, &peers, &config.limits, &config.timing, counters.clone())
-            .map_err(StartError::Setup)?;
+    let advertises = !advertised.is_empty();
+    let behaviour = Behaviour::new(
+        &keypair,
+        &names,
+        &peers,
+        &config.limits,
+        &config.timing,
+        advertises,
+        counters.clone(),
+    )
+    .map_err(StartError::Setup)?;
     let settings = swarm::Config::with_tokio_executor().with_dial_concurrency_factor(PARALLEL_DIALS);
     let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings);
     for address in advertised {

@@ -45,7 +45,7 @@ pub(super) struct RawP2p {
     /// Multiaddresses to listen on; at least one.
     #[serde(deserialize_with = "list")]
     pub(super) listen: Vec<String>,
-    /// Multiaddresses under which others reach this node, if they are not those it listens on.
+    /// Multiaddresses under which others reach this node, if they are not those it listens on; they are told these alone.
     #[serde(deserialize_with = "list")]
     pub(super) advertise: Vec<String>,
     /// Multiaddresses of validators to look for first; a few are enough, since members tell each other about the rest.

@@ -7,6 +7,7 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{FinalityProof, TransactionId};
 use serde_json::json;
 
+use crate::load::Committed;
 use crate::rpc::Rpc;
 
 /// The blocks of a node from the genesis to its head.
@@ -93,6 +94,17 @@ impl Chain {
             }
         }
         places
+    }
+
+    /// Asserts that everything that was answered `committed` stands where the answer said, and nothing twice.
+    #[track_caller]
+    pub fn assert_keeps(&self, promised: &[Committed]) {
+        let places = self.places();
+        assert!(!promised.is_empty());
+        for committed in promised {
+            let place = (committed.height, committed.index);
+            assert_eq!(places.get(&committed.id), Some(&place), "{} was answered committed", committed.id);
+        }
     }
 
     /// Asserts that both chains have the same blocks in the same order, as far as the shorter one goes: equal

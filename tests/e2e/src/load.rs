@@ -97,8 +97,16 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<Signal>,
-    committed: Arc<AtomicUsize>,
+    counted: Arc<Counted>,
     clients: Vec<JoinHandle<Vec<Committed>>>,
+}
+
+/// What became of transactions so far.
+#[derive(Debug, Default)]
+struct Counted {
+    sent: AtomicUsize,
+    committed: AtomicUsize,
+    expired: AtomicUsize,
 }
 
 impl Load {
@@ -109,18 +117,18 @@ impl Load {
 
     /// Starts clients that pause after each answer, so that the machine is not busy with them alone.
     pub fn paced(genesis: &Genesis, nodes: &[SocketAddr], pause: Duration) -> Load {
-        let (stop, committed) = (Arc::<Signal>::default(), Arc::<AtomicUsize>::default());
+        let (stop, counted) = (Arc::<Signal>::default(), Arc::<Counted>::default());
         let clients = nodes.iter().map(|node| {
             let client = Client {
                 rpc: Rpc::new(*node),
                 signer: Signer::new(genesis, 5, 256),
                 stop: Arc::clone(&stop),
-                told: Arc::clone(&committed),
+                counted: Arc::clone(&counted),
                 pause,
             };
             std::thread::spawn(move || client.run())
         });
-        Load { clients: clients.collect(), stop, committed }
+        Load { clients: clients.collect(), stop, counted }
     }
 
     /// Waits until so many more transactions are answered committed.
@@ -131,7 +139,28 @@ impl Load {
 
     /// Answers of `committed` so far.
     pub fn committed(&self) -> usize {
-        self.committed.load(Ordering::Relaxed)
+        self.counted.committed.load(Ordering::Relaxed)
+    }
+
+    /// Transactions that were handed in so far, each counted once. Of some it may not be known what became of them.
+    pub fn sent(&self) -> usize {
+        self.counted.sent.load(Ordering::Relaxed)
+    }
+
+    /// Answers of `expired` so far.
+    pub fn expired(&self) -> usize {
+        self.counted.expired.load(Ordering::Relaxed)
+    }
+
+    /// Tells the clients to stop. Each still waits for the answer that it waits for; until then there may be more of
+    /// all that is counted.
+    pub fn stop(&self) {
+        self.stop.raise();
+    }
+
+    /// Whether all clients have stopped.
+    pub fn has_stopped(&self) -> bool {
+        self.clients.iter().all(JoinHandle::is_finished)
     }
 
     /// Stops the clients; answers all they were told to be committed.
@@ -155,7 +184,7 @@ struct Client {
     rpc: Rpc,
     signer: Signer,
     stop: Arc<Signal>,
-    told: Arc<AtomicUsize>,
+    counted: Arc<Counted>,
     pause: Duration,
 }
 
@@ -169,6 +198,7 @@ impl Client {
                 break;
             }
             let fresh = WAITING_BATCH - open.len();
+            self.counted.sent.fetch_add(fresh, Ordering::Relaxed);
             open.extend(self.signer.sign_many(fresh));
             let calls: Vec<Value> = open.iter().map(|signed| parameters(signed, Wait::Committed)).collect();
             match self.rpc.batch::<SubmitResult>("tx_submit", &calls) {
@@ -197,17 +227,21 @@ impl Client {
             match answer.as_ref().map(|answer| &answer.status) {
                 Ok(TransactionStatus::Committed { height, index }) => {
                     committed.push(Committed { id: signed.id, height: *height, index: *index });
-                    self.told.fetch_add(1, Ordering::Relaxed);
+                    self.counted.committed.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(TransactionStatus::Pending | TransactionStatus::Unknown) => open.push(signed),
                 // A long test outlives them; nothing was promised.
-                Ok(TransactionStatus::Expired) => {}
+                Ok(TransactionStatus::Expired) => self.expired(),
                 Ok(TransactionStatus::Rejected { reason }) => panic!("{} was rejected: {reason}", signed.id),
                 Err(error) if error.data.retryable => open.push(signed),
-                Err(error) if error.kind() == quorate_api::ErrorKind::TransactionExpired => {}
+                Err(error) if error.kind() == quorate_api::ErrorKind::TransactionExpired => self.expired(),
                 Err(error) => panic!("{} was refused: {error}", signed.id),
             }
         }
         open
+    }
+
+    fn expired(&self) {
+        self.counted.expired.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -8,63 +8,18 @@ use std::time::Duration;
 use quorate_api::Wait;
 use quorate_genesis::{Genesis, Parameters};
 use quorate_ledger::{PublicKey, TransactionId};
-use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::binary::quorate;
 use crate::chain::Chain;
 use crate::command::Invocation;
+use crate::lines::Lines;
 use crate::ports::PortBlock;
 use crate::process::{Memory, Process, tail};
 use crate::rpc::Rpc;
 use crate::signed::Signer;
+use crate::validator::{NetworkFile, Validator};
 use crate::wait::{PATIENCE, until, wait_until};
-
-/// What `network.json` says of a validator.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Validator {
-    /// Its name in the genesis.
-    pub name: String,
-    /// Its directory; relative to the file there, a path that can be opened here.
-    pub home: PathBuf,
-    /// URL of its JSON-RPC.
-    pub rpc: String,
-    /// Its multiaddress.
-    pub p2p: String,
-    /// Its key as hex.
-    pub public_key: String,
-}
-
-impl Validator {
-    /// Where its JSON-RPC listens.
-    ///
-    /// # Panics
-    /// Unless the URL is one of an IP address and a port.
-    pub fn rpc_address(&self) -> SocketAddr {
-        let address = self.rpc.strip_prefix("http://").and_then(|address| address.parse().ok());
-        address.unwrap_or_else(|| panic!("no URL of an address: {}", self.rpc))
-    }
-
-    /// Where it listens for other validators.
-    ///
-    /// # Panics
-    /// Unless the multiaddress begins with an IPv4 address and a TCP port.
-    pub fn p2p_address(&self) -> SocketAddr {
-        let parts: Vec<&str> = self.p2p.split('/').collect();
-        let address = match parts.as_slice() {
-            ["", "ip4", host, "tcp", port, ..] => format!("{host}:{port}").parse().ok(),
-            _ => None,
-        };
-        address.unwrap_or_else(|| panic!("no multiaddress as expected: {}", self.p2p))
-    }
-}
-
-/// What scripts read. Fields may be added to it, so others are not looked at.
-#[derive(Debug, Deserialize)]
-struct NetworkFile {
-    genesis: PathBuf,
-    validators: Vec<Validator>,
-}
 
 /// The files of a network and its running validators. They are killed when it is dropped.
 #[derive(Debug)]
@@ -79,6 +34,9 @@ pub struct Network {
     without_data: Vec<bool>,
     /// What each validator runs.
     programs: Vec<PathBuf>,
+    /// What the environment of each validator says in all its runs.
+    variables: Vec<Vec<(&'static str, String)>>,
+    pub(crate) lines: Option<Lines>,
     logs: TempDir,
     _files: Option<TempDir>,
     _ports: Option<PortBlock>,
@@ -156,10 +114,17 @@ impl Network {
             directory: directory.to_owned(),
             without_data: vec![false; size],
             programs: vec![quorate().to_owned(); size],
+            variables: vec![Vec::new(); size],
+            lines: None,
             logs: TempDir::new().expect("a temporary directory can be made"),
             _files: None,
             _ports: None,
         }
+    }
+
+    /// What the environment of a validator says from its next start on.
+    pub(crate) fn set_variable(&mut self, index: usize, name: &'static str, value: String) {
+        self.variables[index].push((name, value));
     }
 
     /// What the network agrees on.
@@ -260,8 +225,13 @@ impl Network {
         let (validator, log) = (&self.validators[index], self.log_file(index));
         let init: &[&str] = if std::mem::take(&mut self.without_data[index]) { &["--init"] } else { &[] };
         let arguments = [init, arguments].concat();
+        let lasting = self.variables[index].iter().map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<(&str, &str)> = lasting.chain(variables.iter().copied()).collect();
         let (program, home) = (&self.programs[index], &validator.home);
-        let process = Process::node_of(program, &validator.name, home, &arguments, variables, &log);
+        let process = Process::node_of(program, &validator.name, home, &arguments, &variables, &log);
+        if let Some(lines) = &self.lines {
+            lines.is_run_by(index, process.id());
+        }
         self.processes[index] = Some(process);
     }
 

@@ -81,6 +81,11 @@ impl Process {
         Process::run(name, without_settings(program, arguments), variables, log)
     }
 
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its status if it has ended by now.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")

@@ -22,15 +22,33 @@ impl Network {
     /// Waits until a validator is again at the head, in the same view as another and allowed to vote. Blocks may
     /// be committed meanwhile.
     pub fn wait_until_level(&self, index: usize, other: usize) {
+        let what = format!("{} is level with the others", self.validators()[index].name);
+        wait_until(&what, || self.is_level(index, other));
+    }
+
+    /// Whether a validator is at the head, in the same view as another and allowed to vote.
+    pub fn is_level(&self, index: usize, other: usize) -> bool {
         let (rpc, other) = (self.rpc(index), self.rpc(other));
-        wait_until(&format!("{} is level with the others", self.validators()[index].name), || {
-            let height = other.head().height;
-            let (its, others) = (rpc.consensus(), other.consensus());
-            its.standing == ValidatorStanding::Voting
-                && its.active
-                && (its.view, its.primary) == (others.view, others.primary)
-                && rpc.head().height >= height
-        });
+        let height = other.head().height;
+        let (its, others) = (rpc.consensus(), other.consensus());
+        its.standing == ValidatorStanding::Voting
+            && its.active
+            && (its.view, its.primary) == (others.view, others.primary)
+            && rpc.head().height >= height
+    }
+
+    /// Validators that have left the view in which a quorum orders, and wait for a later one. Nobody without such a
+    /// quorum.
+    pub fn mute(&self) -> Vec<usize> {
+        let states: Vec<ConsensusState> = (0..self.size()).map(|index| self.rpc(index).consensus()).collect();
+        let quorum = self.genesis().committee().quorum();
+        let orders =
+            |view: u64| states.iter().filter(|state| state.active && state.view == view).count() >= quorum;
+        let Some(view) = states.iter().map(|state| state.view).find(|view| orders(*view)) else {
+            return Vec::new();
+        };
+        let mute = states.iter().enumerate().filter(|(_, state)| !state.active && state.view > view);
+        mute.map(|(index, _)| index).collect()
     }
 
     /// Waits until another validator shows a certificate with the signature of this one, for a block above all
@@ -55,6 +73,16 @@ impl Network {
         until(&format!("a block is committed in a view after {view}"), PATIENCE, || {
             nodes.iter().any(later).then(|| start.elapsed())
         })
+    }
+
+    /// Asserts that nobody of these has a proof against anybody, and nobody has panicked.
+    #[track_caller]
+    pub fn assert_nobody_lied(&self, asked: &[usize]) {
+        for index in asked {
+            assert_eq!(self.rpc(*index).consensus().evidence_count, 0, "validator {index} has evidence");
+            let log = self.log(*index);
+            assert!(!log.contains("panicked") && !log.contains("FORK"), "{log}");
+        }
     }
 
     /// T: how long these validators wait for a commit before they leave a view, without back-off.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_network::{Direction, NetworkEvent};
 
-use crate::support::{Node, by_key, config, eventually, full_mesh, gossip_passes, key};
+use crate::support::{Node, PATIENCE, by_key, config, eventually, full_mesh, gossip_passes, key};
 
 async fn mesh_of_four() -> Vec<Node> {
     let members = by_key(4);
@@ -46,6 +46,30 @@ async fn an_address_without_peer_id_is_enough() {
         }
         full_mesh(&mut nodes).await;
     }
+}
+
+#[tokio::test]
+async fn a_member_that_advertises_is_looked_for_there_and_nowhere_else() {
+    const NOBODY: &str = "/ip4/127.0.0.1/tcp/1";
+    let members = by_key(3);
+    let [seeker, hub, hidden] = [members[0], members[1], members[2]];
+    let hub = Node::join(hub, &members, &[]).await;
+    let mut config = config(hidden, &members);
+    config.advertise = vec![NOBODY.into()];
+    config.bootstrap = vec![hub.bare_address()];
+    // It is for the smaller key to dial, and stays so.
+    config.timing.dial_grace = 2 * PATIENCE;
+    let mut hidden = Node::start(hidden, config).await;
+    hidden.connected(hub.number).await;
+
+    let seeker = Node::join(seeker, &members, &[&hub]).await;
+    eventually("an attempt", || {
+        let error = seeker.status(hidden.number).last_error.unwrap_or_default();
+        assert!(!error.contains(&hidden.bare_address()), "{error}");
+        error.contains(NOBODY)
+    })
+    .await;
+    assert!(!seeker.status(hidden.number).connected, "there is no other way to it");
 }
 
 #[tokio::test]
@@ -95,7 +119,7 @@ async fn members_that_dial_each_other_at_once_end_with_one_connection() {
             }
         }
     };
-    tokio::time::timeout(crate::support::PATIENCE, talk).await.unwrap();
+    tokio::time::timeout(PATIENCE, talk).await.unwrap();
 }
 
 #[tokio::test]

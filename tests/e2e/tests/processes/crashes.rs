@@ -1,10 +1,7 @@
 //! Validators that are killed in the middle of their work.
 
-use std::collections::HashMap;
-
 use quorate_api::TransactionStatus;
-use quorate_e2e::{Chain, Committed, Load, Network, scaled, wait_until};
-use quorate_ledger::TransactionId;
+use quorate_e2e::{Load, Network, scaled, wait_until};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
@@ -14,15 +11,6 @@ const ENOUGH: usize = 400;
 fn more_committed(load: &Load) {
     let enough = load.committed() + scaled(ENOUGH);
     wait_until(&format!("{enough} transactions are answered committed"), || load.committed() >= enough);
-}
-
-/// Everything that was answered `committed` stands where the answer said.
-fn assert_kept(promised: &[Committed], chain: &Chain) {
-    let places: HashMap<TransactionId, (u64, u32)> = chain.places();
-    for committed in promised {
-        let promised = (committed.height, committed.index);
-        assert_eq!(places.get(&committed.id), Some(&promised), "{} was answered committed", committed.id);
-    }
 }
 
 #[test]
@@ -48,7 +36,7 @@ fn commits_go_on_without_one_validator_and_it_catches_up_after_its_death() {
     let promised = load.finish();
 
     network.wait_until_ready(victim);
-    assert_kept(&promised, &network.equal_chains(&ALL));
+    network.equal_chains(&ALL).assert_keeps(&promised);
 }
 
 #[test]
@@ -63,7 +51,7 @@ fn nothing_that_was_answered_committed_is_missing_after_all_were_killed_at_once(
 
         network.start_all();
         let chain = network.equal_chains(&ALL);
-        assert_kept(&promised, &chain);
+        chain.assert_keeps(&promised);
         for node in ALL {
             let rpc = network.rpc(node);
             for committed in promised.iter().rev().take(20) {
@@ -75,7 +63,7 @@ fn nothing_that_was_answered_committed_is_missing_after_all_were_killed_at_once(
         network.order_one(round % 4);
         assert!(network.common_height(&ALL) > chain.height(), "the chain goes on");
     }
-    assert_kept(&promised, &network.equal_chains(&ALL));
+    network.equal_chains(&ALL).assert_keeps(&promised);
 }
 
 #[test]
@@ -94,11 +82,11 @@ fn after_a_power_cut_that_the_primary_does_not_survive_the_others_go_on_with_eve
     }
     network.order_one(survivors[0]);
     assert!(network.common_view(&survivors) > view, "somebody else is the primary");
-    assert_kept(&promised, &network.equal_chains(&survivors));
+    network.equal_chains(&survivors).assert_keeps(&promised);
 
     network.start(primary);
     network.wait_until_level(primary, survivors[0]);
-    assert_kept(&promised, &network.equal_chains(&ALL));
+    network.equal_chains(&ALL).assert_keeps(&promised);
 }
 
 #[test]
@@ -119,7 +107,7 @@ fn a_validator_that_freezes_holds_up_nobody_and_catches_up_when_it_thaws() {
     network.wait_until_level(victim, others[0]);
     network.wait_until_it_votes(victim, others[0]);
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&ALL));
+    network.equal_chains(&ALL).assert_keeps(&promised);
 }
 
 #[test]
@@ -135,5 +123,5 @@ fn a_primary_that_comes_back_at_once_goes_on_or_follows_the_next_one() {
     network.wait_until_level(primary, (primary + 1) % 4);
     network.wait_until_it_votes(primary, (primary + 1) % 4);
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&ALL));
+    network.equal_chains(&ALL).assert_keeps(&promised);
 }

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use quorate_e2e::{Load, Network, scaled, wait_until};
 
-use crate::takeover::assert_kept;
-use crate::{PACE, assert_nobody_lied, others};
+use crate::{PACE, others};
 
 /// How long it is frozen.
 const FROZEN: Duration = Duration::from_secs(10);
@@ -34,6 +33,6 @@ fn a_primary_that_was_frozen_for_ten_seconds_forks_nothing_and_votes_again() {
     network.wait_until_it_votes(primary, survivors[0]);
     println!("frozen primary votes again after {} ms", start.elapsed().as_millis());
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&all));
-    assert_nobody_lied(&network, &all);
+    network.equal_chains(&all).assert_keeps(&promised);
+    network.assert_nobody_lied(&all);
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use quorate_e2e::{Network, Passed, PortBlock, Relay, wait_until};
+use quorate_e2e::{Network, wait_until};
 
-use crate::{assert_nobody_lied, others};
+use crate::others;
 
 /// How long the network is listened to.
 const LISTENED: Duration = Duration::from_secs(6);
@@ -15,63 +15,30 @@ const LISTENED: Duration = Duration::from_secs(6);
 const PIECES_A_SECOND: f64 = 10.0;
 const BYTES_A_SECOND: f64 = 1_500.0;
 
-/// Relays in front of all validators; they tell each other no other addresses.
-fn start_behind_relays(network: &mut Network, ports: &PortBlock) -> Vec<Relay> {
-    let mut relays = Vec::new();
-    let mut addresses = Vec::new();
-    for (port, validator) in (ports.p2p()..).zip(network.validators()) {
-        let direct = validator.p2p_address();
-        relays.push(Relay::start(port, direct));
-        addresses.push(validator.p2p.replace(&format!("/tcp/{}", direct.port()), &format!("/tcp/{port}")));
-    }
-    for (index, address) in addresses.iter().enumerate() {
-        let bare = address.split("/p2p/").next().unwrap();
-        let elsewhere: Vec<&String> = addresses.iter().filter(|other| *other != address).collect();
-        let variables = [
-            ("QUORATE_P2P__ADVERTISE", format!("[{bare:?}]")),
-            ("QUORATE_P2P__BOOTSTRAP", format!("{elsewhere:?}")),
-        ];
-        network.start_with(index, &[], &variables.each_ref().map(|(name, value)| (*name, value.as_str())));
-    }
-    relays
-}
-
-fn passed(relays: &[Relay]) -> Passed {
-    let add = |sum: Passed, next: Passed| Passed {
-        bytes: sum.bytes + next.bytes,
-        pieces: sum.pieces + next.pieces,
-    };
-    relays.iter().map(Relay::passed).fold(Passed { bytes: 0, pieces: 0 }, add)
-}
-
 #[test]
 fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
-    let mut network = Network::testnet(4);
-    let ports = PortBlock::take(4);
-    let relays = start_behind_relays(&mut network, &ports);
+    let mut network = Network::testnet(4).behind_lines();
+    network.start_all();
     let all = others(&network, &[]);
-    for index in &all {
-        network.wait_until_ready(*index);
-        network.wait_until_connected(*index, 3);
-    }
+    let passed = || network.lines().passed();
     network.order_one(0);
     assert_eq!(network.genesis().consensus().status_interval_ms, 1000);
     let chain = network.equal_chains(&all);
     let before: Vec<_> = all.iter().map(|index| network.rpc(*index).consensus()).collect();
 
     // Whatever the transaction still causes is not counted.
-    let mut last = passed(&relays);
+    let mut last = passed();
     let mut quiet = Instant::now();
     wait_until("the transaction is over", || {
-        let now = passed(&relays);
+        let now = passed();
         if now.bytes > last.bytes + 4096 {
             (last, quiet) = (now, Instant::now());
         }
         quiet.elapsed() > Duration::from_secs(1)
     });
-    let (start, passed_before) = (Instant::now(), passed(&relays));
+    let (start, passed_before) = (Instant::now(), passed());
     wait_until("it was listened to for long enough", || start.elapsed() >= LISTENED);
-    let (seconds, passed_after) = (start.elapsed().as_secs_f64(), passed(&relays));
+    let (seconds, passed_after) = (start.elapsed().as_secs_f64(), passed());
 
     for (index, before) in all.iter().zip(before) {
         let now = network.rpc(*index).consensus();
@@ -85,10 +52,10 @@ fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
     #[allow(clippy::cast_precision_loss)]
     let [bytes, pieces] = [bytes, pieces].map(|count| count as f64 / seconds / pairs);
     println!("idle, between two validators: {bytes:.0} bytes/s in {pieces:.1} pieces/s");
-    assert!(pieces >= 1.0, "they talk by way of the relays");
+    assert!(pieces >= 1.0, "they talk over the lines");
     assert!(
         bytes <= BYTES_A_SECOND && pieces <= PIECES_A_SECOND,
         "{bytes} bytes in {pieces} pieces a second"
     );
-    assert_nobody_lied(&network, &all);
+    network.assert_nobody_lied(&all);
 }

@@ -25,12 +25,3 @@ const PACE: Duration = Duration::from_millis(30);
 fn others(network: &Network, without: &[usize]) -> Vec<usize> {
     (0..network.size()).filter(|index| !without.contains(index)).collect()
 }
-
-/// Nobody has a proof against anybody, and nobody has panicked.
-fn assert_nobody_lied(network: &Network, asked: &[usize]) {
-    for index in asked {
-        assert_eq!(network.rpc(*index).consensus().evidence_count, 0, "validator {index} has evidence");
-        let log = network.log(*index);
-        assert!(!log.contains("panicked") && !log.contains("FORK"), "{log}");
-    }
-}

@@ -5,32 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use quorate_api::ValidatorStanding;
-use quorate_e2e::{Chain, Load, Network, PATIENCE, PortBlock, Process, Rpc, until, wait_until};
+use quorate_e2e::{
+    Chain, Load, Network, PATIENCE, PortBlock, Process, Rpc, copy_directory, until, wait_until,
+};
 
-use crate::takeover::assert_kept;
-use crate::{PACE, assert_nobody_lied, others};
+use crate::{PACE, others};
 
 /// The first primary.
 const PRIMARY: usize = 0;
 
 /// A backup of whose data there is a copy.
 const COPIED: usize = 2;
-
-fn data(network: &Network, index: usize) -> PathBuf {
-    network.validators()[index].home.join("data")
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
 
 /// Whether it signed one of these blocks' certificates.
 fn signed(chain: &Chain, signer: usize, above: u64) -> bool {
@@ -47,8 +32,8 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     network.order_one(0);
     network.common_height(&all);
     network.stop(COPIED);
-    let (live, old) = (data(&network, COPIED), network.directory().join("old"));
-    copy(&live, &old);
+    let (live, old) = (network.data(COPIED), network.directory().join("old"));
+    copy_directory(&live, &old);
 
     // The network goes on, with its votes.
     network.start(COPIED);
@@ -58,7 +43,7 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     network.stop(COPIED);
     let newest = network.directory().join("newest");
     fs::rename(&live, &newest).unwrap();
-    copy(&old, &live);
+    copy_directory(&old, &live);
 
     network.start(COPIED);
     let rpc = network.rpc(COPIED);
@@ -78,7 +63,7 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
         let theirs = Chain::read(&network.rpc(*index), network.genesis(), chain.height());
         assert!(chain.height() > height && !signed(&theirs, COPIED, height), "it has voted");
     }
-    assert_nobody_lied(&network, &all);
+    network.assert_nobody_lied(&all);
 
     network.stop(COPIED);
     fs::copy(newest.join("journal.redb"), live.join("journal.redb")).unwrap();
@@ -87,8 +72,8 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     network.wait_until_it_votes(COPIED, 0);
     network.wait_until_ready(COPIED);
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&all));
-    assert_nobody_lied(&network, &all);
+    network.equal_chains(&all).assert_keeps(&promised);
+    network.assert_nobody_lied(&all);
 }
 
 #[test]
@@ -100,8 +85,8 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
     network.common_height(&all);
     // Nothing waits while it is away, so it is the primary still when it is back.
     network.stop(PRIMARY);
-    let (live, old) = (data(&network, PRIMARY), network.directory().join("old"));
-    copy(&live, &old);
+    let (live, old) = (network.data(PRIMARY), network.directory().join("old"));
+    copy_directory(&live, &old);
     network.start(PRIMARY);
     network.wait_until_level(PRIMARY, 1);
     for _ in 0..3 {
@@ -111,7 +96,7 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
     network.common_height(&all);
     network.stop(PRIMARY);
     fs::rename(&live, network.directory().join("newest")).unwrap();
-    copy(&old, &live);
+    copy_directory(&old, &live);
 
     network.start(PRIMARY);
     let rpc = network.rpc(PRIMARY);
@@ -126,7 +111,7 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
     let chain = network.equal_chains(&all);
     assert!(chain.places().contains_key(&id));
     assert!(chain.blocks().last().unwrap().header.proposer != 0, "another one proposed it");
-    assert_nobody_lied(&network, &all);
+    network.assert_nobody_lied(&all);
 }
 
 /// A second instance on a copy of a home, at ports of its own.
@@ -145,7 +130,7 @@ fn copied_home(network: &mut Network, index: usize) -> PathBuf {
     network.common_height(&others(network, &[]));
     network.stop(index);
     let copied = network.directory().join("copy");
-    copy(&network.validators()[index].home, &copied);
+    copy_directory(&network.validators()[index].home, &copied);
     copied
 }
 
@@ -175,8 +160,8 @@ fn a_second_instance_that_comes_later_never_votes() {
     println!("a second instance that comes later: {end}");
     load.wait_for_more(400);
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&rest));
-    assert_nobody_lied(&network, &rest);
+    network.equal_chains(&rest).assert_keeps(&promised);
+    network.assert_nobody_lied(&rest);
     drop(second);
     if network.is_running(COPIED) {
         network.equal_chains(&all);
@@ -212,14 +197,14 @@ fn two_instances(index: usize) -> Network {
     assert!(said.contains("somebody else signs with this validator's key"), "{said}");
     load.wait_for_more(400);
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&rest));
+    network.equal_chains(&rest).assert_keeps(&promised);
     network
 }
 
 #[test]
 fn of_two_instances_of_a_backup_one_stops_and_nothing_is_voted_twice() {
     let network = two_instances(COPIED);
-    assert_nobody_lied(&network, &others(&network, &[COPIED]));
+    network.assert_nobody_lied(&others(&network, &[COPIED]));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use quorate_api::ViewChanges;
 use quorate_e2e::{Network, Signer, submit_until_taken};
 
-use crate::{assert_nobody_lied, others};
+use crate::others;
 
 /// Milliseconds between two blocks, and blocks that the pool takes: ten seconds, which is five request timeouts,
 /// and less than the eight in which a primary may order what was there first.
@@ -50,5 +50,5 @@ fn a_pool_of_ten_seconds_is_worked_off_in_one_view() {
         assert_eq!((state.view, state.active), (0, true), "the first view goes on");
         assert_eq!(state.view_changes, ViewChanges::default());
     }
-    assert_nobody_lied(&network, &all);
+    network.assert_nobody_lied(&all);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use quorate_api::{TransactionStatus, Wait};
 use quorate_e2e::{Network, SignedTransaction, Signer, until, wait_until};
 
-use crate::{ALLOWANCE, assert_nobody_lied, others};
+use crate::{ALLOWANCE, others};
 
 /// What is promised before the timeouts of dead primaries.
 const PROMISED: Duration = Duration::from_secs(2);
@@ -90,7 +90,7 @@ fn one_of_two_returns(gone: Gone, back: usize, away: usize, dead_primaries: u32)
     let places = network.equal_chains(&all).places();
     assert!(waiting.iter().all(|signed| places.contains_key(&signed.id)));
     assert_eq!(places.len(), 2 + waiting.len(), "and nothing else");
-    assert_nobody_lied(&network, &all);
+    network.assert_nobody_lied(&all);
     for index in all {
         network.wait_until_ready(index);
     }

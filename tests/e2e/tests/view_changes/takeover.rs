@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use quorate_e2e::{Chain, Committed, Load, Network, scaled};
+use quorate_e2e::{Load, Network, scaled};
 
-use crate::{ALLOWANCE, PACE, assert_nobody_lied, others};
+use crate::{ALLOWANCE, PACE, others};
 
 /// Kills of the test that always runs.
 const FEW: usize = 5;
@@ -55,8 +55,8 @@ fn measure(kills: usize) -> (Network, Measured) {
         kill_and_return(&mut network, &load, &mut measured);
     }
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&all));
-    assert_nobody_lied(&network, &all);
+    network.equal_chains(&all).assert_keeps(&promised);
+    network.assert_nobody_lied(&all);
     for (what, times) in [("takeovers", &measured.takeovers), ("returns", &measured.returns)] {
         println!("{kills} kills, {what}: {}", distribution(times));
     }
@@ -69,15 +69,6 @@ fn distribution(times: &[Duration]) -> String {
     // The nearest rank: so many percent of the times are no longer than this one.
     let at = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1].as_millis();
     format!("min {} p50 {} p90 {} p99 {} max {} ms", at(0), at(50), at(90), at(99), at(100))
-}
-
-pub(crate) fn assert_kept(promised: &[Committed], chain: &Chain) {
-    let places = chain.places();
-    assert!(!promised.is_empty());
-    for committed in promised {
-        let place = (committed.height, committed.index);
-        assert_eq!(places.get(&committed.id), Some(&place), "{} was answered committed", committed.id);
-    }
 }
 
 #[test]
@@ -123,6 +114,6 @@ fn two_primaries_in_a_row_are_passed_over_in_a_network_of_seven() {
         network.wait_until_level(index, survivors[0]);
     }
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&all));
-    assert_nobody_lied(&network, &all);
+    network.equal_chains(&all).assert_keeps(&promised);
+    network.assert_nobody_lied(&all);
 }

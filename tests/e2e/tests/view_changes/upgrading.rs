@@ -2,8 +2,7 @@
 
 use quorate_e2e::{Load, Network, scaled};
 
-use crate::takeover::assert_kept;
-use crate::{PACE, assert_nobody_lied, others};
+use crate::{PACE, others};
 
 /// Names the program of an earlier release, which the network runs at first. Without it, all run the one under test, and
 /// every restart is one on the same files.
@@ -36,6 +35,6 @@ fn a_network_is_upgraded_while_it_orders() {
     }
     load.wait_for_more(scaled(BETWEEN));
     let promised = load.finish();
-    assert_kept(&promised, &network.equal_chains(&all));
-    assert_nobody_lied(&network, &all);
+    network.equal_chains(&all).assert_keeps(&promised);
+    network.assert_nobody_lied(&all);
 }

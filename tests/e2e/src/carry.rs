@@ -1,0 +1,81 @@
+//! One direction of a connection that goes over a line.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::lines::{Line, Passed, Way};
+
+/// Bytes that are passed on at a time, at most.
+const PIECE: usize = 64 << 10;
+
+/// Pieces that are on their way at the same time, at most; then the sender has to wait.
+const ON_THE_WAY: usize = 1024;
+
+/// What has passed.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    bytes: AtomicU64,
+    pieces: AtomicU64,
+}
+
+impl Counted {
+    pub(crate) fn passed(&self) -> Passed {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Passed { bytes: read(&self.bytes), pieces: read(&self.pieces) }
+    }
+
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Carries bytes in one direction as the line lets them pass, and the end after them. An error ends the connection.
+/// Bytes that are read and the time that they take are independent of each other, so that a delay limits nothing.
+pub(crate) async fn carry(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut line: watch::Receiver<Line>,
+    upward: bool,
+    counted: &Counted,
+) -> io::Result<()> {
+    let (departures, mut arrivals) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
+    let clock = line.clone();
+    let load = async move {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = from.read(&mut piece).await?;
+            let due = Instant::now() + clock.borrow().delay();
+            if length == 0 || departures.send((due, piece[..length].to_vec())).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let unload = async move {
+        while let Some((due, piece)) = arrivals.recv().await {
+            sleep_until(due).await;
+            if way(&mut line, upward, |way| way != Way::Held).await? == Way::Open {
+                to.write_all(&piece).await?;
+                counted.add(piece.len());
+            }
+        }
+        way(&mut line, upward, |way| way == Way::Open).await?;
+        to.shutdown().await
+    };
+    tokio::try_join!(load, unload).map(|_| ())
+}
+
+/// Waits until a direction of the line is as it should be.
+async fn way(
+    line: &mut watch::Receiver<Line>,
+    upward: bool,
+    wanted: impl Fn(Way) -> bool,
+) -> io::Result<Way> {
+    let line = line.wait_for(|line| wanted(line.way(upward))).await;
+    line.map(|line| line.way(upward)).map_err(io::Error::other)
+}
