@@ -1,24 +1,25 @@
-//! The directory of one validator.
+//! The directory of one node.
 //!
 //! ```text
 //! config.toml           local settings (paths in it are relative to this directory)
 //! genesis.toml          what the network agreed on; every home has its own copy, so that it can be moved
-//! key.pem               the validator's secret key, mode 0600
+//! key.pem               the node's secret key, mode 0600
 //! data/ledger.redb      the chain; may be copied and restored
-//! data/journal.redb     what this validator has promised; must never go back in time
+//! data/journal.redb     what this validator has promised; must never go back in time. An observer has none
 //! admin.sock            while the node runs: a socket at which its own user administers it
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use quorate_genesis::{Genesis, MAX_FILE_BYTES};
-use quorate_ledger::SecretKey;
+use quorate_ledger::{PublicKey, SecretKey};
 
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, Role};
 use crate::files;
 use crate::keyfile::{self, PassphraseSource};
 use crate::logging::LogLevel;
+use crate::output;
 use crate::runtime::{self, Setup};
 
 /// Local settings.
@@ -58,7 +59,7 @@ impl Home {
     /// Reads config, genesis and key of a home directory. Others may override the config.
     ///
     /// # Errors
-    /// Whatever cannot be read, and a key that is no validator's.
+    /// Whatever cannot be read, and a key that does not fit the role of the node.
     pub(crate) fn open(
         path: &Path,
         overrides: &Overrides,
@@ -67,18 +68,8 @@ impl Home {
         let config = config::read(path, overrides)?;
         let genesis = read_genesis(&config.genesis)?;
         let key = keyfile::read(&config.key, passphrase)?;
-        let Some(replica) = genesis.committee().index_of(&key.public()) else {
-            bail!(
-                "{} is the key {}, which is no validator of {} (chain {}): check files.key and files.genesis \
-                 in the config",
-                config.key.display(),
-                key.public(),
-                config.genesis.display(),
-                genesis.chain_id()
-            );
-        };
-        let validator = genesis.validator(replica).expect("every member of the committee has a name");
-        let name = validator.name.clone();
+        let name = name(&config, &genesis, &key.public())?;
+        check_observers(&config, &genesis)?;
         Ok(Home { config, genesis, key, name })
     }
 
@@ -87,15 +78,16 @@ impl Home {
         &self.genesis
     }
 
-    /// Creates ledger and journal of a validator that has never run.
+    /// Creates the ledger, and for a validator the journal, of a node that has never run.
     ///
     /// # Errors
     /// If either exists: a second first start would forget what the validator has promised.
     pub(crate) fn create_data(&self) -> anyhow::Result<()> {
-        for path in [&self.config.ledger, &self.config.journal] {
+        let journal = (self.config.role == Role::Validator).then_some(&self.config.journal);
+        for path in [&self.config.ledger].into_iter().chain(journal) {
             if path.exists() {
                 bail!(
-                    "{} exists already: this validator has been initialised, start it without --init",
+                    "{} exists already: this node has been initialised, start it without --init",
                     path.display()
                 );
             }
@@ -104,7 +96,12 @@ impl Home {
                 .with_context(|| format!("{} cannot be created", directory.display()))?;
             files::sync_directory(files::parent_of(directory))?;
         }
-        runtime::create_files(&self.genesis, &self.key.public(), &self.config.ledger, &self.config.journal)
+        runtime::create_files(
+            &self.genesis,
+            &self.key.public(),
+            &self.config.ledger,
+            journal.map(PathBuf::as_path),
+        )
     }
 
     /// Checks that ledger and journal are there.
@@ -115,19 +112,61 @@ impl Home {
         check_data(&self.config, &self.name)
     }
 
-    /// What the runtime needs to run this validator. It is administered if it has a log level of its own.
+    /// What the runtime needs to run this node. It is administered if it has a log level of its own.
     pub(crate) fn into_setup(self, log_level: Option<LogLevel>) -> Setup {
         let Home { config, genesis, key, name } = self;
         Setup { genesis, key, name, config, log_level }
     }
 }
 
-/// Checks that ledger and journal of a validator with this name are there.
+/// What to call the node, if its key fits its role.
+fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<String> {
+    let member = genesis.validators().iter().find(|validator| validator.public_key == *key);
+    match (config.role, member) {
+        (Role::Validator, Some(validator)) => Ok(validator.name.clone()),
+        (Role::Observer, None) => Ok(format!("observer {}", output::short(&key))),
+        (Role::Validator, None) => bail!(
+            "{} is the key {key}, which is no validator of {} (chain {}): check files.key and files.genesis in the \
+             config; if this node is to follow without a vote, set node.role = \"observer\"",
+            config.key.display(),
+            config.genesis.display(),
+            genesis.chain_id()
+        ),
+        (Role::Observer, Some(validator)) => bail!(
+            "{} is the key of {}, and node.role is \"observer\": set node.role = \"validator\" to run that \
+             validator, or files.key to a key of the observer's own (quorate key new)",
+            config.key.display(),
+            validator.name
+        ),
+    }
+}
+
+/// Validators are let in anyway: one that is listed as an observer is a mistake.
+fn check_observers(config: &Config, genesis: &Genesis) -> anyhow::Result<()> {
+    for key in &config.p2p_observers {
+        if let Some(validator) = genesis.validators().iter().find(|validator| validator.public_key == *key) {
+            bail!("p2p.observers contains {key}, the key of {}: list observers alone", validator.name);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that ledger and journal of a node with this name are there.
 ///
 /// # Errors
 /// Says what a missing file means, and what must not be done about it.
 pub(crate) fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
     let (ledger, journal) = (&config.ledger, &config.journal);
+    if config.role == Role::Observer {
+        if !ledger.exists() {
+            bail!(
+                "{name} has no ledger ({}). If it never ran, start it once with --init. If it did, its disk is not \
+                 mounted or its file is lost: with --init it fetches everything again",
+                ledger.display()
+            );
+        }
+        return Ok(());
+    }
     match (ledger.exists(), journal.exists()) {
         (true, true) => Ok(()),
         (false, false) => bail!(

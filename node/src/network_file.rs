@@ -25,12 +25,15 @@ pub(crate) struct NetworkFile {
     pub(crate) genesis: PathBuf,
     /// The validators in committee order.
     pub(crate) validators: Vec<ValidatorEntry>,
+    /// The observers that all of them admit, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) observers: Vec<ValidatorEntry>,
 }
 
-/// One validator.
+/// One validator, or one observer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ValidatorEntry {
-    /// Its name in the genesis.
+    /// Its name, in the genesis if it is a validator.
     pub(crate) name: String,
     /// The directory that `quorate node --home` runs.
     pub(crate) home: PathBuf,
@@ -51,6 +54,8 @@ pub(crate) struct KnownNetwork {
     pub(crate) genesis_path: PathBuf,
     /// The validators in committee order; homes are paths that can be opened from here.
     pub(crate) validators: Vec<ValidatorEntry>,
+    /// Number of its observers.
+    pub(crate) observers: usize,
 }
 
 impl NetworkFile {
@@ -80,7 +85,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<KnownNetwork> {
     for validator in &mut validators {
         validator.home = base.join(&validator.home);
     }
-    Ok(KnownNetwork { genesis, genesis_path, validators })
+    Ok(KnownNetwork { genesis, genesis_path, validators, observers: file.observers.len() })
 }
 
 fn check_validators(genesis: &Genesis, validators: &[ValidatorEntry]) -> anyhow::Result<()> {
@@ -121,6 +126,7 @@ mod tests {
         NetworkFile {
             genesis: "genesis.toml".into(),
             validators: genesis.validators().iter().map(entry).collect(),
+            observers: Vec::new(),
         }
     }
 

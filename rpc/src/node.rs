@@ -25,6 +25,14 @@ pub trait Node: Send + Sync + 'static {
     /// What the network agrees on.
     fn genesis(&self) -> &Genesis;
 
+    /// Whether transactions can be submitted here at all.
+    ///
+    /// # Errors
+    /// [`SubmitRefusal::Observer`].
+    fn takes_transactions(&self) -> Result<(), SubmitRefusal> {
+        Ok(())
+    }
+
     /// Verifies a transaction and takes it into the pool.
     ///
     /// Returns once it is there (`pending`), or at once if it is known already, whatever has become of it.
@@ -114,6 +122,9 @@ pub enum SubmitRefusal {
     /// The node does not know the newest blocks yet.
     #[error("the node is catching up with the network; try another one")]
     Syncing,
+    /// The node has no vote.
+    #[error("this node observes and orders nothing: submit to a validator")]
+    Observer,
     /// The node is starting or stopping.
     #[error("the node takes no transactions now: {0}; try another one")]
     Unavailable(&'static str),
@@ -148,6 +159,7 @@ impl From<SubmitRefusal> for RpcError {
             SubmitRefusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
             SubmitRefusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
             SubmitRefusal::Syncing => error(ErrorKind::Syncing).retry_after_ms(NODE_RETRY_MS),
+            SubmitRefusal::Observer => error(ErrorKind::Observer),
             SubmitRefusal::Unavailable(_) => error(ErrorKind::Unavailable).retry_after_ms(NODE_RETRY_MS),
         }
     }

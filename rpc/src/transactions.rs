@@ -42,6 +42,7 @@ impl<N: Node> Transactions<N> {
         wait: Wait,
         timeout_ms: Option<u64>,
     ) -> Result<SubmitResult, RpcError> {
+        self.node.takes_transactions()?;
         let transaction = self.decode(bytes)?;
         // The encoding is canonical, so these bytes are the transaction's own.
         let id = Transaction::id_of(bytes);

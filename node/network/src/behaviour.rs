@@ -1,5 +1,6 @@
 //! The libp2p behaviours of a node, put together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::counters::Counters;
 use crate::peer::Peers;
 use crate::requests::Codec;
 use crate::version::{self, WIRE_VERSION};
-use crate::{direct, discovery};
+use crate::{among_members, direct, discovery};
 
 /// Connections of one peer at the same time: the old one, the new one that replaces it, and one that is
 /// being closed on each side.
@@ -49,7 +50,7 @@ pub(crate) struct Behaviour {
     pub(crate) direct: direct::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) discovery: discovery::Behaviour,
-    pub(crate) gossip: Gossip,
+    pub(crate) gossip: among_members::Behaviour,
     pub(crate) requests: request_response::Behaviour<Codec>,
 }
 
@@ -78,22 +79,33 @@ impl Names {
     }
 }
 
+/// What this node is to the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appearance {
+    /// A member, or an observer.
+    pub(crate) is_member: bool,
+    /// Others are told other addresses than those it listens on.
+    pub(crate) advertises: bool,
+}
+
 impl Behaviour {
-    /// All behaviours for the node with `keypair`. Fails with a reason only if the gossip settings
-    /// contradict each other. `advertises`: others are told other addresses than those it listens on.
+    /// All behaviours for the node with `keypair`. Fails with a reason only if the gossip settings contradict each
+    /// other.
     pub(crate) fn new(
         keypair: &Keypair,
+        appearance: Appearance,
         names: &Names,
         peers: &Peers,
         limits: &NetworkLimits,
         timing: &NetworkTiming,
-        advertises: bool,
         counters: Arc<Counters>,
     ) -> Result<Self, String> {
         let mut members = allow_block_list::Behaviour::default();
         for peer in peers.iter() {
             members.allow_peer(peer.id);
         }
+        let gossiping =
+            if appearance.is_member { peers.members().map(|peer| peer.id).collect() } else { HashSet::new() };
         let established = u32::try_from(peers.len()).unwrap_or(u32::MAX).saturating_mul(CONNECTIONS_PER_PEER);
         let crowds = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.pending_incoming))
@@ -103,7 +115,7 @@ impl Behaviour {
             .with_agent_version(version::own_program())
             .with_push_listen_addr_updates(true)
             // Those it listens on may be many and lead nowhere from outside; others keep a few of each member.
-            .with_hide_listen_addrs(advertises)
+            .with_hide_listen_addrs(appearance.advertises)
             .with_cache_size(0);
         let requests = request_response::Config::default()
             .with_request_timeout(timing.request_timeout)
@@ -124,7 +136,7 @@ impl Behaviour {
                 names.protocol("kademlia"),
                 2 * timing.dial_timeout,
             ),
-            gossip: gossip(names, limits)?,
+            gossip: among_members::Behaviour::new(gossip(names, limits)?, gossiping),
             requests: request_response::Behaviour::with_codec(
                 codec,
                 [(names.protocol("request"), ProtocolSupport::Full)],

@@ -20,14 +20,20 @@ pub const NETWORK_NAME_BYTES_MAX: usize = 80;
 /// The most members a network can have.
 pub const MEMBERS_MAX: usize = 256;
 
+/// The most observers a member can admit. Each may take the room of a member, see [`NetworkLimits`].
+pub const OBSERVERS_MAX: usize = 32;
+
 /// Everything [`start`](crate::start()) needs.
 #[derive(Clone)]
 pub struct NetworkConfig {
     /// The validator's secret key. The peer id is derived from it; it never appears in logs or errors.
     pub secret_key: Zeroizing<[u8; 32]>,
-    /// Who may connect, validators and others alike: no difference is made here between members. The own
-    /// key may be among them and is ignored. At most [`MEMBERS_MAX`].
+    /// The members, whom everybody may connect with. A node whose own key is among them is a member, any other is an
+    /// observer. At most [`MEMBERS_MAX`].
     pub members: Vec<PeerKey>,
+    /// Who may connect without being a member, to ask and to be told. Nothing is dialed there, no gossip goes there,
+    /// and nothing but requests is taken from there. At most [`OBSERVERS_MAX`].
+    pub observers: Vec<PeerKey>,
     /// Names the chain, usually its id in hex. It is part of every protocol name and of the gossip
     /// topic, so that nodes of different chains never exchange a message. 1 to
     /// [`NETWORK_NAME_BYTES_MAX`] ASCII letters, digits, `-` or `_`.
@@ -51,6 +57,7 @@ impl fmt::Debug for NetworkConfig {
         f.debug_struct("NetworkConfig")
             .field("secret_key", &"(hidden)")
             .field("members", &self.members)
+            .field("observers", &self.observers)
             .field("network_name", &self.network_name)
             .field("listen", &self.listen)
             .field("advertise", &self.advertise)
@@ -254,6 +261,7 @@ impl NetworkConfig {
             });
         }
         within("members", self.members.len(), 0, MEMBERS_MAX)?;
+        within("observers", self.observers.len(), 0, OBSERVERS_MAX)?;
         self.limits.check()?;
         self.timing.check()
     }
@@ -277,6 +285,7 @@ mod tests {
         NetworkConfig {
             secret_key: Zeroizing::new([42; 32]),
             members: Vec::new(),
+            observers: Vec::new(),
             network_name: "test".into(),
             listen: Vec::new(),
             advertise: Vec::new(),

@@ -55,7 +55,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections refused because the key is not that of a member.
+    /// Connections refused because the key is neither a member's nor an admitted observer's.
     strangers_refused,
     /// Incoming connections that never proved an identity: garbage, silence, a broken handshake.
     upgrades_failed,
@@ -67,8 +67,8 @@ counters! {
     connections_replaced,
     /// Connections closed because their member fell silent, or never opened its direct stream.
     connections_silent,
-    /// Connections closed because of a frame above the limit or one that makes no sense, and requests
-    /// above the limit, which end with their stream.
+    /// Connections closed because of a frame above the limit or one that makes no sense, or because an observer sent a
+    /// message; and requests above the limit, which end with their stream.
     garbage_received,
     /// Attempts to connect.
     dials,

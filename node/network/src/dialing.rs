@@ -3,7 +3,8 @@
 //! Of each pair the member with the smaller key dials at once; two connections that cross would
 //! otherwise have to be sorted out every time. The other one dials too, but only after the pair was
 //! unconnected for a grace time: perhaps it alone knows an address that works. If they meet nevertheless,
-//! both connections are cut (see the event loop), and jitter keeps them from meeting again.
+//! both connections are cut (see the event loop), and jitter keeps them from meeting again. Observers are never dialed,
+//! so an observer dials every member at once.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -91,17 +92,15 @@ enum State {
 }
 
 impl Dialing {
-    /// Everyone is to be dialed, those that are not ours after the grace time.
+    /// Everyone is to be dialed, those that are not ours after the grace time. With each key comes whether it is ours.
     pub(crate) fn new(
-        own: PeerKey,
-        members: impl Iterator<Item = PeerKey>,
+        members: impl Iterator<Item = (PeerKey, bool)>,
         pace: Pace,
         now: Instant,
         mut jitter: Jitter,
     ) -> Self {
         let targets = members
-            .map(|key| {
-                let ours = own < key;
+            .map(|(key, ours)| {
                 let due = if ours { now } else { now + pace.grace(&mut jitter) };
                 (key, Target { ours, state: State::Waiting(due), failures: 0 })
             })
@@ -202,7 +201,8 @@ mod tests {
     };
 
     fn dialing(now: Instant) -> Dialing {
-        Dialing::new(OWN, [SMALL, LARGE].into_iter(), PACE, now, Jitter(7))
+        let members = [SMALL, LARGE].map(|key| (key, OWN < key));
+        Dialing::new(members.into_iter(), PACE, now, Jitter(7))
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) enum FrameError {
     UnsentHeartbeat(u64),
     #[error("a message before the first heartbeat was answered")]
     EarlyMessage,
+    #[error("a message of an observer")]
+    NotAMember,
 }
 
 /// The head of a message frame with `length` bytes of content.

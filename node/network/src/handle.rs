@@ -13,7 +13,7 @@ use crate::driver::Command;
 use crate::error::{PublishError, RequestError};
 use crate::event::Share;
 use crate::identity::PeerKey;
-use crate::peer::Peers;
+use crate::peer::{Peers, Rank};
 use crate::status::PeerStatus;
 
 /// A running network. Cheap to clone; it stops when [`Network::shutdown`] is called or the last clone is
@@ -61,7 +61,15 @@ impl Network {
         if !self.fits(&bytes) {
             return;
         }
-        self.shared.peers.broadcast(&bytes, &self.shared.counters);
+        self.shared.peers.broadcast(Rank::Member, &bytes, &self.shared.counters);
+    }
+
+    /// Sends a direct message to every connected observer, as [`Network::broadcast`] does to members.
+    #[expect(clippy::needless_pass_by_value, reason = "takes what `send` takes")]
+    pub fn tell_observers(&self, bytes: Bytes) {
+        if self.fits(&bytes) {
+            self.shared.peers.broadcast(Rank::Observer, &bytes, &self.shared.counters);
+        }
     }
 
     fn fits(&self, bytes: &Bytes) -> bool {
@@ -139,7 +147,13 @@ impl Network {
 
     /// How every member but ourselves is doing, in the order of their keys.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        self.shared.peers.iter().map(|peer| peer.status()).collect()
+        self.shared.peers.members().map(|peer| peer.status()).collect()
+    }
+
+    /// How every observer is doing, in the order of their keys.
+    pub fn observers(&self) -> Vec<PeerStatus> {
+        let observers = self.shared.peers.iter().filter(|peer| !peer.is_member());
+        observers.map(|peer| peer.status()).collect()
     }
 
     /// The addresses on which the node listens, with ports as the system chose them and `/p2p/…` behind.

@@ -6,7 +6,8 @@
 //! and blocks are the business of others. It is the only crate that knows libp2p, and shows none of it.
 //!
 //! # What it promises
-//! * Only members get in. Everyone else is refused as soon as the noise handshake has shown the key, before
+//! * Only members get in, and observers that were listed: these may ask, and are told what is meant for them. Gossip and
+//!   messages of theirs do not exist. Everyone else is refused as soon as the noise handshake has shown the key, before
 //!   any protocol is spoken. Chains cannot mix: the network's name is part of every protocol name.
 //! * [`NetworkEvent::Connected`] means that a direct stream works in both directions. Heartbeats watch it.
 //! * Direct messages of one connection arrive in order. What was on the way when a connection ended is lost,
@@ -30,6 +31,7 @@
 //! let (network, mut events) = start(NetworkConfig {
 //!     secret_key: secret.into(),
 //!     members,
+//!     observers: vec![],
 //!     network_name: "my-chain".into(),
 //!     listen: vec!["/ip4/0.0.0.0/tcp/9000".into()],
 //!     advertise: vec![],
@@ -52,6 +54,7 @@
 //! ```
 
 mod addresses;
+mod among_members;
 mod behaviour;
 mod bootstrap;
 mod config;
@@ -78,7 +81,7 @@ mod version;
 
 pub use config::{
     MEMBERS_MAX, MESSAGE_BYTES_MAX, NETWORK_NAME_BYTES_MAX, NetworkConfig, NetworkLimits, NetworkTiming,
-    QUEUE_BYTES_MAX,
+    OBSERVERS_MAX, QUEUE_BYTES_MAX,
 };
 pub use counters::NetworkCounters;
 pub use error::{PublishError, RequestError, StartError};

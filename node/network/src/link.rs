@@ -112,8 +112,10 @@ impl Work<'_> {
     async fn read(&self, mut incoming: Incoming) -> Result<Infallible, LinkEnd> {
         let silent = self.link.timing.silent_timeout;
         let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+        // An observer has nothing to say here, so nothing of it is waited for.
+        let longest = if self.link.peer.is_member() { self.link.limits.frame_bytes } else { 0 };
         loop {
-            while let Some(frame) = frame::decode(&mut buffer, self.link.limits.frame_bytes)? {
+            while let Some(frame) = frame::decode(&mut buffer, longest)? {
                 self.take(frame).await?;
             }
             if buffer.capacity() == buffer.len() {
@@ -140,6 +142,7 @@ impl Work<'_> {
                     self.link.peer.measured(round_trip);
                 }
             }
+            Frame::Message(_) if !self.link.peer.is_member() => return Err(FrameError::NotAMember.into()),
             Frame::Message(bytes) => self.deliver(bytes).await?,
         }
         Ok(())

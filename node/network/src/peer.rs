@@ -18,9 +18,19 @@ use crate::status::{Direction, PeerStatus};
 /// The longest `last_error` kept, in bytes; what libp2p says can be long.
 const ERROR_BYTES_MAX: usize = 300;
 
-/// A member other than ourselves.
+/// Why a peer is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// It is a member.
+    Member,
+    /// It may ask, and is told what members tell observers.
+    Observer,
+}
+
+/// A member other than ourselves, or an observer.
 pub(crate) struct Peer {
     pub(crate) key: PeerKey,
+    pub(crate) rank: Rank,
     pub(crate) id: PeerId,
     /// Held by the task that serves the member's direct stream, so that the events of two connections
     /// of one member never mix.
@@ -54,9 +64,10 @@ struct Attached {
 }
 
 impl Peer {
-    fn new(key: PeerKey, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
+    fn new(key: PeerKey, rank: Rank, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
         Ok(Self {
             key,
+            rank,
             id: peer_id(&key)?,
             turn: tokio::sync::Mutex::new(()),
             shares: Shares::new(limits),
@@ -69,6 +80,10 @@ impl Peer {
             dial_attempts: Counter::default(),
             state: Mutex::default(),
         })
+    }
+
+    pub(crate) fn is_member(&self) -> bool {
+        self.rank == Rank::Member
     }
 
     /// From now on messages to this member go to `outbox`.
@@ -154,20 +169,27 @@ impl Peer {
     }
 }
 
-/// All members but ourselves.
+/// All members and observers but ourselves.
 pub(crate) struct Peers {
     by_key: BTreeMap<PeerKey, Arc<Peer>>,
     by_id: HashMap<PeerId, Arc<Peer>>,
 }
 
 impl Peers {
-    /// The members with `own` left out; a key named twice counts once.
-    pub(crate) fn new(members: &[PeerKey], own: PeerKey, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
+    /// Members and observers with `own` left out; a key named twice counts once, and as a member if it is one.
+    pub(crate) fn new(
+        members: &[PeerKey],
+        observers: &[PeerKey],
+        own: PeerKey,
+        limits: &NetworkLimits,
+    ) -> Result<Self, InvalidKey> {
         let mut peers = Self { by_key: BTreeMap::new(), by_id: HashMap::new() };
-        for key in members.iter().filter(|key| **key != own) {
-            let peer = Arc::new(Peer::new(*key, limits)?);
+        let members = members.iter().map(|key| (*key, Rank::Member));
+        let all = observers.iter().map(|key| (*key, Rank::Observer)).chain(members);
+        for (key, rank) in all.filter(|(key, _)| *key != own) {
+            let peer = Arc::new(Peer::new(key, rank, limits)?);
             peers.by_id.insert(peer.id, peer.clone());
-            peers.by_key.insert(*key, peer);
+            peers.by_key.insert(key, peer);
         }
         Ok(peers)
     }
@@ -181,9 +203,14 @@ impl Peers {
         self.by_key.values()
     }
 
-    /// Queues a direct message for everyone who is connected, sharing the bytes.
-    pub(crate) fn broadcast(&self, bytes: &Bytes, counters: &Counters) {
-        for peer in self.iter().filter(|peer| peer.is_connected()) {
+    /// The members, in the order of their keys.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.iter().filter(|peer| peer.is_member())
+    }
+
+    /// Queues a direct message for everyone of this rank who is connected, sharing the bytes.
+    pub(crate) fn broadcast(&self, to: Rank, bytes: &Bytes, counters: &Counters) {
+        for peer in self.iter().filter(|peer| peer.rank == to && peer.is_connected()) {
             peer.send(bytes.clone(), counters);
         }
     }

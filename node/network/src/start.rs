@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::{AddressBook, without_peer};
-use crate::behaviour::{Behaviour, Names};
+use crate::behaviour::{Appearance, Behaviour, Names};
 use crate::bootstrap::Bootstrap;
 use crate::config::NetworkConfig;
 use crate::counters::Counters;
@@ -38,7 +38,8 @@ const PARALLEL_DIALS: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
 pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), StartError> {
     config.check()?;
     let (keypair, own) = keypair(&config.secret_key)?;
-    let peers = Arc::new(Peers::new(&config.members, own, &config.limits)?);
+    let is_member = config.members.contains(&own);
+    let peers = Arc::new(Peers::new(&config.members, &config.observers, own, &config.limits)?);
     let (book, strays) = bootstrap_addresses(&config, own, &peers)?;
     let advertised = advertised_addresses(&config)?;
 
@@ -46,14 +47,14 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     let transport = transport::build(&keypair, &config.timing, config.limits.requests_per_peer)
         .map_err(|error| StartError::Setup(error.to_string()))?;
     let counters = Arc::new(Counters::default());
-    let advertises = !advertised.is_empty();
+    let appearance = Appearance { is_member, advertises: !advertised.is_empty() };
     let behaviour = Behaviour::new(
         &keypair,
+        appearance,
         &names,
         &peers,
         &config.limits,
         &config.timing,
-        advertises,
         counters.clone(),
     )
     .map_err(StartError::Setup)?;
@@ -66,8 +67,9 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
 
     let now = Instant::now();
     let pace = Pace::from(&config.timing);
-    let keys = peers.iter().map(|peer| peer.key);
-    let dialing = Dialing::new(own, keys, pace, now, Jitter::from_system());
+    // Members dial no observer, so an observer dials every member.
+    let members = peers.members().map(|peer| (peer.key, !is_member || own < peer.key));
+    let dialing = Dialing::new(members, pace, now, Jitter::from_system());
     let bootstrap = Bootstrap::new(strays, pace, now, Jitter::from_system());
     let work = Work::new(now, &config.timing);
 
@@ -127,7 +129,7 @@ fn bootstrap_addresses(
             None if !strays.contains(&address) => strays.push(address),
             None => {}
             Some(id) if id == own => {}
-            Some(id) => match peers.by_id(&id) {
+            Some(id) => match peers.by_id(&id).filter(|peer| peer.is_member()) {
                 Some(peer) => book.configure(peer.key, address),
                 None => return Err(unusable("bootstrap", text, "its peer id is not that of a member")),
             },

@@ -99,6 +99,7 @@ fn standing(standing: ValidatorStanding) -> &'static str {
     match standing {
         ValidatorStanding::Voting => "voting",
         ValidatorStanding::Probing => "probing: it does not vote yet",
+        ValidatorStanding::Observing => "observing: it has no vote",
         ValidatorStanding::Recovering => "recovering: it never votes with this journal",
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use futures::future::join_all;
 use hyper::StatusCode;
-use quorate_api::{ConsensusState, NodeStatus, Readiness, ReadinessCheck, ValidatorStanding};
+use quorate_api::{ConsensusState, NodeRole, NodeStatus, Readiness, ReadinessCheck, ValidatorStanding};
 use quorate_client::{ClientConfig, Rpc};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::commands::block_on;
 use crate::exit::Outcome;
 use crate::http::{Connection, Endpoint};
 use crate::network_file;
-use crate::output::{Output, Table};
+use crate::output::{Output, Table, short};
 use crate::remote::DEFAULT_URL;
 
 /// How long the answer about readiness may take.
@@ -26,7 +26,7 @@ const MAX_NODES: usize = 100;
 /// Show how one or several nodes are: height, stable checkpoint, view, primary, standing, peers, readiness.
 ///
 /// The view is `active`, or `changing` while its beginning is awaited. The standing is `voting`, or tells why the
-/// node does not vote.
+/// node does not vote. Of an observer, stable checkpoint, view and primary are what validators tell it.
 ///
 /// Exit code 0 if all of them are ready, 3 if one is not or does not answer.
 #[derive(Debug, ClapArgs)]
@@ -131,7 +131,7 @@ fn row(condition: &Condition) -> Vec<String> {
     let consensus = condition.consensus.as_ref();
     let of_consensus = |value: fn(&ConsensusState) -> String| consensus.map_or_else(absent, value);
     vec![
-        status.and_then(|status| status.name.clone()).unwrap_or_else(absent),
+        of_status(name),
         condition.rpc.clone(),
         of_status(|status| status.head.height.to_string()),
         of_consensus(|state| state.stable_height.to_string()),
@@ -145,11 +145,20 @@ fn row(condition: &Condition) -> Vec<String> {
     ]
 }
 
+fn name(status: &NodeStatus) -> String {
+    let unnamed = || match status.role {
+        NodeRole::Validator => "-".to_owned(),
+        NodeRole::Observer => format!("observer {}", short(&status.public_key)),
+    };
+    status.name.clone().unwrap_or_else(unnamed)
+}
+
 fn standing(standing: ValidatorStanding) -> &'static str {
     match standing {
         ValidatorStanding::Voting => "voting",
         ValidatorStanding::Probing => "probing",
         ValidatorStanding::Recovering => "recovering",
+        ValidatorStanding::Observing => "observing",
     }
 }
 

@@ -3,8 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use quorate_ledger::PublicKey;
+use quorate_network::{OBSERVERS_MAX, PeerKey, peer_id_text};
+
 use super::raw::RawConfig;
-use super::{Config, ConfigErrors};
+use super::{Config, ConfigErrors, Role};
 
 /// Most addresses of one kind.
 pub(super) const MAX_ADDRESSES: usize = 64;
@@ -37,6 +40,7 @@ impl RawConfig {
         });
         let rpc = self.rpc.settings(listen);
         problems.extend(rpc.problems().iter().map(|problem| format!("rpc.{problem}")));
+        let observers = observers(self.node.role, &self.p2p.observers, &mut problems);
         let threads = self.verification.threads;
         if !(1..=MAX_VERIFY_THREADS).contains(&threads) {
             problems.push(format!("verification.threads is {threads}: choose 1 to {MAX_VERIFY_THREADS}"));
@@ -45,6 +49,8 @@ impl RawConfig {
             return Err(ConfigErrors(problems));
         }
         Ok(Config {
+            role: self.node.role,
+            p2p_observers: observers,
             genesis: home.join(self.files.genesis),
             key: home.join(self.files.key),
             ledger: home.join(self.files.ledger),
@@ -57,6 +63,28 @@ impl RawConfig {
             verify_threads: threads,
         })
     }
+}
+
+/// The keys of observers. Whether they are members' is seen when the genesis is known.
+fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<PublicKey> {
+    let mut keys = Vec::new();
+    if role == Role::Observer && !listed.is_empty() {
+        problems
+            .push("p2p.observers is for validators: an observer admits nobody, so leave it out".to_owned());
+    }
+    if listed.len() > OBSERVERS_MAX {
+        problems.push(format!("p2p.observers has {} keys: at most {OBSERVERS_MAX}", listed.len()));
+    }
+    for text in listed.iter().take(OBSERVERS_MAX) {
+        match text.parse::<PublicKey>().ok().filter(|key| peer_id_text(&PeerKey(*key.as_bytes())).is_ok()) {
+            None => problems.push(format!(
+                "p2p.observers contains {text:?}: write a public key of 33 bytes as `quorate key show` prints it"
+            )),
+            Some(key) if keys.contains(&key) => problems.push(format!("p2p.observers contains {key} twice")),
+            Some(key) => keys.push(key),
+        }
+    }
+    keys
 }
 
 fn problems_of_addresses(setting: &str, addresses: &[String]) -> Vec<String> {

@@ -21,7 +21,10 @@ use anyhow::bail;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format, Toml};
+use quorate_ledger::PublicKey;
 use quorate_rpc::RpcConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::home;
@@ -34,9 +37,22 @@ pub(crate) use settings::{SettingsTable, tables};
 /// Most bytes of a config file.
 const MAX_CONFIG_BYTES: usize = 64 << 10;
 
+/// What a node does in the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Proposes and votes.
+    #[default]
+    Validator,
+    /// Follows and serves, without a vote.
+    Observer,
+}
+
 /// The settings of a node, checked. Paths can be opened from here.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// What the node does.
+    pub(crate) role: Role,
     /// The genesis file.
     pub(crate) genesis: PathBuf,
     /// The key file.
@@ -51,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) p2p_advertise: Vec<String>,
     /// Multiaddresses of members to look for first.
     pub(crate) p2p_bootstrap: Vec<String>,
+    /// Keys of observers that are admitted.
+    pub(crate) p2p_observers: Vec<PublicKey>,
     /// The RPC server.
     pub(crate) rpc: RpcConfig,
     /// Where the node is administered, if anywhere.

@@ -9,6 +9,7 @@ use quorate_rpc::RpcConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Role;
 use super::check::MAX_VERIFY_THREADS;
 use super::values::{flag, list};
 use crate::home;
@@ -18,6 +19,7 @@ use crate::home;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawConfig {
     pub(super) files: RawFiles,
+    pub(super) node: RawNode,
     pub(super) p2p: RawP2p,
     pub(super) rpc: RawRpc,
     pub(super) admin: RawAdmin,
@@ -38,6 +40,15 @@ pub(super) struct RawFiles {
     pub(super) journal: PathBuf,
 }
 
+/// What the node does in the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNode {
+    /// `validator` orders with the key of a member of the genesis. `observer` follows and serves with any other key, which
+    /// validators must list in `p2p.observers`, and signs nothing.
+    pub(super) role: Role,
+}
+
 /// How validators reach each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +62,9 @@ pub(super) struct RawP2p {
     /// Multiaddresses of validators to look for first; a few are enough, since members tell each other about the rest.
     #[serde(deserialize_with = "list")]
     pub(super) bootstrap: Vec<String>,
+    /// Public keys of observers that this validator admits, as `0x02…`; at most 32. They are served blocks and have no vote.
+    #[serde(deserialize_with = "list")]
+    pub(super) observers: Vec<String>,
 }
 
 /// The HTTP interface. rpc/README.md says what happens at each limit.
@@ -126,7 +140,12 @@ impl Default for RawFiles {
 
 impl Default for RawP2p {
     fn default() -> Self {
-        RawP2p { listen: vec!["/ip4/0.0.0.0/tcp/9000".into()], advertise: Vec::new(), bootstrap: Vec::new() }
+        RawP2p {
+            listen: vec!["/ip4/0.0.0.0/tcp/9000".into()],
+            advertise: Vec::new(),
+            bootstrap: Vec::new(),
+            observers: Vec::new(),
+        }
     }
 }
 

@@ -182,3 +182,23 @@ fn flags_win_and_are_named_in_errors() {
         assert!(flag(wrong).unwrap_err().contains("rpc.listen=127.0.0.1:8545"), "{wrong}");
     }
 }
+
+#[test]
+fn observers_are_listed_by_key_at_validators_alone() {
+    let key = |byte| quorate_ledger::SecretKey::from_bytes(&[byte; 32]).unwrap().public().to_string();
+    let listed = |keys: &[String]| format!("[p2p]\nobservers = {keys:?}\n");
+    let config = checked(&listed(&[key(1), key(2)]), &[]).unwrap();
+    assert_eq!((config.role, config.p2p_observers.len()), (Role::Validator, 2));
+    let text = problems(&listed(&[key(1), key(1), "0x1234".into(), format!("0x02{}", "ff".repeat(32))]), &[]);
+    assert!(text.contains("twice") && text.contains("contains \"0x1234\": write a public key"), "{text}");
+    assert!(text.contains("contains \"0x02ff"), "no point of the curve: {text}");
+    let many: Vec<String> = (1..=33).map(key).collect();
+    assert!(problems(&listed(&many), &[]).contains("33 keys: at most 32"));
+
+    let observer = [("QUORATE_NODE__ROLE", "observer")];
+    assert_eq!(checked("", &observer).unwrap().role, Role::Observer);
+    let text = problems(&listed(&[key(1)]), &observer);
+    assert!(text.contains("p2p.observers is for validators"), "{text}");
+    let text = problems("[node]\nrole = \"observers\"\n", &[]);
+    assert!(text.contains("node.role") && text.contains("validator"), "{text}");
+}

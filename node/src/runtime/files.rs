@@ -9,7 +9,7 @@ fn identity(genesis: &Genesis, key: &PublicKey) -> JournalIdentity {
     JournalIdentity { chain_id: genesis.chain_id(), validator: *key }
 }
 
-/// Creates an empty ledger and an empty journal. Neither may exist.
+/// Creates an empty ledger and, for a validator, an empty journal. Neither may exist.
 ///
 /// Only founding a network and `node --init` come here: a journal that is missing at any other time was
 /// lost, and a validator that forgot its promises must not start as if it had given none.
@@ -20,14 +20,16 @@ pub(crate) fn create_files(
     genesis: &Genesis,
     key: &PublicKey,
     ledger: &Path,
-    journal: &Path,
+    journal: Option<&Path>,
 ) -> anyhow::Result<()> {
     Ledger::create(ledger, genesis.header()).context("cannot create the ledger")?;
-    Journal::create(journal, &identity(genesis, key)).context("cannot create the journal")?;
+    if let Some(journal) = journal {
+        Journal::create(journal, &identity(genesis, key)).context("cannot create the journal")?;
+    }
     Ok(())
 }
 
-/// Opens what [`create_files`] made.
+/// Opens what [`create_files`] made for a validator.
 pub(crate) fn open_files(
     genesis: &Genesis,
     key: &PublicKey,
@@ -36,6 +38,10 @@ pub(crate) fn open_files(
 ) -> anyhow::Result<(Ledger, Journal)> {
     // The journal first: it is the one that says whose data directory this is.
     let journal = Journal::open(journal, &identity(genesis, key)).context("cannot open the journal")?;
-    let ledger = Ledger::open(ledger, genesis.header()).context("cannot open the ledger")?;
-    Ok((ledger, journal))
+    Ok((open_ledger(genesis, ledger)?, journal))
+}
+
+/// Opens the ledger: all that an observer has.
+pub(crate) fn open_ledger(genesis: &Genesis, ledger: &Path) -> anyhow::Result<Ledger> {
+    Ledger::open(ledger, genesis.header()).context("cannot open the ledger")
 }

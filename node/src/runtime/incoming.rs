@@ -11,6 +11,7 @@ use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::clock::Clock;
+use super::counter::Counter;
 use super::heard::Heard;
 use super::members::Members;
 use super::verify::Verifier;
@@ -36,14 +37,16 @@ impl Incoming {
     /// Runs until the network ends or the engine is gone.
     pub(crate) async fn run(self, mut events: NetworkEvents) {
         let serving = Arc::new(Semaphore::new(SERVED_AT_A_TIME));
+        let mut observers = Counter::new(self.ledger.clone());
         while let Some(event) = events.recv().await {
             let work = match event {
                 NetworkEvent::Connected { peer } => {
-                    tracing::info!(validator = self.name(&peer), "connected");
-                    self.members.index(&peer).map(|replica| Work::Event(Event::PeerUp(replica)))
+                    self.say(&peer, "connected");
+                    let up = |replica| Work::Event(Event::PeerUp(replica));
+                    Some(self.members.index(&peer).map_or(Work::ObserverUp, up))
                 }
                 NetworkEvent::Disconnected { peer } => {
-                    tracing::info!(validator = self.name(&peer), "disconnected");
+                    self.say(&peer, "disconnected");
                     self.members.index(&peer).map(|replica| Work::Event(Event::PeerDown(replica)))
                 }
                 NetworkEvent::Message { from, bytes } => {
@@ -51,6 +54,10 @@ impl Incoming {
                 }
                 NetworkEvent::Gossip { from, bytes } => {
                     self.members.index(&from).and_then(|from| self.message(from, &bytes, false))
+                }
+                NetworkEvent::Request { from, bytes, answer } if self.members.index(&from).is_none() => {
+                    observers.question(&from, &bytes, answer);
+                    None
                 }
                 NetworkEvent::Request { bytes, answer, .. } => self.question(&bytes, answer, &serving),
             };
@@ -62,8 +69,11 @@ impl Incoming {
         }
     }
 
-    fn name(&self, peer: &PeerKey) -> &str {
-        self.members.index(peer).map_or("unknown", |replica| self.members.name(replica))
+    fn say(&self, peer: &PeerKey, what: &'static str) {
+        match self.members.index(peer) {
+            Some(replica) => tracing::info!(validator = self.members.name(replica), "{what}"),
+            None => tracing::info!(observer = %peer, "{what}"),
+        }
     }
 
     /// A message over a direct stream, or by gossip, where protocol messages have no place: their channel
@@ -160,7 +170,7 @@ fn own_time(message: &Message, from: ReplicaId) -> Option<Timestamp> {
 
 /// What a read of the ledger gave, or nothing: a member asks another one then, and the engine finds out itself
 /// when its disk is broken.
-fn served(read: Result<Answer, StoreError>) -> Answer {
+pub(super) fn served(read: Result<Answer, StoreError>) -> Answer {
     read.unwrap_or_else(|error| {
         tracing::error!(%error, "the ledger cannot be read for another validator");
         Answer::Nothing

@@ -33,7 +33,12 @@ impl Members {
         &self.names[replica.index()]
     }
 
-    /// The network connects members only, so there is an index for every peer it speaks of.
+    /// The name of whoever has this key.
+    pub(crate) fn name_of(&self, key: &PeerKey) -> &str {
+        self.index(key).map_or("an observer", |replica| self.name(replica))
+    }
+
+    /// The network connects members and observers; these have no index.
     pub(crate) fn index(&self, key: &PeerKey) -> Option<ReplicaId> {
         self.indices.get(key).copied()
     }

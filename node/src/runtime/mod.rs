@@ -5,59 +5,75 @@
 //! RPC ────── service ───────┘           ▲              │
 //!                                       └── answers ◄──┴──► waiters, snapshots ──► RPC
 //! ```
+//!
+//! An observer has the same around `Observer` instead of the engine, and neither verification nor a journal: `watching`.
 
 mod administration;
 mod clock;
+mod counter;
+mod desk;
 mod disk;
 mod driver;
 mod faults;
 mod files;
+mod heads;
 mod heard;
 mod incoming;
 mod members;
 mod metrics;
+mod observing;
 mod open_files;
 mod ordering;
 mod outgoing;
 mod progress;
 mod service;
+mod snapshot;
 mod verify;
 mod waiters;
+mod watching;
 mod work;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
-use quorate_engine::{Engine, Fatal, WireLimits};
+use quorate_engine::{Engine, Fatal, Observer, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
-use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming};
+use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming, PeerKey};
+use quorate_pbft::Now;
 use quorate_rpc::{AdminServer, RpcServer};
+use quorate_store::LedgerReader;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::logging::LogLevel;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
 use clock::Clock;
+use desk::Desk;
 use disk::Disk;
 use driver::Driver;
+use heads::Heads;
 use heard::Heard;
 use incoming::Incoming;
 use members::Members;
 use metrics::{Measured, Stopwatch};
 use outgoing::Outgoing;
 use service::Service;
+use snapshot::Snapshot;
 use verify::Verifier;
 use waiters::Waiters;
-use work::{INBOX, Snapshot, Work};
+use watching::{Hearing, Watch};
+use work::{INBOX, Work};
 
 /// Ids in a generation of the signature cache: what a busy network orders in half a minute.
 const SIGNATURES_REMEMBERED: usize = 200_000;
@@ -69,9 +85,9 @@ const VOTES_REMEMBERED: usize = 20_000;
 pub(crate) struct Setup {
     /// What all nodes agree on.
     pub(crate) genesis: Genesis,
-    /// This validator's key.
+    /// This node's key.
     pub(crate) key: SecretKey,
-    /// This validator's name, for people.
+    /// This node's name, for people.
     pub(crate) name: String,
     /// Its settings.
     pub(crate) config: Config,
@@ -105,19 +121,20 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
     let key = setup.key.with_memo(memo);
     let clock = Clock::new();
-    let Config { ledger: ledger_path, journal: journal_path, admin_socket, .. } = &setup.config;
-    let (ledger, journal) = files::open_files(&genesis, &public_key, ledger_path, journal_path)?;
+    let Config { role, ledger: ledger_path, journal: journal_path, admin_socket, .. } = &setup.config;
+    let core = Core::open(*role, &genesis, &key, ledger_path, journal_path, clock)?;
+    let is_validator = *role == Role::Validator;
     // The files are locked now, so nobody else serves this socket.
     let administered = admin_socket.as_ref().zip(setup.log_level);
     let admin =
         administered.map(|(socket, log_level)| administration::serve(socket, log_level)).transpose()?;
-    let engine = Engine::open(&genesis, &key, ledger, journal, clock.now())?;
     let members = Arc::new(Members::of(&genesis));
-    let reader = engine.reader();
+    let reader = core.reader();
 
     let (network, events) = quorate_network::start(NetworkConfig {
         secret_key: key.to_bytes(),
         members: members.keys().to_vec(),
+        observers: setup.config.p2p_observers.iter().map(|key| PeerKey(*key.as_bytes())).collect(),
         network_name: genesis.chain_id().to_string(),
         listen: setup.config.p2p_listen,
         advertise: setup.config.p2p_advertise,
@@ -129,26 +146,26 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     .context("cannot start the peer-to-peer network")?;
 
     let (inbox, work) = mpsc::channel(INBOX);
-    let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
-    let verifier = Verifier::start(
-        setup.config.verify_threads,
-        members.keys().len(),
-        cache,
-        genesis.block_limits().transaction,
-        &inbox,
-    )
-    .context("cannot start the verification threads")?;
+    let verifier = is_validator
+        .then(|| {
+            let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
+            let (threads, size) = (setup.config.verify_threads, members.keys().len());
+            Verifier::start(threads, size, cache, genesis.block_limits().transaction, &inbox)
+        })
+        .transpose()
+        .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
     let heard = Arc::new(Heard::of(members.keys().len()));
-    let disk = Disk::watch(vec![setup.config.journal.clone(), setup.config.ledger.clone()])
-        .context("cannot start the thread that watches the disk")?;
+    let journal_file = is_validator.then_some(setup.config.journal);
+    let written = journal_file.iter().chain([&setup.config.ledger]).cloned().collect();
+    let disk = Disk::watch(written).context("cannot start the thread that watches the disk")?;
     let (committed, heads) = watch::channel(reader.head().context("cannot read the ledger")?.height);
-    let (snapshots, latest) = watch::channel(Arc::new(Snapshot::take(&engine, None, clock.now())));
+    let (snapshots, latest) = watch::channel(Arc::new(core.snapshot(clock.now())));
 
     let committed_here = heads.clone();
     let service = Service {
         genesis: Arc::clone(&genesis),
-        name: setup.name,
+        name: is_validator.then_some(setup.name),
         public_key,
         members: Arc::clone(&members),
         ledger: reader.clone(),
@@ -163,7 +180,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         heard: Arc::clone(&heard),
         disk,
         ledger_file: setup.config.ledger,
-        journal_file: setup.config.journal,
+        journal_file,
     };
     let measured = Measured::new();
     let service = Arc::new(service);
@@ -176,19 +193,10 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         }
     };
 
-    let driver = Driver {
-        engine,
+    let desk = Desk {
         clock,
         ledger: reader.clone(),
         inbox: work,
-        outgoing: Outgoing {
-            network: network.clone(),
-            members: Arc::clone(&members),
-            genesis: Arc::clone(&genesis),
-            verifier: verifier.clone(),
-            inbox: inbox.clone(),
-            runtime: Handle::current(),
-        },
         waiters,
         members: Arc::clone(&members),
         snapshots,
@@ -198,20 +206,49 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         stopwatch: Stopwatch::new(measured.clone()),
         measured,
     };
-    let (dying, death) = watch::channel(None);
-    let engine = spawn_engine(driver, dying.clone()).context("cannot start the ordering thread")?;
-    let incoming = Incoming {
-        genesis,
-        members,
-        verifier,
+    let outgoing = Outgoing {
+        network: network.clone(),
+        members: Arc::clone(&members),
+        genesis: Arc::clone(&genesis),
+        verifier: verifier.clone(),
         inbox: inbox.clone(),
-        ledger: reader,
-        committed: committed_here,
-        clock,
-        heard,
+        runtime: Handle::current(),
+    };
+    let (dying, death) = watch::channel(None);
+    let engine = match core {
+        Core::Engine(engine) => {
+            let interval = Duration::from_millis(genesis.consensus().status_interval_ms);
+            let heads = Heads::new(network.clone(), interval);
+            let driver = Driver { engine: *engine, desk, outgoing, heads };
+            spawn("engine", move |runtime| driver.run(runtime), dying.clone())
+        }
+        Core::Observer(observer) => {
+            let watch = Watch { observer: *observer, desk, outgoing };
+            spawn("observer", move |runtime| watch.run(runtime), dying.clone())
+        }
+    };
+    let engine = engine.context("cannot start the ordering thread")?;
+    let listening = match verifier {
+        Some(verifier) => {
+            let incoming = Incoming {
+                genesis,
+                members,
+                verifier,
+                inbox: inbox.clone(),
+                ledger: reader,
+                committed: committed_here,
+                clock,
+                heard,
+            };
+            tokio::spawn(incoming.run(events))
+        }
+        None => {
+            let hearing = Hearing { members, inbox: inbox.clone(), committed: committed_here, heard };
+            tokio::spawn(hearing.run(events))
+        }
     };
     let stopping = Arc::<AtomicBool>::default();
-    let (listening, told) = (tokio::spawn(incoming.run(events)), Arc::clone(&stopping));
+    let told = Arc::clone(&stopping);
     let engine_inbox = inbox.clone();
     tokio::spawn(async move {
         let ended = listening.await;
@@ -225,12 +262,58 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     Ok(Running { rpc, admin, network, inbox, engine, death, stopping })
 }
 
-/// Runs the engine on a thread of its own. Whatever ends it is told, a panic too: a broken invariant must
-/// stop the node, not leave it half alive.
-fn spawn_engine(driver: Driver, dying: watch::Sender<Option<Arc<str>>>) -> std::io::Result<JoinHandle<()>> {
+/// What a node runs around.
+enum Core {
+    Engine(Box<Engine>),
+    Observer(Box<Observer>),
+}
+
+impl Core {
+    fn open(
+        role: Role,
+        genesis: &Genesis,
+        key: &SecretKey,
+        ledger: &Path,
+        journal: &Path,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        Ok(match role {
+            Role::Validator => {
+                let (ledger, journal) = files::open_files(genesis, &key.public(), ledger, journal)?;
+                Core::Engine(Box::new(Engine::open(genesis, key, ledger, journal, clock.now())?))
+            }
+            Role::Observer => {
+                let ledger = files::open_ledger(genesis, ledger)?;
+                Core::Observer(Box::new(Observer::open(genesis, ledger)))
+            }
+        })
+    }
+
+    fn reader(&self) -> LedgerReader {
+        match self {
+            Core::Engine(engine) => engine.reader(),
+            Core::Observer(observer) => observer.reader(),
+        }
+    }
+
+    fn snapshot(&self, now: Now) -> Snapshot {
+        match self {
+            Core::Engine(engine) => Snapshot::of_engine(engine, None, now),
+            Core::Observer(observer) => Snapshot::of_observer(observer, now),
+        }
+    }
+}
+
+/// Runs the engine, or an observer, on a thread of its own. Whatever ends it is told, a panic too: a broken invariant
+/// must stop the node, not leave it half alive.
+fn spawn(
+    name: &str,
+    work: impl FnOnce(&Handle) -> Result<(), Fatal> + Send + 'static,
+    dying: watch::Sender<Option<Arc<str>>>,
+) -> std::io::Result<JoinHandle<()>> {
     let runtime = Handle::current();
     let run = move || {
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| driver.run(&runtime)));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&runtime)));
         let cause: Option<String> = match outcome {
             Ok(Ok(())) => None,
             Ok(Err(fatal)) => Some(chain_of(&fatal)),
@@ -240,7 +323,7 @@ fn spawn_engine(driver: Driver, dying: watch::Sender<Option<Arc<str>>>) -> std::
             dying.send_replace(Some(cause.into()));
         }
     };
-    std::thread::Builder::new().name("engine".to_owned()).spawn(run)
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 fn chain_of(fatal: &Fatal) -> String {

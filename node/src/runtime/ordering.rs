@@ -13,16 +13,16 @@ use quorate_pbft::{
 };
 
 use super::members::Members;
-use super::work::Snapshot;
+use super::snapshot::Ordering;
 
 /// `consensus_state`.
 pub(crate) fn state(
-    snapshot: &Snapshot,
+    ordering: &Ordering,
     genesis: &Genesis,
     members: &Members,
     now: Moment,
 ) -> ConsensusState {
-    let pbft = &snapshot.overview.pbft;
+    let pbft = &ordering.overview.pbft;
     let committee = genesis.committee();
     ConsensusState {
         epoch: pbft.epoch.0,
@@ -39,12 +39,12 @@ pub(crate) fn state(
         in_flight: pbft.slots.iter().filter(|slot| slot.view == pbft.view).map(in_flight).collect(),
         request_timeout_ms: milliseconds(pbft.request_timeout),
         deadline: deadline(pbft, now),
-        waiting_ms: snapshot.progress.waiting(now).map(milliseconds),
-        catching_up: snapshot.overview.catching_up,
+        waiting_ms: ordering.progress.waiting(now).map(milliseconds),
+        catching_up: ordering.overview.catching_up,
         departed: indices(&pbft.departed),
         contacts: indices(&pbft.contacts),
-        view_changes: view_changes(&snapshot.overview.pbft_counters),
-        evidence_count: u64::try_from(snapshot.evidence.len()).unwrap_or(u64::MAX),
+        view_changes: view_changes(&ordering.overview.pbft_counters),
+        evidence_count: u64::try_from(ordering.evidence.len()).unwrap_or(u64::MAX),
     }
 }
 
@@ -164,11 +164,11 @@ pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members
     })
 }
 
-fn indices(replicas: &[ReplicaId]) -> Vec<u16> {
+pub(super) fn indices(replicas: &[ReplicaId]) -> Vec<u16> {
     replicas.iter().map(|replica| replica.0).collect()
 }
 
-fn milliseconds(span: Duration) -> u64 {
+pub(super) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

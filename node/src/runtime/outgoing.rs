@@ -19,7 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) network: Network,
     pub(crate) members: Arc<Members>,
     pub(crate) genesis: Arc<Genesis>,
-    pub(crate) verifier: Verifier,
+    /// For transactions; none for an observer, which asks for blocks alone.
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) runtime: Handle,
 }
@@ -67,10 +68,10 @@ impl Outgoing {
                 }
             };
             let answer = match answer {
-                Some(Answer::Transactions(transactions)) if transactions.len() <= most => {
-                    verifier.fetched(fetch, from, transactions).await;
-                    return;
-                }
+                Some(Answer::Transactions(transactions)) if transactions.len() <= most => match verifier {
+                    Some(verifier) => return verifier.fetched(fetch, from, transactions).await,
+                    None => None,
+                },
                 Some(Answer::Blocks(blocks)) => {
                     // Hundreds of signatures and megabytes of hashing: not on a thread that serves sockets.
                     let check = move || {

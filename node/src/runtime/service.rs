@@ -1,6 +1,6 @@
 //! The running node as the RPC server sees it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use super::clock::{Clock, wall};
 use super::disk::Disk;
 use super::heard::Heard;
 use super::members::Members;
-use super::ordering;
+use super::snapshot::{Ordering, Snapshot, Snapshots, Stands};
 use super::verify::Verifier;
 use super::waiters::Waiters;
-use super::work::{self, Snapshot, Snapshots, Work};
+use super::work::{self, Work};
+use super::{observing, ordering};
 
 /// The engine says where it stands every few seconds even when idle; older than this means that it is stuck,
 /// most likely on its disk.
@@ -33,12 +34,14 @@ const STUCK: Duration = Duration::from_secs(10);
 
 pub(crate) struct Service {
     pub(crate) genesis: Arc<Genesis>,
-    pub(crate) name: String,
+    /// Its name in the genesis, for a validator.
+    pub(crate) name: Option<String>,
     pub(crate) public_key: PublicKey,
     pub(crate) members: Arc<Members>,
     pub(crate) ledger: LedgerReader,
     pub(crate) network: Network,
-    pub(crate) verifier: Verifier,
+    /// Checks what clients submit; none for an observer, to which nothing is submitted.
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) snapshots: Snapshots,
@@ -48,7 +51,8 @@ pub(crate) struct Service {
     pub(crate) heard: Arc<Heard>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) ledger_file: PathBuf,
-    pub(crate) journal_file: PathBuf,
+    /// None for an observer.
+    pub(crate) journal_file: Option<PathBuf>,
 }
 
 impl Service {
@@ -78,14 +82,31 @@ impl Service {
     /// The highest block that some honest member has: f members may claim anything, so the f highest claims
     /// are not believed.
     fn credible_head(&self, snapshot: &Snapshot) -> u64 {
-        let mut heads: Vec<u64> = snapshot.overview.heads.values().map(|head| head.0).collect();
+        let mut heads: Vec<u64> = snapshot.heads().values().map(|head| head.0).collect();
         heads.sort_unstable_by(|a, b| b.cmp(a));
         heads.get(self.genesis.committee().faults()).copied().unwrap_or_default()
     }
 
     fn is_syncing(&self, snapshot: &Snapshot) -> bool {
-        let behind = self.credible_head(snapshot).saturating_sub(snapshot.overview.pbft.committed.0);
+        let behind = self.credible_head(snapshot).saturating_sub(snapshot.committed().0);
         behind > self.genesis.consensus().window
+    }
+
+    /// What a validator needs beyond what every node does.
+    fn voting_checks(&self, snapshot: &Snapshot, ordering: &Ordering) -> [ReadinessCheck; 4] {
+        let needed = self.genesis.committee().quorum() - 1;
+        let connected = self.connected();
+        let pbft = &ordering.overview.pbft;
+        let (progresses, progress) = ordering.progress.check(pbft, self.clock.now().moment);
+        let quorum = format!("connected to {connected} validators, ordering needs {needed}");
+        let synced = format!("at height {}, others at {}", pbft.committed, self.credible_head(snapshot));
+        let votes = pbft.standing == Standing::Voting;
+        [
+            check("quorum", connected >= needed, quorum),
+            check("synced", !self.is_syncing(snapshot), synced),
+            check("voting", votes, ordering::standing_text(pbft.standing)),
+            check("progress", progresses, progress),
+        ]
     }
 
     fn connected(&self) -> usize {
@@ -99,13 +120,19 @@ impl Service {
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
+    /// The files that it writes to, by name.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let journal = self.journal_file.as_deref().map(|path| ("journal", path));
+        [("ledger", &*self.ledger_file)].into_iter().chain(journal)
+    }
+
     fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {
-        let replica = self.members.index(&peer.key)?;
+        let replica = self.members.index(&peer.key);
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Some(PeerJson {
-            name: Some(self.members.name(replica).to_owned()),
-            index: Some(replica.0),
-            public_key: *self.genesis.committee().member(replica)?,
+            name: replica.map(|replica| self.members.name(replica).to_owned()),
+            index: replica.map(|replica| replica.0),
+            public_key: PublicKey::from_bytes(peer.key.0).ok()?,
             peer_id: peer_id_text(&peer.key).ok()?,
             connected: peer.connected,
             direction: peer.direction.map(|direction| match direction {
@@ -114,14 +141,18 @@ impl Service {
             }),
             connected_ms: peer.since.and_then(|since| since.elapsed().ok()).map(milliseconds),
             round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-            committed_height: snapshot.overview.heads.get(&replica).map(|head| head.0),
+            committed_height: replica.and_then(|replica| snapshot.heads().get(&replica)).map(|head| head.0),
             addresses: peer.address.iter().cloned().collect(),
-            clock_ahead_ms: self.heard.ahead_ms(replica, self.clock.now().moment),
-            blocks_behind: self.heard.behind(replica),
+            clock_ahead_ms: replica.and_then(|it| self.heard.ahead_ms(it, self.clock.now().moment)),
+            blocks_behind: replica.and_then(|it| self.heard.behind(it)),
             program: peer.program.clone(),
             last_error: peer.last_error.clone(),
         })
     }
+}
+
+fn check(name: &str, ok: bool, detail: String) -> ReadinessCheck {
+    ReadinessCheck { name: name.to_owned(), ok, detail }
 }
 
 impl Node for Service {
@@ -137,8 +168,13 @@ impl Node for Service {
         &self.genesis
     }
 
+    fn takes_transactions(&self) -> Result<(), SubmitRefusal> {
+        if self.verifier.is_some() { Ok(()) } else { Err(SubmitRefusal::Observer) }
+    }
+
     async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
-        let outcome = self.verifier.submit(transaction).await;
+        let Some(verifier) = &self.verifier else { return Err(SubmitRefusal::Observer) };
+        let outcome = verifier.submit(transaction).await;
         match outcome.await {
             Ok(Ok(Submission::Pending)) => Ok(TransactionStatus::Pending),
             Ok(Ok(Submission::Committed { height, index })) => {
@@ -179,92 +215,86 @@ impl Node for Service {
 
     fn status(&self) -> NodeStatus {
         let snapshot = self.snapshot();
+        let ordering = snapshot.ordering();
         NodeStatus {
             network: self.genesis.name().to_owned(),
             chain_id: self.genesis.chain_id(),
-            name: Some(self.name.clone()),
-            index: Some(snapshot.overview.replica.0),
-            role: NodeRole::Validator,
-            standing: Some(ordering::standing(snapshot.overview.pbft.standing)),
+            name: self.name.clone(),
+            index: ordering.map(|ordering| ordering.overview.replica.0),
+            role: if ordering.is_some() { NodeRole::Validator } else { NodeRole::Observer },
+            standing: ordering.map(|ordering| ordering::standing(ordering.overview.pbft.standing)),
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             head: self.head(),
             earliest_height: self.ledger.earliest().map_or(0, |height| height.0),
             syncing: self.is_syncing(&snapshot),
             peers_connected: u32::try_from(self.connected()).unwrap_or(u32::MAX),
-            mempool_transactions: snapshot.overview.mempool.transactions,
+            mempool_transactions: ordering.map_or(0, |ordering| ordering.overview.mempool.transactions),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
 
     fn peers(&self) -> Vec<PeerJson> {
         let snapshot = self.snapshot();
-        self.network.peers().iter().filter_map(|peer| self.peer(peer, &snapshot)).collect()
+        let all = self.network.peers().into_iter().chain(self.network.observers());
+        all.filter_map(|peer| self.peer(&peer, &snapshot)).collect()
     }
 
     fn consensus(&self) -> ConsensusState {
         let snapshot = self.snapshot();
-        ordering::state(&snapshot, &self.genesis, &self.members, self.clock.now().moment)
+        match &snapshot.stands {
+            Stands::Validator(stands) => {
+                ordering::state(stands, &self.genesis, &self.members, self.clock.now().moment)
+            }
+            Stands::Observer(overview) => observing::state(overview, &self.genesis, &self.members),
+        }
     }
 
     fn checkpoint(&self) -> Option<CheckpointJson> {
-        self.snapshot().checkpoint.as_deref().map(ordering::checkpoint)
+        self.snapshot().ordering()?.checkpoint.as_deref().map(ordering::checkpoint)
     }
 
     fn evidence(&self) -> Vec<EvidenceJson> {
         let snapshot = self.snapshot();
         let json = |evidence| ordering::evidence(evidence, &self.genesis, &self.members);
-        snapshot.evidence.iter().map(|evidence| &**evidence).filter_map(json).collect()
+        let known = snapshot.ordering().map(|ordering| &*ordering.evidence).unwrap_or_default();
+        known.iter().map(|evidence| &**evidence).filter_map(json).collect()
     }
 
     fn mempool(&self) -> MempoolStatus {
         let snapshot = self.snapshot();
-        let pool = &snapshot.overview.mempool;
+        let overview = snapshot.ordering().map(|ordering| &ordering.overview);
+        // An observer has none, so nothing is in it.
+        let pool = overview.map(|overview| overview.mempool).unwrap_or_default();
+        let oldest = overview.and_then(|overview| overview.oldest_waiting);
         let limits = self.genesis.mempool();
         MempoolStatus {
             transactions: pool.transactions,
             bytes: pool.bytes,
             in_flight: pool.in_flight,
             senders: pool.senders,
-            max_transactions: limits.max_transactions,
-            max_bytes: limits.max_bytes,
-            oldest_waiting_ms: snapshot.overview.oldest_waiting.map(|since| wall().0.saturating_sub(since.0)),
+            max_transactions: overview.map_or(0, |_| limits.max_transactions),
+            max_bytes: overview.map_or(0, |_| limits.max_bytes),
+            oldest_waiting_ms: oldest.map(|since| wall().0.saturating_sub(since.0)),
         }
     }
 
     fn readiness(&self) -> Readiness {
         let snapshot = self.snapshot();
-        let check =
-            |name: &str, ok: bool, detail: String| ReadinessCheck { name: name.to_owned(), ok, detail };
-        let needed = self.genesis.committee().quorum() - 1;
-        let connected = self.connected();
-        let syncing = self.is_syncing(&snapshot);
         let age_ms = self.now_ms_since(snapshot.at.moment);
-        let pbft = &snapshot.overview.pbft;
+        let running = Duration::from_millis(age_ms) < STUCK;
         let (roomy, room) = self.disk.room().check();
-        let (progresses, progress) = snapshot.progress.check(pbft, self.clock.now().moment);
-        Readiness {
-            checks: vec![
-                check(
-                    "engine",
-                    Duration::from_millis(age_ms) < STUCK,
-                    format!("the ordering thread reported {age_ms} ms ago"),
-                ),
-                check("disk", roomy, room),
-                check(
-                    "quorum",
-                    connected >= needed,
-                    format!("connected to {connected} validators, ordering needs {needed}"),
-                ),
-                check(
-                    "synced",
-                    !syncing,
-                    format!("at height {}, others at {}", pbft.committed, self.credible_head(&snapshot)),
-                ),
-                check("voting", pbft.standing == Standing::Voting, ordering::standing_text(pbft.standing)),
-                check("progress", progresses, progress),
-            ],
+        let mut checks = vec![
+            check("engine", running, format!("the ordering thread reported {age_ms} ms ago")),
+            check("disk", roomy, room),
+        ];
+        match &snapshot.stands {
+            Stands::Validator(ordering) => checks.extend(self.voting_checks(&snapshot, ordering)),
+            Stands::Observer(overview) => {
+                checks.extend(observing::checks(overview, &self.genesis, &self.public_key));
+            }
         }
+        Readiness { checks }
     }
 
     fn version(&self) -> VersionInfo {

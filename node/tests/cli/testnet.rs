@@ -92,3 +92,35 @@ fn impossible_networks_leave_nothing_behind() {
         assert!(scratch.entries().is_empty(), "{arguments:?} left {:?}", scratch.entries());
     }
 }
+
+#[test]
+fn observers_get_homes_without_a_journal_and_validators_list_them() {
+    let scratch = Scratch::new();
+    let net = scratch.path("net");
+    let path = net.to_str().unwrap();
+    quorate(["testnet", "--observers", "2", "--output", path]).ok();
+    let network: Value = serde_json::from_str(&read(&net.join("network.json"))).unwrap();
+    let observers = network["observers"].as_array().unwrap();
+    assert_eq!((network["validators"].as_array().unwrap().len(), observers.len()), (4, 2));
+    let mut keys = Vec::new();
+    for (index, observer) in observers.iter().enumerate() {
+        assert_eq!(observer["name"], format!("observer-{index}"));
+        let home = net.join(observer["home"].as_str().unwrap());
+        assert!(home.join("data/ledger.redb").is_file() && !home.join("data/journal.redb").exists());
+        let key = SecretKey::from_pem(&read(&home.join("key.pem")), None).unwrap().public().to_string();
+        assert_eq!(observer["public_key"], key);
+        let config: toml::Table = read(&home.join("config.toml")).parse().unwrap();
+        assert_eq!(config["node"]["role"].as_str(), Some("observer"));
+        keys.push(key);
+    }
+    for index in 0..4 {
+        let config = read(&net.join(format!("validator-{index}/config.toml")));
+        let config: toml::Table = config.parse().unwrap();
+        let listed = config["p2p"]["observers"].as_array().unwrap();
+        assert!(listed.iter().map(|key| key.as_str().unwrap()).eq(&keys), "{listed:?}");
+    }
+    // The same command at every start, also for a network that was made before there were observers.
+    quorate(["testnet", "--observers", "2", "--if-missing", "--output", path]).ok();
+    let many = quorate(["testnet", "--observers", "33", "--output", scratch.path("many").to_str().unwrap()]);
+    assert!(many.error().contains("at most 32"));
+}

@@ -77,7 +77,7 @@ pub struct ConsensusDeadline {
     pub in_ms: u64,
 }
 
-/// Whether a validator may vote.
+/// Whether a node may vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ValidatorStanding {
@@ -89,6 +89,8 @@ pub enum ValidatorStanding {
     /// Others have seen it sign what its journal does not remember, so the journal is an old one. It follows
     /// the chain and signs nothing as long as it runs on this journal.
     Recovering,
+    /// It is an observer: it has no vote, and tells of the view what f + 1 validators say.
+    Observing,
 }
 
 /// How far a node has come with asking the others what they have seen it sign.
@@ -259,8 +261,9 @@ mod tests {
         let kinds = [PrePrepare, Prepare, Commit, ViewChange, NewView, Checkpoint];
         let words = ["pre_prepare", "prepare", "commit", "view_change", "new_view", "checkpoint"];
         assert_eq!(json!(kinds), json!(words));
-        use ValidatorStanding::{Probing, Recovering, Voting};
-        assert_eq!(json!([Voting, Probing, Recovering]), json!(["voting", "probing", "recovering"]));
+        use ValidatorStanding::{Observing, Probing, Recovering, Voting};
+        let standings = [Voting, Probing, Recovering, Observing];
+        assert_eq!(json!(standings), json!(["voting", "probing", "recovering", "observing"]));
         use Obstacle::{Body, Clock, NoProposal, Parent, Refused};
         let obstacles = ["no_proposal", "parent", "body", "clock", "refused"];
         assert_eq!(json!([NoProposal, Parent, Body, Clock, Refused]), json!(obstacles));

@@ -107,6 +107,8 @@ kinds! {
     Overloaded = ("overloaded", -32042, true),
     /// More requests from one address than the node takes; nothing was run.
     RateLimited = ("rate_limited", -32043, true),
+    /// The node observes and orders nothing; a validator takes the transaction.
+    Observer = ("observer", -32044, true),
 
     /// The block is no longer held by this node; `data.earliest_height` is the lowest that is.
     Pruned = ("pruned", -32050, false),
@@ -257,6 +259,7 @@ mod tests {
             ("unavailable", -32041),
             ("overloaded", -32042),
             ("rate_limited", -32043),
+            ("observer", -32044),
             ("pruned", -32050),
             ("subscription_ended", -32051),
             ("request_too_large", -32060),

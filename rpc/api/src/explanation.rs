@@ -28,6 +28,8 @@ pub enum ProgressState {
     WaitingForNewView,
     /// Ordering has run as far ahead of the stable checkpoint as it may.
     WaitingForCheckpoint,
+    /// It has no vote, follows the validators, and nothing holds it up.
+    Following,
     /// Nothing is there to be ordered.
     Idle,
     /// Work is on its way, and nothing takes long.
@@ -46,7 +48,7 @@ pub enum ProgressState {
 
 impl ProgressState {
     /// All of them.
-    pub const ALL: [ProgressState; 14] = [
+    pub const ALL: [ProgressState; 15] = [
         ProgressState::EngineStalled,
         ProgressState::Recovering,
         ProgressState::Probing,
@@ -54,6 +56,7 @@ impl ProgressState {
         ProgressState::CatchingUp,
         ProgressState::WaitingForNewView,
         ProgressState::WaitingForCheckpoint,
+        ProgressState::Following,
         ProgressState::Idle,
         ProgressState::Ordering,
         ProgressState::WaitingForProposal,
@@ -73,6 +76,7 @@ impl ProgressState {
             ProgressState::CatchingUp => "catching_up",
             ProgressState::WaitingForNewView => "waiting_for_new_view",
             ProgressState::WaitingForCheckpoint => "waiting_for_checkpoint",
+            ProgressState::Following => "following",
             ProgressState::Idle => "idle",
             ProgressState::Ordering => "ordering",
             ProgressState::WaitingForProposal => "waiting_for_proposal",
@@ -83,9 +87,15 @@ impl ProgressState {
         }
     }
 
-    /// Whether nothing holds the node up: it orders, has nothing to order, or fetches what others have.
+    /// Whether nothing holds the node up: it orders, has nothing to order, follows, or fetches what others have.
     pub fn is_progress(self) -> bool {
-        matches!(self, ProgressState::Idle | ProgressState::Ordering | ProgressState::CatchingUp)
+        matches!(
+            self,
+            ProgressState::Following
+                | ProgressState::Idle
+                | ProgressState::Ordering
+                | ProgressState::CatchingUp
+        )
     }
 }
 
@@ -323,7 +333,7 @@ mod tests {
             .filter(|state| state.is_progress())
             .map(ProgressState::name)
             .collect();
-        assert_eq!(progress, ["catching_up", "idle", "ordering"]);
+        assert_eq!(progress, ["catching_up", "following", "idle", "ordering"]);
         use Awaited::{Body, Clock, Commits, HeightBelow, Nothing, Parent, Prepares, Proposal, View};
         let awaited = [View, Proposal, Parent, Body, Clock, Nothing, Prepares, HeightBelow, Commits];
         let words =

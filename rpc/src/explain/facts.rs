@@ -73,12 +73,17 @@ impl Facts<'_> {
         self.member(self.genesis.committee().primary(epoch, view).0)
     }
 
-    /// Other members this node must hear of: a quorum, itself included, begins views and decides (R15).
-    pub(super) fn contacts_needed(&self) -> usize {
-        self.quorum() - usize::from(self.me().is_some())
+    pub(super) fn is_observer(&self) -> bool {
+        self.me().is_none()
     }
 
-    pub(super) fn hears_of_quorum(&self) -> bool {
+    /// Other members this node must hear of: a quorum, itself included, begins views and decides (R15). An observer
+    /// decides nothing, and needs to hear of one that is honest.
+    pub(super) fn contacts_needed(&self) -> usize {
+        if self.is_observer() { self.genesis.committee().one_honest() } else { self.quorum() - 1 }
+    }
+
+    pub(super) fn hears_enough(&self) -> bool {
         self.consensus.contacts.len() >= self.contacts_needed()
     }
 

@@ -27,6 +27,10 @@ pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[Await
              until a quorum has signed a later one.",
             facts.consensus.committed_height, facts.consensus.stable_height
         ),
+        ProgressState::Following => format!(
+            "This node has no vote. It follows the validators, and has the blocks up to {}.",
+            facts.consensus.committed_height
+        ),
         ProgressState::Idle => idle(next),
         ProgressState::Ordering => ordering(facts, next),
         ProgressState::WaitingForProposal => waiting_for_proposal(facts),
@@ -63,6 +67,15 @@ fn no_quorum_contact(facts: &Facts<'_>) -> String {
         0 => String::new(),
         count => format!(" {} in its pool.", number(count, "transaction waits", "transactions wait")),
     };
+    if facts.is_observer() {
+        return format!(
+            "This node has no vote and hears of {} of the {} validators it takes for one to be honest, and not of {}. It \
+             serves what it has, which may be old.",
+            facts.consensus.contacts.len(),
+            facts.contacts_needed(),
+            list(&silent)
+        );
+    }
     format!(
         "No quorum: this node hears of {} of the {} other members it takes to order anything or to begin a view, and \
          not of {}.{pool}",

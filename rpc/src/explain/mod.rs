@@ -90,14 +90,16 @@ fn departures(facts: &Facts<'_>) -> Departures {
     let consensus = facts.consensus;
     let others = consensus.departed.iter().filter(|index| Some(**index) != facts.me()).count();
     let to_follow = facts.genesis.committee().one_honest();
+    // An observer sees none of them.
+    let sees = !facts.is_observer();
     // VIEW-CHANGEs for view 0 do not exist, so whoever departed in it wants a later one. In other active views
     // those by which the view began look the same as those who have left it since.
-    let is_certain = consensus.active && (consensus.view == 0 || others == 0);
+    let is_certain = sees && consensus.active && (consensus.view == 0 || others == 0);
     Departures {
         departed: facts.members(&consensus.departed),
         remaining: facts.members(&facts.all_but(&consensus.departed)),
         to_begin: count(facts.quorum()),
-        more_to_begin: (!consensus.active).then(|| less(facts.quorum(), consensus.departed.len())),
+        more_to_begin: (sees && !consensus.active).then(|| less(facts.quorum(), consensus.departed.len())),
         to_follow: count(to_follow),
         more_to_follow: is_certain.then(|| less(to_follow, others)),
     }

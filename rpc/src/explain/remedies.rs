@@ -37,7 +37,10 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
         .chain(reconnect(facts))
         .collect(),
         ProgressState::Probing | ProgressState::NoQuorumContact => reconnect(facts),
-        ProgressState::CatchingUp | ProgressState::Idle | ProgressState::Ordering => Vec::new(),
+        ProgressState::CatchingUp
+        | ProgressState::Following
+        | ProgressState::Idle
+        | ProgressState::Ordering => Vec::new(),
         ProgressState::WaitingForNewView => new_view(facts),
         ProgressState::WaitingForCheckpoint => checkpoint(facts),
         ProgressState::WaitingForProposal => proposal(facts, next),
@@ -71,7 +74,7 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
 
 /// Members to start, to reconnect, or to look at, until there is a quorum.
 fn reconnect(facts: &Facts<'_>) -> Vec<String> {
-    if facts.hears_of_quorum() {
+    if facts.hears_enough() {
         return Vec::new();
     }
     let more = facts.contacts_needed() - facts.consensus.contacts.len();

@@ -19,9 +19,10 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
     match consensus.standing {
         ValidatorStanding::Recovering => return ProgressState::Recovering,
         ValidatorStanding::Probing => return ProgressState::Probing,
+        ValidatorStanding::Observing => return state_of_observer(facts),
         ValidatorStanding::Voting => {}
     }
-    if !facts.hears_of_quorum() {
+    if !facts.hears_enough() {
         ProgressState::NoQuorumContact
     } else if facts.is_catching_up() {
         ProgressState::CatchingUp
@@ -33,6 +34,17 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
         ProgressState::WaitingForCheckpoint
     } else {
         state_of_next_height(facts)
+    }
+}
+
+/// What goes on in the view is the validators' business.
+fn state_of_observer(facts: &Facts<'_>) -> ProgressState {
+    if !facts.hears_enough() {
+        ProgressState::NoQuorumContact
+    } else if facts.is_catching_up() {
+        ProgressState::CatchingUp
+    } else {
+        ProgressState::Following
     }
 }
 

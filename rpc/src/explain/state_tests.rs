@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_api::{HeightPhase, Obstacle, Probe, ProgressState, ValidatorStanding};
+use quorate_api::{HeightPhase, NodeRole, Obstacle, Probe, ProgressState, ValidatorStanding};
 
 use super::scene::{Scene, height};
 
@@ -269,6 +269,42 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
     ]
 }
 
+/// A node without a vote that hears of these members.
+fn observing(contacts: &[u16]) -> Scene {
+    let contacts = contacts.to_vec();
+    Scene::idle().but(|scene| {
+        (scene.status.index, scene.status.name, scene.status.standing) = (None, None, None);
+        scene.status.role = NodeRole::Observer;
+        scene.consensus.standing = ValidatorStanding::Observing;
+        scene.consensus.contacts = contacts;
+    })
+}
+
+/// It waits for no quorum, and follows as long as it hears of one honest member.
+fn rows_of_an_observer() -> Vec<Row> {
+    vec![
+        row(
+            ProgressState::Following,
+            observing(&[0, 1, 2, 3]),
+            &["has no vote", "has the blocks up to 140"],
+            &[],
+        ),
+        row(ProgressState::Following, observing(&[0, 2]), &["has no vote"], &["validator-1", "validator-3"]),
+        row(
+            ProgressState::NoQuorumContact,
+            observing(&[0]),
+            &["hears of 1 of the 2 validators", "which may be old"],
+            &["validator-1"],
+        ),
+        row(
+            ProgressState::CatchingUp,
+            observing(&[0, 2]).but(others_at([900; 3])),
+            &["blocks up to 900", "this node has 140"],
+            &["validator-1"],
+        ),
+    ]
+}
+
 /// For every state there is a situation, and what is said about it is what PROTOCOL.md says happens there.
 #[test]
 fn every_state_is_told_with_its_reason_and_its_remedy() {
@@ -276,6 +312,7 @@ fn every_state_is_told_with_its_reason_and_its_remedy() {
         rows_of_a_node_that_cannot_take_part(),
         rows_of_a_view_that_has_not_begun(),
         rows_of_a_node_at_work(),
+        rows_of_an_observer(),
     ];
     let seen = check(rows.into_iter().flatten().collect());
     assert_eq!(seen, BTreeSet::from(ProgressState::ALL), "every state is in the table");
@@ -309,4 +346,14 @@ fn proofs_of_lies_are_pointed_to() {
     let accused = |scene: Scene| scene.but(|scene| scene.consensus.evidence_count = 1).explained().remedies;
     assert!(accused(Scene::with_work(1_000)).last().unwrap().contains("consensus_evidence"));
     assert!(accused(Scene::idle()).is_empty());
+}
+
+/// It is told what f + 1 members say, and sees nothing of what they do.
+#[test]
+fn an_observer_counts_neither_votes_nor_departures() {
+    let told = observing(&[0, 2]).explained();
+    assert_eq!((told.contact.needed, told.contact.more_needed), (2, 0));
+    assert_eq!((told.departures.more_to_begin, told.departures.more_to_follow), (None, None));
+    let told = observing(&[0, 2]).but(|scene| scene.consensus.active = false).explained();
+    assert_eq!((told.state, told.departures.more_to_begin), (ProgressState::Following, None));
 }

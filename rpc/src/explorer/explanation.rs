@@ -29,6 +29,7 @@ impl ExplanationPage {
         match self.told.standing {
             ValidatorStanding::Voting => "voting",
             ValidatorStanding::Probing => "probing: it asks the others what they have seen it sign",
+            ValidatorStanding::Observing => "observing: it has no vote",
             ValidatorStanding::Recovering => "recovering: it runs on an old journal and signs nothing",
         }
     }

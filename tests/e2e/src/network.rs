@@ -27,6 +27,7 @@ pub struct Network {
     // In the order of dropping: first the processes, then their files and ports.
     processes: Vec<Option<Process>>,
     validators: Vec<Validator>,
+    observers: Vec<Validator>,
     genesis: Genesis,
     genesis_file: PathBuf,
     directory: PathBuf,
@@ -45,10 +46,17 @@ pub struct Network {
 impl Network {
     /// Writes the files of a network with `quorate testnet`. Nothing runs yet.
     pub fn testnet(validators: u16) -> Network {
+        Network::testnet_observed(validators, 0)
+    }
+
+    /// As [`Network::testnet`], with observers. These are run by [`crate::Observer`].
+    pub fn testnet_observed(validators: u16, observers: u16) -> Network {
         let files = TempDir::new().expect("a temporary directory can be made");
-        let ports = PortBlock::take(validators);
+        let ports = PortBlock::take(validators + observers);
         let directory = files.path().join("net");
-        Invocation::new(["testnet", "--validators", &validators.to_string(), "--output"])
+        Invocation::new(["testnet", "--validators", &validators.to_string()])
+            .arg(format!("--observers={observers}"))
+            .arg("--output")
             .arg(&directory)
             .arg(format!("--base-p2p-port={}", ports.p2p()))
             .arg(format!("--base-rpc-port={}", ports.rpc()))
@@ -98,9 +106,9 @@ impl Network {
         let genesis_file = directory.join(file.genesis);
         let text = std::fs::read_to_string(&genesis_file).expect("the genesis is where network.json says");
         let genesis = Genesis::parse(&text).expect("the genesis is valid");
-        let mut validators = file.validators;
-        for validator in &mut validators {
-            validator.home = directory.join(&validator.home);
+        let (mut validators, mut observers) = (file.validators, file.observers);
+        for node in validators.iter_mut().chain(&mut observers) {
+            node.home = directory.join(&node.home);
         }
         let listed = validators.iter().map(|validator| validator.public_key.parse().ok());
         let known = genesis.committee().members().iter().copied().map(Some);
@@ -109,6 +117,7 @@ impl Network {
         Network {
             processes: validators.iter().map(|_| None).collect(),
             validators,
+            observers,
             genesis,
             genesis_file,
             directory: directory.to_owned(),
@@ -145,6 +154,11 @@ impl Network {
     /// The validators in committee order.
     pub fn validators(&self) -> &[Validator] {
         &self.validators
+    }
+
+    /// The homes of its observers.
+    pub fn observers(&self) -> &[Validator] {
+        &self.observers
     }
 
     /// Number of validators.

@@ -49,4 +49,6 @@ impl Validator {
 pub(crate) struct NetworkFile {
     pub(crate) genesis: PathBuf,
     pub(crate) validators: Vec<Validator>,
+    #[serde(default)]
+    pub(crate) observers: Vec<Validator>,
 }

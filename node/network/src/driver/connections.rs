@@ -30,6 +30,14 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         };
+        if endpoint.is_dialer() && !peer.is_member() {
+            // An observer answers at what was taken for a member's address. Nobody is dialed there.
+            if let Some(Attempt::Bootstrap(number)) = attempt {
+                self.bootstrap.failed(number, Instant::now());
+            }
+            self.swarm.close_connection(connection);
+            return;
+        }
         let (direction, address) = match endpoint {
             ConnectedPoint::Dialer { address, .. } => {
                 // Without the peer id, which is the member's key in other words.
@@ -192,6 +200,10 @@ impl Driver {
                 tracing::warn!(peer = %peer.key, program, more, "a member cannot be talked to: {error}");
             }
             return self.give_up(connection, &error);
+        }
+        // Where an observer listens is nobody's business: it is not dialed.
+        if !peer.is_member() {
+            return;
         }
         let announced = self.book.announce(peer.key, &info.listen_addrs);
         self.swarm.behaviour_mut().discovery.announce(id, &announced);

@@ -110,7 +110,8 @@ impl Driver {
         match attempt {
             Attempt::Member(key) => self.on_member_not_reached(key, error, needless, now),
             Attempt::Bootstrap(number) => {
-                let owner = reached.and_then(|id| self.peers.by_id(&id)).map(|peer| peer.key);
+                let owner = reached.and_then(|id| self.peers.by_id(&id));
+                let owner = owner.filter(|peer| peer.is_member()).map(|peer| peer.key);
                 match (error, owner) {
                     (DialError::LocalPeerId { .. }, _) => self.bootstrap.own(number),
                     (_, Some(key)) if needless => self.on_bootstrap_known(number, key),

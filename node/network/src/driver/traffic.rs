@@ -8,6 +8,7 @@ use libp2p::{PeerId, gossipsub};
 use super::{Command, Driver};
 use crate::error::RequestError;
 use crate::event::Answer;
+use crate::peer::Rank;
 use crate::requests::Reply;
 
 impl Driver {
@@ -33,14 +34,14 @@ impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Publish { bytes, room } => {
-                let sent = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), bytes.clone());
+                let sent = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), bytes.to_vec());
                 match sent {
                     Ok(_) => self.counters.gossip_out.one(),
                     Err(gossipsub::PublishError::Duplicate) => self.counters.gossip_repeated.one(),
                     Err(_) => {
                         self.counters.gossip_unheard.one();
                         // Just after connecting no subscription is known yet, but the streams work.
-                        self.peers.broadcast(&bytes, &self.counters);
+                        self.peers.broadcast(Rank::Member, &bytes, &self.counters);
                     }
                 }
                 drop(room);

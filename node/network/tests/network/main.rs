@@ -5,6 +5,7 @@
 mod hostile;
 mod lifecycle;
 mod mesh;
+mod observers;
 mod pressure;
 mod refusal;
 mod requests;

@@ -44,6 +44,7 @@ pub(crate) fn config(number: u8, members: &[u8]) -> NetworkConfig {
     NetworkConfig {
         secret_key: secret(number),
         members: members.iter().map(|number| key(*number)).collect(),
+        observers: Vec::new(),
         network_name: "test".into(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
         advertise: Vec::new(),

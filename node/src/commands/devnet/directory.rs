@@ -47,7 +47,7 @@ impl NetworkDirectory {
                 args.base_p2p_port.unwrap_or(BASE_P2P_PORT),
                 args.base_rpc_port.unwrap_or(BASE_RPC_PORT),
             );
-            testnet::write(&path, args.validators.unwrap_or(VALIDATORS), NAME, &addresses)?;
+            testnet::write(&path, (args.validators.unwrap_or(VALIDATORS), 0), NAME, &addresses)?;
         }
         let network = network_file::read(&path)?;
         Ok(NetworkDirectory { path, network, temporary })
@@ -75,6 +75,7 @@ impl NetworkDirectory {
         NetworkFile {
             genesis: relative(&self.network.genesis_path),
             validators: entries.iter().map(entry).collect(),
+            observers: Vec::new(),
         }
     }
 

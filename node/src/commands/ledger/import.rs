@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::proofs::Proofs;
 use super::{advise, must_exist, progress, read_config, show_position};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Role};
 use crate::exit::Outcome;
 use crate::files;
 use crate::home::{self, Home};
@@ -28,7 +28,8 @@ const SYNC_BYTES: usize = 64 << 20;
 /// that holds together; say it again.
 ///
 /// A node that lost its ledger gets a new one. Its journal is never touched: a validator that lost that, too, must not vote again. With --init a
-/// validator that has never run gets both, as `quorate node --init` would make them, and need not fetch the chain from others.
+/// validator that has never run gets both, as `quorate node --init` would make them, and need not fetch the chain from others. An observer has no
+/// journal, and gets a ledger whenever it has none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -99,7 +100,9 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
     if args.init {
         Home::open(&args.home, &Overrides::of_process(&[]), &args.passphrase)?.create_data()?;
     }
-    match (config.ledger.exists(), config.journal.exists()) {
+    // An observer has promised nothing, so nothing of it can be lost.
+    let may_make = config.role == Role::Observer || config.journal.exists();
+    match (config.ledger.exists(), may_make) {
         (true, _) => Ledger::open(&config.ledger, genesis.header()).map_err(|error| match error {
             StoreError::InUse { .. } => advise(error).context("stop the node before its ledger is added to"),
             other => other.into(),

@@ -24,11 +24,11 @@ pub(crate) struct Addresses {
     #[arg(long, value_name = "HOST,…", value_delimiter = ',', conflicts_with = "host")]
     hosts: Vec<String>,
 
-    /// Peer-to-peer port of the first validator; the others on the same host have the ports after it.
+    /// Peer-to-peer port of the first validator; the others on the same host have the ports after it, then observers.
     #[arg(long, value_name = "PORT", default_value_t = BASE_P2P_PORT)]
     base_p2p_port: u16,
 
-    /// JSON-RPC port of the first validator; the others on the same host have the ports after it.
+    /// JSON-RPC port of the first validator; the others on the same host have the ports after it, then observers.
     #[arg(long, value_name = "PORT", default_value_t = BASE_RPC_PORT)]
     base_rpc_port: u16,
 }
@@ -45,7 +45,16 @@ impl Addresses {
         Addresses { host: IpAddr::V4(Ipv4Addr::LOCALHOST), hosts: Vec::new(), base_p2p_port, base_rpc_port }
     }
 
-    pub(super) fn check(&self, validators: usize) -> anyhow::Result<()> {
+    /// Observers come after the validators: at the next ports, or on hosts that have their names.
+    pub(super) fn with_observers(&self, observers: usize) -> Self {
+        let mut all = self.clone();
+        if !self.hosts.is_empty() {
+            all.hosts.extend((0..observers).map(|number| format!("observer-{number}")));
+        }
+        all
+    }
+
+    pub(super) fn check(&self, validators: usize, observers: usize) -> anyhow::Result<()> {
         if !self.hosts.is_empty() && self.hosts.len() != validators {
             bail!("--hosts names {} hosts for {validators} validators: name one for each", self.hosts.len());
         }
@@ -62,7 +71,7 @@ impl Addresses {
         if self.host.is_unspecified() {
             bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
         }
-        let each = if self.hosts.is_empty() { validators } else { 1 };
+        let each = if self.hosts.is_empty() { validators + observers } else { 1 };
         let p2p = ports("--base-p2p-port", self.base_p2p_port, each)?;
         let rpc = ports("--base-rpc-port", self.base_rpc_port, each)?;
         if p2p.start < rpc.end && rpc.start < p2p.end {
@@ -138,12 +147,12 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(label)
 }
 
-fn ports(option: &str, base: u16, validators: usize) -> anyhow::Result<Range<u32>> {
+fn ports(option: &str, base: u16, nodes: usize) -> anyhow::Result<Range<u32>> {
     let last = u32::from(u16::MAX);
-    let count = u32::try_from(validators).unwrap_or(u32::MAX);
+    let count = u32::try_from(nodes).unwrap_or(u32::MAX);
     let range = u32::from(base)..u32::from(base).saturating_add(count);
     if base == 0 || range.end > last + 1 {
-        bail!("{option} {base} leaves no {validators} ports between 1 and {last}: choose another");
+        bail!("{option} {base} leaves no {nodes} ports between 1 and {last}: choose another");
     }
     Ok(range)
 }
@@ -154,22 +163,23 @@ mod tests {
     use super::*;
 
     fn refusal(p2p: u16, rpc: u16, validators: usize) -> String {
-        Addresses::loopback(p2p, rpc).check(validators).unwrap_err().to_string()
+        Addresses::loopback(p2p, rpc).check(validators, 0).unwrap_err().to_string()
     }
 
     #[test]
     fn ports_must_exist_and_differ() {
-        assert!(Addresses::loopback(9000, 8545).check(31).is_ok());
-        assert!(Addresses::loopback(9000, 9004).check(4).is_ok());
-        assert!(Addresses::loopback(9004, 9000).check(4).is_ok());
-        assert!(Addresses::loopback(u16::MAX - 3, 8545).check(4).is_ok(), "the last port can be used");
+        assert!(Addresses::loopback(9000, 8545).check(31, 0).is_ok());
+        assert!(Addresses::loopback(9000, 9004).check(4, 0).is_ok());
+        assert!(Addresses::loopback(9004, 9000).check(4, 0).is_ok());
+        assert!(Addresses::loopback(u16::MAX - 3, 8545).check(4, 0).is_ok(), "the last port can be used");
+        assert!(Addresses::loopback(9000, 9004).check(4, 1).is_err(), "an observer has ports, too");
         assert!(refusal(9000, 9003, 4).contains("overlap"));
         assert!(refusal(9003, 9000, 4).contains("overlap"));
         assert!(refusal(9000, 9000, 1).contains("overlap"));
         assert!(refusal(u16::MAX - 2, 8545, 4).contains("--base-p2p-port"));
         assert!(refusal(9000, 0, 4).contains("--base-rpc-port"));
         let anywhere = Addresses { host: "0.0.0.0".parse().unwrap(), ..Addresses::loopback(9000, 8545) };
-        assert!(anywhere.check(4).unwrap_err().to_string().contains("no address others can connect to"));
+        assert!(anywhere.check(4, 0).unwrap_err().to_string().contains("no address others can connect to"));
     }
 
     #[test]
@@ -185,14 +195,20 @@ mod tests {
     #[test]
     fn validators_on_hosts_of_their_own_have_the_same_ports_and_are_found_by_name() {
         let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "delta"]);
-        assert!(addresses.check(4).is_ok());
+        assert!(addresses.check(4, 0).is_ok());
         let p2p: Vec<String> = (0..4).map(|index| addresses.p2p(index)).collect();
         let names = ["/dns/alpha", "/dns/b-1.example.org", "/ip4/10.0.0.3", "/dns/delta"];
         assert_eq!(p2p, names.map(|name| format!("{name}/tcp/9000")));
         let rpc: Vec<String> = (0..4).map(|index| addresses.rpc(index)).collect();
         assert_eq!(rpc, ["alpha:8545", "b-1.example.org:8545", "10.0.0.3:8545", "delta:8545"]);
 
-        let refusal = |hosts: &[&str]| Addresses::on_hosts(hosts).check(2).unwrap_err().to_string();
+        let with_observer = addresses.with_observers(1);
+        assert_eq!(
+            (with_observer.p2p(4), with_observer.rpc(4)),
+            ("/dns/observer-0/tcp/9000".into(), "observer-0:8545".into())
+        );
+
+        let refusal = |hosts: &[&str]| Addresses::on_hosts(hosts).check(2, 0).unwrap_err().to_string();
         assert!(refusal(&["one"]).contains("1 hosts for 2 validators"));
         assert!(refusal(&["one", "one"]).contains("twice"));
         for host in ["", "a b", "-a", "a/tcp/1", "0.0.0.0", "a..b", "::", "fd00::4"] {

@@ -2,16 +2,16 @@
 
 mod addresses;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args as ClapArgs;
 use quorate_genesis::{Genesis, TestNetwork};
-use quorate_ledger::{PublicKey, ReplicaId};
-use quorate_network::{PeerKey, peer_id_text};
+use quorate_ledger::SecretKey;
+use quorate_network::{OBSERVERS_MAX, PeerKey, peer_id_text};
 
 use crate::commands;
+use crate::config::Role;
 use crate::exit::Outcome;
 use crate::files::{self, Access, NewDirectory};
 use crate::home;
@@ -26,7 +26,8 @@ pub(crate) use addresses::{Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 /// Makes a directory for each validator that `quorate node --home` runs: its key (plain PKCS#8 PEM, readable by
 /// you alone; these are keys for trying out, see `quorate key` for encrypted ones), a commented config, its own
 /// copy of the genesis, an empty ledger and an empty journal. Beside them stand the genesis and network.json,
-/// which says where everything is. Validators are named in committee order.
+/// which says where everything is. Validators are named in committee order. Observers have homes of the same kind, without a
+/// journal, and are listed in the configs of all validators.
 ///
 /// DIR appears complete or not at all.
 #[derive(Debug, ClapArgs)]
@@ -43,6 +44,10 @@ pub(crate) struct Args {
     /// Number of validators; with 4, one may fail.
     #[arg(long, value_name = "N", default_value_t = 4)]
     validators: usize,
+
+    /// Number of observers, which follow without a vote. With --hosts, each is on a host that has its name: observer-0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    observers: usize,
 
     /// The directory to write; it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
@@ -63,21 +68,29 @@ pub(crate) struct Args {
 /// Runs `quorate testnet`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.if_missing && args.output.join(NETWORK_FILE).exists() {
-        let present = network_file::read(&args.output)?.validators.len();
+        let network = network_file::read(&args.output)?;
+        let present = network.validators.len();
         if present != args.validators {
             bail!("{} holds a network of {present} validators", args.output.display());
+        }
+        if network.observers < args.observers {
+            output::note(format_args!(
+                "it has {} observers, made before; see p2p.observers",
+                network.observers
+            ));
         }
         output::note(format_args!("{} holds the network already", args.output.display()));
         return Ok(Outcome::Yes);
     }
-    let file = write(&args.output, args.validators, &args.name, &args.addresses)?;
+    let nodes = (args.validators, args.observers);
+    let file = write(&args.output, nodes, &args.name, &args.addresses)?;
     output::print(&next_steps(&args.output, &file))?;
     Ok(Outcome::Yes)
 }
 
 fn next_steps(directory: &Path, file: &NetworkFile) -> String {
-    let mut table = output::Table::new(&["validator", "public key", "rpc", "p2p"]);
-    for validator in &file.validators {
+    let mut table = output::Table::new(&["node", "public key", "rpc", "p2p"]);
+    for validator in file.validators.iter().chain(&file.observers) {
         table.row([
             validator.name.clone(),
             output::short(&validator.public_key),
@@ -86,7 +99,7 @@ fn next_steps(directory: &Path, file: &NetworkFile) -> String {
         ]);
     }
     let directory = directory.display();
-    let homes = file.validators.iter().map(|validator| validator.home.display());
+    let homes = file.validators.iter().chain(&file.observers).map(|validator| validator.home.display());
     let runs: String = homes.map(|home| format!("  quorate node --home {directory}/{home}\n")).collect();
     format!(
         "Wrote {directory}.\n\n{}\nRun each in a terminal of its own, or on its host:\n{runs}\nThen:\n  \
@@ -95,22 +108,26 @@ fn next_steps(directory: &Path, file: &NetworkFile) -> String {
     )
 }
 
-/// Writes the directory of a new network with fresh keys.
+/// Writes the directory of a new network with fresh keys, of so many validators and observers.
 ///
 /// # Errors
 /// A directory with something in it, impossible ports or numbers, and whatever cannot be written. Then nothing
 /// is left behind.
 pub(crate) fn write(
     target: &Path,
-    validators: usize,
+    (validators, observers): (usize, usize),
     name: &str,
     addresses: &Addresses,
 ) -> anyhow::Result<NetworkFile> {
     let network = TestNetwork::generate(validators, name, commands::now())
         .map_err(|errors| anyhow!("no such network: {errors}"))?;
-    addresses.check(validators)?;
+    if observers > OBSERVERS_MAX {
+        bail!("--observers {observers}: a validator admits at most {OBSERVERS_MAX}");
+    }
+    addresses.check(validators, observers)?;
+    let plan = Plan::of(&network, observers, addresses);
     let directory = NewDirectory::prepare(target)?;
-    let file = fill(directory.path(), &network, addresses)?;
+    let file = plan.fill(directory.path())?;
     directory.finish()?;
     for warning in network.genesis().warnings() {
         output::note(format_args!("warning: {warning}"));
@@ -118,81 +135,143 @@ pub(crate) fn write(
     Ok(file)
 }
 
-fn fill(directory: &Path, network: &TestNetwork, addresses: &Addresses) -> anyhow::Result<NetworkFile> {
-    let genesis = network.genesis();
-    files::write_new(&directory.join(home::GENESIS_FILE), &genesis.to_toml(), Access::Shared)?;
-    let mut validators = Vec::new();
-    for replica in genesis.committee().replicas() {
-        write_home(directory, network, addresses, replica)?;
-        validators.push(entry(genesis, addresses, replica)?);
+/// A node to be written. Observers come after the validators.
+struct Planned {
+    name: String,
+    index: u16,
+    key: SecretKey,
+    role: Role,
+}
+
+/// All that is to be written.
+struct Plan<'a> {
+    genesis: &'a Genesis,
+    addresses: Addresses,
+    nodes: Vec<Planned>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(network: &'a TestNetwork, observers: usize, addresses: &Addresses) -> Self {
+        let genesis = network.genesis();
+        let validators = genesis.committee().replicas().zip(genesis.validators());
+        let validators = validators.map(|(replica, validator)| Planned {
+            name: validator.name.clone(),
+            index: replica.0,
+            key: network.key(replica).clone(),
+            role: Role::Validator,
+        });
+        let first = u16::try_from(genesis.committee().size()).expect("a committee is small");
+        let observers_planned = (0..u16::try_from(observers).expect("checked")).map(|number| Planned {
+            name: format!("observer-{number}"),
+            index: first + number,
+            key: SecretKey::generate(),
+            role: Role::Observer,
+        });
+        let nodes = validators.chain(observers_planned).collect();
+        Plan { genesis, addresses: addresses.with_observers(observers), nodes }
     }
-    let file = NetworkFile { genesis: home::GENESIS_FILE.into(), validators };
-    files::write_new(&directory.join(NETWORK_FILE), &file.to_json(), Access::Shared)?;
-    Ok(file)
-}
 
-fn entry(genesis: &Genesis, addresses: &Addresses, replica: ReplicaId) -> anyhow::Result<ValidatorEntry> {
-    let validator = genesis.validator(replica).context("a member without a name")?;
-    Ok(ValidatorEntry {
-        name: validator.name.clone(),
-        home: validator.name.clone().into(),
-        rpc: format!("http://{}", addresses.rpc(replica.0)),
-        p2p: full_address(addresses, replica, &validator.public_key)?,
-        public_key: validator.public_key.to_string(),
-    })
-}
-
-/// A multiaddress that also says who must answer there.
-fn full_address(addresses: &Addresses, replica: ReplicaId, key: &PublicKey) -> anyhow::Result<String> {
-    let peer_id = peer_id_text(&PeerKey(*key.as_bytes()))?;
-    Ok(format!("{}/p2p/{peer_id}", addresses.p2p(replica.0)))
-}
-
-fn write_home(
-    directory: &Path,
-    network: &TestNetwork,
-    addresses: &Addresses,
-    replica: ReplicaId,
-) -> anyhow::Result<()> {
-    let genesis = network.genesis();
-    let entry = entry(genesis, addresses, replica)?;
-    let home = directory.join(&entry.home);
-    let (ledger, journal) = (home.join(home::LEDGER_FILE), home.join(home::JOURNAL_FILE));
-    std::fs::create_dir_all(files::parent_of(&ledger))
-        .with_context(|| format!("{} cannot be created", home.display()))?;
-
-    let key = network.key(replica);
-    keyfile::write_plain(&home.join(home::KEY_FILE), key)?;
-    files::write_new(&home.join(home::GENESIS_FILE), &genesis.to_toml(), Access::Shared)?;
-    let config = config_text(genesis, addresses, replica)?;
-    files::write_new(&home.join(home::CONFIG_FILE), &config, Access::Shared)?;
-    runtime::create_files(genesis, &key.public(), &ledger, &journal)?;
-    files::sync_directory(&home)?;
-    Ok(())
-}
-
-/// The config of one validator. One reachable member is enough to find the others, but any of them may be away.
-fn config_text(genesis: &Genesis, addresses: &Addresses, replica: ReplicaId) -> anyhow::Result<String> {
-    let mut bootstrap = String::from("[");
-    for other in genesis.committee().replicas().filter(|other| *other != replica) {
-        let validator = genesis.validator(other).context("a member of the committee is a validator")?;
-        write!(bootstrap, "\n    \"{}\",", full_address(addresses, other, &validator.public_key)?)?;
+    fn of_role(&self, role: Role) -> impl Iterator<Item = &Planned> {
+        self.nodes.iter().filter(move |node| node.role == role)
     }
-    bootstrap.push_str(if bootstrap.len() > 1 { "\n]" } else { "]" });
-    let name = genesis.validator(replica).map_or("", |validator| &validator.name);
-    Ok(format!(
-        "\
+
+    fn fill(&self, directory: &Path) -> anyhow::Result<NetworkFile> {
+        files::write_new(&directory.join(home::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
+        for node in &self.nodes {
+            self.write_home(directory, node)?;
+        }
+        let entries =
+            |role| self.of_role(role).map(|node| self.entry(node)).collect::<anyhow::Result<Vec<_>>>();
+        let file = NetworkFile {
+            genesis: home::GENESIS_FILE.into(),
+            validators: entries(Role::Validator)?,
+            observers: entries(Role::Observer)?,
+        };
+        files::write_new(&directory.join(NETWORK_FILE), &file.to_json(), Access::Shared)?;
+        Ok(file)
+    }
+
+    fn entry(&self, node: &Planned) -> anyhow::Result<ValidatorEntry> {
+        Ok(ValidatorEntry {
+            name: node.name.clone(),
+            home: node.name.clone().into(),
+            rpc: format!("http://{}", self.addresses.rpc(node.index)),
+            p2p: self.full_address(node)?,
+            public_key: node.key.public().to_string(),
+        })
+    }
+
+    /// A multiaddress that also says who must answer there.
+    fn full_address(&self, node: &Planned) -> anyhow::Result<String> {
+        let peer_id = peer_id_text(&PeerKey(*node.key.public().as_bytes()))?;
+        Ok(format!("{}/p2p/{peer_id}", self.addresses.p2p(node.index)))
+    }
+
+    fn write_home(&self, directory: &Path, node: &Planned) -> anyhow::Result<()> {
+        let home = directory.join(&node.name);
+        let (ledger, journal) = (home.join(home::LEDGER_FILE), home.join(home::JOURNAL_FILE));
+        std::fs::create_dir_all(files::parent_of(&ledger))
+            .with_context(|| format!("{} cannot be created", home.display()))?;
+        keyfile::write_plain(&home.join(home::KEY_FILE), &node.key)?;
+        files::write_new(&home.join(home::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
+        files::write_new(&home.join(home::CONFIG_FILE), &self.config_text(node)?, Access::Shared)?;
+        let journal = (node.role == Role::Validator).then_some(journal.as_path());
+        runtime::create_files(self.genesis, &node.key.public(), &ledger, journal)?;
+        files::sync_directory(&home)?;
+        Ok(())
+    }
+
+    /// The config of one node. One reachable member is enough to find the others, but any of them may be away.
+    fn config_text(&self, node: &Planned) -> anyhow::Result<String> {
+        let others = self.of_role(Role::Validator).filter(|other| other.index != node.index);
+        let bootstrap = others.map(|other| self.full_address(other)).collect::<anyhow::Result<Vec<_>>>()?;
+        let observers: Vec<String> =
+            self.of_role(Role::Observer).map(|observer| observer.key.public().to_string()).collect();
+        let of_role = match node.role {
+            Role::Validator => format!(
+                "\
+# Relative to this directory. The journal holds what this validator has promised: never copy it back in time.
+genesis = \"{}\"
+key = \"{}\"
+ledger = \"{}\"
+journal = \"{}\"
+",
+                home::GENESIS_FILE,
+                home::KEY_FILE,
+                home::LEDGER_FILE,
+                home::JOURNAL_FILE,
+            ),
+            Role::Observer => format!(
+                "\
+# Relative to this directory.
+genesis = \"{}\"
+key = \"{}\"
+ledger = \"{}\"
+
+[node]
+# It follows without a vote. Validators admit its key by p2p.observers.
+role = \"observer\"
+",
+                home::GENESIS_FILE,
+                home::KEY_FILE,
+                home::LEDGER_FILE,
+            ),
+        };
+        let admits = match node.role {
+            Role::Validator => format!(
+                "# Public keys of observers that are admitted. They are served blocks and have no vote.\nobservers = {}\n",
+                list(&observers)
+            ),
+            Role::Observer => String::new(),
+        };
+        Ok(format!(
+            "\
 # {name} of {network}: what is local to this node. Whatever must be equal on all nodes is in the genesis.
 # The environment overrides every setting: QUORATE_RPC__LISTEN is rpc.listen. Settings that are not here have
 # defaults; unknown ones are refused.
 
 [files]
-# Relative to this directory. The journal holds what this validator has promised: never copy it back in time.
-genesis = \"{genesis_file}\"
-key = \"{key_file}\"
-ledger = \"{ledger_file}\"
-journal = \"{journal_file}\"
-
+{of_role}
 [p2p]
 # Where to listen for other validators, as multiaddresses.
 listen = [\"{listen}\"]
@@ -200,20 +279,29 @@ listen = [\"{listen}\"]
 advertise = {advertise}
 # Where to look for members first. One that answers is enough, the others are discovered.
 bootstrap = {bootstrap}
-
+{admits}
 [rpc]
-# Where JSON-RPC is served. Anybody who reaches this address may submit transactions and read the chain.
+# Where JSON-RPC is served. Anybody who reaches this address may {may}read the chain.
 listen = \"{rpc}\"
 ",
-        network = genesis.name(),
-        genesis_file = home::GENESIS_FILE,
-        key_file = home::KEY_FILE,
-        ledger_file = home::LEDGER_FILE,
-        journal_file = home::JOURNAL_FILE,
-        listen = addresses.p2p_listen(replica.0),
-        advertise = addresses.advertised(replica.0),
-        rpc = addresses.rpc_listen(replica.0),
-    ))
+            name = node.name,
+            network = self.genesis.name(),
+            listen = self.addresses.p2p_listen(node.index),
+            advertise = self.addresses.advertised(node.index),
+            bootstrap = list(&bootstrap),
+            may = if node.role == Role::Validator { "submit transactions and " } else { "" },
+            rpc = self.addresses.rpc_listen(node.index),
+        ))
+    }
+}
+
+/// A list in the words of the config, one entry a line.
+fn list(entries: &[String]) -> String {
+    if entries.is_empty() {
+        return "[]".to_owned();
+    }
+    let lines: String = entries.iter().map(|entry| format!("\n    \"{entry}\",")).collect();
+    format!("[{lines}\n]")
 }
 
 #[cfg(test)]
@@ -225,25 +313,48 @@ mod tests {
     fn every_validator_knows_all_others_and_a_single_one_nobody() {
         let addresses = Addresses::loopback(9000, 8545);
         let network = TestNetwork::seeded(4, 1);
-        for replica in network.genesis().committee().replicas() {
-            let config = config_text(network.genesis(), &addresses, replica).unwrap();
-            let own = format!("/tcp/{}/p2p/", 9000 + replica.0);
+        let plan = Plan::of(&network, 0, &addresses);
+        for node in &plan.nodes {
+            let config = plan.config_text(node).unwrap();
+            let own = format!("/tcp/{}/p2p/", 9000 + node.index);
             assert_eq!(config.matches("\n    \"/ip4/127.0.0.1/tcp/900").count(), 3, "{config}");
             assert!(!config.contains(&own), "nobody looks for itself: {config}");
+            assert!(config.contains("observers = []"), "{config}");
         }
         let alone = TestNetwork::seeded(1, 1);
-        let config = config_text(alone.genesis(), &addresses, ReplicaId(0)).unwrap();
+        let plan = Plan::of(&alone, 0, &addresses);
+        let config = plan.config_text(&plan.nodes[0]).unwrap();
         assert!(config.contains("bootstrap = []"), "{config}");
+    }
+
+    #[test]
+    fn observers_know_all_validators_and_are_known_to_them() {
+        let network = TestNetwork::seeded(4, 1);
+        let plan = Plan::of(&network, 2, &Addresses::loopback(9000, 8545));
+        let [observer, other] = &plan.nodes[4..] else { panic!("two observers") };
+        let config = plan.config_text(observer).unwrap();
+        assert!(config.contains("role = \"observer\"") && !config.contains("journal"), "{config}");
+        assert_eq!(config.matches("\n    \"/ip4/127.0.0.1/tcp/900").count(), 4, "{config}");
+        assert!(config.contains("/ip4/127.0.0.1/tcp/9004\"") && !config.contains("observers ="), "{config}");
+        for validator in plan.of_role(Role::Validator) {
+            let config = plan.config_text(validator).unwrap();
+            for key in [observer, other].map(|node| node.key.public().to_string()) {
+                assert!(config.contains(&key), "{config}");
+            }
+            assert!(!config.contains("/tcp/9004"), "nobody dials an observer: {config}");
+        }
     }
 
     #[test]
     fn a_validator_on_a_host_of_its_own_listens_everywhere_and_tells_its_name() {
         let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "delta"]);
         let network = TestNetwork::seeded(4, 1);
-        let config = config_text(network.genesis(), &addresses, ReplicaId(1)).unwrap();
+        let plan = Plan::of(&network, 1, &addresses);
+        let config = plan.config_text(&plan.nodes[1]).unwrap();
         assert!(config.contains("listen = [\"/ip4/0.0.0.0/tcp/9000\"]"), "{config}");
         assert!(config.contains("advertise = [\"/dns/b-1.example.org/tcp/9000\"]"), "{config}");
         assert!(config.contains("listen = \"0.0.0.0:8545\""), "{config}");
         assert!(config.contains("\"/dns/alpha/tcp/9000/p2p/"), "{config}");
+        assert_eq!(plan.entry(&plan.nodes[4]).unwrap().rpc, "http://observer-0:8545");
     }
 }

@@ -1,6 +1,6 @@
 //! What is read when somebody asks for metrics.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressState, Readiness};
@@ -8,13 +8,13 @@ use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::Node;
 
 use crate::runtime::service::Service;
-use crate::runtime::work::Snapshot;
+use crate::runtime::snapshot::{Ordering, Snapshot};
+use crate::runtime::verify::Verifier;
 
 /// How large the files of the ledger and of the journal are.
 fn sizes(service: &Service) -> Vec<(&'static str, u64)> {
-    let files = [("ledger", &service.ledger_file), ("journal", &service.journal_file)];
-    let size = |(name, path): (&'static str, &PathBuf)| Some((name, std::fs::metadata(path).ok()?.len()));
-    files.into_iter().filter_map(size).collect()
+    let size = |(name, path): (&'static str, &Path)| Some((name, std::fs::metadata(path).ok()?.len()));
+    service.files().filter_map(size).collect()
 }
 
 /// A node at one moment.
@@ -53,10 +53,20 @@ impl Facts {
             links: service.links(),
             names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
             inbox: service.inbox.max_capacity() - service.inbox.capacity(),
-            checking: service.verifier.waiting(),
+            checking: service.verifier.as_ref().map_or(0, Verifier::waiting),
             files: sizes(service),
             free: service.disk.room().free(),
         }
+    }
+
+    /// What only a validator has to tell.
+    pub(crate) fn ordering(&self) -> Option<&Ordering> {
+        self.snapshot.ordering()
+    }
+
+    /// Other validators.
+    pub(crate) fn validators(&self) -> impl Iterator<Item = (&str, &PeerJson)> {
+        self.peers.iter().filter_map(|peer| Some((peer.name.as_deref()?, peer)))
     }
 
     /// Whether a member is not this one.

@@ -33,6 +33,11 @@ impl Samples {
         self.is(value as f64);
     }
 
+    /// The same, if this node has such a number.
+    pub(crate) fn counts_if(&mut self, value: Option<u64>) {
+        value.into_iter().for_each(|value| self.counts(value));
+    }
+
     /// A sample of a metric with one label.
     pub(crate) fn of(&mut self, label: &str, value: f64) {
         self.0.push((vec![label.to_owned()], value));

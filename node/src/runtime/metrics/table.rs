@@ -78,7 +78,7 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_durable_height",
         &[],
         "Height up to which the ledger file alone survives a power cut; the journal has the rest.",
-        |facts, samples| samples.counts(facts.snapshot.overview.durable.0),
+        |facts, samples| samples.counts(facts.snapshot.durable().0),
     ),
     gauge("quorate_stable_height", &[], "Height of the stable checkpoint.", |facts, samples| {
         samples.counts(facts.consensus.stable_height);
@@ -90,7 +90,7 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_blocks_fetched_total",
         &[],
         "Blocks fetched from others instead of ordered here.",
-        |facts, samples| samples.counts(facts.snapshot.overview.counters.caught_up),
+        |facts, samples| samples.counts(facts.snapshot.fetched()),
     ),
     gauge("quorate_catching_up", &[], "1 while blocks are being fetched from others.", |facts, samples| {
         samples.counts(u64::from(facts.consensus.catching_up));
@@ -117,6 +117,9 @@ pub(crate) const READ: &[Reading] = &[
         &["standing"],
         "1 for whether this validator may sign: voting, probing or recovering.",
         |facts, samples| {
+            if facts.ordering().is_none() {
+                return;
+            }
             let word = |standing| serde_json::to_value(standing).ok();
             let own = word(facts.consensus.standing);
             for standing in ["voting", "probing", "recovering"] {
@@ -129,7 +132,8 @@ pub(crate) const READ: &[Reading] = &[
         &["cause"],
         "Views that this validator left, by cause.",
         |facts, samples| {
-            let counters = &facts.snapshot.overview.pbft_counters;
+            let Some(ordering) = facts.ordering() else { return };
+            let counters = &ordering.overview.pbft_counters;
             let causes = [
                 ("no_progress", counters.no_progress),
                 ("censorship", counters.censorship),
@@ -141,43 +145,52 @@ pub(crate) const READ: &[Reading] = &[
         },
     ),
     counter("quorate_views_entered_total", &[], "Views that this validator entered.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.pbft_counters.views_entered);
+        samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.views_entered));
     }),
     gauge(
         "quorate_request_timeout_seconds",
         &[],
         "How long pending work may go without a commit at present; doubled by views that failed.",
-        |facts, samples| samples.is(seconds(facts.consensus.request_timeout_ms)),
+        |facts, samples| {
+            let timeout = seconds(facts.consensus.request_timeout_ms);
+            facts.ordering().iter().for_each(|_| samples.is(timeout));
+        },
     ),
     gauge(
         "quorate_waiting_seconds",
         &[],
         "How long work has waited without a commit, across views; 0 while none waits.",
-        |facts, samples| samples.is(seconds(facts.consensus.waiting_ms.unwrap_or(0))),
+        |facts, samples| {
+            let waiting = seconds(facts.consensus.waiting_ms.unwrap_or(0));
+            facts.ordering().iter().for_each(|_| samples.is(waiting));
+        },
     ),
     gauge("quorate_heights_in_flight", &[], "Heights begun and not final in this view.", |facts, samples| {
-        samples.counts(count(facts.consensus.in_flight.len()));
+        let in_flight = count(facts.consensus.in_flight.len());
+        samples.counts_if(facts.ordering().map(|_| in_flight));
     }),
     gauge(
         "quorate_proposals_examining",
         &[],
         "Proposals whose transactions are not all here.",
-        |facts, samples| samples.counts(count(facts.snapshot.overview.examining)),
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| count(it.overview.examining))),
     ),
     counter(
         "quorate_bodies_asked_total",
         &[],
         "Questions for transactions that gossip had not brought.",
-        |facts, samples| samples.counts(facts.snapshot.overview.counters.bodies_asked),
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.counters.bodies_asked)),
     ),
     gauge("quorate_quorum", &[], "Votes that decide.", |facts, samples| {
-        samples.counts(facts.consensus.quorum.into());
+        samples.counts_if(facts.ordering().map(|_| facts.consensus.quorum.into()));
     }),
     gauge(
         "quorate_contacts",
         &[],
         "Validators heard of within three status intervals, this one included.",
-        |facts, samples| samples.counts(count(facts.consensus.contacts.len()) + 1),
+        |facts, samples| {
+            samples.counts(count(facts.consensus.contacts.len()) + u64::from(facts.status.index.is_some()));
+        },
     ),
     gauge(
         "quorate_contact",
@@ -190,26 +203,29 @@ pub(crate) const READ: &[Reading] = &[
         },
     ),
     counter("quorate_stable_checkpoints_total", &[], "Checkpoints that became stable.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.pbft_counters.stable_checkpoints);
+        samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.stable_checkpoints));
     }),
     gauge("quorate_evidence", &[], "Proofs of lies that are kept.", |facts, samples| {
-        samples.counts(facts.consensus.evidence_count);
+        samples.counts_if(facts.ordering().map(|_| facts.consensus.evidence_count));
     }),
     counter(
         "quorate_contradictions_total",
         &[],
         "Different statements of one validator where one is allowed, seen since the start.",
-        |facts, samples| samples.counts(facts.snapshot.overview.pbft_counters.contradictions),
+        |facts, samples| {
+            samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.contradictions));
+        },
     ),
     counter("quorate_bad_proposals_total", &[], "Proposals that broke a rule.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.pbft_counters.bad_proposals);
+        samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.bad_proposals));
     }),
     counter(
         "quorate_messages_dropped_total",
         &["reason"],
         "Messages of other validators that ordering ignored.",
         |facts, samples| {
-            let counters = &facts.snapshot.overview.pbft_counters;
+            let Some(ordering) = facts.ordering() else { return };
+            let counters = &ordering.overview.pbft_counters;
             samples.counts_of("outside_window", counters.outside_window);
             samples.counts_of("prepare_of_primary", counters.primary_prepares);
         },
@@ -218,7 +234,7 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_messages_repaired_total",
         &[],
         "Messages sent again because a STATUS showed that they were lacking.",
-        |facts, samples| samples.counts(facts.snapshot.overview.pbft_counters.repaired),
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.repaired)),
     ),
     // ---- disk
     counter(
@@ -226,14 +242,14 @@ pub(crate) const READ: &[Reading] = &[
         &[],
         "Groups of promises written, each with one sync.",
         |facts, samples| {
-            samples.counts(facts.snapshot.overview.counters.groups);
+            samples.counts_if(facts.ordering().map(|it| it.overview.counters.groups));
         },
     ),
     gauge("quorate_journal_rows", &[], "Rows in the journal.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.journal_rows);
+        samples.counts_if(facts.ordering().map(|it| it.overview.journal_rows));
     }),
     gauge("quorate_journal_bytes", &[], "Bytes of keys and values in the journal.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.journal_bytes);
+        samples.counts_if(facts.ordering().map(|it| it.overview.journal_bytes));
     }),
     gauge("quorate_file_bytes", &["file"], "Size of the ledger and the journal file.", |facts, samples| {
         facts.files.iter().for_each(|(file, bytes)| samples.counts_of(file, *bytes));
@@ -242,7 +258,7 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_disk_free_bytes",
         &[],
         "What can still be written to the file system of the journal, or of the ledger if that has less.",
-        |facts, samples| facts.free.into_iter().for_each(|free| samples.counts(free)),
+        |facts, samples| samples.counts_if(facts.free),
     ),
     // ---- the pool
     gauge("quorate_mempool_transactions", &[], "Transactions in the pool.", |facts, samples| {
@@ -273,14 +289,15 @@ pub(crate) const READ: &[Reading] = &[
         |facts, samples| samples.is(seconds(facts.pool.oldest_waiting_ms.unwrap_or(0))),
     ),
     counter("quorate_mempool_admitted_total", &[], "Transactions taken into the pool.", |facts, samples| {
-        samples.counts(facts.snapshot.overview.mempool.admitted);
+        samples.counts_if(facts.ordering().map(|it| it.overview.mempool.admitted));
     }),
     counter(
         "quorate_mempool_refused_total",
         &["reason"],
         "Transactions of clients and gossip that the pool did not take.",
         |facts, samples| {
-            let pool = &facts.snapshot.overview.mempool;
+            let Some(ordering) = facts.ordering() else { return };
+            let pool = &ordering.overview.mempool;
             samples.counts_of("full", pool.refused_full);
             samples.counts_of("sender_quota", pool.refused_quota);
             samples.counts_of("expired", pool.refused_expired);
@@ -290,13 +307,13 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_mempool_expired_total",
         &[],
         "Transactions of the pool that expired without being committed.",
-        |facts, samples| samples.counts(facts.snapshot.overview.mempool.expired),
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.mempool.expired)),
     ),
     counter(
         "quorate_gossip_refused_total",
         &[],
         "Gossiped transactions that the pool did not take, those it has already not counted.",
-        |facts, samples| samples.counts(facts.snapshot.overview.counters.gossip_refused),
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.counters.gossip_refused)),
     ),
     // ---- queues
     gauge(
@@ -313,9 +330,7 @@ pub(crate) const READ: &[Reading] = &[
     ),
     // ---- other validators
     gauge("quorate_peer_connected", VALIDATOR, "1 while this validator is connected.", |facts, samples| {
-        for peer in &facts.peers {
-            samples.says(peer.name.as_deref().unwrap_or_default(), peer.connected);
-        }
+        facts.validators().for_each(|(name, peer)| samples.says(name, peer.connected));
     }),
     gauge(
         "quorate_clock_ahead_seconds",
@@ -352,10 +367,8 @@ pub(crate) const READ: &[Reading] = &[
         VALIDATOR,
         "The height it last said it had committed; our own after it said it had more and did not send it.",
         |facts, samples| {
-            for peer in &facts.peers {
-                if let Some(height) = peer.committed_height {
-                    samples.counts_of(peer.name.as_deref().unwrap_or_default(), height);
-                }
+            for (name, peer) in facts.validators() {
+                peer.committed_height.into_iter().for_each(|height| samples.counts_of(name, height));
             }
         },
     ),
@@ -364,10 +377,9 @@ pub(crate) const READ: &[Reading] = &[
         VALIDATOR,
         "Round trip of the last heartbeat, with what it waited behind.",
         |facts, samples| {
-            for peer in &facts.peers {
-                if let Some(micros) = peer.round_trip_us {
-                    samples.of(peer.name.as_deref().unwrap_or_default(), seconds(micros) / 1000.0);
-                }
+            for (name, peer) in facts.validators() {
+                let micros = peer.round_trip_us.into_iter();
+                micros.for_each(|micros| samples.of(name, seconds(micros) / 1000.0));
             }
         },
     ),
@@ -403,6 +415,10 @@ pub(crate) const READ: &[Reading] = &[
             facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.bytes_out));
         },
     ),
+    gauge("quorate_observers_connected", &[], "Observers that are connected.", |facts, samples| {
+        let connected = facts.peers.iter().filter(|peer| peer.index.is_none() && peer.connected);
+        samples.counts(count(connected.count()));
+    }),
     counter(
         "quorate_network_events_total",
         &["event"],
@@ -440,6 +456,9 @@ mod tests {
 `GET /metrics` at the RPC address, in the Prometheus text format. Everything starts at 0 with the process. Names do not change within
 a version; labels hold names of validators from the genesis, methods and fixed words, so the number of series is bounded. Beside these
 there are the usual `process_` metrics. `docker/monitoring` has a dashboard and alert rules.
+
+An observer tells of the view what validators say, and has no samples for what it does not do: voting, the journal, and a pool's
+history. Its pool is empty.
 
 This page is made from the code, and a test compares it.
 

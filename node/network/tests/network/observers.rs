@@ -1,0 +1,151 @@
+//! Nodes that may ask and are told something, and are no members.
+
+use std::time::Duration;
+
+use quorate_network::{NetworkConfig, NetworkEvent, NetworkTiming, StartError};
+
+use crate::support::{Node, by_key, config, eventually, gossip_passes, key};
+
+/// The observer's number: no member of the networks here.
+const OBSERVER: u8 = 77;
+
+/// The configuration of a member that admits the observer.
+fn admitting(number: u8, members: &[u8]) -> NetworkConfig {
+    NetworkConfig { observers: vec![key(OBSERVER)], ..config(number, members) }
+}
+
+/// Two members and an observer that knows the address of the first. All are connected.
+async fn observed() -> (Node, Node, Node) {
+    let members = by_key(2);
+    let mut first = Node::start(members[0], admitting(members[0], &members)).await;
+    let mut joining = admitting(members[1], &members);
+    joining.bootstrap = vec![first.address()];
+    let mut second = Node::start(members[1], joining).await;
+    first.connected(second.number).await;
+    second.connected(first.number).await;
+    let mut observer = Node::join(OBSERVER, &members, &[&first]).await;
+    for member in [&mut first, &mut second] {
+        // It was told of one address, and has found the other through that member.
+        observer.connected(member.number).await;
+        member.connected(OBSERVER).await;
+    }
+    (first, second, observer)
+}
+
+#[tokio::test]
+async fn an_observer_finds_the_members_asks_and_is_told() {
+    let (mut first, _second, mut observer) = observed().await;
+    let to = first.key();
+    let asking = observer.network.request(to, "what is there?".into());
+    let answering = async {
+        let (from, answer) = first
+            .expect("a request", |event| match event {
+                NetworkEvent::Request { from, answer, .. } => Ok((from, answer)),
+                other => Err(other),
+            })
+            .await;
+        assert_eq!(from, key(OBSERVER));
+        answer.send("a block".into());
+    };
+    let (answer, ()) = tokio::join!(asking, answering);
+    assert_eq!(answer.unwrap(), "a block");
+    first.network.tell_observers("there is news".into());
+    assert_eq!(observer.message(first.number).await, "there is news");
+    let seen = |node: &Node| node.network.observers().iter().map(|peer| (peer.key, peer.connected)).collect();
+    let (there, nobody): (Vec<_>, Vec<_>) = (seen(&first), seen(&observer));
+    assert_eq!((there, nobody), (vec![(key(OBSERVER), true)], vec![]));
+    assert!(first.network.peers().iter().all(|peer| peer.key != key(OBSERVER)), "it is no member");
+}
+
+/// What members say among themselves never goes to an observer, and it cannot gossip.
+#[tokio::test]
+async fn nothing_of_the_members_reaches_an_observer_and_it_has_no_gossip() {
+    let (first, mut second, mut observer) = observed().await;
+    gossip_passes(&first.network, &mut second, "among us").await;
+    // Nobody hears an observer's gossip. What nobody hears goes over direct streams, where it may not speak.
+    first.network.broadcast("also among us".into());
+    assert_eq!(second.message(first.number).await, "also among us");
+    // Messages of one connection come in order: this one is behind all that could have come.
+    first.network.tell_observers("the end".into());
+    let heard = observer
+        .expect("a message or gossip", |event| match event {
+            NetworkEvent::Message { bytes, .. } => Ok(bytes),
+            NetworkEvent::Gossip { .. } => panic!("gossip reached an observer"),
+            other => Err(other),
+        })
+        .await;
+    assert_eq!(heard, "the end");
+    assert_eq!(observer.network.counters().gossip_in, 0);
+}
+
+/// A direct message of an observer ends its connection before it is read, and reaches nobody.
+#[tokio::test]
+async fn an_observer_that_speaks_is_cut() {
+    for message in [vec![], vec![7; 100_000]] {
+        let (mut first, _second, mut observer) = observed().await;
+        observer.network.send(first.key(), message.into());
+        first.disconnected(OBSERVER).await;
+        observer.disconnected(first.number).await;
+        assert_eq!(first.network.counters().garbage_received, 1);
+        observer.connected(first.number).await;
+        let events = first.drain();
+        assert!(!events.iter().any(|event| matches!(event, NetworkEvent::Message { .. })), "{events:?}");
+    }
+}
+
+/// Members never dial an observer, not even when its address is given to them as a member's. It comes back by itself.
+#[tokio::test]
+async fn an_observer_is_not_dialed_and_comes_back() {
+    let (mut first, mut second, observer) = observed().await;
+    let address = observer.bare_address();
+    observer.network.shutdown().await;
+    for member in [&mut first, &mut second] {
+        member.disconnected(OBSERVER).await;
+    }
+    let status = first.network.observers().remove(0);
+    assert_eq!((status.connected, status.dial_attempts), (false, 0));
+
+    let members = by_key(2);
+    let mut again = config(OBSERVER, &members);
+    again.bootstrap = vec![first.address(), second.address()];
+    again.listen = vec![address.clone()];
+    let mut observer = Node::start(OBSERVER, again).await;
+    observer.connected(first.number).await;
+    first.connected(OBSERVER).await;
+
+    // A third member that was told that a member is there.
+    let three = by_key(3);
+    let mut misled = NetworkConfig { observers: vec![key(OBSERVER)], ..config(three[2], &three) };
+    misled.bootstrap = vec![address];
+    let misled = Node::start(three[2], misled).await;
+    eventually("attempts", || misled.network.counters().dials >= 2).await;
+    assert!(misled.network.observers().iter().all(|peer| !peer.connected));
+}
+
+#[tokio::test]
+async fn observers_do_not_meet_each_other_and_strangers_stay_strangers() {
+    let (first, _second, observer) = observed().await;
+    let members = by_key(2);
+    let mut other = config(OBSERVER + 1, &members);
+    other.bootstrap = vec![first.address(), observer.bare_address()];
+    let other = Node::start(OBSERVER + 1, other).await;
+    eventually("refusals", || first.network.counters().strangers_refused >= 2).await;
+    assert!(other.network.peers().iter().all(|peer| !peer.connected));
+    assert!(observer.network.peers().iter().all(|peer| peer.connected), "nobody else was disturbed");
+}
+
+#[tokio::test]
+async fn what_cannot_be_admitted_is_told_at_the_start() {
+    let members = by_key(2);
+    let mut many = config(members[0], &members);
+    many.observers = vec![key(OBSERVER); quorate_network::OBSERVERS_MAX + 1];
+    let error = quorate_network::start(many).await.unwrap_err();
+    assert!(matches!(error, StartError::Setting { name: "observers", .. }), "{error}");
+
+    let observer = Node::join(OBSERVER, &members, &[]).await;
+    let mut misled = admitting(members[0], &members);
+    misled.bootstrap = vec![observer.address()];
+    misled.timing = NetworkTiming { dial_timeout: Duration::from_secs(1), ..misled.timing };
+    let error = quorate_network::start(misled).await.unwrap_err();
+    assert!(error.to_string().contains("not that of a member"), "{error}");
+}

@@ -1,0 +1,106 @@
+//! An observer in the words of the RPC interface.
+
+use std::time::Duration;
+
+use quorate_api::{ConsensusState, ReadinessCheck, ValidatorStanding, ViewChanges};
+use quorate_engine::ObserverOverview;
+use quorate_genesis::Genesis;
+use quorate_ledger::PublicKey;
+
+use super::members::Members;
+use super::ordering::{indices, milliseconds};
+
+/// `consensus_state`. View, its condition and the stable height are what f + 1 validators say; of what goes on in the view
+/// an observer sees nothing.
+pub(crate) fn state(overview: &ObserverOverview, genesis: &Genesis, members: &Members) -> ConsensusState {
+    let (committee, epoch) = (genesis.committee(), genesis.header().epoch);
+    let primary = committee.primary(epoch, overview.view);
+    ConsensusState {
+        epoch: epoch.0,
+        view: overview.view.0,
+        active: overview.active,
+        standing: ValidatorStanding::Observing,
+        probe: None,
+        primary: primary.0,
+        primary_name: members.name(primary).to_owned(),
+        committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
+        quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
+        committed_height: overview.committed.0,
+        stable_height: overview.stable.0,
+        in_flight: Vec::new(),
+        request_timeout_ms: milliseconds(Duration::from_millis(genesis.consensus().request_timeout_ms)),
+        deadline: None,
+        waiting_ms: None,
+        catching_up: overview.catching_up,
+        departed: Vec::new(),
+        contacts: indices(&overview.contacts),
+        view_changes: ViewChanges::default(),
+        evidence_count: 0,
+    }
+}
+
+/// Whether it hears of so many validators that one of them is honest, and has what they have.
+pub(crate) fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
+    let needed = genesis.committee().one_honest();
+    let heard = overview.contacts.len();
+    let in_contact = heard >= needed;
+    let contact = if in_contact {
+        format!("{heard} validators say where they stand, {needed} are needed: one of them is honest")
+    } else {
+        format!(
+            "{heard} validators say where they stand, {needed} are needed: what is served here may be old. Check that \
+             they run and that p2p.observers in their configs contains {key}"
+        )
+    };
+    let behind = overview.credible.0.saturating_sub(overview.committed.0);
+    let synced = match behind {
+        0 => format!("at height {}, as the validators", overview.committed),
+        behind => format!("at height {}, {behind} blocks behind the validators", overview.committed),
+    };
+    let check = |name: &str, ok, detail| ReadinessCheck { name: name.to_owned(), ok, detail };
+    [check("contact", in_contact, contact), check("synced", !overview.catching_up, synced)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use quorate_genesis::TestNetwork;
+    use quorate_ledger::{Height, ReplicaId, View};
+
+    use super::*;
+
+    fn overview(contacts: u16, credible: u64) -> ObserverOverview {
+        ObserverOverview {
+            committed: Height(90),
+            durable: Height(80),
+            credible: Height(credible),
+            stable: Height(64),
+            view: View(6),
+            active: true,
+            heads: BTreeMap::new(),
+            contacts: (0..contacts).map(ReplicaId).collect(),
+            catching_up: credible > 98,
+            fetched: 90,
+        }
+    }
+
+    #[test]
+    fn what_it_says_of_ordering_is_what_it_was_told() {
+        let network = TestNetwork::seeded(4, 1);
+        let told = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()));
+        assert_eq!((told.standing, told.view, told.primary), (ValidatorStanding::Observing, 6, 2));
+        assert_eq!((told.committed_height, told.stable_height, told.contacts), (90, 64, vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn it_is_ready_when_one_honest_validator_is_heard_and_it_has_its_blocks() {
+        let network = TestNetwork::seeded(4, 1);
+        let (genesis, key) = (network.genesis(), network.keys()[0].public());
+        let checked = |contacts, credible| checks(&overview(contacts, credible), genesis, &key);
+        assert!(checked(2, 91).iter().all(|check| check.ok), "a block on its way is no reason");
+        let [contact, synced] = checked(1, 190);
+        assert!(!contact.ok && contact.detail.contains(&key.to_string()), "{}", contact.detail);
+        assert!(!synced.ok && synced.detail.contains("100 blocks behind"), "{}", synced.detail);
+    }
+}
