@@ -34,6 +34,8 @@ pub(crate) struct Patience {
     pub(crate) pending_since: Option<Moment>,
     /// Since when some of it can be committed at once.
     timely_since: Option<Moment>,
+    /// The view would be left if a quorum were heard of.
+    unheard: bool,
     /// When the wait for a NEW-VIEW is over; `None` until a quorum waits.
     pub(crate) new_view_due: Option<Moment>,
     /// How often the timeouts were doubled.
@@ -119,8 +121,11 @@ impl Replica {
         self.behind > self.tip.height || ahead >= self.config.committee.one_honest()
     }
 
-    fn heard_of_quorum_since(&self, since: Option<Moment>) -> bool {
-        let heard = self.contacts.values().filter(|last| Some(**last) >= since).count();
+    /// Whether a quorum, we included, was heard of just now: within the time in which STATUS comes and a little more.
+    /// Whoever lost contact a moment after a commit has heard nothing for most of T, and must not leave alone.
+    fn hears_quorum(&self, now: Now) -> bool {
+        let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
+        let heard = self.contacts.values().filter(|last| now.moment.since(**last) <= limit).count();
         heard + 1 >= self.config.committee.quorum()
     }
 
@@ -133,6 +138,7 @@ impl Replica {
     }
 
     fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
+        self.patience.unheard = false;
         let busy = self.patience.work != Work::Nothing || self.has_open_proposal();
         // Whoever knows that others are further is fetching blocks, and has nothing to complain about.
         if !busy || self.is_behind() || !self.is_in_contact(now) {
@@ -145,17 +151,16 @@ impl Replica {
         } else {
             self.patience.timely_since = None;
         }
-        let due = self.progress_due().is_some_and(|due| now.moment >= due);
-        if due && !self.heard_of_quorum_since(self.patience.pending_since) {
-            // Whoever was last heard of before there was work says nothing about now: another turn.
-            (self.patience.pending_since, self.patience.timely_since) = (Some(now.moment), None);
+        if self.progress_due().is_none_or(|due| now.moment < due) {
             return false;
         }
-        if due {
-            self.counters.no_progress += 1;
-            self.leave(self.view.next(), Cause::NoProgress, step);
+        if !self.hears_quorum(now) {
+            self.patience.unheard = true;
+            return false;
         }
-        due
+        self.counters.no_progress += 1;
+        self.leave(self.view.next(), Cause::NoProgress, step);
+        true
     }
 
     fn progress_due(&self) -> Option<Moment> {
@@ -194,6 +199,11 @@ impl Replica {
         if !self.voice.is_free() {
             return None;
         }
-        if self.active { self.progress_due() } else { self.patience.new_view_due }
+        // What somebody says is waited for, and wakes us by itself.
+        if self.active {
+            self.progress_due().filter(|_| !self.patience.unheard)
+        } else {
+            self.patience.new_view_due
+        }
     }
 }

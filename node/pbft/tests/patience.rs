@@ -121,10 +121,10 @@ fn lateness_puts_deadlines_off() {
     net.crash(0);
     net.everybody_waits(Work::Timely);
     net.pass(TIMEOUT - STATUS);
-    let lateness = 2 * STATUS;
+    let lateness = STATUS;
     net.moment = net.moment.after(lateness);
     net.input(1, Input::Late(lateness));
-    assert_eq!(net.departures(1), [], "it stood still for two of its four seconds");
+    assert_eq!(net.departures(1), [], "it stood still for one of its four seconds");
     net.input(2, Input::Tick);
     assert_eq!(net.departures(2), [Cause::NoProgress], "member 2 did not say so");
     net.links.lose(|envelope| envelope.is_view_change());
@@ -151,6 +151,35 @@ fn an_isolated_member_stays_in_its_view_and_is_not_mute_afterwards() {
     net.propose("A");
     net.deliver_all();
     net.assert_chain(&["A"]);
+}
+
+/// R15: a member that is cut off a moment after a commit heard of a quorum in this turn, and all the same not of late.
+#[test]
+fn whoever_is_cut_off_right_after_a_commit_stays() {
+    // The usual ratio: whoever fell silent then is still in contact when the time is over.
+    let mut net = Net::with(4, |config| config.request_timeout = 2 * STATUS);
+    net.everybody_waits(Work::Timely);
+    net.propose("A");
+    net.deliver_all();
+    net.partition(&[3]);
+    net.pass(5 * TIMEOUT);
+    assert_eq!((net.height(3), net.view(3), net.departures(3)), (1, (0, true), vec![]));
+    assert_ne!(net.departures(2), [], "those who hear each other do not wait for it");
+}
+
+/// R15: one that hears of no quorum at the end of its patience does not begin anew when it does.
+#[test]
+fn a_status_that_comes_late_costs_no_second_timeout() {
+    let mut net = Net::of(4);
+    net.crash(0);
+    net.input(1, Input::Pending(Work::Timely));
+    net.pass(TIMEOUT - 2 * STATUS);
+    net.links.lose(|envelope| envelope.to == id(1));
+    net.pass(2 * STATUS);
+    assert_eq!(net.departures(1), []);
+    net.links.heal();
+    net.pass(STATUS);
+    assert_eq!(net.departures(1), [Cause::NoProgress]);
 }
 
 /// R15: the time without contact does not count: with contact the primary has its whole timeout again.

@@ -102,7 +102,9 @@ fn backup_alone(length: Length, how: Cut) -> Figures {
     hold_still(&scene, &[backup], length);
     assert!(scene.height_of(&others) > scene.height_of(&[backup]));
     scene.heals_lines();
-    scene.ends()
+    let figures = scene.ends();
+    assert_eq!((figures.views, figures.mute), (0, 0), "whoever hears nobody leaves no view");
+    figures
 }
 
 /// One direction of all lines of the primary is cut: a connection needs both, so it is alone before long.
@@ -227,6 +229,11 @@ fn two_halves_commit_nothing_and_go_on_when_they_meet() {
 #[test]
 fn a_primary_that_is_cut_off_is_replaced_and_comes_back() {
     primary_alone(Length::Short, Cut::Refused);
+}
+
+#[test]
+fn a_backup_that_is_cut_off_without_a_word_stays_in_its_view() {
+    backup_alone(Length::Short, Cut::Silent);
 }
 
 #[test]

@@ -156,22 +156,20 @@ impl Scene {
     /// Waits until all are level, but for those that have left their view alone. Says when they were, and who those are.
     fn all_are_level(&self) -> (Instant, Vec<usize>) {
         let network = &self.network;
-        let mut last: (Vec<usize>, Option<Instant>) = (Vec::new(), None);
+        // Who is mute, and since when.
+        let mut mute = (Vec::new(), Instant::now());
         until("all are level, or have left their view alone", PATIENCE, || {
-            let mute = network.mute();
-            let others = self.others(&mute);
-            let level = others.iter().zip(others.iter().cycle().skip(1));
-            let level = level.clone().all(|(index, other)| network.is_level(*index, *other))
-                && self
-                    .others(&[])
-                    .iter()
-                    .all(|index| network.rpc(*index).status().peers_connected as usize == network.size() - 1);
-            if !level || last.0 != mute {
-                last = (mute, None);
+            let (found, now) = (network.mute(), Instant::now());
+            if mute.0 != found {
+                mute = (found, now);
             }
-            let since = *last.1.get_or_insert_with(Instant::now);
-            let over = level && (last.0.is_empty() || since.elapsed() >= MUTE);
-            over.then(|| (since, last.0.clone()))
+            let others = self.others(&mute.0);
+            let mut pairs = others.iter().zip(others.iter().cycle().skip(1));
+            let connected = |index: &usize| network.rpc(*index).status().peers_connected as usize;
+            let level = pairs.all(|(index, other)| network.is_level(*index, *other))
+                && self.others(&[]).iter().all(|index| connected(index) == network.size() - 1);
+            let settled = mute.0.is_empty() || mute.1.elapsed() >= MUTE;
+            (level && settled).then(|| (now, mute.0.clone()))
         })
     }
 
