@@ -117,9 +117,9 @@ fn one_way(length: Length, deaf: bool, way: Way) -> Figures {
         let (from, to) = if deaf { (*other, primary) } else { (primary, *other) };
         scene.network.lines().set(from, to, way);
     }
+    primary_is_replaced(&mut scene, start);
     scene.contact_is_lost(&[primary], 0);
     scene.contact_is_lost(&others, 2);
-    primary_is_replaced(&mut scene, start);
     last(length.hold());
     scene.heals_lines();
     scene.ends()
