@@ -121,7 +121,7 @@ impl Groups {
     }
 }
 
-/// The answer to [`Ask::Blocks`], from the ledger alone: certified blocks from a height on, as many as fit
+/// The answer to [`crate::Ask::Blocks`], from the ledger alone: certified blocks from a height on, as many as fit
 /// into an answer, ending in one with a certificate. Reads only, so it can run on any thread.
 ///
 /// # Errors
