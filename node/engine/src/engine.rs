@@ -343,8 +343,10 @@ impl Engine {
                     effects.notices.push(Notice::Recovering { seen, remembered });
                 }
                 Request::SecondInstance => return Err(Fatal::SecondInstance),
-                Request::BadProposal { height, reason, .. } => {
-                    effects.notices.push(Notice::BadProposal { height, reason });
+                Request::BadProposal { view, height, reason } => {
+                    let Config { committee, epoch, .. } = &self.config.pbft;
+                    let primary = committee.primary(*epoch, view);
+                    effects.notices.push(Notice::BadProposal { primary, height, reason });
                 }
             }
         }

@@ -150,6 +150,8 @@ pub enum Notice {
     },
     /// The primary proposed what no correct primary proposes.
     BadProposal {
+        /// Whose proposal it is.
+        primary: ReplicaId,
         /// At which height.
         height: Height,
         /// What is wrong with it.

@@ -119,8 +119,9 @@ impl Desk {
                         "a validator signed two different statements; the proof is kept"
                     );
                 }
-                Notice::BadProposal { height, reason } => {
-                    tracing::error!(%height, reason, "the primary proposed an invalid block");
+                Notice::BadProposal { primary, height, reason } => {
+                    let primary = self.members.name(*primary);
+                    tracing::error!(%height, primary, reason, "the primary proposed an invalid block");
                 }
                 Notice::CatchingUp { height, target } if !quiet => {
                     tracing::info!(%height, %target, "fetching blocks from other validators");

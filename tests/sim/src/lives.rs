@@ -130,7 +130,9 @@ impl World {
             return Ok(());
         }
         let faulty = self.faulty();
-        for height in (found.0 + 1..=head.height.0).map(Height) {
+        // Of a call that failed only the files tell: its own COMMITs are written down, and nobody has heard them.
+        let known = self.watch.top_of(replica).min(found);
+        for height in (known.0 + 1..=head.height.0).map(Height) {
             let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
             if let Some(certificate) = certificate {
                 self.votes.found(replica, &certificate)?;

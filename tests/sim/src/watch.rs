@@ -158,9 +158,10 @@ impl World {
                 });
                 Ok(())
             }
-            Notice::BadProposal { height, reason } => {
-                let liars = self.members.iter().any(|member| member.liar.is_some());
-                require(liars, FAIR, || format!("member {replica} refuses height {height}: {reason}"))
+            Notice::BadProposal { primary, height, reason } => {
+                require(faulty.contains(primary), FAIR, || {
+                    format!("member {replica} refuses height {height} of {primary}: {reason}")
+                })
             }
             Notice::LeftView(departure) => self.left(replica, departure),
             Notice::EnteredView { view, .. } => {

@@ -32,6 +32,14 @@ fn a_hundred_and_twenty_other_seeds_keep_all_rules() {
     run_share(1000..1120);
 }
 
+/// An oracle that knew too little took these for faults: an old journal under a primary, and blocks that a call that
+/// failed left in the ledger.
+#[test]
+fn seeds_that_the_oracle_misjudged_keep_all_rules() {
+    run_share(28164..28165);
+    run_share(47234..47235);
+}
+
 /// Without this, a failing seed could not be looked at.
 #[test]
 fn the_same_seed_is_the_same_run() {

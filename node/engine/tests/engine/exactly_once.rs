@@ -74,7 +74,8 @@ fn refuses(net: &mut Net, block: &quorate_ledger::Block, reason: &str) {
     let message = net.proposal(block);
     net.log.clear();
     net.handle(1, [Event::Consensus { from: id(0), message }]);
-    let [Notice::BadProposal { height, reason: given }] = &net.nodes[1].notices[..] else {
+    let [Notice::BadProposal { primary: ReplicaId(0), height, reason: given }] = &net.nodes[1].notices[..]
+    else {
         panic!("{:?}", net.nodes[1].notices);
     };
     assert_eq!(*height, block.height());

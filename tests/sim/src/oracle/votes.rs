@@ -193,8 +193,8 @@ impl Votes {
         })
     }
 
-    /// A member starts with a certificate that its journal held. Its own COMMIT in there may come from a group whose
-    /// sync failed, but not without trace: from now on it was given.
+    /// A member starts with a certificate that its journal or its ledger held. Its own COMMIT in there may come from a
+    /// call that failed, but not without trace: from now on it was given.
     ///
     /// # Errors
     /// It had given another one.
