@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_genesis::Genesis;
 use quorate_ledger::{Committee, Height, ReplicaId, View};
-use quorate_pbft::{Moment, Now};
+use quorate_pbft::{Moment, Now, SILENT_INTERVALS};
 use quorate_store::{Ledger, LedgerReader};
 
 use crate::catchup::{CatchUp, Pace};
@@ -13,9 +13,6 @@ use crate::engine::{DURABLE_INTERVAL, EngineConfig, Fatal};
 use crate::event::{Effects, FetchId, Notice};
 use crate::run::CheckedRun;
 use crate::wire::{Ask, HeadClaim};
-
-/// Status intervals after which a member that said nothing counts as silent, as among members.
-const SILENT_INTERVALS: u32 = 3;
 
 /// Everything that can wake an observer. Time alone is no event: call [`Observer::handle`] without any.
 #[derive(Debug)]

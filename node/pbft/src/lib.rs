@@ -82,7 +82,7 @@ pub use messages::{
     Checked, CheckedProposal, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal, Rejected, SlotStatus,
     Status,
 };
-pub use patience::Work;
+pub use patience::{SILENT_INTERVALS, Work};
 pub use record::{Record, Unreadable};
 pub use replica::{Counters, Input, Replica, Verdict};
 pub use restore::{ChainEnd, RestoreError, Restored};

@@ -20,8 +20,8 @@ pub enum Work {
     Timely,
 }
 
-/// STATUS comes every interval; whoever was not heard of for so many is not in contact.
-const SILENT_INTERVALS: u32 = 3;
+/// STATUS comes every interval; whoever was not heard of for so many is not in contact (R15).
+pub const SILENT_INTERVALS: u32 = 3;
 
 /// This many timeouts of progress on end halve the timeout again.
 const CALM: u32 = 10;
