@@ -11,9 +11,9 @@ use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::clock::Clock;
-use super::counter::Counter;
 use super::heard::Heard;
 use super::members::Members;
+use super::observer_questions::ObserverQuestions;
 use super::verify::Verifier;
 use super::work::Work;
 
@@ -37,7 +37,7 @@ impl Incoming {
     /// Runs until the network ends or the engine is gone.
     pub(crate) async fn run(self, mut events: NetworkEvents) {
         let serving = Arc::new(Semaphore::new(SERVED_AT_A_TIME));
-        let mut observers = Counter::new(self.ledger.clone());
+        let mut observers = ObserverQuestions::new(self.ledger.clone());
         while let Some(event) = events.recv().await {
             let work = match event {
                 NetworkEvent::Connected { peer } => {

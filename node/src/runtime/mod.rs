@@ -6,11 +6,10 @@
 //!                                       └── answers ◄──┴──► waiters, snapshots ──► RPC
 //! ```
 //!
-//! An observer has the same around `Observer` instead of the engine, and neither verification nor a journal: `watching`.
+//! An observer has the same around `Observer` instead of the engine, and neither verification nor a journal: `observer`.
 
 mod administration;
 mod clock;
-mod counter;
 mod desk;
 mod disk;
 mod driver;
@@ -21,6 +20,8 @@ mod heard;
 mod incoming;
 mod members;
 mod metrics;
+mod observer;
+mod observer_questions;
 mod observing;
 mod open_files;
 mod ordering;
@@ -30,7 +31,6 @@ mod service;
 mod snapshot;
 mod verify;
 mod waiters;
-mod watching;
 mod work;
 
 use std::net::SocketAddr;
@@ -67,12 +67,12 @@ use heard::Heard;
 use incoming::Incoming;
 use members::Members;
 use metrics::{Measured, Stopwatch};
+use observer::{Hearing, Watch};
 use outgoing::Outgoing;
 use service::Service;
 use snapshot::Snapshot;
 use verify::Verifier;
 use waiters::Waiters;
-use watching::{Hearing, Watch};
 use work::{INBOX, Work};
 
 /// Ids in a generation of the signature cache: what a busy network orders in half a minute.

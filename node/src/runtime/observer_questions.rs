@@ -24,7 +24,7 @@ const QUESTIONS_OF_EACH: usize = 1;
 const QUEUE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Serves observers one after the other, in the order in which they asked.
-pub(crate) struct Counter {
+pub(crate) struct ObserverQuestions {
     ledger: LedgerReader,
     /// Its waiters are served in order.
     serving: Arc<Semaphore>,
@@ -32,10 +32,10 @@ pub(crate) struct Counter {
     observers: HashMap<PeerKey, Arc<Semaphore>>,
 }
 
-impl Counter {
+impl ObserverQuestions {
     pub(crate) fn new(ledger: LedgerReader) -> Self {
         let serving = Arc::new(Semaphore::new(SERVED_AT_A_TIME));
-        Counter { ledger, serving, observers: HashMap::new() }
+        ObserverQuestions { ledger, serving, observers: HashMap::new() }
     }
 
     /// Answers a question in its turn. To drop the answer is to refuse.
