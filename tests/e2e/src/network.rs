@@ -213,6 +213,11 @@ impl Network {
         self.wait_for_answer(index);
     }
 
+    /// Starts a validator of which it is not known whether it will answer.
+    pub fn start_without_waiting(&mut self, index: usize) {
+        self.spawn(index, &[], &[]);
+    }
+
     /// Starts all validators that do not run; returns when all are ready and each sees all others. (To be
     /// ready, a validator needs only a quorum.)
     pub fn start_all(&mut self) {
@@ -377,7 +382,12 @@ impl Network {
 
     /// Orders one transaction through a validator: the network works.
     pub fn order_one(&self, through: usize) -> TransactionId {
-        let signed = Signer::new(&self.genesis, 1, 32).sign();
+        self.order_one_with(through, 32)
+    }
+
+    /// As [`Network::order_one`], with a payload of so many bytes.
+    pub fn order_one_with(&self, through: usize, payload_bytes: usize) -> TransactionId {
+        let signed = Signer::new(&self.genesis, 1, payload_bytes).sign();
         until("a transaction is committed", PATIENCE, || {
             // What is not committed in time, or not taken right now, is handed in again.
             let answer = self.rpc(through).submit(&signed.hex, Wait::Committed, 10_000).ok()?;
