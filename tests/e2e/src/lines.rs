@@ -4,7 +4,7 @@
 //! which process holds the other end of a connection. So each pair of validators has a line of its own, whoever of the
 //! two dials, and nobody can come by another way, whatever addresses they tell each other.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -122,9 +122,9 @@ impl Lines {
     /// If the system does not give what it takes.
     pub fn to(targets: Vec<SocketAddr>) -> Lines {
         let size = targets.len();
-        let ports = PortBlock::take(u16::try_from(size).expect("a small network"));
+        let (ports, listeners) = PortBlock::take_listening(u16::try_from(size).expect("a small network"));
         let addresses: Vec<SocketAddr> =
-            (ports.p2p()..).take(size).map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
+            listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect();
         let shared = Arc::new(Shared {
             pairs: (0..size * size.saturating_sub(1) / 2).map(|_| Pair::default()).collect(),
             processes: Mutex::new(vec![None; size]),
@@ -134,8 +134,7 @@ impl Lines {
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        for (index, address) in addresses.iter().enumerate() {
-            let listener = TcpListener::bind(address).expect("the port is free");
+        for ((index, listener), address) in listeners.into_iter().enumerate().zip(&addresses) {
             listener.set_nonblocking(true).expect("a socket can be told so");
             runtime.spawn(listen(listener, *address, index, Arc::clone(&shared)));
         }
