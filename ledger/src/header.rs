@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::codec::encode;
 use crate::hash::{BlockHash, ChainId, Domain, Hash, TransactionId, tagged_hash};
 use crate::limits::PROTOCOL_VERSION;
+use crate::mutant::{Mutant, is};
 use crate::transaction::{TransactionLimits, VerifiedTransaction};
 use crate::units::{Epoch, Height, ReplicaId, Timestamp};
 
@@ -160,14 +161,14 @@ impl Header {
             ("chain_id", self.chain_id == parent.chain_id),
             ("epoch", self.epoch == parent.epoch),
             ("height", self.height == parent.height.next()),
-            ("parent", self.parent == parent.hash()),
+            ("parent", self.parent == parent.hash() || is(Mutant::ParentUnchecked)),
             ("committee", self.committee == parent.next_committee),
             ("next_committee", self.next_committee == self.committee),
         ];
         if let Some((field, _)) = fields.iter().find(|(_, holds)| !holds) {
             return Err(BlockError::Field { field });
         }
-        if self.timestamp <= parent.timestamp {
+        if self.timestamp <= parent.timestamp && !is(Mutant::TimeUnchecked) {
             return Err(BlockError::Time { parent: parent.timestamp, got: self.timestamp });
         }
         Ok(())
@@ -182,11 +183,14 @@ impl Header {
             ("transaction_count", self.transaction_count, limits.max_transactions),
             ("body_bytes", self.body_bytes, limits.max_body_bytes),
         ];
-        if let Some((what, got, limit)) = checks.into_iter().find(|(_, got, limit)| got > limit) {
+        if let Some((what, got, limit)) = checks.into_iter().find(|(_, got, limit)| got > limit)
+            && !is(Mutant::LimitsUnchecked)
+        {
             return Err(BlockError::Limit { what, got: got.into(), limit: limit.into() });
         }
         let gap_ms = limits.empty_block_gap_ms;
-        if self.transaction_count == 0 && self.timestamp < parent.timestamp.plus_ms(gap_ms) {
+        let too_soon = self.timestamp < parent.timestamp.plus_ms(gap_ms) && !is(Mutant::EmptyTooSoon);
+        if self.transaction_count == 0 && too_soon {
             return Err(BlockError::Empty { gap_ms });
         }
         Ok(())
@@ -198,7 +202,11 @@ impl Header {
         limits: &BlockLimits,
     ) -> Result<(), BlockError> {
         let (id, transaction) = (checked.id(), checked.transaction());
-        transaction.check_form(&limits.transaction).map_err(|error| BlockError::Transaction { id, error })?;
+        if !is(Mutant::FormUnchecked) {
+            transaction
+                .check_form(&limits.transaction)
+                .map_err(|error| BlockError::Transaction { id, error })?;
+        }
         if !limits.transaction.is_timely(transaction.valid_until, self.timestamp) {
             return Err(BlockError::Lifetime {
                 id,
@@ -215,6 +223,7 @@ impl TransactionLimits {
     /// Whether a block of this time may contain a transaction that is valid until then: the time has not
     /// passed, and is no further away than the chain remembers ids.
     pub fn is_timely(&self, valid_until: Timestamp, block_time: Timestamp) -> bool {
-        block_time <= valid_until && valid_until <= block_time.plus_ms(self.max_lifetime_ms)
+        (block_time <= valid_until || is(Mutant::ExpiredAllowed))
+            && (valid_until <= block_time.plus_ms(self.max_lifetime_ms) || is(Mutant::LifetimeUnbounded))
     }
 }

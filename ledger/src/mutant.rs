@@ -2,10 +2,32 @@
 //!
 //! Only the feature `mutants` compiles them in, and only tests ask for that feature. Without it
 //! [`is`] is the constant `false`. The numbers are those of the list in `tests/sim/README.md`.
+//! With it, the variable `QUORATE_MUTANT` switches a fault on by name in any test binary.
 
-/// A way to get the protocol wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
+/// Defines the faults and the list of them in one place.
+macro_rules! mutants {
+    ($($(#[doc = $text:literal])* $name:ident,)*) => {
+        /// A way to get the protocol wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mutant {
+            $($(#[doc = $text])* $name,)*
+        }
+
+        impl Mutant {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name,)*];
+
+            /// Its number and what is wrong, as in the list.
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Mutant::$name => concat!($($text),*).trim(),)*
+                }
+            }
+        }
+    };
+}
+
+mutants! {
     /// M1: a quorum is 2f + 1 whatever n is.
     QuorumOfTwoFaults,
     /// M2: a block is prepared with one PREPARE less.
@@ -32,40 +54,170 @@ pub enum Mutant {
     VotesAfterViewChange,
     /// M13: a restart goes back to the view that was entered last.
     ViewRegresses,
+    /// M14: a header's parent hash is not compared.
+    ParentUnchecked,
+    /// M15: a header's time need not come after its parent's.
+    TimeUnchecked,
+    /// M16: a block may be larger than the genesis allows.
+    LimitsUnchecked,
+    /// M17: an empty block may follow its parent at once.
+    EmptyTooSoon,
+    /// M18: a block may contain transactions of a form that no block may contain.
+    FormUnchecked,
+    /// M19: a block may contain transactions that have expired.
+    ExpiredAllowed,
+    /// M20: `valid_until` has no upper bound.
+    LifetimeUnbounded,
+    /// M21: the parent of an examined proposal is not looked at again before it is accepted.
+    ParentNotAskedAgain,
+    /// M22: a second proposal replaces one that waits for its parent, and accuses nobody.
+    SecondProposalReplaces,
+    /// M23: a fresh proposal may name any member as its proposer.
+    ProposerUnchecked,
+    /// M24: a proposal of the future is accepted at once.
+    ClockUnchecked,
+    /// M25: other proposals are taken at the heights that a view begins with.
+    AgainUnchecked,
+    /// M26: any member may propose.
+    ProposalByAnyone,
+    /// M27: the signature of a proposal is not verified.
+    ProposalUnsigned,
+    /// M28: votes and proposals are kept however high their heights are.
+    WindowUnbounded,
+    /// M29: votes and proposals are kept however late their views are.
+    ViewsUnbounded,
+    /// M30: ordering does not wait for a stable checkpoint.
+    NoWatermark,
+    /// M31: the primary's PREPARE counts besides its PRE-PREPARE.
+    PrimaryPrepareCounts,
+    /// M32: PREPAREs for other blocks count too.
+    VotesForAnyBlock,
+    /// M33: the signature of a PREPARE is not verified.
+    PrepareUnsigned,
+    /// M34: the signature of a COMMIT is not verified.
+    CommitUnsigned,
+    /// M35: a vote is taken from members that did not sign it.
+    VotesRelayed,
+    /// M36: votes are given although a certificate shows a later view.
+    VotesWhenOvertaken,
+    /// M37: two contradicting votes of one member accuse nobody.
+    ContradictionIgnored,
+    /// M38: a claimed prepared certificate may have f PREPAREs.
+    WeakPrepared,
+    /// M39: a claimed prepared certificate may have a PREPARE of the primary.
+    PrimaryAmongPrepares,
+    /// M40: the prepared certificates in a VIEW-CHANGE are not verified.
+    PreparedUnchecked,
+    /// M41: the base certificate in a VIEW-CHANGE is not verified.
+    BaseUnchecked,
+    /// M42: the signature of a VIEW-CHANGE is not verified.
+    ViewChangeUnsigned,
+    /// M43: the content of a VIEW-CHANGE need not be what was signed.
+    ViewChangeContentUnchecked,
+    /// M44: any member may begin a view.
+    NewViewByAnyone,
+    /// M45: the signature of a NEW-VIEW is not verified.
+    NewViewUnsigned,
+    /// M46: a member may stand in a NEW-VIEW several times.
+    NewViewSignersRepeat,
+    /// M47: the view changes in a NEW-VIEW may be for other views.
+    NewViewForeignViews,
+    /// M48: a NEW-VIEW of an earlier view is entered.
+    EntersEarlierViews,
+    /// M49: the base of a view finalises nothing.
+    BaseFinalisesNothing,
+    /// M50: accepted blocks of past views are given up although a prepared certificate speaks of them.
+    PastBlocksGivenUp,
+    /// M51: one VIEW-CHANGE makes others leave too.
+    JoinsOne,
+    /// M52: only f + 1 VIEW-CHANGEs for the same view make others leave too.
+    JoinsSameViewOnly,
+    /// M53: the wait for a NEW-VIEW starts with a quorum for exactly this view.
+    NewViewTimerExact,
+    /// M54: the timeout is never doubled.
+    TimeoutNeverDoubled,
+    /// M55: the timeout is never halved.
+    TimeoutNeverHalved,
+    /// M56: a view is left although others are known to have committed more.
+    LeavesWhileBehind,
+    /// M57: a view is left without contact with a quorum.
+    LeavesWithoutContact,
+    /// M58: a VIEW-CHANGE is not repeated.
+    ViewChangeSaidOnce,
+    /// M59: a primary that passes transactions over keeps its place.
+    CensorshipIgnored,
+    /// M60: a primary that is proven to lie keeps its place.
+    ProvenLiarStays,
+    /// M61: two statements need not contradict each other to be evidence.
+    EvidenceUnchecked,
+    /// M62: what others claim to have seen is believed without signatures.
+    SeenUnchecked,
+    /// M63: what others lack is not sent again.
+    NothingRepaired,
+    /// M64: a member signs after a restart without asking what others have seen.
+    SpeaksUnasked,
+    /// M65: f + 1 CHECKPOINTs make a checkpoint stable.
+    CheckpointQuorumShort,
+    /// M66: a CHECKPOINT is signed before the ledger is durable.
+    CheckpointBeforeDurable,
+    /// M67: after a restart half a lifetime of ids is remembered.
+    HalfTheIds,
+    /// M68: a block may repeat ids of committed blocks.
+    RepeatsCommitted,
+    /// M69: a block may repeat ids of blocks in flight.
+    RepeatsInFlight,
+    /// M70: any answer is taken for the open question.
+    AnyAnswer,
+    /// M71: a certificate in a range may be for another block.
+    CertificateMisplaced,
+    /// M72: the certificates in a range are not verified.
+    CertificateUnchecked,
+    /// M73: a member that does not answer is asked again and again.
+    AsksOneMember,
+    /// M74: what was in a block that lost its place does not wait again.
+    ReleasedForgotten,
+    /// M75: the pool gives transactions up in the last millisecond in which they are valid.
+    ExpiresEarly,
 }
 
 impl Mutant {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Mutant; 13] = [
-        Mutant::QuorumOfTwoFaults,
-        Mutant::PreparedOneShort,
-        Mutant::ViewChangeQuorumShort,
-        Mutant::CommitOutOfOrder,
-        Mutant::LowestCertificate,
-        Mutant::NewViewNotRecomputed,
-        Mutant::NewViewDropsPrepared,
-        Mutant::ViewChangeNotDurable,
-        Mutant::AcceptedNotDurable,
-        Mutant::PreparedNotDurable,
-        Mutant::SpeakBeforeSync,
-        Mutant::VotesAfterViewChange,
-        Mutant::ViewRegresses,
-    ];
-
     /// Its number in the list, from 1.
     pub fn number(self) -> usize {
         self as usize + 1
+    }
+
+    /// The fault with this name, or with this number as in `M7`.
+    pub fn named(name: &str) -> Option<Mutant> {
+        let is_it =
+            |mutant: &&Mutant| format!("{mutant:?}") == name || format!("M{}", mutant.number()) == name;
+        Mutant::ALL.iter().find(is_it).copied()
     }
 }
 
 #[cfg(feature = "mutants")]
 mod switch {
     use std::cell::Cell;
+    use std::sync::OnceLock;
 
     use super::Mutant;
 
+    /// Names a fault that every thread starts with: the way to run any test binary with it.
+    const VARIABLE: &str = "QUORATE_MUTANT";
+
     thread_local! {
-        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static ACTIVE: Cell<Option<Mutant>> = Cell::new(from_environment());
+    }
+
+    /// The fault that the environment asks for.
+    ///
+    /// # Panics
+    /// If it names none: a misspelt name would make every test look blind.
+    fn from_environment() -> Option<Mutant> {
+        static ASKED: OnceLock<Option<Mutant>> = OnceLock::new();
+        *ASKED.get_or_init(|| {
+            let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
+            Some(Mutant::named(&name).unwrap_or_else(|| panic!("{VARIABLE}={name} names no fault")))
+        })
     }
 
     /// Switches a fault on for this thread, or all off.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, TransactionId, VerifiedTransaction};
 use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
 use quorate_store::{LedgerReader, StoreError};
@@ -98,7 +99,10 @@ impl Engine {
         let ids = proposal.outline().ids().clone();
         let parent = proposal.outline().header().parent;
         // R16: an id that an ancestor contains would be ordered twice.
-        let repeated = ids.iter().find(|id| self.recent.contains(id) || self.flight.on_branch(id, &parent));
+        let committed = |id: &TransactionId| self.recent.contains(id) && !is(Mutant::RepeatsCommitted);
+        let in_flight =
+            |id: &TransactionId| self.flight.on_branch(id, &parent) && !is(Mutant::RepeatsInFlight);
+        let repeated = ids.iter().find(|id| committed(id) || in_flight(id));
         if let Some(id) = repeated {
             let verdict = Verdict::Bad(format!("transaction {id} is in the chain already"));
             self.examined(now, *proposal.ballot(), verdict);
@@ -235,6 +239,9 @@ pub(crate) fn next_member(replica: ReplicaId, me: ReplicaId, size: usize) -> Rep
         let next = (replica.index() + 1) % size;
         ReplicaId(u16::try_from(next).expect("a committee is small"))
     };
+    if is(Mutant::AsksOneMember) {
+        return replica;
+    }
     let next = after(replica);
     if next == me { after(next) } else { next }
 }

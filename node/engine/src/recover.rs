@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use quorate_genesis::Genesis;
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
 use quorate_mempool::Mempool;
 use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer, Steps, Work};
@@ -65,7 +66,9 @@ impl Engine {
             })?,
         };
         let mut recent = RecentIds::new(config.pbft.limits.transaction.max_lifetime_ms);
-        let since = tip.timestamp.minus_ms(config.pbft.limits.transaction.max_lifetime_ms);
+        let lifetime_ms = config.pbft.limits.transaction.max_lifetime_ms;
+        let remembered_ms = if is(Mutant::HalfTheIds) { lifetime_ms / 2 } else { lifetime_ms };
+        let since = tip.timestamp.minus_ms(remembered_ms);
         for block in reader.ids_since(since)? {
             recent.push(block.timestamp, block.ids.into());
         }

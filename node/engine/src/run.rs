@@ -1,5 +1,6 @@
 //! Certified blocks as they are passed on from member to member (R12).
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
     Block, BlockError, BlockHash, Body, BodyError, CertificateError, ChainId, CommitCertificate, Committee,
     Height, Verified,
@@ -58,10 +59,14 @@ impl CheckedRun {
             let certificate = match claim.certificate {
                 Some(certificate) => {
                     let ballot = certificate.ballot();
-                    if (ballot.height, ballot.block) != (block.height(), block.hash()) {
+                    let beside = (ballot.height, ballot.block) == (block.height(), block.hash());
+                    if !beside && !is(Mutant::CertificateMisplaced) {
                         return Err(RunError::Misplaced(block.height()));
                     }
-                    Some(certificate.verify(chain, committee)?)
+                    Some(match is(Mutant::CertificateUnchecked) {
+                        true => Verified::from_own_storage(certificate),
+                        false => certificate.verify(chain, committee)?,
+                    })
                 }
                 None => None,
             };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
 
 use crate::admission::{Admission, MempoolLimits, Refusal, Usage};
@@ -127,7 +128,10 @@ impl Mempool {
     pub fn release(&mut self, ids: &[TransactionId]) {
         for id in ids {
             let was_in_flight = self.in_flight.remove(id);
-            if was_in_flight && let Some(entry) = self.held.get(id) {
+            if was_in_flight
+                && !is(Mutant::ReleasedForgotten)
+                && let Some(entry) = self.held.get(id)
+            {
                 self.waiting.insert(entry);
             }
         }
@@ -146,7 +150,7 @@ impl Mempool {
     pub fn expire(&mut self, now: Timestamp) -> Vec<TransactionId> {
         let mut expired = Vec::new();
         while let Some((valid_until, id)) = self.waiting.first_to_expire()
-            && valid_until < now
+            && (valid_until < now || is(Mutant::ExpiresEarly) && valid_until == now)
         {
             self.forget(&id);
             self.counters.expired += 1;

@@ -1,5 +1,6 @@
 //! Lies that can be proven (R22).
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Domain, Verified};
 
 use crate::evidence::Evidence;
@@ -57,6 +58,7 @@ impl Replica {
         let about_view = matches!(subject.kind, Domain::PrePrepare | Domain::NewView);
         let liar =
             self.votes() && about_view && subject.view == self.view && evidence.culprit() == self.primary();
+        let liar = liar && !is(Mutant::ProvenLiarStays);
         if liar {
             self.counters.proven_liars += 1;
             self.leave(self.view.next(), Cause::Evidence, step);

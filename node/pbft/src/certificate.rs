@@ -65,12 +65,14 @@ impl PreparedCertificate {
     pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), PreparedError> {
         let ballot = self.ballot();
         let primary = committee.primary(ballot.epoch, ballot.view);
-        if self.prepares.signers().contains(primary) {
+        if self.prepares.signers().contains(primary) && !is(Mutant::PrimaryAmongPrepares) {
             return Err(PreparedError::PrimaryPrepared);
         }
         Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
             .verify(chain, committee)?;
-        self.prepares.check(chain, committee, &Prepare(ballot), prepares_needed(committee))?;
+        let weak = is(Mutant::WeakPrepared) && self.prepares.signers().count() >= committee.faults();
+        let needed = if weak { self.prepares.signers().count() } else { prepares_needed(committee) };
+        self.prepares.check(chain, committee, &Prepare(ballot), needed)?;
         Ok(())
     }
 

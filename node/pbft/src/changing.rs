@@ -78,10 +78,17 @@ impl Replica {
         views.sort_unstable_by(|a, b| b.cmp(a));
         // The later of both: with a deliberate fault a member stays in a view that it has left.
         let left = self.view_changes.get(&me).map_or(self.view, |own| own.view().max(self.view));
-        match views.get(self.config.committee.faults()) {
-            Some(view) if *view > left => {
+        let joined = match self.config.committee.faults() {
+            _ if is(Mutant::JoinsOne) => views.first().copied(),
+            faults if is(Mutant::JoinsSameViewOnly) => {
+                views.windows(faults + 1).find(|same| same[0] == same[faults]).map(|same| same[0])
+            }
+            faults => views.get(faults).copied(),
+        };
+        match joined {
+            Some(view) if view > left => {
                 self.counters.joined += 1;
-                self.leave(*view, Cause::Joined, step);
+                self.leave(view, Cause::Joined, step);
                 true
             }
             _ => false,
@@ -138,7 +145,8 @@ impl Replica {
             self.accuse(&evidence, step);
             return;
         }
-        let later = new_view.view() > self.view || new_view.view() == self.view && !self.active;
+        let earlier = is(Mutant::EntersEarlierViews) && new_view.view() < self.view;
+        let later = new_view.view() > self.view || new_view.view() == self.view && !self.active || earlier;
         // A primary begins its views itself; what it forgot that it had begun is for R24 to find out.
         if later && new_view.vote().signer != self.signer.replica() {
             self.enter(now, new_view, step);
@@ -270,7 +278,8 @@ impl Replica {
             .into_iter()
             .filter(|(of, height)| {
                 let block = self.slots[&(*height, *of)].accepted().map(|accepted| accepted.outline().hash());
-                self.prepared.get(height).map(|certificate| certificate.header().hash()) != block
+                is(Mutant::PastBlocksGivenUp)
+                    || self.prepared.get(height).map(|certificate| certificate.header().hash()) != block
             })
             .take(excess)
             .collect();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Header, Height, ReplicaId, SignatureSet, Signed, Verified};
 
 use crate::checkpoint::{Checkpoint, CheckpointCertificate};
@@ -106,12 +107,16 @@ impl Replica {
 
     /// The highest height at which anything is accepted: L above the stable checkpoint.
     pub(crate) fn high_watermark(&self) -> Height {
+        if is(Mutant::NoWatermark) {
+            return Height(u64::MAX);
+        }
         self.checkpoints.stable_height().plus(self.config.log_window)
     }
 
     /// Signs the next CHECKPOINT once the ledger below it is durable: whoever sees it may come and fetch.
     pub(crate) fn checkpoint_next(&mut self, step: &mut Step) -> bool {
-        let due = self.checkpoints.next().is_some_and(|height| height <= self.checkpoints.durable);
+        let durable = |height| height <= self.checkpoints.durable || is(Mutant::CheckpointBeforeDurable);
+        let due = self.checkpoints.next().is_some_and(durable);
         if !due || !self.voice.is_free() {
             return false;
         }
@@ -146,7 +151,8 @@ impl Replica {
         {
             self.catch_up(ahead.height, step);
         }
-        let quorum = self.config.committee.quorum();
+        let short = is(Mutant::CheckpointQuorumShort);
+        let quorum = if short { one_honest } else { self.config.committee.quorum() };
         let Some((checkpoint, votes)) = self.checkpoints.vouched(quorum) else { return false };
         if checkpoint.height > self.tip.height {
             return false;

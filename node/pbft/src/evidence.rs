@@ -1,6 +1,7 @@
 //! Proof that a member lied (R22).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{ChainId, Commit, Committee, Epoch, ReplicaId, Signed, Verified};
 
 use crate::checkpoint::Checkpoint;
@@ -43,7 +44,9 @@ impl<T: Statement> Pair<T> {
         if subject.epoch != epoch {
             return Err(Rejected::Epoch(subject.epoch));
         }
-        if first.signer != second.signer || subject != second.body.subject() || first.body == second.body {
+        let proves =
+            first.signer == second.signer && subject == second.body.subject() && first.body != second.body;
+        if !proves && !is(Mutant::EvidenceUnchecked) {
             return Err(Rejected::Evidence);
         }
         first.clone().verify(chain, committee)?;

@@ -1,6 +1,7 @@
 //! What members tell each other: claims as they come off the wire, and the same after checking.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
     Ballot, BlockError, BlockHash, CertificateError, ChainId, Commit, Committee, Domain, Epoch, Header,
     Height, MAX_TRANSACTIONS, Outline, ReplicaId, Signable, Signed, SignedError, Signers, TransactionId,
@@ -243,31 +244,35 @@ impl Message {
         committee: &Committee,
     ) -> Result<Checked, Rejected> {
         let of_epoch = |claimed: Epoch| if claimed == epoch { Ok(()) } else { Err(Rejected::Epoch(claimed)) };
-        let own_vote = |signer| if signer == from { Ok(()) } else { Err(Rejected::Relayed { from, signer }) };
+        let own_vote = |signer| {
+            let own = signer == from || is(Mutant::VotesRelayed);
+            if own { Ok(()) } else { Err(Rejected::Relayed { from, signer }) }
+        };
         match self {
             Message::PrePrepare(proposal) => {
                 let (ballot, signer) = (proposal.vote.body.0, proposal.vote.signer);
                 of_epoch(ballot.epoch)?;
                 // R2: anyone may pass a proposal on, only the primary can make one.
-                if signer != committee.primary(ballot.epoch, ballot.view) {
+                let by_primary = signer == committee.primary(ballot.epoch, ballot.view);
+                if !by_primary && !is(Mutant::ProposalByAnyone) {
                     return Err(Rejected::NotPrimary { signer, view: ballot.view });
                 }
                 if proposal.header.height != ballot.height || proposal.header.hash() != ballot.block {
                     return Err(Rejected::OtherHeader);
                 }
-                let vote = proposal.vote.verify(chain, committee)?;
+                let vote = verify_unless(Mutant::ProposalUnsigned, proposal.vote, chain, committee)?;
                 let outline = Outline::new(proposal.header, proposal.ids)?;
                 Ok(Checked::PrePrepare(CheckedProposal { vote, outline }))
             }
             Message::Prepare(vote) => {
                 of_epoch(vote.body.0.epoch)?;
                 own_vote(vote.signer)?;
-                Ok(Checked::Prepare(vote.verify(chain, committee)?))
+                Ok(Checked::Prepare(verify_unless(Mutant::PrepareUnsigned, vote, chain, committee)?))
             }
             Message::Commit(vote) => {
                 of_epoch(vote.body.0.epoch)?;
                 own_vote(vote.signer)?;
-                Ok(Checked::Commit(vote.verify(chain, committee)?))
+                Ok(Checked::Commit(verify_unless(Mutant::CommitUnsigned, vote, chain, committee)?))
             }
             Message::Status(status) => {
                 of_epoch(status.epoch)?;
@@ -293,4 +298,14 @@ impl Message {
             }
         }
     }
+}
+
+/// Verifies a signature, unless a deliberate fault leaves that out.
+pub(crate) fn verify_unless<S: Signable>(
+    fault: Mutant,
+    signed: Signed<S>,
+    chain: &ChainId,
+    committee: &Committee,
+) -> Result<Verified<Signed<S>>, SignedError> {
+    if is(fault) { Ok(Verified::from_own_storage(signed)) } else { signed.verify(chain, committee) }
 }

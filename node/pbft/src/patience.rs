@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_ledger::ReplicaId;
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_ledger::{ReplicaId, View};
 
 use crate::replica::Replica;
 use crate::step::{Cause, Step};
@@ -51,14 +52,15 @@ impl Patience {
         (self.pending_since, self.timely_since) = (None, None);
         self.progressed = true;
         let calm = moment.since(*self.calm_since.get_or_insert(moment));
-        if active && self.doublings > 0 && calm >= timeout.saturating_mul(CALM) {
+        let halves = calm >= timeout.saturating_mul(CALM) && !is(Mutant::TimeoutNeverHalved);
+        if active && self.doublings > 0 && halves {
             self.doublings -= 1;
             self.calm_since = Some(moment);
         }
     }
 
     fn failed(&mut self) {
-        self.doublings = (self.doublings + 1).min(31);
+        self.doublings = (self.doublings + u32::from(!is(Mutant::TimeoutNeverDoubled))).min(31);
     }
 
     /// A view is left.
@@ -104,7 +106,7 @@ impl Replica {
     /// R15: whether a quorum, we included, was heard of lately. Without one no view can begin, so leaving ours would
     /// only mean to be mute in it when contact comes back.
     pub fn is_in_contact(&self, now: Now) -> bool {
-        self.contacts(now).count() + 1 >= self.config.committee.quorum()
+        self.contacts(now).count() + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
     }
 
     /// The members that were heard of lately.
@@ -118,7 +120,8 @@ impl Replica {
     /// correct. What is missing here is fetched then, and the primary of the view is not to blame.
     fn is_behind(&self) -> bool {
         let ahead = self.heads.values().filter(|head| **head > self.tip.height).count();
-        self.behind > self.tip.height || ahead >= self.config.committee.one_honest()
+        (self.behind > self.tip.height || ahead >= self.config.committee.one_honest())
+            && !is(Mutant::LeavesWhileBehind)
     }
 
     /// Whether a quorum, we included, was heard of just now: within the time in which STATUS comes and a little more.
@@ -126,7 +129,7 @@ impl Replica {
     fn hears_quorum(&self, now: Now) -> bool {
         let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
         let heard = self.contacts.values().filter(|last| now.moment.since(**last) <= limit).count();
-        heard + 1 >= self.config.committee.quorum()
+        heard + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
     }
 
     /// Leaves the view if it takes too long (R15). Whether it did.
@@ -173,7 +176,10 @@ impl Replica {
 
     fn watch_new_view(&mut self, now: Now, step: &mut Step) -> bool {
         // Counted whatever view they want beyond this one: each member is remembered with its latest alone.
-        let left = self.view_changes.values().filter(|change| change.view() >= self.view).count();
+        let counts = |view: View| {
+            if is(Mutant::NewViewTimerExact) { view == self.view } else { view >= self.view }
+        };
+        let left = self.view_changes.values().filter(|change| counts(change.view())).count();
         if left < self.config.committee.quorum() {
             return false;
         }
@@ -189,7 +195,8 @@ impl Replica {
 
     /// R21: the engine saw that transactions are passed over.
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
-        if self.votes() && !self.is_behind() && self.is_in_contact(now) {
+        let complains = !is(Mutant::CensorshipIgnored);
+        if complains && self.votes() && !self.is_behind() && self.is_in_contact(now) {
             self.counters.censorship += 1;
             self.leave(self.view.next(), Cause::Censorship, step);
         }

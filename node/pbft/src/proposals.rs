@@ -92,7 +92,8 @@ impl Replica {
             return;
         }
         // R20: what the view began with is known, and signed by the same primary.
-        if ballot.view == self.view && self.active && self.is_again(ballot.height) {
+        let again = self.active && self.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
+        if ballot.view == self.view && again {
             let again = self.entered.as_ref().and_then(|entered| entered.at(ballot.height)).cloned();
             match again {
                 Some((_, vote)) if vote.body.0 == ballot => {}
@@ -107,6 +108,9 @@ impl Replica {
         match slot.proposal() {
             None => slot.stage = Stage::Waiting { proposal, from },
             Some(first) if first.ballot().block == ballot.block => {}
+            Some(_) if is(Mutant::SecondProposalReplaces) && matches!(slot.stage, Stage::Waiting { .. }) => {
+                slot.stage = Stage::Waiting { proposal, from };
+            }
             // R4: the first proposal stands; a second one proves that its signer lies.
             Some(first) => {
                 let evidence = Evidence::PrePrepare(pair(first.vote(), proposal.vote()));
@@ -146,7 +150,9 @@ impl Replica {
     /// that the view began with; what the base covers is committed, and nothing is voted for there.
     fn begins_with(&self, ballot: &Ballot) -> bool {
         let again = || self.entered.as_ref().and_then(|entered| entered.at(ballot.height));
-        !self.is_again(ballot.height) || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
+        !self.is_again(ballot.height)
+            || is(Mutant::AgainUnchecked)
+            || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
     }
 
     /// R5: what can be said about a block without its transactions. Who proposed it first is asked of fresh ones
@@ -154,7 +160,8 @@ impl Replica {
     fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
         header.check_follows(parent)?;
         header.check_limits(parent, &self.config.limits)?;
-        if !self.is_again(header.height) && header.proposer != self.primary() {
+        let wrong = header.proposer != self.primary() && !is(Mutant::ProposerUnchecked);
+        if !self.is_again(header.height) && wrong {
             return Err(BlockError::Field { field: "proposer" });
         }
         Ok(())
@@ -191,7 +198,8 @@ impl Replica {
     fn accept_when_due(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) -> bool {
         let header = proposal.outline().header();
         // R3: catching up may meanwhile have put another block below it.
-        if self.parent_at(header.height).is_none_or(|parent| parent.hash() != header.parent) {
+        let replaced = self.parent_at(header.height).is_none_or(|parent| parent.hash() != header.parent);
+        if replaced && !is(Mutant::ParentNotAskedAgain) {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
             return true;
         }
@@ -219,7 +227,7 @@ impl Replica {
         if time < earliest {
             return Some(self.config.status_interval);
         }
-        (time > latest).then(|| Duration::from_millis(time - latest))
+        (time > latest && !is(Mutant::ClockUnchecked)).then(|| Duration::from_millis(time - latest))
     }
 
     /// R5, R13: remember the proposal, then vote for it. A primary has given its vote for a block that it proposes

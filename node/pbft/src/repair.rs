@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{ReplicaId, Signers, View};
 
 use crate::messages::{MAX_STATUS_SLOTS, Message, SlotStatus, Status};
@@ -28,7 +29,8 @@ impl Replica {
     /// Our VIEW-CHANGE, as long as the view has not begun.
     fn own_view_change(&self) -> Option<Message> {
         let own = self.view_changes.get(&self.signer.replica()).filter(|own| own.view() == self.view);
-        own.filter(|_| !self.active).map(|own| Message::ViewChange(own.message().clone()))
+        own.filter(|_| !self.active && !is(Mutant::ViewChangeSaidOnce))
+            .map(|own| Message::ViewChange(own.message().clone()))
     }
 
     pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
@@ -135,7 +137,7 @@ impl Replica {
             lacking.extend(self.lacking(slot, theirs));
         }
         self.counters.repaired += lacking.len() as u64;
-        for message in lacking {
+        for message in lacking.into_iter().filter(|_| !is(Mutant::NothingRepaired)) {
             step.send(To::One(from), message);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
     Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Outline, ReplicaId, Signed, Verified, View,
 };
@@ -258,12 +259,15 @@ impl Replica {
     fn on_prepare(&mut self, now: Now, vote: &Verified<Signed<Prepare>>, step: &mut Step) {
         let (ballot, signer) = (vote.body.0, vote.signer);
         // R9: the PRE-PREPARE is the primary's PREPARE; another one does not count, and accuses nobody.
-        if signer == self.config.committee.primary(ballot.epoch, ballot.view) {
+        let by_primary = signer == self.config.committee.primary(ballot.epoch, ballot.view);
+        if by_primary && !is(Mutant::PrimaryPrepareCounts) {
             self.counters.primary_prepares += 1;
             return;
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
-        if let Recorded::Conflicting(first) = slot.prepares.record(vote.clone()) {
+        if let Recorded::Conflicting(first) = slot.prepares.record(vote.clone())
+            && !is(Mutant::ContradictionIgnored)
+        {
             self.accuse(&Evidence::Prepare(pair(&first, vote)), step);
         }
     }
@@ -271,7 +275,9 @@ impl Replica {
     fn on_commit(&mut self, now: Now, vote: &Verified<Signed<Commit>>, step: &mut Step) {
         let ballot = vote.body.0;
         let Some(slot) = self.slot_for(now, &ballot) else { return };
-        if let Recorded::Conflicting(first) = slot.commits.record(vote.clone()) {
+        if let Recorded::Conflicting(first) = slot.commits.record(vote.clone())
+            && !is(Mutant::ContradictionIgnored)
+        {
             self.accuse(&Evidence::Commit(pair(&first, vote)), step);
         }
     }
@@ -283,6 +289,9 @@ impl Replica {
         // Votes of past views can still complete a certificate, but start nothing new.
         let views = self.view..=View(self.view.0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);
+        let (high, late) = (is(Mutant::WindowUnbounded), is(Mutant::ViewsUnbounded));
+        let heights = if high { *heights.start()..=Height(u64::MAX) } else { heights };
+        let views = if late { self.view..=View(u64::MAX) } else { views };
         if !heights.contains(&ballot.height)
             || !(views.contains(&ballot.view) || self.slots.contains_key(&key))
         {
@@ -353,7 +362,8 @@ impl Replica {
     /// R12: whether the committed chain ends in a block that was certified in a later view. A quorum has left ours,
     /// so what is proposed in it can lead nowhere, and need not fit the chain.
     fn is_overtaken(&self) -> bool {
-        self.certificate.as_ref().is_some_and(|certificate| certificate.ballot().view > self.view)
+        let certified = self.certificate.as_ref().map(|certificate| certificate.ballot().view);
+        certified > Some(self.view) && !is(Mutant::VotesWhenOvertaken)
     }
 
     /// R24: with every promise goes what we know of how far everybody has gone.

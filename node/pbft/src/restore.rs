@@ -120,7 +120,7 @@ impl Replica {
             }
         }
         replica.silent_through = end.forgotten_through;
-        if replica.voice.is_free() {
+        if replica.voice.is_free() && !is(Mutant::SpeaksUnasked) {
             replica.voice = Voice::Probing(BTreeSet::new());
         }
         replica.find_voice();

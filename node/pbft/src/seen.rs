@@ -1,9 +1,10 @@
 //! How far a member has gone in what it signed, as it knows itself and as others have seen (R24).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_ledger::mutant::Mutant;
 use quorate_ledger::{ChainId, Commit, Committee, Epoch, Height, ReplicaId, Signed, View};
 
-use crate::messages::{PrePrepare, Prepare, Rejected};
+use crate::messages::{PrePrepare, Prepare, Rejected, verify_unless};
 use crate::view_change::{NewView, ViewChange};
 
 /// The furthest statements of a member, kind by kind. Within a kind a correct member only moves forward: views
@@ -120,23 +121,23 @@ impl Seen {
         };
         if let Some(vote) = &self.pre_prepare {
             one(vote.signer, vote.body.0.epoch)?;
-            vote.clone().verify(chain, committee)?;
+            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
         }
         if let Some(vote) = &self.prepare {
             one(vote.signer, vote.body.0.epoch)?;
-            vote.clone().verify(chain, committee)?;
+            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
         }
         if let Some(vote) = &self.commit {
             one(vote.signer, vote.body.0.epoch)?;
-            vote.clone().verify(chain, committee)?;
+            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
         }
         if let Some(vote) = &self.view_change {
             one(vote.signer, vote.body.epoch)?;
-            vote.clone().verify(chain, committee)?;
+            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
         }
         if let Some(vote) = &self.new_view {
             one(vote.signer, vote.body.epoch)?;
-            vote.clone().verify(chain, committee)?;
+            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
         }
         Ok(whose)
     }

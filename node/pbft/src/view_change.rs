@@ -11,7 +11,7 @@ use quorate_ledger::{
 };
 
 use crate::certificate::PreparedCertificate;
-use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected};
+use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected, verify_unless};
 
 /// "I have left all views below this one, and this is what I know."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -145,8 +145,8 @@ impl ViewChangeMessage {
         if view == View(0) {
             return Err(Rejected::ViewChange("view 0 needs none"));
         }
-        let signature = self.vote.clone().verify(chain, committee)?;
-        if content != self.knowledge.hash() {
+        let signature = verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone(), chain, committee)?;
+        if content != self.knowledge.hash() && !is(Mutant::ViewChangeContentUnchecked) {
             return Err(Rejected::ViewChange("its content is not what was signed"));
         }
         if let Some(base) = &self.knowledge.base {
@@ -154,7 +154,9 @@ impl ViewChangeMessage {
             if base.ballot().epoch != epoch {
                 return Err(Rejected::ViewChange("its base is certified in another epoch"));
             }
-            base.check(chain, committee)?;
+            if !is(Mutant::BaseUnchecked) {
+                base.check(chain, committee)?;
+            }
         }
         let mut below = self.knowledge.base_height();
         for certificate in &self.knowledge.prepared {
@@ -170,7 +172,9 @@ impl ViewChangeMessage {
                 ));
             }
             below = ballot.height;
-            certificate.check(chain, committee)?;
+            if !is(Mutant::PreparedUnchecked) {
+                certificate.check(chain, committee)?;
+            }
         }
         debug_assert_eq!(*signature, self.vote);
         Ok(CheckedViewChange(Arc::new(self)))
@@ -358,21 +362,22 @@ impl NewViewMessage {
             return Err(Rejected::Epoch(claimed));
         }
         let signer = self.vote.signer;
-        if signer != committee.primary(epoch, view) {
+        if signer != committee.primary(epoch, view) && !is(Mutant::NewViewByAnyone) {
             return Err(Rejected::NotPrimary { signer, view });
         }
-        self.vote.clone().verify(chain, committee)?;
+        verify_unless(Mutant::NewViewUnsigned, self.vote.clone(), chain, committee)?;
         if content != NewViewMessage::content(&self.view_changes, &self.pre_prepares) {
             return Err(Rejected::NewView("its content is not what was signed"));
         }
         if self.view_changes.len() != view_changes_needed(committee) {
             return Err(Rejected::NewView("it needs exactly a quorum of view changes"));
         }
-        if self.view_changes.windows(2).any(|pair| pair[0].vote.signer >= pair[1].vote.signer) {
+        let in_order = |pair: &[ViewChangeMessage]| pair[0].vote.signer < pair[1].vote.signer;
+        if !self.view_changes.windows(2).all(in_order) && !is(Mutant::NewViewSignersRepeat) {
             return Err(Rejected::NewView("its view changes are not in ascending order of their signers"));
         }
         for change in &self.view_changes {
-            if change.vote.body.view != view {
+            if change.vote.body.view != view && !is(Mutant::NewViewForeignViews) {
                 return Err(Rejected::NewView("a view change in it is for another view"));
             }
             change.clone().check(chain, epoch, committee)?;

@@ -79,7 +79,11 @@ impl Replica {
     /// one to hand out (R20).
     pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
         let base = self.entered.as_ref().and_then(|entered| entered.base_certificate());
-        let Some(certificate) = base.filter(|base| base.ballot().height > self.tip.height).cloned() else {
+        let Some(certificate) = base
+            .filter(|base| base.ballot().height > self.tip.height)
+            .cloned()
+            .filter(|_| !is(Mutant::BaseFinalisesNothing))
+        else {
             return false;
         };
         let ballot = *certificate.ballot();
