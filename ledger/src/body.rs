@@ -35,6 +35,28 @@ struct Encoded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(Arc<Encoded>);
 
+/// The encodings of the transactions in the encoding of a body, in order, none of them decoded: see
+/// [`Body::encodings`].
+#[derive(Debug, Clone)]
+pub struct Encodings<'a> {
+    rest: &'a [u8],
+    left: u32,
+}
+
+impl<'a> Iterator for Encodings<'a> {
+    type Item = Result<&'a [u8], DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let split = Transaction::split_encoding(self.rest);
+        match split {
+            Ok((_, rest)) => self.rest = rest,
+            Err(_) => self.left = 0,
+        }
+        Some(split.map(|(transaction, _)| transaction))
+    }
+}
+
 /// Only for decoding: a list no longer than any block.
 #[derive(BorshDeserialize)]
 struct Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>);
@@ -68,6 +90,22 @@ impl Body {
             ends.push(end);
         }
         Ok(Body(Arc::new(Encoded { bytes, ids, ends })))
+    }
+
+    /// Walks over the encoding of a body without decoding its transactions. It is for bytes that were decoded before
+    /// they were stored: neither the transactions nor what follows the last one is checked.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if there is no count, or one that no block has.
+    pub fn encodings(bytes: &[u8]) -> Result<Encodings<'_>, DecodeError> {
+        let refused = |reason: &str| DecodeError { what: "Body", reason: reason.to_owned() };
+        let (count, rest) =
+            bytes.split_first_chunk().ok_or_else(|| refused("the bytes end before the count"))?;
+        let left = u32::from_le_bytes(*count);
+        if left > MAX_TRANSACTIONS {
+            return Err(refused("more transactions than a block may have"));
+        }
+        Ok(Encodings { rest, left })
     }
 
     fn build<'a>(transactions: impl Iterator<Item = &'a Transaction>, ids: Vec<TransactionId>) -> Self {

@@ -1,4 +1,4 @@
-//! What a promise and a block cost on this disk: `cargo bench -p quorate-store`.
+//! What a promise, a block and a question cost on this disk: `cargo bench -p quorate-store`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -35,10 +35,19 @@ fn genesis() -> Header {
 /// A full block on `parent` and a certificate of the usual size. The store looks at no signature, so one is
 /// enough for all.
 fn block_on(parent: &Header, key: &SecretKey, template: &Transaction) -> (Block, CommitCertificate) {
-    let transactions: Vec<VerifiedTransaction> = (0..TRANSACTIONS)
+    block_of(parent, key, template, TRANSACTIONS)
+}
+
+fn block_of(
+    parent: &Header,
+    key: &SecretKey,
+    template: &Transaction,
+    count: u64,
+) -> (Block, CommitCertificate) {
+    let transactions: Vec<VerifiedTransaction> = (0..count)
         .map(|number| {
             let mut transaction = template.clone();
-            transaction.nonce = parent.height.0 * TRANSACTIONS + number;
+            transaction.nonce = parent.height.0 * count + number;
             VerifiedTransaction::from_own_storage(transaction)
         })
         .collect();
@@ -100,5 +109,29 @@ fn ledger(criterion: &mut Criterion) {
     println!("the ledger grew to {} blocks", ledger.head().height);
 }
 
-criterion_group!(benches, journal, ledger);
+/// Questions for a block as large as may be: 10,000 transactions, 3.7 MB.
+fn reads(criterion: &mut Criterion) {
+    let home = tempfile::tempdir().unwrap();
+    let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+    let template =
+        Transaction::sign(&CHAIN, &key, 0, Timestamp(u64::MAX), Payload::Data(vec![7; PAYLOAD_BYTES]));
+    let (block, certificate) = block_of(&genesis(), &key, &template, 10_000);
+    let last = block.body().ids()[9_999];
+    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis()).unwrap();
+    ledger.append(&[block], &certificate).unwrap();
+    let reader = ledger.reader();
+    let mut group = criterion.benchmark_group("reads of a block of 10,000 transactions");
+    group.bench_function("the whole block", |bencher| bencher.iter(|| reader.block(Height(1)).unwrap()));
+    group.bench_function("the last transaction by its place", |bencher| {
+        bencher.iter(|| reader.transactions(Height(1), &[9_999], usize::MAX).unwrap());
+    });
+    group.bench_function("the last transaction by its id", |bencher| {
+        bencher.iter(|| reader.transaction(&last).unwrap());
+    });
+    group.bench_function("all ids", |bencher| bencher.iter(|| reader.ids(Height(1)).unwrap()));
+    group.bench_function("a receipt", |bencher| bencher.iter(|| reader.receipt(&last).unwrap()));
+    group.finish();
+}
+
+criterion_group!(benches, journal, ledger, reads);
 criterion_main!(benches);

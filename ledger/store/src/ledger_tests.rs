@@ -383,6 +383,44 @@ fn a_wrong_index_entry_is_damage_and_no_answer() {
     }
 }
 
+/// A question for one transaction reads past the others: it is answered although another one in the block does not
+/// decode.
+#[test]
+fn one_transaction_is_read_without_decoding_the_others() {
+    let chain = Chain::of(5);
+    let ledger = chain.ledger();
+    let ids = chain.ids(5);
+    let reader = ledger.reader();
+    let all = reader.transactions(Height(5), &[1, 0, 7, u32::MAX], usize::MAX).unwrap().unwrap();
+    assert_eq!(
+        all.iter().map(Transaction::id).collect::<Vec<_>>(),
+        [ids[1], ids[0]],
+        "in the order asked for"
+    );
+    let one = reader.transactions(Height(5), &[1, 0], 1).unwrap().unwrap();
+    assert_eq!(one.len(), 1, "at least one, however little room there is");
+    assert_eq!(reader.transactions(Height(6), &[0], usize::MAX).unwrap(), None);
+    assert_eq!(reader.ids(Height(5)).unwrap().unwrap(), ids);
+    assert_eq!((reader.ids(Height(0)).unwrap(), reader.ids(Height(6)).unwrap()), (Some(Vec::new()), None));
+
+    // The first transaction gets a payload of a kind that does not exist.
+    ledger
+        .storage
+        .write(Durable::Later, |t| {
+            let mut bodies = t.open_table(BODIES)?;
+            let mut body = bodies.get(5)?.unwrap().value().to_vec();
+            body[4 + 49] = 9;
+            bodies.insert(5, body.as_slice())?;
+            Ok(())
+        })
+        .unwrap();
+    assert!(matches!(reader.block(Height(5)), Err(StoreError::Damaged { .. })));
+    let (found, ..) = reader.transaction(&ids[1]).unwrap().unwrap();
+    assert_eq!(found.id(), ids[1]);
+    assert_eq!(reader.transactions(Height(5), &[1], usize::MAX).unwrap().unwrap(), [found]);
+    assert!(matches!(reader.transactions(Height(5), &[0], usize::MAX), Err(StoreError::Damaged { .. })));
+}
+
 #[test]
 fn a_reader_goes_to_other_threads() {
     let chain = Chain::of(4);

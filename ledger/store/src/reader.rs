@@ -141,6 +141,26 @@ impl LedgerReader {
         self.view(|view| view.transaction(id))
     }
 
+    /// The transactions at these places in a block, in this order; places that the block does not have are left out.
+    /// As many as fit in `max_bytes` of their encodings, but at least one. `None` if the block is not stored.
+    ///
+    /// Decodes these transactions alone, and does not compare the body with its header: a caller that must know
+    /// compares ids.
+    pub fn transactions(
+        &self,
+        height: Height,
+        indices: &[u32],
+        max_bytes: usize,
+    ) -> Result<Option<Vec<Transaction>>, StoreError> {
+        self.view(|view| view.pick(height, indices, max_bytes))
+    }
+
+    /// The ids of the transactions of a block, in order; `None` if the block is not stored. No transaction is decoded,
+    /// and the ids are not compared with the header.
+    pub fn ids(&self, height: Height) -> Result<Option<Vec<TransactionId>>, StoreError> {
+        self.view(|view| view.ids(height))
+    }
+
     /// Proof that a transaction was ordered, for offline verification.
     pub fn receipt(&self, id: &TransactionId) -> Result<Option<Receipt>, StoreError> {
         self.view(|view| view.receipt(id))

@@ -1,9 +1,8 @@
 //! What a ledger holds at one moment: lookups within one read transaction, so that they agree.
 
-use borsh::BorshDeserialize;
 use quorate_ledger::{
-    Block, BlockHash, Body, CommitCertificate, FinalityProof, Header, Height, MAX_DESCENDANTS, MerklePath,
-    Receipt, Timestamp, Transaction, TransactionId, decode,
+    Block, BlockHash, Body, CommitCertificate, DecodeError, FinalityProof, Header, Height, MAX_DESCENDANTS,
+    MerkleTree, Receipt, Timestamp, Transaction, TransactionId, decode,
 };
 use redb::{ReadTransaction, ReadableTable};
 
@@ -144,28 +143,50 @@ impl<'a> View<'a> {
         let Some((height, index)) = self.locate(id)? else {
             return Ok(None);
         };
-        let bodies = self.transaction.open_table(BODIES)?;
-        let body = bodies
-            .get(height.0)?
-            .ok_or_else(|| Fault::damaged(format!("the body at height {height} is missing")))?;
-        let transaction =
-            nth_transaction(body.value(), index).map_err(|error| damaged_at(height, "body", &error))?;
-        match transaction {
+        let found = self.pick(height, &[index], usize::MAX)?;
+        let found = found.ok_or_else(|| Fault::damaged(format!("the body at height {height} is missing")))?;
+        match found.into_iter().next() {
             Some(transaction) if transaction.id() == *id => Ok(Some((transaction, height, index))),
             _ => Err(misplaced(id, height)),
         }
+    }
+
+    /// The transactions at these places in a block, as many as fit in `max_bytes`, at least one. Only these are
+    /// decoded.
+    pub(crate) fn pick(
+        &self,
+        height: Height,
+        indices: &[u32],
+        max_bytes: usize,
+    ) -> Result<Option<Vec<Transaction>>, Fault> {
+        let bodies = self.transaction.open_table(BODIES)?;
+        let Some(body) = bodies.get(height.0)? else { return Ok(None) };
+        let picked = pick(body.value(), indices, max_bytes);
+        picked.map(Some).map_err(|error| damaged_at(height, "body", &error))
+    }
+
+    /// The ids of a block, from the encodings of its transactions.
+    pub(crate) fn ids(&self, height: Height) -> Result<Option<Vec<TransactionId>>, Fault> {
+        let bodies = self.transaction.open_table(BODIES)?;
+        let Some(body) = bodies.get(height.0)? else { return Ok(None) };
+        let ids = Body::encodings(body.value())
+            .and_then(|encodings| encodings.map(|bytes| Ok(Transaction::id_of(bytes?))).collect())
+            .map_err(|error| damaged_at(height, "body", &error))?;
+        Ok(Some(ids))
     }
 
     pub(crate) fn receipt(&self, id: &TransactionId) -> Result<Option<Receipt>, Fault> {
         let Some((height, index)) = self.locate(id)? else {
             return Ok(None);
         };
-        let (Some(body), Some(proof)) = (self.body(height)?, self.finality_proof(height)?) else {
+        let (Some(ids), Some(proof)) = (self.ids(height)?, self.finality_proof(height)?) else {
             return Err(misplaced(id, height));
         };
         let position = usize::try_from(index).map_err(|_| misplaced(id, height))?;
-        let path = MerklePath::new(body.ids(), position).ok_or_else(|| misplaced(id, height))?;
-        if body.ids()[position] != *id || body.root() != proof.header.transactions_root {
+        // One tree for the path and the root: hashing it is most of what a receipt costs.
+        let tree = MerkleTree::new(&ids);
+        let path = tree.path(position).ok_or_else(|| misplaced(id, height))?;
+        if ids[position] != *id || tree.root() != proof.header.transactions_root {
             return Err(misplaced(id, height));
         }
         Ok(Some(Receipt { transaction: *id, index, path, proof }))
@@ -246,14 +267,23 @@ fn decode_certificate(height: Height, bytes: &[u8]) -> Result<CommitCertificate,
     decode(bytes).map_err(|error| damaged_at(height, "certificate", &error))
 }
 
-/// Reads one transaction of a body without hashing the others.
-fn nth_transaction(mut body: &[u8], index: u32) -> std::io::Result<Option<Transaction>> {
-    let count = u32::deserialize(&mut body)?;
-    if index >= count {
-        return Ok(None);
+/// Decodes the transactions at these places in the encoding of a body, in the order of `indices`: as many as fit in
+/// `max_bytes`, but at least one. Places that the body does not have are left out.
+fn pick(body: &[u8], indices: &[u32], max_bytes: usize) -> Result<Vec<Transaction>, DecodeError> {
+    let Some(last) = indices.iter().max() else { return Ok(Vec::new()) };
+    let through = usize::try_from(*last).unwrap_or(usize::MAX).saturating_add(1);
+    let encodings: Vec<&[u8]> = Body::encodings(body)?.take(through).collect::<Result<_, _>>()?;
+    let mut room = max_bytes;
+    let mut picked = Vec::new();
+    for index in indices {
+        let Some(bytes) = usize::try_from(*index).ok().and_then(|index| encodings.get(index)) else {
+            continue;
+        };
+        if bytes.len() > room && !picked.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(bytes.len());
+        picked.push(decode(bytes)?);
     }
-    for _ in 0..index {
-        Transaction::deserialize(&mut body)?;
-    }
-    Transaction::deserialize(&mut body).map(Some)
+    Ok(picked)
 }
