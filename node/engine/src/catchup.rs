@@ -30,6 +30,14 @@ impl Pace {
         Pace { window: config.window, status_interval: config.status_interval, one_honest }
     }
 
+    /// How long one member may take to answer before the next is asked as well (R12), when so many questions were given
+    /// up. What we lack can be all that a block waits for, so liars that never answer must not take long; but much may be
+    /// asked for and the line slow, so each question that was given up lets the next have more time.
+    pub(crate) fn patience(&self, given_up: u32) -> Duration {
+        let least = self.status_interval / (2 * self.one_honest);
+        RUN_PATIENCE.min(least.saturating_mul(given_up.saturating_add(1)))
+    }
+
     /// For an observer, which gets every block by asking.
     pub(crate) fn of_observer(config: &Config) -> Self {
         Pace { window: 0, ..Pace::of_member(config) }
@@ -152,7 +160,7 @@ impl CatchUp {
         self.give_up();
         let peer = self.candidate(tip)?;
         self.last = Some(peer);
-        let until = now.after(self.patience());
+        let until = now.after(self.pace.patience(self.given_up));
         self.open = Some(Question { fetch, peer, until });
         Some((peer, target))
     }
@@ -164,14 +172,6 @@ impl CatchUp {
             return None;
         }
         Some(self.next_question(tip, self.target()))
-    }
-
-    /// How long one member may take to answer before the next is asked as well (R12). What we lack can be all that a
-    /// block waits for, so liars that never answer must not take long; but the blocks may be many and the line slow, so
-    /// each question that was given up lets the next have more time. Answers that come after all are used.
-    fn patience(&self) -> Duration {
-        let least = self.pace.status_interval / (2 * self.pace.one_honest);
-        RUN_PATIENCE.min(least.saturating_mul(self.given_up.saturating_add(1)))
     }
 
     /// When to ask next: not while an answer may still come, nor while normal operation may close the gap.

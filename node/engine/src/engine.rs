@@ -12,6 +12,7 @@ use quorate_pbft::{
 };
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
+use crate::asking::Patience;
 use crate::catchup::CatchUp;
 use crate::event::{Effects, Ended, Event, Fetched, Notice};
 use crate::examine::Examinations;
@@ -122,6 +123,8 @@ pub struct Engine {
     pub(crate) flight: Flight,
     pub(crate) examinations: Examinations,
     pub(crate) outlines: Outlines,
+    /// With members that are asked for transactions and ids.
+    pub(crate) patience: Patience,
     pub(crate) fairness: Fairness,
     /// Lies that were proven; the replica bounds them.
     pub(crate) evidence: Vec<Verified<Evidence>>,
@@ -320,7 +323,7 @@ impl Engine {
                     self.decided.push((blocks, finalised.certificate));
                 }
                 Request::CatchUp { height } => self.catchup.certain(height),
-                Request::Outline { header, from } => self.outlines.want(now, header, from),
+                Request::Outline { header, from } => self.want_outline(now, header, from),
                 Request::Evidence(evidence) => {
                     let (replica, subject) = (evidence.culprit(), evidence.subject());
                     self.evidence.push(evidence);

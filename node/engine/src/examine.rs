@@ -1,22 +1,16 @@
 //! Getting and checking the transactions of a proposal (R5, R16).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, TransactionId, VerifiedTransaction};
 use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
 use quorate_store::{LedgerReader, StoreError};
 
+use crate::asking::Asking;
 use crate::engine::Engine;
 use crate::event::{Effects, FetchId};
-use crate::wire::{Answer, Ask};
-
-/// Gossip usually brings a transaction before or soon after the proposal that contains it.
-const GOSSIP_GRACE: Duration = Duration::from_millis(50);
-
-/// Whoever has not answered after this is not waited for.
-const FETCH_PATIENCE: Duration = Duration::from_secs(1);
+use crate::wire::{ANSWER_BYTES, Answer, Ask};
 
 #[derive(Debug)]
 struct Examination {
@@ -24,12 +18,8 @@ struct Examination {
     /// In block order.
     found: Vec<Option<VerifiedTransaction>>,
     missing: BTreeMap<TransactionId, u32>,
-    /// The member that was asked last; the sender of the proposal comes first.
-    candidate: ReplicaId,
-    asked: Option<FetchId>,
-    /// Answers in a row that brought nothing.
-    fruitless: usize,
-    ask_at: Moment,
+    /// The sender of the proposal is asked first.
+    asking: Asking,
 }
 
 /// Proposals whose transactions are not all here yet: at most one for each open height.
@@ -61,10 +51,9 @@ impl Examinations {
         self.open.len()
     }
 
-    /// A member is gone: whoever was asked there asks the next one at once.
+    /// A member is gone: what was asked there last is asked of the next one at once.
     pub(crate) fn lost(&mut self, now: Now, peer: ReplicaId) {
-        let asked = |open: &&mut Examination| open.asked.is_some() && open.candidate == peer;
-        self.open.values_mut().filter(asked).for_each(|open| open.ask_at = now.moment);
+        self.open.values_mut().for_each(|open| open.asking.lost(now.moment, peer));
     }
 
     /// The view was left.
@@ -77,7 +66,7 @@ impl Examinations {
     }
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        self.open.values().map(|examination| examination.ask_at).min()
+        self.open.values().map(|examination| examination.asking.deadline()).min()
     }
 
     fn take_complete(&mut self) -> Option<Examination> {
@@ -117,10 +106,7 @@ impl Engine {
         let examination = Examination {
             found,
             missing,
-            candidate: from,
-            asked: None,
-            fruitless: 0,
-            ask_at: now.moment.after(GOSSIP_GRACE),
+            asking: Asking::new(now.moment, self.me, self.config.pbft.committee.size(), from),
             proposal,
         };
         self.examinations.open.insert(examination.proposal.ballot().height, examination);
@@ -156,49 +142,29 @@ impl Engine {
         self.flight.insert(block, true);
     }
 
-    /// Asks for what is still missing, one member at a time.
+    /// Asks for what is still missing: one member, and the next one as well when it does not answer soon.
     pub(crate) fn ask_for_missing(&mut self, now: Now, effects: &mut Effects) {
-        let (me, size) = (self.me, self.config.pbft.committee.size());
         for examination in self.examinations.open.values_mut() {
-            if now.moment < examination.ask_at {
-                continue;
-            }
-            // Nobody else to ask: a committee of one holds what it proposes.
-            if size == 1 {
-                continue;
-            }
-            if examination.asked.is_some() || examination.candidate == me {
-                examination.candidate = next_member(examination.candidate, me, size);
-            }
             let fetch = FetchId(self.fetches);
+            let Some(member) = examination.asking.ask(now.moment, fetch, &mut self.patience) else {
+                continue;
+            };
             self.fetches += 1;
             let mut indices: Vec<u32> = examination.missing.values().copied().collect();
             indices.sort_unstable();
             let block = examination.proposal.outline().hash();
-            effects.asks.push((examination.candidate, fetch, Ask::Transactions { block, indices }));
-            // Asked and not answered counts as tried: the next one is asked when patience ends.
-            examination.asked = Some(fetch);
-            examination.ask_at = now.moment.after(FETCH_PATIENCE);
+            effects.asks.push((member, fetch, Ask::Transactions { block, indices }));
             self.counters.bodies_asked += 1;
+        }
+        if self.examinations.open.is_empty() && self.outlines.is_empty() {
+            self.patience.rest();
         }
     }
 
-    /// An answer came, or none did: whoever still misses something asks on at once, the same member if it
-    /// helped and otherwise the next one. After a fruitless round all of them are given time.
+    /// An answer to a question for transactions came, or none did.
     pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: bool) {
-        let (me, size) = (self.me, self.config.pbft.committee.size());
-        for examination in self.examinations.open.values_mut().filter(|open| open.asked == Some(fetch)) {
-            examination.asked = None;
-            examination.ask_at = now.moment;
-            if helped {
-                examination.fruitless = 0;
-                continue;
-            }
-            examination.candidate = next_member(examination.candidate, me, size);
-            examination.fruitless += 1;
-            if examination.fruitless.is_multiple_of(size - 1) {
-                examination.ask_at = now.moment.after(FETCH_PATIENCE);
-            }
+        for examination in self.examinations.open.values_mut() {
+            examination.asking.answered(now.moment, fetch, helped);
         }
     }
 
@@ -214,34 +180,24 @@ impl Engine {
     }
 }
 
-/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger alone. It reads
-/// and checks a whole block, so it belongs on a thread that has time.
+/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger alone. It reads the body
+/// of a block, and decodes no transactions but those that are asked for; it belongs on a thread that may wait for the
+/// disk.
 ///
 /// # Errors
 /// Those of the ledger.
 pub fn serve_committed(ledger: &LedgerReader, ask: &Ask) -> Result<Answer, StoreError> {
     let (Ask::Transactions { block, .. } | Ask::Ids { block }) = ask else { return Ok(Answer::Nothing) };
     let Some(height) = ledger.height_of(block)? else { return Ok(Answer::Nothing) };
-    let Some(block) = ledger.block(height)? else { return Ok(Answer::Nothing) };
     Ok(match ask {
-        Ask::Transactions { indices, .. } => pick(block.body(), indices),
-        _ => Answer::Ids(block.body().ids().to_vec()),
+        Ask::Transactions { indices, .. } => {
+            let found = ledger.transactions(height, indices, ANSWER_BYTES)?.unwrap_or_default();
+            if found.is_empty() { Answer::Nothing } else { Answer::Transactions(found) }
+        }
+        _ => ledger.ids(height)?.map_or(Answer::Nothing, Answer::Ids),
     })
 }
 
 fn pick(body: &Body, indices: &[u32]) -> Answer {
     Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize)))
-}
-
-/// The member after this one, ourselves left out. In a committee of one there is no other.
-pub(crate) fn next_member(replica: ReplicaId, me: ReplicaId, size: usize) -> ReplicaId {
-    let after = |replica: ReplicaId| {
-        let next = (replica.index() + 1) % size;
-        ReplicaId(u16::try_from(next).expect("a committee is small"))
-    };
-    if is(Mutant::AsksOneMember) {
-        return replica;
-    }
-    let next = after(replica);
-    if next == me { after(next) } else { next }
 }

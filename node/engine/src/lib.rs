@@ -12,6 +12,7 @@
 //! [`Observer`] is the same for a node without a vote: it follows the chain by certified blocks, and has nothing to
 //! remember but the ledger.
 
+mod asking;
 mod catchup;
 mod engine;
 mod event;

@@ -9,6 +9,7 @@ use quorate_mempool::Mempool;
 use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer, Steps, Work};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
+use crate::asking::Patience;
 use crate::catchup::{CatchUp, Pace};
 use crate::engine::{Counters, Endings, Engine, EngineConfig};
 use crate::examine::Examinations;
@@ -78,7 +79,8 @@ impl Engine {
             Replica::restore(config.pbft.clone(), signer, end, remembered.records)
                 .map_err(|error| OpenError::Journal(error.to_string()))?;
         let request_timeout = config.pbft.request_timeout;
-        let catchup = CatchUp::new(Pace::of_member(&config.pbft));
+        let pace = Pace::of_member(&config.pbft);
+        let (catchup, patience) = (CatchUp::new(pace), Patience::new(pace));
         let mut engine = Engine {
             me,
             mempool: Mempool::new(config.mempool),
@@ -94,6 +96,7 @@ impl Engine {
             flight: Flight::default(),
             examinations: Examinations::default(),
             outlines: Outlines::default(),
+            patience,
             fairness: Fairness::default(),
             evidence: remembered.evidence,
             forgotten: Vec::new(),

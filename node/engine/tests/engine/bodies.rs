@@ -9,6 +9,9 @@ use crate::net::{Net, Parcel, id};
 
 const GRACE: Duration = Duration::from_millis(50);
 
+/// A quarter of the status interval in a committee of four.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// Questions for transactions so far: who asked whom.
 fn questions(net: &Net) -> Vec<(ReplicaId, ReplicaId)> {
     let asks =
@@ -86,10 +89,38 @@ fn whoever_does_not_answer_is_followed_by_the_next_member_after_a_while() {
     net.submit(1, &net.transaction(1)).unwrap();
     net.deliver_all();
     net.pass(GRACE);
-    net.pass(Duration::from_millis(999));
+    net.pass(PATIENCE - Duration::from_millis(1));
     assert_eq!(questions(&net), [(id(3), id(0))]);
     net.pass(Duration::from_millis(1));
     assert_eq!(questions(&net), [(id(3), id(0)), (id(3), id(1))]);
+    // Each that does not answer lets the next have more time.
+    net.pass(2 * PATIENCE - Duration::from_millis(1));
+    assert_eq!(questions(&net).len(), 2);
+    net.pass(Duration::from_millis(1));
+    assert_eq!(questions(&net)[2..], [(id(3), id(2))]);
+}
+
+/// The line to the first member is slow: the next is asked as well, and the answer of the first is used when it comes.
+#[test]
+fn an_answer_that_comes_late_is_used() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| {
+        (parcel.is_gossip() && to == id(3)) || matches!(parcel, Parcel::Answer(..) if to == id(3))
+    });
+    let transaction = net.transaction(1);
+    net.submit(1, &transaction).unwrap();
+    net.deliver_all();
+    net.pass(GRACE + PATIENCE);
+    assert_eq!(questions(&net), [(id(3), id(0)), (id(3), id(1))]);
+    let first = net.log.iter().find_map(|(from, _, parcel)| match parcel {
+        Parcel::Ask(fetch, Ask::Transactions { .. }) if *from == id(3) => Some(*fetch),
+        _ => None,
+    });
+    let answer = Some(Fetched::Transactions(vec![transaction.clone()]));
+    net.handle(3, [Event::Answered { fetch: first.unwrap(), from: id(0), answer }]);
+    net.deliver_all();
+    assert_eq!(net.overview(3).examining, 0);
+    assert_eq!(net.ids(3), [transaction.id()]);
 }
 
 #[test]

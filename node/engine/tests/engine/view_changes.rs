@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Submission};
+use quorate_engine::{Answer, Ask, Event, Fetched, Submission};
 use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, View};
 use quorate_pbft::{Cause, Phase, Standing};
 
@@ -215,6 +215,28 @@ fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
         assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1), id(2)]);
         assert_eq!(net.ids(3)[0], transaction.id());
     }
+}
+
+/// R12, R20: whoever is asked for the ids and does not answer is not waited for; what it answers in the end is used.
+#[test]
+fn silence_about_the_ids_of_a_block_is_not_waited_for() {
+    let (mut net, transaction) = with_a_member_that_never_saw_the_block();
+    net.lose(|_, to, parcel| {
+        let is_kept = parcel.is_proposal_at(Height(1)) || parcel.is_transactions();
+        parcel.is_old_commit() || to == id(3) && (is_kept || matches!(parcel, Parcel::Answer(..)))
+    });
+    net.pass(TIMEOUT + Duration::from_millis(400));
+    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1), id(2)]);
+    let first = net.log.iter().find_map(|(from, _, parcel)| match parcel {
+        Parcel::Ask(fetch, Ask::Ids { .. }) if *from == id(3) => Some(*fetch),
+        _ => None,
+    });
+    let answer = Some(Fetched::Ids(vec![transaction.id()]));
+    net.lose_nothing();
+    net.handle(3, [Event::Answered { fetch: first.unwrap(), from: id(1), answer }]);
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.ids(3)[0], transaction.id());
+    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })).len(), 2, "nothing more is asked");
 }
 
 /// R20, after a restart in the middle of it: what is not known yet is asked for again.

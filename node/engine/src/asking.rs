@@ -1,0 +1,153 @@
+//! Whom to ask for what a block lacks, and when to ask the next as well (R12, R20).
+//!
+//! The same rule as for ranges of blocks: whoever does not answer is not waited for long, and what it answers in the
+//! end is used all the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_ledger::ReplicaId;
+use quorate_ledger::mutant::{Mutant, is};
+use quorate_pbft::Moment;
+
+use crate::catchup::Pace;
+use crate::event::FetchId;
+
+/// Gossip, or whoever proposes, usually brings what is missing by then.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// When nobody had it, all of them are given so much time before they are asked again.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Questions for one thing that may be open, for each member. The oldest is forgotten then.
+const OPEN_FOR_EACH: usize = 4;
+
+/// How long to wait for an answer, given how many did not come lately.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    pace: Pace,
+    /// Questions that were given up since something is missing. Each makes us more patient: the line may be slow.
+    given_up: u32,
+}
+
+impl Patience {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Patience { pace, given_up: 0 }
+    }
+
+    /// Nothing is missing any more.
+    pub(crate) fn rest(&mut self) {
+        self.given_up = 0;
+    }
+}
+
+/// The questions for one thing that every member may have.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    me: ReplicaId,
+    size: usize,
+    /// Not answered, and not given up by the network either.
+    open: BTreeMap<FetchId, ReplicaId>,
+    /// The last one, while it is open.
+    latest: Option<FetchId>,
+    /// The member to ask next.
+    candidate: ReplicaId,
+    /// Answers in a row that brought nothing.
+    fruitless: usize,
+    ask_at: Moment,
+}
+
+impl Asking {
+    /// Asks `first` after a grace, then the others in turn. `me` is never asked.
+    pub(crate) fn new(now: Moment, me: ReplicaId, size: usize, first: ReplicaId) -> Self {
+        let mut asking = Asking {
+            me,
+            size,
+            open: BTreeMap::new(),
+            latest: None,
+            candidate: first,
+            fruitless: 0,
+            ask_at: now.after(GRACE),
+        };
+        if first == me {
+            asking.turn();
+        }
+        asking
+    }
+
+    /// When to call [`Asking::ask`] next.
+    pub(crate) fn deadline(&self) -> Moment {
+        self.ask_at
+    }
+
+    /// Whether this question is one for this thing, and still open.
+    pub(crate) fn is_open(&self, fetch: FetchId) -> bool {
+        self.open.contains_key(&fetch)
+    }
+
+    /// The member to ask now, if it is time; the question is open as `fetch` from now on.
+    pub(crate) fn ask(&mut self, now: Moment, fetch: FetchId, patience: &mut Patience) -> Option<ReplicaId> {
+        // There is nobody else to ask in a committee of one, which holds what it proposes.
+        if now < self.ask_at || self.size == 1 {
+            return None;
+        }
+        if self.latest.take().is_some() {
+            patience.given_up = patience.given_up.saturating_add(1);
+            self.turn();
+        }
+        if self.open.len() >= OPEN_FOR_EACH * self.size {
+            self.open.pop_first();
+        }
+        self.open.insert(fetch, self.candidate);
+        self.latest = Some(fetch);
+        self.ask_at = now.after(patience.pace.patience(patience.given_up));
+        Some(self.candidate)
+    }
+
+    /// An answer to an open question came, or none will. If it `helped` and was the last question, the same member has
+    /// more; otherwise the next one is asked at once. After a round that brought nothing all are given time.
+    pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: bool) {
+        if self.open.remove(&fetch).is_none() {
+            return;
+        }
+        self.fruitless = if helped { 0 } else { self.fruitless + 1 };
+        // Another member is being asked already: its answer is waited for.
+        if self.latest.take_if(|latest| *latest == fetch).is_none() {
+            return;
+        }
+        self.ask_at = now;
+        if !helped {
+            self.turn();
+            if self.fruitless.is_multiple_of(self.size - 1) {
+                self.ask_at = now.after(ROUND_PAUSE);
+            }
+        }
+    }
+
+    /// A member is gone: if it was asked last, the next one is asked at once.
+    pub(crate) fn lost(&mut self, now: Moment, peer: ReplicaId) {
+        let waited_for = self.latest.and_then(|latest| self.open.get(&latest)) == Some(&peer);
+        self.open.retain(|_, asked| *asked != peer);
+        if waited_for {
+            self.latest = None;
+            self.turn();
+            self.ask_at = now;
+        }
+    }
+
+    /// The member after this one, ourselves left out. Those whose answers are still awaited come last.
+    fn turn(&mut self) {
+        if is(Mutant::AsksOneMember) && self.candidate != self.me {
+            return;
+        }
+        let at = |offset: usize| {
+            let index = (self.candidate.index() + offset) % self.size;
+            ReplicaId(u16::try_from(index).expect("a committee is small"))
+        };
+        let others = || (1..=self.size).map(at).filter(|replica| *replica != self.me);
+        let rested = others().find(|replica| !self.open.values().any(|asked| asked == replica));
+        if let Some(next) = rested.or_else(|| others().next()) {
+            self.candidate = next;
+        }
+    }
+}
