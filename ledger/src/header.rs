@@ -160,7 +160,7 @@ impl Header {
             ("version", self.version == PROTOCOL_VERSION),
             ("chain_id", self.chain_id == parent.chain_id),
             ("epoch", self.epoch == parent.epoch),
-            ("height", self.height == parent.height.next()),
+            ("height", self.height.follows(parent.height)),
             ("parent", self.parent == parent.hash() || is(Mutant::ParentUnchecked)),
             ("committee", self.committee == parent.next_committee),
             ("next_committee", self.next_committee == self.committee),

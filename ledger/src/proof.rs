@@ -79,7 +79,7 @@ impl FinalityProof {
         let mut last = &self.header;
         for header in &self.descendants {
             anchor.check(header)?;
-            let follows = header.height.previous() == Some(last.height)
+            let follows = header.height.follows(last.height)
                 && header.parent == last.hash()
                 && header.timestamp > last.timestamp;
             if !follows {

@@ -40,10 +40,16 @@ number! {
 }
 
 impl Height {
-    /// The position after this one. Panics at the end of `u64`, which no chain reaches.
+    /// The position after this one. At the end of `u64`, which no chain reaches, it stays there: a height that somebody
+    /// claims must not stop anyone. Whether one height follows another is told by [`Height::follows`].
     #[must_use]
     pub fn next(self) -> Self {
-        Height(self.0 + 1)
+        self.plus(1)
+    }
+
+    /// Whether this is the position right after the other one.
+    pub fn follows(self, other: Height) -> bool {
+        self.previous() == Some(other)
     }
 
     /// The position before this one; `None` at the genesis.
@@ -59,10 +65,10 @@ impl Height {
 }
 
 impl View {
-    /// The view after this one. Panics at the end of `u64`, which no network reaches.
+    /// The view after this one. At the end of `u64`, which no network reaches, it stays there.
     #[must_use]
     pub fn next(self) -> Self {
-        View(self.0 + 1)
+        View(self.0.saturating_add(1))
     }
 }
 

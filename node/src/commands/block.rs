@@ -101,12 +101,13 @@ pub(crate) async fn blocks(rpc: &Rpc, from: Option<u64>, limit: u32) -> anyhow::
     let mut blocks = Vec::new();
     // A node may answer with fewer than asked for.
     while let Some(left) = limit.checked_sub(u32::try_from(blocks.len())?).filter(|left| *left > 0) {
-        let next = from + blocks.len() as u64;
+        let next = from.saturating_add(blocks.len() as u64);
         let answer = rpc.chain_blocks(next, left, false).await.map_err(remote::advise)?.blocks;
         if answer.is_empty() {
             break;
         }
-        let expected = answer.iter().zip(next..).all(|(block, height)| block.header.height == height);
+        let expected =
+            answer.iter().zip(next..=u64::MAX).all(|(block, height)| block.header.height == height);
         if !expected || answer.len() > left as usize {
             bail!("the node answered with other blocks than those it was asked for");
         }

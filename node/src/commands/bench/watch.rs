@@ -75,7 +75,12 @@ impl Watcher {
             match head(&mut connection).await {
                 Ok(height) => {
                     let endpoints = endpoints.to_vec();
-                    return Ok(Watcher { endpoints, node, connection, next_height: height + 1 });
+                    return Ok(Watcher {
+                        endpoints,
+                        node,
+                        connection,
+                        next_height: height.saturating_add(1),
+                    });
                 }
                 Err(error) => failure = error,
             }
@@ -108,12 +113,13 @@ impl Watcher {
         let reply: Reply = serde_json::from_slice(&answer)?;
         let mut blocks = reply.result.context("the node refused")?.blocks;
         // Ascending without gaps; anything else is looked at again, from another node.
-        let expected = self.next_height..;
+        // The range ends, whatever height a node claims.
+        let expected = self.next_height..=u64::MAX;
         let in_order =
             blocks.iter().zip(expected).take_while(|(block, height)| block.header.height == *height);
         let in_order = in_order.count();
         blocks.truncate(in_order);
-        self.next_height += in_order as u64;
+        self.next_height = self.next_height.saturating_add(in_order as u64);
         Ok(blocks)
     }
 }
