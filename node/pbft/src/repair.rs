@@ -16,14 +16,31 @@ use crate::voice::Voice;
 /// not lacking more.
 const ANSWERS_PER_INTERVAL: u32 = 4;
 
+/// What a member was sent in answer to its STATUS and its connections, whatever the channel.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// When its STATUS was last answered.
+    last: Option<Moment>,
+    /// When the first STATUS on a new channel was last answered before its turn, or with messages that are young.
+    out_of_turn: Option<Moment>,
+    /// Whether the first STATUS on the present channel was answered as such.
+    knows_channel: bool,
+    /// When our VIEW-CHANGE was last sent because it connected.
+    greeted: Option<Moment>,
+}
+
 impl Replica {
-    /// Tells a member that just connected where we stand.
-    pub(crate) fn greet(&mut self, peer: ReplicaId, step: &mut Step) {
-        self.answered.remove(&peer);
+    /// Tells a member that just connected where we stand. Our VIEW-CHANGE goes with it once in a status interval:
+    /// connecting again buys nothing that is not sent anyway.
+    pub(crate) fn greet(&mut self, now: Now, peer: ReplicaId, step: &mut Step) {
+        let interval = self.config.status_interval;
+        let answered = self.answered.entry(peer).or_default();
+        answered.knows_channel = false;
+        let is_new = answered.greeted.is_none_or(|last| now.moment.since(last) >= interval);
         step.send(To::One(peer), Message::Status(self.status()));
-        if let Some(change) = self.own_view_change() {
-            step.send(To::One(peer), change);
-        }
+        let Some(change) = self.own_view_change().filter(|_| is_new) else { return };
+        self.answered.entry(peer).or_default().greeted = Some(now.moment);
+        step.send(To::One(peer), change);
     }
 
     /// Our VIEW-CHANGE, as long as the view has not begun.
@@ -112,12 +129,20 @@ impl Replica {
 
     pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, status: &Status, step: &mut Step) {
         self.heads.insert(from, status.committed);
-        let pause = self.config.status_interval / ANSWERS_PER_INTERVAL;
-        if self.answered.get(&from).is_some_and(|last| now.moment.since(*last) < pause) {
+        let interval = self.config.status_interval;
+        let answered = self.answered.entry(from).or_default();
+        // The first STATUS on a new channel: whatever was sent before it is lost, however young. One such answer in an
+        // interval is all that a member gets for connecting again.
+        let fresh_channel = !answered.knows_channel
+            && answered.out_of_turn.is_none_or(|last| now.moment.since(last) >= interval);
+        let pause = interval / ANSWERS_PER_INTERVAL;
+        let paused = answered.last.is_some_and(|last| now.moment.since(last) < pause);
+        if paused && !fresh_channel {
             return;
         }
-        // The first STATUS on a new channel: whatever was sent before it is lost, however young.
-        let fresh_channel = self.answered.insert(from, now.moment).is_none();
+        answered.last = Some(now.moment);
+        answered.knows_channel |= fresh_channel;
+        let mut out_of_turn = paused;
         self.remind(from, status, step);
         self.repeat_checkpoints(from, status, step);
         if let Some(entered) = &self.entered
@@ -128,13 +153,18 @@ impl Replica {
         let mut lacking = Vec::new();
         for ((height, view), slot) in &self.slots {
             // What they committed they need no more.
-            let young = !fresh_channel && now.moment.since(slot.since) < self.youth();
+            let young = now.moment.since(slot.since) < self.youth();
             // Also of a view that was left here: what was said there can still complete a certificate.
-            if *view != status.view || *height <= status.committed || young {
+            if *view != status.view || *height <= status.committed || young && !fresh_channel {
                 continue;
             }
             let theirs = status.slots.iter().find(|theirs| theirs.height == *height);
+            let before = lacking.len();
             lacking.extend(self.lacking(slot, theirs));
+            out_of_turn |= young && lacking.len() > before;
+        }
+        if out_of_turn {
+            self.answered.entry(from).or_default().out_of_turn = Some(now.moment);
         }
         self.counters.repaired += lacking.len() as u64;
         for message in lacking.into_iter().filter(|_| !is(Mutant::NothingRepaired)) {

@@ -15,6 +15,7 @@ use crate::evidence::{Evidence, pair};
 use crate::messages::{Checked, Prepare};
 use crate::patience::{Patience, Work};
 use crate::record::Record;
+use crate::repair::Answered;
 use crate::seen::Seen;
 use crate::signer::Signer;
 use crate::slot::{Recorded, Slot, Stage};
@@ -148,7 +149,7 @@ pub struct Replica {
     /// When our last STATUS to everybody was sent.
     pub(crate) status_sent: Option<Moment>,
     /// When each member's STATUS was last answered.
-    pub(crate) answered: BTreeMap<ReplicaId, Moment>,
+    pub(crate) answered: BTreeMap<ReplicaId, Answered>,
     /// When each member was last heard of.
     pub(crate) contacts: BTreeMap<ReplicaId, Moment>,
     /// The last committed height of each member on a channel that is still there, as its last STATUS says.
@@ -215,7 +216,7 @@ impl Replica {
         }
         match input {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
-            Input::PeerUp(peer) => self.greet(peer, &mut step),
+            Input::PeerUp(peer) => self.greet(now, peer, &mut step),
             Input::PeerDown(peer) => {
                 self.contacts.remove(&peer);
                 self.heads.remove(&peer);

@@ -300,6 +300,47 @@ fn a_new_channel_repairs_at_once() {
     net.assert_chain(&["A"]);
 }
 
+/// R14: a member that connects again and again gets one answer in full for it in a status interval, and no more than
+/// the usual ones besides.
+#[test]
+fn connecting_again_buys_no_more_answers() {
+    let mut net = Net::of(4);
+    net.links.lose(|_| true);
+    net.propose("A");
+    net.links.heal();
+    net.links.hold(|_| true);
+    let lacks_all = net.nodes[3].replica().status();
+    let answers = |net: &mut Net, times: usize| {
+        let before = net.links.sent[0];
+        for _ in 0..times {
+            net.input(0, Input::PeerDown(id(3)));
+            net.input(0, Input::PeerUp(id(3)));
+            net.receive(Envelope { from: id(3), to: id(0), message: Message::Status(lacks_all.clone()) })
+                .unwrap();
+        }
+        net.links.sent[0] - before
+    };
+    assert_eq!(answers(&mut net, 10), 1, "the proposal, however young it is");
+    net.moment = net.moment.after(STATUS / 2);
+    assert_eq!(answers(&mut net, 10), 1, "it is old enough to be sent again in its turn");
+    net.moment = net.moment.after(STATUS / 2);
+    assert_eq!(answers(&mut net, 10), 2, "the next interval: one in its turn, and one besides");
+}
+
+/// R19: our VIEW-CHANGE is sent to a member that connects, once in an interval.
+#[test]
+fn connecting_again_buys_no_more_view_changes() {
+    let mut net = Net::of(4);
+    net.links.hold(|_| true);
+    net.input(0, Input::Starved);
+    let before = net.links.sent[4];
+    for _ in 0..5 {
+        net.input(0, Input::PeerDown(id(3)));
+        net.input(0, Input::PeerUp(id(3)));
+    }
+    assert_eq!(net.links.sent[4] - before, 1);
+}
+
 /// Repeated and reordered messages change nothing about the outcome, for any order.
 #[test]
 fn order_and_repetition_do_not_matter() {
