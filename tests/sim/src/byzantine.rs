@@ -12,17 +12,28 @@ mod censor;
 mod dawdle;
 mod disguise;
 mod equivocate;
+mod forge_change;
+mod forge_seen;
+mod forge_view;
+mod forge_votes;
 mod help;
 mod hide;
+mod keep_checkpoints;
 mod lie_checkpoint;
 mod lie_status;
 mod lie_sync;
+mod misfill;
 mod misopen;
 mod mutate;
+mod propose_again;
+mod propose_twice;
 mod push_time;
 mod reopen;
 mod replay;
 mod spam;
+mod strip;
+mod vote_as_primary;
+mod vote_far;
 mod vote_twice;
 mod withhold;
 
@@ -74,10 +85,48 @@ pub enum Lie {
     HelpOne,
     /// Accuses others without proof.
     Accuse,
+    /// Proposes blocks that break a rule, and has the bodies to go with them.
+    Misfill,
+    /// Proposes twice at one height to the same member.
+    ProposeTwice,
+    /// Proposes other blocks at the heights that its view begins with.
+    ProposeAgain,
+    /// Sends PREPARE for its own proposals.
+    VoteAsPrimary,
+    /// Sends votes and proposals with signatures that do not hold.
+    ForgeVotes,
+    /// Votes for heights and views far away.
+    VoteFar,
+    /// Leaves views with certificates that do not hold.
+    ForgeChange,
+    /// Begins views that no quorum asked for.
+    ForgeView,
+    /// Claims without a signature to have seen others vote.
+    ForgeSeen,
+    /// Vouches for no state.
+    KeepCheckpoints,
+    /// Answers with certified blocks whose certificates do not belong there.
+    Strip,
 }
 
 impl Lie {
-    /// All of them.
+    /// Those that use what an unchecked field would allow. They are drawn in a [`Scenario`](crate::scenario::Scenario)
+    /// that gives them the occasion.
+    pub const FORGERIES: &[Lie] = &[
+        Lie::Misfill,
+        Lie::ProposeTwice,
+        Lie::ProposeAgain,
+        Lie::VoteAsPrimary,
+        Lie::ForgeVotes,
+        Lie::VoteFar,
+        Lie::ForgeChange,
+        Lie::ForgeView,
+        Lie::ForgeSeen,
+        Lie::KeepCheckpoints,
+        Lie::Strip,
+    ];
+
+    /// Those that are drawn anywhere.
     pub const ALL: &[Lie] = &[
         Lie::Twin,
         Lie::Equivocate,
@@ -98,6 +147,12 @@ impl Lie {
         Lie::HelpOne,
         Lie::Accuse,
     ];
+
+    /// The lie with this name.
+    pub fn named(name: &str) -> Option<Lie> {
+        let mut known = Lie::ALL.iter().chain(Lie::FORGERIES);
+        known.find(|lie| format!("{lie:?}") == name).copied()
+    }
 
     /// What is counted when it lied.
     pub fn situation(self) -> &'static str {
@@ -120,6 +175,17 @@ impl Lie {
             Lie::Mutate => "a lie: votes that are off",
             Lie::HelpOne => "a lie: help for one",
             Lie::Accuse => "a lie: a false accusation",
+            Lie::Misfill => "a lie: a block that breaks a rule",
+            Lie::ProposeTwice => "a lie: two proposals to one member",
+            Lie::ProposeAgain => "a lie: proposals where a view begins",
+            Lie::VoteAsPrimary => "a lie: a primary that votes",
+            Lie::ForgeVotes => "a lie: forged votes",
+            Lie::VoteFar => "a lie: votes far ahead",
+            Lie::ForgeChange => "a lie: a view change with forged certificates",
+            Lie::ForgeView => "a lie: a forged new view",
+            Lie::ForgeSeen => "a lie: a forged reminder",
+            Lie::KeepCheckpoints => "a lie: no checkpoint",
+            Lie::Strip => "a lie: misplaced certificates",
         }
     }
 
@@ -143,6 +209,17 @@ impl Lie {
             Lie::Mutate => Box::new(mutate::Mutate),
             Lie::HelpOne => Box::new(help::HelpOne::new(me, brain)),
             Lie::Accuse => Box::new(accuse::Accuse),
+            Lie::Misfill => Box::new(misfill::Misfill::new()),
+            Lie::ProposeTwice => Box::new(propose_twice::ProposeTwice),
+            Lie::ProposeAgain => Box::new(propose_again::ProposeAgain),
+            Lie::VoteAsPrimary => Box::new(vote_as_primary::VoteAsPrimary),
+            Lie::ForgeVotes => Box::new(forge_votes::ForgeVotes),
+            Lie::VoteFar => Box::new(vote_far::VoteFar),
+            Lie::ForgeChange => Box::new(forge_change::ForgeChange),
+            Lie::ForgeView => Box::new(forge_view::ForgeView),
+            Lie::ForgeSeen => Box::new(forge_seen::ForgeSeen),
+            Lie::KeepCheckpoints => Box::new(keep_checkpoints::KeepCheckpoints),
+            Lie::Strip => Box::new(strip::Strip),
         })
     }
 }

@@ -21,7 +21,7 @@ impl World {
         if self.agenda.now() + gap < self.knobs.chaos {
             self.agenda.after(gap, Occurrence::Submit);
         }
-        let number = if self.random.permille(150) && !self.orders.all.is_empty() {
+        let number = if self.random.permille(self.knobs.repeats) && !self.orders.all.is_empty() {
             self.random.index(self.orders.all.len())
         } else {
             self.orders.place(self.agenda.now())

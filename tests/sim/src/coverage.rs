@@ -103,6 +103,18 @@ pub const SITUATIONS: &[&str] = &[
     "a lie: votes that are off",
     "a lie: help for one",
     "a lie: a false accusation",
+    "a lie: a block that breaks a rule",
+    "a lie: two proposals to one member",
+    "a lie: proposals where a view begins",
+    "a lie: a primary that votes",
+    "a lie: forged votes",
+    "a lie: votes far ahead",
+    "a lie: a view change with forged certificates",
+    "a lie: a forged new view",
+    "a lie: a forged reminder",
+    "a lie: no checkpoint",
+    "a lie: misplaced certificates",
+    "a member more than 65 blocks behind",
 ];
 
 /// How often each situation came up.

@@ -164,6 +164,7 @@ impl World {
         self.note(format_args!("healing"));
         self.healed = true;
         self.net.heal();
+        self.filter = None;
         let correct: Vec<ReplicaId> =
             self.members.iter().filter(|member| member.is_correct()).map(|member| member.replica).collect();
         let mut spare = correct.len().saturating_sub(self.knobs.quorum());

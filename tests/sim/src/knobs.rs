@@ -6,6 +6,7 @@ use quorate_genesis::TestNetwork;
 
 use crate::byzantine::Lie;
 use crate::random::Random;
+use crate::scenario::{Occasion, Scenario};
 
 /// How a member is faulty from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +82,37 @@ pub struct Knobs {
     pub torn: bool,
     /// Whether every member verifies for itself, instead of all sharing what one of them found good.
     pub each_verifies: bool,
+    /// The occasion that the run was shaped for, if any.
+    pub scenario: Option<Scenario>,
+    /// A member that is away from one time to another.
+    pub away: Option<(usize, Duration, Duration)>,
+    /// Most milliseconds between two times at which one member is cut off; never if 0.
+    pub cut_gap_ms: u64,
+    /// PREPAREs and COMMITs lost in the first half, of a thousand.
+    pub votes_lost: u64,
+    /// Submissions that repeat an old transaction, of a thousand.
+    pub repeats: u64,
 }
 
 impl Knobs {
-    /// Draws all of them.
-    pub fn draw(random: &mut Random) -> Self {
+    /// Draws all of them. A third of the draws are shaped for a scenario; all of them for this occasion, if it is
+    /// one.
+    pub fn draw(random: &mut Random, occasion: Occasion) -> Self {
+        let mut knobs = Knobs::draw_plainly(random);
+        // From a copy: the other draws are the same with and without a scenario.
+        let mut aside = random.clone();
+        aside.number();
+        let mut aside = aside.split();
+        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::ALL));
+        let occasion = match occasion {
+            Occasion { scenario: None, lies: [] } => Occasion::of(drawn),
+            occasion => occasion,
+        };
+        occasion.shape(&mut knobs, &mut aside);
+        knobs
+    }
+
+    fn draw_plainly(random: &mut Random) -> Self {
         // Most faults show soonest with four members, which also cost least.
         let members = match random.between(0, 39) {
             0 => 1,
@@ -160,6 +187,11 @@ impl Knobs {
             torn: random.permille(500),
             // From a copy: it changes the work, and must change nothing else in the run.
             each_verifies: random.clone().split().between(0, 127) == 0,
+            scenario: None,
+            away: None,
+            cut_gap_ms: 0,
+            votes_lost: 0,
+            repeats: 150,
         }
     }
 
@@ -197,6 +229,11 @@ impl Knobs {
             skew_ms: 0,
             torn: false,
             each_verifies: false,
+            scenario: None,
+            away: None,
+            cut_gap_ms: 0,
+            votes_lost: 0,
+            repeats: 0,
         }
     }
 
@@ -227,6 +264,19 @@ impl Knobs {
                     self.sender_transactions.min(self.pool_transactions);
             })
             .expect("every drawn genesis is valid")
+    }
+
+    /// Whether nothing but members can make a message late: no loss, no crash, no cut, clocks that agree.
+    pub fn is_timely(&self) -> bool {
+        let lost = self.loss + self.lossy_links + self.votes_lost;
+        let cut = self.fault_gap_ms + self.cut_gap_ms;
+        lost + cut + self.skew_ms == 0 && self.away.is_none()
+    }
+
+    /// Whether no member takes back what it claimed to have: twins and some liars do.
+    pub fn keeps_claims(&self) -> bool {
+        let fickle = |lie: &Lie| matches!(lie, Lie::Twin | Lie::LieInStatus);
+        !self.faulty.iter().any(|(_, fault)| matches!(fault, Fault::Lies(lies) if lies.iter().any(fickle)))
     }
 
     /// Most members that may be faulty: the largest f with 3f + 1 <= n.
@@ -276,8 +326,10 @@ mod tests {
 
     #[test]
     fn every_draw_is_a_network() {
-        for seed in 0..500 {
-            let knobs = Knobs::draw(&mut Random::new(seed));
+        let forced = std::iter::once(None).chain(Scenario::ALL.iter().copied().map(Some));
+        let draws = (0..500).zip(forced.cycle());
+        for (seed, scenario) in draws {
+            let knobs = Knobs::draw(&mut Random::new(seed), Occasion::of(scenario));
             assert_eq!(knobs.network(seed).keys().len(), knobs.members);
             assert!(knobs.faulty.len() + knobs.old_images <= knobs.tolerated());
             assert!(2 * knobs.quorum() - knobs.members > knobs.tolerated());

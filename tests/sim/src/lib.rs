@@ -24,6 +24,7 @@ mod faults;
 mod healing;
 mod lives;
 mod lying;
+mod occasions;
 mod speech;
 
 pub mod agenda;
@@ -38,6 +39,7 @@ pub mod oracle;
 pub mod orders;
 pub mod packet;
 pub mod random;
+pub mod scenario;
 pub mod script;
 pub mod soak;
 pub mod trace;
@@ -59,6 +61,7 @@ use crate::coverage::Coverage;
 use crate::knobs::Knobs;
 use crate::oracle::Violation;
 use crate::random::Random;
+use crate::scenario::Occasion;
 use crate::world::{Occurrence, World};
 
 /// Runs that a thread may be ahead of those whose results were taken.
@@ -97,17 +100,19 @@ pub struct Failure {
     pub seed: u64,
     /// What chance had decided before it started.
     pub knobs: Knobs,
+    /// What all seeds were shaped for.
+    pub occasion: Occasion,
     /// The rule, or the panic.
     pub violation: Violation,
 }
 
-/// Runs a seed. `shown` prints a timeline to the standard output.
+/// Runs a seed, shaped for an occasion. `shown` prints a timeline to the standard output.
 ///
 /// # Errors
 /// The first rule that was broken; a panic of the code under test counts as one.
-pub fn run(seed: u64, shown: bool) -> Result<Summary, Box<Failure>> {
+pub fn run(seed: u64, occasion: Occasion, shown: bool) -> Result<Summary, Box<Failure>> {
     let mut random = Random::new(seed);
-    let knobs = Knobs::draw(&mut random);
+    let knobs = Knobs::draw(&mut random, occasion);
     let drawn = knobs.clone();
     let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, drawn, random, shown)));
     let outcome = outcome.unwrap_or_else(|panic| {
@@ -118,7 +123,7 @@ pub fn run(seed: u64, shown: bool) -> Result<Summary, Box<Failure>> {
             .unwrap_or("nothing");
         Err(Violation { rule: "no panic", what: said.to_owned() })
     });
-    outcome.map_err(|violation| Box::new(Failure { seed, knobs, violation }))
+    outcome.map_err(|violation| Box::new(Failure { seed, knobs, occasion, violation }))
 }
 
 /// Runs seeds on `jobs` threads, 256 at most, each seed on one of them, and hands over what came out in the
@@ -128,6 +133,7 @@ pub fn run(seed: u64, shown: bool) -> Result<Summary, Box<Failure>> {
 /// If `taken` does.
 pub fn run_all(
     seeds: Range<u64>,
+    occasion: Occasion,
     jobs: NonZeroUsize,
     mut taken: impl FnMut(u64, Result<Summary, Box<Failure>>),
 ) {
@@ -139,7 +145,7 @@ pub fn run_all(
                 let share = seeds.clone().skip(job).step_by(jobs);
                 scope.spawn(move || {
                     for seed in share {
-                        if send.send(run(seed, false)).is_err() {
+                        if send.send(run(seed, occasion, false)).is_err() {
                             break; // the other side panicked
                         }
                     }
@@ -223,6 +229,7 @@ impl World {
         if self.knobs.fault_gap_ms > 0 {
             self.agenda.after(Duration::from_millis(200), Occurrence::Fault);
         }
+        self.begin_scenario();
     }
 }
 
@@ -237,7 +244,7 @@ mod tests {
         for seed in 0..6 {
             let traces = [false, true].map(|each_verifies| {
                 let mut random = Random::new(seed);
-                let knobs = Knobs { each_verifies, ..Knobs::draw(&mut random) };
+                let knobs = Knobs { each_verifies, ..Knobs::draw(&mut random, Occasion::default()) };
                 play(seed, knobs, random, false).unwrap().trace
             });
             assert_eq!(traces[0], traces[1], "seed {seed}");
@@ -248,7 +255,7 @@ mod tests {
     fn the_number_of_threads_changes_no_run() {
         let traces = |jobs| {
             let mut traces = Vec::new();
-            run_all(20..27, NonZeroUsize::new(jobs).unwrap(), |seed, result| {
+            run_all(20..27, Occasion::default(), NonZeroUsize::new(jobs).unwrap(), |seed, result| {
                 traces.push((seed, result.unwrap().trace));
             });
             traces

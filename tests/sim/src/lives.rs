@@ -32,6 +32,9 @@ impl World {
     /// Ends a life, and everything the others had with it.
     pub(crate) fn crash(&mut self, replica: ReplicaId, crash: Crash) {
         self.retire(replica);
+        self.heard.forget(replica);
+        self.accepted.forget(replica);
+        self.asked.forget(replica);
         self.note(format_args!("{replica} crashes: {crash:?}"));
         self.coverage.saw(match crash {
             Crash::Killed => "a process killed",
@@ -112,6 +115,10 @@ impl World {
         let stands = member.overview(self.agenda.now()).expect("it was just opened");
         let (tainted, behind) = (member.tainted, member.behind);
         let head = reader.head().map_err(|error| failed(replica, &error))?;
+        let certificate = reader.certificate(head.height).map_err(|error| failed(replica, &error))?;
+        if let Some(certificate) = certificate {
+            self.accepted.certified(replica, certificate.ballot().view);
+        }
         self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
         // Blocks that were final when it crashed, before it could tell anybody.
         for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
@@ -120,6 +127,10 @@ impl World {
             self.chain.learn(&block, &self.orders)?;
         }
         self.chain.opened(replica, head.height, head.hash)?;
+        let (ids, remembered) = (self.chain.recent_ids(head.height), stands.remembered_ids);
+        require(remembered >= ids, "ids of one lifetime are remembered", || {
+            format!("member {replica} starts at {} and remembers {remembered} of {ids} ids", head.height)
+        })?;
         if tainted {
             let top = self.watch.top_of(replica);
             let all = self.votes.is_remembered(replica, &stands.pbft, top);

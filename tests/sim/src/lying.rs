@@ -122,6 +122,7 @@ impl World {
                 _ => Packet::new(me, MemberMessage::consensus(utterance.message.clone())),
             };
             self.votes.learn(&utterance.message);
+            self.learn_headers(&utterance.message);
             self.send(machine, utterance.to, &packet, false);
             last = Some((utterance.message, packet));
         }

@@ -9,7 +9,11 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Parser;
+#[cfg(feature = "mutants")]
+use quorate_ledger::mutant::Mutant;
+use quorate_sim::byzantine::Lie;
 use quorate_sim::coverage::Coverage;
+use quorate_sim::scenario::{Occasion, Scenario};
 use quorate_sim::{Failure, Summary};
 
 /// Networks are built and thrown away all the time: a tenth of the work is in here.
@@ -32,6 +36,18 @@ struct Arguments {
     /// How many seeds to run at a time; as many as there are cores, if not given. The results are the same.
     #[arg(long, conflicts_with = "seed")]
     jobs: Option<NonZeroUsize>,
+    /// Stop after so many minutes, but not before --at-least seeds were run (with --mutants, of each fault).
+    #[arg(long, conflicts_with = "seed")]
+    minutes: Option<u64>,
+    /// Seeds that are run however long they take.
+    #[arg(long, default_value_t = 50, requires = "minutes")]
+    at_least: u64,
+    /// Shape every run for this scenario; without it a third of the runs are shaped for one that is drawn.
+    #[arg(long, value_parser = scenario)]
+    scenario: Option<Scenario>,
+    /// What the first faulty member of every run does at least.
+    #[arg(long, value_delimiter = ',', value_parser = lie)]
+    lies: Vec<Lie>,
     /// Run just this seed, and print what was drawn from it.
     #[arg(long)]
     seed: Option<u64>,
@@ -48,21 +64,69 @@ struct Arguments {
     /// Switch deliberate faults on, one after the other, and run seeds until each is noticed, at most --seeds for
     /// each.
     #[cfg(feature = "mutants")]
-    #[arg(long, conflicts_with_all = ["seed", "soak"])]
+    #[arg(long, conflicts_with_all = ["seed", "soak", "scenario", "lies"])]
     mutants: bool,
+    /// With --mutants: only these, by name or as in M7.
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_delimiter = ',', requires = "mutants", value_parser = mutant)]
+    only: Vec<Mutant>,
+}
+
+fn scenario(name: &str) -> Result<Scenario, String> {
+    Scenario::named(name).ok_or_else(|| format!("one of {:?}", Scenario::ALL))
+}
+
+fn lie(name: &str) -> Result<Lie, String> {
+    Lie::named(name).ok_or_else(|| format!("one of {:?} and {:?}", Lie::ALL, Lie::FORGERIES))
+}
+
+#[cfg(feature = "mutants")]
+fn mutant(name: &str) -> Result<Mutant, String> {
+    Mutant::named(name).ok_or_else(|| "no fault has this name".to_owned())
+}
+
+/// How many seeds to run.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    /// The first one.
+    start: u64,
+    /// As many at most.
+    most: u64,
+    /// As many at least, whatever the time.
+    least: u64,
+    started: Stopwatch,
+    time: Option<Duration>,
+}
+
+impl Extent {
+    /// Whether to go on after so many seeds.
+    fn goes_on(&self, seeds: u64) -> bool {
+        seeds < self.most
+            && (seeds < self.least || self.time.is_none_or(|time| self.started.elapsed() < time))
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let jobs = arguments.jobs.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let extent = Extent {
+        start: arguments.start,
+        most: arguments.seeds,
+        least: arguments.at_least.min(arguments.seeds),
+        started: Stopwatch::start(),
+        time: arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
+    };
+    // Once, for the whole life of the process.
+    let occasion = Occasion { scenario: arguments.scenario, lies: arguments.lies.leak() };
     #[cfg(feature = "mutants")]
     if arguments.mutants {
-        return hunt(arguments.start, arguments.seeds, jobs);
+        let only = arguments.only;
+        return hunt(if only.is_empty() { Mutant::ALL } else { &only }, extent, jobs);
     }
     match (arguments.soak, arguments.seed) {
         (Some(blocks), _) => soak(blocks, arguments.dir),
-        (None, Some(seed)) => one(seed, arguments.trace),
-        (None, None) => many(arguments.start, arguments.seeds, jobs),
+        (None, Some(seed)) => one(seed, occasion, arguments.trace),
+        (None, None) => many(extent, occasion, jobs),
     }
 }
 
@@ -92,36 +156,47 @@ fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
 
 /// Says of each deliberate fault how many seeds it took to notice it.
 #[cfg(feature = "mutants")]
-fn hunt(start: u64, most: u64, jobs: NonZeroUsize) -> ExitCode {
-    use quorate_ledger::mutant::Mutant;
+fn hunt(mutants: &[Mutant], extent: Extent, jobs: NonZeroUsize) -> ExitCode {
+    use quorate_sim::mutants::{Hunted, excuse, ground, hunt_all};
     use std::sync::{Mutex, PoisonError};
 
     let missed = Mutex::new(Vec::new());
     // Broken rules end in panics, whose traces are of no interest here.
     std::panic::set_hook(Box::new(|_| {}));
-    quorate_sim::mutants::hunt_all(start, most, jobs, |mutant: Mutant, found| {
-        let number = mutant.number();
-        match found {
-            Some(found) => {
-                let (seeds, seed) = (found.seeds, found.seed);
-                println!(
-                    "M{number:<3} {mutant:?}: noticed after {seeds} seeds (seed {seed}): {}",
-                    found.violation
-                );
+    let hunted: Vec<Mutant> = mutants.iter().copied().filter(|mutant| excuse(*mutant).is_none()).collect();
+    hunt_all(
+        &hunted,
+        extent.start,
+        extent.most,
+        jobs,
+        |seeds| extent.goes_on(seeds),
+        |Hunted { mutant, seeds, found }| {
+            let (number, place) = (mutant.number(), ground(mutant));
+            match found {
+                Some(found) => println!(
+                    "M{number:<3} {mutant:?}: noticed after {seeds} seeds (--seed {}{place}): {}",
+                    found.seed,
+                    found.violation.lines().next().unwrap_or_default()
+                ),
+                None => {
+                    println!("M{number:<3} {mutant:?}: NOT noticed in {seeds} seeds{place}");
+                    missed.lock().unwrap_or_else(PoisonError::into_inner).push(mutant);
+                }
             }
-            None => {
-                println!("M{number:<3} {mutant:?}: NOT noticed in {most} seeds");
-                missed.lock().unwrap_or_else(PoisonError::into_inner).push(mutant);
-            }
+        },
+    );
+    for mutant in mutants {
+        if let Some(reason) = excuse(*mutant) {
+            println!("M{:<3} {mutant:?}: not hunted; {reason}", mutant.number());
         }
-    });
+    }
     let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("{} of {} noticed", Mutant::ALL.len() - missed.len(), Mutant::ALL.len());
+    println!("{} of {} noticed", hunted.len() - missed.len(), hunted.len());
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, trace: bool) -> ExitCode {
-    match quorate_sim::run(seed, trace) {
+fn one(seed: u64, occasion: Occasion, trace: bool) -> ExitCode {
+    match quorate_sim::run(seed, occasion, trace) {
         Ok(Summary { knobs, trace, virtual_time, height, transactions, coverage }) => {
             println!("{knobs:#?}");
             for (situation, count) in coverage.counts().filter(|(_, count)| *count > 0) {
@@ -140,7 +215,7 @@ fn one(seed: u64, trace: bool) -> ExitCode {
 }
 
 /// The time of people who wait for the end. No run sees it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[allow(clippy::disallowed_types)]
 struct Stopwatch(std::time::Instant);
 
@@ -190,28 +265,40 @@ impl Tally {
     }
 }
 
-fn many(start: u64, seeds: u64, jobs: NonZeroUsize) -> ExitCode {
-    let started = Stopwatch::start();
+/// Seeds that each thread runs before the time is looked at.
+const ROUND: u64 = 16;
+
+fn many(extent: Extent, occasion: Occasion, jobs: NonZeroUsize) -> ExitCode {
     let mut tally = Tally::default();
-    let mut progress = Progress::new(started);
-    quorate_sim::run_all(start..start.saturating_add(seeds), jobs, |_, result| {
-        tally.take(&result);
-        if let Err(failure) = result {
-            progress.clear();
-            report(&failure);
+    let mut progress = Progress::new(extent.started);
+    while tally.seeds == 0 || extent.goes_on(tally.seeds) {
+        let next = extent.start.saturating_add(tally.seeds);
+        let round = match extent.time {
+            None => extent.most,
+            Some(_) => (ROUND * jobs.get() as u64).min(extent.most - tally.seeds),
+        };
+        quorate_sim::run_all(next..next.saturating_add(round), occasion, jobs, |_, result| {
+            tally.take(&result);
+            if let Err(failure) = result {
+                progress.clear();
+                report(&failure);
+            }
+            progress.show(&tally, extent.most);
+        });
+        if extent.most == 0 {
+            break;
         }
-        progress.show(&tally, seeds);
-    });
+    }
     progress.clear();
-    let Tally { failures, blocks, virtual_time, ref coverage, trace, .. } = tally;
+    let Tally { seeds, failures, blocks, virtual_time, ref coverage, trace } = tally;
     for (situation, count) in coverage.counts() {
         println!("{count:>9} {situation}");
     }
     let hours = virtual_time.as_secs_f64() / 3600.0;
     println!("{seeds} seeds, {failures} failed; {blocks} blocks in {hours:.2} virtual hours");
-    println!("{:.1} seeds a second, {jobs} at a time; trace {trace:016x}", tally.rate(started));
+    println!("{:.1} seeds a second, {jobs} at a time; trace {trace:016x}", tally.rate(extent.started));
     let missing = coverage.missing();
-    if seeds >= LARGE_RUN && !missing.is_empty() {
+    if occasion == Occasion::default() && seeds >= LARGE_RUN && !missing.is_empty() {
         println!("never came up: {}", missing.join("; "));
         return ExitCode::FAILURE;
     }
@@ -253,5 +340,5 @@ impl Progress {
 fn report(failure: &Failure) {
     let Failure { seed, violation, .. } = failure;
     println!("seed {seed} broke a rule: {violation}");
-    println!("    cargo run --release -p quorate-sim -- --seed {seed} --trace");
+    println!("    cargo run --release -p quorate-sim -- --seed {seed}{} --trace", failure.occasion);
 }

@@ -1,12 +1,16 @@
 //! The rules that every run must keep, one in each file, each with its own arithmetic.
 
+pub mod accepted;
 pub mod answers;
+pub mod asked;
 pub mod chain;
 pub mod checkpoints;
 pub mod finality;
+pub mod heard;
 pub mod journal;
 pub mod locks;
 pub mod votes;
+pub mod waits;
 
 use std::fmt;
 

@@ -31,6 +31,11 @@ impl fmt::Debug for Filter {
 }
 
 impl Filter {
+    /// One that lets through what this says.
+    pub(crate) fn of(passes: impl FnMut(ReplicaId, ReplicaId, &Message) -> bool + 'static) -> Self {
+        Filter(Box::new(passes))
+    }
+
     /// Whether a packet goes out. Transactions always do.
     pub(crate) fn passes(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) -> bool {
         match MemberMessage::from_bytes(packet.bytes()) {
@@ -119,7 +124,7 @@ impl World {
 
     /// From now on this decides about every protocol message.
     pub fn filter(&mut self, passes: impl FnMut(ReplicaId, ReplicaId, &Message) -> bool + 'static) {
-        self.filter = Some(Filter(Box::new(passes)));
+        self.filter = Some(Filter::of(passes));
     }
 
     /// From now on nothing is filtered.

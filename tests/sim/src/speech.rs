@@ -105,6 +105,7 @@ impl World {
 
     fn say(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
         self.votes.learn(&message);
+        self.learn_headers(&message);
         if self.is_correct(replica) {
             // What a ledger that was put back no longer has was committed all the same when the vote was given.
             let tip = self.chain.tip_of(replica).max(self.watch.top_of(replica));

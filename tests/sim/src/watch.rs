@@ -8,11 +8,16 @@ use quorate_engine::{Effects, Notice, Overview};
 use quorate_ledger::{Domain, Height, ReplicaId, View};
 use quorate_pbft::{Cause, CheckedNewView, Departure, Message, Phase, Standing};
 
+use crate::oracle::accepted::{Accepted, Voter};
+use crate::oracle::heard::Look;
 use crate::oracle::{Check, journal, require};
 use crate::world::{World, failed};
 
 /// Proofs that a member keeps against another: more would prove nothing more.
 const PROOFS_MAX: u64 = 16;
+
+/// More blocks than an answer may hold under one certificate.
+const FAR_BEHIND: u64 = 65;
 
 const FAIR: &str = "correct members are not accused";
 const CALM: &str = "liars cannot make a good primary lose its place";
@@ -52,6 +57,7 @@ impl World {
         let faulty = self.faulty();
         journal::check(&stands, &self.knobs)?;
         let tip = self.chain.tip_of(replica);
+        self.accepts(replica, effects, &stands, tip)?;
         for (_, message) in &effects.messages {
             self.votes.given(replica, message, tip)?;
             self.votes.is_prepared(replica, message, &faulty, &self.knobs)?;
@@ -59,6 +65,8 @@ impl World {
         }
         self.votes.stands(replica, &stands.pbft)?;
         self.commits(replica, effects)?;
+        self.accepted.stands(&stands.pbft, &self.chain, &self.locks, &self.knobs)?;
+        self.concludes(replica, effects, &stands)?;
         for (_, message) in &effects.messages {
             self.checkpoints.given(&stands, message, &self.knobs, &self.chain)?;
         }
@@ -71,6 +79,60 @@ impl World {
             self.noticed(replica, notice, &faulty)?;
         }
         self.cover(replica, &stands);
+        Ok(())
+    }
+
+    /// Whether a correct member may say what it says for the first time.
+    fn accepts(&mut self, replica: ReplicaId, effects: &Effects, stands: &Overview, tip: Height) -> Check {
+        let wall = self.members[replica.index()].clock.read(self.agenda.now());
+        for (_, message) in &effects.messages {
+            self.learn_headers(message);
+            if !self.votes.is_new(replica, message) {
+                continue;
+            }
+            let voter = Voter { tip, stands: &stands.pbft, wall };
+            self.accepted.votes(replica, message, &voter, &self.chain, &self.locks, &self.knobs)?;
+            if let Message::ViewChange(change) = message
+                && change.vote.signer == replica
+            {
+                Accepted::leaves(replica, change, &stands.pbft)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Anybody sends a message: the headers in it are remembered.
+    pub(crate) fn learn_headers(&mut self, message: &Message) {
+        match message {
+            Message::PrePrepare(proposal) => self.accepted.learn(&proposal.header),
+            Message::ViewChange(change) => {
+                let prepared = change.knowledge.prepared.iter();
+                prepared.for_each(|certificate| self.accepted.learn(certificate.header()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a correct member concluded what it must from what it has heard.
+    fn concludes(&mut self, replica: ReplicaId, effects: &Effects, stands: &Overview) -> Check {
+        let member = &self.members[replica.index()];
+        let look = Look {
+            member: replica,
+            now: self.agenda.now(),
+            stands,
+            effects,
+            evidence: member.engine().expect("it is up").evidence(),
+            slow: member.slowness > 1,
+            again: self.locks.end(stands.pbft.view),
+            overtaken: self.accepted.is_overtaken(replica, stands.pbft.view),
+        };
+        self.heard.handled(&look)?;
+        if self.knobs.keeps_claims() {
+            let (now, tip) = (self.agenda.now(), stands.pbft.committed);
+            for (to, fetch, ask) in &effects.asks {
+                self.asked.asks(now, replica, *to, *fetch, ask, tip)?;
+            }
+        }
         Ok(())
     }
 
@@ -116,6 +178,7 @@ impl World {
             let certificate = |height| reader.certificate(height).map_err(|error| failed(replica, &error));
             if let Some(certificate) = certificate(height)? {
                 self.votes.is_certified(&certificate, &faulty)?;
+                self.accepted.certified(replica, certificate.ballot().view);
                 continue;
             }
             self.coverage.saw("a block finalised through a descendant");
@@ -137,7 +200,12 @@ impl World {
 
     fn noticed(&mut self, replica: ReplicaId, notice: &Notice, faulty: &BTreeSet<ReplicaId>) -> Check {
         match notice {
-            Notice::CatchingUp { .. } => Ok(()),
+            Notice::CatchingUp { height, target } => {
+                if target.0 > height.0 + FAR_BEHIND {
+                    self.coverage.saw("a member more than 65 blocks behind");
+                }
+                Ok(())
+            }
             Notice::Contradiction { replica: culprit, subject } => {
                 require(faulty.contains(culprit), FAIR, || {
                     format!("member {replica} has proof against {culprit}: {subject:?}")
@@ -245,7 +313,7 @@ impl World {
             return Ok(());
         }
         self.votes.learn(&Message::NewView(message.clone()));
-        self.votes.is_wanted(message, &self.faulty())?;
+        self.votes.is_wanted(message, &self.faulty(), &self.knobs)?;
         let shape = self.locks.opened(message, &self.chain)?;
         match shape.again {
             0 => {}

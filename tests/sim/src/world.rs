@@ -15,11 +15,15 @@ use crate::coverage::Coverage;
 use crate::knobs::{Fault, Knobs};
 use crate::member::{Member, Slot, WallClock};
 use crate::network::SimNet;
+use crate::oracle::accepted::Accepted;
 use crate::oracle::answers::Answers;
+use crate::oracle::asked::Asked;
 use crate::oracle::chain::Chain;
 use crate::oracle::checkpoints::Checkpoints;
+use crate::oracle::heard::Heard;
 use crate::oracle::locks::Locks;
 use crate::oracle::votes::Votes;
+use crate::oracle::waits::Waits;
 use crate::oracle::{Check, Violation, require};
 use crate::orders::{Attempt, Orders};
 use crate::packet::{Opened, Packet, verify_all};
@@ -53,6 +57,12 @@ pub(crate) enum Occurrence {
     Utter { member: ReplicaId, life: u64, utterance: Box<Utterance> },
     /// A liar thinks of something to say.
     Scheme(ReplicaId),
+    /// A member goes away, for so long.
+    Away(ReplicaId, Duration),
+    /// A member is cut off from most others, and later another one.
+    Cut,
+    /// The oracle looks at how long transactions have waited.
+    Look,
     /// A client wants something new ordered.
     Submit,
     /// A client sends something to a member.
@@ -77,6 +87,10 @@ pub struct World {
     pub(crate) signatures: SignatureCache,
     pub(crate) chain: Chain,
     pub(crate) votes: Votes,
+    pub(crate) accepted: Accepted,
+    pub(crate) heard: Heard,
+    pub(crate) asked: Asked,
+    pub(crate) waits: Waits,
     pub(crate) locks: Locks,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) watch: Watch,
@@ -156,6 +170,10 @@ impl World {
             signatures: SignatureCache::new(genesis.chain_id(), 100_000),
             chain: Chain::new(&genesis, &knobs),
             votes: Votes::default(),
+            accepted: Accepted::default(),
+            heard: Heard::new(&knobs),
+            asked: Asked::new(&knobs),
+            waits: Waits::default(),
             locks: Locks::new(knobs.quorum()),
             checkpoints: Checkpoints::default(),
             watch: Watch::default(),
@@ -255,6 +273,15 @@ impl World {
                 self.scheme(member);
                 Ok(())
             }
+            Occurrence::Away(member, duration) => {
+                self.go_away(member, duration);
+                Ok(())
+            }
+            Occurrence::Cut => {
+                self.cut_one();
+                Ok(())
+            }
+            Occurrence::Look => self.look(),
             Occurrence::Submit => self.submit_new(),
             Occurrence::Attempt(attempt) => self.attempt(attempt),
         }
@@ -271,7 +298,11 @@ impl World {
 
     /// Gives a running member something to handle.
     pub(crate) fn give(&mut self, to: ReplicaId, event: Event) {
-        let Some(process) = self.member(to).process() else { return };
+        let Some(process) = self.members[to.index()].process() else { return };
+        self.heard.arrives(to, &event);
+        if matches!(event, Event::PeerUp(_) | Event::PeerDown(_)) {
+            self.asked.lost(to);
+        }
         process.inbox.push(event);
         let at = process.busy_until;
         self.plan_wake(to, at);
@@ -419,10 +450,14 @@ impl World {
             return Ok(());
         }
         self.note(format_args!("{from} answers {to} {:?} bytes", bytes.as_ref().map(Vec::len)));
+        self.asked.answered(to, fetch);
         let answer = match bytes {
             Some(bytes) => self.read_answer(from, &bytes)?,
             None => None,
         };
+        if answer.is_some() {
+            self.asked.helped(to, fetch);
+        }
         self.give(to, Event::Answered { fetch, from, answer });
         Ok(())
     }

@@ -2,13 +2,19 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_sim::coverage::Coverage;
-use quorate_sim::run;
+use quorate_sim::run as run_shaped;
+use quorate_sim::scenario::Occasion;
+
+/// A run as chance draws it.
+fn run(seed: u64) -> Result<quorate_sim::Summary, Box<quorate_sim::Failure>> {
+    run_shaped(seed, Occasion::default(), false)
+}
 
 /// Runs a share of the seeds. Shares are tests of their own, so that they run side by side.
 fn run_share(seeds: std::ops::Range<u64>) -> Coverage {
     let mut coverage = Coverage::default();
     for seed in seeds {
-        match run(seed, false) {
+        match run(seed) {
             Ok(summary) => coverage.add(&summary.coverage),
             Err(failure) => panic!(
                 "{}\n    cargo run --release -p quorate-sim -- --seed {seed} --trace\n{:#?}",
@@ -44,10 +50,10 @@ fn seeds_that_the_oracle_misjudged_keep_all_rules() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [1, 7, 42] {
-        let (first, second) = (run(seed, false).unwrap(), run(seed, false).unwrap());
+        let (first, second) = (run(seed).unwrap(), run(seed).unwrap());
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert_eq!(first.height, second.height, "seed {seed}");
         assert_eq!(first.virtual_time, second.virtual_time, "seed {seed}");
     }
-    assert_ne!(run(1, false).unwrap().trace, run(2, false).unwrap().trace);
+    assert_ne!(run(1).unwrap().trace, run(2).unwrap().trace);
 }

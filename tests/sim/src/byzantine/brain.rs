@@ -36,6 +36,8 @@ pub struct Brain {
     pub interval: u64,
     /// T without back-off.
     pub timeout: Duration,
+    /// The longest lifetime of a transaction, in milliseconds.
+    pub lifetime_ms: u64,
     /// The keys of clients one of whom may be left out.
     pub clients: usize,
     /// The highest view in which one of them stands.
@@ -90,6 +92,7 @@ impl Brain {
             committee,
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),
+            lifetime_ms: genesis.block_limits().transaction.max_lifetime_ms,
             clients: 3,
             view: View(0),
             tip: (Height(0), genesis.header().hash()),
@@ -164,6 +167,19 @@ impl Brain {
     pub fn knowledge_of(&self, who: ReplicaId) -> Knowledge {
         let accounts = self.departures.values().rev().find_map(|of_view| of_view.get(&who)?.first());
         accounts.map(|change| change.knowledge.clone()).unwrap_or_default()
+    }
+
+    /// The latest VIEW-CHANGE of each member that the liars know, whichever view it is for.
+    pub fn latest_departures(&self) -> Vec<ViewChangeMessage> {
+        let mut latest = BTreeMap::new();
+        for of_view in self.departures.values() {
+            for (who, accounts) in of_view {
+                if let Some(change) = accounts.first() {
+                    latest.insert(*who, change.clone());
+                }
+            }
+        }
+        latest.into_values().collect()
     }
 
     /// A valid NEW-VIEW of a liar from a quorum that chance chooses; `None` if there is none. Liars may be in it

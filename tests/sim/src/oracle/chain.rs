@@ -69,6 +69,13 @@ impl Chain {
         self.tips.get(&member).copied().unwrap_or(Height(0))
     }
 
+    /// Ids that a block above this height must not repeat: those of one lifetime.
+    pub fn recent_ids(&self, height: Height) -> usize {
+        let Some(last) = self.at(height).map(|link| link.time) else { return 0 };
+        let recent = self.links.iter().take_while(|link| link.time <= last);
+        recent.filter(|link| link.time.plus_ms(self.lifetime_ms) > last).map(|link| link.ids.len()).sum()
+    }
+
     /// Where a transaction is.
     pub fn place(&self, id: &TransactionId) -> Option<(Height, u32)> {
         self.places.get(id).copied()

@@ -22,6 +22,12 @@ struct Opening {
     chain: Vec<BlockHash>,
 }
 
+impl Opening {
+    fn end(&self) -> Height {
+        self.base.map_or(Height(0), |(base, _)| base).plus(self.chain.len() as u64)
+    }
+}
+
 /// What was seen in a new view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -74,6 +80,34 @@ impl Locks {
             }
         }
         Ok(())
+    }
+
+    /// The last height of which the beginning of a view speaks; of the one that goes furthest, if there are several.
+    pub fn end(&self, view: View) -> Height {
+        let ends = self.openings.get(&view).into_iter().flatten().map(Opening::end);
+        ends.max().unwrap_or_default()
+    }
+
+    /// Whether some beginning of a view allows a vote for this block: above it anything, within it what it says.
+    pub fn allows(&self, view: View, height: Height, block: BlockHash) -> bool {
+        let Some(openings) = self.openings.get(&view).filter(|openings| !openings.is_empty()) else {
+            return true;
+        };
+        openings.iter().any(|opening| {
+            let base = opening.base.map_or(0, |(base, _)| base.0);
+            height > opening.end()
+                || height.0.checked_sub(base + 1).is_some_and(|place| {
+                    usize::try_from(place).is_ok_and(|place| opening.chain.get(place) == Some(&block))
+                })
+        })
+    }
+
+    /// The committed block that a view begins on, if it has but one beginning.
+    pub fn base(&self, view: View) -> Option<(Height, BlockHash)> {
+        match self.openings.get(&view)?.as_slice() {
+            [opening] => opening.base,
+            _ => None,
+        }
     }
 
     /// A NEW-VIEW reached a correct member, which found nothing wrong with it.

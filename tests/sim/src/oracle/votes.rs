@@ -147,6 +147,22 @@ impl Votes {
         Ok(())
     }
 
+    /// Whether a member says something in this message that it never said before.
+    pub fn is_new(&self, member: ReplicaId, message: &Message) -> bool {
+        statements(member, message).iter().any(|(place, _)| !self.given.contains_key(&(member, *place)))
+    }
+
+    /// Correct members that accepted a block.
+    fn acceptors(&self, ballot: &Ballot, faulty: &BTreeSet<ReplicaId>, knobs: &Knobs) -> usize {
+        let Ballot { view, height, block, .. } = *ballot;
+        let accepted = |replica: &ReplicaId| {
+            let said = |kind| self.given.get(&(*replica, (kind, view, height))) == Some(&block.into_hash());
+            said(Kind::Prepare) || said(Kind::PrePrepare)
+        };
+        let members = (0..u16::try_from(knobs.members).expect("few")).map(ReplicaId);
+        members.filter(|replica| !faulty.contains(replica)).filter(accepted).count()
+    }
+
     /// Nobody commits to a block unless a quorum has accepted it, the faulty included.
     ///
     /// # Errors
@@ -159,16 +175,11 @@ impl Votes {
         knobs: &Knobs,
     ) -> Check {
         let Message::Commit(vote) = message else { return Ok(()) };
-        let Ballot { view, height, block, .. } = vote.body.0;
+        let Ballot { view, height, .. } = vote.body.0;
         if vote.signer != member {
             return Ok(());
         }
-        let accepted = |replica: &ReplicaId| {
-            let said = |kind| self.given.get(&(*replica, (kind, view, height))) == Some(&block.into_hash());
-            said(Kind::Prepare) || said(Kind::PrePrepare)
-        };
-        let members = (0..u16::try_from(knobs.members).expect("few")).map(ReplicaId);
-        let correct = members.filter(|replica| !faulty.contains(replica)).filter(accepted).count();
+        let correct = self.acceptors(&vote.body.0, faulty, knobs);
         require(correct + faulty.len() >= knobs.quorum(), PREPARED, || {
             format!(
                 "member {member} commits to height {height} in view {view}, accepted by {correct} correct members"
@@ -213,9 +224,32 @@ impl Votes {
     ///
     /// # Errors
     /// A correct member in it has given none, or another.
-    pub fn is_wanted(&self, new_view: &NewViewMessage, faulty: &BTreeSet<ReplicaId>) -> Check {
+    pub fn is_wanted(&self, new_view: &NewViewMessage, faulty: &BTreeSet<ReplicaId>, knobs: &Knobs) -> Check {
+        let (primary, opens) = (new_view.vote.signer, new_view.vote.body);
+        require(u64::from(primary.0) == opens.view.0 % knobs.members as u64, CERTIFIED, || {
+            format!("view {} is begun by {primary}", opens.view)
+        })?;
+        let said = self.given.get(&(primary, (Kind::NewView, opens.view, Height(0))));
+        require(faulty.contains(&primary) || said == Some(&opens.content), CERTIFIED, || {
+            format!("view {} begins in a way that {primary} never gave", opens.view)
+        })?;
         for change in &new_view.view_changes {
             let (signer, body) = (change.vote.signer, change.vote.body);
+            require(body.view == opens.view, CERTIFIED, || {
+                format!("view {} begins with a VIEW-CHANGE for view {}", opens.view, body.view)
+            })?;
+            if let Some(base) = &change.knowledge.base {
+                self.is_certified(base, faulty)?;
+            }
+            for certificate in &change.knowledge.prepared {
+                let ballot = certificate.ballot();
+                let correct = self.acceptors(&ballot, faulty, knobs);
+                require(correct + faulty.len() >= knobs.quorum(), CERTIFIED, || {
+                    format!(
+                        "a VIEW-CHANGE of {signer} shows {ballot:?}, accepted by {correct} correct members"
+                    )
+                })?;
+            }
             let said = self.given.get(&(signer, (Kind::ViewChange, body.view, Height(0))));
             // A crash may leave a VIEW-CHANGE written down and unsaid: in its sender's own NEW-VIEW it is said.
             let own = signer == new_view.vote.signer && said.is_none();

@@ -1,0 +1,64 @@
+//! Certified ranges whose certificates do not belong there, and ranges that have fewer of them.
+
+use quorate_engine::{Answer, Ask, RunBlock};
+use quorate_ledger::{Ballot, CommitCertificate, ReplicaId, SignatureSet};
+
+use crate::byzantine::{Brain, Strategy};
+
+/// Blocks of a range that may follow each other without a certificate: 2 W + 1 for the largest W. A longer range
+/// without certificates stops a node that does not refuse it.
+// Raise this to `usize::MAX` as soon as nodes refuse ranges with more than 2 W uncertified blocks in a row.
+const STRIPPED_MAX: usize = 65;
+
+/// Answers questions for blocks with genuine blocks and takes certificates away, moves them, or forges them.
+#[derive(Debug)]
+pub(super) struct Strip;
+
+/// Genuine blocks under one certificate.
+fn strip(run: &mut Vec<RunBlock>) {
+    run.truncate(STRIPPED_MAX);
+    while run.last().is_some_and(|last| last.certificate.is_none()) {
+        run.pop();
+    }
+    let last = run.len().saturating_sub(1);
+    run[..last].iter_mut().for_each(|block| block.certificate = None);
+}
+
+/// The certificate of an earlier block beside the last one.
+fn misplace(run: &mut [RunBlock]) {
+    let Some((last, earlier)) = run.split_last_mut() else { return };
+    if let Some(other) = earlier.iter().find_map(|block| block.certificate.clone()) {
+        last.certificate = Some(other);
+    }
+}
+
+/// A block that was never certified, with a certificate that was never signed.
+fn forge(run: &mut Vec<RunBlock>) {
+    run.truncate(1);
+    let Some(first) = run.first_mut() else { return };
+    let Some(certificate) = &first.certificate else { return };
+    first.header.timestamp = first.header.timestamp.plus_ms(1);
+    let ballot = Ballot { block: first.header.hash(), ..*certificate.ballot() };
+    let votes = certificate.votes();
+    let votes = SignatureSet::claimed(votes.signers(), votes.signatures().to_vec());
+    first.certificate = Some(CommitCertificate::claimed(ballot, votes));
+}
+
+impl Strategy for Strip {
+    fn answer(&mut self, brain: &mut Brain, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+        match answer {
+            Answer::Blocks(mut run) => {
+                match brain.random.between(0, 3) {
+                    0 => strip(&mut run),
+                    1 => misplace(&mut run),
+                    2 => forge(&mut run),
+                    _ => {}
+                }
+                if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) }
+            }
+            // Nothing about a block that it holds: who asked must ask another member.
+            Answer::Transactions(_) | Answer::Ids(_) if brain.random.permille(500) => Answer::Nothing,
+            other => other,
+        }
+    }
+}
