@@ -10,7 +10,7 @@ use quorate_api::{ErrorData, ErrorKind, RpcError, TransactionStatus};
 use serde::Deserialize;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::load::Load;
@@ -27,9 +27,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Most batches that are due and wait for a connection, at a given rate. Further ones are not sent.
 const MAX_WAITING_BATCHES: usize = 1000;
-
-/// Between two looks at what is due, at a given rate.
-const TICK: Duration = Duration::from_millis(5);
 
 /// When transactions are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +47,7 @@ pub(super) struct Plan {
     pub(super) pace: Pace,
     /// For how long.
     pub(super) duration: Duration,
-    /// Transactions in a request.
+    /// Most transactions in a request. At a given rate nothing waits for a batch to fill: those that are due go.
     pub(super) batch: u32,
     /// Connections to each node.
     pub(super) connections: usize,
@@ -143,12 +140,12 @@ impl Submission {
     /// network that makes us wait does not get the waiting for free.
     async fn pace(&self, rate: f64, queue: &mpsc::Sender<Batch>) {
         let total = u32::try_from(self.load.len()).unwrap_or(u32::MAX);
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let start = Instant::from_std(self.tally.started_at());
         let mut first = 0;
         while first < total {
-            ticks.tick().await;
-            let due = due_after(self.tally.started_at().elapsed(), rate).min(total);
+            sleep_until(start + due_at(first, rate)).await;
+            // The next one is due even if the two divisions round differently.
+            let due = due_by(start.elapsed(), rate).clamp(first + 1, total);
             while first < due {
                 let count = self.plan.batch.min(due - first);
                 if queue.try_send(Batch { first, count }).is_err() {
@@ -199,7 +196,7 @@ impl Submission {
         for position in positions {
             let due = match self.plan.pace {
                 Pace::Saturate { .. } => now,
-                Pace::Rate(rate) => Duration::from_secs_f64(f64::from(*position) / rate),
+                Pace::Rate(rate) => due_at(*position, rate),
             };
             self.tally.sent(*position, due);
         }
@@ -287,10 +284,15 @@ impl Submission {
     }
 }
 
-/// How many transactions are due after a time.
+/// When a transaction is due, from the start on: the first at once.
+fn due_at(position: u32, rate: f64) -> Duration {
+    Duration::from_secs_f64(f64::from(position) / rate)
+}
+
+/// How many transactions are due by a time.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, which is what is wanted
-fn due_after(time: Duration, rate: f64) -> u32 {
-    (time.as_secs_f64() * rate).floor() as u32
+fn due_by(time: Duration, rate: f64) -> u32 {
+    ((time.as_secs_f64() * rate).floor() as u32).saturating_add(1)
 }
 
 /// What is left of a batch after one attempt.

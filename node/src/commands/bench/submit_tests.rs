@@ -145,10 +145,29 @@ async fn at_a_rate_latency_counts_from_when_a_transaction_was_due() {
     );
 }
 
+/// What is due goes at once: at one in ten seconds, the first at the start and not when the second is due.
+#[tokio::test]
+async fn at_a_rate_nothing_waits_for_what_comes_after_it() {
+    let begun = Instant::now();
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let node = fake_node(move |batch| {
+        arrived.send(begun.elapsed()).unwrap();
+        each(&batch, |_| pending())
+    });
+    let plan = Plan { pace: Pace::Rate(0.1), batch: 1, ..plan(0) };
+    let tally = run(1, vec![node.await], plan).await;
+    assert!(tally.committed(0));
+    // It was due at the start of the run; ten seconds later another would have been.
+    let arrived = arrivals.recv().unwrap();
+    assert!(arrived < Duration::from_secs(9), "{arrived:?}");
+    assert!(tally.latencies()[0] < 9_000_000, "{:?}", tally.latencies());
+}
+
 #[test]
 fn what_is_due_follows_the_clock() {
-    assert_eq!(due_after(Duration::ZERO, 400.0), 0);
-    assert_eq!(due_after(Duration::from_millis(2499), 400.0), 999);
-    assert_eq!(due_after(Duration::from_millis(2500), 400.0), 1000);
-    assert_eq!(due_after(Duration::MAX, 1e6), u32::MAX);
+    assert_eq!(due_by(Duration::ZERO, 400.0), 1, "the first is due at once");
+    assert_eq!(due_by(Duration::from_millis(2499), 400.0), 1000);
+    assert_eq!(due_by(Duration::from_millis(2500), 400.0), 1001);
+    assert_eq!(due_by(Duration::MAX, 1e6), u32::MAX);
+    assert_eq!(due_at(1000, 400.0), Duration::from_millis(2500));
 }
