@@ -40,8 +40,8 @@ number! {
 }
 
 impl Height {
-    /// The position after this one. At the end of `u64`, which no chain reaches, it stays there: a height that somebody
-    /// claims must not stop anyone. Whether one height follows another is told by [`Height::follows`].
+    /// The position after this one. At the end of `u64`, which no chain reaches, it stays there: a height in a message
+    /// must not stop the process. Whether one height follows another is told by [`Height::follows`].
     #[must_use]
     pub fn next(self) -> Self {
         self.plus(1)

@@ -178,6 +178,23 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the store refused what it was given: the file is as it was and the handle is usable. All other errors
+    /// of a write are final.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Batch { .. }
+                | StoreError::Uncertified { .. }
+                | StoreError::Gap { .. }
+                | StoreError::Fork { .. }
+                | StoreError::Invalid { .. }
+                | StoreError::NotGenesis { .. }
+                | StoreError::RowTooLarge { .. }
+        )
+    }
+}
+
 /// What stopped a transaction on a file, before the file's name is known.
 #[derive(Debug)]
 pub(crate) enum Fault {

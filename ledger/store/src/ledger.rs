@@ -17,6 +17,14 @@ use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table
 /// Most blocks one certificate may finalise: its own and the most ancestors a pipeline leaves uncertified.
 pub const MAX_BATCH_BLOCKS: usize = MAX_DESCENDANTS as usize + 1;
 
+/// Most blocks that one certificate finalises in a network with this window W: 2 W without a certificate of their own, and
+/// the certified one. A member that is behind can get so many in one answer, and no more. Never more than
+/// [`MAX_BATCH_BLOCKS`].
+pub fn max_batch_blocks(window: u64) -> usize {
+    let most = window.saturating_mul(2).saturating_add(1);
+    usize::try_from(most).map_or(MAX_BATCH_BLOCKS, |most| most.min(MAX_BATCH_BLOCKS))
+}
+
 /// The chain on disk, opened for writing. There is one for each file, in one process.
 ///
 /// The highest block always has a certificate of its own. Dropping the last handle makes everything durable

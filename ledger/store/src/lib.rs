@@ -82,7 +82,7 @@ pub use disk::{Attachment, ForgetfulDisk};
 pub use error::StoreError;
 pub use export::{ExportReader, ExportWriter, Run, Runs};
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
-pub use ledger::{Ledger, MAX_BATCH_BLOCKS};
+pub use ledger::{Ledger, MAX_BATCH_BLOCKS, max_batch_blocks};
 pub use reader::{BlockIds, Head, LedgerReader, StoredBlock};
 pub use redb::StorageBackend;
 pub use verify::Verification;

@@ -23,7 +23,7 @@ use crate::outlines::Outlines;
 use crate::promises;
 use crate::recent::RecentIds;
 use crate::run::serve_run;
-use crate::wire::{Ask, HeadClaim};
+use crate::wire::{Answer, Ask, HeadClaim};
 
 /// Expired transactions whose end is remembered, so that their senders can still be told.
 pub(crate) const ENDED_MAX: usize = 50_000;
@@ -250,14 +250,16 @@ impl Engine {
                 self.inputs.push_back(Input::PeerDown(peer));
             }
             Event::Submitted { ticket, transaction } => {
-                let outcome = self.on_submitted(now, transaction)?;
+                let outcome = self.on_submitted(now, transaction);
                 effects.submissions.push((ticket, outcome));
             }
             Event::Gossiped(transactions) => self.on_gossiped(now, transactions),
             Event::Asked { ticket, ask } => {
                 let answer = match ask {
                     Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
-                    Ask::Blocks { from } => serve_run(&self.ledger.reader(), from)?,
+                    // What cannot be read is not served. A member's question must not end this node; what the node
+                    // itself needs from the disk fails by itself.
+                    Ask::Blocks { from } => serve_run(&self.ledger.reader(), from).unwrap_or(Answer::Nothing),
                     Ask::Ids { block } => self.serve_ids(&block),
                 };
                 effects.answers.push((ticket, answer));

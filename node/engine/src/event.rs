@@ -129,6 +129,9 @@ pub enum Refusal {
         /// Bytes of the sender there would be.
         bytes: u64,
     },
+    /// It may be committed, and this node's ledger cannot be read where that would be found.
+    #[error("this node cannot read its ledger: submit the transaction to another node")]
+    LedgerUnreadable,
 }
 
 /// The end of a transaction that was waiting here and is in no block.
@@ -155,6 +158,13 @@ pub enum Notice {
         /// At which height.
         height: Height,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The ledger refused certified blocks that a member answered with. Another member is asked.
+    BadBlocks {
+        /// The height of the first of them.
+        height: Height,
+        /// What is wrong with them.
         reason: String,
     },
     /// A view was left.

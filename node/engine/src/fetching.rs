@@ -4,7 +4,7 @@ use quorate_pbft::{Input, Now};
 
 use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
-use crate::run::CheckedRun;
+use crate::run::{CheckedRun, append};
 use crate::wire::Ask;
 
 impl Engine {
@@ -48,10 +48,8 @@ impl Engine {
         let mut appended = false;
         let mut groups = run.into_groups();
         loop {
-            let tip = self.replica.tip();
-            let Some((blocks, certificate)) = groups.next_above(tip.height, tip.hash())? else { break };
-            let headers = blocks.iter().map(|block| block.header().clone()).collect();
-            self.counters.caught_up += blocks.len() as u64;
+            let (height, hash) = (self.replica.tip().height, self.replica.tip().hash());
+            let Some(group) = groups.next_above(height, hash)? else { break };
             // What was decided here lies below, and is remembered before anybody may see it. It may stand on blocks of
             // this run, which no journal has: those must not be lost from under it (R13).
             if !self.decided.is_empty() {
@@ -60,7 +58,14 @@ impl Engine {
                 }
                 self.write_group(effects)?;
             }
-            self.ledger.append(&blocks, &certificate)?;
+            if let Err(refused) = append(&mut self.ledger, &group)? {
+                let (height, reason) = (height.next(), refused.to_string());
+                effects.notices.push(Notice::BadBlocks { height, reason });
+                break;
+            }
+            let (blocks, certificate) = group;
+            let headers = blocks.iter().map(|block| block.header().clone()).collect();
+            self.counters.caught_up += blocks.len() as u64;
             self.note_final(&blocks, effects);
             self.inputs.push_back(Input::CaughtUp { headers, certificate });
             self.drain_inputs(now);

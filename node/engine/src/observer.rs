@@ -11,7 +11,7 @@ use quorate_store::{Ledger, LedgerReader};
 use crate::catchup::{CatchUp, Pace};
 use crate::engine::{DURABLE_INTERVAL, EngineConfig, Fatal};
 use crate::event::{Effects, FetchId, Notice};
-use crate::run::CheckedRun;
+use crate::run::{CheckedRun, append};
 use crate::wire::{Ask, HeadClaim};
 
 /// Everything that can wake an observer. Time alone is no event: call [`Observer::handle`] without any.
@@ -156,10 +156,14 @@ impl Observer {
             let mut groups = run.into_groups();
             loop {
                 let head = self.ledger.head();
-                let Some((blocks, certificate)) = groups.next_above(head.height, head.hash)? else { break };
-                self.ledger.append(&blocks, &certificate)?;
-                self.fetched += blocks.len() as u64;
-                effects.committed.extend(blocks);
+                let Some(group) = groups.next_above(head.height, head.hash)? else { break };
+                if let Err(refused) = append(&mut self.ledger, &group)? {
+                    let (height, reason) = (head.height.next(), refused.to_string());
+                    effects.notices.push(Notice::BadBlocks { height, reason });
+                    break;
+                }
+                self.fetched += group.0.len() as u64;
+                effects.committed.extend(group.0);
                 self.catchup.progressed();
             }
         }

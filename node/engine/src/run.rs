@@ -2,10 +2,10 @@
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Block, BlockError, BlockHash, Body, BodyError, CertificateError, ChainId, CommitCertificate, Committee,
-    Height, Verified,
+    Block, BlockError, BlockHash, Body, BodyError, CertificateError, ChainAnchor, CommitCertificate, Height,
+    Verified,
 };
-use quorate_store::{LedgerReader, StoreError};
+use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 
 use crate::engine::Fatal;
 use crate::wire::{Answer, RUN_BLOCKS, RUN_BYTES, RunBlock};
@@ -41,41 +41,42 @@ pub enum RunError {
     /// No block at all, or the last one is not certified.
     #[error("the run does not end in a certified block")]
     Open,
+    /// A certificate would finalise more blocks than the protocol leaves without one of their own: certificates were
+    /// taken out. Such blocks could be stored, but not be served in one answer.
+    #[error("more than {limit} blocks up to height {height} for one certificate")]
+    Stripped {
+        /// The first height that is one too many.
+        height: Height,
+        /// 2 W + 1 blocks.
+        limit: usize,
+    },
 }
 
 impl CheckedRun {
-    /// Checks bodies, links and every certificate: a quorum of verifications for each. Needs no state, so it
-    /// can run on any thread.
+    /// Checks links, bodies and every certificate: a quorum of verifications for each. What needs no signature is
+    /// checked first. Needs no state, so it can run on any thread. `window` is W of the genesis.
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn check(claims: Vec<RunBlock>, chain: &ChainId, committee: &Committee) -> Result<Self, RunError> {
+    pub fn check(claims: Vec<RunBlock>, anchor: &ChainAnchor, window: u64) -> Result<Self, RunError> {
+        check_certificates(&claims, max_batch_blocks(window))?;
         let mut blocks: Vec<Passed> = Vec::with_capacity(claims.len());
-        for claim in claims {
-            let block = Block::new(claim.header, Body::decode(claim.body)?)?;
+        let mut claimed = Vec::with_capacity(claims.len());
+        for RunBlock { header, body, certificate } in claims {
             if let Some((before, _)) = blocks.last() {
-                block.header().check_follows(before.header())?;
+                header.check_follows(before.header())?;
             }
-            let certificate = match claim.certificate {
-                Some(certificate) => {
-                    let ballot = certificate.ballot();
-                    let beside = (ballot.height, ballot.block) == (block.height(), block.hash());
-                    if !beside && !is(Mutant::CertificateMisplaced) {
-                        return Err(RunError::Misplaced(block.height()));
-                    }
-                    Some(match is(Mutant::CertificateUnchecked) {
-                        true => Verified::from_own_storage(certificate),
-                        false => certificate.verify(chain, committee)?,
-                    })
-                }
-                None => None,
+            blocks.push((Block::new(header, Body::decode(body)?)?, None));
+            claimed.push(certificate);
+        }
+        for ((_, proven), certificate) in blocks.iter_mut().zip(claimed) {
+            let verify = |claim: CommitCertificate| match is(Mutant::CertificateUnchecked) {
+                true => Ok(Verified::from_own_storage(claim)),
+                false => claim.verify(&anchor.chain_id, &anchor.committee),
             };
-            blocks.push((block, certificate));
+            *proven = certificate.map(verify).transpose()?;
         }
-        match blocks.last() {
-            Some((_, Some(_))) => Ok(CheckedRun { blocks }),
-            _ => Err(RunError::Open),
-        }
+        Ok(CheckedRun { blocks })
     }
 
     /// Number of blocks.
@@ -91,6 +92,43 @@ impl CheckedRun {
     /// Its blocks, to be appended.
     pub(crate) fn into_groups(self) -> Groups {
         Groups { rest: self.blocks.into_iter() }
+    }
+}
+
+/// Checks which blocks have a certificate, and that each certificate is for the block that it lies beside.
+fn check_certificates(claims: &[RunBlock], limit: usize) -> Result<(), RunError> {
+    let mut uncertified = 0;
+    for RunBlock { header, certificate, .. } in claims {
+        let Some(certificate) = certificate else {
+            uncertified += 1;
+            if uncertified >= limit {
+                return Err(RunError::Stripped { height: header.height, limit });
+            }
+            continue;
+        };
+        uncertified = 0;
+        let ballot = certificate.ballot();
+        let beside = (ballot.epoch, ballot.height, ballot.block) == (header.epoch, header.height, header.hash());
+        if !beside && !is(Mutant::CertificateMisplaced) {
+            return Err(RunError::Misplaced(header.height));
+        }
+    }
+    let ends_certified = claims.last().is_some_and(|last| last.certificate.is_some());
+    if ends_certified { Ok(()) } else { Err(RunError::Open) }
+}
+
+/// Appends a group of a run to the ledger. A refusal changes nothing and is the answering member's doing: the caller asks
+/// another member. Only a fork and a failing disk stop the node.
+///
+/// # Errors
+/// [`Fatal::Storage`] and [`Fatal::Fork`]; the inner error is the ledger's refusal.
+pub(crate) fn append(ledger: &mut Ledger, group: &Group) -> Result<Result<(), StoreError>, Fatal> {
+    let (blocks, certificate) = group;
+    match ledger.append(blocks, certificate) {
+        Err(StoreError::Fork { height, .. }) => Err(Fatal::Fork { height }),
+        Err(refused) if refused.is_refusal() => Ok(Err(refused)),
+        Err(failed) => Err(Fatal::Storage(failed)),
+        Ok(()) => Ok(Ok(())),
     }
 }
 

@@ -4,7 +4,7 @@ use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Admission, Refusal as PoolRefusal};
 use quorate_pbft::Now;
 
-use crate::engine::{Engine, Fatal};
+use crate::engine::Engine;
 use crate::event::{Refusal, Submission};
 
 impl Engine {
@@ -13,7 +13,7 @@ impl Engine {
         &mut self,
         now: Now,
         transaction: VerifiedTransaction,
-    ) -> Result<Result<Submission, Refusal>, Fatal> {
+    ) -> Result<Submission, Refusal> {
         let id = transaction.id();
         // What is in a block here may be committed until the chain says that it is late, whatever our clock says. It is
         // taken, too: if the block has lost its place, somebody must see to its end (R17).
@@ -22,21 +22,23 @@ impl Engine {
         let refused = match self.admit(now, earliest, transaction.clone()) {
             Ok(Admission::New) => {
                 self.outbound.push(now.moment, transaction);
-                return Ok(Ok(Submission::Pending));
+                return Ok(Submission::Pending);
             }
-            Ok(Admission::Known) => return Ok(Ok(Submission::Pending)),
+            Ok(Admission::Known) => return Ok(Submission::Pending),
             Err(refused) => refused,
         };
         // A transaction that is in the chain is no error however late it is sent again: the client asks where.
         let ended = matches!(refused, Denied::Repeated | Denied::Refused(Refusal::Expired { .. }));
-        if ended && let Some((height, index)) = self.ledger.reader().locate(&id)? {
-            return Ok(Ok(Submission::Committed { height, index }));
-        }
-        Ok(Err(match refused {
-            Denied::Refused(refusal) => refusal,
+        // A client chooses what is looked up, so a page that cannot be read must not end the node. Neither does the client
+        // get an answer that may be false.
+        let located = if ended { self.ledger.reader().locate(&id) } else { Ok(None) };
+        match (located, refused) {
+            (Ok(Some((height, index))), _) => Ok(Submission::Committed { height, index }),
+            (Err(_), _) => Err(Refusal::LedgerUnreadable),
+            (Ok(None), Denied::Refused(refusal)) => Err(refusal),
             // Final in this very group, which is not in the ledger yet: a wait ends at once.
-            Denied::Repeated => return Ok(Ok(Submission::Pending)),
-        }))
+            (Ok(None), Denied::Repeated) => Ok(Submission::Pending),
+        }
     }
 
     /// Takes transactions from another member. What is refused here was refused to nobody.

@@ -123,6 +123,9 @@ impl Desk {
                     let primary = self.members.name(*primary);
                     tracing::error!(%height, primary, reason, "the primary proposed an invalid block");
                 }
+                Notice::BadBlocks { height, reason } => {
+                    tracing::error!(%height, reason, "certified blocks of another validator break a rule");
+                }
                 Notice::CatchingUp { height, target } if !quiet => {
                     tracing::info!(%height, %target, "fetching blocks from other validators");
                     self.warned = Some(moment);

@@ -75,7 +75,7 @@ impl Outgoing {
                 Some(Answer::Blocks(blocks)) => {
                     // Hundreds of signatures and megabytes of hashing: not on a thread that serves sockets.
                     let check = move || {
-                        CheckedRun::check(blocks, &genesis.chain_id(), genesis.committee())
+                        CheckedRun::check(blocks, genesis.anchor(), genesis.consensus().window)
                             .inspect_err(|error| tracing::warn!(validator = name, %error, "bad blocks"))
                             .ok()
                     };

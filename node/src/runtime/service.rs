@@ -317,5 +317,6 @@ fn refusal(refusal: Refusal) -> SubmitRefusal {
         }
         Refusal::PoolFull { transactions, bytes } => SubmitRefusal::PoolFull { transactions, bytes },
         Refusal::SenderQuota { transactions, bytes } => SubmitRefusal::SenderQuota { transactions, bytes },
+        Refusal::LedgerUnreadable => SubmitRefusal::Unavailable("it cannot read its ledger"),
     }
 }

@@ -201,7 +201,8 @@ impl Soak {
                     Some(Fetched::Transactions(verified.collect::<Result<_, _>>()?))
                 }
                 Answer::Blocks(run) => {
-                    let run = CheckedRun::check(run, &self.genesis.chain_id(), self.genesis.committee());
+                    let window = self.genesis.consensus().window;
+                    let run = CheckedRun::check(run, self.genesis.anchor(), window);
                     Some(Fetched::Run(run.map_err(|error| error.to_string())?))
                 }
             };

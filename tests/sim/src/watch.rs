@@ -232,6 +232,12 @@ impl World {
                 })
             }
             Notice::LeftView(departure) => self.left(replica, departure),
+            // A quorum has certified them, so a ledger has no reason to refuse them.
+            Notice::BadBlocks { height, reason } => {
+                require(false, "certified blocks can be appended", || {
+                    format!("member {replica} refuses blocks from height {height} on: {reason}")
+                })
+            }
             Notice::EnteredView { view, .. } => {
                 self.note(format_args!("{replica} enters view {view}"));
                 self.coverage.saw("a view change");

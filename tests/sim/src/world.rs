@@ -482,7 +482,7 @@ impl World {
             }
             Answer::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
             Answer::Blocks(run) => {
-                let checked = CheckedRun::check(run, &self.genesis.chain_id(), self.genesis.committee());
+                let checked = CheckedRun::check(run, self.genesis.anchor(), self.genesis.consensus().window);
                 Ok(Some(Fetched::Run(checked.map_err(|error| failed(from, &error))?)))
             }
         }

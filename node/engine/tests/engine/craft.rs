@@ -51,7 +51,12 @@ impl Net {
 
     /// A quorum's certificate for any block.
     pub(crate) fn certificate(&self, block: &Block) -> CommitCertificate {
-        let (chain, ballot) = (self.genesis.chain_id(), Net::ballot(block));
+        self.certificate_of(Net::ballot(block))
+    }
+
+    /// A quorum's certificate for any ballot.
+    pub(crate) fn certificate_of(&self, ballot: Ballot) -> CommitCertificate {
+        let chain = self.genesis.chain_id();
         let commits: Vec<_> = (0..)
             .zip(&self.keys)
             .map(|(member, key)| Signed::sign(&chain, key, ReplicaId(member), Commit(ballot)))

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Effects, Fatal, FetchId, HeadClaim, Notice, Observation, Observer, serve_run,
+    Answer, Ask, CheckedRun, Effects, Fatal, FetchId, HeadClaim, Notice, Observation, Observer, RunBlock,
+    serve_run,
 };
-use quorate_ledger::{Block, Body, Height, ReplicaId, Timestamp, View};
+use quorate_ledger::{Block, Body, Header, Height, ReplicaId, Timestamp, View};
 use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
 
@@ -85,7 +86,7 @@ impl Watcher {
         let (_, fetch, height) = self.asked.remove(0);
         let run = match serve_run(from, height).unwrap() {
             Answer::Blocks(run) => {
-                Some(CheckedRun::check(run, &net.genesis.chain_id(), net.genesis.committee()).unwrap())
+                Some(CheckedRun::check(run, net.genesis.anchor(), net.genesis.consensus().window).unwrap())
             }
             _ => None,
         };
@@ -219,10 +220,35 @@ fn a_certified_block_that_contradicts_its_chain_stops_it() {
     watcher.hear(1, 2);
     let (_, fetch, from) = watcher.asked.remove(0);
     let Answer::Blocks(run) = serve_run(&ledger_of(&net, &others).reader(), from).unwrap() else { panic!() };
-    let run = Some(CheckedRun::check(run, &net.genesis.chain_id(), net.genesis.committee()).unwrap());
+    let run = Some(CheckedRun::check(run, net.genesis.anchor(), net.genesis.consensus().window).unwrap());
     let outcome = watcher.try_handle([Observation::Answered { fetch, run }]);
     assert!(matches!(outcome, Err(Fatal::Fork { height: Height(2) })), "{outcome:?}");
     assert_eq!(watcher.height(), 1);
+}
+
+/// What its ledger refuses changes nothing, also when a quorum has certified it: another member is asked.
+#[test]
+fn blocks_that_its_ledger_refuses_do_not_stop_it() {
+    let net = Net::of(4);
+    let blocks = net.chain_of(3);
+    let mut watcher = Watcher::of(&net);
+    watcher.hear(0, 3);
+    let (_, fetch, _) = watcher.asked.remove(0);
+    let header = Header { timestamp: net.genesis.header().timestamp, ..blocks[0].header().clone() };
+    let broken = Block::new(header, blocks[0].body().clone()).unwrap();
+    let claim = RunBlock {
+        header: broken.header().clone(),
+        body: broken.body().as_bytes().to_vec(),
+        certificate: Some(net.certificate(&broken)),
+    };
+    let run = CheckedRun::check(vec![claim], net.genesis.anchor(), net.genesis.consensus().window).unwrap();
+    watcher.handle([Observation::Answered { fetch, run: Some(run) }]);
+    let told = |notice: &Notice| matches!(notice, Notice::BadBlocks { height: Height(1), .. });
+    assert!(watcher.notices.iter().any(told), "{:?}", watcher.notices);
+    assert_eq!(watcher.height(), 0);
+    watcher.hear(1, 3);
+    watcher.answer(&net, &ledger_of(&net, &blocks).reader());
+    assert_eq!(watcher.height(), 3);
 }
 
 /// One sync a second, however many blocks there are; a restart and a power cut cost what is fetched again.

@@ -75,12 +75,12 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     }
     let begun = writer.head();
     let bar = progress("blocks");
-    let mut target = Target { writer, proofs: Proofs::new(genesis.anchor()), bar: &bar };
+    let mut target = Target { writer, proofs: Proofs::new(&genesis), bar: &bar };
     let from = begun.height.next();
     let copied = match (&node, &ledger) {
         (Some(node), _) => {
             check_continues(node, &target, &genesis)?;
-            runs_of_node(node, from, |run, head| target.take(run, head))
+            runs_of_node(node, from, genesis.consensus().window, |run, head| target.take(run, head))
         }
         (None, Some(ledger)) => runs_of_ledger(&ledger.reader(), from, |run, head| target.take(run, head)),
         (None, None) => unreachable!("one of both was opened"),

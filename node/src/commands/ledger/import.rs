@@ -148,7 +148,7 @@ fn import(
 ) -> Result<(), Failure> {
     let begun = ledger.head().height;
     let mut target = Target { ledger, unsynced: 0 };
-    let mut proofs = Proofs::new(genesis.anchor());
+    let mut proofs = Proofs::new(genesis);
     while let Some(run) = reader.next() {
         let run = run?;
         let (position, length) = reader.position();

@@ -2,8 +2,9 @@
 
 use std::thread::available_parallelism;
 
+use quorate_genesis::Genesis;
 use quorate_ledger::ChainAnchor;
-use quorate_store::Run;
+use quorate_store::{Run, max_batch_blocks};
 
 /// Runs that are checked together, and bytes of their bodies, above which they are not kept waiting for more.
 const RUNS: usize = 512;
@@ -12,20 +13,31 @@ const BYTES: usize = 64 << 20;
 /// Gathers runs until it is worth sharing them out.
 pub(super) struct Proofs<'a> {
     anchor: &'a ChainAnchor,
+    /// Blocks that one certificate may finalise.
+    limit: usize,
     runs: Vec<Run>,
     bytes: usize,
 }
 
 impl<'a> Proofs<'a> {
-    pub(super) fn new(anchor: &'a ChainAnchor) -> Self {
-        Proofs { anchor, runs: Vec::new(), bytes: 0 }
+    pub(super) fn new(genesis: &'a Genesis) -> Self {
+        let limit = max_batch_blocks(genesis.consensus().window);
+        Proofs { anchor: genesis.anchor(), limit, runs: Vec::new(), bytes: 0 }
     }
 
     /// Takes a run; answers runs that were proven, in their order, once there are enough of them.
     ///
     /// # Errors
-    /// The lowest certificate that does not hold.
+    /// The lowest certificate that does not hold, or a run from which certificates were taken out: a node that stores
+    /// it cannot serve it to others in one answer.
     pub(super) fn push(&mut self, run: Run) -> Result<Vec<Run>, String> {
+        let (count, limit) = (run.blocks.len(), self.limit);
+        if count > limit {
+            let height = run.certificate.ballot().height;
+            return Err(format!(
+                "the certificate at height {height} is for {count} blocks, at most {limit} are possible"
+            ));
+        }
         self.bytes += run.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
         self.runs.push(run);
         if self.runs.len() < RUNS && self.bytes < BYTES {
@@ -50,5 +62,50 @@ impl<'a> Proofs<'a> {
             outcomes.collect::<Result<(), String>>()
         })?;
         Ok(runs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+    use quorate_ledger::{
+        Ballot, Block, Body, Commit, CommitCertificate, Header, ReplicaId, Signed, Timestamp, View,
+    };
+
+    use super::*;
+
+    /// So many blocks on the genesis, and one certificate.
+    fn run_of(network: &TestNetwork, blocks: usize) -> Run {
+        let genesis = network.genesis();
+        let mut chain: Vec<Block> = Vec::new();
+        for _ in 0..blocks {
+            let parent = chain.last().map_or(genesis.header(), Block::header);
+            let body = Body::of(&[]);
+            let header = Header::after(parent, &body, Timestamp(0), ReplicaId(0));
+            chain.push(Block::new(header, body).unwrap());
+        }
+        let last = chain.last().unwrap();
+        let ballot =
+            Ballot { epoch: last.header().epoch, view: View(0), height: last.height(), block: last.hash() };
+        let sign = |(index, key)| Signed::sign(&genesis.chain_id(), key, ReplicaId(index), Commit(ballot));
+        let votes: Vec<_> = (0..).zip(network.keys()).map(sign).collect();
+        let certificate = CommitCertificate::assemble(genesis.committee(), ballot, &votes).unwrap();
+        Run { blocks: chain, certificate: certificate.into_inner() }
+    }
+
+    /// An export from which certificates were taken out is not imported: no answer to another node would hold its runs.
+    #[test]
+    fn a_run_is_no_longer_than_what_can_be_served() {
+        for window in [1, 3] {
+            let network = TestNetwork::seeded(4, 1);
+            let network = network.with_parameters(|parameters| parameters.consensus.window = window).unwrap();
+            let most = usize::try_from(2 * window + 1).unwrap();
+            for (blocks, good) in [(1, true), (most, true), (most + 1, false), (65, false)] {
+                let mut proofs = Proofs::new(network.genesis());
+                let proven = proofs.push(run_of(&network, blocks)).and_then(|_| proofs.finish());
+                assert_eq!(proven.is_ok(), good, "{blocks} blocks with W = {window}");
+            }
+        }
     }
 }

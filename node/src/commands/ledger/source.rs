@@ -7,7 +7,7 @@ use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
 use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
 use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height};
-use quorate_store::{ExportReader, Ledger, LedgerReader, Run, Runs, StoreError};
+use quorate_store::{ExportReader, Ledger, LedgerReader, Run, Runs, StoreError, max_batch_blocks};
 
 use super::{advise, must_exist, read_config};
 use crate::remote;
@@ -15,9 +15,6 @@ use crate::remote;
 /// Blocks and bytes of bodies that are read from a ledger at a time.
 const BLOCKS: usize = 256;
 const BYTES: usize = 4 << 20;
-
-/// Most blocks that one certificate finalises: a node that tells more without one is not correct.
-const WAITING: usize = quorate_store::MAX_BATCH_BLOCKS;
 
 /// A running node's JSON-RPC, asked from a thread that waits.
 pub(super) struct Node {
@@ -60,12 +57,16 @@ impl Node {
     }
 }
 
-/// Gives a chain's runs from a height on, up to where it ends now. What they say is not proven yet.
+/// Gives a chain's runs from a height on, up to where it ends now. What they say is not proven yet. `window` is W of the
+/// genesis: a node that gives more than 2 W blocks in a row without a certificate is not correct.
 pub(super) fn runs_of_node(
     node: &Node,
     from: Height,
+    window: u64,
     mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    // The last of them is certified.
+    let limit = max_batch_blocks(window) - 1;
     let (head, _) = node.head()?;
     let (mut next, mut runs) = (from, Runs::default());
     while next <= head || runs.waiting() > 0 {
@@ -85,8 +86,8 @@ pub(super) fn runs_of_node(
             if let Some(run) = runs.push(block, certificate) {
                 take(run, head)?;
             }
-            if runs.waiting() > WAITING {
-                bail!("the node gives more than {WAITING} blocks without a certificate, up to block {next}");
+            if runs.waiting() > limit {
+                bail!("the node gives more than {limit} blocks without a certificate, below block {next}");
             }
         }
     }

@@ -124,7 +124,7 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
         Err(error) => return answer(error),
     };
     let bar = progress("bytes");
-    let mut proofs = Proofs::new(genesis.anchor());
+    let mut proofs = Proofs::new(genesis);
     let (mut transactions, mut certificates) = (0, 0);
     while let Some(run) = reader.next() {
         let run = match run {
