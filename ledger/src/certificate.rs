@@ -122,6 +122,23 @@ impl SignatureSet {
         &self.signatures
     }
 
+    /// Checks what costs no verification: exactly `count` signers, all of them members, and one signature of each.
+    ///
+    /// # Errors
+    /// [`CertificateError`], never [`CertificateError::BadSignature`].
+    pub fn check_form(&self, committee: &Committee, count: usize) -> Result<(), CertificateError> {
+        if self.signers.count() != count {
+            return Err(CertificateError::Count { wanted: count, got: self.signers.count() });
+        }
+        if self.signatures.len() != count {
+            return Err(CertificateError::Mismatch { signers: count, signatures: self.signatures.len() });
+        }
+        if self.signers.iter().any(|replica| committee.member(replica).is_none()) {
+            return Err(CertificateError::UnknownSigner);
+        }
+        Ok(())
+    }
+
     /// Checks that exactly `count` members signed `body`, each signature being good.
     ///
     /// Every signature is checked, also beyond what would be enough: otherwise junk could ride along.
@@ -135,17 +152,9 @@ impl SignatureSet {
         body: &T,
         count: usize,
     ) -> Result<(), CertificateError> {
-        if self.signers.count() != count {
-            return Err(CertificateError::Count { wanted: count, got: self.signers.count() });
-        }
-        if self.signatures.len() != count {
-            return Err(CertificateError::Mismatch { signers: count, signatures: self.signatures.len() });
-        }
+        self.check_form(committee, count)?;
         let hash = signing_hash(chain, body);
         for (replica, signature) in self.signers.iter().zip(&self.signatures) {
-            if committee.member(replica).is_none() {
-                return Err(CertificateError::UnknownSigner);
-            }
             if !committee.verifies(replica, &hash, signature) {
                 return Err(CertificateError::BadSignature(replica));
             }
@@ -201,6 +210,14 @@ impl CommitCertificate {
     /// [`CertificateError`].
     pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), CertificateError> {
         self.votes.check(chain, committee, &Commit(self.ballot), committee.quorum())
+    }
+
+    /// Checks what costs no verification: exactly a quorum of members as signers.
+    ///
+    /// # Errors
+    /// [`CertificateError`], never [`CertificateError::BadSignature`].
+    pub fn check_form(&self, committee: &Committee) -> Result<(), CertificateError> {
+        self.votes.check_form(committee, committee.quorum())
     }
 
     /// What the signers agreed on.
@@ -277,6 +294,8 @@ mod tests {
         assert_eq!(claim(&[0, 1], all()[..2].to_vec()), CertificateError::Count { wanted: 3, got: 2 });
         assert_eq!(claim(&[0, 1, 2], all()), CertificateError::Mismatch { signers: 3, signatures: 4 });
         assert_eq!(claim(&[0, 1, 9], all()[..3].to_vec()), CertificateError::UnknownSigner);
+        // The form is looked at before any signature.
+        assert_eq!(claim(&[0, 1, 9], vec![signature(2); 3]), CertificateError::UnknownSigner);
         assert_eq!(
             claim(&[0, 1, 2], vec![signature(0), signature(0), signature(2)]),
             CertificateError::BadSignature(ReplicaId(1))

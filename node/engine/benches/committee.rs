@@ -66,7 +66,15 @@ impl Committee {
 
     /// Once for all three that get it.
     fn check(&self, from: usize, message: Message) -> Checked {
-        message.check(id(from), &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap()
+        message
+            .check(
+                id(from),
+                &self.genesis.chain_id(),
+                Epoch(0),
+                self.genesis.committee(),
+                self.genesis.consensus().window,
+            )
+            .unwrap()
     }
 
     /// Everybody takes all that waits for it with one group of records, as under load.

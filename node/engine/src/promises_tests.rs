@@ -34,7 +34,15 @@ impl Maker {
     }
 
     fn check(&self, from: u16, message: Message) -> Checked {
-        message.check(ReplicaId(from), &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap()
+        message
+            .check(
+                ReplicaId(from),
+                &self.genesis.chain_id(),
+                Epoch(0),
+                self.genesis.committee(),
+                self.genesis.consensus().window,
+            )
+            .unwrap()
     }
 
     /// A block with one transaction; it is held.

@@ -193,7 +193,8 @@ impl WireLimits {
         let ids = 32 * limits.max_transactions as usize;
         let body = limits.max_body_bytes as usize + PER_BLOCK;
         let open = usize::try_from(2 * window).expect("a genesis has a small window") + 1;
-        // A header, a PRE-PREPARE and the signatures of all members; for each open height one of these.
+        // A header, a PRE-PREPARE and the signatures of all members; for each open height one of these. A VIEW-CHANGE
+        // that lists more is refused (R19), so no NEW-VIEW is longer, whatever faulty members put into it.
         let certificate = 512 + 64 * members;
         let view_change = SLACK + certificate * (open + 1);
         let new_view = SLACK + view_change * members + 256 * open;

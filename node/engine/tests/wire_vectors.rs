@@ -180,8 +180,15 @@ impl Member {
 
     fn hear(&mut self, from: usize, message: Message) {
         let from = ReplicaId(u16::try_from(from).unwrap());
-        let message =
-            message.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap();
+        let message = message
+            .check(
+                from,
+                &self.genesis.chain_id(),
+                Epoch(0),
+                self.genesis.committee(),
+                self.genesis.consensus().window,
+            )
+            .unwrap();
         drop(self.engine.handle(self.now, [Event::Consensus { from, message }]).unwrap());
     }
 

@@ -63,17 +63,32 @@ impl PreparedCertificate {
     /// # Errors
     /// [`PreparedError`].
     pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), PreparedError> {
+        self.check_form(committee)?;
         let ballot = self.ballot();
         let primary = committee.primary(ballot.epoch, ballot.view);
+        Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
+            .verify(chain, committee)?;
+        self.prepares.check(chain, committee, &Prepare(ballot), self.needed(committee))?;
+        Ok(())
+    }
+
+    /// PREPAREs that this certificate must have.
+    fn needed(&self, committee: &Committee) -> usize {
+        let claimed = self.prepares.signers().count();
+        let weak = is(Mutant::WeakPrepared) && claimed >= committee.faults();
+        if weak { claimed } else { prepares_needed(committee) }
+    }
+
+    /// Checks what costs no verification: the signers of PREPARE are a quorum less one of backups.
+    ///
+    /// # Errors
+    /// [`PreparedError`]; no signature was looked at.
+    pub fn check_form(&self, committee: &Committee) -> Result<(), PreparedError> {
+        let primary = committee.primary(self.header.epoch, self.view);
         if self.prepares.signers().contains(primary) && !is(Mutant::PrimaryAmongPrepares) {
             return Err(PreparedError::PrimaryPrepared);
         }
-        Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
-            .verify(chain, committee)?;
-        let weak = is(Mutant::WeakPrepared) && self.prepares.signers().count() >= committee.faults();
-        let needed = if weak { self.prepares.signers().count() } else { prepares_needed(committee) };
-        self.prepares.check(chain, committee, &Prepare(ballot), needed)?;
-        Ok(())
+        Ok(self.prepares.check_form(committee, self.needed(committee))?)
     }
 
     /// What was prepared.

@@ -232,7 +232,8 @@ pub enum Checked {
 
 impl Message {
     /// Checks who may say this and whether they did: one signature, the Merkle root of a proposal, every
-    /// certificate of a view change. Needs no state, so it can run on any thread.
+    /// certificate of a view change, which has nothing beyond the `window` W (R7). Needs no state, so it can run on
+    /// any thread.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -242,6 +243,7 @@ impl Message {
         chain: &ChainId,
         epoch: Epoch,
         committee: &Committee,
+        window: u64,
     ) -> Result<Checked, Rejected> {
         let of_epoch = |claimed: Epoch| if claimed == epoch { Ok(()) } else { Err(Rejected::Epoch(claimed)) };
         let own_vote = |signer| {
@@ -280,9 +282,11 @@ impl Message {
             }
             Message::ViewChange(change) => {
                 own_vote(change.vote.signer)?;
-                Ok(Checked::ViewChange(change.check(chain, epoch, committee)?))
+                Ok(Checked::ViewChange(change.check(chain, epoch, committee, window)?))
             }
-            Message::NewView(new_view) => Ok(Checked::NewView(new_view.check(chain, epoch, committee)?)),
+            Message::NewView(new_view) => {
+                Ok(Checked::NewView(new_view.check(chain, epoch, committee, window)?))
+            }
             Message::Checkpoint(vote) => {
                 of_epoch(vote.body.epoch)?;
                 own_vote(vote.signer)?;

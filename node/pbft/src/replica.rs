@@ -122,7 +122,8 @@ pub struct Replica {
     pub(crate) config: Config,
     pub(crate) signer: Signer,
     pub(crate) voice: Voice,
-    /// Up to this height the journal forgot its promises because the ledger had them: below it nothing is signed.
+    /// The ledger once reached this height: the journal forgot promises up to here, or holds promises that were given
+    /// above. Nothing is signed while the ledger ends lower.
     pub(crate) silent_through: Height,
     pub(crate) view: View,
     /// Whether the view has begun; otherwise a NEW-VIEW is waited for.

@@ -82,7 +82,9 @@ impl Replica {
         replica.certificate = end.certificate;
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
+        let mut promised = Height(0);
         for record in records {
+            promised = promised.max(record.height().unwrap_or_default());
             if record.height().is_some_and(|height| height <= replica.tip.height) {
                 continue;
             }
@@ -119,7 +121,10 @@ impl Replica {
                 replica.checkpoints.reached(replica.config.checkpoint_interval, header);
             }
         }
-        replica.silent_through = end.forgotten_through;
+        // R7: a promise at this height was given when the ledger ended at most 2 W below. A ledger that ends lower is an
+        // old copy, and what this replica knows to be prepared would lie beyond the window above its base (R19).
+        let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.window));
+        replica.silent_through = end.forgotten_through.max(ledger_had);
         if replica.voice.is_free() && !is(Mutant::SpeaksUnasked) {
             replica.voice = Voice::Probing(BTreeSet::new());
         }

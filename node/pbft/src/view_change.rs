@@ -131,13 +131,21 @@ impl CheckedViewChange {
 }
 
 impl ViewChangeMessage {
-    /// Checks one signature, and every certificate inside: the whole is believed or nothing of it (R19).
+    /// Checks the form and then every signature: the whole is believed or nothing of it (R19). `window` is W.
     pub(crate) fn check(
         self,
         chain: &ChainId,
         epoch: Epoch,
         committee: &Committee,
+        window: u64,
     ) -> Result<CheckedViewChange, Rejected> {
+        self.check_form(epoch, committee, window)?;
+        self.verify(chain, committee)?;
+        Ok(CheckedViewChange(Arc::new(self)))
+    }
+
+    /// Checks all that costs no verification, so that a refusal here is cheap (R19).
+    fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<(), Rejected> {
         let ViewChange { epoch: claimed, view, content } = self.vote.body;
         if claimed != epoch {
             return Err(Rejected::Epoch(claimed));
@@ -145,39 +153,58 @@ impl ViewChangeMessage {
         if view == View(0) {
             return Err(Rejected::ViewChange("view 0 needs none"));
         }
-        let signature = verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone(), chain, committee)?;
-        if content != self.knowledge.hash() && !is(Mutant::ViewChangeContentUnchecked) {
-            return Err(Rejected::ViewChange("its content is not what was signed"));
-        }
         if let Some(base) = &self.knowledge.base {
-            // In whatever view: who fetches certified blocks may be ahead of its own view.
+            // Any view is allowed: a replica that fetches certified blocks may be ahead of its own view.
             if base.ballot().epoch != epoch {
                 return Err(Rejected::ViewChange("its base is certified in another epoch"));
             }
             if !is(Mutant::BaseUnchecked) {
-                base.check(chain, committee)?;
+                base.check_form(committee)?;
             }
         }
-        let mut below = self.knowledge.base_height();
+        let base = self.knowledge.base_height();
+        let mut below = base;
         for certificate in &self.knowledge.prepared {
-            let ballot = certificate.ballot();
-            if ballot.epoch != epoch || ballot.view >= view {
+            let header = certificate.header();
+            if header.epoch != epoch || certificate.view() >= view {
                 return Err(Rejected::ViewChange(
                     "a block in it was prepared in a later view or another epoch",
                 ));
             }
-            if ballot.height <= below {
+            if header.height <= below {
                 return Err(Rejected::ViewChange(
                     "its prepared blocks are not in ascending order above its base",
                 ));
             }
-            below = ballot.height;
+            // R7: nothing higher is accepted, so a correct replica has nothing prepared there. This also bounds the
+            // length of a NEW-VIEW, and the signatures to verify.
+            if header.height > base.plus(2 * window) {
+                return Err(Rejected::ViewChange(
+                    "a block in it was prepared beyond the window above its base",
+                ));
+            }
+            below = header.height;
             if !is(Mutant::PreparedUnchecked) {
-                certificate.check(chain, committee)?;
+                certificate.check_form(committee)?;
             }
         }
-        debug_assert_eq!(*signature, self.vote);
-        Ok(CheckedViewChange(Arc::new(self)))
+        if content != self.knowledge.hash() && !is(Mutant::ViewChangeContentUnchecked) {
+            return Err(Rejected::ViewChange("its content is not what was signed"));
+        }
+        Ok(())
+    }
+
+    /// Verifies every signature in a message whose form was checked.
+    fn verify(&self, chain: &ChainId, committee: &Committee) -> Result<(), Rejected> {
+        verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone(), chain, committee)?;
+        if let Some(base) = self.knowledge.base.as_ref().filter(|_| !is(Mutant::BaseUnchecked)) {
+            base.check(chain, committee)?;
+        }
+        let prepared = self.knowledge.prepared.iter().filter(|_| !is(Mutant::PreparedUnchecked));
+        for certificate in prepared {
+            certificate.check(chain, committee)?;
+        }
+        Ok(())
     }
 }
 
@@ -213,8 +240,9 @@ impl Selection {
         let mut end = base.map(|certificate| certificate.ballot().block);
         let mut height = base.map_or(Height(0), |certificate| certificate.ballot().height);
         let mut chain = Vec::new();
-        loop {
-            height = height.next();
+        // Heights are claims until the signatures are verified, so the last one may be the end of `u64`.
+        while let Some(next) = height.0.checked_add(1).map(Height) {
+            height = next;
             let candidates = known()
                 .flat_map(|knowledge| &knowledge.prepared)
                 .filter(|certificate| certificate.header().height == height);
@@ -350,24 +378,35 @@ impl NewViewMessage {
         self.pre_prepares.iter().filter_map(header).collect()
     }
 
-    /// Checks all signatures, selects again, and compares (R20).
+    /// Checks the form, selects again, compares, and then verifies every signature (R20). `window` is W.
     pub(crate) fn check(
         self,
         chain: &ChainId,
         epoch: Epoch,
         committee: &Committee,
+        window: u64,
     ) -> Result<CheckedNewView, Rejected> {
+        let selection = self.check_form(epoch, committee, window)?;
+        verify_unless(Mutant::NewViewUnsigned, self.vote.clone(), chain, committee)?;
+        for change in &self.view_changes {
+            change.verify(chain, committee)?;
+        }
+        let verify = |vote: &Signed<PrePrepare>| vote.clone().verify(chain, committee);
+        let votes = self.pre_prepares.iter().map(verify).collect::<Result<_, _>>()?;
+        Ok(CheckedNewView::own(self, selection, votes))
+    }
+
+    /// Checks all that costs no verification, so that a refusal here is cheap (R20). Returns how the view begins if
+    /// the signatures are good.
+    fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<Selection, Rejected> {
         let NewView { epoch: claimed, view, content } = self.vote.body;
         if claimed != epoch {
             return Err(Rejected::Epoch(claimed));
         }
-        let signer = self.vote.signer;
-        if signer != committee.primary(epoch, view) && !is(Mutant::NewViewByAnyone) {
-            return Err(Rejected::NotPrimary { signer, view });
-        }
-        verify_unless(Mutant::NewViewUnsigned, self.vote.clone(), chain, committee)?;
-        if content != NewViewMessage::content(&self.view_changes, &self.pre_prepares) {
-            return Err(Rejected::NewView("its content is not what was signed"));
+        let primary = committee.primary(epoch, view);
+        let foreign = |signer: ReplicaId| Rejected::NotPrimary { signer, view };
+        if self.vote.signer != primary && !is(Mutant::NewViewByAnyone) {
+            return Err(foreign(self.vote.signer));
         }
         if self.view_changes.len() != view_changes_needed(committee) {
             return Err(Rejected::NewView("it needs exactly a quorum of view changes"));
@@ -376,11 +415,18 @@ impl NewViewMessage {
         if !self.view_changes.windows(2).all(in_order) && !is(Mutant::NewViewSignersRepeat) {
             return Err(Rejected::NewView("its view changes are not in ascending order of their signers"));
         }
+        let foreign_view = |change: &ViewChangeMessage| change.vote.body.view != view;
+        if self.view_changes.iter().any(foreign_view) && !is(Mutant::NewViewForeignViews) {
+            return Err(Rejected::NewView("a view change in it is for another view"));
+        }
+        if let Some(vote) = self.pre_prepares.iter().find(|vote| vote.signer != self.vote.signer) {
+            return Err(foreign(vote.signer));
+        }
+        if content != NewViewMessage::content(&self.view_changes, &self.pre_prepares) {
+            return Err(Rejected::NewView("its content is not what was signed"));
+        }
         for change in &self.view_changes {
-            if change.vote.body.view != view && !is(Mutant::NewViewForeignViews) {
-                return Err(Rejected::NewView("a view change in it is for another view"));
-            }
-            change.clone().check(chain, epoch, committee)?;
+            change.check_form(epoch, committee, window)?;
         }
         let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.knowledge))?;
         if is(Mutant::NewViewNotRecomputed) {
@@ -390,13 +436,6 @@ impl NewViewMessage {
         if !selection.ballots(epoch, view).eq(claimed) {
             return Err(Rejected::NewView("it does not propose again what follows from its view changes"));
         }
-        let mut votes = Vec::with_capacity(self.pre_prepares.len());
-        for vote in &self.pre_prepares {
-            if vote.signer != signer {
-                return Err(Rejected::NotPrimary { signer: vote.signer, view });
-            }
-            votes.push(vote.clone().verify(chain, committee)?);
-        }
-        Ok(CheckedNewView::own(self, selection, votes))
+        Ok(selection)
     }
 }

@@ -54,6 +54,45 @@ fn a_view_change_with_a_bad_certificate_is_refused() {
     assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: change }), Ok(()));
 }
 
+/// R7, R19: nothing beyond the window above the base can be prepared. A genuine certificate of an old block is refused
+/// there before any signature is verified, so recorded ones make no VIEW-CHANGE longer.
+#[test]
+fn a_view_change_that_reaches_beyond_its_window_is_refused() {
+    let mut net = Net::of(4);
+    let mut blocks = vec![first(&net, "1", 0)];
+    for height in 2..=10 {
+        let next = block(blocks.last().unwrap().header(), &height.to_string(), net.now(0).wall, id(0));
+        blocks.push(next);
+    }
+    let old: Vec<_> = blocks.iter().map(|block| net.prepared(block, 0, &[1, 2])).collect();
+    let beyond = "beyond the window";
+    let full = net.view_change(3, 1, knows(old[..8].to_vec()));
+    assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: Message::ViewChange(full) }), Ok(()));
+    for known in [old[..9].to_vec(), vec![old[8].clone()]] {
+        let change = net.view_change(3, 1, knows(known));
+        let unsigned = ViewChangeMessage {
+            vote: Signed { signature: net.sign(1, change.vote.body).signature, ..change.vote.clone() },
+            ..change.clone()
+        };
+        for change in [change, unsigned] {
+            let refused = refused_change(&mut net, change);
+            assert!(refused.contains(beyond), "{refused}");
+        }
+    }
+    // Above a base the window begins there.
+    let base = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]).into_inner());
+    let above = |last: usize| Knowledge { base: base.clone(), prepared: old[1..last].to_vec() };
+    let refused = net.view_change(3, 1, above(10));
+    let new_view = net.new_view(
+        1,
+        vec![net.view_change(0, 1, above(9)), net.view_change(1, 1, Knowledge::default()), refused.clone()],
+    );
+    assert!(refused_change(&mut net, refused).contains(beyond));
+    assert!(refused_new_view(&mut net, new_view).contains(beyond));
+    let good = net.view_change(3, 2, above(9));
+    assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: Message::ViewChange(good) }), Ok(()));
+}
+
 /// R19: certificates are verified, signature by signature, also the base.
 #[test]
 fn a_view_change_with_a_forged_signature_is_refused() {

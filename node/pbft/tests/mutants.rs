@@ -57,7 +57,7 @@ impl Play {
         for _ in 0..MANY {
             let Some(Envelope { from, to, message }) = self.net.links.next() else { return };
             let config = &self.net.config;
-            let checked = message.check(from, &config.chain, Epoch(0), &config.committee);
+            let checked = message.check(from, &config.chain, Epoch(0), &config.committee, config.window);
             if let Ok(message) = checked
                 && self.net.nodes[to.index()].runs()
             {

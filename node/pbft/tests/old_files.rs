@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, Height, SignedError, View};
-use quorate_pbft::{Input, Mark, Message, Prepare, Record, Rejected, Request, Seen, Standing, Work};
+use quorate_pbft::{
+    ChainEnd, Checked, Input, Mark, Message, Prepare, Record, Rejected, Replica, Request, Seen, Signer,
+    Standing, Work,
+};
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
 
@@ -294,4 +297,38 @@ fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
     net.deliver_all();
     order(&mut net, &["B"]);
     net.assert_chain(&["A", "B"]);
+}
+
+/// R19, R24: an old ledger beside a journal with promises far above it. What is prepared there would lie beyond the window
+/// above the base, and every VIEW-CHANGE would be refused, so the member signs nothing until the ledger is near enough.
+#[test]
+fn promises_far_above_an_old_ledger_wait_for_it() {
+    let mut net = Net::with(4, |config| config.window = 1);
+    order(&mut net, &["A", "B", "C", "D"]);
+    net.links.lose(|envelope| envelope.is_commit());
+    order(&mut net, &["E"]);
+    let promised = net.promises(2).iter().filter_map(Record::height).max();
+    assert_eq!(promised, Some(Height(5)), "E is prepared");
+    let chain = net.nodes[2].chain.clone();
+    let certificate = |height: usize| net.nodes[2].certificates[&Height(height as u64)].clone();
+    let end = ChainEnd {
+        tip: chain[1].clone(),
+        certificate: Some(certificate(1)),
+        checkpoint: None,
+        forgotten_through: Height(1),
+    };
+    let signer = Signer::new(net.config.chain, net.keys[2].clone(), id(2));
+    let journal = net.nodes[2].journal.clone();
+    let mut replica = Replica::restore(net.config.clone(), signer, end, journal).unwrap().replica;
+    let now = net.now(2);
+    for from in [0, 1] {
+        drop(replica.step(now, Input::Received { from: id(from), message: Checked::Seen(None) }));
+    }
+    for height in [2, 3] {
+        let standing = replica.overview(now).standing;
+        assert!(matches!(standing, Standing::Probing { .. }), "below height {height}: {standing:?}");
+        let headers = vec![chain[height].clone()];
+        drop(replica.step(now, Input::CaughtUp { headers, certificate: certificate(height) }));
+    }
+    assert_eq!(replica.overview(now).standing, Standing::Voting);
 }

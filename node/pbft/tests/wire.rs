@@ -70,7 +70,7 @@ fn proposal() -> Message {
 }
 
 fn checked(message: Message, from: u16) -> Checked {
-    message.check(ReplicaId(from), &CHAIN, Epoch(0), &members().1).unwrap()
+    message.check(ReplicaId(from), &CHAIN, Epoch(0), &members().1, net::WINDOW).unwrap()
 }
 
 fn checked_proposal() -> CheckedProposal {

@@ -87,7 +87,13 @@ impl Incoming {
             Ok(MemberMessage::Consensus(message)) if direct => {
                 let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
                 let time = own_time(&message, from);
-                let checked = message.check(from, &chain, epoch, self.genesis.committee());
+                let checked = message.check(
+                    from,
+                    &chain,
+                    epoch,
+                    self.genesis.committee(),
+                    self.genesis.consensus().window,
+                );
                 if let Ok(checked) = &checked {
                     self.listen(from, checked, time);
                 }

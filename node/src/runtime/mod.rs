@@ -408,7 +408,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{
-        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_RUN_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_RUN_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
     };
     use quorate_network::MESSAGE_BYTES_MAX;
 
@@ -417,8 +417,9 @@ mod tests {
     /// The largest messages that a genesis can call for are messages that the network can carry.
     #[test]
     fn every_legal_genesis_fits_the_network() {
-        for window in 1..=u64::from(MAX_DESCENDANTS) / 2 {
-            let network = TestNetwork::seeded(4, 1).with_parameters(|parameters| {
+        let windows = 1..=u64::from(MAX_DESCENDANTS) / 2;
+        for (window, members) in windows.flat_map(|window| [(window, 4), (window, MAX_MEMBERS)]) {
+            let network = TestNetwork::seeded(members, 1).with_parameters(|parameters| {
                 let block = &mut parameters.block;
                 block.max_body_bytes = u64::from(MAX_BODY_BYTES).min(MAX_RUN_BYTES / (2 * window + 1));
                 block.max_transaction_bytes = u64::from(MAX_TRANSACTION_BYTES).min(block.max_body_bytes);
@@ -436,7 +437,8 @@ mod tests {
                 limits.request_bytes,
                 limits.response_bytes,
             ];
-            assert!(largest.iter().all(|bytes| *bytes <= MESSAGE_BYTES_MAX), "window {window}: {limits:?}");
+            let fits = largest.iter().all(|bytes| *bytes <= MESSAGE_BYTES_MAX);
+            assert!(fits, "{members} members, window {window}: {limits:?}");
         }
     }
 }

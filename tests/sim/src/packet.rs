@@ -63,7 +63,13 @@ impl Packet {
         let message = MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string())?;
         match message {
             MemberMessage::Consensus(message) => message
-                .check(self.0.from, &genesis.chain_id(), genesis.header().epoch, genesis.committee())
+                .check(
+                    self.0.from,
+                    &genesis.chain_id(),
+                    genesis.header().epoch,
+                    genesis.committee(),
+                    genesis.consensus().window,
+                )
                 .map(Opened::Consensus)
                 .map_err(|error| error.to_string()),
             MemberMessage::Transactions(transactions) => {

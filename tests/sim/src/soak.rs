@@ -166,7 +166,13 @@ impl Soak {
         let sender = self.genesis.committee().replicas().nth(from).ok_or("no such member")?;
         for (to, message) in effects.messages {
             let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-            let checked = message.check(sender, &chain, epoch, self.genesis.committee());
+            let checked = message.check(
+                sender,
+                &chain,
+                epoch,
+                self.genesis.committee(),
+                self.genesis.consensus().window,
+            );
             let message = checked.map_err(|error| error.to_string())?;
             for (member, inbox) in self.inboxes.iter_mut().enumerate() {
                 let meant = match to {

@@ -37,7 +37,15 @@ fn status(net: &Net, height: u64) -> Checked {
         slots: Vec::new(),
     };
     let message = quorate_pbft::Message::Status(status);
-    message.check(id(1), &net.genesis.chain_id(), Epoch(0), net.genesis.committee()).unwrap()
+    message
+        .check(
+            id(1),
+            &net.genesis.chain_id(),
+            Epoch(0),
+            net.genesis.committee(),
+            net.genesis.consensus().window,
+        )
+        .unwrap()
 }
 
 /// Lets member 3 hear that member 1 has so many blocks, and answers its question with a run.

@@ -12,6 +12,7 @@ mod exactly_once;
 mod fairness;
 mod floods;
 mod lifetimes;
+mod message_limits;
 mod net;
 mod observer;
 mod old_files;

@@ -448,7 +448,15 @@ impl Net {
         let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
             panic!("a protocol message stays one");
         };
-        let checked = read.check(from, &self.genesis.chain_id(), Epoch(0), self.genesis.committee()).unwrap();
+        let checked = read
+            .check(
+                from,
+                &self.genesis.chain_id(),
+                Epoch(0),
+                self.genesis.committee(),
+                self.genesis.consensus().window,
+            )
+            .unwrap();
         *self.checked.borrow_mut() = Some((from, message, checked.clone()));
         checked
     }

@@ -7,9 +7,7 @@ use quorate_ledger::{
     SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, decode, encode,
     to_hex,
 };
-use quorate_pbft::{
-    Knowledge, Mark, Message, NewView, NewViewMessage, PrePrepare, Proposal, ViewChange, ViewChangeMessage,
-};
+use quorate_pbft::{Mark, Message, PrePrepare, Proposal};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::net::Net;
@@ -166,55 +164,6 @@ fn the_largest_proposal_question_and_batch_fit() {
         for bytes in [single, MemberMessage::transactions(&full)] {
             assert!(bytes.len() <= wire.gossip && bytes.len() <= wire.message, "{limits:?}");
         }
-    }
-}
-
-/// In committees of all sizes, with a prepared block at every open height.
-#[test]
-fn the_largest_new_view_fits() {
-    let net = Net::of(1);
-    let block = net.block_on(net.genesis.header(), &[]);
-    let signature = net.certificate(&block).votes().signatures()[0];
-    for (members, window) in [(1, 1), (4, 8), (7, 32), (31, 1), (31, 32)] {
-        let quorum = 2 * members / 3 + 1;
-        let set = |count: u16| {
-            let signers = Signers::of((0..count).map(ReplicaId));
-            SignatureSet::claimed(signers, vec![signature; usize::from(count)])
-        };
-        let view = quorate_ledger::View(1);
-        let prepared = encode(&(block.header(), view, signature, set(quorum - 1)));
-        let prepared: quorate_pbft::PreparedCertificate = decode(&prepared).unwrap();
-        let base = CommitCertificate::claimed(Net::ballot(&block), set(quorum));
-        let open = usize::try_from(2 * window).unwrap();
-        let knowledge = Knowledge { base: Some(base), prepared: vec![prepared; open] };
-        let sign =
-            |body| Signed::sign(&net.genesis.chain_id(), &net.keys[0], ReplicaId(0), body).into_inner();
-        let content = knowledge.hash();
-        let epoch = quorate_ledger::Epoch(0);
-        let change = ViewChangeMessage { vote: sign(ViewChange { epoch, view, content }), knowledge };
-        let vote = Signed::sign(
-            &net.genesis.chain_id(),
-            &net.keys[0],
-            ReplicaId(0),
-            NewView { epoch, view, content },
-        );
-        let pre_prepare = Signed::sign(
-            &net.genesis.chain_id(),
-            &net.keys[0],
-            ReplicaId(0),
-            PrePrepare(Net::ballot(&block)),
-        );
-        let new_view = NewViewMessage {
-            vote: vote.into_inner(),
-            view_changes: vec![change; quorum.into()],
-            pre_prepares: vec![pre_prepare.into_inner(); open],
-        };
-        let bytes = MemberMessage::consensus(Message::NewView(new_view)).len();
-        for limits in corners() {
-            let most = WireLimits::of(&limits, window, members.into()).message;
-            assert!(bytes <= most, "{bytes} of {most}: {members} members, window {window}");
-        }
-        assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
     }
 }
 

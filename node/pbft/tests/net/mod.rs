@@ -276,7 +276,8 @@ impl Net {
             Some(checked) => checked.clone(),
             None => {
                 let message: Message = decode(&key.1).unwrap();
-                let checked = message.check(from, &self.config.chain, Epoch(0), &self.config.committee)?;
+                let Config { chain, epoch, committee, window, .. } = &self.config;
+                let checked = message.check(from, chain, *epoch, committee, *window)?;
                 self.checked.insert(key, checked.clone());
                 checked
             }

@@ -1,0 +1,188 @@
+//! The network's message limit holds every NEW-VIEW that a member accepts, also with the longest lies in it.
+
+use quorate_engine::{MemberMessage, WireLimits};
+use quorate_genesis::TestNetwork;
+use quorate_ledger::{
+    Ballot, BlockHash, BlockLimits, CertificateError, ChainId, CommitCertificate, Committee, Epoch, Header,
+    Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed, Signers,
+    Timestamp, TransactionLimits, View, decode, encode, merkle_root, signing_hash,
+};
+use quorate_pbft::{
+    Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
+    PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
+};
+
+const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
+/// The base stands here: any height that is not the first.
+const BASE: u64 = 1000;
+
+/// Messages of members that lie as long as they can. Nobody signed them: every signature is of something else.
+struct Liars {
+    committee: Committee,
+    signature: Signature,
+    /// The base and the blocks on it, as many as any list can name and one more.
+    headers: Vec<Header>,
+    /// The view they want: its primary is member 0.
+    view: View,
+}
+
+impl Liars {
+    fn of(members: usize) -> Self {
+        let committee = TestNetwork::seeded(members, 1).genesis().committee().clone();
+        let mut headers = vec![Liars::header(&committee, BASE, BlockHash::from_bytes([0; 32]))];
+        for height in BASE + 1..=BASE + u64::from(MAX_STATUS_SLOTS) + 1 {
+            headers.push(Liars::header(&committee, height, headers.last().unwrap().hash()));
+        }
+        let key = SecretKey::from_bytes(&[7; 32]).unwrap();
+        let signature = key.sign(&signing_hash(&CHAIN, &PrePrepare(Liars::ballot(&headers[0], View(0)))));
+        Liars { view: View(members as u64), committee, signature, headers }
+    }
+
+    fn signed<S: Signable>(&self, signer: u16, body: S) -> Signed<S> {
+        Signed { body, signer: ReplicaId(signer), signature: self.signature }
+    }
+
+    fn votes(&self, signers: std::ops::Range<usize>) -> SignatureSet {
+        let signatures = vec![self.signature; signers.len()];
+        let signers = signers.map(|signer| ReplicaId(u16::try_from(signer).unwrap()));
+        SignatureSet::claimed(Signers::of(signers), signatures)
+    }
+
+    fn header(committee: &Committee, height: u64, parent: BlockHash) -> Header {
+        Header {
+            version: PROTOCOL_VERSION,
+            chain_id: CHAIN,
+            epoch: Epoch(0),
+            height: Height(height),
+            parent,
+            transactions_root: merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            timestamp: Timestamp(height),
+            committee: committee.hash(),
+            next_committee: committee.hash(),
+            proposer: ReplicaId(0),
+        }
+    }
+
+    fn ballot(header: &Header, view: View) -> Ballot {
+        Ballot { epoch: Epoch(0), view, height: header.height, block: header.hash() }
+    }
+
+    /// Prepared in view 0, whose primary is member 0, by the members after it.
+    fn prepared(&self, header: &Header) -> PreparedCertificate {
+        let prepares = self.votes(1..self.committee.quorum());
+        decode(&encode(&(header, View(0), self.signature, prepares))).unwrap()
+    }
+
+    /// The base, and so many blocks prepared on it.
+    fn knowledge(&self, count: usize) -> Knowledge {
+        let base = self.base(0..self.committee.quorum());
+        let prepared = self.headers[1..=count].iter().map(|header| self.prepared(header)).collect();
+        Knowledge { base: Some(base), prepared }
+    }
+
+    fn base(&self, signers: std::ops::Range<usize>) -> CommitCertificate {
+        CommitCertificate::claimed(Liars::ballot(&self.headers[0], View(0)), self.votes(signers))
+    }
+
+    fn view_change(&self, signer: u16, knowledge: &Knowledge) -> ViewChangeMessage {
+        let body = ViewChange { epoch: Epoch(0), view: self.view, content: knowledge.hash() };
+        ViewChangeMessage { vote: self.signed(signer, body), knowledge: knowledge.clone() }
+    }
+
+    /// A NEW-VIEW in which every member of the quorum lists as many prepared blocks as this.
+    fn new_view(&self, count: usize) -> Message {
+        let knowledge = self.knowledge(count);
+        let quorum = u16::try_from(self.committee.quorum()).unwrap();
+        let first = self.view_change(0, &knowledge);
+        let of = |signer| ViewChangeMessage { vote: self.signed(signer, first.vote.body), ..first.clone() };
+        let view_changes: Vec<_> = (0..quorum).map(of).collect();
+        let again = |header| self.signed(0, PrePrepare(Liars::ballot(header, self.view)));
+        let pre_prepares: Vec<_> = self.headers[1..=count].iter().map(again).collect();
+        let content = NewViewMessage::content(&view_changes, &pre_prepares);
+        let vote = self.signed(0, NewView { epoch: Epoch(0), view: self.view, content });
+        Message::NewView(NewViewMessage { vote, view_changes, pre_prepares })
+    }
+
+    /// Whether nothing but the signatures is wrong with a message: a liar that signs it is believed.
+    fn believed_if_signed(&self, message: Message, window: u64) -> bool {
+        let refused = message.check(ReplicaId(0), &CHAIN, Epoch(0), &self.committee, window).unwrap_err();
+        match refused {
+            Rejected::Signature(_) => true,
+            Rejected::ViewChange(reason) => {
+                assert!(reason.contains("beyond the window"), "{reason}");
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The heights above a base at which blocks may be prepared.
+fn open(window: u64) -> usize {
+    usize::try_from(2 * window).unwrap()
+}
+
+fn message_limit(window: u64, members: usize) -> usize {
+    // The smallest blocks a genesis may have: the limit is that of view changes.
+    let limits = BlockLimits {
+        max_transactions: 1,
+        max_body_bytes: 256,
+        transaction: TransactionLimits { max_bytes: 256, max_lifetime_ms: 1000 },
+        empty_block_gap_ms: 1000,
+    };
+    WireLimits::of(&limits, window, members).message
+}
+
+/// R7, R19: for every committee and every window, the longest NEW-VIEW that is believed fits. One block more in a
+/// VIEW-CHANGE is refused before a signature is looked at.
+#[test]
+fn the_largest_new_view_that_is_believed_fits() {
+    for members in 4..=31 {
+        let liars = Liars::of(members);
+        for window in 1..=MAX_WINDOW {
+            let bytes = MemberMessage::consensus(liars.new_view(open(window))).len();
+            let most = message_limit(window, members);
+            assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
+            assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
+        }
+        // Hashing what is megabytes long takes time: the smallest windows are those that a list without a limit of its
+        // own would break.
+        for window in [1, 2, 4] {
+            let largest = liars.new_view(open(window));
+            assert!(liars.believed_if_signed(largest, window), "{members} members, window {window}");
+            for count in [open(window) + 1, MAX_STATUS_SLOTS as usize] {
+                let change = Message::ViewChange(liars.view_change(0, &liars.knowledge(count)));
+                assert!(!liars.believed_if_signed(change, window), "{members}, {window}: {count}");
+                let believed = liars.believed_if_signed(liars.new_view(count), window);
+                assert!(!believed, "{members} members, window {window}: {count} blocks");
+            }
+        }
+    }
+}
+
+/// R8, R19: so is what has another number of signers than it must have.
+#[test]
+fn signers_are_counted_before_signatures_are_verified() {
+    let liars = Liars::of(7);
+    let refused = |knowledge: &Knowledge| {
+        let message = Message::ViewChange(liars.view_change(0, knowledge));
+        message.check(ReplicaId(0), &CHAIN, Epoch(0), &liars.committee, 8).unwrap_err()
+    };
+    let good = liars.knowledge(1);
+    assert!(matches!(refused(&good), Rejected::Signature(_)));
+    let count = |wanted, got| CertificateError::Count { wanted, got };
+    for signers in [0..4, 0..6] {
+        let got = signers.len();
+        let base = Some(liars.base(signers));
+        assert_eq!(refused(&Knowledge { base, ..good.clone() }), Rejected::Certificate(count(5, got)));
+    }
+    for signers in [1..4, 1..7] {
+        let got = signers.len();
+        let forged = encode(&(&liars.headers[1], View(0), liars.signature, liars.votes(signers)));
+        let prepared = vec![decode(&forged).unwrap()];
+        let expected = Rejected::Prepared(PreparedError::Prepares(count(4, got)));
+        assert_eq!(refused(&Knowledge { prepared, ..good.clone() }), expected);
+    }
+}
