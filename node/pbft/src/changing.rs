@@ -4,16 +4,13 @@ use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Height, ReplicaId, View};
 
 use crate::evidence::{Evidence, pair};
-use crate::messages::{CheckedProposal, Message, PrePrepare};
+use crate::messages::{CheckedProposal, Message};
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::slot::Stage;
 use crate::step::{Cause, Departure, Request, Step, To};
 use crate::time::Now;
-use crate::view_change::{
-    CheckedNewView, CheckedViewChange, Knowledge, NewView, NewViewMessage, Selection, ViewChange,
-    ViewChangeMessage, view_changes_needed,
-};
+use crate::view_change::{CheckedNewView, CheckedViewChange, Knowledge, ViewChange, ViewChangeMessage};
 
 /// Accepted blocks of views that were left are kept as long as they are no more than this many full windows:
 /// a prepared certificate that shows up late promises that somebody has the body.
@@ -24,6 +21,9 @@ impl Replica {
     /// restart.
     pub(crate) fn leave(&mut self, to: View, cause: Cause, step: &mut Step) {
         assert!(to > self.view && self.voice.is_free(), "views only grow, and the mute leave none");
+        if cause != Cause::Evidence {
+            self.suspect_signers();
+        }
         self.forget_unbegun();
         let departure = Departure { from: self.view, primary: self.primary(), to, cause };
         self.patience.left(self.active, cause);
@@ -95,46 +95,6 @@ impl Replica {
         }
     }
 
-    /// R20: the primary of the wanted view begins it once exactly this view is wanted by a quorum.
-    pub(crate) fn open_view(&mut self, now: Now, step: &mut Step) -> bool {
-        if self.active || !self.voice.is_free() || !self.is_primary() {
-            return false;
-        }
-        let (me, quorum) = (self.signer.replica(), view_changes_needed(&self.config.committee));
-        let wanted = |change: &&CheckedViewChange| change.view() == self.view;
-        let others = self.view_changes.values().filter(wanted).filter(|change| change.signer() != me);
-        let mut chosen: Vec<&CheckedViewChange> = others.take(quorum - 1).collect();
-        let Some(own) = self.view_changes.get(&me).filter(wanted) else { return false };
-        chosen.push(own);
-        if chosen.len() < quorum {
-            return false;
-        }
-        chosen.sort_by_key(|change| change.signer());
-        let view_changes: Vec<ViewChangeMessage> =
-            chosen.iter().map(|change| change.message().clone()).collect();
-        // Only more than f liars can make this fail. The view then ends by its timeout.
-        let Ok(selection) = Selection::of(&view_changes.iter().map(|change| &change.knowledge)) else {
-            return false;
-        };
-        let (epoch, view) = (self.config.epoch, self.view);
-        let votes: Vec<_> =
-            selection.ballots(epoch, view).map(|ballot| self.signer.sign(PrePrepare(ballot))).collect();
-        let pre_prepares: Vec<_> = votes.iter().map(|vote| vote.clone().into_inner()).collect();
-        let content = NewViewMessage::content(&view_changes, &pre_prepares);
-        let vote = self.signer.sign(NewView { epoch, view, content }).into_inner();
-        let message = NewViewMessage { vote, view_changes, pre_prepares };
-        step.send(To::All, Message::NewView(message.clone()));
-        self.enter(now, CheckedNewView::own(message, selection, votes), step);
-        // Those who lack a block that is proposed again need to know what is in it.
-        for (header, _) in self.entered.iter().flat_map(|new_view| new_view.chain()) {
-            let slot = self.slots.get(&(header.height, view));
-            if let Some(proposal) = slot.and_then(|slot| slot.proposal()) {
-                step.send(To::All, proposal.to_message());
-            }
-        }
-        true
-    }
-
     /// A NEW-VIEW proves itself: it is entered also by those who did not leave the view before.
     pub(crate) fn on_new_view(&mut self, now: Now, new_view: CheckedNewView, step: &mut Step) {
         if let Some(entered) = &self.entered
@@ -153,8 +113,9 @@ impl Replica {
         }
     }
 
-    fn enter(&mut self, now: Now, new_view: CheckedNewView, step: &mut Step) {
+    pub(crate) fn enter(&mut self, now: Now, new_view: CheckedNewView, step: &mut Step) {
         self.assert_keeps_what_is_final(&new_view);
+        self.suspect_signers();
         self.view = new_view.view();
         self.active = true;
         self.signer.leave_below(self.view);

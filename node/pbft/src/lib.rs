@@ -57,6 +57,7 @@ mod config;
 mod evidence;
 mod inspect;
 mod messages;
+mod opening;
 mod patience;
 mod proposals;
 mod record;

@@ -39,6 +39,8 @@ pub(crate) struct Patience {
     unheard: bool,
     /// When the wait for a NEW-VIEW is over; `None` until a quorum waits.
     pub(crate) new_view_due: Option<Moment>,
+    /// Until when the primary of a view that has not begun waits for the VIEW-CHANGEs of more members (R20).
+    pub(crate) open_due: Option<Moment>,
     /// How often the timeouts were doubled.
     pub(crate) doublings: u32,
     /// Whether anything was committed in this view.
@@ -69,21 +71,26 @@ impl Patience {
             self.failed();
         }
         (self.pending_since, self.timely_since) = (None, None);
-        (self.new_view_due, self.calm_since) = (None, None);
+        (self.new_view_due, self.open_due, self.calm_since) = (None, None, None);
     }
 
     /// A view begins.
     pub(crate) fn entered(&mut self, moment: Moment) {
-        (self.pending_since, self.timely_since, self.new_view_due) = (None, None, None);
+        (self.pending_since, self.timely_since) = (None, None);
+        (self.new_view_due, self.open_due) = (None, None);
         self.progressed = false;
         self.calm_since = Some(moment);
     }
 
     /// The process stood still: what it did not see happen is not held against anybody.
     pub(crate) fn put_off(&mut self, lateness: Duration) {
-        for moment in
-            [&mut self.pending_since, &mut self.timely_since, &mut self.new_view_due, &mut self.calm_since]
-        {
+        for moment in [
+            &mut self.pending_since,
+            &mut self.timely_since,
+            &mut self.new_view_due,
+            &mut self.open_due,
+            &mut self.calm_since,
+        ] {
             *moment = moment.map(|moment| moment.after(lateness));
         }
     }
@@ -193,6 +200,13 @@ impl Replica {
         true
     }
 
+    /// R20: until when a primary with a doubtful beginning waits for the VIEW-CHANGEs of more members: half of the time
+    /// after which others give the view up.
+    pub(crate) fn opening_due(&mut self, now: Now) -> Moment {
+        let wait = self.new_view_timeout() / 2;
+        *self.patience.open_due.get_or_insert(now.moment.after(wait))
+    }
+
     /// R21: the engine saw that transactions are passed over.
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
         let complains = !is(Mutant::CensorshipIgnored);
@@ -210,7 +224,7 @@ impl Replica {
         if self.active {
             self.progress_due().filter(|_| !self.patience.unheard)
         } else {
-            self.patience.new_view_due
+            self.patience.new_view_due.into_iter().chain(self.patience.open_due).min()
         }
     }
 }

@@ -134,6 +134,9 @@ pub struct Replica {
     pub(crate) restored: bool,
     /// The latest VIEW-CHANGE of each member, our own included.
     pub(crate) view_changes: BTreeMap<ReplicaId, CheckedViewChange>,
+    /// Members that made a view begin with a block that never came here, and the last such view (R20). Empty again
+    /// when the tip grows.
+    pub(crate) suspects: BTreeMap<ReplicaId, View>,
     /// The last committed block.
     pub(crate) tip: Header,
     pub(crate) tip_hash: BlockHash,
@@ -190,6 +193,7 @@ impl Replica {
             entered: None,
             restored: false,
             view_changes: BTreeMap::new(),
+            suspects: BTreeMap::new(),
             tip: root,
             tip_hash,
             certificate: None,
@@ -331,6 +335,7 @@ impl Replica {
         let open = self.tip.height.next();
         self.slots = self.slots.split_off(&(open, View(0)));
         self.prepared = self.prepared.split_off(&open);
+        self.suspects.clear();
         let interval = self.config.checkpoint_interval;
         self.signer.forget_through(self.tip.height, Height(self.tip.height.0.saturating_sub(2 * interval)));
         self.find_voice();

@@ -59,6 +59,11 @@ impl Knowledge {
         tagged_hash(Domain::ViewChangeContent, &[&encode(self)])
     }
 
+    /// Whether it says that this block is prepared, in whatever view.
+    pub(crate) fn has_prepared(&self, block: &Header) -> bool {
+        self.prepared.iter().any(|certificate| certificate.header() == block)
+    }
+
     /// Height of the last committed block.
     pub fn base_height(&self) -> Height {
         self.base.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)

@@ -44,6 +44,9 @@ pub(crate) const WINDOW: u64 = 4;
 /// Time on all wall clocks when a test begins.
 const START_MS: u64 = 1_000_000;
 
+/// What corrupt members answer to a message that reached one of them.
+pub(crate) type Liars = Box<dyn FnMut(&Net, &Envelope) -> Vec<Envelope>>;
+
 pub(crate) struct Net {
     pub(crate) config: Config,
     pub(crate) keys: Vec<SecretKey>,
@@ -55,6 +58,8 @@ pub(crate) struct Net {
     pub(crate) catching_up: bool,
     /// Whether engines find what is in blocks that are proposed again.
     pub(crate) finding_outlines: bool,
+    /// What corrupt members say, faster than any correct one.
+    pub(crate) liars: Option<Liars>,
     names: BTreeMap<BlockHash, String>,
     /// Messages that passed the check before, by receiver's view of them: signatures cost most of a test's time.
     checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
@@ -162,6 +167,7 @@ impl Net {
             moment: Moment::default(),
             catching_up: true,
             finding_outlines: true,
+            liars: None,
             names: BTreeMap::new(),
             checked: BTreeMap::new(),
         };
@@ -292,12 +298,26 @@ impl Net {
     /// Delivers until nothing is on its way; correct members send nothing that others refuse.
     pub(crate) fn deliver_all(&mut self) {
         while let Some(envelope) = self.links.next() {
+            self.provoke(&envelope);
             let corrupt = !self.nodes[envelope.from.index()].runs();
             let delivered = self.receive(envelope);
             assert!(corrupt || delivered.is_ok(), "{delivered:?}");
             self.catch_up();
             self.find_outlines();
         }
+    }
+
+    /// Shows corrupt members what reaches one of them. Their answers overtake everything that is on its way.
+    fn provoke(&mut self, envelope: &Envelope) {
+        if self.nodes[envelope.to.index()].runs() {
+            return;
+        }
+        let Some(mut liars) = self.liars.take() else { return };
+        for answer in liars(self, envelope).into_iter().rev() {
+            self.oracle.injected(&answer.message);
+            self.links.queue_mut().push_front(answer);
+        }
+        self.liars = Some(liars);
     }
 
     /// Lets time pass. Nodes are woken at their deadlines and at no other time.
