@@ -17,14 +17,14 @@ impl Replica {
         if self.active || !self.voice.is_free() || !self.is_primary() {
             return false;
         }
-        let Some((view_changes, selection)) = self.choose_beginning() else {
+        let Some((chosen, selection)) = self.choose_beginning() else {
             self.patience.open_due = None;
             return false;
         };
-        if self.is_doubtful(&view_changes, &selection) && now.moment < self.opening_due(now) {
+        if self.is_doubtful(&chosen, &selection) && now.moment < self.opening_due(now) {
             return false;
         }
-        self.open(now, view_changes, selection, step);
+        self.open(now, &chosen, selection, step);
         true
     }
 
@@ -51,22 +51,16 @@ impl Replica {
 
     /// Whether a suspected member is the reason to begin with a block that this replica does not hold. The VIEW-CHANGE
     /// of another member may make that member's needless.
-    fn is_doubtful(&self, view_changes: &[CheckedViewChange], selection: &Selection) -> bool {
+    fn is_doubtful(&self, chosen: &[CheckedViewChange], selection: &Selection) -> bool {
         let base = selection.base.as_ref().map_or(Height(0), |base| base.ballot().height);
         let Some(missing) = self.first_missing(base, selection.chain.iter()) else { return false };
         let suspected = |change: &&CheckedViewChange| self.suspects.contains_key(&change.signer());
-        let mut suspected = view_changes.iter().filter(suspected);
+        let mut suspected = chosen.iter().filter(suspected);
         suspected.any(|change| change.message().knowledge.has_prepared(missing))
     }
 
-    fn open(
-        &mut self,
-        now: Now,
-        view_changes: Vec<CheckedViewChange>,
-        selection: Selection,
-        step: &mut Step,
-    ) {
-        let view_changes: Vec<_> = view_changes.iter().map(|change| change.message().clone()).collect();
+    fn open(&mut self, now: Now, chosen: &[CheckedViewChange], selection: Selection, step: &mut Step) {
+        let view_changes: Vec<_> = chosen.iter().map(|change| change.message().clone()).collect();
         let (epoch, view) = (self.config.epoch, self.view);
         let votes: Vec<_> =
             selection.ballots(epoch, view).map(|ballot| self.signer.sign(PrePrepare(ballot))).collect();
