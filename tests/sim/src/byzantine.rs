@@ -18,6 +18,7 @@ mod forge_view;
 mod forge_votes;
 mod help;
 mod hide;
+mod hoard;
 mod keep_checkpoints;
 mod lie_checkpoint;
 mod lie_status;
@@ -59,6 +60,8 @@ pub enum Lie {
     Spam,
     /// Leaves views without what it knows.
     Hide,
+    /// Keeps prepared certificates that no other member has, and shows them late.
+    Hoard,
     /// Begins views that do not follow from the view changes.
     Misopen,
     /// Begins one view in several ways, each of them valid.
@@ -133,6 +136,7 @@ impl Lie {
         Lie::VoteTwice,
         Lie::Spam,
         Lie::Hide,
+        Lie::Hoard,
         Lie::Misopen,
         Lie::Reopen,
         Lie::Withhold,
@@ -162,6 +166,7 @@ impl Lie {
             Lie::VoteTwice => "a lie: votes for everything",
             Lie::Spam => "a lie: view changes without end",
             Lie::Hide => "a lie: a view change that hides",
+            Lie::Hoard => "a lie: a certificate shown late",
             Lie::Misopen => "a lie: a wrong new view",
             Lie::Reopen => "a lie: several new views",
             Lie::Withhold => "a lie: silence to some",
@@ -196,6 +201,7 @@ impl Lie {
             Lie::VoteTwice => Box::new(vote_twice::VoteTwice),
             Lie::Spam => Box::new(spam::Spam),
             Lie::Hide => Box::new(hide::Hide::new(brain)),
+            Lie::Hoard => Box::new(hoard::Hoard::new(me, brain)),
             Lie::Misopen => Box::new(misopen::Misopen),
             Lie::Reopen => Box::new(reopen::Reopen),
             Lie::Withhold => Box::new(withhold::Withhold::new(me, brain)),

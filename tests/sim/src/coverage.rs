@@ -90,6 +90,7 @@ pub const SITUATIONS: &[&str] = &[
     "a lie: votes for everything",
     "a lie: view changes without end",
     "a lie: a view change that hides",
+    "a lie: a certificate shown late",
     "a lie: a wrong new view",
     "a lie: several new views",
     "a lie: silence to some",
