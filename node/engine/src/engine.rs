@@ -221,8 +221,8 @@ impl Engine {
             return Ok(());
         }
         let (timeout, present) = (self.replica.request_timeout(), self.present(now));
-        let selection = self.selection();
-        match self.fairness.watch(now.moment, present, timeout, &self.mempool, &selection) {
+        let (selection, may_leave) = (self.selection(), self.replica.may_leave(now));
+        match self.fairness.watch(now.moment, present, timeout, may_leave, &self.mempool, &selection) {
             Verdict::Fair => {}
             Verdict::Urge(transactions) => effects.reminders = transactions,
             Verdict::Starved => {

@@ -207,10 +207,15 @@ impl Replica {
         *self.patience.open_due.get_or_insert(now.moment.after(wait))
     }
 
+    /// Whether this replica may leave its view for what it alone saw (R15): it is in the view, knows of no blocks that
+    /// it misses, and heard a quorum just now. The engine keeps a complaint of R21 until this is so.
+    pub fn may_leave(&self, now: Now) -> bool {
+        self.votes() && !self.is_behind() && self.hears_quorum(now)
+    }
+
     /// R21: the engine saw that transactions are passed over.
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
-        let complains = !is(Mutant::CensorshipIgnored);
-        if complains && self.votes() && !self.is_behind() && self.is_in_contact(now) {
+        if self.may_leave(now) && !is(Mutant::CensorshipIgnored) {
             self.counters.censorship += 1;
             self.leave(self.view.next(), Cause::Censorship, step);
         }
