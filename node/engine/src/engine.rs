@@ -178,12 +178,13 @@ impl Engine {
         self.serve_requests(now, &mut effects)?;
         self.watch_fairness(now, &mut effects)?;
         self.ask_for_outlines(now, &mut effects);
+        self.refuse_superseded(now);
         self.ask_for_missing(now, &mut effects);
         self.catch_up(now, &mut effects);
         self.keep_ledger_durable(now)?;
         self.serve_requests(now, &mut effects)?;
         self.write_group(&mut effects)?;
-        self.forget_blocks();
+        self.forget_blocks(now);
         // What waits again may have missed its last block.
         self.end_expired(&mut effects);
         effects.gossip = self.outbound.flush(now.moment);
@@ -204,13 +205,19 @@ impl Engine {
         }
     }
 
-    /// Blocks that are committed, and blocks of views long left, are held no more.
-    fn forget_blocks(&mut self) {
+    /// Blocks that are committed, and blocks of views long left, are held no more. What is in a block that lost its
+    /// parent waits again.
+    fn forget_blocks(&mut self, now: Now) {
         let mut free = self.flight.forget_through(self.replica.tip().height);
         for block in std::mem::take(&mut self.forgotten) {
             free.extend(self.flight.remove(&block));
         }
+        let superseded = self.flight.unmark_superseded(&self.replica.tip_hash());
+        free.extend(&superseded);
         self.mempool.release(&free);
+        if !superseded.is_empty() {
+            self.wait_again(now);
+        }
     }
 
     /// R21: a primary that passes transactions over does not keep its place. What was said without contact may not have

@@ -142,6 +142,20 @@ impl Engine {
         self.flight.insert(block, true);
     }
 
+    /// Refuses proposals whose parent lost its place to a committed block while their transactions were fetched (R3):
+    /// perhaps no correct member has these.
+    pub(crate) fn refuse_superseded(&mut self, now: Now) {
+        let proposals = self.examinations.open.values().map(|examination| &examination.proposal);
+        let superseded =
+            proposals.filter(|proposal| !self.replica.extends_chain(proposal.outline().header()));
+        let ballots: Vec<Ballot> = superseded.map(|proposal| *proposal.ballot()).collect();
+        for ballot in ballots {
+            self.examinations.open.remove(&ballot.height);
+            let reason = "the block it extends is not the one that was committed".to_owned();
+            self.examined(now, ballot, Verdict::Bad(reason));
+        }
+    }
+
     /// Asks for what is still missing: one member, and the next one as well when it does not answer soon.
     pub(crate) fn ask_for_missing(&mut self, now: Now, effects: &mut Effects) {
         for examination in self.examinations.open.values_mut() {

@@ -65,6 +65,32 @@ impl Flight {
         blocks.flat_map(|block| block.body().ids().iter().copied()).collect()
     }
 
+    /// Unmarks the blocks that do not extend the committed chain, which ends in `tip`: another block became final
+    /// below them, so they never will. Answers their ids that no other marked block contains.
+    pub(crate) fn unmark_superseded(&mut self, tip: &BlockHash) -> Vec<TransactionId> {
+        let mut marked: Vec<&Block> = self.marked.iter().filter_map(|hash| self.blocks.get(hash)).collect();
+        marked.sort_by_key(|block| block.height());
+        let mut chain = BTreeSet::from([*tip]);
+        let mut superseded: Vec<Block> = Vec::new();
+        for block in marked {
+            if chain.contains(&block.header().parent) {
+                chain.insert(block.hash());
+            } else {
+                superseded.push(block.clone());
+            }
+        }
+        for block in &superseded {
+            self.marked.remove(&block.hash());
+        }
+        let ids = superseded.iter().flat_map(|block| block.body().ids().iter().copied());
+        ids.filter(|id| !self.is_marked(id)).collect()
+    }
+
+    /// Whether a marked block contains the id.
+    fn is_marked(&self, id: &TransactionId) -> bool {
+        self.places.get(id).is_some_and(|places| places.iter().any(|place| self.marked.contains(place)))
+    }
+
     /// Forgets unmarked blocks that are not wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&Block) -> bool) {
         let unwanted = |block: &&Block| !self.marked.contains(&block.hash()) && !wanted(block);

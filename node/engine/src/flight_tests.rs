@@ -135,9 +135,26 @@ impl World {
                 self.held.retain(|hash, _| {
                     blocks.iter().find(|block| block.hash() == *hash).unwrap().height() > next
                 });
+                let free = self.flight.unmark_superseded(&block.hash());
+                self.pool.release(&free);
+                let superseded: Vec<BlockHash> =
+                    self.held.keys().filter(|hash| !self.extends(hash, &block.hash())).copied().collect();
+                superseded.iter().for_each(|hash| _ = self.held.insert(*hash, false));
             }
             _ => {}
         }
+    }
+
+    /// Whether marked blocks lead from this one down to the tip.
+    fn extends(&self, block: &BlockHash, tip: &BlockHash) -> bool {
+        let mut next = *block;
+        while next != *tip {
+            if self.held.get(&next) != Some(&true) {
+                return false;
+            }
+            next = self.blocks.iter().find(|block| block.hash() == next).unwrap().header().parent;
+        }
+        true
     }
 
     fn check(&self, what: &str) {

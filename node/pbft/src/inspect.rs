@@ -6,7 +6,7 @@ use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::replica::Replica;
 use crate::seen::Mark;
-use crate::slot::Stage;
+use crate::slot::{Slot, Stage};
 use crate::time::{Moment, Now};
 use crate::voice::Voice;
 
@@ -119,9 +119,15 @@ impl Replica {
 
     /// Where this replica stands.
     pub fn overview(&self, now: Now) -> Overview {
+        let last = self.accepted_end().height;
+        // Accepted on a block in whose place another one became final: in flight no more.
+        let superseded = |height: Height, view: View, slot: &Slot| {
+            view == self.view && height > last && slot.accepted().is_some()
+        };
         let slots = self
             .slots
             .iter()
+            .filter(|((height, view), slot)| !superseded(*height, *view, slot))
             .map(|((height, view), slot)| SlotOverview {
                 height: *height,
                 view: *view,

@@ -69,6 +69,7 @@ mod signer;
 mod slot;
 mod statement;
 mod step;
+mod superseded;
 mod time;
 mod view_change;
 mod voice;

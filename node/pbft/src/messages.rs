@@ -66,6 +66,9 @@ pub struct Status {
     pub mark: Mark,
     /// Whether it just started and asks what others have seen of it (R24).
     pub probing: bool,
+    /// The primary's signed proposal of another block than the one that became final in its view, at the last height
+    /// where that happened. A receiver that remembers the PRE-PREPARE of the final one can prove the lie (R22).
+    pub superseded: Option<Signed<PrePrepare>>,
     /// What it holds of the heights above, ascending.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub slots: Vec<SlotStatus>,
@@ -83,8 +86,8 @@ impl Status {
 pub struct SlotStatus {
     /// The height.
     pub height: Height,
-    /// Whether it has the proposal.
-    pub proposal: bool,
+    /// The proposed block, if it has the proposal.
+    pub proposal: Option<BlockHash>,
     /// Whose PREPARE it has.
     pub prepares: Signers,
     /// Whose COMMIT it has.

@@ -34,8 +34,9 @@ impl Replica {
         self.accepted_end().height.0 - self.tip.height.0
     }
 
-    /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
-    fn accepted_end(&self) -> &Header {
+    /// The end of the unbroken run of accepted blocks on the committed tip in the current view. What was accepted
+    /// above it extends a block in whose place another one became final, and leads nowhere.
+    pub(crate) fn accepted_end(&self) -> &Header {
         let (mut end, mut hash) = (&self.tip, self.tip_hash);
         while let Some(accepted) = self.accepted_at(end.height.next()) {
             if accepted.outline().header().parent != hash {
@@ -50,11 +51,24 @@ impl Replica {
         self.slots.get(&(height, self.view))?.accepted()
     }
 
-    /// The parent a proposal at this height needs: committed, or accepted in this view (R3).
+    /// The parent a proposal at this height needs: committed, or accepted in this view on what is committed (R3).
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
             below if below == self.tip.height => Some(&self.tip),
+            below if below > self.accepted_end().height => None,
             below => self.accepted_at(below).map(|proposal| proposal.outline().header()),
+        }
+    }
+
+    /// Whether a block extends what is committed, or accepted on it in this view (R3).
+    pub fn extends_chain(&self, header: &Header) -> bool {
+        match header.height.previous() {
+            Some(below) if below == self.tip.height => header.parent == self.tip_hash,
+            Some(below) if below > self.accepted_end().height => false,
+            Some(below) => {
+                self.accepted_at(below).is_some_and(|parent| parent.ballot().block == header.parent)
+            }
+            None => false,
         }
     }
 
@@ -103,6 +117,9 @@ impl Replica {
                 }
                 None => return,
             }
+        }
+        if ballot.height <= self.tip.height {
+            self.accuse_of_other_than_final(proposal.vote(), step);
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         match slot.proposal() {
@@ -198,8 +215,7 @@ impl Replica {
     fn accept_when_due(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) -> bool {
         let header = proposal.outline().header();
         // R3: catching up may meanwhile have put another block below it.
-        let replaced = self.parent_at(header.height).is_none_or(|parent| parent.hash() != header.parent);
-        if replaced && !is(Mutant::ParentNotAskedAgain) {
+        if !self.extends_chain(header) && !is(Mutant::ParentNotAskedAgain) {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
             return true;
         }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{ReplicaId, Signers, View};
+use quorate_ledger::{Height, ReplicaId, Signers, View};
 
-use crate::messages::{MAX_STATUS_SLOTS, Message, SlotStatus, Status};
+use crate::messages::{CheckedProposal, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
 use crate::replica::Replica;
 use crate::slot::Slot;
 use crate::step::{Step, To};
@@ -80,13 +80,20 @@ impl Replica {
     /// Since when the lowest height stands still that correct members work on. What liars alone speak of does not
     /// count: it would make everybody talk for nothing.
     fn standing_since(&self) -> Option<Moment> {
-        let open = |view: View, slot: &Slot| view >= self.view && self.is_worked_on(slot);
-        self.slots.iter().find(|((_, view), slot)| open(*view, slot)).map(|(_, slot)| slot.since)
+        let last = self.accepted_end().height;
+        let open = |height: Height, view: View, slot: &Slot| {
+            view >= self.view && self.is_worked_on(height <= last, slot)
+        };
+        self.slots
+            .iter()
+            .find(|((height, view), slot)| open(*height, *view, slot))
+            .map(|(_, slot)| slot.since)
     }
 
-    fn is_worked_on(&self, slot: &Slot) -> bool {
+    /// A block that was accepted here and does not extend the committed chain any more is not worked on.
+    fn is_worked_on(&self, in_flight: bool, slot: &Slot) -> bool {
         let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
-        slot.accepted().is_some() || voters >= self.config.committee.one_honest()
+        in_flight && slot.accepted().is_some() || voters >= self.config.committee.one_honest()
     }
 
     /// What is older without having got on stands still. More than [`Replica::youth`], so that what we ask for is old
@@ -109,7 +116,7 @@ impl Replica {
             .take(MAX_STATUS_SLOTS as usize)
             .map(|((height, _), slot)| SlotStatus {
                 height: *height,
-                proposal: slot.proposal().is_some(),
+                proposal: slot.proposal().map(|proposal| proposal.ballot().block),
                 prepares: slot.prepares.signers(),
                 commits: slot.commits.signers(),
             })
@@ -123,6 +130,7 @@ impl Replica {
             stable: self.checkpoints.stable_height(),
             mark: self.signer.mark(),
             probing: matches!(self.voice, Voice::Probing(_)),
+            superseded: self.unproven_superseded(),
             slots,
         }
     }
@@ -143,6 +151,9 @@ impl Replica {
         answered.last = Some(now.moment);
         answered.knows_channel |= fresh_channel;
         let mut out_of_turn = paused;
+        if let Some(theirs) = &status.superseded {
+            self.compare_with_final(theirs, step);
+        }
         self.remind(from, status, step);
         self.repeat_checkpoints(from, status, step);
         if let Some(entered) = &self.entered
@@ -155,13 +166,17 @@ impl Replica {
             // What they committed they need no more.
             let young = now.moment.since(slot.since) < self.youth();
             // Also of a view that was left here: what was said there can still complete a certificate.
-            if *view != status.view || *height <= status.committed || young && !fresh_channel {
+            if *view != status.view || *height <= status.committed {
                 continue;
             }
             let theirs = status.slots.iter().find(|theirs| theirs.height == *height);
+            let contradicts = slot.contradicts(theirs.and_then(|theirs| theirs.proposal));
+            if young && !fresh_channel && !contradicts {
+                continue;
+            }
             let before = lacking.len();
             lacking.extend(self.lacking(slot, theirs));
-            out_of_turn |= young && lacking.len() > before;
+            out_of_turn |= young && fresh_channel && lacking.len() > before;
         }
         if out_of_turn {
             self.answered.entry(from).or_default().out_of_turn = Some(now.moment);
@@ -180,10 +195,15 @@ impl Replica {
     ) -> impl Iterator<Item = Message> + use<'a> {
         let me = self.signer.replica();
         let (proposal, prepares, commits) = theirs
-            .map_or((false, Signers::default(), Signers::default()), |theirs| {
+            .map_or((None, Signers::default(), Signers::default()), |theirs| {
                 (theirs.proposal, theirs.prepares, theirs.commits)
             });
-        let proposal = (!proposal).then(|| slot.accepted().map(|held| held.to_message())).flatten();
+        // R22: two proposals for one height in one view are evidence for the one who has both.
+        let proposal = match proposal {
+            None => slot.accepted(),
+            theirs => slot.proposal().filter(|_| slot.contradicts(theirs)),
+        };
+        let proposal = proposal.map(CheckedProposal::to_message);
         let prepare = (!prepares.contains(me)).then(|| slot.prepares.of(me)).flatten();
         let commit = (!commits.contains(me)).then(|| slot.commits.of(me)).flatten();
         proposal

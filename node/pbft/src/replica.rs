@@ -21,6 +21,7 @@ use crate::signer::Signer;
 use crate::slot::{Recorded, Slot, Stage};
 use crate::statement::Subject;
 use crate::step::Step;
+use crate::superseded::Superseded;
 use crate::time::{Moment, Now};
 use crate::view_change::{CheckedNewView, CheckedViewChange};
 use crate::voice::Voice;
@@ -166,6 +167,7 @@ pub struct Replica {
     pub(crate) parting: Option<Evidence>,
     /// About what each member is known to have lied.
     pub(crate) accused: BTreeMap<ReplicaId, BTreeSet<Subject>>,
+    pub(crate) superseded: Superseded,
     pub(crate) counters: Counters,
 }
 
@@ -209,6 +211,7 @@ impl Replica {
             unwritten: BTreeSet::new(),
             parting: None,
             accused: BTreeMap::new(),
+            superseded: Superseded::default(),
             counters: Counters::default(),
         }
     }
@@ -325,6 +328,7 @@ impl Replica {
         headers: Vec<Header>,
         certificate: Verified<CommitCertificate>,
     ) {
+        self.note_final(&headers, certificate.ballot().view);
         for header in &headers {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
         }
@@ -384,9 +388,9 @@ impl Replica {
     }
 
     pub(crate) fn has_open_proposal(&self) -> bool {
-        // What the view began with is work, also for those who have not found what is in it.
-        self.is_again(self.tip.height.next())
-            || self.slots.iter().any(|((_, view), slot)| *view == self.view && slot.accepted().is_some())
+        // What the view began with is work, also for those who have not found what is in it. A block whose parent
+        // was replaced by what was committed is none: no primary can bring it to an end.
+        self.is_again(self.tip.height.next()) || self.in_flight() > 0
     }
 
     /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
@@ -422,6 +426,11 @@ impl Replica {
     /// The last committed block.
     pub fn tip(&self) -> &Header {
         &self.tip
+    }
+
+    /// Its hash.
+    pub fn tip_hash(&self) -> BlockHash {
+        self.tip_hash
     }
 
     /// What others were seen to do.

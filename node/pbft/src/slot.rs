@@ -134,6 +134,11 @@ impl Slot {
         }
     }
 
+    /// Whether the first proposal seen here is for another block than this one.
+    pub(crate) fn contradicts(&self, block: Option<BlockHash>) -> bool {
+        self.proposal().zip(block).is_some_and(|(own, block)| own.ballot().block != block)
+    }
+
     /// The proposal, if its body is here and it was accepted.
     pub(crate) fn accepted(&self) -> Option<&CheckedProposal> {
         match &self.stage {

@@ -5,7 +5,9 @@ use quorate_ledger::{
     Ballot, BlockError, BlockHash, ChainId, Epoch, Height, Outline, Signed, SignedError, Signers,
     TransactionId, View,
 };
-use quorate_pbft::{MAX_STATUS_SLOTS, MAX_WINDOW, Mark, Message, Prepare, Rejected, SlotStatus, Status};
+use quorate_pbft::{
+    MAX_STATUS_SLOTS, MAX_WINDOW, Mark, Message, PrePrepare, Prepare, Rejected, SlotStatus, Status,
+};
 
 use net::{CHAIN, Envelope, Net, WINDOW, ballot, block, id};
 
@@ -54,7 +56,7 @@ fn proposals_with_parts_of_others_are_refused() {
     assert_eq!(refusal(&mut net, Message::PrePrepare(header)), Rejected::OtherHeader);
 
     let mut height = good.clone();
-    height.vote = net.sign(0, quorate_pbft::PrePrepare(Ballot { height: Height(2), ..ballot(&outline, 0) }));
+    height.vote = net.sign(0, PrePrepare(Ballot { height: Height(2), ..ballot(&outline, 0) }));
     assert_eq!(refusal(&mut net, Message::PrePrepare(height)), Rejected::OtherHeader);
 
     let mut ids = good.clone();
@@ -172,9 +174,11 @@ fn a_nonsensical_status_does_no_harm() {
     net.links.hold(|envelope| envelope.is_commit());
     net.propose("A");
     net.deliver_all();
+    // A proposal of the primary that contradicts a final one, were it signed.
+    let forged = Signed { signer: id(0), ..net.sign(1, PrePrepare(at(1, 0))) };
     let slot = |height| SlotStatus {
         height: Height(height),
-        proposal: height % 2 == 0,
+        proposal: (height % 2 == 0).then_some(BlockHash::from_bytes([8; 32])),
         prepares: Signers::of([id(31)]),
         commits: Signers::of([id(0)]),
     };
@@ -188,6 +192,7 @@ fn a_nonsensical_status_does_no_harm() {
             stable: Height(committed),
             mark: Mark::default(),
             probing: view == 7,
+            superseded: (view == 0).then_some(forged.clone()),
             slots: (0..u64::from(MAX_STATUS_SLOTS)).rev().chain([u64::MAX]).map(slot).take(64).collect(),
         };
         net.inject(1, 2, Message::Status(status));
@@ -196,6 +201,11 @@ fn a_nonsensical_status_does_no_harm() {
     net.links.release();
     net.deliver_all();
     net.assert_chain(&["A"]);
+    net.pass(net::STATUS / 2);
+    let status = Status { superseded: Some(forged), ..net.nodes[1].replica().status() };
+    net.inject(1, 2, Message::Status(status));
+    net.deliver_all();
+    assert!(net.contradictions(2).is_empty());
     let foreign = Status { epoch: Epoch(3), ..net.nodes[1].replica().status() };
     assert_eq!(refusal(&mut net, Message::Status(foreign)), Rejected::Epoch(Epoch(3)));
 }
@@ -214,7 +224,7 @@ fn a_status_has_room_for_the_largest_window() {
     assert_eq!(status.slots.len(), MAX_STATUS_SLOTS as usize);
     let mut bytes = quorate_ledger::encode(&Message::Status(status.clone()));
     assert_eq!(quorate_ledger::decode::<Message>(&bytes), Ok(Message::Status(status)));
-    let count = 1 + 8 + 8 + 1 + 8 + 32 + 8 + 48 + 1;
+    let count = 1 + 8 + 8 + 1 + 8 + 32 + 8 + 48 + 1 + 1;
     bytes[count] += 1;
     let error = quorate_ledger::decode::<Message>(&bytes).unwrap_err();
     assert!(error.reason.contains("65 elements"), "{error}");

@@ -82,6 +82,7 @@ fn checked_proposal() -> CheckedProposal {
 
 fn status() -> Status {
     let signers = |members: &[u16]| Signers::of(members.iter().copied().map(ReplicaId));
+    let superseded = Ballot { height: Height(6), block: BlockHash::from_bytes([0xdd; 32]), ..ballot() };
     Status {
         epoch: Epoch(0),
         view: VIEW,
@@ -91,14 +92,15 @@ fn status() -> Status {
         stable: Height(4),
         mark: mark(),
         probing: false,
+        superseded: Some(sign(1, PrePrepare(superseded)).into_inner()),
         slots: vec![
             SlotStatus {
                 height: Height(7),
-                proposal: true,
+                proposal: Some(block().hash()),
                 prepares: signers(&[0, 3]),
                 commits: signers(&[0]),
             },
-            SlotStatus { height: Height(9), proposal: false, prepares: signers(&[2]), commits: signers(&[]) },
+            SlotStatus { height: Height(9), proposal: None, prepares: signers(&[2]), commits: signers(&[]) },
         ],
     }
 }

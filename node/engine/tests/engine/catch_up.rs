@@ -34,6 +34,7 @@ fn status(net: &Net, height: u64) -> Checked {
         stable: Height(0),
         mark: Mark::default(),
         probing: false,
+        superseded: None,
         slots: Vec::new(),
     };
     let message = quorate_pbft::Message::Status(status);

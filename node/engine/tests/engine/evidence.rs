@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Event, Notice};
 use quorate_ledger::{Domain, View};
-use quorate_pbft::{Cause, Evidence, Message};
+use quorate_pbft::{Cause, Evidence, Message, Phase};
 
 use crate::net::{Net, Parcel, id};
 
@@ -93,4 +93,52 @@ fn proofs_against_one_member_are_bounded_in_memory_and_on_disk() {
     after.sort_by_key(key);
     assert_eq!(after, sorted);
     assert_eq!(net.departures(1), [], "a backup that lies deposes nobody");
+}
+
+/// R15, R21: the primary shows member 3 a block and its child, and the others another block, which becomes final. What
+/// is in the child waits again at member 3: as long as it counted as in flight there, it was neither ordered, nor
+/// watched, nor could it expire.
+#[test]
+fn what_is_in_a_block_that_lost_its_parent_waits_again() {
+    let mut net = Net::of(4);
+    net.power_loss(0);
+    // The proof of the lie, for which all would leave the view at once, does not come about.
+    net.lose(|from, _, parcel| match parcel {
+        Parcel::Consensus(Message::Status(status)) => from == id(3) && status.superseded.is_some(),
+        Parcel::Consensus(Message::Prepare(_)) => from == id(3),
+        _ => false,
+    });
+    let [first, second, third, other] = [1, 2, 3, 4].map(|nonce| net.transaction(nonce));
+    let a = net.block_on(net.genesis.header(), std::slice::from_ref(&first));
+    let a2 = net.block_on(a.header(), std::slice::from_ref(&second));
+    // What is in this one is not to be had anywhere.
+    let a3 = net.block_on(a2.header(), std::slice::from_ref(&third));
+    let b = net.block_on(net.genesis.header(), std::slice::from_ref(&other));
+    net.handle(3, [Event::Gossiped(vec![first, second.clone()])]);
+    for block in [&a, &a2, &a3] {
+        let message = net.proposal(block);
+        net.handle(3, [Event::Consensus { from: id(0), message }]);
+    }
+    assert_eq!((net.overview(3).mempool.in_flight, net.overview(3).examining), (2, 1));
+    let commit = net.commit_vote(0, &b);
+    for member in [1, 2] {
+        net.handle(member, [Event::Gossiped(vec![other.clone()])]);
+        for message in [net.proposal(&b), net.check(id(0), commit.clone())] {
+            net.handle(member, [Event::Consensus { from: id(0), message }]);
+        }
+    }
+    // Member 3 hears that the others are further, waits for a status interval, and fetches.
+    net.pass(Duration::from_millis(2900));
+    assert_eq!([1, 2, 3].map(|member| net.height(member)), [1, 1, 1], "B is final everywhere");
+    let overview = net.overview(3);
+    assert_eq!(overview.mempool.in_flight, 0, "nothing is in flight");
+    assert_eq!(overview.examining, 0, "and nothing is asked for any more");
+    let phases: Vec<Phase> = overview.pbft.slots.iter().map(|slot| slot.phase).collect();
+    assert_eq!(phases, [Phase::Refused]);
+    net.lose_nothing();
+    net.pass(Duration::from_secs(6));
+    for member in 1..4 {
+        assert_eq!(net.departures(member).len(), 1, "all leave the view of the dead primary together");
+        assert!(net.ids(member).contains(&second.id()), "the next primary orders it");
+    }
 }

@@ -30,7 +30,7 @@ fn the_bytes_of_every_kind_of_message() {
     assert!(matches!(status, quorate_pbft::Checked::Status(_)));
     let bytes = MemberMessage::consensus(self::status());
     let expected: [&str; 7] =
-        ["0003", &"00".repeat(16), "01", "0500000000000000", &"11".repeat(32), &"00".repeat(57), "00000000"];
+        ["0003", &"00".repeat(16), "01", "0500000000000000", &"11".repeat(32), &"00".repeat(58), "00000000"];
     let expected = expected.concat();
     assert_eq!(hex(&bytes), format!("0x{expected}"));
 
@@ -76,6 +76,7 @@ fn status() -> Message {
         stable: Height(0),
         mark: Mark::default(),
         probing: false,
+        superseded: None,
         slots: Vec::new(),
     })
 }

@@ -25,8 +25,9 @@ impl Strategy for LieInStatus {
                 6 => (status.probing, status.mark) = (true, quorate_pbft::Mark::default()),
                 7 => status.slots.iter_mut().for_each(|slot| {
                     (slot.proposal, slot.prepares, slot.commits) =
-                        (false, Signers::default(), Signers::default());
+                        (None, Signers::default(), Signers::default());
                 }),
+                9 => status.slots.iter_mut().for_each(|slot| slot.proposal = Some(nothing)),
                 8 => (status.committed_hash, status.active) = (nothing, !status.active),
                 _ => {}
             },

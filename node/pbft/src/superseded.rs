@@ -1,0 +1,93 @@
+//! Proposals of one primary that contradict each other and are found when one of them is final already (R14, R22).
+//!
+//! A primary may send one block to most members and another one to a few. The few see the first become final, and drop
+//! theirs. Both would be forgotten before they meet: so the last proposals that became final are remembered by their
+//! signed PRE-PREPAREs, and a replica whose own was superseded shows that one in its STATUS.
+
+use std::collections::BTreeMap;
+
+use quorate_ledger::{Header, Height, Signed, Verified, View};
+
+use crate::evidence::{Evidence, pair};
+use crate::messages::PrePrepare;
+use crate::replica::Replica;
+use crate::statement::Statement;
+use crate::step::Step;
+
+/// Heights whose final proposal is remembered. More than a fast network orders while a certified block is fetched and a
+/// STATUS is sent.
+const FINAL_PROPOSALS_MAX: usize = 256;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Superseded {
+    /// The PRE-PREPAREs of final blocks, in the views in which they became final.
+    of_final: BTreeMap<Height, Verified<Signed<PrePrepare>>>,
+    /// The last PRE-PREPARE seen here in the place of which another block became final in the same view.
+    last: Option<Verified<Signed<PrePrepare>>>,
+}
+
+impl Replica {
+    /// Blocks become final with a certificate of this view. Their slots are about to go.
+    pub(crate) fn note_final(&mut self, headers: &[Header], view: View) {
+        for header in headers {
+            let slot = self.slots.get(&(header.height, view));
+            let Some(vote) = slot.and_then(|slot| slot.proposal()).map(|proposal| proposal.vote().clone())
+            else {
+                continue;
+            };
+            if vote.body.0.block == header.hash() {
+                self.superseded.of_final.insert(header.height, vote);
+            } else if view == self.view {
+                self.superseded.last = Some(vote);
+                // Others remember the final one for a while only.
+                self.status_sent = None;
+            }
+        }
+        while self.superseded.of_final.len() > FINAL_PROPOSALS_MAX {
+            self.superseded.of_final.pop_first();
+        }
+    }
+
+    /// For STATUS: the proposal of the current view that was superseded, while its primary is not proven a liar by it.
+    pub(crate) fn unproven_superseded(&self) -> Option<Signed<PrePrepare>> {
+        let vote = self.superseded.last.as_ref().filter(|vote| vote.body.0.view == self.view)?;
+        let proven = self.accused.get(&vote.signer).is_some_and(|known| known.contains(&vote.body.subject()));
+        (!proven).then(|| vote.clone().into_inner())
+    }
+
+    /// A STATUS shows a proposal. Its signature is checked only where the final proposal is known and another one.
+    pub(crate) fn compare_with_final(&mut self, theirs: &Signed<PrePrepare>, step: &mut Step) {
+        let ballot = theirs.body.0;
+        let primary = self.config.committee.primary(ballot.epoch, ballot.view);
+        if ballot.epoch != self.config.epoch
+            || theirs.signer != primary
+            || self.final_other_than(theirs).is_none()
+        {
+            return;
+        }
+        if let Ok(theirs) = theirs.clone().verify(&self.config.chain, &self.config.committee) {
+            self.accuse_of_other_than_final(&theirs, step);
+        }
+    }
+
+    /// A proposal for a height that is final: if the final one is of the same view and another one, its signer lies.
+    pub(crate) fn accuse_of_other_than_final(
+        &mut self,
+        other: &Verified<Signed<PrePrepare>>,
+        step: &mut Step,
+    ) {
+        if let Some(ours) = self.final_other_than(other) {
+            let evidence = Evidence::PrePrepare(pair(ours, other));
+            self.accuse(&evidence, step);
+        }
+    }
+
+    /// The proposal that became final in the view and at the height of this one, if it is for another block.
+    fn final_other_than(&self, other: &Signed<PrePrepare>) -> Option<&Verified<Signed<PrePrepare>>> {
+        let ballot = other.body.0;
+        let ours = self.superseded.of_final.get(&ballot.height)?;
+        let (view, block) = (ours.body.0.view, ours.body.0.block);
+        (view == ballot.view && block != ballot.block).then_some(ours)
+    }
+}
