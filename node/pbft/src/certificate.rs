@@ -101,6 +101,11 @@ impl PreparedCertificate {
         }
     }
 
+    /// Signatures in it, whether or not they hold.
+    pub(crate) fn signature_count(&self) -> usize {
+        1 + self.prepares.signatures().len()
+    }
+
     /// The prepared header.
     pub fn header(&self) -> &Header {
         &self.header

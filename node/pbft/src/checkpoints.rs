@@ -13,7 +13,7 @@ use crate::replica::Replica;
 use crate::step::{Request, Step, To};
 
 /// CHECKPOINTs kept of each member, our own included: of the last two heights.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 
 /// What is known about checkpoints.
 #[derive(Debug, Default)]

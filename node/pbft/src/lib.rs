@@ -59,11 +59,13 @@ mod inspect;
 mod messages;
 mod opening;
 mod patience;
+mod position;
 mod proposals;
 mod record;
 mod repair;
 mod replica;
 mod restore;
+mod screen;
 mod seen;
 mod signer;
 mod slot;
@@ -85,9 +87,11 @@ pub use messages::{
     Status,
 };
 pub use patience::{SILENT_INTERVALS, Work};
+pub use position::Position;
 pub use record::{Record, Unreadable};
 pub use replica::{Counters, Input, Replica, Verdict};
 pub use restore::{ChainEnd, RestoreError, Restored};
+pub use screen::{Dropped, Screen};
 pub use seen::{Mark, Seen};
 pub use signer::Signer;
 pub use statement::{Statement, Subject};

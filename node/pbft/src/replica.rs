@@ -112,7 +112,7 @@ pub struct Counters {
 /// Proposals and votes are kept this many views ahead of the current one (R11). With [`MAX_WINDOW`] it bounds
 /// the memory that others can fill: 2 W slots for each of 1 + 2 views, each with one proposal and two votes
 /// of every member.
-const VIEWS_AHEAD: u64 = 2;
+pub(crate) const VIEWS_AHEAD: u64 = 2;
 
 /// Proofs kept against one member. More would prove nothing more (R22).
 pub(crate) const PROOFS_MAX: usize = 16;
@@ -291,10 +291,14 @@ impl Replica {
         }
     }
 
+    /// The highest height at which proposals and votes are taken: R7, R23.
+    pub(crate) fn top(&self) -> Height {
+        self.tip.height.plus(2 * self.config.window).min(self.high_watermark())
+    }
+
     /// The slot a vote belongs to, made if need be; `None` outside the window of heights (R7) and views (R11).
     pub(crate) fn slot_for(&mut self, now: Now, ballot: &Ballot) -> Option<&mut Slot> {
-        let top = self.tip.height.plus(2 * self.config.window).min(self.high_watermark());
-        let heights = self.tip.height.next()..=top;
+        let heights = self.tip.height.next()..=self.top();
         // Votes of past views can still complete a certificate, but start nothing new.
         let views = self.view..=View(self.view.0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);

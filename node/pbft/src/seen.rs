@@ -105,6 +105,16 @@ impl Seen {
         }
     }
 
+    /// Who is said to have signed it, by its first statement; `None` if it is empty.
+    pub(crate) fn whose(&self) -> Option<ReplicaId> {
+        let pre_prepare = self.pre_prepare.as_ref().map(|vote| vote.signer);
+        let prepare = self.prepare.as_ref().map(|vote| vote.signer);
+        let commit = self.commit.as_ref().map(|vote| vote.signer);
+        let view_change = self.view_change.as_ref().map(|vote| vote.signer);
+        let new_view = self.new_view.as_ref().map(|vote| vote.signer);
+        pre_prepare.or(prepare).or(commit).or(view_change).or(new_view)
+    }
+
     /// Checks that all of it is signed by one member, `None` if it is empty: up to five verifications.
     pub(crate) fn check(
         &self,

@@ -82,6 +82,7 @@ fn two_new_views_for_one_view_end_it() {
 #[test]
 fn evidence_that_proves_nothing_is_refused() {
     let mut net = Net::of(4);
+    net.screening = false; // one proof follows the other
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
     let vote = |net: &Net, signer: usize, outline: &Outline, view: u64| {
         net.sign(signer, PrePrepare(ballot(outline, view)))
@@ -117,6 +118,7 @@ fn evidence_that_proves_nothing_is_refused() {
 #[test]
 fn proofs_against_one_member_are_bounded() {
     let mut net = Net::of(4);
+    net.screening = false; // one proof follows the other
     net.corrupt(0);
     let root = net::root(&net.config);
     let proof = |net: &Net, height: u64| {

@@ -28,7 +28,7 @@ fn at(height: u64, view: u64) -> Ballot {
 
 /// What member 2 says to a message from member 1.
 fn refusal(net: &mut Net, message: Message) -> Rejected {
-    net.receive(Envelope { from: id(1), to: id(2), message }).unwrap_err()
+    net.refusal(1, message)
 }
 
 /// R2: one primary for each view; nobody else proposes, neither for this view nor for others.

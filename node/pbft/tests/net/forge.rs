@@ -93,7 +93,11 @@ impl Net {
 
     /// What member 2 says to a message from this member that it must refuse.
     pub(crate) fn refusal(&mut self, from: usize, message: Message) -> Rejected {
-        self.receive(Envelope { from: id(from), to: id(2), message }).unwrap_err()
+        // Every one of many such messages is checked, however soon after the last it comes.
+        let screening = std::mem::replace(&mut self.screening, false);
+        let refused = self.receive(Envelope { from: id(from), to: id(2), message });
+        self.screening = screening;
+        refused.unwrap_err()
     }
 
     /// A NEW-VIEW of these view changes, with the PRE-PREPAREs that follow from them.

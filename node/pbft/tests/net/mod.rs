@@ -16,8 +16,9 @@ use quorate_ledger::{
     TransactionLimits, Verified, View, decode, encode, merkle_root,
 };
 use quorate_pbft::{
-    Checked, Config, Input, Knowledge, Message, Moment, NewView, NewViewMessage, Now, PrePrepare, Prepare,
-    PreparedCertificate, Proposal, Rejected, Request, Selection, To, ViewChange, ViewChangeMessage, Work,
+    Checked, Config, Dropped, Input, Knowledge, Mark, Message, Moment, NewView, NewViewMessage, Now,
+    Position, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected, Request, Screen, Selection, To,
+    ViewChange, ViewChangeMessage, Work,
 };
 
 mod forge;
@@ -60,6 +61,13 @@ pub(crate) struct Net {
     pub(crate) finding_outlines: bool,
     /// What corrupt members say, faster than any correct one.
     pub(crate) liars: Option<Liars>,
+    /// Whether messages are screened before they are checked, as in production (R25).
+    pub(crate) screening: bool,
+    /// Where each node stood before its last input: screens must cope with what is a little old.
+    positions: Vec<Position>,
+    screens: BTreeMap<(ReplicaId, ReplicaId), Screen>,
+    /// Messages that were not checked.
+    pub(crate) dropped: BTreeMap<Dropped, usize>,
     names: BTreeMap<BlockHash, String>,
     /// Messages that passed the check before, by receiver's view of them: signatures cost most of a test's time.
     checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
@@ -168,9 +176,14 @@ impl Net {
             catching_up: true,
             finding_outlines: true,
             liars: None,
+            screening: true,
+            positions: Vec::new(),
+            screens: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             names: BTreeMap::new(),
             checked: BTreeMap::new(),
         };
+        net.positions = net.nodes.iter().map(|node| node.replica().position()).collect();
         net.pass(Duration::ZERO);
         net
     }
@@ -192,8 +205,40 @@ impl Net {
     pub(crate) fn input(&mut self, node: usize, input: Input) {
         let now = self.now(node);
         let before = self.nodes[node].finalised.len();
+        if self.nodes[node].runs() {
+            self.positions[node] = self.nodes[node].replica().position();
+        }
         self.nodes[node].input(now, input);
         self.flush(node, before);
+    }
+
+    /// Whether a message is worth checking for the member that it is sent to.
+    fn admit(&mut self, envelope: &Envelope) -> Result<(), Dropped> {
+        let (from, to) = (envelope.from, envelope.to);
+        let config = &self.config;
+        let new = || Screen::new(config.clone(), to, from);
+        let screen = self.screens.entry((to, from)).or_insert_with(new);
+        screen.useful(&self.positions[to.index()], &envelope.message)?;
+        screen.admit(self.moment, &self.nodes[to.index()].replica().position(), &envelope.message)
+    }
+
+    /// R25: what the screen calls useless changes nothing if it is received all the same.
+    fn assert_useless(&mut self, node: usize, from: ReplicaId, message: Checked) {
+        // What comes of the time, and of contact with the member, comes first: STATUS is never screened, and brings it too.
+        let nothing = Checked::Seen(Some((self.stranger_to(node), Mark::default())));
+        self.input(node, Input::Received { from, message: nothing });
+        if !self.nodes[node].runs() {
+            return;
+        }
+        let (position, sent) = (self.nodes[node].replica().position(), self.links.sent);
+        let told = format!("{message:?}");
+        self.input(node, Input::Received { from, message });
+        assert_eq!(self.nodes[node].replica().position(), position, "{told}");
+        assert_eq!(self.links.sent, sent, "{told}");
+    }
+
+    fn stranger_to(&self, node: usize) -> ReplicaId {
+        id((node + 1) % self.size())
     }
 
     fn flush(&mut self, node: usize, finalised_before: usize) {
@@ -271,6 +316,17 @@ impl Net {
         if !self.nodes[node].runs() {
             return Ok(());
         }
+        let admitted = if self.screening {
+            self.admit(&Envelope { from, to, message: message.clone() })
+        } else {
+            Ok(())
+        };
+        if let Err(why) = admitted {
+            *self.dropped.entry(why).or_default() += 1;
+            if why != Dropped::Useless {
+                return Ok(());
+            }
+        }
         // Whoever passes on what proves itself, the check is the same.
         let proves_itself = matches!(
             message,
@@ -288,6 +344,10 @@ impl Net {
                 checked
             }
         };
+        if admitted.is_err() {
+            self.assert_useless(node, from, checked);
+            return Ok(());
+        }
         if let Checked::Status(status) = &checked {
             self.nodes[node].heads.insert(from, status.committed);
         }
@@ -438,6 +498,11 @@ impl Net {
     pub(crate) fn restart(&mut self, node: usize) {
         let now = self.now(node);
         self.nodes[node].restart(now);
+        // A new process knows of no message that came before.
+        self.screens.retain(|(to, _), _| to.index() != node);
+        if self.nodes[node].runs() {
+            self.positions[node] = self.nodes[node].replica().position();
+        }
         self.flush(node, self.nodes[node].finalised.len());
         for other in (0..self.size()).filter(|other| *other != node) {
             if self.nodes[other].runs() {

@@ -1,0 +1,129 @@
+//! Where a replica stands, for those who check messages beside it (R25).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_ledger::{BlockHash, Height, ReplicaId, View};
+
+use crate::checkpoint::Checkpoint;
+use crate::replica::Replica;
+use crate::seen::{Mark, Seen};
+use crate::statement::Subject;
+use crate::view_change::{NewView, ViewChange};
+use crate::voice::Voice;
+
+/// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds no signatures:
+/// a few hundred bytes for each member and 50 for each slot.
+///
+/// A position may be old when it is used. The screen therefore relies only on what never becomes untrue: heights that
+/// are committed stay committed, views that were left stay left, statements that are known stay known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub(crate) view: View,
+    pub(crate) active: bool,
+    /// How the view that was entered last began.
+    pub(crate) begun: Option<NewView>,
+    /// The last height that the current view began with (R20).
+    pub(crate) again_through: Option<Height>,
+    pub(crate) committed: Height,
+    /// The highest height at which proposals and votes are taken (R7, R23).
+    pub(crate) top: Height,
+    /// The furthest statements of the replica itself (R24).
+    pub(crate) mark: Mark,
+    /// The members that have answered, while the replica asks what others have seen of it (R24).
+    pub(crate) probing: Option<BTreeSet<ReplicaId>>,
+    /// The slots, with the block that is proposed there.
+    pub(crate) slots: BTreeMap<(Height, View), Option<BlockHash>>,
+    /// By index.
+    pub(crate) members: Vec<Known>,
+}
+
+/// What a replica knows of one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) said: Said,
+    /// Its latest VIEW-CHANGE.
+    pub(crate) view_change: Option<ViewChange>,
+    /// Its CHECKPOINTs that are kept, ascending by height.
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    /// About what it is known to have lied.
+    pub(crate) accused: BTreeSet<Subject>,
+}
+
+/// How far a member has gone in each kind of statement: R24 wants every further one remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) pre_prepare: Option<(View, Height)>,
+    pub(crate) prepare: Option<(View, Height)>,
+    pub(crate) commit: Option<(View, Height)>,
+    pub(crate) view_change: Option<View>,
+    pub(crate) new_view: Option<View>,
+}
+
+impl Said {
+    fn of(seen: &Seen) -> Self {
+        let place = |ballot: &quorate_ledger::Ballot| (ballot.view, ballot.height);
+        Said {
+            pre_prepare: seen.pre_prepare.as_ref().map(|vote| place(&vote.body.0)),
+            prepare: seen.prepare.as_ref().map(|vote| place(&vote.body.0)),
+            commit: seen.commit.as_ref().map(|vote| place(&vote.body.0)),
+            view_change: seen.view_change.as_ref().map(|vote| vote.body.view),
+            new_view: seen.new_view.as_ref().map(|vote| vote.body.view),
+        }
+    }
+}
+
+/// Two positions with equal stamps treat a proposal or a vote alike that the replica was given before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    view: View,
+    active: bool,
+    committed: Height,
+    top: Height,
+}
+
+impl Position {
+    pub(crate) fn stamp(&self) -> Stamp {
+        let Position { view, active, committed, top, .. } = *self;
+        Stamp { view, active, committed, top }
+    }
+
+    /// What is known of a member; `None` if there is no such member.
+    pub(crate) fn member(&self, replica: ReplicaId) -> Option<&Known> {
+        self.members.get(replica.index())
+    }
+
+    /// The last committed height.
+    pub fn committed(&self) -> Height {
+        self.committed
+    }
+}
+
+impl Replica {
+    /// Where this replica stands. Publish it before the messages of a step leave: then whatever answers these
+    /// messages is screened by a position that knows them.
+    pub fn position(&self) -> Position {
+        let known = |replica: ReplicaId| Known {
+            said: self.heard.get(&replica).map(Said::of).unwrap_or_default(),
+            view_change: self.view_changes.get(&replica).map(|change| change.vote().body),
+            checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
+            accused: self.accused.get(&replica).cloned().unwrap_or_default(),
+        };
+        let block_of = |slot: &crate::slot::Slot| slot.proposal().map(|proposal| proposal.ballot().block);
+        let entered = self.entered.as_ref();
+        Position {
+            view: self.view,
+            active: self.active,
+            begun: entered.map(|entered| entered.vote().body),
+            again_through: entered.filter(|entered| entered.view() == self.view).map(|entered| entered.end()),
+            committed: self.tip.height,
+            top: self.top(),
+            mark: self.signer.mark(),
+            probing: match &self.voice {
+                Voice::Probing(answered) => Some(answered.clone()),
+                Voice::Free | Voice::Recovering { .. } => None,
+            },
+            slots: self.slots.iter().map(|(place, slot)| (*place, block_of(slot))).collect(),
+            members: self.config.committee.replicas().map(known).collect(),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Cheap checks before any signature is verified or any tree is hashed (R25).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use quorate_ledger::{Ballot, Domain, Height, ReplicaId, Signed, View};
+
+use crate::checkpoint::Checkpoint;
+use crate::checkpoints::KEPT;
+use crate::config::Config;
+use crate::evidence::Evidence;
+use crate::messages::{Message, PrePrepare};
+use crate::position::{Position, Stamp};
+use crate::replica::{PROOFS_MAX, VIEWS_AHEAD};
+use crate::seen::Seen;
+use crate::time::Moment;
+use crate::view_change::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
+
+/// Proposals and votes of one member that are remembered to tell repetitions: its PREPARE and COMMIT for every height
+/// of the largest window, and as many proposals.
+const REMEMBERED: usize = 192;
+
+/// Why a message is not checked. None of it accuses its sender: correct members repeat themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    /// The replica would ignore it where it stands, or has it.
+    Useless,
+    /// The same member sent the same a moment ago.
+    Repeated,
+    /// The member has sent more of this dear kind than is checked in a status interval.
+    TooOften,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dropped::Useless => "it would change nothing",
+            Dropped::Repeated => "the same came a moment ago",
+            Dropped::TooOften => "too many of its kind came in a status interval",
+        })
+    }
+}
+
+/// Decides which messages of one member are worth checking. One for each member: what one member does never costs
+/// another's messages.
+///
+/// It drops only what the replica would ignore and what this member has sent before; of the dear kinds it also drops
+/// what comes too often, which correct members send again. `PROTOCOL.md` has the argument (R25).
+#[derive(Debug)]
+pub struct Screen {
+    config: Config,
+    me: ReplicaId,
+    from: ReplicaId,
+    /// Proposals and votes that were let through lately, and where the replica stood then.
+    passed: VecDeque<(Domain, Ballot, Stamp)>,
+    view_changes: Allowance,
+    new_views: Allowance,
+    seen: Allowance,
+    evidence: Allowance,
+    /// The VIEW-CHANGE, and the NEW-VIEW, of the highest view that was let through.
+    latest_view_change: Option<ViewChange>,
+    latest_new_view: Option<NewView>,
+}
+
+/// One message of a dear kind in a status interval, and one more that is urgent.
+#[derive(Debug, Default)]
+struct Allowance {
+    since: Option<Moment>,
+    urgent_used: bool,
+}
+
+impl Allowance {
+    fn admit(&mut self, now: Moment, interval: Duration, urgent: bool) -> Result<(), Dropped> {
+        if self.since.is_none_or(|since| now.since(since) >= interval) {
+            *self = Allowance { since: Some(now), urgent_used: false };
+            return Ok(());
+        }
+        if urgent && !self.urgent_used {
+            self.urgent_used = true;
+            return Ok(());
+        }
+        Err(Dropped::TooOften)
+    }
+}
+
+fn useless_if(useless: bool) -> Result<(), Dropped> {
+    if useless { Err(Dropped::Useless) } else { Ok(()) }
+}
+
+impl Screen {
+    /// A screen for the messages that `from` sends to `me`.
+    pub fn new(config: Config, me: ReplicaId, from: ReplicaId) -> Self {
+        Screen {
+            config,
+            me,
+            from,
+            passed: VecDeque::new(),
+            view_changes: Allowance::default(),
+            new_views: Allowance::default(),
+            seen: Allowance::default(),
+            evidence: Allowance::default(),
+            latest_view_change: None,
+            latest_new_view: None,
+        }
+    }
+
+    /// Whether a message is worth checking. `position` is where the replica stood when it was last looked at.
+    ///
+    /// # Errors
+    /// [`Dropped`]: the message is not to be checked.
+    pub fn admit(&mut self, now: Moment, position: &Position, message: &Message) -> Result<(), Dropped> {
+        self.useful(position, message)?;
+        let interval = self.config.status_interval;
+        match message {
+            Message::PrePrepare(proposal) => self.repeated_proposal(position, &proposal.vote),
+            Message::Prepare(vote) => self.first(Domain::Prepare, vote.body.0, position.stamp()),
+            Message::Commit(vote) => self.first(Domain::Commit, vote.body.0, position.stamp()),
+            Message::ViewChange(change) => {
+                let body = change.vote.body;
+                let urgent = self
+                    .latest_view_change
+                    .is_none_or(|latest| is_news(body.view, latest.view, body != latest));
+                self.view_changes.admit(now, interval, urgent)?;
+                self.latest_view_change = later(self.latest_view_change, body, |body| body.view);
+                Ok(())
+            }
+            Message::NewView(new_view) => {
+                let body = new_view.vote.body;
+                let urgent =
+                    self.latest_new_view.is_none_or(|latest| is_news(body.view, latest.view, body != latest));
+                self.new_views.admit(now, interval, urgent)?;
+                self.latest_new_view = later(self.latest_new_view, body, |body| body.view);
+                Ok(())
+            }
+            Message::Seen(_) => self.seen.admit(now, interval, false),
+            Message::Evidence(evidence) => {
+                let urgent = self.is_about_primary(position, evidence);
+                self.evidence.admit(now, interval, urgent)
+            }
+            Message::Status(_) | Message::Checkpoint(_) => Ok(()),
+        }
+    }
+
+    /// As [`Screen::admit`] for the proposal that begins with this vote: the rest of it need not be read for that.
+    /// Whoever asks here does not ask there as well.
+    ///
+    /// # Errors
+    /// [`Dropped`]: the proposal is not to be checked.
+    pub fn admit_proposal(&mut self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
+        self.useful_proposal(position, vote)?;
+        self.repeated_proposal(position, vote)
+    }
+
+    fn repeated_proposal(&mut self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
+        self.first(Domain::PrePrepare, vote.body.0, position.stamp())
+    }
+
+    /// Refuses a proposal or vote that this member has sent before, as long as the replica stands where it stood then:
+    /// it was given the first one there or further on, and what it ignored there it would ignore again.
+    fn first(&mut self, kind: Domain, ballot: Ballot, stamp: Stamp) -> Result<(), Dropped> {
+        let entry = (kind, ballot, stamp);
+        if self.passed.contains(&entry) {
+            return Err(Dropped::Repeated);
+        }
+        if self.passed.len() == REMEMBERED {
+            self.passed.pop_front();
+        }
+        self.passed.push_back(entry);
+        Ok(())
+    }
+
+    /// Refuses what the replica would ignore where it stands. Decides by fields alone, whether or not the signatures
+    /// hold; what [`Message::check`] refuses without a signature is left to it.
+    ///
+    /// # Errors
+    /// [`Dropped::Useless`].
+    pub fn useful(&self, position: &Position, message: &Message) -> Result<(), Dropped> {
+        match message {
+            Message::PrePrepare(proposal) => self.useful_proposal(position, &proposal.vote),
+            Message::Prepare(vote) if vote.signer == self.from => {
+                let said = position.member(self.from).and_then(|known| known.said.prepare);
+                let primary = self.config.committee.primary(vote.body.0.epoch, vote.body.0.view);
+                self.useful_vote(position, &vote.body.0, said)?;
+                // R9: ignored, unless R24 has to remember it.
+                useless_if(vote.signer == primary && !is_further(&vote.body.0, said))
+            }
+            Message::Commit(vote) if vote.signer == self.from => {
+                let said = position.member(self.from).and_then(|known| known.said.commit);
+                self.useful_vote(position, &vote.body.0, said)
+            }
+            Message::ViewChange(change) if change.vote.signer == self.from => {
+                self.useful_view_change(position, change)
+            }
+            Message::NewView(new_view) => useful_new_view(position, new_view),
+            Message::Checkpoint(vote) if vote.signer == self.from => self.useful_checkpoint(position, vote),
+            Message::Evidence(evidence) => self.useful_evidence(position, evidence),
+            Message::Seen(seen) => self.useful_seen(position, seen),
+            Message::Prepare(_)
+            | Message::Commit(_)
+            | Message::ViewChange(_)
+            | Message::Checkpoint(_)
+            | Message::Status(_) => Ok(()),
+        }
+    }
+
+    fn useful_proposal(&self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
+        let (ballot, signer) = (&vote.body.0, vote.signer);
+        // R9: a primary takes its own proposals from its records alone.
+        useless_if(signer == self.me)?;
+        let Some(known) = position.member(signer) else { return Ok(()) };
+        if is_further(ballot, known.said.pre_prepare) {
+            return Ok(());
+        }
+        let here = position.slots.get(&(ballot.height, ballot.view)).copied().flatten();
+        useless_if(here == Some(ballot.block))?;
+        // R20: another block than the one that the view began with proves a lie, whatever has become final since.
+        if ballot.view == position.view && position.again_through.is_some_and(|end| ballot.height <= end) {
+            return Ok(());
+        }
+        self.useful_vote(position, ballot, known.said.pre_prepare)
+    }
+
+    /// R7, R11: a ballot in a slot that the replica has, or may make.
+    fn useful_vote(
+        &self,
+        position: &Position,
+        ballot: &Ballot,
+        said: Option<(View, Height)>,
+    ) -> Result<(), Dropped> {
+        // R24: what goes further than all that is known of the member is remembered, wherever it lies.
+        if is_further(ballot, said) {
+            return Ok(());
+        }
+        useless_if(ballot.height <= position.committed)?;
+        let is_past = ballot.view < position.view;
+        useless_if(is_past && !position.slots.contains_key(&(ballot.height, ballot.view)))?;
+        // The replica may have moved on since, so the bounds above are twice as wide as its own.
+        useless_if(ballot.height > position.top.plus(2 * self.config.window))?;
+        // This member may just have shown how a later view begins.
+        let shown = self.latest_new_view.map_or(position.view, |latest| latest.view.max(position.view));
+        useless_if(ballot.view.0 > shown.0.saturating_add(2 * VIEWS_AHEAD))
+    }
+
+    fn useful_view_change(&self, position: &Position, change: &ViewChangeMessage) -> Result<(), Dropped> {
+        let Some(known) = position.member(self.from) else { return Ok(()) };
+        let body = &change.vote.body;
+        let Some(latest) = &known.view_change else { return Ok(()) };
+        let is_further = known.said.view_change.is_none_or(|view| body.view > view);
+        useless_if(!is_further && (body.view < latest.view || body == latest))
+    }
+
+    fn useful_checkpoint(&self, position: &Position, vote: &Signed<Checkpoint>) -> Result<(), Dropped> {
+        let Some(known) = position.member(self.from) else { return Ok(()) };
+        let height = vote.body.height;
+        useless_if(!height.0.is_multiple_of(self.config.checkpoint_interval))?;
+        let lowest = known.checkpoints.first().filter(|_| known.checkpoints.len() == KEPT);
+        useless_if(lowest.is_some_and(|lowest| height < lowest.height))?;
+        useless_if(known.checkpoints.contains(&vote.body))
+    }
+
+    /// A proof that is known, or for which there is no room, still makes the replica leave a view that it is about.
+    fn useful_evidence(&self, position: &Position, evidence: &Evidence) -> Result<(), Dropped> {
+        let Some(known) = position.member(evidence.culprit()) else { return Ok(()) };
+        let subject = evidence.subject();
+        let is_kept = known.accused.contains(&subject) || known.accused.len() >= PROOFS_MAX;
+        let may_end_view =
+            matches!(subject.kind, Domain::PrePrepare | Domain::NewView) && subject.view >= position.view;
+        useless_if(is_kept && !may_end_view)
+    }
+
+    fn is_about_primary(&self, position: &Position, evidence: &Evidence) -> bool {
+        let subject = evidence.subject();
+        let primary = self.config.committee.primary(self.config.epoch, position.view);
+        matches!(subject.kind, Domain::PrePrepare | Domain::NewView)
+            && subject.view == position.view
+            && evidence.culprit() == primary
+    }
+
+    /// R24: what others have seen of this replica matters while it asks, and when it goes further than it remembers.
+    fn useful_seen(&self, position: &Position, seen: &Seen) -> Result<(), Dropped> {
+        useless_if(seen.whose().is_some_and(|whose| whose != self.me))?;
+        let is_awaited = position.probing.as_ref().is_some_and(|answered| !answered.contains(&self.from));
+        useless_if(!is_awaited && !seen.mark().exceeds(&position.mark))
+    }
+}
+
+/// Whether a statement goes further than all of its kind that are known of its member.
+fn is_further(ballot: &Ballot, said: Option<(View, Height)>) -> bool {
+    said.is_none_or(|said| (ballot.view, ballot.height) > said)
+}
+
+/// Whether a statement about this view is urgent: it is about a later view than the latest, or contradicts it.
+fn is_news(view: View, latest: View, differs: bool) -> bool {
+    view > latest || view == latest && differs
+}
+
+/// The one of these statements that is about the later view; of two about one view the first.
+fn later<T: Copy>(known: Option<T>, new: T, view: impl Fn(&T) -> View) -> Option<T> {
+    known.filter(|known| view(known) >= view(&new)).or(Some(new))
+}
+
+fn useful_new_view(position: &Position, new_view: &NewViewMessage) -> Result<(), Dropped> {
+    let (body, signer) = (&new_view.vote.body, new_view.vote.signer);
+    let Some(known) = position.member(signer) else { return Ok(()) };
+    if known.said.new_view.is_none_or(|view| body.view > view) {
+        return Ok(());
+    }
+    let Some(begun) = &position.begun else { return useless_if(body.view < position.view) };
+    // Another beginning of the view that was entered last is a proof.
+    useless_if(begun == body || begun.view != body.view && body.view < position.view)
+}
+
+impl Message {
+    /// What it may cost to check this message, in verifications of a signature, each of them about 50 µs. Hashing 32
+    /// ids into their tree costs as much as one. Always at least 1.
+    pub fn cost(&self) -> u64 {
+        let of_change = |change: &ViewChangeMessage| {
+            let base =
+                change.knowledge.base.iter().map(|base| base.votes().signatures().len()).sum::<usize>();
+            let prepared: usize = change.knowledge.prepared.iter().map(|it| it.signature_count()).sum();
+            1 + base + prepared
+        };
+        let verifications = match self {
+            Message::PrePrepare(proposal) => 1 + proposal.ids.len() / 32,
+            Message::Prepare(_) | Message::Commit(_) | Message::Status(_) | Message::Checkpoint(_) => 1,
+            Message::ViewChange(change) => of_change(change),
+            Message::NewView(new_view) => {
+                let changes: usize = new_view.view_changes.iter().map(of_change).sum();
+                1 + changes + new_view.pre_prepares.len()
+            }
+            Message::Evidence(_) => 2,
+            Message::Seen(_) => 5,
+        };
+        verifications as u64
+    }
+}
