@@ -47,6 +47,12 @@ impl Engine {
         self.counters
     }
 
+    /// What those who check messages must know of the replica. Publish it before the effects of a call are passed on:
+    /// see [`quorate_pbft::Position`].
+    pub fn position(&self) -> quorate_pbft::Position {
+        self.replica.position()
+    }
+
     /// Where this engine stands.
     pub fn overview(&self, now: Now) -> Overview {
         Overview {

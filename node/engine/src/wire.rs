@@ -3,9 +3,9 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
     BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
-    Transaction, TransactionId, VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
+    Signed, Transaction, TransactionId, VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
 };
-use quorate_pbft::Message;
+use quorate_pbft::{Message, PrePrepare};
 
 /// Most indices in one question for transactions.
 pub const MAX_ASKED: u32 = MAX_TRANSACTIONS;
@@ -80,6 +80,18 @@ impl MemberMessage {
     /// [`DecodeError`]: the sender is at fault.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes)
+    }
+
+    /// The vote at the front of a proposal; `None` if these bytes do not begin as one. The ids that follow are not read.
+    pub fn proposal_vote(bytes: &[u8]) -> Option<Signed<PrePrepare>> {
+        let mut vote = bytes.strip_prefix(&[0, 0])?;
+        Signed::deserialize(&mut vote).ok()
+    }
+
+    /// Whether these bytes begin as a VIEW-CHANGE or a NEW-VIEW does. Such a message may take as long to check as
+    /// thousands of others, and this is told before it is read.
+    pub fn is_dear(bytes: &[u8]) -> bool {
+        matches!(bytes, [0, 4 | 5, ..])
     }
 
     /// The bytes of a protocol message.

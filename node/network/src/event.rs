@@ -95,6 +95,13 @@ impl NetworkEvents {
         self.receiver.recv().await.map(|parcel| parcel.event)
     }
 
+    /// Like [`NetworkEvents::recv`], with the room that the event takes in its member's share. While the room is kept
+    /// the member has so much less of it: keep it with an event that waits for its turn, and the member's own stream
+    /// is what stops when too much of it waits.
+    pub async fn recv_with_room(&mut self) -> Option<(NetworkEvent, Room)> {
+        self.receiver.recv().await.map(|parcel| (parcel.event, parcel.room))
+    }
+
     /// The next event if there is one now.
     pub fn try_recv(&mut self) -> Option<NetworkEvent> {
         self.receiver.try_recv().ok().map(|parcel| parcel.event)
@@ -106,16 +113,16 @@ impl NetworkEvents {
     }
 }
 
-/// An event and the room it takes, which is free again as soon as the event is taken.
+/// An event and the room it takes.
 #[derive(Debug)]
 struct Parcel {
     event: NetworkEvent,
-    _room: Room,
+    room: Room,
 }
 
-/// Permits for one message and its bytes.
+/// The room that one event takes in its member's share; free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub struct Room {
     _message: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
@@ -225,7 +232,7 @@ impl Inbox {
     fn put(&self, event: NetworkEvent, room: Room) -> Result<(), NotTaken> {
         // Whoever has room has a slot: the channel is as large as all shares together. Failure means
         // that the receiver is gone.
-        self.sender.try_send(Parcel { event, _room: room }).map_err(|_| NotTaken)
+        self.sender.try_send(Parcel { event, room }).map_err(|_| NotTaken)
     }
 }
 
@@ -261,6 +268,20 @@ mod tests {
         inbox.message(&b, B, Bytes::from_static(b"y")).now_or_never().unwrap().unwrap();
 
         events.recv().await.unwrap();
+        third.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn room_that_is_kept_stays_taken() {
+        let (inbox, mut events) = channel(1, &limits());
+        let a = Shares::new(&limits());
+        for _ in 0..2 {
+            inbox.message(&a, A, Bytes::from_static(b"x")).now_or_never().unwrap().unwrap();
+        }
+        let (_, room) = events.recv_with_room().await.unwrap();
+        let mut third = Box::pin(inbox.message(&a, A, Bytes::from_static(b"y")));
+        assert!(third.as_mut().now_or_never().is_none(), "the event is taken, its room is not free");
+        drop(room);
         third.await.unwrap();
     }
 

@@ -85,7 +85,7 @@ pub use config::{
 };
 pub use counters::NetworkCounters;
 pub use error::{PublishError, RequestError, StartError};
-pub use event::{Answer, NetworkEvent, NetworkEvents};
+pub use event::{Answer, NetworkEvent, NetworkEvents, Room};
 pub use handle::Network;
 pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};
 pub use start::start;

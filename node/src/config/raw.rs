@@ -118,11 +118,11 @@ pub(super) struct RawAdmin {
     pub(super) socket: PathBuf,
 }
 
-/// Signatures of transactions.
+/// Signatures of transactions, and messages of other validators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawVerification {
-    /// Threads that check them.
+    /// Threads that check transactions, and as many, at least two, that check messages.
     #[schemars(extend("x-default" = "one for each core"))]
     pub(super) threads: usize,
 }

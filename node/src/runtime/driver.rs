@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use quorate_engine::{Engine, Event, Fatal, Notice, Submission, Ticket};
+use quorate_pbft::Position;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::desk::Desk;
 use super::faults;
@@ -17,6 +19,8 @@ pub(crate) struct Driver {
     pub(crate) desk: Desk,
     pub(crate) outgoing: Outgoing,
     pub(crate) heads: Heads,
+    /// For the threads that check messages.
+    pub(crate) position: watch::Sender<Arc<Position>>,
 }
 
 impl Driver {
@@ -74,6 +78,8 @@ impl Driver {
         if wrote {
             self.desk.measured.group(done.moment.since(now.moment));
         }
+        // Before anything leaves: what comes back is checked by those who know where we stand.
+        self.position.send_replace(Arc::new(self.engine.position()));
         // An error means that whoever asked is gone.
         for (ticket, outcome) in effects.submissions.drain(..) {
             if let Some((id, reply)) = take(&mut submitters, ticket) {

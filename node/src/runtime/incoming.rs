@@ -1,72 +1,77 @@
-//! From the network to the engine: everything is decoded and checked here, off the engine's thread.
+//! From the network to those who do the work: messages of members go to the checking threads, questions to the ledger.
+//! Nothing is decoded here but questions.
 
 use std::sync::Arc;
 
-use quorate_engine::{Answer, Ask, Event, MemberMessage, serve_committed, serve_run};
-use quorate_genesis::Genesis;
-use quorate_ledger::{Height, ReplicaId, Timestamp, decode};
-use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
-use quorate_pbft::{Checked, Message};
+use quorate_engine::{Answer, Ask, serve_committed, serve_run};
+use quorate_ledger::decode;
+use quorate_network::{NetworkEvent, NetworkEvents, PeerKey, Room};
 use quorate_store::{LedgerReader, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::clock::Clock;
-use super::heard::Heard;
+use super::checking::{Checker, News};
 use super::members::Members;
 use super::observer_questions::ObserverQuestions;
-use super::verify::Verifier;
+use super::places::{Line, Places};
 use super::work::Work;
 
-/// Questions for blocks that are served at a time. Each reads and holds a few megabytes; further ones are
-/// refused, and the asker turns to another member.
+/// Answers to members that are made from the ledger at a time, all together. Each reads and holds a few megabytes.
 const SERVED_AT_A_TIME: usize = 2;
 
+/// Questions of one member that wait for the ledger: as many as the network lets it have open.
+const QUESTIONS_OF_EACH: usize = 8;
+
 pub(crate) struct Incoming {
-    pub(crate) genesis: Arc<Genesis>,
     pub(crate) members: Arc<Members>,
-    pub(crate) verifier: Verifier,
+    pub(crate) checker: Checker,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) ledger: LedgerReader,
-    /// Height of the newest block here.
-    pub(crate) committed: watch::Receiver<Height>,
-    pub(crate) clock: Clock,
-    pub(crate) heard: Arc<Heard>,
 }
 
 impl Incoming {
-    /// Runs until the network ends or the engine is gone.
+    /// Runs until the network ends, the engine is gone, or a checking thread ended.
     pub(crate) async fn run(self, mut events: NetworkEvents) {
-        let serving = Arc::new(Semaphore::new(SERVED_AT_A_TIME));
+        let mut places = Places::new(SERVED_AT_A_TIME, QUESTIONS_OF_EACH);
         let mut observers = ObserverQuestions::new(self.ledger.clone());
-        while let Some(event) = events.recv().await {
-            let work = match event {
+        while let Some((event, room)) = events.recv_with_room().await {
+            let goes_on = match event {
                 NetworkEvent::Connected { peer } => {
                     self.say(&peer, "connected");
-                    let up = |replica| Work::Event(Event::PeerUp(replica));
-                    Some(self.members.index(&peer).map_or(Work::ObserverUp, up))
+                    match self.members.index(&peer) {
+                        Some(_) => self.check(&peer, News::Connected, room),
+                        None => self.inbox.send(Work::ObserverUp).await.is_ok(),
+                    }
                 }
                 NetworkEvent::Disconnected { peer } => {
                     self.say(&peer, "disconnected");
-                    self.members.index(&peer).map(|replica| Work::Event(Event::PeerDown(replica)))
+                    self.check(&peer, News::Disconnected, room)
                 }
                 NetworkEvent::Message { from, bytes } => {
-                    self.members.index(&from).and_then(|from| self.message(from, &bytes, true))
+                    self.check(&from, News::Message { bytes, direct: true }, room)
                 }
                 NetworkEvent::Gossip { from, bytes } => {
-                    self.members.index(&from).and_then(|from| self.message(from, &bytes, false))
+                    self.check(&from, News::Message { bytes, direct: false }, room)
                 }
                 NetworkEvent::Request { from, bytes, answer } if self.members.index(&from).is_none() => {
                     observers.question(&from, &bytes, answer);
-                    None
+                    true
                 }
-                NetworkEvent::Request { bytes, answer, .. } => self.question(&bytes, answer, &serving),
+                NetworkEvent::Request { from, bytes, answer } => {
+                    match self.question(&bytes, answer, places.line(&from)) {
+                        Some(work) => self.inbox.send(work).await.is_ok(),
+                        None => true,
+                    }
+                }
             };
-            if let Some(work) = work
-                && self.inbox.send(work).await.is_err()
-            {
+            if !goes_on {
                 return;
             }
         }
+    }
+
+    /// Hands over what a member did; of others nothing is taken. `false` if nothing is checked any more.
+    fn check(&self, peer: &PeerKey, news: News, room: Room) -> bool {
+        self.members.index(peer).is_none_or(|from| self.checker.push(from, news, room))
     }
 
     fn say(&self, peer: &PeerKey, what: &'static str) {
@@ -76,85 +81,24 @@ impl Incoming {
         }
     }
 
-    /// A message over a direct stream, or by gossip, where protocol messages have no place: their channel
-    /// says nothing about who sent them.
-    fn message(&self, from: ReplicaId, bytes: &[u8], direct: bool) -> Option<Work> {
-        let checked = match MemberMessage::from_bytes(bytes) {
-            Ok(MemberMessage::Transactions(transactions)) => {
-                self.verifier.offer(from, transactions);
-                return None;
-            }
-            Ok(MemberMessage::Consensus(message)) if direct => {
-                let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-                let time = own_time(&message, from);
-                let checked = message.check(
-                    from,
-                    &chain,
-                    epoch,
-                    self.genesis.committee(),
-                    self.genesis.consensus().window,
-                );
-                if let Ok(checked) = &checked {
-                    self.listen(from, checked, time);
-                }
-                checked.map_err(|rejected| rejected.to_string())
-            }
-            Ok(MemberMessage::Consensus(_)) => Err("a protocol message was gossiped".to_owned()),
-            Ok(MemberMessage::Head(_)) => Err("a head is for observers".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        match checked {
-            Ok(message) => Some(Work::Event(Event::Consensus { from, message })),
-            Err(reason) => {
-                tracing::debug!(validator = self.members.name(from), reason, "message rejected");
-                None
-            }
-        }
-    }
-
-    fn listen(&self, from: ReplicaId, message: &Checked, time: Option<Timestamp>) {
-        if let Some(time) = time {
-            self.heard.proposed(from, time, self.clock.now());
-        }
-        if let Checked::Status(status) = message {
-            self.heard.stands(from, status.committed, *self.committed.borrow());
-        }
-    }
-
-    fn question(
-        &self,
-        bytes: &[u8],
-        answer: quorate_network::Answer,
-        serving: &Arc<Semaphore>,
-    ) -> Option<Work> {
+    /// Answers a member's question, or says what the engine is to be asked first. To drop `answer` is to refuse.
+    fn question(&self, bytes: &[u8], answer: quorate_network::Answer, line: Line) -> Option<Work> {
+        let ledger = self.ledger.clone();
         match decode::<Ask>(bytes) {
             Ok(Ask::Blocks { from }) => {
-                // Dropping `answer` refuses the question.
-                let permit = Arc::clone(serving).try_acquire_owned().ok()?;
-                let ledger = self.ledger.clone();
-                tokio::task::spawn_blocking(move || {
-                    let served = served(serve_run(&ledger, from));
-                    answer.send(quorate_ledger::encode(&served).into());
-                    drop(permit);
-                });
+                tokio::spawn(from_ledger(line, answer, move || serve_run(&ledger, from)));
                 None
             }
             Ok(ask @ (Ask::Transactions { .. } | Ask::Ids { .. })) => {
                 let (reply, in_flight) = oneshot::channel();
-                let (ledger, serving, wanted) = (self.ledger.clone(), Arc::clone(serving), ask.clone());
+                let wanted = ask.clone();
                 tokio::spawn(async move {
-                    // Dropping `answer` refuses the question.
                     let Ok(in_flight) = in_flight.await else { return };
                     if in_flight != Answer::Nothing {
                         return answer.send(quorate_ledger::encode(&in_flight).into());
                     }
                     // Committed meanwhile, perhaps: the ledger is asked here, not on the engine's thread.
-                    let Ok(permit) = serving.try_acquire_owned() else { return };
-                    tokio::task::spawn_blocking(move || {
-                        let served = served(serve_committed(&ledger, &wanted));
-                        answer.send(quorate_ledger::encode(&served).into());
-                        drop(permit);
-                    });
+                    from_ledger(line, answer, move || serve_committed(&ledger, &wanted)).await;
                 });
                 Some(Work::Ask { ask, reply })
             }
@@ -166,12 +110,18 @@ impl Incoming {
     }
 }
 
-/// The time of what a member proposes itself, which is that of its clock. What it passes on tells of others'.
-fn own_time(message: &Message, from: ReplicaId) -> Option<Timestamp> {
-    match message {
-        Message::PrePrepare(proposal) if proposal.header.proposer == from => Some(proposal.header.timestamp),
-        _ => None,
-    }
+/// Answers a question from the ledger when it is the asker's turn.
+async fn from_ledger(
+    line: Line,
+    answer: quorate_network::Answer,
+    read: impl FnOnce() -> Result<Answer, StoreError> + Send + 'static,
+) {
+    // Dropping `answer` refuses the question.
+    let Some(turn) = line.turn().await else { return };
+    tokio::task::spawn_blocking(move || {
+        answer.send(quorate_ledger::encode(&served(read())).into());
+        drop(turn);
+    });
 }
 
 /// What a read of the ledger gave, or nothing: a member asks another one then, and the engine finds out itself

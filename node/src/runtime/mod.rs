@@ -9,6 +9,7 @@
 //! An observer has the same around `Observer` instead of the engine, and neither verification nor a journal: `observer`.
 
 mod administration;
+mod checking;
 mod clock;
 mod desk;
 mod disk;
@@ -18,6 +19,7 @@ mod files;
 mod heads;
 mod heard;
 mod incoming;
+mod lanes;
 mod members;
 mod metrics;
 mod observer;
@@ -26,6 +28,7 @@ mod observing;
 mod open_files;
 mod ordering;
 mod outgoing;
+mod places;
 mod progress;
 mod service;
 mod snapshot;
@@ -58,6 +61,7 @@ use crate::logging::LogLevel;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
+use checking::{Bench, Checker, NotChecked};
 use clock::Clock;
 use desk::Desk;
 use disk::Disk;
@@ -146,6 +150,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     .context("cannot start the peer-to-peer network")?;
 
     let (inbox, work) = mpsc::channel(INBOX);
+    let not_checked = Arc::<NotChecked>::default();
     let verifier = is_validator
         .then(|| {
             let cache = SignatureCache::new(genesis.chain_id(), SIGNATURES_REMEMBERED);
@@ -178,6 +183,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         clock,
         started: Instant::now(),
         heard: Arc::clone(&heard),
+        not_checked: Arc::clone(&not_checked),
         disk,
         ledger_file: setup.config.ledger,
         journal_file,
@@ -215,31 +221,39 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         runtime: Handle::current(),
     };
     let (dying, death) = watch::channel(None);
-    let engine = match core {
+    let (engine, position) = match core {
         Core::Engine(engine) => {
             let interval = Duration::from_millis(genesis.consensus().status_interval_ms);
             let heads = Heads::new(network.clone(), interval);
-            let driver = Driver { engine: *engine, desk, outgoing, heads };
-            spawn("engine", move |runtime| driver.run(runtime), dying.clone())
+            let (position, latest) = watch::channel(Arc::new(engine.position()));
+            let driver = Driver { engine: *engine, desk, outgoing, heads, position };
+            (spawn("engine", move |runtime| driver.run(runtime), dying.clone()), Some(latest))
         }
         Core::Observer(observer) => {
             let watch = Watch { observer: *observer, desk, outgoing };
-            spawn("observer", move |runtime| watch.run(runtime), dying.clone())
+            (spawn("observer", move |runtime| watch.run(runtime), dying.clone()), None)
         }
     };
     let engine = engine.context("cannot start the ordering thread")?;
-    let listening = match verifier {
-        Some(verifier) => {
-            let incoming = Incoming {
+    let listening = match verifier.zip(position) {
+        Some((verifier, position)) => {
+            let me = members.index(&PeerKey(*public_key.as_bytes()));
+            let me = me.expect("files are opened for a member's key only");
+            let bench = Bench {
                 genesis,
-                members,
+                me,
+                members: Arc::clone(&members),
                 verifier,
                 inbox: inbox.clone(),
-                ledger: reader,
+                position,
                 committed: committed_here,
                 clock,
                 heard,
+                not_checked,
             };
+            let checker = Checker::start(setup.config.verify_threads, bench)
+                .context("cannot start the threads that check messages")?;
+            let incoming = Incoming { members, checker, inbox: inbox.clone(), ledger: reader };
             tokio::spawn(incoming.run(events))
         }
         None => {

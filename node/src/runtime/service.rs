@@ -18,6 +18,7 @@ use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::checking::NotChecked;
 use super::clock::{Clock, wall};
 use super::disk::Disk;
 use super::heard::Heard;
@@ -49,6 +50,8 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
     pub(crate) heard: Arc<Heard>,
+    /// Members' messages that were not worth checking.
+    pub(crate) not_checked: Arc<NotChecked>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) ledger_file: PathBuf,
     /// None for an observer.

@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) inbox: usize,
     /// Jobs that wait for a thread that checks signatures.
     pub(crate) checking: usize,
+    /// Members' messages that were not checked, by reason.
+    pub(crate) not_checked: [(&'static str, u64); 3],
     pub(crate) files: Vec<(&'static str, u64)>,
     pub(crate) free: Option<u64>,
 }
@@ -54,6 +56,7 @@ impl Facts {
             names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
             inbox: service.inbox.max_capacity() - service.inbox.capacity(),
             checking: service.verifier.as_ref().map_or(0, Verifier::waiting),
+            not_checked: service.not_checked.counts(),
             files: sizes(service),
             free: service.disk.room().free(),
         }

@@ -228,6 +228,7 @@ pub(crate) const READ: &[Reading] = &[
             let counters = &ordering.overview.pbft_counters;
             samples.counts_of("outside_window", counters.outside_window);
             samples.counts_of("prepare_of_primary", counters.primary_prepares);
+            facts.not_checked.iter().for_each(|(reason, number)| samples.counts_of(reason, *number));
         },
     ),
     counter(

@@ -1,0 +1,162 @@
+//! Work of several members, served fairly: in order for each, round robin by cost among them.
+
+use std::collections::VecDeque;
+
+/// A queue for each member. Whoever works takes one piece at a time and says afterwards what it cost.
+///
+/// The member served next is the one that has cost least among those that have something to do and are not being
+/// served. A member that was idle has no credit from that time. So a member that sends dear messages all the time gets
+/// its share of the work, and what others send waits for no more than the pieces that are being worked on.
+///
+/// The queues have no limit of their own: what waits in them is bounded by whoever puts it there.
+#[derive(Debug)]
+pub(crate) struct Lanes<T> {
+    lanes: Vec<Lane<T>>,
+    /// The cost at which the lane that was served last had begun: what a lane that was idle starts from.
+    clock: u64,
+    /// Dear pieces that are being worked on, and how many may be at a time.
+    dear: usize,
+    dear_at_a_time: usize,
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    waiting: VecDeque<Piece<T>>,
+    serving: Option<Weight>,
+    spent: u64,
+}
+
+#[derive(Debug)]
+struct Piece<T> {
+    weight: Weight,
+    work: T,
+}
+
+/// Whether a piece may cost very much more than others. Not all workers take such pieces at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Light,
+    Dear,
+}
+
+impl<T> Lanes<T> {
+    /// Empty queues for so many members. Of dear pieces so many are worked on at a time.
+    pub(crate) fn new(members: usize, dear_at_a_time: usize) -> Self {
+        let lane = || Lane { waiting: VecDeque::new(), serving: None, spent: 0 };
+        let lanes = std::iter::repeat_with(lane).take(members).collect();
+        Lanes { lanes, clock: 0, dear: 0, dear_at_a_time }
+    }
+
+    /// Adds a piece behind all others of this member.
+    pub(crate) fn push(&mut self, member: usize, weight: Weight, work: T) {
+        let lane = &mut self.lanes[member];
+        if lane.waiting.is_empty() && lane.serving.is_none() {
+            lane.spent = lane.spent.max(self.clock);
+        }
+        lane.waiting.push_back(Piece { weight, work });
+    }
+
+    /// The next piece, and whose it is. Nothing else of that member is given out before [`Lanes::done`].
+    pub(crate) fn take(&mut self) -> Option<(usize, T)> {
+        let room_for_dear = self.dear < self.dear_at_a_time;
+        let is_ready = |lane: &Lane<T>| {
+            let next = lane.waiting.front().filter(|_| lane.serving.is_none());
+            next.is_some_and(|piece| room_for_dear || piece.weight == Weight::Light)
+        };
+        let ready = self.lanes.iter().enumerate().filter(|(_, lane)| is_ready(lane));
+        let (member, _) = ready.min_by_key(|(_, lane)| lane.spent)?;
+        let lane = &mut self.lanes[member];
+        let Piece { weight, work } = lane.waiting.pop_front()?;
+        lane.serving = Some(weight);
+        self.dear += usize::from(weight == Weight::Dear);
+        self.clock = self.clock.max(lane.spent);
+        Some((member, work))
+    }
+
+    /// The piece of this member that was taken is done, and has cost so much.
+    pub(crate) fn done(&mut self, member: usize, cost: u64) {
+        let lane = &mut self.lanes[member];
+        let weight = lane.serving.take();
+        self.dear -= usize::from(weight == Some(Weight::Dear));
+        lane.spent = lane.spent.saturating_add(cost);
+    }
+
+    /// Pieces that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.waiting.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works alone: takes pieces one after the other, each of the cost it says.
+    fn serve(lanes: &mut Lanes<u64>, pieces: usize) -> Vec<(usize, u64)> {
+        let mut served = Vec::new();
+        while served.len() < pieces
+            && let Some((member, cost)) = lanes.take()
+        {
+            lanes.done(member, cost);
+            served.push((member, cost));
+        }
+        served
+    }
+
+    #[test]
+    fn one_members_pieces_come_in_order_and_one_at_a_time() {
+        let mut lanes = Lanes::new(2, 1);
+        for piece in 1..=3 {
+            lanes.push(0, Weight::Light, piece);
+        }
+        assert_eq!(lanes.take(), Some((0, 1)));
+        assert_eq!(lanes.take(), None, "the first is being worked on");
+        lanes.done(0, 1);
+        assert_eq!(serve(&mut lanes, 9), [(0, 2), (0, 3)]);
+    }
+
+    /// The flooder sends pieces that cost 100, the others some that cost 1: these wait for one piece of the flooder.
+    #[test]
+    fn members_are_served_by_cost_and_not_by_number() {
+        let mut lanes = Lanes::new(3, 1);
+        for _ in 0..50 {
+            lanes.push(0, Weight::Light, 100);
+        }
+        for _ in 0..50 {
+            lanes.push(1, Weight::Light, 1);
+            lanes.push(2, Weight::Light, 1);
+        }
+        let served = serve(&mut lanes, 101);
+        let flooder = served.iter().filter(|(member, _)| *member == 0).count();
+        assert_eq!(flooder, 1, "all others come before its second piece: {served:?}");
+    }
+
+    #[test]
+    fn whoever_was_idle_has_no_credit_and_no_debt() {
+        let mut lanes = Lanes::new(2, 1);
+        for _ in 0..20 {
+            lanes.push(0, Weight::Light, 10);
+        }
+        serve(&mut lanes, 20);
+        for _ in 0..4 {
+            lanes.push(1, Weight::Light, 10);
+            lanes.push(0, Weight::Light, 10);
+        }
+        let members: Vec<usize> = serve(&mut lanes, 8).into_iter().map(|(member, _)| member).collect();
+        let first_half = members[..4].iter().filter(|member| **member == 0).count();
+        assert!((1..=2).contains(&first_half), "they share: {members:?}");
+    }
+
+    #[test]
+    fn dear_pieces_leave_a_worker_for_the_others() {
+        let mut lanes = Lanes::new(3, 1);
+        lanes.push(0, Weight::Dear, 1000);
+        lanes.push(1, Weight::Dear, 1000);
+        lanes.push(2, Weight::Light, 1);
+        assert_eq!(lanes.take(), Some((0, 1000)));
+        assert_eq!(lanes.take(), Some((2, 1)), "the second dear piece waits");
+        assert_eq!((lanes.take(), lanes.waiting()), (None, 1));
+        lanes.done(0, 1000);
+        assert_eq!(lanes.take(), Some((1, 1000)));
+    }
+}
