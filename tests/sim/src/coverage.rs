@@ -28,6 +28,7 @@ pub const SITUATIONS: &[&str] = &[
     "gossip lost",
     "a message lost",
     "a message doubled",
+    "a message not worth checking",
     "a crash between remembering and speaking",
     "a crash in the middle of speaking",
     "a process killed",

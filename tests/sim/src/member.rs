@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_engine::{Ask, Engine, Event, FetchId, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
-use quorate_pbft::{Moment, Now};
+use quorate_pbft::{Moment, Now, Screen};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 use crate::byzantine::Liar;
@@ -58,6 +58,8 @@ pub enum Slot {
 pub struct Process {
     /// The production engine on the production store.
     pub engine: Engine,
+    /// What is not worth checking of each member's messages (R25).
+    pub screens: BTreeMap<ReplicaId, Screen>,
     /// What has happened and was not handled yet.
     pub inbox: Vec<Event>,
     /// Its monotonic clock started at some number of its own.
@@ -249,6 +251,7 @@ impl Member {
         self.life += 1;
         self.slot = Slot::Correct(Some(Box::new(Process {
             engine,
+            screens: BTreeMap::new(),
             inbox: Vec::new(),
             clock_start,
             started: now,

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, CheckedRun, Effects, Event, Fatal, FetchId, Fetched, WireLimits};
+use quorate_engine::{
+    Answer, Ask, CheckedRun, Effects, EngineConfig, Event, Fatal, FetchId, Fetched, MemberMessage, WireLimits,
+};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache, Timestamp, decode};
-use quorate_pbft::Checked;
+use quorate_pbft::{Checked, Screen};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::agenda::Agenda;
@@ -413,6 +415,9 @@ impl World {
         }
         match opened {
             Opened::Consensus(message) => {
+                if !self.screened(to, from, packet.bytes()) {
+                    return Ok(());
+                }
                 if let Checked::NewView(new_view) = &message
                     && self.is_correct(to)
                 {
@@ -426,6 +431,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node would check this message (R25). It is checked already, which costs less here than to know.
+    fn screened(&mut self, to: ReplicaId, from: ReplicaId, bytes: &[u8]) -> bool {
+        let Ok(MemberMessage::Consensus(message)) = MemberMessage::from_bytes(bytes) else { return true };
+        let now = self.agenda.now();
+        let member = self.member(to);
+        let identity = member.identity;
+        let Some(process) = member.process() else { return true };
+        let moment = process.moment(now);
+        let position = process.engine.position();
+        let config = EngineConfig::of(&self.genesis).pbft;
+        let process = self.member(to).process().expect("it was just there");
+        let screen = process.screens.entry(from).or_insert_with(|| Screen::new(config, identity, from));
+        let admitted = screen.admit(moment, &position, &message).is_ok();
+        if !admitted {
+            self.coverage.saw("a message not worth checking");
+        }
+        admitted
     }
 
     fn asked(&mut self, by: ReplicaId, life: u64, fetch: FetchId, to: ReplicaId, bytes: &[u8]) -> Check {
