@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::client::Client;
 use crate::config::RpcConfig;
 use crate::meter::Meter;
 use crate::router::refusing_router;
@@ -29,6 +30,10 @@ use crate::stream::ConnectionPlace;
 
 /// Connections above the limit that are told so before they are closed. Beyond these they are just closed.
 const REFUSED_CONNECTIONS: usize = 64;
+
+/// One of so many connections is kept for clients on the node's own machine: `quorate explain` must reach a node whose
+/// clients wait. Where these are limited as others are, since they stand for many, none is kept.
+const LOCAL_SHARE: usize = 16;
 
 /// Headers of a request, in number and in bytes.
 const MAX_HEADERS: usize = 64;
@@ -100,6 +105,13 @@ pub(crate) fn accept<L: Listener>(
     Accepting { stop, task: tokio::spawn(acceptor.run(listener)) }
 }
 
+/// Whether a client may have one of so many free connections.
+fn has_room(config: &RpcConfig, free: usize, client: Option<SocketAddr>) -> bool {
+    let is_local = client.is_none_or(|client| Client::from(client.ip()).is_local());
+    let kept = if is_local || config.limit_loopback { 0 } else { config.max_connections / LOCAL_SHARE };
+    free > kept
+}
+
 fn http(config: &RpcConfig) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -156,7 +168,9 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+        if has_room(&self.config, self.slots.available_permits(), client)
+            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+        {
             self.spawn(stream, self.router.clone(), client, slot);
             return;
         }
@@ -203,5 +217,25 @@ impl Acceptor {
                 tracing::debug!(%error, "a connection ended");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_connections_are_kept_for_the_own_machine() {
+        let config = RpcConfig { max_connections: 32, ..RpcConfig::default() };
+        let (local, other) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([192, 0, 2, 1], 1)));
+        assert!(has_room(&config, 3, Some(other)) && !has_room(&config, 2, Some(other)));
+        // A client without an address came through a socket of the owner's.
+        assert!(has_room(&config, 1, Some(local)) && has_room(&config, 1, None));
+        assert!(!has_room(&config, 0, Some(local)) && !has_room(&config, 0, None));
+        // Behind a proxy on the own machine, all clients look local.
+        let proxied = RpcConfig { limit_loopback: true, ..config };
+        assert!(has_room(&proxied, 1, Some(other)));
+        let small = RpcConfig { max_connections: 15, ..RpcConfig::default() };
+        assert!(has_room(&small, 1, Some(other)), "there is no sixteenth of it");
     }
 }

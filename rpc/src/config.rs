@@ -13,10 +13,12 @@ use crate::stream::is_origin;
 pub struct RpcConfig {
     /// Where to listen. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Most open connections. Further ones are answered 503 and closed.
+    /// Most open connections. Further ones are answered 503 and closed. Clients from other machines leave a sixteenth free
+    /// for those on this one, unless [`RpcConfig::limit_loopback`] is set.
     pub max_connections: usize,
     /// Most JSON-RPC requests at a time, waiting ones included, and pages of the explorer. Further ones are
-    /// answered 503.
+    /// answered 503. Submissions take at most three quarters, submissions and reads of the ledger together seven
+    /// eighths: questions about the node itself always find a place.
     pub max_concurrent_requests: usize,
     /// Most bytes of a request's body. Twice the largest transaction and some must fit.
     pub max_body_bytes: usize,

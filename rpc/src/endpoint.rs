@@ -13,7 +13,6 @@ use futures::StreamExt;
 use futures::future::join_all;
 use quorate_api::{ErrorKind, RpcError};
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Part, failed, failure, json, success};
@@ -21,6 +20,7 @@ use crate::budget::{MemoryBudget, Reservation};
 use crate::client::Client;
 use crate::config::RpcConfig;
 use crate::dispatch::{Dispatcher, response_too_large};
+use crate::places::{Load, Place, Places};
 use crate::rate::RateLimiter;
 use crate::refusal::{Refusal, overloaded, rate_limited};
 use crate::request::{Call, Entry, Message, parse};
@@ -32,7 +32,7 @@ pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue
 pub(crate) struct Endpoint {
     dispatcher: Dispatcher,
     rates: Arc<RateLimiter>,
-    slots: Semaphore,
+    places: Places,
     memory: MemoryBudget,
     max_body_bytes: usize,
     max_response_bytes: usize,
@@ -58,7 +58,7 @@ impl Endpoint {
         Endpoint {
             dispatcher,
             rates,
-            slots: Semaphore::new(config.max_concurrent_requests),
+            places: Places::new(config.max_concurrent_requests),
             memory,
             max_body_bytes: config.max_body_bytes,
             max_response_bytes: config.max_response_bytes,
@@ -68,18 +68,19 @@ impl Endpoint {
     }
 
     /// Lets in a request for a page, under the limits of requests per second and of requests at a time: it
-    /// counts as one JSON-RPC request, and has its place as long as the permit is held.
-    pub(crate) fn admit(&self, request: &Request) -> Result<SemaphorePermit<'_>, RpcError> {
+    /// counts as one JSON-RPC request, and has its place as long as it is held.
+    pub(crate) fn admit(&self, request: &Request) -> Result<Place<'_>, RpcError> {
         self.rates.admit(Client::of(request.extensions()), 1).map_err(rate_limited)?;
-        self.slots.try_acquire().map_err(|_| overloaded("it serves as many requests as it may"))
+        self.places.take(Load::Reads).map_err(overloaded)
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {
         let client = Client::of(request.extensions());
         check_content_type(request.headers())?;
-        let Ok(_slot) = self.slots.try_acquire() else {
+        // A body that comes slowly takes no place from those that run.
+        if self.places.is_full() {
             return Err(Refusal::overloaded("it serves as many requests as it may"));
-        };
+        }
         let (body, _reservation) = match timeout(self.body_read_timeout, self.read(request.into_body())).await
         {
             Ok(read) => read?,
@@ -96,6 +97,7 @@ impl Endpoint {
             // The router took one when the request came; these are the other entries.
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
+        let _place = self.places.take(Load::of(&message)).map_err(Refusal::overloaded)?;
         Ok(match self.answer(message, &|_| None).await {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
@@ -142,9 +144,6 @@ impl Endpoint {
         if let Err(wait) = self.rates.admit(client, 1) {
             return refused(rate_limited(wait));
         }
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return refused(overloaded("it serves as many requests as it may"));
-        };
         let Some(_reservation) = self.memory.reserve(text.len()) else {
             return refused(overloaded("it has no memory left for large requests"));
         };
@@ -157,6 +156,10 @@ impl Endpoint {
         {
             return refused(rate_limited(wait));
         }
+        let _place = match self.places.take(Load::of(&message)) {
+            Ok(place) => place,
+            Err(full) => return refused(overloaded(full)),
+        };
         self.answer(message, local).await
     }
 

@@ -39,6 +39,7 @@ mod meter;
 mod methods;
 mod node;
 mod parameters;
+mod places;
 mod rate;
 mod receipts;
 mod refusal;

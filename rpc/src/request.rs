@@ -39,6 +39,20 @@ pub(crate) struct Call<'a> {
     pub(crate) params: Option<&'a RawValue>,
 }
 
+impl<'a> Message<'a> {
+    /// What it asks to run.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &Call<'a>> {
+        let entries = match self {
+            Message::Single(entry) => std::slice::from_ref(entry),
+            Message::Batch(entries) => entries,
+        };
+        entries.iter().filter_map(|entry| match entry {
+            Entry::Call(_, call) | Entry::Notification(call) => Some(call),
+            Entry::Invalid(..) => None,
+        })
+    }
+}
+
 /// Reads a body.
 ///
 /// # Errors

@@ -81,9 +81,9 @@ pub(super) struct RawRpc {
     pub(super) max_memory_bytes: usize,
     /// Most entries of a batch.
     pub(super) max_batch: usize,
-    /// Most open connections.
+    /// Most open connections. A sixteenth is kept for clients on the node's own machine, unless `limit_loopback` is true.
     pub(super) max_connections: usize,
-    /// Most requests at a time, waiting ones and pages included.
+    /// Most requests at a time, waiting ones and pages included. A quarter is kept from submissions, half of it for questions about the node itself.
     pub(super) max_concurrent_requests: usize,
     /// Most requests per second of one client address in the long run; 0 sets no limit.
     pub(super) max_requests_per_second: usize,

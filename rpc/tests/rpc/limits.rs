@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
+use futures::future::join_all;
 use futures::stream;
 use quorate_ledger::to_hex;
 use serde_json::{Value, json};
@@ -83,6 +84,43 @@ async fn more_requests_than_may_run_are_shed() {
     });
     assert_eq!(answered.json()["result"]["status"], "committed");
     assert_eq!(site.post(HEAD).await.status, StatusCode::OK, "room again");
+}
+
+/// An operator asks why nothing is ordered while all clients wait for it.
+#[tokio::test]
+async fn clients_that_wait_leave_places_for_questions() {
+    let site = Site::with(|config| config.max_concurrent_requests = 16);
+    let submission = |nonce| {
+        let transaction = to_hex(&site.node.transaction(nonce, b"x").to_bytes());
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tx_submit", "params": [transaction, "committed"] })
+            .to_string()
+    };
+    let waiting = join_all((0..12).map(|nonce| site.post(submission(nonce))));
+    let (answers, ()) = tokio::join!(waiting, async {
+        site.node.until_pending(12).await;
+        let error = refused(&site.post(submission(12)).await, StatusCode::SERVICE_UNAVAILABLE, "overloaded");
+        assert!(error["message"].as_str().unwrap().contains("wait for transactions"), "{error}");
+        let batch = format!("[{HEAD},{}]", submission(13));
+        refused(&site.post(batch).await, StatusCode::SERVICE_UNAVAILABLE, "overloaded");
+        for method in ["node_status", "consensus_explain", "node_peers", "mempool_status"] {
+            site.call(method, json!([])).await;
+        }
+        assert!(site.call("chain_block", json!([0])).await.is_object());
+        assert_eq!(site.get("/explain").await.status, StatusCode::OK);
+        site.node.commit_pool();
+    });
+    assert!(answers.iter().all(|answer| answer.json()["result"]["status"] == "committed"));
+}
+
+/// A body that comes slowly holds a connection, and nothing else.
+#[tokio::test]
+async fn bodies_on_their_way_take_no_places() {
+    let site = Site::with(|config| config.max_concurrent_requests = 1);
+    let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+    let slow = site.post(body);
+    tokio::pin!(slow);
+    assert!(futures::poll!(&mut slow).is_pending());
+    assert_eq!(site.post(HEAD).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
