@@ -21,5 +21,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    exit::code_of(commands::run(cli.command))
+    let code = exit::code_of(commands::run(cli.command));
+    logging::flush();
+    code
 }

@@ -8,6 +8,9 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use tracing::Level;
+
+use crate::logging;
 
 /// Characters of a hash or key that [`short`] keeps at either side.
 const SHORT_DIGITS: usize = 8;
@@ -66,26 +69,35 @@ pub(crate) fn write(text: &str) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Says something about what is done, on standard error. Nothing depends on anybody reading it.
+/// Prints a remark about the work to standard error. A failure to print it changes nothing.
 pub(crate) fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+    let text = printable(&text.to_string());
+    if !logging::print(Level::INFO, &text, &text, &[]) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
-/// Prints an error with its causes, each on a line of its own.
+/// Prints an error with its causes, each on a line of its own, or in the format of the log if logging was started.
 pub(crate) fn error(error: &anyhow::Error) {
-    note(render_error(error));
+    let causes: Vec<String> = causes(error).iter().map(|cause| printable(cause)).collect();
+    let text = format!("error: {}", causes.join("\n  because: "));
+    let (message, because) = causes.split_first().expect("an error is its own first cause");
+    if !logging::print(Level::ERROR, &text, message, because) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
-fn render_error(error: &anyhow::Error) -> String {
-    let mut lines = Vec::<String>::new();
+/// The texts of an error and its causes.
+fn causes(error: &anyhow::Error) -> Vec<String> {
+    let mut causes = Vec::<String>::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        // Many errors repeat their cause in their own text; saying it twice helps nobody.
-        if lines.last().is_none_or(|last| !last.contains(&text)) {
-            lines.push(text);
+        // Many errors repeat their cause in their own text; printing it twice adds nothing.
+        if causes.last().is_none_or(|last| !last.contains(&text)) {
+            causes.push(text);
         }
     }
-    format!("error: {}", lines.join("\n  because: "))
+    causes
 }
 
 /// The text without control characters other than line breaks.
@@ -178,10 +190,7 @@ mod tests {
         let error = anyhow::anyhow!("the disk is full")
             .context("journal: the disk is full")
             .context("the node cannot start");
-        assert_eq!(
-            render_error(&error),
-            "error: the node cannot start\n  because: journal: the disk is full"
-        );
+        assert_eq!(causes(&error), ["the node cannot start", "journal: the disk is full"]);
     }
 
     #[test]

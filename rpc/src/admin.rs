@@ -54,19 +54,29 @@ pub enum AdminStartError {
     },
 }
 
-/// A socket that is served. Dropping it stops it, too, and leaves the file behind.
+/// A socket that is served. Dropping it stops it, too, without waiting for what is in flight. Either way the file is
+/// removed.
 #[derive(Debug)]
 pub struct AdminServer {
-    path: PathBuf,
     accepting: Accepting,
+    _file: SocketFile,
 }
 
 impl AdminServer {
     /// Answers what is in flight and removes the socket.
     pub async fn shutdown(self) {
         self.accepting.shutdown().await;
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the socket cannot be removed");
+    }
+}
+
+/// The file of a socket, removed when it is dropped.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "the socket cannot be removed");
         }
     }
 }
@@ -85,6 +95,7 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
         Err(error) => return Err(bind_error(error)),
     }
     let listener = UnixListener::bind(path).map_err(bind_error)?;
+    let file = SocketFile(path.to_owned());
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(bind_error)?;
     let config = limits();
     let endpoint = Arc::new(Endpoint::new(
@@ -100,7 +111,7 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
     ));
     let router = Router::new().route("/", post(endpoint::post).with_state(endpoint));
     let accepting = accept(OwnersOnly(listener), config, Meter::new(), |_| router);
-    Ok(AdminServer { path: path.to_owned(), accepting })
+    Ok(AdminServer { accepting, _file: file })
 }
 
 /// Few requests, and small ones.

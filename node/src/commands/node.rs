@@ -20,11 +20,15 @@ use crate::signals::StopSignals;
 /// nothing.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Stop signals within this time count as one. A later one ends the node at once.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// Run a validator until it is told to stop.
 ///
 /// The home directory holds config.toml, and unless the config says otherwise genesis.toml, key.pem,
 /// data/ledger.redb and data/journal.redb. `quorate testnet` writes such directories. When the node is ready it
-/// prints one line with its addresses; log lines go to standard error. SIGINT and SIGTERM stop it cleanly.
+/// prints one line with its addresses; log lines go to standard error. SIGINT, SIGTERM and SIGHUP stop it cleanly, a
+/// second one more than a second later at once.
 ///
 /// A validator never starts without its journal, since it could contradict votes it has given. Only the very
 /// first start creates one, with --init.
@@ -83,7 +87,7 @@ async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
     let running = tokio::select! {
         running = runtime::start(setup) => running.with_context(|| format!("{name} cannot start"))?,
         signal = signals.next() => {
-            output::note(format_args!("{name} was told to stop ({signal}) before it had started"));
+            tracing::info!(signal, "{name} was told to stop before it had started");
             return Ok(Outcome::Yes);
         }
     };
@@ -92,10 +96,7 @@ async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
         running.rpc_address(),
         running.p2p_addresses().join(" ")
     );
-    // A validator does not stop because nobody reads its standard output.
-    if let Err(error) = output::print(&ready) {
-        tracing::warn!("{ready} ({error})");
-    }
+    announce(ready)?;
     let failure = tokio::select! {
         error = running.failed() => Some(error),
         signal = signals.next() => {
@@ -108,10 +109,24 @@ async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
         () = tokio::time::sleep(STOP_PATIENCE) => {
             Err(anyhow!("it did not stop within {} seconds and was ended", STOP_PATIENCE.as_secs()))
         }
-        signal = signals.next() => Err(anyhow!("it was told to stop again ({signal}) and did so at once")),
+        signal = signals.next_after(SAME_SIGNAL) => {
+            Err(anyhow!("it was told to stop again ({signal}) and did so at once"))
+        }
     };
     match failure {
         Some(error) => Err(error.context(format!("{name} failed"))),
         None => stopped.with_context(|| format!("{name} did not stop cleanly")).map(|()| Outcome::Yes),
     }
+}
+
+/// Prints the line that says where the node is, on a thread of its own: if standard output is a pipe without a reader, or
+/// a terminal that was stopped, the write fails or blocks, and the node goes on.
+fn announce(ready: String) -> anyhow::Result<()> {
+    let print = move || {
+        if let Err(error) = output::print(&ready) {
+            tracing::warn!("{ready} ({error})");
+        }
+    };
+    let printing = std::thread::Builder::new().name("ready".to_owned()).spawn(print);
+    printing.map(drop).context("the system refuses another thread")
 }

@@ -7,7 +7,7 @@ use quorate_engine::{Effects, Notice};
 use quorate_ledger::Height;
 use quorate_pbft::{Moment, Now};
 use quorate_store::LedgerReader;
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
@@ -45,14 +45,20 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Waits for work or for this deadline, then takes all that is there.
-    pub(crate) fn wait(&mut self, runtime: &Handle, deadline: Option<Moment>, group: &mut Vec<Work>) {
+    /// Waits for work or for this deadline, then takes all that is there. `false` if there will be no more work: the
+    /// node was dropped without being stopped.
+    pub(crate) fn wait(
+        &mut self,
+        runtime: &Runtime,
+        deadline: Option<Moment>,
+        group: &mut Vec<Work>,
+    ) -> bool {
         let deadline = deadline.into_iter().chain(self.snapshot_due).min();
         let heartbeat = self.clock.now().moment.after(HEARTBEAT);
         let until = self.clock.instant(deadline.map_or(heartbeat, |deadline| deadline.min(heartbeat)));
         let received = self.inbox.recv_many(group, GROUP);
         // Inside the block, because the timer belongs to the runtime. Time-out or not, what is there is there.
-        let _ = runtime.block_on(async { timeout_at(until, received).await });
+        runtime.block_on(async { timeout_at(until, received).await }) != Ok(0)
     }
 
     /// Tells whoever waits for blocks or for the end of a transaction.

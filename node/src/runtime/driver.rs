@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate_engine::{Engine, Event, Fatal, Notice, Submission, Ticket};
 use quorate_pbft::Position;
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::desk::Desk;
@@ -28,12 +28,12 @@ impl Driver {
     ///
     /// # Errors
     /// [`Fatal`]: the node must end.
-    pub(crate) fn run(mut self, runtime: &Handle) -> Result<(), Fatal> {
+    pub(crate) fn run(mut self, runtime: &Runtime) -> Result<(), Fatal> {
         let mut group = Vec::with_capacity(GROUP);
         loop {
             let deadline = self.engine.deadline(self.desk.clock.now());
-            self.desk.wait(runtime, deadline, &mut group);
-            if self.work(&mut group)? {
+            let goes_on = self.desk.wait(runtime, deadline, &mut group);
+            if self.work(&mut group)? || !goes_on {
                 return self.engine.close();
             }
         }

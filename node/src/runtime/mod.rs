@@ -52,7 +52,7 @@ use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming, Peer
 use quorate_pbft::Now;
 use quorate_rpc::{AdminServer, RpcServer};
 use quorate_store::LedgerReader;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -320,12 +320,14 @@ impl Core {
 
 /// Runs the engine, or an observer, on a thread of its own. Whatever ends it is told, a panic too: a broken invariant
 /// must stop the node, not leave it half alive.
+///
+/// The thread has a runtime of its own to wait with: the other one may end before it does.
 fn spawn(
     name: &str,
-    work: impl FnOnce(&Handle) -> Result<(), Fatal> + Send + 'static,
+    work: impl FnOnce(&Runtime) -> Result<(), Fatal> + Send + 'static,
     dying: watch::Sender<Option<Arc<str>>>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let runtime = Handle::current();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let run = move || {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&runtime)));
         let cause: Option<String> = match outcome {

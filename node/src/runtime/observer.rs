@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quorate_engine::{Event, Fatal, Fetched, HeadClaim, Observation, Observer};
 use quorate_ledger::Height;
 use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use super::desk::Desk;
@@ -27,11 +27,11 @@ impl Watch {
     ///
     /// # Errors
     /// [`Fatal`]: the node must end.
-    pub(crate) fn run(mut self, runtime: &Handle) -> Result<(), Fatal> {
+    pub(crate) fn run(mut self, runtime: &Runtime) -> Result<(), Fatal> {
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            self.desk.wait(runtime, self.observer.deadline(), &mut group);
-            let stop = group.iter().any(|work| matches!(work, Work::Stop));
+            let goes_on = self.desk.wait(runtime, self.observer.deadline(), &mut group);
+            let stop = !goes_on || group.iter().any(|work| matches!(work, Work::Stop));
             let now = self.desk.clock.now();
             let effects = self.observer.handle(now, group.drain(..).filter_map(observation))?;
             let done = self.desk.clock.now();

@@ -101,12 +101,14 @@ async fn only_the_owner_may_use_the_socket_and_it_goes_with_the_server() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     timeout(PATIENCE, server.shutdown()).await.unwrap();
     assert!(!path.exists());
+    drop(start(&path).unwrap());
+    assert!(!path.exists(), "also if it is not shut down, such as when the start of the node fails later");
 }
 
 #[tokio::test]
 async fn what_a_killed_node_left_is_replaced_and_what_others_put_there_is_not() {
     let (directory, path) = place();
-    drop(start(&path).unwrap());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "it was killed");
     let server = start(&path).unwrap();
     assert_eq!(call(&path, "admin_log_level", json!([])).await["result"], "info");

@@ -62,7 +62,7 @@ pub use load::{Committed, Load, submit_until_taken};
 pub use network::Network;
 pub use observer::Observer;
 pub use ports::PortBlock;
-pub use process::{Memory, Process};
+pub use process::{Memory, Outputs, Process};
 pub use random::{Random, seed};
 pub use rpc::{CallError, Rpc};
 pub use scale::scaled;

@@ -15,7 +15,7 @@ use crate::chain::Chain;
 use crate::command::Invocation;
 use crate::lines::Lines;
 use crate::ports::PortBlock;
-use crate::process::{Memory, Process, tail};
+use crate::process::{Memory, Outputs, Process, tail};
 use crate::rpc::Rpc;
 use crate::signed::Signer;
 use crate::validator::{NetworkFile, Validator};
@@ -213,6 +213,18 @@ impl Network {
         self.wait_for_answer(index);
     }
 
+    /// Starts a validator that writes to these outputs instead of its log; returns when it answers.
+    ///
+    /// # Panics
+    /// If it runs already, or does not answer.
+    pub fn start_into(&mut self, index: usize, arguments: &[&str], outputs: Outputs) {
+        assert!(self.processes[index].is_none(), "{} runs already", self.validators[index].name);
+        let Validator { name, home, .. } = &self.validators[index];
+        let process = Process::node_into(name, home, arguments, &[], outputs, &self.log_file(index));
+        self.processes[index] = Some(process);
+        self.wait_for_answer(index);
+    }
+
     /// Starts a validator of which it is not known whether it will answer.
     pub fn start_without_waiting(&mut self, index: usize) {
         self.spawn(index, &[], &[]);
@@ -301,6 +313,14 @@ impl Network {
         let (took, status) = self.take_process(index).terminate();
         assert_eq!(status.code(), Some(0), "{} stops cleanly", self.validators[index].name);
         took
+    }
+
+    /// Hands a validator's process out, for what happens to none but this one.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn take(&mut self, index: usize) -> Process {
+        self.take_process(index)
     }
 
     /// Freezes a validator with SIGSTOP.

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,24 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// Where a process writes to.
+#[derive(Debug)]
+pub struct Outputs {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl Outputs {
+    /// Both outputs go to the same file, pipe or device.
+    ///
+    /// # Panics
+    /// If the system has no more file descriptors.
+    pub fn both(output: impl AsFd) -> Outputs {
+        let copy = || output.as_fd().try_clone_to_owned().expect("there are file descriptors left");
+        Outputs { stdout: copy(), stderr: copy() }
+    }
+}
+
 /// Bytes of memory that are resident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -42,12 +61,37 @@ impl Process {
         Process::run(name, program(arguments), variables, log)
     }
 
-    fn run(name: &str, mut command: Command, variables: &[(&str, &str)], log: &Path) -> Process {
+    fn run(name: &str, command: Command, variables: &[(&str, &str)], log: &Path) -> Process {
         let output = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
+        let outputs = Outputs::both(&output);
+        Process::run_into(name, command, variables, outputs, log)
+    }
+
+    fn run_into(
+        name: &str,
+        mut command: Command,
+        variables: &[(&str, &str)],
+        outputs: Outputs,
+        log: &Path,
+    ) -> Process {
         command.envs(variables.iter().copied()).stdin(Stdio::null());
-        command.stdout(output.try_clone().expect("the log can be opened twice")).stderr(output);
+        command.stdout(outputs.stdout).stderr(outputs.stderr);
         let child = command.spawn().expect("the program can be run");
         Process { child, name: name.to_owned(), log: log.to_owned() }
+    }
+
+    /// As [`Process::node`], with other outputs than the log.
+    pub(crate) fn node_into(
+        name: &str,
+        home: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        outputs: Outputs,
+        log: &Path,
+    ) -> Process {
+        let home = home.to_str().expect("temporary directories have readable names");
+        let arguments = [&["node", "--home", home], arguments].concat();
+        Process::run_into(name, program(arguments), variables, outputs, log)
     }
 
     /// Runs `quorate node` on a home, with further arguments and variables.
@@ -112,6 +156,23 @@ impl Process {
     /// # Panics
     /// If it does not end.
     pub fn terminate(self) -> (Duration, ExitStatus) {
+        self.end(Signal::TERM)
+    }
+
+    /// SIGHUP, as when the terminal is closed. Says how long it took, and how it ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn hang_up(self) -> (Duration, ExitStatus) {
+        self.end(Signal::HUP)
+    }
+
+    /// SIGINT and SIGTERM without a pause between them. Says how long it took, and how it ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn interrupt_and_terminate(self) -> (Duration, ExitStatus) {
+        self.signal(Signal::INT);
         self.end(Signal::TERM)
     }
 

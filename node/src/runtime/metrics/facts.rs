@@ -7,6 +7,7 @@ use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressS
 use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::Node;
 
+use crate::logging;
 use crate::runtime::service::Service;
 use crate::runtime::snapshot::{Ordering, Snapshot};
 use crate::runtime::verify::Verifier;
@@ -39,6 +40,7 @@ pub(crate) struct Facts {
     pub(crate) not_checked: [(&'static str, u64); 3],
     pub(crate) files: Vec<(&'static str, u64)>,
     pub(crate) free: Option<u64>,
+    pub(crate) log_lines_lost: u64,
 }
 
 impl Facts {
@@ -59,6 +61,7 @@ impl Facts {
             not_checked: service.not_checked.counts(),
             files: sizes(service),
             free: service.disk.room().free(),
+            log_lines_lost: logging::lost_lines(),
         }
     }
 

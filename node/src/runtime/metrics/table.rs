@@ -50,6 +50,12 @@ pub(crate) const READ: &[Reading] = &[
     gauge("quorate_uptime_seconds", &[], "Time since the node started.", |facts, samples| {
         samples.is(seconds(facts.status.uptime_ms));
     }),
+    counter(
+        "quorate_log_lines_lost_total",
+        &[],
+        "Lines that the log lost, because standard error did not take them or not fast enough.",
+        |facts, samples| samples.counts(facts.log_lines_lost),
+    ),
     gauge("quorate_ready", &[], "1 while /readyz answers 200.", |facts, samples| {
         samples.counts(u64::from(facts.readiness.is_ready()));
     }),

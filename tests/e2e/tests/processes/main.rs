@@ -12,6 +12,7 @@ mod explaining;
 mod files;
 mod garbage;
 mod ledgers;
+mod logs;
 mod observers;
 mod ordering;
 mod outsiders;

@@ -61,3 +61,29 @@ fn a_client_that_waits_is_told_what_is_known_when_its_node_stops() {
     assert_eq!((answer.id, answer.receipt), (signed.id, None));
     assert!(!answer.status.is_final(), "{:?}", answer.status);
 }
+
+/// A terminal and a supervisor can both pass on the wish to stop, within microseconds.
+#[test]
+fn two_stop_signals_at_once_are_one() {
+    let mut network = Network::testnet(4);
+    let socket = network.validators()[0].home.join("admin.sock");
+    for _ in 0..10 {
+        network.start(0);
+        assert!(socket.exists());
+        let (took, status) = network.take(0).interrupt_and_terminate();
+        assert_eq!(status.code(), Some(0), "{}", network.log(0));
+        assert!(took < SOON, "it took {took:?}");
+        assert!(!socket.exists());
+    }
+    assert!(!network.log(0).contains("panicked"), "{}", network.log(0));
+}
+
+#[test]
+fn a_validator_stops_cleanly_when_its_terminal_is_closed() {
+    let mut network = Network::testnet(4);
+    network.start(0);
+    let (took, status) = network.take(0).hang_up();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < SOON, "it took {took:?}");
+    assert!(network.log(0).contains("SIGHUP"), "{}", network.log(0));
+}

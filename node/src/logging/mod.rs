@@ -1,14 +1,32 @@
 //! Where log lines go: standard error, as text for people or JSON for collectors.
+//!
+//! From [`Logging::start`] on, everything that the process says on standard error goes through one bounded queue
+//! (`queue`): log lines, panics, and the error it ends with. Nothing that happens to standard error can stop a node.
 
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
+
+use queue::LineQueue;
+
+/// The queue of this process and the shape of its lines, once logging was started.
+static STANDARD_ERROR: OnceLock<(LineQueue, LogFormat)> = OnceLock::new();
+
+/// How long a process that ends waits for standard error to take the last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,8 +52,16 @@ pub(crate) struct Logging {
 }
 
 impl Logging {
-    /// Starts logging; once in a process.
+    /// Starts logging; once in a process. Errors after that are printed in the chosen format, those of this function
+    /// included.
+    ///
+    /// # Errors
+    /// A level that is not understood, or a thread that the system refuses.
     pub(crate) fn start(&self, default_level: &str) -> anyhow::Result<LogLevel> {
+        let queue = LineQueue::start(io::stderr(), report_lost).context("logging cannot be started")?;
+        let (queue, _) = STANDARD_ERROR.get_or_init(|| (queue, self.log_format));
+        // The default hook writes to standard error itself, and would block the thread that panics.
+        panic::set_hook(Box::new(log_panic));
         let level = match &self.log_level {
             Some(level) => level.clone(),
             // Connections are ours to report; at a chosen level everything is shown.
@@ -44,7 +70,9 @@ impl Logging {
         let filter = filter(&level).map_err(|problem| anyhow!("--log-level {problem}"))?;
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(io::stderr)
+            .with_writer(queue.clone())
+            // They would be printed to standard error past the queue.
+            .log_internal_errors(false)
             .with_ansi(io::stderr().is_terminal() && !is_set(env::var_os("NO_COLOR").as_deref()));
         let (started, replace): (_, Replace) = match self.log_format {
             LogFormat::Text => {
@@ -60,6 +88,60 @@ impl Logging {
         };
         started.map_err(|error| anyhow!("logging cannot be started: {error}"))?;
         Ok(LogLevel { current: Mutex::new(level), replace })
+    }
+}
+
+fn report_lost(lines: u64) {
+    tracing::warn!(lines, "log lines were lost: standard error did not take them, or not fast enough");
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let (thread, message) =
+        (thread.name().unwrap_or("unnamed"), panic.payload_as_str().unwrap_or("no message"));
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    // Empty unless RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, at, %backtrace, "panicked: {message}");
+    } else {
+        tracing::error!(thread, at, "panicked: {message}");
+    }
+}
+
+/// Prints what is no event of the log, such as the error that ends the process: through the queue and in the format of
+/// the log if logging was started. Otherwise `false`, and nothing is printed. `because`: the causes of an error, the
+/// nearest first.
+pub(crate) fn print(level: tracing::Level, text: &str, message: &str, because: &[String]) -> bool {
+    let Some((queue, format)) = STANDARD_ERROR.get() else { return false };
+    match format {
+        LogFormat::Text => queue.push(format!("{text}\n").as_bytes()),
+        LogFormat::Json => queue.push(json_line(SystemTime::now(), level, message, because).as_bytes()),
+    }
+    true
+}
+
+/// A line as the subscriber writes its own in JSON.
+fn json_line(at: SystemTime, level: tracing::Level, message: &str, because: &[String]) -> String {
+    let mut fields = json!({ "message": message });
+    if !because.is_empty() {
+        fields["because"] = json!(because);
+    }
+    let timestamp = humantime::format_rfc3339_micros(at).to_string();
+    let target = env!("CARGO_CRATE_NAME");
+    let line = json!({ "timestamp": timestamp, "level": level.as_str(), "fields": fields, "target": target });
+    format!("{line}\n")
+}
+
+/// Log lines that were lost since the process started, because standard error did not take them.
+pub(crate) fn lost_lines() -> u64 {
+    STANDARD_ERROR.get().map_or(0, |(queue, _)| queue.lost())
+}
+
+/// Gives standard error a moment to take the last lines, before the process ends.
+pub(crate) fn flush() {
+    if let Some((queue, _)) = STANDARD_ERROR.get() {
+        queue.flush(FLUSH_TIMEOUT);
     }
 }
 
@@ -116,6 +198,21 @@ mod tests {
     fn an_empty_variable_forbids_nothing() {
         assert!(is_set(Some(OsStr::new("1"))) && is_set(Some(OsStr::new("0"))));
         assert!(!is_set(Some(OsStr::new(""))) && !is_set(None));
+    }
+
+    #[test]
+    fn an_error_in_json_is_a_line_like_those_of_the_log() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
+        let line = json_line(at, tracing::Level::ERROR, "it cannot start", &["the disk\nis full".to_owned()]);
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = json!({
+            "timestamp": "2023-11-14T22:13:20.123456Z",
+            "level": "ERROR",
+            "fields": { "message": "it cannot start", "because": ["the disk\nis full"] },
+            "target": "quorate",
+        });
+        assert_eq!(told, expected);
     }
 
     #[test]
