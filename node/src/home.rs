@@ -179,9 +179,11 @@ pub(crate) fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
         ),
         (true, false) => bail!(
             "{} has a ledger but no journal ({}): what it has promised is lost, and without it the validator \
-             could contradict votes it has given. Never restore an older copy of a journal. Bring back the \
-             newest file intact, or replace this validator by one with a new key. Only if it never ran, \
-             because --init was interrupted: remove {} and use --init again",
+             could contradict votes it has given. An older copy of a journal must never take its place. If this very \
+             file cannot be brought back intact, the validator cannot vote again: the genesis fixes the committee, so no \
+             new key can take its place, and the network goes on with one validator fewer. This host can follow as an \
+             observer with a key of its own (node.role = \"observer\"). Only if the validator never ran, because --init \
+             was interrupted: remove {} and use --init again",
             name,
             journal.display(),
             ledger.display()

@@ -57,7 +57,7 @@ impl LedgerAccess {
             look(&reader)
         });
         match reading.await {
-            Ok(found) => found.map_err(|error| ledger_error(&error)),
+            Ok(found) => found.map_err(|error| ledger_error(&self.reader, &error)),
             Err(error) => {
                 tracing::error!(%error, "reading the ledger panicked");
                 Err(internal())
@@ -70,7 +70,7 @@ impl LedgerAccess {
         &self,
         look: impl FnOnce(&LedgerReader) -> Result<T, StoreError>,
     ) -> Result<T, RpcError> {
-        look(&self.reader).map_err(|error| ledger_error(&error))
+        look(&self.reader).map_err(|error| ledger_error(&self.reader, &error))
     }
 
     pub(crate) fn head(&self) -> Result<ChainHead, RpcError> {
@@ -180,10 +180,21 @@ fn check_not_pruned(height: Height, earliest: Height) -> Result<(), RpcError> {
     Err(RpcError::new(ErrorKind::Pruned, message).detail("earliest_height", earliest.0))
 }
 
-fn ledger_error(error: &StoreError) -> RpcError {
-    // Its text names paths of this machine, which are nobody else's business.
-    tracing::error!(%error, "the ledger could not be read");
-    internal()
+/// The text of the error names paths of this machine, which clients are not told.
+fn ledger_error(reader: &LedgerReader, error: &StoreError) -> RpcError {
+    if !matches!(error, StoreError::Damaged { .. }) {
+        tracing::error!(%error, "the ledger could not be read");
+        return internal();
+    }
+    // Clients can ask for a damaged block as often as they like: the log has the first time, the metric counts.
+    if reader.damage().is_none_or(|damage| damage.failed_reads <= 1) {
+        tracing::error!(%error, "the ledger is damaged");
+    } else {
+        tracing::debug!(%error, "the ledger is damaged");
+    }
+    let message = "the disk of this node has damaged what was asked for: ask another node, and tell the operator of this \
+                   one, whose consensus_explain says what to do";
+    RpcError::new(ErrorKind::StorageDamaged, message)
 }
 
 #[cfg(test)]

@@ -70,7 +70,12 @@ impl<N: Node> QuorateServer for Api<N> {
     }
 
     async fn tx_status(&self, id: Id) -> Result<TransactionStatus, RpcError> {
-        Ok(self.node.status_of(id.0).await)
+        let status = self.node.status_of(id.0).await;
+        if status == TransactionStatus::Unknown {
+            // A damaged index must not make a committed transaction look unknown.
+            self.ledger.locate(&id.0)?;
+        }
+        Ok(status)
     }
 
     async fn tx_get(&self, id: Id) -> Result<Option<LocatedTransaction>, RpcError> {

@@ -81,6 +81,11 @@ pub enum SubmitRefusal {
     /// It can never be ordered on this chain.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
+    /// The ledger is damaged where it would say whether the transaction is committed already.
+    #[error(
+        "the disk of this node has damaged what would tell whether the transaction is committed; ask another node"
+    )]
+    LedgerDamaged,
     /// Its time has passed.
     #[error(
         "the transaction was valid until {valid_until}, the chain is at {now}; sign a new one with a later valid_until_ms, and check the clock"
@@ -158,6 +163,7 @@ impl From<SubmitRefusal> for RpcError {
                 .detail("latest_ms", latest.0),
             SubmitRefusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
             SubmitRefusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
+            SubmitRefusal::LedgerDamaged => error(ErrorKind::StorageDamaged),
             SubmitRefusal::Syncing => error(ErrorKind::Syncing).retry_after_ms(NODE_RETRY_MS),
             SubmitRefusal::Observer => error(ErrorKind::Observer),
             SubmitRefusal::Unavailable(_) => error(ErrorKind::Unavailable).retry_after_ms(NODE_RETRY_MS),

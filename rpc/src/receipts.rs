@@ -13,7 +13,6 @@ use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::chain::LedgerAccess;
-use crate::dispatch::internal;
 
 /// Blocks remembered: more than are committed while their waiters are served. The largest block takes about
 /// a megabyte here.
@@ -60,8 +59,9 @@ impl ReceiptBook {
         let position = usize::try_from(index).expect("indices in a block fit");
         let path = block.tree.path(position).filter(|_| block.ids[position] == id);
         let Some(path) = path else {
-            tracing::error!(%id, %height, index, "the transaction is not where the index says");
-            return Err(internal());
+            // It is not where the index says: the ledger itself finds out what is wrong, and remembers it.
+            let receipt = ledger.read(move |reader| reader.receipt(&id)).await?;
+            return Ok(receipt.as_ref().map(ReceiptJson::from));
         };
         Ok(Some(ReceiptJson {
             transaction: id,

@@ -8,11 +8,11 @@ use std::path::Path;
 use quorate_ledger::{ChainId, Height};
 
 use crate::disk::Random;
-use crate::file::{self, FORMAT_VERSION, Kind};
-use crate::fixtures::{Chain, identity, key, public_key, row};
+use crate::file::{self, FORMAT_VERSION};
+use crate::fixtures::{Chain, identity, key, public_key, row, with_damaged_body};
 use crate::storage::Durable;
 use crate::tables::META;
-use crate::{ForgetfulDisk, Journal, JournalIdentity, Ledger, StoreError};
+use crate::{FileKind, ForgetfulDisk, Journal, JournalIdentity, Ledger, StoreError};
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -70,8 +70,8 @@ fn a_missing_file_is_missing_and_is_not_made() {
     let home = home();
     let path = home.path().join("none");
     let (ledger, journal) = open_error(&path);
-    assert!(matches!(ledger, StoreError::Missing { what: "ledger", .. }));
-    assert!(matches!(journal, StoreError::Missing { what: "journal", .. }));
+    assert!(matches!(ledger, StoreError::Missing { what: FileKind::Ledger, .. }));
+    assert!(matches!(journal, StoreError::Missing { what: FileKind::Journal, .. }));
     assert!(journal.to_string().contains("none"), "{journal}");
     assert!(!path.exists());
 }
@@ -227,7 +227,7 @@ fn another_chain_genesis_or_validator_is_refused() {
 fn another_format_version_is_refused_before_anything_is_read() {
     let disk = ForgetfulDisk::new();
     drop(Journal::create_on(disk.attach(), &identity()).unwrap());
-    let (storage, _) = file::open_on(Kind::Journal, disk.attach(), file::no_path()).unwrap();
+    let (storage, _) = file::open_on(FileKind::Journal, disk.attach(), file::no_path()).unwrap();
     storage
         .write(Durable::Now, |transaction| {
             let mut meta = transaction.open_table(META)?;
@@ -372,5 +372,48 @@ fn random_bytes_are_refused() {
         let disk = ForgetfulDisk::with_contents(bytes);
         assert!(Journal::open_on(disk.attach(), &identity()).is_err());
         assert!(Ledger::open_on(disk.attach(), &Chain::of(0).genesis).is_err());
+    }
+}
+
+/// A bit of block 5 flips. What is not in that block is served as before, and the first read that met the damage is remembered.
+#[test]
+fn blocks_beside_a_damaged_one_are_served() {
+    let chain = Chain::of(14);
+    let image = with_damaged_body(&chain, 5, ledger_image(&chain, false));
+    let ledger = Ledger::open_on(ForgetfulDisk::with_contents(image).attach(), &chain.genesis).unwrap();
+    let reader = ledger.reader();
+    assert_eq!(reader.damage(), None, "nothing was read yet");
+    for height in (0..=14).filter(|height| *height != 5) {
+        assert!(reader.block(Height(height)).unwrap().is_some(), "block {height}");
+        assert_eq!(reader.finality_proof(Height(height)).unwrap().is_some(), height > 0);
+    }
+    let before = reader.blocks(Height(2), 10, usize::MAX).unwrap();
+    assert_eq!(before.iter().map(|stored| stored.block.height().0).collect::<Vec<_>>(), [2, 3, 4]);
+    let first = reader.damage().unwrap();
+    assert_eq!(first.failed_reads, 1);
+    assert!(first.reason.contains("height 5"), "{}", first.reason);
+
+    for _ in 0..2 {
+        let error = reader.blocks(Height(5), 10, usize::MAX).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { what: FileKind::Ledger, .. }), "{error}");
+        assert!(matches!(reader.block(Height(5)), Err(StoreError::Damaged { .. })));
+    }
+    assert_eq!(reader.blocks(Height(6), 3, usize::MAX).unwrap().len(), 3);
+    let known = ledger.reader().damage().unwrap();
+    assert_eq!((known.reason, known.failed_reads), (first.reason, 5), "all handles share it");
+}
+
+/// An older journal makes a validator contradict itself, so nothing that is said may suggest one.
+#[test]
+fn what_helps_a_damaged_file_depends_on_what_it_is() {
+    let damaged = |what| {
+        let reason = "a page".to_owned();
+        StoreError::Damaged { path: "data/file".into(), what, reason }.to_string()
+    };
+    let missing = |what| StoreError::Missing { path: "data/file".into(), what }.to_string();
+    assert!(damaged(FileKind::Ledger).contains("quorate ledger import"));
+    for text in [damaged(FileKind::Journal), missing(FileKind::Journal)] {
+        assert!(!text.contains("restore") && !text.contains("import"), "{text}");
+        assert!(text.contains("an older copy must never take its place"), "{text}");
     }
 }

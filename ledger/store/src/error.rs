@@ -5,6 +5,60 @@ use std::path::{Path, PathBuf};
 
 use quorate_ledger::{BlockError, BlockHash, ChainId, Height, PublicKey};
 
+/// The kinds of files in this crate. What helps when one is damaged differs for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// The chain. Any node's copy can take its place.
+    Ledger,
+    /// What one validator has promised. Nothing can take its place.
+    Journal,
+    /// A copy of the chain for other places.
+    Export,
+}
+
+impl FileKind {
+    /// What messages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileKind::Ledger => "ledger",
+            FileKind::Journal => "journal",
+            FileKind::Export => "export",
+        }
+    }
+
+    /// What to do when such a file is not there.
+    fn when_missing(self) -> &'static str {
+        match self {
+            FileKind::Ledger => {
+                "if this is not a first start, check that its disk is mounted, copy the ledger of another node of the \
+                 network there, or fill a new one by `quorate ledger import`"
+            }
+            FileKind::Journal => {
+                "if this is not a first start, check that its disk is mounted; an older copy must never take its place, \
+                 since the validator could contradict votes it has given"
+            }
+            FileKind::Export => "check the path",
+        }
+    }
+
+    /// What to do when such a file is damaged.
+    fn when_damaged(self) -> &'static str {
+        match self {
+            FileKind::Ledger => {
+                "check the disk, put the ledger of another node of the network in its place, or remove it and fill a new \
+                 one by `quorate ledger import`"
+            }
+            FileKind::Journal => {
+                "check the disk; the validator must not vote without this very file, and an older copy must never take its \
+                 place, since the validator could contradict votes it has given. If the file cannot be read intact again, \
+                 the validator cannot vote again: the network goes on with one validator fewer, and this host can follow as \
+                 an observer with a key of its own"
+            }
+            FileKind::Export => "keep it aside, and write a new one",
+        }
+    }
+}
+
 /// Why a file could not be opened, read or written.
 ///
 /// Refusals (from [`StoreError::Batch`] on) leave the file as it was and the handle usable. After any other
@@ -13,16 +67,12 @@ use quorate_ledger::{BlockError, BlockHash, ChainId, Height, PublicKey};
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no such file. A lost journal must never look like a first start, so opening creates nothing.
-    #[error(
-        "{}: no {what} there; if this is not a first start, restore the newest intact file, for a journal \
-         never an older copy",
-        path.display()
-    )]
+    #[error("{}: no {} there; {}", path.display(), what.name(), what.when_missing())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
-        /// "ledger" or "journal".
-        what: &'static str,
+        /// What was looked for.
+        what: FileKind,
     },
     /// Creating never overwrites.
     #[error("{}: exists already; open it, or choose another directory for a new node", path.display())]
@@ -98,10 +148,12 @@ pub enum StoreError {
         expected: PublicKey,
     },
     /// What is in the file contradicts itself.
-    #[error("{}: damaged: {reason}; check the disk, and restore or rebuild the file", path.display())]
+    #[error("{}: damaged: {reason}; {}", path.display(), what.when_damaged())]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What it is.
+        what: FileKind,
         /// What does not fit.
         reason: String,
     },
@@ -213,20 +265,20 @@ impl Fault {
     }
 
     /// Names the file.
-    pub(crate) fn at(self, path: &Path) -> StoreError {
+    pub(crate) fn at(self, what: FileKind, path: &Path) -> StoreError {
         let path = path.to_owned();
         match self {
             Fault::Refused(error) => error,
-            Fault::Damaged(reason) => StoreError::Damaged { path, reason },
+            Fault::Damaged(reason) => StoreError::Damaged { path, what, reason },
             Fault::Engine(error) => match error {
                 redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
                 redb::Error::PreviousIo => StoreError::Poisoned { path },
-                redb::Error::Corrupted(reason) => StoreError::Damaged { path, reason },
+                redb::Error::Corrupted(reason) => StoreError::Damaged { path, what, reason },
                 redb::Error::TableDoesNotExist(_)
                 | redb::Error::TableTypeMismatch { .. }
                 | redb::Error::TableIsMultimap(_)
                 | redb::Error::TypeDefinitionChanged { .. } => {
-                    StoreError::Damaged { path, reason: error.to_string() }
+                    StoreError::Damaged { path, what, reason: error.to_string() }
                 }
                 other => StoreError::Failed { path, reason: other.to_string() },
             },

@@ -20,7 +20,7 @@ use quorate_ledger::{
     MAX_RUN_BYTES, bounded, bounded_bytes, decode, encode,
 };
 
-use crate::error::StoreError;
+use crate::error::{FileKind, StoreError};
 use crate::file::{denied, new_file, sync_directory_of};
 use crate::ledger::{MAX_BATCH_BLOCKS, follows};
 use crate::reader::Head;
@@ -126,7 +126,7 @@ impl ExportReader {
     /// [`StoreError::OtherChain`].
     pub fn open(path: &Path, genesis_header: &Header) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: WHAT },
+            ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: FileKind::Export },
             _ => denied(path)(error),
         })?;
         ExportReader::over(file, path, genesis_header)
@@ -201,7 +201,11 @@ impl ExportReader {
 
     fn damaged(&self, reason: &str) -> StoreError {
         let above = self.head.height;
-        StoreError::Damaged { path: self.path.clone(), reason: format!("above block {above}: {reason}") }
+        StoreError::Damaged {
+            path: self.path.clone(),
+            what: FileKind::Export,
+            reason: format!("above block {above}: {reason}"),
+        }
     }
 }
 

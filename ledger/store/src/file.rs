@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, StorageBackend, WriteTransaction};
 
-use crate::error::{Fault, StoreError};
+use crate::error::{Fault, FileKind, StoreError};
+use crate::read_only::ReadOnlyFile;
 use crate::storage::{Durable, Storage, guarded};
 use crate::tables::META;
 
@@ -26,46 +27,32 @@ const JOURNAL_CACHE_BYTES: usize = 16 << 20;
 /// Shown in messages for what is no file.
 const NO_PATH: &str = "(given backend)";
 
-/// The two kinds of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ledger,
-    Journal,
+/// What says in a file which kind it is.
+fn tag(kind: FileKind) -> [u8; 8] {
+    match kind {
+        FileKind::Ledger => *b"quo-ledg",
+        FileKind::Journal => *b"quo-jour",
+        FileKind::Export => unreachable!("an export is no database"),
+    }
 }
 
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Ledger => "ledger",
-            Kind::Journal => "journal",
-        }
-    }
+fn kind_of_tag(found: &[u8]) -> Option<FileKind> {
+    [FileKind::Ledger, FileKind::Journal].into_iter().find(|kind| tag(*kind) == found)
+}
 
-    fn tag(self) -> [u8; 8] {
-        match self {
-            Kind::Ledger => *b"quo-ledg",
-            Kind::Journal => *b"quo-jour",
-        }
-    }
-
-    fn of_tag(tag: &[u8]) -> Option<Self> {
-        [Kind::Ledger, Kind::Journal].into_iter().find(|kind| kind.tag() == tag)
-    }
-
-    fn builder(self) -> Builder {
-        let mut builder = Builder::new();
-        builder.set_cache_size(match self {
-            Kind::Ledger => LEDGER_CACHE_BYTES,
-            Kind::Journal => JOURNAL_CACHE_BYTES,
-        });
-        builder
-    }
+fn builder(kind: FileKind) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(match kind {
+        FileKind::Journal => JOURNAL_CACHE_BYTES,
+        FileKind::Ledger | FileKind::Export => LEDGER_CACHE_BYTES,
+    });
+    builder
 }
 
 /// Creates a file at `path`, readable and writable by its owner only. It appears there complete or not at
 /// all, and stays there through a power loss.
 pub(crate) fn create(
-    kind: Kind,
+    kind: FileKind,
     path: &Path,
     identity: &[u8],
     fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
@@ -84,7 +71,7 @@ pub(crate) fn create(
         _ => {}
     }
     let file = new_file(&unfinished).map_err(denied(&unfinished))?;
-    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(path))?;
+    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(kind, path))?;
     let storage = create_on(kind, backend, path, identity, fill)?;
     std::fs::rename(&unfinished, path).map_err(denied(path))?;
     directory.sync_all().map_err(denied(parent))?;
@@ -127,7 +114,7 @@ pub(crate) fn new_file(path: &Path) -> io::Result<File> {
 
 /// Fills an empty backend; `path` is for messages.
 pub(crate) fn create_on(
-    kind: Kind,
+    kind: FileKind,
     backend: impl StorageBackend,
     path: &Path,
     identity: &[u8],
@@ -137,11 +124,11 @@ pub(crate) fn create_on(
         return Err(StoreError::Exists { path: path.to_owned() });
     }
     let database =
-        guarded(|| Ok(kind.builder().create_with_backend(backend)?)).map_err(|fault| fault.at(path))?;
-    let storage = Storage::new(database, path);
+        guarded(|| Ok(builder(kind).create_with_backend(backend)?)).map_err(|fault| fault.at(kind, path))?;
+    let storage = Storage::new(database, kind, path);
     storage.write(Durable::NowAndQuickToOpen, |transaction| {
         let mut meta = transaction.open_table(META)?;
-        let mut format = kind.tag().to_vec();
+        let mut format = tag(kind).to_vec();
         format.extend(FORMAT_VERSION.to_be_bytes());
         meta.insert(FORMAT, format.as_slice())?;
         meta.insert(IDENTITY, identity)?;
@@ -151,19 +138,30 @@ pub(crate) fn create_on(
 }
 
 /// Opens what [`create`] made, and returns the identity it was given.
-pub(crate) fn open(kind: Kind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
-    let denied = |source: io::Error| match source.kind() {
-        ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: kind.name() },
-        _ => StoreError::Access { path: path.to_owned(), source },
-    };
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(denied)?;
-    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(path))?;
+pub(crate) fn open(kind: FileKind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(not_opened(kind, path))?;
+    let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(kind, path))?;
     open_on(kind, backend, path)
+}
+
+/// As [`open`], without the right to write: the file stays as it is, also when a crash left it.
+pub(crate) fn open_read_only(kind: FileKind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
+    let file = File::open(path).map_err(not_opened(kind, path))?;
+    let backend = ReadOnlyFile::new(file).map_err(|fault| fault.at(kind, path))?;
+    open_on(kind, backend, path)
+}
+
+fn not_opened(kind: FileKind, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| match source.kind() {
+        ErrorKind::NotFound => StoreError::Missing { path, what: kind },
+        _ => StoreError::Access { path, source },
+    }
 }
 
 /// Opens what [`create_on`] made.
 pub(crate) fn open_on(
-    kind: Kind,
+    kind: FileKind,
     backend: impl StorageBackend,
     path: &Path,
 ) -> Result<(Storage, Vec<u8>), StoreError> {
@@ -175,7 +173,7 @@ pub(crate) fn open_on(
     if length(&backend, path)? == 0 {
         return Err(foreign("an empty file"));
     }
-    let database = match guarded(|| Ok(kind.builder().create_with_backend(backend)?)) {
+    let database = match guarded(|| Ok(builder(kind).create_with_backend(backend)?)) {
         Ok(database) => database,
         // What is no redb file, or is shorter than the header of one.
         Err(Fault::Engine(redb::Error::Io(error)))
@@ -186,9 +184,9 @@ pub(crate) fn open_on(
         Err(Fault::Engine(redb::Error::UpgradeRequired(version))) => {
             return Err(foreign(&format!("a redb file of the old format {version}")));
         }
-        Err(fault) => return Err(fault.at(path)),
+        Err(fault) => return Err(fault.at(kind, path)),
     };
-    let storage = Storage::new(database, path);
+    let storage = Storage::new(database, kind, path);
     let meta = storage.read(|transaction| {
         let meta = match transaction.open_table(META) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -205,7 +203,7 @@ pub(crate) fn open_on(
         .split_first_chunk::<8>()
         .and_then(|(tag, version)| Some((tag, u16::from_be_bytes(version.try_into().ok()?))))
         .ok_or_else(|| foreign("a redb file of another program"))?;
-    match Kind::of_tag(tag) {
+    match kind_of_tag(tag) {
         Some(found) if found == kind => {}
         Some(other) => return Err(foreign(&format!("a {}", other.name()))),
         None => return Err(foreign("a redb file of another program")),

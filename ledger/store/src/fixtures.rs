@@ -128,3 +128,14 @@ pub(crate) fn key(height: u64, kind: u8, detail: u8) -> RowKey {
 pub(crate) fn row(key: RowKey, value: &[u8]) -> Row<'_> {
     Row { key, value: value.into() }
 }
+
+/// A ledger file in which one bit of the body at a height is another: in every copy of the page, since old ones are left behind.
+pub(crate) fn with_damaged_body(chain: &Chain, height: u64, mut file: Vec<u8>) -> Vec<u8> {
+    let body = chain.block(height).body().as_bytes();
+    assert!(body.len() > 32, "the body is found by what is in it");
+    let copies: Vec<usize> =
+        (0..=file.len() - body.len()).filter(|at| file[*at..].starts_with(body)).collect();
+    assert!(!copies.is_empty());
+    copies.into_iter().for_each(|at| file[at + body.len() - 1] ^= 1);
+    file
+}

@@ -7,8 +7,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{ChainId, Height, PublicKey, decode, encode};
 use redb::{ReadableTable, StorageBackend, WriteTransaction};
 
-use crate::error::{Fault, StoreError};
-use crate::file::{self, Kind};
+use crate::error::{Fault, FileKind, StoreError};
+use crate::file;
 use crate::storage::{Durable, Storage};
 use crate::tables::ROWS;
 
@@ -122,7 +122,7 @@ impl Journal {
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::Failed`].
     pub fn create(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
-        let storage = file::create(Kind::Journal, path.as_ref(), &encode(identity), make_table)?;
+        let storage = file::create(FileKind::Journal, path.as_ref(), &encode(identity), make_table)?;
         Ok(Journal { storage, size: Size::default() })
     }
 
@@ -135,7 +135,7 @@ impl Journal {
         identity: &JournalIdentity,
     ) -> Result<Journal, StoreError> {
         let identity = encode(identity);
-        let storage = file::create_on(Kind::Journal, backend, file::no_path(), &identity, make_table)?;
+        let storage = file::create_on(FileKind::Journal, backend, file::no_path(), &identity, make_table)?;
         Ok(Journal { storage, size: Size::default() })
     }
 
@@ -146,7 +146,7 @@ impl Journal {
     /// Everything in [`StoreError`] that speaks of files. A missing file is [`StoreError::Missing`], never a
     /// new start; with [`StoreError::Damaged`] the validator must not vote.
     pub fn open(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
-        Journal::over(file::open(Kind::Journal, path.as_ref())?, identity)
+        Journal::over(file::open(FileKind::Journal, path.as_ref())?, identity)
     }
 
     /// As [`Journal::open`], on storage that is no file.
@@ -154,7 +154,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_on(backend: impl StorageBackend, identity: &JournalIdentity) -> Result<Journal, StoreError> {
-        Journal::over(file::open_on(Kind::Journal, backend, file::no_path())?, identity)
+        Journal::over(file::open_on(FileKind::Journal, backend, file::no_path())?, identity)
     }
 
     fn over(
@@ -264,7 +264,7 @@ impl Journal {
 fn check_identity(storage: &Storage, found: &[u8], expected: &JournalIdentity) -> Result<(), StoreError> {
     let path = storage.path().to_owned();
     let found: JournalIdentity =
-        decode(found).map_err(|error| Fault::damaged(format!("the identity: {error}")).at(&path))?;
+        decode(found).map_err(|error| storage.name(Fault::damaged(format!("the identity: {error}"))))?;
     if found.chain_id != expected.chain_id {
         return Err(StoreError::OtherChain { path, found: found.chain_id, expected: expected.chain_id });
     }

@@ -8,8 +8,8 @@ use quorate_ledger::{
 };
 use redb::{StorageBackend, WriteTransaction};
 
-use crate::error::{Fault, StoreError};
-use crate::file::{self, Kind};
+use crate::error::{Fault, FileKind, StoreError};
+use crate::file;
 use crate::reader::{Head, LedgerReader};
 use crate::storage::{Durable, Storage};
 use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
@@ -46,8 +46,9 @@ impl Ledger {
     pub fn create(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
         let genesis = genesis_block(genesis_header)?;
         let identity = genesis_header.chain_id.as_bytes();
-        let storage =
-            file::create(Kind::Ledger, path.as_ref(), identity, |transaction| fill(transaction, &genesis))?;
+        let storage = file::create(FileKind::Ledger, path.as_ref(), identity, |transaction| {
+            fill(transaction, &genesis)
+        })?;
         Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
     }
 
@@ -58,7 +59,7 @@ impl Ledger {
     pub fn create_on(backend: impl StorageBackend, genesis_header: &Header) -> Result<Ledger, StoreError> {
         let genesis = genesis_block(genesis_header)?;
         let identity = genesis_header.chain_id.as_bytes();
-        let storage = file::create_on(Kind::Ledger, backend, file::no_path(), identity, |transaction| {
+        let storage = file::create_on(FileKind::Ledger, backend, file::no_path(), identity, |transaction| {
             fill(transaction, &genesis)
         })?;
         Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
@@ -71,6 +72,19 @@ impl Ledger {
     /// reported when it is read, or by [`Ledger::verify`].
     pub fn open(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
         Ledger::over(open_storage(path.as_ref(), genesis_header)?)
+    }
+
+    /// Opens the ledger of a stopped node to be read. Nothing on disk changes, and no right to write is needed: the file may
+    /// lie on a read-only mount. A file that a crash left is repaired in memory, as a node that opens it would repair it on
+    /// disk. Only what adds blocks needs [`Ledger::open`].
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_read_only(
+        path: impl AsRef<Path>,
+        genesis_header: &Header,
+    ) -> Result<LedgerReader, StoreError> {
+        Ok(LedgerReader::new(Arc::new(open_storage_read_only(path.as_ref(), genesis_header)?)))
     }
 
     /// As [`Ledger::open`], on storage that is no file.
@@ -204,7 +218,14 @@ impl Ledger {
 
 /// Opens the file and checks that it is this chain's.
 pub(crate) fn open_storage(path: &Path, genesis_header: &Header) -> Result<Storage, StoreError> {
-    let (storage, identity) = file::open(Kind::Ledger, path)?;
+    let (storage, identity) = file::open(FileKind::Ledger, path)?;
+    check_chain(&storage, &identity, genesis_header)?;
+    Ok(storage)
+}
+
+/// As [`open_storage`], without the right to write.
+pub(crate) fn open_storage_read_only(path: &Path, genesis_header: &Header) -> Result<Storage, StoreError> {
+    let (storage, identity) = file::open_read_only(FileKind::Ledger, path)?;
     check_chain(&storage, &identity, genesis_header)?;
     Ok(storage)
 }
@@ -214,7 +235,7 @@ pub(crate) fn open_storage_on(
     backend: impl StorageBackend,
     genesis_header: &Header,
 ) -> Result<Storage, StoreError> {
-    let (storage, identity) = file::open_on(Kind::Ledger, backend, file::no_path())?;
+    let (storage, identity) = file::open_on(FileKind::Ledger, backend, file::no_path())?;
     check_chain(&storage, &identity, genesis_header)?;
     Ok(storage)
 }
@@ -222,7 +243,7 @@ pub(crate) fn open_storage_on(
 fn check_chain(storage: &Storage, identity: &[u8], genesis_header: &Header) -> Result<(), StoreError> {
     let path = storage.path();
     let found: ChainId =
-        decode(identity).map_err(|error| Fault::damaged(format!("the chain id: {error}")).at(path))?;
+        decode(identity).map_err(|error| storage.name(Fault::damaged(format!("the chain id: {error}"))))?;
     let expected = genesis_header.chain_id;
     if found != expected {
         return Err(StoreError::OtherChain { path: path.to_owned(), found, expected });

@@ -14,7 +14,9 @@
 //! This is the only crate that knows redb. It knows nothing of consensus rules, networks or HTTP: it checks
 //! that blocks link and that a certificate names the last of them, not whether the certificate holds.
 //!
-//! Ledger and journal are redb databases that can be opened by one process at a time. Storage errors are final:
+//! Ledger and journal are redb databases that can be opened by one process at a time. A ledger that no process has open
+//! can also be read without the right to write it ([`Ledger::open_read_only`], [`Ledger::verify`]), by any number of
+//! processes. Storage errors are final:
 //! after a failed sync nobody knows what the disk holds, so every later write is refused and the process
 //! must stop ([`StoreError::Failed`], [`StoreError::Poisoned`]). [`ForgetfulDisk`] stands in for a disk in
 //! tests and simulations.
@@ -63,6 +65,8 @@ mod export;
 mod file;
 mod journal;
 mod ledger;
+mod panics;
+mod read_only;
 mod reader;
 mod storage;
 mod tables;
@@ -79,10 +83,12 @@ mod fixtures;
 mod layout_tests;
 
 pub use disk::{Attachment, ForgetfulDisk};
-pub use error::StoreError;
+pub use error::{FileKind, StoreError};
 pub use export::{ExportReader, ExportWriter, Run, Runs};
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
 pub use ledger::{Ledger, MAX_BATCH_BLOCKS, max_batch_blocks};
+pub use panics::hide_caught_panics;
 pub use reader::{BlockIds, Head, LedgerReader, StoredBlock};
 pub use redb::StorageBackend;
+pub use storage::Damage;
 pub use verify::Verification;

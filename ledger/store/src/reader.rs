@@ -9,7 +9,7 @@ use quorate_ledger::{
 };
 
 use crate::error::{Fault, StoreError};
-use crate::storage::Storage;
+use crate::storage::{Damage, Storage};
 use crate::view::View;
 
 /// The highest stored block.
@@ -53,7 +53,8 @@ pub struct BlockIds {
 ///
 /// Each method is a short transaction of its own on the newest blocks, including those that are not durable
 /// yet. What is read must decode, and a body must be the one its header commits to; damage that shows this
-/// way is [`StoreError::Damaged`], all other damage is found by [`crate::Ledger::verify`]. The file stays open
+/// way is [`StoreError::Damaged`] and remembered ([`LedgerReader::damage`]), all other damage is found by
+/// [`crate::Ledger::verify`]. The file stays open
 /// and locked until the [`crate::Ledger`] and all its readers are gone.
 #[derive(Clone)]
 pub struct LedgerReader {
@@ -80,6 +81,11 @@ impl LedgerReader {
 
     pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
         self.storage.read(|transaction| look(&View::of(transaction)))
+    }
+
+    /// The damage that reads through any handle of this file have met since it was opened. Answered from memory.
+    pub fn damage(&self) -> Option<Damage> {
+        self.storage.damage()
     }
 
     /// The highest stored block.
@@ -169,7 +175,8 @@ impl LedgerReader {
     /// Consecutive blocks from a height upwards: at most `max_count`, and no more than fit in `max_bytes`
     /// of body encodings, but at least one if there is one (and `max_count` is not 0).
     ///
-    /// Empty above the head and where the block was pruned. The last block may lack a certificate; see
+    /// Ends before a block that cannot be read, and is an error if that is the first. Empty above the head and where the
+    /// block was pruned. The last block may lack a certificate; see
     /// [`LedgerReader::certified_at_or_above`].
     pub fn blocks(
         &self,
@@ -177,7 +184,10 @@ impl LedgerReader {
         max_count: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredBlock>, StoreError> {
-        self.view(|view| view.blocks(from, max_count, max_bytes))
+        let (blocks, fault) = self.view(|view| Ok(view.blocks(from, max_count, max_bytes)))?;
+        let Some(fault) = fault else { return Ok(blocks) };
+        let error = self.storage.note(self.storage.name(fault));
+        if blocks.is_empty() { Err(error) } else { Ok(blocks) }
     }
 
     /// The ids in all blocks of this time or later, ascending; without the genesis.

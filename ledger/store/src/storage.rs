@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use crate::error::{Fault, StoreError};
+use crate::error::{Fault, FileKind, StoreError};
+use crate::panics::silenced;
 
 /// When a transaction survives a power loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +25,28 @@ pub(crate) enum Durable {
 #[derive(Debug)]
 pub(crate) struct Storage {
     database: Database,
+    kind: FileKind,
     path: PathBuf,
     /// Set by the first failed write, and never reset.
     failed: AtomicBool,
+    /// What reads have met.
+    damage: Mutex<Option<Damage>>,
+}
+
+/// Damage that reads of an open file have met. Writes that meet damage are final and need no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What does not fit, as the first read that met it says. Names no path.
+    pub reason: String,
+    /// Reads that failed by damage, the first included.
+    pub failed_reads: u64,
 }
 
 /// Runs what touches pages that may be damaged: redb answers some damage with a panic.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     // Whatever is half done inside stays inside: a reader's transaction is dropped, a writer's failure
     // poisons the storage, and a database that did not open is gone.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| silenced(work))).unwrap_or_else(|panic| {
         let reason = panic
             .downcast_ref::<String>()
             .map(String::as_str)
@@ -43,8 +57,14 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, F
 }
 
 impl Storage {
-    pub(crate) fn new(database: Database, path: &Path) -> Self {
-        Storage { database, path: path.to_owned(), failed: AtomicBool::new(false) }
+    pub(crate) fn new(database: Database, kind: FileKind, path: &Path) -> Self {
+        Storage {
+            database,
+            kind,
+            path: path.to_owned(),
+            failed: AtomicBool::new(false),
+            damage: Mutex::new(None),
+        }
     }
 
     /// Looks at the newest transaction.
@@ -52,7 +72,27 @@ impl Storage {
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        guarded(|| look(&self.database.begin_read()?)).map_err(|fault| fault.at(&self.path))
+        guarded(|| look(&self.database.begin_read()?)).map_err(|fault| self.note(self.name(fault)))
+    }
+
+    /// Says which file it was.
+    pub(crate) fn name(&self, fault: Fault) -> StoreError {
+        fault.at(self.kind, &self.path)
+    }
+
+    /// Remembers damage.
+    pub(crate) fn note(&self, error: StoreError) -> StoreError {
+        if let StoreError::Damaged { reason, .. } = &error {
+            let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = damage.get_or_insert_with(|| Damage { reason: reason.clone(), failed_reads: 0 });
+            known.failed_reads = known.failed_reads.saturating_add(1);
+        }
+        error
+    }
+
+    /// The damage that reads have met since the file was opened.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the file in one transaction: completely, or with an error not at all.
@@ -69,7 +109,7 @@ impl Storage {
         }
         guarded(|| self.commit(durable, change)).map_err(|fault| {
             self.failed.store(true, Ordering::Relaxed);
-            fault.at(&self.path)
+            self.name(fault)
         })
     }
 
@@ -106,7 +146,7 @@ impl Storage {
                 Err(Fault::damaged("some pages do not match their checksums or are lost"))
             }
         })
-        .map_err(|fault| fault.at(&self.path))
+        .map_err(|fault| fault.at(self.kind, &self.path))
     }
 
     /// Where the file is, for messages.
@@ -120,11 +160,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ForgetfulDisk;
-    use crate::file::{self, Kind};
+    use crate::file;
     use crate::tables::META;
 
     fn storage() -> Storage {
-        file::create_on(Kind::Ledger, ForgetfulDisk::new().attach(), file::no_path(), b"", |_| Ok(()))
+        file::create_on(FileKind::Ledger, ForgetfulDisk::new().attach(), file::no_path(), b"", |_| Ok(()))
             .unwrap()
     }
 

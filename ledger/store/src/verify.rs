@@ -7,7 +7,7 @@ use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, MAX_
 use redb::{ReadTransaction, ReadableTableMetadata, StorageBackend};
 
 use crate::error::{Fault, StoreError};
-use crate::ledger::{Ledger, open_storage, open_storage_on};
+use crate::ledger::{Ledger, open_storage_on, open_storage_read_only};
 use crate::reader::{Head, LedgerReader};
 use crate::storage::Storage;
 use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
@@ -30,7 +30,8 @@ impl Ledger {
     /// Checks everything in the ledger of a stopped node: the checksum of each page, that headers link, that
     /// bodies are those of their headers, that certificates are for the blocks they stand beside and leave
     /// no block without one, and that the indexes have each block and transaction, and nothing else. With an
-    /// anchor, also every signature of the certificates (a quorum of verifications for each).
+    /// anchor, also every signature of the certificates (a quorum of verifications for each). The file does not change, as
+    /// with [`Ledger::open_read_only`].
     ///
     /// `progress` is called with each height that was checked and the height of the head.
     ///
@@ -42,7 +43,7 @@ impl Ledger {
         anchor: Option<&ChainAnchor>,
         progress: impl FnMut(Height, Height),
     ) -> Result<Verification, StoreError> {
-        verify_storage(open_storage(path.as_ref(), genesis_header)?, anchor, progress)
+        verify_storage(open_storage_read_only(path.as_ref(), genesis_header)?, anchor, progress)
     }
 
     /// As [`Ledger::verify`], on storage that is no file.

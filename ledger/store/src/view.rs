@@ -8,6 +8,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use crate::error::Fault;
 use crate::reader::{Head, StoredBlock};
+use crate::storage::guarded;
 use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 
 /// One snapshot of a ledger.
@@ -192,31 +193,42 @@ impl<'a> View<'a> {
         Ok(Some(Receipt { transaction: *id, index, path, proof }))
     }
 
+    /// The blocks, and what ended them if it was a fault.
     pub(crate) fn blocks(
         &self,
         from: Height,
         max_count: usize,
         max_bytes: usize,
-    ) -> Result<Vec<StoredBlock>, Fault> {
+    ) -> (Vec<StoredBlock>, Option<Fault>) {
         let mut found = Vec::new();
         let mut bytes = 0usize;
         let mut height = from;
         while found.len() < max_count {
-            // Looking at the length first saves decoding a block that is not taken.
-            let Some(length) = self.body_bytes(height)? else {
-                break;
-            };
-            bytes = bytes.saturating_add(length);
-            if bytes > max_bytes && !found.is_empty() {
-                break;
+            // A block that cannot be read ends the answer; those before it are intact.
+            let left = if found.is_empty() { usize::MAX } else { max_bytes.saturating_sub(bytes) };
+            match guarded(|| self.stored_block(height, left)) {
+                Ok(Some(stored)) => {
+                    bytes = bytes.saturating_add(stored.block.body().as_bytes().len());
+                    found.push(stored);
+                }
+                Ok(None) => break,
+                Err(fault) => return (found, Some(fault)),
             }
-            let block = self
-                .block(height)?
-                .ok_or_else(|| Fault::damaged(format!("the header at height {height} is missing")))?;
-            found.push(StoredBlock { block, certificate: self.certificate(height)? });
             height = height.next();
         }
-        Ok(found)
+        (found, None)
+    }
+
+    /// A block whose body has at most so many bytes, with its certificate.
+    fn stored_block(&self, height: Height, max_bytes: usize) -> Result<Option<StoredBlock>, Fault> {
+        // Looking at the length first saves decoding a block that is not taken.
+        if self.body_bytes(height)?.is_none_or(|bytes| bytes > max_bytes) {
+            return Ok(None);
+        }
+        let block = self
+            .block(height)?
+            .ok_or_else(|| Fault::damaged(format!("the header at height {height} is missing")))?;
+        Ok(Some(StoredBlock { block, certificate: self.certificate(height)? }))
     }
 
     fn body_bytes(&self, height: Height) -> Result<Option<usize>, Fault> {

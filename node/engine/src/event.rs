@@ -89,6 +89,11 @@ pub enum Refusal {
     /// It can never be ordered on this chain.
     #[error(transparent)]
     Rejected(#[from] TransactionError),
+    /// The ledger is damaged where it would say whether the transaction is in the chain.
+    #[error(
+        "this node's ledger is damaged and cannot tell whether the transaction is committed: ask another node"
+    )]
+    LedgerDamaged,
     /// Its time is over, and it was not committed before.
     #[error(
         "valid_until_ms {valid_until} has passed, it is {now}: sign the transaction again with a later time"

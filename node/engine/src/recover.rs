@@ -31,7 +31,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// The journal holds something that this node cannot have promised. It must not vote.
     #[error(
-        "the journal cannot be understood: {0}; restore the newest journal of this validator, never an older one"
+        "the journal cannot be understood: {0}; check the disk; the validator votes again only with this journal intact, and an older copy must never take its place"
     )]
     Journal(String),
 }

@@ -178,7 +178,13 @@ pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreErr
     let mut certified = 0;
     let mut next = from;
     while run.len() < RUN_BLOCKS as usize {
-        let Some(stored) = ledger.blocks(next, 1, usize::MAX)?.into_iter().next() else { break };
+        let stored = match ledger.blocks(next, 1, usize::MAX) {
+            Ok(blocks) => blocks.into_iter().next(),
+            // What stands below the damage is intact, and is served as far as it is certified.
+            Err(StoreError::Damaged { .. }) if certified > 0 => None,
+            Err(error) => return Err(error),
+        };
+        let Some(stored) = stored else { break };
         let body = stored.block.body().as_bytes().to_vec();
         bytes += body.len();
         if bytes > RUN_BYTES && certified > 0 {

@@ -3,6 +3,7 @@
 use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Admission, Refusal as PoolRefusal};
 use quorate_pbft::Now;
+use quorate_store::StoreError;
 
 use crate::engine::Engine;
 use crate::event::{Refusal, Submission};
@@ -34,6 +35,7 @@ impl Engine {
         let located = if ended { self.ledger.reader().locate(&id) } else { Ok(None) };
         match (located, refused) {
             (Ok(Some((height, index))), _) => Ok(Submission::Committed { height, index }),
+            (Err(StoreError::Damaged { .. }), _) => Err(Refusal::LedgerDamaged),
             (Err(_), _) => Err(Refusal::LedgerUnreadable),
             (Ok(None), Denied::Refused(refusal)) => Err(refusal),
             // Final in this very group, which is not in the ledger yet: a wait ends at once.

@@ -86,7 +86,7 @@ impl Incoming {
         let ledger = self.ledger.clone();
         match decode::<Ask>(bytes) {
             Ok(Ask::Blocks { from }) => {
-                tokio::spawn(from_ledger(line, answer, move || serve_run(&ledger, from)));
+                tokio::spawn(from_ledger(line, answer, ledger, move |ledger| serve_run(ledger, from)));
                 None
             }
             Ok(ask @ (Ask::Transactions { .. } | Ask::Ids { .. })) => {
@@ -98,7 +98,7 @@ impl Incoming {
                         return answer.send(quorate_ledger::encode(&in_flight).into());
                     }
                     // Committed meanwhile, perhaps: the ledger is asked here, not on the engine's thread.
-                    from_ledger(line, answer, move || serve_committed(&ledger, &wanted)).await;
+                    from_ledger(line, answer, ledger, move |ledger| serve_committed(ledger, &wanted)).await;
                 });
                 Some(Work::Ask { ask, reply })
             }
@@ -114,21 +114,26 @@ impl Incoming {
 async fn from_ledger(
     line: Line,
     answer: quorate_network::Answer,
-    read: impl FnOnce() -> Result<Answer, StoreError> + Send + 'static,
+    ledger: LedgerReader,
+    read: impl FnOnce(&LedgerReader) -> Result<Answer, StoreError> + Send + 'static,
 ) {
     // Dropping `answer` refuses the question.
     let Some(turn) = line.turn().await else { return };
     tokio::task::spawn_blocking(move || {
-        answer.send(quorate_ledger::encode(&served(read())).into());
+        answer.send(quorate_ledger::encode(&served(&ledger, read(&ledger))).into());
         drop(turn);
     });
 }
 
-/// What a read of the ledger gave, or nothing: a member asks another one then, and the engine finds out itself
-/// when its disk is broken.
-pub(super) fn served(read: Result<Answer, StoreError>) -> Answer {
+/// What a read of the ledger gave, or nothing: the member that asked then asks another one. A ledger that is damaged
+/// remembers it, so others can ask as often as they like and the log has it once.
+pub(super) fn served(ledger: &LedgerReader, read: Result<Answer, StoreError>) -> Answer {
     read.unwrap_or_else(|error| {
-        tracing::error!(%error, "the ledger cannot be read for another validator");
+        if ledger.damage().is_some_and(|damage| damage.failed_reads > 1) {
+            tracing::debug!(%error, "the ledger cannot be read for another node");
+        } else {
+            tracing::error!(%error, "the ledger cannot be read for another node");
+        }
         Answer::Nothing
     })
 }

@@ -33,7 +33,7 @@ impl ObserverQuestions {
         tokio::spawn(async move {
             let Some(turn) = line.turn().await else { return };
             tokio::task::spawn_blocking(move || {
-                let answered = served(serve_run(&ledger, height));
+                let answered = served(&ledger, serve_run(&ledger, height));
                 answer.send(quorate_ledger::encode(&answered).into());
                 drop(turn);
             });

@@ -63,8 +63,8 @@ impl Service {
         Arc::clone(&self.snapshots.borrow())
     }
 
-    /// Where the ledger has a transaction. Reading fails only with the disk, and then the engine stops the
-    /// node; until it does, nothing is claimed.
+    /// Where the ledger has a transaction. Nothing is claimed about one that cannot be read: the interface tells such a
+    /// one from one that is not there.
     fn located(&self, id: &TransactionId) -> Option<TransactionStatus> {
         let (height, index) = self.ledger.locate(id).ok().flatten()?;
         Some(TransactionStatus::Committed { height: height.0, index })
@@ -314,6 +314,7 @@ impl Node for Service {
 fn refusal(refusal: Refusal) -> SubmitRefusal {
     match refusal {
         Refusal::Rejected(error) => SubmitRefusal::Transaction(error),
+        Refusal::LedgerDamaged => SubmitRefusal::LedgerDamaged,
         Refusal::Expired { valid_until, now } => SubmitRefusal::Expired { valid_until, now },
         Refusal::LifetimeTooLong { valid_until, now, lifetime_ms } => {
             SubmitRefusal::LifetimeTooLong { valid_until, latest: now.plus_ms(lifetime_ms) }

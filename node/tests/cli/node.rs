@@ -36,7 +36,12 @@ fn a_validator_without_its_journal_does_not_start() {
 
     fs::remove_file(&journal).unwrap();
     let error = start(&home).error();
-    assert!(error.contains("no journal") && error.contains("Never restore an older copy"), "{error}");
+    assert!(
+        error.contains("no journal")
+            && error.contains("An older copy of a journal must never take its place"),
+        "{error}"
+    );
+    assert!(error.contains("no new key can take its place"), "{error}");
     assert!(!journal.exists(), "a lost journal is not replaced by an empty one");
     let error = start_with(&home, &["--init"], &[]).error();
     assert!(error.contains("exists already"), "{error}");

@@ -151,26 +151,30 @@ pub const METHODS: &[Method] = &[
         ErrorKind::SenderQuota,
         ErrorKind::Syncing,
         ErrorKind::Unavailable,
+        ErrorKind::StorageDamaged,
     ]),
     Method::answering::<TransactionStatus>("tx_status", "What this node knows of a transaction.")
-        .taking(&[ID]),
+        .taking(&[ID])
+        .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<Option<LocatedTransaction>>(
         "tx_get",
         "A committed transaction with its place; null if none is known.",
     )
-    .taking(&[ID]),
+    .taking(&[ID])
+    .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<Option<ReceiptJson>>(
         "tx_receipt",
         "Proof that a transaction was committed; null if it is not known to be.",
     )
-    .taking(&[ID]),
+    .taking(&[ID])
+    .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<ChainHead>("chain_head", "The newest committed block."),
     Method::answering::<Option<BlockJson>>("chain_block", "A block; null if there is none.")
         .taking(&[
             Parameter::required::<BlockAt>("at", "The block's height, its hash, or \"latest\"."),
             FULL,
         ])
-        .failing(&[ErrorKind::Pruned]),
+        .failing(&[ErrorKind::Pruned, ErrorKind::StorageDamaged]),
     Method::answering::<Blocks>(
         "chain_blocks",
         "Consecutive blocks, ascending; perhaps fewer than asked for, at least one if the first exists.",
@@ -181,13 +185,13 @@ pub const METHODS: &[Method] = &[
             .or(DefaultValue::Number(DEFAULT_BLOCKS as u64)),
         FULL,
     ])
-    .failing(&[ErrorKind::Pruned]),
+    .failing(&[ErrorKind::Pruned, ErrorKind::StorageDamaged]),
     Method::answering::<Option<FinalityProofJson>>(
         "chain_proof",
         "Proof that a block is final; null at height 0 and above the head.",
     )
     .taking(&[Parameter::required::<u64>("height", "The block's height.")])
-    .failing(&[ErrorKind::Pruned]),
+    .failing(&[ErrorKind::Pruned, ErrorKind::StorageDamaged]),
     Method::answering::<Option<CheckpointJson>>(
         "chain_checkpoint",
         "The stable checkpoint; null before the first, and if it is at another height than the given one.",
@@ -225,7 +229,7 @@ pub const STREAM_METHODS: &[Method] = &[
         Parameter::optional::<u64>("from_height", "Height of the first block; the next one unless given."),
         FULL,
     ])
-    .failing(&[ErrorKind::Pruned, ErrorKind::Syncing]),
+    .failing(&[ErrorKind::Pruned, ErrorKind::Syncing, ErrorKind::StorageDamaged]),
     Method::answering::<bool>(
         "chain_unsubscribe",
         "Over a WebSocket alone: ends a stream of blocks. Whether there was one.",

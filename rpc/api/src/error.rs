@@ -114,6 +114,8 @@ kinds! {
     Pruned = ("pruned", -32050, false),
     /// A stream of blocks ends; `data.reason` says why and `data.next_height` from where to go on.
     SubscriptionEnded = ("subscription_ended", -32051, true),
+    /// The node's disk has damaged what was asked for; any other node that holds it can answer.
+    StorageDamaged = ("storage_damaged", -32052, true),
 
     /// The request body has more bytes than the node reads.
     RequestTooLarge = ("request_too_large", -32060, false),
@@ -262,6 +264,7 @@ mod tests {
             ("observer", -32044),
             ("pruned", -32050),
             ("subscription_ended", -32051),
+            ("storage_damaged", -32052),
             ("request_too_large", -32060),
             ("batch_too_large", -32061),
             ("response_too_large", -32062),

@@ -256,6 +256,8 @@ pub struct OrderingBounds {
 pub enum TroubleKind {
     /// There is hardly room to write, or the file system does not answer.
     Disk,
+    /// Reads of this node's ledger met damage.
+    StorageDamaged,
     /// This node's clock, or another one, is wrong.
     Clock,
     /// A member is connected and does not follow.

@@ -19,6 +19,8 @@ pub enum EndReason {
     Pruned,
     /// The node has no memory left for the next block.
     Overloaded,
+    /// The next block is damaged on the node's disk.
+    Damaged,
     /// A fault of the node; its log says more.
     Internal,
 }
@@ -31,6 +33,9 @@ impl EndReason {
             EndReason::Stopping => ("the node stops", true),
             EndReason::Pruned => ("the next block was pruned here", false),
             EndReason::Overloaded => ("the node has no memory left for the next block", true),
+            EndReason::Damaged => {
+                ("the next block is damaged on this node's disk; another node has it", true)
+            }
             EndReason::Internal => ("the node failed to read the next block; its log says why", false),
         };
         let message = format!("the stream ends: {why}; go on from height {next_height}, here or elsewhere");

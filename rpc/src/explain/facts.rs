@@ -5,6 +5,7 @@ use quorate_api::{
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, ReplicaId, View};
+use quorate_store::Damage;
 
 /// The readiness check that fails while the ordering thread does not report.
 const ENGINE_CHECK: &str = "engine";
@@ -17,6 +18,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) peers: &'a [PeerJson],
     pub(crate) pool: &'a MempoolStatus,
     pub(crate) readiness: &'a Readiness,
+    /// What reads of the ledger have met.
+    pub(crate) damage: Option<&'a Damage>,
 }
 
 /// A number of members. Committees are small.

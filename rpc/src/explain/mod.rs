@@ -38,6 +38,7 @@ pub fn explain_node(node: &impl Node) -> Explanation {
         peers: &node.peers(),
         pool: &node.mempool(),
         readiness: &node.readiness(),
+        damage: node.ledger().damage().as_ref(),
     })
 }
 

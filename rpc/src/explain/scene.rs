@@ -7,6 +7,7 @@ use quorate_api::{
 };
 use quorate_genesis::TestNetwork;
 use quorate_ledger::BlockHash;
+use quorate_store::Damage;
 
 use super::{Facts, explain};
 
@@ -18,6 +19,7 @@ pub(super) struct Scene {
     pub(super) peers: Vec<PeerJson>,
     pub(super) pool: MempoolStatus,
     pub(super) readiness: Readiness,
+    pub(super) damage: Option<Damage>,
 }
 
 /// T in these tests.
@@ -94,6 +96,7 @@ impl Scene {
                 oldest_waiting_ms: None,
             },
             readiness: Readiness::default(),
+            damage: None,
             network,
         }
     }
@@ -170,6 +173,7 @@ impl Scene {
             peers: &self.peers,
             pool: &self.pool,
             readiness: &self.readiness,
+            damage: self.damage.as_ref(),
         })
     }
 

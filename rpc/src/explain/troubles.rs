@@ -3,7 +3,7 @@
 use quorate_api::{MemberName, PeerJson, Trouble, TroubleKind};
 
 use super::facts::Facts;
-use super::phrase::{list, span};
+use super::phrase::{list, number, span};
 
 /// The readiness check that fails while there is hardly room to write.
 const DISK_CHECK: &str = "disk";
@@ -16,7 +16,7 @@ const WINDOWS_BEHIND: u64 = 4;
 
 /// The most pressing first.
 pub(super) fn troubles(facts: &Facts<'_>) -> Vec<Trouble> {
-    disk(facts).into_iter().chain(clock(facts)).chain(behind(facts)).collect()
+    disk(facts).into_iter().chain(damage(facts)).chain(clock(facts)).chain(behind(facts)).collect()
 }
 
 fn disk(facts: &Facts<'_>) -> Option<Trouble> {
@@ -28,6 +28,24 @@ fn disk(facts: &Facts<'_>) -> Option<Trouble> {
         remedy:
             "A node that cannot write stops rather than forget. Make room, or move its home to a larger disk."
                 .to_owned(),
+    })
+}
+
+fn damage(facts: &Facts<'_>) -> Option<Trouble> {
+    let damage = facts.damage?;
+    let reads = number(damage.failed_reads, "read has failed", "reads have failed");
+    Some(Trouble {
+        kind: TroubleKind::StorageDamaged,
+        members: Vec::new(),
+        text: format!(
+            "The ledger of this node is damaged: {}. {reads} since the node started. It serves what it can still read, and \
+             clients that ask for more are sent to other nodes.",
+            damage.reason
+        ),
+        remedy: "Check the disk. Stop the node, see how far the damage goes (quorate ledger verify --home DIR), move its \
+                 ledger file aside, put a stopped node's ledger of the same network in its place or fill a new one \
+                 (quorate ledger import), and start it again. Leave a validator's journal as it is."
+            .to_owned(),
     })
 }
 

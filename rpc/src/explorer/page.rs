@@ -113,6 +113,9 @@ impl From<RpcError> for Problem {
             ErrorKind::Overloaded | ErrorKind::Syncing | ErrorKind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Not now", "Wait a moment and reload, or ask another node.")
             }
+            ErrorKind::StorageDamaged => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Damaged on this node", "Ask another node.")
+            }
             _ => {
                 let advice = "Reload. If it stays, the log of the node says more to its operator.";
                 (StatusCode::INTERNAL_SERVER_ERROR, "The node failed to answer", advice)
@@ -239,6 +242,7 @@ mod tests {
             (ErrorKind::Overloaded, StatusCode::SERVICE_UNAVAILABLE),
             (ErrorKind::Syncing, StatusCode::SERVICE_UNAVAILABLE),
             (ErrorKind::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+            (ErrorKind::StorageDamaged, StatusCode::SERVICE_UNAVAILABLE),
             (ErrorKind::Internal, StatusCode::INTERNAL_SERVER_ERROR),
         ] {
             let problem = Problem::from(RpcError::new(kind, "block 6 was pruned here").retry_after_ms(1001));

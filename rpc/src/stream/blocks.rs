@@ -110,7 +110,10 @@ impl BlockStream {
         let next = Height(self.next);
         // An error means that the node ends, and no block will come any more.
         committed.clone().wait_for(|head| *head >= next).await.map_err(|_| EndReason::Stopping)?;
-        let blocks = ledger.texts(next, self.full).await.map_err(|_| EndReason::Internal)?;
+        let blocks = ledger.texts(next, self.full).await.map_err(|error| match error.kind() {
+            ErrorKind::StorageDamaged => EndReason::Damaged,
+            _ => EndReason::Internal,
+        })?;
         if blocks.is_empty() {
             let pruned = ledger.check_held(next).is_err_and(|error| error.kind() == ErrorKind::Pruned);
             return Err(if pruned { EndReason::Pruned } else { EndReason::Internal });

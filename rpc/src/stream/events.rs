@@ -74,7 +74,7 @@ fn wanted(uri: &Uri, headers: &HeaderMap) -> Result<Wanted, Refusal> {
 fn refusal(error: RpcError) -> Refusal {
     let status = match error.kind() {
         ErrorKind::Pruned => StatusCode::GONE,
-        ErrorKind::Syncing => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Syncing | ErrorKind::StorageDamaged => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Refusal::new(status, error)

@@ -5,6 +5,7 @@
 mod admin;
 mod browser;
 mod conformance;
+mod damage;
 mod described;
 mod errors;
 mod events;

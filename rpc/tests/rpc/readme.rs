@@ -66,8 +66,8 @@ async fn every_example_of_a_stream_works() {
 
 #[test]
 fn every_end_of_a_stream_is_documented() {
-    use EndReason::{Internal, Overloaded, Pruned, SlowReader, Stopping};
-    for reason in [SlowReader, Stopping, Pruned, Overloaded, Internal] {
+    use EndReason::{Damaged, Internal, Overloaded, Pruned, SlowReader, Stopping};
+    for reason in [SlowReader, Stopping, Pruned, Overloaded, Damaged, Internal] {
         let row = format!("| `{}` |", serde_json::to_value(reason).unwrap().as_str().unwrap());
         assert!(README.contains(&row), "{row}");
     }

@@ -44,8 +44,12 @@ impl Site {
     pub(crate) fn with(change: impl FnOnce(&mut RpcConfig)) -> Self {
         let mut config = RpcConfig::default();
         change(&mut config);
-        let node = Arc::new(FakeNode::new());
-        let router = router(&config, Arc::clone(&node), Some(Registry::new()));
+        Site::of(FakeNode::new(), &config)
+    }
+
+    pub(crate) fn of(node: FakeNode, config: &RpcConfig) -> Self {
+        let node = Arc::new(node);
+        let router = router(config, Arc::clone(&node), Some(Registry::new()));
         Site { node, router }
     }
 

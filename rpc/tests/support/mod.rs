@@ -34,6 +34,7 @@ pub(crate) async fn pass(time: Duration) {
 
 pub(crate) struct FakeNode {
     network: TestNetwork,
+    disk: ForgetfulDisk,
     reader: LedgerReader,
     state: Mutex<State>,
     /// Counts changes of the state.
@@ -76,8 +77,10 @@ impl FakeNode {
             program: Some("quorate/0.1.0".to_owned()),
             last_error: None,
         }];
-        let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), network.genesis().header()).unwrap();
+        let disk = ForgetfulDisk::new();
+        let ledger = Ledger::create_on(disk.attach(), network.genesis().header()).unwrap();
         FakeNode {
+            disk,
             network,
             reader: ledger.reader(),
             state: Mutex::new(State {
@@ -100,6 +103,28 @@ impl FakeNode {
         let changed = change(&mut self.state.lock().unwrap());
         self.changes.send_modify(|count| *count += 1);
         changed
+    }
+
+    /// As after a restart on a disk that has flipped a bit of the last transaction in this block.
+    #[allow(dead_code, reason = "not all who share this file need it")]
+    pub(crate) fn with_damaged_block(self, height: Height) -> Self {
+        let body = self.reader.block(height).unwrap().unwrap().body().as_bytes().to_vec();
+        assert!(body.len() > 32, "the body is found by what is in it");
+        let FakeNode { network, disk, reader, state, changes, committed } = self;
+        let mut state = state.into_inner().unwrap();
+        state.ledger.make_durable().unwrap();
+        let mut contents = disk.contents();
+        for at in 0..contents.len() - body.len() {
+            if contents[at..].starts_with(&body) {
+                contents[at + body.len() - 1] ^= 1;
+            }
+        }
+        assert_ne!(contents, disk.contents());
+        let disk = ForgetfulDisk::with_contents(contents);
+        drop(reader);
+        state.ledger = Ledger::open_on(disk.attach(), network.genesis().header()).unwrap();
+        let reader = state.ledger.reader();
+        FakeNode { network, disk, reader, state: Mutex::new(state), changes, committed }
     }
 
     /// From now on nothing is taken.

@@ -184,6 +184,7 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
         Ok(Submission::Pending) => Answered::Waits,
         Ok(Submission::Committed { height, index }) => Answered::Placed(*height, *index),
         Err(Refusal::Rejected(_)) => Answered::Never("a transaction refused: form"),
+        Err(Refusal::LedgerDamaged) => Answered::Never("a transaction refused: ledger damaged"),
         Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
         Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
         Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),

@@ -62,7 +62,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
             node.head()?;
             None
         }
-        None => Some(Ledger::open(args.chain.config()?.ledger, genesis.header()).map_err(advise)?),
+        None => Some(Ledger::open_read_only(args.chain.config()?.ledger, genesis.header()).map_err(advise)?),
     };
     let bar = progress("bytes read");
     let opened = ExportWriter::open(&args.file, genesis.header(), genesis.anchor(), |position, length| {
@@ -82,7 +82,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
             check_continues(node, &target, &genesis)?;
             runs_of_node(node, from, genesis.consensus().window, |run, head| target.take(run, head))
         }
-        (None, Some(ledger)) => runs_of_ledger(&ledger.reader(), from, |run, head| target.take(run, head)),
+        (None, Some(ledger)) => runs_of_ledger(ledger, from, |run, head| target.take(run, head)),
         (None, None) => unreachable!("one of both was opened"),
     };
     // What was proven before something failed is kept: the next export goes on there.

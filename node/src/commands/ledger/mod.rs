@@ -25,6 +25,8 @@ use crate::home;
 /// its own that anybody can verify with the genesis alone. An export of a running node is its backup: nothing is stopped, every block
 /// is checked as it comes, and saying the same again adds what is new.
 ///
+/// `verify`, `export` and `compare` only read a ledger: they change nothing in it, and need no right to write it. `import` writes it.
+///
 /// What must never be in a backup is the journal (data/journal.redb), which holds what a validator has promised: an older one makes
 /// it contradict itself. config.toml, genesis.toml and key.pem are copied once, by hand.
 #[derive(Debug, Subcommand)]

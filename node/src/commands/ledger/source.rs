@@ -165,14 +165,13 @@ impl Source {
         let path = Path::new(argument);
         must_exist(path)?;
         if path.is_dir() {
-            let ledger =
-                Ledger::open(read_config(path)?.ledger, genesis.header()).map_err(|error| match error {
-                    StoreError::InUse { .. } => {
-                        advise(error).context(format!("{argument} is of a running node"))
-                    }
-                    other => other.into(),
-                })?;
-            return Ok(Source::Ledger(ledger.reader()));
+            let reader = Ledger::open_read_only(read_config(path)?.ledger, genesis.header());
+            return Ok(Source::Ledger(reader.map_err(|error| match error {
+                StoreError::InUse { .. } => {
+                    advise(error).context(format!("{argument} is the home of a running node"))
+                }
+                other => other.into(),
+            })?));
         }
         Ok(Source::Export(Box::new(Export::open(path, genesis)?)))
     }

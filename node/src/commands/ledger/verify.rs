@@ -16,7 +16,8 @@ use crate::output::{self, Output};
 
 /// Verify a whole chain offline: every link, body and signature.
 ///
-/// Of a stopped node also every page of the file, and that each transaction is found by its id. Exit code 0 only when all of it holds,
+/// Of a stopped node also every page of the file, and that each transaction is found by its id. The file is only read, so it may lie on
+/// a read-only mount; one that a crash left is repaired in memory. Exit code 0 only when all of it holds,
 /// 3 when something does not: then what is said first is where the chain can be trusted no further.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) files: Vec<(&'static str, u64)>,
     pub(crate) free: Option<u64>,
     pub(crate) log_lines_lost: u64,
+    /// Reads of the ledger that damage made fail.
+    pub(crate) damaged_reads: u64,
 }
 
 impl Facts {
@@ -62,6 +64,7 @@ impl Facts {
             files: sizes(service),
             free: service.disk.room().free(),
             log_lines_lost: logging::lost_lines(),
+            damaged_reads: service.ledger.damage().map_or(0, |damage| damage.failed_reads),
         }
     }
 

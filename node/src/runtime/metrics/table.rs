@@ -261,6 +261,12 @@ pub(crate) const READ: &[Reading] = &[
     gauge("quorate_file_bytes", &["file"], "Size of the ledger and the journal file.", |facts, samples| {
         facts.files.iter().for_each(|(file, bytes)| samples.counts_of(file, *bytes));
     }),
+    counter(
+        "quorate_ledger_damaged_reads_total",
+        &[],
+        "Reads of the ledger that failed because it is damaged.",
+        |facts, samples| samples.counts(facts.damaged_reads),
+    ),
     gauge(
         "quorate_disk_free_bytes",
         &[],
