@@ -6,6 +6,7 @@
 //! key.pem               the node's secret key, mode 0600
 //! data/ledger.redb      the chain; may be copied and restored
 //! data/journal.redb     what this validator has promised; must never go back in time. An observer has none
+//! data/addresses.json   where the other validators were last; may be lost
 //! admin.sock            while the node runs: a socket at which its own user administers it
 //! ```
 
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use quorate_genesis::{Genesis, MAX_FILE_BYTES};
 use quorate_ledger::{PublicKey, SecretKey};
+use quorate_network::{AddressProblem, AddressSettings, PeerKey};
+use quorate_rpc::check_admin_path;
 
 use crate::config::{self, Config, Overrides, Role};
 use crate::files;
-use crate::keyfile::{self, PassphraseSource};
+use crate::keyfile::{KeyFile, PassphraseSource};
 use crate::logging::LogLevel;
 use crate::output;
 use crate::runtime::{self, Setup};
@@ -47,7 +50,80 @@ pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     })
 }
 
-/// A home whose files were read and fit each other.
+/// A home whose files were read and fit each other, as far as that can be seen without the passphrase of its key.
+///
+/// `config check` stops here and a start goes on from here, so neither passes what the other refuses.
+pub(crate) struct SealedHome {
+    config: Config,
+    genesis: Genesis,
+    key: KeyFile,
+}
+
+impl SealedHome {
+    /// Reads config, genesis and key file of a home directory. Others may override the config.
+    ///
+    /// # Errors
+    /// Everything that keeps a node from starting here, one a line.
+    pub(crate) fn open(path: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
+        let config = config::read(path, overrides)?;
+        let genesis = read_genesis(&config.genesis)?;
+        let (mut problems, mut sealed) = (Vec::new(), None);
+        match KeyFile::open(&config.key) {
+            Ok(key) => {
+                // An encrypted key is compared when its passphrase is there.
+                let named = key.public().map(|public| name(&config, &genesis, &public));
+                problems.extend(named.and_then(Result::err));
+                sealed = Some(key);
+            }
+            Err(error) => problems.push(error),
+        }
+        problems.extend(check_observers(&config, &genesis).err());
+        problems.extend(addresses_of_strangers(&config, &genesis));
+        problems.extend(
+            config.admin_socket.as_deref().and_then(|path| Some(check_admin_path(path).err()?.into())),
+        );
+        match (problems.len(), sealed) {
+            (0, Some(key)) => Ok(SealedHome { config, genesis, key }),
+            (1, _) => Err(problems.remove(0)),
+            _ => {
+                let lines: Vec<String> =
+                    problems.iter().map(|problem| format!("\n  - {problem:#}")).collect();
+                bail!("a node cannot start here:{}", lines.concat())
+            }
+        }
+    }
+
+    /// What the network agreed on.
+    pub(crate) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Whether the key is encrypted, so that it is not known whose it is.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.key.public().is_none()
+    }
+
+    /// Checks that ledger and journal are there. `name` is what to call the node.
+    ///
+    /// # Errors
+    /// As [`check_data`].
+    pub(crate) fn check_data(&self, name: &str) -> anyhow::Result<()> {
+        check_data(&self.config, name)
+    }
+
+    /// Opens the key.
+    ///
+    /// # Errors
+    /// A passphrase that does not open it, and a key that does not fit the role of the node.
+    pub(crate) fn unlock(self, passphrase: &PassphraseSource) -> anyhow::Result<Home> {
+        let SealedHome { config, genesis, key } = self;
+        let key = key.unlock(passphrase)?;
+        let name = name(&config, &genesis, &key.public())?;
+        Ok(Home { config, genesis, key, name })
+    }
+}
+
+/// A home with everything that a node needs.
 pub(crate) struct Home {
     config: Config,
     genesis: Genesis,
@@ -56,21 +132,16 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Reads config, genesis and key of a home directory. Others may override the config.
+    /// As [`SealedHome::open`], and opens the key.
     ///
     /// # Errors
-    /// Whatever cannot be read, and a key that does not fit the role of the node.
+    /// As [`SealedHome::open`] and [`SealedHome::unlock`].
     pub(crate) fn open(
         path: &Path,
         overrides: &Overrides,
         passphrase: &PassphraseSource,
     ) -> anyhow::Result<Self> {
-        let config = config::read(path, overrides)?;
-        let genesis = read_genesis(&config.genesis)?;
-        let key = keyfile::read(&config.key, passphrase)?;
-        let name = name(&config, &genesis, &key.public())?;
-        check_observers(&config, &genesis)?;
-        Ok(Home { config, genesis, key, name })
+        SealedHome::open(path, overrides)?.unlock(passphrase)
     }
 
     /// What the network agreed on.
@@ -151,11 +222,24 @@ fn check_observers(config: &Config, genesis: &Genesis) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Addresses of p2p.bootstrap with the peer id of a node that is no validator.
+fn addresses_of_strangers(config: &Config, genesis: &Genesis) -> Vec<anyhow::Error> {
+    let members: Vec<PeerKey> =
+        genesis.validators().iter().map(|validator| PeerKey(*validator.public_key.as_bytes())).collect();
+    let addresses = AddressSettings {
+        listen: &config.p2p_listen,
+        advertise: &config.p2p_advertise,
+        bootstrap: &config.p2p_bootstrap,
+    };
+    let problem = |problem: &AddressProblem| anyhow!("p2p.{problem}");
+    addresses.problems(Some(&members)).iter().map(problem).collect()
+}
+
 /// Checks that ledger and journal of a node with this name are there.
 ///
 /// # Errors
 /// Says what a missing file means, and what must not be done about it.
-pub(crate) fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
+fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
     let (ledger, journal) = (&config.ledger, &config.journal);
     if config.role == Role::Observer {
         if !ledger.exists() {

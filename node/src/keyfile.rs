@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use quorate_ledger::{KeyError, SecretKey, from_hex};
+use quorate_ledger::{KeyError, PublicKey, SecretKey, from_hex};
 use zeroize::Zeroizing;
 
 use crate::files::{self, Access};
@@ -62,8 +62,9 @@ impl PassphraseSource {
                 let text = files::read_secret(path, MAX_PASSPHRASE_BYTES)?;
                 Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
             }
-            (None, Ok(text)) => Zeroizing::new(text),
-            (None, Err(env::VarError::NotPresent)) => return Ok(None),
+            (None, Ok(text)) if !text.is_empty() => Zeroizing::new(text),
+            // An empty variable is as good as none.
+            (None, Ok(_) | Err(env::VarError::NotPresent)) => return Ok(None),
             (None, Err(env::VarError::NotUnicode(_))) => bail!("{PASSPHRASE_VARIABLE} is not UTF-8 text"),
         };
         check_passphrase(passphrase).map(Some)
@@ -102,10 +103,42 @@ pub(crate) struct Protection {
     plain: bool,
 }
 
+/// A key file that was read, and holds a key as far as that can be seen without its passphrase.
+pub(crate) struct KeyFile {
+    path: PathBuf,
+    pem: Zeroizing<String>,
+    /// Of a key that needs no passphrase.
+    plain: Option<SecretKey>,
+}
+
+impl KeyFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// What keeps it from being used: it is not there, others may read it, or there is no key in it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let pem = files::read_secret(path, MAX_KEY_FILE_BYTES)?;
+        let plain = if SecretKey::is_encrypted_pem(&pem) { None } else { Some(opened(&pem, path, None)?) };
+        Ok(KeyFile { path: path.to_owned(), pem, plain })
+    }
+
+    /// The public key, unless it takes the passphrase to know it.
+    pub(crate) fn public(&self) -> Option<PublicKey> {
+        self.plain.as_ref().map(SecretKey::public)
+    }
+
+    /// The key. Asks for a passphrase only if the key is encrypted.
+    pub(crate) fn unlock(self, source: &PassphraseSource) -> anyhow::Result<SecretKey> {
+        match self.plain {
+            Some(key) => Ok(key),
+            None => opened(&self.pem, &self.path, Some(source.ask(&self.path)?.as_str())),
+        }
+    }
+}
+
 /// Reads a key. Asks for a passphrase only if the key is encrypted.
 pub(crate) fn read(path: &Path, source: &PassphraseSource) -> anyhow::Result<SecretKey> {
-    let pem = files::read_secret(path, MAX_KEY_FILE_BYTES)?;
-    from_pem(&pem, path, source)
+    KeyFile::open(path)?.unlock(source)
 }
 
 /// Reads a key from PEM, or from 32 bytes of hex as other programs write them.
@@ -128,7 +161,10 @@ fn from_hex_text(text: &str) -> anyhow::Result<SecretKey> {
 
 fn from_pem(pem: &str, path: &Path, source: &PassphraseSource) -> anyhow::Result<SecretKey> {
     let passphrase = SecretKey::is_encrypted_pem(pem).then(|| source.ask(path)).transpose()?;
-    let passphrase = passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    opened(pem, path, passphrase.as_ref().map(|passphrase| passphrase.as_str()))
+}
+
+fn opened(pem: &str, path: &Path, passphrase: Option<&str>) -> anyhow::Result<SecretKey> {
     SecretKey::from_pem(pem, passphrase).map_err(|error| match error {
         KeyError::Pem => anyhow::anyhow!(
             "{}: {error}; `quorate key import` reads other forms, `quorate key new` makes a key",

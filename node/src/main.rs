@@ -17,12 +17,10 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     // A damaged file is told by an error that says what to do; the panic it came from would only confuse.
     quorate_store::hide_caught_panics();
-    let cli = cli::Cli::parse();
+    let cli = cli::parse();
     let code = exit::code_of(commands::run(cli.command));
     logging::flush();
     code

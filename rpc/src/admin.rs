@@ -81,6 +81,29 @@ impl Drop for SocketFile {
     }
 }
 
+/// Most bytes of a socket's path, with the zero at its end: what the system has room for.
+const MAX_PATH_BYTES: usize = 108;
+
+/// Whether a socket can be made at this path, as far as that can be seen without making it.
+///
+/// # Errors
+/// [`AdminStartError`].
+pub fn check_admin_path(path: &Path) -> Result<(), AdminStartError> {
+    let bind_error = |source| AdminStartError::Bind { path: path.to_owned(), source };
+    if path.as_os_str().len() >= MAX_PATH_BYTES {
+        return Err(bind_error(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long")));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err(AdminStartError::NotASocket(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            std::fs::metadata(parent).map(drop).map_err(bind_error)
+        }
+        Err(error) => Err(bind_error(error)),
+    }
+}
+
 /// Serves [`ADMIN_METHODS`] at a socket that is made for it. A socket that is there is taken for what a node that was
 /// killed has left behind: the caller makes sure that no other node uses the same path.
 ///
@@ -88,11 +111,10 @@ impl Drop for SocketFile {
 /// [`AdminStartError`].
 pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<AdminServer, AdminStartError> {
     let bind_error = |source| AdminStartError::Bind { path: path.to_owned(), source };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path).map_err(bind_error)?,
-        Ok(_) => return Err(AdminStartError::NotASocket(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(bind_error(error)),
+    check_admin_path(path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(bind_error(error)),
+        _ => {}
     }
     let listener = UnixListener::bind(path).map_err(bind_error)?;
     let file = SocketFile(path.to_owned());

@@ -158,28 +158,41 @@ pub enum RpcStartError {
 const MOST_BYTES: usize = 16 << 30;
 const MOST: usize = 1_000_000;
 
+/// The least bytes of a request: the smallest transaction fits, and every method without one.
+const LEAST_REQUEST_BYTES: usize = 512;
+
+/// The least bytes of an answer: every error fits, and what a node says of itself.
+const LEAST_RESPONSE_BYTES: usize = 16 << 10;
+
+/// The least memory for large requests and answers: what counts as large.
+const LEAST_MEMORY_BYTES: usize = 64 << 10;
+
 impl RpcConfig {
     /// Everything that is wrong with the settings; nothing if they can be used.
     pub fn problems(&self) -> Vec<RpcProblem> {
         let counts = [
-            ("max_connections", self.max_connections, MOST),
-            ("max_concurrent_requests", self.max_concurrent_requests, MOST),
-            ("max_body_bytes", self.max_body_bytes, MOST_BYTES),
-            ("max_response_bytes", self.max_response_bytes, MOST_BYTES),
-            ("max_memory_bytes", self.max_memory_bytes, MOST_BYTES),
-            ("max_batch", self.max_batch, MOST),
-            ("max_request_burst", self.max_request_burst, MOST),
-            ("max_background_submissions", self.max_background_submissions, MOST),
-            ("max_block_reads", self.max_block_reads, MOST),
-            ("max_streams", self.max_streams, MOST),
-            ("max_streams_per_address", self.max_streams_per_address, MOST),
-            ("max_subscriptions", self.max_subscriptions, MOST),
-            ("max_socket_requests", self.max_socket_requests, MOST),
-            ("max_message_bytes", self.max_message_bytes, MOST_BYTES),
+            ("max_connections", self.max_connections, 1, MOST),
+            ("max_concurrent_requests", self.max_concurrent_requests, 1, MOST),
+            ("max_body_bytes", self.max_body_bytes, LEAST_REQUEST_BYTES, MOST_BYTES),
+            ("max_response_bytes", self.max_response_bytes, LEAST_RESPONSE_BYTES, MOST_BYTES),
+            ("max_memory_bytes", self.max_memory_bytes, LEAST_MEMORY_BYTES, MOST_BYTES),
+            ("max_batch", self.max_batch, 1, MOST),
+            ("max_request_burst", self.max_request_burst, 1, MOST),
+            ("max_background_submissions", self.max_background_submissions, 1, MOST),
+            ("max_block_reads", self.max_block_reads, 1, MOST),
+            ("max_streams", self.max_streams, 1, MOST),
+            ("max_streams_per_address", self.max_streams_per_address, 1, MOST),
+            ("max_subscriptions", self.max_subscriptions, 1, MOST),
+            ("max_socket_requests", self.max_socket_requests, 1, MOST),
+            ("max_message_bytes", self.max_message_bytes, LEAST_REQUEST_BYTES, MOST_BYTES),
         ];
-        let outside = counts.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
+        let outside = counts.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
         let mut problems: Vec<_> = outside
-            .map(|(setting, value, most)| RpcProblem::Number { setting, value, rule: format!("1 to {most}") })
+            .map(|(setting, value, least, most)| RpcProblem::Number {
+                setting,
+                value,
+                rule: format!("{least} to {most}"),
+            })
             .collect();
         problems.extend(self.problem_of_rates());
         let odd = self.allowed_origins.iter().filter(|origin| !is_origin(origin));

@@ -51,7 +51,7 @@ mod stopping;
 mod stream;
 mod transactions;
 
-pub use admin::{AdminServer, AdminStartError, Administration, serve_admin};
+pub use admin::{AdminServer, AdminStartError, Administration, check_admin_path, serve_admin};
 pub use config::{RpcConfig, RpcProblem, RpcStartError};
 pub use explain::explain_node as explain;
 pub use meter::{MetricKind, MetricSpec, RPC_METRICS};

@@ -12,6 +12,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::identity::PeerKey;
+use crate::names::is_name;
 
 /// How long an address at which somebody else answered is not tried again for a member.
 const AVOID_TIME: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ struct Page {
     configured: Vec<Multiaddr>,
     announced: Vec<Multiaddr>,
     found: VecDeque<Multiaddr>,
+    /// Where it was before this node started.
+    remembered: Vec<Multiaddr>,
     /// Where somebody else answered, and until when to stay away.
     avoided: VecDeque<(Multiaddr, Instant)>,
 }
@@ -36,7 +39,8 @@ struct Page {
 impl Page {
     /// All addresses, the most promising first.
     fn sources(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.proven.iter().chain(&self.configured).chain(&self.announced).chain(&self.found)
+        let own = self.proven.iter().chain(&self.configured).chain(&self.announced);
+        own.chain(&self.found).chain(&self.remembered)
     }
 }
 
@@ -61,6 +65,11 @@ impl AddressBook {
     /// A configured address turned out to be somebody else's.
     pub(crate) fn unconfigure(&mut self, key: PeerKey, address: &Multiaddr) {
         self.page(key).configured.retain(|known| known != address);
+    }
+
+    /// Whether the operator named this address for the member.
+    pub(crate) fn is_configured(&self, key: &PeerKey, address: &Multiaddr) -> bool {
+        self.pages.get(key).is_some_and(|page| page.configured.contains(address))
     }
 
     /// The member was reached at this address.
@@ -96,6 +105,36 @@ impl AddressBook {
         news
     }
 
+    /// The member was at this address before this node started. Names are not kept: they are written elsewhere.
+    pub(crate) fn remember(&mut self, key: PeerKey, text: &str) {
+        let limit = 2 * self.per_source_max;
+        let Some((address, _)) = text.parse().ok().and_then(|address| without_peer(&address).ok()) else {
+            return;
+        };
+        let page = self.page(key);
+        if !is_name(&address) && page.remembered.len() < limit && !page.remembered.contains(&address) {
+            page.remembered.push(address);
+        }
+    }
+
+    /// What is worth remembering for the next start: IP addresses at which members were reached, or say they can be. What was
+    /// remembered from the last start stays until there is something newer.
+    pub(crate) fn worth_remembering(&self) -> Vec<(PeerKey, String)> {
+        let of_page = |(key, page): (&PeerKey, &Page)| {
+            let fresh: Vec<&Multiaddr> = page.proven.iter().chain(&page.announced).collect();
+            let old = page.remembered.iter().filter(|_| fresh.is_empty());
+            let mut kept: Vec<(PeerKey, String)> = Vec::new();
+            for address in fresh.iter().copied().chain(old).filter(|address| !is_name(address)) {
+                let entry = (*key, address.to_string());
+                if !kept.contains(&entry) {
+                    kept.push(entry);
+                }
+            }
+            kept
+        };
+        self.pages.iter().flat_map(of_page).collect()
+    }
+
     /// Somebody else answered at this address: stay away from it for a while.
     pub(crate) fn avoid(&mut self, key: PeerKey, address: &Multiaddr, now: Instant) {
         let Ok((address, _)) = without_peer(address) else { return };
@@ -103,6 +142,7 @@ impl AddressBook {
         let page = self.page(key);
         page.proven.take_if(|proven| *proven == address);
         page.found.retain(|found| *found != address);
+        page.remembered.retain(|remembered| *remembered != address);
         page.avoided.retain(|(known, until)| *known != address && *until > now);
         page.avoided.push_front((address, now + AVOID_TIME));
         page.avoided.truncate(limit);
@@ -219,6 +259,30 @@ mod tests {
         assert_eq!(book.candidates(&KEY, now), []);
         assert!(book.knows(&KEY), "they will be tried again");
         assert_eq!(book.candidates(&KEY, now + AVOID_TIME).len(), 2);
+    }
+
+    /// A restart while the name service is dead: what was an address before is one now.
+    #[test]
+    fn addresses_of_the_last_start_come_last_and_are_kept_until_there_are_newer_ones() {
+        let now = Instant::now();
+        let name: Multiaddr = "/dns/bank-b.example/tcp/9000".parse().unwrap();
+        let mut book = AddressBook::new(2);
+        book.configure(KEY, name.clone());
+        for text in ["/ip4/10.0.0.1/tcp/7", "/dns/bank-b.example/tcp/7", "nonsense", "/ip4/0.0.0.0/tcp/7"] {
+            book.remember(KEY, text);
+        }
+        assert_eq!(book.candidates(&KEY, now), [name.clone(), address(7)]);
+        let kept = |port| vec![(KEY, address(port).to_string())];
+        assert_eq!(book.worth_remembering(), kept(7));
+        book.announce(KEY, std::slice::from_ref(&name));
+        book.prove(KEY, address(8));
+        assert_eq!(book.worth_remembering(), kept(8), "names are written in the configuration");
+        book.avoid(KEY, &address(7), now);
+        assert_eq!(book.candidates(&KEY, now + 2 * AVOID_TIME), [address(8), name]);
+        for port in 100..200 {
+            book.remember(KEY, &address(port).to_string());
+        }
+        assert!(book.candidates(&KEY, now).len() <= 2 + 2 * 2, "no file makes it grow");
     }
 
     #[test]

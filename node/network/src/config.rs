@@ -46,6 +46,10 @@ pub struct NetworkConfig {
     /// Where to look for members first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`.
     /// One member that answers is enough, the others are discovered.
     pub bootstrap: Vec<String>,
+    /// Where members were before this start, as [`Network::known_addresses`](crate::Network::known_addresses) told it: to be
+    /// tried besides the addresses above, which may be names that cannot be resolved now. What is no IP address and what
+    /// belongs to no member is passed over.
+    pub known: Vec<(PeerKey, String)>,
     /// Sizes of queues and messages.
     pub limits: NetworkLimits,
     /// Intervals and timeouts.
@@ -62,6 +66,7 @@ impl fmt::Debug for NetworkConfig {
             .field("listen", &self.listen)
             .field("advertise", &self.advertise)
             .field("bootstrap", &self.bootstrap)
+            .field("known", &self.known)
             .field("limits", &self.limits)
             .field("timing", &self.timing)
             .finish()
@@ -291,6 +296,7 @@ mod tests {
             advertise: Vec::new(),
             bootstrap: Vec::new(),
             limits: NetworkLimits::default(),
+            known: Vec::new(),
             timing: NetworkTiming::default(),
         }
     }

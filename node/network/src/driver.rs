@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::AddressBook;
+use crate::addresses::{AddressBook, without_peer};
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::bootstrap::Bootstrap;
 use crate::config::{NetworkLimits, NetworkTiming};
@@ -37,12 +37,14 @@ use crate::dialing::Dialing;
 use crate::discovery;
 use crate::error::RequestError;
 use crate::event::{Inbox, Room};
+use crate::failures::Failures;
 use crate::identity::PeerKey;
 use crate::link::LinkEnd;
+use crate::names::Resolution;
 use crate::peer::{Peer, Peers};
 use crate::quiet::Quiet;
 use crate::requests::Reply;
-use crate::status::Direction;
+use crate::status::{Direction, FailedAddress};
 
 /// What the handle wants done.
 pub(crate) enum Command {
@@ -58,6 +60,31 @@ enum Attempt {
     Member(PeerKey),
     /// The bootstrap address of that number.
     Bootstrap(usize),
+}
+
+impl Attempt {
+    /// The member that is looked for, if it is known which one.
+    fn member(self) -> Option<PeerKey> {
+        match self {
+            Attempt::Member(key) => Some(key),
+            Attempt::Bootstrap(_) => None,
+        }
+    }
+}
+
+/// An attempt under way.
+struct Dialed {
+    attempt: Attempt,
+    /// What is dialed, each with the address as it was written.
+    addresses: Vec<(Multiaddr, Multiaddr)>,
+}
+
+impl Dialed {
+    /// The address as it was written of one that was dialed, with or without a peer id.
+    fn written(&self, dialed: &Multiaddr) -> Option<&Multiaddr> {
+        let plain = without_peer(dialed).map_or_else(|_| dialed.clone(), |(plain, _)| plain);
+        self.addresses.iter().find(|(found, _)| *found == plain).map(|(_, written)| written)
+    }
 }
 
 /// One live connection.
@@ -95,7 +122,7 @@ struct Ended {
     end: LinkEnd,
 }
 
-type Resolved = (Attempt, Vec<Multiaddr>);
+type Resolved = (Attempt, Resolution);
 type Answered = (ResponseChannel<Reply>, Option<Bytes>);
 
 /// See the module.
@@ -111,6 +138,11 @@ pub(crate) struct Driver {
     pub(crate) inbox: Inbox,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) listening: Arc<RwLock<Vec<String>>>,
+    /// What [`Failures::list`] told last.
+    pub(crate) failed: Arc<RwLock<Vec<FailedAddress>>>,
+    pub(crate) failures: Failures,
+    /// What [`AddressBook::worth_remembering`] told last.
+    pub(crate) known: Arc<RwLock<Vec<(PeerKey, String)>>>,
     pub(crate) stop: CancellationToken,
     pub(crate) dialing: Dialing,
     pub(crate) bootstrap: Bootstrap,
@@ -122,7 +154,7 @@ pub(crate) struct Driver {
 pub(crate) struct Work {
     lookup: Lookup,
     connections: HashMap<ConnectionId, Connection>,
-    attempts: HashMap<ConnectionId, Attempt>,
+    attempts: HashMap<ConnectionId, Dialed>,
     resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
     links: JoinSet<Ended>,
     /// Requests sent and not answered.
@@ -170,7 +202,7 @@ impl Driver {
                     // closes the connection.
                     if let Ok(ended) = ended { self.on_link_end(ended) }
                 }
-                Some((attempt, addresses)) = self.work.resolving.next() => self.dial(attempt, addresses),
+                Some((attempt, resolution)) = self.work.resolving.next() => self.dial(attempt, resolution),
                 Some((channel, answer)) = self.work.answering.next() => self.on_answer(channel, answer),
                 () = sleep_until(wake) => {}
                 () = self.stop.cancelled() => break,
@@ -268,6 +300,10 @@ impl Driver {
         let own = *self.swarm.local_peer_id();
         let listening = self.swarm.listeners().map(|address| format!("{address}/p2p/{own}")).collect();
         *self.listening.write().unwrap_or_else(PoisonError::into_inner) = listening;
+    }
+
+    pub(crate) fn note_known(&self) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = self.book.worth_remembering();
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::identity::{InvalidKey, InvalidSecret};
+use crate::settings::AddressProblem;
 
 /// Why a network could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +32,9 @@ pub enum StartError {
         /// Its value and the allowed range.
         reason: String,
     },
-    /// A text is not an address that can be used here.
-    #[error("{setting}: {address:?} is not usable: {reason}")]
-    Address {
-        /// Which list the address is from.
-        setting: &'static str,
-        /// The address as given.
-        address: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No address to listen on was given.
-    #[error("no address to listen on was given; add one such as /ip4/0.0.0.0/tcp/9000")]
-    NothingToListenOn,
+    /// Addresses that cannot be used, for each of these reasons.
+    #[error("addresses cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Addresses(Vec<AddressProblem>),
     /// An address could not be bound, usually because another program uses the port.
     #[error("cannot listen on {address}: {source}; is another node running, or the port in use?")]
     Listen {

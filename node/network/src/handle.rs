@@ -14,7 +14,7 @@ use crate::error::{PublishError, RequestError};
 use crate::event::Share;
 use crate::identity::PeerKey;
 use crate::peer::{Peers, Rank};
-use crate::status::PeerStatus;
+use crate::status::{FailedAddress, PeerStatus};
 
 /// A running network. Cheap to clone; it stops when [`Network::shutdown`] is called or the last clone is
 /// gone.
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<NetworkLimits>,
     pub(crate) timing: Arc<NetworkTiming>,
     pub(crate) listening: Arc<RwLock<Vec<String>>>,
+    pub(crate) failed: Arc<RwLock<Vec<FailedAddress>>>,
+    pub(crate) known: Arc<RwLock<Vec<(PeerKey, String)>>>,
     pub(crate) commands: mpsc::Sender<Command>,
     /// Room for messages to be gossiped.
     pub(crate) publishing: Share,
@@ -159,6 +161,18 @@ impl Network {
     /// The addresses on which the node listens, with ports as the system chose them and `/p2p/…` behind.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.shared.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The addresses of [`NetworkConfig::bootstrap`](crate::NetworkConfig::bootstrap) at which no member was reached when
+    /// they were last tried. They are tried while a member is missing, so one that was mended meanwhile may be among them.
+    pub fn failed_addresses(&self) -> Vec<FailedAddress> {
+        self.shared.failed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// IP addresses of members, for [`NetworkConfig::known`](crate::NetworkConfig::known) at the next start: at most two for
+    /// each of [`NetworkLimits::addresses_per_member`](crate::NetworkLimits::addresses_per_member).
+    pub fn known_addresses(&self) -> Vec<(PeerKey, String)> {
+        self.shared.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What happened since the start.

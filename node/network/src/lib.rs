@@ -36,6 +36,7 @@
 //!     listen: vec!["/ip4/0.0.0.0/tcp/9000".into()],
 //!     advertise: vec![],
 //!     bootstrap: vec!["/dns4/validator-1/tcp/9000".into()],
+//!     known: Vec::new(),
 //!     limits: NetworkLimits::default(),
 //!     timing: NetworkTiming::default(),
 //! })
@@ -65,15 +66,18 @@ mod discovery;
 mod driver;
 mod error;
 mod event;
+mod failures;
 mod frame;
 mod handle;
 mod identity;
 mod link;
+mod listening;
 mod names;
 mod peer;
 mod queue;
 mod quiet;
 mod requests;
+mod settings;
 mod start;
 mod status;
 mod transport;
@@ -88,6 +92,7 @@ pub use error::{PublishError, RequestError, StartError};
 pub use event::{Answer, NetworkEvent, NetworkEvents, Room};
 pub use handle::Network;
 pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};
+pub use settings::{AddressProblem, AddressSettings};
 pub use start::start;
-pub use status::{Direction, PeerStatus};
+pub use status::{Direction, FailedAddress, PeerStatus};
 pub use version::WIRE_VERSION;

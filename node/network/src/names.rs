@@ -17,45 +17,69 @@ pub(crate) fn is_name(address: &Multiaddr) -> bool {
     matches!(address.iter().next(), Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)))
 }
 
-/// Replaces names by the addresses behind them; what cannot be resolved within `patience` is left out.
-pub(crate) async fn resolve(addresses: Vec<Multiaddr>, patience: Duration) -> Vec<Multiaddr> {
-    let each = addresses.into_iter().map(|address| async move {
-        if is_name(&address) {
-            timeout(patience, resolve_one(&address)).await.unwrap_or_default()
-        } else {
-            vec![address]
-        }
-    });
-    let mut resolved: Vec<Multiaddr> = Vec::new();
-    for address in futures::future::join_all(each).await.into_iter().flatten() {
-        if !resolved.contains(&address) {
-            resolved.push(address);
-        }
-    }
-    resolved
+/// Where addresses lead.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resolution {
+    /// What to dial, each once, with the address as it was written.
+    pub(crate) found: Vec<(Multiaddr, Multiaddr)>,
+    /// Names that lead nowhere, with the reason.
+    pub(crate) failed: Vec<(Multiaddr, String)>,
 }
 
-async fn resolve_one(address: &Multiaddr) -> Vec<Multiaddr> {
+impl Resolution {
+    /// Of addresses without names.
+    pub(crate) fn of_addresses(addresses: Vec<Multiaddr>) -> Self {
+        let found = addresses.into_iter().map(|address| (address.clone(), address)).collect();
+        Resolution { found, failed: Vec::new() }
+    }
+}
+
+/// Replaces names by the addresses behind them; a name that has none within `patience` has failed.
+pub(crate) async fn resolve(addresses: Vec<Multiaddr>, patience: Duration) -> Resolution {
+    let each = addresses.into_iter().map(|address| async move {
+        if !is_name(&address) {
+            return (address.clone(), Ok(vec![address]));
+        }
+        let resolved = timeout(patience, resolve_one(&address)).await;
+        let late = |_| Err("the name service does not answer in time".to_owned());
+        (address, resolved.unwrap_or_else(late))
+    });
+    let mut resolution = Resolution::default();
+    for (written, resolved) in futures::future::join_all(each).await {
+        match resolved {
+            Ok(addresses) => {
+                for address in addresses {
+                    if !resolution.found.iter().any(|(known, _)| *known == address) {
+                        resolution.found.push((address, written.clone()));
+                    }
+                }
+            }
+            Err(reason) => resolution.failed.push((written, reason)),
+        }
+    }
+    resolution
+}
+
+async fn resolve_one(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
     let mut parts = address.iter();
     let (name, v4, v6) = match parts.next() {
         Some(Protocol::Dns(name)) => (name, true, true),
         Some(Protocol::Dns4(name)) => (name, true, false),
         Some(Protocol::Dns6(name)) => (name, false, true),
-        _ => return Vec::new(),
+        _ => return Err("it is no name".to_owned()),
     };
-    let Some(Protocol::Tcp(port)) = parts.next() else { return Vec::new() };
-    match lookup_host((name.as_ref(), port)).await {
-        Ok(found) => found
-            .map(|socket| socket.ip())
-            .filter(|ip| if ip.is_ipv4() { v4 } else { v6 })
-            .take(ADDRESSES_PER_NAME_MAX)
-            .map(|ip| Multiaddr::empty().with(host(ip)).with(Protocol::Tcp(port)))
-            .collect(),
-        Err(error) => {
-            tracing::debug!(%address, %error, "name not resolved");
-            Vec::new()
-        }
-    }
+    let Some(Protocol::Tcp(port)) = parts.next() else { return Err("it has no port".to_owned()) };
+    let found = lookup_host((name.as_ref(), port)).await.map_err(|error| {
+        tracing::debug!(%address, %error, "name not resolved");
+        format!("the name cannot be resolved: {error}")
+    })?;
+    let found: Vec<Multiaddr> = found
+        .map(|socket| socket.ip())
+        .filter(|ip| if ip.is_ipv4() { v4 } else { v6 })
+        .take(ADDRESSES_PER_NAME_MAX)
+        .map(|ip| Multiaddr::empty().with(host(ip)).with(Protocol::Tcp(port)))
+        .collect();
+    if found.is_empty() { Err("the name has no address of this kind".to_owned()) } else { Ok(found) }
 }
 
 fn host(ip: IpAddr) -> Protocol<'static> {
@@ -71,19 +95,34 @@ mod tests {
 
     use super::*;
 
+    fn address(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
     #[tokio::test]
     async fn names_become_addresses_and_addresses_stay() {
         let given = ["/dns4/localhost/tcp/9000", "/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/9000"];
-        let given = given.map(|text| text.parse::<Multiaddr>().unwrap()).to_vec();
-        let expected: Vec<Multiaddr> =
-            ["/ip4/127.0.0.1/tcp/9000", "/ip4/10.0.0.1/tcp/1"].map(|text| text.parse().unwrap()).to_vec();
-        assert_eq!(resolve(given, Duration::from_secs(5)).await, expected);
+        let resolved = resolve(given.map(address).to_vec(), Duration::from_secs(5)).await;
+        let expected = [
+            ("/ip4/127.0.0.1/tcp/9000", "/dns4/localhost/tcp/9000"),
+            ("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"),
+        ];
+        assert_eq!(resolved.found, expected.map(|(found, written)| (address(found), address(written))));
+        assert_eq!(resolved.failed, []);
     }
 
     #[tokio::test]
     async fn a_literal_is_a_name_too() {
-        let given = vec!["/dns/10.1.2.3/tcp/7".parse().unwrap()];
+        let resolved = resolve(vec![address("/dns/10.1.2.3/tcp/7")], Duration::from_secs(5)).await;
+        assert_eq!(resolved.found, [(address("/ip4/10.1.2.3/tcp/7"), address("/dns/10.1.2.3/tcp/7"))]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_says_why() {
+        let given = vec![address("/dns6/10.1.2.3/tcp/7"), address("/ip4/10.0.0.1/tcp/1")];
         let resolved = resolve(given, Duration::from_secs(5)).await;
-        assert_eq!(resolved, ["/ip4/10.1.2.3/tcp/7".parse::<Multiaddr>().unwrap()]);
+        assert_eq!(resolved.found.len(), 1, "the other one is used");
+        assert_eq!(resolved.failed.len(), 1);
+        assert_eq!(resolved.failed[0].0, address("/dns6/10.1.2.3/tcp/7"));
     }
 }

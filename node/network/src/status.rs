@@ -13,6 +13,17 @@ pub enum Direction {
     Incoming,
 }
 
+/// An address of the configuration at which no member was reached when it was last tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedAddress {
+    /// The member whose address it is to be; none if the configuration does not say whose it is.
+    pub member: Option<PeerKey>,
+    /// The address as it was written, without a peer id.
+    pub address: String,
+    /// Why not, at most 200 bytes.
+    pub reason: String,
+}
+
 /// One member as seen from this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStatus {

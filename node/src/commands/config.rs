@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use crate::config::{self, Effective, Overrides, SettingFlag, SettingsTable};
 use crate::exit::Outcome;
-use crate::home;
+use crate::home::SealedHome;
 use crate::output::{self, Output, Table};
 
 /// Show, check and explain the settings of a validator.
@@ -17,9 +17,10 @@ use crate::output::{self, Output, Table};
 pub(crate) enum Command {
     /// Show every setting with its value and where that comes from.
     Show(Show),
-    /// Say whether a node could run with config, genesis and data files as they are.
+    /// Say whether a node could start with config, genesis, key and data files as they are.
     ///
-    /// Nothing is opened that needs a passphrase or is in use. Everything that is wrong with the settings is said at once.
+    /// What a start would refuse is refused here, except for what only a passphrase or the running system can tell: whether an encrypted key is
+    /// the right one, whether ports are free, and whether the data files are in use or damaged.
     Check(Check),
     /// List all settings with their defaults, their names in the environment, and what they mean.
     Options,
@@ -75,7 +76,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
 }
 
 fn show(args: &Show) -> anyhow::Result<Outcome> {
-    let (_, mut settings) = config::effective(&args.home.home, &Overrides::of_process(&args.home.set))?;
+    let (_, mut settings) = config::effective(&args.home.home, &Overrides::of_process(&args.home.set)?)?;
     if args.changed {
         settings.retain(|setting| !setting.is_default());
     }
@@ -92,12 +93,19 @@ fn table(settings: &[Effective]) -> String {
 }
 
 fn check(args: &Check) -> anyhow::Result<Outcome> {
-    let (config, settings) = config::effective(&args.home.home, &Overrides::of_process(&args.home.set))?;
-    let genesis = home::read_genesis(&config.genesis)?;
+    let overrides = Overrides::of_process(&args.home.set)?;
+    let home = SealedHome::open(&args.home.home, &overrides)?;
+    let (_, settings) = config::effective(&args.home.home, &overrides)?;
+    let genesis = home.genesis();
     for warning in genesis.warnings() {
         output::note(format_args!("warning: {warning}"));
     }
-    home::check_data(&config, &args.home.home.display().to_string())?;
+    if home.is_encrypted() {
+        output::note(format_args!(
+            "the key is encrypted, so whether it is the right one is seen when the node starts"
+        ));
+    }
+    home.check_data(&args.home.home.display().to_string())?;
     let changed = settings.iter().filter(|setting| !setting.is_default()).count();
     output::print(&format!(
         "the settings can be used: {changed} of {} are not left at their defaults; chain {}, {} validators",

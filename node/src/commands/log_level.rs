@@ -39,7 +39,7 @@ pub(crate) struct Args {
 
 /// Runs `quorate log-level`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config = config::read(&args.home, &Overrides::of_process(&[]))?;
+    let config = config::read(&args.home, &Overrides::of_process(&[])?)?;
     let Some(socket) = config.admin_socket else {
         bail!("{} has no administration: admin.socket is empty in its configuration", args.home.display());
     };

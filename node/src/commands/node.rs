@@ -67,7 +67,7 @@ pub(crate) struct Args {
 /// Runs `quorate node`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let log_level = args.logging.start("info")?;
-    let home = Home::open(&args.home, &Overrides::of_process(&args.set), &args.passphrase)?;
+    let home = Home::open(&args.home, &Overrides::of_process(&args.set)?, &args.passphrase)?;
     for warning in home.genesis().warnings() {
         tracing::warn!("{warning}");
     }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use quorate_ledger::PublicKey;
-use quorate_network::{OBSERVERS_MAX, PeerKey, peer_id_text};
+use quorate_network::{AddressSettings, OBSERVERS_MAX, PeerKey, peer_id_text};
 
 use super::raw::RawConfig;
 use super::{Config, ConfigErrors, Role};
@@ -25,12 +25,17 @@ impl RawConfig {
             ("p2p.advertise", &self.p2p.advertise),
             ("p2p.bootstrap", &self.p2p.bootstrap),
         ];
-        for (setting, list) in addresses {
-            problems.extend(problems_of_addresses(setting, list));
+        for (setting, list) in addresses.iter().filter(|(_, list)| list.len() > MAX_ADDRESSES) {
+            problems.push(format!("{setting} has {} addresses: at most {MAX_ADDRESSES}", list.len()));
         }
-        if self.p2p.listen.is_empty() {
-            problems.push("p2p.listen is empty: give an address such as /ip4/0.0.0.0/tcp/9000".to_owned());
-        }
+        // Whose peer ids they name is seen when the genesis is known.
+        let read = AddressSettings {
+            listen: &self.p2p.listen,
+            advertise: &self.p2p.advertise,
+            bootstrap: &self.p2p.bootstrap,
+        };
+        problems
+            .extend(read.problems(None).iter().take(MAX_ADDRESSES).map(|problem| format!("p2p.{problem}")));
         let listen = self.rpc.listen.parse().unwrap_or_else(|_| {
             let given = &self.rpc.listen;
             problems.push(format!(
@@ -85,16 +90,4 @@ fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<P
         }
     }
     keys
-}
-
-fn problems_of_addresses(setting: &str, addresses: &[String]) -> Vec<String> {
-    let mut problems = Vec::new();
-    if addresses.len() > MAX_ADDRESSES {
-        problems.push(format!("{setting} has {} addresses: at most {MAX_ADDRESSES}", addresses.len()));
-    }
-    let odd = addresses.iter().take(MAX_ADDRESSES).filter(|address| !address.starts_with('/'));
-    problems.extend(odd.map(|address| {
-        format!("{setting} contains {address:?}: write a multiaddress such as /ip4/10.0.0.5/tcp/9000")
-    }));
-    problems
 }

@@ -1,7 +1,10 @@
 //! Settings that are given beside the file: variables of the environment, and flags.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
+use anyhow::bail;
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
@@ -30,13 +33,41 @@ pub(crate) struct Overrides {
 
 impl Overrides {
     /// The variables of this process that could be settings, and flags.
-    pub(crate) fn of_process(flags: &[SettingFlag]) -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let variables =
-            std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
-        Overrides { variables, flags: flags.to_vec() }
+    ///
+    /// # Errors
+    /// As [`Overrides::new`].
+    pub(crate) fn of_process(flags: &[SettingFlag]) -> anyhow::Result<Self> {
+        Overrides::new(std::env::vars_os(), flags)
+    }
+
+    /// Of these variables those that could be settings, and flags. An empty variable is as good as none.
+    ///
+    /// # Errors
+    /// Names the variables that are meant as settings and are no text.
+    pub(super) fn new(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        flags: &[SettingFlag],
+    ) -> anyhow::Result<Self> {
+        let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, value) in variables.filter(|(_, value)| !value.is_empty()) {
+            let readable = name.to_str().is_some();
+            let name = name.to_string_lossy().into_owned();
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
+            match value.into_string() {
+                Ok(text) if readable => texts.push((name, text)),
+                // Other variables may hold paths, which can be of any bytes.
+                _ if name.contains(SEPARATOR) => unreadable.push(name),
+                _ => {}
+            }
+        }
+        unreadable.sort();
+        match unreadable.as_slice() {
+            [] => Ok(Overrides { variables: texts, flags: flags.to_vec() }),
+            [one] => bail!("{VARIABLE}{one}: it is not UTF-8 text"),
+            several => bail!("environment variables {}: they are not UTF-8 text", several.join(", ")),
+        }
     }
 }
 
@@ -64,7 +95,7 @@ impl FromStr for SettingFlag {
 pub(super) struct Given {
     source: String,
     key: String,
-    value: Value,
+    value: Result<Value, &'static str>,
 }
 
 impl Given {
@@ -83,15 +114,25 @@ impl Given {
 }
 
 /// A number stays a number; any other text is a string, whatever it looks like to a parser of values.
-fn value(text: &str) -> Value {
-    match text.trim().parse::<u64>() {
-        Ok(number) => Value::from(number),
-        Err(_) if text.trim_start().starts_with('[') => match text.parse::<Value>() {
-            Ok(value) => value,
-            Err(never) => match never {},
-        },
-        Err(_) => Value::from(text),
+///
+/// # Errors
+/// A text that begins as a list and is none: no setting has such a text.
+fn value(text: &str) -> Result<Value, &'static str> {
+    if let Ok(number) = text.trim().parse::<u64>() {
+        return Ok(Value::from(number));
     }
+    if !text.trim_start().starts_with('[') || is_socket_address(text) {
+        return Ok(Value::from(text));
+    }
+    match text.parse::<Value>() {
+        Ok(list @ Value::Array(..)) => Ok(list),
+        _ => Err("it begins as a list and is none: write a,b or [\"a\",\"b\"]"),
+    }
+}
+
+/// As in `[::1]:8545`.
+fn is_socket_address(text: &str) -> bool {
+    text.trim().parse::<SocketAddr>().is_ok()
 }
 
 impl Provider for Given {
@@ -100,7 +141,11 @@ impl Provider for Given {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let nested = figment::util::nest(&self.key, self.value.clone()).into_dict();
+        let value = self
+            .value
+            .clone()
+            .map_err(|problem| figment::Error::from(problem.to_owned()).with_path(&self.key))?;
+        let nested = figment::util::nest(&self.key, value).into_dict();
         Ok(Profile::Default.collect(nested.unwrap_or_default()))
     }
 }

@@ -1,10 +1,19 @@
 #![allow(clippy::unwrap_used)]
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use super::check::MAX_ADDRESSES;
 use super::*;
 
 fn variables(pairs: &[(&str, &str)]) -> Overrides {
     let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Overrides { variables, flags: Vec::new() }
+}
+
+fn of_process(pairs: &[(&[u8], &[u8])]) -> Result<Overrides, String> {
+    let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let variables = pairs.iter().map(|(name, value)| (os(name), os(value)));
+    Overrides::new(variables, &[]).map_err(|error| error.to_string())
 }
 
 fn checked(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -78,6 +87,62 @@ fn a_variable_with_one_underscore_is_not_lost_without_a_word() {
     assert!(text.contains("write QUORATE_RPC__LISTEN"), "{text}");
     let foreign = [("QUORATE_PASSPHRASE", "x"), ("QUORATE_PORT_9000_TCP", "tcp://10.0.0.1:9000")];
     assert!(checked("", &foreign).is_ok(), "variables of others mean nothing here");
+}
+
+/// Units and compose files leave variables empty to leave a choice to the program.
+#[test]
+fn an_empty_variable_is_none_and_one_that_is_no_text_is_refused() {
+    let overrides = of_process(&[
+        (b"QUORATE_RPC__LISTEN", b""),
+        (b"QUORATE_RPC__MAX_BATCH", b"7"),
+        (b"PATH", b"\xff"),
+        (b"QUORATE_HOME", b"/\xff"),
+    ]);
+    let overrides = overrides.unwrap();
+    let file = "[rpc]\nlisten = \"127.0.0.1:1\"\n";
+    let parsed = parse(Path::new("home/config.toml"), file, &overrides).unwrap();
+    let config = parsed.1.check(Path::new("home")).unwrap();
+    assert_eq!((config.rpc.listen.port(), config.rpc.max_batch), (1, 7));
+
+    let text = of_process(&[(b"QUORATE_RPC__LISTEN", b"127.0.0.1:\xff")]).unwrap_err();
+    assert_eq!(text, "environment variable QUORATE_RPC__LISTEN: it is not UTF-8 text");
+    let text =
+        of_process(&[(b"QUORATE_RPC__MAX_\xff", b"1"), (b"QUORATE_P2P__LISTEN", b"\xff")]).unwrap_err();
+    assert!(text.contains("QUORATE_P2P__LISTEN, QUORATE_RPC__MAX_"), "{text}");
+}
+
+/// `["https://a.example"` was taken for an origin.
+#[test]
+fn a_list_that_does_not_end_is_refused_by_the_name_of_its_source() {
+    for (variable, text) in [
+        ("QUORATE_RPC__ALLOWED_ORIGINS", "[\"https://a.example\""),
+        ("QUORATE_P2P__BOOTSTRAP", " [/dns4/a/tcp/1"),
+        ("QUORATE_RPC__LISTEN", "[\"127.0.0.1:1\"]]"),
+    ] {
+        let text = problems("", &[(variable, text)]);
+        assert!(text.contains(variable) && text.contains("begins as a list"), "{text}");
+    }
+    assert_eq!(checked("", &[("QUORATE_RPC__LISTEN", "[::1]:7")]).unwrap().rpc.listen.port(), 7);
+    let text = problems("[rpc]\nallowed_origins = [\"[https://a.example\"]\n", &[]);
+    assert!(text.contains("rpc.allowed_origins"), "{text}");
+}
+
+#[test]
+fn addresses_and_sizes_that_a_start_would_refuse_are_refused_here() {
+    for (setting, text) in [
+        ("p2p.listen", "/ip4/127.0.0.1/udp/9000/quic-v1"),
+        ("p2p.listen", "/dns/localhost/tcp/9000"),
+        ("p2p.advertise", "/ip4/0.0.0.0/tcp/9000"),
+        ("p2p.bootstrap", "/ip4/10.0.0.1/tcp/0"),
+        ("rpc.max_response_bytes", "10"),
+        ("rpc.max_body_bytes", "1"),
+        ("rpc.max_message_bytes", "1"),
+        ("rpc.max_memory_bytes", "1"),
+    ] {
+        let variable = format!("QUORATE_{}", setting.to_ascii_uppercase().replace('.', "__"));
+        let found = problems("", &[(&variable, text)]);
+        assert!(found.contains(setting), "{setting}={text}: {found}");
+    }
 }
 
 #[test]

@@ -67,7 +67,9 @@ impl Logging {
             // Connections are ours to report; at a chosen level everything is shown.
             None => format!("{default_level},libp2p=error,yamux=error"),
         };
-        let filter = filter(&level).map_err(|problem| anyhow!("--log-level {problem}"))?;
+        let filter = filter(&level).map_err(|problem| {
+            anyhow!("--log-level, or the environment variable QUORATE_LOG_LEVEL: {problem}")
+        })?;
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(queue.clone())
@@ -179,6 +181,10 @@ impl LogLevel {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
+    // It would be taken for a filter that lets nothing through.
+    if level.trim().is_empty() {
+        return Err("an empty level would silence the log: write info, or off for no log at all".to_owned());
+    }
     EnvFilter::try_new(level).map_err(|error| {
         format!("{level:?} is not understood ({error}): write info, or info,quorate_network=debug")
     })
@@ -223,6 +229,7 @@ mod tests {
         let replace: Replace = Box::new(move |filter| handle.reload(filter));
         let level = LogLevel { current: Mutex::new("info".to_owned()), replace };
         assert_eq!(level.set("warn,quorate_network=debug"), Ok("info".to_owned()));
+        assert!(level.set(" ").unwrap_err().contains("silence"));
         let problem = level.set("info,=").unwrap_err();
         assert!(problem.contains("info,quorate_network=debug"), "{problem}");
         assert_eq!(level.get(), "warn,quorate_network=debug");

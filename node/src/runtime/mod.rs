@@ -19,6 +19,7 @@ mod files;
 mod heads;
 mod heard;
 mod incoming;
+mod known_addresses;
 mod lanes;
 mod members;
 mod metrics;
@@ -53,7 +54,7 @@ use quorate_pbft::Now;
 use quorate_rpc::{AdminServer, RpcServer};
 use quorate_store::LedgerReader;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, Role};
@@ -111,6 +112,8 @@ pub(crate) struct Running {
     engine: JoinHandle<()>,
     death: Death,
     stopping: Arc<AtomicBool>,
+    /// Ends the task that keeps addresses for the next start, and waits for it.
+    addresses: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
 }
 
 /// Starts a node on files that exist. It takes part as soon as this returns.
@@ -135,6 +138,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let members = Arc::new(Members::of(&genesis));
     let reader = core.reader();
 
+    let addresses_file = known_addresses::beside(ledger_path);
     let (network, events) = quorate_network::start(NetworkConfig {
         secret_key: key.to_bytes(),
         members: members.keys().to_vec(),
@@ -143,6 +147,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         listen: setup.config.p2p_listen,
         advertise: setup.config.p2p_advertise,
         bootstrap: setup.config.p2p_bootstrap,
+        known: known_addresses::read(&addresses_file),
         limits: network_limits(&genesis),
         timing: NetworkTiming::default(),
     })
@@ -261,6 +266,10 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
             tokio::spawn(hearing.run(events))
         }
     };
+    let (ends, ended) = oneshot::channel::<()>();
+    // The sender is dropped when the node stops.
+    let stopped = async move { drop(ended.await) };
+    let addresses = tokio::spawn(known_addresses::keep(network.clone(), addresses_file, stopped));
     let stopping = Arc::<AtomicBool>::default();
     let told = Arc::clone(&stopping);
     let engine_inbox = inbox.clone();
@@ -273,7 +282,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
             dying.send_replace(Some("the node stopped hearing the other validators".into()));
         }
     });
-    Ok(Running { rpc, admin, network, inbox, engine, death, stopping })
+    Ok(Running { rpc, admin, network, inbox, engine, death, stopping, addresses: (ends, addresses) })
 }
 
 /// What a node runs around.
@@ -407,6 +416,10 @@ impl Running {
         if let Some(admin) = self.admin {
             admin.shutdown().await;
         }
+        let (ends, kept) = self.addresses;
+        drop(ends);
+        // An error means that the task panicked, and there is nothing more to do about addresses.
+        let _ = kept.await;
         self.network.shutdown().await;
         // An error means that the engine has ended already.
         let _ = self.inbox.send(Work::Stop).await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{
-    ChainHead, CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeRole, NodeStatus,
-    PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
+    ChainHead, CheckpointJson, ConsensusState, EvidenceJson, FailedAddress, MempoolStatus, NodeRole,
+    NodeStatus, PeerDirection, PeerJson, Readiness, ReadinessCheck, TransactionStatus, VersionInfo,
 };
 use quorate_engine::{Refusal, Submission};
 use quorate_genesis::Genesis;
@@ -129,7 +129,12 @@ impl Service {
         [("ledger", &*self.ledger_file)].into_iter().chain(journal)
     }
 
-    fn peer(&self, peer: &PeerStatus, snapshot: &Snapshot) -> Option<PeerJson> {
+    fn peer(
+        &self,
+        peer: &PeerStatus,
+        failed: &[quorate_network::FailedAddress],
+        snapshot: &Snapshot,
+    ) -> Option<PeerJson> {
         let replica = self.members.index(&peer.key);
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Some(PeerJson {
@@ -150,6 +155,17 @@ impl Service {
             blocks_behind: replica.and_then(|it| self.heard.behind(it)),
             program: peer.program.clone(),
             last_error: peer.last_error.clone(),
+            failed_addresses: failed
+                .iter()
+                .filter(|failed| match failed.member {
+                    Some(member) => member == peer.key,
+                    None => replica.is_some() && !peer.connected,
+                })
+                .map(|failed| FailedAddress {
+                    address: failed.address.clone(),
+                    reason: failed.reason.clone(),
+                })
+                .collect(),
         })
     }
 }
@@ -240,7 +256,8 @@ impl Node for Service {
     fn peers(&self) -> Vec<PeerJson> {
         let snapshot = self.snapshot();
         let all = self.network.peers().into_iter().chain(self.network.observers());
-        all.filter_map(|peer| self.peer(&peer, &snapshot)).collect()
+        let failed = self.network.failed_addresses();
+        all.filter_map(|peer| self.peer(&peer, &failed, &snapshot)).collect()
     }
 
     fn consensus(&self) -> ConsensusState {

@@ -126,6 +126,53 @@ fn a_bad_config_or_genesis_is_one_message() {
     assert!(error.contains("quorate testnet"), "{error}");
 }
 
+/// Operators check before they restart: nothing may pass the check that the start refuses.
+#[test]
+fn what_a_start_refuses_the_check_refuses_alike() {
+    let scratch = Scratch::new();
+    let home = network(&scratch).join("validator-0");
+    let check = |variable: (&str, &str)| {
+        finish(command(["config", "check", "--home", home.to_str().unwrap()]).env(variable.0, variable.1))
+    };
+    let both = |variable: (&str, &str), words: &str| {
+        for error in [check(variable).error(), start_with(&home, &[], &[variable]).error()] {
+            assert!(error.contains(words), "{variable:?}: {words:?} is not in {error}");
+        }
+    };
+    // The peer id of a node that is no validator.
+    let stranger = "/ip4/10.0.0.1/tcp/9000/p2p/16Uiu2HAmPLe7Mzm8TsYUubgCAW1aJoeFScxrLj8ppHFivPo97bUZ";
+    both(("QUORATE_P2P__LISTEN", "/ip4/127.0.0.1/udp/9000/quic-v1"), "p2p.listen contains");
+    both(("QUORATE_P2P__LISTEN", "/dns/localhost/tcp/9000"), "without a host name");
+    both(("QUORATE_P2P__ADVERTISE", "/ip4/0.0.0.0/tcp/9000"), "p2p.advertise contains");
+    both(("QUORATE_P2P__BOOTSTRAP", "/ip4/10.0.0.1/tcp/0"), "p2p.bootstrap contains");
+    both(("QUORATE_P2P__BOOTSTRAP", stranger), "p2p.bootstrap contains");
+    both(("QUORATE_RPC__MAX_RESPONSE_BYTES", "10"), "rpc.max_response_bytes");
+    both(("QUORATE_RPC__ALLOWED_ORIGINS", "[\"https://a.example\""), "QUORATE_RPC__ALLOWED_ORIGINS");
+    both(("QUORATE_ADMIN__SOCKET", "config.toml"), "is there and is no socket");
+    both(("QUORATE_ADMIN__SOCKET", "nowhere/admin.sock"), "nowhere");
+    both(("QUORATE_FILES__KEY", "lost.pem"), "lost.pem");
+    both(("QUORATE_NODE__ROLE", "observer"), "is the key of validator-0");
+    assert!(check(("QUORATE_RPC__LISTEN", "")).out.contains("can be used"), "an empty variable is none");
+}
+
+/// Scripts leave a choice to the program by an empty variable; it silenced the log.
+#[test]
+fn a_wrong_variable_of_an_option_is_named_and_an_empty_one_is_none() {
+    let scratch = Scratch::new();
+    let home = network(&scratch).join("validator-0");
+    fs::remove_file(home.join("data/journal.redb")).unwrap();
+    let with = |name: &str, value: &str| {
+        finish(command(["node", "--home", home.to_str().unwrap()]).env(name, value))
+    };
+    for name in ["QUORATE_LOG_LEVEL", "QUORATE_LOG_FORMAT", "QUORATE_PASSPHRASE"] {
+        let error = with(name, "").error();
+        assert!(error.contains("no journal"), "it goes as far as without the variable: {error}");
+    }
+    assert!(with("QUORATE_LOG_LEVEL", " ").error().contains("QUORATE_LOG_LEVEL"));
+    let wrong = with("QUORATE_LOG_FORMAT", "yaml");
+    assert!(wrong.err.contains("environment variable QUORATE_LOG_FORMAT"), "{}", wrong.err);
+}
+
 #[test]
 fn a_port_that_is_in_use_is_named() {
     let scratch = Scratch::new();

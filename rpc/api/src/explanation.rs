@@ -262,6 +262,8 @@ pub enum TroubleKind {
     Clock,
     /// A member is connected and does not follow.
     MemberBehind,
+    /// No validator was reached at addresses of the configuration, and validators are missing.
+    Address,
 }
 
 /// Something an operator should know and see to, although ordering may go on with it.
@@ -341,7 +343,13 @@ mod tests {
         let words =
             ["view", "proposal", "parent", "body", "clock", "nothing", "prepares", "height_below", "commits"];
         assert_eq!(json!(awaited), json!(words));
-        let troubles = [TroubleKind::Disk, TroubleKind::Clock, TroubleKind::MemberBehind];
-        assert_eq!(json!(troubles), json!(["disk", "clock", "member_behind"]));
+        let troubles = [
+            TroubleKind::Disk,
+            TroubleKind::StorageDamaged,
+            TroubleKind::Clock,
+            TroubleKind::MemberBehind,
+            TroubleKind::Address,
+        ];
+        assert_eq!(json!(troubles), json!(["disk", "storage_damaged", "clock", "member_behind", "address"]));
     }
 }

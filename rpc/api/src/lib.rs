@@ -55,8 +55,8 @@ pub use explanation::{
 pub use hex::Bytes;
 pub use invalid::InvalidJson;
 pub use node::{
-    ChainHead, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson, Readiness,
-    ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
+    ChainHead, FailedAddress, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson,
+    Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
 pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
 pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};

@@ -157,6 +157,18 @@ pub struct PeerJson {
     pub program: Option<String>,
     /// Why the last connection ended or the last attempt failed, since this node started.
     pub last_error: Option<String>,
+    /// Addresses of `p2p.bootstrap` at which this node did not reach it when it last tried. While it is not connected, those without a peer
+    /// id that failed are among them, since they may be its.
+    pub failed_addresses: Vec<FailedAddress>,
+}
+
+/// An address at which no validator was reached when it was last tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedAddress {
+    /// The address as it was written.
+    pub address: String,
+    /// Why not.
+    pub reason: String,
 }
 
 /// How full the pool is.

@@ -45,6 +45,7 @@ impl Scene {
             blocks_behind: Some(0),
             program: None,
             last_error: None,
+            failed_addresses: Vec::new(),
         };
         Scene {
             consensus: ConsensusState {

@@ -1,5 +1,7 @@
 //! What an operator should know although ordering may go on with it.
 
+use std::collections::BTreeMap;
+
 use quorate_api::{MemberName, PeerJson, Trouble, TroubleKind};
 
 use super::facts::Facts;
@@ -14,9 +16,18 @@ const CLOCK_MS: u64 = 1_000;
 /// A member that is connected and behind by more than so many windows does not follow.
 const WINDOWS_BEHIND: u64 = 4;
 
+/// Addresses that are told one by one.
+const ADDRESSES: usize = 8;
+
 /// The most pressing first.
 pub(super) fn troubles(facts: &Facts<'_>) -> Vec<Trouble> {
-    disk(facts).into_iter().chain(damage(facts)).chain(clock(facts)).chain(behind(facts)).collect()
+    disk(facts)
+        .into_iter()
+        .chain(damage(facts))
+        .chain(clock(facts))
+        .chain(addresses(facts))
+        .chain(behind(facts))
+        .collect()
 }
 
 fn disk(facts: &Facts<'_>) -> Option<Trouble> {
@@ -90,6 +101,35 @@ fn clock(facts: &Facts<'_>) -> Option<Trouble> {
     })
 }
 
+/// Addresses that do not work matter while a member is missing.
+fn addresses(facts: &Facts<'_>) -> Option<Trouble> {
+    let missing = || facts.peers.iter().filter(|peer| !peer.connected && !peer.failed_addresses.is_empty());
+    let failed: BTreeMap<&str, &str> = missing()
+        .flat_map(|peer| &peer.failed_addresses)
+        .map(|failed| (failed.address.as_str(), failed.reason.as_str()))
+        .collect();
+    if failed.is_empty() {
+        return None;
+    }
+    let shown = failed.iter().take(ADDRESSES).map(|(address, reason)| format!("{address} ({reason})"));
+    let more = match failed.len().saturating_sub(ADDRESSES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(Trouble {
+        kind: TroubleKind::Address,
+        members: missing().filter_map(|peer| peer.index).map(|index| facts.member(index)).collect(),
+        text: format!(
+            "This node reaches no validator at {}{more}.",
+            shown.collect::<Vec<_>>().join(", ")
+        ),
+        remedy: "Compare the addresses with those under which the validators are run, and correct p2p.bootstrap where it is \
+                 wrong. If they are right, see whether the validators run, and whether the name service and the network \
+                 between lead there."
+            .to_owned(),
+    })
+}
+
 fn behind(facts: &Facts<'_>) -> Vec<Trouble> {
     let most = facts.genesis.consensus().window.saturating_mul(WINDOWS_BEHIND);
     let trouble = |peer: &PeerJson| {
@@ -114,7 +154,8 @@ fn behind(facts: &Facts<'_>) -> Vec<Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use quorate_api::{Explanation, ReadinessCheck};
+    use quorate_api::{Explanation, FailedAddress, ReadinessCheck};
+    use quorate_store::Damage;
 
     use super::super::scene::Scene;
     use super::*;
@@ -152,6 +193,40 @@ mod tests {
         let troubles = told(|scene| scene.readiness.checks.push(check));
         let [(TroubleKind::Disk, _, text)] = troubles.as_slice() else { panic!("{troubles:?}") };
         assert!(text.contains("12 MiB are left"), "{text}");
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_while_their_validator_is_missing() {
+        let failed = |address: &str| FailedAddress {
+            address: address.to_owned(),
+            reason: "the name cannot be resolved".to_owned(),
+        };
+        let typo = "/dns/bank-b.exmaple/tcp/9000";
+        let with_typo = |scene: &mut Scene| {
+            scene.peers[1].connected = false;
+            for peer in &mut scene.peers {
+                peer.failed_addresses = vec![failed(typo)];
+            }
+        };
+        let troubles = told(with_typo);
+        let [(TroubleKind::Address, members, text)] = troubles.as_slice() else { panic!("{troubles:?}") };
+        assert_eq!(members, &[2]);
+        assert!(text.contains("/dns/bank-b.exmaple/tcp/9000 (the name cannot be resolved)."), "{text}");
+        let many = |scene: &mut Scene| {
+            scene.peers[1].connected = false;
+            scene.peers[1].failed_addresses = (1..=20).map(|port| failed(&format!("/tcp/{port}"))).collect();
+        };
+        assert!(told(many)[0].2.ends_with(" and 12 more."), "{:?}", told(many));
+        // What is connected is reached somehow.
+        assert_eq!(told(|scene| scene.peers[1].failed_addresses = vec![failed(typo)]), []);
+    }
+
+    #[test]
+    fn a_ledger_that_is_damaged() {
+        let damage = Damage { reason: "the body at height 7: cut off".to_owned(), failed_reads: 3 };
+        let troubles = told(|scene| scene.damage = Some(damage));
+        let [(TroubleKind::StorageDamaged, _, text)] = troubles.as_slice() else { panic!("{troubles:?}") };
+        assert!(text.contains("the body at height 7: cut off. 3 reads have failed"), "{text}");
     }
 
     #[test]

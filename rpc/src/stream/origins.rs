@@ -60,9 +60,10 @@ pub(crate) fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else {
         return text == "*";
     };
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*\"',;<>\\^`{|}".contains(&byte);
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let written_small = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    !scheme.is_empty() && !authority.is_empty() && authority.bytes().all(plain) && written_small
+    !scheme.is_empty() && is_scheme && !authority.is_empty() && authority.bytes().all(plain) && written_small
 }
 
 #[cfg(test)]
@@ -74,8 +75,15 @@ mod tests {
         for origin in ["*", "https://explorer.example", "http://localhost:3000", "http://[::1]:80"] {
             assert!(is_origin(origin), "{origin}");
         }
-        for other in ["", "explorer.example", "https://explorer.example/", "https://*.example", "https://A.b"]
-        {
+        for other in [
+            "",
+            "explorer.example",
+            "https://explorer.example/",
+            "https://*.example",
+            "https://A.b",
+            "[\"https://a.example\"",
+            "https://a.example\"",
+        ] {
             assert!(!is_origin(other), "{other}");
         }
     }

@@ -76,6 +76,7 @@ impl FakeNode {
             blocks_behind: Some(0),
             program: Some("quorate/0.1.0".to_owned()),
             last_error: None,
+            failed_addresses: Vec::new(),
         }];
         let disk = ForgetfulDisk::new();
         let ledger = Ledger::create_on(disk.attach(), network.genesis().header()).unwrap();

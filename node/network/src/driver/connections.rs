@@ -24,7 +24,8 @@ impl Driver {
         endpoint: &ConnectedPoint,
         first: bool,
     ) {
-        let attempt = self.work.attempts.remove(&connection);
+        let dialed = self.work.attempts.remove(&connection);
+        let attempt = dialed.as_ref().map(|dialed| dialed.attempt);
         let Some(peer) = self.peers.by_id(&id).cloned() else {
             // The allow list has refused it already; two locks are better than one.
             self.swarm.close_connection(connection);
@@ -33,7 +34,16 @@ impl Driver {
         if endpoint.is_dialer() && !peer.is_member() {
             // An observer answers at what was taken for a member's address. Nobody is dialed there.
             if let Some(Attempt::Bootstrap(number)) = attempt {
-                self.bootstrap.failed(number, Instant::now());
+                let now = Instant::now();
+                self.bootstrap.failed(number, now);
+                for (_, written) in dialed.iter().flat_map(|dialed| &dialed.addresses) {
+                    self.on_address_failed(
+                        Attempt::Bootstrap(number),
+                        written,
+                        "an observer answers there",
+                        now,
+                    );
+                }
             }
             self.swarm.close_connection(connection);
             return;
@@ -43,6 +53,14 @@ impl Driver {
                 // Without the peer id, which is the member's key in other words.
                 let plain = without_peer(address).map_or_else(|_| address.clone(), |(plain, _)| plain);
                 self.book.prove(peer.key, plain.clone());
+                self.note_known();
+                let written =
+                    dialed.as_ref().and_then(|dialed| Some((dialed.attempt, dialed.written(&plain)?)));
+                if let Some((attempt, written)) = written
+                    && self.failures.worked(attempt.member(), written)
+                {
+                    self.publish_failures();
+                }
                 (Direction::Outgoing, plain)
             }
             ConnectedPoint::Listener { send_back_addr, .. } => (Direction::Incoming, send_back_addr.clone()),
@@ -206,6 +224,7 @@ impl Driver {
             return;
         }
         let announced = self.book.announce(peer.key, &info.listen_addrs);
+        self.note_known();
         self.swarm.behaviour_mut().discovery.announce(id, &announced);
         self.look_up_soon();
     }

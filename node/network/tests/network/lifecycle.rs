@@ -80,10 +80,10 @@ async fn unusable_configurations_name_what_is_wrong() {
     let stranger = quorate_network::peer_id_text(&key(99)).unwrap();
     type Spoil<'a> = &'a dyn Fn(&mut NetworkConfig);
     let cases: [(&str, Spoil<'_>); 7] = [
-        ("no address to listen on", &|config| config.listen.clear()),
+        ("listen is empty", &|config| config.listen.clear()),
         ("udp", &|config| config.listen = vec!["/ip4/127.0.0.1/udp/1".into()]),
-        ("bootstrap: \"nonsense\"", &|config| config.bootstrap = vec!["nonsense".into()]),
-        ("not that of a member", &|config| {
+        ("bootstrap contains \"nonsense\"", &|config| config.bootstrap = vec!["nonsense".into()]),
+        ("not that of a validator", &|config| {
             config.bootstrap = vec![format!("/ip4/127.0.0.1/tcp/1/p2p/{stranger}")];
         }),
         ("advertise", &|config| config.advertise = vec!["/ip4/0.0.0.0/tcp/1".into()]),

@@ -11,3 +11,4 @@ mod refusal;
 mod requests;
 mod restart;
 mod support;
+mod unreachable;

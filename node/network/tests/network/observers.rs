@@ -147,5 +147,5 @@ async fn what_cannot_be_admitted_is_told_at_the_start() {
     misled.bootstrap = vec![observer.address()];
     misled.timing = NetworkTiming { dial_timeout: Duration::from_secs(1), ..misled.timing };
     let error = quorate_network::start(misled).await.unwrap_err();
-    assert!(error.to_string().contains("not that of a member"), "{error}");
+    assert!(error.to_string().contains("not that of a validator"), "{error}");
 }

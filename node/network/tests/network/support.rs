@@ -49,6 +49,7 @@ pub(crate) fn config(number: u8, members: &[u8]) -> NetworkConfig {
         listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
         advertise: Vec::new(),
         bootstrap: Vec::new(),
+        known: Vec::new(),
         limits: NetworkLimits::default(),
         timing: NetworkTiming {
             redial_max: Duration::from_millis(500),

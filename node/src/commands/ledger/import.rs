@@ -98,7 +98,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<Outcome> {
 
 fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow::Result<Ledger> {
     if args.init {
-        Home::open(&args.home, &Overrides::of_process(&[]), &args.passphrase)?.create_data()?;
+        Home::open(&args.home, &Overrides::of_process(&[])?, &args.passphrase)?.create_data()?;
     }
     // An observer has promised nothing, so nothing of it can be lost.
     let may_make = config.role == Role::Observer || config.journal.exists();

@@ -84,7 +84,7 @@ impl Chain {
 }
 
 fn read_config(home: &Path) -> anyhow::Result<Config> {
-    config::read(home, &Overrides::of_process(&[]))
+    config::read(home, &Overrides::of_process(&[])?)
 }
 
 /// What to do when a node holds its files.

@@ -1,0 +1,106 @@
+//! Listening: which addresses can be listened on, and whether their ports are free.
+
+use std::io;
+use std::net::SocketAddr;
+
+use futures::StreamExt;
+use libp2p::core::transport::{ListenerId, TransportError};
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, Swarm};
+use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket, sockopt};
+
+use crate::behaviour::Behaviour;
+use crate::error::StartError;
+
+/// What can be listened on, for messages.
+pub(crate) const LISTENABLE: &str =
+    "write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, without a host name";
+
+/// Connections that wait to be accepted by the socket that tries a port: none comes.
+const TRIAL_BACKLOG: i32 = 1;
+
+/// Binds all addresses and waits until each is really listened on.
+pub(crate) async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result<(), StartError> {
+    for address in addresses {
+        let failed = |source| StartError::Listen { address: address.to_string(), source };
+        let socket = socket_address(address).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        probe(socket).map_err(failed)?;
+        let id = swarm.listen_on(address.clone()).map_err(|error| {
+            failed(match error {
+                TransportError::Other(source) => source,
+                TransportError::MultiaddrNotSupported(_) => io::ErrorKind::Unsupported.into(),
+            })
+        })?;
+        listening(swarm, id).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// libp2p binds its listeners such that a second process may bind the same port, and the system then deals connections out
+/// to both. Listening without that option (`SO_REUSEPORT`), and otherwise with the same ones, first tells whether the port is
+/// free. One of the others matters to what is free: a listener on an IPv6 address takes no IPv4 connections.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let trial = socket(family, SocketType::STREAM, Some(ipproto::TCP))?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&trial, true)?;
+    }
+    sockopt::set_socket_reuseaddr(&trial, true)?;
+    bind(&trial, &address)?;
+    rustix::net::listen(&trial, TRIAL_BACKLOG)?;
+    Ok(())
+}
+
+/// The socket address that a listener on this address would bind; `None` if nothing can listen on it.
+pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    parts.next().is_none().then_some(SocketAddr::new(ip, port))
+}
+
+async fn listening(swarm: &mut Swarm<Behaviour>, id: ListenerId) -> io::Result<()> {
+    loop {
+        // Nothing else can happen yet: no connection was accepted or begun before the address is known.
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == id => return Ok(()),
+            SwarmEvent::ListenerError { listener_id, error } if listener_id == id => return Err(error),
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == id => {
+                return Err(reason.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+
+    use super::*;
+
+    /// A port that is in use on all IPv4 addresses is free on all IPv6 ones.
+    #[test]
+    fn both_kinds_of_addresses_share_a_port_in_either_order() {
+        let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(probe((Ipv4Addr::UNSPECIFIED, port).into()).is_err(), "it is taken");
+        match probe((Ipv6Addr::UNSPECIFIED, port).into()) {
+            Ok(()) => {}
+            // A machine without IPv6.
+            Err(error) => assert_ne!(error.kind(), io::ErrorKind::AddrInUse, "{error}"),
+        }
+        drop(taken);
+        probe((Ipv4Addr::UNSPECIFIED, port).into()).unwrap();
+    }
+}

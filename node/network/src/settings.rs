@@ -1,0 +1,176 @@
+//! Which addresses an operator may write, checked without opening a socket.
+
+use std::collections::BTreeSet;
+
+use libp2p::{Multiaddr, PeerId};
+
+use crate::addresses::without_peer;
+use crate::identity::{PeerKey, peer_id};
+use crate::listening::{LISTENABLE, socket_address};
+
+/// The addresses of a configuration. The same check serves [`start`](crate::start()) and whoever wants to know before.
+#[derive(Debug, Clone, Copy)]
+pub struct AddressSettings<'a> {
+    /// As [`NetworkConfig::listen`](crate::NetworkConfig::listen).
+    pub listen: &'a [String],
+    /// As [`NetworkConfig::advertise`](crate::NetworkConfig::advertise).
+    pub advertise: &'a [String],
+    /// As [`NetworkConfig::bootstrap`](crate::NetworkConfig::bootstrap).
+    pub bootstrap: &'a [String],
+}
+
+/// An address that cannot be used. Its text begins with the name of the list, so that a prefix can say where that stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressProblem {
+    /// There is none where one is needed.
+    #[error("listen is empty: give an address such as /ip4/0.0.0.0/tcp/9000")]
+    NothingToListenOn,
+    /// This one does not fit its purpose.
+    #[error("{setting} contains {address:?}: {reason}")]
+    Unusable {
+        /// `listen`, `advertise` or `bootstrap`.
+        setting: &'static str,
+        /// The address as given.
+        address: String,
+        /// What is wrong with it, and what to write.
+        reason: String,
+    },
+}
+
+/// The addresses, read.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) advertise: Vec<Multiaddr>,
+    /// Each with the peer id that was given with it.
+    pub(crate) bootstrap: Vec<(Multiaddr, Option<PeerId>)>,
+}
+
+impl AddressSettings<'_> {
+    /// Everything that is wrong with the addresses, in the order of the lists; nothing if all can be used. With the members,
+    /// also whether each peer id is one of theirs.
+    pub fn problems(&self, members: Option<&[PeerKey]>) -> Vec<AddressProblem> {
+        self.check(members).err().unwrap_or_default()
+    }
+
+    pub(crate) fn check(&self, members: Option<&[PeerKey]>) -> Result<Addresses, Vec<AddressProblem>> {
+        let mut problems = Vec::new();
+        let mut read = |setting: &'static str, texts: &[String], usable: &Usable<'_>| {
+            let mut seen = BTreeSet::new();
+            let mut found = Vec::new();
+            for text in texts {
+                let fresh = seen.insert(text).then_some(()).ok_or_else(|| "it stands there twice".to_owned());
+                match fresh.and_then(|()| parse(text)).and_then(usable) {
+                    Ok(address) => found.push(address),
+                    Err(reason) => {
+                        problems.push(AddressProblem::Unusable { setting, address: text.clone(), reason });
+                    }
+                }
+            }
+            found
+        };
+        let listen = read("listen", self.listen, &listenable);
+        let advertise = read("advertise", self.advertise, &dialable);
+        let ids = members.map(|members| -> Vec<PeerId> {
+            // A key that is none has no id, and is reported with the members.
+            members.iter().filter_map(|member| peer_id(member).ok()).collect()
+        });
+        let of_member = |address: Multiaddr| {
+            let (address, id) = dialable(address)?;
+            match id.filter(|id| ids.as_ref().is_some_and(|ids| !ids.contains(id))) {
+                None => Ok((address, id)),
+                Some(_) => Err("its peer id is not that of a validator of this network".to_owned()),
+            }
+        };
+        let bootstrap = read("bootstrap", self.bootstrap, &of_member);
+        if self.listen.is_empty() {
+            problems.insert(0, AddressProblem::NothingToListenOn);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let addresses =
+            |read: Vec<(Multiaddr, Option<PeerId>)>| read.into_iter().map(|(address, _)| address).collect();
+        Ok(Addresses { listen: addresses(listen), advertise: addresses(advertise), bootstrap })
+    }
+}
+
+type Usable<'a> = dyn Fn(Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> + 'a;
+
+fn parse(text: &str) -> Result<Multiaddr, String> {
+    if !text.starts_with('/') {
+        return Err("write a multiaddress such as /ip4/10.0.0.5/tcp/9000".to_owned());
+    }
+    text.parse().map_err(|error: libp2p::multiaddr::Error| {
+        format!("it is no multiaddress ({error}): write one such as /ip4/10.0.0.5/tcp/9000")
+    })
+}
+
+fn listenable(address: Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> {
+    match socket_address(&address) {
+        Some(_) => Ok((address, None)),
+        None => Err(LISTENABLE.to_owned()),
+    }
+}
+
+fn dialable(address: Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> {
+    without_peer(&address).map_err(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::identity::peer_id_text;
+
+    fn key(seed: u8) -> PeerKey {
+        crate::identity::keypair(&zeroize::Zeroizing::new([seed; 32])).unwrap().1
+    }
+
+    fn problems(listen: &[&str], advertise: &[&str], bootstrap: &[&str]) -> Vec<String> {
+        let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (listen, advertise, bootstrap) = (owned(listen), owned(advertise), owned(bootstrap));
+        let settings = AddressSettings { listen: &listen, advertise: &advertise, bootstrap: &bootstrap };
+        settings.problems(Some(&[key(1), key(2)])).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn addresses_that_can_be_used_are_fine() {
+        let member = format!("/dns/bank-b.example/tcp/9000/p2p/{}", peer_id_text(&key(2)).unwrap());
+        let none = problems(
+            &["/ip4/0.0.0.0/tcp/9000", "/ip6/::/tcp/9000", "/ip4/127.0.0.1/tcp/0"],
+            &["/dns4/bank-a.example/tcp/9000"],
+            &["/dns/bank-b.example/tcp/9000", &member],
+        );
+        assert_eq!(none, Vec::<String>::new());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once_with_its_place() {
+        let stranger = format!("/ip4/10.0.0.1/tcp/9000/p2p/{}", peer_id_text(&key(3)).unwrap());
+        let cases = [
+            ("listen", "/dns/localhost/tcp/9000", "without a host name"),
+            ("listen", "/ip4/127.0.0.1/udp/9000/quic-v1", "without a host name"),
+            ("listen", "127.0.0.1:9000", "write a multiaddress"),
+            ("listen", "/ip4/127.0.0.300/tcp/9000", "no multiaddress"),
+            ("advertise", "/ip4/0.0.0.0/tcp/9000", "nowhere to connect to"),
+            ("advertise", "/ip4/10.0.0.1/udp/9000/quic-v1", "/tcp/"),
+            ("bootstrap", "/ip4/10.0.0.1/tcp/0", "port 0"),
+            ("bootstrap", "/ip4/10.0.0.1/tcp/9000/carrier-pigeon", "no multiaddress"),
+            ("bootstrap", &stranger, "not that of a validator"),
+        ];
+        let of = |list: &str| -> Vec<&str> {
+            cases.iter().filter(|(setting, ..)| *setting == list).map(|(_, address, _)| *address).collect()
+        };
+        let found = problems(&of("listen"), &of("advertise"), &of("bootstrap"));
+        assert_eq!(found.len(), cases.len(), "{found:#?}");
+        for ((setting, address, words), problem) in cases.iter().zip(&found) {
+            assert!(problem.starts_with(&format!("{setting} contains {address:?}: ")), "{problem}");
+            assert!(problem.contains(words), "{words:?} is not in {problem}");
+        }
+        assert!(problems(&[], &[], &[])[0].starts_with("listen is empty"));
+        let twice = problems(&["/ip4/0.0.0.0/tcp/9000", "/ip4/0.0.0.0/tcp/9000"], &[], &[]);
+        assert!(twice[0].contains("twice"), "{twice:?}");
+    }
+}
