@@ -131,7 +131,7 @@ function replace(text, partly) {
 /** Begins the stream if the page wants one, none is there, and the node has not just refused one. */
 function begin() {
   if (mode() !== "stream" || stream || document.hidden || Date.now() < noStreamBefore) return;
-  const source = stream = new EventSource(`/stream?from=${main().dataset.next}&full=false`);
+  const source = stream = new EventSource(`/stream?from_height=${main().dataset.next}&full=false`);
   interrupted = false;
   source.addEventListener("open", () => (interrupted ? lookIn(0) : live("block by block")));
   source.addEventListener("block", (event) => put(JSON.parse(event.data)));

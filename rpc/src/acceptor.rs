@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::header::CONNECTION;
+use axum::response::IntoResponse;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,9 +24,10 @@ use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::config::RpcConfig;
+use crate::head::{self, MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::meter::Meter;
 use crate::router::refusing_router;
-use crate::stall::StallGuard;
+use crate::stall::{HangUp, StallGuard};
 use crate::stopping::Stopping;
 use crate::stream::ConnectionPlace;
 
@@ -35,9 +38,8 @@ const REFUSED_CONNECTIONS: usize = 64;
 /// clients wait. Where these are limited as others are, since they stand for many, none is kept.
 const LOCAL_SHARE: usize = 16;
 
-/// Headers of a request, in number and in bytes.
-const MAX_HEADERS: usize = 64;
-const MAX_HEADER_BYTES: usize = 32 << 10;
+/// What is read of a head that is too long, so that it can be told so. Beyond this hyper answers 431 without a body.
+const READ_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
 /// How long to wait when the system has no file descriptors left, or another fault of the listener.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
@@ -117,7 +119,7 @@ fn http(config: &RpcConfig) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES);
+        .max_buf_size(READ_BUFFER_BYTES);
     http
 }
 
@@ -189,14 +191,22 @@ impl Acceptor {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let guarded = StallGuard::new(stream, self.config.write_stall_timeout);
+        let hang_up = HangUp::default();
+        let guarded = StallGuard::new(stream, self.config.write_stall_timeout, hang_up.clone());
         let place = ConnectionPlace::new(slot);
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(client) = client {
                 request.extensions_mut().insert(ConnectInfo(client));
             }
             request.extensions_mut().insert(place.clone());
-            service.call(request)
+            request.extensions_mut().insert(hang_up.clone());
+            let checked = head::check(&request).map(|()| service.call(request));
+            async move {
+                match checked {
+                    Ok(answering) => answering.await,
+                    Err(refusal) => Ok(([(CONNECTION, "close")], refusal).into_response()),
+                }
+            }
         });
         let connection = self.http.serve_connection(TokioIo::new(guarded), service).with_upgrades();
         let mut stopping = self.stopping.clone();

@@ -101,7 +101,9 @@ impl LedgerAccess {
 
     pub(crate) async fn blocks(&self, from: u64, limit: u32, full: bool) -> Result<Blocks, RpcError> {
         if !(1..=MAX_BLOCKS).contains(&limit) {
-            let message = format!("limit is {limit}, it must be 1 to {MAX_BLOCKS}");
+            let message = format!(
+                "invalid params for chain_blocks: \"limit\" must be an integer from 1 to {MAX_BLOCKS}, not {limit}"
+            );
             return Err(RpcError::new(ErrorKind::InvalidParams, message).detail("limit", MAX_BLOCKS));
         }
         let count = usize::try_from(limit).expect("a small number");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate_api::{DEFAULT_WAIT_MS, MAX_WAIT_MS};
 
+use crate::hosts::is_host;
 use crate::stream::is_origin;
 
 /// Local settings of the HTTP interface. Every limit is here; the documentation names the defaults.
@@ -59,6 +60,8 @@ pub struct RpcConfig {
     /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all
     /// of them. Requests without an `Origin` come from no page and are always served.
     pub allowed_origins: Vec<String>,
+    /// Names by which clients may call the node in `Host`, besides `localhost` and all IP addresses; `*` is all names.
+    pub allowed_hosts: Vec<String>,
     /// Whether there are pages for people at `/`. They show nothing that the methods do not answer.
     pub explorer: bool,
     /// How long a reader of a stream may take for 64 KiB, or for a smaller message. Slower ones are told
@@ -102,6 +105,7 @@ impl Default for RpcConfig {
             max_socket_requests: 32,
             max_message_bytes: 1 << 20,
             allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             explorer: true,
             stream_write_timeout: Duration::from_secs(10),
             stream_keep_alive: Duration::from_secs(15),
@@ -134,6 +138,11 @@ pub enum RpcProblem {
         "allowed_origins contains {0:?}: write an origin as a browser does, such as https://explorer.example, or *"
     )]
     Origin(String),
+    /// An entry of the allowed hosts is none.
+    #[error(
+        "allowed_hosts contains {0:?}: write a host name in small letters without a port, such as node.example, or *"
+    )]
+    Host(String),
 }
 
 /// Why the HTTP interface did not start.
@@ -197,6 +206,8 @@ impl RpcConfig {
         problems.extend(self.problem_of_rates());
         let odd = self.allowed_origins.iter().filter(|origin| !is_origin(origin));
         problems.extend(odd.cloned().map(RpcProblem::Origin));
+        let odd = self.allowed_hosts.iter().filter(|host| !is_host(host));
+        problems.extend(odd.cloned().map(RpcProblem::Host));
         problems
     }
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use jsonrpsee::types::{ErrorObject, Id, Params};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods};
-use quorate_api::{ADMIN_METHODS, ErrorKind, Method, RpcError, STREAM_METHODS};
+use quorate_api::{ADMIN_METHODS, ErrorKind, Method, RpcError, STREAM_METHODS, excerpt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -72,7 +72,7 @@ impl Dispatcher {
             } else {
                 "there is no such method; the documentation lists them"
             };
-            RpcError::new(ErrorKind::MethodNotFound, message).detail("method", shorten(&call.method))
+            RpcError::new(ErrorKind::MethodNotFound, message).detail("method", excerpt(&call.method))
         };
         let method = Method::find(self.table, &call.method).ok_or_else(unknown)?;
         parameters::check(method, call.params)?;
@@ -108,13 +108,4 @@ pub(crate) fn internal() -> RpcError {
 pub(crate) fn response_too_large(limit: usize) -> RpcError {
     let message = format!("the answer would have more than {limit} bytes; ask for less at a time");
     RpcError::new(ErrorKind::ResponseTooLarge, message).detail("limit", limit)
-}
-
-/// The beginning of what somebody wrote, for an error message.
-pub(crate) fn shorten(text: &str) -> String {
-    const SHOWN: usize = 64;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

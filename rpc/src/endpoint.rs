@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::future::join_all;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Part, failed, failure, json, success};
-use crate::budget::{MemoryBudget, Reservation};
+use crate::budget::{MemoryBudget, Reservation, UNIT_BYTES};
 use crate::client::Client;
 use crate::config::RpcConfig;
 use crate::dispatch::{Dispatcher, response_too_large};
@@ -38,6 +38,17 @@ pub(crate) struct Endpoint {
     max_response_bytes: usize,
     max_batch: usize,
     body_read_timeout: Duration,
+}
+
+/// The only content coding that is read: none.
+const IDENTITY: &str = "identity";
+
+/// Why a message is refused as a whole.
+enum NoRoom {
+    /// More requests than the client may send.
+    Rate,
+    /// The node has no memory left for it.
+    Memory(RpcError),
 }
 
 /// The handler.
@@ -76,7 +87,10 @@ impl Endpoint {
 
     async fn handle(&self, request: Request) -> Result<Response, Refusal> {
         let client = Client::of(request.extensions());
-        check_content_type(request.headers())?;
+        if self.rates.admit(client, 1).is_err() {
+            return Err(self.rate_limited(client, request).await);
+        }
+        check_content(request.headers())?;
         // A body that comes slowly takes no place from those that run.
         if self.places.is_full() {
             return Err(Refusal::overloaded("it serves as many requests as it may"));
@@ -94,7 +108,7 @@ impl Endpoint {
             Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, error))),
         };
         if let Message::Batch(entries) = &message {
-            // The router took one when the request came; these are the other entries.
+            // One was taken when the request came; these are the other entries.
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
         let _place = self.places.take(Load::of(&message)).map_err(Refusal::overloaded)?;
@@ -102,6 +116,24 @@ impl Endpoint {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
         })
+    }
+
+    /// Refuses a request, with the time after which there is enough for all of its entries.
+    ///
+    /// Only a small body is read for that. Of a larger one it is only known that no batch has more than
+    /// [`RpcConfig::max_batch`] entries.
+    async fn rate_limited(&self, client: Option<Client>, request: Request) -> Refusal {
+        let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= UNIT_BYTES as u64);
+        let entries = if is_small {
+            // It takes no place among the requests: there are no more such bodies than connections.
+            let read = timeout(self.body_read_timeout, self.read(request.into_body())).await;
+            read.ok()
+                .and_then(Result::ok)
+                .map_or(1, |(body, _)| parse(&body, self.max_batch).map_or(1, |message| entries_of(&message)))
+        } else {
+            self.max_batch
+        };
+        Refusal::rate_limited(self.rates.wait(client, entries))
     }
 
     /// Reads a body, taking room for it as it arrives: what was only announced costs nothing.
@@ -134,33 +166,48 @@ impl Endpoint {
     }
 
     /// What is answered to a message of a WebSocket; `None` if it held notifications only.
+    ///
+    /// There it is the id by which a client finds the request that an error is about. So a message that is refused as a
+    /// whole is read all the same unless it is large, and every request in it is refused under its own id.
     pub(crate) async fn message(
         &self,
         client: Option<Client>,
         text: &[u8],
         local: Local<'_>,
     ) -> Option<Answer> {
-        let refused = |error| Some(failure(RawValue::NULL, error));
-        if let Err(wait) = self.rates.admit(client, 1) {
-            return refused(rate_limited(wait));
-        }
-        let Some(_reservation) = self.memory.reserve(text.len()) else {
-            return refused(overloaded("it has no memory left for large requests"));
+        let room = self.room(client, text.len());
+        let refusal = |entries| match &room {
+            Ok(_) => None,
+            Err(NoRoom::Rate) => Some(rate_limited(self.rates.wait(client, entries))),
+            Err(NoRoom::Memory(error)) => Some(error.clone()),
         };
+        if text.len() > UNIT_BYTES
+            && let Some(error) = refusal(self.max_batch)
+        {
+            return Some(failure(RawValue::NULL, error));
+        }
         let message = match parse(text, self.max_batch) {
             Ok(message) => message,
-            Err(error) => return refused(error),
+            Err(error) => return Some(failure(RawValue::NULL, error)),
         };
-        if let Message::Batch(entries) = &message
-            && let Err(wait) = self.rates.admit_rest(client, entries.len())
-        {
-            return refused(rate_limited(wait));
+        let count = entries_of(&message);
+        // One was taken when the message came; these are the other entries.
+        let rest = || self.rates.admit_rest(client, count).err().map(rate_limited);
+        if let Some(error) = refusal(count).or_else(rest) {
+            return refuse_all(message, &error);
         }
         let _place = match self.places.take(Load::of(&message)) {
             Ok(place) => place,
-            Err(full) => return refused(overloaded(full)),
+            Err(full) => return refuse_all(message, &overloaded(full)),
         };
         self.answer(message, local).await
+    }
+
+    /// Room for a message of a WebSocket while it is answered.
+    fn room(&self, client: Option<Client>, bytes: usize) -> Result<Reservation, NoRoom> {
+        self.rates.admit(client, 1).map_err(|_| NoRoom::Rate)?;
+        let full = || NoRoom::Memory(overloaded("it has no memory left for large requests"));
+        self.memory.reserve(bytes).ok_or_else(full)
     }
 
     /// What is answered to a message; `None` if it held notifications only.
@@ -209,13 +256,46 @@ impl Endpoint {
     }
 }
 
-/// Browsers send other types across sites without asking; JSON they ask for first.
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Requests in a message, for the limit of requests per second.
+fn entries_of(message: &Message<'_>) -> usize {
+    match message {
+        Message::Single(_) => 1,
+        Message::Batch(entries) => entries.len(),
+    }
+}
+
+/// The same error for every request in a message, none for notifications.
+fn refuse_all(message: Message<'_>, error: &RpcError) -> Option<Answer> {
+    let refuse = |entry| match entry {
+        Entry::Call(id, _) => Some(failed(id, error.clone())),
+        Entry::Invalid(id, error) => Some(failed(id, error)),
+        Entry::Notification(_) => None,
+    };
+    match message {
+        Message::Single(entry) => refuse(entry).map(Answer::from),
+        Message::Batch(entries) => {
+            let parts: Vec<Part> = entries.into_iter().filter_map(refuse).collect();
+            (!parts.is_empty()).then(|| Answer::array(parts))
+        }
+    }
+}
+
+/// Browsers send other types across sites without asking; JSON they ask for first. A body that is compressed would be
+/// taken for garbage.
+fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = |message| {
+        let error = RpcError::new(ErrorKind::InvalidRequest, message);
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
+    };
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes())) {
+        let refusal = refused("the body must not be compressed: leave Content-Encoding out");
+        return Err(refusal.with_header(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY)));
+    }
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = given.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let error = RpcError::new(ErrorKind::InvalidRequest, "the content type must be application/json");
-    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+    Err(refused("the content type must be application/json"))
 }

@@ -20,7 +20,7 @@ const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address 
     \n\
     \x20 {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}\n\
     \n\
-    The same over a WebSocket at /ws, and blocks as Server-Sent Events: GET /stream?from=1\n\
+    The same over a WebSocket at /ws, and blocks as Server-Sent Events: GET /stream?from_height=1\n\
     GET /livez, /readyz?verbose and /version tell how the node is.\n\
     The method rpc.discover describes all others to tools, rpc/README.md of the source to people.\n";
 

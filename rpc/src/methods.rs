@@ -99,11 +99,11 @@ impl<N: Node> QuorateServer for Api<N> {
 
     async fn chain_blocks(
         &self,
-        from: u64,
+        from_height: u64,
         limit: Option<u32>,
         full: Option<bool>,
     ) -> Result<Blocks, RpcError> {
-        self.ledger.blocks(from, limit.unwrap_or(DEFAULT_BLOCKS), full.unwrap_or(true)).await
+        self.ledger.blocks(from_height, limit.unwrap_or(DEFAULT_BLOCKS), full.unwrap_or(true)).await
     }
 
     async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError> {

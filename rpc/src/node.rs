@@ -88,7 +88,7 @@ pub enum SubmitRefusal {
     LedgerDamaged,
     /// Its time has passed.
     #[error(
-        "the transaction was valid until {valid_until}, the chain is at {now}; sign a new one with a later valid_until_ms, and check the clock"
+        "the transaction was valid until {valid_until}, and this node's clock, or the time of its newest block if that is later, is at {now}; sign a new one with a later valid_until_ms, and compare your clock"
     )]
     Expired {
         /// Its last moment.
@@ -98,7 +98,7 @@ pub enum SubmitRefusal {
     },
     /// It would be valid for longer than nodes remember ids.
     #[error(
-        "the transaction is valid until {valid_until}, the network takes at most {latest} now; sign it with an earlier valid_until_ms, and check the clock"
+        "the transaction is valid until {valid_until}, and by this node's clock, or the time of its newest block if that is later, the network takes at most {latest} now; sign it with an earlier valid_until_ms, and compare your clock"
     )]
     LifetimeTooLong {
         /// Its last moment.

@@ -1,25 +1,30 @@
-//! Whether a call has the parameters its method has. Their types are jsonrpsee's to check.
+//! Whether a call has the parameters its method has, each of its type.
+//!
+//! jsonrpsee ignores surplus and unknown parameters, so that a mistyped name would be taken for an absent one without a
+//! word, and formats whole values into its errors, which costs a second for a large one. So everything is checked
+//! here first, and jsonrpsee reads what is known to be right.
 
 use std::fmt;
 
-use quorate_api::{ErrorKind, Method, Parameter, RpcError};
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use quorate_api::{ErrorKind, Method, Parameter, RpcError, excerpt};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::dispatch::shorten;
+use crate::request::split;
 
-/// Refuses missing, surplus, unknown and repeated parameters. jsonrpsee itself ignores surplus and unknown
-/// ones, so that a mistyped name would be taken for an absent one without a word.
+/// Refuses missing, surplus, unknown and repeated parameters, and values of another type than the parameter has.
+///
+/// # Errors
+/// `invalid_params`, with the method and the parameter by name.
 pub(crate) fn check(method: &Method, params: Option<&RawValue>) -> Result<(), RpcError> {
-    let text = params.map_or("[]", RawValue::get);
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let checked = if text.starts_with('[') {
-        parser.deserialize_seq(Positions(method))
-    } else {
-        parser.deserialize_map(Names(method))
+    let checked = match params {
+        None => missing(method.parameters),
+        Some(params) if params.get().starts_with('[') => check_positions(method, params),
+        Some(params) => check_names(method, params),
     };
-    checked.map_err(|error| {
-        let message = format!("invalid params for {}: {error}; it takes {}", method.name, signature(method));
+    checked.map_err(|problem| {
+        let message =
+            format!("invalid params for {}: {problem}; it takes {}", method.name, signature(method));
         RpcError::new(ErrorKind::InvalidParams, message)
     })
 }
@@ -34,59 +39,71 @@ fn signature(method: &Method) -> String {
     format!("({})", names.join(", "))
 }
 
-struct Positions<'a>(&'a Method);
-
-impl<'de> Visitor<'de> for Positions<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
+fn check_positions(method: &Method, params: &RawValue) -> Result<(), String> {
+    let (values, count) = split(params, method.parameters.len());
+    if count > values.len() {
+        return Err(format!("{count} are too many"));
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let mut count = 0;
-        while elements.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
-        }
-        let parameters = self.0.parameters;
-        if count > parameters.len() {
-            return Err(A::Error::custom(format_args!("{count} are too many")));
-        }
-        missing(parameters.iter().skip(count))
+    for (parameter, value) in method.parameters.iter().zip(&values) {
+        check_value(parameter, value)?;
     }
+    missing(&method.parameters[count..])
 }
 
-struct Names<'a>(&'a Method);
-
-impl<'de> Visitor<'de> for Names<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let parameters = self.0.parameters;
-        let mut given = vec![false; parameters.len()];
-        while let Some(name) = map.next_key::<String>()? {
-            map.next_value::<IgnoredAny>()?;
-            let Some(index) = parameters.iter().position(|parameter| parameter.name == name) else {
-                return Err(A::Error::custom(format_args!("{:?} is unknown", shorten(&name))));
-            };
-            if std::mem::replace(&mut given[index], true) {
-                return Err(A::Error::custom(format_args!("{name:?} is given twice")));
-            }
+fn check_names(method: &Method, params: &RawValue) -> Result<(), String> {
+    // Half a surrogate pair is well-formed JSON and yet no text.
+    let members = members(params, method.parameters.len()).ok_or("a name is not Unicode")?;
+    let mut absent = method.parameters.to_vec();
+    for (name, value) in &members {
+        let Some(parameter) = method.parameters.iter().find(|parameter| parameter.name == name) else {
+            return Err(format!("{:?} is unknown", excerpt(name)));
+        };
+        let before = absent.len();
+        absent.retain(|other| other.name != parameter.name);
+        if absent.len() == before {
+            return Err(format!("{name:?} is given twice"));
         }
-        let absent = parameters.iter().zip(given).filter(|(_, given)| !given);
-        missing(absent.map(|(parameter, _)| parameter))
+        check_value(parameter, value)?;
     }
+    missing(&absent)
 }
 
-fn missing<'a, E: serde::de::Error>(absent: impl IntoIterator<Item = &'a Parameter>) -> Result<(), E> {
-    match absent.into_iter().find(|parameter| parameter.required) {
-        Some(parameter) => Err(E::custom(format_args!("{:?} is missing", parameter.name))),
+fn check_value(parameter: &Parameter, value: &RawValue) -> Result<(), String> {
+    parameter.check(value.get()).map_err(|problem| format!("{:?} {problem}", parameter.name))
+}
+
+fn missing(absent: &[Parameter]) -> Result<(), String> {
+    match absent.iter().find(|parameter| parameter.required) {
+        Some(parameter) => Err(format!("{:?} is missing", parameter.name)),
         None => Ok(()),
     }
+}
+
+/// The members of an object, and one more than `limit` at most: then one of them is unknown or repeated. `None` if a
+/// name is not Unicode.
+fn members(object: &RawValue, limit: usize) -> Option<Vec<(String, &RawValue)>> {
+    struct Members(usize);
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() <= self.0
+                && let Some(member) = map.next_entry()?
+            {
+                kept.push(member);
+            }
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(Members(limit)).ok()
 }
 
 #[cfg(test)]
@@ -110,7 +127,7 @@ mod tests {
             ("chain_block", Some("[1]")),
             ("chain_block", Some("[1, true]")),
             ("chain_block", Some(r#"{"full": true, "at": 1}"#)),
-            ("chain_block", Some(r#"{"at": "of any type"}"#)),
+            ("chain_block", Some(r#"{"at": "latest", "full": null}"#)),
             ("network_validators", None),
         ] {
             assert_eq!(verdict(method, params), Ok(()), "{method} {params:?}");
@@ -127,10 +144,15 @@ mod tests {
             ("chain_block", Some("[1, true, 2]"), "3 are too many"),
             ("chain_block", Some(r#"{"at": 1, "ful": true}"#), "\"ful\" is unknown"),
             ("chain_block", Some(r#"{"at": 1, "at": 2}"#), "\"at\" is given twice"),
+            ("chain_block", Some(r#"{"\ud800": 1}"#), "a name is not Unicode"),
+            ("chain_block", Some(r#"{"at": "first"}"#), "\"at\" must be a height as a number"),
+            ("chain_block", Some("[1, 1]"), "\"full\" must be true or false, not 1"),
             ("tx_submit", Some(r#"{"transaction": "0x", "timeoutMs": 1}"#), "\"timeoutMs\" is unknown"),
+            ("tx_submit", Some(r#"["0x", {"committed": null}]"#), "\"wait\" must be \"none\""),
         ] {
             let message = verdict(method, params).unwrap_err();
             assert!(message.contains(said), "{method} {params:?}: {message}");
+            assert!(message.starts_with(&format!("invalid params for {method}: ")), "{message}");
             assert!(message.contains("it takes ("), "{message}");
         }
     }

@@ -87,6 +87,18 @@ impl RateLimiter {
         Ok(())
     }
 
+    /// When a client's bucket will have so many requests in it. Takes nothing.
+    pub(crate) fn wait(&self, client: Option<Client>, requests: usize) -> Duration {
+        let Some(client) = client else {
+            return Duration::ZERO;
+        };
+        let price = self.per_request * u32::try_from(requests).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = (*buckets.of(client, now)).max(now) + price - now;
+        missing.saturating_sub(self.whole_bucket)
+    }
+
     /// Takes what a message that was admitted as one request turns out to need beyond it.
     ///
     /// # Errors

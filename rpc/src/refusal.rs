@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{HeaderName, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use quorate_api::{ErrorKind, RpcError};
@@ -18,11 +18,18 @@ const OVERLOAD_RETRY_MS: u64 = 1000;
 pub(crate) struct Refusal {
     status: StatusCode,
     error: RpcError,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: RpcError) -> Self {
-        Refusal { status, error }
+        Refusal { status, error, headers: Vec::new() }
+    }
+
+    /// Says more in a header.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     pub(crate) fn overloaded(what: &str) -> Self {
@@ -38,6 +45,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let retry_after_ms = self.error.data.retry_after_ms;
         let mut response = json(self.status, failure(RawValue::NULL, self.error));
+        response.headers_mut().extend(self.headers);
         if let Some(milliseconds) = retry_after_ms {
             let seconds = HeaderValue::from(milliseconds.div_ceil(1000));
             response.headers_mut().insert(RETRY_AFTER, seconds);

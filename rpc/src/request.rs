@@ -11,6 +11,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Most bytes of an id, as it is written.
+pub(crate) const MAX_ID_BYTES: usize = 256;
+
 /// What a body holds.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
@@ -76,7 +79,7 @@ pub(crate) fn parse(body: &[u8], max_batch: usize) -> Result<Message<'_>, RpcErr
 }
 
 /// The elements of an array, up to a limit, and how many there are.
-fn split(array: &RawValue, limit: usize) -> (Vec<&RawValue>, usize) {
+pub(crate) fn split(array: &RawValue, limit: usize) -> (Vec<&RawValue>, usize) {
     struct Elements(usize);
 
     impl<'de> Visitor<'de> for Elements {
@@ -141,8 +144,10 @@ fn entry(raw: &RawValue) -> Entry<'_> {
         Ok(members) => members,
         Err(error) => return Entry::Invalid(RawValue::NULL, invalid(&error.to_string())),
     };
-    if members.id.is_some_and(|id| !is_id(id)) {
-        return Entry::Invalid(RawValue::NULL, invalid("id must be a string, a number or null"));
+    if let Some(id) = members.id
+        && let Err(reason) = check_id(id)
+    {
+        return Entry::Invalid(RawValue::NULL, invalid(&reason));
     }
     match (call(&members), members.id) {
         (Ok(call), Some(id)) => Entry::Call(id, call),
@@ -151,13 +156,18 @@ fn entry(raw: &RawValue) -> Entry<'_> {
     }
 }
 
-fn is_id(raw: &RawValue) -> bool {
-    let text = raw.get();
-    match text.as_bytes().first() {
-        Some(b'"') => string(raw).is_some(),
+/// Ids come back in answers, which must be small when there is room for nothing else.
+fn check_id(id: &RawValue) -> Result<(), String> {
+    let text = id.get();
+    if text.len() > MAX_ID_BYTES {
+        return Err(format!("id has {} bytes, at most {MAX_ID_BYTES} are taken", text.len()));
+    }
+    let is_id = match text.as_bytes().first() {
+        Some(b'"') => string(id).is_some(),
         Some(b'-' | b'0'..=b'9') => true,
         _ => text == "null",
-    }
+    };
+    if is_id { Ok(()) } else { Err("id must be a string, a number or null".to_owned()) }
 }
 
 fn call<'a>(members: &Members<'a>) -> Result<Call<'a>, RpcError> {
@@ -167,8 +177,6 @@ fn call<'a>(members: &Members<'a>) -> Result<Call<'a>, RpcError> {
     let method = members.method.and_then(string).ok_or_else(|| invalid("method must be a string"))?;
     let params = match members.params {
         None => None,
-        // Not in the specification, but common and clear.
-        Some(params) if params.get() == "null" => None,
         Some(params) if params.get().starts_with(['[', '{']) => Some(params),
         Some(_) => return Err(invalid("params must be an array or an object")),
     };

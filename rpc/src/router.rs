@@ -22,6 +22,7 @@ use crate::dispatch::Dispatcher;
 use crate::endpoint::{self, Endpoint};
 use crate::explorer::{self, Explorer};
 use crate::health;
+use crate::hosts::{self, Hosts};
 use crate::meter::Meter;
 use crate::methods::Api;
 use crate::node::Node;
@@ -70,7 +71,7 @@ pub(crate) fn stoppable_router<N: Node>(
     // is.
     let limited = from_fn_with_state(rates, rate::limit);
     let mut router = Router::new()
-        .route("/", json_rpc.route_layer(limited.clone()).merge(home))
+        .route("/", json_rpc.merge(home))
         .route("/stream", get(stream::events).with_state(Arc::clone(&streams)).route_layer(limited.clone()))
         .route("/ws", get(stream::upgrade).with_state((endpoint, streams)).route_layer(limited))
         .route("/livez", get(health::live))
@@ -85,7 +86,10 @@ pub(crate) fn stoppable_router<N: Node>(
     if let Some(cors) = cors {
         router = router.layer(cors);
     }
-    router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(meter, count))
+    router
+        .layer(from_fn_with_state(Arc::new(Hosts::new(&config.allowed_hosts)), hosts::check))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(meter, count))
 }
 
 /// Counts responses, but not those to whoever watches the node: a node that is not ready says 503 all the time.

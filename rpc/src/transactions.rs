@@ -67,7 +67,7 @@ impl<N: Node> Transactions<N> {
             return Err(SubmitRefusal::from(error).into());
         }
         let transaction = Transaction::from_bytes(bytes)
-            .map_err(|error| RpcError::new(ErrorKind::TransactionMalformed, error.to_string()))?;
+            .map_err(|_| RpcError::new(ErrorKind::TransactionMalformed, malformed(bytes)))?;
         transaction.check_form(&limits).map_err(SubmitRefusal::from)?;
         Ok(transaction)
     }
@@ -116,6 +116,34 @@ impl<N: Node> Transactions<N> {
         // A server that stops sends everybody home with what is known, which is no error either.
         Ok(self.node.status_of(id).await)
     }
+}
+
+/// Bytes of a transaction before its payload, by WIRE.md, and what is behind it.
+const HEAD_BYTES: usize = 54;
+const SIGNATURE_BYTES: usize = 64;
+
+/// What is wrong with bytes that are no transaction, for people who wrote an encoder.
+fn malformed(bytes: &[u8]) -> String {
+    let least = HEAD_BYTES + SIGNATURE_BYTES;
+    let problem = match bytes {
+        _ if bytes.len() < least => format!("a transaction has {least} bytes or more, not {}", bytes.len()),
+        [sender, ..] if ![2, 3].contains(sender) => {
+            format!("the sender is a compressed public key: its first byte is 02 or 03, not {sender:02x}")
+        }
+        _ if bytes[49] > 1 => format!("byte 49, the kind, is 00 or 01, not {:02x}", bytes[49]),
+        _ => {
+            let length = u32::from_le_bytes([bytes[50], bytes[51], bytes[52], bytes[53]]);
+            let room = bytes.len() - least;
+            if usize::try_from(length) == Ok(room) {
+                "its signature is not canonical: r and s are from 1 to the order of the curve, s to half of it".to_owned()
+            } else {
+                format!(
+                    "bytes 50 to 53 say that the payload has {length} bytes, and there is room for {room}"
+                )
+            }
+        }
+    };
+    format!("not the encoding of a transaction (WIRE.md, Transactions): {problem}")
 }
 
 /// Where a committed transaction stands.

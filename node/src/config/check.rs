@@ -43,7 +43,7 @@ impl RawConfig {
             ));
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
         });
-        let rpc = self.rpc.settings(listen);
+        let mut rpc = self.rpc.settings(listen);
         problems.extend(rpc.problems().iter().map(|problem| format!("rpc.{problem}")));
         let observers = observers(self.node.role, &self.p2p.observers, &mut problems);
         let threads = self.verification.threads;
@@ -53,6 +53,7 @@ impl RawConfig {
         if !problems.is_empty() {
             return Err(ConfigErrors(problems));
         }
+        rpc.allowed_hosts.extend(self.p2p.advertise.iter().filter_map(|address| host_name(address)));
         Ok(Config {
             role: self.node.role,
             p2p_observers: observers,
@@ -90,4 +91,11 @@ fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<P
         }
     }
     keys
+}
+
+/// The host name in a multiaddress, if it has one rather than an IP address.
+fn host_name(address: &str) -> Option<String> {
+    let mut parts = address.split('/').skip(1);
+    let protocol = parts.next().filter(|protocol| ["dns", "dns4", "dns6"].contains(protocol));
+    protocol.and(parts.next()).map(|name| name.trim_end_matches('.').to_ascii_lowercase())
 }

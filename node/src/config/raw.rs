@@ -105,6 +105,9 @@ pub(super) struct RawRpc {
     /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all of them.
     #[serde(deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
+    /// Names by which clients may call the node, as `node.example`, besides localhost, the names in p2p.advertise and all IP addresses; `*` is all names.
+    #[serde(deserialize_with = "list")]
+    pub(super) allowed_hosts: Vec<String>,
     /// Whether there are pages for people at /.
     #[serde(deserialize_with = "flag")]
     pub(super) explorer: bool,
@@ -169,6 +172,7 @@ impl Default for RawRpc {
             max_socket_requests: defaults.max_socket_requests,
             max_message_bytes: defaults.max_message_bytes,
             allowed_origins: defaults.allowed_origins,
+            allowed_hosts: defaults.allowed_hosts,
             explorer: defaults.explorer,
         }
     }
@@ -207,6 +211,7 @@ impl RawRpc {
             max_socket_requests: self.max_socket_requests,
             max_message_bytes: self.max_message_bytes,
             allowed_origins: self.allowed_origins,
+            allowed_hosts: self.allowed_hosts,
             explorer: self.explorer,
             ..RpcConfig::default()
         }

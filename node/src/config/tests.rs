@@ -162,6 +162,7 @@ fn every_problem_is_reported_together() {
         listen = \"localhost\"
         max_connections = 0
         allowed_origins = [\"explorer.example\"]
+        allowed_hosts = [\"node.example:8545\"]
         [p2p]
         listen = []
         bootstrap = [\"127.0.0.1:9000\"]
@@ -173,12 +174,25 @@ fn every_problem_is_reported_together() {
         "rpc.listen",
         "rpc.max_connections",
         "rpc.allowed_origins",
+        "rpc.allowed_hosts",
         "p2p.listen",
         "p2p.bootstrap",
         "verification.threads",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn a_node_may_be_called_as_it_is_advertised() {
+    let file = "
+        [rpc]
+        allowed_hosts = [\"rpc.example\"]
+        [p2p]
+        advertise = [\"/dns/Bank-a.example/tcp/9000\", \"/ip4/10.0.0.1/tcp/9000\", \"/dns4/other.example./tcp/1\"]
+    ";
+    let hosts = checked(file, &[]).unwrap().rpc.allowed_hosts;
+    assert_eq!(hosts, ["rpc.example", "bank-a.example", "other.example"]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod outgoing;
 mod places;
 mod progress;
 mod service;
+mod serving;
 mod snapshot;
 mod verify;
 mod waiters;
@@ -51,7 +52,7 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
 use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming, PeerKey};
 use quorate_pbft::Now;
-use quorate_rpc::{AdminServer, RpcServer};
+use quorate_rpc::AdminServer;
 use quorate_store::LedgerReader;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,6 +76,7 @@ use metrics::{Measured, Stopwatch};
 use observer::{Hearing, Watch};
 use outgoing::Outgoing;
 use service::Service;
+use serving::Serving;
 use snapshot::Snapshot;
 use verify::Verifier;
 use waiters::Waiters;
@@ -105,7 +107,7 @@ type Death = watch::Receiver<Option<Arc<str>>>;
 
 /// A node that runs until it is stopped or dies.
 pub(crate) struct Running {
-    rpc: RpcServer,
+    rpc: Serving,
     admin: Option<AdminServer>,
     network: Network,
     inbox: mpsc::Sender<Work>,
@@ -196,11 +198,11 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let measured = Measured::new();
     let service = Arc::new(service);
     let registry = metrics::registry(&service, &measured);
-    let rpc = match quorate_rpc::serve(setup.config.rpc, service, Some(registry)).await {
+    let rpc = match Serving::start(setup.config.rpc, service, registry).await {
         Ok(rpc) => rpc,
         Err(error) => {
             network.shutdown().await;
-            return Err(error.into());
+            return Err(error);
         }
     };
 

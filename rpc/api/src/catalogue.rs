@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::ErrorKind;
 use crate::hex::Hex;
+use crate::parameter::Parameter;
 use crate::query::BlockLimit;
 use crate::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
@@ -23,7 +24,7 @@ use crate::{
 /// Makes the JSON Schema of one type, with the types it is made of as definitions of the generator.
 pub type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
-fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
@@ -45,36 +46,6 @@ impl From<DefaultValue> for serde_json::Value {
             DefaultValue::Number(number) => number.into(),
             DefaultValue::Word(word) => word.into(),
         }
-    }
-}
-
-/// A parameter of a method.
-#[derive(Debug, Clone, Copy)]
-pub struct Parameter {
-    /// Its name; its place in [`Method::parameters`] is its position.
-    pub name: &'static str,
-    /// Whether it must be given. Optional ones may be null, too.
-    pub required: bool,
-    /// What it says, in a sentence.
-    pub summary: &'static str,
-    /// What its absence stands for, if that is always the same.
-    pub default: Option<DefaultValue>,
-    /// The schema of its values.
-    pub schema: MakeSchema,
-}
-
-impl Parameter {
-    const fn required<T: JsonSchema>(name: &'static str, summary: &'static str) -> Self {
-        Parameter { name, required: true, summary, default: None, schema: schema_of::<T> }
-    }
-
-    const fn optional<T: JsonSchema>(name: &'static str, summary: &'static str) -> Self {
-        Parameter { name, required: false, summary, default: None, schema: schema_of::<Option<T>> }
-    }
-
-    const fn or(mut self, default: DefaultValue) -> Self {
-        self.default = Some(default);
-        self
     }
 }
 
@@ -152,6 +123,7 @@ pub const METHODS: &[Method] = &[
         ErrorKind::Syncing,
         ErrorKind::Unavailable,
         ErrorKind::StorageDamaged,
+        ErrorKind::Observer,
     ]),
     Method::answering::<TransactionStatus>("tx_status", "What this node knows of a transaction.")
         .taking(&[ID])
@@ -180,7 +152,7 @@ pub const METHODS: &[Method] = &[
         "Consecutive blocks, ascending; perhaps fewer than asked for, at least one if the first exists.",
     )
     .taking(&[
-        Parameter::required::<u64>("from", "Height of the first block."),
+        Parameter::required::<u64>("from_height", "Height of the first block."),
         Parameter::optional::<BlockLimit>("limit", "Most blocks to answer.")
             .or(DefaultValue::Number(DEFAULT_BLOCKS as u64)),
         FULL,

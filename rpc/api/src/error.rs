@@ -8,6 +8,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::excerpt::cut_off;
+
+/// Most bytes of the message of an error, here and as clients read it.
+///
+/// What others wrote is shortened where it is put into a message; this makes sure that nothing is forgotten.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
+
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = ($name:literal, $code:literal, $retryable:literal),)*) => {
         /// What went wrong, for programs. Names and codes are stable: none is ever reused or renumbered.
@@ -176,11 +183,11 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// An error of this kind.
+    /// An error of this kind. A message of more than [`MAX_MESSAGE_BYTES`] is cut off.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         RpcError {
             code: kind.code(),
-            message: message.into(),
+            message: cut_off(message.into(), MAX_MESSAGE_BYTES),
             data: ErrorData {
                 kind,
                 retryable: kind.is_retryable(),
@@ -222,7 +229,8 @@ impl From<&ErrorObject<'_>> for RpcError {
     fn from(object: &ErrorObject<'_>) -> Self {
         let raw = object.data().map(|data| data.get());
         if let Some(data) = raw.and_then(|raw| serde_json::from_str::<ErrorData>(raw).ok()) {
-            return RpcError { code: object.code(), message: object.message().to_owned(), data };
+            let message = cut_off(object.message().to_owned(), MAX_MESSAGE_BYTES);
+            return RpcError { code: object.code(), message, data };
         }
         let kind = ErrorKind::of_code(object.code()).unwrap_or(ErrorKind::Other);
         let message = match raw.and_then(|raw| serde_json::from_str::<String>(raw).ok()) {

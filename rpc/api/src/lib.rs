@@ -29,25 +29,28 @@ mod catalogue;
 mod consensus;
 mod discovery;
 mod error;
+mod excerpt;
 mod explanation;
 mod hex;
 mod invalid;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod methods;
 mod node;
+mod parameter;
 mod proof;
 mod query;
 mod stream;
 mod submit;
 
 pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
-pub use catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, Parameter, STREAM_METHODS};
+pub use catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
 };
 pub use discovery::Discovery;
-pub use error::{ErrorData, ErrorKind, RpcError};
+pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
+pub use excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt};
 pub use explanation::{
     Awaited, AwaitedHeight, Departures, Explanation, MemberName, OrderingBounds, ProgressState,
     QuorumContact, SilentMember, Trouble, TroubleKind, ViewTimer, VoteTally,
@@ -58,6 +61,7 @@ pub use node::{
     ChainHead, FailedAddress, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson,
     Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
+pub use parameter::Parameter;
 pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
 pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
 pub use stream::{EndReason, NOTIFICATION};

@@ -65,7 +65,7 @@ pub trait Quorate {
     #[method(name = "chain_blocks", param_kind = map)]
     async fn chain_blocks(
         &self,
-        from: u64,
+        from_height: u64,
         limit: Option<u32>,
         full: Option<bool>,
     ) -> Result<Blocks, RpcError>;

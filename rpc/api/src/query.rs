@@ -10,6 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::block::{BlockJson, TransactionJson};
+use crate::excerpt;
 use crate::hex::Hex;
 
 /// Most blocks one `chain_blocks` may ask for.
@@ -69,7 +70,7 @@ impl FromStr for BlockAt {
         if text.starts_with("0x") {
             return Ok(BlockAt::Hash(text.parse()?));
         }
-        text.parse().map(BlockAt::Height).map_err(|_| BlockAtError::Other(text.to_owned()))
+        text.parse().map(BlockAt::Height).map_err(|_| BlockAtError::Other(excerpt(text)))
     }
 }
 
@@ -79,7 +80,7 @@ pub enum BlockAtError {
     /// It starts like a hash and is none.
     #[error("not a block hash: {0}")]
     Hash(#[from] HexError),
-    /// Something else.
+    /// Something else, of which this is the beginning.
     #[error("a block is named by its height, its hash or \"latest\", not by {0:?}")]
     Other(String),
 }

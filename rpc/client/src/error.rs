@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_api::{InvalidJson, RpcError};
+use quorate_api::{InvalidJson, MAX_MESSAGE_BYTES, RpcError, cut_off};
 use quorate_ledger::{BlockHash, Height, ProofError, TransactionId};
 
 /// Why one call to one node gave no answer.
@@ -48,6 +48,17 @@ pub enum CallError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The word of members was asked for, and the node is none.
+    #[error("{url}: its key is not in the committee of this network, so its word does not count")]
+    NoMember {
+        /// The node.
+        url: String,
+    },
+}
+
+/// What a parser says of an answer can have as many bytes as the answer.
+pub(crate) fn brief(reason: String) -> String {
+    cut_off(reason, MAX_MESSAGE_BYTES)
 }
 
 /// HTTP statuses after which the same request may succeed later: too slow, too many, busy, gateway trouble.
@@ -60,7 +71,7 @@ impl CallError {
             CallError::Node { error, .. } => error.data.retryable,
             CallError::Unreachable { .. } | CallError::Timeout { .. } => true,
             CallError::Refused { status, .. } => RETRYABLE_STATUSES.contains(status),
-            CallError::Answer { .. } => false,
+            CallError::Answer { .. } | CallError::NoMember { .. } => false,
         }
     }
 
@@ -147,15 +158,15 @@ pub enum ClientError {
     },
     /// Too few nodes say the same of what none can prove.
     #[error(
-        "{alike} of {asked} nodes agree, {needed} must for one of them to be honest; ask again, or more members\' nodes{}",
+        "{alike} members agree, of those at {asked} addresses; {needed} must for one of them to be honest; ask again, or nodes of more members{}",
         last_error.as_ref().map(|error| format!(" (last failure: {error})")).unwrap_or_default()
     )]
     NoAgreement {
         /// f + 1.
         needed: usize,
-        /// Most equal answers.
+        /// Members with the same answer, at most.
         alike: usize,
-        /// Nodes that were asked.
+        /// Addresses that were asked.
         asked: usize,
         /// What the last one said that did not answer.
         last_error: Option<Box<CallError>>,

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
-use crate::error::CallError;
+use crate::error::{CallError, brief};
 
 /// Most bytes of a refusal.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
@@ -95,12 +95,12 @@ impl Events {
     }
 
     fn senseless(&self, reason: &dyn ToString) -> CallError {
-        CallError::Answer { url: self.url.clone(), reason: reason.to_string() }
+        CallError::Answer { url: self.url.clone(), reason: brief(reason.to_string()) }
     }
 }
 
 fn unreachable(url: &str, reason: &dyn ToString) -> CallError {
-    CallError::Unreachable { url: url.to_owned(), reason: reason.to_string() }
+    CallError::Unreachable { url: url.to_owned(), reason: brief(reason.to_string()) }
 }
 
 async fn request(url: &str, from: u64) -> Result<Response<Incoming>, CallError> {
@@ -116,7 +116,7 @@ async fn request(url: &str, from: u64) -> Result<Response<Incoming>, CallError> 
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    let path = format!("{}/stream?from={from}", uri.path().trim_end_matches('/'));
+    let path = format!("{}/stream?from_height={from}", uri.path().trim_end_matches('/'));
     let request = Request::get(path)
         .header(HOST, authority.as_str())
         .header(ACCEPT, "text/event-stream")

@@ -15,7 +15,7 @@ use quorate_ledger::TransactionId;
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
-use crate::error::{CallError, ClientError};
+use crate::error::{CallError, ClientError, brief};
 
 /// Above anything a call may take; each call has its own limit.
 const CEILING: Duration = Duration::from_secs(3600);
@@ -77,9 +77,9 @@ impl Rpc {
                 Some(TransportError::Rejected { status_code }) => {
                     CallError::Refused { url, status: *status_code }
                 }
-                _ => CallError::Unreachable { url, reason: chain(error.as_ref()) },
+                _ => CallError::Unreachable { url, reason: brief(chain(error.as_ref())) },
             },
-            other => CallError::Answer { url, reason: other.to_string() },
+            other => CallError::Answer { url, reason: brief(other.to_string()) },
         }
     }
 }

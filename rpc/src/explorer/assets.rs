@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +47,9 @@ pub(super) fn folder() -> String {
 }
 
 /// `GET /assets/{version}/{name}`
-pub(super) async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
+pub(super) async fn asset(named: Result<Path<(String, String)>, PathRejection>) -> Response {
+    // What is not UTF-8 names none.
+    let (version, name) = named.map(|Path(names)| names).unwrap_or_default();
     let found = ASSETS.iter().find(|asset| asset.name == name && version == *VERSION);
     match found {
         Some(asset) => {

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use quorate_api::methods::QuorateServer;
 use quorate_api::{
-    BlockAt, BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson,
+    BlockAt, BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson, excerpt,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -13,7 +13,6 @@ use serde_json::json;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 use super::{Explorer, Members, query};
-use crate::dispatch::shorten;
 
 /// Transactions on one page.
 const ROWS: usize = 100;
@@ -110,7 +109,7 @@ pub(super) async fn page<A: QuorateServer>(
 ) -> Result<Response, Problem> {
     let from = query::<Wanted>(uri)?.from.unwrap_or_default();
     let named: BlockAt = at.parse().map_err(|_| {
-        let text = format!("“{}” names no block.", shorten(at));
+        let text = format!("“{}” names no block.", excerpt(at));
         let advice =
             "A block is named by its height, such as 17, or by its hash: 0x and 64 digits from 0 to f.";
         Problem::new(StatusCode::BAD_REQUEST, "No such block", text, advice)

@@ -146,7 +146,7 @@ pub(super) async fn page<A: QuorateServer>(
     let newer = (below < next).then(|| below.saturating_add(ROWS.into())).filter(|newer| *newer < next);
     let frame = Frame::new(&status, headers, "/blocks")
         .live(if wanted.below.is_none() { "stream" } else { "" })
-        .call("chain_blocks", &json!({ "from": lowest, "limit": blocks.len().max(1), "full": false }));
+        .call("chain_blocks", &json!({ "from_height": lowest, "limit": blocks.len().max(1), "full": false }));
     let page = BlocksPage {
         frame,
         blank: BlockRow::default(),

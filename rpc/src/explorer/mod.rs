@@ -20,6 +20,7 @@ mod validators;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::VARY;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -148,6 +149,15 @@ async fn welcome_programs(request: Request, next: Next) -> Response {
     }
 }
 
+/// What a path names.
+fn named(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(name)| name).map_err(|_| {
+        let text = "What the address names is not UTF-8.".to_owned();
+        let advice = "Blocks and transactions are named by digits and letters.";
+        Problem::new(StatusCode::BAD_REQUEST, "This address makes no sense", text, advice)
+    })
+}
+
 type Site<A> = State<Arc<Explorer<A>>>;
 
 async fn front<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
@@ -160,19 +170,27 @@ async fn block_list<A: QuorateServer>(State(site): Site<A>, uri: Uri, headers: H
 
 async fn one_block<A: QuorateServer>(
     State(site): Site<A>,
-    Path(at): Path<String>,
+    at: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    site.answer(&headers, block::page(&site, &headers, &at, &uri).await).await
+    let page = match named(at) {
+        Ok(at) => block::page(&site, &headers, &at, &uri).await,
+        Err(problem) => Err(problem),
+    };
+    site.answer(&headers, page).await
 }
 
 async fn one_transaction<A: QuorateServer>(
     State(site): Site<A>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    site.answer(&headers, transaction::page(&site, &headers, &id).await).await
+    let page = match named(id) {
+        Ok(id) => transaction::page(&site, &headers, &id).await,
+        Err(problem) => Err(problem),
+    };
+    site.answer(&headers, page).await
 }
 
 async fn all_validators<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {

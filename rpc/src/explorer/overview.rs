@@ -52,7 +52,7 @@ pub(super) async fn page<A: QuorateServer>(
         .call("mempool_status", &nothing)
         .call(
             "chain_blocks",
-            &json!({ "from": head.saturating_sub(u64::from(ROWS) - 1), "limit": ROWS, "full": false }),
+            &json!({ "from_height": head.saturating_sub(u64::from(ROWS) - 1), "limit": ROWS, "full": false }),
         );
     let page = OverviewPage {
         frame,

@@ -4,12 +4,11 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use quorate_api::methods::{Id, QuorateServer};
-use quorate_api::{BlockAt, TransactionStatus};
+use quorate_api::{BlockAt, TransactionStatus, excerpt};
 use serde::Deserialize;
 
 use super::page::{Frame, Problem};
 use super::{Explorer, query};
-use crate::dispatch::shorten;
 
 /// Hex digits of a hash or id.
 const HEX_DIGITS: usize = 64;
@@ -72,7 +71,7 @@ pub(super) async fn page<A: QuorateServer>(
         Meaning::Other => (StatusCode::BAD_REQUEST, false),
     };
     let frame = explorer.frame(headers, "").await?;
-    Ok(explorer.show(status, &SearchPage { frame, typed: shorten(typed.trim()), is_understood }))
+    Ok(explorer.show(status, &SearchPage { frame, typed: excerpt(typed.trim()), is_understood }))
 }
 
 /// The page of a block or transaction that this node knows.

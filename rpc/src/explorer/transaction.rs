@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use quorate_api::methods::{Id, QuorateServer};
-use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus};
+use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus, excerpt};
 use quorate_ledger::TransactionId;
 use serde_json::json;
 
@@ -12,7 +12,6 @@ use super::Explorer;
 use super::block::Certified;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment, Shown};
-use crate::dispatch::shorten;
 
 #[derive(Template)]
 #[template(path = "transaction.html")]
@@ -52,7 +51,7 @@ pub(super) async fn page<A: QuorateServer>(
     given: &str,
 ) -> Result<Response, Problem> {
     let id: TransactionId = given.parse().map_err(|_| {
-        let text = format!("“{}” is no transaction id.", shorten(given));
+        let text = format!("“{}” is no transaction id.", excerpt(given));
         let advice = "An id is 0x and 64 digits from 0 to f, in lower case.";
         Problem::new(StatusCode::BAD_REQUEST, "No such transaction", text, advice)
     })?;

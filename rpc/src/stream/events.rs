@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jsonrpsee::types::ErrorObjectOwned;
-use quorate_api::{EndReason, ErrorKind, RpcError};
+use quorate_api::{EndReason, ErrorKind, RpcError, excerpt};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -25,6 +25,7 @@ use super::slots::{ConnectionPlace, StreamSlot};
 use crate::budget::{Reservation, UNIT_BYTES};
 use crate::client::Client;
 use crate::refusal::Refusal;
+use crate::stall::HangUp;
 use crate::stopping::Stopping;
 
 /// A comment, which readers skip.
@@ -34,7 +35,7 @@ const SIGN_OF_LIFE: &[u8] = b":\n\n";
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    from: Option<u64>,
+    from_height: Option<u64>,
     full: Option<bool>,
 }
 
@@ -47,7 +48,10 @@ pub(crate) async fn events(
     let wanted = wanted(request.uri(), request.headers())?;
     let extensions = request.extensions();
     let slot = streams.slots.take(Client::of(extensions), extensions.get::<ConnectionPlace>().cloned())?;
-    let blocks = streams.source.stream(wanted.from, wanted.full.unwrap_or(true)).map_err(refusal)?;
+    let blocks = streams.source.stream(wanted.from_height, wanted.full.unwrap_or(true)).map_err(refusal)?;
+    if let Some(hang_up) = extensions.get::<HangUp>() {
+        hang_up.watch();
+    }
     // One on its way, and the end.
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(feed(streams, blocks, sender, slot));
@@ -59,14 +63,18 @@ fn wanted(uri: &Uri, headers: &HeaderMap) -> Result<Wanted, Refusal> {
     let invalid = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, RpcError::new(ErrorKind::InvalidParams, message))
     };
-    let Query(mut wanted) = Query::<Wanted>::try_from_uri(uri)
-        .map_err(|error| invalid(format!("{error}; /stream takes from=HEIGHT and full=true or false")))?;
+    let Query(mut wanted) = Query::<Wanted>::try_from_uri(uri).map_err(|_| {
+        let query = excerpt(uri.query().unwrap_or_default());
+        invalid(format!(
+            "{query:?} is not understood; /stream takes from_height=HEIGHT and full=true or false"
+        ))
+    })?;
     // A browser that resumes repeats its address, so what it has seen counts for more than what it says.
     if let Some(seen) = headers.get(LAST_EVENT_ID) {
         let seen = seen.to_str().ok().and_then(|text| text.parse::<u64>().ok());
         let next = seen.and_then(|height| height.checked_add(1));
         let next = next.ok_or_else(|| invalid("Last-Event-ID must be the height of a block".to_owned()))?;
-        wanted.from = Some(next);
+        wanted.from_height = Some(next);
     }
     Ok(wanted)
 }

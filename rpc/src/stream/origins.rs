@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use quorate_api::{ErrorKind, RpcError};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::hosts::is_own;
 use crate::refusal::Refusal;
 
 /// How browsers resume a stream.
@@ -23,11 +24,12 @@ impl Origins {
         Origins { any: allowed.iter().any(|origin| origin == "*"), listed }
     }
 
-    /// Refuses pages that are not allowed. Browsers let every page open WebSockets and event streams, and
+    /// Refuses pages that are not allowed. The node's own origin is always allowed: the explorer is of it, and clients
+    /// that are no pages send it. Browsers let every page open WebSockets and event streams, and
     /// would keep the answer from it only, so that strangers' pages could take all places of streams.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         match headers.get(ORIGIN) {
-            Some(origin) if !self.any && !self.listed.contains(origin) => {
+            Some(origin) if !self.any && !self.listed.contains(origin) && !is_own(origin, headers) => {
                 let message = "pages of this origin may not use this node; its operator can add the origin \
                                to allowed_origins";
                 let error = RpcError::new(ErrorKind::InvalidRequest, message);

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use quorate_api::{EndReason, ErrorKind, RpcError};
@@ -43,22 +43,12 @@ struct Handled {
 
 async fn handle(endpoint: &Endpoint, client: Option<Client>, desk: &Desk, request: Request) -> Handled {
     let begun = Mutex::default();
-    let answer = match request {
-        Request::Text(text) => {
-            endpoint.message(client, text.as_bytes(), &|call| desk.call(call, &begun)).await
-        }
-        Request::Binary => {
-            let message = "a request is sent as a text message, this one is binary";
-            Some(failure(RawValue::NULL, RpcError::new(ErrorKind::InvalidRequest, message)))
-        }
-    };
+    let answer = endpoint.message(client, &request, &|call| desk.call(call, &begun)).await;
     Handled { answer, begun: begun.into_inner().unwrap_or_else(PoisonError::into_inner) }
 }
 
-enum Request {
-    Text(Utf8Bytes),
-    Binary,
-}
+/// The JSON of a message. Some clients send it as binary.
+type Request = Bytes;
 
 /// Why a session ends.
 enum End {
@@ -100,8 +90,8 @@ impl Session<'_> {
                 received = self.socket.recv(), if has_room => {
                     unheard = 0;
                     let request = match received {
-                        Some(Ok(Message::Text(text))) => Request::Text(text),
-                        Some(Ok(Message::Binary(_))) => Request::Binary,
+                        Some(Ok(Message::Text(text))) => text.into(),
+                        Some(Ok(Message::Binary(bytes))) => bytes,
                         // Pings and closes are answered by the library when it is asked for more.
                         Some(Ok(_)) => continue,
                         Some(Err(error)) => return self.refusal(error),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, State, WebSocketUpgrade};
-use axum::http::{Extensions, HeaderMap};
+use axum::http::header::{SEC_WEBSOCKET_VERSION, UPGRADE};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use quorate_api::{ErrorKind, RpcError};
 
@@ -21,6 +22,22 @@ const WRITE_BUFFER_BYTES: usize = 0;
 /// What is read from the system at a time. The default of 128 KiB is much for requests.
 const READ_BUFFER_BYTES: usize = 8 << 10;
 
+/// The only version of the protocol that there is.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// As RFC 6455, 4.4 and RFC 9110, 15.5.22 have it.
+fn refusal(rejection: &WebSocketUpgradeRejection, headers: &HeaderMap) -> Refusal {
+    let wants_upgrade = headers.contains_key(UPGRADE) && headers.get(SEC_WEBSOCKET_VERSION) == Some(&VERSION);
+    let status = if wants_upgrade { rejection.status() } else { StatusCode::UPGRADE_REQUIRED };
+    let message = format!("not the beginning of a WebSocket: {}", rejection.body_text());
+    let refusal = Refusal::new(status, RpcError::new(ErrorKind::InvalidRequest, message));
+    if wants_upgrade {
+        return refusal;
+    }
+    let upgrade = HeaderValue::from_static("websocket");
+    refusal.with_header(UPGRADE, upgrade).with_header(SEC_WEBSOCKET_VERSION, VERSION)
+}
+
 /// The handler.
 pub(crate) async fn upgrade(
     State((endpoint, streams)): State<(Arc<Endpoint>, Arc<Streams>)>,
@@ -29,10 +46,7 @@ pub(crate) async fn upgrade(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let upgrade = upgrade.map_err(|rejection| {
-        let message = format!("not the beginning of a WebSocket: {}", rejection.body_text());
-        Refusal::new(rejection.status(), RpcError::new(ErrorKind::InvalidRequest, message))
-    })?;
+    let upgrade = upgrade.map_err(|rejection| refusal(&rejection, &headers))?;
     streams.origins.check(&headers)?;
     let client = Client::of(&extensions);
     let slot = streams.slots.take(client, connection.map(|Extension(place)| place))?;

@@ -74,6 +74,14 @@ async fn the_level_is_told_and_changed() {
     let error = checked_error(&call(&path, "admin_set_log_level", json!(["loud"])).await);
     assert_eq!(error["data"]["kind"], "invalid_params");
     assert!(error["message"].as_str().unwrap().contains("loud"), "{error}");
+    for empty in ["", " "] {
+        let error = checked_error(&call(&path, "admin_set_log_level", json!([empty])).await);
+        assert_eq!(error["data"]["kind"], "invalid_params");
+        assert!(
+            error["message"].as_str().unwrap().contains("\"level\" must be a text that is not empty"),
+            "{error}"
+        );
+    }
     assert_eq!(call(&path, "admin_log_level", json!([])).await["result"], "debug", "nothing has changed");
     timeout(PATIENCE, server.shutdown()).await.unwrap();
 }

@@ -32,7 +32,8 @@ async fn no_page_is_allowed_unless_it_is_listed() {
         let told = answer.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
         assert_eq!(told, allowed, "{origin}");
 
-        let stream = Request::get("/stream?from=9999").header("origin", origin).body(Body::empty()).unwrap();
+        let stream =
+            Request::get("/stream?from_height=9999").header("origin", origin).body(Body::empty()).unwrap();
         let answer = site.send(stream).await;
         let expected =
             if allowed.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
@@ -45,17 +46,53 @@ async fn no_page_is_allowed_unless_it_is_listed() {
 #[tokio::test]
 async fn sockets_are_opened_for_listed_pages_and_for_programs() {
     let host = Host::start(|config| config.allowed_origins = vec![PAGE.to_owned()]).await;
-    for (origin, status) in
-        [("", 101), ("origin: https://explorer.example\r\n", 101), ("origin: null\r\n", 403)]
-    {
+    for (origin, status) in [
+        ("", 101),
+        ("origin: https://explorer.example\r\n", 101),
+        ("origin: null\r\n", 403),
+        // Clients that are no pages send the node's own.
+        ("origin: http://localhost\r\n", 101),
+        ("origin: http://localhost:8545\r\n", 403),
+    ] {
         let mut wire = Wire::open(host.address()).await;
         wire.send(&format!(
-            "GET /ws HTTP/1.1\r\nhost: node\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{origin}\r\n"
         ))
         .await;
         let answer = wire.read_until("\r\n\r\n").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
+    }
+    host.stop().await;
+}
+
+/// A page whose own name points at the node's address (DNS rebinding) is of the node's origin for the browser.
+#[tokio::test]
+async fn a_name_that_is_not_the_nodes_reaches_nothing() {
+    let host = Host::start(|config| config.allowed_hosts = vec!["node.example".to_owned()]).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let head = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
+    let post = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+    for (line, rest) in [
+        ("POST / HTTP/1.1", post.as_str()),
+        ("GET / HTTP/1.1", "\r\n"),
+        ("GET /metrics HTTP/1.1", "\r\n"),
+        ("GET /stream?from_height=0 HTTP/1.1", "\r\n"),
+        ("GET /ws HTTP/1.1", &format!("origin: http://evil.example:8545\r\n{upgrade}\r\n")),
+    ] {
+        for (name, allowed) in [
+            ("evil.example:8545", false),
+            ("node.example:8545", true),
+            ("127.0.0.1:8545", true),
+            ("localhost", true),
+        ] {
+            let mut wire = Wire::open(host.address()).await;
+            let rest = rest.replace("http://evil.example:8545", &format!("http://{name}"));
+            wire.send(&format!("{line}\r\nhost: {name}\r\n{rest}")).await;
+            let answer = wire.read_until("\r\n\r\n").await;
+            assert_eq!(answer.starts_with("HTTP/1.1 403"), !allowed, "{line} at {name}: {answer}");
+        }
     }
     host.stop().await;
 }

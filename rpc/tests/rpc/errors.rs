@@ -33,6 +33,29 @@ async fn bytes_that_are_no_transaction() {
 }
 
 #[tokio::test]
+async fn who_wrote_an_encoder_is_told_what_is_wrong_with_it() {
+    let site = Site::new();
+    let good = site.node.transaction(1, b"hello").to_bytes();
+    let changed = |place: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[place] = byte;
+        bytes
+    };
+    for (bytes, said) in [
+        (Vec::new(), "a transaction has 118 bytes or more, not 0"),
+        (changed(0, 4), "its first byte is 02 or 03, not 04"),
+        (changed(49, 2), "byte 49, the kind, is 00 or 01, not 02"),
+        (changed(50, 6), "bytes 50 to 53 say that the payload has 6 bytes, and there is room for 5"),
+        (good[..good.len() - 1].to_vec(), "the payload has 5 bytes, and there is room for 4"),
+        (changed(good.len() - 32, 0xff), "its signature is not canonical"),
+    ] {
+        let error = site.fail("tx_submit", json!([to_hex(&bytes)])).await;
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(said) && message.contains("WIRE.md"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn hex_that_is_none_is_a_wrong_parameter() {
     let site = Site::new();
     for wrong in [json!("0xABCD"), json!("abcd"), json!("0x1"), json!(1), json!(null), json!(["0x"])] {
@@ -94,6 +117,7 @@ async fn a_transaction_out_of_time() {
     let error = refusal(&site, &sign(now.minus_ms(1))).await;
     assert_eq!((kind(&error), &error["code"]), ("transaction_expired", &json!(-32024)));
     assert_eq!(error["data"]["now_ms"], now.0);
+    assert!(error["message"].as_str().unwrap().contains("this node's clock"), "{error}");
     let error = refusal(&site, &sign(now.plus_ms(lifetime + 1))).await;
     assert_eq!((kind(&error), &error["code"]), ("lifetime_too_long", &json!(-32025)));
     assert_eq!(error["data"]["latest_ms"], now.0 + lifetime);
@@ -108,12 +132,14 @@ async fn what_may_be_tried_again_says_so_and_when() {
         (SubmitRefusal::SenderQuota { transactions: 5, bytes: 9 }, "sender_quota", -32031),
         (SubmitRefusal::Syncing, "syncing", -32040),
         (SubmitRefusal::Unavailable("it is stopping"), "unavailable", -32041),
+        (SubmitRefusal::Observer, "observer", -32044),
     ] {
+        let waits = given != SubmitRefusal::Observer;
         site.node.refuse(given);
         let error = refusal(&site, &transaction).await;
         assert_eq!((kind(&error), &error["code"]), (kind_name, &json!(code)));
         assert_eq!(error["data"]["retryable"], true);
-        assert!(error["data"]["retry_after_ms"].as_u64().unwrap() > 0);
+        assert_eq!(error["data"]["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), waits);
     }
     site.node.relent();
     let hex = to_hex(&transaction.to_bytes());
@@ -141,6 +167,30 @@ async fn parameters_of_wrong_type_number_and_name() {
         let error = site.fail(method, params.clone()).await;
         assert_eq!((kind(&error), &error["code"]), ("invalid_params", &json!(-32602)), "{method} {params}");
         assert_eq!(error["data"]["retryable"], false);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(method), "{message}");
+    }
+    for (method, params, named) in [
+        (
+            "chain_block",
+            json!([[]]),
+            "\"at\" must be a height as a number, a block hash or \"latest\", not []",
+        ),
+        ("chain_proof", json!(["1"]), "\"height\" must be an integer from 0 to 2^64 - 1, not \"1\""),
+        (
+            "tx_submit",
+            json!({ "transaction": "0x", "wait": { "committed": null } }),
+            "\"wait\" must be \"none\"",
+        ),
+        (
+            "tx_status",
+            json!({ "id": "0xAB" }),
+            "\"id\" must be 32 bytes as lower-case hex behind 0x, not \"0xAB\"",
+        ),
+    ] {
+        let error = site.fail(method, params).await;
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(named), "{message}");
     }
 }
 

@@ -91,7 +91,7 @@ async fn every_block_comes_once_and_in_order_while_the_chain_grows() {
     for nonce in 0..20 {
         site.node.commit(&[site.node.transaction(nonce, b"before")]);
     }
-    let mut reader = Reader::open(&site, "/stream?from=1").await;
+    let mut reader = Reader::open(&site, "/stream?from_height=1").await;
     let mut blocks = Vec::new();
     for nonce in 20..60 {
         site.node.commit(&[site.node.transaction(nonce, &[0; 10_000])]);
@@ -114,12 +114,12 @@ async fn a_stream_begins_where_it_is_told_to() {
     for nonce in 0..3 {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
     }
-    assert_eq!(Reader::open(&site, "/stream?from=0").await.heights(4).await, [0, 1, 2, 3]);
-    let mut ids = Reader::open(&site, "/stream?from=3&full=false").await;
+    assert_eq!(Reader::open(&site, "/stream?from_height=0").await.heights(4).await, [0, 1, 2, 3]);
+    let mut ids = Reader::open(&site, "/stream?from_height=3&full=false").await;
     assert_eq!(ids.event().await.unwrap().data, site.call("chain_block", json!([3, false])).await);
 
     let (mut new, mut ahead) =
-        (Reader::open(&site, "/stream").await, Reader::open(&site, "/stream?from=6").await);
+        (Reader::open(&site, "/stream").await, Reader::open(&site, "/stream?from_height=6").await);
     for nonce in 3..7 {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
     }
@@ -134,7 +134,7 @@ async fn a_stream_goes_on_after_the_last_event_that_was_seen() {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
     }
     // A browser repeats the address it began with.
-    let again = Request::get("/stream?from=1").header("last-event-id", "3");
+    let again = Request::get("/stream?from_height=1").header("last-event-id", "3");
     assert_eq!(Reader::ask(&site, again).await.heights(2).await, [4, 5]);
 }
 
@@ -146,7 +146,7 @@ async fn refused(site: &Site, request: axum::http::request::Builder) -> (StatusC
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_before_the_stream_begins() {
     let site = Site::new();
-    for path in ["/stream?from=one", "/stream?from=-1", "/stream?full=yes", "/stream?form=1"] {
+    for path in ["/stream?from_height=one", "/stream?from_height=-1", "/stream?full=yes", "/stream?form=1"] {
         let (status, data) = refused(&site, Request::get(path)).await;
         assert_eq!((status, &data["kind"]), (StatusCode::BAD_REQUEST, &json!("invalid_params")), "{path}");
     }
@@ -155,10 +155,10 @@ async fn what_makes_no_sense_is_refused_before_the_stream_begins() {
         let (status, data) = refused(&site, request).await;
         assert_eq!((status, &data["kind"]), (StatusCode::BAD_REQUEST, &json!("invalid_params")), "{seen}");
     }
-    let (status, data) = refused(&site, Request::get("/stream?from=1026")).await;
+    let (status, data) = refused(&site, Request::get("/stream?from_height=1026")).await;
     assert_eq!((status, &data["kind"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("syncing")));
     assert_eq!(data["head_height"], 0, "1024 above the next one is the limit");
-    drop(Reader::open(&site, "/stream?from=1025").await);
+    drop(Reader::open(&site, "/stream?from_height=1025").await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn a_slow_reader_is_told_where_it_stands() {
     for nonce in 0..5 {
         site.node.commit(&[site.node.transaction(nonce, &[0; 100_000])]);
     }
-    let mut reader = Reader::open(&site, "/stream?from=1").await;
+    let mut reader = Reader::open(&site, "/stream?from_height=1").await;
     assert_eq!(reader.heights(1).await, [1]);
     // 200 KB of JSON are four units of ten seconds.
     pass(Duration::from_secs(39)).await;
@@ -188,7 +188,11 @@ async fn a_slow_reader_is_told_where_it_stands() {
     let end = reader.end().await;
     assert_eq!((&end["reason"], &end["next_height"]), (&json!("slow_reader"), &json!(3)));
     assert_eq!(end["retryable"], true);
-    assert_eq!(Reader::open(&site, "/stream?from=3").await.heights(3).await, [3, 4, 5], "none is lost");
+    assert_eq!(
+        Reader::open(&site, "/stream?from_height=3").await.heights(3).await,
+        [3, 4, 5],
+        "none is lost"
+    );
 }
 
 #[tokio::test]
@@ -197,7 +201,7 @@ async fn a_stream_without_memory_for_its_next_block_ends() {
     site.node.commit(&[]);
     site.node.commit(&[site.node.transaction(1, &[0; 200_000])]);
     // The two are read together.
-    let end = Reader::open(&site, "/stream?from=1").await.end().await;
+    let end = Reader::open(&site, "/stream?from_height=1").await.end().await;
     assert_eq!((&end["reason"], &end["next_height"]), (&json!("overloaded"), &json!(1)));
 }
 

@@ -10,6 +10,7 @@ mod described;
 mod errors;
 mod events;
 mod explorer;
+mod hostile;
 mod html;
 mod limits;
 mod methods;

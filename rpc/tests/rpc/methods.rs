@@ -216,7 +216,7 @@ async fn blocks_come_in_order_up_to_the_limit() {
     };
     let by_default = site.call("chain_blocks", json!([1])).await;
     assert_eq!(heights(&by_default), (1..=20).collect::<Vec<_>>());
-    let some = site.call("chain_blocks", json!({ "from": 24, "limit": 100, "full": false })).await;
+    let some = site.call("chain_blocks", json!({ "from_height": 24, "limit": 100, "full": false })).await;
     assert_eq!(heights(&some), [24, 25]);
     assert!(some["blocks"][0]["transactions"][0].is_string());
     assert_eq!(heights(&site.call("chain_blocks", json!([0, 1])).await), [0]);
@@ -351,10 +351,10 @@ async fn the_catalogue_is_what_is_served() {
         if method.parameters.is_empty() {
             assert!(response.get("result").is_some(), "{response}");
         } else {
-            // Every parameter reaches its decoder, which refuses the value and not the name.
+            // Every parameter reaches its check, which refuses the value and not the name.
             let error = &response["error"];
             assert_eq!(error["data"]["kind"], "invalid_params", "{}: {response}", method.name);
-            assert!(error["message"].as_str().unwrap().contains("invalid type"), "{response}");
+            assert!(error["message"].as_str().unwrap().contains("must be"), "{response}");
         }
     }
 }

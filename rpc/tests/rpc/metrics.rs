@@ -69,7 +69,7 @@ async fn connections_are_counted_while_they_are_open() {
     let node = std::sync::Arc::new(FakeNode::new());
     let server = serve(config, node, Some(Registry::new())).await.unwrap();
     let mut wire = Wire::open(server.local_addr()).await;
-    let ask = "GET /metrics HTTP/1.1\r\nhost: node\r\n\r\n";
+    let ask = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
     wire.send(ask).await;
     assert!(wire.read_until("quorate_rpc_streams 0\n").await.contains("quorate_rpc_connections 1\n"));
     let mut second = Wire::open(server.local_addr()).await;

@@ -102,6 +102,24 @@ async fn a_batch_counts_as_its_entries_and_is_run_whole_or_not_at_all() {
     assert_limited(&post(&site, "192.0.2.1", "{").await, 500, "1");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_told_when_all_of_it_can_come() {
+    let site = Site::with(slow);
+    for _ in 0..4 {
+        assert_eq!(post(&site, "192.0.2.1", HEAD).await.status, StatusCode::OK);
+    }
+    // The bucket is empty: one token comes in 500 ms, four in 2 s.
+    assert_limited(&post(&site, "192.0.2.1", HEAD).await, 500, "1");
+    assert_limited(&post(&site, "192.0.2.1", &batch(3)).await, 1500, "2");
+    assert_limited(&post(&site, "192.0.2.1", &batch(4)).await, 2000, "2");
+    assert_limited(&post(&site, "192.0.2.1", &format!("[{}", batch(4))).await, 500, "1");
+    // A large body is not read only to be refused: it is told what the largest batch needs.
+    let large = format!("{HEAD}{}", " ".repeat(100_000));
+    assert_limited(&post(&site, "192.0.2.1", &large).await, 2000, "2");
+    advance(Duration::from_millis(1500)).await;
+    assert_eq!(post(&site, "192.0.2.1", &batch(3)).await.status, StatusCode::OK, "it came when it was told");
+}
+
 #[tokio::test]
 async fn the_server_knows_who_connects() {
     let (_, server) = start(|config| {

@@ -58,7 +58,7 @@ async fn every_example_of_a_stream_works() {
     }
     let path = README.lines().find_map(|line| line.strip_prefix("curl -N \"$RPC")?.strip_suffix('"'));
     let mut wire = Wire::open(host.address()).await;
-    wire.send(&format!("GET {} HTTP/1.1\r\nhost: node\r\n\r\n", path.unwrap())).await;
+    wire.send(&format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", path.unwrap())).await;
     wire.read_until("id: 1\nevent: block\ndata: {").await;
     drop(socket);
     host.stop().await;
@@ -150,6 +150,14 @@ fn every_method_has_a_section_with_its_parameters_and_an_example() {
         let described = |section: &&str| section.contains(&signature) && shown(section);
         assert!(sections().iter().any(described), "{signature}");
     }
+}
+
+#[tokio::test]
+async fn the_size_of_the_description_is_documented() {
+    let answer = Site::new().post(r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#).await;
+    let told = README.split("It has some ").nth(1).unwrap().split(" KB").next().unwrap();
+    let told: usize = told.parse().unwrap();
+    assert!(answer.text.len().abs_diff(told * 1000) < 3000, "{} bytes, not {told} KB", answer.text.len());
 }
 
 #[test]

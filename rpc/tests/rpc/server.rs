@@ -34,7 +34,7 @@ async fn a_connection_serves_many_requests() {
         let answer = wire.read_until("\"height\":0").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
-    wire.send("GET /metrics HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    wire.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(wire.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 404"), "no metrics were given");
     stop(server).await;
 }
@@ -85,7 +85,7 @@ async fn connections_above_the_limit_are_told_so() {
     let again = async {
         loop {
             let mut third = Wire::open(server.local_addr()).await;
-            third.send("GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await;
+            third.send("GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
             if third.read_to_end().await.starts_with("HTTP/1.1 200") {
                 break;
             }
@@ -98,7 +98,7 @@ async fn connections_above_the_limit_are_told_so() {
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() {
     let (_, server) = start(|config| config.header_read_timeout = Duration::from_millis(50)).await;
-    for beginning in ["", "POST / HTTP/1.1\r\nhost: no", "GET /livez HTTP/1.1\r\nhost: node\r\n\r\n"] {
+    for beginning in ["", "POST / HTTP/1.1\r\nhost: no", "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let mut wire = Wire::open(server.local_addr()).await;
         wire.send(beginning).await;
         // Ends by itself: for the last one after an answer and some idle time.
@@ -125,6 +125,98 @@ async fn garbage_is_answered_or_cut_and_hurts_nobody() {
     let mut wire = Wire::open(server.local_addr()).await;
     wire.post(HEAD).await;
     wire.read_until("\"height\":0").await;
+    stop(server).await;
+}
+
+/// What is answered to a request as it is written.
+async fn answer_to(server: &RpcServer, request: &str) -> String {
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.send(request).await;
+    wire.read_until("\r\n\r\n").await.to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn http_is_what_the_rfcs_say() {
+    let (_, server) = start(|_| {}).await;
+    let long =
+        |bytes: usize| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(bytes));
+    // The line has 21 bytes, and the headers around the value 22.
+    let most = (32 << 10) - 21 - 22;
+    let upgrade = "host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let post = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    for (request, status, said) in [
+        // RFC 9112, 3.2
+        ("GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400, "one host"),
+        (
+            "GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n".to_owned(),
+            400,
+            "connection: close",
+        ),
+        ("GET /livez HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), 400, ""),
+        ("GET /livez HTTP/1.0\r\n\r\n".to_owned(), 200, ""),
+        // RFC 6585, 5
+        (long(most), 200, ""),
+        (long(most + 1), 431, "request_too_large"),
+        // RFC 6455, 4.4
+        (
+            format!("GET /ws HTTP/1.1\r\n{upgrade}sec-websocket-version: 8\r\n\r\n"),
+            426,
+            "sec-websocket-version: 13",
+        ),
+        ("GET /ws HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 426, "upgrade: websocket"),
+        // RFC 9110, 15.5.6
+        ("PUT / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "allow: "),
+        ("POST /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "allow: get,head"),
+        ("POST /stream HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "allow: get,head"),
+        ("POST /blocks HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 405, "allow: get,head"),
+        // RFC 9110, 15.5.16
+        (
+            format!("{post}content-encoding: gzip\r\ncontent-length: 0\r\n\r\n"),
+            415,
+            "accept-encoding: identity",
+        ),
+        (
+            format!("{post}content-encoding: identity\r\ncontent-length: {}\r\n\r\n{HEAD}", HEAD.len()),
+            200,
+            "",
+        ),
+    ] {
+        let answer = answer_to(&server, &request).await;
+        let line = request.lines().next().unwrap();
+        assert_eq!(answer[9..12], status.to_string(), "{line}: {answer}");
+        assert!(answer.contains(said), "{line}: {answer}");
+    }
+    let allow = answer_to(&server, "PUT / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let allow = allow.lines().find_map(|line| line.strip_prefix("allow: ")).unwrap();
+    let mut methods: Vec<&str> = allow.split(',').collect();
+    methods.sort_unstable();
+    assert_eq!(methods, ["get", "head", "post"]);
+    stop(server).await;
+}
+
+/// A client that has sent something behind its request is not noticed by hyper when it goes.
+#[tokio::test]
+async fn a_stream_is_over_when_its_reader_goes_whatever_it_sent() {
+    let (_, server) = start(|config| config.max_streams = 1).await;
+    let request = "GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut reader = Wire::open(server.local_addr()).await;
+    reader.send(&format!("{request}{request}and more")).await;
+    assert!(reader.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    let mut other = Wire::open(server.local_addr()).await;
+    other.send(request).await;
+    assert!(other.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 503"), "the place is taken");
+    drop(reader);
+    // Far sooner than a sign of life could fail.
+    let again = async {
+        loop {
+            let mut next = Wire::open(server.local_addr()).await;
+            next.send(request).await;
+            if next.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 200") {
+                break;
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), again).await.expect("the place is free again");
     stop(server).await;
 }
 
@@ -177,7 +269,7 @@ async fn a_client_that_takes_nothing_loses_its_connection() {
     let again = async {
         loop {
             let mut other = Wire::open(server.local_addr()).await;
-            other.send("GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await;
+            other.send("GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
             if other.read_to_end().await.starts_with("HTTP/1.1 200") {
                 break;
             }

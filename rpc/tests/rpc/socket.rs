@@ -80,7 +80,7 @@ impl Socket {
 
     async fn over(stream: impl Connection + 'static) -> Self {
         let stream: Box<dyn Connection> = Box::new(stream);
-        let (socket, _) = client_async("ws://node/ws", stream).await.unwrap();
+        let (socket, _) = client_async("ws://localhost/ws", stream).await.unwrap();
         Socket(socket)
     }
 
@@ -249,7 +249,7 @@ async fn requests_are_answered_as_those_by_post() {
     ] {
         let mut wire = Wire::open(host.address()).await;
         wire.post(&body).await;
-        wire.send("GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await;
+        wire.send("GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         let posted = wire.read_to_end().await;
         let (_, posted) = posted.split_once("\r\n\r\n").unwrap();
         let (posted, _) = posted.split_once("HTTP/1.1 200").unwrap();
@@ -299,7 +299,7 @@ async fn stopping_ends_streams_with_a_reason() {
     socket.call("tx_submit", json!([transaction, "committed", 60_000])).await;
     host.node.until_pending(1).await;
     let mut events = Wire::open(host.address()).await;
-    events.send("GET /stream?from=2 HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    events.send("GET /stream?from_height=2 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     events.read_until("\n\n").await;
 
     let reading = async move {
@@ -346,7 +346,7 @@ async fn a_stream_that_nobody_reads_does_not_hold_up_a_stop() {
     socket.result("chain_subscribe", json!([1])).await;
     socket.news().await.1.unwrap();
     let mut events = Wire::open(host.address()).await;
-    events.send("GET /stream?from=1 HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    events.send("GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     events.read_until("event: block").await;
     host.stop().await;
 }

@@ -21,7 +21,22 @@ async fn malformed_requests_are_answered_and_the_connection_goes_on() {
     assert_eq!(checked_error(&socket.json().await)["data"]["kind"], "parse_error");
     socket.0.send(Message::binary("{}")).await.unwrap();
     assert_eq!(checked_error(&socket.json().await)["data"]["kind"], "invalid_request");
+    socket.0.send(Message::binary(vec![0xff])).await.unwrap();
+    assert_eq!(checked_error(&socket.json().await)["data"]["kind"], "parse_error");
     assert_eq!(socket.result("chain_head", json!([])).await["height"], 0);
+    drop(socket);
+    host.stop().await;
+}
+
+/// web3.py sends its requests so.
+#[tokio::test]
+async fn a_binary_message_is_read_as_a_text_message_is() {
+    let host = Host::start(|_| {}).await;
+    let mut socket = Socket::open(&host).await;
+    let request = json!({ "jsonrpc": "2.0", "id": 7, "method": "chain_head" });
+    socket.0.send(Message::binary(request.to_string())).await.unwrap();
+    let answer = socket.json().await;
+    assert_eq!((&answer["id"], &answer["result"]["height"]), (&json!(7), &json!(0)));
     drop(socket);
     host.stop().await;
 }
@@ -77,10 +92,25 @@ async fn requests_per_second_are_limited_as_by_post() {
     assert_eq!(socket.json().await.as_array().unwrap().len(), 2);
     socket.send(request).await;
     assert!(socket.json().await["result"].is_object());
-    socket.send(&format!("[{request},{request},{request}]")).await;
-    let error = &socket.json().await["error"];
-    assert_eq!(error["data"]["kind"], "rate_limited", "{error}");
-    assert!(error["data"]["retry_after_ms"].as_u64().unwrap() > 0, "{error}");
+    // Every request of the batch is refused under its own id; reading the batch took the last token, if one was left.
+    let notification = r#"{"jsonrpc":"2.0","method":"chain_head"}"#;
+    socket.send(&format!("[{request},{notification},{}]", request.replace(":1,", ":2,"))).await;
+    let answers = socket.json().await;
+    assert_eq!(answers.as_array().unwrap().len(), 2, "{answers}");
+    for (answer, id) in answers.as_array().unwrap().iter().zip([1, 2]) {
+        let error = checked_error(answer);
+        assert_eq!((&answer["id"], &error["data"]["kind"]), (&json!(id), &json!("rate_limited")));
+        let wait = error["data"]["retry_after_ms"].as_u64().unwrap();
+        assert!((1000..=3000).contains(&wait), "three tokens, of which at most two are there soon: {error}");
+    }
+    // What is not read because it is large is refused under no id.
+    let large = format!("{request}{}", " ".repeat(100_000));
+    for (text, id) in [(request, json!(1)), (&large, json!(null))] {
+        socket.send(text).await;
+        let answer = socket.json().await;
+        assert_eq!(answer["id"], id, "{answer}");
+        assert_eq!(checked_error(&answer)["data"]["kind"], "rate_limited");
+    }
     drop(socket);
     host.stop().await;
 }
@@ -130,10 +160,10 @@ async fn requests_of_all_connections_together_are_limited() {
     host.stop().await;
 }
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: node\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 
-const STREAM: &str = "GET /stream HTTP/1.1\r\nhost: node\r\n\r\n";
+const STREAM: &str = "GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// Asks for a stream until it is given.
 async fn once_there_is_a_place(host: &Host, request: &str) -> Wire {
@@ -178,7 +208,7 @@ async fn a_stream_whose_reader_takes_nothing_loses_its_place() {
     // Far more than the buffers of a connection hold.
     host.grow(40, 250_000);
     let mut events = Wire::open(host.address()).await;
-    events.send("GET /stream?from=1 HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    events.send("GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     events.read_until("event: block").await;
     let mut socket = once_there_is_a_place(&host, UPGRADE).await;
     // A text message masked with zeros, and then not a byte is read.
@@ -195,7 +225,7 @@ async fn a_websocket_keeps_the_place_of_its_connection() {
     let mut socket = Socket::open(&host).await;
     assert_eq!(socket.result("chain_head", json!([])).await["height"], 0);
     let mut second = Wire::open(host.address()).await;
-    second.send("GET /livez HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    second.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let refused = second.read_to_end().await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     drop(socket);
@@ -206,9 +236,9 @@ async fn a_websocket_keeps_the_place_of_its_connection() {
 async fn what_is_no_websocket_is_told_so() {
     let host = Host::start(|_| {}).await;
     let mut wire = Wire::open(host.address()).await;
-    wire.send("GET /ws HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    wire.send("GET /ws HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let refused = wire.read_until("invalid_request").await;
-    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 426"), "{refused}");
     host.stop().await;
 }
 

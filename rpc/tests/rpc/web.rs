@@ -125,7 +125,7 @@ impl Wire {
     pub(crate) async fn post(&mut self, body: &str) {
         let length = body.len();
         let head = format!(
-            "POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         self.send(&(head + body)).await;
     }

@@ -352,6 +352,11 @@ impl Network {
         self.process(index).memory()
     }
 
+    /// The processor time that each thread of a running validator has used, by its name.
+    pub fn thread_times(&self, index: usize) -> Vec<(String, Duration)> {
+        self.process(index).thread_times()
+    }
+
     /// All a validator has printed in its runs.
     pub fn log(&self, index: usize) -> String {
         std::fs::read_to_string(self.log_file(index)).unwrap_or_default()
@@ -428,7 +433,7 @@ impl Counter {
     fn count(&mut self) -> usize {
         let head = self.rpc.head().height;
         while self.next <= head {
-            let parameters = serde_json::json!({ "from": self.next, "limit": 100, "full": false });
+            let parameters = serde_json::json!({ "from_height": self.next, "limit": 100, "full": false });
             let blocks: quorate_api::Blocks =
                 self.rpc.call("chain_blocks", &parameters).expect("a running node answers");
             assert!(!blocks.blocks.is_empty(), "a block that exists is answered");

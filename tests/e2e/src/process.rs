@@ -225,6 +225,23 @@ impl Process {
         Memory { now, most: bytes("VmHWM:").max(now) }
     }
 
+    /// The processor time that each of its threads has used, by the thread's name and number.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn thread_times(&self) -> Vec<(String, Duration)> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).expect("the system tells about its processes");
+        let time = |task: std::fs::DirEntry| {
+            let read = |file: &str| std::fs::read_to_string(task.path().join(file)).ok();
+            let name = format!("{} {}", read("comm")?.trim(), task.file_name().to_string_lossy());
+            let nanoseconds = read("schedstat")?.split_whitespace().next()?.parse().ok()?;
+            Some((name, Duration::from_nanos(nanoseconds)))
+        };
+        // A thread may end between the two looks.
+        tasks.filter_map(|task| time(task.ok()?)).collect()
+    }
+
     /// All it has printed so far, in this and earlier runs.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log can be read")

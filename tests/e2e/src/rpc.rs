@@ -197,7 +197,7 @@ impl Rpc {
     /// Whole blocks from a height on, as many as the node gives at a time.
     #[track_caller]
     pub fn blocks(&self, from: u64) -> Blocks {
-        self.expect("chain_blocks", &json!({ "from": from, "limit": 100, "full": true }))
+        self.expect("chain_blocks", &json!({ "from_height": from, "limit": 100, "full": true }))
     }
 
     /// Where ordering stands.

@@ -94,7 +94,7 @@ impl EventStream {
     pub fn open(address: SocketAddr, seen: Option<u64>) -> Result<Self, CallError> {
         let resume = seen.map(|height| format!("\r\nlast-event-id: {height}")).unwrap_or_default();
         // As a browser does it: the address stays the same.
-        let mut wire = connect(address, &format!("GET /stream?from=1 HTTP/1.1{resume}"))?;
+        let mut wire = connect(address, &format!("GET /stream?from_height=1 HTTP/1.1{resume}"))?;
         let mut response = read_head(&mut wire)?;
         if response.status != 200 {
             read_body(&mut wire, &mut response)?;

@@ -144,7 +144,7 @@ fn pages_say_what_is_wrong_with_the_network_and_when_they_are_out_of_date() {
 fn take_stream(node: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(node).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET /stream HTTP/1.1\r\nhost: node\r\n\r\n").unwrap();
+    stream.write_all(b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     (&status == b"HTTP/1.1 200").then_some(stream)

@@ -142,7 +142,7 @@ async fn blocks_out_of_order_or_too_many_are_not_believed() {
             Site::serving(router.layer(ask)).await
         }
     };
-    let site = renumbered("\"from\":1", "\"from\":2").await;
+    let site = renumbered("\"from_height\":1", "\"from_height\":2").await;
     let reason = why(client(&node, [&site.url]).blocks(Height(1), 3).await);
     assert!(matches!(reason, Untrusted::OtherHeight { asked: Height(1), found: Height(2) }), "{reason}");
 

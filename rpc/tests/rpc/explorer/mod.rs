@@ -12,7 +12,11 @@ use crate::html::Document;
 use crate::web::{Answer, Site};
 
 fn request(path: &str) -> Request<Body> {
-    Request::get(path).header("accept", "text/html").header("host", "node:8545").body(Body::empty()).unwrap()
+    Request::get(path)
+        .header("accept", "text/html")
+        .header("host", "localhost:8545")
+        .body(Body::empty())
+        .unwrap()
 }
 
 async fn get(site: &Site, path: &str) -> Answer {

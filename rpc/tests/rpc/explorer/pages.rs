@@ -129,7 +129,9 @@ async fn a_committed_transaction_is_shown_with_its_receipt() {
         assert!(document.text.contains(text), "{text}: {}", document.text);
     }
     assert!(
-        document.text.contains(&format!("quorate tx receipt {} --rpc http://node:8545", transaction.id()))
+        document
+            .text
+            .contains(&format!("quorate tx receipt {} --rpc http://localhost:8545", transaction.id()))
     );
     let receipt = document.by_id("receipt");
     assert_eq!(receipt.get("data-id"), Some(transaction.id().to_string().as_str()));

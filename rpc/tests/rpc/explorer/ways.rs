@@ -23,6 +23,8 @@ async fn what_is_not_there_is_said_with_advice() {
         ("/blocks/-1", StatusCode::BAD_REQUEST, "names no block"),
         ("/blocks/0xAB", StatusCode::BAD_REQUEST, "names no block"),
         (&format!("/blocks/{hash}"), StatusCode::NOT_FOUND, "no block named"),
+        ("/blocks/%ff", StatusCode::BAD_REQUEST, "not UTF-8"),
+        ("/transactions/%ff", StatusCode::BAD_REQUEST, "not UTF-8"),
         ("/blocks/2?from=230", StatusCode::NOT_FOUND, "none at 230"),
         ("/blocks/2?from=x", StatusCode::BAD_REQUEST, "whole numbers"),
         ("/blocks?below=-1", StatusCode::BAD_REQUEST, "whole numbers"),

@@ -62,15 +62,16 @@ impl Rubbish {
     fn illegal(&mut self) -> Vec<u8> {
         let head = match self.random.below(8) {
             0 => "POST / HTTP/3.7".to_owned(),
-            1 => "POST  / HTTP/1.1\r\nhost: node".to_owned(),
-            2 => "POST / HTTP/1.1\r\nhost: node\r\ncontent-length: -1".to_owned(),
-            3 => {
-                "POST / HTTP/1.1\r\nhost: node\r\ncontent-length: 3\r\ntransfer-encoding: chunked".to_owned()
+            1 => "POST  / HTTP/1.1\r\nhost: localhost".to_owned(),
+            2 => "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1".to_owned(),
+            3 => "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: chunked"
+                .to_owned(),
+            4 => format!("POST / HTTP/1.1\r\nhost: localhost\r\nx: {}", "x".repeat(64 << 10)),
+            5 => format!("GET /{} HTTP/1.1\r\nhost: localhost", "%2e/".repeat(2000)),
+            6 => format!("GET / HTTP/1.1\r\n{}host: localhost", "x: y\r\n".repeat(100)),
+            _ => {
+                "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nno length".to_owned()
             }
-            4 => format!("POST / HTTP/1.1\r\nhost: node\r\nx: {}", "x".repeat(64 << 10)),
-            5 => format!("GET /{} HTTP/1.1\r\nhost: node", "%2e/".repeat(2000)),
-            6 => format!("GET / HTTP/1.1\r\n{}host: node", "x: y\r\n".repeat(100)),
-            _ => "POST / HTTP/1.1\r\nhost: node\r\ntransfer-encoding: chunked\r\n\r\nno length".to_owned(),
         };
         format!("{head}\r\n\r\n").into_bytes()
     }
@@ -88,7 +89,7 @@ impl Rubbish {
         let (method, params) = match self.random.below(10) {
             0 => return Value::String(id),
             1 => (id, json!([])),
-            2 => ("chain_blocks".to_owned(), json!({ "from": self.random.number(), "limit": 101 })),
+            2 => ("chain_blocks".to_owned(), json!({ "from_height": self.random.number(), "limit": 101 })),
             3 => ("tx_submit".to_owned(), json!([to_hex(&self.random.bytes(200))])),
             4 => ("tx_status".to_owned(), json!([id])),
             5 => ("tx_get".to_owned(), json!([id])),
@@ -117,7 +118,7 @@ impl Rubbish {
 }
 
 fn head(length: &str) -> Vec<u8> {
-    format!("POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\n{length}\r\n\r\n")
+    format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{length}\r\n\r\n")
         .into_bytes()
 }
 

@@ -174,13 +174,13 @@ impl Stranger {
                 }
             }
             Habit::HalfBody => {
-                let head = b"POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\n";
+                let head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
                 wire.write_all(head).await?;
                 wire.write_all(b"content-length: 4000000\r\n\r\n").await?;
                 wire.write_all(&[b' '; 1 << 20]).await?;
             }
             Habit::SlowReader => {
-                wire.write_all(b"GET /stream?from=1 HTTP/1.1\r\nhost: node\r\n\r\n").await?;
+                wire.write_all(b"GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
                 let mut sip = [0; SIP];
                 while wire.read(&mut sip).await? > 0 {
                     sleep(DRIP).await;

@@ -1,6 +1,8 @@
 //! Bytes that make no sense, on every port.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use quorate_api::ErrorKind;
 use quorate_e2e::{Http, Network, Response, send_raw};
@@ -137,4 +139,57 @@ fn nonsense_on_the_rpc_ports_is_refused_in_words_and_does_no_harm() {
     drop(silent);
     let log = network.log(0);
     assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Large requests that are legal, answered by an error or a result.
+fn dear_requests() -> Vec<String> {
+    let smileys = format!("\"{}\"", "😀".repeat(900_000));
+    let digits = "1".repeat(3_600_000);
+    let hex = format!("\"0x{}\"", "ab".repeat(1_700_000));
+    let call = |method: &str, params: String| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)
+    };
+    vec![
+        call("chain_block", format!("[{smileys}]")),
+        call("chain_block", format!("[{digits}]")),
+        call("tx_submit", format!("[{smileys}]")),
+        call("tx_submit", format!("[{hex}]")),
+        call("tx_submit", format!("[\"0x\",{smileys}]")),
+        call("chain_blocks", format!("{{{smileys}:1}}")),
+        format!("[{}0]", "0,".repeat(1_800_000)),
+    ]
+}
+
+/// Consensus goes on beside whatever clients send, because it has threads of its own.
+#[test]
+fn no_request_takes_time_from_the_threads_that_carry_consensus() {
+    const MOST: Duration = Duration::from_millis(20);
+    let network = Network::running(4);
+    let mut http = Http::new(network.validators()[0].rpc_address());
+    let mut requests = 0;
+    let before: HashMap<String, Duration> = network.thread_times(0).into_iter().collect();
+    let begun = Instant::now();
+    for request in dear_requests() {
+        let response = http.post(request.as_bytes()).unwrap();
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert!(response.body.len() < 2048, "{}", response.body.len());
+        requests += 1;
+    }
+    let took = begun.elapsed();
+    let used = |name: &str, now: Duration| now.saturating_sub(before.get(name).copied().unwrap_or_default());
+    let threads = network.thread_times(0);
+    let of = |serving: bool| {
+        threads
+            .iter()
+            .filter(move |(name, _)| name.starts_with("rpc ") == serving)
+            .map(|(name, now)| used(name, *now))
+    };
+    let served: Duration = of(true).sum();
+    assert!(served > MOST, "the threads of clients did the work: {threads:?}");
+    for time in of(false) {
+        // An idle network does something, too.
+        assert!(time < MOST * requests + took / 20, "{time:?} of {took:?}: {threads:?}");
+    }
+    network.order_one(1);
+    assert_eq!(network.rpc(1).consensus().view, 0, "nobody left the view");
 }

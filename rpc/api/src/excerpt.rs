@@ -1,0 +1,38 @@
+//! How much of what others wrote is repeated to people.
+
+/// Most characters of a value from outside that an error, a log line or a page repeats.
+pub const MAX_EXCERPT_CHARS: usize = 64;
+
+/// The first [`MAX_EXCERPT_CHARS`] characters of a text that somebody else wrote, with `…` for the rest.
+///
+/// What is formatted any further (`{:?}` costs much more than a copy) must go through this first: a request may have
+/// megabytes.
+pub fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Cuts a text off at so many bytes, at the end of a character.
+pub fn cut_off(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let smileys = |count| "😀".repeat(count);
+        assert_eq!(excerpt(&smileys(64)), smileys(64));
+        assert_eq!(excerpt(&smileys(900_000)), smileys(64) + "…");
+        assert_eq!(cut_off(smileys(2), 8), smileys(2));
+        assert_eq!(cut_off(smileys(3), 11), smileys(2) + "…");
+    }
+}

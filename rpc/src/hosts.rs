@@ -1,0 +1,170 @@
+//! By which names clients may call the node.
+//!
+//! A page can let its own name point at the node's address (DNS rebinding). For the browser the node is then of the
+//! page's origin, and no rule about origins holds. What gives it away is the name in `Host`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::HOST;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use quorate_api::{ErrorKind, RpcError, excerpt};
+
+use crate::refusal::Refusal;
+
+/// Means every node's own machine, and no page can make it mean anything else.
+const LOCALHOST: &str = "localhost";
+
+/// The names that are allowed.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    any: bool,
+    listed: Vec<String>,
+}
+
+impl Hosts {
+    pub(crate) fn new(allowed: &[String]) -> Self {
+        Hosts { any: allowed.iter().any(|host| host == "*"), listed: allowed.to_vec() }
+    }
+
+    /// Refuses requests to other names. An IP address is no name: nobody can make it point elsewhere.
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        // The authority of an absolute target counts for more than the header (RFC 9112, 3.2.2).
+        let target = request.uri().authority().map(|authority| authority.as_str());
+        let called = match (target, request.headers().get(HOST)) {
+            (Some(target), _) => target,
+            (None, Some(host)) => host.to_str().unwrap_or_default(),
+            // Only HTTP/1.0 leaves it out, which browsers do not speak.
+            (None, None) => return Ok(()),
+        };
+        if self.any || host_of(called).is_some_and(|host| self.allows(&host)) {
+            return Ok(());
+        }
+        let message = format!(
+            "this node is not to be called {:?}; use its address, or its operator can add the name to allowed_hosts",
+            excerpt(called)
+        );
+        Err(Refusal::new(StatusCode::FORBIDDEN, RpcError::new(ErrorKind::InvalidRequest, message)))
+    }
+
+    fn allows(&self, host: &str) -> bool {
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        address.parse::<IpAddr>().is_ok()
+            || host == LOCALHOST
+            || self.listed.iter().any(|listed| listed == host)
+    }
+}
+
+/// The host without its port, in small letters and without the dot of the root.
+fn host_of(called: &str) -> Option<String> {
+    let authority: Authority = called.parse().ok()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    (!host.is_empty()).then_some(host)
+}
+
+/// Lets requests to the node's own names pass.
+pub(crate) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    match hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Whether an origin is the node itself, as the client calls it. Its name was checked before.
+pub(crate) fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(HOST).map(HeaderValue::to_str)) else {
+        return false;
+    };
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+}
+
+/// Whether this is a name as [`crate::RpcConfig::allowed_hosts`] may have: a host name in small letters without a port,
+/// or `*` for all.
+pub(crate) fn is_host(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+    text == "*"
+        || ((1..=253).contains(&text.len())
+            && text.bytes().all(plain)
+            && !text.starts_with('.')
+            && !text.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::body::Body;
+
+    use super::*;
+
+    fn allows(hosts: &Hosts, host: &str) -> bool {
+        hosts.check(&Request::get("/").header(HOST, host).body(Body::empty()).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn addresses_and_the_names_of_the_node_are_allowed() {
+        let hosts = Hosts::new(&["node.example".to_owned()]);
+        for own in [
+            "127.0.0.1:8545",
+            "10.1.2.3",
+            "[::1]:8545",
+            "localhost",
+            "LOCALHOST:8545",
+            "node.example:80",
+            "Node.Example.",
+        ] {
+            assert!(allows(&hosts, own), "{own}");
+        }
+        for other in [
+            "evil.example",
+            "localhost.evil.example",
+            "node.example.evil",
+            "127.0.0.1.evil.example",
+            "",
+            "a@localhost",
+            "x y",
+        ] {
+            assert!(!allows(&hosts, other), "{other}");
+        }
+        assert!(allows(&Hosts::new(&["*".to_owned()]), "evil.example"));
+    }
+
+    #[test]
+    fn the_target_counts_for_more_than_the_header() {
+        let hosts = Hosts::new(&[]);
+        let request = Request::get("http://evil.example/").header(HOST, "localhost").body(Body::empty());
+        assert!(hosts.check(&request.unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_own_origin_is_the_host_with_its_port() {
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1:8545"))]);
+        for (origin, own) in [
+            ("http://127.0.0.1:8545", true),
+            ("https://127.0.0.1:8545", true),
+            ("http://127.0.0.1:8546", false),
+            ("http://127.0.0.1", false),
+            ("null", false),
+            ("ftp://127.0.0.1:8545", false),
+        ] {
+            assert_eq!(is_own(&HeaderValue::from_static(origin), &headers), own, "{origin}");
+        }
+    }
+
+    #[test]
+    fn names_are_told_from_addresses_with_ports_and_urls() {
+        for name in ["*", "node.example", "validator-0", "a_b"] {
+            assert!(is_host(name), "{name}");
+        }
+        for other in ["", "node.example:8545", "http://node", "Node", "*.example", ".example", "a b"] {
+            assert!(!is_host(other), "{other}");
+        }
+    }
+}
