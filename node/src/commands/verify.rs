@@ -78,7 +78,7 @@ fn not_proven(path: &Path, reason: &str) -> String {
 /// The receipt in a text, once it has proven what it says.
 fn prove(text: &str, genesis: &Genesis) -> Result<Receipt, String> {
     // A receipt itself has no such field.
-    let receipt = if text.contains("\"receipt\"") {
+    let receipt = if text.contains("\"receipt\"") && text.trim_start().starts_with('{') {
         let sent: Sent = serde_json::from_str(text).map_err(|error| format!("not a receipt: {error}"))?;
         unwrap_sent(&sent)?
     } else {
@@ -146,3 +146,7 @@ fn human(receipt: &Receipt, genesis: &Genesis) -> String {
 #[cfg(test)]
 #[path = "verify_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "verify_files_tests.rs"]
+mod files_tests;

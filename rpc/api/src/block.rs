@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::hex;
 use crate::hex::{Bytes, Hex};
 use crate::invalid::InvalidJson;
+use crate::object::objects_only;
+
+objects_only!(HeaderJson, CertificateJson, PayloadJson, TransactionJson, BlockJson);
 
 /// A header, field by field as it is hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Header")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct HeaderJson {
     /// Rules this block follows.
     pub version: u16,
@@ -94,7 +97,7 @@ impl From<&HeaderJson> for Header {
 /// The signatures of a quorum over one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Certificate")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct CertificateJson {
     /// Committee that voted.
     pub epoch: u64,
@@ -153,7 +156,7 @@ impl TryFrom<&CertificateJson> for CommitCertificate {
 /// What a transaction carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Payload")]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
 pub enum PayloadJson {
     /// Opaque bytes.
     Data {
@@ -174,7 +177,7 @@ pub enum PayloadJson {
 /// A signed transaction, with its id for the reader's convenience.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Transaction")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct TransactionJson {
     /// Hash of the whole encoding; checked against the rest when read.
     #[serde(with = "hex::text")]
@@ -283,7 +286,7 @@ impl TransactionsJson {
 /// A block as a node tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Block")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct BlockJson {
     /// Fixes everything else.
     pub header: HeaderJson,

@@ -36,6 +36,7 @@ mod invalid;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod methods;
 mod node;
+mod object;
 mod parameter;
 mod proof;
 mod query;

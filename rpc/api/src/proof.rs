@@ -1,6 +1,8 @@
 //! What is checked offline: finality proofs and receipts.
 
-use quorate_ledger::{FinalityProof, Hash, Header, MAX_DESCENDANTS, MerklePath, Receipt, TransactionId};
+use quorate_ledger::{
+    FinalityProof, Hash, Header, MAX_DESCENDANTS, MAX_PATH_SIBLINGS, MerklePath, Receipt, TransactionId,
+};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,18 +11,18 @@ use crate::block::{CertificateJson, HeaderJson};
 use crate::hex;
 use crate::hex::Hex;
 use crate::invalid::InvalidJson;
+use crate::object::objects_only;
 
-/// Most bytes of the JSON of a proof or receipt. The longest possible one, with every descendant and every
+objects_only!(FinalityProofJson, ReceiptJson);
+
+/// Most bytes of the JSON of a proof or receipt, by WIRE.md. The longest possible one, with every descendant and every
 /// member's signature, has about half as many without spaces.
 pub const MAX_PROOF_JSON_BYTES: usize = 128 << 10;
-
-/// Siblings a path may have: the format's own limit, far above what the largest block needs.
-const MAX_SIBLINGS: usize = 32;
 
 /// Proof that a block is final.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "FinalityProof")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct FinalityProofJson {
     /// The block that is proven final.
     pub header: HeaderJson,
@@ -57,7 +59,7 @@ impl TryFrom<&FinalityProofJson> for FinalityProof {
 /// Proof that a transaction was ordered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Receipt")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct ReceiptJson {
     /// The transaction.
     #[serde(with = "hex::text")]
@@ -89,7 +91,7 @@ impl TryFrom<&ReceiptJson> for Receipt {
     type Error = InvalidJson;
 
     fn try_from(json: &ReceiptJson) -> Result<Self, InvalidJson> {
-        at_most("siblings", json.path.len(), MAX_SIBLINGS)?;
+        at_most("siblings", json.path.len(), MAX_PATH_SIBLINGS as usize)?;
         Ok(Receipt {
             transaction: json.transaction,
             index: json.index,

@@ -116,7 +116,7 @@ fn the_size_of_a_receipt_is_bounded_and_the_largest_fits() {
 
     let header = world.blocks[1].header().clone();
     receipt.proof.descendants = vec![header.clone(); MAX_DESCENDANTS as usize];
-    receipt.path = MerklePath::from_siblings(vec![Hash::ZERO; MAX_SIBLINGS]);
+    receipt.path = MerklePath::from_siblings(vec![Hash::ZERO; MAX_PATH_SIBLINGS as usize]);
     let mut largest = ReceiptJson::from(&receipt);
     largest.proof.certificate.signers = (0..31).collect();
     largest.proof.certificate.signatures = vec![largest.proof.certificate.signatures[0]; 31];
@@ -134,6 +134,6 @@ fn the_size_of_a_receipt_is_bounded_and_the_largest_fits() {
         Err(InvalidJson::TooMany { what: "descendants", .. })
     ));
     receipt.proof.descendants.clear();
-    receipt.path = MerklePath::from_siblings(vec![Hash::ZERO; MAX_SIBLINGS + 1]);
+    receipt.path = MerklePath::from_siblings(vec![Hash::ZERO; MAX_PATH_SIBLINGS as usize + 1]);
     assert!(matches!(parse_receipt(&text_of(&receipt)), Err(InvalidJson::TooMany { what: "siblings", .. })));
 }

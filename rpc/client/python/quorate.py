@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 import wire
 
 MAX_READ = 16 << 20  # bytes of an answer, as a node limits it, or of a file
+MAX_MESSAGE = 1024  # characters of a node's words that are repeated
 MAX_PAUSE_S = 2  # before another attempt, whatever a node asks for
 # No sensible answer: from the network, or from a node that says something else than rpc/README.md.
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError, wire.Refused)
@@ -34,18 +35,10 @@ class NodeError(Exception):
     """A node's refusal: `kind` and `retryable` are for programs, the text is for people."""
 
     def __init__(self, error: dict):
-        super().__init__(error.get("message"))
+        super().__init__(str(error.get("message"))[:MAX_MESSAGE])
         data = error.get("data") if isinstance(error.get("data"), dict) else {}
         self.kind, self.retryable = data.get("kind"), data.get("retryable") is True
         self.retry_after_s = min((data.get("retry_after_ms") or 0) / 1000, MAX_PAUSE_S)
-
-
-def parse(text: str | bytes):
-    """JSON in which no name stands twice: of two values, the one that counts would be a matter of taste."""
-    def once(pairs):
-        wire.require(len(dict(pairs)) == len(pairs), "a name stands twice in a JSON object")
-        return dict(pairs)
-    return json.loads(text, object_pairs_hook=once)
 
 
 def call(node: str, method: str, params: dict, timeout_s: float):
@@ -63,7 +56,7 @@ def call(node: str, method: str, params: dict, timeout_s: float):
             text = read_all(answer)
     except urllib.error.HTTPError as refusal:  # refused before the method ran; the body says why in the same form
         text = read_all(refusal)
-    answer = parse(text)
+    answer = wire.read_json(text)
     if not isinstance(answer, dict) or "result" not in answer and not isinstance(answer.get("error"), dict):
         raise ValueError("not a JSON-RPC answer")
     if "result" not in answer:
@@ -120,13 +113,13 @@ def load_key(path: str | None) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def read(path: str) -> str:
-    with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
+def read(path: str) -> bytes:
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
         return file.read(MAX_READ)
 
 
 def send(args) -> dict:
-    genesis = wire.Genesis.parse(read(args.genesis))
+    genesis = wire.Genesis.parse(read(args.genesis).decode())
     if args.transaction is not None:
         return submit(args.node, genesis, wire.unhex(args.transaction), args.timeout)
     # Half the lifetime is left for clocks that differ: a node behind ours would refuse all of it as too long.
@@ -139,7 +132,7 @@ def send(args) -> dict:
 
 
 def verify(args) -> dict:
-    genesis, claim = wire.Genesis.parse(read(args.genesis)), parse(read(args.file))
+    genesis, claim = wire.Genesis.parse(read(args.genesis).decode()), wire.read_proof(read(args.file))
     is_receipt = isinstance(claim, dict) and "path" in claim
     if args.transaction is not None:
         wanted = "0x" + wire.transaction_id(wire.unhex(args.transaction)).hex()

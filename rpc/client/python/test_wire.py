@@ -76,6 +76,26 @@ def altered(value):
                 yield change(lambda inner: {key: value for key, value in inner.items() if key != name})
 
 
+class Files(unittest.TestCase):
+    """The files on which every verifier must agree: the program and verify.js read them, too."""
+    folder = pathlib.Path(__file__).parents[3] / "ledger" / "receipts"
+    genesis = wire.Genesis.parse((folder / "genesis.toml").read_text(encoding="utf-8"))
+
+    def test_every_good_file_is_proven(self):
+        files = sorted((self.folder / "good").iterdir())
+        self.assertGreater(len(files), 10)
+        for file in files:
+            with self.subTest(file.name):
+                wire.verify_receipt(wire.read_proof(file.read_bytes()), self.genesis)
+
+    def test_no_bad_file_is_proven(self):
+        files = sorted((self.folder / "bad").iterdir())
+        self.assertGreater(len(files), 80)
+        for file in files:
+            with self.subTest(file.name), self.assertRaises(wire.Refused):
+                wire.verify_receipt(wire.read_proof(file.read_bytes()), self.genesis)
+
+
 class Wire(unittest.TestCase):
     genesis = wire.Genesis(vector("chain_id"), [vector(f"member_{i}") for i in range(4)], 120_000)
 

@@ -3,6 +3,7 @@
 Nothing here uses the network: with the genesis file alone, receipts and proofs of any node are believed or refused.
 """
 import itertools
+import json
 import struct
 import tomllib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 TRANSACTION, COMMIT, GENESIS, HEADER, TRANSACTION_ID, COMMITTEE, LEAF, NODE = 1, 4, 64, 65, 66, 67, 68, 69
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141  # n of secp256k1
 PREHASHED = utils.Prehashed(SHA256())  # what is signed is a hash already; SHA-256 only makes the nonce (RFC 6979)
-MAX_MEMBERS, MAX_PATH, MAX_DESCENDANTS, MAX_FILE = 31, 14, 64, 1 << 16
+MAX_MEMBERS, MAX_PATH, MAX_DESCENDANTS, MAX_FILE, MAX_PROOF = 31, 14, 64, 1 << 16, 1 << 17
 NUMBERS = {  # of the genesis, with their defaults, in the order in which they are hashed
     "block": {"max_transactions": 1_000, "max_body_bytes": 1 << 20, "max_transaction_bytes": 1 << 18,
               "max_transaction_lifetime_ms": 120_000, "empty_block_gap_ms": 10_000},
@@ -66,6 +67,27 @@ def fields(value, names: str, what: str) -> list:
 def elements(value, limit: int, what: str) -> list:
     require(isinstance(value, list) and len(value) <= limit, f"{what} is not a list of at most {limit}")
     return value
+
+
+def read_json(text: str | bytes, **hooks):
+    """JSON in which no name stands twice: of two values, the one that counts would be a matter of taste."""
+    def once(pairs):
+        require(len(dict(pairs)) == len(pairs), "a name stands twice in a JSON object")
+        return dict(pairs)
+    return json.loads(text, object_pairs_hook=once, **hooks)
+
+
+def read_proof(file: bytes):
+    """The JSON of a receipt or finality proof, by the section "As JSON": its numbers are written in digits alone."""
+    require(len(file) <= MAX_PROOF, f"the text has more than {MAX_PROOF} bytes")
+
+    def digits(text: str) -> int:
+        require(text.isdecimal() and len(text) <= 20, f"not a number in range: {text:.64}")
+        return int(text)
+    try:
+        return read_json(file.decode("utf-8"), parse_int=digits, parse_float=digits, parse_constant=digits)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"the text is not JSON: {error}") from error
 
 
 # --- Genesis, Committees --------------------------------------------------------------------------------------------

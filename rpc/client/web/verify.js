@@ -3,7 +3,7 @@
 //     import { verifyReceipt } from "./verify.js";
 //     const facts = verifyReceipt(receipt, { chain_id: "0x…", committee: ["0x02…", …] });
 //
-// `receipt` is the JSON of `tx_receipt`. The anchor is what the caller trusts: the chain id and the public keys of the
+// `receipt` is the JSON of `tx_receipt`: of a file, what `readProof` of `json.js` makes of its text. The anchor is what the caller trusts: the chain id and the public keys of the
 // validators, in ascending order. `genesis.js` makes one from a genesis file. Whatever is not proven throws an Error
 // that says what is wrong.
 //
@@ -30,10 +30,11 @@ export function hex(bytes) {
   return "0x" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** An unsigned integer as `size` bytes, little-endian. JSON readers lose digits from 2^53 on: refused here. */
+/** An unsigned integer as `size` bytes, little-endian. A number from 2^53 on may have lost digits: it must be a BigInt. */
 export function encodeNumber(value, size, what) {
-  require(Number.isSafeInteger(value) && value >= 0 && value < 256 ** size, `${what} is not a number in range`);
-  return Uint8Array.from({ length: size }, (_, i) => Math.floor(value / 256 ** i) % 256);
+  const isExact = typeof value === "bigint" || (Number.isSafeInteger(value) && !Object.is(value, -0));
+  require(isExact && value >= 0 && BigInt(value) < 256n ** BigInt(size), `${what} is not a number in range`);
+  return Uint8Array.from({ length: size }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 255n));
 }
 
 export function concat(parts) {
@@ -53,7 +54,11 @@ function checkFields(object, names, what) {
 
 /** What is checked is a copy, and only what JSON can say: no holes, no getters that change their mind. */
 function copyOf(value) {
-  return JSON.parse(JSON.stringify(value) ?? "null");
+  if (Array.isArray(value)) return Array.from(value, copyOf);
+  if (value !== null && typeof value === "object") {
+    return Object.fromEntries(Object.keys(value).map((name) => [name, copyOf(value[name])]));
+  }
+  return ["string", "number", "bigint", "boolean"].includes(typeof value) ? value : null;
 }
 
 function checkList(value, limit, what) {
@@ -243,7 +248,7 @@ export function verifyProof(given, anchor) {
       `${what} names another committee`);
     if (i > 0) {
       const below = headers[i - 1];
-      require(header.height === below.height + 1 && header.parent === hashes[i - 1]
+      require(BigInt(header.height) === BigInt(below.height) + 1n && header.parent === hashes[i - 1]
         && header.timestamp_ms > below.timestamp_ms, `${what} does not follow the header before it`);
     }
   });

@@ -11,6 +11,7 @@ import path from "node:path";
 import { test } from "node:test";
 
 import { anchorOf } from "./genesis.js";
+import { readProof } from "./json.js";
 import {
   ORDER, altered, alterations, bytes, number32, page, receiptAsJson, signFor, signature, vectors,
 } from "./testing.mjs";
@@ -230,6 +231,37 @@ test("a genesis file with something unknown, repeated or missing is refused", ()
   for (const nonsense of [undefined, null, "", 1, {}]) assert.throws(() => anchorOf(nonsense), Error);
 });
 
+// The files on which every verifier must agree: the program and the Python client read them, too.
+const shared = new URL("../../../ledger/receipts/", import.meta.url);
+
+function sharedFiles(folder) {
+  const files = fs.readdirSync(new URL(folder, shared));
+  return files.map((name) => [name, fs.readFileSync(new URL(folder + name, shared))]);
+}
+
+test("every good file of ledger/receipts is proven, and no bad one", () => {
+  const trusted = anchorOf(fs.readFileSync(new URL("genesis.toml", shared), "utf8"));
+  const [good, bad] = [sharedFiles("good/"), sharedFiles("bad/")];
+  assert.ok(good.length > 10 && bad.length > 80);
+  for (const [name, file] of good) {
+    const claim = readProof(file);
+    assert.equal(verifyReceipt(claim, trusted).transaction, claim.transaction, name);
+  }
+  for (const [name, file] of bad) {
+    assert.throws(() => verifyReceipt(readProof(file), trusted), Error, `${name} is taken for proven`);
+  }
+});
+
+test("the text of a receipt is read as JSON.parse does where that is exact", () => {
+  const text = JSON.stringify(receipt, null, 2);
+  assert.deepEqual(structuredClone(readProof(text)), receipt);
+  assert.deepEqual(readProof(" [ 9007199254740991 , 9007199254740992, true, null, \"\\u00e4\" ]\n"),
+    [9007199254740991, 9007199254740992n, true, null, "ä"]);
+  for (const wrong of ["", "1 2", "[1,]", "{\"a\":1,}", "01", "+1", "1e0", "\"\n\"", "\"\\x\"", "[", "{\"a\"}"]) {
+    assert.throws(() => readProof(wrong), Error, wrong);
+  }
+});
+
 const folder = process.env.QUORATE_RECEIPTS;
 const skip = !folder && "QUORATE_RECEIPTS is not set";
 
@@ -238,7 +270,7 @@ test("receipts of a running network are good, and no alteration of them is", { s
   const names = fs.readdirSync(folder).filter((name) => name.endsWith(".json"));
   assert.ok(names.length > 0, `no receipts in ${folder}`);
   for (const name of names) {
-    const given = JSON.parse(fs.readFileSync(path.join(folder, name), "utf8"));
+    const given = readProof(fs.readFileSync(path.join(folder, name)));
     assert.equal(verifyReceipt(given, trusted).transaction, given.transaction);
     refusesEveryAlteration(given, (other) => verifyReceipt(other, trusted), false);
   }

@@ -1,0 +1,101 @@
+// Reads the text of a receipt or finality proof, by section "As JSON" of ledger/WIRE.md. No dependency.
+//
+//     import { readProof } from "./json.js";
+//     const facts = verifyReceipt(readProof(text), anchor);
+//
+// JSON.parse would not do: it takes the last of two fields with the same name, rounds integers from 2^53 on, and does not
+// tell 3.0 from 3. Whatever is refused throws an Error that says why.
+
+export const MAX_PROOF_BYTES = 131072;
+
+/** A receipt has a depth of five. */
+const MAX_DEPTH = 16;
+
+const SPACE = /[ \t\n\r]*/y;
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\.)*"/ysu;
+const INTEGER = /(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
+const WORD = /true|false|null/y;
+
+/**
+ * The value that a text stands for. Integers from 2^53 on are BigInts, all others numbers.
+ * @param {string | Uint8Array} file as text, or as the bytes of the file
+ */
+export function readProof(file) {
+  const text = typeof file === "string" ? file : decode(file);
+  if (text.length > MAX_PROOF_BYTES || new TextEncoder().encode(text).length > MAX_PROOF_BYTES) {
+    throw new Error(`the text has more than ${MAX_PROOF_BYTES} bytes`);
+  }
+  const reader = { text, at: 0 };
+  const value = readValue(reader, 0);
+  take(reader, SPACE);
+  if (reader.at < text.length) throw unexpected(reader);
+  return value;
+}
+
+function decode(bytes) {
+  if (bytes.length > MAX_PROOF_BYTES) throw new Error(`the text has more than ${MAX_PROOF_BYTES} bytes`);
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+}
+
+const unexpected = ({ at }) => new Error(`this is no JSON of a proof, from character ${at} on`);
+
+/** What a pattern matches at the place of the reader, which moves behind it; null if it does not match. */
+function take(reader, pattern) {
+  pattern.lastIndex = reader.at;
+  const [found] = pattern.exec(reader.text) ?? [null];
+  if (found !== null) reader.at += found.length;
+  return found;
+}
+
+/** Moves behind white space, a sign if it comes next, and white space. */
+function skip(reader, sign) {
+  take(reader, SPACE);
+  if (reader.text[reader.at] !== sign) return false;
+  reader.at += 1;
+  take(reader, SPACE);
+  return true;
+}
+
+function expect(reader, sign) {
+  if (!skip(reader, sign)) throw unexpected(reader);
+}
+
+function readString(reader) {
+  const quoted = take(reader, STRING);
+  if (quoted === null) throw unexpected(reader);
+  return JSON.parse(quoted); // knows the escapes
+}
+
+function readValue(reader, depth) {
+  if (depth > MAX_DEPTH) throw new Error("the text is nested too deeply");
+  if (skip(reader, "{")) return readObject(reader, depth);
+  if (skip(reader, "[")) return readList(reader, depth);
+  if (reader.text[reader.at] === '"') return readString(reader);
+  const word = take(reader, WORD);
+  if (word !== null) return JSON.parse(word);
+  const digits = take(reader, INTEGER);
+  if (digits === null || digits.length > 20) throw unexpected(reader);
+  const exact = BigInt(digits);
+  return exact <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(exact) : exact;
+}
+
+function readObject(reader, depth) {
+  const object = Object.create(null);
+  if (skip(reader, "}")) return object;
+  do {
+    const name = readString(reader);
+    if (Object.hasOwn(object, name)) throw new Error("a name stands twice in an object");
+    expect(reader, ":");
+    object[name] = readValue(reader, depth + 1);
+  } while (skip(reader, ","));
+  expect(reader, "}");
+  return object;
+}
+
+function readList(reader, depth) {
+  const list = [];
+  if (skip(reader, "]")) return list;
+  do list.push(readValue(reader, depth + 1)); while (skip(reader, ","));
+  expect(reader, "]");
+  return list;
+}
