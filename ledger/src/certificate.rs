@@ -220,6 +220,13 @@ impl CommitCertificate {
         self.votes.check_form(committee, committee.quorum())
     }
 
+    /// The COMMIT of one of the signers, as it was before it was put into the certificate. As good as the certificate.
+    pub fn commit_of(&self, signer: ReplicaId) -> Option<Signed<Commit>> {
+        let mut votes = self.votes.signers.iter().zip(&self.votes.signatures);
+        let (_, signature) = votes.find(|(member, _)| *member == signer)?;
+        Some(Signed { body: Commit(self.ballot), signer, signature: *signature })
+    }
+
     /// What the signers agreed on.
     pub fn ballot(&self) -> &Ballot {
         &self.ballot

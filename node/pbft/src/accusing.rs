@@ -7,6 +7,7 @@ use crate::evidence::Evidence;
 use crate::messages::Message;
 use crate::record::Record;
 use crate::replica::{PROOFS_MAX, Replica};
+use crate::statement::Subject;
 use crate::step::{Cause, Request, Step, To};
 
 impl Replica {
@@ -38,7 +39,10 @@ impl Replica {
     /// Remembers evidence; `true` if it is new, about a member against whom there is room for another proof.
     fn believe(&mut self, evidence: Verified<Evidence>, step: &mut Step) -> bool {
         let proofs = self.accused.entry(evidence.culprit()).or_default();
-        if proofs.contains(&evidence.subject()) {
+        // Proof that something was hidden holds a whole VIEW-CHANGE, which can be long: one against a member is kept.
+        let hidden_before =
+            evidence.subject().is_hidden_certificate() && proofs.iter().any(Subject::is_hidden_certificate);
+        if proofs.contains(&evidence.subject()) || hidden_before {
             return false;
         }
         self.counters.contradictions += 1;

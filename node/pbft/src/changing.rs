@@ -54,6 +54,7 @@ impl Replica {
         if signer == self.signer.replica() {
             return;
         }
+        self.examine_departure(change.message(), step);
         if let Some(known) = self.view_changes.get(&signer).cloned() {
             if known.view() == change.view() && known.vote().body != change.vote().body {
                 let evidence = Evidence::ViewChange(pair(known.vote(), change.vote()));
@@ -109,6 +110,10 @@ impl Replica {
         let later = new_view.view() > self.view || new_view.view() == self.view && !self.active || earlier;
         // A primary begins its views itself; what it forgot that it had begun is for R24 to find out.
         if later && new_view.vote().signer != self.signer.replica() {
+            // A faulty member may send this VIEW-CHANGE to the new primary alone.
+            for change in &new_view.message().view_changes {
+                self.examine_departure(change, step);
+            }
             self.enter(now, new_view, step);
         }
     }

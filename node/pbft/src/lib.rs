@@ -55,6 +55,7 @@ mod checkpoint;
 mod checkpoints;
 mod config;
 mod evidence;
+mod hiding;
 mod inspect;
 mod messages;
 mod opening;
@@ -80,7 +81,7 @@ mod voting;
 pub use certificate::{PreparedCertificate, PreparedError};
 pub use checkpoint::{Checkpoint, CheckpointCertificate};
 pub use config::{Config, MAX_WINDOW};
-pub use evidence::{Evidence, Pair};
+pub use evidence::{Evidence, HiddenCertificate, Pair};
 pub use inspect::{Overview, Phase, SlotOverview, Standing};
 pub use messages::{
     Checked, CheckedProposal, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal, Rejected, SlotStatus,

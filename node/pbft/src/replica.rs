@@ -283,6 +283,7 @@ impl Replica {
 
     fn on_commit(&mut self, now: Now, vote: &Verified<Signed<Commit>>, step: &mut Step) {
         let ballot = vote.body.0;
+        self.examine_late_commit(vote, step);
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         if let Recorded::Conflicting(first) = slot.commits.record(vote.clone())
             && !is(Mutant::ContradictionIgnored)

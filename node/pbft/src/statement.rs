@@ -15,8 +15,16 @@ pub struct Subject {
     pub epoch: Epoch,
     /// The view; 0 for a CHECKPOINT, which belongs to no view.
     pub view: View,
-    /// The height; 0 for VIEW-CHANGE and NEW-VIEW, which belong to no height.
+    /// The height; 0 for VIEW-CHANGE and NEW-VIEW, which belong to no height. Evidence that a VIEW-CHANGE hides a
+    /// prepared certificate is about the height of that.
     pub height: Height,
+}
+
+impl Subject {
+    /// Whether this is what evidence of a hidden certificate is about: a pair of VIEW-CHANGEs belongs to no height.
+    pub fn is_hidden_certificate(&self) -> bool {
+        self.kind == Domain::ViewChange && self.height > Height(0)
+    }
 }
 
 /// Something a member signs once for each subject.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Epoch, Height, Outline, SignatureSet, View};
-use quorate_pbft::{Input, Knowledge, Message, Record, Request, ViewChangeMessage, Work};
+use quorate_pbft::{Evidence, Input, Knowledge, Message, Record, Request, ViewChangeMessage, Work};
 
 use net::{Boundary, Net, Random, STATUS, ballot, block, id};
 
@@ -20,6 +20,7 @@ const RUNS: u64 = 2000;
 #[derive(Debug, Default)]
 struct Seen {
     contradictions: usize,
+    hidden: usize,
     crashes: usize,
     caught_up: usize,
     through_descendants: usize,
@@ -35,6 +36,7 @@ impl Seen {
     fn and(&self, other: &Seen) -> Seen {
         Seen {
             contradictions: self.contradictions + other.contradictions,
+            hidden: self.hidden + other.hidden,
             crashes: self.crashes + other.crashes,
             caught_up: self.caught_up + other.caught_up,
             through_descendants: self.through_descendants + other.through_descendants,
@@ -314,6 +316,11 @@ impl World {
         seen.crashes += self.crashes;
         for node in 0..self.net.size() {
             seen.contradictions += self.net.contradictions(node).len();
+            let hides = |request: &&Request| match request {
+                Request::Evidence(evidence) => matches!(**evidence, Evidence::Hidden(_)),
+                _ => false,
+            };
+            seen.hidden += self.net.heard(node).iter().filter(hides).count();
             let node = &self.net.nodes[node];
             // R24: whoever starts from its own files and runs once is never taken for another.
             let doubted =
@@ -369,5 +376,5 @@ fn correct_members_agree_and_go_on_whatever_happens() {
     assert!(seen.contradictions > 100 && seen.crashes > 1000 && seen.caught_up > 100, "{seen:?}");
     assert!(seen.through_descendants > 100 && seen.repaired > 1000 && seen.blocks > 8, "{seen:?}");
     assert!(seen.views > 1000 && seen.proposed_again > 1000 && seen.liar_began > 100, "{seen:?}");
-    assert!(seen.stable > 1000, "{seen:?}");
+    assert!(seen.stable > 1000 && seen.hidden > 100, "{seen:?}");
 }

@@ -8,9 +8,9 @@ use quorate_ledger::{
     Transaction, Verified, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, Knowledge, Mark, Message, NewView,
-    NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record, Seen, SlotStatus,
-    Status, Unreadable, ViewChange, ViewChangeMessage,
+    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, HiddenCertificate, Knowledge,
+    Mark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record,
+    Seen, SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage,
 };
 
 use net::Net;
@@ -176,6 +176,12 @@ fn evidence() -> Evidence {
     Evidence::Prepare(Pair { first: vote(ballot()), second: vote(other) })
 }
 
+/// Member 3 gave COMMIT in view 1, and leaves for view 2 as if it knew of nothing.
+fn hidden() -> Evidence {
+    let commit = sign(3, Commit(ballot())).into_inner();
+    Evidence::Hidden(HiddenCertificate { commit, view_change: view_change(3, Knowledge::default()) })
+}
+
 fn seen() -> Seen {
     Seen {
         prepare: Some(sign(3, Prepare(ballot())).into_inner()),
@@ -218,6 +224,7 @@ fn check_rows(vectors: &mut Vectors) {
         (Record::NewView(begun), Message::NewView(new_view())),
         (Record::Checkpoint(sign(3, checkpoint())), Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         (Record::Evidence(Verified::from_own_storage(evidence())), Message::Evidence(evidence())),
+        (Record::Evidence(Verified::from_own_storage(hidden())), Message::Evidence(hidden())),
         (heard, Message::Seen(seen())),
     ];
     for (record, message) in records {
@@ -242,6 +249,7 @@ fn the_vectors_of_the_document() {
         ("message_new_view", Message::NewView(new_view())),
         ("message_checkpoint", Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         ("message_evidence", Message::Evidence(evidence())),
+        ("message_evidence_hidden", Message::Evidence(hidden())),
         ("message_seen", Message::Seen(seen())),
     ];
     for (name, message) in messages {

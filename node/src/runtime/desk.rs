@@ -122,7 +122,7 @@ impl Desk {
                         ?kind,
                         %view,
                         %height,
-                        "a validator signed two different statements; the proof is kept"
+                        "a validator signed two statements that contradict each other; the proof is kept"
                     );
                 }
                 Notice::BadProposal { primary, height, reason } => {

@@ -157,6 +157,7 @@ pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members
             Evidence::ViewChange(_) => EvidenceKind::ViewChange,
             Evidence::NewView(_) => EvidenceKind::NewView,
             Evidence::Checkpoint(_) => EvidenceKind::Checkpoint,
+            Evidence::Hidden(_) => EvidenceKind::HiddenCertificate,
         },
         view: subject.view.0,
         height: subject.height.0,

@@ -198,7 +198,7 @@ pub struct CheckpointJson {
     pub signatures: Vec<Signature>,
 }
 
-/// What a member made two different statements of.
+/// What a member lied about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
@@ -214,9 +214,11 @@ pub enum EvidenceKind {
     NewView,
     /// Two states at one height.
     Checkpoint,
+    /// A block committed to whose prepared certificate is missing in the account of a later departure.
+    HiddenCertificate,
 }
 
-/// Proof that a member made two different statements where one is allowed.
+/// Proof that a member made two signed statements that a correct member never makes both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Evidence")]
 pub struct EvidenceJson {
@@ -228,11 +230,13 @@ pub struct EvidenceJson {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
-    /// The kind of both statements.
+    /// What was lied about.
     pub kind: EvidenceKind,
-    /// The view they are about; 0 for `checkpoint`, which belongs to no view.
+    /// The view they are about; 0 for `checkpoint`, which belongs to no view. For `hidden_certificate` the view that was
+    /// left for.
     pub view: u64,
-    /// The height they are about; 0 for `view_change` and `new_view`, which belong to no height.
+    /// The height they are about; 0 for `view_change` and `new_view`, which belong to no height. For
+    /// `hidden_certificate` that of the block.
     pub height: u64,
     /// Both signed statements, as encoded: the proof.
     #[serde(with = "hex")]
@@ -257,9 +261,17 @@ mod tests {
     /// Programs compare these words, so they never change.
     #[test]
     fn words_are_stable() {
-        use EvidenceKind::{Checkpoint, Commit, NewView, PrePrepare, Prepare, ViewChange};
-        let kinds = [PrePrepare, Prepare, Commit, ViewChange, NewView, Checkpoint];
-        let words = ["pre_prepare", "prepare", "commit", "view_change", "new_view", "checkpoint"];
+        use EvidenceKind::{Checkpoint, Commit, HiddenCertificate, NewView, PrePrepare, Prepare, ViewChange};
+        let kinds = [PrePrepare, Prepare, Commit, ViewChange, NewView, Checkpoint, HiddenCertificate];
+        let words = [
+            "pre_prepare",
+            "prepare",
+            "commit",
+            "view_change",
+            "new_view",
+            "checkpoint",
+            "hidden_certificate",
+        ];
         assert_eq!(json!(kinds), json!(words));
         use ValidatorStanding::{Observing, Probing, Recovering, Voting};
         let standings = [Voting, Probing, Recovering, Observing];

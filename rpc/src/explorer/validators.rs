@@ -74,6 +74,7 @@ impl ValidatorsPage {
             EvidenceKind::ViewChange => "VIEW-CHANGE",
             EvidenceKind::NewView => "NEW-VIEW",
             EvidenceKind::Checkpoint => "CHECKPOINT",
+            EvidenceKind::HiddenCertificate => "VIEW-CHANGE without the certificate of a COMMIT",
         }
     }
 }

@@ -72,6 +72,7 @@ pub const SITUATIONS: &[&str] = &[
     "evidence: two prepares",
     "evidence: two commits",
     "evidence: two view changes",
+    "evidence: a hidden certificate",
     "evidence: two new views",
     "evidence: two checkpoints",
     "a checkpoint became stable",

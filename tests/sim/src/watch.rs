@@ -217,6 +217,7 @@ impl World {
                     format!("member {replica} keeps {proofs} proofs against {culprit}")
                 })?;
                 self.coverage.saw(match subject.kind {
+                    _ if subject.is_hidden_certificate() => "evidence: a hidden certificate",
                     Domain::PrePrepare => "evidence: two proposals",
                     Domain::Prepare => "evidence: two prepares",
                     Domain::Commit => "evidence: two commits",
@@ -231,13 +232,13 @@ impl World {
                     format!("member {replica} refuses height {height} of {primary}: {reason}")
                 })
             }
-            Notice::LeftView(departure) => self.left(replica, departure),
             // A quorum has certified them, so a ledger has no reason to refuse them.
             Notice::BadBlocks { height, reason } => {
                 require(false, "certified blocks can be appended", || {
                     format!("member {replica} refuses blocks from height {height} on: {reason}")
                 })
             }
+            Notice::LeftView(departure) => self.left(replica, departure),
             Notice::EnteredView { view, .. } => {
                 self.note(format_args!("{replica} enters view {view}"));
                 self.coverage.saw("a view change");

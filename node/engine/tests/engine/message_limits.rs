@@ -3,12 +3,12 @@
 use quorate_engine::{MemberMessage, WireLimits};
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{
-    Ballot, BlockHash, BlockLimits, CertificateError, ChainId, CommitCertificate, Committee, Epoch, Header,
-    Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed, Signers,
+    Ballot, BlockHash, BlockLimits, CertificateError, ChainId, Commit, CommitCertificate, Committee, Epoch,
+    Header, Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed, Signers,
     Timestamp, TransactionLimits, View, decode, encode, merkle_root, signing_hash,
 };
 use quorate_pbft::{
-    Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
+    Evidence, HiddenCertificate, Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
     PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
 };
 
@@ -146,6 +146,12 @@ fn the_largest_new_view_that_is_believed_fits() {
             let most = message_limit(window, members);
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
             assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
+            // R22: so does the proof that one of these VIEW-CHANGEs hides a certificate.
+            let commit = liars.signed(0, Commit(Liars::ballot(&liars.headers[1], View(0))));
+            let view_change = liars.view_change(0, &liars.knowledge(open(window)));
+            let proof = Evidence::Hidden(HiddenCertificate { commit, view_change });
+            let bytes = MemberMessage::consensus(Message::Evidence(proof)).len();
+            assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
         }
         // Hashing what is megabytes long takes time: the smallest windows are those that a list without a limit of its
         // own would break.

@@ -1,0 +1,238 @@
+//! Numbers at the edge of what their types hold, in every message and in all its parts, with every signature it
+//! needs. Checking them ends without a panic, and what one faulty member can bring past the check changes nothing.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use quorate_ledger::{
+    Ballot, BlockHash, Commit, CommitCertificate, Epoch, Hash, Header, Height, Outline, Signers, Timestamp,
+    View, decode, encode,
+};
+use quorate_pbft::{
+    Checkpoint, Evidence, HiddenCertificate, Knowledge, Mark, Message, NewView, NewViewMessage, Pair,
+    PrePrepare, Prepare, PreparedCertificate, Seen, SlotStatus, Status, ViewChange, ViewChangeMessage,
+};
+
+use net::{Net, STATUS, TIMEOUT, ballot, block, id};
+
+mod net;
+
+const EDGES: [u64; 6] = [0, 1, i64::MAX as u64, u64::MAX - 64, u64::MAX - 1, u64::MAX];
+
+fn pairs() -> impl Iterator<Item = (u64, u64)> {
+    EDGES.into_iter().flat_map(|first| EDGES.into_iter().map(move |second| (first, second)))
+}
+
+fn at(height: u64, view: u64) -> Ballot {
+    Ballot {
+        epoch: Epoch(0),
+        view: View(view),
+        height: Height(height),
+        block: BlockHash::from_bytes([height.to_le_bytes()[0]; 32]),
+    }
+}
+
+/// A block at any height on any parent, at any time.
+fn block_at(net: &Net, height: u64, time: u64) -> Outline {
+    let first = block(&net::root(&net.config), "A", net.now(0).wall, id(0));
+    let header = Header { height: Height(height), timestamp: Timestamp(time), ..first.header().clone() };
+    Outline::new(header, first.ids().to_vec()).unwrap()
+}
+
+/// The members but the primary of a view: whose PREPAREs count.
+fn backups(net: &Net, view: u64) -> Vec<usize> {
+    (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect()
+}
+
+fn prepared(net: &Net, height: u64, view: u64) -> PreparedCertificate {
+    net.prepared(&block_at(net, height, 1_000_000), view, &backups(net, view))
+}
+
+fn base(net: &Net, height: u64, view: u64) -> CommitCertificate {
+    net.certificate(ballot(&block_at(net, height, 1_000_000), view), &[0, 1, 2]).into_inner()
+}
+
+/// Every kind of vote, and proposals, at these numbers; signed by member 0, which is corrupt.
+fn votes(net: &Net, height: u64, view: u64) -> Vec<Message> {
+    let proposal = |time| net.proposal(net.primary_of(view), &block_at(net, height, time), view);
+    let checkpoint = |height| Checkpoint {
+        epoch: Epoch(0),
+        height: Height(height),
+        block: BlockHash::from_bytes([1; 32]),
+        state_root: Hash::from_bytes([2; 32]),
+    };
+    vec![
+        proposal(0),
+        proposal(u64::MAX),
+        net.prepare(0, at(height, view)),
+        net.commit(0, at(height, view)),
+        Message::Checkpoint(net.sign(0, checkpoint(height))),
+        Message::Checkpoint(net.sign(0, checkpoint(height - height % net.config.checkpoint_interval))),
+    ]
+}
+
+/// What is not signed, or signed and not about what is open.
+fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
+    let mark = Mark {
+        accepted: (View(view), Height(height)),
+        committed: (View(height), Height(view)),
+        left: View(view),
+        opened: View(height),
+    };
+    let status = |probing| Status {
+        epoch: Epoch(0),
+        view: View(view),
+        active: probing,
+        committed: Height(height),
+        committed_hash: BlockHash::from_bytes([3; 32]),
+        stable: Height(view),
+        mark,
+        probing,
+        slots: vec![SlotStatus {
+            height: Height(height),
+            proposal: true,
+            prepares: Signers::of((0..32).map(id)),
+            commits: Signers::of([]),
+        }],
+    };
+    let left = ViewChange { epoch: Epoch(0), view: View(view), content: Hash::from_bytes([4; 32]) };
+    let opened = NewView { epoch: Epoch(0), view: View(view), content: Hash::from_bytes([4; 32]) };
+    let seen = Seen {
+        pre_prepare: Some(net.sign(0, PrePrepare(at(height, view)))),
+        prepare: Some(net.sign(0, Prepare(at(height, view)))),
+        commit: Some(net.sign(0, Commit(at(height, view)))),
+        view_change: Some(net.sign(0, left)),
+        new_view: Some(net.sign(0, opened)),
+    };
+    let lie = |block: u8| {
+        net.sign(0, Commit(Ballot { block: BlockHash::from_bytes([block; 32]), ..at(height, view) }))
+    };
+    let hidden = HiddenCertificate {
+        commit: net.sign(0, Commit(at(height, view))),
+        view_change: net.view_change(0, view.saturating_add(1), Knowledge::default()),
+    };
+    vec![
+        Message::Status(status(true)),
+        Message::Status(status(false)),
+        Message::Seen(seen),
+        Message::Evidence(Evidence::Commit(Pair { first: lie(1), second: lie(2) })),
+        Message::Evidence(Evidence::Hidden(hidden)),
+    ]
+}
+
+/// Departures of member 0 that speak of these numbers. Others had to sign for what is in them.
+fn departures(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
+    let known = |base_height: Option<u64>, heights: &[u64]| Knowledge {
+        base: base_height.map(|height| base(net, height, view)),
+        prepared: heights.iter().map(|height| prepared(net, *height, view)).collect(),
+    };
+    let knowledge = [
+        known(None, &[height]),
+        known(None, &[1, height]),
+        known(Some(height), &[]),
+        known(Some(height), &[height]),
+        known(Some(height), &[height.saturating_add(1)]),
+        known(Some(height.saturating_sub(1)), &[height, height.saturating_add(1)]),
+    ];
+    let change = |knowledge: Knowledge, to: u64| net.view_change(0, to, knowledge);
+    knowledge
+        .into_iter()
+        .flat_map(|knowledge| {
+            [view, view.saturating_add(1), u64::MAX].map(|to| change(knowledge.clone(), to))
+        })
+        .collect()
+}
+
+/// The message through bytes and the check; whatever comes of it.
+fn check(net: &Net, message: &Message) -> bool {
+    let read: Message = decode(&encode(message)).unwrap();
+    read.check(id(0), &net.config.chain, Epoch(0), &net.config.committee).is_ok()
+}
+
+/// Any committee may sign anything: the check must not fail on numbers.
+#[test]
+fn checking_ends_at_every_number() {
+    let net = Net::of(4);
+    let mut passed = 0;
+    for (height, view) in pairs() {
+        let mut messages = votes(&net, height, view);
+        messages.extend(claims(&net, height, view));
+        for change in departures(&net, height, view) {
+            let mut changes: Vec<_> = (1..3)
+                .map(|signer| net.view_change(signer, change.vote.body.view.0, Knowledge::default()))
+                .collect();
+            changes.insert(0, change.clone());
+            let to = change.vote.body.view.0;
+            let again = |ballot: Ballot| net.sign(net.primary_of(to), PrePrepare(ballot));
+            let chosen = change
+                .knowledge
+                .prepared
+                .iter()
+                .map(|certificate| again(Ballot { view: View(to), ..certificate.ballot() }));
+            let chosen = chosen.collect();
+            messages.push(Message::ViewChange(change));
+            messages.push(Message::NewView(net.new_view_of(to, changes.clone(), Vec::new())));
+            messages.push(Message::NewView(NewViewMessage { ..net.new_view_of(to, changes, chosen) }));
+        }
+        passed += messages.iter().filter(|message| check(&net, message)).count();
+    }
+    assert!(passed > 100, "{passed} messages were in order but for their numbers");
+}
+
+/// One faulty member sends all of it to a network at work. All others keep running, stay in the view, and order blocks.
+#[test]
+fn extreme_numbers_of_a_faulty_member_change_nothing() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    // Member 1 begins view 1, so the faulty member is a backup, and the primary of views 4, 8, and so on.
+    net.everybody_starves();
+    net.deliver_all();
+    net.assert_view(1);
+    net.propose("A");
+    net.deliver_all();
+    for (height, view) in pairs() {
+        let mut messages = votes(&net, height, view);
+        messages.extend(claims(&net, height, view));
+        messages.extend(departures(&net, height, view).into_iter().map(Message::ViewChange));
+        // The faulty member cannot sign proposals of views of other primaries.
+        messages.retain(|message| match message {
+            Message::PrePrepare(proposal) => proposal.vote.signer == id(0),
+            _ => true,
+        });
+        for message in messages {
+            for to in 1..4 {
+                if check(&net, &message) {
+                    net.inject(0, to, message.clone());
+                }
+            }
+        }
+        net.deliver_all();
+    }
+    net.pass(2 * STATUS);
+    net.assert_view(1);
+    net.propose("B");
+    net.deliver_all();
+    net.pass(TIMEOUT);
+    net.assert_view(1);
+    assert!((1..4).all(|node| net.chain(node) == ["A", "B"]));
+}
+
+/// A proposal of the end of time is held as long as the clock says so: its view ends by its timeout, and no deadline
+/// overflows.
+#[test]
+fn a_proposal_of_the_end_of_time_is_held() {
+    let mut net = Net::of(4);
+    net.corrupt(0);
+    let outline = block_at(&net, 1, u64::MAX);
+    let proposal = net.proposal(0, &outline, 0);
+    for to in 1..4 {
+        net.inject(0, to, proposal.clone());
+    }
+    net.deliver_all();
+    net.pass(Duration::from_secs(1));
+    net.assert_view(0);
+    assert_eq!(net.heights(), [0; 4]);
+    net.everybody_waits(quorate_pbft::Work::Timely);
+    net.pass(2 * TIMEOUT);
+    assert!((1..4).all(|node| net.view(node).0 >= 1));
+}

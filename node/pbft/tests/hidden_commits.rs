@@ -1,0 +1,218 @@
+//! Members that give COMMIT and leave without the prepared certificate (R19, R22).
+#![allow(clippy::unwrap_used)]
+
+use quorate_ledger::{Ballot, Epoch, Hash, Height, Outline, Signed, SignedError};
+use quorate_pbft::{
+    Evidence, HiddenCertificate, Input, Knowledge, Message, Rejected, Request, ViewChangeMessage,
+};
+
+use net::{Net, STATUS, ballot, block, id, knows};
+
+mod net;
+
+fn first(net: &Net) -> Outline {
+    block(&net::root(&net.config), "A", net.now(0).wall, id(0))
+}
+
+fn commit_of(net: &Net, signer: usize, ballot: Ballot) -> Signed<quorate_ledger::Commit> {
+    net.sign(signer, quorate_ledger::Commit(ballot))
+}
+
+/// What a node has proof of: the culprit, and the view and height of the subject.
+fn hidden(net: &Net, node: usize) -> Vec<(u16, u64, u64)> {
+    let proofs = net.heard(node).iter().filter_map(|request| match request {
+        Request::Evidence(evidence) => match &**evidence {
+            Evidence::Hidden(_) => {
+                Some((evidence.culprit().0, evidence.subject().view.0, evidence.subject().height.0))
+            }
+            _ => None,
+        },
+        _ => None,
+    });
+    proofs.collect()
+}
+
+/// COMMIT and VIEW-CHANGE of the faulty member arrive in either order. The member that received them broadcasts the proof,
+/// and no member leaves the view for it.
+#[test]
+fn a_member_that_hides_what_it_gave_commit_for_is_proven_faulty() {
+    for commit_first in [true, false] {
+        let mut net = Net::of(4);
+        net.corrupt(3);
+        let commit = net.commit(3, ballot(&first(&net), 0));
+        let change = Message::ViewChange(net.view_change(3, 1, Knowledge::default()));
+        let [earlier, later] = if commit_first { [commit, change] } else { [change, commit] };
+        net.inject(3, 1, earlier);
+        net.deliver_all();
+        assert_eq!(hidden(&net, 1), [], "one statement is no contradiction");
+        net.inject(3, 1, later.clone());
+        net.deliver_all();
+        for node in 0..3 {
+            assert_eq!(hidden(&net, node), [(3, 1, 1)], "member {node}");
+        }
+        net.assert_view(0);
+        // It is no news when it is said again, and it survives a restart.
+        net.crash(1);
+        net.restart(1);
+        net.inject(3, 1, later);
+        net.deliver_all();
+        assert_eq!(hidden(&net, 1), [(3, 1, 1)]);
+        assert_eq!(net.counters(1).contradictions, 0, "since the restart");
+    }
+}
+
+/// The faulty member sends its VIEW-CHANGE to the new primary alone. The NEW-VIEW carries it to all others.
+#[test]
+fn what_is_hidden_in_a_new_view_comes_to_light() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let commit = net.commit(3, ballot(&first(&net), 0));
+    net.inject(3, 2, commit);
+    net.deliver_all();
+    net.links.lose(|envelope| envelope.to == id(2) && envelope.from == id(0));
+    for (signer, change) in [0, 1, 3].map(|signer| (signer, net.view_change(signer, 1, Knowledge::default())))
+    {
+        if signer == 3 {
+            net.inject(3, 1, Message::ViewChange(change));
+        }
+    }
+    net.everybody_starves_but(2);
+    net.deliver_all();
+    net.links.heal();
+    net.pass(STATUS);
+    net.assert_view(1);
+    assert_eq!(hidden(&net, 2), [(3, 1, 1)]);
+    assert_eq!(hidden(&net, 0), [(3, 1, 1)]);
+}
+
+/// The block is final here and was fetched with its certificate. The certificate holds the COMMIT of the faulty member, which
+/// never arrived by itself.
+#[test]
+fn a_certificate_holds_the_commits_of_its_signers() {
+    let mut net = Net::of(4);
+    net.corrupt(2);
+    let outline = first(&net);
+    net.name(&outline, "A");
+    let fetched = net.fetched(&[&outline]);
+    assert!(
+        matches!(&fetched, Input::CaughtUp { certificate, .. } if certificate.commit_of(id(2)).is_some())
+    );
+    net.input(1, fetched);
+    assert_eq!(net.nodes[1].replica().tip().hash(), outline.hash());
+    net.inject(2, 1, Message::ViewChange(net.view_change(2, 3, Knowledge::default())));
+    net.deliver_all();
+    assert_eq!(hidden(&net, 1), [(2, 3, 1)]);
+}
+
+/// One VIEW-CHANGE can hide many heights. It is long, so one proof of this kind is kept against one member.
+#[test]
+fn one_proof_of_this_kind_is_kept_against_one_member() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let outline = first(&net);
+    for (height, view) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+        let commit = net.commit(3, Ballot { height: Height(height), ..ballot(&outline, view) });
+        net.inject(3, 1, commit);
+    }
+    for view in 1..6 {
+        let change = net.view_change(3, view, Knowledge::default());
+        net.inject(3, 1, Message::ViewChange(change));
+    }
+    net.deliver_all();
+    assert_eq!(hidden(&net, 1).len(), 1);
+    assert_eq!(net.counters(1).contradictions, 1);
+}
+
+/// R19: what a COMMIT in view 2 at height 3 obliges its signer to, in one table.
+#[test]
+fn what_accounts_for_a_commit_is_no_proof() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let at = |height: u64| {
+        let parent = quorate_ledger::Header { height: Height(height - 1), ..net::root(&net.config) };
+        block(&parent, "A", net.now(0).wall, id(0))
+    };
+    let given = ballot(&at(3), 2);
+    let prepared = |height: u64, view: u64| {
+        let backups: Vec<usize> = (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect();
+        knows(vec![net.prepared(&at(height), view, &backups)])
+    };
+    let based = |height: u64| Knowledge {
+        base: Some(net.certificate(ballot(&at(height), 0), &[0, 1, 2]).into_inner()),
+        prepared: Vec::new(),
+    };
+    let rows = [
+        ("left before", 1, Knowledge::default(), false),
+        ("left for its own view", 2, Knowledge::default(), false),
+        ("left with nothing", 3, Knowledge::default(), true),
+        ("left for a far view with nothing", u64::MAX, Knowledge::default(), true),
+        ("the same view", 4, prepared(3, 2), false),
+        ("a later view", 4, prepared(3, 3), false),
+        ("an earlier view", 4, prepared(3, 1), true),
+        ("the height above", 4, prepared(4, 3), true),
+        ("the height below", 4, prepared(2, 3), true),
+        ("committed", 4, based(3), false),
+        ("committed above", 4, based(9), false),
+        ("committed below", 4, based(2), true),
+    ];
+    let check = |net: &Net, commit, view_change: ViewChangeMessage| {
+        let evidence = Evidence::Hidden(HiddenCertificate { commit, view_change });
+        evidence.check(&net.config.chain, Epoch(0), &net.config.committee).map(|_| ())
+    };
+    for (what, view, knowledge, proven) in rows {
+        let change = net.view_change(3, view, knowledge);
+        let expected = if proven { Ok(()) } else { Err(Rejected::Evidence) };
+        assert_eq!(check(&net, commit_of(&net, 3, given), change), expected, "{what}");
+    }
+
+    let change = net.view_change(3, 4, Knowledge::default());
+    let others = commit_of(&net, 2, given);
+    assert_eq!(check(&net, others, change.clone()), Err(Rejected::Evidence), "of two members");
+    let later = commit_of(&net, 3, Ballot { epoch: Epoch(1), ..given });
+    assert_eq!(check(&net, later, change.clone()), Err(Rejected::Epoch(Epoch(1))));
+    let emptied =
+        ViewChangeMessage { knowledge: Knowledge::default(), ..net.view_change(3, 4, prepared(3, 2)) };
+    assert!(matches!(check(&net, commit_of(&net, 3, given), emptied), Err(Rejected::ViewChange(_))));
+    let mut body = change.vote.body;
+    body.content = Hash::from_bytes([7; 32]);
+    let resigned = ViewChangeMessage { vote: net.sign(3, body), ..change.clone() };
+    assert!(matches!(check(&net, commit_of(&net, 3, given), resigned), Err(Rejected::ViewChange(_))));
+    let forged = Signed { signature: commit_of(&net, 2, given).signature, ..commit_of(&net, 3, given) };
+    let bad = Err(Rejected::Signature(SignedError::BadSignature(id(3))));
+    assert_eq!(check(&net, forged, change.clone()), bad);
+    let mut forged = change;
+    forged.vote.signature = net.sign(2, forged.vote.body).signature;
+    assert_eq!(check(&net, commit_of(&net, 3, given), forged), bad);
+}
+
+/// Correct members carry what they gave COMMIT for through departures and restarts: at every step all others compare their
+/// VIEW-CHANGEs with their COMMITs, and find nothing. The oracle fails the test when a correct member is accused.
+#[test]
+fn correct_members_account_for_their_commits() {
+    for (crashing, held) in [(0, 1), (1, 2), (2, 1), (3, 0)] {
+        let mut net = Net::of(4);
+        net.propose("A");
+        net.deliver_all();
+        // B is prepared everywhere, and committed only where COMMITs arrive.
+        net.links.hold(move |envelope| envelope.is_commit() && envelope.to != id(held));
+        net.propose("B");
+        net.deliver_all();
+        assert!(net.heights().contains(&1));
+        net.crash(crashing);
+        net.restart(crashing);
+        net.deliver_all();
+        net.everybody_starves();
+        net.deliver_all();
+        net.crash(held);
+        net.restart(held);
+        net.links.release();
+        net.deliver_all();
+        net.pass(4 * STATUS);
+        net.everybody_starves();
+        net.pass(4 * STATUS);
+        for node in 0..4 {
+            assert_eq!(net.contradictions(node), [], "member {node}, after {crashing} crashed");
+            assert_eq!(net.chain(node), ["A", "B"]);
+        }
+    }
+}
