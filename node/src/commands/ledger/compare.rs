@@ -2,7 +2,7 @@
 
 use clap::Args;
 use quorate_genesis::Genesis;
-use quorate_ledger::{BlockHash, Height};
+use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height, ReplicaId};
 use serde::Serialize;
 
 use super::Chain;
@@ -17,7 +17,8 @@ use crate::output::{self, Output};
 /// for. Certificates are not compared: nodes may hold different ones for one block. Exit code 0 if they are the same, though one may be
 /// longer; 3 if they are not.
 ///
-/// Nothing is proven by it: `quorate ledger verify` does that.
+/// A validator is named as faulty only if two certificates hold and it signed two blocks at one height in one view. If the two
+/// certificates are of different views or heights, a correct validator may have signed both. `quorate ledger verify` proves a whole chain.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,10 +55,19 @@ struct Report {
 struct Difference {
     height: u64,
     hashes: [String; 2],
-    /// Who signed for each of the two.
-    signers: [Vec<String>; 2],
-    /// Who signed for both.
-    signed_both: Vec<String>,
+    /// The certificate that proves each of the two final, if there is one.
+    certificates: [Option<Certificate>; 2],
+    /// Validators proven faulty: each signed two blocks at one height in one view.
+    proven_faulty: Vec<String>,
+}
+
+/// A commit certificate whose signatures hold.
+#[derive(Serialize)]
+struct Certificate {
+    view: u64,
+    /// That of the block, or above it.
+    height: u64,
+    signers: Vec<String>,
 }
 
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Outcome> {
@@ -126,18 +136,42 @@ fn difference(
     height: Height,
     genesis: &Genesis,
 ) -> anyhow::Result<Difference> {
-    let mut told = Vec::new();
+    let mut hashes = Vec::new();
+    let mut certificates = Vec::new();
     for source in [first, second] {
-        let hash = source.hash_at(height)?.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
-        let signers: Vec<String> = source.certificate_of(height)?.map_or_else(Vec::new, |certificate| {
-            let name = |replica| genesis.validator(replica).map(|validator| validator.name.clone());
-            certificate.votes().signers().iter().filter_map(name).collect()
-        });
-        told.push((hash, signers));
+        let hash = source.hash_at(height)?;
+        // A source is not trusted: signers of what does not prove this very block are not named.
+        let proves = |proof: &FinalityProof| {
+            Some(proof.header.hash()) == hash && proof.verify(genesis.anchor()).is_ok()
+        };
+        certificates.push(source.proof_of(height)?.filter(proves).map(|proof| proof.certificate));
+        hashes.push(hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string()));
     }
-    let [(first, of_first), (second, of_second)] = <[_; 2]>::try_from(told).expect("there are two sources");
-    let signed_both = of_first.iter().filter(|name| of_second.contains(name)).cloned().collect();
-    Ok(Difference { height: height.0, hashes: [first, second], signers: [of_first, of_second], signed_both })
+    let hashes = <[_; 2]>::try_from(hashes).expect("there are two sources");
+    let certificates = <[_; 2]>::try_from(certificates).expect("there are two sources");
+    let name = |replica: ReplicaId| genesis.validator(replica).map(|validator| validator.name.clone());
+    let proven_faulty = proven_faulty(&certificates).into_iter().filter_map(name).collect();
+    let told = certificates.map(|certificate| {
+        certificate.map(|certificate| Certificate {
+            view: certificate.ballot().view.0,
+            height: certificate.ballot().height.0,
+            signers: certificate.votes().signers().iter().filter_map(name).collect(),
+        })
+    });
+    Ok(Difference { height: height.0, hashes, certificates: told, proven_faulty })
+}
+
+/// The members whose COMMITs in both certificates contradict each other (R4): they are for two blocks at one height in one
+/// view. A COMMIT in another view, or at another height, is another statement, and a correct member may have made both.
+fn proven_faulty(certificates: &[Option<CommitCertificate>; 2]) -> Vec<ReplicaId> {
+    let [Some(first), Some(second)] = certificates else { return Vec::new() };
+    let (one, other) = (first.ballot(), second.ballot());
+    let one_subject = (one.epoch, one.view, one.height) == (other.epoch, other.view, other.height);
+    if !one_subject || one.block == other.block {
+        return Vec::new();
+    }
+    let of_second = second.votes().signers();
+    first.votes().signers().iter().filter(|signer| of_second.contains(*signer)).collect()
 }
 
 fn human(report: &Report, args: &CompareArgs) -> String {
@@ -145,16 +179,33 @@ fn human(report: &Report, args: &CompareArgs) -> String {
         ("first", format!("{} up to height {}", args.first, report.heights[0])),
         ("second", format!("{} up to height {}", args.second, report.heights[1])),
     ];
-    let Some(Difference { height, hashes, signers, signed_both }) = &report.difference else {
+    let Some(Difference { height, hashes, certificates, proven_faulty }) = &report.difference else {
         return format!("SAME up to height {}.\n\n{}", report.common_height, output::fields(fields));
     };
-    fields.push(("first has", format!("{}, signed by {}", hashes[0], signers[0].join(", "))));
-    fields.push(("second has", format!("{}, signed by {}", hashes[1], signers[1].join(", "))));
-    fields.push(("signed both", signed_both.join(", ")));
-    format!(
-        "DIFFERENT from height {height} on. If both are verified, more than f validators lied or share keys: keep both as evidence.\n\n{}",
-        output::fields(fields)
-    )
+    let signed = |side: usize| match &certificates[side] {
+        None => format!("{}, not proven final", hashes[side]),
+        Some(Certificate { view, height, signers }) => {
+            format!("{}, signed at height {height} in view {view} by {}", hashes[side], signers.join(", "))
+        }
+    };
+    fields.push(("first has", signed(0)));
+    fields.push(("second has", signed(1)));
+    let both_hold = certificates.iter().all(Option::is_some);
+    let named = if proven_faulty.is_empty() { "none".to_owned() } else { proven_faulty.join(", ") };
+    fields.push(("proven faulty", named));
+    let advice = match (both_hold, proven_faulty.is_empty()) {
+        (false, _) => "Not both blocks are proven final: `quorate ledger verify` says which chain holds.",
+        (true, false) => {
+            "Each validator named as proven faulty signed two blocks at one height in one view, or another process used its key. Keep both \
+             chains as evidence."
+        }
+        (true, true) => {
+            "The two certificates are of different views or heights, and a correct validator may have signed both, so none \
+             is named. If both chains are verified, more than f validators are faulty or share keys. Keep both chains as evidence, and ask \
+             every validator for `consensus_evidence`."
+        }
+    };
+    format!("DIFFERENT from height {height} on. {advice}\n\n{}", output::fields(fields))
 }
 
 #[cfg(test)]

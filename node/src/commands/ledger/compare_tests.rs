@@ -13,6 +13,17 @@ use super::*;
 /// Blocks of a network whose members sign whatever they are asked to. From height `apart` on they have other times, so that
 /// chains of two numbers part there.
 fn runs(network: &TestNetwork, length: u64, apart: u64, number: u64, signers: &[u16]) -> Vec<Run> {
+    runs_in_view(network, length, apart, number, View(number), signers)
+}
+
+fn runs_in_view(
+    network: &TestNetwork,
+    length: u64,
+    apart: u64,
+    number: u64,
+    view: View,
+    signers: &[u16],
+) -> Vec<Run> {
     let genesis = network.genesis();
     let mut parent = genesis.header().clone();
     let mut runs = Vec::new();
@@ -21,8 +32,7 @@ fn runs(network: &TestNetwork, length: u64, apart: u64, number: u64, signers: &[
         let body = Body::of(&[]);
         let header = Header::after(&parent, &body, Timestamp(time.0), ReplicaId(0));
         let block = Block::new(header.clone(), body).unwrap();
-        let ballot =
-            Ballot { epoch: Epoch(0), view: View(number), height: Height(height), block: block.hash() };
+        let ballot = Ballot { epoch: Epoch(0), view, height: Height(height), block: block.hash() };
         let vote = |signer: &u16| {
             let key = &network.keys()[usize::from(*signer)];
             Signed::sign(&genesis.chain_id(), key, ReplicaId(*signer), Commit(ballot))
@@ -79,8 +89,13 @@ fn where_two_chains_part_is_found_whatever_holds_them() {
         let names = |members: &[usize]| -> Vec<String> {
             members.iter().map(|member| network.genesis().validators()[*member].name.clone()).collect()
         };
-        assert_eq!(difference.signers, [names(&[0, 1, 2]), names(&[1, 2, 3])]);
-        assert_eq!(difference.signed_both, names(&[1, 2]));
+        let signed = |side: usize| {
+            let certificate = difference.certificates[side].as_ref().unwrap();
+            (certificate.view, certificate.height, certificate.signers.clone())
+        };
+        assert_eq!(signed(0), (0, 8, names(&[0, 1, 2])));
+        assert_eq!(signed(1), (5, 8, names(&[1, 2, 3])));
+        assert_eq!(difference.proven_faulty, names(&[]), "each may be correct: the views differ");
         assert_ne!(difference.hashes[0], difference.hashes[1]);
     }
 }
@@ -98,4 +113,45 @@ fn other_certificates_and_another_length_are_no_difference() {
         assert!(report.same && report.difference.is_none());
         assert_eq!(report.common_height, common);
     }
+}
+
+fn proven_faulty(network: &TestNetwork, first: &str, second: &str) -> Vec<String> {
+    compared(network, first, second).difference.unwrap().proven_faulty
+}
+
+/// A validator that signed two blocks at one height in one view is faulty. No other is named: not for certificates of different
+/// views or heights, and not for signatures that do not hold.
+#[test]
+fn only_a_validator_that_is_proven_faulty_is_named() {
+    let network = TestNetwork::seeded(4, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let chain = |number, view, signers: &[u16]| runs_in_view(&network, 9, 5, number, View(view), signers);
+    let first = written(&network, &at("first"), chain(0, 3, &[0, 1, 2]));
+    let name = |member: usize| network.genesis().validators()[member].name.clone();
+    let same_view = written(&network, &at("same-view"), chain(5, 3, &[0, 2, 3]));
+    assert_eq!(proven_faulty(&network, &first, &same_view), [name(0), name(2)]);
+    let later_view = written(&network, &at("later-view"), chain(5, 4, &[0, 2, 3]));
+    assert!(proven_faulty(&network, &first, &later_view).is_empty());
+
+    // The certificate that makes height 5 final is for height 7.
+    let mut joined = chain(5, 3, &[0, 2, 3]);
+    let above: Vec<Run> = joined.splice(4..7, []).collect();
+    let certificate = above[2].certificate.clone();
+    let blocks = above.into_iter().flat_map(|run| run.blocks).collect();
+    joined.insert(4, Run { blocks, certificate });
+    let higher = written(&network, &at("higher"), joined);
+    let difference = compared(&network, &first, &higher).difference.unwrap();
+    assert_eq!((difference.height, difference.certificates[1].as_ref().unwrap().height), (5, 7));
+    assert!(difference.proven_faulty.is_empty());
+
+    // Signatures of members 0 and 2 for other blocks, under a claim that they signed these.
+    let (ours, forged) = (chain(0, 3, &[0, 1, 2]), chain(5, 3, &[0, 2, 3]));
+    let forged = forged.into_iter().zip(&ours).map(|(run, other)| {
+        let votes = other.certificate.votes().clone();
+        Run { certificate: CommitCertificate::claimed(*run.certificate.ballot(), votes), ..run }
+    });
+    let forged = home(&network, &at("forged"), &forged.collect::<Vec<_>>());
+    let difference = compared(&network, &first, &forged).difference.unwrap();
+    assert!(difference.proven_faulty.is_empty() && difference.certificates[1].is_none());
 }

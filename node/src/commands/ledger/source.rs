@@ -209,14 +209,22 @@ impl Source {
         }
     }
 
-    /// Who signed the certificate that makes a height final.
-    pub(super) fn certificate_of(&mut self, height: Height) -> anyhow::Result<Option<CommitCertificate>> {
+    /// What makes a height final, as the source says: a claim.
+    pub(super) fn proof_of(&mut self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
         match self {
-            Source::Ledger(reader) => Ok(reader.certified_at_or_above(height)?.map(|(_, found)| found)),
-            Source::Node(node) => Ok(node.proof(height)?.map(|proof| proof.certificate)),
-            Source::Export(export) => Ok(export.run_at(height)?.map(|run| run.certificate.clone())),
+            Source::Ledger(reader) => Ok(reader.finality_proof(height)?),
+            Source::Node(node) => node.proof(height),
+            Source::Export(export) => Ok(export.run_at(height)?.and_then(|run| proof_in(run, height))),
         }
     }
+}
+
+/// The proof that a run is of one of its blocks.
+fn proof_in(run: &Run, height: Height) -> Option<FinalityProof> {
+    let place = run.blocks.iter().position(|block| block.height() == height)?;
+    let mut headers = run.blocks[place..].iter().map(|block| block.header().clone());
+    let header = headers.next()?;
+    Some(FinalityProof { header, descendants: headers.collect(), certificate: run.certificate.clone() })
 }
 
 pub(super) fn is_url(argument: &str) -> bool {
