@@ -19,6 +19,7 @@ mod forge_votes;
 mod help;
 mod hide;
 mod hoard;
+mod hide_branch;
 mod keep_checkpoints;
 mod lie_checkpoint;
 mod lie_status;
@@ -106,6 +107,8 @@ pub enum Lie {
     ForgeView,
     /// Claims without a signature to have seen others vote.
     ForgeSeen,
+    /// Shows one member a branch that the others never see.
+    HideBranch,
     /// Vouches for no state.
     KeepCheckpoints,
     /// Answers with certified blocks whose certificates do not belong there.
@@ -126,6 +129,7 @@ impl Lie {
         Lie::ForgeView,
         Lie::ForgeSeen,
         Lie::KeepCheckpoints,
+        Lie::HideBranch,
         Lie::Strip,
     ];
 
@@ -190,6 +194,7 @@ impl Lie {
             Lie::ForgeView => "a lie: a forged new view",
             Lie::ForgeSeen => "a lie: a forged reminder",
             Lie::KeepCheckpoints => "a lie: no checkpoint",
+            Lie::HideBranch => "a lie: a branch for one",
             Lie::Strip => "a lie: misplaced certificates",
         }
     }
@@ -225,6 +230,7 @@ impl Lie {
             Lie::ForgeView => Box::new(forge_view::ForgeView),
             Lie::ForgeSeen => Box::new(forge_seen::ForgeSeen),
             Lie::KeepCheckpoints => Box::new(keep_checkpoints::KeepCheckpoints),
+            Lie::HideBranch => Box::new(hide_branch::HideBranch::new(brain)),
             Lie::Strip => Box::new(strip::Strip),
         })
     }

@@ -116,6 +116,7 @@ pub const SITUATIONS: &[&str] = &[
     "a lie: a forged new view",
     "a lie: a forged reminder",
     "a lie: no checkpoint",
+    "a lie: a branch for one",
     "a lie: misplaced certificates",
     "a member more than 65 blocks behind",
 ];

@@ -221,6 +221,7 @@ impl Scenario {
 const BAD_PRIMARY: &[Lie] = &[
     Lie::Misfill,
     Lie::Misfill,
+    Lie::HideBranch,
     Lie::ProposeTwice,
     Lie::VoteAsPrimary,
     Lie::ForgeVotes,

@@ -38,6 +38,8 @@ pub struct Brain {
     pub timeout: Duration,
     /// The longest lifetime of a transaction, in milliseconds.
     pub lifetime_ms: u64,
+    /// How far ahead of a clock a block may be, in milliseconds.
+    pub tolerance_ms: u64,
     /// The keys of clients one of whom may be left out.
     pub clients: usize,
     /// The highest view in which one of them stands.
@@ -93,6 +95,7 @@ impl Brain {
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),
             lifetime_ms: genesis.block_limits().transaction.max_lifetime_ms,
+            tolerance_ms: genesis.consensus().clock_tolerance_ms,
             clients: 3,
             view: View(0),
             tip: (Height(0), genesis.header().hash()),

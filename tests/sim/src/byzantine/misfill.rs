@@ -37,12 +37,11 @@ enum Breach {
     Proposer,
 }
 
-const BREACHES: [Breach; 10] = [
+/// Those that are drawn whatever clients sent.
+const BREACHES: [Breach; 8] = [
     Breach::Repeat,
     Breach::Repeat,
     Breach::Expired,
-    Breach::LongLived,
-    Breach::Form,
     Breach::Many,
     Breach::Empty,
     Breach::Time,
@@ -146,6 +145,19 @@ impl Misfill {
         ids.extend(added);
     }
 
+    /// Breaks a rule: one that needs a rare transaction, if there is one to be had, or any other.
+    fn break_some_rule(&self, brain: &mut Brain, header: &mut Header, ids: &mut Vec<TransactionId>) {
+        let before = ids.len();
+        if brain.random.permille(500) {
+            let rare = *brain.random.choose(&[Breach::LongLived, Breach::Form]);
+            self.breach(brain, rare, header, ids);
+        }
+        if ids.len() == before {
+            let any = *brain.random.choose(&BREACHES);
+            self.breach(brain, any, header, ids);
+        }
+    }
+
     /// The replacement of a proposal; the same one for all members.
     fn replacement(&mut self, brain: &mut Brain, proposal: &Proposal) -> (Header, Vec<TransactionId>) {
         let origin = proposal.header.hash();
@@ -157,8 +169,7 @@ impl Misfill {
             header.parent = parent.hash();
         }
         if brain.random.permille(500) {
-            let breach = *brain.random.choose(&BREACHES);
-            self.breach(brain, breach, &mut header, &mut ids);
+            self.break_some_rule(brain, &mut header, &mut ids);
         }
         let bytes: Option<u64> =
             ids.iter().map(|id| self.known.get(id).map(|held| u64::from(held.encoded_len()))).sum();
@@ -220,10 +231,11 @@ impl Strategy for Misfill {
         Answer::Transactions(wanted.filter_map(|id| self.known.get(id).cloned()).collect())
     }
 
-    fn takes(&mut self, _brain: &mut Brain, transaction: &VerifiedTransaction) -> bool {
+    /// Its engine hears of most transactions only: the rest is there to overfill a block.
+    fn takes(&mut self, brain: &mut Brain, transaction: &VerifiedTransaction) -> bool {
         if self.known.len() < KEPT {
             self.known.insert(transaction.id(), transaction.transaction().clone());
         }
-        true
+        brain.random.permille(700)
     }
 }

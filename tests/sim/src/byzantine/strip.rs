@@ -32,6 +32,13 @@ fn misplace(run: &mut [RunBlock]) {
     }
 }
 
+/// A block that nobody committed below one that a certificate makes final: their hashes do not link.
+fn swap(run: &mut [RunBlock]) {
+    let Some(first) = run.first_mut() else { return };
+    first.header.timestamp = first.header.timestamp.plus_ms(1);
+    first.certificate = None;
+}
+
 /// A block that was never certified, with a certificate that was never signed.
 fn forge(run: &mut Vec<RunBlock>) {
     run.truncate(1);
@@ -48,10 +55,11 @@ impl Strategy for Strip {
     fn answer(&mut self, brain: &mut Brain, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
         match answer {
             Answer::Blocks(mut run) => {
-                match brain.random.between(0, 3) {
+                match brain.random.between(0, 4) {
                     0 => strip(&mut run),
                     1 => misplace(&mut run),
                     2 => forge(&mut run),
+                    3 => swap(&mut run),
                     _ => {}
                 }
                 if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) }

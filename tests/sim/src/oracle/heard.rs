@@ -79,6 +79,8 @@ pub struct Heard {
     status_ms: u64,
     base: Duration,
     cap: Duration,
+    /// No disk holds a process up for so long that deadlines are put off.
+    prompt: bool,
 }
 
 /// What the checks need to know about one member besides what it heard.
@@ -114,6 +116,7 @@ impl Heard {
             log_window: knobs.log_window,
             status_ms: knobs.status_interval_ms,
             base: request,
+            prompt: knobs.disk_ms * 8 < knobs.request_timeout_ms,
             cap: Duration::from_millis(knobs.timeout_cap_ms.max(knobs.new_view_timeout_ms)).max(request),
         }
     }
@@ -169,9 +172,14 @@ impl Heard {
             timeout: stands.request_timeout,
         };
         let mut statements = Vec::new();
+        // It may have left before it heard that a connection is gone.
+        let mut gone = BTreeSet::new();
         for arrival in std::mem::take(&mut ears.arrivals) {
             match arrival {
-                Arrival::From(from) => _ = ears.contacts.insert(from, look.now),
+                Arrival::From(from) => {
+                    gone.remove(&from);
+                    ears.contacts.insert(from, look.now);
+                }
                 Arrival::Status(from, height) => _ = ears.heads.insert(from, height),
                 Arrival::Change(signer, view) => {
                     let known = ears.changes.entry(signer).or_default();
@@ -180,7 +188,7 @@ impl Heard {
                 Arrival::Seen(from) => _ = ears.answered.insert(from),
                 Arrival::Statement(place, block) => statements.push((place, block)),
                 Arrival::Gone(peer) => {
-                    ears.contacts.remove(&peer);
+                    gone.insert(peer);
                     ears.heads.remove(&peer);
                 }
             }
@@ -191,6 +199,7 @@ impl Heard {
             format!("member {} votes, {:?} have answered", look.member, ears.answered)
         })?;
         self.leaves(look, &ears, &behind)?;
+        ears.contacts.retain(|peer, _| !gone.contains(peer));
         if let Some(before) = ears.before.clone() {
             self.proves(look, &mut ears, &before, &after, statements)?;
             Self::leaves_liar(look, &before, &after)?;
@@ -224,7 +233,7 @@ impl Heard {
             .iter()
             .filter(|(signer, view)| **signer != look.member && **view >= after.view)
             .count();
-        let waits = after.voting && !after.active && left >= self.quorum && !look.slow;
+        let waits = after.voting && !after.active && left >= self.quorum && self.prompt && !look.slow;
         if !waits {
             ears.waiting = None;
             return Ok(());
@@ -355,8 +364,11 @@ impl Heard {
         require(!failed || committed || after.timeout >= doubled.min(before.timeout * 2), DOUBLED, || {
             format!("member {} waited {:?} and waits {:?} now", look.member, before.timeout, after.timeout)
         })?;
-        let changed =
-            before.view != after.view || !after.active || before.timeout != after.timeout || look.slow;
+        let changed = before.view != after.view
+            || !after.active
+            || before.timeout != after.timeout
+            || look.slow
+            || !self.prompt;
         // At the cap nothing shows how often it was doubled.
         if changed || after.timeout <= self.base || after.timeout >= self.cap {
             ears.calm = None;
