@@ -108,7 +108,8 @@ fn check_certificates(claims: &[RunBlock], limit: usize) -> Result<(), RunError>
         };
         uncertified = 0;
         let ballot = certificate.ballot();
-        let beside = (ballot.epoch, ballot.height, ballot.block) == (header.epoch, header.height, header.hash());
+        let beside =
+            (ballot.epoch, ballot.height, ballot.block) == (header.epoch, header.height, header.hash());
         if !beside && !is(Mutant::CertificateMisplaced) {
             return Err(RunError::Misplaced(header.height));
         }

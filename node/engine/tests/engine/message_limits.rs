@@ -4,12 +4,12 @@ use quorate_engine::{MemberMessage, WireLimits};
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{
     Ballot, BlockHash, BlockLimits, CertificateError, ChainId, Commit, CommitCertificate, Committee, Epoch,
-    Header, Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed, Signers,
-    Timestamp, TransactionLimits, View, decode, encode, merkle_root, signing_hash,
+    Header, Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed,
+    Signers, Timestamp, TransactionLimits, View, decode, encode, merkle_root, signing_hash,
 };
 use quorate_pbft::{
-    Evidence, HiddenCertificate, Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
-    PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
+    Evidence, HiddenCertificate, Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage,
+    PrePrepare, PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
