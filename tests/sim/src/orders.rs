@@ -189,6 +189,7 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
         Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
         Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),
         Err(Refusal::SenderQuota { .. }) => Answered::Later("a transaction refused: sender's quota"),
+        Err(Refusal::LedgerUnreadable) => unreachable!("no disk of the simulator damages what it holds"),
     }
 }
 
