@@ -65,7 +65,7 @@ fn a_reader_and_a_writer_exclude_each_other() {
 }
 
 #[test]
-fn damage_is_found_and_stays_for_whoever_looks_next() {
+fn verifying_a_damaged_file_again_finds_the_same_damage() {
     let home = tempfile::tempdir().unwrap();
     let (chain, path) = written(home.path(), false);
     let bytes = with_damaged_body(&chain, 2, fs::read(&path).unwrap());

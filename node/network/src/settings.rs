@@ -8,7 +8,7 @@ use crate::addresses::without_peer;
 use crate::identity::{PeerKey, peer_id};
 use crate::listening::{LISTENABLE, socket_address};
 
-/// The addresses of a configuration. The same check serves [`start`](crate::start()) and whoever wants to know before.
+/// The addresses of a configuration. [`start`](crate::start()) makes the same check.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressSettings<'a> {
     /// As [`NetworkConfig::listen`](crate::NetworkConfig::listen).

@@ -1,7 +1,7 @@
 //! Where the other validators were, kept for the next start beside the ledger.
 //!
-//! A node whose configuration has names finds nobody after a restart while the name service is dead, although all validators are where
-//! they were. What the file holds is only ever tried: every connection proves whose it is. So a file that is lost or wrong costs
+//! A node whose configuration has names finds no validator after a restart while the name service is dead, although all of them
+//! are where they were. What the file holds is only ever tried: every connection proves whose it is. So a file that is lost or wrong costs
 //! nothing but that, and no failure here stops a node.
 
 use std::collections::BTreeMap;

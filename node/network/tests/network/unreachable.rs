@@ -33,7 +33,7 @@ async fn addresses_that_lead_nowhere_are_told_with_their_reasons() {
     let foreign = found(&foreign_port.to_string());
     assert!(foreign.reason.contains("no node of this program"), "{failed:?}");
     assert_eq!(foreign.member, Some(key(members[1])));
-    assert_eq!(found("bank-b.invalid").member, None, "it may be anybody's");
+    assert_eq!(found("bank-b.invalid").member, None, "the configuration does not say whose it is");
     node.network.shutdown().await;
 }
 
