@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
-use quorate_ledger::{BlockHash, Hash, Timestamp, TransactionId, View, decode};
+use quorate_ledger::{BlockHash, Hash, Timestamp, Transaction, TransactionId, View, decode};
+use redb::ReadableTable;
 
 use super::*;
 use crate::ForgetfulDisk;
