@@ -1,8 +1,9 @@
 //! Why a genesis is refused, and what is odd about one that is not.
 
 use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
-use quorate_ledger::{HexError, MAX_MEMBERS, PublicKey};
+use quorate_ledger::{HexError, MAX_MEMBERS, PublicKey, Timestamp};
 
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
 
@@ -208,4 +209,21 @@ pub enum Warning {
     /// A time long before this program existed.
     #[error("genesis_time_ms is {0}, which lies before the year 2020: is it in milliseconds?")]
     EarlyTime(u64),
+    /// A time ahead of the clock of whoever asks.
+    #[error(
+        "genesis_time_ms is {genesis_time}, {}, ahead of the clock here: nothing can be ordered before {}, and transactions that end before the genesis time are refused as expired",
+        moment(*genesis_time),
+        moment(*possible_at)
+    )]
+    AheadOfClock {
+        /// The time of the genesis.
+        genesis_time: Timestamp,
+        /// When the first block can be ordered.
+        possible_at: Timestamp,
+    },
+}
+
+/// A time as people write it. The times of a genesis end before the year 2200.
+fn moment(time: Timestamp) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.0)).to_string()
 }

@@ -173,13 +173,22 @@ impl Genesis {
         self.content.genesis_time
     }
 
-    /// What an operator should know before running this network.
-    pub fn warnings(&self) -> Vec<Warning> {
+    /// When the next block can be ordered at the earliest, if the newest one has this time: blocks get later and later times,
+    /// and no validator votes for one that is further ahead of its clock than the tolerance (R6).
+    pub fn next_block_possible_at(&self, newest: Timestamp) -> Timestamp {
+        newest.plus_ms(1).minus_ms(self.consensus().clock_tolerance_ms)
+    }
+
+    /// What an operator should know before running this network, given the time now.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         let validators = self.committee().size();
         let unsafe_size = (validators < FAULT_TOLERANT).then_some(Warning::NoFaultTolerated { validators });
         let time = self.time().0;
         let early = (time < YEAR_2020_MS).then_some(Warning::EarlyTime(time));
-        unsafe_size.into_iter().chain(early).collect()
+        let possible_at = self.next_block_possible_at(self.time());
+        let ahead = Warning::AheadOfClock { genesis_time: self.time(), possible_at };
+        let ahead = (possible_at > now).then_some(ahead);
+        unsafe_size.into_iter().chain(early).chain(ahead).collect()
     }
 }
 

@@ -115,13 +115,26 @@ fn the_order_of_validators_in_the_file_is_free() {
 fn small_committees_and_early_times_are_warned_of() {
     let warnings = |size, time| {
         let network = TestNetwork::generate(size, "small", Timestamp(time)).unwrap();
-        network.genesis().warnings()
+        network.genesis().warnings(Timestamp(YEAR_2020_MS))
     };
     for validators in 1..4 {
         assert_eq!(warnings(validators, YEAR_2020_MS), [Warning::NoFaultTolerated { validators }]);
     }
     assert_eq!(warnings(4, YEAR_2020_MS), []);
     assert_eq!(warnings(4, YEAR_2020_MS - 1), [Warning::EarlyTime(YEAR_2020_MS - 1)]);
+}
+
+#[test]
+fn a_time_ahead_of_the_clock_is_warned_of_with_the_time_at_which_ordering_begins() {
+    let network = TestNetwork::generate(4, "ahead", Timestamp(1_700_000_000_000)).unwrap();
+    let genesis = network.genesis();
+    let possible_at = Timestamp(1_700_000_000_001 - genesis.consensus().clock_tolerance_ms);
+    assert_eq!(genesis.next_block_possible_at(genesis.time()), possible_at);
+    assert_eq!(genesis.warnings(possible_at), []);
+    let warnings = genesis.warnings(possible_at.minus_ms(1));
+    assert_eq!(warnings, [Warning::AheadOfClock { genesis_time: genesis.time(), possible_at }]);
+    let text = warnings[0].to_string();
+    assert!(text.contains("before 2023-11-14T22:13:19.501Z"), "{text}");
 }
 
 #[test]

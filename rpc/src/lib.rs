@@ -55,8 +55,8 @@ mod transactions;
 
 pub use admin::{AdminServer, AdminStartError, Administration, check_admin_path, serve_admin};
 pub use config::{RpcConfig, RpcProblem, RpcStartError};
-pub use explain::explain_node as explain;
+pub use explain::explain_report as explain;
 pub use meter::{MetricKind, MetricSpec, RPC_METRICS};
-pub use node::{Node, SubmitRefusal};
+pub use node::{Node, NodeReport, SubmitRefusal};
 pub use router::router;
 pub use server::{RpcServer, serve};

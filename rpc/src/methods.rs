@@ -16,7 +16,7 @@ use quorate_ledger::{Epoch, Height};
 use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
 use crate::discovery::discovery;
-use crate::explain::explain_node;
+use crate::explain::explain_report;
 use crate::node::Node;
 use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
@@ -147,7 +147,7 @@ impl<N: Node> QuorateServer for Api<N> {
     }
 
     async fn consensus_explain(&self) -> Result<Explanation, RpcError> {
-        Ok(explain_node(&*self.node))
+        Ok(explain_report(self.node.genesis(), &self.node.report()))
     }
 
     async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError> {

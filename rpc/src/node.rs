@@ -8,8 +8,25 @@ use quorate_api::{
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, Timestamp, Transaction, TransactionError, TransactionId};
-use quorate_store::LedgerReader;
+use quorate_store::{Damage, LedgerReader};
 use tokio::sync::watch;
+
+/// What a node says about itself, all of it from one snapshot of its ordering thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeReport {
+    /// As [`Node::status`].
+    pub status: NodeStatus,
+    /// As [`Node::peers`].
+    pub peers: Vec<PeerJson>,
+    /// As [`Node::consensus`].
+    pub consensus: ConsensusState,
+    /// As [`Node::mempool`].
+    pub mempool: MempoolStatus,
+    /// As [`Node::readiness`].
+    pub readiness: Readiness,
+    /// What reads of the ledger have met.
+    pub damage: Option<Damage>,
+}
 
 /// A running node, as far as the HTTP interface needs it.
 ///
@@ -49,6 +66,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// What this node knows of a transaction now. `committed` promises as [`Node::ended`] does.
     fn status_of(&self, id: TransactionId) -> impl Future<Output = TransactionStatus> + Send;
+
+    /// Everything that the methods below say, at one moment.
+    fn report(&self) -> NodeReport;
 
     /// The node's summary of itself.
     fn status(&self) -> NodeStatus;

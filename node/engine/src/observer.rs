@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_genesis::Genesis;
 use quorate_ledger::{Committee, Height, ReplicaId, View};
 use quorate_pbft::{Moment, Now, SILENT_INTERVALS};
-use quorate_store::{Ledger, LedgerReader};
+use quorate_store::{Head, Ledger, LedgerReader};
 
 use crate::catchup::{CatchUp, Pace};
 use crate::engine::{DURABLE_INTERVAL, EngineConfig, Fatal};
@@ -63,6 +63,8 @@ pub struct Observer {
 /// Where an observer stands, for status pages, metrics and explanations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObserverOverview {
+    /// The newest block in the ledger.
+    pub head: Head,
     /// The last block it has.
     pub committed: Height,
     /// The last block it would keep in a power cut.
@@ -201,6 +203,7 @@ impl Observer {
         let begun = self.heard.values().filter(|heard| heard.claim.active && heard.claim.view >= view);
         let lately = self.heard.iter().filter(|(_, heard)| now.moment.since(heard.at) <= self.silent_after);
         ObserverOverview {
+            head: self.ledger.head(),
             committed,
             durable: self.ledger.durable_head(),
             credible,

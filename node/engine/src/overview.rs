@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use quorate_ledger::{Height, ReplicaId, Timestamp};
 use quorate_mempool::MempoolStatistics;
 use quorate_pbft::Now;
+use quorate_store::Head;
 
 use crate::engine::{Counters, Engine};
 
@@ -19,6 +20,8 @@ pub struct Overview {
     pub mempool: MempoolStatistics,
     /// When the oldest transaction that waits for a block was admitted.
     pub oldest_waiting: Option<Timestamp>,
+    /// The newest block in the ledger.
+    pub head: Head,
     /// Highest block that the ledger would keep in a power cut, without help of the journal.
     pub durable: Height,
     /// Blocks complete here and not committed.
@@ -61,6 +64,7 @@ impl Engine {
             pbft_counters: self.replica.counters(),
             mempool: self.mempool.statistics(),
             oldest_waiting: self.mempool.oldest_waiting(),
+            head: self.ledger.head(),
             durable: self.ledger.durable_head(),
             in_flight: self.flight.len(),
             examining: self.examinations.len(),

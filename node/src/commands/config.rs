@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use crate::commands;
 use crate::config::{self, Effective, Overrides, SettingFlag, SettingsTable};
 use crate::exit::Outcome;
 use crate::home::SealedHome;
@@ -97,7 +98,7 @@ fn check(args: &Check) -> anyhow::Result<Outcome> {
     let home = SealedHome::open(&args.home.home, &overrides)?;
     let (_, settings) = config::effective(&args.home.home, &overrides)?;
     let genesis = home.genesis();
-    for warning in genesis.warnings() {
+    for warning in genesis.warnings(commands::now()) {
         output::note(format_args!("warning: {warning}"));
     }
     if home.is_encrypted() {

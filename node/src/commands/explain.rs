@@ -191,7 +191,7 @@ mod tests {
         json!({
             "node": member(1), "state": "waiting_for_votes", "making_progress": false, "headline": "Votes are missing.",
             "view": 4, "active": true, "primary": member(0), "standing": "voting", "committed_height": 140,
-            "waiting_ms": 900, "pool_transactions": 12,
+            "waiting_ms": 900, "snapshot_age_ms": 4, "pool_transactions": 12,
             "heights": [{
                 "height": 141, "hash": null, "transactions": 12, "phase": "prepared", "awaits": "commits",
                 "votes": { "have": 1, "needed": 3, "voted": [member(1)], "missing": [member(0), member(2), member(3)] },

@@ -111,7 +111,7 @@ fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
 }
 
 fn warn(genesis: &Genesis) {
-    for warning in genesis.warnings() {
+    for warning in genesis.warnings(commands::now()) {
         output::note(format_args!("warning: {warning}"));
     }
 }
@@ -145,7 +145,7 @@ fn summary(genesis: &Genesis) -> Value {
         "quorum": committee.quorum(),
         "faults_tolerated": committee.faults(),
         "validators": genesis.validators().iter().map(validator).collect::<Vec<_>>(),
-        "warnings": genesis.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "warnings": genesis.warnings(commands::now()).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args as ClapArgs;
 
-use crate::commands::block_on_all_cores;
+use crate::commands::{self, block_on_all_cores};
 use crate::config::{Overrides, SettingFlag};
 use crate::exit::Outcome;
 use crate::home::Home;
@@ -68,7 +68,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let log_level = args.logging.start("info")?;
     let home = Home::open(&args.home, &Overrides::of_process(&args.set)?, &args.passphrase)?;
-    for warning in home.genesis().warnings() {
+    for warning in home.genesis().warnings(commands::now()) {
         tracing::warn!("{warning}");
     }
     if args.init {

@@ -220,6 +220,7 @@ mod tests {
             contacts: Vec::new(),
             view_changes: ViewChanges::default(),
             evidence_count: 0,
+            snapshot_age_ms: 0,
         };
         let told = |state| table(&[Condition { consensus: Some(state), ..condition() }]).render();
         let text = told(state.clone());

@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use quorate_engine::{EngineConfig, Event, MemberMessage};
 use quorate_genesis::Genesis;
-use quorate_ledger::{Height, ReplicaId, Timestamp};
+use quorate_ledger::{Header, Height, ReplicaId};
 use quorate_network::Room;
 use quorate_pbft::{Checked, Dropped, Message, Position, Screen};
+use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
@@ -86,6 +87,7 @@ pub(crate) struct Bench {
     pub(crate) position: watch::Receiver<Arc<Position>>,
     /// Height of the newest block here.
     pub(crate) committed: watch::Receiver<Height>,
+    pub(crate) ledger: LedgerReader,
     pub(crate) clock: Clock,
     pub(crate) heard: Arc<Heard>,
     pub(crate) not_checked: Arc<NotChecked>,
@@ -251,11 +253,11 @@ impl Bench {
         {
             return (self.drop_unchecked(from, why), 0);
         }
-        let (cost, time) = (message.cost(), own_time(&message, from));
+        let (cost, header) = (message.cost(), proposed(&message));
         let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-        match message.check(from, &chain, epoch, self.genesis.committee()) {
+        match message.check(from, &chain, epoch, self.genesis.committee(), self.genesis.consensus().window) {
             Ok(message) => {
-                self.listen(from, &message, time);
+                self.listen(from, &message, header);
                 (Some(Event::Consensus { from, message }), cost)
             }
             Err(error) => (rejected(&error.to_string()), cost),
@@ -268,9 +270,9 @@ impl Bench {
         None
     }
 
-    fn listen(&self, from: ReplicaId, message: &Checked, time: Option<Timestamp>) {
-        if let Some(time) = time {
-            self.heard.proposed(from, time, self.clock.now());
+    fn listen(&self, from: ReplicaId, message: &Checked, header: Option<Header>) {
+        if let Some(header) = header {
+            self.heard.proposed(from, &header, self.ledger.head().ok(), self.clock.now());
         }
         if let Checked::Status(status) = message {
             self.heard.stands(from, status.committed, *self.committed.borrow());
@@ -283,10 +285,10 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The time of what a member proposes itself, which is that of its clock. What it passes on tells of others'.
-fn own_time(message: &Message, from: ReplicaId) -> Option<Timestamp> {
+/// What a member proposes, be it its own or another's that it passes on.
+fn proposed(message: &Message) -> Option<Header> {
     match message {
-        Message::PrePrepare(proposal) if proposal.header.proposer == from => Some(proposal.header.timestamp),
+        Message::PrePrepare(proposal) => Some(proposal.header.clone()),
         _ => None,
     }
 }
@@ -324,6 +326,7 @@ mod tests {
             inbox,
             position: watch::channel(Arc::new(engine.position())).1,
             committed: watch::channel(Height(0)).1,
+            ledger: engine.reader(),
             clock,
             heard: Arc::new(Heard::of(4)),
             not_checked: Arc::default(),

@@ -22,7 +22,7 @@ use super::work::{GROUP, Work};
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The thread looks at itself this often even if it has nothing to do, so that silence means trouble.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Warnings about the same thing are repeated at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);

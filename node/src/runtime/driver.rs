@@ -94,8 +94,10 @@ impl Driver {
                 let _ = reply.send(answer);
             }
         }
-        if effects.notices.iter().any(is_turn) {
-            // Whoever hears of a commit and asks for the view must not be told an old one.
+        let is_awaited = !effects.committed.is_empty() || !effects.ended.is_empty();
+        if is_awaited || effects.notices.iter().any(is_turn) {
+            // A client that receives the answer to its transaction and asks where the node stands must not see the state
+            // before it.
             let before = Arc::clone(&self.desk.snapshots.borrow());
             self.desk.show(Snapshot::of_engine(&self.engine, Some(&before), done));
         }

@@ -31,6 +31,7 @@ mod ordering;
 mod outgoing;
 mod places;
 mod progress;
+mod report;
 mod service;
 mod serving;
 mod snapshot;
@@ -53,13 +54,14 @@ use quorate_ledger::{SecretKey, SignatureCache, SignatureMemo};
 use quorate_network::{Network, NetworkConfig, NetworkLimits, NetworkTiming, PeerKey};
 use quorate_pbft::Now;
 use quorate_rpc::AdminServer;
-use quorate_store::LedgerReader;
+use quorate_store::{Head, LedgerReader};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, Role};
 use crate::logging::LogLevel;
+use crate::output;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
@@ -139,6 +141,8 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         administered.map(|(socket, log_level)| administration::serve(socket, log_level)).transpose()?;
     let members = Arc::new(Members::of(&genesis));
     let reader = core.reader();
+    let head = reader.head().context("cannot read the ledger")?;
+    warn_of_time_ahead(&genesis, head, clock.now());
 
     let addresses_file = known_addresses::beside(ledger_path);
     let (network, events) = quorate_network::start(NetworkConfig {
@@ -171,7 +175,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let journal_file = is_validator.then_some(setup.config.journal);
     let written = journal_file.iter().chain([&setup.config.ledger]).cloned().collect();
     let disk = Disk::watch(written).context("cannot start the thread that watches the disk")?;
-    let (committed, heads) = watch::channel(reader.head().context("cannot read the ledger")?.height);
+    let (committed, heads) = watch::channel(head.height);
     let (snapshots, latest) = watch::channel(Arc::new(core.snapshot(clock.now())));
 
     let committed_here = heads.clone();
@@ -254,6 +258,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
                 inbox: inbox.clone(),
                 position,
                 committed: committed_here,
+                ledger: reader.clone(),
                 clock,
                 heard,
                 not_checked,
@@ -285,6 +290,20 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         }
     });
     Ok(Running { rpc, admin, network, inbox, engine, death, stopping, addresses: (ends, addresses) })
+}
+
+/// Blocks get later and later times, so a newest block from the future keeps the next one away until then.
+fn warn_of_time_ahead(genesis: &Genesis, head: Head, now: Now) {
+    let possible_at = genesis.next_block_possible_at(head.timestamp);
+    if possible_at > now.wall {
+        tracing::warn!(
+            height = %head.height,
+            time = output::time(head.timestamp.0),
+            possible_at = output::time(possible_at.0),
+            "the newest block's time is ahead of this node's clock: nothing can be ordered before possible_at, unless this clock \
+             is wrong"
+        );
+    }
 }
 
 /// What a node runs around.

@@ -36,6 +36,10 @@ impl Watch {
             let effects = self.observer.handle(now, group.drain(..).filter_map(observation))?;
             let done = self.desk.clock.now();
             self.desk.measure(done, &effects);
+            if !effects.committed.is_empty() {
+                // As in the driver: status is no older than the blocks that others are told of.
+                self.desk.show(Snapshot::of_observer(&self.observer, done));
+            }
             self.desk.tell_waiters(&effects);
             self.desk.log(now.moment, &effects.notices);
             self.outgoing.send(effects);

@@ -12,7 +12,12 @@ use super::ordering::{indices, milliseconds};
 
 /// `consensus_state`. View, its condition and the stable height are what f + 1 validators say; of what goes on in the view
 /// an observer sees nothing.
-pub(crate) fn state(overview: &ObserverOverview, genesis: &Genesis, members: &Members) -> ConsensusState {
+pub(crate) fn state(
+    overview: &ObserverOverview,
+    genesis: &Genesis,
+    members: &Members,
+    snapshot_age_ms: u64,
+) -> ConsensusState {
     let (committee, epoch) = (genesis.committee(), genesis.header().epoch);
     let primary = committee.primary(epoch, overview.view);
     ConsensusState {
@@ -36,6 +41,7 @@ pub(crate) fn state(overview: &ObserverOverview, genesis: &Genesis, members: &Me
         contacts: indices(&overview.contacts),
         view_changes: ViewChanges::default(),
         evidence_count: 0,
+        snapshot_age_ms,
     }
 }
 
@@ -66,12 +72,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use quorate_genesis::TestNetwork;
-    use quorate_ledger::{Height, ReplicaId, View};
+    use quorate_ledger::{BlockHash, Height, ReplicaId, Timestamp, View};
+    use quorate_store::Head;
 
     use super::*;
 
     fn overview(contacts: u16, credible: u64) -> ObserverOverview {
         ObserverOverview {
+            head: Head { height: Height(90), hash: BlockHash::from_bytes([0; 32]), timestamp: Timestamp(0) },
             committed: Height(90),
             durable: Height(80),
             credible: Height(credible),
@@ -88,7 +96,7 @@ mod tests {
     #[test]
     fn what_it_says_of_ordering_is_what_it_was_told() {
         let network = TestNetwork::seeded(4, 1);
-        let told = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()));
+        let told = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()), 0);
         assert_eq!((told.standing, told.view, told.primary), (ValidatorStanding::Observing, 6, 2));
         assert_eq!((told.committed_height, told.stable_height, told.contacts), (90, 64, vec![0, 1, 2]));
     }

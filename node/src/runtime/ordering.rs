@@ -21,6 +21,7 @@ pub(crate) fn state(
     genesis: &Genesis,
     members: &Members,
     now: Moment,
+    snapshot_age_ms: u64,
 ) -> ConsensusState {
     let pbft = &ordering.overview.pbft;
     let committee = genesis.committee();
@@ -45,6 +46,7 @@ pub(crate) fn state(
         contacts: indices(&pbft.contacts),
         view_changes: view_changes(&ordering.overview.pbft_counters),
         evidence_count: u64::try_from(ordering.evidence.len()).unwrap_or(u64::MAX),
+        snapshot_age_ms,
     }
 }
 
@@ -114,7 +116,7 @@ pub(crate) fn standing_text(standing: Standing) -> String {
         Standing::Voting => "its votes count".to_owned(),
         Standing::Probing { through: Some(height), .. } => format!(
             "probing: its ledger is an old copy, and it signs nothing until it has fetched the blocks up to height \
-             {height}"
+             {height}; consensus_explain says what to do if no other validator has them"
         ),
         Standing::Probing { answered, needed, through: None } => format!(
             "probing: after its start it asks the others what they have seen it sign; {answered} of {needed} \

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
 use quorate_ledger::{Height, ReplicaId, Verified};
 use quorate_pbft::{CheckpointCertificate, Evidence, Now};
+use quorate_store::Head;
 
 use super::progress::Progress;
 
@@ -69,6 +70,14 @@ impl Snapshot {
         match &self.stands {
             Stands::Validator(ordering) => Some(ordering),
             Stands::Observer(_) => None,
+        }
+    }
+
+    /// The newest block in the ledger at that time.
+    pub(crate) fn head(&self) -> Head {
+        match &self.stands {
+            Stands::Validator(ordering) => ordering.overview.head,
+            Stands::Observer(overview) => overview.head,
         }
     }
 

@@ -90,3 +90,25 @@ fn what_cannot_be_a_genesis_is_not_written() {
     let run = quorate(["genesis", "new", "--name", "n", "--validator", "a=0x1234"]);
     assert_eq!(run.code, 2, "{run:?}");
 }
+
+/// The far future, since these clocks cannot be stopped: 2150-01-01.
+#[test]
+fn a_time_ahead_of_the_clock_is_warned_of() {
+    let scratch = Scratch::new();
+    let network = TestNetwork::seeded(4, 1);
+    let file = scratch.text("genesis.toml");
+    let mut arguments = new_arguments(&network);
+    for argument in &mut arguments {
+        if argument == "1700000000000" {
+            *argument = "5680281600000".to_owned();
+        }
+    }
+    arguments.extend(["--file".to_owned(), file.clone()]);
+    let made = quorate(&arguments);
+    let warning = "nothing can be ordered before 2149-12-31T23:59:59.501Z";
+    assert!(made.code == 0 && made.err.contains(warning), "{made:?}");
+    let checked = quorate(["genesis", "check", &file, "--output", "json"]);
+    assert!(checked.err.contains(warning), "{checked:?}");
+    let json: serde_json::Value = serde_json::from_str(&checked.out).unwrap();
+    assert!(json["warnings"][0].as_str().unwrap().contains(warning), "{json}");
+}

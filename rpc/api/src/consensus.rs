@@ -169,6 +169,8 @@ pub struct ConsensusState {
     pub view_changes: ViewChanges,
     /// Proofs that `consensus_evidence` answers with.
     pub evidence_count: u64,
+    /// How long ago the ordering thread reported all this, milliseconds, as in `node_status`.
+    pub snapshot_age_ms: u64,
 }
 
 /// The stable checkpoint: what a quorum says about the state after one block.

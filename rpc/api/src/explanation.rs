@@ -38,7 +38,7 @@ pub enum ProgressState {
     WaitingForProposal,
     /// The next block is proposed, and its transactions are being fetched or checked.
     ExaminingProposal,
-    /// The time of the next block is too far from this node's clock.
+    /// The time of the next block is too far from this node's clock, or would be.
     WaitingForClock,
     /// The proposal for the next height breaks a rule.
     ProposalRefused,
@@ -260,6 +260,8 @@ pub enum TroubleKind {
     StorageDamaged,
     /// This node's clock, or another one, is wrong.
     Clock,
+    /// The newest block's time is further ahead of this node's clock than validators tolerate.
+    ChainAhead,
     /// A member is connected and does not follow.
     MemberBehind,
     /// No validator was reached at addresses of the configuration, and validators are missing.
@@ -302,6 +304,8 @@ pub struct Explanation {
     pub committed_height: u64,
     /// How long there has been something to wait for without a commit, milliseconds; none while there is not.
     pub waiting_ms: Option<u64>,
+    /// How long ago the ordering thread reported what all this follows from, milliseconds, as in `node_status`.
+    pub snapshot_age_ms: u64,
     /// Transactions in this node's pool.
     pub pool_transactions: u64,
     /// Heights in flight, ascending.

@@ -110,6 +110,11 @@ pub struct NodeStatus {
     pub mempool_transactions: u64,
     /// Since its start, milliseconds.
     pub uptime_ms: u64,
+    /// The time by this node's clock, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// How long ago the ordering thread reported what is said here about ordering, milliseconds. It reports every two seconds
+    /// even when it is idle, so more than six mean that it is stuck.
+    pub snapshot_age_ms: u64,
 }
 
 /// Who opened a connection.

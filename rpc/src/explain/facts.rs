@@ -4,13 +4,13 @@ use quorate_api::{
     ConsensusState, HeightInFlight, MemberName, MempoolStatus, NodeStatus, PeerJson, Readiness,
 };
 use quorate_genesis::Genesis;
-use quorate_ledger::{Epoch, ReplicaId, View};
+use quorate_ledger::{Epoch, ReplicaId, Timestamp, View};
 use quorate_store::Damage;
 
 /// The readiness check that fails while the ordering thread does not report.
 const ENGINE_CHECK: &str = "engine";
 
-/// What a node says about itself. The parts may be some milliseconds apart.
+/// What a node says about itself, all of it from one snapshot.
 pub(crate) struct Facts<'a> {
     pub(crate) genesis: &'a Genesis,
     pub(crate) consensus: &'a ConsensusState,
@@ -122,6 +122,25 @@ impl Facts<'_> {
     pub(super) fn is_catching_up(&self) -> bool {
         let is_behind = self.credible_head().is_some_and(|head| head > self.consensus.committed_height);
         self.status.syncing || self.consensus.catching_up && is_behind
+    }
+
+    /// When a block can be ordered that validators with this node's clock vote for (R6); none if that is not in the future.
+    pub(super) fn possible_at(&self) -> Option<u64> {
+        let newest = Timestamp(self.status.head.timestamp_ms);
+        let possible_at = self.genesis.next_block_possible_at(newest).0;
+        (possible_at > self.status.time_ms).then_some(possible_at)
+    }
+
+    /// The highest block that any member says it has, true or not.
+    pub(super) fn highest_claim(&self) -> Option<u64> {
+        self.peers.iter().filter_map(|peer| peer.committed_height).max()
+    }
+
+    /// The height up to which this node must fetch blocks before it votes, if no member that it hears of says that it has
+    /// them: all ledgers are older than what the journals remember.
+    pub(super) fn unreachable_height(&self) -> Option<u64> {
+        let through = self.consensus.probe?.through?;
+        (self.hears_enough() && self.highest_claim()? < through).then_some(through)
     }
 
     /// Whether something is there to be ordered.

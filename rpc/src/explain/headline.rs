@@ -3,7 +3,7 @@
 use quorate_api::{AwaitedHeight, Probe, ProgressState};
 
 use super::facts::{Facts, less};
-use super::phrase::{list, number, span};
+use super::phrase::{list, moment, number, span};
 
 pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) -> String {
     let next = heights.iter().find(|height| height.height == facts.next_height());
@@ -38,10 +38,35 @@ pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[Await
         | ProgressState::WaitingForClock
         | ProgressState::ProposalRefused
         | ProgressState::WaitingForVotes => {
+            if state == ProgressState::WaitingForClock
+                && let Some(text) = chain_ahead(facts)
+            {
+                return text;
+            }
             let height = next.map_or_else(|| facts.next_height().to_string(), |next| next.text.clone());
             format!("{}{}.", capital(&height), waited(facts))
         }
     }
+}
+
+/// The chain's time is so far ahead of this node's clock that no block can follow yet.
+fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
+    let possible_at = facts.possible_at()?;
+    let (head, now) = (&facts.status.head, facts.status.time_ms);
+    let ahead = span(head.timestamp_ms.saturating_sub(now));
+    let what = if head.height == 0 {
+        "The genesis".to_owned()
+    } else {
+        format!("Block {}, the newest,", head.height)
+    };
+    let tolerance = span(facts.genesis.consensus().clock_tolerance_ms);
+    Some(format!(
+        "{what} has the time {}, which is {ahead} ahead of this node's clock. Validators vote for no block that is more than \
+         {tolerance} ahead of their clocks, so nothing can be ordered before {}; transactions that end before the \
+         time of that block are refused as expired.",
+        moment(head.timestamp_ms),
+        moment(possible_at)
+    ))
 }
 
 fn probing(facts: &Facts<'_>) -> String {
@@ -51,6 +76,13 @@ fn probing(facts: &Facts<'_>) -> String {
         "This node has just started and asks the others what they have seen it sign: {answered} have answered, and \
          {needed} must before it votes."
     );
+    if let Some(height) = facts.unreachable_height() {
+        let highest = facts.highest_claim().unwrap_or_default().max(facts.consensus.committed_height);
+        return format!(
+            "{asked} Its ledger is older than its journal: it needs the blocks up to {height} before it votes, and no \
+             validator that it hears of has more than {highest}. This does not end by itself."
+        );
+    }
     match through {
         Some(height) => format!(
             "{asked} Its ledger is an old copy, so it also fetches the blocks up to {height} first; it has them up to \

@@ -23,23 +23,18 @@ use quorate_api::{
     ViewTimer,
 };
 
-pub(crate) use facts::Facts;
-pub(crate) use phrase::span;
+use quorate_genesis::Genesis;
 
-use crate::node::Node;
+pub(crate) use facts::Facts;
+pub(crate) use phrase::{moment, span};
+
+use crate::node::NodeReport;
 use facts::{count, less};
 
-/// What a node says about itself now.
-pub fn explain_node(node: &impl Node) -> Explanation {
-    explain(&Facts {
-        genesis: node.genesis(),
-        consensus: &node.consensus(),
-        status: &node.status(),
-        peers: &node.peers(),
-        pool: &node.mempool(),
-        readiness: &node.readiness(),
-        damage: node.ledger().damage().as_ref(),
-    })
+/// What follows from what a node says about itself.
+pub fn explain_report(genesis: &Genesis, report: &NodeReport) -> Explanation {
+    let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
+    explain(&Facts { genesis, consensus, status, peers, pool, readiness, damage: damage.as_ref() })
 }
 
 /// What follows from these facts.
@@ -58,6 +53,7 @@ pub(crate) fn explain(facts: &Facts<'_>) -> Explanation {
         standing: consensus.standing,
         committed_height: consensus.committed_height,
         waiting_ms: consensus.waiting_ms,
+        snapshot_age_ms: consensus.snapshot_age_ms,
         pool_transactions: facts.pool.transactions,
         timer: timer(facts),
         departures: departures(facts),

@@ -1,5 +1,8 @@
 //! Pieces of sentences.
 
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
 use quorate_api::MemberName;
 
 /// A stretch of time for people.
@@ -10,6 +13,17 @@ pub(crate) fn span(milliseconds: u64) -> String {
         120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
         7_200_000..172_800_000 => format!("{} h", milliseconds / 3_600_000),
         _ => format!("{} days", milliseconds / 86_400_000),
+    }
+}
+
+/// A point in time, milliseconds since the Unix epoch, for people.
+pub(crate) fn moment(milliseconds: u64) -> String {
+    let mut text = String::new();
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds));
+    match time.map(|time| write!(text, "{}", humantime::format_rfc3339_millis(time))) {
+        Some(Ok(())) => text,
+        // No calendar has it.
+        _ => milliseconds.to_string(),
     }
 }
 
@@ -40,6 +54,12 @@ pub(super) fn names(members: &[MemberName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_dates_as_far_as_there_are_dates() {
+        assert_eq!(moment(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+        assert_eq!(moment(u64::MAX), u64::MAX.to_string());
+    }
 
     #[test]
     fn spans_have_the_unit_that_says_enough() {

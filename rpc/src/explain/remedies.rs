@@ -3,7 +3,10 @@
 use quorate_api::{AwaitedHeight, MemberName, ProgressState};
 
 use super::facts::Facts;
-use super::phrase::{list, names, number, span, within};
+use super::phrase::{list, moment, names, number, span, within};
+
+/// Work that waits for so many request timeouts while blocks are fetched is not served by those who claim to have them.
+const STALLED_TIMEOUTS: u64 = 8;
 
 /// The most useful first; none where nothing is to be done.
 pub(super) fn remedies(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) -> Vec<String> {
@@ -13,7 +16,8 @@ pub(super) fn remedies(state: ProgressState, facts: &Facts<'_>, heights: &[Await
         remedies.extend(spare(facts));
     }
     // What a silent thread said about its timer no longer holds.
-    if !state.is_progress() && state != ProgressState::EngineStalled {
+    // Nor does a later primary help while the chain's time is ahead of all clocks.
+    if !state.is_progress() && state != ProgressState::EngineStalled && facts.possible_at().is_none() {
         remedies.extend(takeover(facts));
     }
     if !state.is_progress() && facts.consensus.evidence_count > 0 {
@@ -36,9 +40,10 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
         .into_iter()
         .chain(reconnect(facts))
         .collect(),
-        ProgressState::Probing | ProgressState::NoQuorumContact => reconnect(facts),
-        ProgressState::CatchingUp
-        | ProgressState::Following
+        ProgressState::NoQuorumContact => reconnect(facts),
+        ProgressState::Probing => facts.unreachable_height().map_or_else(|| reconnect(facts), |it| restore(facts, it)),
+        ProgressState::CatchingUp => fetching(facts),
+        ProgressState::Following
         | ProgressState::Idle
         | ProgressState::Ordering => Vec::new(),
         ProgressState::WaitingForNewView => new_view(facts),
@@ -49,6 +54,7 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
              (node_peers) and at its load."
                 .to_owned(),
         ],
+        ProgressState::WaitingForClock if facts.possible_at().is_some() => chain_ahead(facts),
         ProgressState::WaitingForClock => vec![
             format!(
                 "Compare the clocks of this node and of {}: a proposal may be {} ahead of the clock of whoever votes \
@@ -103,6 +109,70 @@ fn reconnect(facts: &Facts<'_>) -> Vec<String> {
     remedies
 }
 
+/// No ledger that is reachable has the blocks that the journals remember.
+fn restore(facts: &Facts<'_>, through: u64) -> Vec<String> {
+    let silent = facts.members(&facts.silent());
+    let from_silent = (!silent.is_empty()).then(|| {
+        format!("Start or reconnect {}: their ledgers may have the blocks up to {through}.", names(&silent))
+    });
+    from_silent
+        .into_iter()
+        .chain([
+            format!(
+                "Bring the blocks up to {through} back to one validator; the others fetch them from it. Stop it and put a \
+                 newer copy of its ledger back (the ledger, never the journal), or fill its ledger with `quorate \
+                 ledger import` from an export or from an observer that has them."
+            ),
+            format!(
+                "If no copy anywhere has these blocks, this chain cannot go on: found a network anew, and have clients \
+                 submit again what they have no receipt for. Receipts up to {} stay valid proofs.",
+                facts.consensus.committed_height
+            ),
+        ])
+        .collect()
+}
+
+/// While blocks come there is nothing to do. Work that waits for much longer than they may take means that none come.
+fn fetching(facts: &Facts<'_>) -> Vec<String> {
+    let waiting_ms = facts.consensus.waiting_ms.unwrap_or_default();
+    if waiting_ms < facts.consensus.request_timeout_ms.saturating_mul(STALLED_TIMEOUTS) {
+        return Vec::new();
+    }
+    let here = facts.consensus.committed_height;
+    let ahead = facts.peers.iter().filter(|peer| peer.committed_height.is_some_and(|height| height > here));
+    let ahead: Vec<u16> = ahead.filter_map(|peer| peer.index).collect();
+    let ahead =
+        if ahead.is_empty() { "the other validators".to_owned() } else { names(&facts.members(&ahead)) };
+    vec![
+        format!(
+            "No block has come for {}. See whether {ahead} can read and send block {}: node_peers and their logs tell of \
+             connections and damaged blocks.",
+            span(waiting_ms),
+            facts.next_height()
+        ),
+        "If none of them can, stop this node and fill its ledger with `quorate ledger import` from an export.".to_owned(),
+    ]
+}
+
+/// The wait for a clock ends by itself, unless the clock is wrong.
+fn chain_ahead(facts: &Facts<'_>) -> Vec<String> {
+    let head = &facts.status.head;
+    let possible_at = moment(facts.possible_at().unwrap_or_default());
+    let cause = if head.height == 0 {
+        "the genesis has a time in the future; found the network anew with an earlier one, or wait: ordering begins"
+    } else {
+        "clocks of validators were ahead when they ordered the newest block; wait: ordering goes on"
+    };
+    vec![
+        "Compare the clock of this node with the real time. If it is behind, let NTP set it.".to_owned(),
+        format!(
+            "If it is right, {cause} by itself at {possible_at}. Transactions are taken before that if their \
+             valid_until_ms is later than {}.",
+            moment(head.timestamp_ms)
+        ),
+    ]
+}
+
 /// Members that owe something: the silent ones are to be started, the others know best what holds them up.
 fn look_at(facts: &Facts<'_>, members: &[MemberName]) -> Vec<String> {
     let others = members.iter().filter(|member| Some(member.index) != facts.me()).cloned();
@@ -129,7 +199,7 @@ fn new_view(facts: &Facts<'_>) -> Vec<String> {
     if !is_quorum {
         remedies.push(
             "If the others go on in the view below, this node follows their blocks without a vote until they leave it \
-             too."
+             too. To have its vote back before that, stop the validator that proposes there until another one does."
                 .to_owned(),
         );
     }

@@ -69,6 +69,7 @@ impl Scene {
                 contacts: vec![0, 2, 3],
                 view_changes: ViewChanges::default(),
                 evidence_count: 0,
+                snapshot_age_ms: 3,
             },
             status: NodeStatus {
                 network: genesis.name().to_owned(),
@@ -85,6 +86,8 @@ impl Scene {
                 peers_connected: 3,
                 mempool_transactions: 0,
                 uptime_ms: 1,
+                time_ms: 0,
+                snapshot_age_ms: 3,
             },
             peers: [0, 2, 3].map(peer).to_vec(),
             pool: MempoolStatus {

@@ -26,6 +26,9 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
         ProgressState::NoQuorumContact
     } else if facts.is_catching_up() {
         ProgressState::CatchingUp
+    } else if facts.possible_at().is_some() {
+        // No view can end this wait.
+        ProgressState::WaitingForClock
     } else if !consensus.active {
         ProgressState::WaitingForNewView
     } else if !facts.has_work() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use quorate_api::{HeightPhase, NodeRole, Obstacle, Probe, ProgressState, ValidatorStanding};
 
-use super::scene::{Scene, height};
+use super::scene::{Scene, TIMEOUT_MS, height};
 
 /// A situation, and pieces of what is said about it.
 struct Row {
@@ -63,6 +63,14 @@ fn others_at(heights: [u64; 3]) -> impl FnOnce(&mut Scene) {
     }
 }
 
+/// The newest block is at this height, and its time so many milliseconds ahead of the node's clock.
+fn ahead(height: u64, milliseconds: u64) -> impl FnOnce(&mut Scene) {
+    move |scene| {
+        (scene.status.head.height, scene.status.head.timestamp_ms) = (height, 1_700_000_000_000);
+        scene.status.time_ms = scene.status.head.timestamp_ms - milliseconds;
+    }
+}
+
 fn at_watermark(scene: &mut Scene) {
     scene.consensus.committed_height = 128 + scene.log_window();
 }
@@ -97,6 +105,30 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
             &["0 have answered", "old copy", "up to 200", "up to 140"],
             &["Start or reconnect validator-0 and validator-3: 1 more member is needed"],
         ),
+        // All ledgers are older than what the journals remember.
+        row(
+            Probing,
+            Scene::idle().but(probing(2, Some(200))),
+            &["older than its journal", "up to 200", "more than 140", "does not end by itself"],
+            &[
+                "newer copy of its ledger",
+                "never the journal",
+                "quorate ledger import",
+                "found a network anew",
+            ],
+        ),
+        row(
+            Probing,
+            Scene::idle().but(probing(2, Some(200))).without(&[3]),
+            &["does not end by itself"],
+            &["Start or reconnect validator-3: their ledgers may have the blocks up to 200"],
+        ),
+        row(
+            Probing,
+            Scene::idle().but(probing(2, Some(200))).but(|scene| scene.peers[2].committed_height = Some(200)),
+            &["fetches the blocks up to 200 first"],
+            &[],
+        ),
         row(
             NoQuorumContact,
             Scene::idle().without(&[0, 2]),
@@ -116,6 +148,19 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
             &["Start or reconnect validator-0: 1 more", "Look at validator-3: a connection is open"],
         ),
         row(CatchingUp, Scene::idle().but(others_at([150, 149, 140])), &["up to 149", "has 140"], &[]),
+        // Blocks are claimed and none comes.
+        row(
+            CatchingUp,
+            Scene::with_work(8 * TIMEOUT_MS).but(others_at([150, 150, 140])),
+            &["up to 150"],
+            &["No block has come for 16.0 s", "validator-0 and validator-2", "block 141", "ledger import"],
+        ),
+        row(
+            CatchingUp,
+            Scene::with_work(8 * TIMEOUT_MS - 1).but(others_at([150, 150, 140])),
+            &["up to 150"],
+            &[],
+        ),
         row(CatchingUp, Scene::changing(&[1]).but(others_at([150, 150, 150])), &["up to 150"], &[]),
         row(
             CatchingUp,
@@ -238,6 +283,27 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
             &["too far from this node's clock"],
             &["clocks of this node and of validator-0"],
         ),
+        // A genesis from the future, with and without work; clocks that ran ahead.
+        row(
+            WaitingForClock,
+            Scene::idle().but(ahead(0, 3_600_000)),
+            &[
+                "The genesis has the time 2023-11-14T22:13:20.000Z, which is 60 min ahead",
+                "more than 500 ms ahead",
+                "nothing can be ordered before 2023-11-14T22:13:19.501Z",
+            ],
+            &[
+                "let NTP set it",
+                "earlier one, or wait: ordering begins by itself at 2023-11-14T22:13:19.501Z",
+            ],
+        ),
+        row(
+            WaitingForClock,
+            Scene::changing(&[1]).but(ahead(140, 501)),
+            &["Block 140, the newest, has the time", "501 ms ahead"],
+            &["ordering goes on by itself at 2023-11-14T22:13:19.501Z", "valid_until_ms is later than"],
+        ),
+        row(Idle, Scene::idle().but(ahead(140, 499)), &["Nothing waits"], &[]),
         row(
             ProposalRefused,
             waiting(Obstacle::Refused).but(|scene| scene.consensus.waiting_ms = Some(0)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate_api::{MemberName, PeerJson, Trouble, TroubleKind};
 
 use super::facts::Facts;
-use super::phrase::{list, number, span};
+use super::phrase::{list, moment, number, span};
 
 /// The readiness check that fails while there is hardly room to write.
 const DISK_CHECK: &str = "disk";
@@ -24,6 +24,7 @@ pub(super) fn troubles(facts: &Facts<'_>) -> Vec<Trouble> {
     disk(facts)
         .into_iter()
         .chain(damage(facts))
+        .chain(chain_ahead(facts))
         .chain(clock(facts))
         .chain(addresses(facts))
         .chain(behind(facts))
@@ -56,6 +57,21 @@ fn damage(facts: &Facts<'_>) -> Option<Trouble> {
         remedy: "Check the disk. Stop the node, see how far the damage goes (quorate ledger verify --home DIR), move its \
                  ledger file aside, put a stopped node's ledger of the same network in its place or fill a new one \
                  (quorate ledger import), and start it again. Leave a validator's journal as it is."
+            .to_owned(),
+    })
+}
+
+fn chain_ahead(facts: &Facts<'_>) -> Option<Trouble> {
+    Some(Trouble {
+        kind: TroubleKind::ChainAhead,
+        members: Vec::new(),
+        text: format!(
+            "The newest block's time is {} ahead of this node's clock: nothing can be ordered before {}.",
+            span(facts.status.head.timestamp_ms.saturating_sub(facts.status.time_ms)),
+            moment(facts.possible_at()?)
+        ),
+        remedy: "Compare the clock of this node with the real time, and let NTP set it if it is behind. Otherwise ordering goes on by itself at \
+                 that time."
             .to_owned(),
     })
 }
@@ -227,6 +243,21 @@ mod tests {
         let troubles = told(|scene| scene.damage = Some(damage));
         let [(TroubleKind::StorageDamaged, _, text)] = troubles.as_slice() else { panic!("{troubles:?}") };
         assert!(text.contains("the body at height 7: cut off. 3 reads have failed"), "{text}");
+    }
+
+    #[test]
+    fn a_chain_whose_time_is_ahead_is_told_in_any_state() {
+        let ahead = |scene: &mut Scene| scene.status.head.timestamp_ms = 1_700_000_000_000;
+        for scene in [Scene::idle().but(ahead), Scene::idle().but(ahead).without(&[0, 2, 3])] {
+            let troubles = scene.explained().troubles;
+            let [Trouble { kind: TroubleKind::ChainAhead, text, remedy, .. }] = troubles.as_slice() else {
+                panic!("{troubles:?}")
+            };
+            assert!(
+                text.contains("before 2023-11-14T22:13:19.501Z") && remedy.contains("NTP"),
+                "{text} {remedy}"
+            );
+        }
     }
 
     #[test]

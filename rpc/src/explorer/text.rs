@@ -1,7 +1,6 @@
 //! Times, sizes and payloads as people read them.
 
-use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of a payload that are shown as text, and as hex. The rest is cut off, and the page says so.
 pub(super) const SHOWN_TEXT_BYTES: usize = 4096;
@@ -23,13 +22,7 @@ impl Moment {
 
     /// As programs read it, for `datetime`. Times that no calendar has stay numbers.
     pub(super) fn iso(&self) -> String {
-        let mut text = String::new();
-        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.0));
-        let written = time.map(|time| write!(text, "{}", humantime::format_rfc3339_millis(time)));
-        match written {
-            Some(Ok(())) => text,
-            _ => self.0.to_string(),
-        }
+        crate::explain::moment(self.0)
     }
 
     /// As people read it, in UTC.

@@ -16,7 +16,7 @@ use quorate_ledger::{
     Ballot, Block, Body, Commit, CommitCertificate, Epoch, Hash, Height, PROTOCOL_VERSION, Payload,
     ReplicaId, SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
 };
-use quorate_rpc::{Node, SubmitRefusal};
+use quorate_rpc::{Node, NodeReport, SubmitRefusal};
 use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
 use tokio::sync::watch;
 
@@ -348,6 +348,17 @@ impl Node for FakeNode {
         self.standing(&id)
     }
 
+    fn report(&self) -> NodeReport {
+        NodeReport {
+            status: self.status(),
+            peers: self.peers(),
+            consensus: self.consensus(),
+            mempool: self.mempool(),
+            readiness: self.readiness(),
+            damage: self.ledger().damage(),
+        }
+    }
+
     fn status(&self) -> NodeStatus {
         let head = self.reader.head().unwrap();
         NodeStatus {
@@ -365,6 +376,8 @@ impl Node for FakeNode {
             peers_connected: 3,
             mempool_transactions: self.pending() as u64,
             uptime_ms: 1,
+            time_ms: head.timestamp.0,
+            snapshot_age_ms: 3,
         }
     }
 
@@ -404,6 +417,7 @@ impl Node for FakeNode {
             contacts: vec![1, 2, 3],
             view_changes: ViewChanges::default(),
             evidence_count: self.evidence().len() as u64,
+            snapshot_age_ms: 3,
         }
     }
 

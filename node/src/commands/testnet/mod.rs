@@ -129,7 +129,7 @@ pub(crate) fn write(
     let directory = NewDirectory::prepare(target)?;
     let file = plan.fill(directory.path())?;
     directory.finish()?;
-    for warning in network.genesis().warnings() {
+    for warning in network.genesis().warnings(commands::now()) {
         output::note(format_args!("warning: {warning}"));
     }
     Ok(file)

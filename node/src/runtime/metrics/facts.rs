@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressState, Readiness};
+use quorate_ledger::Timestamp;
 use quorate_network::{NetworkCounters, PeerStatus};
-use quorate_rpc::Node;
+use quorate_rpc::NodeReport;
 
 use crate::logging;
 use crate::runtime::service::Service;
@@ -43,18 +44,25 @@ pub(crate) struct Facts {
     pub(crate) log_lines_lost: u64,
     /// Reads of the ledger that damage made fail.
     pub(crate) damaged_reads: u64,
+    /// When ordering is possible, if that is in the future.
+    pub(crate) possible_at: Option<Timestamp>,
 }
 
 impl Facts {
     pub(crate) fn of(service: &Service) -> Self {
+        let snapshot = service.snapshot();
+        let report = service.report_of(&snapshot);
+        let possible_at = service.possible_at(&snapshot);
+        let state = quorate_rpc::explain(&service.genesis, &report).state;
+        let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
         Facts {
-            status: service.status(),
-            consensus: service.consensus(),
-            pool: service.mempool(),
-            peers: service.peers(),
-            readiness: service.readiness(),
-            state: quorate_rpc::explain(service).state,
-            snapshot: service.snapshot(),
+            status,
+            consensus,
+            pool,
+            peers,
+            readiness,
+            state,
+            snapshot,
             traffic: service.network.counters(),
             links: service.links(),
             names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
@@ -64,7 +72,8 @@ impl Facts {
             files: sizes(service),
             free: service.disk.room().free(),
             log_lines_lost: logging::lost_lines(),
-            damaged_reads: service.ledger.damage().map_or(0, |damage| damage.failed_reads),
+            damaged_reads: damage.map_or(0, |damage| damage.failed_reads),
+            possible_at,
         }
     }
 

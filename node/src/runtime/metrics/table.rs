@@ -56,6 +56,12 @@ pub(crate) const READ: &[Reading] = &[
         "Lines that the log lost, because standard error did not take them or not fast enough.",
         |facts, samples| samples.counts(facts.log_lines_lost),
     ),
+    gauge(
+        "quorate_snapshot_age_seconds",
+        &[],
+        "Age of what the ordering thread last said; readiness, status and most of these metrics follow from it.",
+        |facts, samples| samples.is(seconds(facts.status.snapshot_age_ms)),
+    ),
     gauge("quorate_ready", &[], "1 while /readyz answers 200.", |facts, samples| {
         samples.counts(u64::from(facts.readiness.is_ready()));
     }),
@@ -79,6 +85,13 @@ pub(crate) const READ: &[Reading] = &[
         &[],
         "Time in the newest final block, seconds since 1970.",
         |facts, samples| samples.is(seconds(facts.status.head.timestamp_ms)),
+    ),
+    gauge(
+        "quorate_ordering_possible_time_seconds",
+        &[],
+        "While the newest block's time is so far ahead of this node's clock that no block can follow: when one can, seconds \
+         since 1970. No sample otherwise.",
+        |facts, samples| facts.possible_at.into_iter().for_each(|time| samples.is(seconds(time.0))),
     ),
     gauge(
         "quorate_durable_height",

@@ -1,9 +1,10 @@
 //! A node says why nothing is ordered.
 
+use std::fs;
 use std::time::Duration;
 
-use quorate_api::{DeadlinePurpose, Explanation, ProgressState};
-use quorate_e2e::{Finished, Invocation, Load, Network, until};
+use quorate_api::{DeadlinePurpose, Explanation, ProgressState, TransactionStatus, Wait};
+use quorate_e2e::{Finished, Invocation, Load, Network, Signer, until};
 use serde_json::Value;
 
 /// Long enough that a primary's failure is still being waited for when everything was asked.
@@ -100,4 +101,68 @@ fn when_the_primary_is_gone_a_survivor_says_who_takes_over_and_when() {
 
     let page = explain(&network, survivors[0], &[]).expect_code(3);
     assert!(page.stdout.contains(&format!("whose primary would be {next}")), "{page}");
+}
+
+/// What a client is told of its transaction, status and explanation know, too.
+#[test]
+fn what_was_answered_as_committed_is_not_told_as_in_flight() {
+    let network = Network::running(4);
+    let rpc = network.rpc(1);
+    let mut signer = Signer::new(network.genesis(), 1, 32);
+    for _ in 0..30 {
+        let signed = signer.sign();
+        let answer = rpc.submit(&signed.hex, Wait::Committed, 10_000).unwrap();
+        let TransactionStatus::Committed { height, .. } = answer.status else { panic!("{answer:?}") };
+        let (told, status, state) = (rpc.explanation(), rpc.status(), rpc.consensus());
+        assert!(told.committed_height >= height && told.heights.is_empty(), "{told:?}");
+        assert!(status.head.height >= height && status.snapshot_age_ms < 6_000, "{status:?}");
+        assert!(state.committed_height >= height && state.in_flight.is_empty(), "{state:?}");
+        let ready = rpc.text("/readyz?verbose").unwrap();
+        assert!(!ready.contains("reported 0\"") && !ready.contains("others at 0"), "{ready}");
+    }
+}
+
+/// The ledgers of all validators were put back from older copies, and their journals were not: no validator may vote before it
+/// has the blocks that its journal remembers, and none has them. The way out that is told works.
+#[test]
+fn ledgers_that_are_all_older_than_the_journals_are_told_with_a_way_out() {
+    const ALL: [usize; 4] = [0, 1, 2, 3];
+    let mut network = Network::running(4);
+    let ledger = |network: &Network, index: usize| network.data(index).join("ledger.redb");
+    let copy =
+        |network: &Network, name: &str, index: usize| network.directory().join(format!("{name}-{index}"));
+    network.order_one(0);
+    network.common_height(&ALL);
+    for index in ALL {
+        network.stop(index);
+        fs::copy(ledger(&network, index), copy(&network, "old", index)).unwrap();
+    }
+    network.start_all();
+    for _ in 0..5 {
+        network.order_one(0);
+    }
+    let height = network.common_height(&ALL);
+    for index in ALL {
+        network.stop(index);
+        fs::rename(ledger(&network, index), copy(&network, "newest", index)).unwrap();
+        fs::copy(copy(&network, "old", index), ledger(&network, index)).unwrap();
+    }
+    for index in ALL {
+        network.start(index);
+    }
+    for index in ALL {
+        let rpc = network.rpc(index);
+        let told = until("it says that this does not end by itself", quorate_e2e::PATIENCE, || {
+            let told = rpc.explanation();
+            told.headline.contains("does not end by itself").then_some(told)
+        });
+        assert_eq!(told.state, ProgressState::Probing);
+        assert!(told.remedies.iter().any(|remedy| remedy.contains("newer copy of its ledger")), "{told:?}");
+    }
+    network.stop(2);
+    fs::copy(copy(&network, "newest", 2), ledger(&network, 2)).unwrap();
+    network.start(2);
+    ALL.iter().for_each(|index| network.wait_until_ready(*index));
+    network.order_one(0);
+    assert!(network.equal_chains(&ALL).height() > height);
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_api::{Trouble, TroubleKind};
-use quorate_e2e::{Network, PATIENCE, until};
+use quorate_api::{Explanation, ProgressState, TransactionStatus, Trouble, TroubleKind, Wait};
+use quorate_e2e::{Network, PATIENCE, Signer, until};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -62,4 +62,80 @@ fn a_validator_that_does_not_follow_is_named_by_the_others() {
     network.set_disk_delay(slow, Duration::ZERO);
     order_until(&network, asked, asked, TroubleKind::MemberBehind, false);
     network.equal_chains(&[0, 1, 2, 3]);
+}
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+
+fn kinds(explanation: &Explanation) -> Vec<TroubleKind> {
+    explanation.troubles.iter().map(|trouble| trouble.kind).collect()
+}
+
+/// Waits until a validator says that the chain's time is ahead of its clock.
+fn told_of_time_ahead(network: &Network, asked: usize) -> Explanation {
+    let rpc = network.rpc(asked);
+    let told = until(&format!("validator-{asked} tells that the chain is ahead"), PATIENCE, || {
+        let told = rpc.explanation();
+        (told.state == ProgressState::WaitingForClock).then_some(told)
+    });
+    assert_eq!(kinds(&told), [TroubleKind::ChainAhead], "{told:?}");
+    assert!(!told.making_progress && told.headline.contains("nothing can be ordered before"), "{told:?}");
+    told
+}
+
+/// What `/metrics` says of the time at which ordering is possible.
+fn possible_time(network: &Network, asked: usize) -> Option<f64> {
+    let metrics = network.rpc(asked).text("/metrics").unwrap();
+    let value = metrics.lines().find_map(|line| line.strip_prefix("quorate_ordering_possible_time_seconds "));
+    value.map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn a_genesis_from_the_future_is_told_with_the_time_at_which_ordering_begins() {
+    let mut network = Network::testnet(4).with_faults();
+    for index in ALL {
+        network.set_clock_off(index, -HOUR_MS);
+        network.start(index);
+    }
+    for index in ALL {
+        let told = told_of_time_ahead(&network, index);
+        assert!(told.headline.contains("The genesis has the time"), "{told:?}");
+        assert!(network.log(index).contains("nothing can be ordered before possible_at"));
+        let ready = network.rpc(index).text("/readyz").unwrap();
+        assert!(ready.contains("nothing can be ordered before"), "{ready}");
+        let (time, genesis) = (possible_time(&network, index).unwrap(), network.genesis().time().0);
+        let tolerance = network.genesis().consensus().clock_tolerance_ms;
+        #[expect(clippy::cast_precision_loss)]
+        let expected = (genesis + 1 - tolerance) as f64 / 1000.0;
+        assert!((time - expected).abs() < 0.001, "{time} is not {expected}");
+    }
+    ALL.iter().for_each(|index| network.set_clock_off(*index, 0));
+    ALL.iter().for_each(|index| network.wait_until_ready(*index));
+    network.order_one(0);
+    assert_eq!(possible_time(&network, 0), None);
+}
+
+/// Ordering goes on by itself once the clocks have reached the chain, and until then no validator's clock is accused.
+#[test]
+fn clocks_that_ran_ahead_and_were_put_right_accuse_no_other_clock() {
+    let mut network = Network::testnet(4).with_faults();
+    ALL.iter().for_each(|index| network.set_clock_off(*index, 12_000));
+    network.start_all();
+    network.order_one(0);
+    network.common_height(&ALL);
+    ALL.iter().for_each(|index| network.set_clock_off(*index, 0));
+    for index in ALL {
+        let told = told_of_time_ahead(&network, index);
+        assert!(told.headline.contains("the newest,"), "{told:?}");
+    }
+    let signed = Signer::new(network.genesis(), 1, 32).sign();
+    let rpc = network.rpc(1);
+    rpc.submit(&signed.hex, Wait::None, 0).unwrap();
+    until("it is ordered once the clocks are there", PATIENCE, || {
+        for index in ALL {
+            let told = network.rpc(index).explanation();
+            assert!(!kinds(&told).contains(&TroubleKind::Clock), "{told:?}");
+        }
+        matches!(rpc.transaction(&signed.id), TransactionStatus::Committed { .. }).then_some(())
+    });
+    ALL.iter().for_each(|index| network.wait_until_ready(*index));
 }
