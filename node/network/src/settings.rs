@@ -70,13 +70,13 @@ impl AddressSettings<'_> {
             found
         };
         let listen = read("listen", self.listen, &listenable);
-        let advertise = read("advertise", self.advertise, &dialable);
+        let advertise = read("advertise", self.advertise, &|address| dialable(&address));
         let ids = members.map(|members| -> Vec<PeerId> {
             // A key that is none has no id, and is reported with the members.
             members.iter().filter_map(|member| peer_id(member).ok()).collect()
         });
         let of_member = |address: Multiaddr| {
-            let (address, id) = dialable(address)?;
+            let (address, id) = dialable(&address)?;
             match id.filter(|id| ids.as_ref().is_some_and(|ids| !ids.contains(id))) {
                 None => Ok((address, id)),
                 Some(_) => Err("its peer id is not that of a validator of this network".to_owned()),
@@ -113,8 +113,8 @@ fn listenable(address: Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String>
     }
 }
 
-fn dialable(address: Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> {
-    without_peer(&address).map_err(str::to_owned)
+fn dialable(address: &Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> {
+    without_peer(address).map_err(str::to_owned)
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn sorted(
             Some(id) if id == own => {}
             // That it is a member's was checked.
             Some(id) => {
-                peers.by_id(&id).into_iter().for_each(|peer| book.configure(peer.key, address.clone()))
+                peers.by_id(&id).into_iter().for_each(|peer| book.configure(peer.key, address.clone()));
             }
         }
     }

@@ -88,9 +88,10 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
         stable: Height(view),
         mark,
         probing,
+        superseded: Some(net.sign(0, PrePrepare(at(height, view)))),
         slots: vec![SlotStatus {
             height: Height(height),
-            proposal: true,
+            proposal: Some(BlockHash::from_bytes([5; 32])),
             prepares: Signers::of((0..32).map(id)),
             commits: Signers::of([]),
         }],
@@ -146,7 +147,7 @@ fn departures(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
 /// The message through bytes and the check; whatever comes of it.
 fn check(net: &Net, message: &Message) -> bool {
     let read: Message = decode(&encode(message)).unwrap();
-    read.check(id(0), &net.config.chain, Epoch(0), &net.config.committee).is_ok()
+    read.check(id(0), &net.config.chain, Epoch(0), &net.config.committee, net.config.window).is_ok()
 }
 
 /// Any committee may sign anything: the check must not fail on numbers.

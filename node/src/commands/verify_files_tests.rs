@@ -12,8 +12,8 @@ use quorate_api::MAX_PROOF_JSON_BYTES;
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{
     Ballot, BlockHash, ChainId, Commit, CommitCertificate, Epoch, FinalityProof, Hash, Header, Height,
-    MerklePath, MerkleTree, Receipt, ReplicaId, SignatureSet, Signed, Signers, Timestamp, TransactionId,
-    View, from_hex, merkle_root, to_hex,
+    MerkleTree, Receipt, ReplicaId, SignatureSet, Signed, Signers, Timestamp, TransactionId, View, from_hex,
+    merkle_root, to_hex,
 };
 use serde_json::Value;
 
@@ -339,7 +339,7 @@ fn without_proof(quorum: &Quorum) -> Vec<(&'static str, String)> {
     let swap = |json: &mut ReceiptJson| json.proof.certificate.signatures.swap(0, 1);
     let signers = |signers: &[u16]| {
         edited(&quorum.certified(&[0, 1, 2], |_| {}), |json| {
-            json.proof.certificate.signers = signers.to_vec()
+            json.proof.certificate.signers = signers.to_vec();
         })
     };
     // Far more transactions than any block has, so that a path of fifteen is right.
@@ -351,7 +351,7 @@ fn without_proof(quorum: &Quorum) -> Vec<(&'static str, String)> {
     };
     vec![
         ("path-of-fifteen", text(&long)),
-        ("path-shorter", edited(&plain, |json| drop(json.path.pop()))),
+        ("path-shorter", edited(&plain, |json| _ = json.path.pop())),
         ("path-longer", edited(&plain, |json| json.path.push(other))),
         ("path-of-another", edited(&plain, |json| json.path[0] = other)),
         ("index-of-another", edited(&plain, |json| json.index = 3)),
@@ -402,7 +402,7 @@ fn without_proof(quorum: &Quorum) -> Vec<(&'static str, String)> {
         ("signers-no-member", signers(&[0, 1, 4])),
         ("signers-beyond-31", signers(&[0, 1, 31])),
         ("signers-others", signers(&[0, 1, 3])),
-        ("signatures-one-less", edited(&plain, |json| drop(json.proof.certificate.signatures.pop()))),
+        ("signatures-one-less", edited(&plain, |json| _ = json.proof.certificate.signatures.pop())),
         (
             "signatures-one-more",
             edited(&plain, |json| {

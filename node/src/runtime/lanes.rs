@@ -82,6 +82,7 @@ impl<T> Lanes<T> {
     }
 
     /// Pieces that wait.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.lanes.iter().map(|lane| lane.waiting.len()).sum()
     }

@@ -74,7 +74,7 @@ impl Strategy for ForgeChange {
                 let Some(last) = brain.last_proposal().cloned() else { return out.push(said) };
                 let mut header = last.header;
                 (header.height, header.timestamp) = (base.next(), header.timestamp.plus_ms(2));
-                let forged = forged_prepares(brain, me, header, view);
+                let forged = forged_prepares(brain, me, &header, view);
                 knowledge.prepared = vec![forged];
             }
             choice => {
@@ -99,14 +99,14 @@ fn forged_base(brain: &Brain, me: ReplicaId, height: u64, block: BlockHash) -> C
 }
 
 /// A prepared certificate that has as many PREPAREs as it needs, all of them with a liar's signature.
-fn forged_prepares(brain: &Brain, me: ReplicaId, header: Header, before: View) -> PreparedCertificate {
+fn forged_prepares(brain: &Brain, me: ReplicaId, header: &Header, before: View) -> PreparedCertificate {
     let view = View(before.0 - 1);
     let primary = brain.committee.primary(brain.pen.epoch, view);
     let ballot = Ballot { epoch: brain.pen.epoch, view, height: header.height, block: header.hash() };
     let signature = brain.pen.sign(me, PrePrepare(ballot)).signature;
     let needed = brain.committee.quorum() - 1;
     let signers = Signers::of(brain.committee.replicas().filter(|member| *member != primary).take(needed));
-    prepared(&header, view, signature, &SignatureSet::claimed(signers, vec![signature; needed]))
+    prepared(header, view, signature, &SignatureSet::claimed(signers, vec![signature; needed]))
 }
 
 /// A prepared certificate with f PREPAREs, or with that of its primary among q - 1: genuine signatures, and too few.

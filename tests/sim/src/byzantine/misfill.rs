@@ -171,8 +171,7 @@ impl Misfill {
         if brain.random.permille(500) {
             self.break_some_rule(brain, &mut header, &mut ids);
         }
-        let bytes: Option<u64> =
-            ids.iter().map(|id| self.known.get(id).map(|held| u64::from(held.encoded_len()))).sum();
+        let bytes: Option<u64> = ids.iter().map(|id| self.known.get(id).map(|held| held.encoded_len())).sum();
         if let Some(bytes) = bytes.and_then(|bytes| u32::try_from(bytes).ok()) {
             header.transactions_root = merkle_root(&ids);
             header.transaction_count = u32::try_from(ids.len()).expect("a block is small");
