@@ -30,6 +30,23 @@ fn send_to(net: &mut Net, from: usize, to: &[usize], message: &quorate_pbft::Mes
     }
 }
 
+/// R4, R22: a second proposal is evidence also while the first one waits for its parent.
+#[test]
+fn two_proposals_that_wait_for_their_parent_are_evidence() {
+    let mut net = Net::of(4);
+    let (a, _) = two_blocks(&mut net);
+    net.corrupt(0);
+    let time = net.now(0).wall;
+    for name in ["C", "D"] {
+        let child = block(a.header(), name, time, id(0));
+        net.name(&child, name);
+        let proposal = net.proposal(0, &child, 0);
+        net.inject(0, 3, proposal);
+    }
+    net.deliver_all();
+    assert_eq!(net.nodes[3].replica().counters().contradictions, 1);
+}
+
 /// R4, R8: a primary that proposes two blocks gets at most one of them committed, whatever it votes for.
 #[test]
 fn an_equivocating_primary_splits_nobody() {

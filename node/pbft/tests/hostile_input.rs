@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, BlockError, BlockHash, ChainId, Epoch, Height, Outline, Signed, SignedError, Signers,
+    Ballot, BlockError, BlockHash, ChainId, Commit, Epoch, Height, Outline, Signed, SignedError, Signers,
     TransactionId, View,
 };
 use quorate_pbft::{
@@ -84,6 +84,11 @@ fn votes_made_for_something_else_are_refused() {
     let as_prepare =
         Message::Prepare(Signed { body: Prepare(body), signer: id(1), signature: commit.signature });
     assert_eq!(refusal(&mut net, as_prepare), Rejected::Signature(SignedError::BadSignature(id(1))));
+
+    let Message::Prepare(prepare) = net.prepare(1, body) else { unreachable!() };
+    let as_commit =
+        Message::Commit(Signed { body: Commit(body), signer: id(1), signature: prepare.signature });
+    assert_eq!(refusal(&mut net, as_commit), Rejected::Signature(SignedError::BadSignature(id(1))));
 
     let elsewhere = Signed::sign(&ChainId::from_bytes([1; 32]), &net.keys[1], id(1), Prepare(body));
     let expected = Rejected::Signature(SignedError::BadSignature(id(1)));

@@ -3,8 +3,8 @@
 
 use quorate_ledger::{Ballot, Epoch, Hash, Outline, Signed, SignedError, View};
 use quorate_pbft::{
-    Input, Knowledge, Message, NewViewMessage, PrePrepare, PreparedError, Rejected, Request, ViewChange,
-    ViewChangeMessage, Work,
+    Input, Knowledge, Message, NewViewMessage, PrePrepare, PreparedError, Record, Rejected, Request,
+    ViewChange, ViewChangeMessage, Work,
 };
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, knows};
@@ -295,9 +295,33 @@ fn a_new_view_is_its_primarys() {
     let mut changed = good.clone();
     changed.vote = net.sign(1, quorate_pbft::NewView { content: Hash::ZERO, ..good.vote.body });
     assert!(refused_new_view(&mut net, changed).contains("not what was signed"));
-    let mut stripped = good;
+    let mut stripped = good.clone();
     stripped.pre_prepares.clear();
     assert!(refused_new_view(&mut net, stripped).contains("not what was signed"));
+    let mut unsigned = good;
+    unsigned.vote.signature = net.sign(3, unsigned.vote.body).signature;
+    let refused = net.refusal(3, Message::NewView(unsigned));
+    assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(1))));
+}
+
+/// R20: a valid NEW-VIEW of a view that is over takes nobody back.
+#[test]
+fn a_new_view_of_an_earlier_view_is_not_entered() {
+    let mut net = Net::of(4);
+    net.everybody_starves();
+    net.deliver_all();
+    net.assert_view(1);
+    let begun = net.nodes[1].journal.iter().find_map(|record| match record {
+        Record::NewView(new_view) => Some(new_view.message().clone()),
+        _ => None,
+    });
+    net.everybody_starves();
+    net.deliver_all();
+    net.assert_view(2);
+    let again = Message::NewView(begun.expect("member 1 began view 1"));
+    net.receive(Envelope { from: id(1), to: id(3), message: again }).unwrap();
+    net.deliver_all();
+    net.assert_view(2);
 }
 
 /// R20: a primary proposes early, before its NEW-VIEW, at a height that the base of the NEW-VIEW covers. Nobody but the
@@ -319,7 +343,7 @@ fn an_early_proposal_below_the_base_of_its_view_is_not_voted_for() {
     net.deliver_all();
     let changes = [0, 2].map(|node| {
         let own = net.nodes[node].journal.iter().rev().find_map(|record| match record {
-            quorate_pbft::Record::ViewChange(change) => Some(change.message().clone()),
+            Record::ViewChange(change) => Some(change.message().clone()),
             _ => None,
         });
         own.unwrap()

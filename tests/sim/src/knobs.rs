@@ -273,6 +273,14 @@ impl Knobs {
         lost + cut + self.skew_ms == 0 && self.away.is_none()
     }
 
+    /// Whether the network is timely and no liar comes close to deadlines on purpose: there times that differ by chance
+    /// decide who leaves.
+    pub fn is_prompt(&self) -> bool {
+        let late = |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime);
+        let lies = |fault: &Fault| matches!(fault, Fault::Lies(lies) if lies.iter().any(late));
+        self.is_timely() && !self.faulty.iter().any(|(_, fault)| lies(fault))
+    }
+
     /// Whether no member takes back what it claimed to have: twins and some liars do.
     pub fn keeps_claims(&self) -> bool {
         let fickle = |lie: &Lie| matches!(lie, Lie::Twin | Lie::LieInStatus);
