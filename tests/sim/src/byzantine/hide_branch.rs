@@ -6,7 +6,7 @@ use quorate_pbft::{Message, PrePrepare, Proposal};
 use crate::byzantine::{Brain, Strategy, Utterance};
 
 /// Proposes at odd heights another version to one victim, and at even heights a child of that version which the
-/// victim's clock must hold for a while. Meanwhile the others commit the true blocks.
+/// victim's clock must hold for a while. The others commit the true blocks at odd heights and get nothing at even ones.
 #[derive(Debug)]
 pub(super) struct HideBranch {
     victim: Option<ReplicaId>,
@@ -19,7 +19,7 @@ impl HideBranch {
     /// The victim is the last member that does not lie.
     pub(super) fn new(brain: &mut Brain) -> Self {
         let victim = brain.committee.replicas().filter(|member| !brain.pen.knows(*member)).last();
-        HideBranch { victim, ahead_ms: brain.tolerance_ms + brain.random.between(100, 600), branch: None }
+        HideBranch { victim, ahead_ms: brain.tolerance_ms + brain.random.between(100, 350), branch: None }
     }
 
     fn version(&mut self, header: &Header) -> Header {
@@ -40,7 +40,12 @@ impl HideBranch {
 impl Strategy for HideBranch {
     fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
         if Some(said.to) != self.victim {
-            return out.push(said);
+            let own = matches!(&said.message, Message::PrePrepare(proposal)
+                if proposal.vote.signer == me && proposal.header.height.0 % 2 == 0);
+            if !own {
+                out.push(said);
+            }
+            return;
         }
         match &said.message {
             Message::PrePrepare(proposal) if proposal.vote.signer == me && proposal.header.proposer == me => {
