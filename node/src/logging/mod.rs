@@ -62,6 +62,7 @@ impl Logging {
         let (queue, _) = STANDARD_ERROR.get_or_init(|| (queue, self.log_format));
         // The default hook writes to standard error itself, and would block the thread that panics.
         panic::set_hook(Box::new(log_panic));
+        quorate_store::hide_caught_panics();
         let level = match &self.log_level {
             Some(level) => level.clone(),
             // Connections are ours to report; at a chosen level everything is shown.
