@@ -212,7 +212,8 @@ impl Engine {
         for block in std::mem::take(&mut self.forgotten) {
             free.extend(self.flight.remove(&block));
         }
-        let superseded = self.flight.unmark_superseded(&self.replica.tip_hash());
+        let height = self.replica.tip().height;
+        let superseded = self.flight.unmark_superseded(height, &self.replica.tip_hash());
         free.extend(&superseded);
         self.mempool.release(&free);
         if !superseded.is_empty() {

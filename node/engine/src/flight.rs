@@ -65,24 +65,20 @@ impl Flight {
         blocks.flat_map(|block| block.body().ids().iter().copied()).collect()
     }
 
-    /// Unmarks the blocks that do not extend the committed chain, which ends in `tip`: another block became final
-    /// below them, so they never will. Answers their ids that no other marked block contains.
-    pub(crate) fn unmark_superseded(&mut self, tip: &BlockHash) -> Vec<TransactionId> {
+    /// Unmarks the blocks below which another block became final than the one they extend: the committed chain ends in
+    /// `tip`, at `height`. Answers their ids that no other marked block contains.
+    pub(crate) fn unmark_superseded(&mut self, height: Height, tip: &BlockHash) -> Vec<TransactionId> {
         let mut marked: Vec<&Block> = self.marked.iter().filter_map(|hash| self.blocks.get(hash)).collect();
         marked.sort_by_key(|block| block.height());
-        let mut chain = BTreeSet::from([*tip]);
-        let mut superseded: Vec<Block> = Vec::new();
+        let mut superseded: BTreeMap<BlockHash, Block> = BTreeMap::new();
         for block in marked {
-            if chain.contains(&block.header().parent) {
-                chain.insert(block.hash());
-            } else {
-                superseded.push(block.clone());
+            let parent = &block.header().parent;
+            if block.height() == height.next() && parent != tip || superseded.contains_key(parent) {
+                superseded.insert(block.hash(), block.clone());
             }
         }
-        for block in &superseded {
-            self.marked.remove(&block.hash());
-        }
-        let ids = superseded.iter().flat_map(|block| block.body().ids().iter().copied());
+        self.marked.retain(|hash| !superseded.contains_key(hash));
+        let ids = superseded.values().flat_map(|block| block.body().ids().iter().copied());
         ids.filter(|id| !self.is_marked(id)).collect()
     }
 

@@ -135,26 +135,27 @@ impl World {
                 self.held.retain(|hash, _| {
                     blocks.iter().find(|block| block.hash() == *hash).unwrap().height() > next
                 });
-                let free = self.flight.unmark_superseded(&block.hash());
+                let free = self.flight.unmark_superseded(next, &block.hash());
                 self.pool.release(&free);
                 let superseded: Vec<BlockHash> =
-                    self.held.keys().filter(|hash| !self.extends(hash, &block.hash())).copied().collect();
+                    self.held.keys().filter(|hash| self.is_superseded(hash, block)).copied().collect();
                 superseded.iter().for_each(|hash| _ = self.held.insert(*hash, false));
             }
             _ => {}
         }
     }
 
-    /// Whether marked blocks lead from this one down to the tip.
-    fn extends(&self, block: &BlockHash, tip: &BlockHash) -> bool {
+    /// Whether marked blocks lead from this one down to the height of the tip, and to another block there.
+    fn is_superseded(&self, block: &BlockHash, tip: &Block) -> bool {
         let mut next = *block;
-        while next != *tip {
-            if self.held.get(&next) != Some(&true) {
-                return false;
+        while self.held.get(&next) == Some(&true) {
+            let block = self.blocks.iter().find(|block| block.hash() == next).unwrap();
+            next = block.header().parent;
+            if block.height() == tip.height().next() {
+                return next != tip.hash();
             }
-            next = self.blocks.iter().find(|block| block.hash() == next).unwrap().header().parent;
         }
-        true
+        false
     }
 
     fn check(&self, what: &str) {

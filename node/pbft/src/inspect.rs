@@ -119,10 +119,9 @@ impl Replica {
 
     /// Where this replica stands.
     pub fn overview(&self, now: Now) -> Overview {
-        let last = self.accepted_end().height;
         // Accepted on a block in whose place another one became final: in flight no more.
         let superseded = |height: Height, view: View, slot: &Slot| {
-            view == self.view && height > last && slot.accepted().is_some()
+            view == self.view && slot.accepted().is_some() && self.in_flight_at(height).is_none()
         };
         let slots = self
             .slots

@@ -34,9 +34,8 @@ impl Replica {
         self.accepted_end().height.0 - self.tip.height.0
     }
 
-    /// The end of the unbroken run of accepted blocks on the committed tip in the current view. What was accepted
-    /// above it extends a block in whose place another one became final, and leads nowhere.
-    pub(crate) fn accepted_end(&self) -> &Header {
+    /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
+    fn accepted_end(&self) -> &Header {
         let (mut end, mut hash) = (&self.tip, self.tip_hash);
         while let Some(accepted) = self.accepted_at(end.height.next()) {
             if accepted.outline().header().parent != hash {
@@ -47,6 +46,21 @@ impl Replica {
         end
     }
 
+    /// The block accepted at this height in the current view, unless it extends one in whose place another became final:
+    /// then it leads nowhere. A gap below, as after a restart with a ledger that lost fetched blocks, proves nothing.
+    pub(crate) fn in_flight_at(&self, height: Height) -> Option<&CheckedProposal> {
+        let proposal = self.accepted_at(height)?;
+        let mut header = proposal.outline().header();
+        while header.height > self.tip.height.next() {
+            let Some(below) = self.accepted_at(header.height.previous()?) else { return Some(proposal) };
+            if below.ballot().block != header.parent {
+                return None;
+            }
+            header = below.outline().header();
+        }
+        (header.parent == self.tip_hash).then_some(proposal)
+    }
+
     fn accepted_at(&self, height: Height) -> Option<&CheckedProposal> {
         self.slots.get(&(height, self.view))?.accepted()
     }
@@ -55,8 +69,7 @@ impl Replica {
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
             below if below == self.tip.height => Some(&self.tip),
-            below if below > self.accepted_end().height => None,
-            below => self.accepted_at(below).map(|proposal| proposal.outline().header()),
+            below => self.in_flight_at(below).map(|proposal| proposal.outline().header()),
         }
     }
 
@@ -64,9 +77,8 @@ impl Replica {
     pub fn extends_chain(&self, header: &Header) -> bool {
         match header.height.previous() {
             Some(below) if below == self.tip.height => header.parent == self.tip_hash,
-            Some(below) if below > self.accepted_end().height => false,
             Some(below) => {
-                self.accepted_at(below).is_some_and(|parent| parent.ballot().block == header.parent)
+                self.in_flight_at(below).is_some_and(|parent| parent.ballot().block == header.parent)
             }
             None => false,
         }

@@ -80,9 +80,9 @@ impl Replica {
     /// Since when the lowest height stands still that correct members work on. What liars alone speak of does not
     /// count: it would make everybody talk for nothing.
     fn standing_since(&self) -> Option<Moment> {
-        let last = self.accepted_end().height;
         let open = |height: Height, view: View, slot: &Slot| {
-            view >= self.view && self.is_worked_on(height <= last, slot)
+            view == self.view && self.in_flight_at(height).is_some()
+                || view >= self.view && self.is_voted_on(slot)
         };
         self.slots
             .iter()
@@ -90,10 +90,10 @@ impl Replica {
             .map(|(_, slot)| slot.since)
     }
 
-    /// A block that was accepted here and does not extend the committed chain any more is not worked on.
-    fn is_worked_on(&self, in_flight: bool, slot: &Slot) -> bool {
+    /// Whether f + 1 members have voted there, one of them at least correct.
+    fn is_voted_on(&self, slot: &Slot) -> bool {
         let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
-        in_flight && slot.accepted().is_some() || voters >= self.config.committee.one_honest()
+        voters >= self.config.committee.one_honest()
     }
 
     /// What is older without having got on stands still. More than [`Replica::youth`], so that what we ask for is old

@@ -395,7 +395,11 @@ impl Replica {
     pub(crate) fn has_open_proposal(&self) -> bool {
         // What the view began with is work, also for those who have not found what is in it. A block whose parent
         // was replaced by what was committed is none: no primary can bring it to an end.
-        self.is_again(self.tip.height.next()) || self.in_flight() > 0
+        self.is_again(self.tip.height.next())
+            || self
+                .slots
+                .keys()
+                .any(|(height, view)| *view == self.view && self.in_flight_at(*height).is_some())
     }
 
     /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
