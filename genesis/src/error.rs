@@ -209,7 +209,7 @@ pub enum Warning {
     /// A time long before this program existed.
     #[error("genesis_time_ms is {0}, which lies before the year 2020: is it in milliseconds?")]
     EarlyTime(u64),
-    /// A time ahead of the clock of whoever asks.
+    /// A time ahead of the caller's clock.
     #[error(
         "genesis_time_ms is {genesis_time}, {}, ahead of the clock here: nothing can be ordered before {}, and transactions that end before the genesis time are refused as expired",
         moment(*genesis_time),

@@ -70,7 +70,7 @@ mutants! {
     LifetimeUnbounded,
     /// M21: the parent of an examined proposal is not looked at again before it is accepted.
     ParentNotAskedAgain,
-    /// M22: a second proposal replaces one that waits for its parent, and accuses nobody.
+    /// M22: a second proposal replaces one that waits for its parent, and no evidence is made.
     SecondProposalReplaces,
     /// M23: a fresh proposal may name any member as its proposer.
     ProposerUnchecked,
@@ -100,7 +100,7 @@ mutants! {
     VotesRelayed,
     /// M36: votes are given although a certificate shows a later view.
     VotesWhenOvertaken,
-    /// M37: two contradicting votes of one member accuse nobody.
+    /// M37: two contradicting votes of one member are no evidence.
     ContradictionIgnored,
     /// M38: a claimed prepared certificate may have f PREPAREs.
     WeakPrepared,

@@ -31,7 +31,7 @@ impl Hosts {
         Hosts { any: allowed.iter().any(|host| host == "*"), listed: allowed.to_vec() }
     }
 
-    /// Refuses requests to other names. An IP address is no name: nobody can make it point elsewhere.
+    /// Refuses requests to other names. An IP address is no name: no attacker can make it point elsewhere.
     fn check(&self, request: &Request) -> Result<(), Refusal> {
         // The authority of an absolute target counts for more than the header (RFC 9112, 3.2.2).
         let target = request.uri().authority().map(|authority| authority.as_str());

@@ -1,7 +1,7 @@
 //! Whom to ask for what a block lacks, and when to ask the next as well (R12, R20).
 //!
-//! The same rule as for ranges of blocks: whoever does not answer is not waited for long, and what it answers in the
-//! end is used all the same.
+//! The same rule as for ranges of blocks: a member that does not answer is not waited for long, and its late answer
+//! is used all the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use quorate_pbft::Moment;
 use crate::catchup::Pace;
 use crate::event::FetchId;
 
-/// Gossip, or whoever proposes, usually brings what is missing by then.
+/// Gossip, or the primary, usually brings what is missing by then.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// When nobody had it, all of them are given so much time before they are asked again.
+/// If no member had it, the next round of questions begins after this pause.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Questions for one thing that may be open, for each member. The oldest is forgotten then.
@@ -87,7 +87,7 @@ impl Asking {
 
     /// The member to ask now, if it is time; the question is open as `fetch` from now on.
     pub(crate) fn ask(&mut self, now: Moment, fetch: FetchId, patience: &mut Patience) -> Option<ReplicaId> {
-        // There is nobody else to ask in a committee of one, which holds what it proposes.
+        // A committee of one has no other member to ask, and holds what it proposes.
         if now < self.ask_at || self.size == 1 {
             return None;
         }

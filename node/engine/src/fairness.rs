@@ -11,7 +11,7 @@ use quorate_pbft::Moment;
 use crate::outbound::within_a_batch;
 
 /// The first turn of a view may take this many timeouts, as may every later one while the view has no [`debt`].
-/// A queue that takes this long to work off deposes nobody.
+/// A queue that takes this long to work off deposes no primary.
 ///
 /// [`debt`]: Fairness::debt
 pub(crate) const LONGEST_TURN: u32 = 9;

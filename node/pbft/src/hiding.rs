@@ -10,7 +10,7 @@ use crate::view_change::ViewChangeMessage;
 
 impl Replica {
     /// Compares a VIEW-CHANGE with the COMMITs of its signer that are known here, and accuses the signer if one of them is
-    /// not accounted for. The VIEW-CHANGE may have come by way of a NEW-VIEW.
+    /// not accounted for. The VIEW-CHANGE may have come inside a NEW-VIEW.
     pub(crate) fn examine_departure(&mut self, change: &ViewChangeMessage, step: &mut Step) {
         let (signer, view) = (change.vote.signer, change.vote.body.view);
         if self.is_known_to_hide(signer) {

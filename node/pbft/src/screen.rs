@@ -143,7 +143,7 @@ impl Screen {
     }
 
     /// As [`Screen::admit`] for the proposal that begins with this vote: the rest of it need not be read for that.
-    /// Whoever asks here does not ask there as well.
+    /// A caller that asks here does not ask there as well.
     ///
     /// # Errors
     /// [`Dropped`]: the proposal is not to be checked.

@@ -195,7 +195,7 @@ fn a_primary_begins_with_a_suspected_member_after_a_while() {
         });
         new_view.expect("it was entered").chain().iter().any(|(header, _)| header.hash() == hash)
     };
-    assert!(again(&net, first), "nobody is suspected yet");
+    assert!(again(&net, first), "no member is suspected yet");
     net.links.lose(|envelope| envelope.is_view_change() && envelope.is_between(3, 2));
     while net.view(2).0 == first {
         net.pass(STATUS / 4);

@@ -304,7 +304,7 @@ fn a_new_view_is_its_primarys() {
     assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(1))));
 }
 
-/// R20: a valid NEW-VIEW of a view that is over takes nobody back.
+/// R20: a valid NEW-VIEW of a view that is over takes no replica back.
 #[test]
 fn a_new_view_of_an_earlier_view_is_not_entered() {
     let mut net = Net::of(4);

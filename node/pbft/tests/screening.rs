@@ -17,7 +17,7 @@ fn admit(screen: &mut Screen, net: &Net, message: &Message) -> Result<(), Droppe
     screen.admit(net.moment, &net.nodes[3].replica().position(), message)
 }
 
-/// A replayed proposal, valid and as large as may be, costs a comparison: whoever sends it, before and after it is
+/// A replayed proposal, valid and as large as may be, costs a comparison: whichever member sends it, before and after it is
 /// final.
 #[test]
 fn a_replayed_proposal_is_not_checked() {

@@ -137,7 +137,7 @@ impl Quorum {
     }
 }
 
-/// Ids of transactions that nobody has.
+/// Ids of transactions that do not exist.
 fn ids(count: u32) -> Vec<TransactionId> {
     let id = |number: u32| {
         let mut bytes = [0xa5; 32];

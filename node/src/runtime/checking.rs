@@ -178,7 +178,7 @@ impl Worker {
             let from = ReplicaId(u16::try_from(member).expect("a committee is small"));
             let (work, cost) = self.shared.bench.work(&self.shared.screens[member], from, news);
             drop(room);
-            // Here a full inbox holds everybody up, and the order of one member's messages is kept.
+            // A full inbox stops all checking threads here, and the order of one member's messages is kept.
             if let Some(work) = work
                 && self.shared.bench.inbox.blocking_send(work).is_err()
             {

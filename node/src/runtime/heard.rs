@@ -27,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Heard {
     members: Mutex<Vec<Member>>,
-    /// Times of the last proposals, whoever made them: the parents of the next ones.
+    /// Times of the last proposals of all members: the parents of the next ones.
     proposals: Mutex<VecDeque<(BlockHash, Timestamp)>>,
 }
 

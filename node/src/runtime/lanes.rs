@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// A queue for each member. Whoever works takes one piece at a time and says afterwards what it cost.
+/// A queue for each member. A worker takes one piece at a time and says afterwards what it cost.
 ///
 /// The member served next is the one that has cost least among those that have something to do and are not being
 /// served. A member that was idle has no credit from that time. So a member that sends dear messages all the time gets
 /// its share of the work, and what others send waits for no more than the pieces that are being worked on.
 ///
-/// The queues have no limit of their own: what waits in them is bounded by whoever puts it there.
+/// The queues have no limit of their own: the caller that fills them bounds what waits.
 #[derive(Debug)]
 pub(crate) struct Lanes<T> {
     lanes: Vec<Lane<T>>,

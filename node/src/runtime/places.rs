@@ -94,7 +94,7 @@ mod tests {
         assert!(places.line(&LIAR).turn().await.is_none(), "a ninth question is refused");
         let other = places.line(&OTHERS[0]).turn().now_or_never().unwrap().unwrap();
 
-        // Both places are taken. The next free one is for whoever came to the common line first.
+        // Both places are taken. The next free one goes to the member that came to the common line first.
         let mut third = Box::pin(places.line(&OTHERS[1]).turn());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);

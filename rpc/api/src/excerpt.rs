@@ -3,7 +3,7 @@
 /// Most characters of a value from outside that an error, a log line or a page repeats.
 pub const MAX_EXCERPT_CHARS: usize = 64;
 
-/// The first [`MAX_EXCERPT_CHARS`] characters of a text that somebody else wrote, with `…` for the rest.
+/// The first [`MAX_EXCERPT_CHARS`] characters of a text from outside, with `…` for the rest.
 ///
 /// What is formatted any further (`{:?}` costs much more than a copy) must go through this first: a request may have
 /// megabytes.

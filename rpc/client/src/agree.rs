@@ -21,7 +21,7 @@ impl Client {
     ///
     /// Members are counted, not addresses: each node is asked for its key, too (`node_status`), and several nodes with
     /// the same key are one member. Nodes whose key is not in the committee, such as observers, do not count.
-    /// A node proves its key to nobody over RPC. So this holds if no operator has more of the addresses than
+    /// No node proves its key over RPC. So this holds if no operator has more of the addresses than
     /// members: an operator with two addresses can claim two keys.
     ///
     /// ```no_run

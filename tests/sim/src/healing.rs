@@ -22,12 +22,7 @@ const AMPLE_MS: u64 = 10_000;
 /// So many spells without work to do have some in them, if a view must change for the last empty block.
 const SPELLS: usize = 12;
 
-/// Whether a member that left its view alone, and stays mute, breaks a rule in a timely network.
-// Switch this on as soon as a slot whose parent lost its place is no pending work: until then a liar can make a member
-// leave alone (`--scenario BadPrimary --lies HideBranch`).
-const LONELY_DEPARTURES: bool = false;
-
-const LONELY: &str = "nobody leaves alone in a timely network";
+const LONELY: &str = "no member leaves alone in a timely network";
 const PROGRESS: &str = "progress";
 const QUIET: &str = "quiet when idle";
 
@@ -180,7 +175,7 @@ impl World {
             })?;
             if !stands.pbft.active {
                 self.coverage.saw("a mute member at the end");
-                let excused = !LONELY_DEPARTURES || !self.knobs.is_prompt();
+                let excused = !self.knobs.is_prompt();
                 require(excused, LONELY, || {
                     format!(
                         "member {replica} left for view {} alone: {}",

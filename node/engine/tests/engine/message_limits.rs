@@ -16,7 +16,7 @@ const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
 /// The base stands here: any height that is not the first.
 const BASE: u64 = 1000;
 
-/// Messages of members that lie as long as they can. Nobody signed them: every signature is of something else.
+/// Messages of members that lie as long as they can. No member signed them: every signature is of something else.
 struct Liars {
     committee: Committee,
     signature: Signature,

@@ -217,7 +217,7 @@ fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
     }
 }
 
-/// R12, R20: whoever is asked for the ids and does not answer is not waited for; what it answers in the end is used.
+/// R12, R20: a member that is asked for the ids and does not answer is not waited for; its late answer is used.
 #[test]
 fn silence_about_the_ids_of_a_block_is_not_waited_for() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();

@@ -191,5 +191,5 @@ fn no_request_takes_time_from_the_threads_that_carry_consensus() {
         assert!(time < MOST * requests + took / 20, "{time:?} of {took:?}: {threads:?}");
     }
     network.order_one(1);
-    assert_eq!(network.rpc(1).consensus().view, 0, "nobody left the view");
+    assert_eq!(network.rpc(1).consensus().view, 0, "no validator left the view");
 }

@@ -8,7 +8,7 @@ use quorate_pbft::{Message, PrePrepare, PreparedCertificate};
 
 use crate::byzantine::{Brain, Strategy, Utterance};
 
-/// Leaves views with a certificate that an honest check refuses: a base that nobody committed, PREPAREs that nobody
+/// Leaves views with a certificate that an honest check refuses: a base that no member committed, PREPAREs that no member
 /// gave, fewer of them than a quorum needs, or the primary's own among them.
 #[derive(Debug)]
 pub(super) struct ForgeChange;

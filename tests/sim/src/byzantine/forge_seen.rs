@@ -5,7 +5,7 @@ use quorate_pbft::{Message, Seen};
 
 use crate::byzantine::{Brain, Strategy, Utterance};
 
-/// Claims that a member committed to more than it did. Whoever believes that without a signature falls silent.
+/// Claims that a member committed to more than it did. A member that believes this without a signature falls silent.
 #[derive(Debug)]
 pub(super) struct ForgeSeen;
 

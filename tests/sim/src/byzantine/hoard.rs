@@ -1,4 +1,4 @@
-//! Prepared certificates that nobody else has, shown late.
+//! Prepared certificates that no other member has, shown late.
 
 use std::collections::BTreeMap;
 

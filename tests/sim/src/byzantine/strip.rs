@@ -5,18 +5,12 @@ use quorate_ledger::{Ballot, CommitCertificate, ReplicaId, SignatureSet};
 
 use crate::byzantine::{Brain, Strategy};
 
-/// Blocks of a range that may follow each other without a certificate: 2 W + 1 for the largest W. A longer range
-/// without certificates stops a node that does not refuse it.
-// Raise this to `usize::MAX` as soon as nodes refuse ranges with more than 2 W uncertified blocks in a row.
-const STRIPPED_MAX: usize = 65;
-
 /// Answers questions for blocks with genuine blocks and takes certificates away, moves them, or forges them.
 #[derive(Debug)]
 pub(super) struct Strip;
 
 /// Genuine blocks under one certificate.
 fn strip(run: &mut Vec<RunBlock>) {
-    run.truncate(STRIPPED_MAX);
     while run.last().is_some_and(|last| last.certificate.is_none()) {
         run.pop();
     }
@@ -32,7 +26,7 @@ fn misplace(run: &mut [RunBlock]) {
     }
 }
 
-/// A block that nobody committed below one that a certificate makes final: their hashes do not link.
+/// A block that no member committed below one that a certificate makes final: their hashes do not link.
 fn swap(run: &mut [RunBlock]) {
     let Some(first) = run.first_mut() else { return };
     first.header.timestamp = first.header.timestamp.plus_ms(1);

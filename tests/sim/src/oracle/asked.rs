@@ -53,7 +53,7 @@ impl Asked {
         match ask {
             Ask::Blocks { from } => {
                 let open = self.blocks.insert(by, (fetch, *from, now));
-                // Whoever went on by itself, or lost the member it asked, may ask anew at once.
+                // A member that went on by itself, or lost the member it asked, may ask anew at once.
                 let Some((_, before, since)) = open.filter(|(_, before, _)| before == from) else {
                     return Ok(());
                 };

@@ -15,9 +15,9 @@ const JOIN: &str = "f + 1 others are followed";
 const NO_NEW_VIEW: &str = "a view that does not begin is left";
 const PROOF: &str = "two statements of one member are proof";
 const LIAR: &str = "a primary that is proven to lie is left";
-const PROBE: &str = "nobody signs before a quorum has answered";
-const ALONE: &str = "nobody leaves a view without contact";
-const BEHIND: &str = "nobody leaves a view while others are ahead";
+const PROBE: &str = "no member signs before a quorum has answered";
+const ALONE: &str = "no member leaves a view without contact";
+const BEHIND: &str = "no member leaves a view while others are ahead";
 const DOUBLED: &str = "a view that never began doubles the timeout";
 const HALVED: &str = "progress halves the timeout";
 
@@ -249,7 +249,7 @@ impl Heard {
         })
     }
 
-    /// R15: nobody leaves by itself who is cut off or behind.
+    /// R15: no member leaves by itself while it is cut off or behind.
     fn leaves(&self, look: &Look<'_>, ears: &Ears, before: &BTreeMap<ReplicaId, Height>) -> Check {
         let departures = look.effects.notices.iter().filter_map(|notice| match notice {
             Notice::LeftView(departure) => Some(departure),
@@ -331,7 +331,7 @@ impl Heard {
         Ok(())
     }
 
-    /// R22: whoever finds a proof against its primary leaves.
+    /// R22: a member that finds a proof against its primary leaves.
     fn leaves_liar(look: &Look<'_>, before: &Stood, after: &Stood) -> Check {
         let stays =
             before.voting && after.voting && before.active && after.active && before.view == after.view;
