@@ -135,7 +135,8 @@ impl Asking {
         }
     }
 
-    /// The member after this one, ourselves left out. Those whose answers are still awaited come last.
+    /// The member after this one, ourselves left out. Those whose answers are still awaited come last, but before
+    /// this one: it may just have answered that it has nothing.
     fn turn(&mut self) {
         if is(Mutant::AsksOneMember) && self.candidate != self.me {
             return;
@@ -145,7 +146,8 @@ impl Asking {
             ReplicaId(u16::try_from(index).expect("a committee is small"))
         };
         let others = || (1..=self.size).map(at).filter(|replica| *replica != self.me);
-        let rested = others().find(|replica| !self.open.values().any(|asked| asked == replica));
+        let awaited = |replica: &ReplicaId| self.open.values().any(|asked| asked == replica);
+        let rested = others().find(|replica| *replica != self.candidate && !awaited(replica));
         if let Some(next) = rested.or_else(|| others().next()) {
             self.candidate = next;
         }

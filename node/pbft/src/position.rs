@@ -1,6 +1,7 @@
 //! Where a replica stands, for those who check messages beside it (R25).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use quorate_ledger::{BlockHash, Height, ReplicaId, View};
 
@@ -8,11 +9,12 @@ use crate::checkpoint::Checkpoint;
 use crate::replica::Replica;
 use crate::seen::{Mark, Seen};
 use crate::statement::Subject;
-use crate::view_change::{NewView, ViewChange};
+use crate::superseded::FinalProposals;
+use crate::view_change::{CheckedViewChange, NewView, ViewChange};
 use crate::voice::Voice;
 
-/// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds no signatures:
-/// a few hundred bytes for each member and 50 for each slot.
+/// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds a few hundred bytes
+/// for each member and 50 for each slot, and shares the proposals of the last final blocks.
 ///
 /// A position may be old when it is used. The screen therefore relies only on what never becomes untrue: heights that
 /// are committed stay committed, views that were left stay left, statements that are known stay known.
@@ -33,6 +35,8 @@ pub struct Position {
     pub(crate) probing: Option<BTreeSet<ReplicaId>>,
     /// The slots, with the block that is proposed there.
     pub(crate) slots: BTreeMap<(Height, View), Option<BlockHash>>,
+    /// Proposals of final blocks: another one for the same height and view proves a lie (R22).
+    pub(crate) final_proposals: Arc<FinalProposals>,
     /// By index.
     pub(crate) members: Vec<Known>,
 }
@@ -43,6 +47,8 @@ pub(crate) struct Known {
     pub(crate) said: Said,
     /// Its latest VIEW-CHANGE.
     pub(crate) view_change: Option<ViewChange>,
+    /// The height of the base of that VIEW-CHANGE.
+    pub(crate) base: Height,
     /// Its CHECKPOINTs that are kept, ascending by height.
     pub(crate) checkpoints: Vec<Checkpoint>,
     /// About what it is known to have lied.
@@ -105,6 +111,7 @@ impl Replica {
         let known = |replica: ReplicaId| Known {
             said: self.heard.get(&replica).map(Said::of).unwrap_or_default(),
             view_change: self.view_changes.get(&replica).map(|change| change.vote().body),
+            base: self.view_changes.get(&replica).map(CheckedViewChange::base_height).unwrap_or_default(),
             checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
             accused: self.accused.get(&replica).cloned().unwrap_or_default(),
         };
@@ -123,6 +130,7 @@ impl Replica {
                 Voice::Free | Voice::Recovering { .. } => None,
             },
             slots: self.slots.iter().map(|(place, slot)| (*place, block_of(slot))).collect(),
+            final_proposals: self.final_proposals(),
             members: self.config.committee.replicas().map(known).collect(),
         }
     }

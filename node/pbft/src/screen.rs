@@ -14,6 +14,8 @@ use crate::messages::{Message, PrePrepare};
 use crate::position::{Position, Stamp};
 use crate::replica::{PROOFS_MAX, VIEWS_AHEAD};
 use crate::seen::Seen;
+use crate::statement::{Statement, Subject};
+use crate::superseded::final_other_than;
 use crate::time::Moment;
 use crate::view_change::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
 
@@ -185,10 +187,7 @@ impl Screen {
                 // R9: ignored, unless R24 has to remember it.
                 useless_if(vote.signer == primary && !is_further(&vote.body.0, said))
             }
-            Message::Commit(vote) if vote.signer == self.from => {
-                let said = position.member(self.from).and_then(|known| known.said.commit);
-                self.useful_vote(position, &vote.body.0, said)
-            }
+            Message::Commit(vote) if vote.signer == self.from => self.useful_commit(position, &vote.body.0),
             Message::ViewChange(change) if change.vote.signer == self.from => {
                 self.useful_view_change(position, change)
             }
@@ -214,11 +213,28 @@ impl Screen {
         }
         let here = position.slots.get(&(ballot.height, ballot.view)).copied().flatten();
         useless_if(here == Some(ballot.block))?;
+        // R22: another block than the one that became final in this view proves a lie, once.
+        if final_other_than(&position.final_proposals, ballot).is_some()
+            && !known.accused.contains(&vote.body.subject())
+        {
+            return Ok(());
+        }
         // R20: another block than the one that the view began with proves a lie, whatever has become final since.
         if ballot.view == position.view && position.again_through.is_some_and(|end| ballot.height <= end) {
             return Ok(());
         }
         self.useful_vote(position, ballot, known.said.pre_prepare)
+    }
+
+    /// R22: a COMMIT for what the member's VIEW-CHANGE may hide proves a lie, once, wherever it lies.
+    fn useful_commit(&self, position: &Position, ballot: &Ballot) -> Result<(), Dropped> {
+        let Some(known) = position.member(self.from) else { return Ok(()) };
+        let may_be_hidden =
+            known.view_change.is_some_and(|left| left.view > ballot.view) && known.base < ballot.height;
+        if may_be_hidden && !known.accused.iter().any(Subject::is_hidden_certificate) {
+            return Ok(());
+        }
+        self.useful_vote(position, ballot, known.said.commit)
     }
 
     /// R7, R11: a ballot in a slot that the replica has, or may make.

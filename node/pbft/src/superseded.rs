@@ -5,8 +5,9 @@
 //! signed PRE-PREPAREs, and a replica whose own was superseded shows that one in its STATUS.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use quorate_ledger::{Header, Height, Signed, Verified, View};
+use quorate_ledger::{Ballot, Header, Height, Signed, Verified, View};
 
 use crate::evidence::{Evidence, pair};
 use crate::messages::PrePrepare;
@@ -18,11 +19,13 @@ use crate::step::Step;
 /// STATUS is sent.
 const FINAL_PROPOSALS_MAX: usize = 256;
 
+/// The PRE-PREPAREs of final blocks, in the views in which they became final. Positions share them (R25).
+pub(crate) type FinalProposals = BTreeMap<Height, Verified<Signed<PrePrepare>>>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Superseded {
-    /// The PRE-PREPAREs of final blocks, in the views in which they became final.
-    of_final: BTreeMap<Height, Verified<Signed<PrePrepare>>>,
+    of_final: Arc<FinalProposals>,
     /// The last PRE-PREPARE seen here in the place of which another block became final in the same view.
     last: Option<Verified<Signed<PrePrepare>>>,
 }
@@ -37,7 +40,7 @@ impl Replica {
                 continue;
             };
             if vote.body.0.block == header.hash() {
-                self.superseded.of_final.insert(header.height, vote);
+                Arc::make_mut(&mut self.superseded.of_final).insert(header.height, vote);
             } else if view == self.view {
                 self.superseded.last = Some(vote);
                 // Others remember the final one for a while only.
@@ -45,7 +48,7 @@ impl Replica {
             }
         }
         while self.superseded.of_final.len() > FINAL_PROPOSALS_MAX {
-            self.superseded.of_final.pop_first();
+            Arc::make_mut(&mut self.superseded.of_final).pop_first();
         }
     }
 
@@ -86,8 +89,21 @@ impl Replica {
     /// The proposal that became final in the view and at the height of this one, if it is for another block.
     fn final_other_than(&self, other: &Signed<PrePrepare>) -> Option<&Verified<Signed<PrePrepare>>> {
         let ballot = other.body.0;
-        let ours = self.superseded.of_final.get(&ballot.height)?;
-        let (view, block) = (ours.body.0.view, ours.body.0.block);
-        (view == ballot.view && block != ballot.block).then_some(ours)
+        final_other_than(&self.superseded.of_final, &ballot)
     }
+
+    /// The proposals of final blocks that are remembered.
+    pub(crate) fn final_proposals(&self) -> Arc<FinalProposals> {
+        Arc::clone(&self.superseded.of_final)
+    }
+}
+
+/// The proposal among these for another block than this ballot's, in its view and at its height.
+pub(crate) fn final_other_than<'a>(
+    of_final: &'a FinalProposals,
+    ballot: &Ballot,
+) -> Option<&'a Verified<Signed<PrePrepare>>> {
+    let ours = of_final.get(&ballot.height)?;
+    let (view, block) = (ours.body.0.view, ours.body.0.block);
+    (view == ballot.view && block != ballot.block).then_some(ours)
 }

@@ -124,6 +124,11 @@ impl CheckedViewChange {
         self.0.vote.body.view
     }
 
+    /// Height of the last committed block that it starts from.
+    pub(crate) fn base_height(&self) -> Height {
+        self.0.knowledge.base_height()
+    }
+
     /// The signed statement.
     pub fn vote(&self) -> &Signed<ViewChange> {
         &self.0.vote

@@ -1,7 +1,7 @@
 //! What can be seen of a committee from outside.
 
-use quorate_ledger::{Header, Outline};
-use quorate_pbft::{Cause, Counters, Record, Request, SlotOverview, Standing};
+use quorate_ledger::{Header, Outline, ReplicaId};
+use quorate_pbft::{Cause, Counters, Evidence, Record, Request, SlotOverview, Standing};
 
 use super::Net;
 
@@ -50,6 +50,15 @@ impl Net {
             _ => None,
         });
         accused.collect()
+    }
+
+    /// How often a node has found that this member hides a certificate.
+    pub(crate) fn proofs_of_hiding(&self, node: usize, member: ReplicaId) -> usize {
+        let hides = |request: &&Request| {
+            matches!(request, Request::Evidence(evidence)
+                if evidence.culprit() == member && matches!(**evidence, Evidence::Hidden(_)))
+        };
+        self.heard(node).iter().filter(hides).count()
     }
 
     pub(crate) fn bad_proposals(&self, node: usize) -> Vec<&str> {
