@@ -49,6 +49,16 @@ const EXCUSED: &[(Mutant, &str)] = &[
         "no rule of a run is about it: blocks come as certified ranges and views change more often, but nothing stops; \
          tests of node/pbft/tests/lost_messages.rs notice it",
     ),
+    (
+        Mutant::ParentNotAskedAgain,
+        "the engine refuses such proposals before they are accepted; `a_branch_that_lost_is_not_continued` in \
+         node/pbft/tests/faulty_members.rs notices it where there is no engine",
+    ),
+    (
+        Mutant::PastBlocksGivenUp,
+        "not found in 800 seeds of LostVotes: it takes more than 16 W accepted blocks of failed views, and a certificate \
+         that only one correct member has; no test notices it yet",
+    ),
 ];
 
 /// The occasion that a fault needs to do harm: the seeds of its hunt are shaped for it. Most need no more than the mix of

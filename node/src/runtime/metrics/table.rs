@@ -90,8 +90,8 @@ pub(crate) const READ: &[Reading] = &[
         "quorate_ordering_possible_time_seconds",
         &[],
         "While the newest block's time is so far ahead of this node's clock that no block can follow: when one can, seconds \
-         since 1970. No sample otherwise.",
-        |facts, samples| facts.possible_at.into_iter().for_each(|time| samples.is(seconds(time.0))),
+         since 1970. 0 otherwise.",
+        |facts, samples| samples.is(facts.possible_at.map_or(0.0, |time| seconds(time.0))),
     ),
     gauge(
         "quorate_durable_height",

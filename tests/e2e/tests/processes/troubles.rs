@@ -88,7 +88,8 @@ fn told_of_time_ahead(network: &Network, asked: usize) -> Explanation {
 fn possible_time(network: &Network, asked: usize) -> Option<f64> {
     let metrics = network.rpc(asked).text("/metrics").unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix("quorate_ordering_possible_time_seconds "));
-    value.map(|value| value.parse().unwrap())
+    let value: f64 = value.expect("the metric is always told").parse().unwrap();
+    (value > 0.0).then_some(value)
 }
 
 #[test]
