@@ -35,10 +35,26 @@ impl Patience {
         Patience { pace, given_up: 0 }
     }
 
+    /// An answer helped: members are quicker than those that were given up.
+    fn helped(&mut self) {
+        self.given_up /= 2;
+    }
+
     /// Nothing is missing any more.
     pub(crate) fn rest(&mut self) {
         self.given_up = 0;
     }
+}
+
+/// What an answer brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Helped {
+    /// Nothing that was missing.
+    Not,
+    /// Something, and there was room for more: the member has no more, or sends it piece by piece to gain time.
+    Little,
+    /// As much as fits into an answer: the member may have more.
+    Much,
 }
 
 /// The questions for one thing that every member may have.
@@ -104,23 +120,29 @@ impl Asking {
         Some(self.candidate)
     }
 
-    /// An answer to an open question came, or none will. If it `helped` and was the last question, the same member has
-    /// more; otherwise the next one is asked at once. After a round that brought nothing all are given time.
-    pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: bool) {
+    /// An answer to an open question came, or none will. If it was the last question and brought much, the same member
+    /// is asked again; otherwise the next one is, at once. After a round that brought nothing all are given time.
+    pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: Helped, patience: &mut Patience) {
         if self.open.remove(&fetch).is_none() {
             return;
         }
-        self.fruitless = if helped { 0 } else { self.fruitless + 1 };
+        if helped == Helped::Not {
+            self.fruitless += 1;
+        } else {
+            self.fruitless = 0;
+            patience.helped();
+        }
         // Another member is being asked already: its answer is waited for.
         if self.latest.take_if(|latest| *latest == fetch).is_none() {
             return;
         }
         self.ask_at = now;
-        if !helped {
-            self.turn();
-            if self.fruitless.is_multiple_of(self.size - 1) {
-                self.ask_at = now.after(ROUND_PAUSE);
-            }
+        if helped == Helped::Much {
+            return;
+        }
+        self.turn();
+        if helped == Helped::Not && self.fruitless.is_multiple_of(self.size - 1) {
+            self.ask_at = now.after(ROUND_PAUSE);
         }
     }
 
@@ -151,5 +173,84 @@ impl Asking {
         if let Some(next) = rested.or_else(|| others().next()) {
             self.candidate = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+
+    use super::*;
+    use crate::EngineConfig;
+
+    const ME: ReplicaId = ReplicaId(0);
+
+    struct Scene {
+        asking: Asking,
+        patience: Patience,
+        now: Moment,
+        asked: u64,
+    }
+
+    impl Scene {
+        /// Member 0 of four lacks something that member 1 proposed.
+        fn new() -> Self {
+            let config = EngineConfig::of(TestNetwork::seeded(4, 1).genesis()).pbft;
+            let asking = Asking::new(Moment::default(), ME, 4, ReplicaId(1));
+            let patience = Patience::new(Pace::of_member(&config));
+            Scene { asking, patience, now: Moment::default(), asked: 0 }
+        }
+
+        /// Whom it asks when it is time, and how long that took.
+        fn asks(&mut self) -> (u16, Duration) {
+            let waited = self.asking.deadline().since(self.now);
+            self.now = self.now.max(self.asking.deadline());
+            self.asked += 1;
+            let member = self.asking.ask(self.now, FetchId(self.asked), &mut self.patience).unwrap();
+            (member.0, waited)
+        }
+
+        /// The last question is answered.
+        fn answered(&mut self, helped: Helped) {
+            self.asking.answered(self.now, FetchId(self.asked), helped, &mut self.patience);
+        }
+    }
+
+    /// R12: a faulty member that sends one transaction at a time gains nothing by it.
+    #[test]
+    fn only_a_member_whose_answer_was_full_is_asked_again() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.asks(), (1, GRACE));
+        scene.answered(Helped::Much);
+        assert_eq!(scene.asks(), (1, Duration::ZERO));
+        scene.answered(Helped::Little);
+        assert_eq!(scene.asks(), (2, Duration::ZERO));
+        scene.answered(Helped::Not);
+        assert_eq!(scene.asks(), (3, Duration::ZERO));
+    }
+
+    /// Members whose answers are awaited come before the one that has just answered that it has nothing.
+    #[test]
+    fn a_member_that_has_nothing_is_asked_last() {
+        let mut scene = Scene::new();
+        scene.asks();
+        assert_eq!(scene.asks().0, 2);
+        assert_eq!(scene.asks().0, 3);
+        scene.answered(Helped::Not);
+        assert_eq!(scene.asks(), (1, Duration::ZERO));
+        scene.answered(Helped::Not);
+        assert_eq!(scene.asks(), (3, Duration::ZERO), "the question to member 2 is still open");
+    }
+
+    #[test]
+    fn answers_that_help_make_it_impatient_again() {
+        let mut scene = Scene::new();
+        scene.asks();
+        let waits: Vec<Duration> = (0..6).map(|_| scene.asks().1).collect();
+        assert!(waits.is_sorted() && waits[5] > waits[0] * 3, "{waits:?}");
+        scene.answered(Helped::Much);
+        assert_eq!(scene.asks().1, Duration::ZERO);
+        assert!(scene.asks().1 < waits[5], "{waits:?}");
     }
 }

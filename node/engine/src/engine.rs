@@ -12,7 +12,7 @@ use quorate_pbft::{
 };
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
-use crate::asking::Patience;
+use crate::asking::{Helped, Patience};
 use crate::catchup::CatchUp;
 use crate::event::{Effects, Ended, Event, Fetched, Notice};
 use crate::examine::Examinations;
@@ -23,10 +23,13 @@ use crate::outlines::Outlines;
 use crate::promises;
 use crate::recent::RecentIds;
 use crate::run::serve_run;
-use crate::wire::{Answer, Ask, HeadClaim};
+use crate::wire::{ANSWER_BYTES, Answer, Ask, HeadClaim};
 
 /// Expired transactions whose end is remembered, so that their senders can still be told.
 pub(crate) const ENDED_MAX: usize = 50_000;
+
+/// An answer with so many bytes of transactions is one that had no room for more.
+const FULL_BYTES: u64 = ANSWER_BYTES as u64 / 2;
 
 /// The ledger is made durable at least this often while it grows.
 pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -286,23 +289,27 @@ impl Engine {
         answer: Option<Fetched>,
         effects: &mut Effects,
     ) -> Result<(), Fatal> {
-        let (transactions, run) = match answer {
-            Some(Fetched::Transactions(transactions)) => (transactions, None),
-            Some(Fetched::Run(run)) => (Vec::new(), Some(run)),
-            Some(Fetched::Ids(ids)) => {
-                self.on_ids(now, fetch, Some(ids));
-                return Ok(());
-            }
-            None => {
-                self.on_ids(now, fetch, None);
-                (Vec::new(), None)
-            }
+        let (transactions, run, ids) = match answer {
+            Some(Fetched::Transactions(transactions)) => (transactions, None, None),
+            Some(Fetched::Run(run)) => (Vec::new(), Some(run), None),
+            Some(Fetched::Ids(ids)) => (Vec::new(), None, Some(ids)),
+            None => (Vec::new(), None, None),
         };
+        // Whatever the question was, it is over: an answer of another kind is as good as none.
+        self.on_ids(now, fetch, ids);
         if self.on_run(now, fetch, run, effects)? {
             return Ok(());
         }
         // Checked transactions help wherever they are missing, asked for or not.
-        let helped = self.examinations.supply(&transactions);
+        let helped = match self.examinations.supply(&transactions) {
+            false => Helped::Not,
+            true if transactions.iter().map(|it| it.transaction().encoded_len()).sum::<u64>()
+                >= FULL_BYTES =>
+            {
+                Helped::Much
+            }
+            true => Helped::Little,
+        };
         self.answered(now, fetch, helped);
         Ok(())
     }

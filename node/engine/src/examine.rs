@@ -7,7 +7,7 @@ use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, Transact
 use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
 use quorate_store::{LedgerReader, StoreError};
 
-use crate::asking::Asking;
+use crate::asking::{Asking, Helped};
 use crate::engine::Engine;
 use crate::event::{Effects, FetchId};
 use crate::wire::{ANSWER_BYTES, Answer, Ask};
@@ -176,9 +176,9 @@ impl Engine {
     }
 
     /// An answer to a question for transactions came, or none did.
-    pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: bool) {
+    pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: Helped) {
         for examination in self.examinations.open.values_mut() {
-            examination.asking.answered(now.moment, fetch, helped);
+            examination.asking.answered(now.moment, fetch, helped, &mut self.patience);
         }
     }
 

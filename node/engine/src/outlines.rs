@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate_ledger::{Header, Height, Outline, ReplicaId, TransactionId};
 use quorate_pbft::{Input, Moment, Now};
 
-use crate::asking::Asking;
+use crate::asking::{Asking, Helped};
 use crate::engine::Engine;
 use crate::event::{Effects, FetchId};
 use crate::wire::Ask;
@@ -83,6 +83,6 @@ impl Engine {
             self.drain_inputs(now);
             return;
         }
-        wanted.asking.answered(now.moment, fetch, false);
+        wanted.asking.answered(now.moment, fetch, Helped::Not, &mut self.patience);
     }
 }

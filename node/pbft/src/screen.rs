@@ -220,7 +220,10 @@ impl Screen {
             return Ok(());
         }
         // R20: another block than the one that the view began with proves a lie, whatever has become final since.
-        if ballot.view == position.view && position.again_through.is_some_and(|end| ballot.height <= end) {
+        if ballot.view == position.view
+            && position.again_through.is_some_and(|end| ballot.height <= end)
+            && !known.accused.contains(&vote.body.subject())
+        {
             return Ok(());
         }
         self.useful_vote(position, ballot, known.said.pre_prepare)
