@@ -123,22 +123,28 @@ fn an_answer_that_comes_late_is_used() {
     assert_eq!(net.ids(3), [transaction.id()]);
 }
 
+/// R12: other transactions, or an answer of another kind, end the question. The next member is asked at once.
 #[test]
 fn an_answer_with_something_else_counts_as_none() {
-    let mut net = Net::of(4);
-    let (transaction, other) = (net.transaction(1), net.transaction(2));
-    let block = net.block_on(net.genesis.header(), &[transaction]);
-    let message = net.proposal(&block);
-    net.handle(1, [Event::Consensus { from: id(0), message }]);
-    net.queue.clear();
-    net.now += GRACE;
-    net.handle(1, []);
-    let Some((_, to, Parcel::Ask(fetch, _))) = net.queue.pop_front() else { panic!("no question") };
-    assert_eq!(to, id(0));
-    let answer = Some(Fetched::Transactions(vec![other]));
-    net.handle(1, [Event::Answered { fetch, from: to, answer }]);
-    let Some((_, next, Parcel::Ask(..))) = net.queue.pop_front() else { panic!("no further question") };
-    assert_eq!(next, id(2));
+    for of_another_kind in [false, true] {
+        let mut net = Net::of(4);
+        let (transaction, other) = (net.transaction(1), net.transaction(2));
+        let block = net.block_on(net.genesis.header(), &[transaction]);
+        let message = net.proposal(&block);
+        net.handle(1, [Event::Consensus { from: id(0), message }]);
+        net.queue.clear();
+        net.now += GRACE;
+        net.handle(1, []);
+        let Some((_, to, Parcel::Ask(fetch, _))) = net.queue.pop_front() else { panic!("no question") };
+        assert_eq!(to, id(0));
+        let answer = match of_another_kind {
+            true => Fetched::Ids(vec![other.id()]),
+            false => Fetched::Transactions(vec![other]),
+        };
+        net.handle(1, [Event::Answered { fetch, from: to, answer: Some(answer) }]);
+        let Some((_, next, Parcel::Ask(..))) = net.queue.pop_front() else { panic!("no further question") };
+        assert_eq!(next, id(2));
+    }
 }
 
 fn serve(net: &mut Net, block: BlockHash, indices: &[u32]) -> Answer {
