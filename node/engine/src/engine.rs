@@ -249,7 +249,7 @@ impl Engine {
         match event {
             Event::Consensus { from, message } => {
                 if let quorate_pbft::Checked::Status(status) = &message {
-                    self.catchup.heard(from, status.committed);
+                    self.catchup.heard(from, status.claim().committed);
                 }
                 self.inputs.push_back(Input::Received { from, message });
             }

@@ -84,8 +84,8 @@ pub use config::{Config, MAX_WINDOW};
 pub use evidence::{Evidence, HiddenCertificate, Pair};
 pub use inspect::{Overview, Phase, SlotOverview, Standing};
 pub use messages::{
-    Checked, CheckedProposal, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal, Rejected, SlotStatus,
-    Status,
+    Checked, CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal,
+    Rejected, SlotStatus, Status,
 };
 pub use patience::{SILENT_INTERVALS, Work};
 pub use position::Position;

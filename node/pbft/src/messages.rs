@@ -210,6 +210,45 @@ impl CheckedProposal {
     }
 }
 
+/// A STATUS whose superseded proposal, if it shows one, was signed by the primary of the proposal's view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedStatus {
+    status: Status,
+    superseded: Option<Verified<Signed<PrePrepare>>>,
+}
+
+impl CheckedStatus {
+    fn check(
+        mut status: Status,
+        chain: &ChainId,
+        epoch: Epoch,
+        committee: &Committee,
+    ) -> Result<Self, Rejected> {
+        let Some(vote) = status.superseded.take() else {
+            return Ok(CheckedStatus { status, superseded: None });
+        };
+        let (ballot, signer) = (vote.body.0, vote.signer);
+        if ballot.epoch != epoch {
+            return Err(Rejected::Epoch(ballot.epoch));
+        }
+        if signer != committee.primary(epoch, ballot.view) {
+            return Err(Rejected::NotPrimary { signer, view: ballot.view });
+        }
+        let superseded = Some(vote.verify(chain, committee)?);
+        Ok(CheckedStatus { status, superseded })
+    }
+
+    /// What the sender says of itself: a claim.
+    pub fn claim(&self) -> &Status {
+        &self.status
+    }
+
+    /// The superseded proposal that it shows.
+    pub(crate) fn superseded(&self) -> Option<&Verified<Signed<PrePrepare>>> {
+        self.superseded.as_ref()
+    }
+}
+
 /// A message that may be believed as far as its signer goes. [`Message::check`] is its only source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
@@ -219,8 +258,8 @@ pub enum Checked {
     Prepare(Verified<Signed<Prepare>>),
     /// A vote by the replica that sent it.
     Commit(Verified<Signed<Commit>>),
-    /// Unsigned.
-    Status(Status),
+    /// Unsigned, but for the proposal that it may show.
+    Status(CheckedStatus),
     /// By the replica that sent it.
     ViewChange(CheckedViewChange),
     /// Proves itself.
@@ -281,7 +320,7 @@ impl Message {
             }
             Message::Status(status) => {
                 of_epoch(status.epoch)?;
-                Ok(Checked::Status(status))
+                Ok(Checked::Status(CheckedStatus::check(status, chain, epoch, committee)?))
             }
             Message::ViewChange(change) => {
                 own_vote(change.vote.signer)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Height, ReplicaId, Signers, View};
 
-use crate::messages::{CheckedProposal, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
+use crate::messages::{CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
 use crate::replica::Replica;
 use crate::slot::Slot;
 use crate::step::{Step, To};
@@ -135,8 +135,12 @@ impl Replica {
         }
     }
 
-    pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, status: &Status, step: &mut Step) {
+    pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, checked: &CheckedStatus, step: &mut Step) {
+        let status = checked.claim();
         self.heads.insert(from, status.committed);
+        if let Some(theirs) = checked.superseded() {
+            self.accuse_of_other_than_final(theirs, step);
+        }
         let interval = self.config.status_interval;
         let answered = self.answered.entry(from).or_default();
         // The first STATUS on a new channel: whatever was sent before it is lost, however young. One such answer in an
@@ -151,9 +155,6 @@ impl Replica {
         answered.last = Some(now.moment);
         answered.knows_channel |= fresh_channel;
         let mut out_of_turn = paused;
-        if let Some(theirs) = &status.superseded {
-            self.compare_with_final(theirs, step);
-        }
         self.remind(from, status, step);
         self.repeat_checkpoints(from, status, step);
         if let Some(entered) = &self.entered

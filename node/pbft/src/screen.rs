@@ -11,7 +11,7 @@ use crate::checkpoints::KEPT;
 use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::messages::{Message, PrePrepare};
-use crate::position::{Position, Stamp};
+use crate::position::{Known, Position, Stamp};
 use crate::replica::{PROOFS_MAX, VIEWS_AHEAD};
 use crate::seen::Seen;
 use crate::statement::{Statement, Subject};
@@ -107,11 +107,12 @@ impl Screen {
         }
     }
 
-    /// Whether a message is worth checking. `position` is where the replica stood when it was last looked at.
+    /// Whether a message is worth checking. `position` is where the replica stood when it was last looked at. From a
+    /// STATUS it takes out the superseded proposal, unless that would prove its signer faulty.
     ///
     /// # Errors
     /// [`Dropped`]: the message is not to be checked.
-    pub fn admit(&mut self, now: Moment, position: &Position, message: &Message) -> Result<(), Dropped> {
+    pub fn admit(&mut self, now: Moment, position: &Position, message: &mut Message) -> Result<(), Dropped> {
         self.useful(position, message)?;
         let interval = self.config.status_interval;
         match message {
@@ -140,7 +141,11 @@ impl Screen {
                 let urgent = self.is_about_primary(position, evidence);
                 self.evidence.admit(now, interval, urgent)
             }
-            Message::Status(_) | Message::Checkpoint(_) => Ok(()),
+            Message::Status(status) => {
+                status.superseded.take_if(|vote| !proves_a_fault(position, vote));
+                Ok(())
+            }
+            Message::Checkpoint(_) => Ok(()),
         }
     }
 
@@ -214,9 +219,7 @@ impl Screen {
         let here = position.slots.get(&(ballot.height, ballot.view)).copied().flatten();
         useless_if(here == Some(ballot.block))?;
         // R22: another block than the one that became final in this view proves a lie, once.
-        if final_other_than(&position.final_proposals, ballot).is_some()
-            && !known.accused.contains(&vote.body.subject())
-        {
+        if proves_a_fault(position, vote) {
             return Ok(());
         }
         // R20: another block than the one that the view began with proves a lie, whatever has become final since.
@@ -328,6 +331,14 @@ fn useful_new_view(position: &Position, new_view: &NewViewMessage) -> Result<(),
     let Some(begun) = &position.begun else { return useless_if(body.view < position.view) };
     // Another beginning of the view that was entered last is a proof.
     useless_if(begun == body || begun.view != body.view && body.view < position.view)
+}
+
+/// R22: whether this proposal is for another block than the one that became final in its view, and its signer is not
+/// accused of that yet.
+fn proves_a_fault(position: &Position, vote: &Signed<PrePrepare>) -> bool {
+    let accused = |known: &Known| known.accused.contains(&vote.body.subject());
+    final_other_than(&position.final_proposals, &vote.body.0).is_some()
+        && position.member(vote.signer).is_some_and(|known| !accused(known))
 }
 
 impl Message {

@@ -59,37 +59,17 @@ impl Replica {
         (!proven).then(|| vote.clone().into_inner())
     }
 
-    /// A STATUS shows a proposal. Its signature is checked only where the final proposal is known and another one.
-    pub(crate) fn compare_with_final(&mut self, theirs: &Signed<PrePrepare>, step: &mut Step) {
-        let ballot = theirs.body.0;
-        let primary = self.config.committee.primary(ballot.epoch, ballot.view);
-        if ballot.epoch != self.config.epoch
-            || theirs.signer != primary
-            || self.final_other_than(theirs).is_none()
-        {
-            return;
-        }
-        if let Ok(theirs) = theirs.clone().verify(&self.config.chain, &self.config.committee) {
-            self.accuse_of_other_than_final(&theirs, step);
-        }
-    }
-
-    /// A proposal for a height that is final: if the final one is of the same view and another one, its signer lies.
+    /// A proposal for a height that is final: if the final one is of the same view and another one, its signer is proven
+    /// faulty.
     pub(crate) fn accuse_of_other_than_final(
         &mut self,
         other: &Verified<Signed<PrePrepare>>,
         step: &mut Step,
     ) {
-        if let Some(ours) = self.final_other_than(other) {
+        if let Some(ours) = final_other_than(&self.superseded.of_final, &other.body.0) {
             let evidence = Evidence::PrePrepare(pair(ours, other));
             self.accuse(&evidence, step);
         }
-    }
-
-    /// The proposal that became final in the view and at the height of this one, if it is for another block.
-    fn final_other_than(&self, other: &Signed<PrePrepare>) -> Option<&Verified<Signed<PrePrepare>>> {
-        let ballot = other.body.0;
-        final_other_than(&self.superseded.of_final, &ballot)
     }
 
     /// The proposals of final blocks that are remembered.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Height, View};
-use quorate_pbft::{Dropped, Evidence, Input, Message, Pair, PrePrepare, Prepare, Screen, Seen};
+use quorate_pbft::{Dropped, Evidence, Input, Message, Pair, PrePrepare, Prepare, Screen, Seen, Status};
 
 use net::{Net, STATUS, WINDOW, ballot, block, id, knows};
 
@@ -14,7 +14,7 @@ fn screen(net: &Net) -> Screen {
 }
 
 fn admit(screen: &mut Screen, net: &Net, message: &Message) -> Result<(), Dropped> {
-    screen.admit(net.moment, &net.nodes[3].replica().position(), message)
+    screen.admit(net.moment, &net.nodes[3].replica().position(), &mut message.clone())
 }
 
 /// A replayed proposal, valid and as large as may be, costs a comparison: whichever member sends it, before and after it is
@@ -34,6 +34,38 @@ fn a_replayed_proposal_is_not_checked() {
     net.deliver_all();
     net.assert_chain(&["A"]);
     assert_eq!(admit(&mut screen(&net), &net, &proposal), Err(Dropped::Useless), "final");
+}
+
+/// R22: a superseded proposal in a STATUS costs a signature only if it would prove a fault that is not known yet.
+#[test]
+fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
+    let mut net = Net::of(4);
+    let root = net.nodes[3].tip().clone();
+    let outline = net.propose("A");
+    let other = block(&root, "B", net.now(0).wall, id(0));
+    let before = net.nodes[3].replica().position();
+    net.deliver_all();
+    let vote = |net: &Net, outline| match net.proposal(0, outline, 0) {
+        Message::PrePrepare(proposal) => proposal.vote,
+        other => panic!("{other:?} is no proposal"),
+    };
+    let shows = |net: &Net, outline| {
+        let superseded = Some(vote(net, outline));
+        Message::Status(Status { superseded, ..net.nodes[1].replica().status() })
+    };
+    let kept = |net: &Net, position, mut message: Message| {
+        screen(net).admit(net.moment, position, &mut message).unwrap();
+        matches!(message, Message::Status(Status { superseded: Some(_), .. }))
+    };
+    let position = net.nodes[3].replica().position();
+    assert!(!kept(&net, &position, shows(&net, &outline)), "A is final");
+    assert!(!kept(&net, &before, shows(&net, &other)), "nothing was final yet");
+    assert!(kept(&net, &position, shows(&net, &other)), "B is not A");
+    let proves = shows(&net, &other);
+    net.inject(1, 3, proves.clone());
+    net.deliver_all();
+    let position = net.nodes[3].replica().position();
+    assert!(!kept(&net, &position, proves), "member 0 is proven faulty");
 }
 
 /// Before the replica has taken it there is no trace of a proposal but that this member has sent it.

@@ -238,7 +238,7 @@ impl Bench {
         {
             return (self.drop_unchecked(from, why), 0);
         }
-        let message = match MemberMessage::from_bytes(bytes) {
+        let mut message = match MemberMessage::from_bytes(bytes) {
             Ok(MemberMessage::Transactions(transactions)) => {
                 self.verifier.offer(from, transactions);
                 return (None, 0);
@@ -249,7 +249,7 @@ impl Bench {
             Err(error) => return (rejected(&error.to_string()), 0),
         };
         if vote.is_none()
-            && let Err(why) = lock(screen).admit(self.clock.now().moment, &position, &message)
+            && let Err(why) = lock(screen).admit(self.clock.now().moment, &position, &mut message)
         {
             return (self.drop_unchecked(from, why), 0);
         }
@@ -275,7 +275,7 @@ impl Bench {
             self.heard.proposed(from, &header, self.ledger.head().ok(), self.clock.now());
         }
         if let Checked::Status(status) = message {
-            self.heard.stands(from, status.committed, *self.committed.borrow());
+            self.heard.stands(from, status.claim().committed, *self.committed.borrow());
         }
     }
 }

@@ -302,8 +302,8 @@ impl World {
     pub(crate) fn give(&mut self, to: ReplicaId, event: Event) {
         let Some(process) = self.members[to.index()].process() else { return };
         self.heard.arrives(to, &event);
-        if matches!(event, Event::PeerUp(_) | Event::PeerDown(_)) {
-            self.asked.lost(to);
+        if let Event::PeerDown(peer) = event {
+            self.asked.lost(to, peer);
         }
         process.inbox.push(event);
         let at = process.busy_until;
@@ -435,7 +435,7 @@ impl World {
 
     /// Whether a node would check this message (R25). It is checked already, which costs less here than to know.
     fn screened(&mut self, to: ReplicaId, from: ReplicaId, bytes: &[u8]) -> bool {
-        let Ok(MemberMessage::Consensus(message)) = MemberMessage::from_bytes(bytes) else { return true };
+        let Ok(MemberMessage::Consensus(mut message)) = MemberMessage::from_bytes(bytes) else { return true };
         let now = self.agenda.now();
         let member = self.member(to);
         let identity = member.identity;
@@ -445,7 +445,7 @@ impl World {
         let config = EngineConfig::of(&self.genesis).pbft;
         let process = self.member(to).process().expect("it was just there");
         let screen = process.screens.entry(from).or_insert_with(|| Screen::new(config, identity, from));
-        let admitted = screen.admit(moment, &position, &message).is_ok();
+        let admitted = screen.admit(moment, &position, &mut message).is_ok();
         if !admitted {
             self.coverage.saw("a message not worth checking");
         }

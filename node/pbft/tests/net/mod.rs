@@ -213,13 +213,12 @@ impl Net {
     }
 
     /// Whether a message is worth checking for the member that it is sent to.
-    fn admit(&mut self, envelope: &Envelope) -> Result<(), Dropped> {
-        let (from, to) = (envelope.from, envelope.to);
+    fn admit(&mut self, from: ReplicaId, to: ReplicaId, message: &mut Message) -> Result<(), Dropped> {
         let config = &self.config;
         let new = || Screen::new(config.clone(), to, from);
         let screen = self.screens.entry((to, from)).or_insert_with(new);
-        screen.useful(&self.positions[to.index()], &envelope.message)?;
-        screen.admit(self.moment, &self.nodes[to.index()].replica().position(), &envelope.message)
+        screen.useful(&self.positions[to.index()], message)?;
+        screen.admit(self.moment, &self.nodes[to.index()].replica().position(), message)
     }
 
     /// R25: what the screen calls useless changes nothing if it is received all the same.
@@ -316,16 +315,12 @@ impl Net {
 
     /// Hands a message over at once; says why it was thrown away, if it was.
     pub(crate) fn receive(&mut self, envelope: Envelope) -> Result<(), Rejected> {
-        let Envelope { from, to, message } = envelope;
+        let Envelope { from, to, mut message } = envelope;
         let node = to.index();
         if !self.nodes[node].runs() {
             return Ok(());
         }
-        let admitted = if self.screening {
-            self.admit(&Envelope { from, to, message: message.clone() })
-        } else {
-            Ok(())
-        };
+        let admitted = if self.screening { self.admit(from, to, &mut message) } else { Ok(()) };
         if let Err(why) = admitted {
             *self.dropped.entry(why).or_default() += 1;
             if why != Dropped::Useless {
@@ -354,7 +349,7 @@ impl Net {
             return Ok(());
         }
         if let Checked::Status(status) = &checked {
-            self.nodes[node].heads.insert(from, status.committed);
+            self.nodes[node].heads.insert(from, status.claim().committed);
         }
         self.input(node, Input::Received { from, message: checked });
         Ok(())

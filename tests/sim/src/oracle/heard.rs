@@ -132,7 +132,7 @@ impl Heard {
             Event::Consensus { from, message } => {
                 ears.arrivals.push(Arrival::From(*from));
                 let arrival = match message {
-                    Checked::Status(status) => Arrival::Status(*from, status.committed),
+                    Checked::Status(status) => Arrival::Status(*from, status.claim().committed),
                     Checked::ViewChange(change) => Arrival::Change(change.signer(), change.view()),
                     Checked::Seen(whose) if whose.is_none_or(|(whose, _)| whose == to) => {
                         Arrival::Seen(*from)
