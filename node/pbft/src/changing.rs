@@ -26,7 +26,8 @@ impl Replica {
         }
         self.forget_unbegun();
         let departure = Departure { from: self.view, primary: self.primary(), to, cause };
-        self.patience.left(self.active, cause);
+        self.patience.left(self.active, cause, self.doublings_max());
+        self.doubtful = None;
         let stays = is(Mutant::VotesAfterViewChange) && self.active;
         if !stays {
             self.view = to;

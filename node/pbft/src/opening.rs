@@ -1,6 +1,6 @@
 //! Beginning a view as its primary, and the choice of the VIEW-CHANGEs it begins with (R20).
 
-use quorate_ledger::{Header, Height};
+use quorate_ledger::{Header, Height, Signers, View};
 
 use crate::messages::{Message, PrePrepare};
 use crate::replica::Replica;
@@ -10,6 +10,16 @@ use crate::view_change::{
     CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, view_changes_needed,
 };
 
+/// How this replica would begin its view.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// What the choice depends on: the view, the height of the tip, and the members whose VIEW-CHANGEs for this view
+    /// are here. Suspicions change with the view and the tip alone.
+    from: (View, Height, Signers),
+    chosen: Vec<CheckedViewChange>,
+    selection: Selection,
+}
+
 impl Replica {
     /// R20: the primary of the wanted view begins it once a quorum has sent VIEW-CHANGE for exactly this view.
     /// Returns whether it did.
@@ -17,22 +27,30 @@ impl Replica {
         if self.active || !self.voice.is_free() || !self.is_primary() {
             return false;
         }
-        let Some((chosen, selection)) = self.choose_beginning() else {
+        let Some(beginning) = self.choose_beginning() else {
             self.patience.open_due = None;
             return false;
         };
-        if self.is_doubtful(&chosen, &selection) && now.moment < self.opening_due(now) {
+        if self.is_doubtful(&beginning) && now.moment < self.opening_due(now) {
+            self.doubtful = Some(beginning);
             return false;
         }
-        self.open(now, &chosen, selection, step);
+        self.open(now, beginning, step);
         true
     }
 
     /// A quorum of VIEW-CHANGEs for this view, ascending by signer, and how the view begins with them. Any quorum is
     /// safe (R19), so this replica takes its own and those of the members that are suspected least.
-    fn choose_beginning(&self) -> Option<(Vec<CheckedViewChange>, Selection)> {
+    fn choose_beginning(&mut self) -> Option<Beginning> {
         let (me, quorum) = (self.signer.replica(), view_changes_needed(&self.config.committee));
         let wanted = |change: &&CheckedViewChange| change.view() == self.view;
+        // Each further message would select again, which takes up to a millisecond in a large committee.
+        let signers = self.view_changes.values().filter(wanted).map(CheckedViewChange::signer);
+        let from = (self.view, self.tip.height, Signers::of(signers));
+        if let Some(same) = self.doubtful.take_if(|chosen| chosen.from == from) {
+            return Some(same);
+        }
+        self.doubtful = None;
         let own = self.view_changes.get(&me).filter(wanted)?;
         let others = self.view_changes.values().filter(wanted).filter(|change| change.signer() != me);
         let mut chosen: Vec<&CheckedViewChange> = others.collect();
@@ -46,12 +64,12 @@ impl Replica {
         chosen.sort_by_key(|change| change.signer());
         // Only more than f faulty members can make this fail. The view then ends by its timeout.
         let selection = Selection::of(&chosen.iter().map(|change| &change.message().knowledge)).ok()?;
-        Some((chosen.into_iter().cloned().collect(), selection))
+        Some(Beginning { from, chosen: chosen.into_iter().cloned().collect(), selection })
     }
 
     /// Whether a suspected member is the reason to begin with a block that this replica does not hold. The VIEW-CHANGE
     /// of another member may make that member's needless.
-    fn is_doubtful(&self, chosen: &[CheckedViewChange], selection: &Selection) -> bool {
+    fn is_doubtful(&self, Beginning { chosen, selection, .. }: &Beginning) -> bool {
         let base = selection.base.as_ref().map_or(Height(0), |base| base.ballot().height);
         let Some(missing) = self.first_missing(base, selection.chain.iter()) else { return false };
         let suspected = |change: &&CheckedViewChange| self.suspects.contains_key(&change.signer());
@@ -59,7 +77,7 @@ impl Replica {
         suspected.any(|change| change.message().knowledge.has_prepared(missing))
     }
 
-    fn open(&mut self, now: Now, chosen: &[CheckedViewChange], selection: Selection, step: &mut Step) {
+    fn open(&mut self, now: Now, Beginning { chosen, selection, .. }: Beginning, step: &mut Step) {
         let view_changes: Vec<_> = chosen.iter().map(|change| change.message().clone()).collect();
         let (epoch, view) = (self.config.epoch, self.view);
         let votes: Vec<_> =

@@ -61,14 +61,11 @@ impl Patience {
         }
     }
 
-    fn failed(&mut self) {
-        self.doublings = (self.doublings + u32::from(!is(Mutant::TimeoutNeverDoubled))).min(31);
-    }
-
-    /// A view is left.
-    pub(crate) fn left(&mut self, was_active: bool, cause: Cause) {
-        if was_active && !self.progressed || cause == Cause::NoNewView {
-            self.failed();
+    /// A view is left. The timeouts are doubled at most `most` times.
+    pub(crate) fn left(&mut self, was_active: bool, cause: Cause, most: u32) {
+        let failed = was_active && !self.progressed || cause == Cause::NoNewView;
+        if failed && !is(Mutant::TimeoutNeverDoubled) {
+            self.doublings = (self.doublings + 1).min(most);
         }
         (self.pending_since, self.timely_since) = (None, None);
         (self.new_view_due, self.open_due, self.calm_since) = (None, None, None);
@@ -99,6 +96,14 @@ impl Patience {
 impl Replica {
     fn scaled(&self, base: Duration) -> Duration {
         base.saturating_mul(1 << self.patience.doublings).min(self.config.timeout_cap.max(base))
+    }
+
+    /// The doublings after which both timeouts are at the cap. Further ones would make no timeout longer, and each would
+    /// take 10 T of progress to be taken back.
+    pub(crate) fn doublings_max(&self) -> u32 {
+        let shorter = self.config.request_timeout.min(self.config.new_view_timeout);
+        let reaches = |doublings: &u32| shorter.saturating_mul(1 << doublings) >= self.config.timeout_cap;
+        (0..31).find(reaches).unwrap_or(31)
     }
 
     /// T: how long pending work may go without a commit, and a transaction without its turn, in this view.

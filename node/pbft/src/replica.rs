@@ -13,6 +13,7 @@ use crate::checkpoints::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
 use crate::evidence::{Evidence, pair};
 use crate::messages::{Checked, Prepare};
+use crate::opening::Beginning;
 use crate::patience::{Patience, Work};
 use crate::record::Record;
 use crate::repair::Answered;
@@ -138,6 +139,8 @@ pub struct Replica {
     /// Members that made a view begin with a block that never came here, and the last such view (R20). Empty again
     /// when the tip grows.
     pub(crate) suspects: BTreeMap<ReplicaId, View>,
+    /// The beginning of the view that this replica, its primary, puts off (R20).
+    pub(crate) doubtful: Option<Beginning>,
     /// The last committed block.
     pub(crate) tip: Header,
     pub(crate) tip_hash: BlockHash,
@@ -196,6 +199,7 @@ impl Replica {
             restored: false,
             view_changes: BTreeMap::new(),
             suspects: BTreeMap::new(),
+            doubtful: None,
             tip: root,
             tip_hash,
             certificate: None,

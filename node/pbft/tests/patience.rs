@@ -283,6 +283,33 @@ fn time_shrinks_again_while_the_chain_grows() {
     net.assert_view(1);
 }
 
+/// R15: however many views failed, the first ten timeouts of progress make the time shorter than the cap.
+#[test]
+fn a_long_outage_is_forgotten_as_soon_as_a_short_one() {
+    let mut net = Net::of(4);
+    net.everybody_waits(Work::Timely);
+    net.links.lose(|envelope| envelope.is_new_view() || envelope.is_proposal());
+    while net.view(1).0 < 20 {
+        net.pass(STATUS);
+    }
+    net.links.heal();
+    let mut blocks = 0;
+    let mut grow = |net: &mut Net| {
+        net.pass(STATUS);
+        blocks += u32::from(net.try_propose(&format!("block {blocks}")).is_some());
+        net.deliver_all();
+    };
+    while net.height(1) == 0 {
+        grow(&mut net);
+    }
+    let since = net.moment;
+    assert_eq!(net.nodes[1].replica().request_timeout(), TIMEOUT_CAP);
+    while net.nodes[1].replica().request_timeout() == TIMEOUT_CAP {
+        grow(&mut net);
+    }
+    assert!(net.moment.since(since) <= 10 * TIMEOUT_CAP + STATUS, "{:?}", net.moment.since(since));
+}
+
 /// R21: the engine says that transactions are passed over: the view is left, blocks or not.
 #[test]
 fn no_transaction_is_passed_over() {
