@@ -1,6 +1,6 @@
-//! Whom to ask for certified blocks, and when (R12). The same for members and for observers.
+//! Which member to ask for certified blocks, and when (R12). The same for members and for observers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
@@ -9,14 +9,17 @@ use quorate_pbft::{Config, Moment};
 
 use crate::event::FetchId;
 
-/// Whoever has not answered after this is not waited for, however long others take: time for some megabytes and their
-/// signatures over a slow line.
+/// The longest wait for an answer: enough for some megabytes and their signatures over a slow line.
 const RUN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Expired questions that make the wait longer, at most. The wait reaches [`RUN_PATIENCE`] earlier.
+const EXPIRED_MAX: u32 = 16;
 
 /// How soon to ask, and how long to wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// A gap of so many heights may close by itself within a status interval. 0 for whoever gets blocks in no other way.
+    /// A gap of at most this many heights may close by itself within a status interval. 0 for an observer, which gets
+    /// blocks in no other way.
     window: u64,
     status_interval: Duration,
     /// Members among which one is honest.
@@ -30,37 +33,44 @@ impl Pace {
         Pace { window: config.window, status_interval: config.status_interval, one_honest }
     }
 
-    /// How long one member may take to answer before the next is asked as well (R12), when so many questions were given
-    /// up. What we lack can be all that a block waits for, so liars that never answer must not take long; but much may be
-    /// asked for and the line slow, so each question that was given up lets the next have more time.
-    pub(crate) fn patience(&self, given_up: u32) -> Duration {
-        let least = self.status_interval / (2 * self.one_honest);
-        RUN_PATIENCE.min(least.saturating_mul(given_up.saturating_add(1)))
-    }
-
     /// For an observer, which gets every block by asking.
     pub(crate) fn of_observer(config: &Config) -> Self {
         Pace { window: 0, ..Pace::of_member(config) }
     }
+
+    /// The shortest wait for an answer (R12). f faulty members that never answer cost less than half a status interval.
+    fn least(&self) -> Duration {
+        self.status_interval / (2 * self.one_honest)
+    }
+
+    /// How long to wait for the parts of a block before the next member is asked as well (R12), after this many
+    /// questions expired. Each expired question makes the wait longer: the line may be slow.
+    pub(crate) fn patience(&self, given_up: u32) -> Duration {
+        RUN_PATIENCE.min(self.least().saturating_mul(given_up.saturating_add(1)))
+    }
+
+    /// How long to wait for blocks from a member that let this many questions expire.
+    fn patience_with(&self, expired: u32) -> Duration {
+        RUN_PATIENCE.min(self.least().saturating_mul(1 << expired.min(EXPIRED_MAX)))
+    }
 }
 
-/// Who claims to be where, and what is being done about it.
+/// The committed heights that members claim, and the question for the blocks that are missing here.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
     pace: Pace,
-    /// Last committed height of each member, as it says itself. A claim that is not answered costs one question, and
-    /// turns of growing length as long as it is repeated.
+    /// Last committed height of each member, as it says itself. A false claim costs a question, and never delays one to
+    /// a member that let fewer questions expire.
     heads: BTreeMap<ReplicaId, Height>,
     /// A certificate says that this height is committed.
     certain: Height,
     /// Since when we are behind without having made progress.
     behind_since: Option<Moment>,
     open: Option<Question>,
-    /// Questions that were given up since we are behind. Each makes us more patient: the line may be slow.
-    given_up: u32,
-    /// Members to whom they were put. Others are asked before them.
-    silent: BTreeSet<ReplicaId>,
-    /// Who was asked last, to ask somebody else next.
+    /// Questions that each member let expire. Useful answers that are quick take them back one by one, so that the wait
+    /// for a member follows the speed of its line.
+    expired: BTreeMap<ReplicaId, u32>,
+    /// The member that was asked last: members with equally many expired questions take turns.
     last: Option<ReplicaId>,
 }
 
@@ -69,6 +79,7 @@ pub(crate) struct CatchUp {
 pub(crate) struct Question {
     fetch: FetchId,
     peer: ReplicaId,
+    asked: Moment,
     until: Moment,
 }
 
@@ -80,8 +91,7 @@ impl CatchUp {
             certain: Height(0),
             behind_since: None,
             open: None,
-            given_up: 0,
-            silent: BTreeSet::new(),
+            expired: BTreeMap::new(),
             last: None,
         }
     }
@@ -90,7 +100,8 @@ impl CatchUp {
         self.heads.insert(from, committed);
     }
 
-    /// A member is gone. Its answer is not waited for, and what it claims does not count until it is back.
+    /// The connection to a member is gone. Its answer is not waited for, and its claim does not count until it is back.
+    /// The questions that it let expire are remembered: a new connection must not be a new reputation.
     pub(crate) fn lost(&mut self, peer: ReplicaId) {
         self.heads.remove(&peer);
         self.open.take_if(|open| open.peer == peer);
@@ -112,88 +123,233 @@ impl CatchUp {
         self.open.is_some()
     }
 
-    /// The next member to ask that claims to have more than `tip`: they take turns, those that answered or were not
-    /// asked before those that were silent.
-    fn candidate(&self, tip: Height) -> Option<ReplicaId> {
-        let ahead = |silent: bool| {
-            let claims = self.heads.iter().filter(move |(_, head)| **head > tip).map(|(replica, _)| *replica);
-            claims.filter(move |replica| self.silent.contains(replica) == silent)
-        };
-        let turn = |silent| {
-            let next = ahead(silent).find(|replica| Some(*replica) > self.last);
-            next.or_else(|| ahead(silent).next())
-        };
-        turn(false).or_else(|| turn(true))
+    fn expired(&self, peer: ReplicaId) -> u32 {
+        self.expired.get(&peer).copied().unwrap_or_default()
     }
 
-    fn give_up(&mut self) {
-        if let Some(question) = self.open.take() {
-            self.given_up = self.given_up.saturating_add(1);
-            self.silent.insert(question.peer);
+    /// The members that claim to have more than `tip`, in the order in which to ask them: those that let the fewest
+    /// questions expire first, and among these the ones after the last asked.
+    fn candidates(&self, tip: Height) -> Vec<ReplicaId> {
+        let ahead = self.heads.iter().filter(|(_, head)| **head > tip).map(|(peer, _)| *peer);
+        let mut candidates: Vec<_> = ahead.collect();
+        candidates.sort_by_key(|peer| (self.expired(*peer), Some(*peer) <= self.last, *peer));
+        candidates
+    }
+
+    /// When this member may be asked: at once if the gap to it is larger than the window, else when the gap has lasted
+    /// for a status interval. A question that is open comes first, unless its member let more questions expire.
+    fn due(&self, peer: ReplicaId, tip: Height) -> Moment {
+        let head = self.heads.get(&peer).copied().unwrap_or_default().max(self.certain);
+        let gap_lasted = match self.behind_since {
+            Some(since) if head <= tip.plus(self.pace.window) => since.after(self.pace.status_interval),
+            _ => Moment::default(),
+        };
+        match &self.open {
+            Some(open) if self.expired(open.peer) <= self.expired(peer) => gap_lasted.max(open.until),
+            _ => gap_lasted,
         }
     }
 
-    fn arrived(&mut self) {
-        (self.behind_since, self.open, self.given_up) = (None, None, 0);
-        self.silent.clear();
-    }
-
-    fn target(&self) -> Height {
-        self.heads.values().copied().max().unwrap_or_default().max(self.certain)
-    }
-
-    /// The next question for blocks above `tip`, if it is time for one: whom to ask, and the height that somebody claims
-    /// to have. It is open as `fetch` from now on.
-    ///
-    /// It is time if others are ahead and normal operation will not close the gap: the gap is larger than the window, or
-    /// it has lasted for a whole status interval.
+    /// The next question for blocks above `tip`, if it is time for one: the member to ask, and the height that it
+    /// claims or that a certificate proves. The question is open as `fetch` from now on.
     pub(crate) fn ask(&mut self, now: Moment, tip: Height, fetch: FetchId) -> Option<(ReplicaId, Height)> {
-        let target = self.target();
-        if target <= tip {
-            self.arrived();
+        let candidates = self.candidates(tip);
+        if candidates.is_empty() {
+            if self.certain <= tip {
+                (self.behind_since, self.open) = (None, None);
+            }
             return None;
         }
         self.behind_since.get_or_insert(now);
-        if now < self.next_question(tip, target) {
-            return None;
+        let expired = self.open.as_ref().filter(|open| now >= open.until).map(|open| open.peer);
+        let peer = candidates.into_iter().find(|peer| now >= self.due(*peer, tip))?;
+        if let Some(silent) = expired {
+            let expired = self.expired.entry(silent).or_default();
+            *expired = (*expired + 1).min(EXPIRED_MAX);
         }
-        self.give_up();
-        let peer = self.candidate(tip)?;
         self.last = Some(peer);
-        let until = now.after(self.pace.patience(self.given_up));
-        self.open = Some(Question { fetch, peer, until });
-        Some((peer, target))
+        let until = now.after(self.pace.patience_with(self.expired(peer)));
+        self.open = Some(Question { fetch, peer, asked: now, until });
+        let head = self.heads.get(&peer).copied().unwrap_or_default();
+        Some((peer, head.max(self.certain)))
     }
 
-    /// When to call [`CatchUp::ask`] next.
+    /// When to call [`CatchUp::ask`] next; `None` while no member claims to be ahead: a claim comes as an event.
     pub(crate) fn deadline(&self, tip: Height) -> Option<Moment> {
-        // Without anybody to ask there is nothing to wake up for: a claim will come as an event.
-        if self.target() <= tip || self.candidate(tip).is_none() {
-            return None;
-        }
-        Some(self.next_question(tip, self.target()))
-    }
-
-    /// When to ask next: not while an answer may still come, nor while normal operation may close the gap.
-    fn next_question(&self, tip: Height, target: Height) -> Moment {
-        let far = target > tip.plus(self.pace.window);
-        let answered = self.open.as_ref().map_or(Moment::default(), |open| open.until);
-        match self.behind_since {
-            Some(since) if !far => answered.max(since.after(self.pace.status_interval)),
-            _ => answered,
-        }
+        self.candidates(tip).into_iter().map(|peer| self.due(peer, tip)).min()
     }
 
     /// Takes the open question, if this is its answer.
     pub(crate) fn answered(&mut self, fetch: FetchId) -> Option<Question> {
-        let question = self.open.take_if(|open| open.fetch == fetch || is(Mutant::AnyAnswer))?;
-        self.silent.remove(&question.peer);
-        Some(question)
+        self.open.take_if(|open| open.fetch == fetch || is(Mutant::AnyAnswer))
     }
 
-    /// Nothing came of a question: until it proves otherwise, that member has no more than we do.
-    pub(crate) fn fruitless(&mut self, now: Moment, question: &Question, tip: Height) {
+    /// The answer to a question brought blocks.
+    pub(crate) fn helped(&mut self, now: Moment, question: &Question) {
+        let took = now.since(question.asked);
+        let shorter = self.pace.patience_with(self.expired(question.peer).saturating_sub(1));
+        if took < shorter
+            && let Some(expired) = self.expired.get_mut(&question.peer)
+        {
+            *expired = expired.saturating_sub(1);
+        }
+    }
+
+    /// The answer to a question brought nothing: until its next claim, that member counts as no further than we are.
+    pub(crate) fn fruitless(&mut self, question: &Question, tip: Height) {
         self.heads.insert(question.peer, tip);
-        self.behind_since = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use quorate_genesis::TestNetwork;
+
+    use super::*;
+    use crate::EngineConfig;
+
+    struct Scene {
+        catchup: CatchUp,
+        now: Moment,
+        tip: Height,
+        asked: u64,
+        least: Duration,
+        interval: Duration,
+    }
+
+    impl Scene {
+        /// A member of four, with a window of some heights, that has block 100 and nothing else.
+        fn new() -> Self {
+            let config = EngineConfig::of(TestNetwork::seeded(4, 1).genesis()).pbft;
+            let pace = Pace::of_member(&config);
+            let (least, interval) = (pace.least(), pace.status_interval);
+            let catchup = CatchUp::new(pace);
+            Scene {
+                catchup,
+                now: Moment::default().after(interval),
+                tip: Height(100),
+                asked: 0,
+                least,
+                interval,
+            }
+        }
+
+        fn claims(&mut self, peer: u16, height: u64) {
+            self.catchup.heard(ReplicaId(peer), Height(height));
+        }
+
+        /// The member that is asked at this moment, if any is.
+        fn asks_now(&mut self) -> Option<u16> {
+            let asked = self.catchup.ask(self.now, self.tip, FetchId(self.asked + 1))?;
+            self.asked += 1;
+            Some(asked.0.0)
+        }
+
+        /// The member that is asked when it is time, and the wait until then.
+        fn asks(&mut self) -> (u16, Duration) {
+            let due = self.catchup.deadline(self.tip).unwrap().max(self.now);
+            let waited = due.since(self.now);
+            self.now = due;
+            (self.asks_now().unwrap(), waited)
+        }
+
+        fn answered(&mut self, blocks: u64) {
+            let question = self.catchup.answered(FetchId(self.asked)).unwrap();
+            if blocks == 0 {
+                self.catchup.fruitless(&question, self.tip);
+            } else {
+                self.tip = self.tip.plus(blocks);
+                self.catchup.progressed();
+                self.catchup.helped(self.now, &question);
+            }
+        }
+    }
+
+    /// R12: the member that claims the most and never answers costs the shortest wait, once.
+    #[test]
+    fn a_silent_member_delays_catching_up_once() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        scene.claims(1, 100_000);
+        assert_eq!(scene.asks(), (0, Duration::ZERO));
+        assert_eq!(scene.asks(), (1, scene.least));
+        for _ in 0..100 {
+            scene.answered(65);
+            scene.claims(0, u64::MAX);
+            assert_eq!(scene.asks(), (1, Duration::ZERO));
+        }
+    }
+
+    /// R12: without anything else to ask for, the silent member is asked now and then. An honest member that gets ahead
+    /// meanwhile is asked when it is its time, whatever is still awaited.
+    #[test]
+    fn an_honest_member_does_not_wait_for_the_answer_of_a_silent_one() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        let waits: Vec<Duration> = (0..12).map(|_| scene.asks().1).collect();
+        assert_eq!(waits[..4], [0, 1, 2, 4].map(|times| scene.least * times), "each wait is twice the last");
+        assert_eq!(waits[11], RUN_PATIENCE);
+        scene.claims(1, 200);
+        assert_eq!(scene.asks_now(), Some(1), "a gap larger than the window");
+        scene.answered(100);
+        assert_eq!(scene.asks(), (0, Duration::ZERO));
+        scene.claims(1, 201);
+        assert_eq!(scene.asks(), (1, scene.interval), "a gap that could have closed by itself");
+    }
+
+    /// R12: gaps within the window close by themselves, also while a faulty member claims a large one.
+    #[test]
+    fn a_false_claim_makes_no_small_gap_urgent() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        scene.claims(1, 101);
+        assert_eq!(scene.asks_now(), Some(0));
+        assert_eq!(scene.asks_now(), None);
+        // Answers that bring nothing do not start the wait for the other member again.
+        scene.now = scene.now.after(scene.least / 2);
+        scene.answered(0);
+        assert_eq!(scene.asks(), (1, scene.interval - scene.least / 2));
+    }
+
+    /// A slow line: every member lets some questions expire. The wait grows until answers come in time, and no longer.
+    #[test]
+    fn the_wait_follows_the_speed_of_the_line() {
+        let mut scene = Scene::new();
+        (0..3).for_each(|peer| scene.claims(peer, 100_000));
+        let takes = scene.least * 3;
+        let mut expired = 0;
+        for _ in 0..50 {
+            scene.asks();
+            let until = scene.catchup.open.as_ref().unwrap().until;
+            if until.since(scene.now) > takes {
+                scene.now = scene.now.after(takes);
+                scene.answered(65);
+            } else {
+                expired += 1;
+            }
+        }
+        assert_eq!(expired, 6, "two questions to each of the three members");
+        // The line is fast again: quick answers shorten the wait.
+        for _ in 0..50 {
+            scene.asks();
+            scene.answered(65);
+        }
+        scene.asks();
+        assert_eq!(scene.catchup.open.as_ref().unwrap().until, scene.now.after(scene.least));
+    }
+
+    /// A member cannot wash off its silence with a new connection.
+    #[test]
+    fn a_new_connection_keeps_the_expired_questions() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        scene.claims(1, 100_000);
+        scene.asks();
+        scene.asks();
+        scene.catchup.lost(ReplicaId(0));
+        scene.claims(0, u64::MAX);
+        scene.answered(65);
+        assert_eq!(scene.asks(), (1, Duration::ZERO));
     }
 }

@@ -34,10 +34,12 @@ impl Engine {
         if let Some(run) = run {
             self.append_run(now, run, effects)?;
         }
-        if let Some(question) = question
-            && self.replica.tip().height == before
-        {
-            self.catchup.fruitless(now.moment, &question, before);
+        match question {
+            Some(question) if self.replica.tip().height == before => {
+                self.catchup.fruitless(&question, before)
+            }
+            Some(question) => self.catchup.helped(now.moment, &question),
+            None => {}
         }
         Ok(true)
     }

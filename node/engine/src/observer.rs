@@ -169,10 +169,12 @@ impl Observer {
                 self.catchup.progressed();
             }
         }
-        if let Some(question) = question
-            && self.ledger.head().height == before
-        {
-            self.catchup.fruitless(now.moment, &question, before);
+        match question {
+            Some(question) if self.ledger.head().height == before => {
+                self.catchup.fruitless(&question, before)
+            }
+            Some(question) => self.catchup.helped(now.moment, &question),
+            None => {}
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Questions: one for blocks at a time, and not to the same silent member again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_engine::{Ask, FetchId};
@@ -21,8 +21,19 @@ pub struct Asked {
     /// How long a member that was asked for blocks has to answer before another one is asked.
     patience: Duration,
     members: usize,
-    blocks: BTreeMap<ReplicaId, (FetchId, Height, Duration)>,
+    blocks: BTreeMap<ReplicaId, Open>,
+    /// Which member let a question of which other one expire. It need not be waited for again.
+    expired: BTreeSet<(ReplicaId, ReplicaId)>,
     bodies: BTreeMap<(ReplicaId, BlockHash), (ReplicaId, FetchId, u32)>,
+}
+
+/// A question for blocks that was not answered yet.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    fetch: FetchId,
+    to: ReplicaId,
+    from: Height,
+    since: Duration,
 }
 
 impl Asked {
@@ -33,6 +44,7 @@ impl Asked {
             patience: Duration::from_millis(knobs.status_interval_ms) / (2 * one_honest),
             members: knobs.members,
             blocks: BTreeMap::new(),
+            expired: BTreeSet::new(),
             bodies: BTreeMap::new(),
         }
     }
@@ -52,14 +64,19 @@ impl Asked {
     ) -> Check {
         match ask {
             Ask::Blocks { from } => {
-                let open = self.blocks.insert(by, (fetch, *from, now));
-                // A member that went on by itself, or lost the member it asked, may ask anew at once.
-                let Some((_, before, since)) = open.filter(|(_, before, _)| before == from) else {
+                let Some(open) = self.blocks.insert(by, Open { fetch, to, from: *from, since: now }) else {
                     return Ok(());
                 };
-                require(now >= since + self.patience, ONE_QUESTION, || {
+                let waited = now >= open.since + self.patience;
+                let known = self.expired.contains(&(open.to, by));
+                if waited {
+                    self.expired.insert((open.to, by));
+                }
+                // A member that went on by itself, or lost the member it asked, may ask anew at once.
+                require(waited || known || open.from != *from, ONE_QUESTION, || {
                     format!(
-                        "member {by} at {tip} asks for {before} at {since:?} and again at {now:?}, unanswered"
+                        "member {by} at {tip} asks {} for {from} at {:?} and {to} at {now:?}, unanswered",
+                        open.to, open.since
                     )
                 })
             }
@@ -78,7 +95,7 @@ impl Asked {
 
     /// An answer to this question of a member arrived, or none will.
     pub fn answered(&mut self, by: ReplicaId, fetch: FetchId) {
-        self.blocks.retain(|member, (open, _, _)| *member != by || *open != fetch);
+        self.blocks.retain(|member, open| *member != by || open.fetch != fetch);
     }
 
     /// An answer about a body brought something.
@@ -86,14 +103,15 @@ impl Asked {
         self.bodies.retain(|(member, _), (_, open, _)| *member != by || *open != fetch);
     }
 
-    /// A member lost a connection: what it asked there is not answered any more.
-    pub fn lost(&mut self, by: ReplicaId) {
-        self.blocks.remove(&by);
+    /// A member lost its connection to another one: what it asked there is not answered any more.
+    pub fn lost(&mut self, by: ReplicaId, peer: ReplicaId) {
+        self.blocks.retain(|member, open| *member != by || open.to != peer);
     }
 
     /// A member's process is over.
     pub fn forget(&mut self, by: ReplicaId) {
         self.blocks.remove(&by);
+        self.expired.retain(|(_, asking)| *asking != by);
         self.bodies.retain(|(member, _), _| *member != by);
     }
 }
