@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quorate_engine::{Answer, Ask, CheckedRun, Effects, Event, FetchId, Fetched, MemberMessage};
 use quorate_genesis::Genesis;
 use quorate_ledger::ReplicaId;
-use quorate_network::Network;
+use quorate_network::{Network, RequestError};
 use quorate_pbft::To;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -60,12 +60,11 @@ impl Outgoing {
             (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.genesis));
         let name = self.members.name(from).to_owned();
         self.runtime.spawn(async move {
-            let answer = match network.request(peer, question).await {
-                Ok(bytes) => quorate_ledger::decode::<Answer>(&bytes).ok(),
-                Err(error) => {
-                    tracing::debug!(%error, "a question to a validator was not answered");
-                    None
-                }
+            let answer = match outcome(network.request(peer, question).await) {
+                Outcome::Answered(answer) => Some(answer),
+                Outcome::None => None,
+                // The engine waits as for any answer that does not come, and asks another member then.
+                Outcome::NotAsked => return,
             };
             let answer = match answer {
                 Some(Answer::Transactions(transactions)) if transactions.len() <= most => match verifier {
@@ -89,5 +88,42 @@ impl Outgoing {
             // With the engine gone there is nobody to tell.
             let _ = inbox.send(Work::Event(Event::Answered { fetch, from, answer })).await;
         });
+    }
+}
+
+/// What became of a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Answered(Answer),
+    /// The member did not answer, or its answer cannot be decoded.
+    None,
+    /// Too many questions to this member are open already. This says nothing about what the member has.
+    NotAsked,
+}
+
+fn outcome(result: Result<impl AsRef<[u8]>, RequestError>) -> Outcome {
+    match result {
+        Ok(bytes) => quorate_ledger::decode(bytes.as_ref()).map_or(Outcome::None, Outcome::Answered),
+        Err(error) => {
+            tracing::debug!(%error, "a question to a validator was not answered");
+            if matches!(error, RequestError::TooMany { .. }) { Outcome::NotAsked } else { Outcome::None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_question_that_was_not_put_is_no_answer() {
+        let none: Result<&[u8], _> = Err(RequestError::TooMany { limit: 8 });
+        assert_eq!(outcome(none), Outcome::NotAsked);
+        let none: Result<&[u8], _> = Err(RequestError::TimedOut { after: Duration::from_secs(1) });
+        assert_eq!(outcome(none), Outcome::None);
+        assert_eq!(outcome(Ok([255])), Outcome::None);
+        assert_eq!(outcome(Ok(quorate_ledger::encode(&Answer::Nothing))), Outcome::Answered(Answer::Nothing));
     }
 }
