@@ -57,7 +57,7 @@ const EXCUSED: &[(Mutant, &str)] = &[
     (
         Mutant::PastBlocksGivenUp,
         "not found in 800 seeds of LostVotes: it takes more than 16 W accepted blocks of failed views, and a certificate \
-         that only one correct member has; no test notices it yet",
+         that only one correct member has; a test of node/pbft/tests/past_blocks.rs notices it",
     ),
 ];
 

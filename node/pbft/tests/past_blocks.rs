@@ -1,0 +1,65 @@
+//! Accepted blocks of views that were left, and which of them a replica gives up (R20).
+#![allow(clippy::unwrap_used)]
+
+use quorate_pbft::{Record, Work};
+
+use net::{Net, STATUS, id};
+
+mod net;
+
+/// More failed views than blocks of past views are kept: eight full windows, of two heights each here.
+const FAILED_VIEWS: u64 = 2 * 8 + 4;
+
+/// R20: member 2 alone knows that X was prepared in view 0. Then more views fail, each with another block, than blocks of
+/// past views are kept. All other members give X up. Member 2 keeps it for its certificate: as soon as its VIEW-CHANGE
+/// counts, the view must begin with X, and nobody else could say what is in X.
+#[test]
+fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
+    let mut net = Net::with(4, |config| config.window = 1);
+    net.everybody_waits(Work::Timely);
+    net.links.lose(|envelope| envelope.is_commit());
+    net.links.lose(|envelope| envelope.is_prepare() && !(envelope.is_in_view(0) && envelope.to == id(2)));
+    // The views of the others begin without member 2, and its own do not begin.
+    net.links.lose(|envelope| envelope.is_view_change() && envelope.from == id(2));
+    net.links.lose(|envelope| envelope.is_new_view() && envelope.from == id(2));
+    net.links.lose(|envelope| match &envelope.message {
+        quorate_pbft::Message::ViewChange(change) => envelope.to == id(2) && change.vote.body.view.0 % 4 == 2,
+        _ => false,
+    });
+    let x = net.propose("X");
+    net.deliver_all();
+    let prepared = |net: &Net, node: usize| {
+        net.nodes[node].journal.iter().any(|record| matches!(record, Record::Prepared(_)))
+    };
+    assert!(prepared(&net, 2) && [0, 1, 3].iter().all(|node| !prepared(&net, *node)));
+
+    let holds = |net: &Net, node: usize| net.nodes[node].bodies.contains_key(&x.hash());
+    let mut failed = 0;
+    for round in 0.. {
+        assert!(round < 1000, "only {failed} views failed with a block");
+        if net.try_propose(&format!("fresh {round}")).is_some() {
+            failed += 1;
+        }
+        net.deliver_all();
+        if failed == FAILED_VIEWS {
+            break;
+        }
+        net.everybody_starves();
+        net.pass(STATUS);
+    }
+    assert!([0, 1, 3].iter().all(|node| !holds(&net, *node)), "the others have given X up");
+    assert!(holds(&net, 2));
+    // Without member 3 there is no quorum of VIEW-CHANGEs but with that of member 2.
+    net.links.heal();
+    net.partition(&[3]);
+    for _ in 0..1000 {
+        net.everybody_starves();
+        net.pass(STATUS);
+        if net.heights()[..3] == [1, 1, 1] {
+            break;
+        }
+    }
+    net.links.heal();
+    net.pass(2 * STATUS);
+    net.assert_chain(&["X"]);
+}
