@@ -62,6 +62,7 @@ fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
     assert!(!kept(&net, &before, shows(&net, &other)), "nothing was final yet");
     assert!(kept(&net, &position, shows(&net, &other)), "B is not A");
     let proves = shows(&net, &other);
+    net.corrupt(0);
     net.inject(1, 3, proves.clone());
     net.deliver_all();
     let position = net.nodes[3].replica().position();

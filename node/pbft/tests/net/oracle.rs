@@ -265,7 +265,8 @@ impl Oracle {
             Message::NewView(new_view) => Some(new_view.vote.signer),
             Message::Checkpoint(vote) => Some(vote.signer),
             Message::Evidence(evidence) => Some(evidence.culprit()),
-            Message::Status(_) | Message::Seen(_) => None,
+            Message::Status(status) => status.superseded.as_ref().map(|vote| vote.signer),
+            Message::Seen(_) => None,
         });
         match message {
             Message::Commit(vote) => {
