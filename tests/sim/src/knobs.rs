@@ -273,10 +273,11 @@ impl Knobs {
         lost + cut + self.skew_ms == 0 && self.away.is_none()
     }
 
-    /// Whether the network is timely and no liar comes close to deadlines on purpose: there times that differ by chance
-    /// decide who leaves.
+    /// Whether the network is timely and no faulty member comes close to deadlines on purpose, or leaves some members
+    /// out, as a twin does that has stopped: there times that differ by chance decide which members leave.
     pub fn is_prompt(&self) -> bool {
-        let late = |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime);
+        let late =
+            |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
         let lies = |fault: &Fault| matches!(fault, Fault::Lies(lies) if lies.iter().any(late));
         self.is_timely() && !self.faulty.iter().any(|(_, fault)| lies(fault))
     }
