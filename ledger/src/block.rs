@@ -62,8 +62,8 @@ impl Outline {
         self.header.height
     }
 
-    /// Makes the block of a proposal from its transactions (rule A6 of the protocol, but for repetitions
-    /// along the chain, which only a node that knows the chain can see).
+    /// Makes the block of a proposal from its transactions, and checks these (R5). It does not check
+    /// whether an ancestor contains one of them (R16): only a node that knows the chain can do so.
     ///
     /// # Errors
     /// Everything in [`BlockError`] that speaks of transactions.

@@ -151,7 +151,7 @@ impl Header {
         BlockHash(tagged_hash(Domain::Header, &[&encode(self)]))
     }
 
-    /// Checks everything that follows from the parent (rule A7 of the protocol).
+    /// Checks everything that follows from the parent (R5).
     ///
     /// # Errors
     /// [`BlockError::Field`] and [`BlockError::Time`].

@@ -113,7 +113,7 @@ fn a_late_tick_does_no_harm() {
     assert_eq!(net.links.sent[3] - before, 3, "one STATUS to each other member");
 }
 
-/// R15 (T13): a process that stood still does not hold against others what it could not see: deadlines move by as
+/// R15e: a process that stood still does not hold against others what it could not see: deadlines move by as
 /// much, and what came meanwhile is heard first.
 #[test]
 fn lateness_puts_deadlines_off() {
