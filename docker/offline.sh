@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Prepares a build of docker/Dockerfile on a host that cannot reach an image registry:
 #   docker/offline.sh CONTEXT
-# It creates the images that the Dockerfile starts from, under their usual names, from Debian packages and the Rust
-# toolchain of this host. Existing images stay unchanged. It also creates CONTEXT, a directory with the source and all
-# crates that it needs. Then build with:
+# It creates the images that the Dockerfile starts from, under their usual names, from Debian
+# packages and the Rust toolchain of this host. Existing images stay unchanged. It also creates
+# CONTEXT, a directory with the source and all crates that it needs. Then build with:
 #   QUORATE_BUILD_CONTEXT=CONTEXT docker compose -f docker/compose.yaml up --build --detach
-# It needs root on Debian, mmdebstrap (apt install mmdebstrap) and a reachable Debian mirror. The crates must be in
-# cargo's cache, or it must be possible to download them.
+# It needs root on Debian, mmdebstrap (apt install mmdebstrap) and a reachable Debian mirror. The
+# crates must be in cargo's cache, or it must be possible to download them.
 set -euo pipefail
 context=$(realpath -m "${1:?"usage: docker/offline.sh CONTEXT, a directory to create"}")
 cd "$(dirname "$0")/.."
