@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A client of Quorate in Python, written from rpc/README.md; the formats are in wire.py.
+"""A Python client of Quorate, written from rpc/README.md; wire.py has the formats.
 
     python quorate.py send --node http://127.0.0.1:8545 --genesis genesis.toml --data hello > receipt.json
     python quorate.py verify receipt.json --genesis genesis.toml
 
-`send` signs a transaction, hands the same bytes to one node after another until it is final, and prints the receipt
-only if that is proven. `verify` needs no network. Exit code 0 means proven; otherwise stderr says why not.
+`send` signs a transaction and submits the same bytes to one node after another until the
+transaction is final. It prints the receipt only if its proof is valid. `verify` needs no network.
+Exit code 0 means proven; otherwise stderr explains why not.
 Python 3.11 or newer, with `pip install -r requirements.txt`.
 """
 import argparse
@@ -25,14 +26,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 import wire
 
 MAX_READ = 16 << 20  # bytes of an answer, as a node limits it, or of a file
-MAX_MESSAGE = 1024  # characters of a node's words that are repeated
-MAX_PAUSE_S = 2  # before another attempt, whatever a node asks for
-# No sensible answer: from the network, or from a node that says something else than rpc/README.md.
+MAX_MESSAGE = 1024  # characters of a node's error message that are shown
+MAX_PAUSE_S = 2  # before another attempt, even if a node requests a longer pause
+# Exceptions for no valid answer: network errors, and answers that do not follow rpc/README.md.
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError, wire.Refused)
 
 
 class NodeError(Exception):
-    """A node's refusal: `kind` and `retryable` are for programs, the text is for people."""
+    """A node refused a call. `kind` and `retryable` are for programs, the text is for people."""
 
     def __init__(self, error: dict):
         super().__init__(str(error.get("message"))[:MAX_MESSAGE])
@@ -42,7 +43,8 @@ class NodeError(Exception):
 
 
 def call(node: str, method: str, params: dict, timeout_s: float):
-    """One JSON-RPC call. Raises NodeError for a refusal, and one of NO_ANSWER if there is no sensible answer."""
+    """One JSON-RPC call. Raises NodeError for a refusal, and one of NO_ANSWER if there is no
+    valid answer."""
     def read_all(stream):
         text, end = b"", time.monotonic() + timeout_s
         while piece := stream.read1(1 << 16):
@@ -54,7 +56,8 @@ def call(node: str, method: str, params: dict, timeout_s: float):
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             text = read_all(answer)
-    except urllib.error.HTTPError as refusal:  # refused before the method ran; the body says why in the same form
+    except urllib.error.HTTPError as refusal:
+        # The node refused before the method ran. The body is a JSON-RPC error too.
         text = read_all(refusal)
     answer = wire.read_json(text)
     if not isinstance(answer, dict) or "result" not in answer and not isinstance(answer.get("error"), dict):
@@ -64,14 +67,15 @@ def call(node: str, method: str, params: dict, timeout_s: float):
     return answer["result"]
 
 
-def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, patience_s: float) -> dict:
-    """Hands in the same bytes until a node answers with a receipt that is proven, and returns it.
+def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, timeout_s: float) -> dict:
+    """Submits the same bytes until a node answers with a valid receipt, and returns the receipt.
 
-    A node that is slow, gone, busy or lying costs time and nothing else, for the others are asked as well: only when
-    all have refused for good, or patience ends, is it given up.
+    A node that is slow, down, busy or faulty costs only time, because the client tries the other
+    nodes too. The client stops only when all nodes have refused with an error that is not
+    retryable, or after `timeout_s`.
     """
-    wanted, end = "0x" + wire.transaction_id(transaction).hex(), time.monotonic() + patience_s
-    said, refused = {}, set()  # the last word of each node; those that need not be asked again
+    wanted, end = "0x" + wire.transaction_id(transaction).hex(), time.monotonic() + timeout_s
+    said, refused = {}, set()  # the last answer of each node; the nodes that refused for good
     for node in itertools.cycle(nodes):
         left, pause_s = end - time.monotonic(), 0.2
         if left <= 0 or refused.issuperset(nodes):
@@ -96,16 +100,18 @@ def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, patience
             if not error.retryable:
                 refused.add(node)
         except NO_ANSWER as error:
-            said[node] = f"no sensible answer: {error!r}"
+            said[node] = f"no valid answer: {error!r}"
         time.sleep(max(0, min(pause_s, end - time.monotonic())))
 
 
 def load_key(path: str | None) -> ec.EllipticCurvePrivateKey:
-    """The key in a PEM file as `quorate key new` writes it, or a fresh one: an open network takes anybody's."""
+    """The key in a PEM file of `quorate key new`, or a new key: an open network accepts
+    transactions of every key."""
     if path is None:
         return ec.generate_private_key(ec.SECP256K1())
     with open(path, "rb") as file:
-        wire.require(os.fstat(file.fileno()).st_mode & 0o077 == 0, f"others can get at {path}: chmod 600 it")
+        wire.require(os.fstat(file.fileno()).st_mode & 0o077 == 0,
+                     f"other users can access {path}: run chmod 600 on it")
         passphrase = os.environ.get("QUORATE_PASSPHRASE")
         key = load_pem_private_key(file.read(MAX_READ), passphrase.encode() if passphrase else None)
     wire.require(isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256K1),
@@ -122,12 +128,15 @@ def send(args) -> dict:
     genesis = wire.Genesis.parse(read(args.genesis).decode())
     if args.transaction is not None:
         return submit(args.node, genesis, wire.unhex(args.transaction), args.timeout)
-    # Half the lifetime is left for clocks that differ: a node behind ours would refuse all of it as too long.
+    # Use half of the maximum lifetime. With the whole, a node whose clock is behind ours refuses
+    # the transaction.
     valid_until_ms = time.time_ns() // 1_000_000 + genesis.max_lifetime_ms // 2
-    # Any number that makes the transaction unique; below 2^53, so that every JSON reader shows it as it is.
+    # Any number that makes the transaction unique; below 2^53, so that every JSON reader shows it
+    # exactly.
     nonce = secrets.randbits(53)
     transaction = wire.make_transaction(genesis, load_key(args.key), nonce, valid_until_ms, args.data.encode())
-    print(f"transaction 0x{transaction.hex()}", file=sys.stderr)  # with these bytes, trying again is always safe
+    # It is always safe to submit these bytes again.
+    print(f"transaction 0x{transaction.hex()}", file=sys.stderr)
     return submit(args.node, genesis, transaction, args.timeout)
 
 
@@ -136,7 +145,7 @@ def verify(args) -> dict:
     is_receipt = isinstance(claim, dict) and "path" in claim
     if args.transaction is not None:
         wanted = "0x" + wire.transaction_id(wire.unhex(args.transaction)).hex()
-        wire.require(is_receipt and claim.get("transaction") == wanted, f"this is no receipt of {wanted}")
+        wire.require(is_receipt and claim.get("transaction") == wanted, f"this is not a receipt of {wanted}")
     header = wire.verify_receipt(claim, genesis) if is_receipt else wire.verify_proof(claim, genesis)
     facts = {"transaction": claim["transaction"], "index": claim["index"]} if is_receipt else {}
     return {"proven": True, **facts, "height": header["height"], "block": "0x" + wire.block_hash(header).hex(),
@@ -144,23 +153,26 @@ def verify(args) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Send a transaction and keep the proof; verify proofs offline.")
+    parser = argparse.ArgumentParser(
+        description="Send a transaction and store its receipt; verify receipts and proofs offline.")
     commands = parser.add_subparsers(required=True)
     sending = commands.add_parser("send", help="sign and send data; print the receipt once the transaction is final")
-    sending.add_argument("--node", action="append", required=True, help="a node's address, e.g. http://127.0.0.1:8545; "
-                         "several are tried one after the other")
+    sending.add_argument("--node", action="append", required=True,
+                         help="the address of a node, e.g. http://127.0.0.1:8545; "
+                         "repeat the option to try several nodes one after the other")
     content = sending.add_mutually_exclusive_group(required=True)
     content.add_argument("--data", help="text, sent as UTF-8")
-    content.add_argument("--transaction", help="hex of a signed transaction, to try again with the same bytes")
-    sending.add_argument("--key", help="PEM file of `quorate key new`; without it a fresh key signs")
-    sending.add_argument("--timeout", type=float, default=30, help="seconds to go on trying")
+    content.add_argument("--transaction", help="hex of a signed transaction, to submit the same bytes again")
+    sending.add_argument("--key", help="PEM file of `quorate key new`; without it a new key signs")
+    sending.add_argument("--timeout", type=float, default=30, help="seconds after which to stop")
     sending.set_defaults(run=send)
     verifying = commands.add_parser("verify", help="verify a receipt, or a proof of chain_proof, without any network")
     verifying.add_argument("file", help="JSON file, or - for stdin")
     verifying.add_argument("--transaction", help="hex of the whole transaction that the receipt must be of")
     verifying.set_defaults(run=verify)
     for command in (sending, verifying):
-        command.add_argument("--genesis", required=True, help="the network's genesis file, from somebody you trust")
+        command.add_argument("--genesis", required=True,
+                             help="the genesis file of the network, from a source that you trust")
     args = parser.parse_args()
     try:
         print(json.dumps(args.run(args)))

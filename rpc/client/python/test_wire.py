@@ -1,4 +1,7 @@
-"""wire.py against the vectors of ledger/WIRE.md, and altered receipts: python -m unittest discover rpc/client/python"""
+"""Tests wire.py with the vectors of ledger/WIRE.md and with altered receipts.
+
+Run with python -m unittest discover rpc/client/python
+"""
 import copy
 import pathlib
 import re
@@ -23,7 +26,7 @@ def hexed(value: bytes) -> str:
 
 
 def receipt_of_vectors() -> dict:
-    """The receipt of WIRE.md as `tx_receipt` would answer it."""
+    """The receipt of WIRE.md as JSON, as `tx_receipt` returns it."""
     def header(encoded):
         values, at = [], 0
         for form in wire.HEADER_FIELDS.values():
@@ -41,7 +44,8 @@ def receipt_of_vectors() -> dict:
 
 
 def altered(value):
-    """Copies of a JSON value with one digit, number, element or field changed, left out or added."""
+    """Copies of a JSON value in which one digit, number, element or field is changed, removed or
+    added."""
     def places(inner, where=()):
         for key in inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ():
             yield *where, key
@@ -77,7 +81,8 @@ def altered(value):
 
 
 class Files(unittest.TestCase):
-    """The files on which every verifier must agree: the program and verify.js read them, too."""
+    """The files on which every verifier must agree. The tests of the program and of verify.js
+    read them too."""
     folder = pathlib.Path(__file__).parents[3] / "ledger" / "receipts"
     genesis = wire.Genesis.parse((folder / "genesis.toml").read_text(encoding="utf-8"))
 

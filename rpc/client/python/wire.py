@@ -1,6 +1,7 @@
-"""The formats of Quorate that a client needs, written from ledger/WIRE.md, whose sections the comments name.
+"""The formats of Quorate that a client needs, written from ledger/WIRE.md.
 
-Nothing here uses the network: with the genesis file alone, receipts and proofs of any node are believed or refused.
+The comments name the sections of WIRE.md. Nothing here uses the network: the genesis file is enough
+to verify receipts and proofs of any node.
 """
 import itertools
 import json
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 TRANSACTION, COMMIT, GENESIS, HEADER, TRANSACTION_ID, COMMITTEE, LEAF, NODE = 1, 4, 64, 65, 66, 67, 68, 69
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141  # n of secp256k1
-PREHASHED = utils.Prehashed(SHA256())  # what is signed is a hash already; SHA-256 only makes the nonce (RFC 6979)
+# The message is a hash already. SHA-256 is only for the nonce (RFC 6979).
+PREHASHED = utils.Prehashed(SHA256())
 MAX_MEMBERS, MAX_PATH, MAX_DESCENDANTS, MAX_FILE, MAX_PROOF = 31, 14, 64, 1 << 16, 1 << 17
 NUMBERS = {  # of the genesis, with their defaults, in the order in which they are hashed
     "block": {"max_transactions": 1_000, "max_body_bytes": 1 << 20, "max_transaction_bytes": 1 << 18,
@@ -29,7 +31,7 @@ NUMBERS = {  # of the genesis, with their defaults, in the order in which they a
 
 
 class Refused(Exception):
-    """What is wrong with an input, or why a node took no transaction."""
+    """An input is invalid, or no node accepted the transaction; the text says why."""
 
 
 def require(condition, message):
@@ -51,14 +53,15 @@ def unhex(text, length: int | None = None) -> bytes:
 
 
 def number(value, form: str) -> bytes:
-    """An unsigned integer of the width that `form` (of `struct`: H, I or Q) says, little-endian."""
+    """A little-endian unsigned integer of the width of `form` (of `struct`: H, I or Q)."""
     in_range = type(value) is int and 0 <= value < 256 ** struct.calcsize("<" + form)
     require(in_range, f"not a number in range: {value!r:.80}")
     return struct.pack("<" + form, value)
 
 
 def fields(value, names: str, what: str) -> list:
-    """The values of exactly these fields: what a reader does not know it must refuse, for it was not proven."""
+    """The values of exactly these fields. A reader must refuse unknown fields, because no proof
+    covers them."""
     known = isinstance(value, dict) and value.keys() == set(names.split())
     require(known, f"{what} has not exactly the fields {names}")
     return [value[name] for name in names.split()]
@@ -70,15 +73,16 @@ def elements(value, limit: int, what: str) -> list:
 
 
 def read_json(text: str | bytes, **hooks):
-    """JSON in which no name stands twice: of two values, the one that counts would be a matter of taste."""
+    """Parses JSON and refuses a repeated name: readers differ in which of two values they use."""
     def once(pairs):
-        require(len(dict(pairs)) == len(pairs), "a name stands twice in a JSON object")
+        require(len(dict(pairs)) == len(pairs), "a name is repeated in a JSON object")
         return dict(pairs)
     return json.loads(text, object_pairs_hook=once, **hooks)
 
 
 def read_proof(file: bytes):
-    """The JSON of a receipt or finality proof, by the section "As JSON": its numbers are written in digits alone."""
+    """The JSON of a receipt or finality proof, by the section "As JSON": numbers have only
+    decimal digits."""
     require(len(file) <= MAX_PROOF, f"the text has more than {MAX_PROOF} bytes")
 
     def digits(text: str) -> int:
@@ -94,7 +98,8 @@ def read_proof(file: bytes):
 
 @dataclass(frozen=True)
 class Genesis:
-    """All that a verifier trusts: whoever has the right file has the right chain id and committee."""
+    """All that a verifier must trust. The right genesis file gives the right chain id and
+    committee."""
     chain_id: bytes
     members: list[bytes]  # in the order of their indices
     max_lifetime_ms: int
@@ -106,7 +111,8 @@ class Genesis:
 
     @staticmethod
     def parse(text: str) -> "Genesis":
-        """Checks the form, but neither names nor ranges: a file that breaks those rules is no network's genesis."""
+        """Checks the form, but neither names nor ranges: no network has a genesis that breaks
+        those rules."""
         require(len(text.encode()) <= MAX_FILE, "the genesis is too large")
         try:
             file = tomllib.loads(text)
@@ -136,7 +142,8 @@ class Genesis:
 # --- Keys and signatures --------------------------------------------------------------------------------------------
 
 def sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    """The same key and message give the same bytes, so that what is signed again is not something new."""
+    """The same key and message give the same bytes, so that signing again does not make a second
+    transaction."""
     r, s = utils.decode_dss_signature(key.sign(message, ec.ECDSA(PREHASHED, deterministic_signing=True)))
     return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
 
@@ -144,12 +151,12 @@ def sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
 def verify_signature(public_key: bytes, message: bytes, signature: bytes):
     r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
     canonical = len(signature) == 64 and 1 <= r < ORDER and 1 <= s <= ORDER // 2
-    require(canonical, "a signature is not in its one accepted form")
+    require(canonical, "a signature is not in its canonical form")
     try:
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), public_key)
         key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(PREHASHED))
     except (InvalidSignature, ValueError):
-        raise Refused("a signature is not good") from None
+        raise Refused("a signature is invalid") from None
 
 
 # --- Transactions ---------------------------------------------------------------------------------------------------
@@ -166,7 +173,7 @@ def transaction_id(transaction: bytes) -> bytes:
 
 # --- Transaction trees, Headers, Finality proofs, Receipts ----------------------------------------------------------
 
-HEADER_FIELDS = {  # with the form of each: a hash, or a number of `struct`
+HEADER_FIELDS = {  # each with its form: a hash, or an integer format of `struct`
     "version": "H", "chain_id": "hash", "epoch": "Q", "height": "Q", "parent": "hash", "transactions_root": "hash",
     "transaction_count": "I", "body_bytes": "I", "timestamp_ms": "Q", "committee": "hash", "next_committee": "hash",
     "proposer": "H"}
@@ -178,7 +185,8 @@ def block_hash(header: dict) -> bytes:
 
 
 def verify_proof(proof: dict, genesis: Genesis) -> dict:
-    """Checks a proof that a block is final, as `chain_proof` gives it, and returns its header."""
+    """Verifies a proof of `chain_proof` that a block is final, and returns the header of the
+    block."""
     header, descendants, certificate = fields(proof, "header descendants certificate", "the proof")
     committee = digest(COMMITTEE, number(len(genesis.members), "I"), *genesis.members)
     parent = parent_hash = None
@@ -211,7 +219,7 @@ def root_of_path(identity: bytes, index: int, count: int, path: list) -> bytes:
     siblings = [unhex(each, 32) for each in elements(path, MAX_PATH, "path")]
     position, last, at = index, count - 1, digest(LEAF, identity)
     while last > 0:
-        if position % 2 or position < last:  # not the lone last hash of its level, which goes up unchanged
+        if position % 2 or position < last:  # the unpaired last hash of a level moves up unchanged
             require(siblings, "the path is too short")
             sibling = siblings.pop(0)
             at = digest(NODE, sibling, at) if position % 2 else digest(NODE, at, sibling)
@@ -221,7 +229,7 @@ def root_of_path(identity: bytes, index: int, count: int, path: list) -> bytes:
 
 
 def verify_receipt(receipt: dict, genesis: Genesis) -> dict:
-    """Checks a receipt, as `tx_receipt` gives it, and returns the header of the transaction's block."""
+    """Verifies a receipt of `tx_receipt`, and returns the header of the transaction's block."""
     transaction, index, path, proof = fields(receipt, "transaction index path proof", "the receipt")
     header = verify_proof(proof, genesis)
     number(index, "I")

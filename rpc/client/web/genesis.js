@@ -1,8 +1,9 @@
-// The anchor of `verify.js` from a genesis file: its chain id is computed, not believed. A page that knows a chain id
-// from somebody it trusts may take the file from any node (`network_genesis`), and compares.
+// Makes the anchor of `verify.js` from a genesis file. The chain id is computed from the content of
+// the file. A page that has the chain id from a trusted source may fetch the file from any node
+// (`network_genesis`), and compares the chain ids.
 //
-// Written from the section Genesis of ledger/WIRE.md. Of TOML it reads what genesis files need: comments, tables, and
-// names with a number or a plain string. It refuses everything else instead of guessing.
+// Written from the section Genesis of ledger/WIRE.md. It reads the part of TOML that genesis files
+// need: comments, tables, and names with a number or a plain string. It refuses everything else.
 
 import { concat, domainHash, encodeNumber, hex, quorumOf, unhex } from "./verify.js";
 
@@ -51,7 +52,7 @@ function readToml(text) {
   return { tables, validators };
 }
 
-/** A name as bytes with their number before them. */
+/** A name as the number of its bytes, then the bytes. */
 function encodeName(name, limit, what) {
   const good = typeof name === "string" && /^[a-z0-9-]+$/.test(name) && name.length <= limit;
   if (!good) throw new Error(`${what} is not 1 to ${limit} of a-z, 0-9 and -`);
@@ -59,8 +60,9 @@ function encodeName(name, limit, what) {
 }
 
 /**
- * The anchor for `verifyReceipt` from the text of a genesis file: `{ chain_id, committee, quorum, name }`.
- * Checks form and meaning, but no ranges of numbers: a file outside of them is the genesis of no network.
+ * The anchor for `verifyReceipt` from the text of a genesis file:
+ * `{ chain_id, committee, quorum, name }`. Checks form and meaning, but not the ranges of numbers: no
+ * network has a genesis outside of these ranges.
  */
 export function anchorOf(text) {
   if (typeof text !== "string" || new TextEncoder().encode(text).length > MAX_FILE) throw new Error("no genesis file");

@@ -1,14 +1,16 @@
-// Reads the text of a receipt or finality proof, by section "As JSON" of ledger/WIRE.md. No dependency.
+// Reads the text of a receipt or finality proof, by section "As JSON" of ledger/WIRE.md. It has no
+// dependencies.
 //
 //     import { readProof } from "./json.js";
 //     const facts = verifyReceipt(readProof(text), anchor);
 //
-// JSON.parse would not do: it takes the last of two fields with the same name, rounds integers from 2^53 on, and does not
-// tell 3.0 from 3. Whatever is refused throws an Error that says why.
+// JSON.parse is not strict enough: it uses the last of two fields with the same name, rounds
+// integers from 2^53 on, and does not distinguish 3.0 from 3. If the text is refused, `readProof`
+// throws an Error with the reason.
 
 export const MAX_PROOF_BYTES = 131072;
 
-/** A receipt has a depth of five. */
+/** A receipt needs a depth of five. The limit protects the stack. */
 const MAX_DEPTH = 16;
 
 const SPACE = /[ \t\n\r]*/y;
@@ -17,8 +19,8 @@ const INTEGER = /(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
 const WORD = /true|false|null/y;
 
 /**
- * The value that a text stands for. Integers from 2^53 on are BigInts, all others numbers.
- * @param {string | Uint8Array} file as text, or as the bytes of the file
+ * The value of a JSON text. Integers from 2^53 on are BigInts, all others are numbers.
+ * @param {string | Uint8Array} file the text, or the bytes of the file
  */
 export function readProof(file) {
   const text = typeof file === "string" ? file : decode(file);
@@ -37,9 +39,9 @@ function decode(bytes) {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
-const unexpected = ({ at }) => new Error(`this is no JSON of a proof, from character ${at} on`);
+const unexpected = ({ at }) => new Error(`the text is not JSON of a proof at character ${at}`);
 
-/** What a pattern matches at the place of the reader, which moves behind it; null if it does not match. */
+/** The match of a pattern at the reader's position, or null. Moves the reader behind the match. */
 function take(reader, pattern) {
   pattern.lastIndex = reader.at;
   const [found] = pattern.exec(reader.text) ?? [null];
@@ -47,7 +49,7 @@ function take(reader, pattern) {
   return found;
 }
 
-/** Moves behind white space, a sign if it comes next, and white space. */
+/** Skips white space, then `sign` if it comes next, then white space. Returns whether it came. */
 function skip(reader, sign) {
   take(reader, SPACE);
   if (reader.text[reader.at] !== sign) return false;
@@ -63,7 +65,7 @@ function expect(reader, sign) {
 function readString(reader) {
   const quoted = take(reader, STRING);
   if (quoted === null) throw unexpected(reader);
-  return JSON.parse(quoted); // knows the escapes
+  return JSON.parse(quoted); // resolves the escapes
 }
 
 function readValue(reader, depth) {
@@ -84,7 +86,7 @@ function readObject(reader, depth) {
   if (skip(reader, "}")) return object;
   do {
     const name = readString(reader);
-    if (Object.hasOwn(object, name)) throw new Error("a name stands twice in an object");
+    if (Object.hasOwn(object, name)) throw new Error("a name is repeated in an object");
     expect(reader, ":");
     object[name] = readValue(reader, depth + 1);
   } while (skip(reader, ","));

@@ -1,4 +1,4 @@
-// What the tests of verify.js are made of: the vectors of ledger/WIRE.md, and alterations of receipts.
+// Helpers for the tests of verify.js: the vectors of ledger/WIRE.md, and alterations of receipts.
 
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
@@ -12,7 +12,7 @@ export const bytes = (text) => unhex(text, null, "test");
 export const number32 = (value) => bytes("0x" + value.toString(16).padStart(64, "0"));
 export const signature = (r, s) => new Uint8Array([...number32(r), ...number32(s)]);
 
-/** WIRE.md. */
+/** The text of WIRE.md. */
 export const page = fs.readFileSync(new URL("../../../ledger/WIRE.md", import.meta.url), "utf8");
 /** Its vectors by name. */
 export const vectors = {};
@@ -22,7 +22,7 @@ for (const [, block] of page.matchAll(/^```vectors \w+\n(.*?)^```/gms)) {
   }
 }
 
-/** What `tx_receipt` answers for an encoded receipt: the fields of WIRE.md by name, in their order. */
+/** An encoded receipt as JSON, as `tx_receipt` returns it: the fields of WIRE.md by name, in order. */
 export function receiptAsJson(encoded) {
   const view = new DataView(bytes(encoded).buffer);
   let at = 0;
@@ -52,7 +52,10 @@ export function receiptAsJson(encoded) {
   return receipt;
 }
 
-/** An ECDSA signature with low s. OpenSSL multiplies the point; any nonce will do, since nothing is secret here. */
+/**
+ * An ECDSA signature with low s. OpenSSL multiplies the point. The nonce is fixed, because no key here
+ * is secret.
+ */
 export function signFor(secret, hash) {
   const exchange = crypto.createECDH("secp256k1"), nonce = 0x1234567890abcdefn;
   exchange.setPrivateKey(number32(nonce));
@@ -65,7 +68,7 @@ export function signFor(secret, hash) {
   return signature(r, s > ORDER / 2n ? ORDER - s : s);
 }
 
-/** A copy of `value` with what `path` leads to replaced by `change(it)`. */
+/** A copy of `value` in which the element at the path `where` is replaced by `change(element)`. */
 export function altered(value, where, change) {
   const copy = structuredClone(value);
   const parent = where.slice(0, -1).reduce((at, key) => at[key], copy);
@@ -73,7 +76,7 @@ export function altered(value, where, change) {
   return copy;
 }
 
-/** The places of everything in a JSON value, itself left out. */
+/** The paths of all elements in a JSON value, without the value itself. */
 function* places(value, where = []) {
   if (value === null || typeof value !== "object") return;
   for (const key of Object.keys(value)) {
@@ -84,7 +87,10 @@ function* places(value, where = []) {
 
 const at = (value, where) => where.reduce((inner, key) => inner[key], value);
 
-/** Every alteration that a test can list: each digit and number, each field and element left out, doubled or added. */
+/**
+ * All alterations for the tests: each digit and number is changed, and each field and element is
+ * removed, repeated or added.
+ */
 export function* alterations(value, everyDigit) {
   for (const where of places(value)) {
     const leaf = at(value, where), name = where.join(".");

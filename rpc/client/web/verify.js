@@ -1,14 +1,16 @@
-// Verification of receipts in a browser, or in node 20: no dependency, no network, nothing but standard JavaScript.
+// Verification of receipts in a browser or in node 20. It is standard JavaScript without
+// dependencies, and does not use the network.
 //
 //     import { verifyReceipt } from "./verify.js";
 //     const facts = verifyReceipt(receipt, { chain_id: "0x…", committee: ["0x02…", …] });
 //
-// `receipt` is the JSON of `tx_receipt`: of a file, what `readProof` of `json.js` makes of its text. The anchor is what the caller trusts: the chain id and the public keys of the
-// validators, in ascending order. `genesis.js` makes one from a genesis file. Whatever is not proven throws an Error
-// that says what is wrong.
+// `receipt` is the JSON of `tx_receipt`. To verify a file, read its text with `readProof` of
+// `json.js`. The anchor is the data that the caller trusts: the chain id and the public keys of the
+// validators, in ascending order. `genesis.js` makes an anchor from a genesis file. If the receipt
+// is not proven, the function throws an Error with the reason.
 //
-// Written from ledger/WIRE.md, whose sections the comments name. Everything here is public, so nothing needs to take
-// the same time for all inputs. Never sign with this code.
+// Written from ledger/WIRE.md. The comments name its sections. All data here is public, so the code
+// does not run in constant time. Never sign with this code.
 
 const MAX_MEMBERS = 31, MAX_PATH = 14, MAX_DESCENDANTS = 64;
 const COMMIT = 4, HEADER = 65, TRANSACTION_ID = 66, COMMITTEE = 67, LEAF = 68, NODE = 69;
@@ -19,7 +21,7 @@ function require(condition, message) {
 
 // --- Encoding and Text ----------------------------------------------------------------------------------------------
 
-/** Bytes from lower-case hex behind `0x`; exactly `length` of them, or any number if that is null. */
+/** Bytes from `0x` and lower-case hex: exactly `length` bytes, or any number if `length` is null. */
 export function unhex(text, length, what) {
   require(typeof text === "string" && /^0x(?:[0-9a-f]{2})*$/.test(text), `${what} is not lower-case 0x hex`);
   require(length === null || text.length === 2 + 2 * length, `${what} has not ${length} bytes`);
@@ -30,7 +32,10 @@ export function hex(bytes) {
   return "0x" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** An unsigned integer as `size` bytes, little-endian. A number from 2^53 on may have lost digits: it must be a BigInt. */
+/**
+ * An unsigned integer as `size` bytes, little-endian. From 2^53 on it must be a BigInt, because a
+ * number may have lost digits.
+ */
 export function encodeNumber(value, size, what) {
   const isExact = typeof value === "bigint" || (Number.isSafeInteger(value) && !Object.is(value, -0));
   require(isExact && value >= 0 && BigInt(value) < 256n ** BigInt(size), `${what} is not a number in range`);
@@ -45,14 +50,17 @@ export function concat(parts) {
 
 const toNumber = (bytes) => BigInt(hex(bytes)); // big-endian, as in keys and signatures
 
-/** A field that is not known was not proven: an object has exactly the names that it should have. */
+/** Requires exactly the fields `names`. Unknown fields are refused, because no proof covers them. */
 function checkFields(object, names, what) {
   require(object !== null && typeof object === "object" && !Array.isArray(object), `${what} is not an object`);
   for (const name of names) require(Object.hasOwn(object, name), `${what} lacks ${name}`);
   for (const name of Object.keys(object)) require(names.includes(name), `${what} has an unknown field ${name}`);
 }
 
-/** What is checked is a copy, and only what JSON can say: no holes, no getters that change their mind. */
+/**
+ * A copy with JSON values only. A verifier checks and returns the same copy, so that holes in arrays,
+ * and getters that return another value later, have no effect.
+ */
 function copyOf(value) {
   if (Array.isArray(value)) return Array.from(value, copyOf);
   if (value !== null && typeof value === "object") {
@@ -65,7 +73,8 @@ function checkList(value, limit, what) {
   require(Array.isArray(value) && value.length <= limit, `${what} is not a list of at most ${limit}`);
 }
 
-// --- Hashes: Keccak-256 in its original form, whose padding is 0x01 and not the 0x06 of SHA3-256 --------------------
+// --- Hashes: Keccak-256 in its original form, with padding 0x01, not the 0x06 of SHA3-256
+// ---------------------------
 
 const ROUND_CONSTANTS = [
   0x1n, 0x8082n, 0x800000000000808an, 0x8000000080008000n, 0x808bn, 0x80000001n, 0x8000000080008081n,
@@ -73,7 +82,7 @@ const ROUND_CONSTANTS = [
   0x8000000000008089n, 0x8000000000008003n, 0x8000000000008002n, 0x8000000000000080n, 0x800an,
   0x800000008000000an, 0x8000000080008081n, 0x8000000000008080n, 0x80000001n, 0x8000000080008008n,
 ];
-const RATE = 136; // bytes taken in at a time: 200 of the state less twice the 32 of the hash
+const RATE = 136; // bytes per block: 200 of the state minus twice the 32 of the hash
 
 const rotate = (lane, by) => BigInt.asUintN(64, (lane << BigInt(by)) | (lane >> BigInt(64 - by)));
 
@@ -83,7 +92,7 @@ function permute(lanes) {
     const column = [0, 1, 2, 3, 4].map((x) => lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20]);
     for (let i = 0; i < 25; i++) lanes[i] ^= column[(i + 4) % 5] ^ rotate(column[(i + 1) % 5], 1); // theta
 
-    for (let t = 0, x = 1, y = 0, moving = lanes[1]; t < 24; t++) { // rho and pi: each lane turns and moves on
+    for (let t = 0, x = 1, y = 0, moving = lanes[1]; t < 24; t++) { // rho and pi: rotate each lane and move it
       [x, y] = [y, (2 * x + 3 * y) % 5];
       const turned = rotate(moving, (((t + 1) * (t + 2)) / 2) % 64);
       moving = lanes[x + 5 * y];
@@ -116,7 +125,7 @@ export function keccak256(message) {
 
 const PREFIX = concat([new TextEncoder().encode("quorate"), [1]]);
 
-/** H(domain, parts) of WIRE.md: nothing is hashed without saying what it is. */
+/** H(domain, parts) of WIRE.md. Every hash has a domain, which states what is hashed. */
 export function domainHash(domain, ...parts) {
   return keccak256(concat([PREFIX, [domain], ...parts]));
 }
@@ -181,7 +190,7 @@ export function decodePoint(key) {
   return [x, (root & 1n) === BigInt(key[0] & 1) ? root : P - root, 1n]; // the curve has no point with y = 0
 }
 
-/** Throws unless `signature` (r, s of 32 bytes each) is in its one accepted form and good for this key and hash. */
+/** Throws unless `signature` (r, s of 32 bytes each) is canonical and valid for this key and hash. */
 export function verifySignature(key, hash, signature) {
   require(signature.length === 64, "a signature has not 64 bytes");
   const r = toNumber(signature.subarray(0, 32)), s = toNumber(signature.subarray(32));
@@ -191,14 +200,17 @@ export function verifySignature(key, hash, signature) {
   require(z !== 0n && mod(x * inverse(z * z, P)) % ORDER === r, "a signature is not good");
 }
 
-/** The id of an encoded transaction. Whoever holds the bytes compares it with that of the receipt. */
+/**
+ * The id of an encoded transaction. A caller that has the bytes of a transaction compares this id with
+ * that of the receipt.
+ */
 export function transactionId(transaction) {
   return hex(domainHash(TRANSACTION_ID, unhex(transaction, null, "the transaction")));
 }
 
 // --- Committees -----------------------------------------------------------------------------------------------------
 
-/** Votes that decide among n members. */
+/** The quorum of n members. */
 export function quorumOf(n) {
   return Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;
 }
@@ -208,7 +220,7 @@ function readAnchor(anchor) {
   checkList(anchor.committee, MAX_MEMBERS, "the anchor's committee");
   unhex(anchor.chain_id, 32, "the anchor's chain_id");
   const keys = anchor.committee.map((key) => unhex(key, 33, "a public key of the anchor"));
-  // As text they have the order of their bytes.
+  // The order of the hex texts is the order of the bytes.
   const ascending = anchor.committee.every((key, i, all) => i === 0 || all[i - 1] < key);
   require(keys.length > 0 && ascending, "the anchor's committee is empty or not in ascending order");
   const quorum = quorumOf(keys.length);
@@ -224,7 +236,7 @@ const HEADER_FORM = { // bytes of each field
   body_bytes: 4, timestamp_ms: 8, committee: 32, next_committee: 32, proposer: 2,
 };
 
-/** The hash of a header. `what` names it if something is wrong with it. */
+/** The hash of a header. `what` names the header in errors. */
 export function blockHash(header, what = "the header") {
   checkFields(header, Object.keys(HEADER_FORM), what);
   return hex(domainHash(HEADER, ...Object.entries(HEADER_FORM).map(([name, size]) =>
@@ -233,7 +245,10 @@ export function blockHash(header, what = "the header") {
 
 // --- Finality proofs ------------------------------------------------------------------------------------------------
 
-/** Checks what `chain_proof` answers: that the block of `proof.header` is final. Throws, or returns the facts. */
+/**
+ * Verifies a proof of `chain_proof` that the block of `proof.header` is final. Returns the proven facts,
+ * or throws an Error with the reason.
+ */
 export function verifyProof(given, anchor) {
   const proof = copyOf(given), trusted = readAnchor(copyOf(anchor));
   checkFields(proof, ["header", "descendants", "certificate"], "the proof");
@@ -292,7 +307,7 @@ export function rootOfPath(id, index, count, path) {
   const siblings = path.map((each, i) => unhex(each, 32, `sibling ${i} of the path`));
   let hash = domainHash(LEAF, id);
   for (let position = index, last = count - 1; last > 0; position >>>= 1, last >>>= 1) {
-    if (position % 2 === 0 && position === last) continue; // the lone last hash of a level goes up unchanged
+    if (position % 2 === 0 && position === last) continue; // the unpaired last hash of a level moves up unchanged
     require(siblings.length > 0, "the path is too short");
     const sibling = siblings.shift();
     hash = position % 2 === 1 ? domainHash(NODE, sibling, hash) : domainHash(NODE, hash, sibling);
@@ -301,7 +316,9 @@ export function rootOfPath(id, index, count, path) {
   return hex(hash);
 }
 
-/** Checks a receipt with the anchor alone. Throws an Error that says what is wrong, or returns what is proven. */
+/**
+ * Verifies a receipt with the anchor. Returns the proven facts, or throws an Error with the reason.
+ */
 export function verifyReceipt(given, anchor) {
   const receipt = copyOf(given);
   checkFields(receipt, ["transaction", "index", "path", "proof"], "the receipt");

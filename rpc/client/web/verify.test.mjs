@@ -1,8 +1,9 @@
 // node --test rpc/client/web/verify.test.mjs
 //
-// Primitives against published answers and OpenSSL, formats against the vectors of ledger/WIRE.md, and receipts
-// against every alteration of a digit. With QUORATE_RECEIPTS naming a folder that holds genesis.toml and receipts of
-// a running network (*.json), these are verified and altered as well.
+// Tests primitives with published results and OpenSSL, formats with the vectors of ledger/WIRE.md,
+// and receipts with every alteration of a digit. If QUORATE_RECEIPTS names a folder with
+// genesis.toml and receipts of a running network (*.json), the tests verify and alter these
+// receipts too.
 
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
@@ -206,7 +207,7 @@ test("a genesis file has the chain id of WIRE.md, however it is written", () => 
   assert.equal(quorum, 3);
   const [top, ...validators] = genesisFile.split("[[validators]]");
   const rewritten = `${top.replace("version = 1\n", "# comment\n").replace("1700000000000", "1_700_000_000_000")}
-    [clients]\r\nsubmit = "open" # everybody
+    [clients]\r\nsubmit = "open" # every key
     [ block ]\nmax_transactions = 1_000
     ${validators.reverse().map((each) => "[[validators]]" + each).join("\n")}`;
   assert.deepEqual(anchorOf(rewritten).committee, committee);
@@ -231,7 +232,8 @@ test("a genesis file with something unknown, repeated or missing is refused", ()
   for (const nonsense of [undefined, null, "", 1, {}]) assert.throws(() => anchorOf(nonsense), Error);
 });
 
-// The files on which every verifier must agree: the program and the Python client read them, too.
+// The files on which every verifier must agree. The tests of the program and of the Python client
+// read them too.
 const shared = new URL("../../../ledger/receipts/", import.meta.url);
 
 function sharedFiles(folder) {
