@@ -61,8 +61,8 @@ function encodeName(name, limit, what) {
 
 /**
  * The anchor for `verifyReceipt` from the text of a genesis file:
- * `{ chain_id, committee, quorum, name }`. Checks form and meaning, but not the ranges of numbers: no
- * network has a genesis outside of these ranges.
+ * `{ chain_id, committee, quorum, name }`. Checks form and meaning, but not the ranges of numbers:
+ * no network has a genesis outside of these ranges.
  */
 export function anchorOf(text) {
   if (typeof text !== "string" || new TextEncoder().encode(text).length > MAX_FILE) throw new Error("no genesis file");

@@ -22,7 +22,9 @@ for (const [, block] of page.matchAll(/^```vectors \w+\n(.*?)^```/gms)) {
   }
 }
 
-/** An encoded receipt as JSON, as `tx_receipt` returns it: the fields of WIRE.md by name, in order. */
+/**
+ * An encoded receipt as JSON, as `tx_receipt` returns it: the fields of WIRE.md by name, in order.
+ */
 export function receiptAsJson(encoded) {
   const view = new DataView(bytes(encoded).buffer);
   let at = 0;
@@ -53,8 +55,8 @@ export function receiptAsJson(encoded) {
 }
 
 /**
- * An ECDSA signature with low s. OpenSSL multiplies the point. The nonce is fixed, because no key here
- * is secret.
+ * An ECDSA signature with low s. OpenSSL multiplies the point. The nonce is fixed, because no key
+ * here is secret.
  */
 export function signFor(secret, hash) {
   const exchange = crypto.createECDH("secp256k1"), nonce = 0x1234567890abcdefn;

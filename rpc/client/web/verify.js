@@ -21,7 +21,9 @@ function require(condition, message) {
 
 // --- Encoding and Text ----------------------------------------------------------------------------------------------
 
-/** Bytes from `0x` and lower-case hex: exactly `length` bytes, or any number if `length` is null. */
+/**
+ * Bytes from `0x` and lower-case hex: exactly `length` bytes, or any number if `length` is null.
+ */
 export function unhex(text, length, what) {
   require(typeof text === "string" && /^0x(?:[0-9a-f]{2})*$/.test(text), `${what} is not lower-case 0x hex`);
   require(length === null || text.length === 2 + 2 * length, `${what} has not ${length} bytes`);
@@ -50,7 +52,9 @@ export function concat(parts) {
 
 const toNumber = (bytes) => BigInt(hex(bytes)); // big-endian, as in keys and signatures
 
-/** Requires exactly the fields `names`. Unknown fields are refused, because no proof covers them. */
+/**
+ * Requires exactly the fields `names`. Unknown fields are refused, because no proof covers them.
+ */
 function checkFields(object, names, what) {
   require(object !== null && typeof object === "object" && !Array.isArray(object), `${what} is not an object`);
   for (const name of names) require(Object.hasOwn(object, name), `${what} lacks ${name}`);
@@ -58,8 +62,8 @@ function checkFields(object, names, what) {
 }
 
 /**
- * A copy with JSON values only. A verifier checks and returns the same copy, so that holes in arrays,
- * and getters that return another value later, have no effect.
+ * A copy with JSON values only. A verifier checks and returns the same copy, so that holes in
+ * arrays, and getters that return another value later, have no effect.
  */
 function copyOf(value) {
   if (Array.isArray(value)) return Array.from(value, copyOf);
@@ -190,7 +194,9 @@ export function decodePoint(key) {
   return [x, (root & 1n) === BigInt(key[0] & 1) ? root : P - root, 1n]; // the curve has no point with y = 0
 }
 
-/** Throws unless `signature` (r, s of 32 bytes each) is canonical and valid for this key and hash. */
+/**
+ * Throws unless `signature` (r, s of 32 bytes each) is canonical and valid for this key and hash.
+ */
 export function verifySignature(key, hash, signature) {
   require(signature.length === 64, "a signature has not 64 bytes");
   const r = toNumber(signature.subarray(0, 32)), s = toNumber(signature.subarray(32));
@@ -201,8 +207,8 @@ export function verifySignature(key, hash, signature) {
 }
 
 /**
- * The id of an encoded transaction. A caller that has the bytes of a transaction compares this id with
- * that of the receipt.
+ * The id of an encoded transaction. A caller that has the bytes of a transaction compares this id
+ * with that of the receipt.
  */
 export function transactionId(transaction) {
   return hex(domainHash(TRANSACTION_ID, unhex(transaction, null, "the transaction")));
@@ -246,8 +252,8 @@ export function blockHash(header, what = "the header") {
 // --- Finality proofs ------------------------------------------------------------------------------------------------
 
 /**
- * Verifies a proof of `chain_proof` that the block of `proof.header` is final. Returns the proven facts,
- * or throws an Error with the reason.
+ * Verifies a proof of `chain_proof` that the block of `proof.header` is final. Returns the proven
+ * facts, or throws an Error with the reason.
  */
 export function verifyProof(given, anchor) {
   const proof = copyOf(given), trusted = readAnchor(copyOf(anchor));
