@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use borsh::BorshSerialize;
 use quorate_ledger::{
-    BlockHash, BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Hash, Header, Height,
-    PROTOCOL_VERSION, ReplicaId, SignatureMemo, Timestamp, encode, merkle_root, tagged_hash,
+    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Header, ReplicaId, SignatureMemo, Timestamp,
+    encode, tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
@@ -72,20 +72,7 @@ impl Genesis {
         let committee =
             Committee::new(members).expect("1 to MAX_MEMBERS distinct points of the curve were sorted");
         let chain_id = chain_id_of(&content);
-        let header = Header {
-            version: PROTOCOL_VERSION,
-            chain_id,
-            epoch: Epoch(0),
-            height: Height(0),
-            parent: BlockHash(Hash::ZERO),
-            transactions_root: merkle_root(&[]),
-            transaction_count: 0,
-            body_bytes: 0,
-            timestamp: content.genesis_time,
-            committee: committee.hash(),
-            next_committee: committee.hash(),
-            proposer: ReplicaId(0),
-        };
+        let header = Header::genesis(chain_id, committee.hash(), content.genesis_time);
         Genesis { content, anchor: ChainAnchor { chain_id, committee }, header }
     }
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use quorate_ledger::{Body, PublicKey, to_hex};
+use quorate_ledger::{BlockHash, Body, Epoch, Hash, Height, PublicKey, to_hex};
 
 use super::*;
 use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME, TestNetwork};

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::transaction::{Payload, Transaction, TransactionLimits};
-use crate::{ChainId, Epoch, Hash, MAX_TRANSACTIONS, PROTOCOL_VERSION, SecretKey, TransactionError};
+use crate::{ChainId, Hash, MAX_TRANSACTIONS, SecretKey, TransactionError};
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
@@ -15,20 +15,7 @@ fn limits() -> BlockLimits {
 }
 
 fn root() -> Header {
-    Header {
-        version: PROTOCOL_VERSION,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
-        height: Height(0),
-        parent: BlockHash(Hash::ZERO),
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(10_000),
-        committee: Hash::from_bytes([2; 32]),
-        next_committee: Hash::from_bytes([2; 32]),
-        proposer: ReplicaId(0),
-    }
+    Header::genesis(CHAIN, Hash::from_bytes([2; 32]), Timestamp(10_000))
 }
 
 fn transaction(nonce: u64, valid_until: u64, payload: Payload) -> VerifiedTransaction {

@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::codec::encode;
 use crate::hash::{BlockHash, ChainId, Domain, Hash, TransactionId, tagged_hash};
 use crate::limits::PROTOCOL_VERSION;
+use crate::merkle::merkle_root;
 use crate::mutant::{Mutant, is};
 use crate::transaction::{TransactionLimits, VerifiedTransaction};
 use crate::units::{Epoch, Height, ReplicaId, Timestamp};
@@ -126,6 +127,26 @@ pub enum BlockError {
 }
 
 impl Header {
+    /// The genesis header: height 0, epoch 0, an empty body, and a zero parent hash.
+    ///
+    /// `committee` is the hash of the committee that orders the first block.
+    pub fn genesis(chain_id: ChainId, committee: Hash, timestamp: Timestamp) -> Header {
+        Header {
+            version: PROTOCOL_VERSION,
+            chain_id,
+            epoch: Epoch(0),
+            height: Height(0),
+            parent: BlockHash(Hash::ZERO),
+            transactions_root: merkle_root(&[]),
+            transaction_count: 0,
+            body_bytes: 0,
+            timestamp,
+            committee,
+            next_committee: committee,
+            proposer: ReplicaId(0),
+        }
+    }
+
     /// The header of a block on `parent` with this body.
     ///
     /// Its time is `now`, or one millisecond after the parent's if the clock is behind that.

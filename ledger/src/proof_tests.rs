@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     Ballot, Body, Commit, Hash, Height, MerklePath, Payload, ReplicaId, SecretKey, Signed, Timestamp,
-    Transaction, VerifiedTransaction, View, decode, encode, merkle_root,
+    Transaction, VerifiedTransaction, View, decode, encode,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
@@ -19,20 +19,7 @@ fn world() -> World {
     let mut keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::public);
     let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
-    let genesis = Header {
-        version: PROTOCOL_VERSION,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
-        height: Height(0),
-        parent: crate::BlockHash(Hash::ZERO),
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(0),
-        committee: committee.hash(),
-        next_committee: committee.hash(),
-        proposer: ReplicaId(0),
-    };
+    let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
     let transactions: Vec<_> = (0..5)
         .map(|nonce| {
             Transaction::sign(&CHAIN, &keys[0], nonce, Timestamp(9), Payload::Data(vec![1]))

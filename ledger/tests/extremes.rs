@@ -42,18 +42,9 @@ fn anchor() -> ChainAnchor {
 
 fn header(anchor: &ChainAnchor, height: u64, parent: BlockHash, time: u64) -> Header {
     Header {
-        version: 1,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
         height: Height(height),
         parent,
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(time),
-        committee: anchor.committee.hash(),
-        next_committee: anchor.committee.hash(),
-        proposer: ReplicaId(0),
+        ..Header::genesis(CHAIN, anchor.committee.hash(), Timestamp(time))
     }
 }
 

@@ -3,11 +3,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    Ballot, BlockHash, Body, BodyError, ChainId, CommitCertificate, DecodeError, Domain, Epoch,
-    FinalityProof, Hash, Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS,
-    MAX_PAYLOAD_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, MerklePath, PROTOCOL_VERSION, Payload,
-    Receipt, ReplicaId, SecretKey, Signature, SignatureSet, Signers, Timestamp, Transaction, TransactionId,
-    VerifiedTransaction, View, decode, encode, merkle_root, tagged_hash,
+    Ballot, Body, BodyError, ChainId, CommitCertificate, DecodeError, Domain, Epoch, FinalityProof, Hash,
+    Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES,
+    MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, MerklePath, Payload, Receipt, SecretKey, Signature,
+    SignatureSet, Signers, Timestamp, Transaction, TransactionId, VerifiedTransaction, View, decode, encode,
+    merkle_root, tagged_hash,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
@@ -32,20 +32,7 @@ fn transaction(payload_bytes: u32) -> Transaction {
 }
 
 fn header() -> Header {
-    Header {
-        version: PROTOCOL_VERSION,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
-        height: Height(1),
-        parent: BlockHash(Hash::ZERO),
-        transactions_root: Hash::ZERO,
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(1),
-        committee: Hash::ZERO,
-        next_committee: Hash::ZERO,
-        proposer: ReplicaId(0),
-    }
+    Header { height: Height(1), ..Header::genesis(CHAIN, Hash::ZERO, Timestamp(1)) }
 }
 
 fn certificate(signatures: usize) -> CommitCertificate {

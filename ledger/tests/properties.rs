@@ -12,10 +12,10 @@ use proptest::prelude::{
 };
 use proptest::test_runner::TestCaseResult;
 use quorate_ledger::{
-    Ballot, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch,
-    FinalityProof, Hash, Header, Height, MerklePath, Payload, PublicKey, Receipt, ReplicaId, SecretKey,
-    Signature, SignatureSet, Signed, Signers, Timestamp, Transaction, TransactionId, VerifiedTransaction,
-    View, decode, encode, from_hex, merkle_root, to_hex,
+    Ballot, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, FinalityProof, Hash,
+    Header, Height, MerklePath, Payload, PublicKey, Receipt, ReplicaId, SecretKey, Signature, SignatureSet,
+    Signed, Signers, Timestamp, Transaction, TransactionId, VerifiedTransaction, View, decode, encode,
+    from_hex, merkle_root, to_hex,
 };
 
 use values::{
@@ -252,18 +252,9 @@ static PROVEN: LazyLock<Proven> = LazyLock::new(|| {
         .collect();
     let body = Body::of(&transactions);
     let below = Header {
-        version: 1,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
         height: Height(4),
         parent: BlockHash::from_bytes([5; 32]),
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(1),
-        committee: committee.hash(),
-        next_committee: committee.hash(),
-        proposer: ReplicaId(0),
+        ..Header::genesis(CHAIN, committee.hash(), Timestamp(1))
     };
     let header = Header::after(&below, &body, Timestamp(2), ReplicaId(1));
     let descendant = Header::after(&header, &Body::of(&[]), Timestamp(3), ReplicaId(2));

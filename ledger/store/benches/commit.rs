@@ -3,9 +3,8 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use quorate_ledger::{
-    Ballot, Block, BlockHash, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height,
-    PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, SignatureSet, Signers, Timestamp, Transaction,
-    VerifiedTransaction, View, merkle_root,
+    Ballot, Block, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height, Payload, ReplicaId,
+    SecretKey, SignatureSet, Signers, Timestamp, Transaction, VerifiedTransaction, View,
 };
 use quorate_store::{Journal, JournalIdentity, Ledger, Row, RowKey};
 
@@ -16,20 +15,7 @@ const TRANSACTIONS: u64 = 1000;
 const PAYLOAD_BYTES: usize = 256;
 
 fn genesis() -> Header {
-    Header {
-        version: PROTOCOL_VERSION,
-        chain_id: CHAIN,
-        epoch: Epoch(0),
-        height: Height(0),
-        parent: BlockHash(Hash::ZERO),
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(0),
-        committee: Hash::ZERO,
-        next_committee: Hash::ZERO,
-        proposer: ReplicaId(0),
-    }
+    Header::genesis(CHAIN, Hash::ZERO, Timestamp(0))
 }
 
 /// A full block on `parent` and a certificate of the usual size. The store looks at no signature, so one is

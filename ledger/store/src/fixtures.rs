@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, Block, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, Hash,
-    Header, Height, PROTOCOL_VERSION, Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp,
-    Transaction, TransactionId, VerifiedTransaction, View, merkle_root,
+    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
+    Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp, Transaction, TransactionId,
+    VerifiedTransaction, View,
 };
 
 use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
@@ -41,20 +41,7 @@ impl Chain {
             (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
         let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
-        let genesis = Header {
-            version: PROTOCOL_VERSION,
-            chain_id: CHAIN,
-            epoch: Epoch(0),
-            height: Height(0),
-            parent: BlockHash(Hash::ZERO),
-            transactions_root: merkle_root(&[]),
-            transaction_count: 0,
-            body_bytes: 0,
-            timestamp: Timestamp(0),
-            committee: committee.hash(),
-            next_committee: committee.hash(),
-            proposer: ReplicaId(0),
-        };
+        let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
         let mut chain =
             Chain { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, genesis, blocks: Vec::new() };
         for height in 1..=length {

@@ -18,12 +18,7 @@
 //! # let (chain, committee) = (ChainId::from_bytes([7; 32]), Committee::new(vec![key.public()]).unwrap());
 //! # let transaction = TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 };
 //! # let limits = BlockLimits { max_transactions: 9, max_body_bytes: 9000, transaction, empty_block_gap_ms: 0 };
-//! # let root = Header {
-//! #     version: PROTOCOL_VERSION, chain_id: chain, epoch: Epoch(0), height: Height(0),
-//! #     parent: BlockHash::from_bytes([0; 32]), transactions_root: merkle_root(&[]), transaction_count: 0,
-//! #     body_bytes: 0, timestamp: Timestamp(0), committee: committee.hash(), next_committee: committee.hash(),
-//! #     proposer: ReplicaId(0),
-//! # };
+//! # let root = Header::genesis(chain, committee.hash(), Timestamp(0));
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
 //! #     chain, epoch: Epoch(0), committee, limits, window: 8, clock_tolerance: seconds(1),

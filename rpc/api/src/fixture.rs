@@ -4,8 +4,8 @@
 
 use quorate_ledger::{
     Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, FinalityProof,
-    Hash, Header, Height, MerklePath, PROTOCOL_VERSION, Payload, Receipt, ReplicaId, SecretKey, Signed,
-    Timestamp, Transaction, VerifiedTransaction, View, merkle_root,
+    Header, MerklePath, Payload, Receipt, ReplicaId, SecretKey, Signed, Timestamp, Transaction,
+    VerifiedTransaction, View,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
@@ -23,20 +23,7 @@ impl World {
             (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
         let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
-        let genesis = Header {
-            version: PROTOCOL_VERSION,
-            chain_id: CHAIN,
-            epoch: Epoch(0),
-            height: Height(0),
-            parent: quorate_ledger::BlockHash(Hash::ZERO),
-            transactions_root: merkle_root(&[]),
-            transaction_count: 0,
-            body_bytes: 0,
-            timestamp: Timestamp(0),
-            committee: committee.hash(),
-            next_committee: committee.hash(),
-            proposer: ReplicaId(0),
-        };
+        let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
         let transactions: Vec<VerifiedTransaction> = (0..5)
             .map(|nonce| {
                 let payload = Payload::Data(vec![7; usize::try_from(nonce).unwrap()]);

@@ -4,8 +4,8 @@ use quorate_engine::{MemberMessage, WireLimits};
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{
     Ballot, BlockHash, BlockLimits, CertificateError, ChainId, Commit, CommitCertificate, Committee, Epoch,
-    Header, Height, PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed,
-    Signers, Timestamp, TransactionLimits, View, decode, encode, merkle_root, signing_hash,
+    Header, Height, ReplicaId, SecretKey, Signable, Signature, SignatureSet, Signed, Signers, Timestamp,
+    TransactionLimits, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
     Evidence, HiddenCertificate, Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage,
@@ -50,18 +50,9 @@ impl Liars {
 
     fn header(committee: &Committee, height: u64, parent: BlockHash) -> Header {
         Header {
-            version: PROTOCOL_VERSION,
-            chain_id: CHAIN,
-            epoch: Epoch(0),
             height: Height(height),
             parent,
-            transactions_root: merkle_root(&[]),
-            transaction_count: 0,
-            body_bytes: 0,
-            timestamp: Timestamp(height),
-            committee: committee.hash(),
-            next_committee: committee.hash(),
-            proposer: ReplicaId(0),
+            ..Header::genesis(CHAIN, committee.hash(), Timestamp(height))
         }
     }
 

@@ -110,21 +110,7 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
 }
 
 pub(crate) fn root(config: &Config) -> Header {
-    let committee = config.committee.hash();
-    Header {
-        version: PROTOCOL_VERSION,
-        chain_id: config.chain,
-        epoch: config.epoch,
-        height: Height(0),
-        parent: BlockHash::from_bytes([0; 32]),
-        transactions_root: merkle_root(&[]),
-        transaction_count: 0,
-        body_bytes: 0,
-        timestamp: Timestamp(START_MS - 1),
-        committee,
-        next_committee: committee,
-        proposer: ReplicaId(0),
-    }
+    Header::genesis(config.chain, config.committee.hash(), Timestamp(START_MS - 1))
 }
 
 /// A block with one transaction, whose id is made from the name.
