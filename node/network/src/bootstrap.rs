@@ -5,15 +5,16 @@
 
 use std::time::Instant;
 
+use fastrand::Rng;
 use libp2p::Multiaddr;
 
-use crate::dialing::{Jitter, Pace};
+use crate::dialing::Pace;
 use crate::identity::PeerKey;
 
 /// All bootstrap addresses without a peer id.
 pub(crate) struct Bootstrap {
     pace: Pace,
-    jitter: Jitter,
+    jitter: Rng,
     entries: Vec<Entry>,
 }
 
@@ -35,7 +36,7 @@ enum State {
 
 impl Bootstrap {
     /// All addresses are due at once.
-    pub(crate) fn new(addresses: Vec<Multiaddr>, pace: Pace, now: Instant, jitter: Jitter) -> Self {
+    pub(crate) fn new(addresses: Vec<Multiaddr>, pace: Pace, now: Instant, jitter: Rng) -> Self {
         let entry = |address| Entry { address, state: State::Waiting(now), failures: 0 };
         Self { pace, jitter, entries: addresses.into_iter().map(entry).collect() }
     }
@@ -116,7 +117,7 @@ mod tests {
 
     fn bootstrap(now: Instant) -> Bootstrap {
         let addresses = ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1"].map(|text| text.parse().unwrap());
-        Bootstrap::new(addresses.to_vec(), Pace::from(&NetworkTiming::default()), now, Jitter::from_system())
+        Bootstrap::new(addresses.to_vec(), Pace::from(&NetworkTiming::default()), now, Rng::new())
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! so an observer dials every member at once.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
+
+use fastrand::Rng;
 
 use crate::config::NetworkTiming;
 use crate::identity::PeerKey;
@@ -29,36 +30,14 @@ impl From<&NetworkTiming> for Pace {
 
 impl Pace {
     /// The delay after so many failures in a row: doubled with each, and between half and all of that.
-    pub(crate) fn back_off(&self, failures: u32, jitter: &mut Jitter) -> Duration {
+    pub(crate) fn back_off(&self, failures: u32, jitter: &mut Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self.min.saturating_mul(1 << doublings).min(self.max);
-        full.mul_f64(0.5 + 0.5 * jitter.next())
+        full.mul_f64(0.5 + 0.5 * jitter.f64())
     }
 
-    fn grace(&self, jitter: &mut Jitter) -> Duration {
-        self.grace.mul_f64(1.0 + 0.5 * jitter.next())
-    }
-}
-
-/// Numbers that differ between nodes, to keep them out of step. Not for secrets.
-#[derive(Debug, Clone)]
-pub(crate) struct Jitter(u64);
-
-impl Jitter {
-    /// A sequence that differs between processes and calls.
-    pub(crate) fn from_system() -> Self {
-        Self(RandomState::new().hash_one(0))
-    }
-
-    /// Evenly in `0.0..1.0`.
-    fn next(&mut self) -> f64 {
-        // SplitMix64, of whose output the upper 32 bits are enough here.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let upper = u32::try_from((z ^ (z >> 31)) >> 32).expect("32 bits are left");
-        f64::from(upper) / f64::from(u32::MAX).next_up()
+    fn grace(&self, jitter: &mut Rng) -> Duration {
+        self.grace.mul_f64(1.0 + 0.5 * jitter.f64())
     }
 }
 
@@ -66,7 +45,7 @@ impl Jitter {
 #[derive(Debug)]
 pub(crate) struct Dialing {
     pace: Pace,
-    jitter: Jitter,
+    jitter: Rng,
     targets: BTreeMap<PeerKey, Target>,
 }
 
@@ -97,7 +76,7 @@ impl Dialing {
         members: impl Iterator<Item = (PeerKey, bool)>,
         pace: Pace,
         now: Instant,
-        mut jitter: Jitter,
+        mut jitter: Rng,
     ) -> Self {
         let targets = members
             .map(|(key, ours)| {
@@ -202,7 +181,7 @@ mod tests {
 
     fn dialing(now: Instant) -> Dialing {
         let members = [SMALL, LARGE].map(|key| (key, OWN < key));
-        Dialing::new(members.into_iter(), PACE, now, Jitter(7))
+        Dialing::new(members.into_iter(), PACE, now, Rng::with_seed(7))
     }
 
     #[test]
@@ -218,7 +197,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_maximum_with_jitter() {
-        let mut jitter = Jitter(1);
+        let mut jitter = Rng::with_seed(1);
         for (failures, full) in [(0, 100), (1, 100), (2, 200), (3, 400), (5, 1000), (u32::MAX, 1000)] {
             for _ in 0..100 {
                 let delay = PACE.back_off(failures, &mut jitter);
@@ -285,14 +264,5 @@ mod tests {
         }
         assert_eq!(dialing.take_due(now), [LARGE]);
         assert!(dialing.next_due().unwrap() >= now + PACE.grace);
-    }
-
-    #[test]
-    fn chance_is_even_and_below_one() {
-        let mut jitter = Jitter(0);
-        let numbers: Vec<f64> = (0..1000).map(|_| jitter.next()).collect();
-        assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
-        let mean = numbers.iter().sum::<f64>() / 1000.0;
-        assert!((0.45..0.55).contains(&mean), "{mean}");
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU8;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
+use fastrand::Rng;
 use libp2p::{Multiaddr, PeerId, Swarm, swarm};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::behaviour::{Appearance, Behaviour, Names};
 use crate::bootstrap::Bootstrap;
 use crate::config::{NetworkConfig, NetworkLimits};
 use crate::counters::Counters;
-use crate::dialing::{Dialing, Jitter, Pace};
+use crate::dialing::{Dialing, Pace};
 use crate::driver::{Driver, Work};
 use crate::error::StartError;
 use crate::event::{self, NetworkEvents, Share};
@@ -77,8 +78,8 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     let pace = Pace::from(&config.timing);
     // Members dial no observer, so an observer dials every member.
     let members = peers.members().map(|peer| (peer.key, !is_member || own < peer.key));
-    let dialing = Dialing::new(members, pace, now, Jitter::from_system());
-    let bootstrap = Bootstrap::new(strays, pace, now, Jitter::from_system());
+    let dialing = Dialing::new(members, pace, now, Rng::new());
+    let bootstrap = Bootstrap::new(strays, pace, now, Rng::new());
     let work = Work::new(now, &config.timing);
 
     let commands_max = config.limits.publish_messages + peers.len() * config.limits.requests_per_peer;
