@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS, TransactionsJson};
+use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS, TransactionsJson, shorten};
 use quorate_client::Rpc;
 
 use crate::commands::block_on;
@@ -10,6 +10,9 @@ use crate::commands::tx::payload;
 use crate::exit::Outcome;
 use crate::output::{self, Output, Table};
 use crate::remote::{self, Node};
+
+/// Characters of a payload that the table of transactions shows.
+const PREVIEW_CHARS: usize = 40;
 
 /// Show committed blocks.
 #[derive(Debug, Subcommand)]
@@ -162,16 +165,8 @@ fn human(block: &BlockJson) -> String {
             index.to_string(),
             transaction.id.to_string(),
             output::short(&transaction.sender),
-            preview(&payload(&transaction.payload)),
+            shorten(&payload(&transaction.payload), PREVIEW_CHARS),
         ]);
     }
     format!("{fields}\n{}", table.render())
-}
-
-fn preview(text: &str) -> String {
-    const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -8,7 +8,12 @@ pub const MAX_EXCERPT_CHARS: usize = 64;
 /// What is formatted any further (`{:?}` costs much more than a copy) must go through this first: a request may have
 /// megabytes.
 pub fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
+    shorten(text, MAX_EXCERPT_CHARS)
+}
+
+/// The first `max_chars` characters of a text, with `…` for the rest.
+pub fn shorten(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -51,7 +51,7 @@ pub use consensus::{
 };
 pub use discovery::Discovery;
 pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
-pub use excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt};
+pub use excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt, shorten};
 pub use explanation::{
     Awaited, AwaitedHeight, Departures, Explanation, MemberName, OrderingBounds, ProgressState,
     QuorumContact, SilentMember, Trouble, TroubleKind, ViewTimer, VoteTally,

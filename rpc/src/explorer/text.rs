@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use quorate_api::shorten;
+
 /// Bytes of a payload that are shown as text, and as hex. The rest is cut off, and the page says so.
 pub(super) const SHOWN_TEXT_BYTES: usize = 4096;
 pub(super) const SHOWN_HEX_BYTES: usize = 1024;
@@ -99,10 +101,7 @@ pub(super) fn summary(payload: &[u8]) -> String {
         Some(text) => text.replace(['\n', '\r', '\t'], " "),
         None => quorate_ledger::to_hex(&payload[..payload.len().min(SUMMARY_CHARACTERS)]),
     };
-    match text.char_indices().nth(SUMMARY_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    shorten(&text, SUMMARY_CHARACTERS)
 }
 
 /// The text of a payload that is nothing but characters one can see. Those that reorder or hide what stands
