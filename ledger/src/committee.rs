@@ -76,9 +76,20 @@ impl Committee {
         self.members.len()
     }
 
-    /// Most members that may be faulty: the largest f with 3f + 1 <= n.
+    /// The number f of members that may be faulty in any way (Byzantine) at once: the largest f with
+    /// 3f + 1 <= n.
+    ///
+    /// For members that are only unavailable, see [`Committee::may_be_down`].
     pub fn faults(&self) -> usize {
         (self.size() - 1) / 3
+    }
+
+    /// Members that may be down at once while the others, all correct, still order blocks: n - quorum.
+    ///
+    /// A member is down if it crashed or cannot be reached. This is never less than [`Committee::faults`],
+    /// and more if n is a multiple of 3: of six members one may be Byzantine, but two may be down.
+    pub fn may_be_down(&self) -> usize {
+        self.size() - self.quorum()
     }
 
     /// Votes in a certificate: the least number such that any two quorums share an honest member.
@@ -167,6 +178,7 @@ mod tests {
             assert!(3 * f < n && n <= 3 * f + 3, "f is the largest possible with {n}");
             assert!(2 * quorum - n > f, "safe with {n}");
             assert!(quorum <= n - f, "live with {n}");
+            assert!(of_size(n).may_be_down() >= f, "members that are down are among the faulty with {n}");
             assert!(2 * quorum - f > n, "a view change meets every commit quorum with {n}");
             assert_eq!(quorum, (2 * n).div_ceil(3), "the same as two thirds rounded up with {n}");
         }
@@ -174,9 +186,20 @@ mod tests {
 
     #[test]
     fn the_table_of_the_protocol() {
-        let rows = [(1, 0, 1), (2, 0, 2), (3, 0, 2), (4, 1, 3), (5, 1, 4), (6, 1, 4), (7, 2, 5), (10, 3, 7)];
-        for (n, f, quorum) in rows {
-            assert_eq!((of_size(n).faults(), of_size(n).quorum()), (f, quorum), "{n} members");
+        let rows = [
+            (1, 0, 0, 1),
+            (2, 0, 0, 2),
+            (3, 0, 1, 2),
+            (4, 1, 1, 3),
+            (5, 1, 1, 4),
+            (6, 1, 2, 4),
+            (7, 2, 2, 5),
+            (10, 3, 3, 7),
+        ];
+        for (n, f, down, quorum) in rows {
+            let committee = of_size(n);
+            let got = (committee.faults(), committee.may_be_down(), committee.quorum());
+            assert_eq!(got, (f, down, quorum), "{n} members");
         }
     }
 

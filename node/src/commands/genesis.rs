@@ -160,7 +160,8 @@ fn human_summary(genesis: &Genesis) -> String {
         ("name", genesis.name().to_owned()),
         ("time", output::time(genesis.time().0)),
         ("quorum", format!("{} of {}", committee.quorum(), committee.size())),
-        ("faults tolerated", committee.faults().to_string()),
+        ("may be faulty", committee.faults().to_string()),
+        ("may be down", committee.may_be_down().to_string()),
     ]);
     format!("{fields}\n{}", table.render())
 }

@@ -46,7 +46,7 @@ pub struct ValidatorSet {
     pub committee: Hash,
     /// Signatures in a certificate.
     pub quorum: u32,
-    /// Most members that may be faulty.
+    /// Most members that may be faulty (Byzantine) at once.
     pub faults_tolerated: u32,
     /// The members in order.
     pub validators: Vec<ValidatorJson>,

@@ -260,8 +260,7 @@ fn spare(facts: &Facts<'_>) -> Option<String> {
     if silent.is_empty() {
         return None;
     }
-    let members = facts.genesis.committee().size();
-    let consequence = match (members - silent.len()).saturating_sub(facts.quorum()) {
+    let consequence = match facts.genesis.committee().may_be_down().saturating_sub(silent.len()) {
         0 => "ordering stops with the next member that is lost".to_owned(),
         spare => format!("ordering stops when more than {spare} of the others are lost"),
     };
