@@ -1,8 +1,9 @@
-//! Where members may be: a bounded book of addresses, by source.
+//! A bounded address book: the addresses of each member, grouped by source.
 //!
-//! Sources are kept apart so that one cannot push out another. What the operator configured stays.
-//! What a member says about itself (over its own authenticated connection) replaces what it said
-//! before. What others say about it is hearsay: a few entries, newest first.
+//! The sources are kept apart so that no source can displace another. Addresses that the operator
+//! configured stay. The addresses that a member announces (over its own authenticated connection)
+//! replace its previous announcement. Addresses that other members report are unverified: the book
+//! keeps only a few, newest first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::identity::PeerKey;
 use crate::names::is_name;
 
-/// How long an address at which somebody else answered is not tried again for a member.
+/// How long the node avoids an address for a member after a different peer answered there.
 const AVOID_TIME: Duration = Duration::from_secs(30);
 
 /// The addresses of all members.
@@ -25,14 +26,14 @@ pub(crate) struct AddressBook {
 
 #[derive(Default)]
 struct Page {
-    /// The last address at which we reached the member.
+    /// The last address at which this node reached the member.
     proven: Option<Multiaddr>,
     configured: Vec<Multiaddr>,
     announced: Vec<Multiaddr>,
     found: VecDeque<Multiaddr>,
-    /// Where it was before this node started.
+    /// Addresses from before this node started, see [`AddressBook::remember`].
     remembered: Vec<Multiaddr>,
-    /// Where somebody else answered, and until when to stay away.
+    /// Addresses where a different peer answered, each with the time until which to avoid it.
     avoided: VecDeque<(Multiaddr, Instant)>,
 }
 
@@ -54,7 +55,7 @@ impl AddressBook {
         self.pages.entry(key).or_default()
     }
 
-    /// The operator named this address. There are as many as the operator wrote.
+    /// Adds an address from the configuration. The number of these is not limited.
     pub(crate) fn configure(&mut self, key: PeerKey, address: Multiaddr) {
         let page = self.page(key);
         if !page.configured.contains(&address) {
@@ -62,22 +63,22 @@ impl AddressBook {
         }
     }
 
-    /// A configured address turned out to be somebody else's.
+    /// Removes a configured address, because a different peer answered there.
     pub(crate) fn unconfigure(&mut self, key: PeerKey, address: &Multiaddr) {
         self.page(key).configured.retain(|known| known != address);
     }
 
-    /// Whether the operator named this address for the member.
+    /// Whether this address of the member comes from the configuration.
     pub(crate) fn is_configured(&self, key: &PeerKey, address: &Multiaddr) -> bool {
         self.pages.get(key).is_some_and(|page| page.configured.contains(address))
     }
 
-    /// The member was reached at this address.
+    /// Records that this node reached the member at this address.
     pub(crate) fn prove(&mut self, key: PeerKey, address: Multiaddr) {
         self.page(key).proven = Some(address);
     }
 
-    /// The member says that it can be reached at these addresses. Returns those that are kept.
+    /// Records the addresses that the member announces for itself. Returns those that are kept.
     pub(crate) fn announce(&mut self, key: PeerKey, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
         let mut announced: Vec<Multiaddr> = Vec::new();
         for address in addresses.iter().filter_map(|address| without_peer(address).ok()) {
@@ -89,7 +90,7 @@ impl AddressBook {
         announced
     }
 
-    /// Others say that the member can be reached at these addresses. Returns whether one is new.
+    /// Records addresses that others report for the member. Returns whether one of them is new.
     pub(crate) fn found(&mut self, key: PeerKey, addresses: &[Multiaddr]) -> bool {
         let limit = self.per_source_max;
         let page = self.page(key);
@@ -105,7 +106,8 @@ impl AddressBook {
         news
     }
 
-    /// The member was at this address before this node started. Names are not kept: they are written elsewhere.
+    /// Adds an address of the member from before this node started. Host names are ignored: they
+    /// come from the configuration.
     pub(crate) fn remember(&mut self, key: PeerKey, text: &str) {
         let limit = 2 * self.per_source_max;
         let Some((address, _)) = text.parse().ok().and_then(|address| without_peer(&address).ok()) else {
@@ -117,9 +119,9 @@ impl AddressBook {
         }
     }
 
-    /// What is worth remembering for the next start: IP addresses at which members were reached, or say they can be. What was
-    /// remembered from the last start stays until there is something newer.
-    pub(crate) fn worth_remembering(&self) -> Vec<(PeerKey, String)> {
+    /// The addresses to persist for the next start: IP addresses at which members were reached, or
+    /// which they announce. Addresses from the last start are kept until there are newer ones.
+    pub(crate) fn addresses_to_persist(&self) -> Vec<(PeerKey, String)> {
         let of_page = |(key, page): (&PeerKey, &Page)| {
             let fresh: Vec<&Multiaddr> = page.proven.iter().chain(&page.announced).collect();
             let old = page.remembered.iter().filter(|_| fresh.is_empty());
@@ -135,7 +137,7 @@ impl AddressBook {
         self.pages.iter().flat_map(of_page).collect()
     }
 
-    /// Somebody else answered at this address: stay away from it for a while.
+    /// A different peer answered at this address: avoids it for [`AVOID_TIME`].
     pub(crate) fn avoid(&mut self, key: PeerKey, address: &Multiaddr, now: Instant) {
         let Ok((address, _)) = without_peer(address) else { return };
         let limit = 4 * self.per_source_max;
@@ -148,19 +150,19 @@ impl AddressBook {
         page.avoided.truncate(limit);
     }
 
-    /// Whether to stay away from this address of the member now.
+    /// Whether this address of the member is to be avoided now.
     pub(crate) fn is_avoided(&self, key: &PeerKey, address: &Multiaddr, now: Instant) -> bool {
         self.pages
             .get(key)
             .is_some_and(|page| page.avoided.iter().any(|(known, until)| known == address && *until > now))
     }
 
-    /// Whether any address of the member is known, if only one to stay away from now.
+    /// Whether any address of the member is known, including those that are to be avoided now.
     pub(crate) fn knows(&self, key: &PeerKey) -> bool {
         self.pages.get(key).is_some_and(|page| page.sources().next().is_some())
     }
 
-    /// Where to try to reach the member, the most promising first, without repetition.
+    /// The addresses to dial for the member, the most promising first, each once.
     pub(crate) fn candidates(&self, key: &PeerKey, now: Instant) -> Vec<Multiaddr> {
         let Some(page) = self.pages.get(key) else { return Vec::new() };
         let mut candidates: Vec<Multiaddr> = Vec::new();
@@ -173,18 +175,18 @@ impl AddressBook {
     }
 }
 
-/// Takes `/p2p/…` off the end of an address to dial.
+/// Splits `/p2p/…` off the end of an address to dial.
 ///
 /// # Errors
-/// Says why the address cannot be dialed here: only TCP over IP addresses or DNS names is spoken.
+/// Why this node cannot dial the address: it dials only TCP, over IP addresses or DNS names.
 pub(crate) fn without_peer(address: &Multiaddr) -> Result<(Multiaddr, Option<PeerId>), &'static str> {
     let mut parts = address.iter();
     let host = match parts.next() {
         Some(Protocol::Ip4(ip)) if IpAddr::V4(ip).is_unspecified() => {
-            return Err("0.0.0.0 is nowhere to connect to");
+            return Err("0.0.0.0 cannot be dialed: write an address of the host");
         }
         Some(Protocol::Ip6(ip)) if IpAddr::V6(ip).is_unspecified() => {
-            return Err(":: is nowhere to connect to");
+            return Err(":: cannot be dialed: write an address of the host");
         }
         Some(host @ (Protocol::Ip4(_) | Protocol::Ip6(_))) => host,
         Some(host @ (Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))) => host,
@@ -192,7 +194,7 @@ pub(crate) fn without_peer(address: &Multiaddr) -> Result<(Multiaddr, Option<Pee
     };
     let Some(Protocol::Tcp(port)) = parts.next() else { return Err("a /tcp/ port must follow the host") };
     if port == 0 {
-        return Err("port 0 is nowhere to connect to");
+        return Err("port 0 cannot be dialed: write the port of the node");
     }
     let peer = match parts.next() {
         None => None,
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn hearsay_is_bounded_and_cannot_push_out_better_sources() {
+    fn reported_addresses_are_bounded_and_cannot_displace_better_sources() {
         let now = Instant::now();
         let mut book = AddressBook::new(2);
         book.configure(KEY, address(1));
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_worked_comes_first_and_nothing_twice() {
+    fn the_address_that_worked_comes_first_and_no_address_twice() {
         let mut book = AddressBook::new(8);
         book.configure(KEY, address(1));
         book.announce(KEY, &[address(1), address(2)]);
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_somebody_else_is_avoided_for_a_while() {
+    fn an_address_where_another_peer_answered_is_avoided_for_a_while() {
         let now = Instant::now();
         let mut book = AddressBook::new(8);
         book.announce(KEY, &[address(1), address(2)]);
@@ -261,7 +263,7 @@ mod tests {
         assert_eq!(book.candidates(&KEY, now + AVOID_TIME).len(), 2);
     }
 
-    /// A restart while the name service is dead: what was an address before is one now.
+    /// A restart while the name service is down: an address that worked before is still dialed.
     #[test]
     fn addresses_of_the_last_start_come_last_and_are_kept_until_there_are_newer_ones() {
         let now = Instant::now();
@@ -273,10 +275,10 @@ mod tests {
         }
         assert_eq!(book.candidates(&KEY, now), [name.clone(), address(7)]);
         let kept = |port| vec![(KEY, address(port).to_string())];
-        assert_eq!(book.worth_remembering(), kept(7));
+        assert_eq!(book.addresses_to_persist(), kept(7));
         book.announce(KEY, std::slice::from_ref(&name));
         book.prove(KEY, address(8));
-        assert_eq!(book.worth_remembering(), kept(8), "names are written in the configuration");
+        assert_eq!(book.addresses_to_persist(), kept(8), "names are written in the configuration");
         book.avoid(KEY, &address(7), now);
         assert_eq!(book.candidates(&KEY, now + 2 * AVOID_TIME), [address(8), name]);
         for port in 100..200 {

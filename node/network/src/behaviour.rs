@@ -1,4 +1,4 @@
-//! The libp2p behaviours of a node, put together.
+//! The libp2p behaviours of a node, combined.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,40 +21,41 @@ use crate::counters::Counters;
 use crate::peer::Peers;
 use crate::requests::Codec;
 use crate::version::{self, WIRE_VERSION};
-use crate::{among_members, direct, discovery};
+use crate::{direct, discovery, member_gossip};
 
-/// Connections of one peer at the same time: the old one, the new one that replaces it, and one that is
-/// being closed on each side.
+/// Maximum connections of one peer at the same time: the old one, the new one that replaces it, and
+/// on each side one that is being closed.
 const CONNECTIONS_PER_PEER: u32 = 4;
 
-/// What gossip adds around a message: topic and framing.
+/// Bytes that gossip adds to a message: topic and framing.
 const GOSSIP_ENVELOPE_BYTES: usize = 1024;
 
-/// The rhythm of gossip's own upkeep. What was published within [`GOSSIP_HISTORY`] beats is kept in
-/// memory for those who missed it, which is about a second of traffic.
+/// The gossipsub heartbeat interval. Messages of the last [`GOSSIP_HISTORY`] heartbeats, about a
+/// second of traffic, stay in memory for members that missed them.
 const GOSSIP_BEAT: Duration = Duration::from_millis(300);
 const GOSSIP_HISTORY: usize = 3;
 
-/// How long the content of a message is remembered, so that it is not relayed twice. Many times what a
-/// message needs to reach everyone, and not so long that a flood of small messages costs much memory.
+/// How long gossip remembers the id of a message, so that it does not relay the message twice. Many
+/// times longer than a message needs to reach all members, and short enough that a flood of small
+/// messages costs little memory.
 const GOSSIP_MEMORY: Duration = Duration::from_secs(15);
 
 pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 
-/// The order matters: a connection is offered to each field in turn, and the first two refuse strangers
-/// and crowds before the others hear of them.
+/// The order of the fields matters: libp2p offers a connection to each field in turn. The first two
+/// refuse unknown peers and connections above the limits before the other fields process them.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     pub(crate) members: allow_block_list::Behaviour<AllowedPeers>,
-    pub(crate) crowds: connection_limits::Behaviour,
+    pub(crate) connection_limits: connection_limits::Behaviour,
     pub(crate) direct: direct::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) discovery: discovery::Behaviour,
-    pub(crate) gossip: among_members::Behaviour,
+    pub(crate) gossip: member_gossip::Behaviour,
     pub(crate) requests: request_response::Behaviour<Codec>,
 }
 
-/// The names under which this network's protocols are negotiated.
+/// The protocol names of this network.
 pub(crate) struct Names {
     network: String,
 }
@@ -64,7 +65,7 @@ impl Names {
         Self { network: network.to_owned() }
     }
 
-    /// What identify says and expects.
+    /// The protocol version that identify sends and expects.
     pub(crate) fn version(&self) -> String {
         version::protocol(&self.network)
     }
@@ -79,21 +80,23 @@ impl Names {
     }
 }
 
-/// What this node is to the others.
+/// How this node presents itself to its peers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Appearance {
-    /// A member, or an observer.
+pub(crate) struct Presentation {
+    /// Whether this node is a member; otherwise it is an observer.
     pub(crate) is_member: bool,
-    /// Others are told other addresses than those it listens on.
+    /// Whether this node advertises addresses other than those it listens on.
     pub(crate) advertises: bool,
 }
 
 impl Behaviour {
-    /// All behaviours for the node with `keypair`. Fails with a reason only if the gossip settings contradict each
-    /// other.
+    /// All behaviours for the node with `keypair`.
+    ///
+    /// # Errors
+    /// The reason, if the gossip settings contradict each other.
     pub(crate) fn new(
         keypair: &Keypair,
-        appearance: Appearance,
+        presentation: Presentation,
         names: &Names,
         peers: &Peers,
         limits: &NetworkLimits,
@@ -104,22 +107,26 @@ impl Behaviour {
         for peer in peers.iter() {
             members.allow_peer(peer.id);
         }
-        let gossiping =
-            if appearance.is_member { peers.members().map(|peer| peer.id).collect() } else { HashSet::new() };
+        let gossiping = if presentation.is_member {
+            peers.members().map(|peer| peer.id).collect()
+        } else {
+            HashSet::new()
+        };
         let established = u32::try_from(peers.len()).unwrap_or(u32::MAX).saturating_mul(CONNECTIONS_PER_PEER);
-        let crowds = ConnectionLimits::default()
+        let connection_limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.pending_incoming))
             .with_max_established(Some(established))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER));
         let identify = identify::Config::new(names.version(), keypair.public())
             .with_agent_version(version::own_program())
             .with_push_listen_addr_updates(true)
-            // Those it listens on may be many and lead nowhere from outside; others keep a few of each member.
-            .with_hide_listen_addrs(appearance.advertises)
+            // The listen addresses may be many and unreachable from outside, and peers keep only a
+            // few.
+            .with_hide_listen_addrs(presentation.advertises)
             .with_cache_size(0);
         let requests = request_response::Config::default()
             .with_request_timeout(timing.request_timeout)
-            // Ours and theirs share this number.
+            // Outgoing and incoming requests share this limit.
             .with_max_concurrent_streams(2 * limits.requests_per_peer);
         let codec = Codec {
             request_bytes_max: limits.request_bytes,
@@ -128,7 +135,7 @@ impl Behaviour {
         };
         Ok(Self {
             members,
-            crowds: connection_limits::Behaviour::new(crowds),
+            connection_limits: connection_limits::Behaviour::new(connection_limits),
             direct: direct::Behaviour::new(names.protocol("direct"), timing.dial_timeout),
             identify: identify::Behaviour::new(identify),
             discovery: discovery::Behaviour::new(
@@ -136,7 +143,7 @@ impl Behaviour {
                 names.protocol("kademlia"),
                 2 * timing.dial_timeout,
             ),
-            gossip: among_members::Behaviour::new(gossip(names, limits)?, gossiping),
+            gossip: member_gossip::Behaviour::new(gossip(names, limits)?, gossiping),
             requests: request_response::Behaviour::with_codec(
                 codec,
                 [(names.protocol("request"), ProtocolSupport::Full)],
@@ -146,15 +153,14 @@ impl Behaviour {
     }
 }
 
-/// Gossip among members.
+/// Messages are anonymous: noise has authenticated the member that relays a message, and the
+/// content (signed transactions) carries its own signatures. Verifying an additional author
+/// signature on each copy would cost time and prove nothing new. The id of a message is the SHA-256
+/// of its content, so no member can pass one message off as another.
 ///
-/// Messages are anonymous: noise has authenticated the member that relays them, and what they carry (signed
-/// transactions) speaks for itself. A signature by the author, checked for each copy that arrives, would
-/// cost more than it tells. A message is known by the SHA-256 of its content, so that nobody can
-/// make one message pass for another.
-///
-/// With up to 12 peers everyone is in everyone's mesh, or could be: libp2p's default degrees (6, at least 5,
-/// at most 12) fit every committee size. Own messages go to all connected members at once, whatever the mesh.
+/// With up to 12 peers, every member can be in every member's mesh: libp2p's default degrees (6, at
+/// least 5, at most 12) fit every committee size. Own messages go to all connected members at once,
+/// independent of the mesh.
 fn gossip(names: &Names, limits: &NetworkLimits) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .protocol_id_prefix(names.protocol("gossipsub").as_ref().to_owned())
@@ -167,7 +173,7 @@ fn gossip(names: &Names, limits: &NetworkLimits) -> Result<Gossip, String> {
         .history_length(GOSSIP_HISTORY)
         .history_gossip(GOSSIP_HISTORY)
         .duplicate_cache_time(GOSSIP_MEMORY)
-        // What may wait for one slow peer; more is dropped and counted.
+        // Messages that may wait for one slow peer. Further messages are dropped and counted.
         .connection_handler_queue_len(limits.publish_messages)
         .build()
         .map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
-//! Addresses of which it is not known yet whose they are: bootstrap addresses without a peer id.
+//! Bootstrap addresses without a peer id: it is not known yet which member each belongs to.
 //!
-//! Each is dialed until somebody answers. After that it is an address of that member like any other,
-//! and comes back here only when somebody else answers at it.
+//! Each is dialed until a member answers. From then on it is treated as an address of that member.
+//! It returns to this list only when a different peer answers there.
 
 use std::time::Instant;
 
@@ -28,9 +28,9 @@ struct Entry {
 enum State {
     Waiting(Instant),
     Dialing,
-    /// This member answered.
-    Known(PeerKey),
-    /// It is our own address.
+    /// This member answered there.
+    Answered(PeerKey),
+    /// This node itself answered there.
     Own,
 }
 
@@ -41,7 +41,7 @@ impl Bootstrap {
         Self { pace, jitter, entries: addresses.into_iter().map(entry).collect() }
     }
 
-    /// Takes the numbers of the addresses that should be dialed now.
+    /// Takes the indexes of the addresses that should be dialed now.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<usize> {
         let mut due = Vec::new();
         for (number, entry) in self.entries.iter_mut().enumerate() {
@@ -62,43 +62,43 @@ impl Bootstrap {
         waiting.min()
     }
 
-    /// The address of that number.
+    /// The address with this index.
     pub(crate) fn address(&self, number: usize) -> Option<Multiaddr> {
         self.entries.get(number).map(|entry| entry.address.clone())
     }
 
-    /// So many attempts at this address failed in a row.
+    /// How many attempts at this address failed in a row.
     pub(crate) fn failures(&self, number: usize) -> usize {
         self.entries.get(number).map_or(0, |entry| entry.failures as usize)
     }
 
-    /// Nobody answered, or a stranger.
+    /// The attempt failed: no answer, or an unknown peer answered.
     pub(crate) fn failed(&mut self, number: usize, now: Instant) {
         let Some(entry) = self.entries.get_mut(number) else { return };
         entry.failures = entry.failures.saturating_add(1);
         entry.state = State::Waiting(now + self.pace.back_off(entry.failures, &mut self.jitter));
     }
 
-    /// That member answered. Returns the address, which is its from now on.
+    /// The member `key` answered. Returns the address, which belongs to that member from now on.
     pub(crate) fn known(&mut self, number: usize, key: PeerKey) -> Option<Multiaddr> {
         let entry = self.entries.get_mut(number)?;
-        entry.state = State::Known(key);
+        entry.state = State::Answered(key);
         entry.failures = 0;
         Some(entry.address.clone())
     }
 
-    /// We ourselves answered.
+    /// This node itself answered.
     pub(crate) fn own(&mut self, number: usize) {
         if let Some(entry) = self.entries.get_mut(number) {
             entry.state = State::Own;
         }
     }
 
-    /// Somebody else answered where `key` was expected: any of its addresses here may have changed
-    /// hands. Returns them.
+    /// A different peer answered where `key` was expected, so any of its addresses in this list may
+    /// belong to another peer now. Schedules these addresses again and returns them.
     pub(crate) fn forget(&mut self, key: &PeerKey, now: Instant) -> Vec<Multiaddr> {
         let mut forgotten = Vec::new();
-        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Known(*key)) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Answered(*key)) {
             entry.state = State::Waiting(now + self.pace.back_off(1, &mut self.jitter));
             forgotten.push(entry.address.clone());
         }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_dialed_until_somebody_answers() {
+    fn addresses_are_dialed_until_a_member_answers() {
         let now = Instant::now();
         let mut bootstrap = bootstrap(now);
         assert_eq!(bootstrap.take_due(now).len(), 2);

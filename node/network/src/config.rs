@@ -1,4 +1,4 @@
-//! What a node has to be told before it can join, and every limit it keeps.
+//! The configuration of the network layer, and every limit that it enforces.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,35 +20,40 @@ pub const NETWORK_NAME_BYTES_MAX: usize = 80;
 /// The most members a network can have.
 pub const MEMBERS_MAX: usize = 256;
 
-/// The most observers a member can admit. Each may take the room of a member, see [`NetworkLimits`].
+/// The most observers a member can admit. Each may use as much memory as a member, see
+/// [`NetworkLimits`].
 pub const OBSERVERS_MAX: usize = 32;
 
 /// Everything [`start`](crate::start()) needs.
 #[derive(Clone)]
 pub struct NetworkConfig {
-    /// The validator's secret key. The peer id is derived from it; it never appears in logs or errors.
+    /// The validator's secret key. The peer id is derived from it; it never appears in logs or
+    /// errors.
     pub secret_key: Zeroizing<[u8; 32]>,
-    /// The members, whom everybody may connect with. A node whose own key is among them is a member, any other is an
-    /// observer. At most [`MEMBERS_MAX`].
+    /// The members; every peer that is admitted may connect to them. A node whose own key is in
+    /// this list is a member, any other node is an observer. At most [`MEMBERS_MAX`].
     pub members: Vec<PeerKey>,
-    /// Who may connect without being a member, to ask and to be told. Nothing is dialed there, no gossip goes there,
-    /// and nothing but requests is taken from there. At most [`OBSERVERS_MAX`].
+    /// Keys that may connect without being members, to send requests and to receive the messages
+    /// for observers. The node does not dial observers, sends them no gossip, and accepts only
+    /// requests from them. At most [`OBSERVERS_MAX`].
     pub observers: Vec<PeerKey>,
     /// Names the chain, usually its id in hex. It is part of every protocol name and of the gossip
     /// topic, so that nodes of different chains never exchange a message. 1 to
     /// [`NETWORK_NAME_BYTES_MAX`] ASCII letters, digits, `-` or `_`.
     pub network_name: String,
-    /// Where to listen, as multiaddresses such as `/ip4/0.0.0.0/tcp/9000`. Port 0 lets the system choose.
+    /// The addresses to listen on, as multiaddresses such as `/ip4/0.0.0.0/tcp/9000`. With port 0
+    /// the system chooses the port.
     pub listen: Vec<String>,
-    /// Addresses under which others can reach this node, if they differ from those it listens on; those are
-    /// told to nobody then.
+    /// Addresses under which other nodes can reach this node, if they differ from the listen
+    /// addresses. If any is given, the node does not announce its listen addresses.
     pub advertise: Vec<String>,
-    /// Where to look for members first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`.
-    /// One member that answers is enough, the others are discovered.
+    /// Addresses to dial first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`. One
+    /// member that answers is enough; the node discovers the others through it.
     pub bootstrap: Vec<String>,
-    /// Where members were before this start, as [`Network::known_addresses`](crate::Network::known_addresses) told it: to be
-    /// tried besides the addresses above, which may be names that cannot be resolved now. What is no IP address and what
-    /// belongs to no member is passed over.
+    /// Addresses of members from before this start, as
+    /// [`Network::known_addresses`](crate::Network::known_addresses) returned them. The node dials
+    /// them in addition to the addresses above, whose host names it may be unable to resolve now.
+    /// Entries without an IP address, or for a key that is not a member, are ignored.
     pub known: Vec<(PeerKey, String)>,
     /// Sizes of queues and messages.
     pub limits: NetworkLimits,
@@ -73,12 +78,14 @@ impl fmt::Debug for NetworkConfig {
     }
 }
 
-/// How much may be in memory. For each peer that is at most about the sum of `outbound_bytes`,
-/// `inbound_bytes`, `gossip_bytes`, `publish_messages` gossip messages and, in both directions,
-/// `requests_per_peer` requests with their answers; for all together what gossip keeps for about a second.
+/// Limits on memory. One peer uses at most about the sum of `outbound_bytes`, `inbound_bytes`,
+/// `gossip_bytes`, `publish_messages` gossip messages and, in both directions, `requests_per_peer`
+/// requests with their answers. Gossip additionally keeps about a second of traffic for all peers
+/// together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkLimits {
-    /// Longest message on a direct stream, in bytes. A longer one ends the connection it came on.
+    /// Longest message on a direct stream, in bytes. A peer that sends a longer one is
+    /// disconnected.
     pub frame_bytes: usize,
     /// Longest gossip message, in bytes.
     pub gossip_message_bytes: usize,
@@ -86,29 +93,32 @@ pub struct NetworkLimits {
     pub request_bytes: usize,
     /// Longest answer to a request, in bytes.
     pub response_bytes: usize,
-    /// Messages that may wait to be sent to one peer. When full, the oldest goes.
+    /// Messages that may wait to be sent to one peer. If the queue is full, the oldest is dropped.
     pub outbound_messages: usize,
-    /// Bytes that may wait to be sent to one peer. When full, the oldest messages go.
+    /// Bytes that may wait to be sent to one peer. If the queue is full, the oldest messages are
+    /// dropped.
     pub outbound_bytes: usize,
-    /// Direct messages of one peer that may wait to be taken by us. When full, that peer's stream is
-    /// not read until there is room.
+    /// Direct messages from one peer that may wait until the node takes them. When this many wait,
+    /// the node stops reading that peer's stream until there is room.
     pub inbound_messages: usize,
-    /// Bytes of direct messages of one peer that may wait to be taken by us; as above.
+    /// Bytes of direct messages from one peer that may wait until the node takes them; as above.
     pub inbound_bytes: usize,
-    /// Gossip messages relayed by one peer that may wait to be taken by us. When full, new ones are dropped.
+    /// Gossip messages relayed by one peer that may wait until the node takes them. New ones are
+    /// dropped when this many wait.
     pub gossip_messages: usize,
-    /// Bytes of gossip relayed by one peer that may wait to be taken by us; as above.
+    /// Bytes of gossip relayed by one peer that may wait until the node takes them; as above.
     pub gossip_bytes: usize,
-    /// Own messages that may wait to be gossiped. When full, `publish` says so. Also the gossip messages,
-    /// own and relayed, that may wait for one slow peer; more are dropped.
+    /// Own messages that may wait to be gossiped. When this many wait, `publish` returns `Busy`.
+    /// Also the limit for the gossip messages, own and relayed, that may wait for one slow peer;
+    /// further ones are dropped.
     pub publish_messages: usize,
     /// Bytes of own messages that may wait to be gossiped; as above.
     pub publish_bytes: usize,
-    /// Requests under way to one peer, and as many from it. Further ones are refused as busy.
+    /// Requests in flight to one peer, and as many from it. Further ones are refused as busy.
     pub requests_per_peer: usize,
-    /// Incoming connections that have not proven their identity yet. Further ones are closed at once.
+    /// Incoming connections that have not authenticated yet. Further ones are closed at once.
     pub pending_incoming: u32,
-    /// Addresses remembered of each member, per source (announced by itself, found through others).
+    /// Addresses kept for each member, per source (announced by the member, reported by others).
     pub addresses_per_member: usize,
 }
 
@@ -135,30 +145,31 @@ impl Default for NetworkLimits {
     }
 }
 
-/// How long things may take. The defaults suit nodes in one data centre.
+/// Timeouts and intervals. The defaults suit nodes in one data centre.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkTiming {
-    /// Between two heartbeats on a direct stream.
+    /// Time between two heartbeats on a direct stream.
     pub heartbeat_interval: Duration,
-    /// A peer from which not one byte arrived for so long is disconnected. Above `heartbeat_interval`.
+    /// A peer is disconnected when no byte arrives from it for this long. Must be above
+    /// `heartbeat_interval`.
     pub silent_timeout: Duration,
-    /// Delay before the first attempt to connect again; doubled with every failure, with jitter.
+    /// Delay before the first attempt to reconnect. It doubles with every failure, and has jitter.
     pub redial_min: Duration,
     /// Upper bound of that delay.
     pub redial_max: Duration,
-    /// How long the side of a pair that is not meant to dial waits before it dials nevertheless; up to half
-    /// more, by chance. Longer than it normally takes the other side to connect.
+    /// How long the member with the larger key waits before it dials, too. The wait is random, up
+    /// to half longer than this. It should be longer than the other side normally needs to connect.
     pub dial_grace: Duration,
-    /// Longest attempt to connect, handshake included; also the time an incoming connection has to
-    /// prove its identity, and then again to open its direct stream.
+    /// Timeout of an attempt to connect, handshake included. An incoming connection has as long to
+    /// authenticate, and then as long again to open its direct stream.
     pub dial_timeout: Duration,
-    /// Longest wait for the answer to a request, and for our own answer to one.
+    /// Timeout for the answer to a request, and for this node's own answer to one.
     pub request_timeout: Duration,
-    /// Delay between looking up members that are not connected; doubled with every round.
+    /// Delay between two lookups of members that are not connected. It doubles with every round.
     pub lookup_min: Duration,
     /// Upper bound of that delay.
     pub lookup_max: Duration,
-    /// Longest time spent on closing a connection in good order before it is dropped.
+    /// Timeout for closing a connection in good order. After that the connection is dropped.
     pub close_timeout: Duration,
 }
 
@@ -256,7 +267,7 @@ impl NetworkTiming {
 }
 
 impl NetworkConfig {
-    /// Checks what can be checked without opening a socket; the first problem is reported.
+    /// Checks the values, without opening a socket. Reports the first problem.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let name = &self.network_name;
         let spelled = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -315,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_smuggle_path_separators() {
+    fn a_network_name_with_path_separators_is_refused() {
         for name in ["", "a/b", "ü", &"x".repeat(NETWORK_NAME_BYTES_MAX + 1)] {
             let mut config = config();
             config.network_name = name.to_owned();
@@ -324,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_longer_than_a_heartbeat() {
+    fn the_silent_timeout_must_not_be_below_the_heartbeat_interval() {
         let mut config = config();
         config.timing.silent_timeout = config.timing.heartbeat_interval / 2;
         assert!(config.check().unwrap_err().to_string().contains("silent_timeout"));

@@ -1,8 +1,8 @@
-//! What happened since the start, in plain numbers.
+//! Counters of network events since the start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One rising number.
+/// A number that only rises.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -20,7 +20,8 @@ impl Counter {
     }
 }
 
-/// Declares the public snapshot and the atomics behind it from one list, so that neither can forget a field.
+/// Declares the public snapshot and the atomics behind it from one list, so that both have the same
+/// fields.
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Totals over all peers since the start of the network.
@@ -61,14 +62,17 @@ counters! {
     upgrades_failed,
     /// Incoming connections closed at once because too many were pending or established.
     incoming_over_limit,
-    /// Connections closed because the member speaks for another network, or another version.
+    /// Connections closed because the member belongs to another network, or speaks another protocol
+    /// version.
     foreign_networks,
-    /// Connections cut because their member came back on a newer one.
+    /// Connections cut because their member reconnected on a newer one.
     connections_replaced,
-    /// Connections closed because their member fell silent, or never opened its direct stream.
+    /// Connections closed because no byte arrived from their member within the timeout, or it never
+    /// opened its direct stream.
     connections_silent,
-    /// Connections closed because of a frame above the limit or one that makes no sense, or because an observer sent a
-    /// message; and requests above the limit, which end with their stream.
+    /// Connections closed because a peer sent a frame above the limit or a malformed one, or
+    /// because an observer sent a message; and requests above the limit, which end only their
+    /// stream.
     garbage_received,
     /// Attempts to connect.
     dials,
@@ -84,7 +88,7 @@ counters! {
     messages_dropped,
     /// Direct messages for members that were not connected.
     messages_unconnected,
-    /// Direct messages above the limit that we were asked to send.
+    /// Direct messages that this node did not send because they exceed the limit.
     messages_oversized,
     /// Gossip messages that reached the layer above.
     gossip_in,
@@ -92,8 +96,8 @@ counters! {
     gossip_dropped,
     /// Gossip messages published.
     gossip_out,
-    /// Gossip messages that nobody could be given, because no member subscribed or all their queues were full;
-    /// they went over direct streams instead.
+    /// Gossip messages that could not be gossiped, because no member subscribed or all their queues
+    /// were full; they went over direct streams instead.
     gossip_unheard,
     /// Gossip messages with the content of a recent one; they are not sent again.
     gossip_repeated,
@@ -105,6 +109,7 @@ counters! {
     requests_failed,
     /// Requests that reached the layer above.
     requests_in,
-    /// Requests of members that were refused: too many, dropped by the layer above, answer too long or late.
+    /// Requests of members that were refused: too many, dropped by the layer above, answer too long
+    /// or late.
     requests_refused,
 }

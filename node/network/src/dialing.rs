@@ -1,10 +1,11 @@
-//! Who dials whom, and when. Pure: time and chance are arguments.
+//! Decides which members to dial, and when. Time and randomness are arguments.
 //!
-//! Of each pair the member with the smaller key dials at once; two connections that cross would
-//! otherwise have to be sorted out every time. The other one dials too, but only after the pair was
-//! unconnected for a grace time: perhaps it alone knows an address that works. If they meet nevertheless,
-//! both connections are cut (see the event loop), and jitter keeps them from meeting again. Observers are never dialed,
-//! so an observer dials every member at once.
+//! Of each pair, the member with the smaller key dials at once. If both dialed, the two connections
+//! would cross, and one of them would have to be closed each time. The other member dials only
+//! after the pair was unconnected for a grace time, because it may be the only one that knows an
+//! address that works. If both dial nevertheless, both connections are cut (see `driver`), and
+//! jitter keeps the members from dialing at the same moment again. Members never dial observers, so
+//! an observer dials every member at once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use fastrand::Rng;
 use crate::config::NetworkTiming;
 use crate::identity::PeerKey;
 
-/// Delays between attempts.
+/// The delays between attempts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     min: Duration,
@@ -29,7 +30,8 @@ impl From<&NetworkTiming> for Pace {
 }
 
 impl Pace {
-    /// The delay after so many failures in a row: doubled with each, and between half and all of that.
+    /// The delay after this many failures in a row. It doubles with each failure, and is random
+    /// between half and all of that.
     pub(crate) fn back_off(&self, failures: u32, jitter: &mut Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self.min.saturating_mul(1 << doublings).min(self.max);
@@ -51,27 +53,29 @@ pub(crate) struct Dialing {
 
 #[derive(Debug)]
 struct Target {
-    /// Whether it is us who should dial.
-    ours: bool,
+    /// Whether this node has the smaller key of the pair, so that it dials at once.
+    dials_first: bool,
     state: State,
-    /// Attempts in a row that failed, or led to a connection that did not last.
+    /// Attempts in a row that failed, or that led to a connection which did not last.
     failures: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// No address is known; nothing to do until one is.
+    /// No address is known. The node waits until one is.
     Lost,
-    /// To be dialed at that time.
+    /// The node dials the member at this time.
     Waiting(Instant),
-    /// An attempt is under way.
+    /// An attempt is in progress.
     Dialing,
     /// There is a connection.
     Connected,
 }
 
 impl Dialing {
-    /// Everyone is to be dialed, those that are not ours after the grace time. With each key comes whether it is ours.
+    /// Schedules every member: at once if `dials_first`, otherwise after the grace time. `members`
+    /// yields each key with `dials_first`, whether this node is the one of the pair that dials at
+    /// once.
     pub(crate) fn new(
         members: impl Iterator<Item = (PeerKey, bool)>,
         pace: Pace,
@@ -79,15 +83,16 @@ impl Dialing {
         mut jitter: Rng,
     ) -> Self {
         let targets = members
-            .map(|(key, ours)| {
-                let due = if ours { now } else { now + pace.grace(&mut jitter) };
-                (key, Target { ours, state: State::Waiting(due), failures: 0 })
+            .map(|(key, dials_first)| {
+                let due = if dials_first { now } else { now + pace.grace(&mut jitter) };
+                (key, Target { dials_first, state: State::Waiting(due), failures: 0 })
             })
             .collect();
         Self { pace, jitter, targets }
     }
 
-    /// Takes the members that should be dialed now. Each is to be answered by one of the methods below.
+    /// Takes the members that should be dialed now. The caller must report the outcome of each with
+    /// one of the methods below.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PeerKey> {
         let mut due = Vec::new();
         for (key, target) in &mut self.targets {
@@ -113,26 +118,27 @@ impl Dialing {
         self.targets.iter().filter(|(_, target)| target.state != State::Connected).map(|(key, _)| key)
     }
 
-    /// There is a connection, whoever dialed. It proves little yet: one who refuses us does so after.
+    /// A connection exists, dialed by either side. It does not count as a success yet: a peer that
+    /// refuses this node closes the connection only afterwards.
     pub(crate) fn connected(&mut self, key: &PeerKey) {
         if let Some(target) = self.targets.get_mut(key) {
             target.state = State::Connected;
         }
     }
 
-    /// The last connection was closed. `lasted`: whether it had worked for a while.
+    /// The last connection was closed. `lasted` says whether it had worked for a while.
     pub(crate) fn closed(&mut self, key: &PeerKey, lasted: bool, now: Instant) {
         self.again(key, !lasted, now);
     }
 
-    /// The attempt failed. Of no account if a connection came about in another way meanwhile.
+    /// The attempt failed. Ignored if a connection was established in another way meanwhile.
     pub(crate) fn failed(&mut self, key: &PeerKey, now: Instant) {
         if self.targets.get(key).is_some_and(|target| target.state == State::Dialing) {
             self.again(key, true, now);
         }
     }
 
-    /// There is nowhere to dial.
+    /// No address of the member is known.
     pub(crate) fn lost(&mut self, key: &PeerKey) {
         if let Some(target) = self.targets.get_mut(key)
             && target.state == State::Dialing
@@ -141,10 +147,10 @@ impl Dialing {
         }
     }
 
-    /// A new address is known.
+    /// A new address of the member is known.
     pub(crate) fn found(&mut self, key: &PeerKey, now: Instant) {
         let Some(target) = self.targets.get_mut(key) else { return };
-        let due = if target.ours { now } else { now + self.pace.grace(&mut self.jitter) };
+        let due = if target.dials_first { now } else { now + self.pace.grace(&mut self.jitter) };
         match &mut target.state {
             State::Lost => target.state = State::Waiting(due),
             State::Waiting(at) => *at = due.min(*at),
@@ -156,7 +162,7 @@ impl Dialing {
         let Some(target) = self.targets.get_mut(key) else { return };
         target.failures = if failure { target.failures.saturating_add(1) } else { 0 };
         let mut delay = self.pace.back_off(target.failures, &mut self.jitter);
-        if !target.ours {
+        if !target.dials_first {
             delay += self.pace.grace(&mut self.jitter);
         }
         target.state = State::Waiting(now + delay);
@@ -188,7 +194,7 @@ mod tests {
     fn the_smaller_key_dials_at_once_and_the_larger_after_the_grace_time() {
         let now = Instant::now();
         let mut dialing = dialing(now);
-        assert_eq!(dialing.take_due(now), [LARGE], "we are smaller than it");
+        assert_eq!(dialing.take_due(now), [LARGE], "this node has the smaller key");
         assert_eq!(dialing.take_due(now), [], "one attempt at a time");
         let due = dialing.next_due().unwrap();
         assert!((PACE.grace..=2 * PACE.grace).contains(&(due - now)), "{:?}", due - now);
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_was_overtaken_changes_nothing() {
+    fn a_failed_attempt_is_ignored_once_the_member_is_connected() {
         let now = Instant::now();
         let mut dialing = dialing(now);
         dialing.take_due(now);

@@ -1,11 +1,11 @@
 //! The libp2p behaviour behind direct streams: exactly one stream per connection.
 //!
-//! The dialing side opens it, the other side accepts it, and any further one is refused. Each stream
-//! is reported together with its connection, so that the event loop always knows which connection of
-//! a returning peer it belongs to.
+//! The dialing side opens the stream, the other side accepts it, and further streams are refused.
+//! Each stream is reported together with its connection, so that the event loop knows to which
+//! connection of a reconnecting peer it belongs.
 //!
-//! The behaviour also closes the second connection that we ourselves dialed to a peer we are connected
-//! with, before anything else hears of it.
+//! If this node dials a peer that it is already connected with, this behaviour closes the second
+//! connection before any other behaviour processes it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-/// A direct stream was opened, or could not be.
+/// A direct stream was opened, or opening it failed.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) peer: PeerId,
@@ -34,22 +34,24 @@ pub(crate) struct Event {
     pub(crate) outcome: Result<Stream, OpenError>,
 }
 
-/// Why the dialing side got no direct stream.
+/// Why the dialing side has no direct stream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("the member speaks for another network, or another version")]
+    #[error(
+        "the member belongs to another network or speaks another protocol version: compare the genesis files"
+    )]
     Foreign,
     #[error(
-        "the member speaks version {theirs} of the protocol, this node version {ours}: run the same version on both"
+        "the member speaks protocol version {theirs}, this node version {ours}: run the same version on both"
     )]
     OtherVersion { ours: u32, theirs: u32 },
-    #[error("the direct stream could not be opened in time")]
+    #[error("the direct stream was not opened within the timeout")]
     TimedOut,
     #[error("the direct stream could not be opened: {0}")]
     Io(std::io::Error),
 }
 
-/// We are connected with that peer already; our second dial was not needed.
+/// This node is already connected with the peer, so its second dial is not needed.
 #[derive(Debug, thiserror::Error)]
 #[error("already connected with this peer")]
 pub(crate) struct AlreadyConnected;
@@ -64,7 +66,7 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    /// Streams of `protocol`, whose negotiation may take `open_timeout`.
+    /// Streams of `protocol`. `open_timeout` limits their negotiation.
     pub(crate) fn new(protocol: StreamProtocol, open_timeout: Duration) -> Self {
         Self { protocol, open_timeout, connected: HashMap::new(), events: VecDeque::new(), waker: None }
     }
@@ -129,7 +131,7 @@ impl NetworkBehaviour for Behaviour {
         connection: ConnectionId,
         outcome: Result<Stream, OpenError>,
     ) {
-        // One event per connection at most: the connection limits bound this queue.
+        // At most one event per connection, so the connection limits bound this queue.
         self.events.push_back(Event { peer, connection, outcome });
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -145,7 +147,7 @@ impl NetworkBehaviour for Behaviour {
     }
 }
 
-/// Who opens the stream of a connection.
+/// Whether this side opens or accepts the stream of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Opens,
@@ -154,13 +156,13 @@ enum Role {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was done yet.
+    /// The stream is neither requested nor accepted yet.
     Fresh(Role),
-    /// We asked for the stream.
+    /// This side requested the stream.
     Asked,
-    /// The outcome is known and not yet reported.
+    /// The outcome is known but not reported yet.
     Known(Result<Stream, OpenError>),
-    /// The outcome was reported: there will be no second stream.
+    /// The outcome was reported. There is no second stream.
     Done,
 }
 
@@ -212,7 +214,7 @@ impl ConnectionHandler for Handler {
     }
 
     fn connection_keep_alive(&self) -> bool {
-        // The event loop alone decides when a connection ends.
+        // Only the event loop decides when a connection ends.
         true
     }
 
@@ -226,7 +228,7 @@ impl ConnectionHandler for Handler {
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
-                // Two streams may be negotiated at the same time: the first one counts.
+                // Two streams may be negotiated at the same time: the first one is used.
                 if matches!(self.state, State::Fresh(Role::Accepts)) => {
                     self.state = State::Known(Ok(stream));
             }
@@ -249,8 +251,7 @@ impl ConnectionHandler for Handler {
         &mut self,
         _: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
-        // Whatever changes the state comes through `on_connection_event`, after which the connection
-        // polls again.
+        // The state changes only in `on_connection_event`, after which the connection polls again.
         match std::mem::replace(&mut self.state, State::Done) {
             State::Fresh(Role::Opens) => {
                 self.state = State::Asked;

@@ -1,8 +1,9 @@
-//! Kademlia, kept on a short leash: it may find addresses, it may not dial.
+//! Kademlia, restricted: it may find addresses, but it may not dial.
 //!
-//! libp2p's Kademlia connects by itself to every peer it wants to ask. That would ignore who of a pair
-//! dials and the redial back-off. So its wishes to dial are turned into reports of where that peer is
-//! said to be; the query goes on if and when the connection exists.
+//! libp2p's Kademlia connects by itself to every peer that it wants to query. That would bypass the
+//! rule which member of a pair dials, and the redial back-off. So this behaviour turns each dial
+//! request of Kademlia into an event with the addresses that Kademlia has for the peer. The query
+//! continues if and when the connection exists.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,12 +18,12 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-/// What discovery has to say.
+/// An event of the discovery.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Somebody said that `peer` can be reached at these addresses. Hearsay.
+    /// Another peer reported these addresses for `peer`. They are unverified.
     Found { peer: PeerId, addresses: Vec<Multiaddr> },
-    /// A query went on or ended. Of no interest.
+    /// A query made progress or ended. The node ignores this.
     Progress,
 }
 
@@ -32,9 +33,9 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    /// A table of peers that speak `protocol`. A query ends after `query_timeout` at the latest.
+    /// A routing table of peers that speak `protocol`. Each query ends within `query_timeout`.
     pub(crate) fn new(own: PeerId, protocol: StreamProtocol, query_timeout: Duration) -> Self {
-        // Nothing but addresses is exchanged: records that others want to store are refused.
+        // Only addresses are exchanged: records that other peers want to store are refused.
         let store = MemoryStoreConfig { max_records: 0, max_provided_keys: 0, ..Default::default() };
         let mut config = kad::Config::new(protocol);
         config
@@ -47,12 +48,13 @@ impl Behaviour {
             .set_periodic_bootstrap_interval(None)
             .set_kbucket_inserts(BucketInserts::Manual);
         let mut inner = kad::Behaviour::with_config(own, MemoryStore::with_config(own, store), config);
-        // Without this a node stays a client until it knows an external address, and tables stay empty.
+        // Without this a node stays a Kademlia client until it knows an external address, and the
+        // routing tables stay empty.
         inner.set_mode(Some(Mode::Server));
         Self { inner }
     }
 
-    /// Where `peer` says it can be reached; replaces what it said before.
+    /// Replaces the addresses of `peer` by those that it announces.
     pub(crate) fn announce(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
         self.inner.remove_peer(peer);
         for address in addresses {
@@ -60,7 +62,7 @@ impl Behaviour {
         }
     }
 
-    /// Asks around for `peer`.
+    /// Starts a query for `peer`.
     pub(crate) fn look_up(&mut self, peer: PeerId) {
         self.inner.get_closest_peers(peer);
     }
@@ -80,8 +82,8 @@ impl NetworkBehaviour for Behaviour {
         self.inner.handle_established_inbound_connection(connection, peer, local, remote)
     }
 
-    // `handle_pending_outbound_connection` is left out on purpose: addresses for a dial come from the
-    // event loop alone.
+    // `handle_pending_outbound_connection` is deliberately not forwarded: only the event loop
+    // supplies addresses for a dial.
 
     fn handle_established_outbound_connection(
         &mut self,

@@ -1,12 +1,14 @@
-//! The task that owns the swarm. Every connection decision is made here.
+//! The task that owns the swarm. It makes every decision about connections.
 //!
-//! # A member that comes back
-//! A restarted member connects while its old connection may still look alive to us. Keeping both would be
-//! wrong: libp2p's gossip introduces itself on the first connection to a peer only, so that on a second one
-//! neither side would hear the other. So as soon as the direct stream opens on a connection that was not
-//! the only one of its member at birth, *all* connections of that member are closed, and it (or we) dials
-//! again within a fraction of a second. That the direct stream opened shows that the other side wants the new
-//! connection: one that it dialed needlessly is closed without a stream, and disturbs nothing.
+//! # When a member reconnects
+//! After a restart, a member connects while its old connection may still look alive to this node.
+//! Keeping both would be wrong: libp2p's gossip sends its subscriptions only on the first
+//! connection to a peer, so with a second one neither side would receive the other's. So this node
+//! closes *all* connections of a member as soon as the direct stream opens on a connection that was
+//! not the member's only one when it was established. One of the two then dials again within a
+//! fraction of a second. An open direct stream shows that the other side wants the new connection:
+//! a connection that it dialed needlessly is closed without a stream, and does not affect the
+//! others.
 
 mod connections;
 mod seeking;
@@ -40,30 +42,30 @@ use crate::event::{Inbox, Room};
 use crate::failures::Failures;
 use crate::identity::PeerKey;
 use crate::link::LinkEnd;
+use crate::log_limiter::LogLimiter;
 use crate::names::Resolution;
 use crate::peer::{Peer, Peers};
-use crate::quiet::Quiet;
 use crate::requests::Reply;
 use crate::status::{Direction, FailedAddress};
 
-/// What the handle wants done.
+/// A command from the handle.
 pub(crate) enum Command {
-    /// Gossip this message; the room is free again once that was done.
+    /// Gossip this message. The room is freed when that is done.
     Publish { bytes: Bytes, room: Room },
     /// Send this request.
     Request { to: PeerId, bytes: Bytes, answer: oneshot::Sender<Result<Bytes, RequestError>> },
 }
 
-/// What an attempt to connect is for.
+/// The target of an attempt to connect.
 #[derive(Debug, Clone, Copy)]
 enum Attempt {
     Member(PeerKey),
-    /// The bootstrap address of that number.
+    /// The bootstrap address with this index.
     Bootstrap(usize),
 }
 
 impl Attempt {
-    /// The member that is looked for, if it is known which one.
+    /// The member to reach, if it is known which one.
     fn member(self) -> Option<PeerKey> {
         match self {
             Attempt::Member(key) => Some(key),
@@ -72,15 +74,15 @@ impl Attempt {
     }
 }
 
-/// An attempt under way.
+/// An attempt in progress.
 struct Dialed {
     attempt: Attempt,
-    /// What is dialed, each with the address as it was written.
+    /// The addresses being dialed, each with the address as it was written.
     addresses: Vec<(Multiaddr, Multiaddr)>,
 }
 
 impl Dialed {
-    /// The address as it was written of one that was dialed, with or without a peer id.
+    /// The written form of a dialed address, which may have a peer id.
     fn written(&self, dialed: &Multiaddr) -> Option<&Multiaddr> {
         let plain = without_peer(dialed).map_or_else(|_| dialed.clone(), |(plain, _)| plain);
         self.addresses.iter().find(|(found, _)| *found == plain).map(|(_, written)| written)
@@ -90,23 +92,24 @@ impl Dialed {
 /// One live connection.
 struct Connection {
     peer: Arc<Peer>,
-    /// Whether it was the only one of its member when it was made.
+    /// Whether it was the member's only connection when it was established.
     first: bool,
     direction: Direction,
     address: Multiaddr,
-    /// When it is closed if its direct stream is not open by then. `None` once it is.
+    /// When to close the connection unless its direct stream is open by then. `None` once the
+    /// stream is open.
     deadline: Option<Instant>,
     cut: CancellationToken,
     since: Instant,
 }
 
-/// Looking for members that are not connected.
+/// The state of looking up members that are not connected.
 struct Lookup {
     last: Instant,
-    /// From the last round to the next.
+    /// Time from the last round to the next.
     delay: Duration,
-    /// With whom the next round begins.
-    turn: usize,
+    /// Index of the missing member with which the next round begins.
+    next_index: usize,
 }
 
 impl Lookup {
@@ -115,7 +118,7 @@ impl Lookup {
     }
 }
 
-/// The end of one link.
+/// A link that ended.
 struct Ended {
     connection: ConnectionId,
     peer: Arc<Peer>,
@@ -125,11 +128,11 @@ struct Ended {
 type Resolved = (Attempt, Resolution);
 type Answered = (ResponseChannel<Reply>, Option<Bytes>);
 
-/// See the module.
+/// The state of the task, see the module documentation.
 pub(crate) struct Driver {
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) topic: IdentTopic,
-    /// Name of the network, of which a peer must be a member.
+    /// Name of the network that a peer must belong to.
     pub(crate) network: String,
     pub(crate) peers: Arc<Peers>,
     pub(crate) counters: Arc<Counters>,
@@ -138,10 +141,10 @@ pub(crate) struct Driver {
     pub(crate) inbox: Inbox,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) listening: Arc<RwLock<Vec<String>>>,
-    /// What [`Failures::list`] told last.
+    /// The last result of [`Failures::list`].
     pub(crate) failed: Arc<RwLock<Vec<FailedAddress>>>,
     pub(crate) failures: Failures,
-    /// What [`AddressBook::worth_remembering`] told last.
+    /// The last result of [`AddressBook::addresses_to_persist`].
     pub(crate) known: Arc<RwLock<Vec<(PeerKey, String)>>>,
     pub(crate) stop: CancellationToken,
     pub(crate) dialing: Dialing,
@@ -150,43 +153,43 @@ pub(crate) struct Driver {
     pub(crate) work: Work,
 }
 
-/// What is under way.
+/// The operations in progress.
 pub(crate) struct Work {
     lookup: Lookup,
     connections: HashMap<ConnectionId, Connection>,
     attempts: HashMap<ConnectionId, Dialed>,
     resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
     links: JoinSet<Ended>,
-    /// Requests sent and not answered.
-    asked: HashMap<OutboundRequestId, oneshot::Sender<Result<Bytes, RequestError>>>,
-    /// Requests received and not answered.
-    answering: FuturesUnordered<BoxFuture<'static, Answered>>,
-    strangers: Quiet,
-    versions: Quiet,
-    garbage: Quiet,
-    trouble: Quiet,
+    /// Sent requests that are not answered yet.
+    pending_requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Bytes, RequestError>>>,
+    /// Received requests that are not answered yet.
+    pending_answers: FuturesUnordered<BoxFuture<'static, Answered>>,
+    strangers: LogLimiter,
+    versions: LogLimiter,
+    garbage: LogLimiter,
+    accept_errors: LogLimiter,
 }
 
 impl Work {
     pub(crate) fn new(now: Instant, timing: &NetworkTiming) -> Self {
         Self {
-            lookup: Lookup { last: now, delay: timing.lookup_min, turn: 0 },
+            lookup: Lookup { last: now, delay: timing.lookup_min, next_index: 0 },
             connections: HashMap::new(),
             attempts: HashMap::new(),
             resolving: FuturesUnordered::new(),
             links: JoinSet::new(),
-            asked: HashMap::new(),
-            answering: FuturesUnordered::new(),
-            strangers: Quiet::default(),
-            versions: Quiet::default(),
-            garbage: Quiet::default(),
-            trouble: Quiet::default(),
+            pending_requests: HashMap::new(),
+            pending_answers: FuturesUnordered::new(),
+            strangers: LogLimiter::default(),
+            versions: LogLimiter::default(),
+            garbage: LogLimiter::default(),
+            accept_errors: LogLimiter::default(),
         }
     }
 }
 
 impl Driver {
-    /// Runs until the network is told to stop or every handle is gone.
+    /// Runs until the network is stopped or every handle is dropped.
     pub(crate) async fn run(mut self) {
         loop {
             self.on_time(Instant::now());
@@ -198,12 +201,12 @@ impl Driver {
                     None => break,
                 },
                 Some(ended) = self.work.links.join_next() => {
-                    // A link that panicked would be our bug. Its stream is reset, upon which the member
-                    // closes the connection.
+                    // If a link panicked, its stream is reset, and the member then closes the
+                    // connection.
                     if let Ok(ended) = ended { self.on_link_end(ended) }
                 }
                 Some((attempt, resolution)) = self.work.resolving.next() => self.dial(attempt, resolution),
-                Some((channel, answer)) = self.work.answering.next() => self.on_answer(channel, answer),
+                Some((channel, answer)) = self.work.pending_answers.next() => self.on_answer(channel, answer),
                 () = sleep_until(wake) => {}
                 () = self.stop.cancelled() => break,
             }
@@ -215,21 +218,21 @@ impl Driver {
     async fn close(mut self) {
         self.stop.cancel();
         self.commands.close();
-        let patience = self.timing.close_timeout;
+        let close_timeout = self.timing.close_timeout;
         let links = &mut self.work.links;
-        let _ = tokio::time::timeout(patience, async {
-            // The swarm is not needed for what is written to streams, each connection has its own task.
+        let _ = tokio::time::timeout(close_timeout, async {
+            // Each connection has its own task, so streams are written without polling the swarm.
             while links.join_next().await.is_some() {}
         })
         .await;
         self.work.links.shutdown().await;
         for peer in self.peers.iter() {
             self.counters.messages_dropped.add(peer.detach());
-            // An error means that it is not connected.
+            // An error means that the peer is not connected.
             let _ = self.swarm.disconnect_peer_id(peer.id);
         }
         let swarm = &mut self.swarm;
-        let _ = tokio::time::timeout(patience, async {
+        let _ = tokio::time::timeout(close_timeout, async {
             while swarm.network_info().num_peers() > 0 {
                 swarm.select_next_some().await;
             }
@@ -251,7 +254,7 @@ impl Driver {
         let late: Vec<_> = self.work.connections.iter().filter(|(_, c)| late(c)).map(|(id, _)| *id).collect();
         for id in late {
             self.counters.connections_silent.one();
-            self.give_up(id, &"the direct stream was not opened in time");
+            self.close_with_reason(id, &"the direct stream was not opened in time");
         }
     }
 
@@ -282,28 +285,34 @@ impl Driver {
             SwarmEvent::IncomingConnectionError { peer_id, send_back_addr, error, .. } => {
                 self.on_incoming_refused(peer_id, &send_back_addr, &error);
             }
-            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => self.note_listening(),
+            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => {
+                self.publish_listening();
+            }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::error!(?addresses, ?reason, "not listening any more");
-                self.note_listening();
+                tracing::error!(
+                    ?addresses,
+                    ?reason,
+                    "the node no longer listens on these addresses: restart it once the cause is fixed"
+                );
+                self.publish_listening();
             }
             SwarmEvent::ListenerError { error, .. } => {
-                if let Some(more) = self.work.trouble.speak(Instant::now()) {
-                    tracing::warn!(%error, more, "a connection could not be accepted");
+                if let Some(more) = self.work.accept_errors.admit(Instant::now()) {
+                    tracing::warn!(%error, more, "the node could not accept a connection; it keeps listening");
                 }
             }
             _ => {}
         }
     }
 
-    pub(crate) fn note_listening(&mut self) {
+    pub(crate) fn publish_listening(&mut self) {
         let own = *self.swarm.local_peer_id();
         let listening = self.swarm.listeners().map(|address| format!("{address}/p2p/{own}")).collect();
         *self.listening.write().unwrap_or_else(PoisonError::into_inner) = listening;
     }
 
-    pub(crate) fn note_known(&self) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = self.book.worth_remembering();
+    pub(crate) fn publish_known(&self) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = self.book.addresses_to_persist();
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -318,7 +327,7 @@ impl Driver {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Requests(event) => self.on_request_event(event),
             BehaviourEvent::Identify(_) | BehaviourEvent::Discovery(discovery::Event::Progress) => {}
-            BehaviourEvent::Members(never) | BehaviourEvent::Crowds(never) => match never {},
+            BehaviourEvent::Members(never) | BehaviourEvent::ConnectionLimits(never) => match never {},
         }
     }
 }

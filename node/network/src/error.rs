@@ -1,4 +1,4 @@
-//! What can go wrong, one enum per operation.
+//! The errors of the network layer, one enum per operation.
 
 use std::io;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::settings::AddressProblem;
 /// Why a network could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The own key is unusable.
+    /// This node's secret key is unusable.
     #[error(transparent)]
     Secret(#[from] InvalidSecret),
     /// A member's key is unusable.
@@ -25,22 +25,22 @@ pub enum StartError {
         name: String,
     },
     /// A limit or time is out of range.
-    #[error("{name} {reason}")]
+    #[error("network setting {name} {reason}")]
     Setting {
         /// The field.
         name: &'static str,
         /// Its value and the allowed range.
         reason: String,
     },
-    /// Addresses that cannot be used, for each of these reasons.
+    /// Some addresses of the configuration cannot be used; each comes with its reason.
     #[error("addresses cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Addresses(Vec<AddressProblem>),
-    /// An address could not be bound, usually because another program uses the port.
-    #[error("cannot listen on {address}: {source}; is another node running, or the port in use?")]
+    /// An address could not be bound, usually because another process uses the port.
+    #[error("cannot listen on {address}: {source}; check whether another node or process uses the port")]
     Listen {
         /// The address as given.
         address: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The cryptographic handshake or gossip could not be set up.
@@ -48,7 +48,7 @@ pub enum StartError {
     Setup(String),
 }
 
-/// Why a message was not taken for gossip.
+/// Why a message was not accepted for gossip.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The message is above the limit.
@@ -59,7 +59,7 @@ pub enum PublishError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// Too much is waiting to be sent; try again a little later.
+    /// Too many messages wait to be sent; retry later.
     #[error("too many messages wait to be gossiped; try again later")]
     Busy,
     /// The network was shut down.
@@ -70,11 +70,11 @@ pub enum PublishError {
 /// Why a request got no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The key is not that of a member.
-    #[error("not a member of this network")]
+    /// The key is neither a member's nor an observer's.
+    #[error("the peer is not part of this network")]
     UnknownPeer,
     /// There is no connection to that member now.
-    #[error("not connected")]
+    #[error("the peer is not connected")]
     NotConnected,
     /// The request is above the limit.
     #[error("a request of {bytes} bytes is above the limit of {limit}")]
@@ -84,8 +84,8 @@ pub enum RequestError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// As many requests to this member are under way as are allowed.
-    #[error("{limit} requests to this member are already under way")]
+    /// The maximum number of requests to this member is in flight.
+    #[error("{limit} requests to this member are already in flight, which is the limit")]
     TooMany {
         /// The limit.
         limit: usize,
@@ -93,22 +93,23 @@ pub enum RequestError {
     /// The member refused to answer this request.
     #[error("the member refused to answer")]
     Refused,
-    /// The member has too much to do; try another one, or later.
-    #[error("the member is busy")]
+    /// The member has too many pending requests. Try another member, or retry later.
+    #[error("the member has too many pending requests; try another one, or retry later")]
     Busy,
     /// The member's answer would have been above the limit.
-    #[error("the answer is above the limit")]
+    #[error("the member's answer exceeds its size limit")]
     AnswerTooLarge,
-    /// No answer came in time. The member may have seen the request.
+    /// No answer arrived within the timeout. The member may have processed the request.
     #[error("no answer within {after:?}")]
     TimedOut {
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// The connection ended, or the answer was malformed. The member may have seen the request.
+    /// The connection ended, or the answer was malformed. The member may have processed the
+    /// request.
     #[error("the request failed: {reason}")]
     Failed {
-        /// What happened.
+        /// The cause.
         reason: String,
     },
     /// The network was shut down.

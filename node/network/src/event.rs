@@ -1,8 +1,8 @@
-//! What the layer above hears, and how much of it may wait.
+//! The events for the layer above, and the limits on how many may wait.
 //!
-//! All peers share one channel, and each has its own share of it, counted in messages and bytes. A
-//! peer that sends faster than we work fills its own share, then its stream is not read any more; it
-//! cannot take the place of another.
+//! All peers use one channel. Each peer has its own share of it, counted in messages and bytes. If
+//! a peer sends faster than the node processes, it fills its own share. Then its stream is not read
+//! until there is room. It cannot use the share of another peer.
 
 use std::sync::Arc;
 
@@ -12,18 +12,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::config::NetworkLimits;
 use crate::identity::PeerKey;
 
-/// `Connected` and `Disconnected` of one member that may wait; its next connection has to wait with them.
+/// How many `Connected` and `Disconnected` events of one member may wait. At this limit the
+/// member's next connection waits, too.
 const LIFECYCLE_EVENTS: usize = 4;
 
-/// Something that happened on the network.
+/// An event of the network.
 ///
-/// `Connected`, `Message` and `Disconnected` of one member come in order, and `Message` only between the
-/// other two. `Gossip` and `Request` use other streams: they may come shortly before `Connected` or
-/// after `Disconnected` of the same member.
+/// `Connected`, `Message` and `Disconnected` of one member are in order, and `Message` comes only
+/// between the other two. `Gossip` and `Request` use other streams: they may come shortly before
+/// `Connected` or after `Disconnected` of the same member.
 #[derive(Debug)]
 pub enum NetworkEvent {
-    /// A direct stream to this member works in both directions. Also after every reconnect: what was
-    /// sent before may be lost.
+    /// A direct stream to this member works in both directions. This event also follows every
+    /// reconnect; messages that were sent before it may be lost.
     Connected {
         /// The member.
         peer: PeerKey,
@@ -33,34 +34,34 @@ pub enum NetworkEvent {
         /// The member.
         peer: PeerKey,
     },
-    /// A direct message. It may share a larger buffer with its neighbours: decode it or copy it rather
-    /// than keeping it.
+    /// A direct message. It may share a larger buffer with other messages: decode or copy it, and
+    /// do not keep it.
     Message {
-        /// Who sent it.
+        /// The sender.
         from: PeerKey,
-        /// What was sent.
+        /// The content.
         bytes: Bytes,
     },
     /// A gossiped message.
     Gossip {
-        /// The member that relayed it to us, which need not be its author. Members relay without
-        /// looking into it, so that they are not to blame for what it says.
+        /// The member that relayed the message, which need not be its author. Members relay
+        /// messages without validating them, so do not blame this member for an invalid one.
         from: PeerKey,
-        /// What was published.
+        /// The content.
         bytes: Bytes,
     },
-    /// A question.
+    /// A request.
     Request {
-        /// Who asks.
+        /// The sender.
         from: PeerKey,
-        /// The question.
+        /// The content.
         bytes: Bytes,
-        /// Where the answer goes.
+        /// The handle for the answer.
         answer: Answer,
     },
 }
 
-/// Where the answer to one [`NetworkEvent::Request`] goes. To drop it is to refuse.
+/// The handle to answer one [`NetworkEvent::Request`]. Dropping it refuses the request.
 #[derive(Debug)]
 #[must_use = "dropping an answer refuses the request"]
 pub struct Answer {
@@ -68,21 +69,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer, and the end at which it comes out.
+    /// A handle, and the receiver of the answer.
     pub(crate) fn new() -> (Self, oneshot::Receiver<Bytes>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender }, receiver)
     }
 
-    /// Sends the answer. One above the response limit is turned into a refusal; one that comes later
-    /// than the request timeout is lost, as the asker has given up.
+    /// Sends the answer. An answer above the response limit becomes a refusal. An answer after the
+    /// request timeout is dropped, because the requester no longer waits.
     pub fn send(self, bytes: Bytes) {
-        // An error means that the asker is gone or the time is over: nobody waits any more.
+        // An error means that the connection ended or the timeout expired: no requester waits any
+        // more.
         let _ = self.sender.send(bytes);
     }
 }
 
-/// The receiving end of everything that happens on the network.
+/// The receiver of all network events.
 #[derive(Debug)]
 pub struct NetworkEvents {
     receiver: mpsc::Receiver<Parcel>,
@@ -95,9 +97,9 @@ impl NetworkEvents {
         self.receiver.recv().await.map(|parcel| parcel.event)
     }
 
-    /// Like [`NetworkEvents::recv`], with the room that the event takes in its member's share. While the room is kept
-    /// the member has so much less of it: keep it with an event that waits for its turn, and the member's own stream
-    /// is what stops when too much of it waits.
+    /// Like [`NetworkEvents::recv`], together with the room that the event takes in its member's
+    /// share. The room stays taken until it is dropped. Keep it with an event that waits in another
+    /// queue: if too much of a member waits, the node stops reading that member's stream.
     pub async fn recv_with_room(&mut self) -> Option<(NetworkEvent, Room)> {
         self.receiver.recv().await.map(|parcel| (parcel.event, parcel.room))
     }
@@ -120,14 +122,14 @@ struct Parcel {
     room: Room,
 }
 
-/// The room that one event takes in its member's share; free again when this is dropped.
+/// The room that one event takes in its member's share. Dropping it frees the room.
 #[derive(Debug)]
 pub struct Room {
     _message: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
-/// How much of one kind may wait.
+/// A limit on the messages and bytes of one kind that may wait.
 #[derive(Debug)]
 pub(crate) struct Share {
     messages: Arc<Semaphore>,
@@ -135,7 +137,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Room for `messages` of together `bytes` bytes.
+    /// Room for `messages` messages with `bytes` bytes in total.
     pub(crate) fn new(messages: usize, bytes: usize) -> Self {
         Self { messages: Arc::new(Semaphore::new(messages)), bytes: Arc::new(Semaphore::new(bytes)) }
     }
@@ -180,17 +182,18 @@ impl Shares {
     }
 }
 
-/// There was no room, or nobody listens any more.
+/// There was no room, or the receiver was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotTaken;
 
-/// The sending end of the event channel.
+/// The sender of the event channel.
 #[derive(Debug, Clone)]
 pub(crate) struct Inbox {
     sender: mpsc::Sender<Parcel>,
 }
 
-/// A channel large enough for the full shares of `members`; it is the shares that limit.
+/// A channel with a slot for every message that fits into the shares of `members`. So the shares,
+/// not the channel, limit what may wait.
 pub(crate) fn channel(members: usize, limits: &NetworkLimits) -> (Inbox, NetworkEvents) {
     let share =
         LIFECYCLE_EVENTS + limits.inbound_messages + limits.gossip_messages + limits.requests_per_peer;
@@ -199,25 +202,25 @@ pub(crate) fn channel(members: usize, limits: &NetworkLimits) -> (Inbox, Network
 }
 
 impl Inbox {
-    /// Announces that a member came or went. Waits for room.
+    /// Sends `Connected` or `Disconnected`. Waits for room.
     pub(crate) async fn lifecycle(&self, shares: &Shares, event: NetworkEvent) -> Result<(), NotTaken> {
         let room = shares.lifecycle.admit(0).await;
         self.put(event, room)
     }
 
-    /// Hands over a direct message. Waits for room.
+    /// Sends a direct message to the layer above. Waits for room.
     pub(crate) async fn message(&self, shares: &Shares, from: PeerKey, bytes: Bytes) -> Result<(), NotTaken> {
         let room = shares.direct.admit(bytes.len()).await;
         self.put(NetworkEvent::Message { from, bytes }, room)
     }
 
-    /// Hands over a gossiped message if there is room.
+    /// Sends a gossip message to the layer above, if there is room.
     pub(crate) fn gossip(&self, shares: &Shares, from: PeerKey, bytes: Bytes) -> Result<(), NotTaken> {
         let room = shares.gossip.try_admit(bytes.len()).ok_or(NotTaken)?;
         self.put(NetworkEvent::Gossip { from, bytes }, room)
     }
 
-    /// Hands over a request if there is room.
+    /// Sends a request to the layer above, if there is room.
     pub(crate) fn request(
         &self,
         shares: &Shares,
@@ -230,8 +233,8 @@ impl Inbox {
     }
 
     fn put(&self, event: NetworkEvent, room: Room) -> Result<(), NotTaken> {
-        // Whoever has room has a slot: the channel is as large as all shares together. Failure means
-        // that the receiver is gone.
+        // An event with room has a slot, because the channel is as large as all shares together. So
+        // an error means that the receiver was dropped.
         self.sender.try_send(Parcel { event, room }).map_err(|_| NotTaken)
     }
 }
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn gossip_without_room_is_not_taken() {
+    fn gossip_without_room_is_dropped() {
         let (inbox, mut events) = channel(1, &limits());
         let a = Shares::new(&limits());
         assert_eq!(inbox.gossip(&a, A, Bytes::new()), Ok(()));
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_that_is_gone_blocks_nobody() {
+    async fn a_dropped_receiver_blocks_no_sender() {
         let (inbox, events) = channel(1, &limits());
         drop(events);
         let a = Shares::new(&limits());

@@ -1,4 +1,4 @@
-//! Addresses from the configuration at which no member was reached, and why.
+//! The configured addresses at which no member was reached, with the reasons.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,8 +11,9 @@ use libp2p::core::transport::TransportError;
 use crate::identity::PeerKey;
 use crate::status::FailedAddress;
 
-/// How long an address fails before it is worth a warning: nodes that start together need as long to find each other.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// An address is worth a warning after it failed for this long. Nodes that start together need up
+/// to this long to find each other.
+const WARN_AFTER: Duration = Duration::from_secs(3);
 
 /// The shortest time between two warnings about one address.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -20,25 +21,26 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 200;
 
-/// What failed, of the addresses that the operator wrote: at most one entry for each.
+/// The configured addresses that failed: at most one entry for each.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     entries: BTreeMap<Entry, Failure>,
 }
 
-/// An address, and the member that it belongs to if the operator said so.
+/// An address, and the member that the operator expects there, if the configuration names one.
 type Entry = (Option<PeerKey>, Multiaddr);
 
 #[derive(Debug)]
 struct Failure {
     reason: String,
     since: Instant,
-    /// The reason of the last warning, and when it was given.
+    /// The reason and the time of the last warning.
     warned: Option<(String, Instant)>,
 }
 
 impl Failures {
-    /// An attempt at this address failed. Whether that is worth a warning now: once, and again when the reason is another.
+    /// Records a failed attempt at this address. Returns whether to log a warning now: once, and
+    /// again when the reason changes.
     pub(crate) fn failed(
         &mut self,
         member: Option<PeerKey>,
@@ -51,7 +53,7 @@ impl Failures {
         let failure = self.entries.entry((member, address.clone())).or_insert_with(fresh);
         reason.clone_into(&mut failure.reason);
         let due = match &failure.warned {
-            None => now >= failure.since + PATIENCE,
+            None => now >= failure.since + WARN_AFTER,
             Some((known, at)) => known != reason && now >= *at + WARNING_INTERVAL,
         };
         if due {
@@ -60,12 +62,12 @@ impl Failures {
         due
     }
 
-    /// A member was reached at this address. Whether it had failed before.
+    /// Records that a member was reached at this address. Returns whether it had failed before.
     pub(crate) fn worked(&mut self, member: Option<PeerKey>, address: &Multiaddr) -> bool {
         self.entries.remove(&(member, address.clone())).is_some()
     }
 
-    /// All of them.
+    /// All addresses that failed.
     pub(crate) fn list(&self) -> Vec<FailedAddress> {
         let failed = |((member, address), failure): (&Entry, &Failure)| FailedAddress {
             member: *member,
@@ -76,9 +78,9 @@ impl Failures {
     }
 }
 
-/// Why a connection could not be made, in words that say what to look for.
-pub(crate) fn reason_of(error: &TransportError<std::io::Error>) -> String {
-    let TransportError::Other(error) = error else { return "only TCP is spoken here".to_owned() };
+/// Explains to an operator why a connection failed.
+pub(crate) fn describe_transport_error(error: &TransportError<std::io::Error>) -> String {
+    let TransportError::Other(error) = error else { return "this node supports only TCP".to_owned() };
     match error.kind() {
         ErrorKind::ConnectionRefused => "the connection is refused: no process listens there".to_owned(),
         ErrorKind::TimedOut => {
@@ -88,23 +90,24 @@ pub(crate) fn reason_of(error: &TransportError<std::io::Error>) -> String {
             "there is no route to the host".to_owned()
         }
         _ => {
-            let deepest = deepest(error);
-            // What comes from the system speaks for itself. All else happens once there is a connection.
+            let innermost = innermost(error);
+            // An error of the operating system explains itself. All other errors occur after the
+            // connection was established.
             if error.raw_os_error().is_some() {
-                deepest
-            } else if deepest.to_lowercase().contains("refused") {
+                innermost
+            } else if innermost.to_lowercase().contains("refused") {
                 "the connection is refused: no process listens there".to_owned()
-            } else if deepest.to_lowercase().contains("timeout") {
+            } else if innermost.to_lowercase().contains("timeout") {
                 "no answer in time: a firewall drops the packets, or the host is down".to_owned()
             } else {
-                format!("what answers there is no node of this program ({deepest})")
+                format!("another program answers there, no node of this program ({innermost})")
             }
         }
     }
 }
 
-/// What is behind an error of libp2p, which wraps those of its layers in each other.
-fn deepest(error: &std::io::Error) -> String {
+/// The innermost cause of a libp2p error, which wraps the errors of its layers in each other.
+fn innermost(error: &std::io::Error) -> String {
     let mut current: &dyn Error = error;
     loop {
         let inner = current.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
@@ -135,7 +138,7 @@ mod tests {
         let mut failed = |seconds, port, reason| {
             failures.failed(Some(KEY), &address(port), reason, start + Duration::from_secs(seconds))
         };
-        assert!(!failed(0, 1, "refused"), "it may be starting");
+        assert!(!failed(0, 1, "refused"), "the node may be starting");
         assert!(failed(3, 1, "refused"));
         assert!(!failed(4, 1, "refused") && !failed(100_000, 1, "refused"), "once");
         assert!(!failed(100_001, 2, "refused") && failed(100_004, 2, "refused"), "another address");
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_works_again_is_forgotten() {
+    fn an_address_that_works_again_is_removed() {
         let start = Instant::now();
         let mut failures = Failures::default();
         failures.failed(None, &address(1), "refused", start);
@@ -155,12 +158,15 @@ mod tests {
         assert!(failures.worked(None, &address(1)));
         assert!(!failures.worked(None, &address(1)));
         assert_eq!(failures.list(), []);
-        assert!(!failures.failed(None, &address(1), "refused", start + PATIENCE), "patience begins anew");
+        assert!(
+            !failures.failed(None, &address(1), "refused", start + WARN_AFTER),
+            "the time before a warning starts again"
+        );
     }
 
     #[test]
     fn reasons_say_what_to_look_for() {
-        let other = |error: std::io::Error| reason_of(&TransportError::Other(error));
+        let other = |error: std::io::Error| describe_transport_error(&TransportError::Other(error));
         assert!(other(ErrorKind::ConnectionRefused.into()).contains("no process listens"));
         assert!(other(ErrorKind::TimedOut.into()).contains("firewall"));
         let wrapped = std::io::Error::other(std::io::Error::other("handshake failed"));

@@ -1,4 +1,4 @@
-//! The bytes on a direct stream: `u32` length (big endian) of what follows, one byte kind, content.
+//! The frames on a direct stream: `u32` length (big endian) of the rest, one byte kind, content.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -8,8 +8,8 @@ pub(crate) const HEAD_BYTES: usize = 5;
 /// Content of a heartbeat: its sequence number.
 const SEQUENCE_BYTES: usize = 8;
 
-/// Messages up to this length are copied out of the read buffer, so that a kept vote does not keep
-/// the 64 KiB around it.
+/// Messages up to this length are copied out of the read buffer, so that keeping a small vote does
+/// not keep the 64 KiB buffer.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
 const MESSAGE: u8 = 0;
@@ -19,30 +19,30 @@ const PONG: u8 = 2;
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// What the layer above sent.
+    /// A message of the layer above.
     Message(Bytes),
-    /// A heartbeat; numbers rise by one, from zero.
+    /// A heartbeat. Sequence numbers start at zero and rise by one.
     Ping(u64),
-    /// The answer to the heartbeat of that number.
+    /// The answer to the heartbeat with this number.
     Pong(u64),
 }
 
-/// The peer does not speak the protocol; its connection is closed.
+/// The peer violates the protocol, so its connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a message of {bytes} bytes is above the limit of {limit}")]
     TooLong { bytes: usize, limit: usize },
-    #[error("a frame without a kind")]
+    #[error("a frame has length 0, so it has no kind")]
     Empty,
     #[error("frame kind {0} is unknown")]
     UnknownKind(u8),
-    #[error("a heartbeat of {0} bytes")]
+    #[error("a heartbeat has {0} bytes instead of 8")]
     HeartbeatLength(usize),
-    #[error("an answer to heartbeat {0}, which was never sent")]
+    #[error("an answer names heartbeat {0}, which this node never sent")]
     UnsentHeartbeat(u64),
-    #[error("a message before the first heartbeat was answered")]
+    #[error("a message arrived before the answer to the first heartbeat")]
     EarlyMessage,
-    #[error("a message of an observer")]
+    #[error("an observer sent a direct message, which only members may do")]
     NotAMember,
 }
 
@@ -53,12 +53,12 @@ pub(crate) fn message_head(length: usize) -> [u8; HEAD_BYTES] {
     [a, b, c, d, MESSAGE]
 }
 
-/// A whole heartbeat frame.
+/// A complete heartbeat frame.
 pub(crate) fn ping(sequence: u64) -> [u8; HEAD_BYTES + SEQUENCE_BYTES] {
     heartbeat(PING, sequence)
 }
 
-/// A whole answer to a heartbeat.
+/// A complete answer to a heartbeat.
 pub(crate) fn pong(sequence: u64) -> [u8; HEAD_BYTES + SEQUENCE_BYTES] {
     heartbeat(PONG, sequence)
 }
@@ -72,8 +72,8 @@ fn heartbeat(kind: u8, sequence: u64) -> [u8; HEAD_BYTES + SEQUENCE_BYTES] {
     frame
 }
 
-/// Takes one whole frame from the front of `buffer`, or nothing if it is not there yet. Makes room
-/// for the rest of a begun frame only after its length was found to be allowed.
+/// Takes one complete frame from the front of `buffer`, or returns `None` if it is incomplete.
+/// Reserves memory for the rest of a frame only after the claimed length was found to be allowed.
 pub(crate) fn decode(buffer: &mut BytesMut, message_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
     if buffer.len() < HEAD_BYTES {
         return Ok(None);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_out_whole_however_they_are_cut() {
+    fn frames_are_decoded_whole_from_chunks_of_any_size() {
         let long = vec![7; COPIED_BYTES_MAX + 1];
         let sent = [message(b""), ping(3).to_vec(), message(&long), pong(u64::MAX).to_vec(), message(b"x")];
         let expected = vec![

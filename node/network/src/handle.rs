@@ -16,8 +16,8 @@ use crate::identity::PeerKey;
 use crate::peer::{Peers, Rank};
 use crate::status::{FailedAddress, PeerStatus};
 
-/// A running network. Cheap to clone; it stops when [`Network::shutdown`] is called or the last clone is
-/// gone.
+/// A running network. Cheap to clone. It stops when [`Network::shutdown`] is called or the last
+/// clone is dropped.
 #[derive(Clone)]
 pub struct Network {
     pub(crate) shared: Arc<Shared>,
@@ -45,9 +45,9 @@ impl std::fmt::Debug for Network {
 }
 
 impl Network {
-    /// Sends a direct message. Never waits, and promises nothing: when the member's queue is full its oldest
-    /// message goes, and to a member that is not connected nothing is sent. Both are counted. Messages
-    /// that do arrive on one connection arrive in order.
+    /// Sends a direct message. Never waits and gives no delivery guarantee. If the member's queue
+    /// is full, its oldest message is dropped. If the member is not connected, the message is
+    /// dropped. Both are counted. Messages that arrive on one connection arrive in order.
     pub fn send(&self, to: PeerKey, bytes: Bytes) {
         if self.fits(&bytes)
             && let Some(peer) = self.shared.peers.by_key(&to)
@@ -56,8 +56,8 @@ impl Network {
         }
     }
 
-    /// Sends a direct message to every connected member, as [`Network::send`] does. The bytes are shared,
-    /// not copied.
+    /// Sends a direct message to every connected member, as [`Network::send`] does. The bytes are
+    /// shared, not copied.
     #[expect(clippy::needless_pass_by_value, reason = "takes what `send` takes")]
     pub fn broadcast(&self, bytes: Bytes) {
         if !self.fits(&bytes) {
@@ -66,7 +66,8 @@ impl Network {
         self.shared.peers.broadcast(Rank::Member, &bytes, &self.shared.counters);
     }
 
-    /// Sends a direct message to every connected observer, as [`Network::broadcast`] does to members.
+    /// Sends a direct message to every connected observer, as [`Network::broadcast`] does to
+    /// members.
     #[expect(clippy::needless_pass_by_value, reason = "takes what `send` takes")]
     pub fn tell_observers(&self, bytes: Bytes) {
         if self.fits(&bytes) {
@@ -89,12 +90,14 @@ impl Network {
     }
 
     /// Gossips a message to all members. It reaches those connected now with high probability, and
-    /// others not at all. Content published within the last seconds is not sent again. While nobody is
-    /// known to listen to gossip, as just after connecting, it goes over the direct streams instead and
-    /// arrives as [`NetworkEvent::Message`](crate::NetworkEvent::Message).
+    /// no others. Content that was published within the last seconds is not sent again. While no
+    /// member is known to subscribe to gossip, as just after connecting, the message goes over the
+    /// direct streams instead and arrives as
+    /// [`NetworkEvent::Message`](crate::NetworkEvent::Message).
     ///
     /// # Errors
-    /// When the message is too long, too much waits to be sent, or the network was shut down.
+    /// [`PublishError`] if the message is too long, too many messages wait, or the network was shut
+    /// down.
     pub fn publish(&self, bytes: Bytes) -> Result<(), PublishError> {
         let limit = self.shared.limits.gossip_message_bytes;
         if bytes.len() > limit {
@@ -104,10 +107,10 @@ impl Network {
         self.command(Command::Publish { bytes, room }).map_err(|_| PublishError::Closed)
     }
 
-    /// Asks a member and waits for its answer, at most the request timeout.
+    /// Sends a request to a member and waits for the answer, at most the request timeout.
     ///
     /// # Errors
-    /// See [`RequestError`]; nothing is sent again by itself.
+    /// [`RequestError`]. The request is not retried.
     pub async fn request(&self, to: PeerKey, bytes: Bytes) -> Result<Bytes, RequestError> {
         let result = self.try_request(to, bytes).await;
         if result.is_err() {
@@ -138,8 +141,8 @@ impl Network {
         }
     }
 
-    /// Everything that is sent here has a permit, and the channel is as large as all permits together: only a
-    /// network that was shut down does not take it.
+    /// Every command has a permit, and the channel is as large as all permits together. So sending
+    /// fails only after the network was shut down.
     fn command(&self, command: Command) -> Result<(), ()> {
         if self.shared.stop.is_cancelled() {
             return Err(());
@@ -147,41 +150,44 @@ impl Network {
         self.shared.commands.try_send(command).map_err(|_| ())
     }
 
-    /// How every member but ourselves is doing, in the order of their keys.
+    /// The status of every member except this node, in the order of their keys.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.shared.peers.members().map(|peer| peer.status()).collect()
     }
 
-    /// How every observer is doing, in the order of their keys.
+    /// The status of every observer, in the order of their keys.
     pub fn observers(&self) -> Vec<PeerStatus> {
         let observers = self.shared.peers.iter().filter(|peer| !peer.is_member());
         observers.map(|peer| peer.status()).collect()
     }
 
-    /// The addresses on which the node listens, with ports as the system chose them and `/p2p/…` behind.
+    /// The addresses on which the node listens, with the ports that the system chose and `/p2p/…`
+    /// at the end.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.shared.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The addresses of [`NetworkConfig::bootstrap`](crate::NetworkConfig::bootstrap) at which no member was reached when
-    /// they were last tried. They are tried while a member is missing, so one that was mended meanwhile may be among them.
+    /// The addresses of [`NetworkConfig::bootstrap`](crate::NetworkConfig::bootstrap) at which the
+    /// last attempt reached no member. The node dials them only while a member is missing, so an
+    /// address that was repaired since may still be in the list.
     pub fn failed_addresses(&self) -> Vec<FailedAddress> {
         self.shared.failed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// IP addresses of members, for [`NetworkConfig::known`](crate::NetworkConfig::known) at the next start: at most two for
-    /// each of [`NetworkLimits::addresses_per_member`](crate::NetworkLimits::addresses_per_member).
+    /// IP addresses of members, for [`NetworkConfig::known`](crate::NetworkConfig::known) at the
+    /// next start: at most two for each of
+    /// [`NetworkLimits::addresses_per_member`](crate::NetworkLimits::addresses_per_member).
     pub fn known_addresses(&self) -> Vec<(PeerKey, String)> {
         self.shared.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What happened since the start.
+    /// The counters since the start.
     pub fn counters(&self) -> NetworkCounters {
         self.shared.counters.snapshot()
     }
 
-    /// Writes what waits to be sent, for at most the close timeout, closes all connections and ports, and
-    /// returns when that is done. Later calls return as soon as the first is done.
+    /// Sends the waiting messages, for at most the close timeout, closes all connections and ports,
+    /// and returns when that is done. Later calls return when the first one is done.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.stopped.cancelled().await;

@@ -1,4 +1,4 @@
-//! Who somebody is: the validator key, and the libp2p peer id that is derived from it.
+//! The identity of a node: its validator key, and the libp2p peer id that is derived from it.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub const KEY_BYTES: usize = 33;
 
 /// A compressed secp256k1 public key: the identity of a member.
 ///
-/// Any 33 bytes can be held; whether they are a point of the curve is checked where the key is used
-/// ([`peer_id_text`], [`start`](crate::start())). Printed as lower-case hex with `0x`.
+/// The type holds any 33 bytes. Whether they are a point of the curve is checked where the key is
+/// used ([`peer_id_text`], [`start`](crate::start())). Printed as lower-case hex with `0x`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub [u8; KEY_BYTES]);
 
@@ -29,7 +29,7 @@ impl fmt::Debug for PeerKey {
     }
 }
 
-/// The bytes of a [`PeerKey`] are no public key.
+/// The bytes of a [`PeerKey`] are not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{key} is not a compressed secp256k1 public key; check the list of members")]
 pub struct InvalidKey {
@@ -37,18 +37,18 @@ pub struct InvalidKey {
     pub key: PeerKey,
 }
 
-/// The text of the libp2p peer id of `key` (it begins with `16Uiu2HA`), as it stands behind `/p2p/`
-/// in a multiaddress.
+/// The text of the libp2p peer id of `key` (it begins with `16Uiu2HA`), as it follows `/p2p/` in a
+/// multiaddress.
 ///
 /// # Errors
-/// [`InvalidKey`] when the bytes are not a point of the curve in compressed form.
+/// [`InvalidKey`] if the bytes are not a point of the curve in compressed form.
 pub fn peer_id_text(key: &PeerKey) -> Result<String, InvalidKey> {
     peer_id(key).map(|id| id.to_base58())
 }
 
 /// The libp2p peer id of `key`.
 pub(crate) fn peer_id(key: &PeerKey) -> Result<PeerId, InvalidKey> {
-    // The parser also takes x-only points (tag 5), which would give one key two spellings.
+    // The parser also accepts x-only points (tag 5), which would give one key two encodings.
     if !matches!(key.0[0], 2 | 3) {
         return Err(InvalidKey { key: *key });
     }
@@ -56,14 +56,14 @@ pub(crate) fn peer_id(key: &PeerKey) -> Result<PeerId, InvalidKey> {
     Ok(PublicKey::from(point).to_peer_id())
 }
 
-/// The secret key cannot be used. Says nothing about its bytes.
+/// The secret key cannot be used. The error does not reveal its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the validator key is not a valid secp256k1 secret key")]
+#[error("the key of this node is not a valid secp256k1 secret key; check the key file")]
 pub struct InvalidSecret;
 
 /// The libp2p key pair and the public identity of a secret key.
 pub(crate) fn keypair(secret: &Zeroizing<[u8; 32]>) -> Result<(Keypair, PeerKey), InvalidSecret> {
-    // libp2p wipes the array it is given, so it gets a copy.
+    // libp2p wipes the array that it receives, so it receives a copy.
     let mut copy = secret.clone();
     let secret = secp256k1::SecretKey::try_from_bytes(copy.as_mut_slice()).map_err(|_| InvalidSecret)?;
     let pair = secp256k1::Keypair::from(secret);

@@ -1,27 +1,32 @@
 //! Authenticated bytes between the members of a permissioned network.
 //!
-//! A member is a secp256k1 key. This crate finds the members from one address, keeps one connection to
-//! each, and offers three ways to send: direct messages (ordered, lossy when a peer is slow), gossip (to
-//! everyone, probably), and requests with answers. It does not know what the bytes mean: validity, votes
-//! and blocks are the business of others. It is the only crate that knows libp2p, and shows none of it.
+//! A member is a secp256k1 key. This crate finds the members from one address, keeps one connection
+//! to each, and offers three ways to send: direct messages (ordered, dropped when a peer is slow),
+//! gossip (to all members, with high probability), and requests with answers. It does not interpret
+//! the bytes: other crates handle validity, votes and blocks. It is the only crate that depends on
+//! libp2p, and no libp2p type is in its interface.
 //!
-//! # What it promises
-//! * Only members get in, and observers that were listed: these may ask, and are told what is meant for them. Gossip and
-//!   messages of theirs do not exist. Everyone else is refused as soon as the noise handshake has shown the key, before
-//!   any protocol is spoken. Chains cannot mix: the network's name is part of every protocol name.
-//! * [`NetworkEvent::Connected`] means that a direct stream works in both directions. Heartbeats watch it.
-//! * Direct messages of one connection arrive in order. What was on the way when a connection ended is lost,
-//!   so the layer above repeats itself, for which `Connected` is the cue.
-//! * A member that was restarted gets full service again within about a second, also while its old connection
-//!   still looks alive: the newest connection that opens a direct stream wins.
-//! * Nothing is unbounded. Every limit is a field of [`NetworkLimits`], which says what happens when it is
-//!   reached. A slow or hostile member fills its own queues and nobody else's.
+//! # Guarantees
+//! * Only members and listed observers are admitted. Observers may send requests, and receive the
+//!   messages for observers; the node accepts no gossip and no direct messages from them. Every
+//!   other peer is refused as soon as the noise handshake has shown its key, before any protocol
+//!   runs. Nodes of different chains cannot communicate: the network's name is part of every
+//!   protocol name.
+//! * [`NetworkEvent::Connected`] means that a direct stream works in both directions. Heartbeats
+//!   monitor it.
+//! * Direct messages of one connection arrive in order. Messages in flight when a connection ends
+//!   are lost, so the layer above must resend them when it receives `Connected`.
+//! * A member that was restarted is connected again within about a second, even if its old
+//!   connection still looks alive: the newest connection that opens a direct stream replaces the
+//!   older ones.
+//! * Nothing is unbounded. Every limit is a field of [`NetworkLimits`], which documents what
+//!   happens when it is reached. A slow or Byzantine member fills only its own queues.
 //!
-//! # How it works
-//! Of each pair the smaller key dials; the larger one does so after a grace time. Addresses come from the
-//! configuration, from what members announce about themselves (identify), and from what others know
-//! (Kademlia).
-//! Direct streams are ours (length-prefixed frames, see `frame`); gossip and requests are libp2p's.
+//! # Design
+//! Of each pair the member with the smaller key dials. The other one dials only after a grace time.
+//! Addresses come from the configuration, from the members' own announcements (identify), and from
+//! what other members report (Kademlia). The direct streams are implemented here (length-prefixed
+//! frames, see `frame`); gossip and requests are libp2p's.
 //!
 //! # Example
 //! ```no_run
@@ -55,7 +60,6 @@
 //! ```
 
 mod addresses;
-mod among_members;
 mod behaviour;
 mod bootstrap;
 mod config;
@@ -72,10 +76,11 @@ mod handle;
 mod identity;
 mod link;
 mod listening;
+mod log_limiter;
+mod member_gossip;
 mod names;
 mod peer;
 mod queue;
-mod quiet;
 mod requests;
 mod settings;
 mod start;

@@ -1,8 +1,9 @@
-//! A direct stream at work: one task that reads, writes and keeps the heartbeat.
+//! A direct stream: one task that reads, writes and sends heartbeats.
 //!
-//! Both sides send a heartbeat first. The stream counts as connected when ours was answered, which
-//! shows that both directions work. Liveness is any byte read within the silent timeout. While the
-//! layer above does not take our messages we do not read, and do not count silence either.
+//! Each side sends a heartbeat first. The stream counts as connected when the other side has
+//! answered this node's heartbeat, which shows that both directions work. The peer counts as alive
+//! if a byte arrives within the silent timeout. While the layer above does not take this peer's
+//! messages, the node neither reads the stream nor measures the silent timeout.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,14 +27,15 @@ use crate::peer::Peer;
 use crate::queue::Outbox;
 use crate::status::Direction;
 
-/// Bytes read at a time, and gathered before they are written.
+/// Size of the read and write buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Written between two flushes: at most so many messages, and not much more than so many bytes.
+/// Limits on what is written between two flushes: this many messages, and about this many bytes.
 const BATCH_MESSAGES: usize = 128;
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Unanswered heartbeats remembered for measuring; on a link slower than that nothing is measured.
+/// Unanswered heartbeats whose sending time is kept. If the round trip spans more heartbeats than
+/// that, it is not measured.
 const HEARTBEATS_REMEMBERED: usize = 16;
 
 /// Why a link ended.
@@ -41,11 +43,11 @@ const HEARTBEATS_REMEMBERED: usize = 16;
 pub(crate) enum LinkEnd {
     #[error("the connection was cut")]
     Cut,
-    #[error("shut down")]
+    #[error("this node shuts down")]
     Stopped,
     #[error("the member closed the connection")]
     Closed,
-    #[error("not a byte for {0:?}")]
+    #[error("no byte arrived from the member for {0:?}")]
     Silent(Duration),
     #[error("the member broke the protocol: {0}")]
     Garbage(#[from] FrameError),
@@ -53,7 +55,7 @@ pub(crate) enum LinkEnd {
     Broken(#[from] io::Error),
 }
 
-/// Everything a link needs.
+/// The configuration and the shared state of a link.
 pub(crate) struct Link {
     pub(crate) peer: Arc<Peer>,
     pub(crate) address: String,
@@ -62,9 +64,9 @@ pub(crate) struct Link {
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<NetworkLimits>,
     pub(crate) timing: Arc<NetworkTiming>,
-    /// The connection is gone: end at once.
+    /// Cancelled when the connection is closed: the link ends at once.
     pub(crate) cut: CancellationToken,
-    /// The network shuts down: write what waits, then close.
+    /// Cancelled when the network shuts down: the link writes the waiting messages, then closes.
     pub(crate) stop: CancellationToken,
 }
 
@@ -72,11 +74,13 @@ type Incoming = ReadHalf<Compat<Stream>>;
 type Outgoing = BufWriter<WriteHalf<Compat<Stream>>>;
 
 impl Link {
-    /// Serves the stream until it ends, and tells the layer above when it begins and ends to work.
+    /// Serves the stream until it ends. Sends `Connected` when it works, and `Disconnected` when it
+    /// ends.
     pub(crate) async fn run(self, stream: Stream) -> LinkEnd {
-        // The member's previous link may still have to say that it is gone.
-        let _turn = tokio::select! {
-            turn = self.peer.turn.lock() => turn,
+        // The member's previous link may not have sent `Disconnected` yet; wait, so that the events
+        // of two links do not mix.
+        let _guard = tokio::select! {
+            guard = self.peer.link_lock.lock() => guard,
             () = self.cut.cancelled() => return LinkEnd::Cut,
         };
         let (incoming, outgoing) = tokio::io::split(stream.compat());
@@ -92,15 +96,15 @@ impl Link {
         if work.connected.into_inner() {
             self.counters.messages_dropped.add(self.peer.detach());
             let event = NetworkEvent::Disconnected { peer: self.peer.key };
-            // Nobody to tell is nothing to do.
+            // An error means that the receiver was dropped; there is nothing to do then.
             let _ = self.inbox.lifecycle(&self.peer.shares, event).await;
         }
         end
     }
 }
 
-/// A link with its queue. Reading and writing take turns in one task: nothing here runs in parallel,
-/// locks and atomics only make that visible to the compiler.
+/// A link with its queue. Reading and writing alternate in one task: nothing here runs in parallel,
+/// and the locks and atomics only satisfy the compiler.
 struct Work<'a> {
     link: &'a Link,
     outbox: Arc<Outbox>,
@@ -112,7 +116,7 @@ impl Work<'_> {
     async fn read(&self, mut incoming: Incoming) -> Result<Infallible, LinkEnd> {
         let silent = self.link.timing.silent_timeout;
         let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        // An observer has nothing to say here, so nothing of it is waited for.
+        // Observers may not send direct messages, so no buffer is reserved for one.
         let longest = if self.link.peer.is_member() { self.link.limits.frame_bytes } else { 0 };
         loop {
             while let Some(frame) = frame::decode(&mut buffer, longest)? {
@@ -133,7 +137,7 @@ impl Work<'_> {
     async fn take(&self, frame: Frame) -> Result<(), LinkEnd> {
         match frame {
             Frame::Ping(sequence) => {
-                self.heartbeat.owe(sequence);
+                self.heartbeat.queue_pong(sequence);
                 self.outbox.wake();
             }
             Frame::Pong(sequence) => {
@@ -153,16 +157,17 @@ impl Work<'_> {
             return;
         }
         let link = self.link;
-        // First the queue, then the news: who hears of the connection may use it at once.
+        // Attach the queue before emitting `Connected`: a receiver of the event may send at once.
         link.peer.attach(self.outbox.clone(), link.address.clone(), link.direction);
         let event = NetworkEvent::Connected { peer: link.peer.key };
         let _ = link.inbox.lifecycle(&link.peer.shares, event).await;
     }
 
     async fn deliver(&self, bytes: Bytes) -> Result<(), LinkEnd> {
-        // A member sends its first heartbeat before any answer. When it learns from our answer that the
-        // stream works, it has therefore read our first heartbeat, and it answers that before it sends
-        // a message. So this is never an accident.
+        // A message that arrives here too early is never an accident. A member sends a message only
+        // after it received this node's answer to its heartbeat. This node sends its own first
+        // heartbeat before that answer. So the member has received that heartbeat, and it answers
+        // it before it sends a message.
         if !self.connected.load(Ordering::Relaxed) {
             return Err(FrameError::EarlyMessage.into());
         }
@@ -184,8 +189,8 @@ impl Work<'_> {
     }
 
     async fn write_until_stopped(&self, mut outgoing: Outgoing) -> io::Result<()> {
-        // A heartbeat is the first thing written. An interval's first tick would not do: it may come a
-        // little after the first answer was owed.
+        // Write a heartbeat first. The first tick of an interval is not used for it: the tick may
+        // come after the first answer is due.
         let sequence = self.heartbeat.send(Instant::now());
         outgoing.write_all(&frame::ping(sequence)).await?;
         outgoing.flush().await?;
@@ -207,11 +212,11 @@ impl Work<'_> {
                 }
                 () = self.outbox.woken() => {}
             }
-            // Answers go before messages; between the two lines nothing can come in.
-            let owed = self.heartbeat.take_owed();
+            // Write the answer before the messages. No frame can arrive between these two lines.
+            let pong = self.heartbeat.take_pong();
             self.outbox.take(&mut batch, BATCH_MESSAGES, BATCH_BYTES);
             let empty = batch.is_empty();
-            if let Some(sequence) = owed {
+            if let Some(sequence) = pong {
                 outgoing.write_all(&frame::pong(sequence)).await?;
             }
             self.write_batch(&mut outgoing, &mut batch).await?;
@@ -239,7 +244,7 @@ impl Work<'_> {
     }
 }
 
-/// Heartbeats in both directions.
+/// The heartbeats in both directions.
 #[derive(Default)]
 struct Heartbeat {
     beats: Mutex<Beats>,
@@ -249,15 +254,15 @@ struct Heartbeat {
 struct Beats {
     /// The number of the next heartbeat.
     next: u64,
-    /// When the last ones were sent.
+    /// The last heartbeats sent, each with its sending time.
     unanswered: VecDeque<(u64, Instant)>,
-    /// The member's last heartbeat, if not answered yet. Only the last one: a member cannot make us
-    /// owe more than one answer.
-    owed: Option<u64>,
+    /// The member's last heartbeat, if not answered yet. Only the last one is kept, so a member
+    /// cannot queue more than one answer.
+    pending_pong: Option<u64>,
 }
 
 impl Heartbeat {
-    /// The number of a heartbeat sent now.
+    /// Records a heartbeat sent now, and returns its number.
     fn send(&self, now: Instant) -> u64 {
         let mut beats = self.lock();
         let sequence = beats.next;
@@ -269,7 +274,8 @@ impl Heartbeat {
         sequence
     }
 
-    /// The member answered a heartbeat of ours. Returns how long that took, if it is remembered.
+    /// Records the answer to a heartbeat of this node. Returns the round-trip time, if the sending
+    /// time is still kept.
     fn answered(&self, sequence: u64, now: Instant) -> Result<Option<Duration>, FrameError> {
         let mut beats = self.lock();
         if sequence >= beats.next {
@@ -284,12 +290,12 @@ impl Heartbeat {
         Ok(round_trip)
     }
 
-    fn owe(&self, sequence: u64) {
-        self.lock().owed = Some(sequence);
+    fn queue_pong(&self, sequence: u64) {
+        self.lock().pending_pong = Some(sequence);
     }
 
-    fn take_owed(&self) -> Option<u64> {
-        self.lock().owed.take()
+    fn take_pong(&self) -> Option<u64> {
+        self.lock().pending_pong.take()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Beats> {
@@ -309,25 +315,25 @@ mod tests {
         assert_eq!(heartbeat.send(start), 0);
         assert_eq!(heartbeat.send(later(10)), 1);
         assert_eq!(heartbeat.answered(1, later(15)), Ok(Some(Duration::from_millis(5))));
-        assert_eq!(heartbeat.answered(0, later(20)), Ok(None), "an old answer tells nothing");
-        assert_eq!(heartbeat.answered(1, later(20)), Ok(None), "nor does a repeated one");
+        assert_eq!(heartbeat.answered(0, later(20)), Ok(None), "an old answer is not measured");
+        assert_eq!(heartbeat.answered(1, later(20)), Ok(None), "nor is a repeated one");
     }
 
     #[test]
-    fn an_answer_to_nothing_breaks_the_protocol() {
+    fn an_answer_to_an_unsent_heartbeat_violates_the_protocol() {
         let heartbeat = Heartbeat::default();
         assert_eq!(heartbeat.answered(0, Instant::now()), Err(FrameError::UnsentHeartbeat(0)));
     }
 
     #[test]
-    fn neither_side_of_the_heartbeat_can_pile_up() {
+    fn unanswered_heartbeats_and_due_answers_are_bounded() {
         let heartbeat = Heartbeat::default();
         for sequence in 0..1000 {
             heartbeat.send(Instant::now());
-            heartbeat.owe(sequence);
+            heartbeat.queue_pong(sequence);
         }
         assert_eq!(heartbeat.lock().unanswered.len(), HEARTBEATS_REMEMBERED);
-        assert_eq!(heartbeat.take_owed(), Some(999));
-        assert_eq!(heartbeat.take_owed(), None);
+        assert_eq!(heartbeat.take_pong(), Some(999));
+        assert_eq!(heartbeat.take_pong(), None);
     }
 }

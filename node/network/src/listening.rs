@@ -1,4 +1,4 @@
-//! Listening: which addresses can be listened on, and whether their ports are free.
+//! Listening: checks which addresses can be listened on, and whether their ports are free.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket, sockopt};
 use crate::behaviour::Behaviour;
 use crate::error::StartError;
 
-/// What can be listened on, for messages.
+/// How to write a listen address, for error messages.
 pub(crate) const LISTENABLE: &str =
     "write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, without a host name";
 
-/// Connections that wait to be accepted by the socket that tries a port: none comes.
+/// Backlog of the socket that tests a port; no connection is expected there.
 const TRIAL_BACKLOG: i32 = 1;
 
-/// Binds all addresses and waits until each is really listened on.
+/// Binds all addresses and waits until the node listens on each.
 pub(crate) async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result<(), StartError> {
     for address in addresses {
         let failed = |source| StartError::Listen { address: address.to_string(), source };
@@ -37,9 +37,12 @@ pub(crate) async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]
     Ok(())
 }
 
-/// libp2p binds its listeners such that a second process may bind the same port, and the system then deals connections out
-/// to both. Listening without that option (`SO_REUSEPORT`), and otherwise with the same ones, first tells whether the port is
-/// free. One of the others matters to what is free: a listener on an IPv6 address takes no IPv4 connections.
+/// Checks that the port is free.
+///
+/// libp2p sets `SO_REUSEPORT` on its listeners, so a second process may bind the same port, and the
+/// system then distributes connections between the two. So this function first listens without that
+/// option and otherwise with the same ones. One of the others affects which ports are free: a
+/// listener on an IPv6 address accepts no IPv4 connections.
 fn probe(address: SocketAddr) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
@@ -55,7 +58,7 @@ fn probe(address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket address that a listener on this address would bind; `None` if nothing can listen on it.
+/// The socket address that a listener on this address binds; `None` if it cannot be listened on.
 pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
@@ -69,7 +72,8 @@ pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
 
 async fn listening(swarm: &mut Swarm<Behaviour>, id: ListenerId) -> io::Result<()> {
     loop {
-        // Nothing else can happen yet: no connection was accepted or begun before the address is known.
+        // No other event needs handling yet: no connection is accepted or dialed before the address
+        // is known.
         match swarm.select_next_some().await {
             SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == id => return Ok(()),
             SwarmEvent::ListenerError { listener_id, error } if listener_id == id => return Err(error),
@@ -89,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// A port that is in use on all IPv4 addresses is free on all IPv6 ones.
+    /// A port that is in use on all IPv4 addresses may be free on all IPv6 addresses.
     #[test]
     fn both_kinds_of_addresses_share_a_port_in_either_order() {
         let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
@@ -97,7 +101,7 @@ mod tests {
         assert!(probe((Ipv4Addr::UNSPECIFIED, port).into()).is_err(), "it is taken");
         match probe((Ipv6Addr::UNSPECIFIED, port).into()) {
             Ok(()) => {}
-            // A machine without IPv6.
+            // The machine has no IPv6.
             Err(error) => assert_ne!(error.kind(), io::ErrorKind::AddrInUse, "{error}"),
         }
         drop(taken);

@@ -1,5 +1,5 @@
-//! Host names to IP addresses, by the system's resolver and afresh for every attempt: a container that
-//! was recreated has another address at once, and a cache would hide that.
+//! Resolves host names with the system's resolver, anew for every attempt. A recreated container
+//! has a new address at once, which a cache would hide.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,38 +9,39 @@ use libp2p::multiaddr::Protocol;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-/// IP addresses taken from one name.
+/// Maximum IP addresses taken from one name.
 const ADDRESSES_PER_NAME_MAX: usize = 8;
 
-/// Whether [`resolve`] would have to ask for this address.
+/// Whether [`resolve`] has to look up this address.
 pub(crate) fn is_name(address: &Multiaddr) -> bool {
     matches!(address.iter().next(), Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)))
 }
 
-/// Where addresses lead.
+/// The result of resolving addresses.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resolution {
-    /// What to dial, each once, with the address as it was written.
+    /// The addresses to dial, each once, with the address as it was written.
     pub(crate) found: Vec<(Multiaddr, Multiaddr)>,
-    /// Names that lead nowhere, with the reason.
+    /// The names without an address, with the reason.
     pub(crate) failed: Vec<(Multiaddr, String)>,
 }
 
 impl Resolution {
-    /// Of addresses without names.
+    /// The result for addresses without host names.
     pub(crate) fn of_addresses(addresses: Vec<Multiaddr>) -> Self {
         let found = addresses.into_iter().map(|address| (address.clone(), address)).collect();
         Resolution { found, failed: Vec::new() }
     }
 }
 
-/// Replaces names by the addresses behind them; a name that has none within `patience` has failed.
-pub(crate) async fn resolve(addresses: Vec<Multiaddr>, patience: Duration) -> Resolution {
+/// Replaces host names by their IP addresses. A name that has none within `timeout_after` has
+/// failed.
+pub(crate) async fn resolve(addresses: Vec<Multiaddr>, timeout_after: Duration) -> Resolution {
     let each = addresses.into_iter().map(|address| async move {
         if !is_name(&address) {
             return (address.clone(), Ok(vec![address]));
         }
-        let resolved = timeout(patience, resolve_one(&address)).await;
+        let resolved = timeout(timeout_after, resolve_one(&address)).await;
         let late = |_| Err("the name service does not answer in time".to_owned());
         (address, resolved.unwrap_or_else(late))
     });
@@ -66,9 +67,11 @@ async fn resolve_one(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
         Some(Protocol::Dns(name)) => (name, true, true),
         Some(Protocol::Dns4(name)) => (name, true, false),
         Some(Protocol::Dns6(name)) => (name, false, true),
-        _ => return Err("it is no name".to_owned()),
+        _ => return Err("it does not begin with a host name".to_owned()),
     };
-    let Some(Protocol::Tcp(port)) = parts.next() else { return Err("it has no port".to_owned()) };
+    let Some(Protocol::Tcp(port)) = parts.next() else {
+        return Err("it has no /tcp/ port after the host name".to_owned());
+    };
     let found = lookup_host((name.as_ref(), port)).await.map_err(|error| {
         tracing::debug!(%address, %error, "name not resolved");
         format!("the name cannot be resolved: {error}")
@@ -112,13 +115,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_literal_is_a_name_too() {
+    async fn an_ip_address_written_as_a_name_is_resolved() {
         let resolved = resolve(vec![address("/dns/10.1.2.3/tcp/7")], Duration::from_secs(5)).await;
         assert_eq!(resolved.found, [(address("/ip4/10.1.2.3/tcp/7"), address("/dns/10.1.2.3/tcp/7"))]);
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_nowhere_says_why() {
+    async fn a_name_without_an_address_is_reported_with_the_reason() {
         let given = vec![address("/dns6/10.1.2.3/tcp/7"), address("/ip4/10.0.0.1/tcp/1")];
         let resolved = resolve(given, Duration::from_secs(5)).await;
         assert_eq!(resolved.found.len(), 1, "the other one is used");

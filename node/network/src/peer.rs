@@ -1,4 +1,4 @@
-//! What is kept about each member, shared by the handle, the event loop and the member's link.
+//! The state kept for each peer, shared by the handle, the event loop and the peer's link.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,28 +15,28 @@ use crate::identity::{InvalidKey, PeerKey, peer_id};
 use crate::queue::Outbox;
 use crate::status::{Direction, PeerStatus};
 
-/// The longest `last_error` kept, in bytes; what libp2p says can be long.
+/// The longest `last_error` kept, in bytes; libp2p's error texts can be long.
 const ERROR_BYTES_MAX: usize = 300;
 
-/// Why a peer is let in.
+/// Why a peer is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rank {
     /// It is a member.
     Member,
-    /// It may ask, and is told what members tell observers.
+    /// It is an observer: it may send requests, and receives the messages for observers.
     Observer,
 }
 
-/// A member other than ourselves, or an observer.
+/// A member other than this node, or an observer.
 pub(crate) struct Peer {
     pub(crate) key: PeerKey,
     pub(crate) rank: Rank,
     pub(crate) id: PeerId,
-    /// Held by the task that serves the member's direct stream, so that the events of two connections
-    /// of one member never mix.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Held by the task that serves the member's direct stream, so that the events of two
+    /// connections of one member never mix.
+    pub(crate) link_lock: tokio::sync::Mutex<()>,
     pub(crate) shares: Shares,
-    /// Permits for requests under way to this member.
+    /// Permits for requests in flight to this member.
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) messages_in: Counter,
     pub(crate) bytes_in: Counter,
@@ -69,7 +69,7 @@ impl Peer {
             key,
             rank,
             id: peer_id(&key)?,
-            turn: tokio::sync::Mutex::new(()),
+            link_lock: tokio::sync::Mutex::new(()),
             shares: Shares::new(limits),
             requests: Arc::new(Semaphore::new(limits.requests_per_peer)),
             messages_in: Counter::default(),
@@ -86,13 +86,13 @@ impl Peer {
         self.rank == Rank::Member
     }
 
-    /// From now on messages to this member go to `outbox`.
+    /// Directs messages for this member to `outbox` from now on.
     pub(crate) fn attach(&self, outbox: Arc<Outbox>, address: String, direction: Direction) {
         let since = SystemTime::now();
         self.lock().link = Some(Attached { outbox, address, direction, since, round_trip: None });
     }
 
-    /// From now on messages to this member are dropped. Returns how many were still waiting.
+    /// Drops messages for this member from now on. Returns how many were still waiting.
     pub(crate) fn detach(&self) -> u64 {
         let waiting = self.lock().link.take().map_or(0, |link| link.outbox.len() as u64);
         self.messages_dropped.add(waiting);
@@ -104,7 +104,7 @@ impl Peer {
         self.lock().link.is_some()
     }
 
-    /// Puts a message into the queue of the working link, if there is one.
+    /// Queues a message on the working link. Drops it if there is none.
     pub(crate) fn send(&self, message: Bytes, counters: &Counters) {
         let outbox = self.lock().link.as_ref().map(|link| link.outbox.clone());
         let dropped = match outbox {
@@ -121,14 +121,14 @@ impl Peer {
         self.messages_dropped.add(dropped);
     }
 
-    /// Notes a measured round trip.
+    /// Records a measured round trip.
     pub(crate) fn measured(&self, round_trip: Duration) {
         if let Some(link) = &mut self.lock().link {
             link.round_trip = Some(round_trip);
         }
     }
 
-    /// Notes why a connection ended or an attempt failed.
+    /// Records why a connection ended or an attempt failed.
     pub(crate) fn failed(&self, reason: &dyn std::fmt::Display) {
         let mut text = reason.to_string();
         let end = text.floor_char_boundary(ERROR_BYTES_MAX);
@@ -136,12 +136,12 @@ impl Peer {
         self.lock().last_error = Some(text);
     }
 
-    /// Notes which program the member says it is.
+    /// Records the program name that the member claims.
     pub(crate) fn identified(&self, program: String) {
         self.lock().program = Some(program);
     }
 
-    /// How the member is doing now.
+    /// The member's current status.
     pub(crate) fn status(&self) -> PeerStatus {
         let state = self.lock();
         let link = state.link.as_ref();
@@ -169,14 +169,15 @@ impl Peer {
     }
 }
 
-/// All members and observers but ourselves.
+/// All members and observers except this node.
 pub(crate) struct Peers {
     by_key: BTreeMap<PeerKey, Arc<Peer>>,
     by_id: HashMap<PeerId, Arc<Peer>>,
 }
 
 impl Peers {
-    /// Members and observers with `own` left out; a key named twice counts once, and as a member if it is one.
+    /// The members and observers without `own`. A key that is listed twice counts once, and as a
+    /// member if it is one.
     pub(crate) fn new(
         members: &[PeerKey],
         observers: &[PeerKey],
@@ -208,7 +209,7 @@ impl Peers {
         self.iter().filter(|peer| peer.is_member())
     }
 
-    /// Queues a direct message for everyone of this rank who is connected, sharing the bytes.
+    /// Queues a direct message for every connected peer of this rank. The peers share the bytes.
     pub(crate) fn broadcast(&self, to: Rank, bytes: &Bytes, counters: &Counters) {
         for peer in self.iter().filter(|peer| peer.rank == to && peer.is_connected()) {
             peer.send(bytes.clone(), counters);

@@ -1,5 +1,6 @@
-//! What waits to be sent to one peer. When full, the oldest message goes: in a protocol that repeats
-//! itself the newest says most, and a slow peer must cost neither memory nor anyone's time.
+//! The messages that wait to be sent to one peer. When the queue is full, the oldest message is
+//! dropped: the layer above resends, so the newest messages are the most useful. A slow peer must
+//! cost neither memory nor the time of other tasks.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,8 +28,8 @@ impl Outbox {
         Self { waiting: Mutex::default(), wake: Notify::new(), messages_max, bytes_max }
     }
 
-    /// Adds `message`, and returns how many older ones had to go for it. A message longer than the
-    /// whole queue goes itself.
+    /// Adds `message`, and returns how many messages were dropped for it. If the message is longer
+    /// than the whole queue may be, the message itself is dropped.
     pub(crate) fn push(&self, message: Bytes) -> u64 {
         if message.len() > self.bytes_max {
             return 1;
@@ -47,8 +48,8 @@ impl Outbox {
         dropped
     }
 
-    /// Moves the oldest messages to `batch`: at most `messages`, and no more once `bytes` are reached,
-    /// but at least one if there is any.
+    /// Moves the oldest messages to `batch`: at most `messages`, and no more once `bytes` are
+    /// reached, but at least one if there is any.
     pub(crate) fn take(&self, batch: &mut Vec<Bytes>, messages: usize, bytes: usize) {
         let mut waiting = self.lock();
         let mut taken = 0;
@@ -63,7 +64,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until something was added, or [`Outbox::wake`] was called, since the last time.
+    /// Waits until a message was added or [`Outbox::wake`] was called since the last wait.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -73,13 +74,14 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// How many messages wait.
+    /// The number of waiting messages.
     pub(crate) fn len(&self) -> usize {
         self.lock().messages.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Every critical section leaves the queue consistent, whatever happened to its thread later.
+        // Ignore poisoning: every critical section leaves the queue consistent, even if a thread
+        // panics later.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many() {
+    fn the_oldest_are_dropped_when_there_are_too_many() {
         let outbox = Outbox::new(2, 100);
         let dropped: u64 = (0..5u8).map(|i| outbox.push(Bytes::copy_from_slice(&[i]))).sum();
         assert_eq!(dropped, 3);
@@ -113,18 +115,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_they_are_too_long() {
+    fn the_oldest_are_dropped_when_they_are_too_long() {
         let outbox = Outbox::new(100, 10);
         outbox.push(Bytes::from_static(b"1234"));
         outbox.push(Bytes::from_static(b"5678"));
         assert_eq!(outbox.push(Bytes::from_static(b"abcdefg")), 2);
         assert_eq!(drain(&outbox), ["abcdefg"]);
-        // The room of what left is free again.
+        // The bytes of dropped messages are available again.
         assert_eq!(outbox.push(Bytes::from_static(b"0123456789")), 0);
     }
 
     #[test]
-    fn what_cannot_fit_displaces_nothing() {
+    fn a_message_that_cannot_fit_displaces_no_other() {
         let outbox = Outbox::new(10, 4);
         outbox.push(Bytes::from_static(b"1234"));
         assert_eq!(outbox.push(Bytes::from_static(b"12345")), 1);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_left_behind_wakes_the_consumer_again() {
+    async fn messages_that_are_left_wake_the_consumer_again() {
         let outbox = Outbox::new(10, 100);
         outbox.push(Bytes::from_static(b"1"));
         outbox.push(Bytes::from_static(b"2"));

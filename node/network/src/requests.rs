@@ -1,8 +1,8 @@
-//! Requests and answers on the wire.
+//! The encoding of requests and answers.
 //!
-//! A request is a `u32` length (big endian) and so many bytes. An answer begins with one byte that
-//! says how it went; an answer proper follows in the same form as the request. That a request was
-//! refused is said, because a mere end of the stream would not tell it from a broken one.
+//! A request is a `u32` length (big endian) and that many bytes. An answer begins with one byte for
+//! its kind; a successful answer continues in the same form as a request. A refusal is explicit, so
+//! that the requester can distinguish it from a broken stream.
 
 use std::io;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use libp2p::request_response;
 
 use crate::counters::Counters;
 
-/// What comes back.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// The answer.
     Answer(Bytes),
-    /// The layer above did not want to answer, or not in time.
+    /// The layer above dropped the request, or did not answer within the timeout.
     Refused,
-    /// Too many requests wait.
+    /// Too many requests of this peer are pending.
     Busy,
-    /// The answer is above the limit.
+    /// The answer exceeds the size limit.
     TooLarge,
 }
 
@@ -32,12 +32,12 @@ const REFUSED: u8 = 1;
 const BUSY: u8 = 2;
 const TOO_LARGE: u8 = 3;
 
-/// Reads and writes them, with a limit for each.
+/// Reads and writes requests and replies, with a size limit for each.
 #[derive(Debug, Clone)]
 pub(crate) struct Codec {
     pub(crate) request_bytes_max: usize,
     pub(crate) response_bytes_max: usize,
-    /// libp2p says nothing about a request that could not be read, so it is counted here.
+    /// libp2p emits no event for a request that could not be read, so the codec counts it.
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -68,7 +68,7 @@ impl request_response::Codec for Codec {
             REFUSED => Ok(Reply::Refused),
             BUSY => Ok(Reply::Busy),
             TOO_LARGE => Ok(Reply::TooLarge),
-            other => Err(invalid(format!("answer kind {other} is unknown"))),
+            other => Err(invalid(format!("the kind {other} of an answer is unknown"))),
         }
     }
 
@@ -96,7 +96,8 @@ impl request_response::Codec for Codec {
 }
 
 async fn write_block<T: AsyncWrite + Unpin>(io: &mut T, bytes: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(bytes.len()).map_err(|_| invalid("longer than 4 GiB".to_owned()))?;
+    let length = u32::try_from(bytes.len())
+        .map_err(|_| invalid("a request or answer is longer than 4 GiB".to_owned()))?;
     io.write_all(&length.to_be_bytes()).await?;
     io.write_all(bytes).await
 }
@@ -106,9 +107,11 @@ async fn read_block<T: AsyncRead + Unpin>(io: &mut T, bytes_max: usize) -> io::R
     io.read_exact(&mut length).await?;
     let length = u32::from_be_bytes(length);
     if length as usize > bytes_max {
-        return Err(invalid(format!("{length} bytes are above the limit of {bytes_max}")));
+        return Err(invalid(format!(
+            "a request or answer of {length} bytes is above the limit of {bytes_max}"
+        )));
     }
-    // Memory grows with what arrives, not with what was claimed.
+    // Allocate memory as bytes arrive, not for the claimed length.
     let mut block = Vec::new();
     io.take(u64::from(length)).read_to_end(&mut block).await?;
     if block.len() < length as usize {
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_cut_short_or_unknown_is_an_error() {
+    fn a_reply_that_is_too_long_incomplete_or_unknown_is_an_error() {
         let long = read(&[ANSWER, 0, 0, 0, 9]).unwrap_err();
         assert_eq!(long.kind(), io::ErrorKind::InvalidData);
         let short = read(&[ANSWER, 0, 0, 0, 2, 7]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Which addresses an operator may write, checked without opening a socket.
+//! Checks the addresses of a configuration, without opening a socket.
 
 use std::collections::BTreeSet;
 
@@ -19,36 +19,37 @@ pub struct AddressSettings<'a> {
     pub bootstrap: &'a [String],
 }
 
-/// An address that cannot be used. Its text begins with the name of the list, so that a prefix can say where that stands.
+/// An address that cannot be used. Its text begins with the name of the list, so that the caller
+/// can add a prefix for the configuration section.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressProblem {
-    /// There is none where one is needed.
+    /// No listen address is given.
     #[error("listen is empty: give an address such as /ip4/0.0.0.0/tcp/9000")]
     NothingToListenOn,
-    /// This one does not fit its purpose.
+    /// The address does not fit its purpose.
     #[error("{setting} contains {address:?}: {reason}")]
     Unusable {
         /// `listen`, `advertise` or `bootstrap`.
         setting: &'static str,
         /// The address as given.
         address: String,
-        /// What is wrong with it, and what to write.
+        /// What is wrong with it, and what to write instead.
         reason: String,
     },
 }
 
-/// The addresses, read.
+/// The parsed addresses.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) advertise: Vec<Multiaddr>,
-    /// Each with the peer id that was given with it.
+    /// Each with its peer id, if one was given.
     pub(crate) bootstrap: Vec<(Multiaddr, Option<PeerId>)>,
 }
 
 impl AddressSettings<'_> {
-    /// Everything that is wrong with the addresses, in the order of the lists; nothing if all can be used. With the members,
-    /// also whether each peer id is one of theirs.
+    /// Every problem of the addresses, in the order of the lists; empty if all can be used. If
+    /// `members` is given, a peer id that is not a member's is a problem, too.
     pub fn problems(&self, members: Option<&[PeerKey]>) -> Vec<AddressProblem> {
         self.check(members).err().unwrap_or_default()
     }
@@ -59,7 +60,10 @@ impl AddressSettings<'_> {
             let mut seen = BTreeSet::new();
             let mut found = Vec::new();
             for text in texts {
-                let fresh = seen.insert(text).then_some(()).ok_or_else(|| "it stands there twice".to_owned());
+                let fresh = seen
+                    .insert(text)
+                    .then_some(())
+                    .ok_or_else(|| "it is listed twice: remove one".to_owned());
                 match fresh.and_then(|()| parse(text)).and_then(usable) {
                     Ok(address) => found.push(address),
                     Err(reason) => {
@@ -72,14 +76,14 @@ impl AddressSettings<'_> {
         let listen = read("listen", self.listen, &listenable);
         let advertise = read("advertise", self.advertise, &|address| dialable(&address));
         let ids = members.map(|members| -> Vec<PeerId> {
-            // A key that is none has no id, and is reported with the members.
+            // An invalid key has no peer id; it is reported with the members.
             members.iter().filter_map(|member| peer_id(member).ok()).collect()
         });
         let of_member = |address: Multiaddr| {
             let (address, id) = dialable(&address)?;
             match id.filter(|id| ids.as_ref().is_some_and(|ids| !ids.contains(id))) {
                 None => Ok((address, id)),
-                Some(_) => Err("its peer id is not that of a validator of this network".to_owned()),
+                Some(_) => Err("its peer id is not that of a validator of this network: check the peer id and the genesis".to_owned()),
             }
         };
         let bootstrap = read("bootstrap", self.bootstrap, &of_member);
@@ -102,7 +106,7 @@ fn parse(text: &str) -> Result<Multiaddr, String> {
         return Err("write a multiaddress such as /ip4/10.0.0.5/tcp/9000".to_owned());
     }
     text.parse().map_err(|error: libp2p::multiaddr::Error| {
-        format!("it is no multiaddress ({error}): write one such as /ip4/10.0.0.5/tcp/9000")
+        format!("it is not a multiaddress ({error}): write one such as /ip4/10.0.0.5/tcp/9000")
     })
 }
 
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_can_be_used_are_fine() {
+    fn usable_addresses_have_no_problems() {
         let member = format!("/dns/bank-b.example/tcp/9000/p2p/{}", peer_id_text(&key(2)).unwrap());
         let none = problems(
             &["/ip4/0.0.0.0/tcp/9000", "/ip6/::/tcp/9000", "/ip4/127.0.0.1/tcp/0"],
@@ -147,17 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once_with_its_place() {
+    fn every_problem_is_reported_at_once_with_its_list() {
         let stranger = format!("/ip4/10.0.0.1/tcp/9000/p2p/{}", peer_id_text(&key(3)).unwrap());
         let cases = [
             ("listen", "/dns/localhost/tcp/9000", "without a host name"),
             ("listen", "/ip4/127.0.0.1/udp/9000/quic-v1", "without a host name"),
             ("listen", "127.0.0.1:9000", "write a multiaddress"),
-            ("listen", "/ip4/127.0.0.300/tcp/9000", "no multiaddress"),
+            ("listen", "/ip4/127.0.0.300/tcp/9000", "not a multiaddress"),
             ("advertise", "/ip4/0.0.0.0/tcp/9000", "nowhere to connect to"),
             ("advertise", "/ip4/10.0.0.1/udp/9000/quic-v1", "/tcp/"),
             ("bootstrap", "/ip4/10.0.0.1/tcp/0", "port 0"),
-            ("bootstrap", "/ip4/10.0.0.1/tcp/9000/carrier-pigeon", "no multiaddress"),
+            ("bootstrap", "/ip4/10.0.0.1/tcp/9000/carrier-pigeon", "not a multiaddress"),
             ("bootstrap", &stranger, "not that of a validator"),
         ];
         let of = |list: &str| -> Vec<&str> {

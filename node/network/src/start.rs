@@ -1,4 +1,4 @@
-//! From a configuration to a running network.
+//! Starts a network from a configuration.
 
 use std::num::NonZeroU8;
 use std::sync::{Arc, RwLock};
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::AddressBook;
-use crate::behaviour::{Appearance, Behaviour, Names};
+use crate::behaviour::{Behaviour, Names, Presentation};
 use crate::bootstrap::Bootstrap;
 use crate::config::{NetworkConfig, NetworkLimits};
 use crate::counters::Counters;
@@ -26,13 +26,14 @@ use crate::peer::Peers;
 use crate::settings::{AddressSettings, Addresses};
 use crate::transport;
 
-/// Addresses of one member that are tried at the same time.
+/// Addresses of one member that are dialed at the same time.
 const PARALLEL_DIALS: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
 
-/// Starts a network in the current tokio runtime. When it returns, the node listens on every address given.
+/// Starts a network in the current tokio runtime. When it returns, the node listens on every listen
+/// address.
 ///
 /// # Errors
-/// [`StartError`], with nothing left running. A busy port is among them.
+/// [`StartError`], for example if a port is in use. Nothing is left running then.
 pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), StartError> {
     config.check()?;
     let (keypair, own) = keypair(&config.secret_key)?;
@@ -45,7 +46,7 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     };
     let Addresses { listen: listened, advertise, bootstrap } =
         settings.check(Some(&config.members)).map_err(StartError::Addresses)?;
-    let (mut book, strays) = sorted(bootstrap, peer_id(&own)?, &peers, &config.limits);
+    let (mut book, without_peer_id) = sorted(bootstrap, peer_id(&own)?, &peers, &config.limits);
     for (key, address) in &config.known {
         if peers.by_key(key).is_some_and(|peer| peer.is_member()) {
             book.remember(*key, address);
@@ -56,10 +57,10 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     let transport = transport::build(&keypair, &config.timing, config.limits.requests_per_peer)
         .map_err(|error| StartError::Setup(error.to_string()))?;
     let counters = Arc::new(Counters::default());
-    let appearance = Appearance { is_member, advertises: !advertise.is_empty() };
+    let presentation = Presentation { is_member, advertises: !advertise.is_empty() };
     let behaviour = Behaviour::new(
         &keypair,
-        appearance,
+        presentation,
         &names,
         &peers,
         &config.limits,
@@ -76,14 +77,14 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
 
     let now = Instant::now();
     let pace = Pace::from(&config.timing);
-    // Members dial no observer, so an observer dials every member.
+    // Members never dial observers, so an observer dials every member at once.
     let members = peers.members().map(|peer| (peer.key, !is_member || own < peer.key));
     let dialing = Dialing::new(members, pace, now, Rng::new());
-    let bootstrap = Bootstrap::new(strays, pace, now, Rng::new());
+    let bootstrap = Bootstrap::new(without_peer_id, pace, now, Rng::new());
     let work = Work::new(now, &config.timing);
 
     let commands_max = config.limits.publish_messages + peers.len() * config.limits.requests_per_peer;
-    let (commands, orders) = mpsc::channel(commands_max);
+    let (commands, command_receiver) = mpsc::channel(commands_max);
     let (inbox, events) = event::channel(peers.len(), &config.limits);
     let shared = Shared {
         peers,
@@ -107,7 +108,7 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
         limits: shared.limits.clone(),
         timing: shared.timing.clone(),
         inbox,
-        commands: orders,
+        commands: command_receiver,
         listening: shared.listening.clone(),
         failed: shared.failed.clone(),
         failures: Failures::default(),
@@ -118,18 +119,19 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
         book,
         work,
     };
-    driver.note_listening();
-    driver.note_known();
+    driver.publish_listening();
+    driver.publish_known();
     let stopped = shared.stopped.clone().drop_guard();
     tokio::spawn(async move {
-        // Cancelled when the driver is done, and also if it should panic: nobody waits for ever.
+        // Cancelled when the driver ends, even by a panic, so that `shutdown` always returns.
         let _stopped = stopped;
         driver.run().await;
     });
     Ok((Network { shared: Arc::new(shared) }, events))
 }
 
-/// Sorts the bootstrap addresses: those with a peer id into the book, the others apart.
+/// Splits the bootstrap addresses: adds those with a peer id to an address book, and returns the
+/// others.
 fn sorted(
     addresses: Vec<(Multiaddr, Option<PeerId>)>,
     own: PeerId,
@@ -137,17 +139,17 @@ fn sorted(
     limits: &NetworkLimits,
 ) -> (AddressBook, Vec<Multiaddr>) {
     let mut book = AddressBook::new(limits.addresses_per_member);
-    let mut strays = Vec::new();
+    let mut without_peer_id = Vec::new();
     for (address, id) in addresses {
         match id {
-            None if !strays.contains(&address) => strays.push(address),
+            None if !without_peer_id.contains(&address) => without_peer_id.push(address),
             None => {}
             Some(id) if id == own => {}
-            // That it is a member's was checked.
+            // `AddressSettings::check` has verified that the id is a member's.
             Some(id) => {
                 peers.by_id(&id).into_iter().for_each(|peer| book.configure(peer.key, address.clone()));
             }
         }
     }
-    (book, strays)
+    (book, without_peer_id)
 }

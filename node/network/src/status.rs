@@ -1,10 +1,10 @@
-//! How each member is doing, in plain types.
+//! The status of each peer, in plain types.
 
 use std::time::{Duration, SystemTime};
 
 use crate::identity::PeerKey;
 
-/// Who opened a connection.
+/// Which side opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// This node dialed.
@@ -13,14 +13,14 @@ pub enum Direction {
     Incoming,
 }
 
-/// An address of the configuration at which no member was reached when it was last tried.
+/// A configured address at which the last attempt reached no member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedAddress {
-    /// The member whose address it is to be; none if the configuration does not say whose it is.
+    /// The member that the operator expects there; `None` if the configuration names no peer id.
     pub member: Option<PeerKey>,
     /// The address as it was written, without a peer id.
     pub address: String,
-    /// Why not, at most 200 bytes.
+    /// Why the attempt failed, at most 200 bytes.
     pub reason: String,
 }
 
@@ -31,13 +31,15 @@ pub struct PeerStatus {
     pub key: PeerKey,
     /// Whether a direct stream works in both directions now.
     pub connected: bool,
-    /// The remote address of the present connection. Of an incoming one this is not an address to dial.
+    /// The remote address of the current connection. That of an incoming connection cannot be
+    /// dialed.
     pub address: Option<String>,
-    /// When the present connection began to work.
+    /// When the current connection began to work.
     pub since: Option<SystemTime>,
-    /// Who opened the present connection.
+    /// Which side opened the current connection.
     pub direction: Option<Direction>,
-    /// The last measured time from a heartbeat to its answer, including waiting behind other messages.
+    /// The last measured time from a heartbeat to its answer. It includes the time spent queued
+    /// behind other messages.
     pub round_trip: Option<Duration>,
     /// Direct messages received since the start.
     pub messages_in: u64,
@@ -47,15 +49,16 @@ pub struct PeerStatus {
     pub bytes_in: u64,
     /// Bytes of direct messages sent, without framing.
     pub bytes_out: u64,
-    /// Direct messages that wait to be sent now.
+    /// Direct messages that currently wait to be sent.
     pub messages_waiting: usize,
-    /// Direct messages lost here: queue full, not connected, or waiting when the connection ended.
+    /// Direct messages dropped by this node: queue full, not connected, or waiting when the
+    /// connection ended.
     pub messages_dropped: u64,
     /// Attempts to connect to this member since the start.
     pub dial_attempts: u64,
     /// Why the last connection ended or the last attempt failed.
     pub last_error: Option<String>,
-    /// Name and version of the program that the member said it was when it was last connected, at most 64 characters of
-    /// printable ASCII. Nobody has checked it.
+    /// Name and version of the program that the member claimed when it was last connected, at most
+    /// 64 characters of printable ASCII. Unverified.
     pub program: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! TCP with noise and yamux, and connections that can always be closed.
+//! TCP with noise and yamux, with a time limit for closing a connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use tokio::time::{Sleep, sleep};
 
 use crate::config::NetworkTiming;
 
-/// Streams on one connection besides those of requests: one direct, gossip, identify and Kademlia both
-/// ways, and some that are being negotiated.
+/// Streams on one connection besides those of requests: one direct stream, gossip, identify and
+/// Kademlia in both directions, and some in negotiation.
 const OTHER_STREAMS: usize = 64;
 
 /// The transport of all connections.
@@ -34,25 +34,25 @@ pub(crate) fn build(
         .multiplex(multiplexer)
         .timeout(timing.dial_timeout)
         .map(move |(peer, muxer), _| {
-            let muxer = HangUp { inner: StreamMuxerBox::new(muxer), close_timeout, waiting: None };
+            let muxer = TimedClose { inner: StreamMuxerBox::new(muxer), close_timeout, waiting: None };
             (peer, StreamMuxerBox::new(muxer))
         })
         .boxed())
 }
 
-/// A connection whose closing takes `close_timeout` at most.
+/// A connection that closes within `close_timeout`.
 ///
-/// To close in good order is to write what is still buffered. A peer that is frozen or cut off, with
-/// its buffers full, would keep the connection in the state "closing" for as long as TCP tries, a quarter
-/// of an hour or for ever. All that time a restarted instance of that peer would count as its second
-/// connection and be turned away.
-struct HangUp {
+/// Closing in good order writes the buffered bytes first. If the peer is frozen or unreachable and
+/// its buffers are full, the connection would stay in the state "closing" for as long as TCP
+/// retries, a quarter of an hour or for ever. During that time, a restarted instance of the peer
+/// would count as its second connection and be refused.
+struct TimedClose {
     inner: StreamMuxerBox,
     close_timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl StreamMuxer for HangUp {
+impl StreamMuxer for TimedClose {
     type Substream = <StreamMuxerBox as StreamMuxer>::Substream;
     type Error = <StreamMuxerBox as StreamMuxer>::Error;
 
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection whose peer takes no byte any more.
+    /// A connection whose peer accepts no more bytes.
     struct Stuck;
 
     impl StreamMuxer for Stuck {
@@ -125,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_to_a_stuck_peer_can_be_closed() {
         let close_timeout = Duration::from_millis(5);
-        let stuck = HangUp { inner: StreamMuxerBox::new(Stuck), close_timeout, waiting: None };
+        let stuck = TimedClose { inner: StreamMuxerBox::new(Stuck), close_timeout, waiting: None };
         tokio::time::timeout(Duration::from_secs(60), stuck.close()).await.unwrap().unwrap();
     }
 }

@@ -1,14 +1,15 @@
-//! Which protocol a node speaks, and which program it says it is.
+//! The protocol version and the program version that nodes announce.
 
 use crate::direct::OpenError;
 
-/// Version of the protocols between nodes, as it stands at the end of their names. Nodes with different ones do not talk.
+/// Version of the protocols between nodes, the last part of their names. Nodes with different
+/// versions cannot communicate.
 pub const WIRE_VERSION: u32 = 1;
 
-/// The longest name of a program that is kept, in bytes.
+/// The longest program name that is kept, in bytes.
 const PROGRAM_BYTES_MAX: usize = 64;
 
-/// What identify says of the protocol on this network.
+/// The protocol version that identify announces on this network.
 pub(crate) fn protocol(network: &str) -> String {
     format!("{}{WIRE_VERSION}", prefix(network))
 }
@@ -17,10 +18,10 @@ fn prefix(network: &str) -> String {
     format!("/quorate/{network}/")
 }
 
-/// Compares what a member says with what this node speaks.
+/// Compares the protocol version that a member announces with this node's.
 ///
 /// # Errors
-/// What keeps the two apart.
+/// [`OpenError::OtherVersion`] for another version, [`OpenError::Foreign`] for another network.
 pub(crate) fn check(network: &str, theirs: &str) -> Result<(), OpenError> {
     match theirs.strip_prefix(&prefix(network)).map(str::parse::<u32>) {
         Some(Ok(WIRE_VERSION)) => Ok(()),
@@ -29,12 +30,12 @@ pub(crate) fn check(network: &str, theirs: &str) -> Result<(), OpenError> {
     }
 }
 
-/// The program this node says it is.
+/// The program name and version that this node announces.
 pub(crate) fn own_program() -> String {
     format!("quorate/{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What a member says it is, as far as it can be shown: printable ASCII, and not much of it.
+/// The program that a member claims, reduced to at most 64 characters of printable ASCII.
 pub(crate) fn program(claimed: &str) -> String {
     claimed.chars().filter(char::is_ascii_graphic).take(PROGRAM_BYTES_MAX).collect()
 }
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_with_another_version_is_told_from_another_network() {
+    fn another_version_is_distinguished_from_another_network() {
         check("chain", &protocol("chain")).unwrap();
         let later = check("chain", "/quorate/chain/2").unwrap_err();
         assert!(matches!(later, OpenError::OtherVersion { ours: 1, theirs: 2 }), "{later}");
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_member_says_it_is_cannot_do_harm() {
+    fn a_claimed_program_name_is_reduced_to_short_printable_ascii() {
         assert_eq!(program(&own_program()), own_program());
         assert_eq!(program("a\u{1b}[31m b\n\u{e9}"), "a[31mb");
         assert_eq!(program(&"x".repeat(10_000)).len(), PROGRAM_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! Connections that come, work, and go.
+//! Establishing, using and closing connections.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::status::Direction;
 use crate::version;
 
 impl Driver {
-    /// A connection was made. `first`: its member has no other.
+    /// A connection was established. `first` says whether it is the member's only one.
     pub(super) fn on_connected(
         &mut self,
         id: PeerId,
@@ -27,12 +27,13 @@ impl Driver {
         let dialed = self.work.attempts.remove(&connection);
         let attempt = dialed.as_ref().map(|dialed| dialed.attempt);
         let Some(peer) = self.peers.by_id(&id).cloned() else {
-            // The allow list has refused it already; two locks are better than one.
+            // The allow list has refused the peer already; this is a second check.
             self.swarm.close_connection(connection);
             return;
         };
         if endpoint.is_dialer() && !peer.is_member() {
-            // An observer answers at what was taken for a member's address. Nobody is dialed there.
+            // An observer answered at a bootstrap address. Members and observers never dial
+            // observers.
             if let Some(Attempt::Bootstrap(number)) = attempt {
                 let now = Instant::now();
                 self.bootstrap.failed(number, now);
@@ -50,10 +51,10 @@ impl Driver {
         }
         let (direction, address) = match endpoint {
             ConnectedPoint::Dialer { address, .. } => {
-                // Without the peer id, which is the member's key in other words.
+                // Without the peer id, which repeats the member's key.
                 let plain = without_peer(address).map_or_else(|_| address.clone(), |(plain, _)| plain);
                 self.book.prove(peer.key, plain.clone());
-                self.note_known();
+                self.publish_known();
                 let written =
                     dialed.as_ref().and_then(|dialed| Some((dialed.attempt, dialed.written(&plain)?)));
                 if let Some((attempt, written)) = written
@@ -78,7 +79,7 @@ impl Driver {
             .insert(connection, Connection { peer, first, direction, address, deadline, cut, since });
     }
 
-    /// A connection is gone, and `remaining` of that member are left.
+    /// A connection was closed; its member has `remaining` others.
     pub(super) fn on_closed(&mut self, id: ConnectionId, remaining: u32, reason: Option<&ConnectionError>) {
         let Some(connection) = self.work.connections.remove(&id) else { return };
         connection.cut.cancel();
@@ -88,20 +89,22 @@ impl Driver {
             connection.peer.failed(reason);
         }
         if remaining == 0 {
-            // One that we always lose again at once deserves the back-off of one we never get.
+            // A connection that is lost at once every time gets the same back-off as one that is
+            // never established.
             let now = Instant::now();
             let lasted = linked && now >= connection.since + self.timing.redial_max;
             self.dialing.closed(&connection.peer.key, lasted, now);
-            // Its address may be another when it comes back.
+            // The member may reconnect from another address.
             self.look_up_soon();
         }
     }
 
-    /// Closes a connection for a reason of ours.
-    pub(super) fn give_up(&mut self, id: ConnectionId, reason: &dyn Display) {
+    /// Closes a connection and records the reason.
+    pub(super) fn close_with_reason(&mut self, id: ConnectionId, reason: &dyn Display) {
         if let Some(connection) = self.work.connections.get_mut(&id) {
             connection.peer.failed(reason);
-            // Not a second time while it is being closed. It stays a failure if it was one.
+            // Postpone the deadline, so that the connection is not closed a second time meanwhile.
+            // It stays set, because a connection without a working stream counts as a failure.
             if connection.deadline.is_some() {
                 connection.deadline = Some(Instant::now() + 2 * self.timing.close_timeout);
             }
@@ -110,7 +113,7 @@ impl Driver {
         self.swarm.close_connection(id);
     }
 
-    /// Somebody who came did not get in.
+    /// An incoming connection was refused.
     pub(super) fn on_incoming_refused(
         &mut self,
         peer: Option<PeerId>,
@@ -132,31 +135,31 @@ impl Driver {
             }
             error => {
                 self.counters.upgrades_failed.one();
-                if let Some(more) = self.work.garbage.speak(Instant::now()) {
-                    tracing::info!(%from, %error, more, "refused a connection without identity");
+                if let Some(more) = self.work.garbage.admit(Instant::now()) {
+                    tracing::info!(%from, %error, more, "refused an incoming connection that did not authenticate");
                 }
             }
         }
     }
 
-    /// Somebody with a key that is not a member's.
+    /// A peer whose key is neither a member's nor an observer's was refused.
     pub(super) fn on_stranger(&mut self, stranger: &PeerId, what: &'static str) {
         self.counters.strangers_refused.one();
-        if let Some(more) = self.work.strangers.speak(Instant::now()) {
+        if let Some(more) = self.work.strangers.admit(Instant::now()) {
             tracing::warn!(peer = %stranger, more, "refused a peer that is no member: it {what}");
         }
     }
 
-    /// The direct stream of a connection is open, or never will be.
+    /// The direct stream of a connection was opened, or opening it failed.
     pub(super) fn on_direct(&mut self, event: direct::Event) {
         let direct::Event { peer, connection: id, outcome } = event;
         let Some(connection) = self.work.connections.get_mut(&id) else { return };
         let stream = match outcome {
             Ok(stream) => stream,
-            // What it says of itself comes over the same connection, and tells more than a refusal. If it says nothing,
-            // the deadline ends the connection.
+            // The member's identify message arrives over the same connection, and explains more
+            // than a refusal. If it sends none, the deadline ends the connection.
             Err(error @ OpenError::Foreign) => return connection.peer.failed(&error),
-            Err(error) => return self.give_up(id, &error),
+            Err(error) => return self.close_with_reason(id, &error),
         };
         if connection.cut.is_cancelled() {
             return;
@@ -180,18 +183,18 @@ impl Driver {
         self.work.links.spawn(async move { Ended { connection: id, peer, end: link.run(stream).await } });
     }
 
-    /// See the module: a member that comes back.
+    /// Closes all connections of a member that reconnects, see the module documentation.
     fn replace(&mut self, id: &PeerId) {
         self.counters.connections_replaced.one();
         for connection in self.work.connections.values().filter(|connection| connection.peer.id == *id) {
             tracing::debug!(peer = %connection.peer.key, "connection replaced");
             connection.cut.cancel();
         }
-        // An error means that it is not connected any more.
+        // An error means that the member is no longer connected.
         let _ = self.swarm.disconnect_peer_id(*id);
     }
 
-    /// A direct stream has ended, and its connection ends with it.
+    /// A direct stream ended, so its connection is closed.
     pub(super) fn on_link_end(&mut self, ended: Ended) {
         let Ended { connection, peer, end } = ended;
         match end {
@@ -207,24 +210,24 @@ impl Driver {
         self.swarm.close_connection(connection);
     }
 
-    /// A member says which network it is of, which program it is, and where it listens.
+    /// A member announced its network, its program, and its listen addresses.
     pub(super) fn on_identified(&mut self, connection: ConnectionId, id: &PeerId, info: &identify::Info) {
         let Some(peer) = self.peers.by_id(id) else { return };
         peer.identified(version::program(&info.agent_version));
         if let Err(error) = version::check(&self.network, &info.protocol_version) {
             self.counters.foreign_networks.one();
-            if let Some(more) = self.work.versions.speak(Instant::now()) {
+            if let Some(more) = self.work.versions.admit(Instant::now()) {
                 let program = version::program(&info.agent_version);
-                tracing::warn!(peer = %peer.key, program, more, "a member cannot be talked to: {error}");
+                tracing::warn!(peer = %peer.key, program, more, "closed the connection to a member that is incompatible: {error}");
             }
-            return self.give_up(connection, &error);
+            return self.close_with_reason(connection, &error);
         }
-        // Where an observer listens is nobody's business: it is not dialed.
+        // Ignore the listen addresses of an observer: members never dial it.
         if !peer.is_member() {
             return;
         }
         let announced = self.book.announce(peer.key, &info.listen_addrs);
-        self.note_known();
+        self.publish_known();
         self.swarm.behaviour_mut().discovery.announce(id, &announced);
         self.look_up_soon();
     }

@@ -1,4 +1,4 @@
-//! Finding members and dialing them.
+//! Looking up members and dialing them.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use crate::failures;
 use crate::identity::PeerKey;
 use crate::names::{self, Resolution};
 
-/// Members looked up in one round; the next ones follow in the next round.
+/// Members looked up in one round; the next round continues with the others.
 const LOOKUPS_PER_ROUND: usize = 8;
 
-/// How long names are looked up while there are addresses that could be dialed without them.
-const NAME_PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout for resolving host names if there are also addresses that need no resolving.
+const NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Asks around for members that are not connected, less and less often.
+    /// Looks up members that are not connected, at increasing intervals.
     pub(super) fn look_up(&mut self, now: Instant) {
         let lookup = &mut self.work.lookup;
         if lookup.due() > now {
@@ -30,13 +30,13 @@ impl Driver {
         lookup.last = now;
         lookup.delay = (2 * lookup.delay).min(self.timing.lookup_max);
         if self.work.connections.is_empty() {
-            return; // nobody to ask
+            return; // no peer to query
         }
         let missing: Vec<PeerKey> = self.dialing.missing().copied().collect();
         let round = missing.len().min(LOOKUPS_PER_ROUND);
-        // Everyone has a turn, however many are missing.
-        let start = lookup.turn.checked_rem(missing.len()).unwrap_or(0);
-        lookup.turn = start + round;
+        // Continue where the last round ended, so that every missing member is looked up.
+        let start = lookup.next_index.checked_rem(missing.len()).unwrap_or(0);
+        lookup.next_index = start + round;
         for key in missing.iter().cycle().skip(start).take(round) {
             if let Some(peer) = self.peers.by_key(key) {
                 self.counters.lookups.one();
@@ -45,23 +45,24 @@ impl Driver {
         }
     }
 
-    /// Somebody new may know somebody else: look up soon, though not at any rate that others choose.
+    /// Resets the lookup interval, because a newly connected peer may know missing members. The
+    /// minimum interval still applies, so other peers cannot control the rate.
     pub(super) fn look_up_soon(&mut self) {
         self.work.lookup.delay = self.timing.lookup_min;
     }
 
-    /// Begins an attempt: looks into the book, and asks the resolver where the book has names.
+    /// Begins an attempt: takes the addresses from the address book, and resolves host names.
     pub(super) fn begin(&mut self, attempt: Attempt, now: Instant) {
         let addresses = match attempt {
             Attempt::Member(key) => self.book.candidates(&key, now),
             Attempt::Bootstrap(number) => self.bootstrap.address(number).into_iter().collect(),
         };
         if addresses.iter().any(names::is_name) {
-            // A name service that does not answer must not hold up addresses that need none.
+            // A name service that does not answer must not delay addresses that need none.
             let needs_names = addresses.iter().all(names::is_name);
-            let patience = self.timing.dial_timeout;
-            let patience = if needs_names { patience } else { patience.min(NAME_PATIENCE) };
-            let resolving = async move { (attempt, names::resolve(addresses, patience).await) };
+            let dial_timeout = self.timing.dial_timeout;
+            let timeout_after = if needs_names { dial_timeout } else { dial_timeout.min(NAME_TIMEOUT) };
+            let resolving = async move { (attempt, names::resolve(addresses, timeout_after).await) };
             self.work.resolving.push(resolving.boxed());
         } else {
             self.dial(attempt, Resolution::of_addresses(addresses));
@@ -75,19 +76,19 @@ impl Driver {
         for (written, reason) in &failed {
             self.on_address_failed(attempt, written, reason, now);
         }
-        // Connections leave from a port of their own: from the listening port, two members that dial each
-        // other at the same moment would open one TCP connection from both ends, which then fails.
+        // Dial from a separate port. From the listening port, two members that dial each other at
+        // the same moment would open one TCP connection from both ends, which then fails.
         let options = match attempt {
             Attempt::Member(key) => {
                 let Some(peer) = self.peers.by_key(&key).cloned() else { return };
                 if !self.book.knows(&key) {
-                    peer.failed(&"no address of this member is known yet");
+                    peer.failed(&"no address of this member is known yet: add one to p2p.bootstrap, or wait until another member reports it");
                     return self.dialing.lost(&key);
                 }
-                // Again, because names have become addresses since.
+                // Check again, because host names were resolved since.
                 addresses.retain(|(address, _)| !self.book.is_avoided(&key, address, now));
                 if addresses.is_empty() {
-                    peer.failed(&"all known addresses are names without address, or belong to somebody else");
+                    peer.failed(&"none of the known addresses can be used: their host names have no address, or another node answers there");
                     return self.dialing.failed(&key, now);
                 }
                 peer.dial_attempts.one();
@@ -98,7 +99,7 @@ impl Driver {
                 if addresses.is_empty() {
                     return self.bootstrap.failed(number, now);
                 }
-                // One at a time: only then is it clear who was reached where.
+                // Dial one address at a time, so that it is clear which peer answered where.
                 let chosen = addresses.swap_remove(self.bootstrap.failures(number) % addresses.len());
                 let address = chosen.0.clone();
                 addresses = vec![chosen];
@@ -113,7 +114,7 @@ impl Driver {
         }
     }
 
-    /// An attempt led nowhere. `reached`: who answered, if somebody did.
+    /// An attempt failed. `reached` is the peer that answered, if one did.
     pub(super) fn on_dial_failed(&mut self, id: ConnectionId, reached: Option<PeerId>, error: &DialError) {
         let Some(dialed) = self.work.attempts.remove(&id) else { return };
         let attempt = dialed.attempt;
@@ -147,12 +148,13 @@ impl Driver {
         }
     }
 
-    /// Finds out which of the addresses of an attempt are to blame, and why.
+    /// Records which addresses of an attempt failed, and why.
     fn on_addresses_failed(&mut self, dialed: &Dialed, error: &DialError, now: Instant) {
         let blamed: Vec<(&Multiaddr, String)> = match error {
-            DialError::Transport(errors) => {
-                errors.iter().map(|(address, error)| (address, failures::reason_of(error))).collect()
-            }
+            DialError::Transport(errors) => errors
+                .iter()
+                .map(|(address, error)| (address, failures::describe_transport_error(error)))
+                .collect(),
             DialError::WrongPeerId { obtained, address } => {
                 vec![(address, format!("another node answers there, {obtained}"))]
             }
@@ -172,7 +174,8 @@ impl Driver {
         }
     }
 
-    /// No member was reached at an address. It leaves a trace if the operator wrote it: others could name any number.
+    /// Records that no member was reached at an address, if the operator configured it. Addresses
+    /// from other sources are not recorded, because peers could report any number of them.
     pub(super) fn on_address_failed(
         &mut self,
         attempt: Attempt,
@@ -186,12 +189,12 @@ impl Driver {
         }
         if self.failures.failed(member, written, reason, now) {
             let expected = member.map(|key| key.to_string());
-            tracing::warn!(address = %written, expected, reason, "an address of p2p.bootstrap leads to no validator");
+            tracing::warn!(address = %written, expected, reason, "no validator was reached at an address of p2p.bootstrap: check the address, or remove it");
         }
         self.publish_failures();
     }
 
-    /// A member was reached, or this node itself, at the only address of an attempt.
+    /// A member or this node itself was reached at the only address of an attempt.
     fn on_address_worked(&mut self, dialed: &Dialed) {
         for (_, written) in &dialed.addresses {
             self.failures.worked(dialed.attempt.member(), written);
@@ -205,7 +208,8 @@ impl Driver {
 
     fn on_member_not_reached(&mut self, key: PeerKey, error: &DialError, needless: bool, now: Instant) {
         if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
-            // One wrong address spoils an attempt with several: the first to answer counts.
+            // One wrong address makes an attempt with several addresses fail, because the first
+            // answer counts.
             self.book.avoid(key, address, now);
             for address in self.bootstrap.forget(&key, now) {
                 self.book.unconfigure(key, &address);
@@ -219,14 +223,14 @@ impl Driver {
         self.dialing.failed(&key, now);
     }
 
-    /// That member answered at the bootstrap address of that number.
+    /// The member answered at the bootstrap address with this index.
     pub(super) fn on_bootstrap_known(&mut self, number: usize, key: PeerKey) {
         if let Some(address) = self.bootstrap.known(number, key) {
             self.book.configure(key, address);
         }
     }
 
-    /// Others say where a peer is.
+    /// Other peers reported addresses of a peer.
     pub(super) fn on_found(&mut self, id: &PeerId, addresses: &[Multiaddr]) {
         let Some(peer) = self.peers.by_id(id) else { return };
         if self.book.found(peer.key, addresses) {
@@ -235,7 +239,7 @@ impl Driver {
     }
 }
 
-/// Whether we gave up a dial ourselves, because we are connected with that peer.
+/// Whether this node cancelled the dial itself, because it is already connected with the peer.
 fn is_needless(error: &DialError) -> bool {
     match error {
         DialError::DialPeerConditionFalse(_) => true,

@@ -1,4 +1,4 @@
-//! Gossip, requests and answers.
+//! Processing of gossip, requests and answers.
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -12,7 +12,7 @@ use crate::peer::Rank;
 use crate::requests::Reply;
 
 impl Driver {
-    /// Something was relayed to us, or could not be relayed by us.
+    /// A gossip message arrived, or one was dropped for a slow peer.
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message, .. } => {
@@ -30,7 +30,7 @@ impl Driver {
         }
     }
 
-    /// The handle wants something done.
+    /// Executes a command of the handle.
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Publish { bytes, room } => {
@@ -40,25 +40,26 @@ impl Driver {
                     Err(gossipsub::PublishError::Duplicate) => self.counters.gossip_repeated.one(),
                     Err(_) => {
                         self.counters.gossip_unheard.one();
-                        // Just after connecting no subscription is known yet, but the streams work.
+                        // Just after connecting no subscription is known yet, but the direct
+                        // streams work.
                         self.peers.broadcast(Rank::Member, &bytes, &self.counters);
                     }
                 }
                 drop(room);
             }
             Command::Request { to, bytes, answer } => {
-                // Without a connection libp2p would keep the request and try to dial by itself.
+                // Without a connection, libp2p would keep the request and dial by itself.
                 if !self.swarm.is_connected(&to) {
                     let _ = answer.send(Err(RequestError::NotConnected));
                     return;
                 }
                 let id = self.swarm.behaviour_mut().requests.send_request(&to, bytes);
-                self.work.asked.insert(id, answer);
+                self.work.pending_requests.insert(id, answer);
             }
         }
     }
 
-    /// A request came in, or one of ours ended.
+    /// A request arrived, or a request of this node ended.
     pub(super) fn on_request_event(&mut self, event: Event<Bytes, Reply>) {
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
@@ -82,15 +83,15 @@ impl Driver {
             return self.reply(channel, Reply::Busy);
         }
         self.counters.requests_in.one();
-        let patience = self.timing.request_timeout;
+        let request_timeout = self.timing.request_timeout;
         let answering = async move {
-            let answer = tokio::time::timeout(patience, answered).await;
+            let answer = tokio::time::timeout(request_timeout, answered).await;
             (channel, answer.ok().and_then(Result::ok))
         };
-        self.work.answering.push(answering.boxed());
+        self.work.pending_answers.push(answering.boxed());
     }
 
-    /// The layer above answered, or did not want to, or not in time.
+    /// The layer above answered, refused, or did not answer within the timeout.
     pub(super) fn on_answer(&mut self, channel: ResponseChannel<Reply>, answer: Option<Bytes>) {
         let reply = match answer {
             None => Reply::Refused,
@@ -104,14 +105,14 @@ impl Driver {
     }
 
     fn reply(&mut self, channel: ResponseChannel<Reply>, reply: Reply) {
-        // It comes back if the asker is gone or has given up.
+        // An error means that the requester is gone or no longer waits.
         let _ = self.swarm.behaviour_mut().requests.send_response(channel, reply);
     }
 
     fn on_reply(&mut self, id: OutboundRequestId, result: Result<Bytes, RequestError>) {
-        if let Some(asker) = self.work.asked.remove(&id) {
-            // The asker may have given up.
-            let _ = asker.send(result);
+        if let Some(requester) = self.work.pending_requests.remove(&id) {
+            // An error means that the requester no longer waits.
+            let _ = requester.send(result);
         }
     }
 

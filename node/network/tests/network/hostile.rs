@@ -1,4 +1,4 @@
-//! Members that have a key but do not keep to the protocol.
+//! Byzantine members: they have a member's key but violate the protocol.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::support::{Node, PATIENCE, by_key, config, eventually, secret};
 
 const DIRECT: StreamProtocol = StreamProtocol::new("/quorate/test/direct/1");
 
-/// Connects with the key of member `number`, opens a direct stream, writes `bytes` and no more, and waits
-/// until the other side has closed the stream. Without `bytes` not even the stream is opened.
+/// Connects with the key of member `number`, opens a direct stream, writes only `bytes`, and waits
+/// until the other side has closed the stream. With `None` it does not even open the stream.
 async fn write_raw(number: u8, to: &Node, bytes: Option<Vec<u8>>) {
     let mut secret = *secret(number);
     let secret = libp2p::identity::secp256k1::SecretKey::try_from_bytes(&mut secret).unwrap();
@@ -25,7 +25,7 @@ async fn write_raw(number: u8, to: &Node, bytes: Option<Vec<u8>>) {
         .unwrap()
         .with_behaviour(|_| libp2p_stream::Behaviour::new())
         .unwrap()
-        // Nothing but the other side ends the connection.
+        // Only the other side ends the connection.
         .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
         .build();
     let mut control = swarm.behaviour().new_control();
@@ -45,11 +45,11 @@ async fn write_raw(number: u8, to: &Node, bytes: Option<Vec<u8>>) {
     };
     let talk = async {
         let mut stream = control.open_stream(peer, DIRECT).await.unwrap();
-        // Our heartbeat comes first; an answer to it must not overtake it.
+        // Write the bytes first, so that an answer to the node's heartbeat does not overtake them.
         stream.read_exact(&mut [0; 13]).await.unwrap();
         stream.write_all(&bytes).await.unwrap();
         stream.flush().await.unwrap();
-        // An end and an error are both an end.
+        // The stream may end or fail: both mean that the other side closed it.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     };
     let swim = async {
@@ -86,11 +86,11 @@ async fn a_claim_of_gigabytes_is_cut() {
 
 #[tokio::test]
 async fn a_message_before_the_first_heartbeat_is_cut() {
-    is_cut(vec![0, 0, 0, 2, 0, 7], "before the first heartbeat").await;
+    is_cut(vec![0, 0, 0, 2, 0, 7], "before the answer to the first heartbeat").await;
 }
 
 #[tokio::test]
-async fn an_answer_to_nothing_is_cut() {
+async fn an_answer_to_an_unsent_heartbeat_is_cut() {
     is_cut(vec![0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 1, 0], "heartbeat 256").await;
 }
 
@@ -101,11 +101,12 @@ async fn a_member_that_falls_silent_is_cut() {
     impatient.timing.heartbeat_interval = Duration::from_millis(100);
     impatient.timing.silent_timeout = Duration::from_millis(300);
     let node = Node::start(members[0], impatient).await;
-    // It answers our first heartbeat, so the stream works; then it says nothing more.
+    // The member answers the node's first heartbeat, so the stream works; after that it sends
+    // nothing.
     let answer = vec![0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0];
     timeout(PATIENCE, write_raw(members[1], &node, Some(answer))).await.unwrap();
     eventually("the silence counted", || node.network.counters().connections_silent == 1).await;
-    assert!(node.status(members[1]).last_error.unwrap().contains("not a byte"));
+    assert!(node.status(members[1]).last_error.unwrap().contains("no byte arrived"));
 }
 
 #[tokio::test]

@@ -21,13 +21,13 @@ async fn a_shutdown_frees_the_port_and_is_seen_by_others() {
     assert_eq!(first.network.publish("anyone?".into()), Err(PublishError::Closed));
     assert_eq!(first.network.request(second.key(), "you?".into()).await, Err(RequestError::NotConnected));
     assert!(first.network.peers().iter().all(|peer| !peer.connected));
-    // The events end, after those that were there.
+    // The event stream ends after the events that were already queued.
     let mut rest = Vec::new();
     while let Some(event) = tokio::time::timeout(PATIENCE, first.events.recv()).await.unwrap() {
         rest.push(event);
     }
     assert!(rest.iter().all(|event| matches!(event, NetworkEvent::Disconnected { .. })), "{rest:?}");
-    // A second call returns too.
+    // A second call returns, too.
     tokio::time::timeout(PATIENCE, first.network.shutdown()).await.unwrap();
 }
 
@@ -63,7 +63,7 @@ async fn a_busy_port_is_a_clear_error() {
     let members = by_key(2);
     let node = Node::join(members[0], &members, &[]).await;
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Taken by a node of ours, and by something else.
+    // The port is taken by another node, and by another process.
     for port in [node.port(), foreign.local_addr().unwrap().port()] {
         let address = format!("/ip4/127.0.0.1/tcp/{port}");
         let mut config = config(members[1], &members);
@@ -75,7 +75,7 @@ async fn a_busy_port_is_a_clear_error() {
 }
 
 #[tokio::test]
-async fn unusable_configurations_name_what_is_wrong() {
+async fn errors_of_unusable_configurations_name_the_problem() {
     let members = by_key(2);
     let stranger = quorate_network::peer_id_text(&key(99)).unwrap();
     type Spoil<'a> = &'a dyn Fn(&mut NetworkConfig);

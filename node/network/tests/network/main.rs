@@ -1,4 +1,4 @@
-//! Whole networks in one process, over real TCP on the loopback interface.
+//! Tests of whole networks in one process, over real TCP on the loopback interface.
 
 #![allow(clippy::unwrap_used)]
 

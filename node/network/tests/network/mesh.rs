@@ -1,4 +1,4 @@
-//! Members find each other and talk.
+//! Members discover each other and exchange messages.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::support::{Node, PATIENCE, by_key, config, eventually, full_mesh, goss
 
 async fn mesh_of_four() -> Vec<Node> {
     let members = by_key(4);
-    // All of them know one member only, and it knows nobody. It has neither the smallest nor the largest key.
+    // All know only one member, and that member knows no other. Its key is neither the smallest nor
+    // the largest.
     let hub = Node::join(members[1], &members, &[]).await;
     let mut nodes = vec![hub];
     for number in [members[0], members[2], members[3]] {
@@ -40,7 +41,7 @@ async fn an_address_without_peer_id_is_enough() {
         let mut nodes = vec![hub];
         for number in members.iter().filter(|number| **number != members[known]) {
             let mut config = config(*number, &members);
-            // An own address and one where nobody is do no harm.
+            // The node's own address and an address where no process listens are harmless.
             config.bootstrap = vec![nodes[0].bare_address(), "/ip4/127.0.0.1/tcp/1".into()];
             nodes.push(Node::start(*number, config).await);
         }
@@ -49,15 +50,15 @@ async fn an_address_without_peer_id_is_enough() {
 }
 
 #[tokio::test]
-async fn a_member_that_advertises_is_looked_for_there_and_nowhere_else() {
-    const NOBODY: &str = "/ip4/127.0.0.1/tcp/1";
+async fn a_member_that_advertises_an_address_is_dialed_only_there() {
+    const CLOSED_PORT: &str = "/ip4/127.0.0.1/tcp/1";
     let members = by_key(3);
     let [seeker, hub, hidden] = [members[0], members[1], members[2]];
     let hub = Node::join(hub, &members, &[]).await;
     let mut config = config(hidden, &members);
-    config.advertise = vec![NOBODY.into()];
+    config.advertise = vec![CLOSED_PORT.into()];
     config.bootstrap = vec![hub.bare_address()];
-    // It is for the smaller key to dial, and stays so.
+    // The member with the smaller key dials.
     config.timing.dial_grace = 2 * PATIENCE;
     let mut hidden = Node::start(hidden, config).await;
     hidden.connected(hub.number).await;
@@ -66,10 +67,10 @@ async fn a_member_that_advertises_is_looked_for_there_and_nowhere_else() {
     eventually("an attempt", || {
         let error = seeker.status(hidden.number).last_error.unwrap_or_default();
         assert!(!error.contains(&hidden.bare_address()), "{error}");
-        error.contains(NOBODY)
+        error.contains(CLOSED_PORT)
     })
     .await;
-    assert!(!seeker.status(hidden.number).connected, "there is no other way to it");
+    assert!(!seeker.status(hidden.number).connected, "no other address of it is known");
 }
 
 #[tokio::test]
@@ -85,7 +86,8 @@ async fn host_names_are_resolved() {
 #[tokio::test]
 async fn members_that_dial_each_other_at_once_end_with_one_connection() {
     let members = by_key(2);
-    // Free ports, known to both before either is started. Without peer ids both dial at once.
+    // Both members know each other's port before either starts. Without peer ids, both dial at
+    // once.
     let ports: Vec<u16> = {
         let sockets = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect()
@@ -101,7 +103,7 @@ async fn members_that_dial_each_other_at_once_end_with_one_connection() {
         .map(|config| tokio::spawn(quorate_network::start(config)));
     let (network, mut events) = first.await.unwrap().unwrap();
     let (other, mut others_events) = second.await.unwrap().unwrap();
-    // However often they cut each other, in the end a message passes and the answer comes back.
+    // However often they cut each other's connections, a message and its answer arrive in the end.
     let talk = async {
         loop {
             tokio::select! {
@@ -131,7 +133,7 @@ async fn messages_of_one_stream_stay_in_order() {
     receiver.connected(sender.number).await;
     const COUNT: u32 = 3000;
     for number in 0..COUNT {
-        // Short and long ones, so that both ways of buffering are used.
+        // Short and long messages, so that both ways of buffering are used.
         let length = if number % 100 == 0 { 100_000 } else { 20 };
         let mut bytes = vec![0; length];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
@@ -211,12 +213,16 @@ async fn heartbeats_are_measured_and_the_smaller_key_dials() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_those_who_are_not_there() {
+async fn messages_for_members_that_are_not_connected_are_dropped() {
     let members = by_key(2);
     let node = Node::join(members[0], &members, &[]).await;
     node.network.send(key(members[1]), Bytes::from_static(b"hello?"));
     node.network.broadcast(Bytes::from_static(b"anyone?"));
-    assert_eq!(node.network.counters().messages_unconnected, 1, "a broadcast is for those who are there");
+    assert_eq!(
+        node.network.counters().messages_unconnected,
+        1,
+        "a broadcast counts only for connected members"
+    );
     assert_eq!(node.status(members[1]).messages_dropped, 1);
     eventually("the reason", || {
         node.status(members[1]).last_error.is_some_and(|error| error.contains("no address"))

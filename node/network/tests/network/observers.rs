@@ -1,4 +1,4 @@
-//! Nodes that may ask and are told something, and are no members.
+//! Observers: nodes that may send requests and receive some messages, but are not members.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use quorate_network::{NetworkConfig, NetworkEvent, NetworkTiming, StartError};
 
 use crate::support::{Node, by_key, config, eventually, gossip_passes, key};
 
-/// The observer's number: no member of the networks here.
+/// The observer's number. It is not a member of these networks.
 const OBSERVER: u8 = 77;
 
 /// The configuration of a member that admits the observer.
@@ -25,7 +25,7 @@ async fn observed() -> (Node, Node, Node) {
     second.connected(first.number).await;
     let mut observer = Node::join(OBSERVER, &members, &[&first]).await;
     for member in [&mut first, &mut second] {
-        // It was told of one address, and has found the other through that member.
+        // It was configured with one address, and discovered the other member through that one.
         observer.connected(member.number).await;
         member.connected(OBSERVER).await;
     }
@@ -33,7 +33,7 @@ async fn observed() -> (Node, Node, Node) {
 }
 
 #[tokio::test]
-async fn an_observer_finds_the_members_asks_and_is_told() {
+async fn an_observer_finds_the_members_and_receives_answers_and_messages() {
     let (mut first, _second, mut observer) = observed().await;
     let to = first.key();
     let asking = observer.network.request(to, "what is there?".into());
@@ -52,20 +52,22 @@ async fn an_observer_finds_the_members_asks_and_is_told() {
     first.network.tell_observers("there is news".into());
     assert_eq!(observer.message(first.number).await, "there is news");
     let seen = |node: &Node| node.network.observers().iter().map(|peer| (peer.key, peer.connected)).collect();
-    let (there, nobody): (Vec<_>, Vec<_>) = (seen(&first), seen(&observer));
-    assert_eq!((there, nobody), (vec![(key(OBSERVER), true)], vec![]));
+    let (members, observers): (Vec<_>, Vec<_>) = (seen(&first), seen(&observer));
+    assert_eq!((members, observers), (vec![(key(OBSERVER), true)], vec![]));
     assert!(first.network.peers().iter().all(|peer| peer.key != key(OBSERVER)), "it is no member");
 }
 
-/// What members say among themselves never goes to an observer, and it cannot gossip.
+/// Messages between members never reach an observer, and an observer cannot gossip.
 #[tokio::test]
-async fn nothing_of_the_members_reaches_an_observer_and_it_has_no_gossip() {
+async fn messages_between_members_do_not_reach_an_observer_and_it_cannot_gossip() {
     let (first, mut second, mut observer) = observed().await;
     gossip_passes(&first.network, &mut second, "among us").await;
-    // Nobody hears an observer's gossip. What nobody hears goes over direct streams, where it may not speak.
+    // No member subscribes to an observer's gossip. Such gossip goes over direct streams, where an
+    // observer may not send.
     first.network.broadcast("also among us".into());
     assert_eq!(second.message(first.number).await, "also among us");
-    // Messages of one connection come in order: this one is behind all that could have come.
+    // Messages of one connection arrive in order: this one arrives after all others that could
+    // arrive.
     first.network.tell_observers("the end".into());
     let heard = observer
         .expect("a message or gossip", |event| match event {
@@ -78,9 +80,9 @@ async fn nothing_of_the_members_reaches_an_observer_and_it_has_no_gossip() {
     assert_eq!(observer.network.counters().gossip_in, 0);
 }
 
-/// A direct message of an observer ends its connection before it is read, and reaches nobody.
+/// A direct message from an observer ends its connection and is not delivered.
 #[tokio::test]
-async fn an_observer_that_speaks_is_cut() {
+async fn an_observer_that_sends_a_direct_message_is_cut() {
     for message in [vec![], vec![7; 100_000]] {
         let (mut first, _second, mut observer) = observed().await;
         observer.network.send(first.key(), message.into());
@@ -93,9 +95,10 @@ async fn an_observer_that_speaks_is_cut() {
     }
 }
 
-/// Members never dial an observer, not even when its address is given to them as a member's. It comes back by itself.
+/// Members never dial an observer, even if its address is configured as a member's. The observer
+/// reconnects by itself.
 #[tokio::test]
-async fn an_observer_is_not_dialed_and_comes_back() {
+async fn an_observer_is_not_dialed_and_reconnects() {
     let (mut first, mut second, observer) = observed().await;
     let address = observer.bare_address();
     observer.network.shutdown().await;
@@ -113,7 +116,7 @@ async fn an_observer_is_not_dialed_and_comes_back() {
     observer.connected(first.number).await;
     first.connected(OBSERVER).await;
 
-    // A third member that was told that a member is there.
+    // A third member whose configuration names a member at that address.
     let three = by_key(3);
     let mut misled = NetworkConfig { observers: vec![key(OBSERVER)], ..config(three[2], &three) };
     misled.bootstrap = vec![address];
@@ -123,7 +126,7 @@ async fn an_observer_is_not_dialed_and_comes_back() {
 }
 
 #[tokio::test]
-async fn observers_do_not_meet_each_other_and_strangers_stay_strangers() {
+async fn observers_do_not_connect_to_each_other_and_unknown_keys_are_refused() {
     let (first, _second, observer) = observed().await;
     let members = by_key(2);
     let mut other = config(OBSERVER + 1, &members);
@@ -131,11 +134,14 @@ async fn observers_do_not_meet_each_other_and_strangers_stay_strangers() {
     let other = Node::start(OBSERVER + 1, other).await;
     eventually("refusals", || first.network.counters().strangers_refused >= 2).await;
     assert!(other.network.peers().iter().all(|peer| !peer.connected));
-    assert!(observer.network.peers().iter().all(|peer| peer.connected), "nobody else was disturbed");
+    assert!(
+        observer.network.peers().iter().all(|peer| peer.connected),
+        "the other connections are not affected"
+    );
 }
 
 #[tokio::test]
-async fn what_cannot_be_admitted_is_told_at_the_start() {
+async fn invalid_observers_are_refused_at_the_start() {
     let members = by_key(2);
     let mut many = config(members[0], &members);
     many.observers = vec![key(OBSERVER); quorate_network::OBSERVERS_MAX + 1];

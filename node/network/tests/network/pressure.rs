@@ -1,10 +1,10 @@
-//! A member that does not keep up.
+//! A member that is too slow.
 
 use quorate_network::NetworkEvent;
 
 use crate::support::{Node, by_key, config, eventually, gossip_passes};
 
-/// Long enough that what fits into all buffers between two nodes is a small part of what is sent.
+/// Long enough that all buffers between two nodes hold only a small part of what is sent.
 const MESSAGE_BYTES: usize = 16 * 1024;
 const MESSAGES: u32 = 1500;
 
@@ -19,7 +19,7 @@ fn number(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test]
-async fn a_stuck_reader_loses_its_oldest_messages_and_blocks_nobody() {
+async fn a_stuck_reader_loses_its_oldest_messages_and_blocks_no_other_member() {
     let members = by_key(3);
     let mut sender_config = config(members[0], &members);
     sender_config.limits.outbound_messages = 16;
@@ -34,28 +34,28 @@ async fn a_stuck_reader_loses_its_oldest_messages_and_blocks_nobody() {
     sender.connected(stuck.number).await;
     sender.connected(swift.number).await;
 
-    // Nobody takes the events of the stuck one. The swift one hears every message in order.
+    // The stuck node's events are not taken. The swift node receives every message in order.
     for number_sent in 0..MESSAGES {
         sender.network.broadcast(message(number_sent).into());
         assert_eq!(number(&swift.message(sender.number).await), number_sent);
     }
     let dropped = sender.status(stuck.number).messages_dropped;
-    assert!(dropped > 0, "more was sent than fits anywhere");
+    assert!(dropped > 0, "more was sent than all buffers hold");
     assert_eq!(sender.status(swift.number).messages_dropped, 0);
     assert_eq!(sender.network.counters().messages_dropped, dropped);
 
-    // When it reads again it gets what was kept, in order, up to the newest.
+    // When the stuck node reads again, it receives the kept messages in order, up to the newest.
     let mut received = Vec::new();
     while received.last() != Some(&(MESSAGES - 1)) {
         received.push(number(&stuck.message(sender.number).await));
     }
     assert!(received.is_sorted(), "{received:?}");
     assert_eq!(received.len() as u64 + dropped, u64::from(MESSAGES), "each was delivered or counted");
-    assert_eq!(stuck.network.counters().connections_silent, 0, "to be slow is not to be silent");
+    assert_eq!(stuck.network.counters().connections_silent, 0, "a slow member is not a silent one");
 }
 
 #[tokio::test]
-async fn gossip_that_nobody_takes_is_dropped_and_counted() {
+async fn gossip_that_is_not_taken_is_dropped_and_counted() {
     let members = by_key(2);
     let mut stuck_config = config(members[0], &members);
     stuck_config.limits.gossip_messages = 3;
@@ -74,7 +74,7 @@ async fn gossip_that_nobody_takes_is_dropped_and_counted() {
     let waiting = stuck.drain();
     let gossip = waiting.iter().filter(|event| matches!(event, NetworkEvent::Gossip { .. })).count();
     assert_eq!(gossip, 3);
-    // Direct messages have a share of their own.
+    // Direct messages have their own share.
     author.network.send(stuck.key(), "direct".into());
     assert_eq!(stuck.message(author.number).await, "direct");
 }

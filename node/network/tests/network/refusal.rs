@@ -1,4 +1,4 @@
-//! Those who do not belong here.
+//! Peers that must be refused.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,17 +12,17 @@ use tokio::time::timeout;
 
 use crate::support::{Node, PATIENCE, by_key, config, eventually, secret};
 
-/// Attempts that must fail before a test is content.
+/// How many attempts must fail before a test passes.
 const ATTEMPTS: u64 = 3;
 
 #[tokio::test]
-async fn a_stranger_is_refused_and_nothing_of_it_is_heard() {
+async fn an_unknown_peer_is_refused_and_its_messages_are_not_delivered() {
     let members = by_key(2);
     let mut first = Node::join(members[0], &members, &[]).await;
     let mut second = Node::join(members[1], &members, &[&first]).await;
     first.connected(second.number).await;
     second.connected(first.number).await;
-    // It knows everything but has no key that counts.
+    // It knows the network's name and addresses, but its key is not a member's.
     let mut stranger = Node::join(99, &[99, members[0], members[1]], &[&first, &second]).await;
     eventually("refusals", || {
         stranger.network.broadcast("let me in".into());
@@ -36,13 +36,13 @@ async fn a_stranger_is_refused_and_nothing_of_it_is_heard() {
         let events = node.drain();
         assert!(events.is_empty(), "node {}: {events:?}", node.number);
     }
-    // The members did not notice.
+    // The members' connection is not affected.
     first.network.send(second.key(), "still here?".into());
     assert_eq!(second.message(first.number).await, "still here?");
 }
 
 #[tokio::test]
-async fn another_network_is_not_talked_to() {
+async fn a_node_of_another_network_is_refused() {
     let members = by_key(2);
     for (first, second) in [(0, 1), (1, 0)] {
         let mut node = Node::join(members[first], &members, &[]).await;
@@ -63,7 +63,7 @@ async fn another_network_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn a_member_of_a_later_version_is_told_apart() {
+async fn a_member_with_a_later_version_is_reported() {
     let members = by_key(2);
     let mut node = Node::join(members[0], &members, &[]).await;
     let mut secret = *secret(members[1]);
@@ -78,7 +78,7 @@ async fn a_member_of_a_later_version_is_told_apart() {
             identify::Behaviour::new(config.with_agent_version("quorate/9.8.7".into()))
         })
         .unwrap()
-        // Nothing but the other side ends the connection.
+        // Only the other side ends the connection.
         .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
         .build();
     later.dial(node.address().parse::<Multiaddr>().unwrap()).unwrap();
@@ -94,8 +94,8 @@ async fn a_member_of_a_later_version_is_told_apart() {
     let status = node.status(members[1]);
     assert_eq!(status.program.as_deref(), Some("quorate/9.8.7"));
     let why = status.last_error.unwrap();
-    assert!(why.contains("version 2 of the protocol, this node version 1"), "{why}");
-    assert!(node.drain().is_empty(), "nothing of it is heard");
+    assert!(why.contains("protocol version 2, this node version 1"), "{why}");
+    assert!(node.drain().is_empty(), "none of its messages is delivered");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn garbage_and_silence_on_the_port_are_cut() {
     let visitor = tokio::task::spawn_blocking(move || {
         let mut noisy = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let silent = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The other side may close while we still write.
+        // The other side may close while this test still writes.
         let _ = noisy.write_all(&[0x5a; 4096]);
         for mut visitor in [noisy, silent] {
             visitor.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -125,7 +125,7 @@ async fn garbage_and_silence_on_the_port_are_cut() {
 }
 
 #[tokio::test]
-async fn a_crowd_at_the_door_is_limited() {
+async fn pending_incoming_connections_are_limited() {
     let members = by_key(2);
     let mut narrow = config(members[0], &members);
     narrow.limits.pending_incoming = 4;
@@ -133,7 +133,7 @@ async fn a_crowd_at_the_door_is_limited() {
     let mut node = Node::start(members[0], narrow).await;
     let crowd: Vec<_> = (0..12).map(|_| TcpStream::connect(("127.0.0.1", node.port())).unwrap()).collect();
     eventually("refusals", || node.network.counters().incoming_over_limit >= 8).await;
-    // Those who got in line are cut in the end, and a member finds room.
+    // The pending connections are closed at the timeout, and then a member can connect.
     let mut member = Node::join(members[1], &members, &[&node]).await;
     member.connected(node.number).await;
     node.connected(member.number).await;
@@ -141,7 +141,7 @@ async fn a_crowd_at_the_door_is_limited() {
 }
 
 #[tokio::test]
-async fn a_message_above_the_others_limit_ends_the_connection() {
+async fn a_message_above_the_receivers_limit_ends_the_connection() {
     let members = by_key(2);
     let mut small = config(members[0], &members);
     small.limits.frame_bytes = 1000;
@@ -154,7 +154,7 @@ async fn a_message_above_the_others_limit_ends_the_connection() {
     assert_eq!(receiver.network.counters().garbage_received, 1);
     let why = receiver.status(sender.number).last_error.unwrap();
     assert!(why.contains("1001 bytes"), "{why}");
-    // What was allowed still passes, after a reconnect.
+    // Messages within the limit still arrive after a reconnect.
     sender.disconnected(receiver.number).await;
     sender.connected(receiver.number).await;
     sender.network.send(receiver.key(), vec![0; 1000].into());

@@ -1,4 +1,4 @@
-//! Members that come back.
+//! Members that restart.
 
 use std::thread;
 
@@ -10,15 +10,15 @@ use crate::support::{ATTEMPTS, Node, by_key, config, full_mesh, gossip_passes};
 /// How the first instance of the member ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
-    /// In good order.
+    /// By a shutdown in good order.
     Shutdown,
-    /// Its sockets are closed by the system: killed.
+    /// Killed: the operating system closes its sockets.
     Killed,
-    /// Its sockets stay open and nobody answers: frozen, or cut off.
+    /// Frozen or cut off: its sockets stay open, but it does not answer.
     Frozen,
 }
 
-/// An instance of a member on a runtime of its own, which can be stopped at any point.
+/// An instance of a member on its own runtime, which can be stopped at any point.
 struct Instance {
     end: oneshot::Sender<End>,
     release: oneshot::Sender<()>,
@@ -48,7 +48,7 @@ impl Instance {
                 (node, end)
             });
             if end == End::Frozen {
-                // From here on nothing of this instance runs, but its sockets are open.
+                // From here on this instance does not run, but its sockets stay open.
                 let _ = released.blocking_recv();
             }
             drop(runtime);
@@ -95,14 +95,15 @@ async fn full_mesh_of_two(nodes: &mut [Node]) {
     nodes[1].connected(numbers[0]).await;
 }
 
-/// Everything works between the last node, which came back, and the others.
+/// Checks that everything works between the last node, which restarted, and the others.
 async fn check(nodes: &mut [Node]) {
     let (back, others) = nodes.split_last_mut().unwrap();
     for node in others {
         node.disconnected(back.number).await;
         node.connected(back.number).await;
         back.connected(node.number).await;
-        // Connections may be replaced once more while everyone finds everyone: ask until answered.
+        // Connections may be replaced once more during discovery, so the request is repeated until
+        // it is answered.
         direct_passes(node, back).await;
         direct_passes(back, node).await;
         gossip_passes(&back.network.clone(), node, "from the returned").await;
@@ -162,7 +163,7 @@ async fn while_the_old_instance_is_frozen_largest_key() {
 }
 
 #[tokio::test]
-async fn a_whole_network_comes_back() {
+async fn a_whole_network_restarts() {
     let members = by_key(3);
     for _ in 0..2 {
         let hub = Node::join(members[0], &members, &[]).await;

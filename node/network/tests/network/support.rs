@@ -1,4 +1,4 @@
-//! Nodes to test with, and ways to wait for what must happen.
+//! Test nodes, and helpers that wait for events and conditions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use quorate_network::{
 use tokio::time::{interval, timeout};
 use zeroize::Zeroizing;
 
-/// How long anything may take before a test fails. Nothing here normally takes a tenth of it.
+/// Timeout of every wait. Normally nothing here takes a tenth of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at a condition that nothing announces.
+/// Time between two checks of a condition.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// Between two attempts to be heard.
+/// Time between two attempts to send.
 pub(crate) const ATTEMPTS: Duration = Duration::from_millis(50);
 
 /// A secret key for tests.
@@ -25,7 +25,7 @@ pub(crate) fn secret(number: u8) -> Zeroizing<[u8; 32]> {
     Zeroizing::new([number; 32])
 }
 
-/// The public key that belongs to it.
+/// The public key of that secret key.
 pub(crate) fn key(number: u8) -> PeerKey {
     let mut copy = *secret(number);
     let secret = libp2p::identity::secp256k1::SecretKey::try_from_bytes(&mut copy).unwrap();
@@ -53,14 +53,14 @@ pub(crate) fn config(number: u8, members: &[u8]) -> NetworkConfig {
         limits: NetworkLimits::default(),
         timing: NetworkTiming {
             redial_max: Duration::from_millis(500),
-            // No test passes because silence was noticed, unless it says so.
+            // No test depends on the silent timeout, unless it sets it.
             silent_timeout: 2 * PATIENCE,
             ..NetworkTiming::default()
         },
     }
 }
 
-/// A running node with the events nobody asked for yet.
+/// A running node, with the events that no call has taken yet.
 pub(crate) struct Node {
     pub(crate) number: u8,
     pub(crate) network: Network,
@@ -105,7 +105,7 @@ impl Node {
         self.network.peers().into_iter().find(|peer| peer.key == key(of)).unwrap()
     }
 
-    /// Waits for the first event that `pick` takes; others stay for later calls, in order.
+    /// Waits for the first event that `pick` accepts. Other events stay for later calls, in order.
     pub(crate) async fn expect<T>(
         &mut self,
         what: &str,
@@ -165,7 +165,7 @@ impl Node {
         .await
     }
 
-    /// Takes every event there is now.
+    /// Takes all events that have arrived.
     pub(crate) fn drain(&mut self) -> Vec<NetworkEvent> {
         let mut events: Vec<_> = self.backlog.drain(..).collect();
         while let Some(event) = self.events.try_recv() {
@@ -201,8 +201,8 @@ pub(crate) async fn full_mesh(nodes: &mut [Node]) {
     .await;
 }
 
-/// Publishes fresh content at `from` until `to` hears it: subscriptions are exchanged a moment after
-/// connections, so the first attempts may reach nobody.
+/// Publishes new content at `from` until `to` receives it. Subscriptions are exchanged shortly
+/// after connecting, so the first attempts may reach no member.
 pub(crate) async fn gossip_passes(from: &Network, to: &mut Node, label: &str) {
     let mut number = 0;
     let publishing = async {

@@ -1,4 +1,4 @@
-//! Addresses that lead nowhere.
+//! Configured addresses at which no member can be reached.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -6,14 +6,14 @@ use std::net::TcpListener;
 use crate::support::{Node, by_key, config, eventually, key};
 
 #[tokio::test]
-async fn addresses_that_lead_nowhere_are_told_with_their_reasons() {
+async fn unreachable_addresses_are_reported_with_their_reasons() {
     let members = by_key(2);
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     let foreign_port = foreign.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for connection in foreign.incoming() {
-            // It may be gone already.
+            // The connection may be closed already.
             let _ = connection.and_then(|mut connection| connection.write_all(b"SSH-2.0-OpenSSH_9.9\r\n"));
         }
     });
@@ -33,12 +33,12 @@ async fn addresses_that_lead_nowhere_are_told_with_their_reasons() {
     let foreign = found(&foreign_port.to_string());
     assert!(foreign.reason.contains("no node of this program"), "{failed:?}");
     assert_eq!(foreign.member, Some(key(members[1])));
-    assert_eq!(found("bank-b.invalid").member, None, "the configuration does not say whose it is");
+    assert_eq!(found("bank-b.invalid").member, None, "the configuration names no peer id");
     node.network.shutdown().await;
 }
 
 #[tokio::test]
-async fn an_address_that_works_again_is_told_no_more() {
+async fn an_address_that_works_again_is_no_longer_reported() {
     let members = by_key(2);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut first = config(members[0], &members);
@@ -54,7 +54,8 @@ async fn an_address_that_works_again_is_told_no_more() {
     second.network.shutdown().await;
 }
 
-/// A restart while the name service is dead: only the addresses of the last run lead to the others.
+/// A restart while the name service is down: only the addresses of the last run lead to the other
+/// members.
 #[tokio::test]
 async fn addresses_of_the_last_run_are_used() {
     let members = by_key(2);
@@ -63,7 +64,7 @@ async fn addresses_of_the_last_run_are_used() {
     first.connected(members[1]).await;
     let address = second.bare_address();
     let knows = || first.network.known_addresses().contains(&(key(members[1]), address.clone()));
-    eventually("the address is worth keeping", knows).await;
+    eventually("the address is to be persisted", knows).await;
     let known = first.network.known_addresses();
     first.network.shutdown().await;
 

@@ -1,7 +1,8 @@
-//! Gossip that only members take part in.
+//! Gossip among members only.
 //!
-//! On a connection with an observer the protocol is not spoken at all: gossip hears nothing of it, sends nothing there,
-//! and there is nothing that could be sent to it.
+//! On a connection with an observer this behaviour does not negotiate the gossip protocol. The
+//! wrapped gossipsub behaviour receives no event about such a connection, so nothing is sent to or
+//! accepted from an observer.
 
 use std::collections::HashSet;
 use std::task::{Context, Poll};
@@ -25,12 +26,12 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    /// Gossip with these peers alone.
+    /// Gossip with only these peers.
     pub(crate) fn new(inner: Gossip, members: HashSet<PeerId>) -> Self {
         Self { inner, members }
     }
 
-    /// Gossips a message.
+    /// Publishes a message.
     pub(crate) fn publish(&mut self, topic: IdentTopic, bytes: Vec<u8>) -> Result<MessageId, PublishError> {
         self.inner.publish(topic, bytes)
     }
@@ -99,6 +100,6 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<gossipsub::Event, THandlerInEvent<Self>>> {
-        self.inner.poll(context).map(|told| told.map_in(Either::Left))
+        self.inner.poll(context).map(|action| action.map_in(Either::Left))
     }
 }
