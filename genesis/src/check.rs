@@ -1,4 +1,4 @@
-//! Every reason to refuse a genesis. All of them are found, not only the first.
+//! Checks a genesis. Finds every error, not only the first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::error::{Bound, GenesisError};
 use crate::parameters::Parameters;
 use crate::{MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME};
 
-/// Longest piece of a file that an error repeats, in characters.
+/// Longest piece of the file that an error quotes, in characters.
 const MAX_QUOTED: usize = 80;
 
-/// What is wrong with a draft. `unreadable` validators of the file are not in the draft, because their
-/// errors are known already.
+/// The errors of a draft. `unreadable` is the number of validators in the file that could not be
+/// parsed; they are not in the draft, and their errors are reported already.
 pub(crate) fn errors(draft: &GenesisDraft, unreadable: usize) -> Vec<GenesisError> {
     let mut errors = Vec::new();
     if !is_name(&draft.name, MAX_NETWORK_NAME) {
@@ -36,7 +36,7 @@ pub(crate) fn errors(draft: &GenesisDraft, unreadable: usize) -> Vec<GenesisErro
     errors
 }
 
-/// The beginning of a text from the file, for an error.
+/// The beginning of a text from the file, to quote in an error.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -84,7 +84,8 @@ fn check_validators(draft: &GenesisDraft, unreadable: usize, errors: &mut Vec<Ge
 }
 
 fn check_parameters(parameters: &Parameters, errors: &mut Vec<GenesisError>) {
-    // What follows from a number that is refused itself says nothing new.
+    // Skip the relations of a number that is out of range: they would only repeat that error. %*
+    // judged %% broken %* speaks_of %% involves
     let mut refused = BTreeSet::new();
     let mut parameters = *parameters;
     for section in parameters.sections() {
@@ -105,7 +106,7 @@ fn check_parameters(parameters: &Parameters, errors: &mut Vec<GenesisError>) {
     errors.extend(judged.map(Rule::into_error));
 }
 
-/// A relation between numbers that must hold.
+/// A relation that must hold between parameters.
 struct Rule {
     field: &'static str,
     value: u64,
@@ -141,7 +142,7 @@ impl Rule {
     }
 }
 
-/// All relations. Limits saturate: the numbers may still be anything.
+/// All relations. Limits saturate, because the parameters are not range-checked here.
 fn rules(parameters: &Parameters) -> Vec<Rule> {
     let mut rules = block_rules(parameters);
     rules.extend(time_rules(parameters));
@@ -161,7 +162,7 @@ fn block_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: block.max_body_bytes,
             meaning: "block.max_body_bytes",
             others: &["block.max_body_bytes"],
-            reason: "a larger transaction would be admitted and fit no block",
+            reason: "a larger transaction would be admitted but fit into no block",
         },
         Rule {
             field: "block.max_body_bytes",
@@ -170,7 +171,7 @@ fn block_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: MAX_RUN_BYTES / open_blocks,
             meaning: "57,671,680 divided by twice consensus.window and one",
             others: &["consensus.window"],
-            reason: "a validator that is behind must get all that one certificate finalises in one answer",
+            reason: "a validator that is behind must receive all blocks that one certificate finalises in one answer",
         },
     ]
 }
@@ -212,7 +213,7 @@ fn time_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: consensus.request_timeout_ms,
             meaning: "consensus.request_timeout_ms",
             others: &["consensus.request_timeout_ms"],
-            reason: "a lost vote would cost a healthy primary its view before it is sent again",
+            reason: "a correct primary would be replaced before a lost vote is resent",
         },
         Rule {
             field: "consensus.status_interval_ms",
@@ -221,7 +222,7 @@ fn time_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: consensus.new_view_timeout_ms,
             meaning: "consensus.new_view_timeout_ms",
             others: &["consensus.new_view_timeout_ms"],
-            reason: "a lost view change would cost a new primary its view before it is sent again",
+            reason: "a correct new primary would be replaced before a lost view change is resent",
         },
         Rule {
             field: "consensus.batch_delay_ms",
@@ -230,7 +231,7 @@ fn time_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: consensus.request_timeout_ms / 4,
             meaning: "a quarter of consensus.request_timeout_ms",
             others: &["consensus.request_timeout_ms"],
-            reason: "a primary that waits for more transactions would be replaced for it",
+            reason: "a primary that waits for more transactions would be replaced while it waits",
         },
         Rule {
             field: "consensus.clock_tolerance_ms",
@@ -239,7 +240,7 @@ fn time_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: block.max_transaction_lifetime_ms / 4,
             meaning: "a quarter of block.max_transaction_lifetime_ms",
             others: &["block.max_transaction_lifetime_ms"],
-            reason: "the time of blocks may run ahead of clocks by it, and transactions would expire too early",
+            reason: "block times may be ahead of clocks by this much, so transactions would expire too early",
         },
     ]
 }
@@ -254,7 +255,7 @@ fn log_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: consensus.window,
             meaning: "consensus.window",
             others: &["consensus.window"],
-            reason: "more checkpoints would be under way at once than a validator keeps of each sender",
+            reason: "more checkpoints would be in progress at once than a validator keeps of each sender",
         },
         Rule {
             field: "consensus.log_window",
@@ -297,7 +298,7 @@ fn mempool_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: mempool.max_transactions,
             meaning: "mempool.max_transactions",
             others: &["mempool.max_transactions"],
-            reason: "a quota above the whole pool is none",
+            reason: "a quota above the size of the whole pool limits no sender",
         },
         Rule {
             field: "mempool.max_bytes_per_sender",
@@ -306,7 +307,7 @@ fn mempool_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: mempool.max_bytes,
             meaning: "mempool.max_bytes",
             others: &["mempool.max_bytes"],
-            reason: "a quota above the whole pool is none",
+            reason: "a quota above the size of the whole pool limits no sender",
         },
         Rule {
             field: "mempool.max_bytes_per_sender",
@@ -315,7 +316,7 @@ fn mempool_rules(parameters: &Parameters) -> Vec<Rule> {
             limit: block.max_transaction_bytes,
             meaning: "block.max_transaction_bytes",
             others: &["block.max_transaction_bytes"],
-            reason: "the largest transaction would be refused for ever",
+            reason: "the largest allowed transaction could never be admitted",
         },
     ]
 }

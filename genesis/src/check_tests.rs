@@ -177,7 +177,7 @@ fn rules_name_fields_that_exist() {
 }
 
 #[test]
-fn limits_of_absurd_numbers_do_not_overflow() {
+fn limits_of_extreme_numbers_do_not_overflow() {
     let errors = refused(|draft| {
         for section in 0..3 {
             for index in 0..draft.parameters.sections()[section].parameters.len() {
@@ -185,7 +185,7 @@ fn limits_of_absurd_numbers_do_not_overflow() {
             }
         }
     });
-    assert_eq!(errors.len(), 18, "each number once and no contradiction");
+    assert_eq!(errors.len(), 18, "each number is reported once and no relation is");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn names_of_the_network() {
 }
 
 #[test]
-fn a_time_no_clock_reaches_is_refused() {
+fn a_genesis_time_after_the_year_2200_is_refused() {
     let time = |time| refused(|draft| draft.genesis_time = Timestamp(time));
     assert_eq!(time(MAX_GENESIS_TIME_MS), []);
     assert_eq!(
@@ -232,7 +232,7 @@ fn committees_of_no_or_too_many_members() {
 }
 
 #[test]
-fn validators_need_their_own_good_names() {
+fn validators_need_unique_and_valid_names() {
     let named = |name: &str| refused(|draft| draft.validators[2].name = name.to_owned());
     assert_eq!(named(&"v".repeat(MAX_VALIDATOR_NAME)), []);
     for bad in ["", "Eve", &"v".repeat(MAX_VALIDATOR_NAME + 1)] {
@@ -249,18 +249,19 @@ fn validators_need_their_own_good_names() {
             validator.name = "same".to_owned();
         }
     });
-    assert_eq!(all, [GenesisError::SameName("same".to_owned())], "said once");
+    assert_eq!(all, [GenesisError::SameName("same".to_owned())], "reported once");
 }
 
 #[test]
-fn validators_need_their_own_real_keys() {
+fn validators_need_unique_and_valid_keys() {
     let key = draft().validators[0].public_key;
     let same = refused(|draft| draft.validators[3].public_key = key);
     assert_eq!(
         same,
         [GenesisError::SameKey { first: "validator-0".to_owned(), second: "validator-3".to_owned(), key }]
     );
-    // x = 5 is on no point of the curve: 5³ + 7 is no square.
+    // No point of the curve has x = 5, because 5³ + 7 is not a square. %* "{error} is no
+    // contradiction" %% "{error} is not a broken rule"
     let mut bytes = [0; 33];
     (bytes[0], bytes[32]) = (2, 5);
     let nowhere = PublicKey::from_bytes(bytes).unwrap();
@@ -271,7 +272,7 @@ fn validators_need_their_own_real_keys() {
 }
 
 #[test]
-fn all_errors_come_together_one_a_line() {
+fn all_errors_are_reported_together_one_a_line() {
     let mut draft = draft();
     draft.name = "line\nbreak".repeat(20);
     draft.validators[1].name = "line\nbreak".to_owned();

@@ -1,4 +1,4 @@
-//! What somebody wrote, before anybody has checked it.
+//! The content of a genesis before it is checked.
 
 use borsh::BorshSerialize;
 use quorate_ledger::{PublicKey, Timestamp};
@@ -11,24 +11,24 @@ use crate::parameters::Parameters;
 /// A member of the first committee.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]
 pub struct Validator {
-    /// What people call it: 1 to [`MAX_VALIDATOR_NAME`](crate::MAX_VALIDATOR_NAME) characters of `a-z`,
-    /// `0-9` and `-`, different from all others.
+    /// The name that people use for it: 1 to [`MAX_VALIDATOR_NAME`](crate::MAX_VALIDATOR_NAME)
+    /// characters of `a-z`, `0-9` and `-`, unique in the genesis.
     pub name: String,
-    /// The key it signs votes with and proves its identity to peers with.
+    /// The key with which it signs votes and authenticates to peers.
     pub public_key: PublicKey,
 }
 
-/// The content of a genesis, not checked: any value can be in it. Validators may stand in any order.
+/// The content of a genesis, not checked: it may hold any values, and the validators in any order.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]
 pub struct GenesisDraft {
-    /// What people call the network: 1 to [`MAX_NETWORK_NAME`](crate::MAX_NETWORK_NAME) characters of `a-z`,
-    /// `0-9` and `-`.
+    /// The name of the network: 1 to [`MAX_NETWORK_NAME`](crate::MAX_NETWORK_NAME) characters of
+    /// `a-z`, `0-9` and `-`.
     pub name: String,
-    /// Time of the genesis header. No block is older.
+    /// Time of the genesis header. Every block has a later time.
     pub genesis_time: Timestamp,
     /// The members of epoch 0.
     pub validators: Vec<Validator>,
-    /// Everything else.
+    /// All numeric parameters.
     pub parameters: Parameters,
 }
 
@@ -38,10 +38,10 @@ impl GenesisDraft {
         GenesisDraft { name: name.to_owned(), genesis_time, validators, parameters: Parameters::default() }
     }
 
-    /// The genesis with this content.
+    /// Checks the content and makes a genesis of it.
     ///
     /// # Errors
-    /// Every reason why no network could or should run with it.
+    /// Every error of the content.
     pub fn check(self) -> Result<Genesis, GenesisErrors> {
         match GenesisErrors::of(check::errors(&self, 0)) {
             Some(errors) => Err(errors),

@@ -1,4 +1,4 @@
-//! Why a genesis is refused, and what is odd about one that is not.
+//! The errors that make a genesis invalid, and the warnings about a valid one.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,13 +7,15 @@ use quorate_ledger::{HexError, MAX_MEMBERS, PublicKey, Timestamp};
 
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
 
-/// One thing that is wrong with a genesis. Its text is one line.
+/// One error in a genesis. Its text is one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
-    /// More bytes than any genesis needs.
-    #[error("the file has {0} bytes, a genesis has at most {MAX_FILE_BYTES}: is it the right file?")]
+    /// The file is larger than any genesis.
+    #[error(
+        "the file has {0} bytes, but a genesis has at most {MAX_FILE_BYTES}: check that it is the right file"
+    )]
     TooLarge(usize),
-    /// Not TOML. Nothing else can be said about the file.
+    /// The file is not TOML, so nothing else in it can be checked.
     #[error("line {line}, column {column}: {message}")]
     Syntax {
         /// Line, from 1.
@@ -23,70 +25,74 @@ pub enum GenesisError {
         /// What the parser expected.
         message: String,
     },
-    /// Another version of the format, whose other fields mean nothing here.
+    /// The file has another format version, whose other fields this program cannot interpret.
     #[error(
         "version is {0}, this program reads version {FORMAT_VERSION}: use the program that wrote the file"
     )]
     Version(u64),
-    /// A field that does not exist, perhaps misspelt.
-    #[error("{field} is no field of a genesis; there are {known}")]
+    /// An unknown field, perhaps misspelt.
+    #[error("{field} is not a field of a genesis: use one of {known}")]
     Unknown {
         /// Path of the field.
         field: String,
-        /// The fields that may stand there.
+        /// The fields that are allowed there.
         known: String,
     },
-    /// A field without a default is not there.
+    /// A field without a default is missing.
     #[error("{field} is missing: give {what}")]
     Missing {
         /// Path of the field.
         field: String,
-        /// What belongs there.
+        /// The value that belongs there.
         what: &'static str,
     },
-    /// A value of another kind.
+    /// A value of the wrong type.
     #[error("{field} is {found}, it must be {expected}")]
     Kind {
         /// Path of the field.
         field: String,
-        /// What belongs there.
+        /// The value that belongs there.
         expected: &'static str,
-        /// What is there.
+        /// The value in the file.
         found: String,
     },
-    /// A name with other characters or of another length.
+    /// A name with characters or of a length that are not allowed.
     #[error("{field} is {name:?}: use 1 to {limit} of the characters a-z, 0-9 and -")]
     Name {
-        /// Path of the field, or what it names.
+        /// The field.
         field: &'static str,
         /// The name, shortened if it is long.
         name: String,
         /// Most characters.
         limit: usize,
     },
-    /// Text that is no key.
-    #[error("{field} is no key: {reason}; write the 33 bytes of the compressed public key as hex")]
+    /// A text that is not a public key.
+    #[error("{field} is not a public key: {reason}; write the 33 bytes of the compressed public key as hex")]
     Key {
         /// Path of the field.
         field: String,
-        /// What is wrong with the text.
+        /// The error in the text.
         reason: HexError,
     },
-    /// A key nobody can sign with.
-    #[error("validator {name:?}: {key} is no point of secp256k1, so nobody has this key; copy it again")]
+    /// A public key that is not a point of the curve, so that it has no secret key.
+    #[error(
+        "validator {name:?}: {key} is not a point of secp256k1, so it has no secret key; copy the public key again"
+    )]
     NoPoint {
         /// The validator.
         name: String,
         /// Its key.
         key: PublicKey,
     },
-    /// No committee is possible.
-    #[error("there are {0} validators: a network has 1 to {MAX_MEMBERS}, and needs 4 to survive a fault")]
+    /// The number of validators cannot form a committee.
+    #[error(
+        "there are {0} validators: a network has 1 to {MAX_MEMBERS}, and needs 4 to tolerate a faulty one"
+    )]
     Size(usize),
-    /// Two validators would be told apart by nobody.
+    /// Two validators have the same name, so operators could not distinguish them.
     #[error("more than one validator is called {0:?}: give each its own name")]
     SameName(String),
-    /// One machine would vote twice.
+    /// Two validators have the same key, so one node would vote twice.
     #[error("validators {first:?} and {second:?} have the same public_key {key}: each must have its own")]
     SameKey {
         /// One of the two.
@@ -96,44 +102,44 @@ pub enum GenesisError {
         /// Their key.
         key: PublicKey,
     },
-    /// A number that would be wrong whatever the others are.
+    /// A number outside its own range.
     #[error("{field} is {value}: choose {min} to {max}")]
     Range {
         /// Path of the field.
         field: String,
-        /// What is there.
+        /// The value in the file.
         value: u64,
         /// Least possible value.
         min: u64,
         /// Largest possible value.
         max: u64,
     },
-    /// A number that contradicts another one.
+    /// A number that contradicts another parameter.
     #[error("{field} is {value}, it must be {bound} {limit} ({meaning}): {reason}; {remedy}", remedy = bound.remedy(field, others))]
     Rule {
         /// Path of the field.
         field: &'static str,
-        /// What is there.
+        /// The value in the file.
         value: u64,
-        /// On which side of the limit it must be.
+        /// Whether the number must be at most or at least the limit.
         bound: Bound,
-        /// The limit that follows from other fields.
+        /// The limit, computed from other fields.
         limit: u64,
-        /// How it follows from them.
+        /// How the limit is computed, in words.
         meaning: &'static str,
-        /// These other fields.
+        /// The fields from which it is computed.
         others: &'static [&'static str],
-        /// What would happen otherwise.
+        /// The consequence of breaking the rule.
         reason: &'static str,
     },
-    /// A rule for clients that this version does not have.
+    /// A client policy that this version does not support.
     #[error(
-        "clients.submit is {0:?}: version {FORMAT_VERSION} has no registry of clients, the only value is \"open\""
+        "clients.submit is {0:?}: version {FORMAT_VERSION} has no registry of clients, so write \"open\", the only value"
     )]
     Submit(String),
 }
 
-/// On which side of a limit a number must be.
+/// Whether a number must be at most or at least a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// The limit or less.
@@ -161,7 +167,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Everything that is wrong with a genesis: one error or more, one a line.
+/// All errors of a genesis: at least one, each on its own line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesisErrors(Vec<GenesisError>);
 
@@ -195,23 +201,23 @@ impl fmt::Display for GenesisErrors {
 
 impl std::error::Error for GenesisErrors {}
 
-/// What an operator should know about a genesis that is accepted.
+/// A warning to the operator about a valid genesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// Fewer than four validators.
     #[error(
-        "number of validators: {validators}; fewer than 4 tolerate no fault, the network stops or forks when one misbehaves"
+        "number of validators: {validators}; fewer than 4 tolerate no fault: the network can stop or fork if one is faulty, so use at least 4"
     )]
     NoFaultTolerated {
         /// How many there are.
         validators: usize,
     },
-    /// A time long before this program existed.
-    #[error("genesis_time_ms is {0}, which lies before the year 2020: is it in milliseconds?")]
+    /// A genesis time long before this program existed.
+    #[error("genesis_time_ms is {0}, which is before the year 2020: check that it is in milliseconds")]
     EarlyTime(u64),
-    /// A time ahead of the caller's clock.
+    /// A genesis time ahead of the local clock.
     #[error(
-        "genesis_time_ms is {genesis_time}, {}, ahead of the clock here: nothing can be ordered before {}, and transactions that end before the genesis time are refused as expired",
+        "genesis_time_ms is {genesis_time}, {}, ahead of the local clock: nothing can be ordered before {}, and transactions that are valid only until before the genesis time are refused as expired",
         moment(*genesis_time),
         moment(*possible_at)
     )]
@@ -223,7 +229,7 @@ pub enum Warning {
     },
 }
 
-/// A time as people write it. The times of a genesis end before the year 2200.
+/// A time as RFC 3339 text. Genesis times end before the year 2200, so formatting cannot panic.
 fn moment(time: Timestamp) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.0)).to_string()
 }

@@ -1,7 +1,8 @@
 //! Reads a genesis file.
 //!
-//! The fields are taken out of the parsed table one by one, and what is left over is unknown. A derived
-//! deserialiser would stop at the first unknown or misplaced field; an operator wants to hear of all.
+//! The reader takes each known field out of the parsed table; fields that remain are unknown. A
+//! derived deserialiser would stop at the first unknown or misplaced field, but an operator needs
+//! all errors at once.
 
 use quorate_ledger::{PublicKey, Timestamp};
 use toml::{Table, Value};
@@ -17,13 +18,13 @@ const TOP_FIELDS: [&str; 8] =
 const VALIDATOR_FIELDS: [&str; 2] = ["name", "public_key"];
 const CLIENT_FIELDS: [&str; 1] = ["submit"];
 
-/// Stands for a name that was reported already, so that it is not reported again.
+/// Placeholder for a name whose error is reported already, so that it is not reported again.
 const UNREADABLE_NAME: &str = "unreadable";
 
 /// Reads and checks a file.
 ///
 /// # Errors
-/// All there are; a file that is no TOML, or of another version, has just one.
+/// All errors. If the file is not TOML or has another version, only that one.
 pub(crate) fn read(text: &str) -> Result<GenesisDraft, GenesisErrors> {
     if text.len() > MAX_FILE_BYTES {
         return Err(GenesisError::TooLarge(text.len()).into());
@@ -57,7 +58,7 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> GenesisError {
 #[derive(Default)]
 struct Reader {
     errors: Vec<GenesisError>,
-    /// Validators with an error of their own.
+    /// Number of validators that could not be parsed.
     unreadable: usize,
 }
 
@@ -150,7 +151,7 @@ impl Reader {
         parameters
     }
 
-    /// A section of the file; an absent one is empty.
+    /// A section of the file. A missing section counts as empty.
     fn section(&mut self, table: &mut Table, name: &'static str) -> Table {
         match table.remove(name) {
             None => Table::new(),

@@ -36,7 +36,7 @@ fn every_number_is_read_from_its_own_field() {
     let mut defaults = Parameters::default();
     for (section, part) in defaults.sections().into_iter().enumerate() {
         for (index, parameter) in part.parameters.into_iter().enumerate() {
-            // Read without the checks: any value will do.
+            // Read without the checks, so any value is possible.
             let text = format!("[{}]\n{} = 77", part.name, parameter.name);
             let read = Reader::default().parameters(&mut text.parse().unwrap());
             let mut expected = Parameters::default();
@@ -69,19 +69,19 @@ fn unknown_fields_are_refused_everywhere() {
             .unwrap()
             .to_string();
         assert!(
-            unknown.starts_with(&format!("{field} is no field of a genesis; there are {known}")),
+            unknown.starts_with(&format!("{field} is not a field of a genesis: use one of {known}")),
             "{unknown}"
         );
     }
 }
 
 #[test]
-fn an_empty_file_is_told_what_it_lacks() {
+fn errors_of_an_empty_file_name_the_missing_fields() {
     assert_eq!(
         Genesis::parse("").unwrap_err().to_string(),
         "name is missing: give the network a name\n\
          genesis_time_ms is missing: give the time of the genesis in milliseconds since 1970\n\
-         there are 0 validators: a network has 1 to 31, and needs 4 to survive a fault"
+         there are 0 validators: a network has 1 to 31, and needs 4 to tolerate a faulty one"
     );
 }
 
@@ -132,12 +132,12 @@ fn validators_that_cannot_be_read() {
     assert_eq!(
         errors(no_table),
         [kind("validators[0]", "a table with name and public_key", "1")],
-        "and no complaint that there are no validators"
+        "and no error about the number of validators"
     );
 }
 
 #[test]
-fn what_is_unreadable_and_what_is_wrong_come_together() {
+fn unreadable_and_invalid_fields_are_reported_together() {
     let text = format!("{}[consensus]\nwindow = 99\nwindwo = 1\n[block]\nmax_transactions = 0", shortest());
     let errors = errors(&text);
     assert_eq!(errors.len(), 3, "{errors:?}");
@@ -159,7 +159,7 @@ fn syntax_errors_name_the_line() {
 }
 
 #[test]
-fn other_versions_are_not_judged() {
+fn files_of_other_versions_are_not_checked() {
     assert_eq!(errors("version = 2\nnew_field = 1"), [GenesisError::Version(2)]);
     assert!(Genesis::parse(&format!("version = 1\n{}", shortest())).is_ok());
     assert_eq!(
@@ -176,7 +176,7 @@ fn only_open_networks() {
 }
 
 #[test]
-fn a_file_of_any_size_is_answered() {
+fn a_file_of_any_size_is_handled() {
     let text = shortest();
     let filled = format!("{text}#{}", " ".repeat(MAX_FILE_BYTES - text.len() - 1));
     assert!(Genesis::parse(&filled).is_ok());

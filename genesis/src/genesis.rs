@@ -1,4 +1,4 @@
-//! A genesis that was checked, and everything that follows from it.
+//! A checked genesis and the values that follow from it.
 
 use std::sync::Arc;
 
@@ -13,22 +13,23 @@ use crate::error::{GenesisErrors, Warning};
 use crate::parameters::{ConsensusParameters, MempoolParameters, Parameters};
 use crate::{FORMAT_VERSION, file, render};
 
-/// Committees smaller than this tolerate no fault.
+/// The smallest committee that tolerates a faulty member.
 const FAULT_TOLERANT: usize = 4;
 
-/// The first moment of 2020: an earlier genesis time was probably given in seconds.
+/// Start of the year 2020. An earlier genesis time was probably given in seconds.
 const YEAR_2020_MS: u64 = 1_577_836_800_000;
 
-/// What all nodes agree on before block 1. A value of this type was checked and never changes.
+/// The content that all nodes agree on before block 1. A value of this type is checked and never
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Genesis {
-    /// Validators are in committee order.
+    /// With the validators in committee order.
     content: GenesisDraft,
     anchor: ChainAnchor,
     header: Header,
 }
 
-/// What the chain id is the hash of: canonical borsh, which is
+/// The content whose hash is the chain id, in canonical borsh:
 ///
 /// ```text
 /// version          u16
@@ -60,12 +61,12 @@ impl Genesis {
     /// Reads a genesis file. The text holds at most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
     ///
     /// # Errors
-    /// Every reason to refuse it, together; a file that is no TOML or is of another version has just one.
+    /// All errors of the file. If it is not TOML or has another version, only that one.
     pub fn parse(text: &str) -> Result<Self, GenesisErrors> {
         file::read(text).map(Genesis::of_checked)
     }
 
-    /// The genesis with this content, in which [`check`](crate::check) found nothing.
+    /// The genesis with this content, in which [`check`](crate::check) found no error.
     pub(crate) fn of_checked(mut content: GenesisDraft) -> Self {
         content.validators.sort_by_key(|validator| validator.public_key);
         let members = content.validators.iter().map(|validator| validator.public_key).collect();
@@ -81,29 +82,30 @@ impl Genesis {
         render::to_toml(self)
     }
 
-    /// The content as a draft, to make another genesis of it.
+    /// The content as a draft, from which another genesis can be made.
     pub fn to_draft(&self) -> GenesisDraft {
         self.content.clone()
     }
 
-    /// What people call the network.
+    /// The name of the network.
     pub fn name(&self) -> &str {
         &self.content.name
     }
 
-    /// Which chain this is: the hash of the checked content.
+    /// The chain id: the hash of the checked content.
     pub fn chain_id(&self) -> ChainId {
         self.anchor.chain_id
     }
 
-    /// What the chain id is the hash of, in the domain [`Domain::Genesis`]: at most 2,366 bytes, whose layout
-    /// is in `ledger/WIRE.md`. Whoever writes a client in another language compares with them.
+    /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 2,366
+    /// bytes, whose layout is in `ledger/WIRE.md`. Client implementations in other languages can
+    /// compare their encoding with them.
     pub fn content_bytes(&self) -> Vec<u8> {
         content_bytes(&self.content)
     }
 
-    /// The same genesis, whose committee remembers good signatures: one that comes back in certificates and view
-    /// changes is then checked once.
+    /// The same genesis, with a committee that caches verified signatures. A signature that arrives
+    /// again in certificates and view changes is then verified only once.
     #[must_use]
     pub fn with_memo(mut self, memo: Arc<SignatureMemo>) -> Self {
         self.anchor.committee = self.anchor.committee.with_memo(memo);
@@ -120,7 +122,7 @@ impl Genesis {
         &self.content.validators
     }
 
-    /// A member with its name; `None` beyond the committee.
+    /// The member with this index, or `None` if the committee has no such member.
     pub fn validator(&self, replica: ReplicaId) -> Option<&Validator> {
         self.content.validators.get(replica.index())
     }
@@ -130,7 +132,7 @@ impl Genesis {
         &self.header
     }
 
-    /// What proofs and receipts of this chain are checked against.
+    /// The chain id and committee against which proofs and receipts of this chain are verified.
     pub fn anchor(&self) -> &ChainAnchor {
         &self.anchor
     }
@@ -140,7 +142,7 @@ impl Genesis {
         self.content.parameters.block.limits()
     }
 
-    /// Numbers of the ordering protocol.
+    /// Parameters of the ordering protocol.
     pub fn consensus(&self) -> &ConsensusParameters {
         &self.content.parameters.consensus
     }
@@ -160,13 +162,14 @@ impl Genesis {
         self.content.genesis_time
     }
 
-    /// When the next block can be ordered at the earliest, if the newest one has this time: blocks get later and later times,
-    /// and no validator votes for one that is further ahead of its clock than the tolerance (R6).
+    /// The earliest clock time at which a block after a block of time `newest` can be ordered.
+    /// Block times strictly increase, and no validator votes for a block whose time is ahead of its
+    /// clock by more than the tolerance (R6).
     pub fn next_block_possible_at(&self, newest: Timestamp) -> Timestamp {
         newest.plus_ms(1).minus_ms(self.consensus().clock_tolerance_ms)
     }
 
-    /// What an operator should know before running this network, given the time now.
+    /// The warnings for an operator about this network, given the current time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         let validators = self.committee().size();
         let unsafe_size = (validators < FAULT_TOLERANT).then_some(Warning::NoFaultTolerated { validators });

@@ -7,7 +7,8 @@ use quorate_ledger::{BlockHash, Body, Epoch, Hash, Height, PublicKey, to_hex};
 use super::*;
 use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME, TestNetwork};
 
-/// A change of this value is a change of every chain id: a new format version, never a correction.
+/// If this value changes, every chain id changes: that needs a new format version, and is never a
+/// correction.
 #[test]
 fn the_chain_id_of_a_fixed_genesis() {
     let network = TestNetwork::seeded(4, 1);
@@ -19,9 +20,9 @@ fn the_chain_id_of_a_fixed_genesis() {
     );
 }
 
-/// The encoding under the chain id, written by hand.
+/// The content that the chain id is computed from, encoded by hand.
 #[test]
-fn the_bytes_under_the_chain_id() {
+fn the_content_bytes_are_as_documented() {
     let network = TestNetwork::seeded(1, 1);
     let genesis = network.genesis();
     let mut bytes = 1_u16.to_le_bytes().to_vec();
@@ -79,7 +80,7 @@ fn every_value_changes_the_chain_id() {
 }
 
 #[test]
-fn the_header_below_the_first_block() {
+fn the_genesis_header_is_as_documented() {
     let network = TestNetwork::seeded(4, 1);
     let genesis = network.genesis();
     let header = genesis.header();
@@ -112,7 +113,7 @@ fn the_order_of_validators_in_the_file_is_free() {
 }
 
 #[test]
-fn small_committees_and_early_times_are_warned_of() {
+fn small_committees_and_early_times_cause_warnings() {
     let warnings = |size, time| {
         let network = TestNetwork::generate(size, "small", Timestamp(time)).unwrap();
         network.genesis().warnings(Timestamp(YEAR_2020_MS))
@@ -125,7 +126,7 @@ fn small_committees_and_early_times_are_warned_of() {
 }
 
 #[test]
-fn a_time_ahead_of_the_clock_is_warned_of_with_the_time_at_which_ordering_begins() {
+fn a_time_ahead_of_the_clock_causes_a_warning_with_the_time_at_which_ordering_begins() {
     let network = TestNetwork::generate(4, "ahead", Timestamp(1_700_000_000_000)).unwrap();
     let genesis = network.genesis();
     let possible_at = Timestamp(1_700_000_000_001 - genesis.consensus().clock_tolerance_ms);
@@ -153,7 +154,7 @@ fn the_largest_genesis_fits_its_file() {
 }
 
 #[test]
-fn the_file_explains_every_field_on_lines_of_bearable_length() {
+fn the_file_explains_every_field_on_lines_of_at_most_120_characters() {
     let text = TestNetwork::seeded(4, 1).genesis().to_toml();
     let lines: Vec<&str> = text.lines().collect();
     let numbers = lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'));
@@ -173,7 +174,8 @@ fn within(range: std::ops::RangeInclusive<u64>, draw: u64) -> u64 {
     least + draw % (most - least + 1)
 }
 
-/// Numbers that obey all rules, from arbitrary ones.
+/// Parameters that satisfy all rules, from arbitrary numbers. %* fn obedient %% fn valid_parameters
+/// %* obedient( %% valid_parameters(
 fn obedient(draw: [u64; 18]) -> Parameters {
     let mut parameters = Parameters::default();
     let (block, consensus, mempool) =
@@ -235,7 +237,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(text in "(name|version|block|validators|\\[|\\]|=|\"|\\n|[0-9]|é|\\.){0,60}") {
-        // A random text is never a whole genesis.
+        // A random text is never a complete genesis.
         let errors = Genesis::parse(&text).unwrap_err();
         prop_assert!(!errors.errors().is_empty());
         prop_assert_eq!(errors.to_string().lines().count(), errors.errors().len());

@@ -1,11 +1,12 @@
-//! What all nodes of a network must agree on before its first block.
+//! The genesis: what all nodes of a network must agree on before its first block.
 //!
-//! A genesis names the validators, the limits of blocks and pools, and the times of the protocol. Whatever
-//! must be equal on all nodes is here; addresses, paths and ports are local and are not. Its hash is the
-//! chain id, so two nodes with different parameters are on two different chains and never disagree on one.
+//! A genesis names the validators, the limits of blocks and pools, and the timeouts of the
+//! protocol. It holds all settings that must be equal on all nodes; addresses, paths and ports are
+//! local settings. Its hash is the chain id. So two nodes with different parameters are on two
+//! different chains, and never disagree on one.
 //!
-//! A [`GenesisDraft`] holds whatever somebody wrote; [`GenesisDraft::check`] and [`Genesis::parse`] turn it
-//! into a [`Genesis`] or say everything that is wrong with it at once. The crate must never learn about the
+//! A [`GenesisDraft`] holds unchecked content. [`GenesisDraft::check`] and [`Genesis::parse`] turn
+//! it into a [`Genesis`], or return all its errors at once. This crate must not depend on the
 //! running node: it reads no files and no clocks.
 //!
 //! ```
@@ -35,10 +36,11 @@ pub use parameters::{
 };
 pub use test_network::TestNetwork;
 
-/// Version of the file format and of the content under the chain id.
+/// Version of the file format and of the content that the chain id is computed from.
 pub const FORMAT_VERSION: u16 = 1;
 
-/// Most bytes of a genesis file. The largest one with all comments needs a quarter of it.
+/// Maximum bytes of a genesis file. The largest possible one, with all comments, needs a quarter of
+/// it.
 pub const MAX_FILE_BYTES: usize = 64 << 10;
 
 /// Most characters of a network's name.
@@ -47,6 +49,6 @@ pub const MAX_NETWORK_NAME: usize = 64;
 /// Most characters of a validator's name.
 pub const MAX_VALIDATOR_NAME: usize = 32;
 
-/// Latest possible time of a genesis, the year 2200. A later one was meant in another unit, and no clock
-/// would ever reach the time of its first block.
+/// Latest possible time of a genesis, the year 2200. A later time was probably given in another
+/// unit, and clocks would not reach the time of its first block.
 pub const MAX_GENESIS_TIME_MS: u64 = 7_258_118_400_000;

@@ -1,7 +1,7 @@
-//! The numbers of a genesis: name, default, range and meaning of each in one place.
+//! The numeric parameters of a genesis: name, default, range and meaning of each in one place.
 //!
-//! Reading, checking and writing a genesis all walk [`Parameters::sections`], so a parameter that is
-//! declared here is read, checked, written and hashed.
+//! Reading, checking and writing a genesis all iterate over [`Parameters::sections`], so a
+//! parameter that is declared here is read, checked, written and hashed.
 
 use std::ops::RangeInclusive;
 
@@ -10,24 +10,27 @@ use quorate_ledger::{
     BlockLimits, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, TransactionLimits,
 };
 
-/// A transaction with a payload has more than this, so a lower limit would take none worth sending.
+/// The lowest allowed limit on the bytes of a transaction. A transaction with a payload can exceed
+/// it, so a lower limit would admit no useful transaction.
 const MIN_TRANSACTION_BYTES: u64 = 256;
 
-/// Nodes keep in memory the ids of all blocks younger than the lifetime: at 10,000 transactions a second
-/// this is six million ids.
+/// Longest lifetime of a transaction. Nodes keep the ids of all blocks younger than the lifetime in
+/// memory: at 10,000 transactions a second this is six million ids.
 const MAX_LIFETIME_MS: u64 = 600_000;
 
-/// A view change can leave twice the window of blocks without a certificate of their own, and no proof is
-/// longer than [`MAX_DESCENDANTS`].
+/// The largest window. A view change can leave twice the window of blocks without their own
+/// certificate, and a proof has at most [`MAX_DESCENDANTS`] descendants.
 const MAX_WINDOW: u64 = MAX_DESCENDANTS as u64 / 2;
 
-/// Votes for so many heights take tens of megabytes in the largest committee.
+/// The largest log window. Votes for this many heights take tens of megabytes in the largest
+/// committee.
 const MAX_LOG_WINDOW: u64 = 4096;
 
 const MAX_POOL_TRANSACTIONS: u64 = 1_000_000;
 const MAX_POOL_BYTES: u64 = 1 << 30;
 
-/// All parameters. The order of fields, here and in the sections, is the order under the chain id.
+/// All parameters. The order of the fields, here and in the sections, is their order in the content
+/// that the chain id is computed from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize)]
 pub struct Parameters {
     /// `[block]`
@@ -49,37 +52,39 @@ pub struct BlockParameters {
     pub max_body_bytes: u64,
     /// Most bytes of one encoded transaction.
     pub max_transaction_bytes: u64,
-    /// Most milliseconds `valid_until` may lie behind the time of the block.
+    /// Most milliseconds by which `valid_until` may exceed the time of the block.
     pub max_transaction_lifetime_ms: u64,
-    /// Least milliseconds between a block and an empty block after it.
+    /// Least milliseconds between a block and an empty block on it.
     pub empty_block_gap_ms: u64,
 }
 
-/// Numbers of the ordering protocol.
+/// Parameters of the ordering protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize)]
 pub struct ConsensusParameters {
     /// W: blocks a primary proposes ahead of the last committed one.
     pub window: u64,
     /// K: heights between two checkpoints.
     pub checkpoint_interval: u64,
-    /// L: heights above the stable checkpoint for which messages are taken; at least 2K.
+    /// L: heights above the stable checkpoint for which messages are accepted; at least 2K.
     pub log_window: u64,
-    /// Milliseconds that work may be pending without a commit before the primary is overdue, without back-off.
+    /// Milliseconds for which work may be pending without a commit before the view timer expires,
+    /// without back-off.
     pub request_timeout_ms: u64,
-    /// Milliseconds a new primary has to open its view, without back-off.
+    /// Milliseconds a new primary has to start its view, without back-off.
     pub new_view_timeout_ms: u64,
-    /// Milliseconds above which no back-off raises either timeout.
+    /// Upper bound in milliseconds for the back-off of both timeouts.
     pub timeout_cap_ms: u64,
-    /// Milliseconds between two exchanges of status with a peer.
+    /// Milliseconds between two STATUS messages to a peer.
     pub status_interval_ms: u64,
     /// PREC: milliseconds by which a fresh block's time may be ahead of a validator's clock.
     pub clock_tolerance_ms: u64,
-    /// Milliseconds a primary waits for more transactions before it proposes, for each block in flight.
+    /// Milliseconds a primary waits for more transactions before it proposes, for each block in
+    /// flight.
     pub batch_delay_ms: u64,
 }
 
-/// Limits of the pool of waiting transactions. They are the same on all nodes, so that a full pool at the
-/// primary alone never looks like censorship.
+/// Limits of the pool of waiting transactions. They are equal on all nodes. Otherwise a pool that
+/// is full only at the primary would look like censorship.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize)]
 pub struct MempoolParameters {
     /// Most transactions.
@@ -92,25 +97,25 @@ pub struct MempoolParameters {
     pub max_bytes_per_sender: u64,
 }
 
-/// Who may do what from outside.
+/// What clients may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize)]
 pub struct ClientParameters {
-    /// Whose transactions are taken.
+    /// Whose transactions the network accepts.
     pub submit: Submit,
 }
 
-/// Whose transactions the network takes.
+/// Whose transactions the network accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Submit {
-    /// Everybody's who can sign. The only rule of version 1.
+    /// From every client that can sign. The only policy of version 1.
     #[default]
     Open = 0,
 }
 
 impl Submit {
-    /// The word in the file.
+    /// The value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Submit::Open => "open",
@@ -158,7 +163,7 @@ impl Default for MempoolParameters {
 }
 
 impl BlockParameters {
-    /// As the ledger wants them. Only for checked parameters: they fit.
+    /// Converts to the types of the ledger. Only for checked parameters, which fit.
     pub(crate) fn limits(&self) -> BlockLimits {
         let narrow = |value| u32::try_from(value).expect("the ranges of block parameters end below 4 GiB");
         BlockLimits {
@@ -173,28 +178,28 @@ impl BlockParameters {
     }
 }
 
-/// Everything there is to say about one number of the genesis.
+/// The declaration of one numeric parameter.
 pub(crate) struct Parameter<'a> {
     /// Its key in the file.
     pub(crate) name: &'static str,
-    /// Where it is kept.
+    /// Its value.
     pub(crate) value: &'a mut u64,
-    /// What it may be whatever the others are.
+    /// The values it may have, independent of other parameters.
     pub(crate) range: RangeInclusive<u64>,
-    /// The comment in the file.
+    /// The comment in the genesis file.
     pub(crate) meaning: &'static str,
 }
 
-/// The numbers of one table of the file.
+/// The numeric parameters of one table of the file.
 pub(crate) struct Section<'a> {
     /// Its heading.
     pub(crate) name: &'static str,
-    /// Its numbers in order.
+    /// Its parameters in order.
     pub(crate) parameters: Vec<Parameter<'a>>,
 }
 
 impl Parameters {
-    /// All numbers, in the order of the file.
+    /// All numeric parameters, in the order of the file.
     pub(crate) fn sections(&mut self) -> [Section<'_>; 3] {
         [
             Section { name: "block", parameters: self.block.parameters() },
@@ -238,15 +243,15 @@ impl BlockParameters {
                 "max_transaction_lifetime_ms",
                 &mut self.max_transaction_lifetime_ms,
                 1000..=MAX_LIFETIME_MS,
-                "A block takes transactions that are valid for at most this long after it. Nodes remember the\n\
-                 ids of all younger blocks to refuse a repetition.",
+                "A block contains only transactions that are valid for at most this long after its time. Nodes keep\n\
+                 the ids of all younger blocks in memory to refuse repeated transactions.",
             ),
             parameter(
                 "empty_block_gap_ms",
                 &mut self.empty_block_gap_ms,
                 1000..=MAX_LIFETIME_MS,
-                "An empty block comes at least this long after its parent. On an idle chain it tells senders that\n\
-                 their transactions have expired.",
+                "An empty block is at least this much later than its parent. On an idle chain, it proves to senders\n\
+                 that their transactions have expired.",
             ),
         ]
     }
@@ -259,7 +264,7 @@ impl ConsensusParameters {
                 "window",
                 &mut self.window,
                 1..=MAX_WINDOW,
-                "W: blocks a primary proposes ahead of the last committed one; 1 means one after the other.",
+                "W: blocks a primary proposes ahead of the last committed one; 1 means no pipelining.",
             ),
             parameter(
                 "checkpoint_interval",
@@ -271,44 +276,44 @@ impl ConsensusParameters {
                 "log_window",
                 &mut self.log_window,
                 2..=MAX_LOG_WINDOW,
-                "L: heights above the last stable checkpoint for which messages are taken; at least 2K.",
+                "L: heights above the last stable checkpoint for which messages are accepted; at least 2K.",
             ),
             parameter(
                 "request_timeout_ms",
                 &mut self.request_timeout_ms,
                 100..=60_000,
-                "With work pending and nothing committed for this long, the primary is overdue.",
+                "Validators replace the primary if work is pending and no block is committed for this long.",
             ),
             parameter(
                 "new_view_timeout_ms",
                 &mut self.new_view_timeout_ms,
                 100..=60_000,
-                "A new primary has this long to begin, before the next one is asked for.",
+                "Validators change to the next view if a new primary does not start its view within this time.",
             ),
             parameter(
                 "timeout_cap_ms",
                 &mut self.timeout_cap_ms,
                 100..=MAX_LIFETIME_MS / 4,
-                "Both timeouts double when a view achieves nothing, up to this. Messages between validators must\n\
-                 arrive sooner for the network to make progress.",
+                "Both timeouts double when a view commits no block, up to this limit. The network makes progress\n\
+                 only if messages between validators arrive sooner.",
             ),
             parameter(
                 "status_interval_ms",
                 &mut self.status_interval_ms,
                 50..=60_000,
-                "Validators tell each other this often where they stand, and send again what was lost.",
+                "Validators send each other their status this often, and resend lost messages.",
             ),
             parameter(
                 "clock_tolerance_ms",
                 &mut self.clock_tolerance_ms,
                 1..=10_000,
-                "A fresh block whose time is further ahead of a validator's clock than this has to wait.",
+                "A validator votes for a new block only when its time is at most this far ahead of its clock.",
             ),
             parameter(
                 "batch_delay_ms",
                 &mut self.batch_delay_ms,
                 0..=1000,
-                "A primary waits this long for each block in flight to fill the next one.",
+                "A primary waits up to this long, for each block in flight, to fill the next block.",
             ),
         ]
     }
@@ -321,7 +326,7 @@ impl MempoolParameters {
                 "max_transactions",
                 &mut self.max_transactions,
                 1..=MAX_POOL_TRANSACTIONS,
-                "Most transactions a node holds that are not committed.",
+                "Most uncommitted transactions that a node holds.",
             ),
             parameter(
                 "max_bytes",

@@ -1,4 +1,4 @@
-//! Writes a genesis file that explains itself.
+//! Writes a genesis file in which a comment explains each field.
 
 use std::fmt::Write;
 
@@ -10,15 +10,15 @@ pub(crate) fn to_toml(genesis: &Genesis) -> String {
     let mut file = File::default();
     file.comment(
         "What all nodes of this network agree on. The hash of this content is the chain id: a node with any\n\
-         other value here is on another chain. Comments, order and omitted defaults do not count.",
+         other value here is on another chain. Comments, order and omitted defaults do not affect the hash.",
     );
     file.comment(&format!("Chain id: {}", genesis.chain_id()));
     file.line("");
     file.comment("Version of this file format.");
     file.line(&format!("version = {FORMAT_VERSION}"));
-    file.comment("What people call the network.");
+    file.comment("The name of the network.");
     file.line(&format!("name = \"{}\"", genesis.name()));
-    file.comment("Time of the genesis, in milliseconds since 1970. Every block is later.");
+    file.comment("Time of the genesis, in milliseconds since 1970. Every block has a later time.");
     file.line(&format!("genesis_time_ms = {}", genesis.header().timestamp));
     let mut parameters = *genesis.parameters();
     for section in parameters.sections() {
@@ -32,11 +32,11 @@ pub(crate) fn to_toml(genesis: &Genesis) -> String {
     }
     file.line("");
     file.line("[clients]");
-    file.comment("Whose transactions are taken. \"open\": everybody's who can sign.");
+    file.comment("Whose transactions the network accepts. \"open\": those of every client that can sign.");
     file.line(&format!("submit = \"{}\"", parameters.clients.submit.as_str()));
     file.line("");
     file.comment(
-        "The committee, in the order of public keys: a validator's place in it is its number in the protocol.",
+        "The committee, in the order of public keys. A validator's position is its number in the protocol.",
     );
     for validator in genesis.validators() {
         file.line("[[validators]]");

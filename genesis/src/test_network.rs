@@ -1,4 +1,4 @@
-//! Networks whose keys are all in one hand: for trying out, for tests, for the simulator.
+//! Networks whose secret keys are all known, for experiments, tests and the simulator.
 
 use quorate_ledger::{MAX_MEMBERS, ReplicaId, SecretKey, Timestamp};
 
@@ -10,7 +10,8 @@ use crate::parameters::Parameters;
 /// Time of every seeded genesis: 14 November 2023.
 const SEEDED_TIME: Timestamp = Timestamp(1_700_000_000_000);
 
-/// In front of the seed in a seeded key. Its first byte keeps the number below the order of the curve.
+/// Prefix of a seeded key, before the seed. Its first byte keeps the number below the order of the
+/// curve.
 const SEEDED_KEY: [u8; 16] = *b"quorate test key";
 
 /// A genesis with the secret keys of all its validators.
@@ -21,11 +22,11 @@ pub struct TestNetwork {
 }
 
 impl TestNetwork {
-    /// A network of `validators` fresh keys from the operating system's randomness, with default parameters.
-    /// The validators are called `validator-0` and so on, in committee order.
+    /// A network of `validators` new keys from the operating system's randomness, with default
+    /// parameters. The validators are named `validator-0` and so on, in committee order.
     ///
     /// # Errors
-    /// A name, time or number of validators that no genesis may have.
+    /// [`GenesisErrors`] if the name, the time or the number of validators is invalid.
     pub fn generate(validators: usize, name: &str, time: Timestamp) -> Result<Self, GenesisErrors> {
         if validators > MAX_MEMBERS {
             return Err(GenesisError::Size(validators).into());
@@ -34,8 +35,8 @@ impl TestNetwork {
         TestNetwork::of(keys, name, time)
     }
 
-    /// A network that is the same for the same seed, keys included: everybody can know its keys. Its name is
-    /// `seeded-` and the seed.
+    /// A network that is a function of the seed, including its keys, which are therefore public.
+    /// Its name is `seeded-` and the seed.
     ///
     /// # Panics
     /// Unless there are 1 to [`MAX_MEMBERS`] validators.
@@ -63,7 +64,7 @@ impl TestNetwork {
     /// The same validators with other parameters.
     ///
     /// # Errors
-    /// Parameters that no genesis may have.
+    /// [`GenesisErrors`] if the parameters are invalid.
     pub fn with_parameters(self, change: impl FnOnce(&mut Parameters)) -> Result<Self, GenesisErrors> {
         let mut draft = self.genesis.to_draft();
         change(&mut draft.parameters);
@@ -81,7 +82,10 @@ impl TestNetwork {
         &self.keys
     }
 
-    /// The secret key of one member. Panics beyond the committee.
+    /// The secret key of one member.
+    ///
+    /// # Panics
+    /// If the committee has no such member.
     pub fn key(&self, replica: ReplicaId) -> &SecretKey {
         &self.keys[replica.index()]
     }
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stand_in_committee_order_under_their_names() {
+    fn keys_are_in_committee_order_under_their_names() {
         for network in [TestNetwork::seeded(7, 3), TestNetwork::generate(7, "fresh", Timestamp(1)).unwrap()] {
             let genesis = network.genesis();
             for replica in genesis.committee().replicas() {
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_one_network_and_another_seed_another() {
+    fn the_same_seed_gives_the_same_network_and_another_seed_another() {
         let chain = |n, seed| TestNetwork::seeded(n, seed).genesis().chain_id();
         assert_eq!(chain(4, 1), chain(4, 1));
         assert_ne!(chain(4, 1), chain(4, 2));

@@ -1,5 +1,5 @@
-//! What `WIRE.md` says about the genesis: its vectors, its file, its numbers and its rules, each held against the
-//! public API.
+//! Compares `WIRE.md`'s description of the genesis with the public API: its vectors, its file, its
+//! numbers and its rules.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ fn the_file_of_the_document_is_this_genesis() {
     assert_eq!(Genesis::parse(file).unwrap(), genesis());
 }
 
-/// A number of the genesis, as the document and as the canonical file describe it.
+/// A parameter of the genesis, as the document and the canonical file describe it.
 #[derive(Debug, PartialEq, Eq)]
 struct Number {
     /// `section.name`
@@ -82,7 +82,7 @@ fn documented() -> Vec<Number> {
         .collect()
 }
 
-/// The numbers with their ranges, in order, as the canonical file of a genesis with defaults gives them.
+/// The parameters with their ranges, in the order of the canonical file of a genesis with defaults.
 fn declared() -> Vec<Number> {
     let text = genesis().to_toml();
     let (mut section, mut range, mut numbers) = (String::new(), None, Vec::new());
@@ -103,7 +103,7 @@ fn declared() -> Vec<Number> {
     numbers
 }
 
-/// The order is that of the bytes under the chain id.
+/// The order is that of the content that the chain id is computed from.
 #[test]
 fn every_number_is_documented_with_its_default_and_range() {
     let declared = declared();
@@ -111,7 +111,7 @@ fn every_number_is_documented_with_its_default_and_range() {
     assert_eq!(documented(), declared);
 }
 
-/// The rules that the genesis with this number breaks: field, bound, and the limit in words.
+/// The rules that a genesis with this value breaks: field, bound, and the limit in words.
 fn broken_by(field: &str, value: u64) -> Vec<[&'static str; 3]> {
     let (section, name) = field.split_once('.').unwrap();
     let mut file: toml::Table = genesis().to_toml().parse().unwrap();
@@ -129,7 +129,8 @@ fn broken_by(field: &str, value: u64) -> Vec<[&'static str; 3]> {
     errors.iter().flat_map(|errors| errors.errors()).filter_map(rule).collect()
 }
 
-/// Each rule is broken by one end of some number's range, while all other numbers keep their defaults.
+/// One end of some parameter's range breaks each rule, while all other parameters keep their
+/// defaults.
 #[test]
 fn every_rule_between_numbers_is_documented() {
     let numbers = declared();
@@ -145,5 +146,5 @@ fn every_rule_between_numbers_is_documented() {
         .map(|row| [0, 1, 2].map(|cell: usize| row[cell].replace('`', "")))
         .collect();
     assert_eq!(rules.iter().cloned().collect::<BTreeSet<_>>(), broken);
-    assert_eq!(rules.len(), broken.len(), "no rule stands twice");
+    assert_eq!(rules.len(), broken.len(), "no rule is listed twice");
 }
