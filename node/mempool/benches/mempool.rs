@@ -1,4 +1,4 @@
-//! What a pool of 50,000 transactions costs: admission, selection of a block, removal.
+//! Benchmarks of a pool of 50,000 transactions: admission, selection of a block, removal.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -28,7 +28,7 @@ const SELECTION: Selection = Selection {
     transaction: TransactionLimits { max_bytes: 256 << 10, max_lifetime_ms: 120_000 },
 };
 
-/// Signed by nobody: the pool does not look.
+/// Without valid signatures, because the pool does not verify them.
 fn transactions() -> Vec<VerifiedTransaction> {
     let key = SecretKey::from_bytes(&[1; 32]).unwrap();
     let chain = ChainId::from_bytes([7; 32]);

@@ -1,8 +1,9 @@
-//! What a pool takes, and what it answers.
+//! Admission to a pool: its limits and refusals.
 
 use quorate_ledger::{PublicKey, Timestamp};
 
-/// How much a pool holds. Transactions in flight count: they stay in the pool until they are committed.
+/// Limits on the content of a pool. Transactions in flight count: they stay in the pool until they
+/// are committed.
 ///
 /// Besides the encoded transactions, a pool needs less than 1 KiB of memory for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,60 +18,60 @@ pub struct MempoolLimits {
     pub max_bytes_per_sender: u64,
 }
 
-/// What became of a transaction that was not refused.
+/// The outcome for a transaction that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is in the pool now.
+    /// It was added to the pool.
     New,
-    /// It was in the pool already. Nothing has changed.
+    /// It was in the pool already. Nothing changed.
     Known,
 }
 
-/// Why a transaction is not in the pool. Nothing has changed but a counter.
+/// Why a transaction was refused. Only a counter changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No room for anybody.
+    /// The pool is full.
     #[error(
-        "the pool is full: with it there were {transactions} of {max_transactions} transactions and {bytes} of {max_bytes} bytes; send it again when blocks have made room"
+        "the pool is full: with this transaction it would hold {transactions} of {max_transactions} transactions and {bytes} of {max_bytes} bytes; send it again when some are committed"
     )]
     PoolFull {
-        /// Transactions there would be.
+        /// Transactions that the pool would hold.
         transactions: u64,
-        /// Transactions there may be.
+        /// Maximum number of transactions.
         max_transactions: u64,
-        /// Bytes there would be.
+        /// Bytes that the pool would hold.
         bytes: u64,
-        /// Bytes there may be.
+        /// Maximum number of bytes.
         max_bytes: u64,
     },
-    /// No room for this sender.
+    /// The sender's quota is used up.
     #[error(
-        "sender {sender} has too much in the pool: with it there were {transactions} of {max_transactions} transactions and {bytes} of {max_bytes} bytes; send it again when some are committed"
+        "sender {sender} has too much in the pool: with this transaction it would have {transactions} of {max_transactions} transactions and {bytes} of {max_bytes} bytes; send it again when some are committed"
     )]
     SenderQuota {
-        /// Whose quota is used up.
+        /// The sender.
         sender: PublicKey,
-        /// Transactions of the sender there would be.
+        /// Transactions that the sender would have in the pool.
         transactions: u64,
-        /// Transactions of one sender there may be.
+        /// Maximum number of transactions of one sender.
         max_transactions: u64,
-        /// Bytes of the sender there would be.
+        /// Bytes that the sender would have in the pool.
         bytes: u64,
-        /// Bytes of one sender there may be.
+        /// Maximum number of bytes of one sender.
         max_bytes: u64,
     },
     /// No later block may contain it.
     #[error("the transaction was valid until {valid_until} and it is {now}: sign it again with a later time")]
     Expired {
-        /// Its last moment.
+        /// The end of its validity.
         valid_until: Timestamp,
-        /// The present one.
+        /// The current time.
         now: Timestamp,
     },
 }
 
 impl Refusal {
-    /// Whether the same bytes may be taken later.
+    /// Whether the same bytes may be admitted later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Refusal::PoolFull { .. } | Refusal::SenderQuota { .. } => true,
@@ -79,7 +80,7 @@ impl Refusal {
     }
 }
 
-/// What is held, of all senders or of one.
+/// The number and bytes of held transactions, of all senders or of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Number of transactions.
@@ -89,19 +90,19 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// With one more transaction.
+    /// The usage with one more transaction.
     pub(crate) fn plus(self, bytes: u32) -> Self {
         Usage { transactions: self.transactions + 1, bytes: self.bytes + u64::from(bytes) }
     }
 
-    /// Without one that was counted.
+    /// The usage without one of its transactions.
     pub(crate) fn minus(self, bytes: u32) -> Self {
         Usage { transactions: self.transactions - 1, bytes: self.bytes - u64::from(bytes) }
     }
 }
 
 impl MempoolLimits {
-    /// Whether a sender may have so much.
+    /// Checks the usage of one sender against its quota.
     pub(crate) fn check_sender(&self, sender: PublicKey, usage: Usage) -> Result<(), Refusal> {
         let Usage { transactions, bytes } = usage;
         if transactions <= self.max_transactions_per_sender && bytes <= self.max_bytes_per_sender {
@@ -116,7 +117,7 @@ impl MempoolLimits {
         })
     }
 
-    /// Whether all together may have so much.
+    /// Checks the total usage against the limits of the pool.
     pub(crate) fn check_total(&self, usage: Usage) -> Result<(), Refusal> {
         let Usage { transactions, bytes } = usage;
         if transactions <= self.max_transactions && bytes <= self.max_bytes {

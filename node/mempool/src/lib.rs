@@ -1,12 +1,13 @@
-//! Transactions that wait for a block.
+//! The pool of transactions that wait for a block.
 //!
-//! The pool admits verified transactions within limits, hands them out oldest first with one turn for each
-//! sender, and forgets them when they are committed or have expired. It never evicts: what is admitted stays
-//! until one of these ends, and what does not fit is refused with a reason.
+//! The pool admits verified transactions within limits. It selects the oldest first, with
+//! round-robin turns among the senders. It removes transactions when they are committed or have
+//! expired. It never evicts: an admitted transaction stays until one of these happens, and one that
+//! does not fit is refused with a reason.
 //!
-//! It is pure and deterministic: time is an argument, and the same calls give the same answers everywhere.
-//! It must never learn about consensus. Whether a transaction was committed before, is too large or of a
-//! reserved kind is checked by its owner before [`Mempool::admit`].
+//! The pool is pure and deterministic: time is an argument, and the same calls give the same
+//! results everywhere. It must not depend on consensus. Before it calls [`Mempool::admit`], the
+//! owner checks whether a transaction was committed before, is too large or is of a reserved kind.
 //!
 //! ```
 //! use quorate_ledger::{ChainId, Payload, SecretKey, Timestamp, Transaction, TransactionLimits};

@@ -1,4 +1,4 @@
-//! The pool against one that is too simple to be wrong: a list, searched from the beginning every time.
+//! Compares the pool with a simple model: a list that is searched from the beginning every time.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::OnceLock;
@@ -18,7 +18,8 @@ const LIMITS: MempoolLimits = MempoolLimits {
 
 const COUNT: usize = 48;
 
-/// All transactions of the test: five senders, sizes of 118 to 800 bytes, ends between 100 and 400.
+/// All transactions of the test: five senders, sizes of 118 to 800 bytes, ends of validity between
+/// 100 and 400.
 fn universe() -> &'static [VerifiedTransaction] {
     static UNIVERSE: OnceLock<Vec<VerifiedTransaction>> = OnceLock::new();
     UNIVERSE.get_or_init(|| {
@@ -61,7 +62,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What the list knows of a held transaction.
+/// The model's entry for a held transaction.
 #[derive(Debug, Clone, Copy)]
 struct Item {
     index: usize,
@@ -214,7 +215,11 @@ fn compare(pool: &Mempool, model: &Model) {
     assert_eq!(statistics.senders, senders.len() as u64);
     for index in 0..COUNT {
         let held = model.held.iter().any(|item| item.index == index);
-        assert_eq!(pool.contains(&universe()[index].id()), held, "nothing is lost, nothing comes back");
+        assert_eq!(
+            pool.contains(&universe()[index].id()),
+            held,
+            "no transaction is lost, and none reappears"
+        );
     }
     let in_order: Vec<_> = pool
         .older_than(Timestamp(u64::MAX), None, usize::MAX)
@@ -239,7 +244,7 @@ fn compare(pool: &Mempool, model: &Model) {
 
 proptest! {
     #[test]
-    fn the_pool_does_what_the_list_does(operations in proptest::collection::vec(operation(), 1..120)) {
+    fn the_pool_behaves_like_the_model(operations in proptest::collection::vec(operation(), 1..120)) {
         let mut pool = Mempool::new(LIMITS);
         let mut model = Model::default();
         for operation in &operations {
@@ -249,12 +254,12 @@ proptest! {
         }
     }
 
-    /// Marking and releasing leaves no trace.
+    /// Marking and then releasing changes nothing.
     #[test]
     fn release_undoes_mark(admitted in some(), marked in some()) {
         let mut pool = Mempool::new(LIMITS);
         for index in admitted {
-            // Some may be over a limit; the others are enough.
+            // Some may exceed a limit; the others are sufficient.
             let _ = pool.admit(Timestamp(0), universe()[index].clone());
         }
         let order = |pool: &Mempool| -> Vec<_> {

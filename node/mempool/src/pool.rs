@@ -1,4 +1,4 @@
-//! The pool: what is held, and what happens to it.
+//! The pool: its state and its operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,11 @@ use crate::selection::{Selection, select};
 use crate::statistics::{Counters, MempoolStatistics};
 use crate::waiting::{Arrival, Entry, Waiting, WaitingTransaction};
 
-/// Transactions from admission until they are committed or have expired.
+/// The transactions from admission until they are committed or have expired.
 ///
-/// A held transaction is in one of two states. It *waits*, or it is *in flight*: part of an accepted block
-/// that is not committed yet. Only what waits is selected, re-sent and expired.
+/// A held transaction is in one of two states. It *waits*, or it is *in flight*: part of an
+/// accepted block that is not committed yet. Only waiting transactions are selected, resent and
+/// expired.
 #[derive(Debug)]
 pub struct Mempool {
     limits: MempoolLimits,
@@ -21,7 +22,7 @@ pub struct Mempool {
     total: Usage,
     senders: BTreeMap<PublicKey, Usage>,
     waiting: Waiting,
-    /// Also ids that are not held: a block's transactions need not have been admitted here.
+    /// May contain ids that are not held: a block's transactions need not have been admitted here.
     in_flight: BTreeSet<TransactionId>,
     arrivals: u64,
     /// Latest time of an admission.
@@ -45,13 +46,14 @@ impl Mempool {
         }
     }
 
-    /// Takes a transaction, or says why not. `now` is the later of the clock and the time of the last block.
+    /// Admits a transaction, or refuses it. `now` is the later of the clock and the time of the
+    /// last block.
     ///
-    /// Its form, its longest lifetime and that it was not committed before are the caller's to check. A
-    /// transaction whose id is in flight is held, but does not wait.
+    /// The caller checks the form, the maximum lifetime, and that the transaction was not committed
+    /// before. A transaction whose id is in flight is held, but does not wait.
     ///
     /// # Errors
-    /// [`Refusal`]. Nothing is ever evicted to make room.
+    /// [`Refusal`]. The pool never evicts a transaction to make room.
     pub fn admit(&mut self, now: Timestamp, transaction: VerifiedTransaction) -> Result<Admission, Refusal> {
         let id = transaction.id();
         if self.held.contains_key(&id) {
@@ -72,7 +74,7 @@ impl Mempool {
         Ok(Admission::New)
     }
 
-    /// What would be held in all and of the sender.
+    /// The total usage and the sender's usage with this transaction.
     fn room_for(&self, now: Timestamp, transaction: &VerifiedTransaction) -> Result<(Usage, Usage), Refusal> {
         let valid_until = transaction.transaction().valid_until;
         if valid_until < now {
@@ -96,21 +98,22 @@ impl Mempool {
         *counter += 1;
     }
 
-    /// The transactions for a block of this time: senders take turns, each with its oldest, and whose oldest
-    /// has waited longest begins. See [`Selection`] and [`MAX_MISFITS`](crate::MAX_MISFITS) for the limits.
+    /// The transactions for a block of this time. Senders take turns, each with its oldest
+    /// transaction; the sender whose oldest has waited longest begins. See [`Selection`] and
+    /// [`MAX_MISFITS`](crate::MAX_MISFITS) for the limits.
     ///
-    /// The cost grows with what is returned and with the waiting transactions that are not timely for this
-    /// block, not with the size of the pool.
+    /// The cost grows with the result and with the waiting transactions that are not timely for
+    /// this block, not with the size of the pool.
     pub fn select(&self, block_time: Timestamp, selection: &Selection) -> Vec<VerifiedTransaction> {
         select(&self.waiting, block_time, selection)
     }
 
-    /// These are part of an accepted block: they are not selected and do not expire until [`release`] or
-    /// [`remove`]. Marking twice is marking once.
+    /// Marks transactions of an accepted block: they are not selected and do not expire until
+    /// [`release`] or [`remove`]. Marking twice has the same effect as marking once.
     ///
-    /// Ids that are not held are remembered too, so that the transaction does not wait when it arrives. The
-    /// caller bounds them: no more than the transactions of the blocks between the last committed one and
-    /// the end of the window in which it accepts proposals.
+    /// Ids that are not held are kept, too, so that the transaction does not wait when it arrives.
+    /// The caller limits their number: no more than the transactions of the blocks between the last
+    /// committed one and the end of the window in which it accepts proposals.
     ///
     /// [`release`]: Mempool::release
     /// [`remove`]: Mempool::remove
@@ -123,8 +126,9 @@ impl Mempool {
         }
     }
 
-    /// The block with these will not be committed: those that are held wait again, at their old place. A
-    /// caller that replaces one block by another releases the old one first, then marks the new one.
+    /// Returns the transactions of a block that will not be committed to their old positions: those
+    /// that are held wait again. To replace one block by another, the caller releases the old one
+    /// first, then marks the new one.
     pub fn release(&mut self, ids: &[TransactionId]) {
         for id in ids {
             let was_in_flight = self.in_flight.remove(id);
@@ -137,7 +141,7 @@ impl Mempool {
         }
     }
 
-    /// These are committed, whether they were held or not.
+    /// Removes committed transactions, whether they were held or not.
     pub fn remove(&mut self, ids: &[TransactionId]) {
         for id in ids {
             self.in_flight.remove(id);
@@ -145,8 +149,8 @@ impl Mempool {
         }
     }
 
-    /// Removes the waiting transactions that no block of this time or later may contain, and returns their
-    /// ids in the order in which they expired.
+    /// Removes the waiting transactions that no block of this time or later may contain. Returns
+    /// their ids in the order in which they expired.
     pub fn expire(&mut self, now: Timestamp) -> Vec<TransactionId> {
         let mut expired = Vec::new();
         while let Some((valid_until, id)) = self.waiting.first_to_expire()
@@ -204,13 +208,13 @@ impl Mempool {
         self.waiting.len()
     }
 
-    /// The first moment at which [`expire`](Mempool::expire) would remove something.
+    /// The earliest time at which [`expire`](Mempool::expire) would remove a transaction.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let (valid_until, _) = self.waiting.first_to_expire()?;
         valid_until.0.checked_add(1).map(Timestamp)
     }
 
-    /// The last moment of the waiting transaction that has the most time left.
+    /// The latest end of validity of all waiting transactions.
     pub fn last_expiry(&self) -> Option<Timestamp> {
         self.waiting.last_to_expire()
     }
@@ -225,10 +229,11 @@ impl Mempool {
         self.waiting.oldest().map(|oldest| oldest.first_seen)
     }
 
-    /// Up to `max` transactions that were admitted at `first_seen` or earlier and still wait, oldest first;
-    /// only those after the place `after`, if there is one.
+    /// Up to `max` transactions that were admitted at `first_seen` or earlier and still wait,
+    /// oldest first. If `after` is given, only those after that position.
     ///
-    /// A caller that keeps the place of the last one it got is told of each transaction once.
+    /// A caller that passes the position of the last result each time receives each transaction
+    /// once.
     pub fn older_than(
         &self,
         first_seen: Timestamp,
@@ -238,7 +243,7 @@ impl Mempool {
         self.waiting.after(after).take_while(|waiting| waiting.first_seen <= first_seen).take(max).collect()
     }
 
-    /// State and history.
+    /// The current state and the counters.
     pub fn statistics(&self) -> MempoolStatistics {
         let Counters { admitted, refused_full, refused_quota, refused_expired, expired } = self.counters;
         MempoolStatistics {

@@ -22,7 +22,7 @@ fn the_same_transaction_is_held_once() {
 }
 
 #[test]
-fn what_waits_and_how_long_it_can_is_known() {
+fn waiting_transactions_and_their_last_expiry_are_known() {
     let mut pool = Mempool::new(WIDE);
     let (one, two) = (transaction(1, 1, 200, LATER), transaction(2, 2, 200, LATER + 7));
     assert_eq!(pool.last_expiry(), None);
@@ -37,7 +37,7 @@ fn what_waits_and_how_long_it_can_is_known() {
 }
 
 #[test]
-fn a_full_pool_refuses_and_keeps_what_it_has() {
+fn a_full_pool_refuses_and_evicts_nothing() {
     for limits in [MempoolLimits { max_transactions: 2, ..WIDE }, MempoolLimits { max_bytes: 400, ..WIDE }] {
         let mut pool = Mempool::new(limits);
         let first = transaction(1, 1, 200, LATER);
@@ -60,9 +60,9 @@ fn a_full_pool_refuses_and_keeps_what_it_has() {
         assert_eq!(pool.statistics().refused_full, 1);
 
         pool.mark_in_flight(&id(&first));
-        assert!(pool.admit(NOW, third.clone()).is_err(), "what is in flight takes room");
+        assert!(pool.admit(NOW, third.clone()).is_err(), "transactions in flight take room");
         pool.remove(&id(&first));
-        assert_eq!(pool.admit(NOW, third), Ok(Admission::New), "what is committed does not");
+        assert_eq!(pool.admit(NOW, third), Ok(Admission::New), "committed ones do not");
     }
 }
 
@@ -95,7 +95,7 @@ fn a_senders_quota_is_its_own() {
 }
 
 #[test]
-fn a_sender_over_its_quota_hears_that_and_not_that_the_pool_is_full() {
+fn a_refusal_names_the_quota_before_the_full_pool() {
     let mut pool =
         Mempool::new(MempoolLimits { max_transactions: 1, max_transactions_per_sender: 1, ..WIDE });
     pool.admit(NOW, transaction(1, 1, 200, LATER)).unwrap();
@@ -104,7 +104,7 @@ fn a_sender_over_its_quota_hears_that_and_not_that_the_pool_is_full() {
 }
 
 #[test]
-fn the_last_moment_is_valid_and_the_next_is_not() {
+fn a_transaction_is_valid_until_its_last_millisecond() {
     let mut pool = Mempool::new(WIDE);
     let one = transaction(1, 1, 200, 5000);
     let refusal = pool.admit(Timestamp(5001), one.clone()).unwrap_err();
@@ -120,7 +120,7 @@ fn the_last_moment_is_valid_and_the_next_is_not() {
 }
 
 #[test]
-fn what_never_expires_has_no_next_expiry() {
+fn a_transaction_that_never_expires_has_no_next_expiry() {
     let mut pool = Mempool::new(WIDE);
     pool.admit(NOW, transaction(1, 1, 200, u64::MAX)).unwrap();
     assert_eq!(pool.next_expiry(), None);
@@ -128,7 +128,7 @@ fn what_never_expires_has_no_next_expiry() {
 }
 
 #[test]
-fn expiry_goes_by_time_and_spares_what_is_in_flight() {
+fn expiry_is_in_the_order_of_time_and_excludes_transactions_in_flight() {
     let mut pool = Mempool::new(WIDE);
     let ends = [4000, 2000, 3000, 9000];
     let all: Vec<_> = (0..).zip(ends).map(|(nonce, end)| transaction(1, nonce, 200, end)).collect();
@@ -140,13 +140,13 @@ fn expiry_goes_by_time_and_spares_what_is_in_flight() {
     assert_eq!(pool.expire(Timestamp(5000)), [all[1].id(), all[0].id()]);
     assert!(pool.contains(&all[2].id()));
     pool.release(&id(&all[2]));
-    assert_eq!(pool.next_expiry(), Some(Timestamp(3001)), "released, it is due");
+    assert_eq!(pool.next_expiry(), Some(Timestamp(3001)), "after its release, it expires");
     assert_eq!(pool.expire(Timestamp(5000)), id(&all[2]));
     assert_eq!(pool.len(), 1);
 }
 
 #[test]
-fn a_released_transaction_has_its_old_place() {
+fn a_released_transaction_has_its_old_position() {
     let mut pool = Mempool::new(WIDE);
     let all: Vec<_> = (0..4).map(|nonce| transaction(1, nonce, 200, LATER)).collect();
     for one in &all[..3] {
@@ -162,7 +162,7 @@ fn a_released_transaction_has_its_old_place() {
 }
 
 #[test]
-fn releasing_and_removing_what_is_not_there_changes_nothing() {
+fn releasing_and_removing_unknown_ids_changes_nothing() {
     let mut pool = Mempool::new(WIDE);
     let (held, stranger) = (transaction(1, 1, 200, LATER), transaction(2, 2, 200, LATER));
     pool.admit(NOW, held.clone()).unwrap();
@@ -189,7 +189,7 @@ fn a_transaction_that_arrives_after_its_block_does_not_wait() {
 }
 
 #[test]
-fn a_committed_id_is_not_in_flight_any_more() {
+fn a_committed_id_is_no_longer_in_flight() {
     let mut pool = Mempool::new(WIDE);
     let one = transaction(1, 1, 200, LATER);
     pool.mark_in_flight(&id(&one));
@@ -198,7 +198,7 @@ fn a_committed_id_is_not_in_flight_any_more() {
 }
 
 #[test]
-fn what_has_waited_long_is_told_once() {
+fn a_long_waiting_transaction_is_returned_once() {
     let mut pool = Mempool::new(WIDE);
     for (nonce, time) in [10, 20, 30, 40].into_iter().enumerate() {
         pool.admit(Timestamp(time), transaction(1, nonce as u64, 200, LATER)).unwrap();
@@ -234,11 +234,11 @@ fn a_clock_that_goes_back_does_not_change_the_order() {
 }
 
 #[test]
-fn refusals_say_what_to_do() {
+fn refusals_name_the_remedy() {
     let mut pool = Mempool::new(MempoolLimits { max_transactions: 0, ..WIDE });
     assert_eq!(
         pool.admit(NOW, transaction(1, 1, 200, LATER)).unwrap_err().to_string(),
-        "the pool is full: with it there were 1 of 0 transactions and 200 of 1099511627776 bytes; \
-         send it again when blocks have made room"
+        "the pool is full: with this transaction it would hold 1 of 0 transactions and 200 of 1099511627776 bytes; \
+         send it again when some are committed"
     );
 }

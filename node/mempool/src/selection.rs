@@ -1,4 +1,4 @@
-//! Which transactions the next block gets.
+//! Selection of the transactions for the next block.
 
 use std::collections::VecDeque;
 use std::collections::btree_map;
@@ -7,12 +7,12 @@ use quorate_ledger::{BlockLimits, Timestamp, TransactionLimits, VerifiedTransact
 
 use crate::waiting::{Arrival, Waiting};
 
-/// A selection ends when so many senders' next transactions were too large for the room that was left: the
-/// block is nearly full, and looking through a pool of large transactions for a small one costs more than
-/// the last bytes are worth.
+/// A selection ends after this many senders' next transactions were too large for the remaining
+/// room. The block is nearly full then, and searching a pool of large transactions for a small one
+/// costs more than the last bytes are worth.
 pub const MAX_MISFITS: usize = 64;
 
-/// What a block may take.
+/// The limits of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
     /// Most transactions.
@@ -24,7 +24,7 @@ pub struct Selection {
 }
 
 impl From<&BlockLimits> for Selection {
-    /// As much as the network allows in one block.
+    /// The limits that the network sets for one block.
     fn from(limits: &BlockLimits) -> Self {
         Selection {
             max_transactions: limits.max_transactions,
@@ -34,12 +34,13 @@ impl From<&BlockLimits> for Selection {
     }
 }
 
-/// The transactions for a block of this time, in the order they should have in it.
+/// The transactions for a block of this time, in their order in the block.
 ///
-/// Senders take turns, one transaction a turn, each its oldest; whose oldest has waited longest begins. A
-/// sender whose next transaction does not fit into the room that is left has no more turns in this block,
-/// so its transactions do not overtake each other and nobody else is held up. Every block begins with the
-/// longest-waiting transaction, so each has its turn when the ones before it are gone, however large it is.
+/// Senders take turns, one transaction a turn, each its oldest; the sender whose oldest has waited
+/// longest begins. If a sender's next transaction does not fit into the remaining room, the sender
+/// has no more turns in this block. So its transactions do not overtake each other, and other
+/// senders are not delayed. Every block begins with the longest-waiting transaction, so each
+/// transaction is selected once those before it are gone, however large it is.
 pub(crate) fn select(
     waiting: &Waiting,
     block_time: Timestamp,
@@ -47,7 +48,8 @@ pub(crate) fn select(
 ) -> Vec<VerifiedTransaction> {
     let mut block =
         Draft { block_time, selection, room: selection.max_body_bytes, misfits: 0, transactions: Vec::new() };
-    // First round: each queue is opened only when its turn comes, so a full block opens few of them.
+    // First round: open each queue only when its turn comes, so that a full block opens few of
+    // them.
     let mut open = VecDeque::new();
     for queue in waiting.queues() {
         if block.is_full() {
@@ -83,7 +85,7 @@ impl Draft<'_> {
         self.misfits >= MAX_MISFITS || self.transactions.len() >= self.selection.max_transactions as usize
     }
 
-    /// Takes a sender's next timely transaction. Whether the sender may have another turn.
+    /// Takes a sender's next timely transaction. Returns whether the sender may have another turn.
     fn take_turn(&mut self, turns: &mut Turns<'_>) -> bool {
         let limits = &self.selection.transaction;
         let next = turns

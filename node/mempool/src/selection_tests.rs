@@ -6,7 +6,8 @@ use crate::test_transactions::{WIDE, transaction, up_to};
 const NOW: Timestamp = Timestamp(1000);
 const LATER: u64 = 50_000;
 
-/// A pool with transactions of 200 bytes of these senders, in this order; the nonce is the place.
+/// A pool with transactions of 200 bytes of these senders, in this order; the nonce is the
+/// position.
 fn pool_of(senders: &[u32]) -> Mempool {
     let mut pool = Mempool::new(WIDE);
     for (place, sender) in (0..).zip(senders) {
@@ -28,7 +29,7 @@ fn senders_take_turns_and_the_longest_waiting_begins() {
 }
 
 #[test]
-fn a_flood_delays_nobody_by_more_than_a_round() {
+fn a_flood_delays_no_sender_by_more_than_a_round() {
     let mut senders = vec![1; 5000];
     senders.extend([2, 3]);
     let mut pool = pool_of(&senders);
@@ -48,7 +49,7 @@ fn a_body_may_be_filled_to_the_last_byte() {
 }
 
 #[test]
-fn a_large_transaction_holds_up_its_sender_only() {
+fn a_large_transaction_delays_only_its_sender() {
     let mut pool = Mempool::new(WIDE);
     for (sender, nonce, bytes) in [(1, 0, 300), (2, 1, 800), (2, 2, 150), (3, 3, 300), (1, 4, 300)] {
         pool.admit(NOW, transaction(sender, nonce, bytes, LATER)).unwrap();
@@ -64,7 +65,7 @@ fn a_large_transaction_gets_its_turn_under_load() {
     pool.admit(NOW, transaction(2, 1, 1000, LATER)).unwrap();
     let mut nonce = 2;
     for block in 0..2 {
-        // Newcomers with small transactions, enough to fill the block.
+        // New senders with small transactions, enough to fill the block.
         for newcomer in 0..20 {
             let small = transaction(100 + block * 20 + newcomer, nonce, 150, LATER);
             pool.admit(NOW, small).unwrap();
@@ -79,7 +80,7 @@ fn a_large_transaction_gets_its_turn_under_load() {
 }
 
 #[test]
-fn the_search_for_something_small_ends() {
+fn the_search_for_a_small_transaction_ends() {
     let small_after = |large: usize| {
         let mut pool = Mempool::new(WIDE);
         let mut nonce = 0;
@@ -96,7 +97,7 @@ fn the_search_for_something_small_ends() {
 }
 
 #[test]
-fn only_what_a_block_of_this_time_may_contain() {
+fn only_transactions_that_are_timely_for_the_block_are_selected() {
     let mut pool = Mempool::new(WIDE);
     let time = Timestamp(10_000);
     for (nonce, valid_until) in [9_999, 10_000, 130_000, 130_001, 20_000].into_iter().enumerate() {

@@ -1,6 +1,6 @@
-//! What a pool can be asked about itself.
+//! Statistics of a pool.
 
-/// State and history of a pool. Counters start at zero with the pool.
+/// The current state and the counters of a pool. Counters start at zero with the pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MempoolStatistics {
     /// Transactions held now, in flight or waiting.

@@ -1,4 +1,5 @@
-//! Transactions for tests. Their signatures are not real: the pool takes the word of the type for that.
+//! Transactions for tests. Their signatures are not valid: the pool relies on the type and does not
+//! verify them.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::OnceLock;
@@ -13,7 +14,7 @@ use crate::{MempoolLimits, Selection};
 /// Bytes of a transaction without payload.
 pub(crate) const EMPTY_BYTES: u32 = 118;
 
-/// Room for everything.
+/// Limits that no test reaches.
 pub(crate) const WIDE: MempoolLimits = MempoolLimits {
     max_transactions: 100_000,
     max_bytes: 1 << 40,
@@ -21,7 +22,7 @@ pub(crate) const WIDE: MempoolLimits = MempoolLimits {
     max_bytes_per_sender: 1 << 40,
 };
 
-/// A selection that only these limits end.
+/// A selection with only these limits.
 pub(crate) fn up_to(max_transactions: u32, max_body_bytes: u32) -> Selection {
     Selection {
         max_transactions,
@@ -30,7 +31,7 @@ pub(crate) fn up_to(max_transactions: u32, max_body_bytes: u32) -> Selection {
     }
 }
 
-/// A sender with this number; any number will do, the curve is not asked.
+/// A sender with this number. Any number works, because the key is never parsed.
 pub(crate) fn sender(number: u32) -> PublicKey {
     let mut bytes = [2; 33];
     bytes[29..].copy_from_slice(&number.to_be_bytes());

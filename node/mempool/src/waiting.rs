@@ -1,27 +1,27 @@
-//! The transactions that wait, in every order in which they are asked for.
+//! The waiting transactions, indexed by each order that is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
 
-/// Position in the order of admission. It stays with a transaction while it is in the pool, also while the
-/// transaction is in flight, and is never given twice.
+/// Position in the order of admission. A transaction keeps it while it is in the pool, even while
+/// it is in flight. No position is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arrival(pub(crate) u64);
 
-/// A transaction that is in no accepted block.
+/// A transaction that is not in an accepted block.
 #[derive(Debug, Clone, Copy)]
 pub struct WaitingTransaction<'a> {
-    /// Its place in the order of admission.
+    /// Its position in the order of admission.
     pub arrival: Arrival,
-    /// When it was admitted. A later arrival has no earlier time.
+    /// When it was admitted. Times never decrease in the order of arrival.
     pub first_seen: Timestamp,
     /// The transaction.
     pub transaction: &'a VerifiedTransaction,
 }
 
-/// A transaction with its place, whether it waits or not.
+/// A transaction with its position, waiting or in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) arrival: Arrival,
@@ -42,13 +42,14 @@ impl Entry {
 /// One sender's waiting transactions, oldest first. Never empty.
 pub(crate) type Queue = BTreeMap<Arrival, VerifiedTransaction>;
 
-/// Indexes over the waiting transactions. What is in flight is in none of them, so nobody steps over it.
+/// Indexes over the waiting transactions. Transactions in flight are in none of them, so no search
+/// has to skip them.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     by_arrival: BTreeMap<Arrival, (Timestamp, VerifiedTransaction)>,
     by_expiry: BTreeSet<(Timestamp, TransactionId)>,
     queues: BTreeMap<PublicKey, Queue>,
-    /// The oldest of each queue, and whose it is.
+    /// The oldest position of each queue, with its sender.
     heads: BTreeMap<Arrival, PublicKey>,
 }
 
@@ -57,7 +58,7 @@ impl Waiting {
         self.by_arrival.len()
     }
 
-    /// Adds a transaction at its place, which may be before others of its sender.
+    /// Adds a transaction at its position, which may be before others of its sender.
     pub(crate) fn insert(&mut self, entry: &Entry) {
         let transaction = &entry.transaction;
         self.by_arrival.insert(entry.arrival, (entry.first_seen, transaction.clone()));
@@ -80,7 +81,7 @@ impl Waiting {
         }
         self.by_expiry.remove(&entry.expiry());
         let sender = entry.sender();
-        let queue = self.queues.get_mut(&sender).expect("whoever has a waiting transaction has a queue");
+        let queue = self.queues.get_mut(&sender).expect("a sender with a waiting transaction has a queue");
         queue.remove(&entry.arrival);
         let next = queue.keys().next().copied();
         if next.is_none() {
@@ -98,7 +99,7 @@ impl Waiting {
         self.after(None).next()
     }
 
-    /// Those admitted after a place, in the order of admission.
+    /// The transactions admitted after a position, in the order of admission.
     pub(crate) fn after(&self, place: Option<Arrival>) -> impl Iterator<Item = WaitingTransaction<'_>> {
         let start = place.map_or(Unbounded, Excluded);
         self.by_arrival.range((start, Unbounded)).map(|(arrival, (first_seen, transaction))| {
@@ -106,7 +107,7 @@ impl Waiting {
         })
     }
 
-    /// The earliest end of validity, and whose it is.
+    /// The earliest end of validity, with its transaction.
     pub(crate) fn first_to_expire(&self) -> Option<(Timestamp, TransactionId)> {
         self.by_expiry.first().copied()
     }
@@ -116,12 +117,12 @@ impl Waiting {
         self.by_expiry.last().map(|(valid_until, _)| *valid_until)
     }
 
-    /// Whether the transaction at this place waits.
+    /// Whether the transaction at this position waits.
     pub(crate) fn holds(&self, arrival: Arrival) -> bool {
         self.by_arrival.contains_key(&arrival)
     }
 
-    /// Every sender's queue; the one with the oldest transaction first.
+    /// Every sender's queue, in the order of their oldest transactions.
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.heads
             .values()
