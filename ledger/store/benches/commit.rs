@@ -1,4 +1,4 @@
-//! What a promise, a block and a question cost on this disk: `cargo bench -p quorate-store`.
+//! The cost of a journal record, a block and a lookup on this disk: `cargo bench -p quorate-store`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -18,8 +18,8 @@ fn genesis() -> Header {
     Header::genesis(CHAIN, Hash::ZERO, Timestamp(0))
 }
 
-/// A full block on `parent` and a certificate of the usual size. The store looks at no signature, so one is
-/// enough for all.
+/// A full block on `parent` and a certificate of the usual size. The store verifies no signature,
+/// so one signature is used for all.
 fn block_on(parent: &Header, key: &SecretKey, template: &Transaction) -> (Block, CommitCertificate) {
     block_of(parent, key, template, TRANSACTIONS)
 }
@@ -95,7 +95,7 @@ fn ledger(criterion: &mut Criterion) {
     println!("the ledger grew to {} blocks", ledger.head().height);
 }
 
-/// Questions for a block as large as may be: 10,000 transactions, 3.7 MB.
+/// Lookups in a block of the maximum size: 10,000 transactions, 3.7 MB.
 fn reads(criterion: &mut Criterion) {
     let home = tempfile::tempdir().unwrap();
     let key = SecretKey::from_bytes(&[1; 32]).unwrap();

@@ -1,4 +1,4 @@
-//! Power losses at every sync, torn in every way the seeds know, also while the file is being repaired.
+//! Power losses at every sync, with torn writes for all seeds, also during recovery.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ const SEEDS: u64 = 6;
 
 const BLOCKS: u64 = 14;
 
-/// Appends the rest of the chain, and makes it durable after every third block. Returns what was acknowledged
-/// as durable before the disk failed.
+/// Appends the rest of the chain, and makes it durable after every third block. Returns the height
+/// that was acknowledged as durable before the disk failed.
 fn write_chain(chain: &Chain, ledger: &mut Ledger) -> Height {
     let mut durable = ledger.durable_head();
     for height in ledger.head().height.0 + 1..=BLOCKS {
@@ -32,7 +32,8 @@ fn write_chain(chain: &Chain, ledger: &mut Ledger) -> Height {
     durable
 }
 
-/// What any crash must leave: a prefix of the chain that holds together and has everything durable.
+/// After any crash, the ledger must be a consistent prefix of the chain that contains every durable
+/// block.
 fn check_ledger(chain: &Chain, ledger: &Ledger, durable: Height, context: &str) {
     let report = ledger.reader().verify(None, |_, _| ()).unwrap_or_else(|error| panic!("{context}: {error}"));
     let head = report.head.height;
@@ -74,7 +75,7 @@ fn a_ledger_is_a_prefix_with_everything_durable_after_any_crash() {
     }
 }
 
-/// The second power loss falls on each sync that opening and the first writes after it make.
+/// The second power loss is at each sync that opening and the first writes after it make.
 #[test]
 fn a_ledger_survives_a_crash_while_it_recovers_from_a_crash() {
     let chain = Chain::of(BLOCKS);
@@ -142,7 +143,7 @@ fn after_a_failed_sync_a_ledger_makes_nothing_durable() {
     }
 }
 
-/// The journal as it must be after each of its writes. Rows are replaced, collected and of several sectors.
+/// The expected journal after each write. Rows are replaced, collected and span several sectors.
 fn journal_states() -> Vec<BTreeMap<RowKey, Vec<u8>>> {
     let mut states = vec![BTreeMap::new()];
     for write in 1..=10u64 {
@@ -169,7 +170,7 @@ fn collected(write: u64) -> Option<Height> {
     write.is_multiple_of(4).then(|| Height(write - 3))
 }
 
-/// Makes the writes after number `done`. Returns the number of the last that was acknowledged.
+/// Makes the writes after number `done`. Returns the number of the last acknowledged one.
 fn write_journal(journal: &mut Journal, done: u64) -> u64 {
     for write in done + 1..=10 {
         let rows = rows_of(write);
@@ -181,7 +182,7 @@ fn write_journal(journal: &mut Journal, done: u64) -> u64 {
     10
 }
 
-/// The journal must be as after the last acknowledged write, or as after the one that was under way.
+/// The journal must be as after the last acknowledged write, or as after the one in progress.
 /// Returns which.
 fn check_journal(journal: &Journal, acknowledged: u64, context: &str) -> u64 {
     let states = journal_states();
@@ -194,7 +195,7 @@ fn check_journal(journal: &Journal, acknowledged: u64, context: &str) -> u64 {
 }
 
 #[test]
-fn a_journal_has_every_acknowledged_write_and_no_half_of_one() {
+fn a_journal_has_every_acknowledged_write_and_no_partial_one() {
     for cut in 0..10 {
         for seed in 0..2 * SEEDS {
             let context = format!("cut at sync {cut}, seed {seed}");
@@ -245,8 +246,9 @@ fn a_journal_survives_a_crash_while_it_recovers_from_a_crash() {
     }
 }
 
-/// On a backend (a file gets its name only when it is complete) a crash may leave something unfinished.
-/// It is never taken for a journal or ledger with content, and never a panic.
+/// On a backend, a crash may leave an unfinished database (a file gets its name only when it is
+/// complete). It must never be accepted as a journal or ledger with content, and never cause a
+/// panic.
 #[test]
 fn a_crash_during_creation_leaves_nothing_that_looks_like_more() {
     let chain = Chain::of(0);
@@ -273,7 +275,8 @@ fn a_crash_during_creation_leaves_nothing_that_looks_like_more() {
     }
 }
 
-/// A repair walks the whole file, which takes minutes on a long chain. After no crash may a ledger need one.
+/// A repair scans the whole file, which takes minutes on a long chain. No crash may leave a ledger
+/// that needs one.
 #[test]
 fn a_ledger_opens_after_any_crash_without_a_repair() {
     let chain = Chain::of(BLOCKS);

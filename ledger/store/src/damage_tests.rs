@@ -1,4 +1,4 @@
-//! Files that are not what they should be: each gets a clear error, none a panic.
+//! Missing, foreign and damaged files: each gives a clear error, and none a panic.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn open_error(path: &Path) -> (StoreError, StoreError) {
 }
 
 #[test]
-fn files_live_under_their_name_with_their_content() {
+fn files_have_their_name_and_content() {
     let (home, chain) = (home(), Chain::of(3));
     let (ledger_path, journal_path) = (home.path().join("ledger"), home.path().join("journal"));
     let mut ledger = Ledger::create(&ledger_path, &chain.genesis).unwrap();
@@ -39,7 +39,7 @@ fn files_live_under_their_name_with_their_content() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["journal", "ledger"], "nothing unfinished stays behind");
+    assert_eq!(names, ["journal", "ledger"], "no unfinished file remains");
     let ledger = Ledger::open(&ledger_path, &chain.genesis).unwrap();
     assert_eq!(ledger.durable_head(), Height(3));
     drop(ledger);
@@ -77,7 +77,7 @@ fn a_missing_file_is_missing_and_is_not_made() {
 }
 
 #[test]
-fn what_exists_is_never_created_again() {
+fn an_existing_file_is_never_overwritten() {
     let home = home();
     let path = home.path().join("file");
     for content in [b"".as_slice(), b"precious"] {
@@ -95,7 +95,7 @@ fn what_exists_is_never_created_again() {
 }
 
 #[test]
-fn what_an_interrupted_creation_left_is_in_nobodys_way() {
+fn files_of_an_interrupted_creation_do_not_block_a_new_one() {
     let home = home();
     let path = home.path().join("journal");
     fs::write(home.path().join("journal.unfinished"), b"half a journal").unwrap();
@@ -124,7 +124,7 @@ fn a_file_has_one_user() {
 }
 
 #[test]
-fn places_that_cannot_be_used_are_named() {
+fn errors_name_paths_that_cannot_be_used() {
     let home = home();
     let gone = home.path().join("gone").join("journal");
     let error = Journal::create(&gone, &identity()).unwrap_err();
@@ -137,11 +137,11 @@ fn places_that_cannot_be_used_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_nobody_may_write_is_named() {
+fn an_error_names_a_directory_that_cannot_be_written() {
     use std::os::unix::fs::PermissionsExt;
     let home = home();
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o500)).unwrap();
-    // The administrator may write there all the same, but not where the kernel shows its state.
+    // The administrator may write there nevertheless, but not where the kernel shows its state.
     let denied = match fs::write(home.path().join("probe"), b"") {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => home.path(),
         _ => Path::new("/proc"),
@@ -153,7 +153,7 @@ fn a_directory_nobody_may_write_is_named() {
 }
 
 #[test]
-fn foreign_files_are_told_apart() {
+fn errors_describe_foreign_files() {
     let home = home();
     let says = |path: &Path, expected: &str| {
         let (ledger, journal) = open_error(path);
@@ -271,8 +271,8 @@ fn journal_image(crash: bool) -> Vec<u8> {
     disk.contents()
 }
 
-/// Copies of a file, each damaged in one way: bits flipped, a page zeroed, or the end cut off. Only what is
-/// not empty is flipped and zeroed; the beginning, which redb reads first, gets its share.
+/// Copies of a file, each damaged in one way: bits flipped, a page zeroed, or the end cut off. Only
+/// non-empty parts are flipped and zeroed; the beginning, which redb reads first, is among them.
 fn damaged(image: &[u8], seed: u64) -> Vec<u8> {
     const PAGE: usize = 4096;
     let mut random = Random::new(seed);
@@ -296,7 +296,7 @@ fn damaged(image: &[u8], seed: u64) -> Vec<u8> {
 
 const DAMAGED_COPIES: u64 = 250;
 
-/// Whatever happens to the file: no panic, and what passes verification is the chain.
+/// Whatever the damage, there is no panic, and a file that passes verification holds the chain.
 #[test]
 fn a_damaged_ledger_is_an_error_or_the_chain() {
     let chain = Chain::of(14);
@@ -311,7 +311,7 @@ fn a_damaged_ledger_is_an_error_or_the_chain() {
                 refused += 1;
                 continue;
             };
-            // Readers of a running node meet the damage without having looked for it.
+            // Readers of a running node encounter the damage during normal reads.
             let _ = ledger.reader().verify(Some(&chain.anchor), |_, _| ());
             drop(ledger);
             let disk = ForgetfulDisk::with_contents(copy);
@@ -334,8 +334,8 @@ fn a_damaged_ledger_is_an_error_or_the_chain() {
     }
 }
 
-/// A journal that opens has every row. Only in what a crash left, damage to the newest pages cannot be told
-/// from a write that was under way.
+/// A journal that opens has every row. Only in a file that a crash left, damage to the newest pages
+/// cannot be distinguished from a write in progress.
 #[test]
 fn a_damaged_journal_is_an_error_or_complete() {
     for crash in [false, true] {
@@ -365,7 +365,7 @@ fn random_bytes_are_refused() {
         let mut bytes: Vec<u8> =
             (0..random.below(20_000) + 1).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
         if seed.is_multiple_of(2) {
-            // Behind the magic number of redb.
+            // After the magic number of redb.
             let image = journal_image(false);
             bytes.splice(0..bytes.len().min(9), image[..9].iter().copied());
         }
@@ -375,9 +375,10 @@ fn random_bytes_are_refused() {
     }
 }
 
-/// A bit of block 5 flips. What is not in that block is served as before, and the first read that met the damage is remembered.
+/// A bit of block 5 flips. All other blocks are served as before, and the damage that the first
+/// failed read found is recorded.
 #[test]
-fn blocks_beside_a_damaged_one_are_served() {
+fn the_other_blocks_are_served_if_one_is_damaged() {
     let chain = Chain::of(14);
     let image = with_damaged_body(&chain, 5, ledger_image(&chain, false));
     let ledger = Ledger::open_on(ForgetfulDisk::with_contents(image).attach(), &chain.genesis).unwrap();
@@ -403,9 +404,9 @@ fn blocks_beside_a_damaged_one_are_served() {
     assert_eq!((known.reason, known.failed_reads), (first.reason, 5), "all handles share it");
 }
 
-/// An older journal makes a validator contradict itself, so nothing that is said may suggest one.
+/// An older journal makes a validator contradict its votes, so no message may suggest using one.
 #[test]
-fn what_helps_a_damaged_file_depends_on_what_it_is() {
+fn the_remedy_for_a_damaged_file_depends_on_its_kind() {
     let damaged = |what| {
         let reason = "a page".to_owned();
         StoreError::Damaged { path: "data/file".into(), what, reason }.to_string()

@@ -1,27 +1,29 @@
-//! A disk in memory that forgets, for tests and simulations.
+//! A disk in memory that loses unsynced data, for tests and simulations.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-/// What a disk writes at once: a write is cut by a power loss between sectors only.
+/// The unit of atomic writes: a power loss cuts a write only between sectors.
 const SECTOR_BYTES: usize = 512;
 
 /// A disk in memory that can lose power and fail, for tests and simulations of ledger and journal.
 ///
-/// Clones are handles of the same disk. A process uses it through [`ForgetfulDisk::attach`]; attaching again
-/// is what happens when a process was killed and started anew: the earlier attachment goes dead, and
-/// everything written stays, synced or not. Only [`ForgetfulDisk::power_loss`] and its torn sibling forget.
+/// Clones are handles of the same disk. A process uses it through [`ForgetfulDisk::attach`].
+/// Attaching again simulates that the process was killed and restarted: the earlier attachment
+/// stops working, and everything written stays, synced or not. Only [`ForgetfulDisk::power_loss`]
+/// and [`ForgetfulDisk::torn_power_loss`] lose data.
 ///
-/// Everything is deterministic: what survives depends on the calls and the seed alone. The disk grows as
-/// its file does; writes since the last sync are kept twice.
+/// Everything is deterministic: what survives depends only on the calls and the seed. The disk
+/// grows with its file; writes since the last sync are kept twice.
 #[derive(Debug, Clone, Default)]
 pub struct ForgetfulDisk {
     state: Arc<Mutex<State>>,
 }
 
-/// One process's use of a [`ForgetfulDisk`]. Fails once the disk is attached again or has lost power.
+/// One process's use of a [`ForgetfulDisk`]. Fails once the disk is attached again or has lost
+/// power.
 #[derive(Debug)]
 pub struct Attachment {
     state: Arc<Mutex<State>>,
@@ -36,15 +38,15 @@ enum Change {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What reads see.
+    /// The content that reads return.
     cached: Vec<u8>,
-    /// What a power loss leaves.
+    /// The content after a power loss.
     durable: Vec<u8>,
-    /// What the next sync makes durable.
+    /// The changes that the next sync makes durable.
     unsynced: Vec<Change>,
-    /// What a failed sync was to make durable. As on Linux, the next sync does not try again.
+    /// The changes of a failed sync. As on Linux, the next sync does not retry them.
     doubtful: Vec<Change>,
-    /// The attachment that is alive, if any.
+    /// The current attachment, if any.
     attached: Option<u64>,
     attachments: u64,
     syncs: u64,
@@ -60,7 +62,8 @@ impl ForgetfulDisk {
         ForgetfulDisk::default()
     }
 
-    /// A disk with this content, all of it durable: a copy or a backup of another, or a damaged one.
+    /// A disk with this content, all of it durable: a copy or backup of another one, or a damaged
+    /// one.
     pub fn with_contents(contents: Vec<u8>) -> Self {
         let disk = ForgetfulDisk::new();
         {
@@ -71,12 +74,12 @@ impl ForgetfulDisk {
         disk
     }
 
-    /// What a process would read now.
+    /// The content that a process would read now.
     pub fn contents(&self) -> Vec<u8> {
         self.lock().cached.clone()
     }
 
-    /// Begins to use the disk, as a process does when it starts. Earlier attachments are dead from now on.
+    /// Attaches to the disk, as a process does when it starts. Earlier attachments stop working.
     pub fn attach(&self) -> Attachment {
         let mut state = self.lock();
         state.attachments += 1;
@@ -84,14 +87,15 @@ impl ForgetfulDisk {
         Attachment { state: Arc::clone(&self.state), number: state.attachments }
     }
 
-    /// Loses power: everything since the last sync is forgotten, the attachment is dead, planned failures
-    /// are off.
+    /// Loses power: everything since the last sync is lost, the attachment stops working, and
+    /// planned failures are cleared.
     pub fn power_loss(&self) {
         self.lock().lose_power(|_| false);
     }
 
-    /// Loses power while writing: of the sectors written since the last sync, and of the changes of length,
-    /// some survive. The seed says which; some seeds keep all, some none, most a part.
+    /// Loses power during a write: some of the sectors written since the last sync, and some of the
+    /// changes of length, survive. The seed determines which; some seeds keep all, some none, most
+    /// a part.
     pub fn torn_power_loss(&self, seed: u64) {
         let mut random = Random::new(seed);
         let shares = [0, 1, 3, 8, 13, 15, 16];
@@ -99,15 +103,16 @@ impl ForgetfulDisk {
         self.lock().lose_power(|_| random.below(16) < share);
     }
 
-    /// Lets the power fail at the sync after the next `syncs`. That sync makes nothing durable, and nothing
-    /// works until [`ForgetfulDisk::power_loss`] or [`ForgetfulDisk::torn_power_loss`] says what was lost.
+    /// Makes the power fail at the sync after the next `syncs`. That sync makes nothing durable,
+    /// and nothing works until [`ForgetfulDisk::power_loss`] or [`ForgetfulDisk::torn_power_loss`]
+    /// determines what was lost.
     pub fn cut_power_after(&self, syncs: u64) {
         let mut state = self.lock();
         state.cut_at = Some(state.syncs + syncs + 1);
     }
 
-    /// Lets the sync after the next `syncs` fail with an I/O error, once. What it was to make durable is
-    /// lost with the next power loss, whatever is synced later.
+    /// Makes the sync after the next `syncs` fail once with an I/O error. The changes that it was
+    /// to make durable are lost with the next power loss, whatever is synced later.
     pub fn fail_sync_after(&self, syncs: u64) {
         let mut state = self.lock();
         state.fail_at = Some(state.syncs + syncs + 1);
@@ -124,7 +129,7 @@ impl ForgetfulDisk {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // A panic of a test while it is held must not hide behind a second one.
+    // Ignore poisoning: a second panic must not hide the panic of a test that held the lock.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -165,8 +170,8 @@ impl State {
 }
 
 impl Change {
-    /// Applies to a disk that may have another length than when the change was made; what lies beyond the
-    /// end is lost.
+    /// Applies the change to a disk whose length may differ from when the change was made. Bytes
+    /// beyond the end are lost.
     fn apply_cut(&self, disk: &mut Vec<u8>) {
         match self {
             Change::Resize { length } => disk.resize(*length, 0),
@@ -180,7 +185,7 @@ impl Change {
         }
     }
 
-    /// The change in parts of which a power loss may keep some.
+    /// Splits the change into parts, of which a power loss may keep some.
     fn sectors(self) -> Vec<Change> {
         let Change::Write { offset, data } = self else {
             return vec![self];
@@ -252,7 +257,7 @@ impl StorageBackend for Attachment {
     }
 }
 
-/// SplitMix64: enough randomness to choose sectors, the same on every machine.
+/// SplitMix64: sufficient to choose sectors, and the same on every machine.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -288,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_power_loss_takes_what_was_not_synced() {
+    fn a_power_loss_loses_what_was_not_synced() {
         let disk = ForgetfulDisk::new();
         let process = disk.attach();
         process.set_len(2).unwrap();
@@ -298,13 +303,13 @@ mod tests {
         process.set_len(4).unwrap();
         assert_eq!(read(&process, 4), b"ac\0\0");
         disk.power_loss();
-        assert!(process.len().is_err(), "the process is gone");
+        assert!(process.len().is_err(), "the attachment no longer works");
         assert_eq!(disk.contents(), b"ab");
         assert_eq!(disk.syncs(), 1);
     }
 
     #[test]
-    fn a_killed_process_leaves_its_writes() {
+    fn the_writes_of_a_killed_process_stay() {
         let disk = ForgetfulDisk::new();
         let killed = disk.attach();
         killed.set_len(1).unwrap();
@@ -339,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_sync_dropped_no_later_sync_saves() {
+    fn no_later_sync_saves_what_a_failed_sync_dropped() {
         let disk = ForgetfulDisk::new();
         let process = disk.attach();
         process.set_len(2).unwrap();

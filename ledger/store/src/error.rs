@@ -1,23 +1,23 @@
-//! What can go wrong with the files, and what to do about it.
+//! The errors of the files, with the operator's remedy for each.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use quorate_ledger::{BlockError, BlockHash, ChainId, Height, PublicKey};
 
-/// The kinds of files in this crate. What helps when one is damaged differs for each.
+/// The kinds of files in this crate. The remedy for a damaged file depends on its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// The chain. Any node's copy can take its place.
+    /// The chain. A copy of any node's ledger can replace it.
     Ledger,
-    /// What one validator has promised. Nothing can take its place.
+    /// The durable records of one validator. Nothing can replace it.
     Journal,
-    /// A copy of the chain for other places.
+    /// A portable copy of the chain.
     Export,
 }
 
 impl FileKind {
-    /// What messages call it.
+    /// The name of the kind in messages.
     pub fn name(self) -> &'static str {
         match self {
             FileKind::Ledger => "ledger",
@@ -26,67 +26,70 @@ impl FileKind {
         }
     }
 
-    /// What to do when such a file is not there.
+    /// The remedy if such a file is missing.
     fn when_missing(self) -> &'static str {
         match self {
             FileKind::Ledger => {
                 "if this is not a first start, check that its disk is mounted, copy the ledger of another node of the \
-                 network there, or fill a new one by `quorate ledger import`"
+                 network there, or fill a new one with `quorate ledger import`"
             }
             FileKind::Journal => {
                 "if this is not a first start, check that its disk is mounted; an older copy must never take its place, \
-                 since the validator could contradict votes it has given"
+                 because the validator could then contradict votes it has given"
             }
             FileKind::Export => "check the path",
         }
     }
 
-    /// What to do when such a file is damaged.
+    /// The remedy if such a file is damaged.
     fn when_damaged(self) -> &'static str {
         match self {
             FileKind::Ledger => {
                 "check the disk, put the ledger of another node of the network in its place, or remove it and fill a new \
-                 one by `quorate ledger import`"
+                 one with `quorate ledger import`"
             }
             FileKind::Journal => {
-                "check the disk; the validator must not vote without this very file, and an older copy must never take its \
-                 place, since the validator could contradict votes it has given. If the file cannot be read intact again, \
-                 the validator cannot vote again: the network goes on with one validator fewer, and this host can follow as \
-                 an observer with a key of its own"
+                "check the disk; the validator must not vote without exactly this file, and an older copy must never take its \
+                 place, because the validator could then contradict votes it has given. If the file cannot be recovered \
+                 intact, the validator can never vote again: the network continues with one validator fewer, and this host \
+                 can run as an observer with another key"
             }
-            FileKind::Export => "keep it aside, and write a new one",
+            FileKind::Export => "move it away, and write a new export",
         }
     }
 }
 
 /// Why a file could not be opened, read or written.
 ///
-/// Refusals (from [`StoreError::Batch`] on) leave the file as it was and the handle usable. After any other
-/// error of a write, nothing more can be written through the same handle: the process has to stop.
+/// Refusals (from [`StoreError::Batch`] on) do not change the file, and the handle stays usable.
+/// After any other error of a write, the same handle can write nothing more, and the process must
+/// stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no such file. A lost journal must never look like a first start, so opening creates nothing.
+    /// The file does not exist. Opening never creates it, because a lost journal must not look like
+    /// a first start.
     #[error("{}: no {} there; {}", path.display(), what.name(), what.when_missing())]
     Missing {
-        /// Where it was looked for.
+        /// The path of the missing file.
         path: PathBuf,
-        /// What was looked for.
+        /// The kind of the missing file.
         what: FileKind,
     },
-    /// Creating never overwrites.
-    #[error("{}: exists already; open it, or choose another directory for a new node", path.display())]
+    /// The file exists already. Creating never overwrites.
+    #[error("{}: exists already and is not overwritten; open it, or choose another directory for a new node", path.display())]
     Exists {
-        /// The file that is there.
+        /// The existing file.
         path: PathBuf,
     },
-    /// The file has one user at a time.
-    #[error("{}: in use by another process; stop that one first", path.display())]
+    /// Another process has the file open.
+    #[error("{}: in use by another process; stop that process first", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system does not let us.
+    /// The operating system refuses access. %* /// What the system said. %% /// The error of the
+    /// operating system.
     #[error("{}: {source}; check that the directory exists and belongs to the user of the node", path.display())]
     Access {
         /// The file or directory.
@@ -94,17 +97,17 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another kind of file, or one whose beginning is destroyed.
+    /// The file is of another kind, or its beginning is destroyed.
     #[error("{}: not a Quorate {expected} but {found}; check the path", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// "ledger" or "journal".
         expected: &'static str,
-        /// What it seems to be.
+        /// What the file appears to be.
         found: String,
     },
-    /// Written in a format this program does not know.
+    /// The file has a format that this program does not know.
     #[error(
         "{}: has format version {found}, this program knows {supported}; use the release that wrote it or a newer one",
         path.display()
@@ -127,8 +130,8 @@ pub enum StoreError {
         /// Chain of the genesis.
         expected: ChainId,
     },
-    /// Same chain id, but another header at height 0: the file was not made by this program.
-    #[error("{}: starts at block {found} where the genesis gives {expected}; check the genesis", path.display())]
+    /// Same chain id, but another header at height 0: this program did not create the file.
+    #[error("{}: has block {found} at height 0, but the genesis has {expected}; check the genesis", path.display())]
     OtherGenesis {
         /// The file.
         path: PathBuf,
@@ -137,8 +140,8 @@ pub enum StoreError {
         /// Hash of the genesis header.
         expected: BlockHash,
     },
-    /// A journal holds the promises of one key.
-    #[error("{}: holds the promises of {found}, not of {expected}; a validator needs its own journal", path.display())]
+    /// The journal belongs to another validator.
+    #[error("{}: holds the votes of validator {found}, not of {expected}; a validator needs its own journal", path.display())]
     OtherValidator {
         /// The file.
         path: PathBuf,
@@ -147,47 +150,48 @@ pub enum StoreError {
         /// Key of this validator.
         expected: PublicKey,
     },
-    /// What is in the file contradicts itself.
+    /// The content of the file is inconsistent.
     #[error("{}: damaged: {reason}; {}", path.display(), what.when_damaged())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the file.
         what: FileKind,
-        /// What does not fit.
+        /// The inconsistency.
         reason: String,
     },
-    /// The disk failed. Nobody knows what it holds now, so this handle writes nothing more.
-    #[error("{}: storage failed: {reason}; stop the node, check the disk and its free space, start again", path.display())]
+    /// The disk failed. Its content is unknown now, so this handle writes nothing more.
+    #[error("{}: storage failed: {reason}; stop the node, check the disk and its free space, then start it again", path.display())]
     Failed {
         /// The file.
         path: PathBuf,
-        /// What the storage said.
+        /// The error of the storage.
         reason: String,
     },
     /// An earlier write through this handle failed.
-    #[error("{}: an earlier write failed, nothing more is written; stop the node and check the disk", path.display())]
+    #[error("{}: an earlier write failed, so nothing more is written; stop the node and check the disk", path.display())]
     Poisoned {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate finalises at least its own block, and at most as many as a pipeline leaves uncertified.
-    #[error("{count} blocks for one certificate, 1 to {limit} are possible")]
+    /// The number of blocks for one certificate is wrong. A certificate finalises at least its own
+    /// block, and at most as many as a pipeline leaves uncertified.
+    #[error("{count} blocks were given for one certificate, but it finalises 1 to {limit}")]
     Batch {
         /// Blocks given.
         count: usize,
         /// Most blocks: [`crate::MAX_BATCH_BLOCKS`].
         limit: usize,
     },
-    /// The certificate is about another block than the last one given.
-    #[error("the certificate is for block {certified}, the last block given is {last}")]
+    /// The certificate is for another block than the last one given.
+    #[error("the certificate is for block {certified}, but the last block given is {last}")]
     Uncertified {
         /// Block of the certificate.
         certified: BlockHash,
         /// Last block given.
         last: BlockHash,
     },
-    /// Blocks in between are missing.
+    /// Blocks between the head and the given blocks are missing.
     #[error("block {got} does not follow the head {head}")]
     Gap {
         /// Highest stored block.
@@ -195,18 +199,18 @@ pub enum StoreError {
         /// Lowest block given.
         got: Height,
     },
-    /// Two certified blocks at one height: more members are faulty than the protocol tolerates, or the
-    /// ledger is another network's. Nothing is overwritten.
-    #[error("fork at height {height}: block {stored} is stored, {offered} was to be appended")]
+    /// Two certified blocks at one height: either more members are faulty than the protocol
+    /// tolerates, or the ledger is of another network. Nothing is overwritten.
+    #[error("fork at height {height}: block {stored} is stored, but block {offered} was given")]
     Fork {
-        /// Where the chains part.
+        /// The lowest height at which the chains differ.
         height: Height,
-        /// What the ledger has.
+        /// The stored block.
         stored: BlockHash,
-        /// What was offered.
+        /// The given block.
         offered: BlockHash,
     },
-    /// A header that does not follow from its parent.
+    /// A block is not a valid child of its parent.
     #[error("block {height}: {source}")]
     Invalid {
         /// Height of the block.
@@ -214,14 +218,14 @@ pub enum StoreError {
         /// The broken rule.
         source: BlockError,
     },
-    /// A ledger starts with a genesis header.
+    /// The header given is not a genesis header.
     #[error("a ledger starts with an empty block at height 0, not with block {height}")]
     NotGenesis {
         /// Height of the header given.
         height: Height,
     },
-    /// No journal row is that long.
-    #[error("a journal row of {bytes} bytes, the limit is {limit}")]
+    /// The value of a journal row is too long.
+    #[error("a journal row has {bytes} bytes, but the limit is {limit}")]
     RowTooLarge {
         /// Bytes of the value.
         bytes: usize,
@@ -231,8 +235,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the store refused what it was given: the file is as it was and the handle is usable. All other errors
-    /// of a write are final.
+    /// Whether the store refused the given data: the file is unchanged and the handle is usable.
+    /// All other errors of a write are final.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -247,24 +251,24 @@ impl StoreError {
     }
 }
 
-/// What stopped a transaction on a file, before the file's name is known.
+/// Why a transaction on a file failed, before the file's name is added.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// redb gave up.
+    /// redb failed.
     Engine(redb::Error),
-    /// What was read makes no sense.
+    /// The file is inconsistent.
     Damaged(String),
-    /// What was asked for does not fit what is stored; the file is fine.
+    /// The request contradicts the stored data; the file is intact.
     Refused(StoreError),
 }
 
 impl Fault {
-    /// A [`Fault::Damaged`] that says what was read.
+    /// A [`Fault::Damaged`] with this reason.
     pub(crate) fn damaged(reason: impl Into<String>) -> Self {
         Fault::Damaged(reason.into())
     }
 
-    /// Names the file.
+    /// Adds the name of the file.
     pub(crate) fn at(self, what: FileKind, path: &Path) -> StoreError {
         let path = path.to_owned();
         match self {

@@ -1,4 +1,4 @@
-//! A chain in one portable file: what a backup is made of, and what travels to other places.
+//! A chain in one portable file, for backups and for transfer to other hosts.
 //!
 //! ```text
 //! head      8 bytes "quo-expo", version: u16 big-endian, chain id: 32 bytes
@@ -6,9 +6,10 @@
 //! run       u32 count, for each block its header and its body (u32 length and the body's encoding), a certificate
 //! ```
 //!
-//! A run is what one certificate makes final, so the file ends in a final block wherever it ends between two records. It begins
-//! with block 1: the genesis is known to whoever reads it. Nothing is changed once it is written. A process that dies, or
-//! a power cut, leaves a torn end, which is cut off when the export goes on.
+//! A run (certified block range) contains the blocks that one certificate finalises. So a file that
+//! ends between two records ends in a final block. It begins with block 1, because every reader has
+//! the genesis. Written bytes never change. If the process dies or the power fails, the file may
+//! end within a record; the writer cuts off that incomplete end when it continues the export.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -27,38 +28,38 @@ use crate::reader::Head;
 
 const TAG: [u8; 8] = *b"quo-expo";
 
-/// Version of the layout; to be raised with every change of it.
+/// Version of the layout; increase it with every change of the layout.
 const EXPORT_VERSION: u16 = 1;
 
 const HEAD_BYTES: usize = 8 + 2 + 32;
 
-/// What a record has besides bodies: headers, lengths, and a certificate, with room to spare.
+/// Upper bound for the bytes of a record besides bodies: headers, lengths, and a certificate.
 const MAX_FRAME_BYTES: usize = MAX_BATCH_BLOCKS * 512 + 8192;
 
 /// Bytes of the longest record.
 #[expect(clippy::cast_possible_truncation, reason = "55 MiB")]
 const MAX_RECORD_BYTES: usize = MAX_RUN_BYTES as usize + MAX_FRAME_BYTES;
 
-/// Written between two syncs, and not much more than that.
+/// Bytes written between two syncs; a record may exceed it.
 const SYNC_BYTES: usize = 64 << 20;
 
-/// Called in messages.
+/// Name of the kind in messages.
 const WHAT: &str = "export";
 
-/// Blocks that one certificate makes final.
+/// A certified block range: the blocks that one certificate finalises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// Consecutive blocks, lowest first; never empty.
     pub blocks: Vec<Block>,
-    /// For the last of them.
+    /// The certificate of the last of them.
     pub certificate: CommitCertificate,
 }
 
 impl Run {
-    /// Checks every signature of the certificate: a quorum of verifications.
+    /// Verifies every signature of the certificate: a quorum of verifications.
     ///
     /// # Errors
-    /// A sentence that says what does not hold, and where.
+    /// A sentence that names the error and the height.
     pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), String> {
         let height = self.certificate.ballot().height;
         self.certificate
@@ -66,7 +67,8 @@ impl Run {
             .map_err(|error| format!("the certificate at height {height}: {error}"))
     }
 
-    /// Checks that the blocks follow a header and each other, and that the certificate is for the last of them.
+    /// Checks that the blocks follow a header and each other, and that the certificate is for the
+    /// last of them.
     fn check_follows(&self, head: &Header) -> Result<(), StoreError> {
         let (count, limit) = (self.blocks.len(), MAX_BATCH_BLOCKS);
         let Some(last) = self.blocks.last().filter(|_| count <= limit) else {
@@ -103,18 +105,18 @@ fn head_of(chain_id: &ChainId) -> Vec<u8> {
     [&TAG[..], &EXPORT_VERSION.to_be_bytes(), chain_id.as_bytes()].concat()
 }
 
-/// Reads an export from its beginning. An iterator over its runs, of which each follows from the one before; whether
-/// certificates hold is for [`Run::verify`]. After an error it ends.
+/// Reads an export from its beginning: an iterator over its runs. It checks that each run follows
+/// the one before; use [`Run::verify`] to verify the certificates. After an error it ends.
 #[derive(Debug)]
 pub struct ExportReader {
     file: BufReader<File>,
     path: PathBuf,
-    /// Where the last whole record ends.
+    /// End of the last complete record.
     position: u64,
     length: u64,
     head: Header,
     failed: bool,
-    /// It ends within a record.
+    /// Whether the file ends within a record.
     torn: bool,
 }
 
@@ -122,8 +124,8 @@ impl ExportReader {
     /// Opens an export of this chain.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Access`], [`StoreError::Foreign`], [`StoreError::Format`] and
-    /// [`StoreError::OtherChain`].
+    /// [`StoreError::Missing`], [`StoreError::Access`], [`StoreError::Foreign`],
+    /// [`StoreError::Format`] and [`StoreError::OtherChain`].
     pub fn open(path: &Path, genesis_header: &Header) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), what: FileKind::Export },
@@ -149,7 +151,7 @@ impl ExportReader {
         })
     }
 
-    /// The last block that was read; the genesis before the first.
+    /// The header of the last block that was read; the genesis header before the first.
     pub fn head(&self) -> Head {
         Head::of(&self.head)
     }
@@ -188,10 +190,11 @@ impl ExportReader {
 
     fn ends_within_a_record(&mut self) -> StoreError {
         self.torn = true;
-        self.damaged("it ends within a record")
+        self.damaged("the file ends within a record")
     }
 
-    /// Whether the file ends in bytes that were never written: a record ends in a signature, and hardly one of those in zeros.
+    /// Whether the file ends in bytes that were never written. A record ends in a signature, and
+    /// almost no signature ends in zeros.
     fn ends_unwritten(&mut self) -> Result<bool, StoreError> {
         let start = self.length.saturating_sub(4).max(HEAD_BYTES as u64);
         let mut end = Vec::new();
@@ -258,7 +261,7 @@ fn run_of(record: &[u8]) -> Result<Run, String> {
     Ok(Run { blocks: blocks.into_iter().map(block).collect::<Result<_, _>>()?, certificate })
 }
 
-/// The bytes of a record, its length included; `None` if there are too many.
+/// The bytes of a record, including its length; `None` if there are too many.
 fn record_of(run: &Run) -> Option<Vec<u8>> {
     let count = u32::try_from(run.blocks.len()).ok()?;
     let mut record = vec![0; 4];
@@ -276,7 +279,7 @@ fn record_of(run: &Run) -> Option<Vec<u8>> {
     Some(record)
 }
 
-/// Writes an export, run by run. One process at a time writes a file.
+/// Writes an export, run by run. One process at a time can write a file.
 #[derive(Debug)]
 pub struct ExportWriter {
     file: BufWriter<File>,
@@ -287,12 +290,14 @@ pub struct ExportWriter {
 }
 
 impl ExportWriter {
-    /// Opens a file to go on with, or makes one that only its owner can read. What is there is read and checked but for the
-    /// signatures of all runs but the last, which takes as long as reading the file; `progress` is called with bytes read and bytes of the file. Says
-    /// also how many bytes of a torn end were cut off.
+    /// Opens an export to continue it, or creates one that only its owner can read. The existing
+    /// content is read and checked, except for the signatures of all runs but the last. That takes
+    /// as long as reading the file; `progress` is called with the bytes read and the bytes of the
+    /// file. Also returns how many bytes of an incomplete end were cut off.
     ///
     /// # Errors
-    /// As [`ExportReader::open`]; [`StoreError::Damaged`] if more than the end is damaged, and [`StoreError::InUse`].
+    /// As [`ExportReader::open`]; [`StoreError::Damaged`] if more than the end is damaged, and
+    /// [`StoreError::InUse`].
     pub fn open(
         path: &Path,
         genesis_header: &Header,
@@ -336,16 +341,17 @@ impl ExportWriter {
         file.sync_all()
     }
 
-    /// The last block that was written; the genesis before the first.
+    /// The header of the last block that was written; the genesis header before the first.
     pub fn head(&self) -> Head {
         Head::of(&self.head)
     }
 
-    /// Writes the blocks of a run above the head; those that are there already are left out.
+    /// Writes the blocks of a run that are above the head; the others are skipped.
     ///
     /// # Errors
-    /// [`StoreError::Gap`], [`StoreError::Fork`], [`StoreError::Invalid`], [`StoreError::Batch`] and
-    /// [`StoreError::Uncertified`] refuse the run and write nothing; [`StoreError::Access`] if the file cannot be written.
+    /// [`StoreError::Gap`], [`StoreError::Fork`], [`StoreError::Invalid`], [`StoreError::Batch`]
+    /// and [`StoreError::Uncertified`] refuse the run and write nothing; [`StoreError::Access`] if
+    /// the file cannot be written.
     pub fn write(&mut self, mut run: Run) -> Result<(), StoreError> {
         let head = self.head();
         if let Some(known) = run.blocks.iter().find(|block| block.height() == head.height)
@@ -374,7 +380,7 @@ impl ExportWriter {
         Ok(())
     }
 
-    /// Makes what was written survive a power cut.
+    /// Makes the written runs durable, so that they survive a power loss.
     ///
     /// # Errors
     /// [`StoreError::Access`].
@@ -385,15 +391,16 @@ impl ExportWriter {
     }
 }
 
-/// Whether the file holds nothing but the beginning of what is written first: it was made and not finished.
+/// Whether the file holds only a part of its head: it was created and not finished.
 fn is_beginning(file: &File, begun: &[u8]) -> io::Result<bool> {
     let mut found = Vec::new();
     file.try_clone()?.take(HEAD_BYTES as u64).read_to_end(&mut found)?;
     Ok(begun.starts_with(&found))
 }
 
-/// Where the last good record ends, and the header there. Only what writing leaves behind is a torn end, so that nobody's
-/// blocks are cut off because of one bad bit: a record that is not complete, or bytes that were never written.
+/// The end of the last valid record, and the header there. Cuts off only what an interrupted write
+/// leaves: an incomplete record, or bytes that were never written. Other damage, such as one
+/// flipped bit, never causes valid blocks to be cut off.
 fn read_to_torn_end(
     mut reader: ExportReader,
     anchor: &ChainAnchor,
@@ -411,7 +418,8 @@ fn read_to_torn_end(
             None => break,
         }
     }
-    // Zeros in the place of signatures have the form of signatures.
+    // A last record that was not completely written may still decode, because a signature that ends
+    // in zeros can have a valid form. So verify its signatures.
     match last.map(|(position, before, run)| (position, before, run.verify(anchor))) {
         Some((position, before, Err(_))) if reader.ends_unwritten()? => Ok((position, before)),
         Some((_, _, Err(reason))) => Err(reader.damaged(&reason)),
@@ -419,21 +427,23 @@ fn read_to_torn_end(
     }
 }
 
-/// The runs of a ledger or of a node's answers: blocks come one by one, each with its certificate if it has one.
+/// Groups blocks into runs: blocks of a ledger or of a node's answers are added one by one, each
+/// with its certificate if it has one.
 #[derive(Debug, Default)]
 pub struct Runs {
     open: Vec<Block>,
 }
 
 impl Runs {
-    /// Adds the next block; the run that it ends, if it is certified.
+    /// Adds the next block. Returns the run that it completes, if it is certified.
     pub fn push(&mut self, block: Block, certificate: Option<CommitCertificate>) -> Option<Run> {
         self.open.push(block);
         let certificate = certificate?;
         Some(Run { blocks: std::mem::take(&mut self.open), certificate })
     }
 
-    /// Blocks that wait for a certificate. More than [`MAX_BATCH_BLOCKS`] never come from a correct node.
+    /// Number of blocks that wait for a certificate. A correct node never sends more than
+    /// [`MAX_BATCH_BLOCKS`].
     pub fn waiting(&self) -> usize {
         self.open.len()
     }

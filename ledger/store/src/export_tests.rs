@@ -37,7 +37,7 @@ fn read(path: &Path, chain: &Chain) -> Result<Vec<Run>, StoreError> {
     ExportReader::open(path, &chain.genesis)?.collect()
 }
 
-/// Reads and checks all that is to be checked.
+/// Reads and verifies everything.
 fn proven(path: &Path, chain: &Chain) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     for run in read(path, chain).map_err(|error| error.to_string())? {
@@ -48,16 +48,16 @@ fn proven(path: &Path, chain: &Chain) -> Result<Vec<Block>, String> {
 }
 
 #[test]
-fn what_is_written_is_read_and_proves_itself() {
+fn a_written_export_is_read_and_verified() {
     let chain = Chain::of(15);
     let (_directory, path) = written(&chain);
     assert_eq!(read(&path, &chain).unwrap(), runs(&chain));
     assert_eq!(proven(&path, &chain).unwrap(), chain.blocks);
 }
 
-/// Whatever byte is changed, somebody notices: the format, the links, the bodies or the signatures.
+/// A change of any byte is detected, by the format, the links, the bodies or the signatures.
 #[test]
-fn a_changed_byte_anywhere_is_noticed() {
+fn a_changed_byte_anywhere_is_detected() {
     let chain = Chain::of(3);
     let (_directory, path) = written(&chain);
     let bytes = std::fs::read(&path).unwrap();
@@ -70,9 +70,10 @@ fn a_changed_byte_anywhere_is_noticed() {
     }
 }
 
-/// Cut anywhere, it goes on from the last whole run, and is in the end as if it had never been interrupted.
+/// An export that is cut anywhere continues after its last complete run, and in the end is the same
+/// as one that was never interrupted.
 #[test]
-fn an_interrupted_export_goes_on_where_it_was_whole() {
+fn an_interrupted_export_continues_after_its_last_complete_run() {
     let chain = Chain::of(15);
     let (_directory, path) = written(&chain);
     let whole = std::fs::read(&path).unwrap();
@@ -82,7 +83,7 @@ fn an_interrupted_export_goes_on_where_it_was_whole() {
             std::fs::write(&path, &end).unwrap();
             let again = opened(&path, &chain);
             if length < HEAD_BYTES && unwritten > 0 {
-                // It may as well be somebody else's file.
+                // It may be a file of another program.
                 assert!(matches!(
                     again,
                     Err(StoreError::Foreign { .. }
@@ -116,7 +117,7 @@ fn damage_before_the_end_is_not_cut_off() {
 }
 
 #[test]
-fn what_is_no_export_of_this_chain_stays_as_it_is() {
+fn a_file_that_is_not_an_export_of_this_chain_stays_unchanged() {
     let chain = Chain::of(3);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("precious");
@@ -144,7 +145,7 @@ fn a_file_has_one_writer() {
 }
 
 #[test]
-fn what_does_not_follow_is_refused_and_changes_nothing() {
+fn a_run_that_does_not_follow_is_refused_and_changes_nothing() {
     let (chain, other) = (Chain::of(10), Chain::from_nonce(10, 1000));
     let (_directory, path) = written(&chain);
     let before = std::fs::read(&path).unwrap();
@@ -166,7 +167,7 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn records_that_claim_too_much_are_refused_unread() {
+fn records_with_too_large_a_length_are_refused_before_they_are_read() {
     let chain = Chain::of(1);
     let (_directory, path) = written(&chain);
     for claimed in [0, u32::try_from(MAX_RECORD_BYTES).unwrap() + 1, u32::MAX] {
@@ -178,7 +179,7 @@ fn records_that_claim_too_much_are_refused_unread() {
     }
 }
 
-/// The bytes of the smallest export, so that a change of the format is a decision.
+/// The bytes of the smallest export, so that no change of the format is accidental.
 #[test]
 fn the_format_is_as_documented() {
     let chain = Chain::of(1);

@@ -1,4 +1,5 @@
-//! Creating and opening files: exactly one creator, one user, and no file that is half made.
+//! Creating and opening files. A file has exactly one creator and one user at a time, and is never
+//! visible half made.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,7 +13,7 @@ use crate::read_only::ReadOnlyFile;
 use crate::storage::{Durable, Storage, guarded};
 use crate::tables::META;
 
-/// Version of the layout both files have; to be raised with every change of it.
+/// Version of the layout of both files; increase it with every change of the layout.
 pub(crate) const FORMAT_VERSION: u16 = 1;
 
 const FORMAT: &str = "format";
@@ -21,13 +22,13 @@ const IDENTITY: &str = "identity";
 /// Most memory for the pages of a ledger, written or read.
 const LEDGER_CACHE_BYTES: usize = 64 << 20;
 
-/// Most memory for the pages of a journal, which is read at start only.
+/// Most memory for the pages of a journal, which is read only at the start.
 const JOURNAL_CACHE_BYTES: usize = 16 << 20;
 
-/// Shown in messages for what is no file.
+/// Shown in messages for a backend that is not a file.
 const NO_PATH: &str = "(given backend)";
 
-/// What says in a file which kind it is.
+/// The bytes in a file that name its kind.
 fn tag(kind: FileKind) -> [u8; 8] {
     match kind {
         FileKind::Ledger => *b"quo-ledg",
@@ -49,8 +50,8 @@ fn builder(kind: FileKind) -> Builder {
     builder
 }
 
-/// Creates a file at `path`, readable and writable by its owner only. It appears there complete or not at
-/// all, and stays there through a power loss.
+/// Creates a file at `path` that only its owner can read and write. The file appears there complete
+/// or not at all, and survives a power loss.
 pub(crate) fn create(
     kind: FileKind,
     path: &Path,
@@ -59,8 +60,8 @@ pub(crate) fn create(
 ) -> Result<Storage, StoreError> {
     let parent = directory_of(path);
     let directory = File::open(parent).map_err(denied(parent))?;
-    // Creators in one directory go one after the other, so that none replaces what another has just made,
-    // and what lies under the name of an unfinished file was left by a crash.
+    // Creators in one directory exclude each other, so that none replaces a file that another has
+    // just created. So an unfinished file that exists now was left by a crash.
     directory.lock().map_err(denied(parent))?;
     if path.symlink_metadata().is_ok() {
         return Err(StoreError::Exists { path: path.to_owned() });
@@ -85,13 +86,13 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// What the system refuses at a place.
+/// An error of the operating system at a path.
 pub(crate) fn denied(place: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = place.to_owned();
     move |source| StoreError::Access { path, source }
 }
 
-/// Makes a file that was just made stay in its directory through a power loss.
+/// Syncs the directory, so that a file that was just created survives a power loss.
 pub(crate) fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
     let directory = directory_of(path);
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(denied(directory))
@@ -103,7 +104,7 @@ fn unfinished_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes a file that only its owner can read.
+/// Creates a file that only its owner can read.
 pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -137,14 +138,14 @@ pub(crate) fn create_on(
     Ok(storage)
 }
 
-/// Opens what [`create`] made, and returns the identity it was given.
+/// Opens a file that [`create`] made, and returns the identity in it.
 pub(crate) fn open(kind: FileKind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(not_opened(kind, path))?;
     let backend = FileBackend::new(file).map_err(|error| Fault::from(error).at(kind, path))?;
     open_on(kind, backend, path)
 }
 
-/// As [`open`], without the right to write: the file stays as it is, also when a crash left it.
+/// Like [`open`], without write permission: the file stays unchanged, even if a crash left it.
 pub(crate) fn open_read_only(kind: FileKind, path: &Path) -> Result<(Storage, Vec<u8>), StoreError> {
     let file = File::open(path).map_err(not_opened(kind, path))?;
     let backend = ReadOnlyFile::new(file).map_err(|fault| fault.at(kind, path))?;
@@ -159,7 +160,7 @@ fn not_opened(kind: FileKind, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
     }
 }
 
-/// Opens what [`create_on`] made.
+/// Opens a backend that [`create_on`] filled.
 pub(crate) fn open_on(
     kind: FileKind,
     backend: impl StorageBackend,
@@ -175,7 +176,7 @@ pub(crate) fn open_on(
     }
     let database = match guarded(|| Ok(builder(kind).create_with_backend(backend)?)) {
         Ok(database) => database,
-        // What is no redb file, or is shorter than the header of one.
+        // The file is not a redb file, or is shorter than the header of one.
         Err(Fault::Engine(redb::Error::Io(error)))
             if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
         {
@@ -214,7 +215,7 @@ pub(crate) fn open_on(
     Ok((storage, identity))
 }
 
-/// What messages call a backend that is no file.
+/// The path shown in messages for a backend that is not a file.
 pub(crate) fn no_path() -> &'static Path {
     Path::new(NO_PATH)
 }

@@ -1,4 +1,4 @@
-//! Chains for the tests of this crate: real keys, real signatures, small blocks.
+//! Chains for the tests of this crate, with real keys, real signatures and small blocks.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
@@ -11,7 +11,7 @@ use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
 
 pub(crate) const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
-/// A committee of four and the blocks it agreed on. Block h has time 1000 h and h % 3 transactions.
+/// A committee of four and the blocks it ordered. Block h has time 1000 h and h % 3 transactions.
 pub(crate) struct Chain {
     pub(crate) keys: Vec<SecretKey>,
     pub(crate) anchor: ChainAnchor,
@@ -81,8 +81,8 @@ impl Chain {
         ledger.append(&blocks, &self.certificate(*heights.end())).unwrap();
     }
 
-    /// A ledger in memory that holds the whole chain: block 1 with a certificate of its own, then three
-    /// blocks for each certificate.
+    /// A ledger in memory that holds the whole chain: block 1 with its own certificate, then one
+    /// certificate for every three blocks.
     pub(crate) fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &self.genesis).unwrap();
         self.fill(&mut ledger);
@@ -116,10 +116,11 @@ pub(crate) fn row(key: RowKey, value: &[u8]) -> Row<'_> {
     Row { key, value: value.into() }
 }
 
-/// A ledger file in which one bit of the body at a height is another: in every copy of the page, since old ones are left behind.
+/// A ledger file in which one bit of the body at a height is flipped, in every copy of the page,
+/// because old copies stay in the file.
 pub(crate) fn with_damaged_body(chain: &Chain, height: u64, mut file: Vec<u8>) -> Vec<u8> {
     let body = chain.block(height).body().as_bytes();
-    assert!(body.len() > 32, "the body is found by what is in it");
+    assert!(body.len() > 32, "the body is found by its content");
     let copies: Vec<usize> =
         (0..=file.len() - body.len()).filter(|at| file[*at..].starts_with(body)).collect();
     assert!(!copies.is_empty());

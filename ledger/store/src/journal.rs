@@ -1,4 +1,4 @@
-//! What this validator has promised.
+//! The journal: the durable records of one validator.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -17,29 +17,29 @@ pub const MAX_ROW_BYTES: usize = 16 << 20;
 
 const KEY_BYTES: usize = 41;
 
-/// Whose promises a journal holds, and on which chain.
+/// The validator and the chain that a journal belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JournalIdentity {
     /// The chain.
     pub chain_id: ChainId,
-    /// The key that signs them.
+    /// The validator's key.
     pub validator: PublicKey,
 }
 
-/// The name of a row. Rows are ordered by height, kind and detail. What kinds and details mean is for the
-/// engine to say.
+/// The key of a row. Rows are ordered by height, kind and detail. The engine defines the meaning of
+/// kinds and details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
-    /// The height the promise is about. Rows of height 0 are never collected.
+    /// The height that the record is about. Rows of height 0 are never collected.
     pub height: Height,
-    /// What kind of promise it is.
+    /// The kind of the record.
     pub kind: u8,
-    /// Whatever else tells rows apart.
+    /// Distinguishes rows of the same height and kind.
     pub detail: [u8; 32],
 }
 
 impl RowKey {
-    /// Big-endian, so that bytes are ordered as keys are.
+    /// Big-endian, so that the bytes have the same order as the keys.
     fn to_bytes(self) -> [u8; KEY_BYTES] {
         let mut bytes = [0; KEY_BYTES];
         bytes[..8].copy_from_slice(&self.height.0.to_be_bytes());
@@ -69,31 +69,33 @@ impl RowKey {
     }
 }
 
-/// One promise.
+/// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<'a> {
-    /// Its name; a row of the same name is replaced.
+    /// Its key. A row with the same key is replaced.
     pub key: RowKey,
-    /// What was promised, at most [`MAX_ROW_BYTES`].
+    /// The content of the record, at most [`MAX_ROW_BYTES`].
     pub value: Cow<'a, [u8]>,
 }
 
-/// The promises of one validator on disk. Whatever [`Journal::write`] acknowledged is there after any crash.
+/// The journal of one validator on disk. All rows that [`Journal::write`] acknowledged exist after
+/// any crash.
 ///
-/// **A journal must never go back in time.** An older copy of it makes an honest validator contradict itself,
-/// so it is not to be restored from a backup, and nothing but [`Journal::create`] makes a new one.
+/// **A journal must never be replaced by an older copy.** With an older copy a correct validator
+/// contradicts its own votes. So never restore it from a backup. Only [`Journal::create`] makes a
+/// new one.
 ///
-/// Every error of the storage is final: after a failed sync the disk may hold anything, so the handle refuses
-/// to write again and the node must stop. Reading stays possible.
+/// Every error of the storage is final: after a failed sync the content of the disk is unknown. So
+/// the handle refuses further writes, and the node must stop. Reading stays possible.
 ///
-/// The file grows until rows are collected and takes no more than the disk has; a full disk is a storage error.
+/// The file grows until rows are collected. A full disk is a storage error.
 #[derive(Debug)]
 pub struct Journal {
     storage: Storage,
     size: Size,
 }
 
-/// What the rows amount to.
+/// Number and bytes of the rows.
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     rows: u64,
@@ -117,7 +119,8 @@ fn row_bytes(value: &[u8]) -> u64 {
 }
 
 impl Journal {
-    /// Makes an empty journal. Only for the very first start of a validator; only the owner may read the file.
+    /// Creates an empty journal. Use it only for the first start of a validator. Only the owner may
+    /// read the file.
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::Failed`].
@@ -126,7 +129,7 @@ impl Journal {
         Ok(Journal { storage, size: Size::default() })
     }
 
-    /// As [`Journal::create`], on storage that is no file. It must be empty.
+    /// Like [`Journal::create`], on a backend that is not a file. It must be empty.
     ///
     /// # Errors
     /// As [`Journal::create`].
@@ -139,17 +142,17 @@ impl Journal {
         Ok(Journal { storage, size: Size::default() })
     }
 
-    /// Opens the journal of this validator, and compares every page with its checksum: about half a second
-    /// for a gigabyte, of which a collected journal has a fraction.
+    /// Opens the journal of this validator, and compares every page with its checksum: about half a
+    /// second for a gigabyte. A collected journal is much smaller.
     ///
     /// # Errors
-    /// Everything in [`StoreError`] that speaks of files. A missing file is [`StoreError::Missing`], never a
-    /// new start; with [`StoreError::Damaged`] the validator must not vote.
+    /// Those of [`StoreError`] that concern files. A missing file is [`StoreError::Missing`], never
+    /// a new start. After [`StoreError::Damaged`] the validator must not vote.
     pub fn open(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
         Journal::over(file::open(FileKind::Journal, path.as_ref())?, identity)
     }
 
-    /// As [`Journal::open`], on storage that is no file.
+    /// Like [`Journal::open`], on a backend that is not a file.
     ///
     /// # Errors
     /// As [`Journal::open`].
@@ -170,11 +173,12 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes rows and deletes those of heights from 1 to `collect_through`, in one transaction and with one
-    /// sync. When it returns, all of that survives a power loss; after a crash within, all or nothing does.
+    /// Writes rows and deletes those of heights from 1 to `collect_through`, in one transaction and
+    /// with one sync. When it returns, all changes survive a power loss. After a crash during the
+    /// call, either all of them or none exist.
     ///
-    /// Deleting comes first: a row given here stays, whatever its height. If there is nothing to do, nothing
-    /// is synced.
+    /// Deletion comes first: a row given here stays, whatever its height. If there is nothing to
+    /// do, nothing is synced.
     ///
     /// # Errors
     /// [`StoreError::RowTooLarge`] changes nothing. Every other error is final: the node must stop.
@@ -182,8 +186,8 @@ impl Journal {
         self.replace(&[], rows, collect_through)
     }
 
-    /// As [`Journal::write`], and deletes the rows of these names, which need not exist. A row that is deleted and
-    /// written stays.
+    /// Like [`Journal::write`], and deletes the rows with the keys `gone`, which need not exist. A
+    /// row that is both deleted and written stays.
     ///
     /// # Errors
     /// As [`Journal::write`].
@@ -229,8 +233,8 @@ impl Journal {
         Ok(())
     }
 
-    /// All rows in the order of their keys; for the start of a node. Takes as much memory as
-    /// [`Journal::bytes`] says.
+    /// All rows in the order of their keys, for the start of a node. Takes as much memory as
+    /// [`Journal::bytes`] returns.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] and [`StoreError::Failed`].
@@ -278,7 +282,7 @@ fn check_identity(storage: &Storage, found: &[u8], expected: &JournalIdentity) -
     Ok(())
 }
 
-/// Readers make no tables.
+/// Creates the table, because reading does not.
 fn make_table(transaction: &WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(ROWS)?;
     Ok(())

@@ -50,7 +50,7 @@ fn a_row_of_the_same_name_is_replaced() {
 }
 
 #[test]
-fn single_rows_can_go_and_one_that_is_written_besides_stays() {
+fn single_rows_are_deleted_and_one_that_is_also_written_stays() {
     let (disk, mut journal) = journal();
     journal
         .write(&[row(key(0, 5, 0), b"x"), row(key(7, 1, 0), b"x"), row(key(7, 1, 1), b"x")], None)
@@ -64,7 +64,7 @@ fn single_rows_can_go_and_one_that_is_written_besides_stays() {
 }
 
 #[test]
-fn collecting_spares_height_zero_what_lies_above_and_what_is_written_with_it() {
+fn collecting_keeps_height_zero_higher_rows_and_rows_written_with_it() {
     let (_, mut journal) = journal();
     let rows: Vec<RowKey> = [0, 1, 2, 3].map(|height| key(height, 255, 255)).to_vec();
     let write: Vec<Row<'_>> = rows.iter().map(|key| row(*key, b"x")).collect();
@@ -79,7 +79,7 @@ fn collecting_spares_height_zero_what_lies_above_and_what_is_written_with_it() {
 }
 
 #[test]
-fn a_write_costs_one_sync_and_nothing_costs_none() {
+fn a_write_costs_one_sync_and_an_empty_write_none() {
     let (disk, mut journal) = journal();
     let before = disk.syncs();
     journal.write(&[], None).unwrap();
@@ -91,7 +91,7 @@ fn a_write_costs_one_sync_and_nothing_costs_none() {
 }
 
 #[test]
-fn a_row_beyond_the_limit_is_refused_and_the_journal_goes_on() {
+fn a_row_beyond_the_limit_is_refused_and_the_journal_stays_usable() {
     let (_, mut journal) = journal();
     let long = vec![0; MAX_ROW_BYTES + 1];
     let rows = [row(key(1, 0, 0), b"small"), row(key(2, 0, 0), &long)];
@@ -102,8 +102,8 @@ fn a_row_beyond_the_limit_is_refused_and_the_journal_goes_on() {
     assert_eq!(journal.row_count(), 1);
 }
 
-/// After a failed sync the disk may hold anything. Nothing more may be acknowledged, however well the disk
-/// does from then on.
+/// After a failed sync the content of the disk is unknown. Nothing more may be acknowledged, even
+/// if the disk works again.
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged() {
     let (disk, mut journal) = journal();
@@ -126,7 +126,7 @@ fn after_a_failed_sync_nothing_is_acknowledged() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Against the simplest model there is.
+    /// Compares the journal with a sorted map.
     #[test]
     fn a_journal_is_a_sorted_map(
         writes in prop::collection::vec(

@@ -1,4 +1,5 @@
-//! What stands in the files, read with nothing but redb: a change here is a change of the format.
+//! The layout of the files, read directly with redb: a failing test here means that the format
+//! changed.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Body, encode};

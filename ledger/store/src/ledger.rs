@@ -1,4 +1,4 @@
-//! The one writer of a ledger.
+//! The ledger, opened for writing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,35 +14,37 @@ use crate::reader::{Head, LedgerReader};
 use crate::storage::{Durable, Storage};
 use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 
-/// Most blocks one certificate may finalise: its own and the most ancestors a pipeline leaves uncertified.
+/// Most blocks that one certificate may finalise: its own and as many ancestors as a pipeline can
+/// leave uncertified.
 pub const MAX_BATCH_BLOCKS: usize = MAX_DESCENDANTS as usize + 1;
 
-/// Most blocks that one certificate finalises in a network with this window W: 2 W without a certificate of their own, and
-/// the certified one. A member that is behind can get so many in one answer, and no more. Never more than
-/// [`MAX_BATCH_BLOCKS`].
+/// Most blocks that one certificate finalises in a network with window W: 2 W without their own
+/// certificate, and the certified one. A member that is behind can fetch that many in one answer,
+/// and no more. Never more than [`MAX_BATCH_BLOCKS`].
 pub fn max_batch_blocks(window: u64) -> usize {
     let most = window.saturating_mul(2).saturating_add(1);
     usize::try_from(most).map_or(MAX_BATCH_BLOCKS, |most| most.min(MAX_BATCH_BLOCKS))
 }
 
-/// The chain on disk, opened for writing. There is one for each file, in one process.
+/// The chain on disk, opened for writing. Each file has at most one such handle, in one process.
 ///
-/// The highest block always has a certificate of its own. Dropping the last handle makes everything durable
-/// if it can; who must be sure calls [`Ledger::make_durable`].
+/// The highest block always has its own certificate. Dropping the last handle tries to make
+/// everything durable; call [`Ledger::make_durable`] to be certain.
 #[derive(Debug)]
 pub struct Ledger {
     storage: Arc<Storage>,
     head: Header,
-    /// Of `head`. It is asked for more often than blocks come.
+    /// The hash of `head`, cached because it is read more often than blocks are appended.
     head_hash: BlockHash,
     durable: Height,
 }
 
 impl Ledger {
-    /// Makes a new ledger that holds the genesis header. Only the owner may read the file.
+    /// Creates a ledger with the genesis header. Only the owner may read the file.
     ///
     /// # Errors
-    /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::NotGenesis`], [`StoreError::Failed`].
+    /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::NotGenesis`],
+    /// [`StoreError::Failed`].
     pub fn create(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
         let genesis = genesis_block(genesis_header)?;
         let identity = genesis_header.chain_id.as_bytes();
@@ -52,7 +54,7 @@ impl Ledger {
         Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
     }
 
-    /// As [`Ledger::create`], on storage that is no file. It must be empty.
+    /// Like [`Ledger::create`], on a backend that is not a file. It must be empty.
     ///
     /// # Errors
     /// As [`Ledger::create`].
@@ -65,18 +67,20 @@ impl Ledger {
         Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
     }
 
-    /// Opens a ledger of this chain, in about the same time at any length, also after a crash.
+    /// Opens a ledger of this chain. Takes about the same time for any length of the chain, even
+    /// after a crash.
     ///
     /// # Errors
-    /// Everything in [`StoreError`] that speaks of files. Damage that opening does not come across is
-    /// reported when it is read, or by [`Ledger::verify`].
+    /// Those of [`StoreError`] that concern files. Damage that opening does not detect is reported
+    /// when it is read, or by [`Ledger::verify`].
     pub fn open(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
         Ledger::over(open_storage(path.as_ref(), genesis_header)?)
     }
 
-    /// Opens the ledger of a stopped node to be read. Nothing on disk changes, and no right to write is needed: the file may
-    /// lie on a read-only mount. A file that a crash left is repaired in memory, as a node that opens it would repair it on
-    /// disk. Only what adds blocks needs [`Ledger::open`].
+    /// Opens the ledger of a stopped node for reading. Nothing on disk changes, and no write
+    /// permission is needed: the file may be on a read-only mount. A file that a crash left is
+    /// repaired in memory, as a node that opens it would repair it on disk. Only adding blocks
+    /// needs [`Ledger::open`].
     ///
     /// # Errors
     /// As [`Ledger::open`].
@@ -87,7 +91,7 @@ impl Ledger {
         Ok(LedgerReader::new(Arc::new(open_storage_read_only(path.as_ref(), genesis_header)?)))
     }
 
-    /// As [`Ledger::open`], on storage that is no file.
+    /// Like [`Ledger::open`], on a backend that is not a file.
     ///
     /// # Errors
     /// As [`Ledger::open`].
@@ -101,20 +105,23 @@ impl Ledger {
         Ok(Ledger::at(storage, head))
     }
 
-    /// What a file holds that was just made or opened is durable: it came from the disk.
+    /// The content of a file that was just created or opened is durable.
     fn at(storage: Arc<Storage>, head: Header) -> Ledger {
         Ledger { storage, durable: head.height, head_hash: head.hash(), head }
     }
 
-    /// Appends blocks that one certificate makes final, in one transaction. It is for the last of them.
+    /// Appends blocks that one certificate finalises, in one transaction. The certificate is for
+    /// the last of them.
     ///
-    /// The blocks are at once visible to readers, and survive a power loss after the next
-    /// [`Ledger::make_durable`]. Blocks that are stored already are skipped; if all are, nothing is written,
-    /// nor is another certificate for them. Whether the certificate holds is for the caller to know.
+    /// Readers see the blocks at once. They survive a power loss after the next
+    /// [`Ledger::make_durable`]. Blocks that are stored already are skipped. If all are stored,
+    /// nothing is written, not even another certificate for them. The caller must have verified the
+    /// certificate.
     ///
     /// # Errors
-    /// [`StoreError::Batch`], [`StoreError::Uncertified`], [`StoreError::Gap`], [`StoreError::Fork`] and
-    /// [`StoreError::Invalid`] refuse the blocks and change nothing. Other errors are final.
+    /// [`StoreError::Batch`], [`StoreError::Uncertified`], [`StoreError::Gap`],
+    /// [`StoreError::Fork`] and [`StoreError::Invalid`] refuse the blocks and change nothing. Other
+    /// errors are final.
     pub fn append(&mut self, blocks: &[Block], certificate: &CommitCertificate) -> Result<(), StoreError> {
         let fresh = self.check(blocks, certificate)?;
         let Some(last) = fresh.last() else {
@@ -130,7 +137,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Checks everything before anything is written; returns the blocks that are not stored yet.
+    /// Checks everything before writing. Returns the blocks that are not stored yet.
     fn check<'a>(
         &self,
         blocks: &'a [Block],
@@ -147,7 +154,8 @@ impl Ledger {
         if (ballot.epoch, ballot.height, ballot.block) != (last.header().epoch, last.height(), last.hash()) {
             return Err(StoreError::Uncertified { certified: ballot.block, last: last.hash() });
         }
-        // From here on heights are next to ours, so counting up from them cannot overflow.
+        // From here on the heights are next to the head's, so counting up from them cannot
+        // overflow.
         if first.height() > self.head.height.next() {
             return Err(StoreError::Gap { head: self.head.height, got: first.height() });
         }
@@ -187,8 +195,9 @@ impl Ledger {
         })
     }
 
-    /// Makes every appended block survive a power loss. Two syncs, or nothing if nothing was appended since.
-    /// Returns the height of the highest durable block.
+    /// Makes every appended block durable, so that it survives a power loss. Costs two syncs, or
+    /// none if no block was appended since the last call. Returns the height of the highest durable
+    /// block.
     ///
     /// # Errors
     /// [`StoreError::Failed`] and [`StoreError::Poisoned`]: the node must stop.
@@ -200,7 +209,7 @@ impl Ledger {
         Ok(self.durable)
     }
 
-    /// The highest block that survives a power loss now.
+    /// The height of the highest durable block.
     pub fn durable_head(&self) -> Height {
         self.durable
     }
@@ -210,27 +219,27 @@ impl Ledger {
         Head { height: self.head.height, hash: self.head_hash, timestamp: self.head.timestamp }
     }
 
-    /// A handle that reads.
+    /// A handle for reading.
     pub fn reader(&self) -> LedgerReader {
         LedgerReader::new(Arc::clone(&self.storage))
     }
 }
 
-/// Opens the file and checks that it is this chain's.
+/// Opens the file and checks that it belongs to this chain.
 pub(crate) fn open_storage(path: &Path, genesis_header: &Header) -> Result<Storage, StoreError> {
     let (storage, identity) = file::open(FileKind::Ledger, path)?;
     check_chain(&storage, &identity, genesis_header)?;
     Ok(storage)
 }
 
-/// As [`open_storage`], without the right to write.
+/// Like [`open_storage`], without write permission.
 pub(crate) fn open_storage_read_only(path: &Path, genesis_header: &Header) -> Result<Storage, StoreError> {
     let (storage, identity) = file::open_read_only(FileKind::Ledger, path)?;
     check_chain(&storage, &identity, genesis_header)?;
     Ok(storage)
 }
 
-/// As [`open_storage`], on a backend.
+/// Like [`open_storage`], on a backend.
 pub(crate) fn open_storage_on(
     backend: impl StorageBackend,
     genesis_header: &Header,
@@ -274,7 +283,7 @@ pub(crate) fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> 
         .map_err(|source| StoreError::Invalid { height: block.height(), source })
 }
 
-/// Writes the genesis and makes every table, since readers do not.
+/// Writes the genesis and creates every table, because readers do not.
 fn fill(transaction: &WriteTransaction, genesis: &Block) -> Result<(), Fault> {
     transaction.open_table(CERTIFICATES)?;
     insert(transaction, std::slice::from_ref(genesis))

@@ -60,7 +60,7 @@ fn every_block_and_transaction_is_found_again_across_segments() {
 fn receipts_and_proofs_verify_with_and_without_a_certificate_of_their_own() {
     let chain = Chain::of(7);
     let reader = chain.ledger().reader();
-    // Certificates stand at 1, 4 and 7.
+    // Certificates are at heights 1, 4 and 7.
     for (height, descendants) in [(1, 0), (2, 2), (3, 1), (4, 0), (5, 2), (6, 1), (7, 0)] {
         let proof = reader.finality_proof(Height(height)).unwrap().unwrap();
         assert_eq!(proof.descendants.len(), descendants, "block {height}");
@@ -93,7 +93,7 @@ fn blocks_stop_at_the_limits_but_give_at_least_one() {
     assert_eq!(taken(2, 9, usize::MAX), [2, 3, 4, 5, 6]);
     assert_eq!(taken(2, 9, bytes(2) + bytes(3)), [2, 3]);
     assert_eq!(taken(2, 9, bytes(2) + bytes(3) - 1), [2]);
-    assert_eq!(taken(2, 9, 0), [2], "never nothing where there is something");
+    assert_eq!(taken(2, 9, 0), [2], "at least one block if there is one");
     assert_eq!(taken(2, 0, 9), [0; 0]);
     assert_eq!(taken(7, 9, 9), [0; 0]);
     let certified: Vec<bool> = reader
@@ -139,9 +139,9 @@ fn blocks_stored_already_are_skipped() {
     short.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
 }
 
-/// More than a third of the members would have to lie for this; then the ledger must not join in.
+/// A fork needs more than a third of the members to be faulty. Even then the ledger must refuse it.
 #[test]
-fn a_fork_is_refused_wherever_it_begins() {
+fn a_fork_is_refused_at_every_height() {
     let chain = Chain::of(4);
     let other = Chain::from_nonce(6, 1_000_000);
     let mut ledger = chain.ledger();
@@ -161,7 +161,7 @@ fn a_fork_is_refused_wherever_it_begins() {
 }
 
 #[test]
-fn blocks_that_do_not_fit_change_nothing() {
+fn refused_blocks_change_nothing() {
     let chain = Chain::of(8);
     let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
     chain.append(&mut ledger, 1..=2);
@@ -182,7 +182,8 @@ fn blocks_that_do_not_fit_change_nothing() {
     ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
 }
 
-/// With one more, the first of them could not be proven final: a proof has at most 64 descendants.
+/// With one more block, the first of them could not be proven final: a proof has at most 64
+/// descendants.
 #[test]
 fn a_certificate_finalises_as_many_blocks_as_a_proof_can_carry() {
     let mut chain = Chain::of(0);
@@ -246,7 +247,7 @@ fn readers_see_appended_blocks_before_they_are_durable() {
 }
 
 #[test]
-fn closing_in_an_orderly_way_loses_nothing() {
+fn closing_in_good_order_loses_nothing() {
     let chain = Chain::of(5);
     let disk = ForgetfulDisk::new();
     let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
@@ -280,7 +281,7 @@ fn verification_counts_and_reports_every_height() {
     );
 }
 
-/// A change of one table that the ledger itself would never make.
+/// A change of one table that the ledger itself never makes.
 fn tampered(chain: &Chain, change: impl FnOnce(&WriteTransaction) -> Result<(), Fault>) -> String {
     let ledger = chain.ledger();
     ledger.storage.write(Durable::Later, change).unwrap();
@@ -288,7 +289,7 @@ fn tampered(chain: &Chain, change: impl FnOnce(&WriteTransaction) -> Result<(), 
 }
 
 #[test]
-fn verification_finds_what_does_not_hold() {
+fn verification_finds_every_inconsistency() {
     let chain = Chain::of(7);
     let other = Chain::from_nonce(7, 1_000_000);
     let says = |message: String, expected: &str| assert!(message.contains(expected), "{message}");
@@ -363,9 +364,9 @@ fn verification_finds_what_does_not_hold() {
     );
 }
 
-/// An index that points elsewhere must not become a receipt or a transaction for another id.
+/// A wrong index entry must not result in a receipt or a transaction for another id.
 #[test]
-fn a_wrong_index_entry_is_damage_and_no_answer() {
+fn a_wrong_index_entry_is_reported_as_damage() {
     let chain = Chain::of(5);
     let ledger = chain.ledger();
     let stray = transaction(&chain.keys[0], 77).id();
@@ -384,8 +385,8 @@ fn a_wrong_index_entry_is_damage_and_no_answer() {
     }
 }
 
-/// A question for one transaction reads past the others: it is answered although another one in the block does not
-/// decode.
+/// Looking up one transaction skips the others, so it succeeds although another one in the block
+/// does not decode.
 #[test]
 fn one_transaction_is_read_without_decoding_the_others() {
     let chain = Chain::of(5);

@@ -1,25 +1,27 @@
-//! Everything Quorate keeps on disk: the ledger file and the journal file.
+//! Quorate's files on disk: the ledger and the journal.
 //!
-//! The two have different lifetimes, which is why they are two files.
+//! They are two files because they have different lifetimes.
 //!
 //! * The [`Ledger`] holds the chain: blocks, certificates, the transaction index. It may be copied,
-//!   restored from a backup and, later, pruned: whatever is missing can be fetched again from others.
+//!   restored from a backup and, later, pruned: missing blocks can be fetched from other nodes.
 //!   Blocks are written without a sync and made durable together ([`Ledger::make_durable`]).
-//! * The [`Journal`] holds what this validator has promised. Every write is synced before it returns, and
-//!   the file must never go back in time: with an old journal an honest validator votes twice.
+//! * The [`Journal`] holds the records that this validator must have on disk before it sends the
+//!   messages that depend on them. Every write is synced before it returns. The file must never be
+//!   replaced by an older copy: with an old journal, a correct validator votes twice.
 //!
-//! An export ([`ExportWriter`], [`ExportReader`]) is a third kind of file: the chain in a form that outlives both, for
-//! backups and for other places.
+//! An export ([`ExportWriter`], [`ExportReader`]) is a third kind of file: the chain in a portable
+//! format, for backups and for transfer to other hosts.
 //!
-//! This is the only crate that knows redb. It knows nothing of consensus rules, networks or HTTP: it checks
-//! that blocks link and that a certificate names the last of them, not whether the certificate holds.
+//! This is the only crate that depends on redb. It contains no consensus rules, networking or HTTP:
+//! it checks that blocks link and that a certificate names the last of them, but does not verify
+//! the certificate.
 //!
-//! Ledger and journal are redb databases that can be opened by one process at a time. A ledger that no process has open
-//! can also be read without the right to write it ([`Ledger::open_read_only`], [`Ledger::verify`]), by any number of
-//! processes. Storage errors are final:
-//! after a failed sync nobody knows what the disk holds, so every later write is refused and the process
-//! must stop ([`StoreError::Failed`], [`StoreError::Poisoned`]). [`ForgetfulDisk`] stands in for a disk in
-//! tests and simulations.
+//! Ledger and journal are redb databases that one process at a time can open. Any number of
+//! processes can read a ledger that no process has open for writing, without write permission
+//! ([`Ledger::open_read_only`], [`Ledger::verify`]). Storage errors are final: after a failed sync
+//! the content of the disk is unknown. So every later write is refused, and the process must stop
+//! ([`StoreError::Failed`], [`StoreError::Poisoned`]). [`ForgetfulDisk`] replaces a disk in tests
+//! and simulations.
 //!
 //! ```
 //! use quorate_ledger::{ChainId, Height, SecretKey};
@@ -40,10 +42,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is in the files
+//! # Layout of the files
 //!
-//! Numbers that are keys are compared as numbers by redb; `borsh` is the canonical encoding of
-//! `quorate-ledger`.
+//! redb compares numeric keys as numbers. `borsh` is the canonical encoding of `quorate-ledger`.
 //!
 //! ```text
 //! both      meta              "format"   -> kind: 8 bytes, version: u16 big-endian
@@ -51,7 +52,7 @@
 //!
 //! ledger    headers           height: u64      -> borsh header        height 0 is the genesis header
 //!           bodies            height: u64      -> u32 count and the transactions, as in the block
-//!           certificates      height: u64      -> borsh certificate   only heights with one of their own
+//!           certificates      height: u64      -> borsh certificate   only heights with their own
 //!           heights           block hash       -> height: u64
 //!           transactions-<s>  transaction id   -> (height: u64, index: u32)   for the heights
 //!                                                 4096 s .. 4096 (s + 1)

@@ -1,16 +1,16 @@
-//! Panics of the storage engine that become errors, and what the program prints about them.
+//! Handling of panics of the storage engine, which become errors.
 
 use std::cell::Cell;
 use std::panic;
 
 thread_local! {
-    /// Whether a panic of this thread becomes an error of this crate.
+    /// Whether this crate catches a panic of this thread and returns an error.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs work whose panics the caller catches and reports as errors.
 pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
-    /// Puts the old value back, also when the work panics.
+    /// Restores the old value, even if the work panics.
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -21,10 +21,10 @@ pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Lets the process print nothing about panics that this crate catches; all others are printed as before.
+/// Suppresses the output of panics that this crate catches; all others are printed as before.
 ///
-/// redb answers some damage with a panic. The error that comes of it names the file and says what to do, so the text of the
-/// panic before it would only confuse. Call it once, at the start of the program.
+/// redb panics on some damage. The resulting error names the file and the remedy, so the panic
+/// message before it would only confuse. Call this function once, at the start of the program.
 pub fn hide_caught_panics() {
     let others = panic::take_hook();
     panic::set_hook(Box::new(move |information| {
@@ -44,7 +44,7 @@ mod tests {
         silenced(|| {
             assert!(CAUGHT.get());
             silenced(|| assert!(CAUGHT.get()));
-            assert!(CAUGHT.get(), "the inner end does not end the outer");
+            assert!(CAUGHT.get(), "the end of the inner call does not end the outer one");
         });
         assert!(!CAUGHT.get());
         let caught = panic::catch_unwind(|| silenced(|| panic!("an impossible page")));

@@ -1,4 +1,4 @@
-//! Files that are read and never written.
+//! Files that are only read, never written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,17 +11,19 @@ use redb::{BackendError, StorageBackend};
 
 use crate::error::Fault;
 
-/// Bytes of a file that are replaced together.
+/// The unit in which the overlay replaces bytes of a file.
 const PAGE: u64 = 4096;
 
-/// A file as redb sees it that reads only: what redb writes stays in memory and is forgotten.
+/// A backend for redb that never writes the file: what redb writes stays in memory and is dropped.
 ///
-/// redb writes to every file it opens, if only to mark it as open, and it repairs one that a crash left. Its own
-/// read-only database refuses such a file and cannot compare pages with their checksums. With this backend redb does
-/// both, on a file that no one may write. Memory: what a repair rewrites, which is the map of free pages and the header
-/// (about 1 MB for each 32 GB of file).
+/// redb writes to every file it opens, at least to mark it as open, and it repairs a file that a
+/// crash left. Its own read-only database refuses such a file and cannot compare pages with their
+/// checksums. With this backend redb does both, without write permission for the file. Memory: the
+/// pages that a repair rewrites, which are the map of free pages and the header (about 1 MB for
+/// each 32 GB of file).
 ///
-/// Locks are shared, so several processes may read, and none while a process writes.
+/// Locks are shared, so several processes may read at the same time, but none while a process
+/// writes.
 #[derive(Debug)]
 pub(crate) struct ReadOnlyFile {
     file: FileBackend,
@@ -30,9 +32,9 @@ pub(crate) struct ReadOnlyFile {
 
 #[derive(Debug)]
 struct Overlay {
-    /// As far as redb knows.
+    /// The length that redb sees.
     length: u64,
-    /// Bytes of the file that still count: cutting it off makes the rest zeros for ever.
+    /// Bytes of the file that are still valid: what was cut off reads as zeros from then on.
     kept: u64,
     /// Rewritten pages by number.
     pages: BTreeMap<u64, Box<[u8]>>,
@@ -49,7 +51,7 @@ impl ReadOnlyFile {
     }
 
     fn overlay(&self) -> RwLockReadGuard<'_, Overlay> {
-        // Nothing that can panic runs while it is held.
+        // No code panics while it holds this lock.
         self.overlay.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -57,7 +59,7 @@ impl ReadOnlyFile {
         self.overlay.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what the file holds, with zeros for what was cut off or never written.
+    /// Reads the file, with zeros for bytes that were cut off or never written.
     fn read_file(&self, kept: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let within = usize::try_from(kept.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
         let (held, beyond) = out.split_at_mut(within);
@@ -67,14 +69,15 @@ impl ReadOnlyFile {
 }
 
 impl Overlay {
-    /// The end of a range, if it lies within the file.
+    /// The end of a range, if it is within the file.
     fn end_of(&self, offset: u64, bytes: usize) -> io::Result<u64> {
         let end = u64::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes));
         end.filter(|end| *end <= self.length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
-/// Where page `number` and the range from `offset` to `end` overlap: positions in the page, and in the range.
+/// The overlap of page `number` and the range from `offset` to `end`: the positions in the page,
+/// and in the range.
 fn overlap(number: u64, offset: u64, end: u64) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
     let begins = number * PAGE;
     let (from, to) = (offset.max(begins), end.min(begins + PAGE));

@@ -11,7 +11,8 @@ use crate::disk::Random;
 use crate::fixtures::{Chain, with_damaged_body};
 use crate::{ForgetfulDisk, Ledger, StoreError};
 
-/// A ledger of 14 blocks whose file and directory no one may write: closed cleanly, or as a crash leaves it.
+/// A ledger of 14 blocks whose file and directory cannot be written: closed cleanly, or as a crash
+/// leaves it.
 fn written(home: &Path, crash: bool) -> (Chain, PathBuf) {
     let chain = Chain::of(14);
     let disk = ForgetfulDisk::new();
@@ -29,7 +30,7 @@ fn written(home: &Path, crash: bool) -> (Chain, PathBuf) {
 }
 
 #[test]
-fn verifying_and_reading_leave_the_file_as_it_was() {
+fn verifying_and_reading_do_not_change_the_file() {
     for crash in [false, true] {
         let home = tempfile::tempdir().unwrap();
         let (chain, path) = written(home.path(), crash);
@@ -78,9 +79,9 @@ fn verifying_a_damaged_file_again_finds_the_same_damage() {
     assert!(fs::read(&path).unwrap() == bytes);
 }
 
-/// Against a plain file, with the same calls.
+/// Compares the backend with a plain file, with the same calls.
 #[test]
-fn it_behaves_as_a_file_that_is_written() {
+fn the_backend_behaves_like_a_writable_file() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
         let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Questions to a ledger, for those who must not change it.
+//! Read access to a ledger.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::view::View;
 /// The highest stored block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Its height; 0 when only the genesis header is stored.
+    /// Its height; 0 if only the genesis header is stored.
     pub height: Height,
     /// Its hash.
     pub hash: BlockHash,
@@ -29,16 +29,17 @@ impl Head {
     }
 }
 
-/// A block as the ledger has it.
+/// A stored block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBlock {
     /// Header and body.
     pub block: Block,
-    /// Its own certificate; `None` for the genesis and for a block that was finalised by one above it.
+    /// Its own certificate; `None` for the genesis and for a block that only a later certificate
+    /// finalises.
     pub certificate: Option<CommitCertificate>,
 }
 
-/// The transactions of a block by name.
+/// The transaction ids of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockIds {
     /// Height of the block.
@@ -49,13 +50,13 @@ pub struct BlockIds {
     pub ids: Vec<TransactionId>,
 }
 
-/// Reads a ledger. Clones share the open file and can go to any thread.
+/// Reads a ledger. Clones share the open file and can be moved to any thread.
 ///
-/// Each method is a short transaction of its own on the newest blocks, including those that are not durable
-/// yet. What is read must decode, and a body must be the one its header commits to; damage that shows this
-/// way is [`StoreError::Damaged`] and remembered ([`LedgerReader::damage`]), all other damage is found by
-/// [`crate::Ledger::verify`]. The file stays open
-/// and locked until the [`crate::Ledger`] and all its readers are gone.
+/// Each method is a separate short transaction on the newest blocks, including those that are not
+/// durable yet. The bytes read must decode, and a body must match its header. Damage that shows
+/// this way is [`StoreError::Damaged`] and is recorded ([`LedgerReader::damage`]);
+/// [`crate::Ledger::verify`] finds all other damage. The file stays open and locked until the
+/// [`crate::Ledger`] and all its readers are dropped.
 #[derive(Clone)]
 pub struct LedgerReader {
     storage: Arc<Storage>,
@@ -83,7 +84,8 @@ impl LedgerReader {
         self.storage.read(|transaction| look(&View::of(transaction)))
     }
 
-    /// The damage that reads through any handle of this file have met since it was opened. Answered from memory.
+    /// The damage that reads through any handle of this file have detected since it was opened.
+    /// Costs no access to the file.
     pub fn damage(&self) -> Option<Damage> {
         self.storage.damage()
     }
@@ -96,12 +98,12 @@ impl LedgerReader {
         self.view(|view| view.head())
     }
 
-    /// The lowest height whose block is still held: 0 unless the ledger was pruned.
+    /// The lowest height whose block is still stored: 0 unless the ledger was pruned.
     pub fn earliest(&self) -> Result<Height, StoreError> {
         self.view(|view| view.earliest())
     }
 
-    /// The header at a height, also the genesis header.
+    /// The header at a height, including the genesis header.
     pub fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
         self.view(|view| view.header(height))
     }
@@ -111,17 +113,19 @@ impl LedgerReader {
         self.view(|view| view.block(height))
     }
 
-    /// Where the block with this hash stands.
+    /// The height of the block with this hash.
     pub fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
         self.view(|view| view.height_of(hash))
     }
 
-    /// The certificate of exactly this height; `None` also for a block finalised by one above it.
+    /// The certificate of exactly this height; `None` also for a block that only a later
+    /// certificate finalises.
     pub fn certificate(&self, height: Height) -> Result<Option<CommitCertificate>, StoreError> {
         self.view(|view| view.certificate(height))
     }
 
-    /// The nearest certificate that finalises this height, with its own height. `None` above the head.
+    /// The nearest certificate that finalises this height, with its own height. `None` above the
+    /// head.
     pub fn certified_at_or_above(
         &self,
         height: Height,
@@ -134,10 +138,10 @@ impl LedgerReader {
         self.view(|view| view.finality_proof(height))
     }
 
-    /// Height and index in the block of a transaction.
+    /// Height of a transaction, and its index in the block.
     ///
-    /// Looks into one index for every 4096 blocks, newest first: recent transactions are found at once, an
-    /// unknown id costs a few microseconds for each.
+    /// Searches one index for every 4096 blocks, newest first. So recent transactions are found at
+    /// once, and an unknown id costs a few microseconds for each index.
     pub fn locate(&self, id: &TransactionId) -> Result<Option<(Height, u32)>, StoreError> {
         self.view(|view| view.locate(id))
     }
@@ -147,11 +151,12 @@ impl LedgerReader {
         self.view(|view| view.transaction(id))
     }
 
-    /// The transactions at these places in a block, in this order; places that the block does not have are left out.
-    /// As many as fit in `max_bytes` of their encodings, but at least one. `None` if the block is not stored.
+    /// The transactions at these positions in a block, in this order. Positions that the block does
+    /// not have are left out. Returns as many as fit in `max_bytes` of their encodings, but at
+    /// least one; `None` if the block is not stored.
     ///
-    /// Decodes these transactions alone, and does not compare the body with its header: a caller that must know
-    /// compares ids.
+    /// Decodes only these transactions, and does not compare the body with its header. A caller
+    /// that needs that certainty compares the ids.
     pub fn transactions(
         &self,
         height: Height,
@@ -161,8 +166,8 @@ impl LedgerReader {
         self.view(|view| view.pick(height, indices, max_bytes))
     }
 
-    /// The ids of the transactions of a block, in order; `None` if the block is not stored. No transaction is decoded,
-    /// and the ids are not compared with the header.
+    /// The ids of the transactions of a block, in order; `None` if the block is not stored. No
+    /// transaction is decoded, and the ids are not compared with the header.
     pub fn ids(&self, height: Height) -> Result<Option<Vec<TransactionId>>, StoreError> {
         self.view(|view| view.ids(height))
     }
@@ -172,12 +177,12 @@ impl LedgerReader {
         self.view(|view| view.receipt(id))
     }
 
-    /// Consecutive blocks from a height upwards: at most `max_count`, and no more than fit in `max_bytes`
-    /// of body encodings, but at least one if there is one (and `max_count` is not 0).
+    /// Consecutive blocks from a height upwards: at most `max_count`, and no more than fit in
+    /// `max_bytes` of body encodings, but at least one if there is one (and `max_count` is not 0).
     ///
-    /// Ends before a block that cannot be read, and is an error if that is the first. Empty above the head and where the
-    /// block was pruned. The last block may lack a certificate; see
-    /// [`LedgerReader::certified_at_or_above`].
+    /// The result ends before a block that cannot be read; if that is the first block, it is an
+    /// error. It is empty above the head and for pruned blocks. The last block may lack a
+    /// certificate; see [`LedgerReader::certified_at_or_above`].
     pub fn blocks(
         &self,
         from: Height,
@@ -190,10 +195,10 @@ impl LedgerReader {
         if blocks.is_empty() { Err(error) } else { Ok(blocks) }
     }
 
-    /// The ids in all blocks of this time or later, ascending; without the genesis.
+    /// The ids in all blocks with this time or later, in ascending order, without the genesis.
     ///
-    /// Walks back from the head only as far as needed: cost and memory follow the size of that window, 32
-    /// bytes for each transaction.
+    /// Walks back from the head only as far as needed: cost and memory are in proportion to that
+    /// window, 32 bytes for each transaction.
     pub fn ids_since(&self, since: Timestamp) -> Result<Vec<BlockIds>, StoreError> {
         let recent = self.view(|view| view.recent(since))?;
         let ids = |(header, ids): (Header, Vec<TransactionId>)| BlockIds {

@@ -1,4 +1,4 @@
-//! One open file: transactions on it, and what happens when they fail.
+//! One open file: its transactions, and the handling of failures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,14 +10,15 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransac
 use crate::error::{Fault, FileKind, StoreError};
 use crate::panics::silenced;
 
-/// When a transaction survives a power loss.
+/// From when on a transaction survives a power loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durable {
-    /// With the next transaction that is durable.
+    /// From the next durable transaction on.
     Later,
-    /// When the call returns, for one sync. After a crash, opening walks the whole file.
+    /// When the call returns; costs one sync. After a crash, opening scans the whole file.
     Now,
-    /// When the call returns, for two syncs. After a crash, opening takes the same time at any size.
+    /// When the call returns; costs two syncs. After a crash, opening takes the same time for any
+    /// size.
     NowAndQuickToOpen,
 }
 
@@ -29,30 +30,32 @@ pub(crate) struct Storage {
     path: PathBuf,
     /// Set by the first failed write, and never reset.
     failed: AtomicBool,
-    /// What reads have met.
+    /// The damage that reads have detected.
     damage: Mutex<Option<Damage>>,
 }
 
-/// Damage that reads of an open file have met. Writes that meet damage are final and need no record.
+/// Damage that reads of an open file have detected. A write that detects damage fails for good and
+/// needs no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// What does not fit, as the first read that met it says. Names no path.
+    /// The inconsistency that the first failed read reported. Contains no path.
     pub reason: String,
-    /// Reads that failed by damage, the first included.
+    /// Number of reads that failed because of damage, including the first.
     pub failed_reads: u64,
 }
 
-/// Runs what touches pages that may be damaged: redb answers some damage with a panic.
+/// Runs work that reads pages which may be damaged. redb panics on some damage; this function
+/// returns such a panic as an error.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    // Whatever is half done inside stays inside: a reader's transaction is dropped, a writer's failure
-    // poisons the storage, and a database that did not open is gone.
+    // Unwind safety: no partly changed state remains. A reader's transaction is dropped, a writer's
+    // failure poisons the storage, and a database that failed to open is dropped.
     catch_unwind(AssertUnwindSafe(|| silenced(work))).unwrap_or_else(|panic| {
         let reason = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no reason given");
-        Err(Fault::damaged(format!("the storage engine gave up: {reason}")))
+        Err(Fault::damaged(format!("the storage engine failed: {reason}")))
     })
 }
 
@@ -67,7 +70,7 @@ impl Storage {
         }
     }
 
-    /// Looks at the newest transaction.
+    /// Reads the state of the newest transaction.
     pub(crate) fn read<T>(
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
@@ -75,12 +78,12 @@ impl Storage {
         guarded(|| look(&self.database.begin_read()?)).map_err(|fault| self.note(self.name(fault)))
     }
 
-    /// Says which file it was.
+    /// Adds the name of the file.
     pub(crate) fn name(&self, fault: Fault) -> StoreError {
         fault.at(self.kind, &self.path)
     }
 
-    /// Remembers damage.
+    /// Records damage.
     pub(crate) fn note(&self, error: StoreError) -> StoreError {
         if let StoreError::Damaged { reason, .. } = &error {
             let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,15 +93,15 @@ impl Storage {
         error
     }
 
-    /// The damage that reads have met since the file was opened.
+    /// The damage that reads have detected since the file was opened.
     pub(crate) fn damage(&self) -> Option<Damage> {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the file in one transaction: completely, or with an error not at all.
+    /// Changes the file in one transaction, either completely or, on an error, not at all.
     ///
-    /// Every error is final, since a failed commit may or may not be on disk: what can be refused is refused
-    /// before.
+    /// Every error is final, because a failed commit may or may not be on disk. So make all checks
+    /// that can refuse before calling this.
     pub(crate) fn write<T>(
         &self,
         durable: Durable,
@@ -136,8 +139,8 @@ impl Storage {
         }
     }
 
-    /// Compares every page with its checksum. Takes time in proportion to the file, about half a second
-    /// for a gigabyte.
+    /// Compares every page with its checksum. Takes time in proportion to the size of the file,
+    /// about half a second for a gigabyte.
     pub(crate) fn check_pages(&mut self) -> Result<(), StoreError> {
         guarded(|| {
             if self.database.check_integrity()? {
@@ -149,7 +152,7 @@ impl Storage {
         .map_err(|fault| fault.at(self.kind, &self.path))
     }
 
-    /// Where the file is, for messages.
+    /// The path of the file, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -177,7 +180,8 @@ mod tests {
         storage.read(|transaction| Ok(transaction.open_table(META)?.get(name)?.is_some())).unwrap()
     }
 
-    /// A damaged page makes redb panic in the middle of a write, and then say that all is well.
+    /// A damaged page makes redb panic in the middle of a write, and afterwards redb reports no
+    /// error.
     #[test]
     fn whatever_interrupts_a_write_undoes_it_and_ends_all_writing() {
         let interruptions: [fn() -> Result<(), Fault>; 2] =

@@ -3,7 +3,7 @@
 use quorate_ledger::Height;
 use redb::TableDefinition;
 
-/// Says what the file is.
+/// The kind, format version and identity of the file.
 pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 
 /// Height to borsh header.
@@ -18,21 +18,21 @@ pub(crate) const CERTIFICATES: TableDefinition<'static, u64, &[u8]> = TableDefin
 /// Block hash to height.
 pub(crate) const HEIGHTS: TableDefinition<'static, &[u8; 32], u64> = TableDefinition::new("heights");
 
-/// Promises: height, kind and detail to value.
+/// Journal records: height, kind and detail to value.
 pub(crate) const ROWS: TableDefinition<'static, &[u8; 41], &[u8]> = TableDefinition::new("rows");
 
-/// Heights that share a table of the transaction index. Part of the format.
+/// Number of heights that share a table of the transaction index. Part of the format.
 #[cfg(not(test))]
 pub(crate) const SEGMENT_HEIGHTS: u64 = 4096;
 
-/// Few enough that short test chains cross several.
+/// Small enough that short test chains need several tables.
 #[cfg(test)]
 pub(crate) const SEGMENT_HEIGHTS: u64 = 4;
 
-/// Part of the transaction index.
+/// A part of the transaction index.
 ///
-/// Ids are spread evenly, so one index over the whole chain would touch a random page of a large tree for
-/// each transaction. A segment's tree fits in memory, and pruning drops it whole.
+/// Ids are distributed evenly, so with one index over the whole chain, each transaction would touch
+/// a random page of a large tree. A segment's tree fits in memory, and pruning drops it as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Segment(u64);
 

@@ -1,4 +1,4 @@
-//! Checking a whole ledger, for `quorate ledger verify` and for tests.
+//! Verification of a whole ledger, for `quorate ledger verify` and for tests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,30 +13,36 @@ use crate::storage::Storage;
 use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 use crate::view::View;
 
-/// What a ledger that holds together contains.
+/// The content of a ledger that passed verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verification {
     /// The highest block.
     pub head: Head,
-    /// Lowest height whose body is there.
+    /// Lowest height whose body is stored.
     pub earliest: Height,
     /// Transactions in all bodies.
     pub transactions: u64,
-    /// Blocks with a certificate of their own.
+    /// Blocks with their own certificate.
     pub certificates: u64,
 }
 
 impl Ledger {
-    /// Checks everything in the ledger of a stopped node: the checksum of each page, that headers link, that
-    /// bodies are those of their headers, that certificates are for the blocks they stand beside and leave
-    /// no block without one, and that the indexes have each block and transaction, and nothing else. With an
-    /// anchor, also every signature of the certificates (a quorum of verifications for each). The file does not change, as
-    /// with [`Ledger::open_read_only`].
+    /// Verifies the whole ledger of a stopped node:
+    ///
+    /// * the checksum of each page matches;
+    /// * the headers link;
+    /// * the bodies match their headers;
+    /// * each certificate is for the block at its height, and no block is without one that
+    ///   finalises it;
+    /// * the indexes contain each block and transaction, and nothing else.
+    ///
+    /// With an anchor, it also verifies every signature of the certificates (a quorum of
+    /// verifications for each). The file does not change, as with [`Ledger::open_read_only`].
     ///
     /// `progress` is called with each height that was checked and the height of the head.
     ///
     /// # Errors
-    /// As [`Ledger::open`]; [`StoreError::Damaged`] names the first thing that does not hold.
+    /// As [`Ledger::open`]; [`StoreError::Damaged`] names the first inconsistency.
     pub fn verify(
         path: impl AsRef<Path>,
         genesis_header: &Header,
@@ -46,7 +52,7 @@ impl Ledger {
         verify_storage(open_storage_read_only(path.as_ref(), genesis_header)?, anchor, progress)
     }
 
-    /// As [`Ledger::verify`], on storage that is no file.
+    /// Like [`Ledger::verify`], on a backend that is not a file.
     ///
     /// # Errors
     /// As [`Ledger::verify`].
@@ -70,10 +76,10 @@ fn verify_storage(
 }
 
 impl LedgerReader {
-    /// As [`Ledger::verify`], of an open ledger and without the checksums of pages.
+    /// Like [`Ledger::verify`], for an open ledger and without the checksums of pages.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names the first thing that does not hold.
+    /// [`StoreError::Damaged`] names the first inconsistency.
     pub fn verify(
         &self,
         anchor: Option<&ChainAnchor>,
@@ -95,7 +101,7 @@ impl LedgerReader {
     }
 }
 
-/// What was seen so far, from the genesis upwards.
+/// The state of the verification, from the genesis upwards.
 struct Walk<'a> {
     anchor: Option<&'a ChainAnchor>,
     transactions: u64,
@@ -155,7 +161,7 @@ impl Walk<'_> {
     fn certificate(&mut self, header: &Header, certificate: Option<CommitCertificate>) -> Result<(), Fault> {
         let height = header.height;
         let Some(certificate) = certificate else {
-            // The genesis needs none.
+            // The genesis needs no certificate.
             self.uncertified += u64::from(height > Height(0));
             if self.uncertified > u64::from(MAX_DESCENDANTS) {
                 return Err(Fault::damaged(format!(
@@ -178,7 +184,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Each entry was found from its block; equal numbers show that there are no others.
+    /// Each entry was found through its block, so equal numbers show that there are no other
+    /// entries.
     fn totals(&self, transaction: &ReadTransaction, earliest: Height, head: Height) -> Result<(), Fault> {
         let mut indexed = 0;
         for segment in Segment::newest_first(earliest, head) {

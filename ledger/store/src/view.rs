@@ -1,4 +1,5 @@
-//! What a ledger holds at one moment: lookups within one read transaction, so that they agree.
+//! A snapshot of a ledger: lookups within one read transaction, so that their results are
+//! consistent.
 
 use quorate_ledger::{
     Block, BlockHash, Body, CommitCertificate, DecodeError, FinalityProof, Header, Height, MAX_DESCENDANTS,
@@ -24,7 +25,7 @@ impl<'a> View<'a> {
     pub(crate) fn head_header(&self) -> Result<Header, Fault> {
         let headers = self.transaction.open_table(HEADERS)?;
         let (height, bytes) =
-            headers.last()?.ok_or_else(|| Fault::damaged("not even the genesis header is there"))?;
+            headers.last()?.ok_or_else(|| Fault::damaged("the genesis header is missing"))?;
         decode_header(Height(height.value()), bytes.value())
     }
 
@@ -34,7 +35,7 @@ impl<'a> View<'a> {
 
     pub(crate) fn earliest(&self) -> Result<Height, Fault> {
         let bodies = self.transaction.open_table(BODIES)?;
-        let first = bodies.first()?.ok_or_else(|| Fault::damaged("not a single body is there"))?;
+        let first = bodies.first()?.ok_or_else(|| Fault::damaged("all bodies are missing"))?;
         Ok(Height(first.0.value()))
     }
 
@@ -94,7 +95,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn finality_proof(&self, height: Height) -> Result<Option<FinalityProof>, Fault> {
-        // The genesis header is nobody's decision: everyone starts from it.
+        // The genesis header needs no proof: it is part of the trust anchor.
         if height == Height(0) {
             return Ok(None);
         }
@@ -152,8 +153,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The transactions at these places in a block, as many as fit in `max_bytes`, at least one. Only these are
-    /// decoded.
+    /// The transactions at these positions in a block: as many as fit in `max_bytes`, at least one.
+    /// Only these are decoded.
     pub(crate) fn pick(
         &self,
         height: Height,
@@ -184,7 +185,8 @@ impl<'a> View<'a> {
             return Err(misplaced(id, height));
         };
         let position = usize::try_from(index).map_err(|_| misplaced(id, height))?;
-        // One tree for the path and the root: hashing it is most of what a receipt costs.
+        // Build one tree for the path and the root, because hashing it is most of the cost of a
+        // receipt.
         let tree = MerkleTree::new(&ids);
         let path = tree.path(position).ok_or_else(|| misplaced(id, height))?;
         if ids[position] != *id || tree.root() != proof.header.transactions_root {
@@ -193,7 +195,7 @@ impl<'a> View<'a> {
         Ok(Some(Receipt { transaction: *id, index, path, proof }))
     }
 
-    /// The blocks, and what ended them if it was a fault.
+    /// The blocks, and the fault that ended the iteration, if one did.
     pub(crate) fn blocks(
         &self,
         from: Height,
@@ -204,7 +206,7 @@ impl<'a> View<'a> {
         let mut bytes = 0usize;
         let mut height = from;
         while found.len() < max_count {
-            // A block that cannot be read ends the answer; those before it are intact.
+            // A block that cannot be read ends the result; the blocks before it are intact.
             let left = if found.is_empty() { usize::MAX } else { max_bytes.saturating_sub(bytes) };
             match guarded(|| self.stored_block(height, left)) {
                 Ok(Some(stored)) => {
@@ -219,9 +221,9 @@ impl<'a> View<'a> {
         (found, None)
     }
 
-    /// A block whose body has at most so many bytes, with its certificate.
+    /// A block whose body has at most `max_bytes` bytes, with its certificate.
     fn stored_block(&self, height: Height, max_bytes: usize) -> Result<Option<StoredBlock>, Fault> {
-        // Looking at the length first saves decoding a block that is not taken.
+        // Check the length first, so that a block that is too large is not decoded.
         if self.body_bytes(height)?.is_none_or(|bytes| bytes > max_bytes) {
             return Ok(None);
         }
@@ -236,7 +238,8 @@ impl<'a> View<'a> {
         Ok(bodies.get(height.0)?.map(|bytes| bytes.value().len()))
     }
 
-    /// Headers and ids of the blocks of this time or later, descending, without the genesis.
+    /// Headers and ids of the blocks with this time or later, in descending order, without the
+    /// genesis.
     pub(crate) fn recent(&self, since: Timestamp) -> Result<Vec<(Header, Vec<TransactionId>)>, Fault> {
         let mut recent = Vec::new();
         let mut height = self.head_height()?;
@@ -245,7 +248,8 @@ impl<'a> View<'a> {
             if header.timestamp < since {
                 break;
             }
-            // A pruned body is older than any window a caller may ask for; there is nothing below it either.
+            // A pruned body is older than any window that a caller may request, and all bodies
+            // below it are pruned, too.
             let Some(body) = self.body(height)? else {
                 break;
             };
@@ -261,16 +265,13 @@ fn damaged_at(height: Height, what: &str, error: &dyn std::error::Error) -> Faul
 }
 
 fn misplaced(id: &TransactionId, height: Height) -> Fault {
-    Fault::damaged(format!("transaction {id} is not where the index has it, in block {height}"))
+    Fault::damaged(format!("transaction {id} is not at the position in block {height} that the index names"))
 }
 
 fn decode_header(height: Height, bytes: &[u8]) -> Result<Header, Fault> {
     let header: Header = decode(bytes).map_err(|error| damaged_at(height, "header", &error))?;
     if header.height != height {
-        return Err(Fault::damaged(format!(
-            "at height {height} stands the header of height {}",
-            header.height
-        )));
+        return Err(Fault::damaged(format!("at height {height} is the header of height {}", header.height)));
     }
     Ok(header)
 }
@@ -279,8 +280,9 @@ fn decode_certificate(height: Height, bytes: &[u8]) -> Result<CommitCertificate,
     decode(bytes).map_err(|error| damaged_at(height, "certificate", &error))
 }
 
-/// Decodes the transactions at these places in the encoding of a body, in the order of `indices`: as many as fit in
-/// `max_bytes`, but at least one. Places that the body does not have are left out.
+/// Decodes the transactions at these positions in the encoding of a body, in the order of
+/// `indices`: as many as fit in `max_bytes`, but at least one. Positions that the body does not
+/// have are left out.
 fn pick(body: &[u8], indices: &[u32], max_bytes: usize) -> Result<Vec<Transaction>, DecodeError> {
     let Some(last) = indices.iter().max() else { return Ok(Vec::new()) };
     let through = usize::try_from(*last).unwrap_or(usize::MAX).saturating_add(1);

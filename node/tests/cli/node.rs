@@ -68,7 +68,7 @@ fn data_of_others_is_refused() {
     let home = net.join("validator-0");
     fs::copy(net.join("validator-1/data/journal.redb"), home.join("data/journal.redb")).unwrap();
     let error = start(&home).error();
-    assert!(error.contains("journal.redb") && error.contains("holds the promises of"), "{error}");
+    assert!(error.contains("journal.redb") && error.contains("holds the votes of"), "{error}");
 
     let other = scratch.path("other");
     quorate(["testnet", "--validators", "4", "--output", other.to_str().unwrap()]).ok();

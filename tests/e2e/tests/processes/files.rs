@@ -74,7 +74,7 @@ fn data_that_cannot_be_used_is_named_and_left_alone() {
         with_file(&own, name, half, &[file]);
         with_file(&own, name, copy_of(foreign.join(name)), &[file, "belongs to chain"]);
     }
-    with_file(&own, JOURNAL, copy_of(other.join(JOURNAL)), &["holds the promises of", "its own journal"]);
+    with_file(&own, JOURNAL, copy_of(other.join(JOURNAL)), &["holds the votes of", "its own journal"]);
     with_file(&own, JOURNAL, copy_of(own.join(LEDGER)), &["not a Quorate journal"]);
 
     let both = own.join("away");
