@@ -1,4 +1,4 @@
-//! A header joined with what it commits to.
+//! A header together with the transactions that it commits to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use crate::merkle::merkle_root;
 use crate::transaction::VerifiedTransaction;
 use crate::units::{Height, ReplicaId, Timestamp};
 
-/// A header with the ids it commits to, checked against each other: what a proposal says.
+/// A header with the transaction ids that it commits to (a block skeleton). A proposal carries
+/// these.
 ///
-/// Building the Merkle tree is the costly part of checking a block, so it is done once, here, and the type
-/// carries the result. Cloning shares the ids.
+/// The constructor checks that the two match. Building the Merkle tree is the costly part of
+/// checking a block, so it is done only once, here, and the type carries the result. Clones share
+/// the ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     header: Arc<Header>,
@@ -22,11 +24,11 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// Joins a header and the ids it is said to commit to.
+    /// Joins a header and the ids that it is claimed to commit to.
     ///
     /// # Errors
-    /// [`BlockError::Body`] and [`BlockError::Repeated`] unless these ids, in this order and each once, are
-    /// the header's.
+    /// [`BlockError::Body`] and [`BlockError::Repeated`] unless the header commits to exactly these
+    /// ids, in this order, each once.
     pub fn new(header: Header, ids: impl Into<Arc<[TransactionId]>>) -> Result<Self, BlockError> {
         let ids = ids.into();
         if u32::try_from(ids.len()) != Ok(header.transaction_count) {
@@ -66,7 +68,7 @@ impl Outline {
     /// whether an ancestor contains one of them (R16): only a node that knows the chain can do so.
     ///
     /// # Errors
-    /// Everything in [`BlockError`] that speaks of transactions.
+    /// Those of [`BlockError`] that concern transactions.
     pub fn fill(
         &self,
         transactions: &[VerifiedTransaction],
@@ -86,7 +88,7 @@ impl Outline {
     }
 }
 
-/// A header with the transactions it commits to. Cloning shares them.
+/// A header with the transactions that it commits to. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     outline: Outline,
@@ -97,7 +99,8 @@ impl Block {
     /// Joins a header and a body.
     ///
     /// # Errors
-    /// [`BlockError::Body`] and [`BlockError::Repeated`] if the body is another block's.
+    /// [`BlockError::Body`] and [`BlockError::Repeated`] if the header does not commit to this
+    /// body.
     pub fn new(header: Header, body: Body) -> Result<Self, BlockError> {
         if body.transaction_bytes() != header.body_bytes {
             return Err(BlockError::Body { field: "body_bytes" });

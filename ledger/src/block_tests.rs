@@ -31,14 +31,14 @@ fn block_of(transactions: &[VerifiedTransaction]) -> Header {
     Header::after(&root(), &Body::of(transactions), Timestamp(11_000), ReplicaId(1))
 }
 
-/// Checks a proposal the way a backup does.
+/// Checks a proposal as a backup does.
 fn fill(header: &Header, transactions: &[VerifiedTransaction]) -> Result<Block, BlockError> {
     let ids: Vec<_> = transactions.iter().map(VerifiedTransaction::id).collect();
     Outline::new(header.clone(), ids)?.fill(transactions, &limits())
 }
 
 #[test]
-fn a_proper_block_passes_every_check() {
+fn a_valid_block_passes_every_check() {
     let transactions = [data(1, 11_000), data(2, 12_000)];
     let header = block_of(&transactions);
     header.check_follows(&root()).unwrap();
@@ -124,7 +124,7 @@ fn governance_and_repetitions_are_refused_in_proposals() {
 }
 
 #[test]
-fn other_transactions_than_the_headers_are_refused() {
+fn transactions_that_the_header_does_not_commit_to_are_refused() {
     let header = block_of(&[data(1, 11_500), data(2, 11_500)]);
     for other in [vec![data(2, 11_500), data(1, 11_500)], vec![data(1, 11_500)], vec![]] {
         assert!(matches!(fill(&header, &other), Err(BlockError::Body { .. })));

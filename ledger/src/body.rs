@@ -10,7 +10,7 @@ use crate::limits::{MAX_BODY_BYTES, MAX_TRANSACTIONS};
 use crate::merkle::merkle_root;
 use crate::transaction::{Transaction, VerifiedTransaction};
 
-/// Why bytes are not a body.
+/// Why bytes are not the encoding of a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Not the canonical encoding of a list of transactions.
@@ -29,14 +29,14 @@ struct Encoded {
     ends: Vec<usize>,
 }
 
-/// The transactions of one block in order, encoded once. Cloning shares the bytes.
+/// The transactions of one block in order, encoded once. Clones share the bytes.
 ///
-/// The encoding is a u32 count and the transactions one after the other.
+/// The encoding is a u32 count, followed by the transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(Arc<Encoded>);
 
-/// The encodings of the transactions in the encoding of a body, in order, none of them decoded: see
-/// [`Body::encodings`].
+/// An iterator over the encodings of the transactions in an encoded body, in order, without
+/// decoding them: see [`Body::encodings`].
 #[derive(Debug, Clone)]
 pub struct Encodings<'a> {
     rest: &'a [u8],
@@ -57,7 +57,7 @@ impl<'a> Iterator for Encodings<'a> {
     }
 }
 
-/// Only for decoding: a list no longer than any block.
+/// Used only to decode: a list that is no longer than a block may be.
 #[derive(BorshDeserialize)]
 struct Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>);
 
@@ -70,8 +70,8 @@ impl Body {
         Body::build(transactions.iter().map(VerifiedTransaction::transaction), ids)
     }
 
-    /// Reads a body from exactly these bytes. Signatures are not checked: what makes the transactions
-    /// believable is the certificate over the header they match.
+    /// Reads a body from exactly these bytes. The signatures are not checked: the certificate over
+    /// the header that commits to these transactions proves that they are valid.
     ///
     /// # Errors
     /// [`BodyError`].
@@ -92,11 +92,12 @@ impl Body {
         Ok(Body(Arc::new(Encoded { bytes, ids, ends })))
     }
 
-    /// Walks over the encoding of a body without decoding its transactions. It is for bytes that were decoded before
-    /// they were stored: neither the transactions nor what follows the last one is checked.
+    /// Iterates over an encoded body without decoding its transactions. Use it only for bytes that
+    /// were decoded before they were stored: neither the transactions nor trailing bytes are
+    /// checked.
     ///
     /// # Errors
-    /// [`DecodeError`] if there is no count, or one that no block has.
+    /// [`DecodeError`] if the count is missing or higher than a block allows.
     pub fn encodings(bytes: &[u8]) -> Result<Encodings<'_>, DecodeError> {
         let refused = |reason: &str| DecodeError { what: "Body", reason: reason.to_owned() };
         let (count, rest) =
@@ -134,7 +135,7 @@ impl Body {
         u32::try_from(self.0.ids.len()).expect("a block has at most MAX_TRANSACTIONS")
     }
 
-    /// Bytes of all transactions together, without the count in front.
+    /// Bytes of all encoded transactions, without the count.
     pub fn transaction_bytes(&self) -> u32 {
         u32::try_from(self.0.bytes.len() - COUNT_BYTES).expect("a body is smaller than 4 GiB")
     }

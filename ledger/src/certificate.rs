@@ -1,4 +1,4 @@
-//! Signatures of a quorum over one statement.
+//! Certificates: signatures of a quorum over one statement.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::limits::MAX_SIGNATURES;
 use crate::signing::{Signable, Signed, Verified, signing_hash};
 use crate::units::{Epoch, Height, ReplicaId, View};
 
-/// What PRE-PREPARE, PREPARE and COMMIT speak about: one block at one height in one view.
+/// The content of PRE-PREPARE, PREPARE and COMMIT: one block at one height in one view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Ballot {
     /// Committee that votes.
     pub epoch: Epoch,
-    /// Term in which the vote counts.
+    /// View in which the vote counts.
     pub view: View,
     /// Position of the block.
     pub height: Height,
@@ -25,7 +25,8 @@ pub struct Ballot {
     pub block: BlockHash,
 }
 
-/// "I hold proof that this block is prepared." A quorum of these finalises the block and its ancestors.
+/// A COMMIT: its signer has a prepared certificate for this block. A quorum of COMMITs finalises
+/// the block and its ancestors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Commit(pub Ballot);
 
@@ -33,22 +34,22 @@ impl Signable for Commit {
     const DOMAIN: Domain = Domain::Commit;
 }
 
-/// Why a certificate proves nothing.
+/// Why a certificate is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// A bit is set for a member the committee does not have.
-    #[error("the committee has no member for some signer")]
+    /// A bit is set for a member that the committee does not have.
+    #[error("the certificate names a signer that is not in the committee")]
     UnknownSigner,
-    /// More or fewer signers than the rule asks for: exactly a quorum is accepted.
-    #[error("{got} signers where exactly {wanted} are asked for")]
+    /// More or fewer signers than the rule requires. Exactly a quorum is accepted.
+    #[error("the certificate has {got} signers, but exactly {wanted} are required")]
     Count {
-        /// Signers there must be.
+        /// Required number of signers.
         wanted: usize,
-        /// Signers there are.
+        /// Actual number of signers.
         got: usize,
     },
-    /// Not one signature for each signer.
-    #[error("{signatures} signatures for {signers} signers")]
+    /// The number of signatures differs from the number of signers.
+    #[error("the certificate has {signatures} signatures for {signers} signers")]
     Mismatch {
         /// Signers named.
         signers: usize,
@@ -60,12 +61,15 @@ pub enum CertificateError {
     BadSignature(ReplicaId),
 }
 
-/// A set of members as a bit mask: bit i stands for member i.
+/// A set of members as a bit mask: bit i is member i.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Signers(u32);
 
 impl Signers {
-    /// The set with these members. Panics for an index above 31, which no committee has.
+    /// The set with these members.
+    ///
+    /// # Panics
+    /// For an index above 31, which no committee has.
     pub fn of(replicas: impl IntoIterator<Item = ReplicaId>) -> Self {
         Signers(replicas.into_iter().fold(0, |mask, replica| mask | 1 << replica.0))
     }
@@ -107,12 +111,12 @@ impl SignatureSet {
         })
     }
 
-    /// Signatures as somebody claims them.
+    /// An unverified set of signatures.
     pub fn claimed(signers: Signers, signatures: Vec<Signature>) -> Self {
         SignatureSet { signers, signatures }
     }
 
-    /// Who signed.
+    /// The members that signed.
     pub fn signers(&self) -> Signers {
         self.signers
     }
@@ -122,7 +126,8 @@ impl SignatureSet {
         &self.signatures
     }
 
-    /// Checks what costs no verification: exactly `count` signers, all of them members, and one signature of each.
+    /// Checks everything except the signatures: exactly `count` signers, all of them members, and
+    /// one signature of each.
     ///
     /// # Errors
     /// [`CertificateError`], never [`CertificateError::BadSignature`].
@@ -139,9 +144,9 @@ impl SignatureSet {
         Ok(())
     }
 
-    /// Checks that exactly `count` members signed `body`, each signature being good.
+    /// Checks that exactly `count` members signed `body`, and that every signature is valid.
     ///
-    /// Every signature is checked, also beyond what would be enough: otherwise junk could ride along.
+    /// All signatures are checked, so that a certificate cannot carry an invalid one.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -163,10 +168,11 @@ impl SignatureSet {
     }
 }
 
-/// Exactly a quorum of COMMITs for one block in one view: proof that the block and all its ancestors are final.
+/// Exactly a quorum of COMMITs for one block in one view: proof that the block and all its
+/// ancestors are final.
 ///
-/// Nodes collect different signers, so a block may have different certificates on different nodes; none is
-/// better, and nobody compares them.
+/// Nodes receive votes of different signers first, so different nodes may hold different
+/// certificates for the same block. All of them are equally valid.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CommitCertificate {
     ballot: Ballot,
@@ -174,13 +180,13 @@ pub struct CommitCertificate {
 }
 
 impl CommitCertificate {
-    /// A certificate as somebody claims it.
+    /// An unverified certificate.
     pub fn claimed(ballot: Ballot, votes: SignatureSet) -> Self {
         CommitCertificate { ballot, votes }
     }
 
-    /// Makes a certificate of verified COMMITs for the same ballot; `None` with fewer than a quorum of
-    /// distinct signers. Votes for another ballot do not count.
+    /// Makes a certificate of verified COMMITs for the same ballot; `None` with fewer than a quorum
+    /// of distinct signers. Votes for another ballot do not count.
     pub fn assemble<'a>(
         committee: &Committee,
         ballot: Ballot,
@@ -195,7 +201,8 @@ impl CommitCertificate {
         Some(Verified::checked(CommitCertificate { ballot, votes }))
     }
 
-    /// Checks a claimed certificate. Costs a quorum of verifications, less what the committee's memo knows.
+    /// Verifies a claimed certificate. Costs a quorum of signature verifications, less those that
+    /// the committee's memo has cached.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -204,7 +211,7 @@ impl CommitCertificate {
         Ok(Verified::checked(self))
     }
 
-    /// As [`CommitCertificate::verify`], for those who only want to know.
+    /// Like [`CommitCertificate::verify`], but does not consume the certificate.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -212,7 +219,7 @@ impl CommitCertificate {
         self.votes.check(chain, committee, &Commit(self.ballot), committee.quorum())
     }
 
-    /// Checks what costs no verification: exactly a quorum of members as signers.
+    /// Checks everything except the signatures: exactly a quorum of members as signers.
     ///
     /// # Errors
     /// [`CertificateError`], never [`CertificateError::BadSignature`].
@@ -220,14 +227,14 @@ impl CommitCertificate {
         self.votes.check_form(committee, committee.quorum())
     }
 
-    /// The COMMIT of one of the signers, as it was before it was put into the certificate. As good as the certificate.
+    /// The COMMIT of one signer, as that member signed it. It is valid if the certificate is.
     pub fn commit_of(&self, signer: ReplicaId) -> Option<Signed<Commit>> {
         let mut votes = self.votes.signers.iter().zip(&self.votes.signatures);
         let (_, signature) = votes.find(|(member, _)| *member == signer)?;
         Some(Signed { body: Commit(self.ballot), signer, signature: *signature })
     }
 
-    /// What the signers agreed on.
+    /// The ballot that the signers signed.
     pub fn ballot(&self) -> &Ballot {
         &self.ballot
     }
@@ -301,7 +308,7 @@ mod tests {
         assert_eq!(claim(&[0, 1], all()[..2].to_vec()), CertificateError::Count { wanted: 3, got: 2 });
         assert_eq!(claim(&[0, 1, 2], all()), CertificateError::Mismatch { signers: 3, signatures: 4 });
         assert_eq!(claim(&[0, 1, 9], all()[..3].to_vec()), CertificateError::UnknownSigner);
-        // The form is looked at before any signature.
+        // The form is checked before any signature.
         assert_eq!(claim(&[0, 1, 9], vec![signature(2); 3]), CertificateError::UnknownSigner);
         assert_eq!(
             claim(&[0, 1, 2], vec![signature(0), signature(0), signature(2)]),
@@ -309,9 +316,9 @@ mod tests {
         );
     }
 
-    /// A PREPARE and a COMMIT sign the same ballot; one must not pass for the other.
+    /// A PREPARE and a COMMIT sign the same ballot; a PREPARE must not count as a COMMIT.
     #[test]
-    fn another_kind_of_vote_is_no_commit() {
+    fn another_kind_of_vote_is_not_a_commit() {
         #[derive(BorshSerialize)]
         struct Prepare(Ballot);
         impl Signable for Prepare {

@@ -1,4 +1,5 @@
-//! Canonical borsh: one value, one encoding, and every length known to be acceptable before it is read.
+//! Canonical borsh: each value has one encoding, and every claimed length is checked before the
+//! content is read.
 
 use std::io::{Error, ErrorKind, Read};
 
@@ -10,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub struct DecodeError {
     /// The type that was expected.
     pub what: &'static str,
-    /// What the decoder stumbled over.
+    /// Why decoding failed.
     pub reason: String,
 }
 
@@ -22,7 +23,7 @@ pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
 /// Decodes a value from exactly these bytes.
 ///
 /// # Errors
-/// Trailing bytes, unknown tags, and vectors longer than their stated maximum.
+/// [`DecodeError`] for trailing bytes, unknown tags, and vectors longer than their maximum.
 pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, DecodeError> {
     borsh::from_slice(bytes)
         .map_err(|error| DecodeError { what: short_name::<T>(), reason: error.to_string() })
@@ -35,10 +36,11 @@ fn short_name<T>() -> &'static str {
     outer.rsplit("::").next().unwrap_or(outer)
 }
 
-/// Reads a vector of at most `MAX` elements; for `#[borsh(deserialize_with = "bounded::<MAX, _, _>")]`.
+/// Reads a vector of at most `MAX` elements; for
+/// `#[borsh(deserialize_with = "bounded::<MAX, _, _>")]`.
 ///
-/// Borsh on its own accepts any claimed length and grows as elements arrive, which lets a short message
-/// become a large vector of small things.
+/// Plain borsh accepts any claimed length and allocates as elements arrive. A short message could
+/// then become a large vector of small elements.
 ///
 /// # Errors
 /// A length above `MAX`, or an element that does not decode.
@@ -50,7 +52,7 @@ pub fn bounded<const MAX: u32, R: Read, T: BorshDeserialize>(reader: &mut R) -> 
     (0..count).map(|_| T::deserialize_reader(reader)).collect()
 }
 
-/// Bytes set aside for a byte string before any of it was seen. Longer ones grow as they arrive.
+/// Bytes allocated for a byte string before any of it is read. Longer strings grow as they arrive.
 const UNSEEN_BYTES: usize = 4096;
 
 /// Reads a byte string of at most `MAX` bytes, in one piece.
@@ -61,7 +63,8 @@ pub fn bounded_bytes<const MAX: u32, R: Read>(reader: &mut R) -> std::io::Result
     }
     let expected = usize::try_from(count).unwrap_or(usize::MAX);
     let mut bytes = Vec::with_capacity(expected.min(UNSEEN_BYTES));
-    // `take` grows the vector with what really arrives, so a false length costs next to nothing.
+    // `take` limits the read, and the vector grows only with bytes that arrive. So a false length
+    // costs almost nothing.
     reader.take(u64::from(count)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != u64::from(count) {
         return Err(Error::new(ErrorKind::InvalidData, "byte string ends early"));

@@ -1,4 +1,4 @@
-//! Who decides, and how many of them are enough.
+//! The committee, and the number of votes that decide.
 
 use std::sync::Arc;
 
@@ -16,17 +16,18 @@ pub enum CommitteeError {
     /// No member at all, or more than [`MAX_MEMBERS`].
     #[error("a committee has 1 to {MAX_MEMBERS} members, not {0}")]
     Size(usize),
-    /// Members stand in the order of their keys, so that an index means the same everywhere.
-    #[error("members must be in ascending order of their keys, each once: {0} is out of place")]
+    /// The members are not in the order of their keys, which gives every member the same index on
+    /// all nodes.
+    #[error("the members must be in ascending order of their keys, each once: {0} is out of order")]
     Order(PublicKey),
-    /// The bytes are no point of the curve, so nobody can sign with this key.
+    /// The bytes are not a point of the curve, so the key can have no signatures.
     #[error("{0} is not a secp256k1 public key")]
     Key(PublicKey),
 }
 
 /// The members of one epoch, in ascending order of their public keys.
 ///
-/// Committees are equal if their members are, whatever they remember.
+/// Two committees are equal if their members are, independent of their memos.
 #[derive(Debug, Clone)]
 pub struct Committee {
     members: Vec<PublicKey>,
@@ -64,8 +65,8 @@ impl Committee {
         Ok(Committee { members, keys, hash, memo: None })
     }
 
-    /// The same committee, which verifies a signature only if this memo does not know it as good. Clones
-    /// share the memo. Without one every signature is verified every time.
+    /// The same committee with a memo: it verifies a signature only if the memo does not have it.
+    /// Clones share the memo. Without a memo, every signature is verified every time.
     #[must_use]
     pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
         Committee { memo: Some(memo), ..self }
@@ -76,24 +77,26 @@ impl Committee {
         self.members.len()
     }
 
-    /// The number f of members that may be faulty in any way (Byzantine) at once: the largest f with
-    /// 3f + 1 <= n.
+    /// The number f of members that may be faulty in any way (Byzantine) at once: the largest f
+    /// with 3f + 1 <= n.
     ///
     /// For members that are only unavailable, see [`Committee::may_be_down`].
     pub fn faults(&self) -> usize {
         (self.size() - 1) / 3
     }
 
-    /// Members that may be down at once while the others, all correct, still order blocks: n - quorum.
+    /// The number of members that may be down at once while the others, all of them correct, still
+    /// order blocks: n - quorum.
     ///
-    /// A member is down if it crashed or cannot be reached. This is never less than [`Committee::faults`],
-    /// and more if n is a multiple of 3: of six members one may be Byzantine, but two may be down.
+    /// A member is down if it crashed or is unreachable. The number is never less than
+    /// [`Committee::faults`], and greater if n is a multiple of 3: of six members one may be
+    /// Byzantine, but two may be down.
     pub fn may_be_down(&self) -> usize {
         self.size() - self.quorum()
     }
 
-    /// Votes in a certificate: the least number such that any two quorums share an honest member.
-    /// That is 2f + 1 only when n = 3f + 1.
+    /// Number of votes in a certificate: the smallest number such that any two quorums share a
+    /// correct member. It is 2f + 1 only if n = 3f + 1.
     pub fn quorum(&self) -> usize {
         if is(Mutant::QuorumOfTwoFaults) {
             return 2 * self.faults() + 1;
@@ -101,12 +104,12 @@ impl Committee {
         usize::midpoint(self.size(), self.faults()) + 1
     }
 
-    /// Votes among which at least one is honest: f + 1, the weak quorum.
+    /// The weak quorum f + 1: at least one of so many distinct members is correct.
     pub fn one_honest(&self) -> usize {
         self.faults() + 1
     }
 
-    /// The member that proposes in this view. Epochs start at different members.
+    /// The primary of a view. The first primary of each epoch is another member.
     pub fn primary(&self, epoch: Epoch, view: View) -> ReplicaId {
         let sum = u128::from(epoch.0) + u128::from(view.0);
         let index = sum % self.size() as u128;
@@ -118,7 +121,7 @@ impl Committee {
         &self.members
     }
 
-    /// All indices in order.
+    /// The indices of all members, in order.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaId> + use<> {
         let size = u16::try_from(self.size()).expect("a committee is small");
         (0..size).map(ReplicaId)
@@ -129,13 +132,13 @@ impl Committee {
         self.members.get(replica.index())
     }
 
-    /// The key that checks a member's signatures.
+    /// The parsed key that verifies a member's signatures.
     pub fn key(&self, replica: ReplicaId) -> Option<&VerifyingKey> {
         self.keys.get(replica.index())
     }
 
-    /// Whether a member signed this hash; false if there is no such member. One k256 verification, about
-    /// 50 µs, or one look into the memo.
+    /// Whether a member signed this hash; false if there is no such member. Costs one k256
+    /// verification, about 50 µs, or one lookup in the memo.
     pub fn verifies(&self, replica: ReplicaId, hash: &Hash, signature: &Signature) -> bool {
         let (Some(member), Some(key)) = (self.member(replica), self.key(replica)) else {
             return false;
@@ -152,7 +155,7 @@ impl Committee {
         Some(ReplicaId(u16::try_from(index).expect("a committee is small")))
     }
 
-    /// Identifies this set of members in headers.
+    /// The hash that identifies this set of members in headers.
     pub fn hash(&self) -> Hash {
         self.hash
     }
@@ -164,28 +167,28 @@ mod tests {
     use super::*;
     use crate::keys::SecretKey;
 
-    /// The arithmetic depends on the size alone, which keys of real points would only make slow to test
-    /// beyond the limit of members.
+    /// The arithmetic depends only on the size. Real keys would make the test slow, and limit it to
+    /// [`MAX_MEMBERS`].
     fn of_size(size: usize) -> Committee {
         let key = SecretKey::from_bytes(&[1; 32]).unwrap().public();
         Committee { members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO, memo: None }
     }
 
     #[test]
-    fn two_quorums_share_an_honest_member_and_the_honest_reach_one() {
+    fn two_quorums_share_a_correct_member_and_the_correct_members_form_one() {
         for n in 1..=200 {
             let (f, quorum) = (of_size(n).faults(), of_size(n).quorum());
             assert!(3 * f < n && n <= 3 * f + 3, "f is the largest possible with {n}");
             assert!(2 * quorum - n > f, "safe with {n}");
             assert!(quorum <= n - f, "live with {n}");
-            assert!(of_size(n).may_be_down() >= f, "members that are down are among the faulty with {n}");
+            assert!(of_size(n).may_be_down() >= f, "as many members may be down as may be faulty with {n}");
             assert!(2 * quorum - f > n, "a view change meets every commit quorum with {n}");
             assert_eq!(quorum, (2 * n).div_ceil(3), "the same as two thirds rounded up with {n}");
         }
     }
 
     #[test]
-    fn the_table_of_the_protocol() {
+    fn faults_and_quorums_match_the_table_of_the_protocol() {
         let rows = [
             (1, 0, 0, 1),
             (2, 0, 0, 2),

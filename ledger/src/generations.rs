@@ -1,4 +1,4 @@
-//! A bounded map that forgets what is oldest.
+//! A bounded map that drops its oldest entries.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,13 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks a map of generations.
 ///
-/// No panic can happen while it is held, and a half-filled map is still a correct one.
+/// Poisoning is ignored: no code panics while it holds the lock, and a partly filled map is valid.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bounded map in two generations: when the young one is full, it becomes the old one, and the old one is
-/// forgotten. It holds at most twice `capacity` entries, and the last `capacity` for certain.
+/// A bounded map in two generations. When the young generation is full, it becomes the old one, and
+/// the previous old one is dropped. The map holds at most twice `capacity` entries, and always the
+/// last `capacity`.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V> {
     capacity: usize,
@@ -21,7 +22,7 @@ pub(crate) struct Generations<K, V> {
 }
 
 impl<K: Eq + Hash, V> Generations<K, V> {
-    /// An empty map of `capacity` entries a generation, at least one.
+    /// An empty map with `capacity` entries per generation, at least one.
     pub(crate) fn new(capacity: usize) -> Self {
         Generations { capacity: capacity.max(1), young: HashMap::new(), old: HashMap::new() }
     }

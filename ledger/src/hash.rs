@@ -1,15 +1,15 @@
-//! Keccak-256 with a domain in front, and the identifiers made from it.
+//! Keccak-256 with domain separation, and the identifiers computed with it.
 
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha3::{Digest, Keccak256};
 
-/// Comes before everything that is hashed or signed: protocol name and version of the byte formats.
+/// Prefix of everything that is hashed or signed: protocol name and version of the byte formats.
 const PREFIX: [u8; 8] = *b"quorate\x01";
 
-/// What a hash is about. The number follows the protocol prefix, so that bytes hashed for one purpose
-/// never mean anything for another. A number is never reused.
+/// The purpose of a hash. The domain number follows the protocol prefix, so that a hash for one
+/// purpose is never valid for another. A number is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Domain {
@@ -42,11 +42,11 @@ pub enum Domain {
     MerkleNode = 69,
     /// The root of a tree without leaves.
     MerkleEmpty = 70,
-    /// The replicated state a checkpoint signs.
+    /// The replicated state that a checkpoint signs.
     State = 71,
-    /// What a view change says its sender knows.
+    /// The content of a VIEW-CHANGE: the view-change payload.
     ViewChangeContent = 72,
-    /// What a NEW-VIEW proves and proposes again.
+    /// The content of a NEW-VIEW: its proofs and the proposals that it repeats.
     NewViewContent = 73,
 }
 
@@ -54,9 +54,10 @@ pub enum Domain {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Hash([u8; 32]);
 
-/// Keccak-256 over prefix, domain and the parts one after the other.
+/// Keccak-256 over prefix, domain and the concatenated parts.
 ///
-/// The parts are not delimited: callers give fixed-length parts, or one part of variable length at the end.
+/// The parts are not delimited. Pass only fixed-length parts, or one part of variable length at the
+/// end.
 pub fn tagged_hash(domain: Domain, parts: &[&[u8]]) -> Hash {
     let mut hasher = Keccak256::new();
     hasher.update(PREFIX);
@@ -103,7 +104,8 @@ impl std::str::FromStr for Hash {
     }
 }
 
-/// A hash that means one thing, so that a block's hash is never taken for a transaction's.
+/// Defines an identifier type for one kind of hash, so that a block's hash cannot be passed as a
+/// transaction's.
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -144,11 +146,11 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// Hash of the checked genesis: which chain this is.
+    /// Hash of the checked genesis, which identifies the chain.
     ChainId
 }
 identifier! {
-    /// Hash of a header, which fixes the whole block and all blocks before it.
+    /// Hash of a header, which determines the whole block and all blocks before it.
     BlockHash
 }
 identifier! {
@@ -156,19 +158,19 @@ identifier! {
     TransactionId
 }
 
-/// Text that is not lower-case `0x` hex of the wanted value.
+/// Text that is not lower-case hex with `0x`, or has the wrong length for its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HexError {
     /// The two characters `0x` are missing.
     #[error("hex must start with 0x")]
     Prefix,
-    /// An odd number of digits, an upper-case letter, or something that is no digit.
+    /// An odd number of digits, an upper-case letter, or a character that is not a hex digit.
     #[error("hex must be pairs of the digits 0-9a-f, lower case")]
     Digits,
     /// 33 bytes, but the first of them is neither 02 nor 03.
     #[error("a public key is a compressed point: its first byte is 02 or 03")]
     PublicKey,
-    /// Another number of bytes than the type has.
+    /// Not the number of bytes that the type has.
     #[error("expected {expected} bytes, found {found}")]
     Length {
         /// Bytes the type has.
@@ -178,7 +180,7 @@ pub enum HexError {
     },
 }
 
-/// Bytes as lower-case hex behind `0x`: the only text form of bytes in Quorate.
+/// Formats bytes as lower-case hex with `0x`, the only text form of bytes in Quorate.
 pub fn to_hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + bytes.len() * 2);
     text.push_str("0x");
@@ -186,7 +188,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads lower-case hex behind `0x`. Upper case is refused, so that one value has one text.
+/// Parses lower-case hex with `0x`. Upper case is refused, so that each value has exactly one text.
 ///
 /// # Errors
 /// [`HexError::Prefix`] and [`HexError::Digits`].

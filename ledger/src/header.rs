@@ -1,8 +1,8 @@
-//! Headers and the rules a block must meet whoever looks at it and whenever.
+//! Headers, and the validity rules that depend only on a block and its parent.
 //!
-//! The rules here are pure functions of a block and its parent, so correct validators never disagree on
-//! them. What depends on a clock or on earlier blocks (fresh timestamps, repeated ids) is checked by those
-//! who know the clock and the chain.
+//! These rules are pure functions, so correct validators never disagree on them. Rules that depend
+//! on a clock or on earlier blocks (fresh timestamps, repeated ids) are checked by the crates that
+//! have the clock and the chain.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -15,27 +15,29 @@ use crate::mutant::{Mutant, is};
 use crate::transaction::{TransactionLimits, VerifiedTransaction};
 use crate::units::{Epoch, Height, ReplicaId, Timestamp};
 
-/// What a block hash stands for: 196 bytes that fix the block and, through `parent`, all blocks before it.
+/// A block header: the 196 bytes that the block hash is computed from. They determine the block
+/// and, through `parent`, all blocks before it.
 ///
-/// Neither the view nor any signature is in it, so a block that a later primary proposes again is the same
-/// byte for byte.
+/// A header contains neither the view nor a signature. So a block that a later primary proposes
+/// again is identical, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Rules this block follows.
+    /// Version of the rules that this block follows.
     pub version: u16,
     /// Chain it belongs to.
     pub chain_id: ChainId,
-    /// Committee that orders it, by number.
+    /// Number of the committee that orders it.
     pub epoch: Epoch,
     /// Position in the chain.
     pub height: Height,
-    /// Hash of the header one below.
+    /// Hash of the previous header.
     pub parent: BlockHash,
     /// Merkle root over the transaction ids, in order.
     pub transactions_root: Hash,
     /// Transactions in the body.
     pub transaction_count: u32,
-    /// Bytes of the encoded transactions, so that a fetcher knows what to expect.
+    /// Bytes of the encoded transactions, which tells a node that fetches the body how much to
+    /// expect.
     pub body_bytes: u32,
     /// Agreed time, strictly increasing along the chain.
     pub timestamp: Timestamp,
@@ -47,7 +49,7 @@ pub struct Header {
     pub proposer: ReplicaId,
 }
 
-/// What the network's genesis says about blocks.
+/// The limits of the network's genesis for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockLimits {
     /// Most transactions in a block.
@@ -56,70 +58,70 @@ pub struct BlockLimits {
     pub max_body_bytes: u32,
     /// Limits of each transaction.
     pub transaction: TransactionLimits,
-    /// Least milliseconds between a block and an empty block after it.
+    /// Least milliseconds between a block and an empty block on it.
     pub empty_block_gap_ms: u64,
 }
 
-/// Why a header or its transactions break a rule.
+/// Why a block is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// A field that follows from the parent or the chain has another value.
-    #[error("{field} of the header does not follow from the parent and the chain")]
+    /// A field that is determined by the parent or the chain has another value.
+    #[error("{field} of the header has a value that contradicts its parent or the chain")]
     Field {
         /// Name of the header field.
         field: &'static str,
     },
-    /// Time must strictly increase.
-    #[error("timestamp {got} does not come after the parent's {parent}")]
+    /// The time does not strictly increase.
+    #[error("the block's timestamp {got} is not later than the parent's {parent}")]
     Time {
         /// The parent's time.
         parent: Timestamp,
         /// The block's time.
         got: Timestamp,
     },
-    /// The transactions are not those the header commits to.
+    /// The header does not commit to these transactions.
     #[error("{field} of the header does not match the transactions")]
     Body {
         /// Name of the header field.
         field: &'static str,
     },
-    /// More than the genesis allows.
-    #[error("{what} is {got}, the network allows {limit}")]
+    /// The block exceeds a limit of the genesis.
+    #[error("{what} is {got}, but the network allows at most {limit}")]
     Limit {
-        /// What is too much.
+        /// The quantity that exceeds its limit.
         what: &'static str,
-        /// How much there is.
+        /// Its value.
         got: u64,
-        /// How much there may be.
+        /// Its limit.
         limit: u64,
     },
-    /// The same transaction twice in one block.
-    #[error("transaction {0} stands in the block twice")]
+    /// The block contains the same transaction twice.
+    #[error("the block contains transaction {0} twice")]
     Repeated(TransactionId),
-    /// A transaction that must not be in a block of this time.
+    /// A transaction that a block of this time must not contain.
     #[error(
-        "transaction {id} is valid until {valid_until}, a block of time {timestamp} takes from there to {lifetime_ms} ms later"
+        "transaction {id} is valid until {valid_until}, but a block of time {timestamp} accepts only transactions that are valid until {timestamp} to {lifetime_ms} ms later"
     )]
     Lifetime {
         /// The transaction.
         id: TransactionId,
-        /// Its last moment.
+        /// The end of its validity.
         valid_until: Timestamp,
         /// Time of the block.
         timestamp: Timestamp,
         /// The genesis's `max_transaction_lifetime`.
         lifetime_ms: u64,
     },
-    /// A transaction that may be in no block.
+    /// A transaction that no block may contain.
     #[error("transaction {id}: {error}")]
     Transaction {
         /// The transaction.
         id: TransactionId,
-        /// What is wrong with it.
+        /// Why it is invalid.
         error: crate::TransactionError,
     },
-    /// An empty block so soon after its parent says nothing.
-    #[error("an empty block must come at least {gap_ms} ms after its parent")]
+    /// An empty block too soon after its parent, when it would prove nothing new.
+    #[error("an empty block must be at least {gap_ms} ms later than its parent")]
     Empty {
         /// The genesis's `empty_block_gap`.
         gap_ms: u64,
@@ -149,7 +151,8 @@ impl Header {
 
     /// The header of a block on `parent` with this body.
     ///
-    /// Its time is `now`, or one millisecond after the parent's if the clock is behind that.
+    /// Its time is `now`, or one millisecond after the parent's time if `now` is not later than
+    /// that.
     pub fn after(parent: &Header, body: &Body, now: Timestamp, proposer: ReplicaId) -> Header {
         Header {
             version: PROTOCOL_VERSION,
@@ -167,7 +170,7 @@ impl Header {
         }
     }
 
-    /// Identifies the block.
+    /// The hash that identifies the block.
     pub fn hash(&self) -> BlockHash {
         BlockHash(tagged_hash(Domain::Header, &[&encode(self)]))
     }
@@ -195,7 +198,7 @@ impl Header {
         Ok(())
     }
 
-    /// Checks the claimed size of the body against the limits, before anything is fetched for it.
+    /// Checks the claimed size of the body against the limits, before the body is fetched.
     ///
     /// # Errors
     /// [`BlockError::Limit`] and [`BlockError::Empty`].
@@ -241,8 +244,9 @@ impl Header {
 }
 
 impl TransactionLimits {
-    /// Whether a block of this time may contain a transaction that is valid until then: the time has not
-    /// passed, and is no further away than the chain remembers ids.
+    /// Whether a block of time `block_time` may contain a transaction that is valid until
+    /// `valid_until`. It may unless the transaction has expired, or expires later than nodes keep
+    /// the block's ids to detect repetitions.
     pub fn is_timely(&self, valid_until: Timestamp, block_time: Timestamp) -> bool {
         (block_time <= valid_until || is(Mutant::ExpiredAllowed))
             && (valid_until <= block_time.plus_ms(self.max_lifetime_ms) || is(Mutant::LifetimeUnbounded))

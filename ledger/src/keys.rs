@@ -15,30 +15,30 @@ use zeroize::Zeroizing;
 use crate::hash::{Hash, HexError, from_hex, to_hex};
 use crate::signature_memo::SignatureMemo;
 
-/// What can be wrong with a key.
+/// Why a key is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not 33 bytes starting with 02 or 03, or no point of the curve.
+    /// Not 33 bytes that start with 02 or 03, or not a point of the curve.
     #[error("not a compressed secp256k1 public key (33 bytes, first 02 or 03, a point of the curve)")]
     Public,
     /// Zero, or not below the order of the curve.
     #[error("not a secp256k1 secret key (32 bytes, between 1 and the order of the curve)")]
     Secret,
-    /// The text is no PKCS#8 private key, or holds another kind of key.
+    /// The text is not a PKCS#8 private key, or contains another kind of key.
     #[error("not a PKCS#8 PEM file with a secp256k1 private key")]
     Pem,
     /// The PEM is encrypted and no passphrase was given.
-    #[error("the key is encrypted: a passphrase is needed")]
+    #[error("the key is encrypted: give its passphrase")]
     PassphraseNeeded,
-    /// The passphrase does not open the PEM.
-    #[error("the passphrase does not open the key")]
+    /// The passphrase is wrong.
+    #[error("the passphrase does not decrypt the key: check the passphrase")]
     WrongPassphrase,
 }
 
-/// Who signs: a compressed secp256k1 point, 33 bytes.
+/// A public key: a compressed secp256k1 point, 33 bytes.
 ///
-/// Only the shape is checked at decoding, since finding the point costs microseconds that a stranger could
-/// make us spend. [`PublicKey::parse`] finds it, or says that there is none.
+/// Decoding checks only the shape. Finding the point costs microseconds, which an unauthenticated
+/// peer could make the node spend. [`PublicKey::parse`] finds the point, or fails if there is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
 pub struct PublicKey([u8; 33]);
 
@@ -56,7 +56,7 @@ impl PublicKey {
         &self.0
     }
 
-    /// Finds the point.
+    /// Finds the point of the curve.
     ///
     /// # Errors
     /// [`KeyError::Public`] if the curve has no such point.
@@ -94,7 +94,7 @@ impl std::str::FromStr for PublicKey {
     }
 }
 
-/// A public key whose point was found; what signatures are checked with.
+/// A parsed public key, which verifies signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey(ecdsa::VerifyingKey);
 
@@ -108,14 +108,14 @@ impl VerifyingKey {
     }
 }
 
-/// The 64 bytes are not a signature in its one accepted form.
+/// The 64 bytes are not a signature in its only accepted form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a canonical signature (r and s between 1 and the order of the curve, s in the lower half)")]
 pub struct SignatureError;
 
-/// ECDSA over secp256k1: r and s, 32 big-endian bytes each, s in the lower half.
+/// An ECDSA signature over secp256k1: r and s, 32 big-endian bytes each, s in the lower half.
 ///
-/// A value of this type has the canonical form; whether it verifies is another question.
+/// A value of this type has the canonical form, but need not verify.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
 pub struct Signature([u8; 64]);
 
@@ -123,8 +123,8 @@ impl Signature {
     /// The signature with these bytes.
     ///
     /// # Errors
-    /// [`SignatureError`] for r or s out of range and for s in the upper half: the same pair with the other
-    /// s would verify too, and a receipt or transaction would have two forms.
+    /// [`SignatureError`] for r or s out of range, and for s in the upper half. With the other s
+    /// the same pair would verify, too, so a receipt or transaction would have two valid forms.
     pub fn from_bytes(bytes: [u8; 64]) -> Result<Self, SignatureError> {
         let parsed = ecdsa::Signature::from_slice(&bytes).map_err(|_| SignatureError)?;
         if parsed.normalize_s() != parsed {
@@ -158,7 +158,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A secret key. It is wiped when dropped, and no formatting shows it.
+/// A secret key. It is wiped when dropped, and its debug output does not show it.
 #[derive(Clone)]
 pub struct SecretKey {
     signing: SigningKey,
@@ -167,12 +167,15 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    /// A new key from the operating system's randomness. Panics if the system has none to give.
+    /// A new key from the operating system's randomness.
+    ///
+    /// # Panics
+    /// If the operating system provides no randomness.
     pub fn generate() -> Self {
         loop {
             let mut bytes = Zeroizing::new([0; 32]);
             getrandom::fill(bytes.as_mut()).expect("the operating system provides randomness");
-            // All but about one in 2^128 draws are keys.
+            // All but about one in 2^128 draws are valid keys.
             if let Ok(key) = SecretKey::from_bytes(&bytes) {
                 return key;
             }
@@ -193,7 +196,7 @@ impl SecretKey {
         SecretKey { signing, public: PublicKey(bytes), memo: None }
     }
 
-    /// The same key, which from now on leaves its signatures in this memo as good. Clones share the memo.
+    /// The same key, which adds each signature that it makes to this memo. Clones share the memo.
     #[must_use]
     pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
         SecretKey { memo: Some(memo), ..self }
@@ -220,7 +223,8 @@ impl SecretKey {
         signature
     }
 
-    /// PKCS#8 PEM as OpenSSL reads it: encrypted (scrypt, AES-256-CBC) with a passphrase, plain without.
+    /// PKCS#8 PEM as OpenSSL reads it: encrypted (scrypt, AES-256-CBC) if a passphrase is given,
+    /// otherwise plain.
     pub fn to_pem(&self, passphrase: Option<&str>) -> Zeroizing<String> {
         let key = k256::SecretKey::from(&self.signing);
         match passphrase {
@@ -251,8 +255,8 @@ impl SecretKey {
 
 /// Decrypts a PEM text.
 ///
-/// About one in 256 wrong passphrases leaves what looks like proper padding, and only then proves to be no
-/// document. That is a wrong passphrase too, and not a broken file.
+/// With about one in 256 wrong passphrases the decrypted bytes have valid padding, and only parsing
+/// them fails. That is reported as a wrong passphrase, too, and not as a damaged file.
 fn open_pem(pem: &str, passphrase: &str) -> Result<k256::SecretKey, KeyError> {
     let (label, sealed) = SecretDocument::from_pem(pem).map_err(|_| KeyError::Pem)?;
     EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(|_| KeyError::Pem)?;
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
     use crate::hash::{Domain, tagged_hash};
 
-    /// Order of the curve less a signature's s: the other s that satisfies the equation.
+    /// The order of the curve minus the signature's s: the other s that satisfies the equation.
     fn with_high_s(signature: &Signature) -> [u8; 64] {
         const ORDER: [u8; 32] = [
             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe,
@@ -344,9 +348,10 @@ mod tests {
         assert_eq!(SecretKey::from_pem("no key", None).unwrap_err(), KeyError::Pem);
     }
 
-    /// Sealed by OpenSSL 3 (scrypt with N = 2). With `wrong 164` it decrypts to bytes whose padding is good.
+    /// Encrypted by OpenSSL 3 (scrypt with N = 2). With `wrong 164` it decrypts to bytes whose
+    /// padding is valid.
     #[test]
-    fn a_wrong_passphrase_is_told_from_a_broken_file_even_when_the_padding_fits() {
+    fn a_wrong_passphrase_is_distinguished_from_a_broken_file_even_with_valid_padding() {
         let sealed = "-----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHjME4GCSqGSIb3DQEFDTBBMCAGCSsGAQQB2kcECzATBAhNN3kWtq8NEQIBAgIB
 CAIBATAdBglghkgBZQMEASoEEF3Dx4h+zxbb8J4/Sa9ZSDwEgZCo1vNtHUhuj8ZK

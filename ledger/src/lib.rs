@@ -1,9 +1,10 @@
-//! The vocabulary of Quorate: what is hashed, signed, ordered and proven.
+//! The data types of Quorate: everything that is hashed, signed, ordered and proven.
 //!
-//! Everything in this crate is pure. It holds the hashes, keys, signing domains, transactions, headers,
-//! bodies, committee arithmetic, commit certificates, Merkle paths, receipts and finality proofs, together
-//! with their verification. It is the only crate that knows k256 and sha3, and it must never learn about
-//! files, sockets, clocks or JSON. Every byte is described in `WIRE.md` beside this crate.
+//! Everything in this crate is pure. It contains the hashes, keys, signing domains, transactions,
+//! headers, bodies, committee arithmetic, commit certificates, Merkle paths, receipts and finality
+//! proofs, together with their verification. It is the only crate that depends on k256 and sha3,
+//! and it must not use files, sockets, clocks or JSON. `WIRE.md` beside this crate specifies every
+//! byte.
 //!
 //! ```
 //! use quorate_ledger::{ChainId, Payload, SecretKey, Timestamp, Transaction};

@@ -1,8 +1,9 @@
 //! The transaction tree: the shape of RFC 6962, over Keccak-256.
 //!
-//! Leaves and nodes are hashed in different domains, a lone node at the end of a level is carried up
-//! instead of being doubled, and the length of a path follows from the index and the number of leaves.
-//! So a root fixes the list of transactions, its order and its length (together with the header's count).
+//! Leaves and inner nodes are hashed in different domains. A single node at the end of a level
+//! moves up unchanged instead of being duplicated. The length of a path follows from the index and
+//! the number of leaves. So a root, together with the header's count, determines the list of
+//! transactions, its order and its length.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -18,7 +19,7 @@ fn node(left: &Hash, right: &Hash) -> Hash {
     tagged_hash(Domain::MerkleNode, &[left.as_bytes(), right.as_bytes()])
 }
 
-/// One level up: pairs are joined, a lone last node is carried up unchanged.
+/// The next level: pairs are hashed together, a single last node moves up unchanged.
 fn parents(level: &[Hash]) -> Vec<Hash> {
     level
         .chunks(2)
@@ -30,10 +31,10 @@ fn parents(level: &[Hash]) -> Vec<Hash> {
         .collect()
 }
 
-/// The whole tree over the ids of one block, for whoever needs many paths of it.
+/// The whole tree over the ids of one block. Use it to compute many paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MerkleTree {
-    /// Leaf hashes first; the last level is the root alone. Empty without leaves.
+    /// Leaf hashes first; the last level is only the root. Empty if there are no leaves.
     levels: Vec<Vec<Hash>>,
 }
 
@@ -63,7 +64,7 @@ impl MerkleTree {
         if index >= self.levels.first()?.len() {
             return None;
         }
-        // A lone last node has no sibling.
+        // A single last node has no sibling.
         let siblings = self.levels.iter().enumerate().map(|(up, level)| level.get((index >> up) ^ 1));
         Some(MerklePath { siblings: siblings.flatten().copied().collect() })
     }
@@ -89,13 +90,13 @@ pub struct MerklePath {
 }
 
 impl MerklePath {
-    /// The path of the leaf at `index`; `None` if there is no such leaf. For many paths of one block make
-    /// a [`MerkleTree`].
+    /// The path of the leaf at `index`; `None` if there is no such leaf. To compute many paths of
+    /// one block, use [`MerkleTree`].
     pub fn new(ids: &[TransactionId], index: usize) -> Option<Self> {
         MerkleTree::new(ids).path(index)
     }
 
-    /// A path as somebody claims it; [`MerklePath::leads_to`] finds out.
+    /// An unverified path, to be checked by [`MerklePath::leads_to`].
     pub fn from_siblings(siblings: Vec<Hash>) -> Self {
         MerklePath { siblings }
     }
@@ -107,7 +108,7 @@ impl MerklePath {
 
     /// Whether this path proves that `id` is leaf `index` of `count` under `root`.
     ///
-    /// Exactly as many siblings as `index` and `count` call for are accepted.
+    /// Only the exact number of siblings that `index` and `count` require is accepted.
     pub fn leads_to(&self, root: &Hash, id: &TransactionId, index: u32, count: u32) -> bool {
         if index >= count {
             return false;
@@ -116,7 +117,7 @@ impl MerklePath {
         let mut hash = leaf(id);
         let mut siblings = self.siblings.iter();
         while last > 0 {
-            // The lone last node of a level has no sibling and is carried up.
+            // The single last node of a level has no sibling and moves up.
             if position % 2 == 1 || position < last {
                 let Some(sibling) = siblings.next() else {
                     return false;

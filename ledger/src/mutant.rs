@@ -1,13 +1,13 @@
-//! Faults that can be switched on to find out whether the tests would notice them.
+//! Faults that can be switched on to check that the tests detect them.
 //!
-//! Only the feature `mutants` compiles them in, and only tests ask for that feature. Without it
-//! [`is`] is the constant `false`. The numbers are those of the list in `tests/sim/README.md`.
-//! With it, the variable `QUORATE_MUTANT` switches a fault on by name in any test binary.
+//! Only the feature `mutants` compiles them in, and only tests enable that feature. Without it
+//! [`is`] is the constant `false`. The numbers are those of the list in `tests/sim/README.md`. With
+//! the feature, the variable `QUORATE_MUTANT` switches a fault on by name in any test binary.
 
 /// Defines the faults and the list of them in one place.
 macro_rules! mutants {
     ($($(#[doc = $text:literal])* $name:ident,)*) => {
-        /// A way to get the protocol wrong.
+        /// A deliberate fault in the implementation of the protocol.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mutant {
             $($(#[doc = $text])* $name,)*
@@ -17,7 +17,7 @@ macro_rules! mutants {
             /// All of them, in the order of their numbers.
             pub const ALL: &[Mutant] = &[$(Mutant::$name,)*];
 
-            /// Its number and what is wrong, as in the list.
+            /// Its number and its description, as in the list.
             pub fn text(self) -> &'static str {
                 match self {
                     $(Mutant::$name => concat!($($text),*).trim(),)*
@@ -48,7 +48,8 @@ mutants! {
     AcceptedNotDurable,
     /// M10: a prepared certificate is not written down.
     PreparedNotDurable,
-    /// M11: messages leave although the group of records that they depend on is not written; every other group.
+    /// M11: messages leave although the group of records that they depend on is not written; every
+    /// other group.
     SpeakBeforeSync,
     /// M12: votes are given in a view that was left.
     VotesAfterViewChange,
@@ -126,7 +127,8 @@ mutants! {
     EntersEarlierViews,
     /// M49: the base of a view finalises nothing.
     BaseFinalisesNothing,
-    /// M50: accepted blocks of past views are given up although a prepared certificate speaks of them.
+    /// M50: accepted blocks of past views are given up although a prepared certificate speaks of
+    /// them.
     PastBlocksGivenUp,
     /// M51: one VIEW-CHANGE makes others leave too.
     JoinsOne,
@@ -201,17 +203,17 @@ mod switch {
 
     use super::Mutant;
 
-    /// Names a fault that every thread starts with: the way to run any test binary with it.
+    /// Environment variable that names a fault to switch on in every thread, for any test binary.
     const VARIABLE: &str = "QUORATE_MUTANT";
 
     thread_local! {
         static ACTIVE: Cell<Option<Mutant>> = Cell::new(from_environment());
     }
 
-    /// The fault that the environment asks for.
+    /// The fault that the environment variable names.
     ///
     /// # Panics
-    /// If it names none: a misspelt name would make every test look blind.
+    /// If it names no fault: with a misspelt name, it would look as if no test detected the fault.
     fn from_environment() -> Option<Mutant> {
         static ASKED: OnceLock<Option<Mutant>> = OnceLock::new();
         *ASKED.get_or_init(|| {
@@ -220,7 +222,7 @@ mod switch {
         })
     }
 
-    /// Switches a fault on for this thread, or all off.
+    /// Switches one fault on for this thread, or all faults off.
     pub fn activate(mutant: Option<Mutant>) {
         ACTIVE.set(mutant);
     }
@@ -234,7 +236,7 @@ mod switch {
 #[cfg(feature = "mutants")]
 pub use switch::{activate, is};
 
-/// Whether this fault is switched on: never, in a build without them.
+/// Whether this fault is switched on. Without the feature, it never is.
 #[cfg(not(feature = "mutants"))]
 #[inline]
 pub const fn is(_mutant: Mutant) -> bool {

@@ -1,4 +1,5 @@
-//! What anyone can check offline with the genesis alone: that a block is final, that a transaction is in it.
+//! Proofs that can be verified offline with only the genesis: that a block is final, and that it
+//! contains a transaction.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -11,7 +12,7 @@ use crate::limits::{MAX_DESCENDANTS, PROTOCOL_VERSION};
 use crate::merkle::MerklePath;
 use crate::units::Epoch;
 
-/// What a verifier starts from: the chain and its committee, both fixed by the genesis.
+/// The trust anchor of a verifier: the chain and its committee, both determined by the genesis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainAnchor {
     /// Hash of the genesis.
@@ -20,49 +21,52 @@ pub struct ChainAnchor {
     pub committee: Committee,
 }
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// A header of another chain, version, epoch or committee.
-    #[error("{field} of the header at height {height} is not this chain's")]
+    #[error("{field} of the header at height {height} differs from this chain's")]
     Header {
         /// The header's claimed height.
         height: crate::Height,
         /// Name of the field.
         field: &'static str,
     },
-    /// Two neighbouring headers are not parent and child.
-    #[error("the header at height {height} does not follow the one before it")]
+    /// Two consecutive headers are not parent and child.
+    #[error("the header at height {height} is not the child of the one before it")]
     Broken {
         /// Claimed height of the child.
         height: crate::Height,
     },
-    /// The certificate is about another block than the last header.
+    /// The certificate is for another block than the last header.
     #[error("the certificate is for another block than the last header")]
     Uncertified,
-    /// More headers than a pipeline can leave without a certificate.
-    #[error("{0} headers between the block and its certificate, at most {MAX_DESCENDANTS} are possible")]
+    /// More headers than a pipeline can leave without their own certificate.
+    #[error(
+        "the proof has {0} headers between the block and the certificate, but at most {MAX_DESCENDANTS} are allowed"
+    )]
     TooLong(usize),
-    /// The certificate does not hold.
-    #[error("certificate: {0}")]
+    /// The certificate is invalid.
+    #[error("the certificate is invalid: {0}")]
     Certificate(#[from] CertificateError),
-    /// The transaction is not where the receipt says.
-    #[error("transaction {0} is not at the claimed place of the block")]
+    /// The transaction is not at the position that the receipt claims.
+    #[error("the block does not contain transaction {0} at the claimed position")]
     NotIncluded(TransactionId),
 }
 
-/// Proof that a block is final: its header, the headers up to the certified one, and the certificate.
+/// Proof that a block is final: its header, the headers up to the certified one, and the
+/// certificate.
 ///
-/// `descendants` is empty for a block that has a certificate of its own. A view change may leave a block
-/// that was finalised only through a later one.
+/// `descendants` is empty for a block that has its own certificate. After a view change, a block
+/// may be finalised only by the certificate of a later block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FinalityProof {
     /// The block that is proven final.
     pub header: Header,
-    /// The headers above it, ascending, up to the certified one.
+    /// The headers above it, in ascending order, up to the certified one.
     #[borsh(deserialize_with = "bounded::<MAX_DESCENDANTS, _, _>")]
     pub descendants: Vec<Header>,
-    /// For the last of these headers.
+    /// The certificate of the last of these headers.
     pub certificate: CommitCertificate,
 }
 
@@ -113,21 +117,21 @@ impl ChainAnchor {
     }
 }
 
-/// Proof that a transaction was ordered: its place in a final block.
+/// Proof that a transaction was ordered: its position in a final block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {
     /// The transaction.
     pub transaction: TransactionId,
     /// Its position in the block, from 0.
     pub index: u32,
-    /// From the transaction up to the header's root.
+    /// The Merkle path from the transaction to the header's root.
     pub path: MerklePath,
-    /// That the block is final.
+    /// Proof that the block is final.
     pub proof: FinalityProof,
 }
 
 impl Receipt {
-    /// Checks the receipt with nothing but what the genesis says.
+    /// Checks the receipt, with only the data of the genesis.
     ///
     /// # Errors
     /// [`ProofError`].

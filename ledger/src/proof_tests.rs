@@ -71,7 +71,7 @@ fn a_receipt_proves_with_and_without_descendants() {
     }
 }
 
-/// No byte of a receipt is idle: whatever is changed, it proves nothing any more.
+/// Every byte of a receipt matters: any change makes it invalid.
 #[test]
 fn every_changed_byte_makes_a_receipt_invalid() {
     let world = world();
@@ -111,7 +111,8 @@ fn a_gap_between_block_and_certificate_is_refused() {
 
 type Change = fn(&mut Header);
 
-/// Certified or not: a committee that signs such headers has left the rules, and proves nothing to us.
+/// Even certified: if the committee signs such headers, it violates the protocol, and they prove
+/// nothing about this chain.
 #[test]
 fn certified_headers_of_another_chain_are_refused() {
     let world = world();
@@ -149,7 +150,7 @@ fn certified_headers_that_do_not_follow_are_refused() {
     }
 }
 
-/// Whatever the ballot names, it must be the last header.
+/// Every field of the ballot must match the last header.
 #[test]
 fn a_good_certificate_for_another_block_is_refused() {
     let world = world();
@@ -159,7 +160,7 @@ fn a_good_certificate_for_another_block_is_refused() {
 }
 
 #[test]
-fn a_path_longer_than_any_pipeline_is_refused_unread() {
+fn a_proof_with_too_many_descendants_is_refused_before_it_is_checked() {
     let world = world();
     let mut receipt = world.receipt(0, 0);
     receipt.proof.descendants = vec![world.headers[1].clone(); MAX_DESCENDANTS as usize + 1];

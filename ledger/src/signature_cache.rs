@@ -1,4 +1,4 @@
-//! What need not be checked twice.
+//! A cache of verified transactions.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,14 +8,16 @@ use crate::keys::{PublicKey, VerifyingKey};
 use crate::signature_memo::SignatureMemo;
 use crate::transaction::{Transaction, TransactionError, VerifiedTransaction};
 
-/// Senders whose parsed keys are kept in a generation, about 150 bytes each.
+/// Senders whose parsed keys are kept in one generation, about 150 bytes each.
 const KEYS: usize = 4096;
 
-/// Remembers which transactions were verified, so that a signature is checked once per node however often
-/// the same bytes arrive; and the parsed keys of recent senders, which saves a tenth of a verification.
+/// Caches which transactions were verified, so that a node checks each signature once, however
+/// often the same bytes arrive. It also caches the parsed keys of recent senders, which saves a
+/// tenth of a verification.
 ///
-/// It holds at most twice `capacity` ids (32 bytes each, and the map's overhead). Forgetting costs a second
-/// verification. The id covers the signature, so a remembered verdict can never cover other bytes.
+/// It holds at most twice `capacity` ids (32 bytes each, plus the map's overhead). Dropping an id
+/// costs a second verification. The id covers the signature, so a cached result never applies to
+/// other bytes.
 #[derive(Debug)]
 pub struct SignatureCache {
     chain: ChainId,
@@ -25,7 +27,7 @@ pub struct SignatureCache {
 }
 
 impl SignatureCache {
-    /// A cache for one chain, of `capacity` ids a generation, at least one.
+    /// A cache for one chain, with `capacity` ids per generation, at least one.
     pub fn new(chain: ChainId, capacity: usize) -> Self {
         SignatureCache {
             chain,
@@ -35,8 +37,8 @@ impl SignatureCache {
         }
     }
 
-    /// The same cache, which also believes this memo, where keys may have left what they signed. It carries
-    /// the memo along for whoever checks what members send.
+    /// The same cache with a memo: it also accepts signatures that this memo has, to which keys may
+    /// add what they sign. It carries the memo for the code that checks the members' messages.
     #[must_use]
     pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
         SignatureCache { memo: Some(memo), ..self }
@@ -47,7 +49,7 @@ impl SignatureCache {
         self.memo.as_ref()
     }
 
-    /// Verifies a transaction, or remembers that it was. Form and limits are checked by
+    /// Verifies a transaction, unless it is in the cache. Form and limits are checked by
     /// [`Transaction::check_form`], not here.
     ///
     /// # Errors
@@ -62,7 +64,7 @@ impl SignatureCache {
         Ok(VerifiedTransaction::new(transaction, id))
     }
 
-    /// Whether these bytes were verified not long ago.
+    /// Whether this transaction is in the cache.
     pub fn remembers(&self, id: &TransactionId) -> bool {
         lock(&self.verified).get(id).is_some()
     }
@@ -102,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_does_not_remember_what_it_refused() {
+    fn a_refused_transaction_is_not_cached() {
         let cache = SignatureCache::new(ChainId::from_bytes([2; 32]), 8);
         assert!(cache.verify(signed(1)).is_err());
         assert!(!cache.remembers(&signed(1).id()));
     }
 
     #[test]
-    fn a_remembered_key_does_not_make_a_bad_signature_good() {
+    fn a_cached_key_does_not_make_a_bad_signature_valid() {
         let cache = SignatureCache::new(CHAIN, 8);
         cache.verify(signed(1)).unwrap();
         let mut changed = signed(2);

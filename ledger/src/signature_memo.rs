@@ -1,4 +1,4 @@
-//! Which signatures of members were found good.
+//! A cache of valid signatures of members.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -7,33 +7,35 @@ use crate::generations::{Generations, lock};
 use crate::hash::Hash;
 use crate::keys::{PublicKey, Signature};
 
-/// Everything a verification looks at. Two of these are equal only if all their bytes are.
+/// All inputs of a verification. Two entries are equal only if all their bytes are.
 type Good = (Hash, PublicKey, Signature);
 
-/// Remembers good signatures, so that a vote which comes again inside a certificate, a VIEW-CHANGE or a
-/// NEW-VIEW is not verified again.
+/// Caches valid signatures. A vote that arrives again inside a certificate, a VIEW-CHANGE or a
+/// NEW-VIEW is then not verified again.
 ///
-/// An entry is the hash that was signed, the key and the signature, 129 bytes and the map's overhead; it is
-/// found again by all of them, so it can never stand for other bytes. Bad signatures leave no trace: a
-/// stranger who sends them fills nothing. Forgetting costs a second verification.
+/// An entry is the hash that was signed, the key and the signature, 129 bytes plus the map's
+/// overhead. The lookup compares all of them, so an entry never applies to other bytes. Invalid
+/// signatures are not stored, so they cannot displace valid ones. Dropping an entry costs a second
+/// verification.
 ///
-/// Attach it with [`Committee::with_memo`](crate::Committee::with_memo), and to the node's own key with
-/// [`SecretKey::with_memo`](crate::SecretKey::with_memo). It may be shared by threads: a verification runs
-/// outside of its lock.
+/// Attach it with [`Committee::with_memo`](crate::Committee::with_memo), and to the node's own key
+/// with [`SecretKey::with_memo`](crate::SecretKey::with_memo). Threads may share it: verifications
+/// run outside of its lock.
 pub struct SignatureMemo {
     capacity: usize,
     good: Mutex<Generations<Good, ()>>,
 }
 
 impl SignatureMemo {
-    /// A memo that never holds more than `capacity` signatures, at least two, and always the last half of
+    /// A memo that holds at most `capacity` signatures (at least two), and always the last half of
     /// that number.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(2);
         SignatureMemo { capacity, good: Mutex::new(Generations::new(capacity / 2)) }
     }
 
-    /// Whether this key is known to have made this signature of this hash, or is now found to by `verify`.
+    /// Whether this key made this signature of this hash, according to the memo or else to
+    /// `verify`.
     pub(crate) fn verifies(
         &self,
         hash: &Hash,
@@ -52,7 +54,8 @@ impl SignatureMemo {
         holds
     }
 
-    /// Remembers a signature that was just made with the secret half of this key.
+    /// Adds a signature that was just made with the secret half of this key. %* Good %%
+    /// VerifiedSignature
     pub(crate) fn made(&self, hash: &Hash, key: &PublicKey, signature: &Signature) {
         lock(&self.good).insert((*hash, *key, *signature), ());
     }

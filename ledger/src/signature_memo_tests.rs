@@ -1,4 +1,4 @@
-//! What a memo must never do: make something good that is not.
+//! A memo must never make an invalid signature valid.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;
@@ -32,7 +32,7 @@ fn hash(number: u64) -> Hash {
     tagged_hash(Domain::Header, &[&number.to_le_bytes()])
 }
 
-/// Whether the memo knows a signature without a verification.
+/// Whether the memo has a signature, without a verification.
 fn knows(memo: &SignatureMemo, hash: &Hash, key: &SecretKey, signature: &Signature) -> bool {
     memo.verifies(hash, &key.public(), signature, || false)
 }
@@ -64,7 +64,7 @@ fn a_bad_signature_is_verified_every_time_and_leaves_no_trace() {
 }
 
 #[test]
-fn a_memo_makes_nothing_good_that_is_not() {
+fn a_memo_makes_no_invalid_signature_valid() {
     let memo = Arc::new(SignatureMemo::new(64));
     let (committee, keys) = (committee(&memo), keys());
     let signed = |signer: u16, height| {
@@ -72,7 +72,7 @@ fn a_memo_makes_nothing_good_that_is_not() {
             .into_inner()
     };
     let good = || signed(0, 1);
-    // The memo knows this one, and others of the same body and of the same signer.
+    // The memo has this signature, and others of the same body and of the same signer.
     for known in [good(), signed(1, 1), signed(0, 2)] {
         known.clone().verify(&CHAIN, &committee).unwrap();
         known.verify(&CHAIN, &committee).unwrap();
@@ -92,7 +92,7 @@ fn a_memo_makes_nothing_good_that_is_not() {
     for bit in 0..512 {
         let mut bytes = *good().signature.as_bytes();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        // Some of these are no signatures at all, which is told when they are read.
+        // Some of these are not signatures at all, which decoding detects.
         if let Ok(signature) = Signature::from_bytes(bytes) {
             bad(Signed { signature, ..good() });
         }
@@ -100,11 +100,11 @@ fn a_memo_makes_nothing_good_that_is_not() {
     assert!(good().verify(&ChainId::from_bytes([2; 32]), &committee).is_err(), "another chain");
     let unknown = Signed { signer: ReplicaId(9), ..good() };
     assert_eq!(unknown.verify(&CHAIN, &committee).unwrap_err(), SignedError::UnknownSigner(ReplicaId(9)));
-    assert_eq!(memo.len(), 3, "what was refused is not remembered");
+    assert_eq!(memo.len(), 3, "refused signatures are not stored");
 }
 
 #[test]
-fn a_certificate_of_known_votes_is_checked_like_any_other() {
+fn a_certificate_of_cached_votes_is_checked_like_any_other() {
     let memo = Arc::new(SignatureMemo::new(64));
     let (committee, keys) = (committee(&memo), keys());
     let sign = |signer: usize, height| keys[signer].sign(&signing_hash(&CHAIN, &Commit(ballot(height))));
@@ -129,7 +129,7 @@ fn a_certificate_of_known_votes_is_checked_like_any_other() {
 }
 
 #[test]
-fn a_key_leaves_what_it_signs_in_its_memo_and_nothing_else() {
+fn a_key_adds_only_its_own_signatures_to_its_memo() {
     let memo = Arc::new(SignatureMemo::new(8));
     let key = keys()[0].clone().with_memo(Arc::clone(&memo));
     let signature = key.sign(&hash(1));
@@ -143,7 +143,7 @@ fn a_key_leaves_what_it_signs_in_its_memo_and_nothing_else() {
 }
 
 #[test]
-fn a_memo_stays_within_its_capacity_and_forgets_the_oldest() {
+fn a_memo_stays_within_its_capacity_and_drops_the_oldest() {
     for (asked, most) in [(0, 2), (1, 2), (2, 2), (5, 5), (6, 6)] {
         let memo = SignatureMemo::new(asked);
         let key = &keys()[0];
@@ -159,7 +159,7 @@ fn a_memo_stays_within_its_capacity_and_forgets_the_oldest() {
 }
 
 #[test]
-fn committees_are_equal_whatever_they_remember_and_say_little_about_it() {
+fn equality_and_debug_output_of_committees_do_not_depend_on_the_memo() {
     let memo = Arc::new(SignatureMemo::new(1 << 20));
     let with = committee(&memo);
     let without = Committee::new(with.members().to_vec()).unwrap();

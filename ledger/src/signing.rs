@@ -1,4 +1,4 @@
-//! From a claim to a checked statement: bytes, then [`Signed`], then [`Verified`].
+//! Signed statements: from bytes to [`Signed`] (unverified) to [`Verified`].
 
 use std::ops::Deref;
 
@@ -10,18 +10,18 @@ use crate::hash::{ChainId, Domain, Hash, tagged_hash};
 use crate::keys::{SecretKey, Signature};
 use crate::units::ReplicaId;
 
-/// Something a key may sign, with the domain its signatures belong to.
+/// A statement that a key may sign, with the domain of its signatures.
 pub trait Signable: BorshSerialize {
-    /// Keeps a signature for one kind of message from counting as another.
+    /// Separates the signatures of different kinds of messages.
     const DOMAIN: Domain;
 }
 
-/// What is signed: protocol, version, kind and chain come before the body.
+/// The hash that is signed: over protocol, version, kind, chain and body.
 pub fn signing_hash<T: Signable>(chain: &ChainId, body: &T) -> Hash {
     tagged_hash(T::DOMAIN, &[chain.as_bytes(), &encode(body)])
 }
 
-/// Why a claim of a member was not believed.
+/// Why a member's signed statement is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignedError {
     /// The committee has no such member.
@@ -32,19 +32,20 @@ pub enum SignedError {
     BadSignature(ReplicaId),
 }
 
-/// A claim: a body, who is said to have signed it, and the signature.
+/// An unverified signed statement: a body, the claimed signer, and the signature.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Signed<T> {
-    /// What is claimed.
+    /// The statement.
     pub body: T,
-    /// Who is said to claim it.
+    /// The claimed signer.
     pub signer: ReplicaId,
     /// To be checked by [`Signed::verify`].
     pub signature: Signature,
 }
 
 impl<T: Signable> Signed<T> {
-    /// Signs a body as member `signer`. The result is verified: the key is our own.
+    /// Signs a body as member `signer`. The result counts as verified, because the key is the
+    /// caller's own.
     pub fn sign(chain: &ChainId, key: &SecretKey, signer: ReplicaId, body: T) -> Verified<Self> {
         let signature = key.sign(&signing_hash(chain, &body));
         Verified(Signed { body, signer, signature })
@@ -65,27 +66,27 @@ impl<T: Signable> Signed<T> {
     }
 }
 
-/// A claim that was checked. Code that must not act on unchecked claims asks for this type.
+/// A verified value. Code that must not act on unverified values requires this type.
 ///
-/// Made by the `verify` of the claim's own type, by signing, or from one's own storage.
+/// It is made by the `verify` of the value's own type, by signing, or from the node's own storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-    /// Wraps what a check in this crate has accepted.
+    /// Wraps a value that a check in this crate has accepted.
     pub(crate) fn checked(value: T) -> Self {
         Verified(value)
     }
 
-    /// Takes back what this node itself had verified before it stored it.
+    /// Restores a value that this node itself verified before it stored it.
     ///
-    /// Only for values read from the node's own journal or ledger, whose files carry checksums. Everything
-    /// that crossed a network goes through the `verify` of its type.
+    /// Use it only for values read from the node's own journal or ledger, whose files carry
+    /// checksums. Every value that crossed a network must pass the `verify` of its type.
     pub fn from_own_storage(value: T) -> Self {
         Verified(value)
     }
 
-    /// The claim, no longer marked as checked.
+    /// The value, no longer marked as verified.
     pub fn into_inner(self) -> T {
         self.0
     }

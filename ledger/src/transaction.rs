@@ -1,4 +1,4 @@
-//! What clients submit: signed once, ordered once.
+//! Transactions: what clients sign and submit.
 
 use std::sync::Arc;
 
@@ -11,48 +11,50 @@ use crate::limits::{MAX_PAYLOAD_BYTES, TRANSACTION_OVERHEAD_BYTES};
 use crate::signature_memo::SignatureMemo;
 use crate::units::Timestamp;
 
-/// What a transaction carries.
+/// The content of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Payload {
     /// Opaque bytes: the network orders them, applications interpret them.
     Data(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
-    /// An operation on the network itself. The format reserves it; protocol version 1 refuses it.
+    /// An operation on the network itself. The format reserves this kind, but protocol version 1
+    /// refuses it.
     Governance(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
 }
 
-/// A signed request to be ordered. A claim until [`Transaction::verify`] has checked it.
+/// A signed request to order a payload. It is unverified until [`Transaction::verify`] has checked
+/// it.
 ///
-/// There is no order among the transactions of a sender: any number of clients may share a key, and
-/// `nonce` is whatever makes the id unique.
+/// Transactions of a sender have no order among each other. Any number of clients may share a key,
+/// and `nonce` only makes the id unique.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Transaction {
-    /// Whose signature it carries.
+    /// The key that signed it.
     pub sender: PublicKey,
     /// Any number that makes the id unique.
     pub nonce: u64,
     /// No block with a later time may contain it.
     pub valid_until: Timestamp,
-    /// What is to be ordered.
+    /// The content to order.
     pub payload: Payload,
-    /// Over everything above and the chain id.
+    /// Signature over all fields above and the chain id.
     pub signature: Signature,
 }
 
-/// Why a transaction can never be ordered on this chain. Pure functions of its bytes and the chain.
+/// Why a transaction can never be ordered on this chain. Depends only on its bytes and the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
-    /// Larger than the network takes.
-    #[error("the transaction has {bytes} bytes, the network takes {limit}")]
+    /// The transaction is larger than the network accepts.
+    #[error("the transaction has {bytes} bytes, but the network accepts at most {limit}")]
     TooLarge {
         /// Bytes of its encoding.
         bytes: u64,
-        /// Most the network takes.
+        /// Most bytes that the network accepts.
         limit: u32,
     },
     /// Governance is reserved for a later protocol version.
-    #[error("governance transactions are not part of protocol version 1")]
+    #[error("governance transactions are not part of protocol version 1: submit a data transaction")]
     Governance,
-    /// Signed by another key or for another chain: the chain id is part of what is signed.
+    /// Signed with another key or for another chain. The chain id is part of the signed bytes.
     #[error(
         "the signature does not verify: it was made with another key than the sender's, or for another chain than {chain}"
     )]
@@ -62,16 +64,16 @@ pub enum TransactionError {
     },
 }
 
-/// What the network's genesis says about single transactions.
+/// The limits of the network's genesis for single transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionLimits {
     /// Most bytes of one encoded transaction.
     pub max_bytes: u32,
-    /// Most milliseconds `valid_until` may lie behind the time of the block that contains it.
+    /// Most milliseconds by which `valid_until` may exceed the time of the block that contains it.
     pub max_lifetime_ms: u64,
 }
 
-/// The fields under the signature, in the order of the encoding.
+/// The signed fields, in the order of the encoding.
 #[derive(BorshSerialize)]
 struct Unsigned<'a> {
     sender: &'a PublicKey,
@@ -103,7 +105,7 @@ impl Transaction {
     /// Reads a transaction from exactly these bytes.
     ///
     /// # Errors
-    /// [`DecodeError`]; a signature with a high s is one of the reasons.
+    /// [`DecodeError`], for example for a signature with a high s.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes)
     }
@@ -123,11 +125,11 @@ impl Transaction {
         TransactionId(tagged_hash(Domain::TransactionId, &[bytes]))
     }
 
-    /// Splits the encoding of one transaction off the front of `bytes`. Only the length of the payload is read, so
-    /// a walk over many transactions costs a few nanoseconds for each.
+    /// Splits the encoding of one transaction off the front of `bytes`. Reads only the length of
+    /// the payload, so iterating over many transactions costs a few nanoseconds for each.
     ///
-    /// The fields are not checked: it is for bytes that were decoded before they were stored, and what is split off
-    /// still has to be decoded.
+    /// The fields are not checked. Use it only for bytes that were decoded before they were stored;
+    /// the result still has to be decoded.
     ///
     /// # Errors
     /// [`DecodeError`] if the bytes end before the transaction does.
@@ -142,8 +144,8 @@ impl Transaction {
         bytes.split_at_checked(length).ok_or_else(ends_early)
     }
 
-    /// Checks the signature. Costs one key parsing and one verification, about 50 µs; what costs nothing to
-    /// find out is the business of [`Transaction::check_form`], which therefore comes first.
+    /// Verifies the signature. Costs parsing the key and one verification, about 50 µs. Call
+    /// [`Transaction::check_form`], which costs almost nothing, first.
     ///
     /// # Errors
     /// [`TransactionError::BadSignature`].
@@ -153,7 +155,7 @@ impl Transaction {
         Ok(VerifiedTransaction::new(self, id))
     }
 
-    /// What can be said without looking at the signature.
+    /// Checks everything except the signature.
     ///
     /// # Errors
     /// [`TransactionError::TooLarge`] and [`TransactionError::Governance`].
@@ -179,8 +181,7 @@ impl Transaction {
         self.check_signature_with(chain, &key, None)
     }
 
-    /// Checks the signature with the sender's key, which somebody has parsed before, unless the memo knows it
-    /// as good.
+    /// Verifies the signature with the sender's parsed key, unless the memo has it.
     pub(crate) fn check_signature_with(
         &self,
         chain: &ChainId,
@@ -203,18 +204,18 @@ struct Checked {
     bytes: u32,
 }
 
-/// A transaction whose signature was checked for this chain. Cloning shares it.
+/// A transaction whose signature was verified for this chain. Clones share it.
 #[derive(Debug, Clone)]
 pub struct VerifiedTransaction(Arc<Checked>);
 
 impl VerifiedTransaction {
     pub(crate) fn new(transaction: Transaction, id: TransactionId) -> Self {
-        // Decoding allows no larger payload than MAX_PAYLOAD_BYTES, and `sign` is checked by its callers.
+        // Decoding allows no payload larger than MAX_PAYLOAD_BYTES, and callers of `sign` check it.
         let bytes = u32::try_from(transaction.encoded_len()).unwrap_or(u32::MAX);
         VerifiedTransaction(Arc::new(Checked { transaction, id, bytes }))
     }
 
-    /// Takes back a transaction that this node itself had verified before it stored it.
+    /// Restores a transaction that this node itself verified before it stored it.
     pub fn from_own_storage(transaction: Transaction) -> Self {
         let id = transaction.id();
         VerifiedTransaction::new(transaction, id)
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_counts_on_one_chain_only() {
+    fn a_signature_is_valid_on_one_chain_only() {
         assert!(signed(1).verify(&ChainId::from_bytes([2; 32])).is_err());
     }
 

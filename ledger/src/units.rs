@@ -1,4 +1,4 @@
-//! Small numbers with a meaning. None converts into another, so a view cannot be passed for a height.
+//! Typed numbers. They do not convert into each other, so a view cannot be passed as a height.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ macro_rules! number {
 }
 
 number! {
-    /// Position in the chain. The genesis header stands at 0, the first block at 1.
+    /// Position in the chain. The genesis header has height 0, the first block height 1.
     Height(u64)
 }
 number! {
-    /// Term of a primary, counted from 0 in every epoch.
+    /// View number, counted from 0 in every epoch. Each view has one primary.
     View(u64)
 }
 number! {
@@ -40,24 +40,25 @@ number! {
 }
 
 impl Height {
-    /// The position after this one. At the end of `u64`, which no chain reaches, it stays there: a height in a message
-    /// must not stop the process. Whether one height follows another is told by [`Height::follows`].
+    /// The next height. Saturates at the end of `u64`, which no chain reaches, because a height in
+    /// a message must not stop the process. Use [`Height::follows`] to check that one height
+    /// follows another.
     #[must_use]
     pub fn next(self) -> Self {
         self.plus(1)
     }
 
-    /// Whether this is the position right after the other one.
+    /// Whether this height directly follows the other one.
     pub fn follows(self, other: Height) -> bool {
         self.previous() == Some(other)
     }
 
-    /// The position before this one; `None` at the genesis.
+    /// The previous height; `None` at the genesis.
     pub fn previous(self) -> Option<Self> {
         self.0.checked_sub(1).map(Height)
     }
 
-    /// This position and `count` more; saturates.
+    /// The height `count` above this one; saturates.
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
         Height(self.0.saturating_add(count))
@@ -65,7 +66,7 @@ impl Height {
 }
 
 impl View {
-    /// The view after this one. At the end of `u64`, which no network reaches, it stays there.
+    /// The next view. Saturates at the end of `u64`, which no network reaches.
     #[must_use]
     pub fn next(self) -> Self {
         View(self.0.saturating_add(1))

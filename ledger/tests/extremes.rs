@@ -1,4 +1,5 @@
-//! Numbers at the edge of what their types hold: anyone can sign them, so checking them ends, and ends right.
+//! Numbers at the ends of their types. Any member can sign them, so checking them must terminate
+//! with the right result.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
@@ -9,7 +10,7 @@ use quorate_ledger::{
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
-/// Both ends, their neighbours, and what lies around the change of sign.
+/// Both ends of the range, their neighbours, and the values around the change of sign.
 const EDGES: [u64; 10] = [
     0,
     1,
@@ -84,7 +85,7 @@ fn a_header_follows_its_parent_at_every_height_and_time() {
                 "{second} at {later} on {first} at {earlier}"
             );
         }
-        // A node whose clock says so makes a header all the same; whether it follows is for the check to say.
+        // A header can be made with any clock; the check decides whether it follows.
         let parent = header(&anchor, first, BlockHash::from_bytes([5; 32]), second);
         let made = Header::after(&parent, &Body::of(&[]), Timestamp(second), ReplicaId(0));
         assert_eq!(made.check_follows(&parent).is_ok(), first < u64::MAX && second < u64::MAX);
@@ -106,7 +107,7 @@ fn limits_of_a_block_hold_at_every_time_and_count() {
             let child = header(&anchor, 5, parent.hash(), later);
             let early = u128::from(later) < u128::from(earlier) + u128::from(edge);
             let checked = child.check_limits(&parent, &limits(edge, 1));
-            // At the very end of time there is no later moment to wait for.
+            // At the end of `u64` there is no later time to wait for.
             assert_eq!(checked.is_err(), early && later < u64::MAX, "{later} after {earlier}, gap {edge}");
             let timely = limits(edge, 1).transaction.is_timely(Timestamp(earlier), Timestamp(later));
             let expected = later <= earlier && u128::from(earlier) <= u128::from(later) + u128::from(edge);
@@ -124,7 +125,7 @@ fn limits_of_a_block_hold_at_every_time_and_count() {
     }
 }
 
-/// Every member of the committee signs: what is left to refuse are the numbers.
+/// Every member of the committee signs, so only the numbers can be refused.
 #[test]
 fn proofs_hold_at_every_height_that_follows() {
     let anchor = anchor();
@@ -166,7 +167,7 @@ fn every_view_of_every_epoch_has_one_primary() {
 }
 
 #[test]
-fn a_path_leads_nowhere_from_a_place_that_is_not_there() {
+fn a_path_from_a_position_beyond_the_leaves_proves_nothing() {
     let id = TransactionId::from_bytes([3; 32]);
     for (index, count) in COUNTS.into_iter().flat_map(|index| COUNTS.map(|count| (index, count))) {
         for siblings in [0, 1, 14] {

@@ -1,4 +1,4 @@
-//! Each limit of the format holds to the element: the largest value decodes, one more does not.
+//! Each limit of the format is exact: the largest value decodes, one more does not.
 #![allow(clippy::unwrap_used)]
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -53,7 +53,7 @@ fn proof(descendants: u32) -> FinalityProof {
     }
 }
 
-/// Decodes, or says why not.
+/// Decodes the encoding, or returns the error text.
 fn read<T: BorshSerialize + BorshDeserialize>(value: &T) -> Result<T, String> {
     decode(&encode(value)).map_err(|error| error.reason)
 }
@@ -77,9 +77,9 @@ fn lists_are_at_most_as_long_as_the_format_says() {
     assert!(read(&proof(MAX_DESCENDANTS + 1)).unwrap_err().contains("at most 64"));
 }
 
-/// The refusal comes from the number alone: nothing stands behind it that could be read first.
+/// The claimed length alone causes the refusal: no bytes follow it that could be read first.
 #[test]
-fn a_claimed_length_is_refused_before_what_it_announces() {
+fn a_claimed_length_is_refused_before_its_content_is_read() {
     let claim = |bytes: &[u8], length: u32| [bytes, &length.to_le_bytes()].concat();
     let reason = |result: Result<(), DecodeError>| result.unwrap_err().reason;
     for length in [MAX_TRANSACTIONS + 1, u32::MAX] {
@@ -125,7 +125,7 @@ fn the_path_in_the_largest_block_fits() {
     assert!(path.leads_to(&merkle_root(&ids), &ids[0], 0, MAX_TRANSACTIONS));
 }
 
-/// The sizes that `WIRE.md` names, for those who must know how much to read.
+/// The sizes in `WIRE.md`, for implementations that must know how much to read.
 #[test]
 fn the_largest_certificate_proof_and_receipt() {
     assert_eq!(encode(&certificate(MAX_MEMBERS)).len(), 2048);

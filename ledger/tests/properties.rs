@@ -1,5 +1,5 @@
-//! What holds for all values and all bytes: one value, one encoding, one text; and nothing that a stranger
-//! sends makes a decoder or a verifier panic.
+//! Properties of all values and all bytes: each value has one encoding and one text, and no input
+//! makes a decoder or a verifier panic.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Debug;
@@ -27,12 +27,12 @@ mod values;
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
-/// Failing cases become tests of their own, not files of seeds.
+/// Failing cases become separate tests, not files of seeds.
 fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// The value reads back, and only from its own bytes.
+/// The value decodes from its own bytes, and from no others.
 fn has_one_encoding<T>(value: &T) -> TestCaseResult
 where
     T: BorshSerialize + BorshDeserialize + PartialEq + Debug,
@@ -47,7 +47,7 @@ where
     Ok(())
 }
 
-/// Whatever these bytes are, decoding ends, and a value that comes out of it encodes to them.
+/// Decoding any bytes terminates, and a decoded value encodes to these bytes.
 fn is_canonical_or_refused<T: BorshSerialize + BorshDeserialize>(bytes: &[u8]) -> TestCaseResult {
     if let Ok(value) = decode::<T>(bytes) {
         prop_assert_eq!(encode(&value), bytes);
@@ -228,7 +228,7 @@ proptest! {
     }
 }
 
-/// Up to 80 distinct ids and two places among them.
+/// Up to 80 distinct ids and two positions among them.
 fn leaves() -> impl Strategy<Value = (Vec<TransactionId>, usize, usize)> {
     (1..80usize).prop_flat_map(|count| {
         let ids = (0..count).map(|n| TransactionId::from_bytes([u8::try_from(n).unwrap(); 32])).collect();
@@ -241,7 +241,7 @@ struct Proven {
     receipt: Vec<u8>,
 }
 
-/// A receipt that holds, for the second of three transactions, with one descendant.
+/// A valid receipt for the second of three transactions, with one descendant.
 static PROVEN: LazyLock<Proven> = LazyLock::new(|| {
     let mut keys: Vec<SecretKey> = (1..=4).map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::public);

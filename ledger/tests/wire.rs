@@ -243,7 +243,7 @@ fn every_vector_is_what_the_code_computes() {
 }
 
 #[test]
-fn wrong_forgotten_missing_and_misplaced_vectors_are_found() {
+fn wrong_unused_missing_and_misplaced_vectors_are_reported() {
     let problems = |document: &str| {
         let mut vectors = Vectors::parse(document, "ledger");
         vectors.check("a", &[1, 2]);
@@ -296,13 +296,13 @@ const ORDER: [u8; 32] = [
     0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
 ];
 
-/// The order less one, halved.
+/// Half of the order minus one.
 const HIGHEST_S: [u8; 32] = [
     0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x5d,
     0x57, 0x6e, 0x73, 0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
 ];
 
-/// The signature with the other s that satisfies the equation: the order less s.
+/// The signature with the other s that satisfies the equation: the order minus s.
 fn with_high_s(signature: &Signature) -> [u8; 64] {
     let mut bytes = *signature.as_bytes();
     let mut borrow = 0;

@@ -14,7 +14,7 @@ pub(crate) fn hash() -> impl Strategy<Value = Hash> {
     any::<[u8; 32]>().prop_map(Hash::from_bytes)
 }
 
-/// Shaped like a key; about half of them are points.
+/// Bytes in the shape of a key; about half of them are points of the curve.
 pub(crate) fn public_key() -> impl Strategy<Value = PublicKey> {
     (any::<bool>(), any::<[u8; 32]>()).prop_map(|(odd, x)| {
         let mut bytes = [2 + u8::from(odd); 33];
@@ -23,7 +23,7 @@ pub(crate) fn public_key() -> impl Strategy<Value = PublicKey> {
     })
 }
 
-/// Canonical, and verifying nothing.
+/// A canonical signature that does not verify.
 pub(crate) fn signature() -> impl Strategy<Value = Signature> {
     vec(any::<u8>(), 64).prop_map(|drawn| {
         let mut bytes: [u8; 64] = drawn.try_into().unwrap();
@@ -91,7 +91,7 @@ pub(crate) fn signed_commit() -> impl Strategy<Value = Signed<Commit>> {
     })
 }
 
-/// Signers and signatures need not be as many, which only verification finds out.
+/// The numbers of signers and signatures may differ, which only verification detects.
 pub(crate) fn signature_set() -> impl Strategy<Value = SignatureSet> {
     (vec(0..32u16, 0..32), vec(signature(), 0..=MAX_MEMBERS)).prop_map(|(signers, signatures)| {
         SignatureSet::claimed(Signers::of(signers.into_iter().map(ReplicaId)), signatures)

@@ -1,7 +1,8 @@
-//! Reads the test vectors of `WIRE.md` and holds them against what the code computes.
+//! Reads the test vectors of `WIRE.md` and compares them with the values that the code computes.
 //!
-//! Every crate whose formats stand in the document recomputes its own vectors, in the blocks that bear its
-//! name, with this module. A vector that nobody recomputes is an error like one with a wrong value.
+//! Every crate whose formats are in the document recomputes its own vectors with this module, in
+//! the blocks with its name. A vector that no test recomputes is an error, like one with a wrong
+//! value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,10 @@ use quorate_ledger::{from_hex, to_hex};
 /// The document.
 pub(crate) const DOCUMENT: &str = include_str!("../../WIRE.md");
 
-/// Crates that may own vectors. Another name on a block would be a block that no test reads.
+/// Crates that may own vectors. No test would read a block with another name.
 const OWNERS: [&str; 5] = ["engine", "genesis", "ledger", "pbft", "store"];
 
-/// The vectors of one owner, and what was found wrong with them so far.
+/// The vectors of one owner, and the problems found so far.
 pub(crate) struct Vectors {
     unchecked: BTreeMap<String, Vec<u8>>,
     problems: Vec<String>,
@@ -65,14 +66,15 @@ impl Vectors {
         Vectors { unchecked, problems }
     }
 
-    /// Compares one vector with what the code computes.
+    /// Compares one vector with the computed value.
     pub(crate) fn check(&mut self, name: &str, computed: &[u8]) {
         if self.unchecked.remove(name).as_deref() != Some(computed) {
             self.problems.push(format!("{name} = {}", to_hex(computed)));
         }
     }
 
-    /// Says what is wrong: each line names a vector with its right value, or one that was not recomputed.
+    /// Returns the problems: each line names a vector with its right value, or one that was not
+    /// recomputed.
     pub(crate) fn finish(mut self) -> Result<(), String> {
         let forgotten = self.unchecked.keys().map(|name| format!("{name} is not recomputed by the test"));
         self.problems.extend(forgotten);
