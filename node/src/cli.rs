@@ -1,4 +1,4 @@
-//! The command line as clap sees it. Each command's options and help are in its own file.
+//! The command line. The options and help of each command are in its own file.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -29,10 +29,11 @@ fn after_help() -> String {
     format!("{EXAMPLES}\n\n{EXIT_CODES}")
 }
 
-/// A permissioned blockchain ordering node, and everything around it.
+/// A permissioned blockchain ordering node and its tools.
 ///
-/// Quorate orders signed transactions: a committee of validators agrees on one hash-chained sequence of
-/// blocks (PBFT), and whoever submitted a transaction gets a receipt that anybody can verify offline.
+/// Quorate orders signed transactions. A committee of validators agrees on one hash-chained
+/// sequence of blocks (PBFT). The sender of a transaction gets a receipt that can be verified
+/// offline with the genesis file alone.
 #[derive(Debug, Parser)]
 #[command(name = "quorate", version, after_help = after_help(), arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -40,7 +41,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What there is to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Devnet(devnet::Args),
@@ -66,7 +67,8 @@ pub(crate) enum Command {
     Completions(completions::Args),
 }
 
-/// Reads the command line, and the variables that stand for options. Ends the program if they cannot be meant.
+/// Parses the command line and the environment variables that stand for options. Exits the program
+/// if they are invalid.
 pub(crate) fn parse() -> Cli {
     let command = without_empty_variables(Cli::command(), &|name| env::var_os(name));
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -77,7 +79,8 @@ pub(crate) fn parse() -> Cli {
     }
 }
 
-/// Lets empty variables count as none: scripts and units set them so to leave a choice to the program.
+/// Treats empty variables as unset. Scripts and service units set them to empty in order to use the
+/// default.
 fn without_empty_variables(
     command: clap::Command,
     value: &dyn Fn(&OsStr) -> Option<OsString>,
@@ -89,7 +92,7 @@ fn without_empty_variables(
     command.mut_subcommands(|command| without_empty_variables(command, value))
 }
 
-/// Adds to an error about a value the variable that it came from, if it is not from the command line.
+/// Names the environment variable in an error about a value, if the value comes from a variable.
 fn naming_the_variable(
     mut error: clap::Error,
     command: &clap::Command,
@@ -110,7 +113,8 @@ fn naming_the_variable(
     error
 }
 
-/// The variable that stands for an option such as `--log-format`, in whichever command has it.
+/// The environment variable for an option such as `--log-format`, in any command that has the
+/// option.
 fn variable_of(command: &clap::Command, option: &str) -> Option<String> {
     let has_name = |argument: &&clap::Arg| option.strip_prefix("--") == argument.get_long();
     let here = command.get_arguments().find(|argument| has_name(argument) && argument.get_env().is_some());
@@ -139,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_contradicts_itself_nowhere() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
-    /// A command or option without a line of help is one that nobody finds.
+    /// A command or option without help text cannot be discovered by users.
     #[test]
     fn everything_has_a_help_text() {
         fn check(command: &clap::Command) {

@@ -1,11 +1,11 @@
-//! How the program ends.
+//! Exit codes of the program.
 
 use std::io;
 use std::process::ExitCode;
 
 use crate::output;
 
-/// The help text about exit codes. Kept beside [`code_of`], which it describes.
+/// The help text about exit codes. It describes [`code_of`].
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and the answer is yes
@@ -14,13 +14,13 @@ Exit codes:
   3  it was done, and the answer is no: not proven, not committed (or whatever was waited for), not found,
      not ready, not making progress, not a valid genesis";
 
-/// What a command found out, when it could do its work.
+/// The result of a command that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Outcome {
-    /// Done; if there was a question, the answer is yes.
+    /// Done; if the command answers a question, the answer is yes.
     Yes,
-    /// Done, but the answer is no. The command has said so.
+    /// Done, but the answer is no. The command has printed it.
     No,
 }
 
@@ -31,12 +31,12 @@ impl Outcome {
     }
 }
 
-/// Turns the end of a command into an exit code; prints the error if there is one.
+/// Turns the result of a command into an exit code; prints the error if there is one.
 pub(crate) fn code_of(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(Outcome::Yes) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(3),
-        // Whoever reads our output has read enough, as `head` does.
+        // The reader of the output has closed it, as `head` does. That is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
@@ -57,7 +57,7 @@ mod tests {
 
     const README: &str = include_str!("../../README.md");
 
-    /// The README has a table of what the help says.
+    /// The table in the README must match the help text.
     #[test]
     fn the_readme_lists_the_same_exit_codes() {
         let rows = README.lines().skip_while(|line| !line.starts_with("| exit code"));
@@ -69,10 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_closed_standard_output_is_no_failure() {
+    fn only_a_closed_standard_output_is_not_an_error() {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
         assert!(is_broken_pipe(&output::WriteError(closed()).into()));
-        assert!(!is_broken_pipe(&closed().into()), "a connection that broke is a failure");
+        assert!(!is_broken_pipe(&closed().into()), "a broken connection is an error");
         assert!(!is_broken_pipe(&output::WriteError(io::ErrorKind::StorageFull.into()).into()));
     }
 }

@@ -1,4 +1,4 @@
-//! Small files: read with a limit, written whole or not at all.
+//! Small files: read with a size limit, and written completely or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
-/// Bits of a file's mode that let anybody but its owner at it.
+/// The mode bits that give access to users other than the owner.
 const MODE_OF_OTHERS: u32 = 0o077;
 
-/// Who may read a new file.
+/// The access rights of a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whoever the system's defaults let.
+    /// The default of the system (umask).
     Shared,
-    /// The owner alone (mode 0600).
+    /// The owner only (mode 0600).
     Private,
 }
 
@@ -45,22 +45,22 @@ fn read_limited(source: impl Read, limit: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file that holds a secret. It is wiped from memory when dropped.
+/// Reads a text file that contains a secret. The text is wiped from memory when it is dropped.
 ///
 /// # Errors
-/// Also when others than the owner may read the file: then it is no secret.
+/// Also if users other than the owner have access to the file: then it is not secret.
 pub(crate) fn read_secret(path: &Path, limit: usize) -> anyhow::Result<Zeroizing<String>> {
     let open = || -> anyhow::Result<Zeroizing<String>> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            bail!("it is no file");
+            bail!("it is not a file");
         }
         let mode = metadata.mode();
         if mode & MODE_OF_OTHERS != 0 {
             bail!(
-                "others can get at it (mode {:04o}): run `chmod 600 {}` if nobody else has read it, make a new \
-                 secret if somebody may have",
+                "other users have access to it (mode {:04o}): run `chmod 600 {}` if no other user has read \
+                 it, make a new secret if one may have",
                 mode & 0o7777,
                 path.display()
             );
@@ -68,7 +68,7 @@ pub(crate) fn read_secret(path: &Path, limit: usize) -> anyhow::Result<Zeroizing
         if metadata.len() > limit as u64 {
             bail!("it has more than {limit} bytes: is it the right file?");
         }
-        // Room for everything at once: a growing string would leave copies behind.
+        // Reserve the whole capacity first: a string that grows would leave copies in memory.
         let mut text = Zeroizing::new(String::with_capacity(limit + 1));
         let read = file.take(limit as u64 + 1).read_to_string(&mut text)?;
         if read > limit {
@@ -79,7 +79,7 @@ pub(crate) fn read_secret(path: &Path, limit: usize) -> anyhow::Result<Zeroizing
     open().with_context(|| format!("{} cannot be used", path.display()))
 }
 
-/// Writes a file that must not exist yet, and waits until it is on disk.
+/// Creates a file and waits until it is on disk. The file must not exist.
 pub(crate) fn write_new(path: &Path, text: &str, access: Access) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -88,26 +88,26 @@ pub(crate) fn write_new(path: &Path, text: &str, access: Access) -> anyhow::Resu
     }
     let mut file = options.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            anyhow::anyhow!("{} exists already and is not overwritten: choose another name", path.display())
+            anyhow::anyhow!("{} already exists and is not overwritten: choose another name", path.display())
         }
         _ => anyhow::Error::new(error).context(format!("{} cannot be created", path.display())),
     })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        // Half a file would only get in the way of the next attempt.
+        // An incomplete file would prevent the next attempt.
         let _ = fs::remove_file(path);
         return Err(error).with_context(|| format!("{} cannot be written", path.display()));
     }
     sync_directory(parent_of(path))
 }
 
-/// Makes the names in a directory durable.
+/// Makes the file names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> anyhow::Result<()> {
     let sync = File::open(path).and_then(|directory| directory.sync_all());
     sync.with_context(|| format!("{} cannot be made durable", path.display()))
 }
 
-/// The directory that holds a path; `.` for a bare name.
+/// The directory that contains a path; `.` for a bare name.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -115,10 +115,10 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// A directory that appears whole or not at all.
+/// A directory that appears completely or not at all.
 ///
-/// It is filled under another name beside its final one, and renamed at the end. Dropped before that, it is
-/// removed with everything in it.
+/// Its files are written to a temporary directory next to the target, which is renamed at the end.
+/// If it is dropped before, the temporary directory is deleted with everything in it.
 #[derive(Debug)]
 pub(crate) struct NewDirectory {
     filling: tempfile::TempDir,
@@ -126,7 +126,7 @@ pub(crate) struct NewDirectory {
 }
 
 impl NewDirectory {
-    /// Prepares a directory that does not exist yet, or is empty.
+    /// Prepares a directory that must not exist, or must be empty.
     pub(crate) fn prepare(target: &Path) -> anyhow::Result<Self> {
         match fs::read_dir(target) {
             Ok(mut entries) => {
@@ -149,12 +149,12 @@ impl NewDirectory {
         self.filling.path()
     }
 
-    /// Gives the directory its name.
+    /// Renames the directory to its final name.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         sync_directory(self.filling.path())?;
         fs::rename(self.filling.path(), &self.target)
             .with_context(|| format!("{} cannot be put in place", self.target.display()))?;
-        // The directory has another name now, there is nothing left to remove.
+        // The directory was renamed, so there is nothing to remove.
         let _renamed = self.filling.keep();
         sync_directory(parent_of(&self.target))
     }
@@ -200,7 +200,7 @@ mod tests {
         let path = directory.path().join("file");
         write_new(&path, "first", Access::Shared).unwrap();
         let error = write_new(&path, "second", Access::Shared).unwrap_err();
-        assert!(error.to_string().contains("exists already"), "{error}");
+        assert!(error.to_string().contains("already exists"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
     }
 

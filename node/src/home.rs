@@ -1,13 +1,13 @@
-//! The directory of one node.
+//! The home directory of a node.
 //!
 //! ```text
-//! config.toml           local settings (paths in it are relative to this directory)
-//! genesis.toml          what the network agreed on; every home has its own copy, so that it can be moved
+//! config.toml           local settings; paths in it are relative to this directory
+//! genesis.toml          the parameters that all nodes agree on; every home has its own copy
 //! key.pem               the node's secret key, mode 0600
 //! data/ledger.redb      the chain; may be copied and restored
-//! data/journal.redb     what this validator has promised; must never go back in time. An observer has none
-//! data/addresses.json   where the other validators were last; may be lost
-//! admin.sock            while the node runs: a socket at which its own user administers it
+//! data/journal.redb     what a validator has signed; never restore an older copy; not of observers
+//! data/addresses.json   the last known addresses of the other validators; may be lost
+//! admin.sock            while the node runs: the socket with which its user administers it
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -27,32 +27,33 @@ use crate::runtime::{self, Setup};
 
 /// Local settings.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
-/// What the network agreed on.
+/// The parameters that all nodes agree on.
 pub(crate) const GENESIS_FILE: &str = "genesis.toml";
 /// The secret key.
 pub(crate) const KEY_FILE: &str = "key.pem";
 /// The chain.
 pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
-/// The promises.
+/// The durable record of what the validator has signed.
 pub(crate) const JOURNAL_FILE: &str = "data/journal.redb";
-/// Where a running node is administered.
+/// The administration socket of a running node.
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Reads a genesis file; `-` is standard input.
 ///
 /// # Errors
-/// An unreadable file, and everything that is wrong with the genesis, one a line.
+/// An unreadable file, and all errors of the genesis, one per line.
 pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     let text = files::read_text(path, MAX_FILE_BYTES)?;
     Genesis::parse(&text).map_err(|errors| {
         let lines = errors.to_string().replace('\n', "\n  - ");
-        anyhow!("{} is no valid genesis:\n  - {lines}", path.display())
+        anyhow!("{} is not a valid genesis:\n  - {lines}", path.display())
     })
 }
 
-/// A home whose files were read and fit each other, as far as that can be seen without the passphrase of its key.
+/// A home whose files were read and are consistent, as far as can be checked without the passphrase
+/// of its key.
 ///
-/// `config check` stops here and a start goes on from here, so neither passes what the other refuses.
+/// `config check` stops here and a start continues from here, so both refuse the same homes.
 pub(crate) struct SealedHome {
     config: Config,
     genesis: Genesis,
@@ -60,17 +61,18 @@ pub(crate) struct SealedHome {
 }
 
 impl SealedHome {
-    /// Reads config, genesis and key file of a home directory. Others may override the config.
+    /// Reads config, genesis and key file of a home directory. The overrides replace settings of
+    /// the config.
     ///
     /// # Errors
-    /// Everything that keeps a node from starting here, one a line.
+    /// Everything that prevents a node from starting here, one problem per line.
     pub(crate) fn open(path: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
         let config = config::read(path, overrides)?;
         let genesis = read_genesis(&config.genesis)?;
         let (mut problems, mut sealed) = (Vec::new(), None);
         match KeyFile::open(&config.key) {
             Ok(key) => {
-                // An encrypted key is compared when its passphrase is there.
+                // An encrypted key is compared when its passphrase is known.
                 let named = key.public().map(|public| name(&config, &genesis, &public));
                 problems.extend(named.and_then(Result::err));
                 sealed = Some(key);
@@ -93,17 +95,17 @@ impl SealedHome {
         }
     }
 
-    /// What the network agreed on.
+    /// The parameters that all nodes agree on.
     pub(crate) fn genesis(&self) -> &Genesis {
         &self.genesis
     }
 
-    /// Whether the key is encrypted, so that it is not known whose it is.
+    /// Whether the key is encrypted, so that its public key is not known.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.key.public().is_none()
     }
 
-    /// Checks that ledger and journal are there. `name` is what to call the node.
+    /// Checks that ledger and journal exist. `name` is the name of the node in errors.
     ///
     /// # Errors
     /// As [`check_data`].
@@ -111,10 +113,10 @@ impl SealedHome {
         check_data(&self.config, name)
     }
 
-    /// Opens the key.
+    /// Decrypts the key.
     ///
     /// # Errors
-    /// A passphrase that does not open it, and a key that does not fit the role of the node.
+    /// A wrong passphrase, or a key that does not fit the role of the node.
     pub(crate) fn unlock(self, passphrase: &PassphraseSource) -> anyhow::Result<Home> {
         let SealedHome { config, genesis, key } = self;
         let key = key.unlock(passphrase)?;
@@ -132,7 +134,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// As [`SealedHome::open`], and opens the key.
+    /// As [`SealedHome::open`], and decrypts the key.
     ///
     /// # Errors
     /// As [`SealedHome::open`] and [`SealedHome::unlock`].
@@ -144,7 +146,7 @@ impl Home {
         SealedHome::open(path, overrides)?.unlock(passphrase)
     }
 
-    /// What the network agreed on.
+    /// The parameters that all nodes agree on.
     pub(crate) fn genesis(&self) -> &Genesis {
         &self.genesis
     }
@@ -152,13 +154,13 @@ impl Home {
     /// Creates the ledger, and for a validator the journal, of a node that has never run.
     ///
     /// # Errors
-    /// If either exists: a second first start would forget what the validator has promised.
+    /// If either exists: an empty journal would lose what the validator has signed.
     pub(crate) fn create_data(&self) -> anyhow::Result<()> {
         let journal = (self.config.role == Role::Validator).then_some(&self.config.journal);
         for path in [&self.config.ledger].into_iter().chain(journal) {
             if path.exists() {
                 bail!(
-                    "{} exists already: this node has been initialised, start it without --init",
+                    "{} already exists: this node was already initialised, so start it without --init",
                     path.display()
                 );
             }
@@ -175,7 +177,7 @@ impl Home {
         )
     }
 
-    /// Checks that ledger and journal are there.
+    /// Checks that ledger and journal exist.
     ///
     /// # Errors
     /// As [`check_data`].
@@ -183,46 +185,47 @@ impl Home {
         check_data(&self.config, &self.name)
     }
 
-    /// What the runtime needs to run this node. It is administered if it has a log level of its own.
+    /// The setup for the runtime. The node has an administration socket if it has a log level of
+    /// its own.
     pub(crate) fn into_setup(self, log_level: Option<LogLevel>) -> Setup {
         let Home { config, genesis, key, name } = self;
         Setup { genesis, key, name, config, log_level }
     }
 }
 
-/// What to call the node, if its key fits its role.
+/// The name of the node, if its key fits its role.
 fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<String> {
     let member = genesis.validators().iter().find(|validator| validator.public_key == *key);
     match (config.role, member) {
         (Role::Validator, Some(validator)) => Ok(validator.name.clone()),
         (Role::Observer, None) => Ok(format!("observer {}", output::short(&key))),
         (Role::Validator, None) => bail!(
-            "{} is the key {key}, which is no validator of {} (chain {}): check files.key and files.genesis in the \
-             config; if this node is to follow without a vote, set node.role = \"observer\"",
+            "{} is the key {key}, which is not a validator of {} (chain {}): check files.key and files.genesis in the \
+             config; if this node is to follow the chain without a vote, set node.role = \"observer\"",
             config.key.display(),
             config.genesis.display(),
             genesis.chain_id()
         ),
         (Role::Observer, Some(validator)) => bail!(
-            "{} is the key of {}, and node.role is \"observer\": set node.role = \"validator\" to run that \
-             validator, or files.key to a key of the observer's own (quorate key new)",
+            "{} is the key of {}, but node.role is \"observer\": set node.role = \"validator\" to run that \
+             validator, or set files.key to another key for the observer (quorate key new)",
             config.key.display(),
             validator.name
         ),
     }
 }
 
-/// Validators are let in anyway: one that is listed as an observer is a mistake.
+/// Validators are always admitted: a validator in the list of observers is a mistake.
 fn check_observers(config: &Config, genesis: &Genesis) -> anyhow::Result<()> {
     for key in &config.p2p_observers {
         if let Some(validator) = genesis.validators().iter().find(|validator| validator.public_key == *key) {
-            bail!("p2p.observers contains {key}, the key of {}: list observers alone", validator.name);
+            bail!("p2p.observers contains {key}, the key of {}: list only observers", validator.name);
         }
     }
     Ok(())
 }
 
-/// Addresses of p2p.bootstrap with the peer id of a node that is no validator.
+/// Addresses of p2p.bootstrap with the peer id of a node that is not a validator.
 fn addresses_of_strangers(config: &Config, genesis: &Genesis) -> Vec<anyhow::Error> {
     let members: Vec<PeerKey> =
         genesis.validators().iter().map(|validator| PeerKey(*validator.public_key.as_bytes())).collect();
@@ -235,17 +238,17 @@ fn addresses_of_strangers(config: &Config, genesis: &Genesis) -> Vec<anyhow::Err
     addresses.problems(Some(&members)).iter().map(problem).collect()
 }
 
-/// Checks that ledger and journal of a node with this name are there.
+/// Checks that ledger and journal of the node with this name exist.
 ///
 /// # Errors
-/// Says what a missing file means, and what must not be done about it.
+/// Explains what a missing file means, what to do, and what not to do.
 fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
     let (ledger, journal) = (&config.ledger, &config.journal);
     if config.role == Role::Observer {
         if !ledger.exists() {
             bail!(
                 "{name} has no ledger ({}). If it never ran, start it once with --init. If it did, its disk is not \
-                 mounted or its file is lost: with --init it fetches everything again",
+                 mounted or its file is lost: with --init it fetches all blocks again",
                 ledger.display()
             );
         }
@@ -256,26 +259,27 @@ fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
         (false, false) => bail!(
             "{} has neither ledger ({}) nor journal ({}). If it never ran, start it once with --init. If it \
              did, its disk is not mounted or its files are lost; it must not start without its journal, \
-             since it could contradict votes it has given",
+             because it could contradict its earlier votes",
             name,
             ledger.display(),
             journal.display()
         ),
         (true, false) => bail!(
-            "{} has a ledger but no journal ({}): what it has promised is lost, and without it the validator \
-             could contradict votes it has given. An older copy of a journal must never take its place. If this very \
-             file cannot be brought back intact, the validator cannot vote again: the genesis fixes the committee, so no \
-             new key can take its place, and the network goes on with one validator fewer. This host can follow as an \
-             observer with a key of its own (node.role = \"observer\"). Only if the validator never ran, because --init \
-             was interrupted: remove {} and use --init again",
+            "{} has a ledger but no journal ({}): the record of its votes is lost, and without it the \
+             validator could contradict its earlier votes. Never use an older copy of the journal instead. \
+             If the newest file cannot be recovered intact, the validator must not vote again. The genesis \
+             fixes the committee, so no new key can replace it, and the network continues with one \
+             validator fewer. This host can follow as an observer with another key (node.role = \
+             \"observer\"). Only if the validator never ran, because --init was interrupted: remove {} and \
+             use --init again",
             name,
             journal.display(),
             ledger.display()
         ),
         (false, true) => bail!(
-            "{} has a journal but no ledger ({}): restore a copy of the ledger, its own or another \
-             validator's of the same network, of any age, or fill a new one by `quorate ledger import`; the \
-             journal stays as it is",
+            "{} has a journal but no ledger ({}): restore a copy of the ledger of any age, its own or that of another \
+             validator of the same network, or create a new one with `quorate ledger import`; do not \
+             change the journal",
             name,
             ledger.display()
         ),

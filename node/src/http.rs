@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection to a node, for requests that are made many thousand times.
+//! One keep-alive HTTP/1.1 connection to a node, for many thousand requests.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,38 +13,38 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// Most bytes of an answer: what a node sends at most by default.
+/// Largest response in bytes: the default limit of nodes.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     /// Not the URL of a node.
-    #[error("{0:?} is no URL of a node: write it as http://127.0.0.1:8545")]
+    #[error("{0:?} is not the URL of a node: write it as http://127.0.0.1:8545")]
     Url(String),
-    /// Nobody listens there, or the name means nothing.
+    /// No process listens there, or the name cannot be resolved.
     #[error("no connection to {address}: {source}; does the node run, and is this its RPC address?")]
     Connect {
         /// Host and port.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The connection broke, or what came back was not HTTP.
-    #[error("{address} did not answer: {source}")]
+    /// The connection broke, or the response was not HTTP.
+    #[error("{address} did not respond: {source}")]
     Broken {
         /// Host and port.
         address: String,
-        /// What went wrong.
+        /// The error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Too slow.
-    #[error("{address} did not answer within {} ms", .patience.as_millis())]
+    /// The response took too long.
+    #[error("{address} did not respond within {} ms", .time_limit.as_millis())]
     Timeout {
         /// Host and port.
         address: String,
-        /// How long we waited.
-        patience: Duration,
+        /// The time limit.
+        time_limit: Duration,
     },
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum HttpError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     place: Place,
-    /// What the node is called in requests and errors.
+    /// The name of the node in requests and errors.
     authority: String,
 }
 
@@ -88,7 +88,7 @@ impl Endpoint {
         Endpoint { authority: path.display().to_string(), place: Place::Socket(path) }
     }
 
-    /// Where it listens, if that is in a network.
+    /// Host and port, unless it is a socket in the file system.
     pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
         match &self.place {
             Place::Network { host, port } => Some((host, *port)),
@@ -96,7 +96,7 @@ impl Endpoint {
         }
     }
 
-    /// What the `Host` of a request says.
+    /// The `Host` header of a request.
     fn host(&self) -> &str {
         match self.place {
             Place::Network { .. } => &self.authority,
@@ -108,7 +108,8 @@ impl Endpoint {
         Ok(match &self.place {
             Place::Network { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                // A delayed small segment would only be measured as latency of the network.
+                // Without this, the delay of small segments would be measured as latency of the
+                // network.
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
@@ -117,37 +118,38 @@ impl Endpoint {
     }
 }
 
-/// What a connection is made of.
+/// The byte stream under a connection.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A connection that is opened when it is needed, and again when it was closed.
+/// A connection that is opened on first use, and again after it was closed.
 #[derive(Debug)]
 pub(crate) struct Connection {
     endpoint: Endpoint,
-    patience: Duration,
+    time_limit: Duration,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    /// A connection whose requests take at most `patience` each.
-    pub(crate) fn new(endpoint: Endpoint, patience: Duration) -> Self {
-        Connection { endpoint, patience, sender: None }
+    /// A connection with this time limit for each request.
+    pub(crate) fn new(endpoint: Endpoint, time_limit: Duration) -> Self {
+        Connection { endpoint, time_limit, sender: None }
     }
 
-    /// Posts JSON to the root; answers the status and the body.
+    /// Posts JSON to the root; returns the status and the body.
     pub(crate) async fn post(&mut self, body: Bytes) -> Result<(StatusCode, Bytes), HttpError> {
         self.request(Method::POST, "/", body).await
     }
 
-    /// Gets a path; answers the status and the body.
+    /// Gets a path; returns the status and the body.
     pub(crate) async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), HttpError> {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
-    /// A node closes connections that were idle. That is noticed only when the next request fails, so a
-    /// request on a used connection is tried once more on a new one; every request of ours can be repeated.
+    /// Nodes close idle connections, which this side notices only when the next request fails.
+    /// Therefore a request that fails on a used connection is retried once on a new one. All
+    /// requests are safe to repeat.
     async fn request(
         &mut self,
         method: Method,
@@ -198,7 +200,7 @@ impl Connection {
             .map_err(|source| HttpError::Connect { address: self.endpoint.authority.clone(), source })?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
-        // Ends with the connection, whose errors the sender hears of.
+        // The task ends with the connection. The sender reports errors of the connection.
         tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -206,11 +208,12 @@ impl Connection {
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, HttpError>>) -> Result<T, HttpError> {
-        match timeout(self.patience, work).await {
+        match timeout(self.time_limit, work).await {
             Ok(result) => result,
-            Err(_) => {
-                Err(HttpError::Timeout { address: self.endpoint.authority.clone(), patience: self.patience })
-            }
+            Err(_) => Err(HttpError::Timeout {
+                address: self.endpoint.authority.clone(),
+                time_limit: self.time_limit,
+            }),
         }
     }
 
@@ -242,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Answers each connection once, then closes it without a word, as a node does with idle connections.
+    /// Responds once per connection and then closes it, as a node does with idle connections.
     async fn one_answer_a_connection(listener: TcpListener) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut buffer = [0; 1024];
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_was_closed_is_opened_again() {
+    async fn a_closed_connection_is_opened_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(one_answer_a_connection(listener));

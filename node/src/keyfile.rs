@@ -1,4 +1,4 @@
-//! Secret keys in files: PKCS#8 PEM, encrypted unless somebody insists, readable by their owner alone.
+//! Secret keys in files: PKCS#8 PEM, encrypted by default, with access for their owner only.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -11,27 +11,28 @@ use zeroize::Zeroizing;
 
 use crate::files::{self, Access};
 
-/// Most bytes of a key file. An encrypted key takes about 400.
+/// Upper limit of the size of a key file in bytes. An encrypted key takes about 400.
 const MAX_KEY_FILE_BYTES: usize = 16 << 10;
 
-/// Most bytes of a passphrase.
+/// Upper limit of the length of a passphrase in bytes.
 const MAX_PASSPHRASE_BYTES: usize = 1024;
 
-/// Holds the passphrase if no file does.
+/// The variable with the passphrase if there is no passphrase file.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "QUORATE_PASSPHRASE";
 
-/// Where a passphrase comes from: a file, else the environment, else a person.
+/// Where a passphrase comes from: a file, otherwise the environment, otherwise the terminal.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PassphraseSource {
-    /// File with the passphrase of the key in its first line; only its owner may read it.
+    /// File with the passphrase of the key in its first line; only its owner may have access to it.
     ///
-    /// Without this option the passphrase is taken from QUORATE_PASSPHRASE, or asked for on the terminal.
+    /// Without this option, the passphrase comes from QUORATE_PASSPHRASE or from a prompt on the
+    /// terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
 impl PassphraseSource {
-    /// A file if there is one, else the environment or a person.
+    /// The file if there is one, otherwise the environment or the terminal.
     pub(crate) fn from_file(passphrase_file: Option<PathBuf>) -> Self {
         PassphraseSource { passphrase_file }
     }
@@ -44,14 +45,14 @@ impl PassphraseSource {
         }
     }
 
-    /// A passphrase for a new key; a person types it twice.
+    /// A passphrase for a new key; on a terminal it must be typed twice.
     fn choose(&self, path: &Path) -> anyhow::Result<Zeroizing<String>> {
         if let Some(passphrase) = self.without_asking()? {
             return Ok(passphrase);
         }
         let first = prompt(&format!("New passphrase for {}: ", path.display()))?;
         if first != prompt("The same passphrase again: ")? {
-            bail!("the two passphrases differ: nothing was written, try again");
+            bail!("the two passphrases differ: no file was written, try again");
         }
         Ok(first)
     }
@@ -63,7 +64,7 @@ impl PassphraseSource {
                 Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
             }
             (None, Ok(text)) if !text.is_empty() => Zeroizing::new(text),
-            // An empty variable is as good as none.
+            // An empty variable counts as unset.
             (None, Ok(_) | Err(env::VarError::NotPresent)) => return Ok(None),
             (None, Err(env::VarError::NotUnicode(_))) => bail!("{PASSPHRASE_VARIABLE} is not UTF-8 text"),
         };
@@ -74,7 +75,7 @@ impl PassphraseSource {
 fn prompt(question: &str) -> anyhow::Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
         bail!(
-            "a passphrase is needed and there is no terminal to ask on: give --passphrase-file FILE or set \
+            "a passphrase is needed, but there is no terminal for a prompt: give --passphrase-file FILE or set \
              {PASSPHRASE_VARIABLE}"
         );
     }
@@ -98,16 +99,16 @@ pub(crate) struct Protection {
     #[command(flatten)]
     source: PassphraseSource,
 
-    /// Write the key without encryption: whoever can read the file has the key.
+    /// Write the key without encryption: every user who can read the file has the key.
     #[arg(long, conflicts_with = "passphrase_file")]
     plain: bool,
 }
 
-/// A key file that was read, and holds a key as far as that can be seen without its passphrase.
+/// A key file that was read. It contains a key, as far as can be checked without its passphrase.
 pub(crate) struct KeyFile {
     path: PathBuf,
     pem: Zeroizing<String>,
-    /// Of a key that needs no passphrase.
+    /// The key, if it needs no passphrase.
     plain: Option<SecretKey>,
 }
 
@@ -115,19 +116,19 @@ impl KeyFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// What keeps it from being used: it is not there, others may read it, or there is no key in it.
+    /// The file does not exist, other users have access to it, or it contains no key.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let pem = files::read_secret(path, MAX_KEY_FILE_BYTES)?;
         let plain = if SecretKey::is_encrypted_pem(&pem) { None } else { Some(opened(&pem, path, None)?) };
         Ok(KeyFile { path: path.to_owned(), pem, plain })
     }
 
-    /// The public key, unless it takes the passphrase to know it.
+    /// The public key, unless the passphrase is needed to read it.
     pub(crate) fn public(&self) -> Option<PublicKey> {
         self.plain.as_ref().map(SecretKey::public)
     }
 
-    /// The key. Asks for a passphrase only if the key is encrypted.
+    /// The key. Needs a passphrase only if the key is encrypted.
     pub(crate) fn unlock(self, source: &PassphraseSource) -> anyhow::Result<SecretKey> {
         match self.plain {
             Some(key) => Ok(key),
@@ -136,7 +137,7 @@ impl KeyFile {
     }
 }
 
-/// Reads a key. Asks for a passphrase only if the key is encrypted.
+/// Reads a key. Needs a passphrase only if the key is encrypted.
 pub(crate) fn read(path: &Path, source: &PassphraseSource) -> anyhow::Result<SecretKey> {
     KeyFile::open(path)?.unlock(source)
 }
@@ -148,7 +149,7 @@ pub(crate) fn read_foreign(path: &Path, source: &PassphraseSource) -> anyhow::Re
         return from_pem(&text, path, source);
     }
     let key = from_hex_text(text.trim());
-    key.with_context(|| format!("{} holds neither PKCS#8 PEM nor 32 bytes of hex", path.display()))
+    key.with_context(|| format!("{} contains neither PKCS#8 PEM nor 32 bytes of hex", path.display()))
 }
 
 fn from_hex_text(text: &str) -> anyhow::Result<SecretKey> {
@@ -176,9 +177,9 @@ fn opened(pem: &str, path: &Path, passphrase: Option<&str>) -> anyhow::Result<Se
 
 /// Writes a key to a new file, encrypted unless `--plain` was given.
 pub(crate) fn write(path: &Path, key: &SecretKey, protection: &Protection) -> anyhow::Result<()> {
-    // Nobody should think of a passphrase for a file that cannot be written anyway.
+    // Fail before the user chooses a passphrase.
     if path.exists() {
-        bail!("{} exists already and is not overwritten: choose another name", path.display());
+        bail!("{} already exists and is not overwritten: choose another name", path.display());
     }
     if protection.plain {
         return write_plain(path, key);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_back_with_the_passphrase_and_only_with_it() {
+    fn an_encrypted_key_opens_only_with_its_passphrase() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key.pem");
         let from = |name: &str, passphrase: &str| PassphraseSource {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_with_a_way_out() {
+    fn a_file_without_a_key_is_refused_with_advice() {
         let directory = tempfile::tempdir().unwrap();
         let path = secret(&directory, "key.pem", "not a key");
         let error = read(&path, &PassphraseSource::default()).unwrap_err().to_string();

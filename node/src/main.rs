@@ -1,4 +1,4 @@
-//! The `quorate` binary: a permissioned blockchain ordering node and everything around it.
+//! The `quorate` binary: a permissioned blockchain ordering node and its tools.
 
 mod cli;
 mod commands;
@@ -18,7 +18,8 @@ mod signals;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A damaged file is told by an error that says what to do; the panic it came from would only confuse.
+    // A damaged file causes an error that says what to do; the output of the underlying panic would
+    // only confuse.
     quorate_store::hide_caught_panics();
     let cli = cli::parse();
     let code = exit::code_of(commands::run(cli.command));

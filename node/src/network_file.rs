@@ -1,4 +1,4 @@
-//! `network.json`: where the nodes of a network on one machine are.
+//! `network.json`: the addresses of a network's nodes.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use crate::home;
 /// Name of the file.
 pub(crate) const NETWORK_FILE: &str = "network.json";
 
-/// Most bytes of the file. The largest network takes less than a tenth.
+/// Upper limit of the size in bytes. The largest network takes less than a tenth.
 const MAX_NETWORK_FILE_BYTES: usize = 128 << 10;
 
 /// The nodes of a network. Paths are relative to the file.
 ///
-/// Scripts outside this project read it, so fields may be added and none may change.
+/// Scripts outside this project read it: fields may be added, but existing fields must not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NetworkFile {
     /// The genesis file.
     pub(crate) genesis: PathBuf,
     /// The validators in committee order.
     pub(crate) validators: Vec<ValidatorEntry>,
-    /// The observers that all of them admit, if there are any.
+    /// The observers that all validators admit, if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) observers: Vec<ValidatorEntry>,
 }
@@ -33,15 +33,15 @@ pub(crate) struct NetworkFile {
 /// One validator, or one observer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ValidatorEntry {
-    /// Its name, in the genesis if it is a validator.
+    /// Its name: for a validator, the one in the genesis.
     pub(crate) name: String,
-    /// The directory that `quorate node --home` runs.
+    /// The directory for `quorate node --home`.
     pub(crate) home: PathBuf,
     /// URL of its JSON-RPC.
     pub(crate) rpc: String,
-    /// Multiaddress at which other validators reach it.
+    /// The multiaddress at which other validators reach it.
     pub(crate) p2p: String,
-    /// Its key, compressed, as hex.
+    /// Its compressed public key as hex.
     pub(crate) public_key: String,
 }
 
@@ -52,7 +52,8 @@ pub(crate) struct KnownNetwork {
     pub(crate) genesis: Genesis,
     /// Path of its file.
     pub(crate) genesis_path: PathBuf,
-    /// The validators in committee order; homes are paths that can be opened from here.
+    /// The validators in committee order; their homes are relative to the working directory, or
+    /// absolute.
     pub(crate) validators: Vec<ValidatorEntry>,
     /// Number of its observers.
     pub(crate) observers: usize,
@@ -67,7 +68,7 @@ impl NetworkFile {
     }
 }
 
-/// Reads a network file and its genesis; `path` may also be the directory that holds it.
+/// Reads a network file and its genesis; `path` may also be the directory that contains it.
 ///
 /// # Errors
 /// Also if the validators are not those of the genesis, in committee order.
@@ -75,13 +76,13 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<KnownNetwork> {
     let path = if path.is_dir() { path.join(NETWORK_FILE) } else { path.to_owned() };
     let text = files::read_text(&path, MAX_NETWORK_FILE_BYTES)?;
     let file: NetworkFile = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no network file as `quorate testnet` writes it", path.display()))?;
+        .with_context(|| format!("{} is not a network file of `quorate testnet`", path.display()))?;
     let base = files::parent_of(&path);
     let genesis_path = base.join(&file.genesis);
     let genesis = home::read_genesis(&genesis_path)?;
     let mut validators = file.validators;
     check_validators(&genesis, &validators)
-        .with_context(|| format!("{} does not fit its genesis", path.display()))?;
+        .with_context(|| format!("{} does not match its genesis", path.display()))?;
     for validator in &mut validators {
         validator.home = base.join(&validator.home);
     }
@@ -97,7 +98,7 @@ fn check_validators(genesis: &Genesis, validators: &[ValidatorEntry]) -> anyhow:
         let key: Option<PublicKey> = listed.public_key.parse().ok();
         if listed.name != known.name || key != Some(known.public_key) {
             bail!(
-                "{:?} with key {} stands where the genesis has {:?} with key {}",
+                "{:?} with key {} is in the place of {:?} with key {}",
                 listed.name,
                 listed.public_key,
                 known.name,
@@ -172,7 +173,7 @@ mod tests {
         for wrong in [swapped, fewer, other_key] {
             std::fs::write(&path, wrong.to_json()).unwrap();
             let error = format!("{:#}", read(&path).unwrap_err());
-            assert!(error.contains("does not fit its genesis"), "{error}");
+            assert!(error.contains("does not match its genesis"), "{error}");
         }
         std::fs::write(&path, "{}").unwrap();
         assert!(read(&path).is_err());

@@ -1,7 +1,7 @@
-//! What is printed: tables for people, JSON for programs, errors for both.
+//! Output: tables for people, JSON for programs, errors for both.
 //!
-//! Data goes to standard output, everything said about it to standard error. Text that came from somewhere
-//! else (a node, a file) is printed without control characters, so that it cannot play with the terminal.
+//! Data goes to standard output, all remarks go to standard error. Text from another source (a
+//! node, a file) is printed without control characters, so that it cannot control the terminal.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use tracing::Level;
 
 use crate::logging;
 
-/// Characters of a hash or key that [`short`] keeps at either side.
+/// Number of characters of a hash or key that [`short`] keeps at each end.
 const SHORT_DIGITS: usize = 8;
 
-/// For whom data is printed.
+/// The format in which data is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Tables and sentences.
@@ -28,13 +28,13 @@ pub(crate) enum Format {
 /// The option of every command that prints data.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Output {
-    /// How data is printed.
+    /// The format of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     output: Format,
 }
 
 impl Output {
-    /// Prints a value as JSON, or what `human` makes of it.
+    /// Prints a value as JSON, or as the text that `human` returns.
     pub(crate) fn show<T: Serialize>(
         self,
         value: &T,
@@ -51,7 +51,7 @@ impl Output {
     }
 }
 
-/// Standard output does not take what we print.
+/// Standard output does not accept the output.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written: {0}")]
 pub(crate) struct WriteError(#[from] pub(crate) io::Error);
@@ -61,7 +61,7 @@ pub(crate) fn print(text: &str) -> Result<(), WriteError> {
     write(&format!("{}\n", printable(text.trim_end())))
 }
 
-/// Prints text of our own as it is.
+/// Prints trusted text without changes.
 pub(crate) fn write(text: &str) -> Result<(), WriteError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -69,7 +69,7 @@ pub(crate) fn write(text: &str) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Prints a remark about the work to standard error. A failure to print it changes nothing.
+/// Prints a remark to standard error. Errors of printing it are ignored.
 pub(crate) fn note(text: impl Display) {
     let text = printable(&text.to_string());
     if !logging::print(Level::INFO, &text, &text, &[]) {
@@ -77,7 +77,8 @@ pub(crate) fn note(text: impl Display) {
     }
 }
 
-/// Prints an error with its causes, each on a line of its own, or in the format of the log if logging was started.
+/// Prints an error with its causes, one per line, or in the format of the log if logging was
+/// started.
 pub(crate) fn error(error: &anyhow::Error) {
     let causes: Vec<String> = causes(error).iter().map(|cause| printable(cause)).collect();
     let text = format!("error: {}", causes.join("\n  because: "));
@@ -92,7 +93,7 @@ fn causes(error: &anyhow::Error) -> Vec<String> {
     let mut causes = Vec::<String>::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        // Many errors repeat their cause in their own text; printing it twice adds nothing.
+        // Many errors include their cause in their own text; printing it twice adds nothing.
         if causes.last().is_none_or(|last| !last.contains(&text)) {
             causes.push(text);
         }
@@ -116,9 +117,9 @@ pub(crate) fn short(value: &impl Display) -> String {
     format!("0x{}…{}", head.iter().collect::<String>(), tail.iter().collect::<String>())
 }
 
-/// A time in milliseconds since 1970, for people.
+/// A time in milliseconds since 1970 as text.
 pub(crate) fn time(timestamp_ms: u64) -> String {
-    // Any node can claim any time; the formatter panics after the year 9999.
+    // A node can send any time; the formatter panics after the year 9999.
     const YEAR_9999_MS: u64 = 253_370_764_800_000;
     if timestamp_ms >= YEAR_9999_MS {
         return format!("{timestamp_ms} ms");
@@ -143,7 +144,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| printable(&cell).replace('\n', " ")).collect());
     }
 
-    /// The text, each column as wide as its widest cell.
+    /// The text; each column is as wide as its widest cell.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -160,7 +161,7 @@ impl Table {
     }
 }
 
-/// Names and values, one a line.
+/// Names and values, one per line.
 pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let fields: Vec<_> = fields.into_iter().collect();
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_aligned_and_harmless() {
+    fn a_table_is_aligned_and_has_no_control_characters() {
         let mut table = Table::new(&["name", "height"]);
         table.row(["validator-0".to_owned(), "7".to_owned()]);
         table.row(["\u{1b}[2Jé".to_owned(), "1\n2".to_owned()]);
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_each_cause_once() {
+    fn every_cause_of_an_error_is_printed_once() {
         let error = anyhow::anyhow!("the disk is full")
             .context("journal: the disk is full")
             .context("the node cannot start");
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_stand_under_each_other() {
+    fn fields_are_aligned() {
         let text = fields([("id", "1".to_owned()), ("height", "2".to_owned())]);
         assert_eq!(text, "id      1\nheight  2\n");
     }

@@ -1,12 +1,12 @@
-//! Asking one node, without verifying what it says: what is printed is what that node claims.
+//! Access to one node without verification: the output is what this node claims.
 
 use clap::Args;
 use quorate_client::{CallError, ClientConfig, Rpc};
 
-/// The node that is asked unless another one is named: the first one of `testnet` and `devnet`.
+/// The default node: the first one of `testnet` and `devnet`.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8545";
 
-/// Which node is asked.
+/// The node to call.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Node {
     /// URL of a node's JSON-RPC.
@@ -15,13 +15,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The node's methods. Nothing is sent yet.
+    /// A client of the node's methods. It sends nothing yet.
     pub(crate) fn rpc(&self) -> anyhow::Result<Rpc> {
         Ok(Rpc::new(&self.url, &ClientConfig::default())?)
     }
 }
 
-/// Adds what to do about it.
+/// Adds advice to an error.
 pub(crate) fn advise(error: CallError) -> anyhow::Error {
     let advice = match &error {
         CallError::Unreachable { .. } | CallError::Timeout { .. } => {
@@ -42,14 +42,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn advice_is_given_where_there_is_some() {
+    fn errors_with_a_known_remedy_include_advice() {
         let url = || "http://a".to_owned();
-        let said = |error| advise(error).to_string();
+        let text = |error| advise(error).to_string();
         assert!(
-            said(CallError::Timeout { url: url(), after: Duration::from_secs(1) }).ends_with("JSON-RPC?")
+            text(CallError::Timeout { url: url(), after: Duration::from_secs(1) }).ends_with("JSON-RPC?")
         );
         let node = |kind| CallError::Node { url: url(), error: RpcError::new(kind, "no") };
-        assert!(said(node(ErrorKind::PoolFull)).contains("later"));
-        assert!(said(node(ErrorKind::BadSignature)).ends_with("no (bad_signature)"));
+        assert!(text(node(ErrorKind::PoolFull)).contains("later"));
+        assert!(text(node(ErrorKind::BadSignature)).ends_with("no (bad_signature)"));
     }
 }

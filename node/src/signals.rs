@@ -1,4 +1,4 @@
-//! Signals that tell the process to stop.
+//! Signals that stop the process.
 
 use std::io;
 use std::time::Duration;
@@ -7,15 +7,16 @@ use rustix::process::Signal as SignalNumber;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// Listens for SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is gone), from its creation on.
+/// Listens for SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is closed) from its creation on.
 ///
-/// SIGHUP stays ignored if the process was started that way: `nohup` asks for it.
+/// SIGHUP stays ignored if the process was started that way, as `nohup` does.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
-    /// Its default action ends the process without a word. With a handler, a write beyond `ulimit -f` fails instead.
+    /// Its default action ends the process without a message. With a handler, a write beyond
+    /// `ulimit -f` fails instead.
     _file_size: Signal,
 }
 
@@ -48,8 +49,8 @@ impl StopSignals {
         }
     }
 
-    /// Waits for a signal that comes after this much time. Earlier ones repeat the one before: a terminal and a
-    /// supervisor can both pass on the same wish to stop.
+    /// Waits for a signal that arrives after this much time. Earlier ones are repetitions: a
+    /// terminal and a supervisor can both forward the same signal.
     pub(crate) async fn next_after(&mut self, time: Duration) -> &'static str {
         let start = Instant::now();
         loop {
@@ -61,11 +62,11 @@ impl StopSignals {
     }
 }
 
-/// Whether `/proc/PID/status` says that a process ignores a signal.
+/// Whether `/proc/PID/status` shows that a process ignores a signal.
 fn is_ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // The mask begins with signal 1.
+    // Bit 0 of the mask is signal 1.
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_tells_which_signals_are_ignored() {
+    fn a_mask_shows_which_signals_are_ignored() {
         let status = |mask: &str| format!("Name:\tquorate\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\n");
         let (hangup, pipe) = (1, 13);
         assert!(is_ignored(&status("0000000000001001"), hangup));

@@ -1,4 +1,4 @@
-//! `quorate block`: what was ordered.
+//! `quorate block`: shows committed blocks.
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -37,16 +37,16 @@ pub(crate) struct ShowArgs {
     output: Output,
 }
 
-/// List blocks, a line each.
+/// List blocks, one per line.
 ///
-/// Without --from, the newest ones.
+/// Without --from, it lists the newest blocks.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Height of the first block.
     #[arg(long, value_name = "HEIGHT")]
     from: Option<u64>,
 
-    /// Most blocks.
+    /// Upper limit of blocks to list.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BLOCKS)))]
     limit: u32,
 
@@ -89,10 +89,10 @@ fn list(args: &ListArgs) -> anyhow::Result<Outcome> {
 }
 
 fn contradiction(node: &Node) -> String {
-    format!("{} answered with a block that contradicts itself", node.url)
+    format!("{} returned a block that is inconsistent: do not trust this node", node.url)
 }
 
-/// Up to `limit` blocks with transaction ids: from a height, or the newest.
+/// Up to `limit` blocks with transaction ids: from a height on, or the newest.
 pub(crate) async fn blocks(rpc: &Rpc, from: Option<u64>, limit: u32) -> anyhow::Result<Vec<BlockJson>> {
     let from = match from {
         Some(from) => from,
@@ -102,7 +102,7 @@ pub(crate) async fn blocks(rpc: &Rpc, from: Option<u64>, limit: u32) -> anyhow::
         }
     };
     let mut blocks = Vec::new();
-    // A node may answer with fewer than asked for.
+    // A node may return fewer blocks than requested.
     while let Some(left) = limit.checked_sub(u32::try_from(blocks.len())?).filter(|left| *left > 0) {
         let next = from.saturating_add(blocks.len() as u64);
         let answer = rpc.chain_blocks(next, left, false).await.map_err(remote::advise)?.blocks;
@@ -112,14 +112,14 @@ pub(crate) async fn blocks(rpc: &Rpc, from: Option<u64>, limit: u32) -> anyhow::
         let expected =
             answer.iter().zip(next..=u64::MAX).all(|(block, height)| block.header.height == height);
         if !expected || answer.len() > left as usize {
-            bail!("the node answered with other blocks than those it was asked for");
+            bail!("the node returned other blocks than those requested: do not trust this node");
         }
         blocks.extend(answer);
     }
     Ok(blocks)
 }
 
-/// A line for each block.
+/// One row for each block.
 pub(crate) fn table(blocks: &[BlockJson]) -> Table {
     let mut table = Table::new(&["height", "transactions", "bytes", "time", "proposer", "hash"]);
     for block in blocks {
@@ -144,7 +144,7 @@ fn human(block: &BlockJson) -> String {
             format!("view {}, by members {}", certificate.view, signers.join(", "))
         }
         None if header.height == 0 => "none: it is the genesis".to_owned(),
-        None => "of a later block, which makes this one final too".to_owned(),
+        None => "none of its own: the certificate of a later block makes it final".to_owned(),
     };
     let fields = output::fields([
         ("height", header.height.to_string()),

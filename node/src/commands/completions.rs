@@ -1,4 +1,4 @@
-//! `quorate completions`: what a shell needs to complete commands and options.
+//! `quorate completions`: completion scripts for shells.
 
 use clap::{Args as ClapArgs, CommandFactory};
 use clap_complete::{Shell, generate};
@@ -7,9 +7,10 @@ use crate::cli::Cli;
 use crate::exit::Outcome;
 use crate::output;
 
-/// Print a script by which a shell completes commands and options.
+/// Print a script with which a shell completes commands and options.
 ///
-/// The script belongs where the shell looks for such scripts, and has to be written anew after an update.
+/// Save the script where the shell looks for completion scripts, and write it again after each
+/// update of this program.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -43,13 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_is_told_every_command() {
+    fn every_script_contains_every_command() {
         let commands: Vec<String> =
             Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
         for shell in Shell::value_variants() {
             let script = script(*shell);
             for command in &commands {
-                assert!(script.contains(command), "{shell} is not told of {command}");
+                assert!(script.contains(command), "the script of {shell} lacks {command}");
             }
         }
     }

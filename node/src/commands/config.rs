@@ -1,4 +1,4 @@
-//! `quorate config`: the settings of a validator.
+//! `quorate config`: the settings of a node.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,21 @@ use crate::exit::Outcome;
 use crate::home::SealedHome;
 use crate::output::{self, Output, Table};
 
-/// Show, check and explain the settings of a validator.
+/// Show, check and explain the settings of a node.
 ///
-/// A setting is taken from the command line, else from the environment, else from config.toml in the home directory; else it
-/// has its default.
+/// A setting on the command line overrides the environment, which overrides config.toml in the home
+/// directory, which overrides the default.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show every setting with its value and where that comes from.
+    /// Show every setting with its value and the source of the value.
     Show(Show),
-    /// Say whether a node could start with config, genesis, key and data files as they are.
+    /// Check whether a node could start with its config, genesis, key and data files.
     ///
-    /// What a start would refuse is refused here, except for what only a passphrase or the running system can tell: whether an encrypted key is
-    /// the right one, whether ports are free, and whether the data files are in use or damaged.
+    /// The command refuses what a start would refuse. It cannot check what depends on a passphrase
+    /// or on the running system: whether an encrypted key is the right one, whether ports are free,
+    /// and whether the data files are in use or damaged.
     Check(Check),
-    /// List all settings with their defaults, their names in the environment, and what they mean.
+    /// List all settings with their defaults, environment variables and meanings.
     Options,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct Show {
     #[command(flatten)]
     home: HomeDirectory,
 
-    /// Only what is not left at its default.
+    /// Show only settings that differ from their defaults.
     #[arg(long)]
     changed: bool,
 
@@ -58,11 +59,12 @@ pub(crate) struct Check {
 /// Whose settings.
 #[derive(Debug, ClapArgs)]
 struct HomeDirectory {
-    /// The validator's directory.
+    /// The node's home directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// A setting over those of config.toml and of the environment, as `quorate node` takes it; may be repeated.
+    /// A setting that overrides config.toml and the environment, as `quorate node` accepts it; may
+    /// be repeated.
     #[arg(long, value_name = "SETTING=VALUE")]
     set: Vec<SettingFlag>,
 }
@@ -103,13 +105,13 @@ fn check(args: &Check) -> anyhow::Result<Outcome> {
     }
     if home.is_encrypted() {
         output::note(format_args!(
-            "the key is encrypted, so whether it is the right one is seen when the node starts"
+            "the key is encrypted: whether it is the right key can only be checked when the node starts"
         ));
     }
     home.check_data(&args.home.home.display().to_string())?;
     let changed = settings.iter().filter(|setting| !setting.is_default()).count();
     output::print(&format!(
-        "the settings can be used: {changed} of {} are not left at their defaults; chain {}, {} validators",
+        "the settings are valid: {changed} of {} differ from their defaults; chain {}, {} validators",
         settings.len(),
         genesis.chain_id(),
         genesis.validators().len()

@@ -8,27 +8,29 @@ use crate::exit::Outcome;
 use crate::output::{Output, Table, fields};
 use crate::remote::{self, Node};
 
-/// Say why a node makes progress with ordering or does not: what it waits for, from whom, until when, what helps.
+/// Show why a node makes progress with ordering or does not: what it waits for, and what to do.
 ///
-/// The first line is the state in a word. A node that makes progress is
-///   idle                    nothing waits to be ordered
-///   ordering                work is on its way, and nothing takes long
-///   catching_up             others have more blocks, and it fetches them
-/// All others wait for something to end, the first that applies:
-///   engine_stalled          its own disk does not answer
-///   recovering, probing     it may not vote, or not yet
-///   no_quorum_contact       it hears of too few members
+/// The first line is the state. A node that makes progress is in one of these states:
+///   idle                    there is nothing to order
+///   ordering                blocks are in flight, and none is late
+///   catching_up             other validators have more blocks, and the node fetches them
+/// In all other states the node waits. If several apply, the first of this list is shown:
+///   engine_stalled          the ordering thread does not respond, usually because of the disk
+///   recovering, probing     the node must not vote (recovering), or not yet (probing)
+///   no_quorum_contact       it has recently heard from too few validators for a quorum
 ///   waiting_for_new_view    a view was left, and the next one has not begun
-///   waiting_for_checkpoint  ordering has run as far ahead as it may
+///   waiting_for_checkpoint  the next height is above the watermark: a checkpoint must become stable
 ///   waiting_for_proposal, examining_proposal, waiting_for_clock, proposal_refused, waiting_for_votes
-///                           the next height is held up there
+///                           the next height waits for this step
 ///
-/// Below it: the timer that ends the wait, whom the node hears of, who has left the view, for each height in flight
-/// who voted and who is missing, and what an operator can do; then what is wrong although ordering may go on with it: a
-/// disk that fills up, a clock that is off, a member that does not follow. All of it is what this one node sees; those it names as
-/// missing may know more, so ask them too. rpc/README.md explains every field of --output json.
+/// The page also shows the timer that ends the wait, the validators that the node has recently heard
+/// from, those that left the view, and the votes for each height in flight. Then it lists what an
+/// operator can do, and problems that do not necessarily stop ordering: a full disk, a wrong clock, a
+/// validator that falls behind. It shows the view of this one node. The validators that it lists as
+/// missing may know more, so run the command on them too. rpc/README.md explains every field of
+/// --output json.
 ///
-/// Exit code 0 if the node makes progress or has nothing to do, 3 if something holds it up.
+/// Exit code 0 if the node makes progress or is idle, 3 if it waits.
 #[derive(Debug, ClapArgs)]
 #[command(
     verbatim_doc_comment,
@@ -49,93 +51,103 @@ pub(crate) struct Args {
 /// Runs `quorate explain`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let rpc = args.node.rpc()?;
-    let told = block_on(async { rpc.consensus_explain().await.map_err(remote::advise) })?;
-    args.output.show(&told, || page(&told, &args.node.url))?;
-    Ok(Outcome::of(told.making_progress))
+    let explanation = block_on(async { rpc.consensus_explain().await.map_err(remote::advise) })?;
+    args.output.show(&explanation, || page(&explanation, &args.node.url))?;
+    Ok(Outcome::of(explanation.making_progress))
 }
 
-/// The whole explanation for people.
-fn page(told: &Explanation, url: &str) -> String {
-    let node = told.node.as_ref().map_or("node", |node| node.name.as_str());
-    let mut page = format!("{node} at {url}: {}\n{}\n\n{}", told.state, told.headline, summary(told));
-    if !told.heights.is_empty() {
+/// The whole explanation as text.
+fn page(explanation: &Explanation, url: &str) -> String {
+    let node = explanation.node.as_ref().map_or("node", |node| node.name.as_str());
+    let mut page = format!(
+        "{node} at {url}: {}\n{}\n\n{}",
+        explanation.state,
+        explanation.headline,
+        summary(explanation)
+    );
+    if !explanation.heights.is_empty() {
         page.push('\n');
-        page.push_str(&heights(&told.heights).render());
+        page.push_str(&heights(&explanation.heights).render());
     }
-    if !told.remedies.is_empty() {
-        page.push_str("\nWhat helps:\n");
-        told.remedies.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
+    if !explanation.remedies.is_empty() {
+        page.push_str("\nWhat to do:\n");
+        explanation.remedies.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
     }
-    if !told.troubles.is_empty() {
-        page.push_str("\nWhat is wrong beside that:\n");
-        told.troubles
+    if !explanation.troubles.is_empty() {
+        page.push_str("\nOther problems:\n");
+        explanation
+            .troubles
             .iter()
             .for_each(|trouble| page.push_str(&format!("  * {} {}\n", trouble.text, trouble.remedy)));
     }
     page
 }
 
-fn summary(told: &Explanation) -> String {
-    let begun = if told.active { "active" } else { "has not begun" };
-    let bounds = &told.bounds;
+fn summary(explanation: &Explanation) -> String {
+    let begun = if explanation.active { "active" } else { "has not begun" };
+    let bounds = &explanation.bounds;
     fields([
-        ("view", format!("{}, {begun}; its primary is {}", told.view, told.primary.name)),
-        ("standing", standing(told.standing).to_owned()),
+        ("view", format!("{}, {begun}; its primary is {}", explanation.view, explanation.primary.name)),
+        ("standing", standing(explanation.standing).to_owned()),
         (
             "committed",
             format!(
                 "height {}; the stable checkpoint is at {}, so ordering may go up to {}",
-                told.committed_height, bounds.stable_height, bounds.highest
+                explanation.committed_height, bounds.stable_height, bounds.highest
             ),
         ),
-        ("work", work(told)),
-        ("timer", told.timer.as_ref().map_or_else(|| "none runs".to_owned(), |timer| timer.text.clone())),
-        ("hears of", contact(told)),
-        ("departed", departures(told)),
+        ("work", work(explanation)),
+        (
+            "timer",
+            explanation.timer.as_ref().map_or_else(|| "none runs".to_owned(), |timer| timer.text.clone()),
+        ),
+        ("contact", contact(explanation)),
+        ("departed", departures(explanation)),
     ])
 }
 
 fn standing(standing: ValidatorStanding) -> &'static str {
     match standing {
         ValidatorStanding::Voting => "voting",
-        ValidatorStanding::Probing => "probing: it does not vote yet",
-        ValidatorStanding::Observing => "observing: it has no vote",
-        ValidatorStanding::Recovering => "recovering: it never votes with this journal",
+        ValidatorStanding::Probing => "probing: it must not vote yet",
+        ValidatorStanding::Observing => "observing: an observer has no vote",
+        ValidatorStanding::Recovering => "recovering: it must not vote with this journal",
     }
 }
 
-fn work(told: &Explanation) -> String {
-    let (pool, bounds) = (told.pool_transactions, &told.bounds);
+fn work(explanation: &Explanation) -> String {
+    let (pool, bounds) = (explanation.pool_transactions, &explanation.bounds);
     let flight = format!("{} of {} heights in flight", bounds.in_flight, bounds.window);
-    match told.waiting_ms {
-        Some(waiting) => format!("{pool} in the pool, {flight}; nothing was committed for {waiting} ms"),
+    match explanation.waiting_ms {
+        Some(waiting) => format!("{pool} in the pool, {flight}; no commit for {waiting} ms"),
         None => format!("{pool} in the pool, {flight}"),
     }
 }
 
-fn contact(told: &Explanation) -> String {
-    let contact = &told.contact;
+fn contact(explanation: &Explanation) -> String {
+    let contact = &explanation.contact;
     let silent = contact.silent.iter().map(|member| {
         let connection = if member.connected { "connected" } else { "no connection" };
         format!("{} ({connection})", member.name)
     });
     let silent: Vec<String> = silent.collect();
-    let silent = if silent.is_empty() { "nobody".to_owned() } else { silent.join(", ") };
+    let silent = if silent.is_empty() { "none".to_owned() } else { silent.join(", ") };
     let (contacts, needed) = (names(&contact.contacts), contact.needed);
-    format!("{contacts}; it takes {needed} others. Silent: {silent}")
+    let others = contact.contacts.len() + contact.silent.len();
+    format!("{contacts}: needs {needed} of the {others} other validators. Silent: {silent}")
 }
 
-fn departures(told: &Explanation) -> String {
-    let departures = &told.departures;
+fn departures(explanation: &Explanation) -> String {
+    let departures = &explanation.departures;
     let departed = names(&departures.departed);
     match (departures.more_to_begin, departures.more_to_follow) {
         (Some(more), _) => format!(
-            "{departed} for view {} or a later one; {} begin it, {more} more must depart",
-            told.view, departures.to_begin
+            "{departed}, for view {} or a later one; the view begins with {} departures: {more} more needed",
+            explanation.view, departures.to_begin
         ),
-        (None, Some(more)) => format!("{departed}; this node follows when {more} more have left"),
+        (None, Some(more)) => format!("{departed}; this node leaves too when {more} more have left"),
         (None, None) => format!(
-            "{departed}, to begin this view or for a later one; this node follows when {} others have left it",
+            "{departed}, for this view or a later one; this node leaves too when {} others have left",
             departures.to_follow
         ),
     }
@@ -143,14 +155,14 @@ fn departures(told: &Explanation) -> String {
 
 fn names(members: &[MemberName]) -> String {
     if members.is_empty() {
-        return "nobody".to_owned();
+        return "none".to_owned();
     }
     members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// A line for each height in flight.
+/// One row for each height in flight.
 fn heights(heights: &[AwaitedHeight]) -> Table {
-    let mut table = Table::new(&["height", "waits for", "votes", "here from", "missing"]);
+    let mut table = Table::new(&["height", "waits for", "votes", "received from", "missing"]);
     for height in heights {
         let of_votes = height.votes.as_ref();
         let absent = || "-".to_owned();
@@ -186,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    fn told() -> Value {
+    fn explanation() -> Value {
         let member = |index: u16| json!({ "index": index, "name": format!("validator-{index}") });
         json!({
             "node": member(1), "state": "waiting_for_votes", "making_progress": false, "headline": "Votes are missing.",
@@ -218,39 +230,42 @@ mod tests {
         })
     }
 
-    /// Everything that is held up is on the page by name: votes, timer, contact, what helps.
+    /// Everything that delays ordering is on the page by name: votes, timer, contact, remedies.
     #[test]
-    fn a_page_tells_who_is_missing_and_what_happens_next() {
-        let told: Explanation = serde_json::from_value(told()).unwrap();
-        let page = page(&told, "http://a");
+    fn a_page_names_the_missing_validators_and_the_next_step() {
+        let explanation: Explanation = serde_json::from_value(explanation()).unwrap();
+        let page = page(&explanation, "http://a");
         for line in [
             "validator-1 at http://a: waiting_for_votes\nVotes are missing.\n",
             "view       4, active; its primary is validator-0\n",
             "committed  height 140; the stable checkpoint is at 128, so ordering may go up to 384\n",
-            "work       12 in the pool, 1 of 8 heights in flight; nothing was committed for 900 ms\n",
+            "work       12 in the pool, 1 of 8 heights in flight; no commit for 900 ms\n",
             "timer      in 1.1 s this node leaves view 4\n",
-            "hears of   validator-0, validator-2; it takes 2 others. Silent: validator-3 (connected)\n",
-            "141     COMMITs    1 of 3  validator-1  validator-0, validator-2, validator-3\n",
-            "What helps:\n  * Ask validator-0.\n",
+            "contact    validator-0, validator-2: needs 2 of the 3 other validators. Silent: validator-3 (connected)\n",
+            "141     COMMITs    1 of 3  validator-1    validator-0, validator-2, validator-3\n",
+            "What to do:\n  * Ask validator-0.\n",
         ] {
             assert!(page.contains(line), "{line:?} is not in\n{page}");
         }
     }
 
     #[test]
-    fn a_page_about_nothing_is_short() {
-        let mut told = told();
-        told["heights"] = json!([]);
-        told["remedies"] = json!([]);
-        told["timer"] = Value::Null;
-        told["waiting_ms"] = Value::Null;
-        told["departures"]["more_to_begin"] = json!(1);
-        let page = page(&serde_json::from_value(told).unwrap(), "http://a");
+    fn a_page_of_an_idle_node_is_short() {
+        let mut explanation = explanation();
+        explanation["heights"] = json!([]);
+        explanation["remedies"] = json!([]);
+        explanation["timer"] = Value::Null;
+        explanation["waiting_ms"] = Value::Null;
+        explanation["departures"]["more_to_begin"] = json!(1);
+        let page = page(&serde_json::from_value(explanation).unwrap(), "http://a");
         assert!(
             page.contains("timer      none runs\n") && page.contains("1 of 8 heights in flight\n"),
             "{page}"
         );
-        assert!(page.contains("for view 4 or a later one; 3 begin it, 1 more must depart\n"), "{page}");
-        assert!(!page.contains("What helps") && !page.contains("waits for"), "{page}");
+        assert!(
+            page.contains("for view 4 or a later one; the view begins with 3 departures: 1 more needed\n"),
+            "{page}"
+        );
+        assert!(!page.contains("What to do") && !page.contains("waits for"), "{page}");
     }
 }

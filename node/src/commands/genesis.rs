@@ -1,4 +1,4 @@
-//! `quorate genesis`: what all nodes of a network agree on.
+//! `quorate genesis`: the parameters that all nodes of a network agree on.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::files::{self, Access};
 use crate::home;
 use crate::output::{self, Output, Table};
 
-/// Make, check and show genesis files.
+/// Create, check and show genesis files.
 ///
-/// A genesis file says what all nodes of a network must agree on before its first block: the validators, the
-/// limits of blocks and the times of the protocol. Its hash is the chain id.
+/// A genesis file contains what all nodes of a network must agree on before its first block: the
+/// validators, the limits of blocks and the timeouts of the protocol. Its hash is the chain id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
@@ -25,10 +25,11 @@ pub(crate) enum Command {
     Show(ShowArgs),
 }
 
-/// Make a genesis from the validators' public keys.
+/// Create a genesis from the validators' public keys.
 ///
-/// All parameters get their defaults, each with a comment that explains it. Edit the file to change them, then
-/// use `quorate genesis check`: any change gives another chain.
+/// All parameters get their defaults, each with a comment that explains it. Edit the file to change
+/// them, then run `quorate genesis check`. Any change results in another chain id, and therefore
+/// another chain.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -37,26 +38,27 @@ Example:
 
 Each validator makes its key with `quorate key new` and hands out what `quorate key show` prints.")]
 pub(crate) struct NewArgs {
-    /// What people call the network: 1 to 64 of a-z, 0-9 and -.
+    /// Name of the network: 1 to 64 characters of a-z, 0-9 and -.
     #[arg(long)]
     name: String,
 
-    /// A validator: its name and its public key as hex. Give the option once for each.
+    /// A validator: its name and its public key as hex. Give the option once for each validator.
     #[arg(long = "validator", value_name = "NAME=KEY", required = true, value_parser = parse_validator)]
     validators: Vec<Validator>,
 
-    /// Time of the genesis in milliseconds since 1970; now, unless given. No block is older.
+    /// Time of the genesis in milliseconds since 1970; the default is the current time. No block
+    /// has an earlier time.
     #[arg(long, value_name = "MILLISECONDS")]
     time_ms: Option<u64>,
 
-    /// The file to write; it must not exist. Standard output, unless given.
+    /// The file to write; it must not exist. The default is standard output.
     #[arg(long)]
     file: Option<PathBuf>,
 }
 
-/// Check a genesis file and say which chain it founds.
+/// Check a genesis file and show the chain that it defines.
 ///
-/// Reports everything that is wrong with it. Exit code 3 if there is anything.
+/// The command reports every error. Exit code 3 if there is one.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The genesis file; - is standard input.
@@ -67,7 +69,7 @@ pub(crate) struct CheckArgs {
     output: Output,
 }
 
-/// Show a genesis with all its parameters, also those its file leaves out.
+/// Show a genesis with all its parameters, including those that its file leaves at their defaults.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The genesis file; - is standard input.
@@ -80,7 +82,7 @@ pub(crate) struct ShowArgs {
 
 fn parse_validator(text: &str) -> Result<Validator, String> {
     let (name, key) = text.split_once('=').ok_or("write NAME=KEY, as in bank-a=0x02…")?;
-    let public_key = key.parse().map_err(|error| format!("{key:?} is no public key: {error}"))?;
+    let public_key = key.parse().map_err(|error| format!("{key:?} is not a public key: {error}"))?;
     Ok(Validator { name: name.to_owned(), public_key })
 }
 
@@ -97,7 +99,7 @@ fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
     let time = args.time_ms.map_or_else(commands::now, Timestamp);
     let draft = GenesisDraft::new(&args.name, time, args.validators.clone());
     let genesis = draft.check().map_err(|errors| {
-        anyhow!("this is no valid genesis:\n  - {}", errors.to_string().replace('\n', "\n  - "))
+        anyhow!("this is not a valid genesis:\n  - {}", errors.to_string().replace('\n', "\n  - "))
     })?;
     warn(&genesis);
     match &args.file {
@@ -127,7 +129,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
         Err(errors) => {
             let list: Vec<String> = errors.errors().iter().map(ToString::to_string).collect();
             args.output.show(&json!({ "valid": false, "errors": list }), || {
-                format!("{} is no valid genesis:\n  - {}", args.file.display(), list.join("\n  - "))
+                format!("{} is not a valid genesis:\n  - {}", args.file.display(), list.join("\n  - "))
             })?;
             Ok(Outcome::No)
         }
@@ -170,7 +172,7 @@ fn show(file: &Path, output: Output) -> anyhow::Result<Outcome> {
     let genesis = home::read_genesis(file)?;
     let mut all: Value =
         toml::from_str(&genesis.to_toml()).context("the canonical genesis cannot be read back")?;
-    let Value::Object(fields) = &mut all else { bail!("the canonical genesis is no table") };
+    let Value::Object(fields) = &mut all else { bail!("the canonical genesis is not a table") };
     fields.insert("chain_id".to_owned(), genesis.chain_id().to_string().into());
     output.show(&all, || genesis.to_toml())?;
     Ok(Outcome::Yes)

@@ -12,10 +12,11 @@ use crate::exit::Outcome;
 use crate::keyfile::{self, PassphraseSource, Protection};
 use crate::output::{self, Output};
 
-/// Make, show and import secret keys.
+/// Create, show and import secret keys.
 ///
-/// Key files are PKCS#8 PEM, as OpenSSL reads them, encrypted with a passphrase unless --plain is given. They
-/// are readable by their owner alone, and refused when they are not.
+/// Key files are PKCS#8 PEM, as OpenSSL reads them, encrypted with a passphrase unless --plain is
+/// given. Only the owner of a key file may have access to it: this program refuses a key file that
+/// others can access.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
@@ -23,7 +24,7 @@ pub(crate) enum Command {
     Import(ImportArgs),
 }
 
-/// Make a new key from the system's randomness.
+/// Create a new key from the system's random generator.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,9 +42,9 @@ pub(crate) struct NewArgs {
     output: Output,
 }
 
-/// Show the public half of a key.
+/// Show the public key of a key file.
 ///
-/// The secret half is never printed; the file is its only form.
+/// No command prints the secret key; it exists only in the file.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The key file.
@@ -57,9 +58,9 @@ pub(crate) struct ShowArgs {
     output: Output,
 }
 
-/// Read a key in another form and write it as a key file.
+/// Convert a key of another program to a key file.
 ///
-/// Reads PKCS#8 PEM, plain or encrypted (PBES2 with AES-256-CBC), and 32 bytes of hex.
+/// The command reads PKCS#8 PEM, plain or encrypted (PBES2 with AES-256-CBC), and 32 bytes of hex.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -67,7 +68,7 @@ Example:
   chmod 600 other.pem
   quorate key import other.pem key.pem")]
 pub(crate) struct ImportArgs {
-    /// The file to read; only its owner may be able to read it.
+    /// The file to read; only its owner may have access to it.
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
 

@@ -1,4 +1,4 @@
-//! `quorate log-level`: what a running node logs.
+//! `quorate log-level`: the log level of a running node.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,25 +14,26 @@ use crate::exit::Outcome;
 use crate::http::{Connection, Endpoint};
 use crate::output;
 
-/// How long the node may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the node may take to respond.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Show or change what a running node logs.
 ///
-/// The change lasts until the node is restarted. It goes through the socket admin.sock in the node's home, which only
-/// the user who runs the node can use (and root); the setting admin.socket moves it or, empty, removes it.
+/// The change lasts until the node restarts. The command uses the socket admin.sock in the node's
+/// home. Only the user who runs the node, and root, can use this socket. The setting admin.socket
+/// moves it; an empty value disables it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   quorate log-level --home net/validator-0
   quorate log-level --home net/validator-0 info,quorate_network=debug")]
 pub(crate) struct Args {
-    /// The validator's directory.
+    /// The node's home directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// What to log from now on: error, warn, info, debug or trace, also for each module. Without it the level is
-    /// shown.
+    /// The new level: error, warn, info, debug or trace, optionally for each module. Without it,
+    /// the command shows the level.
     #[arg(value_name = "LEVEL")]
     level: Option<String>,
 }
@@ -41,13 +42,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::read(&args.home, &Overrides::of_process(&[])?)?;
     let Some(socket) = config.admin_socket else {
-        bail!("{} has no administration: admin.socket is empty in its configuration", args.home.display());
+        bail!(
+            "the node of {} has no administration socket: admin.socket is empty in its configuration",
+            args.home.display()
+        );
     };
     let endpoint = Endpoint::socket(socket);
     match &args.level {
         Some(level) => {
             let before = block_on(call(endpoint, "admin_set_log_level", json!([level])))?;
-            output::note(format_args!("the node logged {before} until now"));
+            output::note(format_args!("the previous level was {before}"));
             output::print(level)?;
         }
         None => output::print(&block_on(call(endpoint, "admin_log_level", json!([])))?)?,
@@ -57,11 +61,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 async fn call(endpoint: Endpoint, method: &str, params: Value) -> anyhow::Result<String> {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let (status, body) = Connection::new(endpoint, PATIENCE).post(request.to_string().into()).await?;
+    let (status, body) = Connection::new(endpoint, TIMEOUT).post(request.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     match (&answer["result"], &answer["error"]["message"]) {
         (Value::String(level), _) if status == StatusCode::OK => Ok(level.clone()),
-        (_, Value::String(message)) => bail!("the node refuses: {message}"),
-        _ => bail!("the node answers {status} and nothing that can be understood"),
+        (_, Value::String(message)) => bail!("the node refused the request: {message}"),
+        _ => bail!("the node returned HTTP {status} without a valid response"),
     }
 }

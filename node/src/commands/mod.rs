@@ -46,23 +46,24 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Runs what only waits for a few answers.
+/// Runs commands that only wait for a few responses.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("no asynchronous runtime can be started")?.block_on(work)
 }
 
-/// Runs what has work for all cores. Tasks that still run when `work` is done are given a second to end.
+/// Runs commands that need all cores. Tasks that still run when `work` is done have a second to
+/// end.
 fn block_on_all_cores<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime can be started")?;
     let result = runtime.block_on(work);
-    runtime.shutdown_timeout(PATIENCE);
+    runtime.shutdown_timeout(TIMEOUT);
     result
 }
 
-/// The time now, as blocks and transactions count it.
+/// The current time, in the unit of blocks and transactions.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

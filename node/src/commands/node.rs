@@ -1,4 +1,4 @@
-//! `quorate node`: one validator, until it is told to stop.
+//! `quorate node`: runs one node until a signal stops it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,24 +16,25 @@ use crate::output;
 use crate::runtime::{self, Setup};
 use crate::signals::StopSignals;
 
-/// How long a node may take to stop. What it has promised is on disk at any moment, so ending it then loses
-/// nothing.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take to stop. Everything it has signed is on disk at any moment, so ending
+/// it then loses nothing.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Stop signals within this time count as one. A later one ends the node at once.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// Run a validator until it is told to stop.
+/// Run a validator or an observer until a signal stops it.
 ///
-/// The home directory holds config.toml, and unless the config says otherwise genesis.toml, key.pem,
-/// data/ledger.redb and data/journal.redb. `quorate testnet` writes such directories. When the node is ready it
-/// prints one line with its addresses; log lines go to standard error. SIGINT, SIGTERM and SIGHUP stop it cleanly, a
-/// second one more than a second later at once.
+/// The home directory contains config.toml and, unless the config sets other paths, genesis.toml,
+/// key.pem, data/ledger.redb and data/journal.redb. `quorate testnet` creates such directories.
+/// When the node is ready, it prints one line with its addresses; it logs to standard error.
+/// SIGINT, SIGTERM or SIGHUP stops it cleanly; a second signal more than a second later stops it at
+/// once.
 ///
-/// A validator never starts without its journal, since it could contradict votes it has given. Only the very
-/// first start creates one, with --init.
+/// A validator never starts without its journal, because it could contradict its earlier votes.
+/// Only the very first start creates a journal, with --init.
 ///
-/// While it runs, its own user can change what it logs: see `quorate log-level`.
+/// While the node runs, the user who runs it can change what it logs: see `quorate log-level`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -44,7 +45,7 @@ Every setting of config.toml can be overridden in the environment: QUORATE_ and 
 setting, as in QUORATE_P2P__LISTEN=/ip4/0.0.0.0/tcp/9000; and both by --set. `quorate config` shows, checks and
 explains them.")]
 pub(crate) struct Args {
-    /// The validator's directory.
+    /// The node's home directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
@@ -52,8 +53,8 @@ pub(crate) struct Args {
     #[arg(long)]
     init: bool,
 
-    /// A setting over those of config.toml and of the environment, as in rpc.listen=127.0.0.1:8545; may be repeated.
-    /// `quorate config options` lists them.
+    /// A setting that overrides config.toml and the environment, as in rpc.listen=127.0.0.1:8545;
+    /// may be repeated. `quorate config options` lists all settings.
     #[arg(long, value_name = "SETTING=VALUE")]
     set: Vec<SettingFlag>,
 
@@ -81,13 +82,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
-    // From here on a signal is not lost, even one that comes while the node starts.
-    let mut signals = StopSignals::listen().context("signals cannot be listened to")?;
+    // From here on no signal is lost, even if it arrives while the node starts.
+    let mut signals = StopSignals::listen().context("cannot install signal handlers")?;
     let name = setup.name.clone();
     let running = tokio::select! {
         running = runtime::start(setup) => running.with_context(|| format!("{name} cannot start"))?,
         signal = signals.next() => {
-            tracing::info!(signal, "{name} was told to stop before it had started");
+            tracing::info!(signal, "{name} received a stop signal while it was starting");
             return Ok(Outcome::Yes);
         }
     };
@@ -106,11 +107,11 @@ async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
     };
     let stopped = tokio::select! {
         stopped = running.stop() => stopped,
-        () = tokio::time::sleep(STOP_PATIENCE) => {
-            Err(anyhow!("it did not stop within {} seconds and was ended", STOP_PATIENCE.as_secs()))
+        () = tokio::time::sleep(STOP_TIMEOUT) => {
+            Err(anyhow!("it did not stop within {} seconds and was aborted", STOP_TIMEOUT.as_secs()))
         }
         signal = signals.next_after(SAME_SIGNAL) => {
-            Err(anyhow!("it was told to stop again ({signal}) and did so at once"))
+            Err(anyhow!("it received a second stop signal ({signal}) and was aborted"))
         }
     };
     match failure {
@@ -119,8 +120,8 @@ async fn serve(setup: Setup) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Prints the line that says where the node is, on a thread of its own: if standard output is a pipe without a reader, or
-/// a terminal that was stopped, the write fails or blocks, and the node goes on.
+/// Prints the line with the node's addresses on a thread of its own. If standard output is a pipe
+/// without a reader or a stopped terminal, the write fails or blocks, and the node must continue.
 fn announce(ready: String) -> anyhow::Result<()> {
     let print = move || {
         if let Err(error) = output::print(&ready) {
@@ -128,5 +129,5 @@ fn announce(ready: String) -> anyhow::Result<()> {
         }
     };
     let printing = std::thread::Builder::new().name("ready".to_owned()).spawn(print);
-    printing.map(drop).context("the system refuses another thread")
+    printing.map(drop).context("cannot start a thread")
 }

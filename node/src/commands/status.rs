@@ -1,4 +1,4 @@
-//! `quorate status`: how the nodes of a network are.
+//! `quorate status`: the status of a network's nodes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,18 +17,20 @@ use crate::network_file;
 use crate::output::{Output, Table, short};
 use crate::remote::DEFAULT_URL;
 
-/// How long the answer about readiness may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the response about readiness may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most nodes asked at once.
+/// Upper limit of nodes per call.
 const MAX_NODES: usize = 100;
 
-/// Show how one or several nodes are: height, stable checkpoint, view, primary, standing, peers, readiness.
+/// Show the status of one or more nodes: height, stable checkpoint, view, primary, standing, peers,
+/// readiness.
 ///
-/// The view is `active`, or `changing` while its beginning is awaited. The standing is `voting`, or tells why the
-/// node does not vote. Of an observer, stable checkpoint, view and primary are what validators tell it.
+/// The view is `active`, or `changing` until it begins. The standing is `voting`, or the reason why
+/// the node does not vote. An observer shows stable checkpoint, view and primary as validators
+/// report them.
 ///
-/// Exit code 0 if all of them are ready, 3 if one is not or does not answer.
+/// Exit code 0 if all nodes are ready, 3 if one is not ready or does not respond.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long = "rpc", value_name = "URL", env = "QUORATE_RPC_URL", default_value = DEFAULT_URL)]
     urls: Vec<String>,
 
-    /// Ask all validators of this network.json, or of the directory that holds it, instead.
+    /// Show all validators of this network.json, or of the directory that contains it, instead.
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
 
@@ -48,20 +50,20 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// What is known of one node.
+/// The status of one node.
 #[derive(Debug, Serialize)]
 pub(crate) struct Condition {
-    /// Where it was asked.
+    /// The URL that was called.
     pub(crate) rpc: String,
-    /// Whether it can do its work.
+    /// Whether the node is ready.
     pub(crate) ready: bool,
-    /// What it says is missing, if it is not ready.
+    /// The checks that fail, if it is not ready.
     pub(crate) unmet: Vec<ReadinessCheck>,
-    /// Its summary of itself.
+    /// The node's summary.
     pub(crate) status: Option<NodeStatus>,
-    /// Where ordering stands for it.
+    /// The node's state of ordering.
     pub(crate) consensus: Option<ConsensusState>,
-    /// Why it gave no answer.
+    /// Why there is no response.
     pub(crate) error: Option<String>,
 }
 
@@ -73,13 +75,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         None => args.urls.clone(),
     };
-    anyhow::ensure!(urls.len() <= MAX_NODES, "at most {MAX_NODES} nodes are asked at once");
+    anyhow::ensure!(urls.len() <= MAX_NODES, "at most {MAX_NODES} nodes can be given");
     let conditions = block_on(async { Ok(join_all(urls.into_iter().map(ask)).await) })?;
     args.output.show(&conditions, || table(&conditions).render())?;
     Ok(Outcome::of(conditions.iter().all(|condition| condition.ready)))
 }
 
-/// Asks one node how it is. That it does not answer is an answer, too.
+/// Calls one node. A node that does not respond has an error in its result.
 pub(crate) async fn ask(url: String) -> Condition {
     let mut condition = Condition {
         rpc: url.clone(),
@@ -100,20 +102,21 @@ async fn fill(condition: &mut Condition, url: &str) -> anyhow::Result<()> {
     let rpc = Rpc::new(url, &ClientConfig::default())?;
     condition.status = Some(rpc.node_status().await?);
     condition.consensus = Some(rpc.consensus_state().await?);
-    let (status, body) = Connection::new(endpoint, PATIENCE).get("/readyz").await?;
+    let (status, body) = Connection::new(endpoint, TIMEOUT).get("/readyz").await?;
     condition.ready = status == StatusCode::OK;
     condition.unmet = unmet(&body);
     Ok(())
 }
 
-/// What a node that is not ready says is missing.
+/// The failed checks of a node that is not ready.
 fn unmet(body: &[u8]) -> Vec<ReadinessCheck> {
-    // The status decides; a node that gives no reasons has none.
+    // The HTTP status decides whether the node is ready. A body that cannot be read gives no
+    // reasons.
     let readiness: Readiness = serde_json::from_slice(body).unwrap_or_default();
     readiness.checks.into_iter().filter(|check| !check.ok).collect()
 }
 
-/// A line for each node.
+/// One row for each node.
 fn table(conditions: &[Condition]) -> Table {
     let mut table = Table::new(&[
         "node", "rpc", "height", "stable", "view", "state", "primary", "standing", "peers", "pool", "ready",

@@ -1,4 +1,4 @@
-//! `quorate verify`: what a receipt proves, offline.
+//! `quorate verify`: verifies a receipt offline.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use crate::files;
 use crate::home;
 use crate::output::{self, Output};
 
-/// Verify a receipt offline: was this transaction ordered by this network?
+/// Verify a receipt offline: did this network order this transaction?
 ///
-/// Needs nothing but the receipt and the genesis file, no node and no network. Exit code 0 only when the
-/// receipt proves that the transaction stands at its place in a final block of the chain that the genesis
-/// founds, 3 when it does not.
+/// The command needs only the receipt and the genesis file, no node and no network. Exit code 0
+/// only if the receipt proves that the transaction is at its place in a final block of the chain
+/// that the genesis defines; otherwise 3.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -27,8 +27,8 @@ Examples:
 
   quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
 
-Get the genesis file from somebody you trust: a receipt proves what its validators signed, and the genesis
-says who they are.")]
+Get the genesis file from a source you trust: a receipt proves what validators signed, and the genesis
+defines who these validators are.")]
 pub(crate) struct Args {
     /// The receipt as JSON, as `tx receipt` or `tx send` prints it; - is standard input.
     #[arg(value_name = "RECEIPT")]
@@ -42,8 +42,8 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// What `tx send --output json` prints around a receipt. Nothing in it may contradict the receipt: whoever
-/// reads the whole would take it for proven.
+/// The output of `tx send --output json`. None of its fields may contradict the receipt: a reader
+/// of the output would believe that these fields are proven too.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sent {
@@ -75,7 +75,7 @@ fn not_proven(path: &Path, reason: &str) -> String {
     format!("NOT PROVEN: {}: {reason}", path.display())
 }
 
-/// The receipt in a text, once it has proven what it says.
+/// The receipt in a text, after it was verified.
 fn prove(text: &str, genesis: &Genesis) -> Result<Receipt, String> {
     // A receipt itself has no such field.
     let receipt = if text.contains("\"receipt\"") && text.trim_start().starts_with('{') {
@@ -94,7 +94,7 @@ fn unwrap_sent(sent: &Sent) -> Result<Receipt, String> {
         && sent.id == receipt.transaction.to_string()
         && sent.height == receipt.proof.header.height.0
         && sent.index == receipt.index;
-    if agrees { Ok(receipt) } else { Err("what stands around the receipt contradicts it".to_owned()) }
+    if agrees { Ok(receipt) } else { Err("the fields next to the receipt contradict it".to_owned()) }
 }
 
 fn proven(receipt: &Receipt, genesis: &Genesis) -> serde_json::Value {
@@ -140,7 +140,7 @@ fn human(receipt: &Receipt, genesis: &Genesis) -> String {
             ),
         ),
     ]);
-    format!("PROVEN: the transaction was ordered at this place.\n\n{fields}")
+    format!("PROVEN: the network ordered the transaction at this place.\n\n{fields}")
 }
 
 #[cfg(test)]

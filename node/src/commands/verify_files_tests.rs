@@ -1,8 +1,8 @@
-//! The files in `ledger/receipts`, on which every verifier must agree: the program's own, the Python client and the
-//! JavaScript verifier read the same ones in their tests.
+//! The files in `ledger/receipts`, on which every verifier must agree: this program, the Python
+//! client and the JavaScript verifier read the same files in their tests.
 //!
-//! The files are made here and compared with those in the repository. With `QUORATE_WRITE_RECEIPTS=1` in the
-//! environment they are written.
+//! The tests create the files here and compare them with those in the repository. With
+//! `QUORATE_WRITE_RECEIPTS=1` in the environment they write the files.
 
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../ledger/receipts")
 }
 
-/// Signs whatever it is told, as a quorum that breaks every rule would.
+/// Signs everything, as a quorum that breaks every rule would.
 struct Quorum(TestNetwork);
 
 impl Quorum {
@@ -101,7 +101,8 @@ impl Quorum {
         }
     }
 
-    /// Of one transaction of `count`, in a block with so many blocks above it up to the certificate.
+    /// The receipt of one transaction of `count`, in a block with this many blocks above it up to
+    /// the certificate.
     fn ordered(&self, index: u32, count: u32, above: usize) -> Receipt {
         let ids = ids(count);
         let header = self.header(self.0.genesis().header(), &ids);
@@ -112,7 +113,7 @@ impl Quorum {
         self.receipt(&ids, index, header, descendants)
     }
 
-    /// The third of five transactions, its header altered before it was signed.
+    /// The third of five transactions; its header is altered before it is signed.
     fn altered(&self, change: impl FnOnce(&mut Header)) -> Receipt {
         let ids = ids(5);
         let mut header = self.header(self.0.genesis().header(), &ids);
@@ -120,7 +121,7 @@ impl Quorum {
         self.receipt(&ids, 2, header, Vec::new())
     }
 
-    /// The same with a descendant that was altered.
+    /// The same with an altered descendant.
     fn with_descendant(&self, change: impl FnOnce(&mut Header)) -> Receipt {
         let ids = ids(5);
         let header = self.header(self.0.genesis().header(), &ids);
@@ -158,7 +159,7 @@ fn edited(receipt: &Receipt, edit: impl FnOnce(&mut ReceiptJson)) -> String {
     serde_json::to_string(&json).unwrap()
 }
 
-/// The same object as an array of its fields, as serde reads structures by itself.
+/// The same object as an array of its fields, which serde also accepts for structures.
 fn listed(text: &str, object: &str, names: &[&str]) -> String {
     let value: Value = serde_json::from_str(object).unwrap();
     let list: Vec<&Value> = names.iter().map(|name| &value[name]).collect();
@@ -170,7 +171,7 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-/// A signature with n - s in the place of s, which satisfies the equation of ECDSA, too.
+/// A signature with n - s instead of s, which also satisfies the equation of ECDSA.
 fn high_s(signature: &str) -> String {
     let order = from_hex("0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap();
     let mut bytes = from_hex(signature).unwrap();
@@ -233,7 +234,7 @@ fn path_texts(path: &[Hash]) -> Vec<String> {
 }
 
 impl Quorum {
-    /// Numbers that a reader with floating-point numbers would round, in headers that follow one another.
+    /// Numbers that a reader with floating-point numbers would round, in consecutive headers.
     fn with_heights_above_2_53(&self) -> Receipt {
         let ids = ids(5);
         let mut header = self.header(self.0.genesis().header(), &ids);
@@ -246,7 +247,7 @@ impl Quorum {
     }
 }
 
-/// Files that say what a good one says in a form that it may not have.
+/// Files with the content of a good one in a form that is not allowed.
 fn of_another_form(quorum: &Quorum) -> Vec<(&'static str, String)> {
     let receipt = quorum.ordered(2, 5, 1);
     let json = ReceiptJson::from(&receipt);
@@ -332,7 +333,7 @@ fn of_another_form(quorum: &Quorum) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Files of the right form that prove nothing.
+/// Files in the right form that prove nothing.
 fn without_proof(quorum: &Quorum) -> Vec<(&'static str, String)> {
     let plain = quorum.ordered(2, 5, 0);
     let other = Hash::ZERO;
@@ -419,13 +420,13 @@ fn without_proof(quorum: &Quorum) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The files by name, as they must be.
+/// The expected files by name.
 fn files() -> BTreeMap<String, Vec<u8>> {
     let quorum = Quorum::new();
     let mut files = BTreeMap::from([("genesis.toml".to_owned(), quorum.0.genesis().to_toml().into_bytes())]);
     let mut add = |folder: &str, name: &str, bytes: Vec<u8>| {
         let before = files.insert(format!("{folder}/{name}.json"), bytes);
-        assert!(before.is_none(), "{folder}/{name} is there twice");
+        assert!(before.is_none(), "{folder}/{name} exists twice");
     };
     for (name, text) in good(&quorum) {
         add("good", name, text.into());
@@ -455,7 +456,7 @@ fn files_in_repository() -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn the_files_are_what_they_are_made_to_be() {
+fn the_files_in_the_repository_are_up_to_date() {
     let files = files();
     if std::env::var_os("QUORATE_WRITE_RECEIPTS").is_some() {
         for (name, bytes) in &files {
@@ -486,7 +487,7 @@ fn the_program_proves_the_good_files_and_no_other() {
         if name.starts_with("good/") {
             assert!(verdict.is_ok(), "{name}: {verdict:?}");
         } else if name.starts_with("bad/") {
-            assert!(verdict.is_err(), "{name} is taken for proven");
+            assert!(verdict.is_err(), "{name} is accepted as proven");
         }
     }
 }

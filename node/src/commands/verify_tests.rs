@@ -34,7 +34,7 @@ fn both_forms_of_a_receipt_are_proven() {
     assert!(prove(&pretty, network.genesis()).is_ok(), "white space means nothing");
 }
 
-/// Every digit, decimal or hex, is changed in turn, also those around the receipt.
+/// Changes every digit in turn, decimal or hex, including those next to the receipt.
 #[test]
 fn no_digit_can_change() {
     let network = receipt::network();
@@ -51,7 +51,7 @@ fn no_digit_can_change() {
 }
 
 #[test]
-fn what_stands_around_a_receipt_must_agree_with_it() {
+fn fields_next_to_a_receipt_must_agree_with_it() {
     let network = receipt::network();
     let text = sent();
     for (from, to) in [
@@ -73,7 +73,7 @@ fn a_receipt_counts_on_its_own_chain_only() {
 }
 
 #[test]
-fn what_is_no_receipt_is_refused_with_a_reason() {
+fn invalid_receipts_are_refused_with_a_reason() {
     let network = receipt::network();
     for text in ["", "{}", "null", "[]", "not json", r#"{"receipt":null}"#] {
         let reason = prove(text, network.genesis()).unwrap_err();

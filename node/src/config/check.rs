@@ -1,4 +1,4 @@
-//! What of the settings can be used, and what is wrong with the others.
+//! Checks the values of settings and reports every error.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -9,15 +9,15 @@ use quorate_network::{AddressSettings, OBSERVERS_MAX, PeerKey, peer_id_text};
 use super::raw::RawConfig;
 use super::{Config, ConfigErrors, Role};
 
-/// Most addresses of one kind.
+/// Upper limit of addresses in one list.
 pub(super) const MAX_ADDRESSES: usize = 64;
 
-/// Most threads that check signatures: more than the largest machine has use for.
+/// Upper limit of threads that check signatures: more than the largest machine can use.
 pub(super) const MAX_VERIFY_THREADS: usize = 256;
 
 impl RawConfig {
     /// # Errors
-    /// Everything that is wrong, not only the first of it.
+    /// Every error, not only the first.
     pub(super) fn check(self, home: &Path) -> Result<Config, ConfigErrors> {
         let mut problems = Vec::new();
         let addresses = [
@@ -28,7 +28,7 @@ impl RawConfig {
         for (setting, list) in addresses.iter().filter(|(_, list)| list.len() > MAX_ADDRESSES) {
             problems.push(format!("{setting} has {} addresses: at most {MAX_ADDRESSES}", list.len()));
         }
-        // Whose peer ids they name is seen when the genesis is known.
+        // Whose peer ids the addresses contain is checked later, when the genesis is known.
         let read = AddressSettings {
             listen: &self.p2p.listen,
             advertise: &self.p2p.advertise,
@@ -71,12 +71,15 @@ impl RawConfig {
     }
 }
 
-/// The keys of observers. Whether they are members' is seen when the genesis is known.
+/// The keys of observers. Whether one is the key of a validator is checked later, when the genesis
+/// is known.
 fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<PublicKey> {
     let mut keys = Vec::new();
     if role == Role::Observer && !listed.is_empty() {
-        problems
-            .push("p2p.observers is for validators: an observer admits nobody, so leave it out".to_owned());
+        problems.push(
+            "p2p.observers is for validators: an observer admits no observers, so remove this setting"
+                .to_owned(),
+        );
     }
     if listed.len() > OBSERVERS_MAX {
         problems.push(format!("p2p.observers has {} keys: at most {OBSERVERS_MAX}", listed.len()));
@@ -93,7 +96,7 @@ fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<P
     keys
 }
 
-/// The host name in a multiaddress, if it has one rather than an IP address.
+/// The host name in a multiaddress; `None` if it contains an IP address.
 fn host_name(address: &str) -> Option<String> {
     let mut parts = address.split('/').skip(1);
     let protocol = parts.next().filter(|protocol| ["dns", "dns4", "dns6"].contains(protocol));

@@ -1,4 +1,4 @@
-//! What a node would run with, and where each value comes from.
+//! The settings that a node would use, with the source of each value.
 
 use std::path::Path;
 
@@ -10,22 +10,22 @@ use super::settings::settings;
 use super::{Config, Overrides, environment, load};
 use crate::home;
 
-/// A setting as a node would take it.
+/// A setting with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Effective {
-    /// As in `rpc.listen`.
+    /// The name, as in `rpc.listen`.
     pub(crate) setting: String,
     /// Its value.
     pub(crate) value: Value,
-    /// `default`, `config.toml`, the name of a variable of the environment, or `--set`.
+    /// `default`, `config.toml`, the name of an environment variable, or `--set`.
     pub(crate) origin: String,
 }
 
-/// Where a value comes from that nobody gave.
+/// The source of a value that is not set explicitly.
 const DEFAULT: &str = "default";
 
 impl Effective {
-    /// Whether nobody gave it.
+    /// Whether the value is the default.
     pub(crate) fn is_default(&self) -> bool {
         self.origin == DEFAULT
     }

@@ -1,4 +1,4 @@
-//! Settings that are given beside the file: variables of the environment, and flags.
+//! Settings from sources other than the file: environment variables and command-line flags.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,29 +10,29 @@ use figment::{Metadata, Profile, Provider};
 
 use super::settings::{Setting, settings};
 
-/// In front of every variable of this program.
+/// The prefix of all variables of this program.
 const PREFIX: &str = "QUORATE_";
 
-/// Between table and setting in the name of a variable.
+/// The separator between table and setting in the name of a variable.
 const SEPARATOR: &str = "__";
 
-/// In front of the name of a variable where it is told as the source of a value.
+/// The text before the name of a variable in messages about the source of a value.
 const VARIABLE: &str = "environment variable ";
 
 /// The source of a value from the command line.
 const FLAG: &str = "--set";
 
-/// What is said beside the file: by variables, and over them by flags.
+/// Settings that override the file: environment variables, and flags that override the variables.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
     /// Name and text of each variable.
     pub(super) variables: Vec<(String, String)>,
-    /// In the order of the command line; later ones win.
+    /// In the order of the command line; later ones override earlier ones.
     pub(super) flags: Vec<SettingFlag>,
 }
 
 impl Overrides {
-    /// The variables of this process that could be settings, and flags.
+    /// The environment variables of this process that could be settings, and flags.
     ///
     /// # Errors
     /// As [`Overrides::new`].
@@ -40,10 +40,11 @@ impl Overrides {
         Overrides::new(std::env::vars_os(), flags)
     }
 
-    /// Of these variables those that could be settings, and flags. An empty variable is as good as none.
+    /// Keeps the variables that could be settings, and the flags. An empty variable counts as
+    /// unset.
     ///
     /// # Errors
-    /// Names the variables that are meant as settings and are no text.
+    /// Lists the variables that are meant as settings and are not UTF-8 text.
     pub(super) fn new(
         variables: impl Iterator<Item = (OsString, OsString)>,
         flags: &[SettingFlag],
@@ -57,7 +58,7 @@ impl Overrides {
             }
             match value.into_string() {
                 Ok(text) if readable => texts.push((name, text)),
-                // Other variables may hold paths, which can be of any bytes.
+                // Other variables may contain paths of any bytes.
                 _ if name.contains(SEPARATOR) => unreadable.push(name),
                 _ => {}
             }
@@ -91,7 +92,7 @@ impl FromStr for SettingFlag {
     }
 }
 
-/// A value that was given beside the file, so that errors can name where.
+/// A value that overrides the file, with its source for error messages.
 pub(super) struct Given {
     source: String,
     key: String,
@@ -99,7 +100,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// `None` for a variable that is no setting: those have a separator in their names.
+    /// `None` for a variable that is not a setting: settings have a separator in their names.
     pub(super) fn by_variable(name: &str, text: &str) -> Option<Self> {
         let setting = name.strip_prefix(PREFIX)?;
         let key =
@@ -113,10 +114,11 @@ impl Given {
     }
 }
 
-/// A number stays a number; any other text is a string, whatever it looks like to a parser of values.
+/// A number stays a number; any other text is a string, even if it looks like another kind of
+/// value.
 ///
 /// # Errors
-/// A text that begins as a list and is none: no setting has such a text.
+/// A text that begins like a list but is not one: no setting has such a text.
 fn value(text: &str) -> Result<Value, &'static str> {
     if let Ok(number) = text.trim().parse::<u64>() {
         return Ok(Value::from(number));
@@ -126,7 +128,7 @@ fn value(text: &str) -> Result<Value, &'static str> {
     }
     match text.parse::<Value>() {
         Ok(list @ Value::Array(..)) => Ok(list),
-        _ => Err("it begins as a list and is none: write a,b or [\"a\",\"b\"]"),
+        _ => Err("it begins like a list but is not one: write a,b or [\"a\",\"b\"]"),
     }
 }
 
@@ -150,13 +152,14 @@ impl Provider for Given {
     }
 }
 
-/// Whether a value with this source was given here.
+/// Whether a value with this source overrides the file.
 pub(super) fn is_beside_the_file(source: &Metadata) -> bool {
     source.name == FLAG || source.name.starts_with(VARIABLE)
 }
 
-/// Variables that were probably meant as settings: `QUORATE_RPC_LISTEN` for `QUORATE_RPC__LISTEN`. They would
-/// otherwise be ignored without a word, as are variables that have nothing to do with this program.
+/// Variables that were probably meant as settings, such as `QUORATE_RPC_LISTEN` for
+/// `QUORATE_RPC__LISTEN`. Without this check they would be silently ignored, like variables of
+/// other programs.
 pub(super) fn misspelt_variables(variables: &[(String, String)]) -> Vec<String> {
     let wrong = |setting: Setting| {
         let wrong = spelling("_", &setting.table, &setting.name);

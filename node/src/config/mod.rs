@@ -1,9 +1,10 @@
-//! The local settings of a node: `config.toml`, over it the environment, and over both the command line.
+//! The local settings of a node. `config.toml` is overridden by the environment, and both are
+//! overridden by the command line.
 //!
 //! A setting `name` of the table `[table]` is also `QUORATE_TABLE__NAME` in the environment and
-//! `--set table.name=` on the command line. A
-//! list is written there as `a,b` or `["a","b"]`. Whatever is not known is refused, wherever it stands.
-//! Nothing in here must be equal on all nodes; that is in the genesis.
+//! `--set table.name=` on the command line. A list is written there as `a,b` or `["a","b"]`.
+//! Unknown settings are refused in every source. Nothing in here must be equal on all nodes; such
+//! parameters are in the genesis.
 
 mod check;
 mod effective;
@@ -34,24 +35,24 @@ pub(crate) use environment::{Overrides, SettingFlag};
 use raw::RawConfig;
 pub(crate) use settings::{SettingsTable, tables};
 
-/// Most bytes of a config file.
+/// Upper limit of the size of a config file in bytes.
 const MAX_CONFIG_BYTES: usize = 64 << 10;
 
-/// What a node does in the network.
+/// The role of a node in the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     /// Proposes and votes.
     #[default]
     Validator,
-    /// Follows and serves, without a vote.
+    /// Follows the chain and serves clients, without a vote.
     Observer,
 }
 
-/// The settings of a node, checked. Paths can be opened from here.
+/// The checked settings of a node. Paths are relative to the working directory, or absolute.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// What the node does.
+    /// The role of the node.
     pub(crate) role: Role,
     /// The genesis file.
     pub(crate) genesis: PathBuf,
@@ -63,26 +64,27 @@ pub(crate) struct Config {
     pub(crate) journal: PathBuf,
     /// Multiaddresses to listen on.
     pub(crate) p2p_listen: Vec<String>,
-    /// Multiaddresses under which others reach this node, if they differ.
+    /// Multiaddresses under which other nodes reach this node, if they differ from those it listens
+    /// on.
     pub(crate) p2p_advertise: Vec<String>,
-    /// Multiaddresses of members to look for first.
+    /// Multiaddresses of members to connect to first.
     pub(crate) p2p_bootstrap: Vec<String>,
     /// Keys of observers that are admitted.
     pub(crate) p2p_observers: Vec<PublicKey>,
     /// The RPC server.
     pub(crate) rpc: RpcConfig,
-    /// Where the node is administered, if anywhere.
+    /// The administration socket, if it is enabled.
     pub(crate) admin_socket: Option<PathBuf>,
     /// Threads that check transaction signatures.
     pub(crate) verify_threads: usize,
 }
 
-/// Everything that is wrong with a config, one a line.
+/// All errors of a config, one per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]
 pub(crate) struct ConfigErrors(Vec<String>);
 
-/// Reads `config.toml` in a home directory and lets others override it.
+/// Reads `config.toml` in a home directory and applies overrides.
 ///
 /// # Errors
 /// An unreadable file, and [`ConfigErrors`].
@@ -91,13 +93,13 @@ pub(crate) fn read(home: &Path, overrides: &Overrides) -> anyhow::Result<Config>
     Ok(raw.check(home)?)
 }
 
-/// What is said in all places, with what tells where.
+/// Merges all sources. The figment keeps the source of each value.
 fn load(home: &Path, overrides: &Overrides) -> anyhow::Result<(Figment, RawConfig)> {
     let path = home.join(home::CONFIG_FILE);
     if !path.exists() {
         bail!(
-            "{} does not exist: `quorate testnet` writes home directories, `quorate node --help` says what \
-             belongs in one",
+            "{} does not exist: `quorate testnet` creates home directories, and `quorate node --help` lists what \
+             they contain",
             path.display()
         );
     }
@@ -138,9 +140,9 @@ fn explain(path: &Path, error: &figment::Error) -> String {
     format!("{source}: {at}{}{meant}", error.kind.to_string().trim_end())
 }
 
-/// The name that looks most like what was written, if one looks like it at all.
+/// The known name that is most similar to what was written, if one is similar enough.
 fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// As much as two letters changed places in a short name.
+    /// Similarity of a short name and the same name with two letters swapped.
     const ALIKE: f64 = 0.8;
     let likeness = |name: &str| strsim::jaro_winkler(written, name);
     let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;

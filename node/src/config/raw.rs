@@ -1,6 +1,7 @@
-//! What config files say, before it is checked: every setting with its default.
+//! The content of config files before it is checked: every setting with its default.
 //!
-//! The comments are what operators read: `quorate config options` and CONFIGURATION.md are made of them.
+//! Operators read the doc comments: `quorate config options` and CONFIGURATION.md are generated
+//! from them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use super::check::MAX_VERIFY_THREADS;
 use super::values::{flag, list};
 use crate::home;
 
-/// What a config file says, unchecked.
+/// The content of a config file, unchecked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawConfig {
@@ -26,106 +27,117 @@ pub(super) struct RawConfig {
     pub(super) verification: RawVerification,
 }
 
-/// Where the files of the node are. Paths are relative to its home.
+/// Paths of the node's files, relative to its home directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawFiles {
-    /// What the network agreed on.
+    /// The genesis: the parameters that all nodes of the network agree on.
     pub(super) genesis: PathBuf,
-    /// The validator's secret key, PKCS#8 PEM, mode 0600.
+    /// The node's secret key, PKCS#8 PEM, mode 0600.
     pub(super) key: PathBuf,
     /// The chain.
     pub(super) ledger: PathBuf,
-    /// What the validator has promised. It must never go back in time, so no backup of it may be restored.
+    /// The journal: what the validator has signed. Never restore a backup of it: with an older
+    /// journal the validator could contradict its votes.
     pub(super) journal: PathBuf,
 }
 
-/// What the node does in the network.
+/// The role of the node in the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawNode {
-    /// `validator` orders with the key of a member of the genesis. `observer` follows and serves with any other key, which
-    /// validators must list in `p2p.observers`, and signs nothing.
+    /// `validator` takes part in ordering with the key of a member of the genesis. `observer`
+    /// follows the chain and serves clients with any other key, which validators must list in
+    /// `p2p.observers`. It signs nothing.
     pub(super) role: Role,
 }
 
-/// How validators reach each other.
+/// How validators connect to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawP2p {
     /// Multiaddresses to listen on; at least one.
     #[serde(deserialize_with = "list")]
     pub(super) listen: Vec<String>,
-    /// Multiaddresses under which others reach this node, if they are not those it listens on; they are told these alone.
+    /// Multiaddresses under which other nodes reach this node, if they differ from those it listens
+    /// on. Only these are announced.
     #[serde(deserialize_with = "list")]
     pub(super) advertise: Vec<String>,
-    /// Multiaddresses of validators to look for first; a few are enough, since members tell each other about the rest.
+    /// Multiaddresses of validators to connect to first. A few are enough: members announce the
+    /// addresses of the others.
     #[serde(deserialize_with = "list")]
     pub(super) bootstrap: Vec<String>,
-    /// Public keys of observers that this validator admits, as `0x02…`; at most 32. They are served blocks and have no vote.
+    /// Public keys of observers that this validator admits, as `0x02…`; at most 32. It serves
+    /// blocks to them, and they have no vote.
     #[serde(deserialize_with = "list")]
     pub(super) observers: Vec<String>,
 }
 
-/// The HTTP interface. rpc/README.md says what happens at each limit.
+/// The HTTP interface. rpc/README.md explains what happens at each limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRpc {
-    /// IP address and port to listen on. Port 0 lets the system choose.
+    /// IP address and port to listen on. With port 0 the system chooses the port.
     pub(super) listen: String,
-    /// Most bytes of a request's body.
+    /// Largest body of a request, in bytes.
     pub(super) max_body_bytes: usize,
-    /// Most bytes of an answer, of all answers of a batch together. The largest block must fit.
+    /// Largest response in bytes, all responses of a batch together. The largest block must fit.
     pub(super) max_response_bytes: usize,
-    /// Most bytes of all request bodies and answers at a time, those up to 64 KiB not counted.
+    /// Upper limit of the memory of all request bodies and responses at a time, in bytes. Those up
+    /// to 64 KiB are not counted.
     pub(super) max_memory_bytes: usize,
-    /// Most entries of a batch.
+    /// Upper limit of entries in a batch.
     pub(super) max_batch: usize,
-    /// Most open connections. A sixteenth is kept for clients on the node's own machine, unless `limit_loopback` is true.
+    /// Upper limit of open connections. A sixteenth is reserved for clients on the node's own
+    /// machine, unless `limit_loopback` is true.
     pub(super) max_connections: usize,
-    /// Most requests at a time, waiting ones and pages included. A quarter is kept from submissions, half of it for questions about the node itself.
+    /// Upper limit of requests at a time, including waiting ones and pages. Submissions cannot use
+    /// a quarter of it; half of this quarter is reserved for requests about the node itself.
     pub(super) max_concurrent_requests: usize,
-    /// Most requests per second of one client address in the long run; 0 sets no limit.
+    /// Upper limit of the average number of requests per second from one client address; 0 disables
+    /// the limit.
     pub(super) max_requests_per_second: usize,
-    /// Most requests of one client address at once; no less than max_batch.
+    /// Upper limit of requests from one client address in a burst; no less than max_batch.
     pub(super) max_request_burst: usize,
-    /// Whether clients on the same machine are limited as others are.
+    /// Whether the limits of client addresses also apply to clients on the same machine.
     #[serde(deserialize_with = "flag")]
     pub(super) limit_loopback: bool,
-    /// Most connections that carry streams of blocks.
+    /// Upper limit of connections that carry streams of blocks.
     pub(super) max_streams: usize,
-    /// Most of them from one client address.
+    /// Upper limit of these connections from one client address.
     pub(super) max_streams_per_address: usize,
-    /// Most subscriptions of one WebSocket.
+    /// Upper limit of subscriptions of one WebSocket.
     pub(super) max_subscriptions: usize,
-    /// Most requests of one WebSocket that run at a time.
+    /// Upper limit of requests of one WebSocket that run at a time.
     pub(super) max_socket_requests: usize,
-    /// Most bytes of a message that a WebSocket sends to the node.
+    /// Largest message that a WebSocket client may send, in bytes.
     pub(super) max_message_bytes: usize,
-    /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all of them.
+    /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*`
+    /// allows all origins.
     #[serde(deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
-    /// Names by which clients may call the node, as `node.example`, besides localhost, the names in p2p.advertise and all IP addresses; `*` is all names.
+    /// Host names that clients may use in requests, as `node.example`, in addition to localhost,
+    /// the names in p2p.advertise and all IP addresses; `*` allows all names.
     #[serde(deserialize_with = "list")]
     pub(super) allowed_hosts: Vec<String>,
-    /// Whether there are pages for people at /.
+    /// Whether the node serves the explorer, pages for browsers, at /.
     #[serde(deserialize_with = "flag")]
     pub(super) explorer: bool,
 }
 
-/// How its own user administers a running node.
+/// Administration of a running node by the user who runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawAdmin {
-    /// Path of the socket; an empty text: there is none. Fewer than 108 bytes in all.
+    /// Path of the socket, fewer than 108 bytes in all. An empty value disables it.
     pub(super) socket: PathBuf,
 }
 
-/// Signatures of transactions, and messages of other validators.
+/// Threads that check signatures of transactions and messages of other validators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawVerification {
-    /// Threads that check transactions, and as many, at least two, that check messages.
+    /// Threads that check transactions. As many, but at least two, check messages.
     #[schemars(extend("x-default" = "one for each core"))]
     pub(super) threads: usize,
 }
@@ -192,7 +204,7 @@ impl Default for RawVerification {
 }
 
 impl RawRpc {
-    /// All but where to listen, which may be no address.
+    /// All settings except the address to listen on, which may be invalid.
     pub(super) fn settings(self, listen: SocketAddr) -> RpcConfig {
         RpcConfig {
             listen,

@@ -1,4 +1,4 @@
-//! Every setting with its default and what it means, out of the types that read it.
+//! Every setting with its default and its meaning, generated from the types that parse it.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use super::raw::RawConfig;
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Its table in the file.
+    /// The table in the file.
     pub(crate) table: String,
-    /// Its name in the table.
+    /// The name within the table.
     pub(crate) name: String,
-    /// What it is unless it is given, as a file would say it.
+    /// The default, in the syntax of the file.
     pub(crate) default: String,
-    /// What it means.
+    /// The meaning.
     pub(crate) meaning: String,
 }
 
 impl Setting {
-    /// As in `rpc.listen`.
+    /// The full name, as in `rpc.listen`.
     pub(crate) fn key(&self) -> String {
         format!("{}.{}", self.table, self.name)
     }
 
-    /// Its name in the environment.
+    /// The environment variable.
     pub(crate) fn variable(&self) -> String {
         variable(&self.table, &self.name)
     }
@@ -38,9 +38,9 @@ impl Setting {
 pub(crate) struct SettingsTable {
     /// Its name.
     pub(crate) name: String,
-    /// What it is about.
+    /// The meaning of the table.
     pub(crate) meaning: String,
-    /// Its settings, by name.
+    /// The settings by name.
     pub(crate) settings: Vec<Setting>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn tables() -> Vec<SettingsTable> {
     members(&schema).into_iter().map(table).collect()
 }
 
-/// In an order of their own: that of the map depends on how other crates use the library.
+/// Sorted here: the order of the map depends on how other crates use the library.
 fn members(schema: &Value) -> BTreeMap<String, Value> {
     let members = schema["properties"].as_object().into_iter().flatten();
     members.map(|(name, schema)| (name.clone(), schema.clone())).collect()

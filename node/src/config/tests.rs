@@ -34,13 +34,13 @@ fn an_empty_file_is_a_config_with_paths_inside_the_home() {
 }
 
 #[test]
-fn absolute_paths_stay_what_they_are() {
+fn absolute_paths_are_not_changed() {
     let config = checked("[files]\njournal = \"/var/lib/journal.redb\"\n", &[]).unwrap();
     assert_eq!(config.journal, Path::new("/var/lib/journal.redb"));
 }
 
 #[test]
-fn the_socket_of_the_administration_is_in_the_home_or_nowhere() {
+fn the_administration_socket_is_in_the_home_or_disabled() {
     let socket = |text, pairs| checked(text, pairs).unwrap().admin_socket;
     assert_eq!(socket("", &[]).unwrap(), Path::new("home/admin.sock"));
     let elsewhere = [("QUORATE_ADMIN__SOCKET", "/run/quorate/admin.sock")];
@@ -49,7 +49,7 @@ fn the_socket_of_the_administration_is_in_the_home_or_nowhere() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file() {
+fn the_environment_overrides_the_file() {
     let file = "[rpc]\nlisten = \"127.0.0.1:1\"\nmax_batch = 5\n[p2p]\nlisten = [\"/ip4/127.0.0.1/tcp/1\"]\n";
     let config = checked(
         file,
@@ -82,16 +82,16 @@ fn unknown_settings_are_refused_by_name_and_source() {
 }
 
 #[test]
-fn a_variable_with_one_underscore_is_not_lost_without_a_word() {
+fn a_variable_with_one_underscore_is_refused_with_a_suggestion() {
     let text = problems("", &[("QUORATE_RPC_LISTEN", "127.0.0.1:1")]);
     assert!(text.contains("write QUORATE_RPC__LISTEN"), "{text}");
     let foreign = [("QUORATE_PASSPHRASE", "x"), ("QUORATE_PORT_9000_TCP", "tcp://10.0.0.1:9000")];
-    assert!(checked("", &foreign).is_ok(), "variables of others mean nothing here");
+    assert!(checked("", &foreign).is_ok(), "variables of other programs are ignored");
 }
 
-/// Units and compose files leave variables empty to leave a choice to the program.
+/// Service units and compose files leave variables empty in order to use the default.
 #[test]
-fn an_empty_variable_is_none_and_one_that_is_no_text_is_refused() {
+fn an_empty_variable_is_unset_and_one_that_is_not_text_is_refused() {
     let overrides = of_process(&[
         (b"QUORATE_RPC__LISTEN", b""),
         (b"QUORATE_RPC__MAX_BATCH", b"7"),
@@ -111,16 +111,16 @@ fn an_empty_variable_is_none_and_one_that_is_no_text_is_refused() {
     assert!(text.contains("QUORATE_P2P__LISTEN, QUORATE_RPC__MAX_"), "{text}");
 }
 
-/// `["https://a.example"` was taken for an origin.
+/// `["https://a.example"` was once accepted as an origin.
 #[test]
-fn a_list_that_does_not_end_is_refused_by_the_name_of_its_source() {
+fn a_list_without_an_end_is_refused_with_the_name_of_its_source() {
     for (variable, text) in [
         ("QUORATE_RPC__ALLOWED_ORIGINS", "[\"https://a.example\""),
         ("QUORATE_P2P__BOOTSTRAP", " [/dns4/a/tcp/1"),
         ("QUORATE_RPC__LISTEN", "[\"127.0.0.1:1\"]]"),
     ] {
         let text = problems("", &[(variable, text)]);
-        assert!(text.contains(variable) && text.contains("begins as a list"), "{text}");
+        assert!(text.contains(variable) && text.contains("begins like a list"), "{text}");
     }
     assert_eq!(checked("", &[("QUORATE_RPC__LISTEN", "[::1]:7")]).unwrap().rpc.listen.port(), 7);
     let text = problems("[rpc]\nallowed_origins = [\"[https://a.example\"]\n", &[]);
@@ -128,7 +128,7 @@ fn a_list_that_does_not_end_is_refused_by_the_name_of_its_source() {
 }
 
 #[test]
-fn addresses_and_sizes_that_a_start_would_refuse_are_refused_here() {
+fn values_that_a_start_would_refuse_are_refused_here() {
     for (setting, text) in [
         ("p2p.listen", "/ip4/127.0.0.1/udp/9000/quic-v1"),
         ("p2p.listen", "/dns/localhost/tcp/9000"),
@@ -146,7 +146,7 @@ fn addresses_and_sizes_that_a_start_would_refuse_are_refused_here() {
 }
 
 #[test]
-fn wrong_kinds_and_broken_files_are_one_message() {
+fn a_value_of_the_wrong_type_and_a_syntax_error_are_one_message() {
     let text = problems("[rpc]\nmax_batch = \"many\"\n", &[]);
     assert!(text.contains("rpc.max_batch") && text.contains("many"), "{text}");
     let text = problems("", &[("QUORATE_RPC__MAX_BATCH", "many")]);
@@ -184,7 +184,7 @@ fn every_problem_is_reported_together() {
 }
 
 #[test]
-fn a_node_may_be_called_as_it_is_advertised() {
+fn clients_may_use_the_advertised_host_names() {
     let file = "
         [rpc]
         allowed_hosts = [\"rpc.example\"]
@@ -196,14 +196,14 @@ fn a_node_may_be_called_as_it_is_advertised() {
 }
 
 #[test]
-fn rates_can_be_set_and_switched_off() {
+fn request_rates_can_be_set_and_disabled() {
     let config = checked("[rpc]\nmax_requests_per_second = 50\nmax_request_burst = 100\n", &[]).unwrap();
     assert_eq!((config.rpc.max_requests_per_second, config.rpc.max_request_burst), (50, 100));
     assert!(!config.rpc.limit_loopback);
     let config = checked("[rpc]\nlimit_loopback = true\nmax_requests_per_second = 0\n", &[]).unwrap();
     assert!(config.rpc.limit_loopback);
     assert!(checked("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "true")]).unwrap().rpc.limit_loopback);
-    assert!(config.rpc.explorer, "pages are shown unless somebody does not want them");
+    assert!(config.rpc.explorer, "the explorer is enabled by default");
     assert!(!checked("[rpc]\nexplorer = false\n", &[]).unwrap().rpc.explorer);
     let text = problems("", &[("QUORATE_RPC__LIMIT_LOOPBACK", "perhaps")]);
     assert!(text.contains("QUORATE_RPC__LIMIT_LOOPBACK") && text.contains("true or false"), "{text}");
@@ -247,7 +247,7 @@ fn the_origin_of_every_value_is_known() {
 }
 
 #[test]
-fn flags_win_and_are_named_in_errors() {
+fn flags_override_and_are_named_in_errors() {
     let flag = |text: &str| text.parse::<SettingFlag>();
     let with = |flags: &[&str]| {
         let mut overrides = variables(&[("QUORATE_RPC__MAX_BATCH", "7")]);
@@ -263,7 +263,7 @@ fn flags_win_and_are_named_in_errors() {
 }
 
 #[test]
-fn observers_are_listed_by_key_at_validators_alone() {
+fn observers_are_listed_by_key_and_only_at_validators() {
     let key = |byte| quorate_ledger::SecretKey::from_bytes(&[byte; 32]).unwrap().public().to_string();
     let listed = |keys: &[String]| format!("[p2p]\nobservers = {keys:?}\n");
     let config = checked(&listed(&[key(1), key(2)]), &[]).unwrap();

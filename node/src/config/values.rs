@@ -1,10 +1,10 @@
-//! Values that are written in one way in a file and in another in a variable.
+//! Values with a different syntax in a file and in an environment variable.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// A list of texts, or one text with commas.
+/// A list of strings, or one string with commas.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct List;
 

@@ -1,7 +1,8 @@
-//! Where log lines go: standard error, as text for people or JSON for collectors.
+//! Log output: standard error, as text for people or as JSON for log collectors.
 //!
-//! From [`Logging::start`] on, everything that the process says on standard error goes through one bounded queue
-//! (`queue`): log lines, panics, and the error it ends with. Nothing that happens to standard error can stop a node.
+//! From [`Logging::start`] on, everything that the process writes to standard error goes through
+//! one bounded queue (`queue`): log lines, panics, and the error with which the process ends. A
+//! blocked or broken standard error cannot stop a node.
 
 mod queue;
 
@@ -22,50 +23,54 @@ use tracing_subscriber::EnvFilter;
 
 use queue::LineQueue;
 
-/// The queue of this process and the shape of its lines, once logging was started.
+/// The queue of this process and the format of its lines, once logging was started.
 static STANDARD_ERROR: OnceLock<(LineQueue, LogFormat)> = OnceLock::new();
 
-/// How long a process that ends waits for standard error to take the last lines.
+/// How long an ending process waits for standard error to accept the last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The shape of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What is logged, and how.
+/// The log level and format.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Logging {
-    /// What is logged: error, warn, info, debug or trace, also for each module: info,quorate_network=debug.
+    /// The log level: error, warn, info, debug or trace, optionally for each module:
+    /// info,quorate_network=debug.
     ///
-    /// Unless given, `node` logs at info and `devnet` at warn, both without what libp2p says below error.
+    /// The default is info for `node` and warn for `devnet`, both without messages of libp2p below
+    /// error.
     #[arg(long, value_name = "LEVEL", env = "QUORATE_LOG_LEVEL")]
     log_level: Option<String>,
 
-    /// The shape of the log lines on standard error.
+    /// The format of the log lines on standard error.
     #[arg(long, value_enum, value_name = "FORMAT", env = "QUORATE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
 }
 
 impl Logging {
-    /// Starts logging; once in a process. Errors after that are printed in the chosen format, those of this function
-    /// included.
+    /// Starts logging; once in a process. Errors after that are printed in the chosen format,
+    /// including those of this function.
     ///
     /// # Errors
+    /// An invalid level, or a thread that cannot be started.
     /// A level that is not understood, or a thread that the system refuses.
     pub(crate) fn start(&self, default_level: &str) -> anyhow::Result<LogLevel> {
         let queue = LineQueue::start(io::stderr(), report_lost).context("logging cannot be started")?;
         let (queue, _) = STANDARD_ERROR.get_or_init(|| (queue, self.log_format));
-        // The default hook writes to standard error itself, and would block the thread that panics.
+        // The default hook writes to standard error itself and could block the thread that panics.
         panic::set_hook(Box::new(log_panic));
         quorate_store::hide_caught_panics();
         let level = match &self.log_level {
             Some(level) => level.clone(),
-            // Connections are ours to report; at a chosen level everything is shown.
+            // This program reports connections itself. A level that the user chose also applies to
+            // libp2p.
             None => format!("{default_level},libp2p=error,yamux=error"),
         };
         let filter = filter(&level).map_err(|problem| {
@@ -74,7 +79,7 @@ impl Logging {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(queue.clone())
-            // They would be printed to standard error past the queue.
+            // The subscriber would print its own errors to standard error without the queue.
             .log_internal_errors(false)
             .with_ansi(io::stderr().is_terminal() && !is_set(env::var_os("NO_COLOR").as_deref()));
         let (started, replace): (_, Replace) = match self.log_format {
@@ -95,7 +100,7 @@ impl Logging {
 }
 
 fn report_lost(lines: u64) {
-    tracing::warn!(lines, "log lines were lost: standard error did not take them, or not fast enough");
+    tracing::warn!(lines, "log lines were lost because standard error was blocked or too slow");
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
@@ -103,7 +108,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let (thread, message) =
         (thread.name().unwrap_or("unnamed"), panic.payload_as_str().unwrap_or("no message"));
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
-    // Empty unless RUST_BACKTRACE asks for it.
+    // Empty unless RUST_BACKTRACE enables it.
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         tracing::error!(thread, at, %backtrace, "panicked: {message}");
@@ -112,9 +117,9 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Prints what is no event of the log, such as the error that ends the process: through the queue and in the format of
-/// the log if logging was started. Otherwise `false`, and nothing is printed. `because`: the causes of an error, the
-/// nearest first.
+/// Prints a message that is not a log event, such as the error that ends the process. It uses the
+/// queue and the format of the log if logging was started; otherwise it prints nothing and returns
+/// `false`. `because`: the causes of an error, the nearest first.
 pub(crate) fn print(level: tracing::Level, text: &str, message: &str, because: &[String]) -> bool {
     let Some((queue, format)) = STANDARD_ERROR.get() else { return false };
     match format {
@@ -124,7 +129,7 @@ pub(crate) fn print(level: tracing::Level, text: &str, message: &str, because: &
     true
 }
 
-/// A line as the subscriber writes its own in JSON.
+/// A line in the JSON format of the subscriber.
 fn json_line(at: SystemTime, level: tracing::Level, message: &str, because: &[String]) -> String {
     let mut fields = json!({ "message": message });
     if !because.is_empty() {
@@ -136,12 +141,12 @@ fn json_line(at: SystemTime, level: tracing::Level, message: &str, because: &[St
     format!("{line}\n")
 }
 
-/// Log lines that were lost since the process started, because standard error did not take them.
+/// Number of log lines lost since the process started.
 pub(crate) fn lost_lines() -> u64 {
     STANDARD_ERROR.get().map_or(0, |(queue, _)| queue.lost())
 }
 
-/// Gives standard error a moment to take the last lines, before the process ends.
+/// Waits briefly for standard error to accept the last lines before the process ends.
 pub(crate) fn flush() {
     if let Some((queue, _)) = STANDARD_ERROR.get() {
         queue.flush(FLUSH_TIMEOUT);
@@ -150,7 +155,7 @@ pub(crate) fn flush() {
 
 type Replace = Box<dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
 
-/// What is logged, to be changed while the process runs.
+/// The log level, which can be changed while the process runs.
 pub(crate) struct LogLevel {
     current: Mutex<String>,
     replace: Replace,
@@ -163,18 +168,18 @@ impl fmt::Debug for LogLevel {
 }
 
 impl LogLevel {
-    /// As it was written.
+    /// The level as it was set.
     pub(crate) fn get(&self) -> String {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes it; answers what it was before.
+    /// Changes the level; returns the previous one.
     ///
     /// # Errors
-    /// What is wrong with the level.
+    /// Why the level is invalid.
     pub(crate) fn set(&self, level: &str) -> Result<String, String> {
         let filter = filter(level)?;
-        // Held until it is changed, so that what is said to be logged is what is logged.
+        // Held during the change, so that the reported level is always the one in force.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         (self.replace)(filter).map_err(|error| format!("the level cannot be changed: {error}"))?;
         Ok(std::mem::replace(&mut *current, level.to_owned()))
@@ -182,16 +187,17 @@ impl LogLevel {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    // It would be taken for a filter that lets nothing through.
+    // An empty text would be parsed as a filter that rejects everything.
     if level.trim().is_empty() {
         return Err("an empty level would silence the log: write info, or off for no log at all".to_owned());
     }
     EnvFilter::try_new(level).map_err(|error| {
-        format!("{level:?} is not understood ({error}): write info, or info,quorate_network=debug")
+        format!("{level:?} is not a valid level ({error}): write info, or info,quorate_network=debug")
     })
 }
 
-/// Whether a variable says something: NO_COLOR with any text forbids colours (<https://no-color.org>).
+/// Whether a variable is set: NO_COLOR with any non-empty text disables colours
+/// (<https://no-color.org>).
 fn is_set(variable: Option<&OsStr>) -> bool {
     variable.is_some_and(|value| !value.is_empty())
 }
@@ -202,13 +208,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_variable_forbids_nothing() {
+    fn an_empty_variable_does_not_disable_colours() {
         assert!(is_set(Some(OsStr::new("1"))) && is_set(Some(OsStr::new("0"))));
         assert!(!is_set(Some(OsStr::new(""))) && !is_set(None));
     }
 
     #[test]
-    fn an_error_in_json_is_a_line_like_those_of_the_log() {
+    fn an_error_in_json_has_the_format_of_the_log() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
         let line = json_line(at, tracing::Level::ERROR, "it cannot start", &["the disk\nis full".to_owned()]);
         assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -223,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_changes_only_to_one_that_is_understood() {
+    fn only_a_valid_level_is_set() {
         let (subscriber, handle) = tracing_subscriber::reload::Layer::<_, tracing_subscriber::Registry>::new(
             filter("info").unwrap_or_default(),
         );

@@ -1,8 +1,8 @@
-//! Lines on their way to standard error.
+//! The queue of lines for standard error.
 //!
-//! A write to a terminal, a pipe or a full disk can fail, or block for ever. Therefore no thread of a node writes its own
-//! log lines: it puts them into a bounded queue, and one thread writes them. A full queue refuses further lines and counts
-//! them; it never blocks the thread that logs.
+//! A write to a terminal, a pipe or a full disk can fail or block for ever. Therefore no thread of
+//! a node writes its own log lines. It puts them into a bounded queue, and one thread writes them.
+//! A full queue refuses further lines and counts them; it never blocks the thread that logs.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Most bytes that wait to be written, some thousand lines. Further lines are lost.
+/// Upper limit of the bytes that wait to be written: some thousand lines. Further lines are lost.
 pub(super) const QUEUE_BYTES: usize = 4 << 20;
 
-/// What a line occupies beside its text, so that short lines are bounded as well.
+/// Memory that a line takes in addition to its text, so that short lines are bounded as well.
 pub(super) const LINE_OVERHEAD_BYTES: usize = 64;
 
-/// Between two attempts while the output is in non-blocking mode and takes nothing.
+/// Interval between two attempts while the output is in non-blocking mode and accepts nothing.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A bounded queue of lines and the thread that writes them. Clones share the queue.
@@ -30,18 +30,18 @@ pub(super) struct LineQueue {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The queue has a line again.
+    /// Signals that the queue contains a line.
     filled: Condvar,
-    /// The queue is empty, and its last line is written or lost.
+    /// Signals that the queue is empty and its last line is written or lost.
     idle: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
     lines: VecDeque<Box<[u8]>>,
-    /// What the lines occupy, at most [`QUEUE_BYTES`].
+    /// Memory of the lines, at most [`QUEUE_BYTES`].
     bytes: usize,
-    /// The thread has taken a line and not finished it.
+    /// The thread has taken a line and has not finished it.
     writing: bool,
     /// Lines that were lost since the start.
     lost: u64,
@@ -50,12 +50,12 @@ struct State {
 }
 
 impl LineQueue {
-    /// Starts the thread that writes to `output`. It runs until the process ends, because it may be blocked in a write
-    /// for as long. After lines were lost it calls `report` with their number, once the output takes lines again and the
-    /// queue has room.
+    /// Starts the thread that writes to `output`. The thread runs until the process ends, because a
+    /// write may block until then. After lines were lost, it calls `report` with their number, as
+    /// soon as the output accepts lines again and the queue has room.
     ///
     /// # Errors
-    /// If the system refuses a thread.
+    /// If the system cannot start a thread.
     pub(super) fn start(
         output: impl Write + Send + 'static,
         report: impl Fn(u64) + Send + 'static,
@@ -81,12 +81,13 @@ impl LineQueue {
         self.shared.filled.notify_one();
     }
 
-    /// Lines that were lost since the start: refused by the full queue, or not written because of an error.
+    /// Lines that were lost since the start: refused by the full queue, or not written because of
+    /// an error.
     pub(super) fn lost(&self) -> u64 {
         self.shared.lock().lost
     }
 
-    /// Waits until everything is written or lost, for at most this long. Whether it came to that.
+    /// Waits at most this long until every line is written or lost. Returns whether that happened.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let busy = |state: &mut State| state.writing || !state.lines.is_empty();
         let waited = self.shared.idle.wait_timeout_while(self.shared.lock(), limit, busy);
@@ -112,13 +113,14 @@ impl Shared {
         }
     }
 
-    /// The line that was taken is written, or lost. Returns the number of lost lines if it is time to report them.
+    /// Records that the line was written or lost. Returns the number of lost lines if it is time to
+    /// report them.
     fn finish(&self, written: bool) -> Option<u64> {
         let mut state = self.lock();
         if !written {
             state.lost += 1;
         }
-        // A report while the queue is full would only be lost as well.
+        // Wait until the queue has room: the report itself would be lost otherwise.
         let unreported = state.lost - state.reported;
         let is_due = written && unreported > 0 && state.bytes <= QUEUE_BYTES / 2;
         if is_due {
@@ -127,7 +129,7 @@ impl Shared {
         is_due.then_some(unreported)
     }
 
-    /// Lets the threads in [`LineQueue::flush`] go on if nothing is left to write.
+    /// Wakes the threads in [`LineQueue::flush`] if nothing is left to write.
     fn rest(&self) {
         let mut state = self.lock();
         state.writing = false;
@@ -146,7 +148,7 @@ fn write_lines(shared: &Shared, mut output: impl Write, report: impl Fn(u64)) {
     loop {
         let line = shared.take();
         let written = write_line(&mut output, &line, &mut is_torn);
-        // The report is a line of its own, so it is pushed before the queue counts as empty.
+        // The report is a line as well, so push it before the queue counts as empty.
         if let Some(lost) = shared.finish(written) {
             report(lost);
         }
@@ -154,7 +156,7 @@ fn write_lines(shared: &Shared, mut output: impl Write, report: impl Fn(u64)) {
     }
 }
 
-/// Writes one line; `false` if it is lost. `is_torn`: only a part of the line before was written.
+/// Writes one line; `false` if it is lost. `is_torn`: only a part of the previous line was written.
 fn write_line(output: &mut impl Write, line: &[u8], is_torn: &mut bool) -> bool {
     let separated = if *is_torn { [b"\n", line].concat() } else { Vec::new() };
     let whole = if *is_torn { &separated } else { line };
@@ -174,7 +176,7 @@ fn write_line(output: &mut impl Write, line: &[u8], is_torn: &mut bool) -> bool 
 }
 
 impl Write for LineQueue {
-    /// Takes everything as one line. Never fails: the subscriber would have nowhere to say so.
+    /// Pushes everything as one line. It never fails: the subscriber could not report the error.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
         Ok(line.len())

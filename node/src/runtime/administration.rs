@@ -1,4 +1,4 @@
-//! What the node's own user may change while it runs.
+//! The administration socket: what the user who runs the node may change while it runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use quorate_rpc::{AdminServer, AdminStartError, Administration, serve_admin};
 
 use crate::logging::LogLevel;
 
-/// Starts to answer at a socket.
+/// Starts to serve the socket.
 pub(super) fn serve(socket: &Path, log_level: LogLevel) -> Result<AdminServer, AdminStartError> {
     serve_admin(socket, Arc::new(Switches { log_level }))
 }
@@ -23,7 +23,8 @@ impl Administration for Switches {
 
     fn set_log_level(&self, level: &str) -> Result<String, String> {
         let before = self.log_level.set(level)?;
-        // Loud enough to be seen at most levels: who reads the log later must know why it changes its tone.
+        // Use a level that most settings show: readers of the log must know why its verbosity
+        // changes.
         tracing::warn!(level, before, "the log level was changed");
         Ok(before)
     }

@@ -1,5 +1,6 @@
-//! Messages of members are decoded and checked here, on threads of their own: in order for each member, fairly among
-//! them ([`Lanes`]), and only if the replica may have a use for them ([`Screen`]).
+//! Decodes and checks messages of members on threads of their own. Messages of one member are
+//! checked in order, members are served fairly ([`Lanes`]), and messages that the replica cannot
+//! use are dropped unchecked ([`Screen`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,41 +15,41 @@ use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
-use super::heard::Heard;
 use super::lanes::{Lanes, Weight};
 use super::members::Members;
+use super::peer_lag::PeerLag;
 use super::verify::Verifier;
 use super::work::Work;
 
-/// Fewest threads: a message that takes long to check must leave one for the others.
+/// Minimum number of threads: one message that takes long to check must not block all others.
 const THREADS_MIN: usize = 2;
 
-/// Bytes that take about as long to copy and decode as a signature to verify.
+/// Number of bytes whose copying and decoding takes about as long as one signature verification.
 const BYTES_OF_A_VERIFICATION: usize = 64 << 10;
 
-/// What a member did.
+/// An event of a member, to be processed in order.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum PeerEvent {
     Connected,
     Disconnected,
-    /// A message over its direct stream, or one that it relays.
+    /// A message over its direct stream, or one that it relays by gossip.
     Message {
         bytes: Bytes,
         direct: bool,
     },
 }
 
-impl News {
-    /// Told from the two numbers in front, which say what kind of message it is.
+impl PeerEvent {
+    /// Read from the first two numbers of the message, which encode its kind.
     fn weight(&self) -> Weight {
         match self {
-            News::Message { bytes, .. } if MemberMessage::is_dear(bytes) => Weight::Dear,
+            PeerEvent::Message { bytes, .. } if MemberMessage::is_dear(bytes) => Weight::Dear,
             _ => Weight::Light,
         }
     }
 }
 
-/// Messages that were not checked, since the start.
+/// Number of messages dropped unchecked since the start, by reason.
 #[derive(Debug, Default)]
 pub(crate) struct NotChecked {
     useless: AtomicU64,
@@ -65,7 +66,7 @@ impl NotChecked {
         }
     }
 
-    /// How many, by the reason as metrics name it.
+    /// The counts, with the label of each reason in metrics.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 3] {
         let of = |why| self.of(why).load(Ordering::Relaxed);
         [
@@ -76,24 +77,24 @@ impl NotChecked {
     }
 }
 
-/// What the checking threads need.
-pub(crate) struct Bench {
+/// Shared state of the checking threads.
+pub(crate) struct CheckContext {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) me: ReplicaId,
     pub(crate) members: Arc<Members>,
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<Work>,
-    /// Where the replica stands.
+    /// The replica's position, which decides whether a message is useful (R25).
     pub(crate) position: watch::Receiver<Arc<Position>>,
-    /// Height of the newest block here.
+    /// Height of the newest block of this node.
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) ledger: LedgerReader,
     pub(crate) clock: Clock,
-    pub(crate) heard: Arc<Heard>,
+    pub(crate) peer_lag: Arc<PeerLag>,
     pub(crate) not_checked: Arc<NotChecked>,
 }
 
-/// The way to the checking threads. When it is dropped they end.
+/// Handle of the checking threads. They end when it is dropped.
 pub(crate) struct Checker {
     shared: Arc<Shared>,
 }
@@ -101,15 +102,15 @@ pub(crate) struct Checker {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
-    /// By index.
+    /// By member index.
     screens: Vec<Mutex<Screen>>,
-    bench: Bench,
+    context: CheckContext,
 }
 
 struct State {
-    /// Each piece with its room in the member's share at the network: when that is full, the network reads no more
-    /// from the member's stream, and drops what it relays.
-    lanes: Lanes<(News, Room)>,
+    /// Each piece of work with its share of the member's queue in the network. When this share is
+    /// used up, the network stops reading the member's stream and drops what the member relays.
+    lanes: Lanes<(PeerEvent, Room)>,
     closed: bool,
 }
 
@@ -125,15 +126,16 @@ impl Shared {
 }
 
 impl Checker {
-    /// Starts so many threads, at least two.
-    pub(crate) fn start(threads: usize, bench: Bench) -> std::io::Result<Self> {
+    /// Starts this many threads, but at least two.
+    pub(crate) fn start(threads: usize, context: CheckContext) -> std::io::Result<Self> {
         let threads = threads.max(THREADS_MIN);
-        let members = bench.members.keys().len();
-        let config = EngineConfig::of(&bench.genesis).pbft;
-        let replicas = bench.genesis.committee().replicas();
-        let screens = replicas.map(|from| Mutex::new(Screen::new(config.clone(), bench.me, from))).collect();
+        let members = context.members.keys().len();
+        let config = EngineConfig::of(&context.genesis).pbft;
+        let replicas = context.genesis.committee().replicas();
+        let screens =
+            replicas.map(|from| Mutex::new(Screen::new(config.clone(), context.me, from))).collect();
         let state = State { lanes: Lanes::new(members, threads - 1), closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), screens, bench });
+        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), screens, context });
         let checker = Checker { shared };
         for number in 0..threads {
             let worker = Worker { shared: Arc::clone(&checker.shared) };
@@ -142,13 +144,13 @@ impl Checker {
         Ok(checker)
     }
 
-    /// Puts what a member did behind all that it did before. `false` if nothing is checked any more.
-    pub(crate) fn push(&self, from: ReplicaId, news: News, room: Room) -> bool {
+    /// Queues an event behind all earlier ones of this member. `false` if the threads have ended.
+    pub(crate) fn push(&self, from: ReplicaId, event: PeerEvent, room: Room) -> bool {
         let mut state = self.shared.state();
         if state.closed {
             return false;
         }
-        state.lanes.push(from.index(), news.weight(), (news, room));
+        state.lanes.push(from.index(), event.weight(), (event, room));
         drop(state);
         self.shared.wake.notify_one();
         true
@@ -166,7 +168,7 @@ struct Worker {
 }
 
 impl Drop for Worker {
-    /// Also when a check panics: a node that is deaf to one member must not go on as if it heard it.
+    /// Also when a check panics: a node that no longer processes messages of one member must stop.
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -174,13 +176,14 @@ impl Drop for Worker {
 
 impl Worker {
     fn run(self) {
-        while let Some((member, (news, room))) = self.next() {
+        while let Some((member, (event, room))) = self.next() {
             let from = ReplicaId(u16::try_from(member).expect("a committee is small"));
-            let (work, cost) = self.shared.bench.work(&self.shared.screens[member], from, news);
+            let (work, cost) = self.shared.context.work(&self.shared.screens[member], from, event);
             drop(room);
-            // A full inbox stops all checking threads here, and the order of one member's messages is kept.
+            // A full inbox blocks the checking threads here, which keeps the order of one member's
+            // messages.
             if let Some(work) = work
-                && self.shared.bench.inbox.blocking_send(work).is_err()
+                && self.shared.context.inbox.blocking_send(work).is_err()
             {
                 return;
             }
@@ -189,7 +192,7 @@ impl Worker {
         }
     }
 
-    fn next(&self) -> Option<(usize, (News, Room))> {
+    fn next(&self) -> Option<(usize, (PeerEvent, Room))> {
         let mut state = self.shared.state();
         loop {
             if state.closed {
@@ -203,13 +206,13 @@ impl Worker {
     }
 }
 
-impl Bench {
-    /// What comes of it for the engine, and what it cost, in verifications.
-    fn work(&self, screen: &Mutex<Screen>, from: ReplicaId, news: News) -> (Option<Work>, u64) {
-        match news {
-            News::Connected => (Some(Work::Event(Event::PeerUp(from))), 1),
-            News::Disconnected => (Some(Work::Event(Event::PeerDown(from))), 1),
-            News::Message { bytes, direct } => {
+impl CheckContext {
+    /// Returns the work for the engine, and the cost in signature verifications.
+    fn work(&self, screen: &Mutex<Screen>, from: ReplicaId, event: PeerEvent) -> (Option<Work>, u64) {
+        match event {
+            PeerEvent::Connected => (Some(Work::Event(Event::PeerUp(from))), 1),
+            PeerEvent::Disconnected => (Some(Work::Event(Event::PeerDown(from))), 1),
+            PeerEvent::Message { bytes, direct } => {
                 let reading = 1 + (bytes.len() / BYTES_OF_A_VERIFICATION) as u64;
                 let (event, checking) = self.message(screen, from, &bytes, direct);
                 (event.map(Work::Event), reading + checking)
@@ -217,8 +220,8 @@ impl Bench {
         }
     }
 
-    /// A message over a direct stream, or by gossip, where protocol messages have no place: their channel
-    /// says nothing about who sent them.
+    /// Checks a message of a direct stream or of gossip. Protocol messages by gossip are rejected:
+    /// their channel does not authenticate the sender.
     fn message(
         &self,
         screen: &Mutex<Screen>,
@@ -231,7 +234,7 @@ impl Bench {
             None
         };
         let position = Arc::clone(&self.position.borrow());
-        // The ids of a proposal are not even read if it is dropped.
+        // If a proposal is dropped, not even its transaction ids are decoded.
         let vote = MemberMessage::proposal_vote(bytes).filter(|_| direct);
         if let Some(vote) = &vote
             && let Err(why) = lock(screen).admit_proposal(&position, vote)
@@ -257,7 +260,7 @@ impl Bench {
         let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
         match message.check(from, &chain, epoch, self.genesis.committee(), self.genesis.consensus().window) {
             Ok(message) => {
-                self.listen(from, &message, header);
+                self.observe(from, &message, header);
                 (Some(Event::Consensus { from, message }), cost)
             }
             Err(error) => (rejected(&error.to_string()), cost),
@@ -270,22 +273,22 @@ impl Bench {
         None
     }
 
-    fn listen(&self, from: ReplicaId, message: &Checked, header: Option<Header>) {
+    fn observe(&self, from: ReplicaId, message: &Checked, header: Option<Header>) {
         if let Some(header) = header {
-            self.heard.proposed(from, &header, self.ledger.head().ok(), self.clock.now());
+            self.peer_lag.record_proposal(from, &header, self.ledger.head().ok(), self.clock.now());
         }
         if let Checked::Status(status) = message {
-            self.heard.stands(from, status.claim().committed, *self.committed.borrow());
+            self.peer_lag.record_committed(from, status.claim().committed, *self.committed.borrow());
         }
     }
 }
 
-/// A screen is used by the thread that works on its member's lane, and by no other at that time.
+/// The screen of a member. Only the thread that works on the member's lane uses it.
 fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a member proposes, be it its own or another's that it passes on.
+/// The header in a proposal, the member's own or one of another member that it forwards.
 fn proposed(message: &Message) -> Option<Header> {
     match message {
         Message::PrePrepare(proposal) => Some(proposal.header.clone()),
@@ -307,8 +310,8 @@ mod tests {
     const ME: ReplicaId = ReplicaId(0);
     const PEER: ReplicaId = ReplicaId(2);
 
-    /// A bench for member 0 of a new network, and the screen for member 2.
-    fn bench(network: &TestNetwork) -> (Bench, Mutex<Screen>) {
+    /// A context for member 0 of a new network, and the screen for member 2.
+    fn context(network: &TestNetwork) -> (CheckContext, Mutex<Screen>) {
         let (genesis, key) = (network.genesis(), &network.keys()[0]);
         let clock = Clock::new();
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
@@ -318,7 +321,7 @@ mod tests {
         let (inbox, _) = mpsc::channel(8);
         let cache = SignatureCache::new(genesis.chain_id(), 100);
         let limits = genesis.block_limits().transaction;
-        let bench = Bench {
+        let context = CheckContext {
             genesis: Arc::new(genesis.clone()),
             me: ME,
             members: Arc::new(Members::of(genesis)),
@@ -328,10 +331,10 @@ mod tests {
             committed: watch::channel(Height(0)).1,
             ledger: engine.reader(),
             clock,
-            heard: Arc::new(Heard::of(4)),
+            peer_lag: Arc::new(PeerLag::of(4)),
             not_checked: Arc::default(),
         };
-        (bench, Mutex::new(Screen::new(EngineConfig::of(genesis).pbft, ME, PEER)))
+        (context, Mutex::new(Screen::new(EngineConfig::of(genesis).pbft, ME, PEER)))
     }
 
     fn vote(network: &TestNetwork, height: u64) -> Message {
@@ -343,28 +346,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_or_useless_costs_no_verification() {
+    fn repeated_and_useless_messages_cost_no_verification() {
         let network = TestNetwork::seeded(4, 1);
-        let (bench, screen) = bench(&network);
+        let (context, screen) = context(&network);
         let message = |message: Message| {
             let bytes = MemberMessage::consensus(message);
-            let (event, cost) = bench.message(&screen, PEER, &bytes, true);
+            let (event, cost) = context.message(&screen, PEER, &bytes, true);
             (event.is_some(), cost)
         };
         assert_eq!(message(vote(&network, 1)), (true, 1));
         assert_eq!(message(vote(&network, 1)), (false, 0), "the same again");
         assert_eq!(message(vote(&network, 2)), (true, 1));
         let nothing = Message::Seen(Seen::default());
-        // A member that has just started asks for it, once of each.
+        // A member that has just started requests it, once of each kind.
         assert_eq!(message(nothing.clone()), (true, 5));
         assert_eq!(message(nothing), (false, 0));
-        assert_eq!(bench.not_checked.counts(), [("useless", 0), ("repeated", 1), ("too_often", 1)]);
+        assert_eq!(context.not_checked.counts(), [("useless", 0), ("repeated", 1), ("too_often", 1)]);
     }
 
     #[test]
     fn the_ids_of_a_repeated_proposal_are_not_read() {
         let network = TestNetwork::seeded(4, 1);
-        let (bench, screen) = bench(&network);
+        let (context, screen) = context(&network);
         let genesis = network.genesis();
         let primary = genesis.committee().primary(genesis.header().epoch, View(1));
         let time = genesis.time().plus_ms(1);
@@ -379,31 +382,31 @@ mod tests {
         let vote = Signed::sign(&genesis.chain_id(), key, primary, PrePrepare(ballot)).into_inner();
         let proposal = Proposal { vote, header: block.header().clone(), ids: Vec::new() };
         let bytes = MemberMessage::consensus(Message::PrePrepare(proposal));
-        assert!(bench.message(&screen, PEER, &bytes, true).0.is_some());
-        assert!(bench.message(&screen, PEER, &bytes[..bytes.len() - 4], true).0.is_none());
-        let repeated = bench.not_checked.counts()[1];
-        assert_eq!(repeated, ("repeated", 1), "it would not even decode");
+        assert!(context.message(&screen, PEER, &bytes, true).0.is_some());
+        assert!(context.message(&screen, PEER, &bytes[..bytes.len() - 4], true).0.is_none());
+        let repeated = context.not_checked.counts()[1];
+        assert_eq!(repeated, ("repeated", 1), "the message is not even decoded: it is malformed");
     }
 
     #[test]
-    fn what_is_no_message_of_a_member_is_dropped() {
+    fn malformed_and_foreign_messages_are_dropped() {
         let network = TestNetwork::seeded(4, 1);
-        let (bench, screen) = bench(&network);
+        let (context, screen) = context(&network);
         let bytes = MemberMessage::consensus(vote(&network, 1));
-        assert!(bench.message(&screen, PEER, &bytes, false).0.is_none(), "a protocol message by gossip");
-        assert!(bench.message(&screen, PEER, &bytes[..bytes.len() - 1], true).0.is_none(), "cut short");
+        assert!(context.message(&screen, PEER, &bytes, false).0.is_none(), "a protocol message by gossip");
+        assert!(context.message(&screen, PEER, &bytes[..bytes.len() - 1], true).0.is_none(), "cut short");
         let other = Mutex::new(Screen::new(EngineConfig::of(network.genesis()).pbft, ME, ReplicaId(1)));
-        assert!(bench.message(&other, ReplicaId(1), &bytes, true).0.is_none(), "another's vote");
-        assert!(bench.message(&screen, PEER, &bytes, true).0.is_some());
+        assert!(context.message(&other, ReplicaId(1), &bytes, true).0.is_none(), "another's vote");
+        assert!(context.message(&screen, PEER, &bytes, true).0.is_some());
     }
 
     #[test]
-    fn dear_messages_are_told_by_their_first_bytes() {
+    fn expensive_messages_are_recognised_by_their_first_bytes() {
         let network = TestNetwork::seeded(4, 1);
         let bytes = MemberMessage::consensus(vote(&network, 1));
-        let news = |bytes: Vec<u8>| News::Message { bytes: bytes.into(), direct: true };
-        assert_eq!(news(bytes).weight(), Weight::Light);
-        assert_eq!(news(vec![0, 4]).weight(), Weight::Dear);
-        assert_eq!((news(vec![0]).weight(), News::Connected.weight()), (Weight::Light, Weight::Light));
+        let event = |bytes: Vec<u8>| PeerEvent::Message { bytes: bytes.into(), direct: true };
+        assert_eq!(event(bytes).weight(), Weight::Light);
+        assert_eq!(event(vec![0, 4]).weight(), Weight::Dear);
+        assert_eq!((event(vec![0]).weight(), PeerEvent::Connected.weight()), (Weight::Light, Weight::Light));
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::faults;
 
-/// The one place where a node reads clocks.
+/// The only place where a node reads clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
@@ -23,13 +23,13 @@ impl Clock {
 
     /// The moment as a point in time that tokio can wait for.
     pub(crate) fn instant(&self, moment: Moment) -> Instant {
-        // A deadline that does not fit is so far away that any later one will do.
+        // A deadline that does not fit is so far away that any later time will do.
         const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
         self.start + moment.0.min(FAR)
     }
 }
 
-/// The time that people read, milliseconds since the Unix epoch.
+/// Wall-clock time in milliseconds since the Unix epoch.
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

@@ -1,49 +1,49 @@
-//! The room that is left to write to.
+//! Watches the free space of the disks that the node writes to.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// A node with less room than this is not ready. It goes on as long as it can write, and stops when it cannot: nothing is
-/// said that was not written before.
+/// With less free space than this, a node is not ready. It continues as long as it can write and
+/// stops when it cannot: no message is sent before its record is written.
 pub(crate) const LEAST_FREE_BYTES: u64 = 256 << 20;
 
-/// Between two looks.
+/// Interval between two reads.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A file system that has not answered for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// After this time without a response, the file system counts as hanging.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Asks the system again and again, on a thread of its own: a file system that hangs, as one over a network can, holds up
-/// nobody else.
+/// Reads the free space repeatedly on a thread of its own. A file system that hangs, such as a
+/// network file system, then blocks no other thread.
 #[derive(Debug)]
 pub(crate) struct Disk {
     latest: Mutex<Look>,
 }
 
-/// What was seen, and when.
+/// The last reading and its time.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     free: Option<u64>,
     at: Instant,
 }
 
-/// What is known of the disk.
+/// The state of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
     /// Bytes that can still be written.
     Free(u64),
-    /// The system does not say.
+    /// The system does not report the free space.
     Unknown,
-    /// The system has not answered for so long.
+    /// The system has not responded for this long.
     Hangs(Duration),
 }
 
 impl Disk {
-    /// Looks once, and from then on until the answer is dropped.
+    /// Reads the free space once, and then repeatedly until the returned value is dropped.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// If the thread cannot be started.
     pub(crate) fn watch(files: Vec<PathBuf>) -> std::io::Result<Arc<Self>> {
         let look = Look { free: free_bytes(&files), at: Instant::now() };
         let disk = Arc::new(Disk { latest: Mutex::new(look) });
@@ -55,7 +55,7 @@ impl Disk {
     pub(crate) fn room(&self) -> Room {
         let look = *self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         match (look.at.elapsed(), look.free) {
-            (age, _) if age > PATIENCE => Room::Hangs(age),
+            (age, _) if age > TIMEOUT => Room::Hangs(age),
             (_, Some(free)) => Room::Free(free),
             (_, None) => Room::Unknown,
         }
@@ -71,8 +71,8 @@ fn run(watched: &Weak<Disk>, files: &[PathBuf]) {
     }
 }
 
-/// What an ordinary user may still write to the file systems that hold these files, to the fullest of them; `None` if the
-/// system does not say.
+/// The space in bytes that an ordinary user may still use on the file systems of these files: that
+/// of the fullest one. `None` if the system does not report it.
 fn free_bytes(files: &[impl AsRef<Path>]) -> Option<u64> {
     let free = |file: &Path| {
         let system = rustix::fs::statvfs(file).ok()?;
@@ -82,26 +82,27 @@ fn free_bytes(files: &[impl AsRef<Path>]) -> Option<u64> {
 }
 
 impl Room {
-    /// Whether there is room enough, and a sentence about it.
+    /// Whether there is enough space, and a sentence about it.
     pub(crate) fn check(self) -> (bool, String) {
         let least = LEAST_FREE_BYTES >> 20;
         match self {
             Room::Free(free) if free < LEAST_FREE_BYTES => (
                 false,
                 format!(
-                    "{} MiB are left to write to, fewer than {least}: make room, or the node will stop",
+                    "{} MiB of disk space are free, less than the required {least}: free disk space, or the \
+                     node will stop",
                     free >> 20
                 ),
             ),
-            Room::Free(free) => (true, format!("{} MiB are left to write to", free >> 20)),
-            Room::Unknown => (true, "the system does not say how much room is left".to_owned()),
+            Room::Free(free) => (true, format!("{} MiB of disk space are free", free >> 20)),
+            Room::Unknown => (true, "the system does not report the free disk space".to_owned()),
             Room::Hangs(age) => {
-                (false, format!("the file system has not answered for {} s: look at the disk", age.as_secs()))
+                (false, format!("the file system has not responded for {} s: check the disk", age.as_secs()))
             }
         }
     }
 
-    /// Bytes that can still be written, as far as known.
+    /// Bytes that can still be written, if known.
     pub(crate) fn free(self) -> Option<u64> {
         match self {
             Room::Free(free) => Some(free),
@@ -116,24 +117,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nearly_full_disk_is_told_before_it_is_full() {
+    fn a_nearly_full_disk_is_reported_before_it_is_full() {
         assert!(Room::Free(LEAST_FREE_BYTES).check().0);
         let (ok, text) = Room::Free(LEAST_FREE_BYTES - 1).check();
-        assert!(!ok && text.starts_with("255 MiB are left"), "{text}");
-        assert!(Room::Unknown.check().0, "what is not known is not held against it");
+        assert!(!ok && text.starts_with("255 MiB of disk space are free"), "{text}");
+        assert!(Room::Unknown.check().0, "unknown free space is not a failure");
     }
 
     #[test]
-    fn a_file_system_that_does_not_answer_is_told() {
-        let then = Instant::now().checked_sub(PATIENCE + Duration::from_secs(1)).unwrap();
+    fn a_file_system_that_hangs_is_reported() {
+        let then = Instant::now().checked_sub(TIMEOUT + Duration::from_secs(1)).unwrap();
         let disk = Disk { latest: Mutex::new(Look { free: Some(u64::MAX), at: then }) };
         let (ok, text) = disk.room().check();
-        assert!(!ok && text.contains("has not answered for 21 s"), "{text}");
+        assert!(!ok && text.contains("has not responded for 21 s"), "{text}");
         assert_eq!(disk.room().free(), None);
     }
 
     #[test]
-    fn the_system_says_how_much_room_is_left() {
+    fn the_system_reports_the_free_space() {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let disk = Disk::watch(vec![here.clone()]).unwrap();
         assert!(disk.room().free().is_some_and(|free| free > 0));

@@ -1,4 +1,4 @@
-//! The engine's thread: takes what has happened, lets the engine work through it, passes on what comes of it.
+//! The engine's thread: it passes events to the engine and distributes the resulting effects.
 
 use std::sync::Arc;
 
@@ -7,39 +7,39 @@ use quorate_pbft::Position;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::desk::Desk;
 use super::faults;
-use super::heads::Heads;
+use super::heads::HeadSender;
 use super::outgoing::Outgoing;
+use super::publisher::Publisher;
 use super::snapshot::Snapshot;
-use super::work::{GROUP, Standing, Work};
+use super::work::{GROUP, TransactionState, Work};
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
-    pub(crate) desk: Desk,
+    pub(crate) publisher: Publisher,
     pub(crate) outgoing: Outgoing,
-    pub(crate) heads: Heads,
+    pub(crate) heads: HeadSender,
     /// For the threads that check messages.
     pub(crate) position: watch::Sender<Arc<Position>>,
 }
 
 impl Driver {
-    /// Runs until it is told to stop.
+    /// Runs until it receives [`Work::Stop`].
     ///
     /// # Errors
     /// [`Fatal`]: the node must end.
     pub(crate) fn run(mut self, runtime: &Runtime) -> Result<(), Fatal> {
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            let deadline = self.engine.deadline(self.desk.clock.now());
-            let goes_on = self.desk.wait(runtime, deadline, &mut group);
+            let deadline = self.engine.deadline(self.publisher.clock.now());
+            let goes_on = self.publisher.wait(runtime, deadline, &mut group);
             if self.work(&mut group)? || !goes_on {
                 return self.engine.close();
             }
         }
     }
 
-    /// One group. `true` when it was told to stop.
+    /// Processes one group. `true` when it contains a stop request.
     fn work(&mut self, group: &mut Vec<Work>) -> Result<bool, Fatal> {
         let mut events = Vec::with_capacity(group.len());
         let mut submitters = Vec::new();
@@ -60,31 +60,31 @@ impl Driver {
                     events.push(Event::Asked { ticket, ask });
                 }
                 Work::StatusOf { id, reply } => questions.push((id, reply)),
-                Work::ObserverUp => self.heads.greet(),
-                // Nobody tells a validator.
+                Work::ObserverUp => self.heads.send_again(),
+                // Validators do not use head statuses of other validators.
                 Work::Head { .. } => {}
                 Work::Stop => stop = true,
             }
         }
-        let now = self.desk.clock.now();
+        let now = self.publisher.clock.now();
         let groups = self.engine.counters().groups;
         let mut effects = self.engine.handle(now, events)?;
         let wrote = self.engine.counters().groups > groups;
         if wrote {
-            // Before anything leaves, as a disk that takes so long would have it.
+            // Delay before any message leaves, as a slow disk would.
             std::thread::sleep(faults::disk_delay());
         }
-        let done = self.desk.clock.now();
+        let done = self.publisher.clock.now();
         if wrote {
-            self.desk.measured.group(done.moment.since(now.moment));
+            self.publisher.measured.group(done.moment.since(now.moment));
         }
-        // Before anything leaves: what comes back is checked by those who know where we stand.
+        // Before messages leave: replies to them are screened with this position.
         self.position.send_replace(Arc::new(self.engine.position()));
-        // An error means that whoever asked is gone.
+        // Send errors mean that the requester is gone.
         for (ticket, outcome) in effects.submissions.drain(..) {
             if let Some((id, reply)) = take(&mut submitters, ticket) {
                 if outcome == Ok(Submission::Pending) {
-                    self.desk.stopwatch.taken(now.moment, id);
+                    self.publisher.stopwatch.taken(now.moment, id);
                 }
                 let _ = reply.send(outcome);
             }
@@ -95,38 +95,38 @@ impl Driver {
             }
         }
         let is_awaited = !effects.committed.is_empty() || !effects.ended.is_empty();
-        if is_awaited || effects.notices.iter().any(is_turn) {
-            // A client that receives the answer to its transaction and asks where the node stands must not see the state
-            // before it.
-            let before = Arc::clone(&self.desk.snapshots.borrow());
-            self.desk.show(Snapshot::of_engine(&self.engine, Some(&before), done));
+        if is_awaited || effects.notices.iter().any(is_urgent) {
+            // Publish first: a client that receives the result of its transaction and then reads
+            // the status must not see an older state.
+            let before = Arc::clone(&self.publisher.snapshots.borrow());
+            self.publisher.publish(Snapshot::of_engine(&self.engine, Some(&before), done));
         }
-        self.desk.measure(done, &effects);
-        self.desk.tell_waiters(&effects);
+        self.publisher.record_metrics(done, &effects);
+        self.publisher.notify_waiters(&effects);
         for (id, reply) in questions {
-            let _ = reply.send(self.standing(&id));
+            let _ = reply.send(self.transaction_state(&id));
         }
-        self.desk.log(now.moment, &effects.notices);
+        self.publisher.log(now.moment, &effects.notices);
         self.outgoing.send(effects);
-        self.heads.tell(now.moment, self.engine.head_claim());
+        self.heads.send_if_due(now.moment, self.engine.head_claim());
         let engine = &self.engine;
-        self.desk.publish(now.moment, |before, at| Snapshot::of_engine(engine, Some(before), at));
+        self.publisher.publish_if_due(now.moment, |before, at| Snapshot::of_engine(engine, Some(before), at));
         Ok(stop)
     }
 
-    fn standing(&self, id: &quorate_ledger::TransactionId) -> Standing {
+    fn transaction_state(&self, id: &quorate_ledger::TransactionId) -> TransactionState {
         if self.engine.is_pending(id) {
-            Standing::Pending
+            TransactionState::Pending
         } else if self.engine.has_expired(id) {
-            Standing::Expired
+            TransactionState::Expired
         } else {
-            Standing::Unknown
+            TransactionState::Unknown
         }
     }
 }
 
-/// Whether status pages should tell of it at once.
-fn is_turn(notice: &Notice) -> bool {
+/// Whether status pages should show it at once.
+fn is_urgent(notice: &Notice) -> bool {
     matches!(notice, Notice::LeftView(_) | Notice::EnteredView { .. } | Notice::Recovering { .. })
 }
 

@@ -1,20 +1,23 @@
-//! What tests make wrong in a running node: its clock, and the time its disk takes.
+//! Faults that tests inject into a running node: a wrong clock and a slow disk.
 //!
-//! Each fault is a number of milliseconds in a file, which is named by a variable of the environment and read again each
-//! time, so that it can come and go while the node runs. Builds for use have no faults: they exist with debug assertions,
-//! or with the feature `faults`.
+//! Each fault is a number of milliseconds in a file. An environment variable contains the path of
+//! the file. The node reads the file each time, so a fault can start and end while the node runs.
+//! Release builds have no faults: they exist only with debug assertions or with the feature
+//! `faults`.
 
 use std::time::Duration;
 
-/// Names the file with what is added to the clock that people read. May be negative.
+/// The variable with the path of the file whose value is added to the wall clock. It may be
+/// negative.
 #[cfg(any(debug_assertions, feature = "faults"))]
 const CLOCK: &str = "QUORATE_FAULT_CLOCK";
 
-/// Names the file with how much longer a group of promises takes to write.
+/// The variable with the path of the file whose value delays each write of a group of journal
+/// records.
 #[cfg(any(debug_assertions, feature = "faults"))]
 const DISK: &str = "QUORATE_FAULT_DISK";
 
-/// Milliseconds that the clock is off.
+/// Offset of the clock in milliseconds.
 pub(super) fn clock_ms() -> i64 {
     #[cfg(any(debug_assertions, feature = "faults"))]
     return read(CLOCK);
@@ -22,7 +25,7 @@ pub(super) fn clock_ms() -> i64 {
     return 0;
 }
 
-/// How much longer the disk takes.
+/// Additional time of a journal write.
 pub(super) fn disk_delay() -> Duration {
     #[cfg(any(debug_assertions, feature = "faults"))]
     return Duration::from_millis(read(DISK).try_into().unwrap_or(0));
@@ -30,7 +33,7 @@ pub(super) fn disk_delay() -> Duration {
     return Duration::ZERO;
 }
 
-/// No fault if the variable names no file, or the file holds no number.
+/// No fault if the variable is unset, or if the file contains no number.
 #[cfg(any(debug_assertions, feature = "faults"))]
 fn read(variable: &str) -> i64 {
     let text = std::env::var_os(variable).and_then(|file| std::fs::read_to_string(file).ok());

@@ -11,8 +11,8 @@ fn identity(genesis: &Genesis, key: &PublicKey) -> JournalIdentity {
 
 /// Creates an empty ledger and, for a validator, an empty journal. Neither may exist.
 ///
-/// Only founding a network and `node --init` come here: a journal that is missing at any other time was
-/// lost, and a validator that forgot its promises must not start as if it had given none.
+/// Only `quorate testnet`, `quorate devnet` and `--init` call this. A journal that is missing at
+/// any other time was lost, and a validator without the record of its votes must not start.
 ///
 /// # Errors
 /// If either file exists or cannot be written.
@@ -29,19 +29,19 @@ pub(crate) fn create_files(
     Ok(())
 }
 
-/// Opens what [`create_files`] made for a validator.
+/// Opens what [`create_files`] created for a validator.
 pub(crate) fn open_files(
     genesis: &Genesis,
     key: &PublicKey,
     ledger: &Path,
     journal: &Path,
 ) -> anyhow::Result<(Ledger, Journal)> {
-    // The journal first: it is the one that says whose data directory this is.
+    // Open the journal first: it identifies the validator to which the data directory belongs.
     let journal = Journal::open(journal, &identity(genesis, key)).context("cannot open the journal")?;
     Ok((open_ledger(genesis, ledger)?, journal))
 }
 
-/// Opens the ledger: all that an observer has.
+/// Opens the ledger, the only data file of an observer.
 pub(crate) fn open_ledger(genesis: &Genesis, ledger: &Path) -> anyhow::Result<Ledger> {
     Ledger::open(ledger, genesis.header()).context("cannot open the ledger")
 }

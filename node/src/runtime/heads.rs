@@ -1,4 +1,4 @@
-//! What a validator tells its observers: where it stands.
+//! Sends the head status of a validator to its observers.
 
 use std::time::Duration;
 
@@ -6,35 +6,36 @@ use quorate_engine::HeadClaim;
 use quorate_network::Network;
 use quorate_pbft::Moment;
 
-/// The last thing that was told.
-pub(crate) struct Heads {
+/// The last head status that was sent.
+pub(crate) struct HeadSender {
     network: Network,
-    /// Whether there is anybody to tell.
+    /// Whether the network has observers.
     has_observers: bool,
-    /// The same is told again this often: whoever was refused an answer asks again then.
+    /// An unchanged status is sent again after this time, so that an observer whose request was
+    /// refused tries again.
     interval: Duration,
-    told: Option<(HeadClaim, Moment)>,
+    last_sent: Option<(HeadClaim, Moment)>,
 }
 
-impl Heads {
+impl HeadSender {
     pub(crate) fn new(network: Network, interval: Duration) -> Self {
         let has_observers = !network.observers().is_empty();
-        Heads { network, has_observers, interval, told: None }
+        HeadSender { network, has_observers, interval, last_sent: None }
     }
 
-    /// Somebody is new here: all are told next time.
-    pub(crate) fn greet(&mut self) {
-        self.told = None;
+    /// A new observer has connected: send the status again with the next call.
+    pub(crate) fn send_again(&mut self) {
+        self.last_sent = None;
     }
 
-    /// Tells all observers where this validator stands now, if that is new or was told some while ago. At most one
-    /// message of some bytes to each for a group of events.
-    pub(crate) fn tell(&mut self, now: Moment, claim: HeadClaim) {
-        let is_known = |(told, at): (HeadClaim, Moment)| told == claim && now.since(at) < self.interval;
-        if !self.has_observers || self.told.is_some_and(is_known) {
+    /// Sends the head status to all observers if it is new or the last one is at least `interval`
+    /// old. At most one message of some bytes to each observer for a group of events.
+    pub(crate) fn send_if_due(&mut self, now: Moment, claim: HeadClaim) {
+        let is_known = |(sent, at): (HeadClaim, Moment)| sent == claim && now.since(at) < self.interval;
+        if !self.has_observers || self.last_sent.is_some_and(is_known) {
             return;
         }
         self.network.tell_observers(claim.to_message().into());
-        self.told = Some((claim, now));
+        self.last_sent = Some((claim, now));
     }
 }

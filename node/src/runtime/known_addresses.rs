@@ -1,8 +1,10 @@
-//! Where the other validators were, kept for the next start beside the ledger.
+//! Keeps the last known addresses of the other validators for the next start, in a file next to the
+//! ledger.
 //!
-//! A node whose configuration has names finds no validator after a restart while the name service is dead, although all of them
-//! are where they were. What the file holds is only ever tried: every connection proves whose it is. So a file that is lost or wrong costs
-//! nothing but that, and no failure here stops a node.
+//! After a restart, a node whose configuration contains host names finds no validator while the
+//! name service is down, although all of them still have their addresses. The addresses in the file
+//! are only tried: every connection proves the identity of its peer. A lost or wrong file has
+//! therefore no other effect, and no error here stops a node.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,24 +15,25 @@ use quorate_network::{Network, PeerKey};
 
 use crate::files;
 
-/// The name of the file, beside the ledger.
+/// The name of the file, in the directory of the ledger.
 const FILE: &str = "addresses.json";
 
-/// Most bytes of the file: 256 members with 16 addresses of 60 bytes each, and as much again.
+/// Upper limit of the size in bytes: 256 members with 16 addresses of 60 bytes each, times two.
 const MAX_BYTES: usize = 512 << 10;
 
-/// How often the file is compared with what is known. A node that is killed forgets at most that much.
+/// How often the file is compared with the known addresses. A node that is killed loses at most the
+/// changes since then.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keys and addresses, as in the file.
 type Known = Vec<(PeerKey, String)>;
 
-/// The file beside this ledger.
+/// The path of the file for this ledger.
 pub(super) fn beside(ledger: &Path) -> PathBuf {
     ledger.with_file_name(FILE)
 }
 
-/// What was known at the last run; nothing if there was none.
+/// The addresses of the last run; empty if there was none.
 pub(super) fn read(path: &Path) -> Known {
     if !path.exists() {
         return Vec::new();
@@ -39,7 +42,7 @@ pub(super) fn read(path: &Path) -> Known {
     read.unwrap_or_else(|error| {
         tracing::warn!(
             error = format!("{error:#}"),
-            "the addresses of the last run cannot be used; they are found anew"
+            "cannot read the addresses of the last run; the node discovers them again"
         );
         Vec::new()
     })
@@ -48,7 +51,7 @@ pub(super) fn read(path: &Path) -> Known {
 fn parse(text: &str) -> serde_json::Result<Known> {
     let by_key: BTreeMap<String, Vec<String>> = serde_json::from_str(text)?;
     let of_key = |(key, addresses): (String, Vec<String>)| {
-        // A key that is none belongs to no member.
+        // An invalid key belongs to no member.
         let key = key.parse::<PublicKey>().ok().map(|key| PeerKey(*key.as_bytes()));
         key.into_iter().flat_map(move |key| addresses.clone().into_iter().map(move |address| (key, address)))
     };
@@ -69,7 +72,7 @@ fn write(path: &Path, known: &Known) -> std::io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
-/// Writes the file when there is something new, until the network has ended and once more then.
+/// Writes the file when addresses have changed, until the network has ended, and then once more.
 pub(super) async fn keep(network: Network, path: PathBuf, stopping: impl Future<Output = ()>) {
     let mut written = Vec::new();
     tokio::pin!(stopping);
@@ -83,7 +86,7 @@ pub(super) async fn keep(network: Network, path: PathBuf, stopping: impl Future<
             let (path, fresh) = (path.clone(), known.clone());
             let outcome = tokio::task::spawn_blocking(move || write(&path, &fresh)).await;
             if let Ok(Err(error)) = outcome {
-                tracing::debug!(%error, "the addresses of the other validators cannot be kept");
+                tracing::debug!(%error, "cannot write the addresses of the other validators");
             }
             written = known;
         }
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn written_addresses_are_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = beside(&directory.path().join("ledger.redb"));
         assert_eq!(read(&path), []);
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_understood_is_as_good_as_none() {
+    fn an_invalid_file_counts_as_empty() {
         let directory = tempfile::tempdir().unwrap();
         let path = beside(&directory.path().join("ledger.redb"));
         for text in ["", "[]", "{\"0x12\":3}", "{\"0x12\":[\"/ip4/10.0.0.1/tcp/1\"]}"] {

@@ -1,26 +1,30 @@
-//! Work of several members, served fairly: in order for each, round robin by cost among them.
+//! Work of several members, scheduled fairly: in order for each member, round robin by cost among
+//! them.
 
 use std::collections::VecDeque;
 
-/// A queue for each member. A worker takes one piece at a time and says afterwards what it cost.
+/// A queue for each member. A worker takes one piece at a time and reports its cost afterwards.
 ///
-/// The member served next is the one that has cost least among those that have something to do and are not being
-/// served. A member that was idle has no credit from that time. So a member that sends dear messages all the time gets
-/// its share of the work, and what others send waits for no more than the pieces that are being worked on.
+/// The next piece comes from the member with the lowest accumulated cost among those that have work
+/// and are not being served. A member that was idle gets no credit for that time. So a member that
+/// constantly sends expensive messages gets only its share of the work, and pieces of other members
+/// wait only for the pieces that are being worked on.
 ///
-/// The queues have no limit of their own: the caller that fills them bounds what waits.
+/// The queues have no limit of their own: the code that fills them bounds them.
 #[derive(Debug)]
 pub(crate) struct Lanes<T> {
     lanes: Vec<Lane<T>>,
-    /// The cost at which the lane that was served last had begun: what a lane that was idle starts from.
+    /// The cost at which the lane that was served last had begun. A lane that was idle starts from
+    /// it.
     clock: u64,
-    /// Dear pieces that are being worked on, and how many may be at a time.
+    /// Expensive pieces that are being worked on, and their maximum.
     dear: usize,
     dear_at_a_time: usize,
 }
 
-/// How far a lane may be ahead of the others in what it has cost. A correct primary's NEW-VIEW may cost thousands of
-/// verifications, and its first proposals must not wait until lanes that are never empty have cost as much.
+/// How far the cost of a lane may be ahead of the others. A correct primary's NEW-VIEW may cost
+/// thousands of verifications. Its first proposals must not wait until lanes that are never empty
+/// have cost as much.
 const LEAD_MAX: u64 = 256;
 
 #[derive(Debug)]
@@ -36,7 +40,8 @@ struct Piece<T> {
     work: T,
 }
 
-/// Whether a piece may cost very much more than others. Not all workers take such pieces at the same time.
+/// Whether a piece may cost very much more than others. Not all workers may take such pieces at the
+/// same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     Light,
@@ -44,7 +49,8 @@ pub(crate) enum Weight {
 }
 
 impl<T> Lanes<T> {
-    /// Empty queues for so many members. Of dear pieces so many are worked on at a time.
+    /// Empty queues for this many members. At most `dear_at_a_time` expensive pieces are worked on
+    /// at a time.
     pub(crate) fn new(members: usize, dear_at_a_time: usize) -> Self {
         let lane = || Lane { waiting: VecDeque::new(), serving: None, spent: 0 };
         let lanes = std::iter::repeat_with(lane).take(members).collect();
@@ -60,7 +66,8 @@ impl<T> Lanes<T> {
         lane.waiting.push_back(Piece { weight, work });
     }
 
-    /// The next piece, and whose it is. Nothing else of that member is given out before [`Lanes::done`].
+    /// The next piece and its member. No other piece of that member is returned before
+    /// [`Lanes::done`].
     pub(crate) fn take(&mut self) -> Option<(usize, T)> {
         let room_for_dear = self.dear < self.dear_at_a_time;
         let is_ready = |lane: &Lane<T>| {
@@ -77,7 +84,7 @@ impl<T> Lanes<T> {
         Some((member, work))
     }
 
-    /// The piece of this member that was taken is done, and has cost so much.
+    /// The piece of this member is done and had this cost.
     pub(crate) fn done(&mut self, member: usize, cost: u64) {
         let lane = &mut self.lanes[member];
         let weight = lane.serving.take();
@@ -85,7 +92,7 @@ impl<T> Lanes<T> {
         lane.spent = lane.spent.saturating_add(cost).min(self.clock.saturating_add(LEAD_MAX));
     }
 
-    /// Pieces that wait.
+    /// Number of pieces that wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.lanes.iter().map(|lane| lane.waiting.len()).sum()
@@ -96,7 +103,7 @@ impl<T> Lanes<T> {
 mod tests {
     use super::*;
 
-    /// Works alone: takes pieces one after the other, each of the cost it says.
+    /// Works alone: takes pieces one after the other. The value of a piece is its cost.
     fn serve(lanes: &mut Lanes<u64>, pieces: usize) -> Vec<(usize, u64)> {
         let mut served = Vec::new();
         while served.len() < pieces
@@ -120,7 +127,8 @@ mod tests {
         assert_eq!(serve(&mut lanes, 9), [(0, 2), (0, 3)]);
     }
 
-    /// The flooder sends pieces that cost 100, the others some that cost 1: these wait for one piece of the flooder.
+    /// The flooder sends pieces that cost 100, the others send pieces that cost 1. These wait for
+    /// one piece of the flooder.
     #[test]
     fn members_are_served_by_cost_and_not_by_number() {
         let mut lanes = Lanes::new(3, 1);
@@ -152,7 +160,7 @@ mod tests {
         assert!((1..=2).contains(&first_half), "they share: {members:?}");
     }
 
-    /// What a correct primary sent to begin a view does not keep its proposals back for long.
+    /// The cost of a view's beginning delays the proposals of a correct primary only briefly.
     #[test]
     fn a_dear_piece_costs_its_member_a_bounded_lead() {
         let mut lanes = Lanes::new(2, 1);

@@ -4,7 +4,7 @@ use quorate_genesis::Genesis;
 use quorate_ledger::ReplicaId;
 use quorate_network::PeerKey;
 
-/// Who is who: the network speaks of keys, ordering of indices.
+/// Maps between keys, which the network uses, and member indices, which ordering uses.
 #[derive(Debug)]
 pub(crate) struct Members {
     keys: Vec<PeerKey>,
@@ -33,12 +33,12 @@ impl Members {
         &self.names[replica.index()]
     }
 
-    /// The name of whoever has this key.
+    /// The name of the node with this key.
     pub(crate) fn name_of(&self, key: &PeerKey) -> &str {
         self.index(key).map_or("an observer", |replica| self.name(replica))
     }
 
-    /// The network connects members and observers; these have no index.
+    /// The index of a member. The network also connects observers, which have no index.
     pub(crate) fn index(&self, key: &PeerKey) -> Option<ReplicaId> {
         self.indices.get(key).copied()
     }

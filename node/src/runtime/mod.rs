@@ -6,18 +6,17 @@
 //!                                       └── answers ◄──┴──► waiters, snapshots ──► RPC
 //! ```
 //!
-//! An observer has the same around `Observer` instead of the engine, and neither verification nor a journal: `observer`.
+//! An observer is wired the same way with `Observer` instead of the engine (see `observer`). It has neither
+//! verification nor a journal.
 
 mod administration;
 mod checking;
 mod clock;
-mod desk;
 mod disk;
 mod driver;
 mod faults;
 mod files;
 mod heads;
-mod heard;
 mod incoming;
 mod known_addresses;
 mod lanes;
@@ -29,8 +28,10 @@ mod observing;
 mod open_files;
 mod ordering;
 mod outgoing;
+mod peer_lag;
 mod places;
 mod progress;
+mod publisher;
 mod report;
 mod service;
 mod serving;
@@ -65,18 +66,18 @@ use crate::output;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
-use checking::{Bench, Checker, NotChecked};
+use checking::{CheckContext, Checker, NotChecked};
 use clock::Clock;
-use desk::Desk;
 use disk::Disk;
 use driver::Driver;
-use heads::Heads;
-use heard::Heard;
+use heads::HeadSender;
 use incoming::Incoming;
 use members::Members;
 use metrics::{Measured, Stopwatch};
-use observer::{Hearing, Watch};
+use observer::{ObserverDriver, ObserverIncoming};
 use outgoing::Outgoing;
+use peer_lag::PeerLag;
+use publisher::Publisher;
 use service::Service;
 use serving::Serving;
 use snapshot::Snapshot;
@@ -84,50 +85,51 @@ use verify::Verifier;
 use waiters::Waiters;
 use work::{INBOX, Work};
 
-/// Ids in a generation of the signature cache: what a busy network orders in half a minute.
+/// Ids in a generation of the signature cache: the number that a busy network orders in half a
+/// minute.
 const SIGNATURES_REMEMBERED: usize = 200_000;
 
-/// Signatures of validators that are known to be good: all votes in the largest committee's open window.
+/// Cached valid signatures of validators: all votes in the open window of the largest committee.
 const VOTES_REMEMBERED: usize = 20_000;
 
-/// Everything a node needs to run.
+/// Everything that a node needs to run.
 pub(crate) struct Setup {
-    /// What all nodes agree on.
+    /// The parameters that all nodes agree on.
     pub(crate) genesis: Genesis,
     /// This node's key.
     pub(crate) key: SecretKey,
-    /// This node's name, for people.
+    /// This node's name in messages.
     pub(crate) name: String,
     /// Its settings.
     pub(crate) config: Config,
-    /// What is logged, if this node may change it: it is administered then.
+    /// The log level. The node has an administration socket if this is set.
     pub(crate) log_level: Option<LogLevel>,
 }
 
-/// Why the node died, once it has.
-type Death = watch::Receiver<Option<Arc<str>>>;
+/// The reason why the node failed, once it has.
+type Failure = watch::Receiver<Option<Arc<str>>>;
 
-/// A node that runs until it is stopped or dies.
+/// A node that runs until it is stopped or fails.
 pub(crate) struct Running {
     rpc: Serving,
     admin: Option<AdminServer>,
     network: Network,
     inbox: mpsc::Sender<Work>,
     engine: JoinHandle<()>,
-    death: Death,
+    failure: Failure,
     stopping: Arc<AtomicBool>,
     /// Ends the task that keeps addresses for the next start, and waits for it.
     addresses: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
 }
 
-/// Starts a node on files that exist. It takes part as soon as this returns.
+/// Starts a node with existing files. It takes part as soon as this returns.
 ///
 /// # Errors
-/// Files that cannot be opened or are another node's, a key that is no member's, addresses that cannot be
-/// listened on.
+/// Files that cannot be opened or belong to another node, a key that is not a member's, or addresses
+/// that it cannot listen on.
 pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let public_key = setup.key.public();
-    // What validators sign comes back in certificates and view changes.
+    // Certificates and view changes contain signatures that were already verified in votes.
     let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
     let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
     let key = setup.key.with_memo(memo);
@@ -135,7 +137,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let Config { role, ledger: ledger_path, journal: journal_path, admin_socket, .. } = &setup.config;
     let core = Core::open(*role, &genesis, &key, ledger_path, journal_path, clock)?;
     let is_validator = *role == Role::Validator;
-    // The files are locked now, so nobody else serves this socket.
+    // The files are locked now, so no other node serves this socket.
     let administered = admin_socket.as_ref().zip(setup.log_level);
     let admin =
         administered.map(|(socket, log_level)| administration::serve(socket, log_level)).transpose()?;
@@ -171,7 +173,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         .transpose()
         .context("cannot start the verification threads")?;
     let waiters = Arc::<Waiters>::default();
-    let heard = Arc::new(Heard::of(members.keys().len()));
+    let peer_lag = Arc::new(PeerLag::of(members.keys().len()));
     let journal_file = is_validator.then_some(setup.config.journal);
     let written = journal_file.iter().chain([&setup.config.ledger]).cloned().collect();
     let disk = Disk::watch(written).context("cannot start the thread that watches the disk")?;
@@ -193,7 +195,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         committed: heads,
         clock,
         started: Instant::now(),
-        heard: Arc::clone(&heard),
+        peer_lag: Arc::clone(&peer_lag),
         not_checked: Arc::clone(&not_checked),
         disk,
         ledger_file: setup.config.ledger,
@@ -210,7 +212,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         }
     };
 
-    let desk = Desk {
+    let publisher = Publisher {
         clock,
         ledger: reader.clone(),
         inbox: work,
@@ -231,26 +233,26 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
         inbox: inbox.clone(),
         runtime: Handle::current(),
     };
-    let (dying, death) = watch::channel(None);
+    let (failing, failure) = watch::channel(None);
     let (engine, position) = match core {
         Core::Engine(engine) => {
             let interval = Duration::from_millis(genesis.consensus().status_interval_ms);
-            let heads = Heads::new(network.clone(), interval);
+            let heads = HeadSender::new(network.clone(), interval);
             let (position, latest) = watch::channel(Arc::new(engine.position()));
-            let driver = Driver { engine: *engine, desk, outgoing, heads, position };
-            (spawn("engine", move |runtime| driver.run(runtime), dying.clone()), Some(latest))
+            let driver = Driver { engine: *engine, publisher, outgoing, heads, position };
+            (spawn("engine", move |runtime| driver.run(runtime), failing.clone()), Some(latest))
         }
         Core::Observer(observer) => {
-            let watch = Watch { observer: *observer, desk, outgoing };
-            (spawn("observer", move |runtime| watch.run(runtime), dying.clone()), None)
+            let driver = ObserverDriver { observer: *observer, publisher, outgoing };
+            (spawn("observer", move |runtime| driver.run(runtime), failing.clone()), None)
         }
     };
     let engine = engine.context("cannot start the ordering thread")?;
-    let listening = match verifier.zip(position) {
+    let incoming_task = match verifier.zip(position) {
         Some((verifier, position)) => {
             let me = members.index(&PeerKey(*public_key.as_bytes()));
             let me = me.expect("files are opened for a member's key only");
-            let bench = Bench {
+            let context = CheckContext {
                 genesis,
                 me,
                 members: Arc::clone(&members),
@@ -260,17 +262,18 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
                 committed: committed_here,
                 ledger: reader.clone(),
                 clock,
-                heard,
+                peer_lag,
                 not_checked,
             };
-            let checker = Checker::start(setup.config.verify_threads, bench)
+            let checker = Checker::start(setup.config.verify_threads, context)
                 .context("cannot start the threads that check messages")?;
             let incoming = Incoming { members, checker, inbox: inbox.clone(), ledger: reader };
             tokio::spawn(incoming.run(events))
         }
         None => {
-            let hearing = Hearing { members, inbox: inbox.clone(), committed: committed_here, heard };
-            tokio::spawn(hearing.run(events))
+            let incoming =
+                ObserverIncoming { members, inbox: inbox.clone(), committed: committed_here, peer_lag };
+            tokio::spawn(incoming.run(events))
         }
     };
     let (ends, ended) = oneshot::channel::<()>();
@@ -278,21 +281,26 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let stopped = async move { drop(ended.await) };
     let addresses = tokio::spawn(known_addresses::keep(network.clone(), addresses_file, stopped));
     let stopping = Arc::<AtomicBool>::default();
-    let told = Arc::clone(&stopping);
+    let stop_requested = Arc::clone(&stopping);
     let engine_inbox = inbox.clone();
     tokio::spawn(async move {
-        let ended = listening.await;
-        // A node that hears nobody but goes on answering clients would be worse than none.
-        // When the engine is gone, it says itself why.
-        let expected = told.load(Ordering::Acquire) || engine_inbox.is_closed();
+        let ended = incoming_task.await;
+        // Without messages of other validators the node must not continue to serve clients. If the
+        // engine is gone, it reports its own reason.
+        let expected = stop_requested.load(Ordering::Acquire) || engine_inbox.is_closed();
         if ended.is_err() || !expected {
-            dying.send_replace(Some("the node stopped hearing the other validators".into()));
+            failing.send_replace(Some(
+                "the node stopped because it no longer processes messages of the \
+                 other validators (see earlier errors in the log)"
+                    .into(),
+            ));
         }
     });
-    Ok(Running { rpc, admin, network, inbox, engine, death, stopping, addresses: (ends, addresses) })
+    Ok(Running { rpc, admin, network, inbox, engine, failure, stopping, addresses: (ends, addresses) })
 }
 
-/// Blocks get later and later times, so a newest block from the future keeps the next one away until then.
+/// Block times only increase, so a newest block with a future time delays the next block until that
+/// time.
 fn warn_of_time_ahead(genesis: &Genesis, head: Head, now: Now) {
     let possible_at = genesis.next_block_possible_at(head.timestamp);
     if possible_at > now.wall {
@@ -300,13 +308,13 @@ fn warn_of_time_ahead(genesis: &Genesis, head: Head, now: Now) {
             height = %head.height,
             time = output::time(head.timestamp.0),
             possible_at = output::time(possible_at.0),
-            "the newest block's time is ahead of this node's clock: nothing can be ordered before possible_at, unless this clock \
-             is wrong"
+            "the newest block's time is ahead of this node's clock: no block can be ordered before \
+             possible_at. If this node's clock is wrong, correct it"
         );
     }
 }
 
-/// What a node runs around.
+/// The part of a node that depends on its role.
 enum Core {
     Engine(Box<Engine>),
     Observer(Box<Observer>),
@@ -348,14 +356,14 @@ impl Core {
     }
 }
 
-/// Runs the engine, or an observer, on a thread of its own. Whatever ends it is told, a panic too: a broken invariant
-/// must stop the node, not leave it half alive.
+/// Runs the engine, or an observer, on a thread of its own. Reports the reason of its end, also a
+/// panic: a violated invariant must stop the whole node.
 ///
-/// The thread has a runtime of its own to wait with: the other one may end before it does.
+/// The thread has its own runtime for waiting, because the main runtime may end first.
 fn spawn(
     name: &str,
     work: impl FnOnce(&Runtime) -> Result<(), Fatal> + Send + 'static,
-    dying: watch::Sender<Option<Arc<str>>>,
+    failing: watch::Sender<Option<Arc<str>>>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let run = move || {
@@ -363,10 +371,13 @@ fn spawn(
         let cause: Option<String> = match outcome {
             Ok(Ok(())) => None,
             Ok(Err(fatal)) => Some(chain_of(&fatal)),
-            Err(panic) => Some(format!("a broken invariant stopped the node: {}", message_of(&*panic))),
+            Err(panic) => Some(format!(
+                "the node stopped because of a violated invariant, which is a bug: {}",
+                message_of(&*panic)
+            )),
         };
         if let Some(cause) = cause {
-            dying.send_replace(Some(cause.into()));
+            failing.send_replace(Some(cause.into()));
         }
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
@@ -388,7 +399,7 @@ fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }
 
-/// The network's limits follow from what the genesis allows, so that nothing legal is ever refused.
+/// Limits of the network, derived from the genesis so that no valid message exceeds them.
 fn network_limits(genesis: &Genesis) -> NetworkLimits {
     let members = genesis.committee().size();
     let wire = WireLimits::of(&genesis.block_limits(), genesis.consensus().window, members);
@@ -407,30 +418,30 @@ fn network_limits(genesis: &Genesis) -> NetworkLimits {
 }
 
 impl Running {
-    /// Where the RPC server listens.
+    /// The address of the RPC server.
     pub(crate) fn rpc_address(&self) -> SocketAddr {
         self.rpc.local_addr()
     }
 
-    /// Where peers can dial this node.
+    /// The addresses at which peers can dial this node.
     pub(crate) fn p2p_addresses(&self) -> Vec<String> {
         self.network.listen_addresses()
     }
 
-    /// Resolves only if the node dies by itself, with the reason.
+    /// Resolves only if the node fails by itself, with the reason.
     pub(crate) async fn failed(&self) -> anyhow::Error {
-        let mut death = self.death.clone();
-        match death.wait_for(Option::is_some).await {
-            Ok(cause) => anyhow::anyhow!("{}", cause.as_deref().unwrap_or("the node died")),
-            // The engine ended in good order because it was told to.
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(cause) => anyhow::anyhow!("{}", cause.as_deref().unwrap_or("the node failed")),
+            // The engine ended regularly because it was stopped.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Stops cleanly: answers what is being answered, closes connections, makes everything durable.
+    /// Stops cleanly: finishes pending responses, closes connections, and makes everything durable.
     ///
     /// # Errors
-    /// If the node died before or while stopping.
+    /// If the node failed before or while stopping.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stopping.store(true, Ordering::Release);
         self.rpc.shutdown().await;
@@ -439,14 +450,14 @@ impl Running {
         }
         let (ends, kept) = self.addresses;
         drop(ends);
-        // An error means that the task panicked, and there is nothing more to do about addresses.
+        // An error means that the task panicked. The addresses are optional, so ignore it.
         let _ = kept.await;
         self.network.shutdown().await;
-        // An error means that the engine has ended already.
+        // An error means that the engine has already ended.
         let _ = self.inbox.send(Work::Stop).await;
         let engine = self.engine;
         let _ = tokio::task::spawn_blocking(move || engine.join()).await;
-        match &*self.death.borrow() {
+        match &*self.failure.borrow() {
             Some(cause) => anyhow::bail!("{cause}"),
             None => Ok(()),
         }
@@ -464,7 +475,7 @@ mod tests {
 
     use super::*;
 
-    /// The largest messages that a genesis can call for are messages that the network can carry.
+    /// The largest messages that a genesis allows must fit into the limits of the network.
     #[test]
     fn every_legal_genesis_fits_the_network() {
         let windows = 1..=u64::from(MAX_DESCENDANTS) / 2;

@@ -1,4 +1,4 @@
-//! An observer's thread, and what it hears.
+//! An observer's thread and its network events.
 
 use std::sync::Arc;
 
@@ -8,43 +8,44 @@ use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use super::desk::Desk;
-use super::heard::Heard;
 use super::members::Members;
 use super::outgoing::Outgoing;
+use super::peer_lag::PeerLag;
+use super::publisher::Publisher;
 use super::snapshot::Snapshot;
-use super::work::{GROUP, Standing, Work};
+use super::work::{GROUP, TransactionState, Work};
 
-/// Takes what has happened, lets the observer work through it, passes on what comes of it.
-pub(crate) struct Watch {
+/// Passes events to the observer and distributes the resulting effects.
+pub(crate) struct ObserverDriver {
     pub(crate) observer: Observer,
-    pub(crate) desk: Desk,
+    pub(crate) publisher: Publisher,
     pub(crate) outgoing: Outgoing,
 }
 
-impl Watch {
-    /// Runs until it is told to stop.
+impl ObserverDriver {
+    /// Runs until it receives [`Work::Stop`].
     ///
     /// # Errors
     /// [`Fatal`]: the node must end.
     pub(crate) fn run(mut self, runtime: &Runtime) -> Result<(), Fatal> {
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            let goes_on = self.desk.wait(runtime, self.observer.deadline(), &mut group);
-            let stop = !goes_on || group.iter().any(|work| matches!(work, Work::Stop));
-            let now = self.desk.clock.now();
+            let has_more = self.publisher.wait(runtime, self.observer.deadline(), &mut group);
+            let stop = !has_more || group.iter().any(|work| matches!(work, Work::Stop));
+            let now = self.publisher.clock.now();
             let effects = self.observer.handle(now, group.drain(..).filter_map(observation))?;
-            let done = self.desk.clock.now();
-            self.desk.measure(done, &effects);
+            let done = self.publisher.clock.now();
+            self.publisher.record_metrics(done, &effects);
             if !effects.committed.is_empty() {
-                // As in the driver: status is no older than the blocks that others are told of.
-                self.desk.show(Snapshot::of_observer(&self.observer, done));
+                // As in the driver: publish the status before the blocks, so that it is never older
+                // than they are.
+                self.publisher.publish(Snapshot::of_observer(&self.observer, done));
             }
-            self.desk.tell_waiters(&effects);
-            self.desk.log(now.moment, &effects.notices);
+            self.publisher.notify_waiters(&effects);
+            self.publisher.log(now.moment, &effects.notices);
             self.outgoing.send(effects);
             let observer = &self.observer;
-            self.desk.publish(now.moment, |_, at| Snapshot::of_observer(observer, at));
+            self.publisher.publish_if_due(now.moment, |_, at| Snapshot::of_observer(observer, at));
             if stop {
                 return self.observer.close();
             }
@@ -52,7 +53,8 @@ impl Watch {
     }
 }
 
-/// What of this concerns an observer. Nobody submits anything to it, and it answers no member.
+/// The part of the work that concerns an observer. It accepts no transactions and serves no
+/// members.
 fn observation(work: Work) -> Option<Observation> {
     match work {
         Work::Head { from, claim } => Some(Observation::Head { from, claim }),
@@ -65,23 +67,24 @@ fn observation(work: Work) -> Option<Observation> {
             Some(Observation::Answered { fetch, run })
         }
         Work::StatusOf { reply, .. } => {
-            // An error means that whoever asked is gone. What is in no block is unknown here.
-            let _ = reply.send(Standing::Unknown);
+            // A send error means that the requester is gone. A transaction in no block is unknown
+            // to an observer.
+            let _ = reply.send(TransactionState::Unknown);
             None
         }
         Work::Event(_) | Work::Submit { .. } | Work::Ask { .. } | Work::ObserverUp | Work::Stop => None,
     }
 }
 
-/// What an observer hears from validators.
-pub(crate) struct Hearing {
+/// Processes network events of an observer.
+pub(crate) struct ObserverIncoming {
     pub(crate) members: Arc<Members>,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) committed: watch::Receiver<Height>,
-    pub(crate) heard: Arc<Heard>,
+    pub(crate) peer_lag: Arc<PeerLag>,
 }
 
-impl Hearing {
+impl ObserverIncoming {
     /// Runs until the network ends or the observer is gone.
     pub(crate) async fn run(self, mut events: NetworkEvents) {
         while let Some(event) = events.recv().await {
@@ -95,7 +98,7 @@ impl Hearing {
                     self.members.index(&peer).map(|replica| Work::Event(Event::PeerDown(replica)))
                 }
                 NetworkEvent::Message { from, bytes } => self.head(&from, &bytes),
-                // Dropping the answer refuses the question: members ask each other.
+                // Dropping the answer refuses the request: members request only from each other.
                 NetworkEvent::Gossip { .. } | NetworkEvent::Request { .. } => None,
             };
             if let Some(work) = work
@@ -106,13 +109,13 @@ impl Hearing {
         }
     }
 
-    /// Everything that is no head is dropped before it costs anything.
+    /// Drops every message that is not a head status before it costs anything.
     fn head(&self, from: &PeerKey, bytes: &[u8]) -> Option<Work> {
         let from = self.members.index(from)?;
         match HeadClaim::read(bytes) {
             Ok(claim) => {
                 let claim = claim?;
-                self.heard.stands(from, claim.committed, *self.committed.borrow());
+                self.peer_lag.record_committed(from, claim.committed, *self.committed.borrow());
                 Some(Work::Head { from, claim })
             }
             Err(error) => {

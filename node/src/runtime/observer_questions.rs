@@ -1,4 +1,5 @@
-//! Where observers get blocks: beside the members, and never in their way.
+//! Serves blocks to observers. They have limits of their own and cannot slow down the requests of
+//! members.
 
 use quorate_engine::{Ask, serve_run};
 use quorate_ledger::{Height, decode};
@@ -8,26 +9,27 @@ use quorate_store::LedgerReader;
 use super::incoming::served;
 use super::places::Places;
 
-/// Answers to observers that are made at a time, all together. Members have a limit of their own, so observers take
-/// nothing of it.
+/// Responses to observers that are created at a time, for all observers together. Members have a
+/// separate limit.
 const SERVED_AT_A_TIME: usize = 1;
 
-/// Questions of one observer at a time. A further one is refused, so each has as many turns as all others.
-const QUESTIONS_OF_EACH: usize = 1;
+/// Requests of one observer at a time. A further one is refused, so all observers get equally many
+/// turns.
+const REQUESTS_OF_EACH: usize = 1;
 
-/// Serves observers one after the other, in the order in which they asked.
-pub(crate) struct ObserverQuestions {
+/// Serves observers one after the other, in the order of their requests.
+pub(crate) struct ObserverRequests {
     ledger: LedgerReader,
     places: Places,
 }
 
-impl ObserverQuestions {
+impl ObserverRequests {
     pub(crate) fn new(ledger: LedgerReader) -> Self {
-        ObserverQuestions { ledger, places: Places::new(SERVED_AT_A_TIME, QUESTIONS_OF_EACH) }
+        ObserverRequests { ledger, places: Places::new(SERVED_AT_A_TIME, REQUESTS_OF_EACH) }
     }
 
-    /// Answers a question in its turn. To drop the answer is to refuse.
-    pub(crate) fn question(&mut self, from: &PeerKey, bytes: &[u8], answer: Answer) {
+    /// Answers a request in its turn. Dropping `answer` refuses the request.
+    pub(crate) fn serve(&mut self, from: &PeerKey, bytes: &[u8], answer: Answer) {
         let Some(height) = blocks_from(bytes) else { return };
         let (line, ledger) = (self.places.line(from), self.ledger.clone());
         tokio::spawn(async move {
@@ -41,12 +43,12 @@ impl ObserverQuestions {
     }
 }
 
-/// Observers ask for blocks alone.
-fn blocks_from(question: &[u8]) -> Option<Height> {
-    match decode::<Ask>(question) {
+/// Observers may request only blocks.
+fn blocks_from(request: &[u8]) -> Option<Height> {
+    match decode::<Ask>(request) {
         Ok(Ask::Blocks { from }) => Some(from),
         Ok(Ask::Transactions { .. } | Ask::Ids { .. }) | Err(_) => {
-            tracing::debug!("question of an observer rejected");
+            tracing::debug!("request of an observer rejected");
             None
         }
     }

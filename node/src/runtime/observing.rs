@@ -1,4 +1,4 @@
-//! An observer in the words of the RPC interface.
+//! The state of an observer in the types of the RPC interface.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use quorate_ledger::PublicKey;
 use super::members::Members;
 use super::ordering::{indices, milliseconds};
 
-/// `consensus_state`. View, its condition and the stable height are what f + 1 validators say; of what goes on in the view
-/// an observer sees nothing.
+/// `consensus_state`. View, its phase and the stable height are what f + 1 validators report; an
+/// observer does not see the votes of the view.
 pub(crate) fn state(
     overview: &ObserverOverview,
     genesis: &Genesis,
@@ -45,22 +45,25 @@ pub(crate) fn state(
     }
 }
 
-/// Whether it hears of so many validators that one of them is honest, and has what they have.
+/// Whether the observer has head statuses from enough validators that one of them is honest, and
+/// has their blocks.
 pub(crate) fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
     let needed = genesis.committee().one_honest();
     let heard = overview.contacts.len();
     let in_contact = heard >= needed;
     let contact = if in_contact {
-        format!("{heard} validators say where they stand, {needed} are needed: one of them is honest")
+        format!(
+            "{heard} validators report their heights ({needed} needed), so at least one of them is honest"
+        )
     } else {
         format!(
-            "{heard} validators say where they stand, {needed} are needed: what is served here may be old. Check that \
-             they run and that p2p.observers in their configs contains {key}"
+            "{heard} validators report their heights ({needed} needed): this node may serve old blocks. Check that \
+             the validators run and that p2p.observers in their configs contains {key}"
         )
     };
     let behind = overview.credible.0.saturating_sub(overview.committed.0);
     let synced = match behind {
-        0 => format!("at height {}, as the validators", overview.committed),
+        0 => format!("at height {}, like the validators", overview.committed),
         behind => format!("at height {}, {behind} blocks behind the validators", overview.committed),
     };
     let check = |name: &str, ok, detail| ReadinessCheck { name: name.to_owned(), ok, detail };
@@ -94,19 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_of_ordering_is_what_it_was_told() {
+    fn the_state_contains_what_validators_reported() {
         let network = TestNetwork::seeded(4, 1);
-        let told = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()), 0);
-        assert_eq!((told.standing, told.view, told.primary), (ValidatorStanding::Observing, 6, 2));
-        assert_eq!((told.committed_height, told.stable_height, told.contacts), (90, 64, vec![0, 1, 2]));
+        let state = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()), 0);
+        assert_eq!((state.standing, state.view, state.primary), (ValidatorStanding::Observing, 6, 2));
+        assert_eq!((state.committed_height, state.stable_height, state.contacts), (90, 64, vec![0, 1, 2]));
     }
 
     #[test]
-    fn it_is_ready_when_one_honest_validator_is_heard_and_it_has_its_blocks() {
+    fn it_is_ready_with_one_honest_contact_and_its_blocks() {
         let network = TestNetwork::seeded(4, 1);
         let (genesis, key) = (network.genesis(), network.keys()[0].public());
         let checked = |contacts, credible| checks(&overview(contacts, credible), genesis, &key);
-        assert!(checked(2, 91).iter().all(|check| check.ok), "a block on its way is no reason");
+        assert!(checked(2, 91).iter().all(|check| check.ok), "one block in flight is not a reason");
         let [contact, synced] = checked(1, 190);
         assert!(!contact.ok && contact.detail.contains(&key.to_string()), "{}", contact.detail);
         assert!(!synced.ok && synced.detail.contains("100 blocks behind"), "{}", synced.detail);

@@ -1,15 +1,16 @@
-//! The system's limit of open files, of which each connection is one.
+//! The system's limit of open files. Every connection is an open file.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files and sockets besides those of RPC clients: other validators, the node's own files, and connections that
-/// are just being refused.
+/// Files and sockets in addition to those of RPC clients: other validators, the node's own files,
+/// and connections that are being refused.
 const OTHERS: u64 = 512;
 
-/// Raises the limit of this process to what so many RPC connections need, as far as the system allows.
+/// Raises the limit of this process to what this many RPC connections need, as far as the system
+/// allows.
 ///
-/// Warns if that is less: whoever holds connections open would then keep everybody out, before the node's own
-/// limit refuses anybody, and other validators, too.
+/// Warns if the limit is too low. Clients that hold connections open could then use up all files
+/// before the node's own limit refuses them, and block other clients and validators.
 pub(crate) fn make_room(connections: usize) {
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let limit = getrlimit(Resource::Nofile);
@@ -22,15 +23,15 @@ pub(crate) fn make_room(connections: usize) {
         tracing::warn!(
             granted,
             needed,
-            "the system grants fewer open files than rpc.max_connections and other validators may need: raise \
+            "the system allows fewer open files than rpc.max_connections and other validators may need: raise \
              the hard limit (LimitNOFILE in a systemd unit, ulimit -Hn in a shell) or lower rpc.max_connections"
         );
     }
 }
 
-/// The limit to ask for; `None` if the present one is enough.
+/// The limit to request; `None` if the present one is enough.
 fn raised(limit: Rlimit, needed: u64) -> Option<Rlimit> {
-    // No number is no limit.
+    // No number means no limit.
     let current = limit.current?;
     let most = limit.maximum.map_or(needed, |maximum| needed.min(maximum));
     (current < needed).then(|| Rlimit { current: Some(current.max(most)), ..limit })
@@ -46,7 +47,7 @@ mod tests {
         assert_eq!(ask(Some(1024), Some(4096)), Some(Some(1500)));
         assert_eq!(ask(Some(1024), None), Some(Some(1500)));
         assert_eq!(ask(Some(1024), Some(1200)), Some(Some(1200)));
-        assert_eq!(ask(Some(1024), Some(1024)), Some(Some(1024)), "to be warned about");
+        assert_eq!(ask(Some(1024), Some(1024)), Some(Some(1024)), "the warning follows");
         assert_eq!(ask(Some(1500), Some(4096)), None);
         assert_eq!(ask(None, None), None);
     }

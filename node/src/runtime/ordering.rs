@@ -1,4 +1,4 @@
-//! Ordering in the words of the RPC interface.
+//! The state of ordering in the types of the RPC interface.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use quorate_pbft::{
 };
 
 use super::members::Members;
-use super::snapshot::Ordering;
+use super::snapshot::ValidatorSnapshot;
 
 /// `consensus_state`.
 pub(crate) fn state(
-    ordering: &Ordering,
+    ordering: &ValidatorSnapshot,
     genesis: &Genesis,
     members: &Members,
     now: Moment,
@@ -110,23 +110,23 @@ fn probe(standing: Standing) -> Option<Probe> {
     Some(Probe { answered: small(answered), needed: small(needed), through })
 }
 
-/// Whether the node may vote, for people: if not, why not and what to do.
+/// Whether the node may vote, as text: if it must not, why, and what to do.
 pub(crate) fn standing_text(standing: Standing) -> String {
     match standing {
         Standing::Voting => "its votes count".to_owned(),
         Standing::Probing { through: Some(height), .. } => format!(
-            "probing: its ledger is an old copy, and it signs nothing until it has fetched the blocks up to height \
-             {height}; consensus_explain says what to do if no other validator has them"
+            "probing: its ledger is an old copy. It signs nothing until it has fetched the blocks up to height \
+             {height}; consensus_explain shows what to do if no other validator has them"
         ),
         Standing::Probing { answered, needed, through: None } => format!(
-            "probing: after its start it asks the others what they have seen it sign; {answered} of {needed} \
-             have answered"
+            "probing: after its start, it asks the other validators what they have seen it sign; {answered} \
+             of {needed} needed responses have arrived"
         ),
         Standing::Recovering { seen: Mark { accepted: (view, height), .. } } => format!(
-            "recovering: others have seen it sign what its journal does not remember (votes up to height \
-             {height} in view {view}, or other statements), so the journal is an old one. It signs nothing. \
-             Stop it and put its newest journal back, never an older one; without that one it stays a \
-             follower, and the network tolerates one fault less"
+            "recovering: other validators have messages that it signed and its journal does not contain \
+             (votes up to height {height} in view {view}, or other messages), so the journal is an old \
+             copy. It signs nothing. Stop it and restore its newest journal, never an older one. Without \
+             it, the validator only follows the chain, and the network tolerates one fault less"
         ),
     }
 }
@@ -149,7 +149,7 @@ pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members
     let (culprit, subject) = (evidence.culprit(), evidence.subject());
     Some(EvidenceJson {
         validator: culprit.0,
-        // Evidence is checked against the committee before it is kept.
+        // Evidence is verified against the committee before it is stored.
         public_key: *genesis.committee().member(culprit)?,
         name: members.name(culprit).to_owned(),
         kind: match evidence {
@@ -186,24 +186,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_says_what_is_waited_for() {
+    fn a_deadline_names_what_happens_then() {
         let leaving = |active| Overview { leaves_at: Some(at(900)), ..overview(3, active, 5, None) };
-        let told = |active, now| deadline(&leaving(active), at(now)).unwrap();
-        assert_eq!(told(true, 400), ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 500 });
-        assert_eq!(told(false, 400), ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 500 });
-        assert_eq!(told(true, 1000).in_ms, 0, "overdue is due");
+        let values = |active, now| deadline(&leaving(active), at(now)).unwrap();
+        assert_eq!(values(true, 400), ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 500 });
+        assert_eq!(values(false, 400), ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 500 });
+        assert_eq!(values(true, 1000).in_ms, 0, "overdue is due");
         assert_eq!(deadline(&overview(3, true, 5, None), at(0)), None);
     }
 
     #[test]
-    fn a_probing_node_says_how_far_it_has_come() {
+    fn a_probing_node_reports_its_progress() {
         let probing = Standing::Probing { answered: 1, needed: 2, through: Some(Height(9)) };
         assert_eq!(probe(probing), Some(Probe { answered: 1, needed: 2, through: Some(9) }));
         assert_eq!(probe(Standing::Voting), None);
     }
 
     #[test]
-    fn evidence_names_the_liar_and_proves_the_lie() {
+    fn evidence_names_the_faulty_validator_and_proves_the_fault() {
         let network = TestNetwork::seeded(4, 1);
         let genesis = network.genesis();
         let (chain, epoch) = (genesis.chain_id(), genesis.header().epoch);
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_that_does_not_vote_says_what_to_do() {
+    fn a_validator_that_must_not_vote_reports_what_to_do() {
         let seen = Mark { accepted: (View(2), Height(7)), ..Mark::default() };
         let text = standing_text(Standing::Recovering { seen });
-        assert!(text.starts_with("recovering: ") && text.contains("newest journal back"), "{text}");
+        assert!(text.starts_with("recovering: ") && text.contains("restore its newest journal"), "{text}");
         assert!(text.contains("height 7 in view 2"), "{text}");
         let text = standing_text(Standing::Probing { answered: 1, needed: 2, through: None });
-        assert!(text.starts_with("probing: ") && text.contains("1 of 2 have answered"), "{text}");
+        assert!(text.starts_with("probing: ") && text.contains("1 of 2 needed responses"), "{text}");
         let text = standing_text(Standing::Probing { answered: 2, needed: 2, through: Some(Height(9)) });
         assert!(text.starts_with("probing: ") && text.contains("up to height 9"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! From the engine's effects to the network.
+//! Passes the engine's effects to the network.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::members::Members;
 use super::verify::Verifier;
 use super::work::Work;
 
-/// What the engine's thread needs to pass effects on without waiting for anything.
+/// What the engine's thread needs to pass effects on without blocking.
 pub(crate) struct Outgoing {
     pub(crate) network: Network,
     pub(crate) members: Arc<Members>,
     pub(crate) genesis: Arc<Genesis>,
-    /// For transactions; none for an observer, which asks for blocks alone.
+    /// Verifies fetched transactions; `None` for an observer, which requests only blocks.
     pub(crate) verifier: Option<Verifier>,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) runtime: Handle,
@@ -36,7 +36,8 @@ impl Outgoing {
         }
         for batch in effects.gossip {
             if let Err(error) = self.network.publish(MemberMessage::transactions(&batch).into()) {
-                // Nobody hears us now, or the queue is full: reminders carry them later.
+                // No peer is connected, or the queue is full. Resends deliver the transactions
+                // later.
                 tracing::debug!(%error, count = batch.len(), "transactions not gossiped");
             }
         }
@@ -44,27 +45,28 @@ impl Outgoing {
             self.network.broadcast(MemberMessage::transactions(&effects.reminders).into());
         }
         for (replica, fetch, ask) in effects.asks {
-            self.ask(replica, fetch, &ask);
+            self.request(replica, fetch, &ask);
         }
     }
 
-    /// Puts a question to a member. The network bounds how many are under way to each.
-    fn ask(&self, from: ReplicaId, fetch: FetchId, ask: &Ask) {
+    /// Sends a request to a member. The network limits how many are open for each member.
+    fn request(&self, from: ReplicaId, fetch: FetchId, ask: &Ask) {
         let most = match ask {
             Ask::Transactions { indices, .. } => indices.len(),
             Ask::Blocks { .. } | Ask::Ids { .. } => 0,
         };
-        let question = quorate_ledger::encode(ask).into();
+        let request = quorate_ledger::encode(ask).into();
         let (network, peer) = (self.network.clone(), self.members.key(from));
         let (verifier, inbox, genesis) =
             (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.genesis));
         let name = self.members.name(from).to_owned();
         self.runtime.spawn(async move {
-            let answer = match outcome(network.request(peer, question).await) {
+            let answer = match outcome(network.request(peer, request).await) {
                 Outcome::Answered(answer) => Some(answer),
                 Outcome::None => None,
-                // The engine waits as for any answer that does not come, and asks another member then.
-                Outcome::NotAsked => return,
+                // The engine treats it as a missing response and asks another member after its
+                // timeout.
+                Outcome::NotSent => return,
             };
             let answer = match answer {
                 Some(Answer::Transactions(transactions)) if transactions.len() <= most => match verifier {
@@ -72,7 +74,8 @@ impl Outgoing {
                     None => None,
                 },
                 Some(Answer::Blocks(blocks)) => {
-                    // Hundreds of signatures and megabytes of hashing: not on a thread that serves sockets.
+                    // Hundreds of signatures and megabytes of hashing must not block a thread that
+                    // serves sockets.
                     let check = move || {
                         CheckedRun::check(blocks, genesis.anchor(), genesis.consensus().window)
                             .inspect_err(|error| tracing::warn!(validator = name, %error, "bad blocks"))
@@ -80,33 +83,34 @@ impl Outgoing {
                     };
                     tokio::task::spawn_blocking(check).await.ok().flatten().map(Fetched::Run)
                 }
-                // Compared with the header by the engine: a hash for each.
+                // The engine compares the ids with the header, one hash for each.
                 Some(Answer::Ids(ids)) => Some(Fetched::Ids(ids)),
-                // More than was asked for would be more signatures to check than the question was worth.
+                // More transactions than requested: verifying them would cost more than the request
+                // is worth.
                 Some(Answer::Transactions(_) | Answer::Nothing) | None => None,
             };
-            // With the engine gone there is nobody to tell.
+            // If the engine is gone, no receiver is left.
             let _ = inbox.send(Work::Event(Event::Answered { fetch, from, answer })).await;
         });
     }
 }
 
-/// What became of a question.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Answered(Answer),
-    /// The member did not answer, or its answer cannot be decoded.
+    /// The member did not respond, or its response cannot be decoded.
     None,
-    /// Too many questions to this member are open already. This says nothing about what the member has.
-    NotAsked,
+    /// Too many requests to this member are already open. This says nothing about the member.
+    NotSent,
 }
 
 fn outcome(result: Result<impl AsRef<[u8]>, RequestError>) -> Outcome {
     match result {
         Ok(bytes) => quorate_ledger::decode(bytes.as_ref()).map_or(Outcome::None, Outcome::Answered),
         Err(error) => {
-            tracing::debug!(%error, "a question to a validator was not answered");
-            if matches!(error, RequestError::TooMany { .. }) { Outcome::NotAsked } else { Outcome::None }
+            tracing::debug!(%error, "a request to a validator was not answered");
+            if matches!(error, RequestError::TooMany { .. }) { Outcome::NotSent } else { Outcome::None }
         }
     }
 }
@@ -118,9 +122,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_that_was_not_put_is_no_answer() {
+    fn a_request_that_was_not_sent_is_not_a_missing_response() {
         let none: Result<&[u8], _> = Err(RequestError::TooMany { limit: 8 });
-        assert_eq!(outcome(none), Outcome::NotAsked);
+        assert_eq!(outcome(none), Outcome::NotSent);
         let none: Result<&[u8], _> = Err(RequestError::TimedOut { after: Duration::from_secs(1) });
         assert_eq!(outcome(none), Outcome::None);
         assert_eq!(outcome(Ok([255])), Outcome::None);

@@ -1,4 +1,4 @@
-//! Whose questions are answered from the ledger, and when.
+//! Decides which requests are answered from the ledger, and in which order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,67 +8,69 @@ use quorate_network::PeerKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// An asker that has not had its turn after this has turned to another node.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(4);
+/// After this time, a peer has turned to another node, so its request is dropped.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Answers that are made at a time, each of which reads and holds a few megabytes.
+/// Limits how many responses are created at a time, each of which reads and holds a few megabytes.
 ///
-/// Every asker has one turn at a time, and the askers take turns: one that asks much waits for itself, and holds no
-/// more than one place.
+/// Every peer has at most one response at a time, and peers take turns. A peer with many requests
+/// waits only for itself and occupies at most one place.
 pub(crate) struct Places {
-    /// Its waiters are served in order, and each asker is among them once.
+    /// Its waiters are served in order, and each peer is among them at most once.
     places: Arc<Semaphore>,
     waiting_of_each: usize,
-    /// By key: as many as the network admits.
-    lines: HashMap<PeerKey, Line>,
+    /// By key: at most as many as the network admits.
+    lines: HashMap<PeerKey, PeerQueue>,
 }
 
-/// The questions of one asker.
+/// The requests of one peer.
 #[derive(Clone)]
-pub(crate) struct Line {
-    /// Questions that wait or are answered. A further one is refused.
+pub(crate) struct PeerQueue {
+    /// Requests that wait or are being answered. A further one is refused.
     room: Arc<Semaphore>,
-    /// One turn; its waiters are served in order.
+    /// The peer's single turn; its waiters are served in order.
     turn: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
-/// The right to read the ledger for an answer, until it is dropped.
-pub(crate) struct Turn {
+/// The right to read the ledger for a response, until it is dropped.
+pub(crate) struct ServingPermit {
     _place: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
     _room: OwnedSemaphorePermit,
 }
 
 impl Places {
-    /// So many answers at a time for all askers, and so many questions of each that wait or are answered.
+    /// `at_a_time`: responses at a time for all peers. `waiting_of_each`: requests of each peer
+    /// that wait or are being answered.
     pub(crate) fn new(at_a_time: usize, waiting_of_each: usize) -> Self {
         Places { places: Arc::new(Semaphore::new(at_a_time)), waiting_of_each, lines: HashMap::new() }
     }
 
-    /// Where the questions of this asker wait.
-    pub(crate) fn line(&mut self, asker: &PeerKey) -> Line {
+    /// The queue of this peer.
+    pub(crate) fn line(&mut self, peer: &PeerKey) -> PeerQueue {
         let (places, room) = (&self.places, self.waiting_of_each);
-        let line = || Line {
+        let line = || PeerQueue {
             room: Arc::new(Semaphore::new(room)),
             turn: Arc::new(Semaphore::new(1)),
             places: Arc::clone(places),
         };
-        self.lines.entry(*asker).or_insert_with(line).clone()
+        self.lines.entry(*peer).or_insert_with(line).clone()
     }
 }
 
-impl Line {
-    /// Waits for the turn of one question; `None` if too many of this asker wait, or if it takes too long.
-    pub(crate) async fn turn(self) -> Option<Turn> {
+impl PeerQueue {
+    /// Waits for the turn of one request. `None` if too many requests of this peer wait, or after
+    /// [`QUEUE_TIMEOUT`].
+    pub(crate) async fn turn(self) -> Option<ServingPermit> {
         let room = self.room.try_acquire_owned().ok()?;
         let (turn, places) = (self.turn, self.places);
         let both = async {
             let turn = turn.acquire_owned().await.ok()?;
             let place = places.acquire_owned().await.ok()?;
-            Some(Turn { _place: place, _turn: turn, _room: room })
+            Some(ServingPermit { _place: place, _turn: turn, _room: room })
         };
-        timeout(QUEUE_PATIENCE, both).await.ok().flatten()
+        timeout(QUEUE_TIMEOUT, both).await.ok().flatten()
     }
 }
 
@@ -79,28 +81,29 @@ mod tests {
 
     use super::*;
 
-    const LIAR: PeerKey = PeerKey([2; 33]);
+    const FLOODER: PeerKey = PeerKey([2; 33]);
     const OTHERS: [PeerKey; 2] = [PeerKey([3; 33]), PeerKey([4; 33])];
 
     #[tokio::test]
-    async fn one_asker_holds_one_place_however_much_it_asks() {
+    async fn one_peer_occupies_one_place_with_any_number_of_requests() {
         let mut places = Places::new(2, 8);
-        let first = places.line(&LIAR).turn().await.unwrap();
-        let mut rest: Vec<_> = (0..7).map(|_| Box::pin(places.line(&LIAR).turn())).collect();
+        let first = places.line(&FLOODER).turn().await.unwrap();
+        let mut rest: Vec<_> = (0..7).map(|_| Box::pin(places.line(&FLOODER).turn())).collect();
         assert!(
             rest.iter_mut().all(|turn| turn.as_mut().now_or_never().is_none()),
             "they wait for the first"
         );
-        assert!(places.line(&LIAR).turn().await.is_none(), "a ninth question is refused");
+        assert!(places.line(&FLOODER).turn().await.is_none(), "a ninth request is refused");
         let other = places.line(&OTHERS[0]).turn().now_or_never().unwrap().unwrap();
 
-        // Both places are taken. The next free one goes to the member that came to the common line first.
+        // Both places are taken. The next free one goes to the member that joined the common queue
+        // first.
         let mut third = Box::pin(places.line(&OTHERS[1]).turn());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
         assert!(
             rest[0].as_mut().now_or_never().is_none(),
-            "it has its turn, and stands behind the third asker"
+            "it has its turn, and waits behind the third peer"
         );
         let third = third.now_or_never().unwrap().unwrap();
         drop((other, third));
@@ -108,9 +111,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends() {
+    async fn a_request_waits_only_for_a_limited_time() {
         let mut places = Places::new(1, 8);
-        let _held = places.line(&LIAR).turn().await.unwrap();
+        let _held = places.line(&FLOODER).turn().await.unwrap();
         assert!(
             places.line(&OTHERS[0]).turn().await.is_none(),
             "after four seconds of a clock that tests move"

@@ -3,15 +3,15 @@ use std::time::Duration;
 use quorate_ledger::{Height, View};
 use quorate_pbft::{Moment, Overview};
 
-/// How long there has been something to wait for without a commit, across views: each view has patience of its
-/// own, but who waits for a transaction does not care in which view it is ordered.
+/// How long this node has waited for a commit, across views. Each view has its own timer, but for a
+/// client the view in which its transaction is ordered does not matter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     committed: Height,
     wait: Option<Wait>,
 }
 
-/// Work is pending, or a view is to begin.
+/// Work is pending, or a view must begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wait {
     since: Moment,
@@ -20,8 +20,8 @@ struct Wait {
 }
 
 impl Progress {
-    /// What was known before, and where the replica stands now. `pooled`: transactions are waiting here. The
-    /// replica itself does not wait for them while it can do nothing about it, such as without contact.
+    /// Updates the state. `pooled`: the pool contains transactions. The replica itself does not
+    /// count them as pending while it cannot order them, for example without a quorum in contact.
     #[must_use]
     pub(crate) fn next(self, pbft: &Overview, pooled: bool, now: Moment) -> Self {
         let committed = pbft.committed;
@@ -31,28 +31,34 @@ impl Progress {
         Progress { committed, wait: waits.then(|| before.unwrap_or_else(new)) }
     }
 
-    /// How long there has been something to wait for; `None` while there is nothing.
+    /// How long work has waited; `None` if no work waits.
     pub(crate) fn waiting(self, now: Moment) -> Option<Duration> {
         self.wait.map(|wait| now.since(wait.since))
     }
 
-    /// Whether the node gets on, and a sentence about it.
+    /// Whether the node makes progress, and a sentence about it.
     ///
-    /// One view change is part of normal operation. A second one without a commit is not, and neither is a wait
-    /// for twice the request timeout in force, in whichever views; an empty block may take its gap longer (R17).
+    /// One view change is part of normal operation. A second one without a commit is not. Neither
+    /// is a wait of twice the request timeout in force, in any number of views; an empty block may
+    /// in addition wait for its gap (R17).
     pub(crate) fn check(self, pbft: &Overview, now: Moment) -> (bool, String) {
         let Some(Wait { since, view }) = self.wait else {
-            return (true, "no work has been waiting without a commit".to_owned());
+            return (true, "no work waits for a commit".to_owned());
         };
         let waiting = now.since(since);
         let of_view = pbft.leaves_at.zip(pbft.pending_since).map(|(end, start)| end.since(start));
-        let patience = pbft.request_timeout + of_view.unwrap_or(pbft.request_timeout);
-        let ok = waiting < patience && pbft.view <= view.next();
+        let limit = pbft.request_timeout + of_view.unwrap_or(pbft.request_timeout);
+        let ok = waiting < limit && pbft.view <= view.next();
         let (since, present) = (waiting.as_millis(), pbft.view);
         let text = if pbft.active {
-            format!("work has been waiting for {since} ms without a commit, from view {view} to {present}")
+            format!(
+                "work has waited for {since} ms without a commit, from view {view} to {present}; run `quorate explain`"
+            )
         } else {
-            format!("view {present} has not begun; nothing was committed for {since} ms, since view {view}")
+            format!(
+                "view {present} has not begun; no block was committed for {since} ms, since view {view}; \
+                 run `quorate explain`"
+            )
         };
         (ok, text)
     }
@@ -118,14 +124,14 @@ pub(super) mod tests {
         let (ok, text) = progress.check(&waiting, at(2100));
         assert!(!ok && text.contains("2000 ms"), "{text}");
         let patient = Overview { request_timeout: Duration::from_secs(2), ..waiting };
-        assert!(progress.check(&patient, at(2100)).0, "views that failed make a node patient");
+        assert!(progress.check(&patient, at(2100)).0, "failed views double the timeout");
         let empty = Overview { leaves_at: Some(at(11_100)), ..overview(0, true, 5, Some(100)) };
-        assert!(progress.check(&empty, at(12_099)).0, "an empty block takes its time");
+        assert!(progress.check(&empty, at(12_099)).0, "an empty block waits for its gap");
         assert!(!progress.check(&empty, at(12_100)).0);
     }
 
     #[test]
-    fn transactions_that_nobody_can_order_are_waiting() {
+    fn pooled_transactions_count_as_waiting_even_without_contact() {
         let alone = overview(0, true, 5, None);
         let progress = Progress::default().next(&alone, true, at(100)).next(&alone, true, at(1000));
         assert!(progress.check(&alone, at(2099)).0);

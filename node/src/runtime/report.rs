@@ -1,5 +1,5 @@
-//! What a node says about itself. Each answer follows from one snapshot of the ordering thread and tells its age, so that no
-//! two of them contradict each other.
+//! The node's status reports. Each report is derived from one snapshot of the ordering thread and
+//! includes its age, so that its parts are consistent.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use quorate_rpc::NodeReport;
 use crate::output;
 
 use super::clock::wall;
-use super::desk::HEARTBEAT;
 use super::observing;
 use super::ordering::{self, milliseconds};
+use super::publisher::HEARTBEAT;
 use super::service::Service;
-use super::snapshot::{Ordering, Snapshot, Stands};
+use super::snapshot::{RoleSnapshot, Snapshot, ValidatorSnapshot};
 
-/// The ordering thread takes a snapshot at every heartbeat even when it is idle. One that is older than some of them means
-/// that the thread is stuck, most likely on its disk.
+/// The ordering thread takes a snapshot at every heartbeat, even when it is idle. After several
+/// heartbeats without one, the thread is stuck, most likely in a disk write.
 const SNAPSHOT_AGE_MAX: Duration = HEARTBEAT.saturating_mul(3);
 
 impl Service {
@@ -91,8 +91,8 @@ impl Service {
             round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
             committed_height: replica.and_then(|replica| snapshot.heads().get(&replica)).map(|head| head.0),
             addresses: peer.address.iter().cloned().collect(),
-            clock_ahead_ms: replica.and_then(|it| self.heard.ahead_ms(it, self.clock.now().moment)),
-            blocks_behind: replica.and_then(|it| self.heard.behind(it)),
+            clock_ahead_ms: replica.and_then(|it| self.peer_lag.ahead_ms(it, self.clock.now().moment)),
+            blocks_behind: replica.and_then(|it| self.peer_lag.behind(it)),
             program: peer.program.clone(),
             last_error: peer.last_error.clone(),
             failed_addresses: failed
@@ -112,15 +112,19 @@ impl Service {
     pub(super) fn consensus_at(&self, snapshot: &Snapshot) -> ConsensusState {
         let now = self.clock.now().moment;
         let age_ms = milliseconds(self.age_of(snapshot));
-        match &snapshot.stands {
-            Stands::Validator(stands) => ordering::state(stands, &self.genesis, &self.members, now, age_ms),
-            Stands::Observer(overview) => observing::state(overview, &self.genesis, &self.members, age_ms),
+        match &snapshot.role {
+            RoleSnapshot::Validator(stands) => {
+                ordering::state(stands, &self.genesis, &self.members, now, age_ms)
+            }
+            RoleSnapshot::Observer(overview) => {
+                observing::state(overview, &self.genesis, &self.members, age_ms)
+            }
         }
     }
 
     pub(super) fn mempool_at(&self, snapshot: &Snapshot) -> MempoolStatus {
         let overview = snapshot.ordering().map(|ordering| &ordering.overview);
-        // An observer has no pool, so nothing is in it.
+        // An observer has no pool, so its counts are 0.
         let pool = overview.map(|overview| overview.mempool).unwrap_or_default();
         let oldest = overview.and_then(|overview| overview.oldest_waiting);
         let limits = self.genesis.mempool();
@@ -138,24 +142,24 @@ impl Service {
     pub(super) fn readiness_at(&self, snapshot: &Snapshot) -> Readiness {
         let (roomy, room) = self.disk.room().check();
         let mut checks = vec![engine_check(self.age_of(snapshot)), check("disk", roomy, room)];
-        match &snapshot.stands {
-            Stands::Validator(ordering) => checks.extend(self.voting_checks(snapshot, ordering)),
-            Stands::Observer(overview) => {
+        match &snapshot.role {
+            RoleSnapshot::Validator(ordering) => checks.extend(self.voting_checks(snapshot, ordering)),
+            RoleSnapshot::Observer(overview) => {
                 checks.extend(observing::checks(overview, &self.genesis, &self.public_key));
             }
         }
         Readiness { checks }
     }
 
-    /// What a validator needs beyond what every node does.
-    fn voting_checks(&self, snapshot: &Snapshot, ordering: &Ordering) -> [ReadinessCheck; 5] {
+    /// The checks of a validator in addition to those of every node.
+    fn voting_checks(&self, snapshot: &Snapshot, ordering: &ValidatorSnapshot) -> [ReadinessCheck; 5] {
         let needed = self.genesis.committee().quorum() - 1;
         let pbft = &ordering.overview.pbft;
-        let heard = pbft.contacts.len();
+        let contacts = pbft.contacts.len();
         let (progresses, progress) = ordering.progress.check(pbft, self.clock.now().moment);
         let votes = pbft.standing == Standing::Voting;
         [
-            check("quorum", heard >= needed, contact_text(heard, needed)),
+            check("quorum", contacts >= needed, contact_text(contacts, needed)),
             self.clock_check(snapshot),
             check(
                 "synced",
@@ -167,17 +171,20 @@ impl Service {
         ]
     }
 
-    /// Whether validators with this node's clock vote for the next block.
+    /// Whether validators with this node's clock would vote for the next block.
     fn clock_check(&self, snapshot: &Snapshot) -> ReadinessCheck {
         match self.possible_at(snapshot) {
-            None => {
-                check("clock", true, "the newest block's time is no further ahead than tolerated".to_owned())
-            }
+            None => check(
+                "clock",
+                true,
+                "the newest block's time is within the tolerance of this node's clock".to_owned(),
+            ),
             Some(possible_at) => check(
                 "clock",
                 false,
                 format!(
-                    "the newest block's time is {} ms ahead of this node's clock: nothing can be ordered before {}",
+                    "the newest block's time is {} ms ahead of this node's clock: no block can be ordered \
+                     before {}. Check the clocks of the validators",
                     snapshot.head().timestamp.0.saturating_sub(wall().0),
                     output::time(possible_at.0)
                 ),
@@ -185,14 +192,15 @@ impl Service {
         }
     }
 
-    /// When a block can be ordered that validators with this node's clock vote for; none if that is not in the future.
+    /// When a block can be ordered that validators with this node's clock accept; `None` if that is
+    /// not in the future.
     pub(super) fn possible_at(&self, snapshot: &Snapshot) -> Option<Timestamp> {
         let possible_at = self.genesis.next_block_possible_at(snapshot.head().timestamp);
         (possible_at > wall()).then_some(possible_at)
     }
 
-    /// The highest block that some honest member has: f members may claim anything, so the f highest claims are not
-    /// believed. `None` while no more than f have said where they stand.
+    /// The highest block that some honest member has. Up to f members may report any height, so the
+    /// f highest reports are ignored. `None` if at most f members have reported.
     fn credible_head(&self, snapshot: &Snapshot) -> Option<u64> {
         let mut heads: Vec<u64> = snapshot.heads().values().map(|head| head.0).collect();
         heads.sort_unstable_by(|a, b| b.cmp(a));
@@ -213,21 +221,24 @@ fn engine_check(age: Duration) -> ReadinessCheck {
     let ok = age <= SNAPSHOT_AGE_MAX;
     let mut detail = format!("the ordering thread reported {} ms ago", age.as_millis());
     if !ok {
-        detail += ", and all other checks may be as old";
+        detail += ": it is stuck, most likely in a disk write; all other checks may be as old";
     }
     check("engine", ok, detail)
 }
 
-fn contact_text(heard: usize, needed: usize) -> String {
-    format!("in contact with {heard} other validators, ordering needs {needed}")
+fn contact_text(contacts: usize, needed: usize) -> String {
+    format!("has recently heard from {contacts} other validators, and ordering needs {needed}")
 }
 
-/// Reports are up to a status interval old, so one that is lower than this node's own height says nothing about the present.
+/// Reports are up to a status interval old, so a report below this node's own height is not
+/// current.
 fn synced_text(committed: u64, credible: Option<u64>) -> String {
     match credible {
-        Some(head) if head > committed => format!("at height {committed}; others have reported {head}"),
-        Some(_) => format!("at height {committed}; others have reported no more"),
-        None => format!("at height {committed}; too few others have reported their heights"),
+        Some(head) if head > committed => {
+            format!("at height {committed}; other validators have reported {head}")
+        }
+        Some(_) => format!("at height {committed}; no other validator has reported more"),
+        None => format!("at height {committed}; too few validators have reported their heights"),
     }
 }
 
@@ -236,17 +247,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_that_is_old_is_a_failed_check() {
+    fn an_old_snapshot_is_a_failed_check() {
         assert!(engine_check(Duration::ZERO).ok && engine_check(SNAPSHOT_AGE_MAX).ok);
         let stuck = engine_check(SNAPSHOT_AGE_MAX + Duration::from_millis(1));
         assert!(!stuck.ok && stuck.detail.contains("6001 ms ago"), "{stuck:?}");
     }
 
     #[test]
-    fn only_heights_that_were_reported_and_are_higher_are_told() {
-        assert_eq!(synced_text(5, Some(9)), "at height 5; others have reported 9");
-        assert_eq!(synced_text(5, Some(5)), "at height 5; others have reported no more");
-        assert_eq!(synced_text(5, Some(0)), "at height 5; others have reported no more", "it is old");
-        assert_eq!(synced_text(5, None), "at height 5; too few others have reported their heights");
+    fn only_reported_heights_above_the_own_are_shown() {
+        assert_eq!(synced_text(5, Some(9)), "at height 5; other validators have reported 9");
+        assert_eq!(synced_text(5, Some(5)), "at height 5; no other validator has reported more");
+        assert_eq!(
+            synced_text(5, Some(0)),
+            "at height 5; no other validator has reported more",
+            "the report is old"
+        );
+        assert_eq!(synced_text(5, None), "at height 5; too few validators have reported their heights");
     }
 }

@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout};
 use super::checking::NotChecked;
 use super::clock::Clock;
 use super::disk::Disk;
-use super::heard::Heard;
 use super::members::Members;
 use super::ordering;
+use super::peer_lag::PeerLag;
 use super::snapshot::{Snapshot, Snapshots};
 use super::verify::Verifier;
 use super::waiters::Waiters;
@@ -30,13 +30,13 @@ use super::work::{self, Work};
 
 pub(crate) struct Service {
     pub(crate) genesis: Arc<Genesis>,
-    /// Its name in the genesis, for a validator.
+    /// Its name in the genesis; `None` for an observer.
     pub(crate) name: Option<String>,
     pub(crate) public_key: PublicKey,
     pub(crate) members: Arc<Members>,
     pub(crate) ledger: LedgerReader,
     pub(crate) network: Network,
-    /// Checks what clients submit; none for an observer, to which nothing is submitted.
+    /// Verifies transactions of clients; `None` for an observer, which accepts none.
     pub(crate) verifier: Option<Verifier>,
     pub(crate) inbox: mpsc::Sender<Work>,
     pub(crate) waiters: Arc<Waiters>,
@@ -44,12 +44,12 @@ pub(crate) struct Service {
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
-    pub(crate) heard: Arc<Heard>,
-    /// Members' messages that were not worth checking.
+    pub(crate) peer_lag: Arc<PeerLag>,
+    /// Messages of members that were dropped unchecked.
     pub(crate) not_checked: Arc<NotChecked>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) ledger_file: PathBuf,
-    /// None for an observer.
+    /// `None` for an observer.
     pub(crate) journal_file: Option<PathBuf>,
 }
 
@@ -58,21 +58,21 @@ impl Service {
         Arc::clone(&self.snapshots.borrow())
     }
 
-    /// Where the ledger has a transaction. Nothing is claimed about one that cannot be read: the interface tells such a
-    /// one from one that is not there.
+    /// The place of a transaction in the ledger. `None` also if the block cannot be read: the RPC
+    /// interface distinguishes an unreadable transaction from a missing one.
     fn located(&self, id: &TransactionId) -> Option<TransactionStatus> {
         let (height, index) = self.ledger.locate(id).ok().flatten()?;
         Some(TransactionStatus::Committed { height: height.0, index })
     }
 
-    /// What went over the connections of each other member, by name.
+    /// Traffic over the connections of each other member, by name.
     pub(super) fn links(&self) -> Vec<(String, PeerStatus)> {
         let named =
             |peer: PeerStatus| Some((self.members.name(self.members.index(&peer.key)?).to_owned(), peer));
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
-    /// The files that it writes to, by name.
+    /// The files that the node writes, by name.
     pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let journal = self.journal_file.as_deref().map(|path| ("journal", path));
         [("ledger", &*self.ledger_file)].into_iter().chain(journal)
@@ -110,7 +110,7 @@ impl Node for Service {
     }
 
     async fn ended(&self, id: TransactionId, within: Duration) -> TransactionStatus {
-        // First listen, then look: what ends in between is not missed.
+        // Register first, then look: this misses no end in between.
         let mut waiter = self.waiters.wait_for(id);
         let standing = self.status_of(id).await;
         if standing != TransactionStatus::Pending {
@@ -130,10 +130,12 @@ impl Node for Service {
         let asked = self.inbox.send(Work::StatusOf { id, reply }).await;
         let standing = if asked.is_ok() { standing.await.ok() } else { None };
         match standing {
-            Some(work::Standing::Pending) => TransactionStatus::Pending,
-            Some(work::Standing::Expired) => TransactionStatus::Expired,
-            // It may have been committed between the two questions.
-            Some(work::Standing::Unknown) | None => self.located(&id).unwrap_or(TransactionStatus::Unknown),
+            Some(work::TransactionState::Pending) => TransactionStatus::Pending,
+            Some(work::TransactionState::Expired) => TransactionStatus::Expired,
+            // The transaction may have been committed between the two reads.
+            Some(work::TransactionState::Unknown) | None => {
+                self.located(&id).unwrap_or(TransactionStatus::Unknown)
+            }
         }
     }
 
@@ -182,7 +184,7 @@ impl Node for Service {
     }
 }
 
-/// A refusal of the engine in the words of the interface.
+/// Converts a refusal of the engine for the interface.
 fn refusal(refusal: Refusal) -> SubmitRefusal {
     match refusal {
         Refusal::Rejected(error) => SubmitRefusal::Transaction(error),
@@ -193,6 +195,6 @@ fn refusal(refusal: Refusal) -> SubmitRefusal {
         }
         Refusal::PoolFull { transactions, bytes } => SubmitRefusal::PoolFull { transactions, bytes },
         Refusal::SenderQuota { transactions, bytes } => SubmitRefusal::SenderQuota { transactions, bytes },
-        Refusal::LedgerUnreadable => SubmitRefusal::Unavailable("it cannot read its ledger"),
+        Refusal::LedgerUnreadable => SubmitRefusal::Unavailable("it cannot read its ledger (see its log)"),
     }
 }

@@ -8,20 +8,20 @@ use prometheus::Registry;
 use quorate_rpc::{Node, RpcConfig, RpcServer};
 use tokio::runtime::{Builder, Runtime};
 
-/// What the system calls these threads.
+/// The name of these threads.
 const THREAD_NAME: &str = "rpc";
 
 /// Serves clients on threads that do nothing else.
 ///
-/// A request may cost its thread tens of milliseconds, since parameters and answers have megabytes. The threads of the
-/// node's own runtime carry consensus messages and timers, so no request is read, run or answered there: the system
-/// shares the processors between these threads and those.
+/// A request may occupy its thread for tens of milliseconds, since parameters and responses can
+/// have megabytes. The threads of the node's own runtime carry consensus messages and timers, so no
+/// request is read, run or answered there. The system schedules both groups of threads.
 pub(super) struct Serving {
     server: RpcServer,
     _threads: Threads,
 }
 
-/// Ends the threads without waiting for them: a runtime that is dropped inside of another one would panic.
+/// Ends the threads without waiting for them: dropping a runtime inside another one would panic.
 struct Threads(Option<Runtime>);
 
 impl Drop for Threads {
@@ -36,7 +36,7 @@ impl Serving {
     /// Starts the threads and the server.
     ///
     /// # Errors
-    /// The system gives no threads, or [`quorate_rpc::RpcStartError`].
+    /// Threads that cannot be started, or [`quorate_rpc::RpcStartError`].
     pub(super) async fn start<N: Node>(
         config: RpcConfig,
         node: Arc<N>,
@@ -50,12 +50,12 @@ impl Serving {
         Ok(Serving { server, _threads: threads })
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    /// Stops accepting, and ends all waits with what is known.
+    /// Stops accepting requests, and ends all waits with the current state.
     pub(super) async fn shutdown(self) {
         self.server.shutdown().await;
     }

@@ -1,4 +1,4 @@
-//! What the engine's thread, or an observer's, last said about itself.
+//! The last state that the engine's thread, or an observer's thread, has published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,42 +10,42 @@ use quorate_store::Head;
 
 use super::progress::Progress;
 
-/// Where a node stands.
+/// The state of a node at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) at: Now,
-    pub(crate) stands: Stands,
+    pub(crate) role: RoleSnapshot,
 }
 
-/// The same, by its role.
+/// The part that depends on the role.
 #[derive(Debug)]
-pub(crate) enum Stands {
-    Validator(Box<Ordering>),
+pub(crate) enum RoleSnapshot {
+    Validator(Box<ValidatorSnapshot>),
     Observer(ObserverOverview),
 }
 
-/// Where a validator stands.
+/// The state of a validator.
 #[derive(Debug)]
-pub(crate) struct Ordering {
+pub(crate) struct ValidatorSnapshot {
     pub(crate) overview: Overview,
-    /// How long there has been something to wait for.
+    /// How long work has waited for a commit.
     pub(crate) progress: Progress,
-    /// Lies that were proven. Shared with the snapshot before, unless there are more of them.
+    /// Evidence of equivocation. Shared with the previous snapshot unless there is more.
     pub(crate) evidence: Arc<[Verified<Evidence>]>,
-    /// The stable checkpoint, once there is one. Shared like the evidence.
+    /// The stable checkpoint, if there is one. Shared like the evidence.
     pub(crate) checkpoint: Option<Arc<CheckpointCertificate>>,
 }
 
-/// The latest snapshot, shared with everyone who shows it.
+/// The latest snapshot, shared with all its readers.
 pub(crate) type Snapshots = tokio::sync::watch::Receiver<Arc<Snapshot>>;
 
 impl Snapshot {
-    /// What the engine says now, given what it said before.
+    /// The current state of the engine. `before` is the previous snapshot.
     pub(crate) fn of_engine(engine: &Engine, before: Option<&Snapshot>, at: Now) -> Self {
         let overview = engine.overview(at);
         let before = before.and_then(Snapshot::ordering);
         let progress = before.map(|before| before.progress).unwrap_or_default();
-        // Evidence is only ever added.
+        // Evidence is only added and never changed, so the same number means the same evidence.
         let evidence = before
             .filter(|before| before.evidence.len() == engine.evidence().len())
             .map_or_else(|| engine.evidence().into(), |before| Arc::clone(&before.evidence));
@@ -56,60 +56,60 @@ impl Snapshot {
         });
         let pooled = overview.mempool.transactions > 0;
         let progress = progress.next(&overview.pbft, pooled, at.moment);
-        let ordering = Ordering { overview, progress, evidence, checkpoint };
-        Snapshot { at, stands: Stands::Validator(Box::new(ordering)) }
+        let ordering = ValidatorSnapshot { overview, progress, evidence, checkpoint };
+        Snapshot { at, role: RoleSnapshot::Validator(Box::new(ordering)) }
     }
 
-    /// What an observer says now.
+    /// The current state of an observer.
     pub(crate) fn of_observer(observer: &Observer, at: Now) -> Self {
-        Snapshot { at, stands: Stands::Observer(observer.overview(at)) }
+        Snapshot { at, role: RoleSnapshot::Observer(observer.overview(at)) }
     }
 
-    /// What only a validator has.
-    pub(crate) fn ordering(&self) -> Option<&Ordering> {
-        match &self.stands {
-            Stands::Validator(ordering) => Some(ordering),
-            Stands::Observer(_) => None,
+    /// The part that only a validator has.
+    pub(crate) fn ordering(&self) -> Option<&ValidatorSnapshot> {
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => Some(ordering),
+            RoleSnapshot::Observer(_) => None,
         }
     }
 
     /// The newest block in the ledger at that time.
     pub(crate) fn head(&self) -> Head {
-        match &self.stands {
-            Stands::Validator(ordering) => ordering.overview.head,
-            Stands::Observer(overview) => overview.head,
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => ordering.overview.head,
+            RoleSnapshot::Observer(overview) => overview.head,
         }
     }
 
     /// The last final block.
     pub(crate) fn committed(&self) -> Height {
-        match &self.stands {
-            Stands::Validator(ordering) => ordering.overview.pbft.committed,
-            Stands::Observer(overview) => overview.committed,
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => ordering.overview.pbft.committed,
+            RoleSnapshot::Observer(overview) => overview.committed,
         }
     }
 
-    /// The last block that the ledger would keep in a power cut.
+    /// The last block that the ledger file would still contain after a power cut.
     pub(crate) fn durable(&self) -> Height {
-        match &self.stands {
-            Stands::Validator(ordering) => ordering.overview.durable,
-            Stands::Observer(overview) => overview.durable,
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => ordering.overview.durable,
+            RoleSnapshot::Observer(overview) => overview.durable,
         }
     }
 
-    /// Blocks fetched from others since the start.
+    /// Blocks fetched from other nodes since the start.
     pub(crate) fn fetched(&self) -> u64 {
-        match &self.stands {
-            Stands::Validator(ordering) => ordering.overview.counters.caught_up,
-            Stands::Observer(overview) => overview.fetched,
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => ordering.overview.counters.caught_up,
+            RoleSnapshot::Observer(overview) => overview.fetched,
         }
     }
 
-    /// Last committed height of other validators, as they said themselves.
+    /// The last committed heights of other validators, as they reported them.
     pub(crate) fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
-        match &self.stands {
-            Stands::Validator(ordering) => &ordering.overview.heads,
-            Stands::Observer(overview) => &overview.heads,
+        match &self.role {
+            RoleSnapshot::Validator(ordering) => &ordering.overview.heads,
+            RoleSnapshot::Observer(overview) => &overview.heads,
         }
     }
 }

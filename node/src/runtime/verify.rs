@@ -1,4 +1,4 @@
-//! Signatures of transactions are checked here, once per node, on threads of their own.
+//! Verifies signatures of transactions, once per node, on threads of their own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,26 +8,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::work::Work;
 
-/// Jobs that wait for a thread. Beyond, clients wait and gossip is dropped: what gossip loses is sent again.
+/// Upper limit of jobs that wait for a thread. When it is reached, clients wait and gossip is
+/// dropped; lost gossip is sent again.
 const QUEUE: usize = 1024;
 
-/// Batches of one member among them. A member that floods fills its own share and drops its own batches.
+/// Upper limit of batches of one member among them. A member that floods fills only its own share,
+/// and its further batches are dropped.
 const BATCHES_PER_MEMBER: usize = 32;
 
 /// Jobs that a thread takes at a time.
 const TAKE: usize = 32;
 
-/// One piece of checking.
+/// One verification job.
 pub(crate) enum Job {
-    /// From a client, who waits.
+    /// From a client that waits.
     Submit { transaction: Transaction, reply: oneshot::Sender<Result<Submission, Refusal>> },
-    /// Passed on by a member, with its place in that member's share.
+    /// Relayed by a member, with its place in that member's share.
     Batch { transactions: Vec<Transaction>, _place: OwnedSemaphorePermit },
-    /// Answered by a member to a question for transactions.
+    /// A member's response to a request for transactions.
     Fetched { fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction> },
 }
 
-/// The way to the checking threads.
+/// Handle of the verification threads.
 #[derive(Clone)]
 pub(crate) struct Verifier {
     jobs: mpsc::Sender<Job>,
@@ -54,19 +56,19 @@ impl Verifier {
         Ok(Verifier { jobs, shares: std::iter::repeat_with(share).take(members).collect() })
     }
 
-    /// Queues a client's transaction; waits while the queue is full. The reply tells the outcome; it is
-    /// dropped if the node is stopping.
+    /// Queues a client's transaction; waits while the queue is full. The reply contains the result;
+    /// it is dropped if the node is stopping.
     pub(crate) async fn submit(
         &self,
         transaction: Transaction,
     ) -> oneshot::Receiver<Result<Submission, Refusal>> {
         let (reply, outcome) = oneshot::channel();
-        // With the threads gone the reply is dropped, which says the same.
+        // If the threads are gone, the reply is dropped, with the same meaning.
         let _ = self.jobs.send(Job::Submit { transaction, reply }).await;
         outcome
     }
 
-    /// Queues transactions that a member passed on, or drops them if its share or the queue is full.
+    /// Queues transactions that a member relayed, or drops them if its share or the queue is full.
     pub(crate) fn offer(&self, from: ReplicaId, transactions: Vec<Transaction>) {
         let count = transactions.len();
         let place = Arc::clone(&self.shares[from.index()]).try_acquire_owned().ok();
@@ -82,7 +84,7 @@ impl Verifier {
         self.jobs.max_capacity() - self.jobs.capacity()
     }
 
-    /// Queues an answer; waits while the queue is full.
+    /// Queues a response; waits while the queue is full.
     pub(crate) async fn fetched(&self, fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction>) {
         let _ = self.jobs.send(Job::Fetched { fetch, from, transactions }).await;
     }
@@ -98,7 +100,7 @@ impl Worker {
     fn run(self) {
         let mut jobs = Vec::with_capacity(TAKE);
         loop {
-            // Whoever holds the queue waits for jobs; the others wait for the queue.
+            // The worker that holds the lock waits for jobs; the other workers wait for the lock.
             let mut queue = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.blocking_recv_many(&mut jobs, TAKE) == 0 {
                 return;
@@ -118,7 +120,7 @@ impl Worker {
             Job::Submit { transaction, reply } => match self.verify(transaction) {
                 Ok(transaction) => Some(Work::Submit { transaction, reply }),
                 Err(refusal) => {
-                    // An error here means that the client is gone.
+                    // A send error means that the client is gone.
                     let _ = reply.send(Err(refusal));
                     None
                 }
@@ -134,13 +136,13 @@ impl Worker {
         }
     }
 
-    /// Checks up to the first bad one. A correct member passes on only what it has verified, so whatever comes
-    /// after a bad one is not worth a signature.
+    /// Verifies transactions up to the first bad one. A correct member relays only transactions
+    /// that it has verified, so the ones after a bad one are not worth verifying.
     fn verify_all(&self, transactions: Vec<Transaction>) -> Vec<VerifiedTransaction> {
         let check = |transaction| match self.verify(transaction) {
             Ok(transaction) => Some(transaction),
             Err(refusal) => {
-                tracing::debug!(%refusal, "a validator passed on a bad transaction");
+                tracing::debug!(%refusal, "a validator relayed an invalid transaction");
                 None
             }
         };
@@ -148,7 +150,7 @@ impl Worker {
     }
 
     fn verify(&self, transaction: Transaction) -> Result<VerifiedTransaction, Refusal> {
-        // Whatever can be told without the signature comes first: it costs nothing.
+        // First check what needs no signature, because that is cheap.
         transaction.check_form(&self.limits)?;
         Ok(self.shared.1.verify(transaction)?)
     }

@@ -7,23 +7,23 @@ use tokio::sync::oneshot;
 
 type Waiting = HashMap<TransactionId, Vec<oneshot::Sender<TransactionStatus>>>;
 
-/// Requests that wait for the end of a transaction. Each holds a [`Waiter`], so there are as many as the RPC
-/// server runs requests.
+/// Requests that wait for the end of a transaction. Each holds a [`Waiter`], so there are at most
+/// as many as requests that the RPC server runs.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     waiting: Mutex<Waiting>,
 }
 
 impl Waiters {
-    /// Hears of the end of a transaction from now on, until it is dropped.
+    /// Registers for the end of a transaction until the waiter is dropped.
     pub(crate) fn wait_for(&self, id: TransactionId) -> Waiter<'_> {
         let (sender, end) = oneshot::channel();
         self.lock().entry(id).or_default().push(sender);
         Waiter { waiters: self, id, end }
     }
 
-    /// Forgets those who no longer wait for this transaction.
-    fn give_up(&self, id: &TransactionId) {
+    /// Removes the entry of a transaction for which no request waits any more.
+    fn remove_if_unused(&self, id: &TransactionId) {
         let mut waiting = self.lock();
         if let Some(senders) = waiting.get_mut(id) {
             senders.retain(|sender| !sender.is_closed());
@@ -33,7 +33,7 @@ impl Waiters {
         }
     }
 
-    /// Tells those who wait for transactions of this block.
+    /// Notifies requests that wait for transactions of this block.
     pub(crate) fn committed(&self, block: &Block) {
         let mut waiting = self.lock();
         if waiting.is_empty() {
@@ -47,7 +47,7 @@ impl Waiters {
         }
     }
 
-    /// Tells those who wait for this transaction.
+    /// Notifies requests that wait for this transaction.
     pub(crate) fn expired(&self, id: &TransactionId) {
         for sender in self.lock().remove(id).unwrap_or_default() {
             let _ = sender.send(TransactionStatus::Expired);
@@ -59,7 +59,8 @@ impl Waiters {
     }
 }
 
-/// Somebody who waits for the end of a transaction. A request that is cancelled drops it, and leaves no trace.
+/// A request that waits for the end of a transaction. A cancelled request drops it, which removes
+/// its entry.
 #[derive(Debug)]
 pub(crate) struct Waiter<'a> {
     waiters: &'a Waiters,
@@ -77,7 +78,7 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.end.close();
-        self.waiters.give_up(&self.id);
+        self.waiters.remove_if_unused(&self.id);
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_stops_waiting_leaves_no_trace() {
+    fn dropping_a_waiter_removes_its_entry() {
         let waiters = Waiters::default();
         let id = TransactionId::from_bytes([1; 32]);
         let (first, second) = (waiters.wait_for(id), waiters.wait_for(id));

@@ -2,37 +2,37 @@ use quorate_engine::{Answer, Ask, Event, HeadClaim, Refusal, Submission};
 use quorate_ledger::{ReplicaId, TransactionId, VerifiedTransaction};
 use tokio::sync::oneshot;
 
-/// Everything that the engine's thread, or an observer's, may be asked to do.
+/// Everything that the engine's thread, or an observer's thread, can process.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "work is moved once or twice, never kept")]
 pub(crate) enum Work {
-    /// Something happened that nobody here waits for.
+    /// An event without a reply.
     Event(Event),
-    /// A client's transaction, verified.
+    /// A client's verified transaction.
     Submit { transaction: VerifiedTransaction, reply: oneshot::Sender<Result<Submission, Refusal>> },
-    /// A member's question for transactions in flight.
+    /// A member's request for transactions in flight.
     Ask { ask: Ask, reply: oneshot::Sender<Answer> },
-    /// Where a transaction stands that the ledger does not have.
-    StatusOf { id: TransactionId, reply: oneshot::Sender<Standing> },
-    /// An observer has connected, and is to be told where this validator stands.
+    /// The state of a transaction that is not in the ledger.
+    StatusOf { id: TransactionId, reply: oneshot::Sender<TransactionState> },
+    /// An observer has connected and needs the head status of this validator.
     ObserverUp,
-    /// To an observer: a validator says where it stands.
+    /// For an observer: the head status of a validator.
     Head { from: ReplicaId, claim: HeadClaim },
-    /// Finish what was taken, make everything durable, and end.
+    /// Finish the accepted work, make everything durable, and end.
     Stop,
 }
 
-/// What the engine knows of a transaction.
+/// The state of a transaction at the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum TransactionState {
     Pending,
     Expired,
     Unknown,
 }
 
-/// Most pieces of work that wait for the engine. Whoever adds one more waits: peers through the backpressure
-/// of their streams, clients until their request times out.
+/// Upper limit of pieces of work that wait for the engine. When it is reached, senders wait: peers
+/// through the backpressure of their streams, clients until their requests time out.
 pub(crate) const INBOX: usize = 4096;
 
-/// Most pieces of work in one group, which share a sync.
+/// Upper limit of pieces of work in one group. A group shares one disk sync.
 pub(crate) const GROUP: usize = 512;

@@ -6,11 +6,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// Where everything is that the programs are made from, in the workspace.
+/// The sources of the programs in the workspace.
 const SOURCES: [&str; 6] = ["Cargo.lock", "Cargo.toml", "genesis", "ledger", "node", "rpc"];
 
-/// The `quorate` program: the one that `QUORATE_BIN` names, else the one built from this workspace in the
-/// profile of the running test. It is built when it is missing or older than its sources, once in a process.
+/// The `quorate` program: the one in `QUORATE_BIN`, or the one built from this workspace in the
+/// profile of the running test. It is built once per process if it is missing or older than its
+/// sources.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -22,7 +23,7 @@ pub fn quorate() -> &'static Path {
     })
 }
 
-/// An example of the client, built as [`quorate`] is.
+/// An example of the client, built in the same way as [`quorate`].
 ///
 /// # Panics
 /// If it cannot be built.
@@ -30,14 +31,14 @@ pub(crate) fn example(name: &str) -> PathBuf {
     current(&output().join("examples").join(name), &["--package", "quorate-client", "--example", name])
 }
 
-/// Where cargo puts programs: it puts a test into `<target>/<profile>/deps/<test>`.
+/// The directory of cargo's programs. A test is at `<target>/<profile>/deps/<test>`.
 fn output() -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its executable");
     test.ancestors().nth(2).expect("cargo puts tests two directories deep").to_owned()
 }
 
-/// A test run of the whole workspace has just built it, with the features of all crates united. Asking cargo for
-/// it alone would build half of the dependencies again with fewer features.
+/// A test run of the whole workspace has just built the program, with the features of all crates
+/// united. Building it alone would rebuild half of the dependencies with fewer features.
 fn current(path: &Path, target: &[&str]) -> PathBuf {
     let binary = path.with_extension(std::env::consts::EXE_EXTENSION);
     if !is_current(&binary) {
@@ -72,8 +73,8 @@ fn workspace() -> &'static Path {
     here.ancestors().nth(2).expect("this crate is two directories deep in the workspace")
 }
 
-/// Whether the program is newer than everything it may be made from. Cargo writes a list of that beside what it was
-/// asked to build, and not beside the programs that it builds for tests.
+/// Whether the program is newer than all its sources. Cargo writes a list of the sources only for
+/// programs that it was asked to build, not for those that it builds for tests.
 fn is_current(binary: &Path) -> bool {
     let Some(built) = changed(binary) else { return false };
     let mut open: Vec<PathBuf> = SOURCES.iter().map(|name| workspace().join(name)).collect();
@@ -96,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_or_older_than_the_sources_is_not_current() {
+    fn a_program_that_is_missing_or_older_than_its_sources_is_not_current() {
         let lock = workspace().join("Cargo.lock");
         assert!(!is_current(&workspace().join("no such program")));
         assert!(SOURCES.iter().all(|name| workspace().join(name).exists()));
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let binary = directory.path().join("program");
         let file = std::fs::File::create(&binary).expect("a file can be made");
-        assert!(is_current(&binary), "it was made just now");
+        assert!(is_current(&binary), "it was just created");
         let before = changed(&lock).expect("it is there") - std::time::Duration::from_secs(1);
         file.set_modified(before).expect("a file may be made older");
         assert!(!is_current(&binary));

@@ -1,4 +1,4 @@
-//! A real browser, driven over the DevTools protocol: as much of it as tests of pages need.
+//! A real browser, controlled with the DevTools protocol: only what tests of pages need.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,31 +12,31 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 
-use crate::wait::{PATIENCE, between_looks, until};
+use crate::wait::{WAIT_LIMIT, between_looks, until};
 
-/// Programs that are browsers of the right kind, the smallest first.
+/// Suitable browser programs, the smallest first.
 const PROGRAMS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
 
-/// How long a read from the browser waits before whoever waits looks at the time.
+/// Time limit of one read from the browser. Afterwards the waiting code checks its own time limit.
 const READ_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Most complaints of a page that are kept; the first ones say most.
+/// Upper limit of complaints of a page that are kept; the first ones are the most useful.
 const MAX_COMPLAINTS: usize = 50;
 
 /// A browser with one page. Closed when dropped.
 #[derive(Debug)]
 pub struct Browser {
     process: Child,
-    /// Its files, gone with it.
+    /// Its files, deleted with it.
     _profile: TempDir,
     socket: WebSocket<TcpStream>,
-    /// Of the page.
+    /// The session of the page.
     session: Option<String>,
     requests: u64,
     complaints: VecDeque<String>,
 }
 
-/// The browser that `CHROMIUM` names, or the first one in `PATH`.
+/// The browser in `CHROMIUM`, or the first one in `PATH`.
 fn program() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("CHROMIUM").filter(|given| !given.is_empty()) {
         return Some(given.into());
@@ -47,11 +47,11 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts a browser with an empty page. Without one on this machine it says on standard error what is left
-    /// out and what to do, and answers `None`.
+    /// Starts a browser with an empty page. If this machine has no browser, prints to standard
+    /// error which tests are skipped and what to do, and returns `None`.
     ///
     /// # Panics
-    /// If there is one that does not start.
+    /// If the browser does not start.
     pub fn start() -> Option<Browser> {
         let Some(program) = program() else {
             eprintln!(
@@ -67,7 +67,8 @@ impl Browser {
         let mut command = Command::new(&program);
         command.args(["--headless", "--remote-debugging-port=0", "--disable-gpu", "--disable-dev-shm-usage"]);
         command.args(["--no-first-run", "--disable-background-networking", "--disable-extensions"]);
-        // Its sandbox refuses to run as root, and shows here nothing but our own pages.
+        // The browser's sandbox does not run as root. It displays only this project's own pages
+        // here.
         if rustix::process::geteuid().is_root() {
             command.arg("--no-sandbox");
         }
@@ -80,7 +81,7 @@ impl Browser {
         let mut process =
             command.spawn().unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()));
         let address = profile.path().join("DevToolsActivePort");
-        let socket = until("the browser tells its port", PATIENCE, || {
+        let socket = until("the browser writes its port", WAIT_LIMIT, || {
             if let Some(status) = process.try_wait().expect("a child can be waited for") {
                 panic!("{} ended while it started: {status}", program.display());
             }
@@ -99,10 +100,10 @@ impl Browser {
         Some(browser)
     }
 
-    /// Goes to an address and waits until the page is there.
+    /// Opens an address and waits until the page is loaded.
     ///
     /// # Panics
-    /// If it is not.
+    /// If the page cannot be loaded.
     #[track_caller]
     pub fn go_to(&mut self, url: &str) {
         let answer = self.call("Page.navigate", &json!({ "url": url }));
@@ -110,10 +111,10 @@ impl Browser {
         self.wait_for(url, "document.readyState === 'complete' && location.protocol !== 'about:'");
     }
 
-    /// The value of an expression in the page; null for what JSON cannot say.
+    /// The value of an expression in the page; null for values that JSON cannot represent.
     ///
     /// # Panics
-    /// If it throws.
+    /// If the expression throws.
     #[track_caller]
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let answer = self.try_evaluate(expression).expect("the page is there");
@@ -129,17 +130,17 @@ impl Browser {
     /// Waits until an expression in the page is true.
     ///
     /// # Panics
-    /// If it does not become so, with what the page says instead.
+    /// If it does not become true in time; the message contains the text of the page.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, expression: &str) {
         let start = Instant::now();
         let holds = format!("Boolean({expression})");
-        // While the page changes there is nothing to ask, or not what was meant.
+        // While the page loads, there is no document, or still the previous one.
         while self.try_evaluate(&holds).map_or(true, |answer| answer["result"]["value"] != true) {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > WAIT_LIMIT {
                 let text = self.evaluate("document.body.innerText");
                 let complaints = &self.complaints;
-                panic!("waited in vain for {what}; the page complains {complaints:?} and says: {text}");
+                panic!("timed out waiting for {what}; complaints: {complaints:?}; text of the page: {text}");
             }
             between_looks();
         }
@@ -148,7 +149,7 @@ impl Browser {
     /// Chooses a file in a form.
     ///
     /// # Panics
-    /// If there is no such field.
+    /// If the page has no such field.
     #[track_caller]
     pub fn choose_file(&mut self, selector: &str, file: &Path) {
         let root = self.call("DOM.getDocument", &json!({}))["root"]["nodeId"].clone();
@@ -157,16 +158,16 @@ impl Browser {
         self.call("DOM.setFileInputFiles", &parameters);
     }
 
-    /// Makes the window so large, in CSS pixels.
+    /// Resizes the window, in CSS pixels.
     #[track_caller]
     pub fn resize(&mut self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Errors of scripts, refused loads and violated policies since the last call.
+    /// Script errors, refused loads and policy violations since the last call.
     pub fn complaints(&mut self) -> Vec<String> {
-        // What came before an answer has been read with it.
+        // Events that precede a response are read with the response.
         self.evaluate("null");
         self.complaints.drain(..).collect()
     }
@@ -186,7 +187,7 @@ impl Browser {
         self.socket.send(Message::text(request.to_string())).expect("the browser takes requests");
         let start = Instant::now();
         loop {
-            assert!(start.elapsed() < PATIENCE, "the browser does not answer {method}");
+            assert!(start.elapsed() < WAIT_LIMIT, "the browser does not respond to {method}");
             let text = match self.socket.read() {
                 Ok(Message::Text(text)) => text,
                 Ok(_) => continue,
@@ -224,7 +225,7 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// The browser writes its port and path into a file, perhaps not at once.
+/// The browser writes its port and path into a file, after some delay.
 fn connect(address: &Path) -> Option<WebSocket<TcpStream>> {
     let text = std::fs::read_to_string(address).ok()?;
     let (port, path) = text.split_once('\n')?;
@@ -237,7 +238,8 @@ fn connect(address: &Path) -> Option<WebSocket<TcpStream>> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It takes its helpers along when it is asked; whatever is left of it then is killed.
+        // The browser ends its helper processes when it is closed this way. What remains afterwards
+        // is killed.
         let close = json!({ "id": 0, "method": "Browser.close" }).to_string();
         let _ = self.socket.send(Message::text(close));
         let start = Instant::now();

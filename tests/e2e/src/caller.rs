@@ -1,11 +1,11 @@
-//! Whose a connection is, as the system tells.
+//! Finds the process that owns a connection.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// Which of these processes holds the end of a connection at `from`, of which the other end is at `to`. `None` if it is
-/// none of them, or has hung up already.
+/// Which of these processes holds the end of a connection at `from`, with the other end at `to`.
+/// `None` if it is none of them, or has already closed the connection.
 pub(crate) fn process_of(from: SocketAddr, to: SocketAddr, candidates: &[u32]) -> Option<u32> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let ends = [in_table(from)?, in_table(to)?];
@@ -17,7 +17,7 @@ pub(crate) fn process_of(from: SocketAddr, to: SocketAddr, candidates: &[u32]) -
     candidates.iter().copied().find(|process| holds(*process, &file))
 }
 
-/// An address as the table shows it.
+/// An address in the format of the table.
 fn in_table(address: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()))
@@ -44,7 +44,7 @@ mod tests {
         let own = std::process::id();
         assert_eq!(process_of(from, to, &[1, own]), Some(own));
         assert_eq!(process_of(from, to, &[]), None);
-        assert_eq!(process_of(to, from, &[own]), None, "nobody has accepted it yet");
+        assert_eq!(process_of(to, from, &[own]), None, "it is not accepted yet");
         drop(caller);
         assert_eq!(process_of(from, to, &[own]), None);
     }

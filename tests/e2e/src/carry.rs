@@ -1,4 +1,4 @@
-//! One direction of a connection that goes over a line.
+//! One direction of a connection that passes a line.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,15 +8,15 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::lines::{Line, Passed, Way};
+use crate::lines::{Delivery, Line, Passed};
 
-/// Bytes that are passed on at a time, at most.
+/// Upper limit of bytes that are forwarded at a time.
 const PIECE: usize = 64 << 10;
 
-/// Pieces that are on their way at the same time, at most; then the sender has to wait.
+/// Upper limit of pieces in flight at the same time; beyond it the sender must wait.
 const ON_THE_WAY: usize = 1024;
 
-/// What has passed.
+/// Counters of forwarded data.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     bytes: AtomicU64,
@@ -35,8 +35,9 @@ impl Counted {
     }
 }
 
-/// Carries bytes in one direction as the line lets them pass, and the end after them. An error ends the connection.
-/// Bytes that are read and the time that they take are independent of each other, so that a delay limits nothing.
+/// Forwards bytes in one direction as the state of the line allows, and then the end of the stream.
+/// An error ends the connection. Reading and delivery are independent of each other, so a delay
+/// does not limit the throughput.
 pub(crate) async fn carry(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -59,23 +60,23 @@ pub(crate) async fn carry(
     let unload = async move {
         while let Some((due, piece)) = arrivals.recv().await {
             sleep_until(due).await;
-            if way(&mut line, upward, |way| way != Way::Held).await? == Way::Open {
+            if way(&mut line, upward, |way| way != Delivery::Held).await? == Delivery::Open {
                 to.write_all(&piece).await?;
                 counted.add(piece.len());
             }
         }
-        way(&mut line, upward, |way| way == Way::Open).await?;
+        way(&mut line, upward, |way| way == Delivery::Open).await?;
         to.shutdown().await
     };
     tokio::try_join!(load, unload).map(|_| ())
 }
 
-/// Waits until a direction of the line is as it should be.
+/// Waits until a direction of the line is in the given state.
 async fn way(
     line: &mut watch::Receiver<Line>,
     upward: bool,
-    wanted: impl Fn(Way) -> bool,
-) -> io::Result<Way> {
+    wanted: impl Fn(Delivery) -> bool,
+) -> io::Result<Delivery> {
     let line = line.wait_for(|line| wanted(line.way(upward))).await;
     line.map(|line| line.way(upward)).map_err(io::Error::other)
 }

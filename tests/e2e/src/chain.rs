@@ -1,4 +1,4 @@
-//! A whole chain as one node tells it, checked by our own arithmetic of what belongs together.
+//! The whole chain of a node, verified independently of the node's own code.
 
 use std::collections::HashMap;
 
@@ -20,14 +20,15 @@ impl Chain {
     /// Reads the chain up to a height that the node has.
     ///
     /// # Panics
-    /// Unless it begins with the genesis, every block follows the one before it and holds the transactions
-    /// its header commits to, and every block is certified, by its own certificate or a later one.
+    /// Unless the chain begins with the genesis, every block follows the previous one and contains
+    /// the transactions that its header commits to, and every block is certified by its own
+    /// certificate or a later one.
     pub fn read(rpc: &Rpc, genesis: &Genesis, height: u64) -> Chain {
         let mut blocks: Vec<BlockJson> = Vec::new();
         while blocks.len() as u64 <= height {
             let from = blocks.len() as u64;
             let more = rpc.blocks(from).blocks;
-            assert!(!more.is_empty(), "a block that exists is answered");
+            assert!(!more.is_empty(), "the node returns existing blocks");
             blocks.extend(more);
         }
         blocks.truncate(usize::try_from(height).expect("a short chain") + 1);
@@ -44,7 +45,7 @@ impl Chain {
             assert_eq!(block.header.parent, parent.hash, "block {height} follows its parent");
             assert!(block.header.timestamp_ms > parent.header.timestamp_ms, "time passes at {height}");
             let whole = block.to_block();
-            assert!(whole.is_ok(), "block {height} does not hold together: {whole:?}");
+            assert!(whole.is_ok(), "block {height} is inconsistent: {whole:?}");
             self.check_certified(block, rpc, genesis);
         }
     }
@@ -64,7 +65,7 @@ impl Chain {
                 proof.unwrap_or_else(|| panic!("block {height} is committed but not proven"))
             }
         };
-        assert_eq!(proof.header, block.header, "the proof of block {height} is about another block");
+        assert_eq!(proof.header, block.header, "the proof of block {height} is for another block");
         let proven = FinalityProof::try_from(&proof).map(|proof| proof.verify(genesis.anchor()));
         assert!(matches!(proven, Ok(Ok(()))), "block {height} is not certified: {proven:?}");
     }
@@ -79,10 +80,10 @@ impl Chain {
         &self.blocks
     }
 
-    /// Where each transaction stands.
+    /// The place of each transaction.
     ///
     /// # Panics
-    /// If one stands at two places.
+    /// If a transaction is at two places.
     pub fn places(&self) -> HashMap<TransactionId, (u64, u32)> {
         let mut places = HashMap::new();
         for block in &self.blocks {
@@ -96,18 +97,19 @@ impl Chain {
         places
     }
 
-    /// Asserts that everything that was answered `committed` stands where the answer said, and nothing twice.
+    /// Asserts that every transaction that was reported `committed` is at the reported place, and
+    /// that no transaction is committed twice.
     #[track_caller]
-    pub fn assert_keeps(&self, promised: &[Committed]) {
+    pub fn assert_contains(&self, promised: &[Committed]) {
         let places = self.places();
         assert!(!promised.is_empty());
         for committed in promised {
             let place = (committed.height, committed.index);
-            assert_eq!(places.get(&committed.id), Some(&place), "{} was answered committed", committed.id);
+            assert_eq!(places.get(&committed.id), Some(&place), "{} was reported committed", committed.id);
         }
     }
 
-    /// Asserts that both chains have the same blocks in the same order, as far as the shorter one goes: equal
+    /// Asserts that both chains have the same blocks up to the height of the shorter one: equal
     /// hashes, headers and transactions. Nodes may hold different certificates for a block.
     #[track_caller]
     pub fn assert_agrees_with(&self, other: &Chain) {
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_that_part_or_end_elsewhere_are_told_apart() {
+    fn chains_with_a_different_block_or_length_are_distinguished() {
         let chain = || chain_of([1, 2]);
         assert!(holds(|| chain().assert_equals(&chain())));
         assert!(!holds(|| chain().assert_agrees_with(&chain_of([1, 3]))));

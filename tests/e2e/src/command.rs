@@ -1,4 +1,4 @@
-//! Running a command of the program to its end.
+//! Runs a command of the program until it ends.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -10,15 +10,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::binary::{example, quorate};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
-/// Most bytes kept of each output of a command.
+/// Upper limit of bytes kept of each output of a command.
 const MAX_OUTPUT_BYTES: u64 = 16 << 20;
 
-/// The beginning of what the program says when it cannot do its work.
+/// The beginning of the program's message when it cannot do its work.
 const ERROR: &str = "error: ";
 
-/// What tells a line of the log from one of a message.
+/// Distinguishes a log line from a line of an error message.
 const LOG_LEVELS: [&str; 3] = [" INFO ", " WARN ", " ERROR "];
 
 /// A command that has not been run yet.
@@ -29,7 +29,7 @@ pub struct Invocation {
     limit: Duration,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Finished {
     /// The exit code; none if a signal ended it.
@@ -41,12 +41,12 @@ pub struct Finished {
     line: String,
 }
 
-/// The program with its arguments, free of settings from the environment of the tests.
+/// The program with its arguments, without settings from the environment of the tests.
 pub(crate) fn program(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     without_settings(quorate(), arguments)
 }
 
-/// As [`program`], of another program.
+/// The same for another program.
 pub(crate) fn without_settings(
     program: &Path,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -67,13 +67,13 @@ fn is_setting(name: &OsString) -> bool {
 impl Invocation {
     /// `quorate` with these arguments.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        Invocation { command: program(arguments), input: Vec::new(), limit: PATIENCE }
+        Invocation { command: program(arguments), input: Vec::new(), limit: WAIT_LIMIT }
     }
 
     /// An example of the client with these arguments.
     pub fn example(name: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let command = without_settings(&example(name), arguments);
-        Invocation { command, input: Vec::new(), limit: PATIENCE }
+        Invocation { command, input: Vec::new(), limit: WAIT_LIMIT }
     }
 
     /// With one more argument.
@@ -104,17 +104,17 @@ impl Invocation {
         self
     }
 
-    /// With other than the usual time, [`PATIENCE`].
+    /// With another time limit than [`WAIT_LIMIT`].
     #[must_use]
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the command until it ends.
     ///
     /// # Panics
-    /// If it does not end in time; it is killed then.
+    /// If it does not end in time; it is then killed.
     pub fn run(mut self) -> Finished {
         let line = format!("{:?}", self.command);
         let child = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -122,7 +122,7 @@ impl Invocation {
         let mut input = child.0.stdin.take().expect("it is piped");
         let stdout = collect(child.0.stdout.take().expect("it is piped"));
         let stderr = collect(child.0.stderr.take().expect("it is piped"));
-        // A program that does not read its input may end first.
+        // A program that does not read its input may end before everything is written.
         let _ = input.write_all(&self.input);
         drop(input);
         let status = until(&format!("{line} ends"), self.limit, || {
@@ -136,12 +136,12 @@ impl Invocation {
     }
 }
 
-/// Killed when it goes out of scope, whatever the reason.
+/// A child process that is killed when dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Errors mean that it has ended.
+        // An error means that it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -150,14 +150,15 @@ impl Drop for Ended {
 fn collect(output: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before an error is kept, and what is missing is noticed by whoever looks for it.
+        // Keep what was read before an error. If something is missing, the assertions of the test
+        // fail.
         let _ = output.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes);
         bytes
     })
 }
 
 impl Finished {
-    /// Asserts an exit code; answers itself.
+    /// Asserts an exit code and returns itself.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
@@ -171,9 +172,9 @@ impl Finished {
         serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {finished}"))
     }
 
-    /// Asserts that the program gave up with one understandable message: a non-zero code, nothing on standard
-    /// output, and on standard error a single error that ends it, with no trace of a panic. The message must
-    /// contain all of `words`.
+    /// Asserts that the program ended with one understandable message: a non-zero exit code,
+    /// nothing on standard output, and on standard error exactly one error at the end, without a
+    /// panic. The message must contain all of `words`.
     #[track_caller]
     pub fn expect_error(&self, words: &[&str]) {
         assert!(self.code.is_some_and(|code| code != 0), "{self}");
@@ -216,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn one_understandable_error_is_told_from_everything_else() {
+    fn one_understandable_error_is_recognised() {
         let good = "12:00 WARN quorate: odd\nerror: cannot start\n  because: the disk is full\n";
         assert!(is_one_error(&failed(good)));
         assert!(!is_one_error(&failed("")));
         assert!(!is_one_error(&failed("the disk is full\n")));
         assert!(!is_one_error(&failed("error: the disk is broken\n")), "a word is missing");
-        assert!(!is_one_error(&failed(&format!("{good}{good}"))), "said twice");
+        assert!(!is_one_error(&failed(&format!("{good}{good}"))), "printed twice");
         assert!(!is_one_error(&failed(&format!("{good}12:01 INFO quorate: goes on\n"))));
         assert!(!is_one_error(&failed(&format!("thread 'main' panicked at x.rs\n{good}"))));
         assert!(!is_one_error(&Finished { code: Some(0), ..failed(good) }));

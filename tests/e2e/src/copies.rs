@@ -1,4 +1,4 @@
-//! Copies of what validators hold on disk.
+//! Copies of validators' data on disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ impl Network {
     }
 }
 
-/// Copies a directory with all that is in it.
+/// Copies a directory with its contents.
 ///
 /// # Panics
-/// If that cannot be done.
+/// If a file or directory cannot be copied.
 pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory can be made");
     for entry in fs::read_dir(from).expect("the directory can be read") {

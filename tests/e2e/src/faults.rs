@@ -1,4 +1,4 @@
-//! Clocks and disks of validators that tests make wrong.
+//! Injects wrong clocks and slow disks into validators.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,17 +7,18 @@ use std::time::Duration;
 use crate::binary::quorate;
 use crate::network::Network;
 
-/// Names the file with what is added to the clock, in milliseconds.
+/// The variable with the path of the file whose value is added to the clock, in milliseconds.
 const CLOCK: &str = "QUORATE_FAULT_CLOCK";
 
-/// Names the file with how much longer each group of promises takes to write, in milliseconds.
+/// The variable with the path of the file whose value delays each write of a group of journal
+/// records, in milliseconds.
 const DISK: &str = "QUORATE_FAULT_DISK";
 
 impl Network {
-    /// Lets the clocks and disks of the validators, none of which runs yet, be made wrong.
+    /// Prepares clock and disk faults for the validators, none of which may run yet.
     ///
     /// # Panics
-    /// If the program was built without such faults.
+    /// If the program was built without faults.
     #[must_use]
     pub fn with_faults(mut self) -> Network {
         let program = fs::read(quorate()).expect("the program can be read");
@@ -39,18 +40,18 @@ impl Network {
         self.directory().join(format!("{name}-{index}"))
     }
 
-    /// Sets a validator's clock so many milliseconds off, at once if it runs.
+    /// Sets the offset of a validator's clock in milliseconds; effective immediately if it runs.
     pub fn set_clock_off(&self, index: usize, milliseconds: i64) {
         self.set_fault(CLOCK, index, &milliseconds.to_string());
     }
 
-    /// Lets each group of a validator's promises take so much longer to write, at once if it runs.
+    /// Sets the delay of each journal write of a validator; effective immediately if it runs.
     pub fn set_disk_delay(&self, index: usize, delay: Duration) {
         self.set_fault(DISK, index, &delay.as_millis().to_string());
     }
 
     fn set_fault(&self, name: &str, index: usize, value: &str) {
-        // Never half of a number.
+        // Replace the file atomically, so that the validator never reads a part of a number.
         let (file, new) = (self.fault_file(name, index), self.directory().join("fault.new"));
         fs::write(&new, value).expect("the file can be written");
         fs::rename(&new, &file).expect("the file can be renamed");

@@ -1,4 +1,5 @@
-//! Homes that `quorate testnet` would not write: of outsiders, and of nodes that were set up wrongly.
+//! Home directories that `quorate testnet` would not create: of outsiders, and of misconfigured
+//! nodes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +10,7 @@ use quorate_ledger::SecretKey;
 
 use crate::ports::PortBlock;
 
-/// A home directory with ports of its own. There is no data in it: the first start needs `--init`.
+/// A home directory with its own ports. It contains no data: the first start needs `--init`.
 #[derive(Debug)]
 pub struct LoneHome {
     directory: PathBuf,
@@ -17,7 +18,7 @@ pub struct LoneHome {
 }
 
 impl LoneHome {
-    /// Writes one.
+    /// Creates the home.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -58,7 +59,7 @@ impl LoneHome {
         &self.directory
     }
 
-    /// Where its JSON-RPC listens.
+    /// The address of its JSON-RPC.
     pub fn rpc_address(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.ports.rpc()).into()
     }

@@ -1,34 +1,34 @@
-//! As much HTTP/1.1 as a client of a node needs, over a blocking socket.
+//! A minimal HTTP/1.1 client for nodes, over a blocking socket.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than any wait a node grants.
+/// Longer than any wait that a node allows.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// For everything else on a socket of this machine.
+/// Time limit for everything else on a local socket.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Most bytes of an answer.
+/// Upper limit of a response body in bytes.
 const MAX_BODY_BYTES: u64 = 32 << 20;
 
-/// Most bytes of the head of an answer.
+/// Upper limit of a response head in bytes.
 const MAX_HEAD_BYTES: u64 = 64 << 10;
 
-/// A keep-alive connection, opened when it is needed.
+/// A keep-alive connection, opened on first use.
 #[derive(Debug)]
 pub struct Http {
     address: SocketAddr,
     stream: Option<BufReader<TcpStream>>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Names, in lower case, and values.
+    /// Names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -47,7 +47,7 @@ impl Response {
 }
 
 impl Http {
-    /// A connection to this address, not opened yet.
+    /// A connection to this address; it is not open yet.
     pub fn new(address: SocketAddr) -> Self {
         Http { address, stream: None }
     }
@@ -55,7 +55,7 @@ impl Http {
     /// Posts JSON to the root.
     ///
     /// # Errors
-    /// If there is no connection, or no HTTP on it.
+    /// If the connection fails or the response is not HTTP.
     pub fn post(&mut self, body: &[u8]) -> io::Result<Response> {
         self.request("POST", "/", &[("content-type", "application/json")], body)
     }
@@ -68,8 +68,9 @@ impl Http {
         self.request("GET", path, &[], &[])
     }
 
-    /// Any request. On a connection that was used before it is tried once more on a new one, because nodes
-    /// close idle connections; only requests that can be repeated belong here.
+    /// Sends any request. A request that fails on a used connection is retried once on a new one,
+    /// because nodes close idle connections. Therefore use it only for requests that can be
+    /// repeated.
     ///
     /// # Errors
     /// As [`Http::post`].
@@ -116,11 +117,11 @@ pub(crate) fn open(address: SocketAddr, read_timeout: Duration) -> io::Result<Tc
     Ok(stream)
 }
 
-pub(crate) fn odd(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("no HTTP answer: {what}"))
+pub(crate) fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("invalid HTTP response: {what}"))
 }
 
-/// Reads an answer up to its body.
+/// Reads a response up to its body.
 pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Response> {
     let mut head = stream.take(MAX_HEAD_BYTES);
     let mut line = || -> io::Result<String> {
@@ -130,14 +131,14 @@ pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Response> {
     };
     let first = line()?;
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-    let status = status.ok_or_else(|| odd(&first))?;
+    let status = status.ok_or_else(|| invalid(&first))?;
     let mut headers = Vec::new();
     loop {
         let line = line()?;
         if line.is_empty() {
             break;
         }
-        let (name, value) = line.split_once(':').ok_or_else(|| odd(&line))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| invalid(&line))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     Ok(Response { status, headers, body: Vec::new() })
@@ -149,16 +150,16 @@ fn read_response(stream: &mut impl BufRead) -> io::Result<Response> {
     Ok(response)
 }
 
-/// Reads the body that belongs to a head, which says how long it is.
+/// Reads the body that belongs to a head, with the length from the head.
 pub(crate) fn read_body(stream: &mut impl BufRead, response: &mut Response) -> io::Result<()> {
     let status = response.status;
     let length = match response.header("content-length") {
-        Some(length) => length.parse::<u64>().map_err(|_| odd(length))?,
+        Some(length) => length.parse::<u64>().map_err(|_| invalid(length))?,
         None if status == 204 => 0,
-        None => return Err(odd("no content-length")),
+        None => return Err(invalid("no content-length")),
     };
     if length > MAX_BODY_BYTES {
-        return Err(odd("a body that is too long"));
+        return Err(invalid("a body that is too long"));
     }
     stream.take(length).read_to_end(&mut response.body)?;
     if response.body.len() as u64 != length {
@@ -167,19 +168,19 @@ pub(crate) fn read_body(stream: &mut impl BufRead, response: &mut Response) -> i
     Ok(())
 }
 
-/// Sends bytes to a port, whatever they are, and says that there are no more. Answers what came back until
-/// the other side closed the connection, or until it has been silent for some seconds.
+/// Sends raw bytes to a port and closes the sending direction. Returns what came back until the
+/// other side closed the connection, or was silent for some seconds.
 ///
 /// # Errors
-/// If nobody listens there.
+/// If no process listens there.
 pub fn send_raw(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
     const SILENCE: Duration = Duration::from_secs(3);
     let mut stream = open(address, SILENCE)?;
-    // The other side may have heard enough before we have said everything.
+    // The other side may close the connection before everything is sent.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
-    // The same, and silence; what was heard before counts.
+    // The same applies here, and a read may time out; keep what was received before.
     let _ = stream.take(MAX_BODY_BYTES).read_to_end(&mut answer);
     Ok(answer)
 }

@@ -1,28 +1,30 @@
 //! Networks of real `quorate` processes on loopback, for tests.
 //!
-//! The harness knows the program only as a stranger does: by its command line, its files, its signals and its
-//! JSON-RPC, which it speaks over a socket of its own. Whatever client and server of the project might agree
-//! on by mistake, it would not. From the project it takes the vocabulary (`quorate-ledger`,
-//! `quorate-genesis`, `quorate-api`), with which it signs transactions and checks what it is told.
+//! The harness uses the program only through its external interfaces: command line, files, signals
+//! and JSON-RPC. It uses its own socket for JSON-RPC, so that it does not share mistakes with the
+//! project's client and server. From the project it uses the types (`quorate-ledger`,
+//! `quorate-genesis`, `quorate-api`) to sign transactions and to verify responses.
 //!
-//! * The program is built once ([`quorate`]) in the profile of the tests, or is the one `QUORATE_BIN` names.
-//! * [`Network`] writes the files of a network, runs its validators, and does to them what happens to
-//!   processes: ended, killed, frozen, started again. All are killed when it is dropped, and if a test
-//!   panics, the ends of their logs are printed.
-//! * Views and votes are asked for as operators would: [`Network::common_view`], [`Network::wait_until_level`],
-//!   [`Network::wait_until_it_votes`].
-//! * [`Lines`] between validators can be cut, held up, slowed down and counted, each way by itself.
-//!   [`Network::with_faults`] makes clocks and disks of single validators wrong while they run.
-//! * Nothing is waited for but conditions, and for none of them for ever ([`until`]).
-//! * Load is bounded. `QUORATE_E2E_SCALE` multiplies it; [`scaled`] says what it comes to.
+//! * The program is built once ([`quorate`]) in the profile of the tests, or is the one in
+//!   `QUORATE_BIN`.
+//! * [`Network`] writes the files of a network and runs its validators. Tests can stop, kill, freeze
+//!   and restart them. All are killed when the network is dropped. If a test panics, the ends of their
+//!   logs are printed.
+//! * Views and votes are read as operators would read them: [`Network::common_view`],
+//!   [`Network::wait_until_caught_up`], [`Network::wait_until_it_votes`].
+//! * [`Lines`] between validators can be cut, delayed, slowed down and counted, each direction
+//!   separately. [`Network::with_faults`] injects wrong clocks and slow disks into single running
+//!   validators.
+//! * Tests wait only for conditions, each with a time limit ([`until`]).
+//! * Load is bounded. `QUORATE_E2E_SCALE` multiplies it; [`scaled`] computes the result.
 //!
-//! `tests/processes` holds the tests that care for what happens, `tests/view_changes` those that care for how long
-//! it takes, `tests/chaos` those in which lines, disks and clocks fail, too, and `tests/load` those in which much
-//! happens at once, with the project's own client in the place of the harness's; cargo runs one after the other, so
-//! that nothing is measured beside the load of something else.
-//! `tests/explorer` looks at the node's pages in a real [`Browser`], where there is one.
+//! `tests/processes` contains the tests of results, `tests/view_changes` the tests of durations.
+//! `tests/chaos` adds faults of lines, disks and clocks. `tests/load` runs many clients at once and
+//! uses the project's own client instead of the harness's. Cargo runs these programs one after the
+//! other, so no measurement is disturbed by another test. `tests/explorer` tests the node's pages
+//! in a real [`Browser`], if there is one.
 //!
-//! Ports come from a block that is reserved for a network as long as it lives ([`PortBlock`]), and only
+//! Ports come from a block that is reserved while a network exists ([`PortBlock`]), and only
 //! 127.0.0.1 is used.
 
 mod binary;
@@ -57,7 +59,7 @@ pub use command::{Finished, Invocation};
 pub use copies::copy_directory;
 pub use home::LoneHome;
 pub use http::{Http, Response, send_raw};
-pub use lines::{Lines, Passed, Way};
+pub use lines::{Delivery, Lines, Passed};
 pub use load::{Committed, Load, submit_until_taken};
 pub use network::Network;
 pub use observer::Observer;
@@ -69,4 +71,4 @@ pub use scale::scaled;
 pub use signed::{SignedTransaction, Signer, now};
 pub use stream::{EventStream, SocketStream};
 pub use validator::Validator;
-pub use wait::{PATIENCE, between_looks, until, wait_until};
+pub use wait::{WAIT_LIMIT, between_looks, until, wait_until};

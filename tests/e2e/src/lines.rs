@@ -1,8 +1,9 @@
-//! The lines between validators, which a test can cut, hold up, slow down and count.
+//! The lines between validators, which a test can cut, delay, slow down and count.
 //!
-//! All validators are told one address of each, at which a relay listens. Who calls is told by the system: it knows
-//! which process holds the other end of a connection. So each pair of validators has a line of its own, whoever of the
-//! two dials, and nobody can come by another way, whatever addresses they tell each other.
+//! Every validator is known to the others only by the address of a relay. The relay asks the
+//! operating system which process holds the other end of a connection, so it knows the calling
+//! validator. Each pair of validators therefore has its own line, independent of which of the two
+//! dials. There is no other path between them, whatever addresses they advertise.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,15 +20,16 @@ use crate::network::Network;
 use crate::ports::PortBlock;
 use crate::validator::Validator;
 
-/// What becomes of the bytes that go one way.
+/// What happens to bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Way {
-    /// They arrive.
+pub enum Delivery {
+    /// They are delivered.
     #[default]
     Open,
-    /// They wait until the way is open again, and arrive then.
+    /// They wait until the direction is open again, and are then delivered.
     Held,
-    /// They are gone. Connections that may have lost some are cut when the way opens: what comes after is no use.
+    /// They are dropped. Connections that may have lost bytes are cut when the direction opens,
+    /// because the rest of their streams is useless.
     Lost,
 }
 
@@ -35,17 +37,17 @@ pub enum Way {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line {
     /// From the validator with the lower index to the other, and back.
-    ways: [Way; 2],
-    /// How much longer bytes take, each way.
+    ways: [Delivery; 2],
+    /// Additional delay of bytes, in each direction.
     delay: Duration,
-    /// Whether calls are refused.
+    /// Whether new connections are refused.
     refuses: bool,
     /// How many times all its connections were cut.
     cuts: u64,
 }
 
 impl Line {
-    pub(crate) fn way(&self, upward: bool) -> Way {
+    pub(crate) fn way(&self, upward: bool) -> Delivery {
         self.ways[usize::from(!upward)]
     }
 
@@ -53,9 +55,9 @@ impl Line {
         self.delay
     }
 
-    fn set(&mut self, upward: bool, way: Way) {
+    fn set(&mut self, upward: bool, way: Delivery) {
         let present = &mut self.ways[usize::from(!upward)];
-        if *present == Way::Lost && way != Way::Lost {
+        if *present == Delivery::Lost && way != Delivery::Lost {
             self.cuts += 1;
         }
         *present = way;
@@ -65,13 +67,14 @@ impl Line {
 /// What has passed all lines, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
-    /// Bytes, as they are on the wire: encrypted.
+    /// Bytes as they are on the wire: encrypted.
     pub bytes: u64,
-    /// Pieces in which they came. One message is one piece or more; messages that come together are one.
+    /// Number of reads that returned data. One message is one piece or more; messages that arrive
+    /// together are one.
     pub pieces: u64,
 }
 
-/// A line with what it knows of itself.
+/// A line with its counters.
 #[derive(Debug, Default)]
 struct Pair {
     line: watch::Sender<Line>,
@@ -80,9 +83,9 @@ struct Pair {
 
 #[derive(Debug)]
 struct Shared {
-    /// Where the validators really listen.
+    /// The addresses at which the validators actually listen.
     targets: Vec<SocketAddr>,
-    /// Those of a lower and a higher validator, in the order of [`Shared::pair`].
+    /// The lines, in the order of [`Shared::pair`].
     pairs: Vec<Pair>,
     /// The processes of the validators.
     processes: Mutex<Vec<Option<u32>>>,
@@ -97,7 +100,7 @@ impl Shared {
         &self.pairs[higher * (higher - 1) / 2 + lower]
     }
 
-    /// Which validator has called from there.
+    /// The validator that opened a connection from this address.
     fn caller(&self, from: SocketAddr, to: SocketAddr) -> Option<usize> {
         let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let candidates: Vec<u32> = processes.iter().flatten().copied().collect();
@@ -106,7 +109,7 @@ impl Shared {
     }
 }
 
-/// The lines between all validators of a network. They are gone when it is dropped.
+/// The lines between all validators of a network. They end when this is dropped.
 #[derive(Debug)]
 pub struct Lines {
     shared: Arc<Shared>,
@@ -116,10 +119,10 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lines to validators that listen at these addresses of 127.0.0.1.
+    /// Creates lines to validators that listen at these addresses of 127.0.0.1.
     ///
     /// # Panics
-    /// If the system does not give what it takes.
+    /// If the system does not provide the sockets and threads.
     pub fn to(targets: Vec<SocketAddr>) -> Lines {
         let size = targets.len();
         let (ports, listeners) = PortBlock::take_listening(u16::try_from(size).expect("a small network"));
@@ -135,18 +138,18 @@ impl Lines {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         for ((index, listener), address) in listeners.into_iter().enumerate().zip(&addresses) {
-            listener.set_nonblocking(true).expect("a socket can be told so");
+            listener.set_nonblocking(true).expect("a socket can be made non-blocking");
             runtime.spawn(listen(listener, *address, index, Arc::clone(&shared)));
         }
         Lines { shared, addresses, runtime: Some(runtime), _ports: ports }
     }
 
-    /// Where others reach a validator.
+    /// The address at which others reach a validator.
     pub fn address(&self, index: usize) -> SocketAddr {
         self.addresses[index]
     }
 
-    /// Says in which process a validator runs now.
+    /// Sets the process of a validator.
     pub fn is_run_by(&self, index: usize, process: u32) {
         self.shared.processes.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(process);
     }
@@ -155,12 +158,12 @@ impl Lines {
         self.shared.pair(one, other).line.send_modify(change);
     }
 
-    /// Cuts the connections of a line. There may be new ones at once.
+    /// Cuts the connections of a line. New ones are possible at once.
     pub fn cut(&self, one: usize, other: usize) {
         self.change(one, other, |line| line.cuts += 1);
     }
 
-    /// Cuts the connections of a line, and all that are tried.
+    /// Cuts the connections of a line, and refuses new ones.
     pub fn refuse(&self, one: usize, other: usize) {
         self.change(one, other, |line| {
             line.cuts += 1;
@@ -168,13 +171,14 @@ impl Lines {
         });
     }
 
-    /// Says what becomes of bytes from a validator to another. Connections stay, and new ones come about as far as it
-    /// is for the system to say: nobody is told that anything is wrong.
-    pub fn set(&self, from: usize, to: usize, way: Way) {
+    /// Sets what happens to bytes from one validator to another. Open connections stay open, and
+    /// the system still accepts new ones: neither side is notified.
+    pub fn set(&self, from: usize, to: usize, way: Delivery) {
         self.change(from, to, |line| line.set(from < to, way));
     }
 
-    /// Makes bytes take longer by so much, each way, on all lines. They stay in order, and as many pass.
+    /// Sets the additional delay in each direction on all lines. Order and throughput stay the
+    /// same.
     pub fn delay(&self, delay: Duration) {
         for pair in &self.shared.pairs {
             pair.line.send_modify(|line| line.delay = delay);
@@ -186,12 +190,12 @@ impl Lines {
         for pair in &self.shared.pairs {
             pair.line.send_modify(|line| {
                 line.refuses = false;
-                [true, false].into_iter().for_each(|upward| line.set(upward, Way::Open));
+                [true, false].into_iter().for_each(|upward| line.set(upward, Delivery::Open));
             });
         }
     }
 
-    /// Connections of a line that are open now.
+    /// Number of open connections of a line.
     pub fn connections(&self, one: usize, other: usize) -> usize {
         self.shared.pair(one, other).connections.load(Ordering::Relaxed)
     }
@@ -201,7 +205,8 @@ impl Lines {
         self.shared.counted.passed()
     }
 
-    /// Calls so far that came from none of the validators, or of which it was too late to find out.
+    /// Connections so far that came from none of the validators, or whose process could not be
+    /// found in time.
     pub fn strangers(&self) -> u64 {
         self.shared.strangers.load(Ordering::Relaxed)
     }
@@ -214,10 +219,11 @@ impl Drop for Lines {
 }
 
 impl Network {
-    /// Puts lines between the validators, none of which runs yet, so that they reach each other by no other way.
+    /// Puts lines between the validators, none of which may run yet. There is no other path between
+    /// them.
     ///
     /// # Panics
-    /// If the system does not give what it takes.
+    /// If the system does not provide the sockets and threads.
     #[must_use]
     pub fn behind_lines(mut self) -> Network {
         let lines = Lines::to(self.validators().iter().map(Validator::p2p_address).collect());
@@ -243,7 +249,7 @@ impl Network {
 async fn listen(listener: TcpListener, address: SocketAddr, index: usize, shared: Arc<Shared>) {
     let listener = Listener::from_std(listener).expect("it is a listener");
     loop {
-        // An error is the caller's, who is gone already.
+        // The connection failed before it was accepted; its caller notices.
         let Ok((caller, from)) = listener.accept().await else { continue };
         let Some(who) = shared.caller(from, address).filter(|who| *who != index) else {
             shared.strangers.fetch_add(1, Ordering::Relaxed);
@@ -255,14 +261,14 @@ async fn listen(listener: TcpListener, address: SocketAddr, index: usize, shared
     }
 }
 
-/// Ends a connection as a machine does that knows nothing of it.
+/// Resets a connection, as a machine does for a connection that it does not know.
 fn reset(stream: TcpStream) {
     // An error means that it has ended.
     let _ = stream.set_zero_linger();
     drop(stream);
 }
 
-/// Joins a caller with the one that is called, until one of them ends the connection or the line is cut.
+/// Connects a caller with the target until one of them ends the connection or the line is cut.
 async fn join(mut caller: TcpStream, from: usize, to: usize, shared: &Shared) {
     let pair = shared.pair(from, to);
     let mut line = pair.line.subscribe();

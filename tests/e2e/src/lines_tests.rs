@@ -4,9 +4,9 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use super::*;
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{WAIT_LIMIT, wait_until};
 
-/// Two validators, both in this process: the first has called the second.
+/// Two validators in this process: the first has called the second.
 struct Two {
     lines: Lines,
     target: TcpListener,
@@ -23,14 +23,14 @@ impl Two {
 
     fn call(&self) -> TcpStream {
         let caller = TcpStream::connect(self.lines.address(1)).unwrap();
-        caller.set_read_timeout(Some(PATIENCE)).unwrap();
+        caller.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         caller
     }
 
     fn connection(&self) -> (TcpStream, TcpStream) {
         let caller = self.call();
         let (called, _) = self.target.accept().unwrap();
-        called.set_read_timeout(Some(PATIENCE)).unwrap();
+        called.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         wait_until("it is open", || self.lines.connections(0, 1) == 1);
         (caller, called)
     }
@@ -52,32 +52,32 @@ fn is_cut(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn what_passes_arrives_and_is_counted() {
+fn delivered_data_is_counted() {
     let two = Two::new();
     let (mut caller, mut called) = two.connection();
     passes(&mut caller, &mut called, b"hello");
     passes(&mut called, &mut caller, b"world");
     wait_until("both are counted", || two.lines.passed() == Passed { bytes: 10, pieces: 2 });
     drop(called);
-    assert_eq!(caller.read(&mut [0; 1]).unwrap_or_default(), 0, "the end is passed on, too");
+    assert_eq!(caller.read(&mut [0; 1]).unwrap_or_default(), 0, "the end of the stream is forwarded as well");
     drop(caller);
     wait_until("it is closed", || two.lines.connections(0, 1) == 0);
     assert_eq!(two.lines.strangers(), 0);
 }
 
 #[test]
-fn nobody_else_gets_through() {
+fn an_unknown_process_cannot_connect() {
     let two = Two::new();
     two.lines.is_run_by(0, u32::MAX);
     assert!(is_cut(&mut two.call()));
     two.lines.is_run_by(1, std::process::id());
-    assert!(is_cut(&mut two.call()), "nor the one that is called");
+    assert!(is_cut(&mut two.call()), "the target itself cannot call either");
     assert_eq!(two.lines.strangers(), 2);
     assert_eq!(two.lines.connections(0, 1), 0);
 }
 
 #[test]
-fn a_line_that_refuses_cuts_what_there_is_and_what_comes() {
+fn a_refusing_line_cuts_open_and_new_connections() {
     let two = Two::new();
     let (mut caller, mut called) = two.connection();
     two.lines.refuse(1, 0);
@@ -93,10 +93,10 @@ fn a_line_that_refuses_cuts_what_there_is_and_what_comes() {
 }
 
 #[test]
-fn what_is_held_comes_late_and_in_order_while_the_other_way_is_open() {
+fn held_data_arrives_late_and_in_order_while_the_other_direction_is_open() {
     let two = Two::new();
     let (mut caller, mut called) = two.connection();
-    two.lines.set(0, 1, Way::Held);
+    two.lines.set(0, 1, Delivery::Held);
     caller.write_all(b"first").unwrap();
     passes(&mut called, &mut caller, b"open");
     caller.write_all(b"second").unwrap();
@@ -111,13 +111,13 @@ fn what_is_held_comes_late_and_in_order_while_the_other_way_is_open() {
 }
 
 #[test]
-fn what_is_lost_never_comes_and_the_connection_is_cut_when_the_way_opens() {
+fn lost_data_never_arrives_and_the_connection_is_cut_when_the_direction_opens() {
     let two = Two::new();
     let (mut caller, mut called) = two.connection();
-    two.lines.set(1, 0, Way::Lost);
+    two.lines.set(1, 0, Delivery::Lost);
     called.write_all(b"gone").unwrap();
     passes(&mut caller, &mut called, b"open");
-    // Somebody who calls now is connected, and hears nothing.
+    // A new connection is accepted, but receives nothing.
     let mut late = two.call();
     let (mut answer, _) = two.target.accept().unwrap();
     answer.write_all(b"gone, too").unwrap();

@@ -13,37 +13,37 @@ use serde_json::{Value, json};
 
 use crate::rpc::{CallError, Rpc};
 use crate::signed::{SignedTransaction, Signer};
-use crate::wait::{PATIENCE, Signal, until, wait_until};
+use crate::wait::{Signal, WAIT_LIMIT, until, wait_until};
 
-/// Transactions in a request.
+/// Transactions per request.
 const BATCH: usize = 100;
 
-/// Transactions of a request of a client that waits for their commit.
+/// Transactions per request of a client that waits for their commit.
 const WAITING_BATCH: usize = 20;
 
-/// Most requests of such a client, whatever happens.
+/// Upper limit of requests of such a client.
 const MAX_REQUESTS: usize = 10_000;
 
 /// How long such a client lets a node wait.
 const WAIT_MS: u64 = 5_000;
 
-/// Before a client tries a node again that did not answer.
+/// Pause before a client retries a node that did not respond.
 const PAUSE: Duration = Duration::from_millis(20);
 
 fn parameters(transaction: &SignedTransaction, wait: Wait) -> Value {
     json!({ "transaction": transaction.hex, "wait": wait, "timeout_ms": WAIT_MS })
 }
 
-/// Hands transactions to one node, which answers once it has verified and admitted them. Whatever is
-/// refused for now is handed in again.
+/// Submits transactions to one node, which responds after it has verified and admitted them.
+/// Transactions that are refused temporarily are submitted again.
 ///
 /// # Panics
-/// If one is refused for ever, or not taken in time.
+/// If one is refused permanently, or not accepted in time.
 pub fn submit_until_taken(address: SocketAddr, transactions: &[SignedTransaction]) {
     let rpc = Rpc::new(address);
     for batch in transactions.chunks(BATCH) {
         let mut open: Vec<&SignedTransaction> = batch.iter().collect();
-        until(&format!("{address} takes all transactions"), 2 * PATIENCE, || {
+        until(&format!("{address} accepts all transactions"), 2 * WAIT_LIMIT, || {
             let calls: Vec<Value> = open.iter().map(|signed| parameters(signed, Wait::Accepted)).collect();
             match rpc.batch::<SubmitResult>("tx_submit", &calls) {
                 Ok(answers) => open = open_after(&open, &answers),
@@ -63,10 +63,10 @@ fn open_after<'a>(
     for (signed, answer) in sent.iter().zip(answers) {
         match answer {
             Ok(SubmitResult { id, status, .. }) => {
-                assert_eq!(*id, signed.id, "the answer is about what was asked");
+                assert_eq!(*id, signed.id, "the response is for the requested transaction");
                 match status {
                     TransactionStatus::Pending | TransactionStatus::Committed { .. } => {}
-                    // The node is busier than the time we gave it.
+                    // The node did not verify the transaction within the given time.
                     TransactionStatus::Unknown => open.push(*signed),
                     TransactionStatus::Rejected { .. } | TransactionStatus::Expired => {
                         panic!("{id} is {}", status.name())
@@ -80,7 +80,7 @@ fn open_after<'a>(
     open
 }
 
-/// A transaction of which a node has said that it is committed, and where.
+/// A transaction that a node reported as committed, with its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The transaction.
@@ -91,9 +91,9 @@ pub struct Committed {
     pub index: u32,
 }
 
-/// Clients in the background, one for each node they were given. Each hands in transactions to its node,
-/// waits until they are committed, and remembers what it was told. One that is told nothing goes on trying
-/// with the same bytes.
+/// Clients in the background, one for each given node. Each submits transactions to its node, waits
+/// until they are committed, and records the reported places. Without a response it retries with
+/// the same bytes.
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<Signal>,
@@ -101,7 +101,7 @@ pub struct Load {
     clients: Vec<JoinHandle<Vec<Committed>>>,
 }
 
-/// What became of transactions so far.
+/// Counters of transactions.
 #[derive(Debug, Default)]
 struct Counted {
     sent: AtomicUsize,
@@ -115,7 +115,7 @@ impl Load {
         Load::paced(genesis, nodes, Duration::ZERO)
     }
 
-    /// Starts clients that pause after each answer, so that the machine is not busy with them alone.
+    /// Starts clients that pause after each response, so that they do not use all of the machine.
     pub fn paced(genesis: &Genesis, nodes: &[SocketAddr], pause: Duration) -> Load {
         let (stop, counted) = (Arc::<Signal>::default(), Arc::<Counted>::default());
         let clients = nodes.iter().map(|node| {
@@ -131,29 +131,29 @@ impl Load {
         Load { clients: clients.collect(), stop, counted }
     }
 
-    /// Waits until so many more transactions are answered committed.
+    /// Waits until this many more transactions are reported committed.
     pub fn wait_for_more(&self, transactions: usize) {
         let enough = self.committed() + transactions;
-        wait_until(&format!("{enough} transactions are answered committed"), || self.committed() >= enough);
+        wait_until(&format!("{enough} transactions are reported committed"), || self.committed() >= enough);
     }
 
-    /// Answers of `committed` so far.
+    /// Transactions reported `committed` so far.
     pub fn committed(&self) -> usize {
         self.counted.committed.load(Ordering::Relaxed)
     }
 
-    /// Transactions that were handed in so far, each counted once. Of some it may not be known what became of them.
+    /// Transactions submitted so far, each counted once. The result of some may be unknown.
     pub fn sent(&self) -> usize {
         self.counted.sent.load(Ordering::Relaxed)
     }
 
-    /// Answers of `expired` so far.
+    /// Transactions reported `expired` so far.
     pub fn expired(&self) -> usize {
         self.counted.expired.load(Ordering::Relaxed)
     }
 
-    /// Tells the clients to stop. Each still waits for the answer that it waits for; until then there may be more of
-    /// all that is counted.
+    /// Requests the clients to stop. Each still waits for its current response, so the counters may
+    /// increase until then.
     pub fn stop(&self) {
         self.stop.raise();
     }
@@ -163,10 +163,10 @@ impl Load {
         self.clients.iter().all(JoinHandle::is_finished)
     }
 
-    /// Stops the clients; answers all they were told to be committed.
+    /// Stops the clients; returns all transactions that were reported committed.
     ///
     /// # Panics
-    /// If a client did: a node has refused what it had to take.
+    /// If a client did: a node refused a transaction that it must accept.
     pub fn finish(mut self) -> Vec<Committed> {
         self.stop.raise();
         let clients = std::mem::take(&mut self.clients);
@@ -207,15 +207,15 @@ impl Client {
                     pause = self.pause;
                 }
                 Err(CallError::Refused(error)) if !error.data.retryable => panic!("{error}"),
-                Err(CallError::Odd(what)) => panic!("{what}"),
-                // It was killed, or is about to be.
+                Err(CallError::Invalid(what)) => panic!("{what}"),
+                // The node was killed, or is about to be.
                 Err(_) => pause = PAUSE,
             }
         }
         committed
     }
 
-    /// Remembers what was committed; answers what is still open.
+    /// Records committed transactions; returns the ones that are still open.
     fn listen(
         &self,
         sent: Vec<SignedTransaction>,
@@ -230,7 +230,7 @@ impl Client {
                     self.counted.committed.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(TransactionStatus::Pending | TransactionStatus::Unknown) => open.push(signed),
-                // A long test outlives them; nothing was promised.
+                // A long test outlives its transactions, which may then expire.
                 Ok(TransactionStatus::Expired) => self.expired(),
                 Ok(TransactionStatus::Rejected { reason }) => panic!("{} was rejected: {reason}", signed.id),
                 Err(error) if error.data.retryable => open.push(signed),

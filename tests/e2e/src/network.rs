@@ -19,23 +19,23 @@ use crate::process::{Memory, Outputs, Process, tail};
 use crate::rpc::Rpc;
 use crate::signed::Signer;
 use crate::validator::{NetworkFile, Validator};
-use crate::wait::{PATIENCE, until, wait_until};
+use crate::wait::{WAIT_LIMIT, until, wait_until};
 
 /// The files of a network and its running validators. They are killed when it is dropped.
 #[derive(Debug)]
 pub struct Network {
-    // In the order of dropping: first the processes, then their files and ports.
+    // Fields are dropped in this order: first the processes, then their files and ports.
     processes: Vec<Option<Process>>,
     validators: Vec<Validator>,
     observers: Vec<Validator>,
     genesis: Genesis,
     genesis_file: PathBuf,
     directory: PathBuf,
-    /// Whether a validator has no data yet, so that its first start has to make it.
+    /// Whether a validator has no data yet, so that its first start must create it.
     without_data: Vec<bool>,
-    /// What each validator runs.
+    /// The program that each validator runs.
     programs: Vec<PathBuf>,
-    /// What the environment of each validator says in all its runs.
+    /// Environment variables of each validator in all its runs.
     variables: Vec<Vec<(&'static str, String)>>,
     pub(crate) lines: Option<Lines>,
     logs: TempDir,
@@ -44,12 +44,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// Writes the files of a network with `quorate testnet`. Nothing runs yet.
+    /// Creates the files of a network with `quorate testnet`. No validator runs yet.
     pub fn testnet(validators: u16) -> Network {
         Network::testnet_observed(validators, 0)
     }
 
-    /// As [`Network::testnet`], with observers. These are run by [`crate::Observer`].
+    /// As [`Network::testnet`], with observers. [`crate::Observer`] runs them.
     pub fn testnet_observed(validators: u16, observers: u16) -> Network {
         let files = TempDir::new().expect("a temporary directory can be made");
         let ports = PortBlock::take(validators + observers);
@@ -68,10 +68,10 @@ impl Network {
         network
     }
 
-    /// As [`Network::testnet`], with other numbers in the genesis. Nothing runs yet.
+    /// As [`Network::testnet`], with other parameters in the genesis. No validator runs yet.
     ///
     /// # Panics
-    /// If no network can run with these numbers.
+    /// If the parameters are invalid.
     pub fn testnet_with(validators: u16, change: impl FnOnce(&mut Parameters)) -> Network {
         let mut network = Network::testnet(validators);
         let mut draft = network.genesis.to_draft();
@@ -80,7 +80,7 @@ impl Network {
         let text = network.genesis.to_toml();
         std::fs::write(&network.genesis_file, &text).expect("the genesis can be written");
         for validator in &network.validators {
-            // The data is of the chain that the genesis before would have founded.
+            // The existing data belongs to the chain of the previous genesis.
             std::fs::remove_dir_all(validator.home.join("data")).expect("there is data");
             std::fs::write(validator.home.join("genesis.toml"), &text).expect("the genesis can be written");
         }
@@ -95,10 +95,10 @@ impl Network {
         network
     }
 
-    /// The network whose files are in a directory. They are left there.
+    /// The network whose files are in a directory. The files are kept.
     ///
     /// # Panics
-    /// If there are none, or they do not fit each other.
+    /// If there are none, or they are inconsistent.
     pub fn open(directory: &Path) -> Network {
         let path = directory.join("network.json");
         let text = std::fs::read_to_string(&path).expect("there is a network.json");
@@ -131,12 +131,12 @@ impl Network {
         }
     }
 
-    /// What the environment of a validator says from its next start on.
+    /// Sets an environment variable of a validator from its next start on.
     pub(crate) fn set_variable(&mut self, index: usize, name: &'static str, value: String) {
         self.variables[index].push((name, value));
     }
 
-    /// What the network agrees on.
+    /// The genesis of the network.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
@@ -174,25 +174,25 @@ impl Network {
         self.genesis.committee().members()[index]
     }
 
-    /// JSON-RPC with a validator.
+    /// JSON-RPC client of a validator.
     pub fn rpc(&self, index: usize) -> Rpc {
         Rpc::new(self.validators[index].rpc_address())
     }
 
-    /// Where the JSON-RPC of these validators listens.
+    /// The JSON-RPC addresses of these validators.
     pub fn rpc_addresses(&self, indices: impl IntoIterator<Item = usize>) -> Vec<SocketAddr> {
         indices.into_iter().map(|index| self.validators[index].rpc_address()).collect()
     }
 
-    /// Index of the member that proposes in the view of the validator that is asked.
+    /// Index of the primary in the view of the given validator.
     ///
     /// # Panics
-    /// If the validator that is asked does not answer.
-    pub fn primary(&self, asked: usize) -> usize {
-        usize::from(self.rpc(asked).consensus().primary)
+    /// If this validator does not respond.
+    pub fn primary(&self, index: usize) -> usize {
+        usize::from(self.rpc(index).consensus().primary)
     }
 
-    /// The index of the member that proposes in a view.
+    /// Index of the primary of a view.
     ///
     /// # Panics
     /// Never: there are members.
@@ -202,21 +202,22 @@ impl Network {
         usize::try_from(view % members).expect("fewer than there are members")
     }
 
-    /// Starts a validator; returns when it answers.
+    /// Starts a validator; returns when it responds.
     pub fn start(&mut self, index: usize) {
         self.start_with(index, &[], &[]);
     }
 
-    /// Starts a validator with further arguments and variables; returns when it answers.
+    /// Starts a validator with further arguments and variables; returns when it responds.
     pub fn start_with(&mut self, index: usize, arguments: &[&str], variables: &[(&str, &str)]) {
         self.spawn(index, arguments, variables);
         self.wait_for_answer(index);
     }
 
-    /// Starts a validator that writes to these outputs instead of its log; returns when it answers.
+    /// Starts a validator that writes to these outputs instead of its log; returns when it
+    /// responds.
     ///
     /// # Panics
-    /// If it runs already, or does not answer.
+    /// If it runs already, or does not respond.
     pub fn start_into(&mut self, index: usize, arguments: &[&str], outputs: Outputs) {
         assert!(self.processes[index].is_none(), "{} runs already", self.validators[index].name);
         let Validator { name, home, .. } = &self.validators[index];
@@ -225,13 +226,13 @@ impl Network {
         self.wait_for_answer(index);
     }
 
-    /// Starts a validator of which it is not known whether it will answer.
+    /// Starts a validator and does not wait for a response.
     pub fn start_without_waiting(&mut self, index: usize) {
         self.spawn(index, &[], &[]);
     }
 
-    /// Starts all validators that do not run; returns when all are ready and each sees all others. (To be
-    /// ready, a validator needs only a quorum.)
+    /// Starts all validators that do not run; returns when all are ready and each is connected to
+    /// all others. (A validator alone needs only a quorum to be ready.)
     pub fn start_all(&mut self) {
         let idle: Vec<usize> = (0..self.size()).filter(|index| self.processes[*index].is_none()).collect();
         for index in &idle {
@@ -246,7 +247,7 @@ impl Network {
         }
     }
 
-    /// From its next start on a validator runs this program, or the one under test.
+    /// Sets the program of a validator from its next start on; `None` is the program under test.
     pub fn set_program(&mut self, index: usize, program: Option<PathBuf>) {
         self.programs[index] = program.unwrap_or_else(|| quorate().to_owned());
     }
@@ -270,7 +271,7 @@ impl Network {
         let rpc = self.rpc(index);
         let name = self.validators[index].name.clone();
         let process = self.process_mut(index);
-        until(&format!("{name} answers"), PATIENCE, || {
+        until(&format!("{name} responds"), WAIT_LIMIT, || {
             if let Some(status) = process.ended() {
                 panic!("{name} ended while it started: {status}");
             }
@@ -278,14 +279,14 @@ impl Network {
         });
     }
 
-    /// Waits until a validator says that it can do its work.
+    /// Waits until a validator reports that it is ready.
     pub fn wait_until_ready(&self, index: usize) {
         let rpc = self.rpc(index);
         let name = &self.validators[index].name;
         wait_until(&format!("{name} is ready"), || rpc.page("/readyz") == Some(200));
     }
 
-    /// Waits until a validator sees exactly so many others.
+    /// Waits until a validator is connected to exactly this many others.
     pub fn wait_until_connected(&self, index: usize, others: usize) {
         let rpc = self.rpc(index);
         let what = format!("{} is connected to {others} others", self.validators[index].name);
@@ -299,7 +300,7 @@ impl Network {
         self.take_process(index).kill();
     }
 
-    /// Kills all validators before the first of them could notice.
+    /// Kills all validators before one of them can notice the death of another.
     pub fn kill_all(&mut self) {
         let processes: Vec<Process> = self.processes.iter_mut().filter_map(Option::take).collect();
         for process in &processes {
@@ -308,14 +309,14 @@ impl Network {
         processes.into_iter().for_each(Process::kill);
     }
 
-    /// Tells a validator to stop with SIGTERM. Asserts that it does so with exit code 0; says how long it took.
+    /// Stops a validator with SIGTERM. Asserts exit code 0; returns how long it took.
     pub fn stop(&mut self, index: usize) -> Duration {
         let (took, status) = self.take_process(index).terminate();
         assert_eq!(status.code(), Some(0), "{} stops cleanly", self.validators[index].name);
         took
     }
 
-    /// Hands a validator's process out, for what happens to none but this one.
+    /// Moves a validator's process out, for actions that only one test needs.
     ///
     /// # Panics
     /// If it does not run.
@@ -328,7 +329,7 @@ impl Network {
         self.process(index).pause();
     }
 
-    /// Lets a frozen validator go on with SIGCONT.
+    /// Continues a frozen validator with SIGCONT.
     pub fn resume(&self, index: usize) {
         self.process(index).resume();
     }
@@ -338,7 +339,7 @@ impl Network {
         self.process_mut(index).ended().is_none()
     }
 
-    /// How a validator ended that has ended by itself. It can be started again.
+    /// The exit status of a validator that has ended by itself. It can be started again.
     ///
     /// # Panics
     /// If it runs.
@@ -347,17 +348,17 @@ impl Network {
         process.ended().expect("it has ended")
     }
 
-    /// What a running validator holds in memory.
+    /// The memory of a running validator.
     pub fn memory(&self, index: usize) -> Memory {
         self.process(index).memory()
     }
 
-    /// The processor time that each thread of a running validator has used, by its name.
+    /// The processor time that each thread of a running validator has used, by thread name.
     pub fn thread_times(&self, index: usize) -> Vec<(String, Duration)> {
         self.process(index).thread_times()
     }
 
-    /// All a validator has printed in its runs.
+    /// Everything that a validator has printed in its runs.
     pub fn log(&self, index: usize) -> String {
         std::fs::read_to_string(self.log_file(index)).unwrap_or_default()
     }
@@ -378,16 +379,16 @@ impl Network {
         self.processes[index].take().expect("the validator was started")
     }
 
-    /// The highest height any of these validators has, once all of them have it.
+    /// The highest height of these validators, once all of them have it.
     pub fn common_height(&self, indices: &[usize]) -> u64 {
         let nodes: Vec<Rpc> = indices.iter().map(|index| self.rpc(*index)).collect();
         let highest = nodes.iter().map(|node| node.head().height).max().unwrap_or_default();
         let reached = || nodes.iter().all(|node| node.head().height >= highest);
-        until(&format!("all have block {highest}"), 2 * PATIENCE, || reached().then_some(highest))
+        until(&format!("all have block {highest}"), 2 * WAIT_LIMIT, || reached().then_some(highest))
     }
 
-    /// Waits until all of these validators have what any of them has now, and asserts that their chains are
-    /// equal up to there; answers the chain, checked.
+    /// Waits until all of these validators have the highest current height, and asserts that their
+    /// chains are equal up to there; returns the verified chain.
     pub fn equal_chains(&self, indices: &[usize]) -> Chain {
         let height = self.common_height(indices);
         let mut chains = indices.iter().map(|index| Chain::read(&self.rpc(*index), &self.genesis, height));
@@ -396,25 +397,25 @@ impl Network {
         first
     }
 
-    /// Waits until so many transactions are in the blocks of each of these validators.
+    /// Waits until the blocks of each of these validators contain this many transactions.
     pub fn wait_until_committed(&self, indices: &[usize], transactions: usize) {
         for index in indices {
             let mut counter = Counter { rpc: self.rpc(*index), next: 1, transactions: 0 };
             let what = format!("{} has {transactions} transactions", self.validators[*index].name);
-            until(&what, 4 * PATIENCE, || (counter.count() >= transactions).then_some(()));
+            until(&what, 4 * WAIT_LIMIT, || (counter.count() >= transactions).then_some(()));
         }
     }
 
-    /// Orders one transaction through a validator: the network works.
+    /// Orders one transaction through a validator, as a proof that the network works.
     pub fn order_one(&self, through: usize) -> TransactionId {
         self.order_one_with(through, 32)
     }
 
-    /// As [`Network::order_one`], with a payload of so many bytes.
+    /// As [`Network::order_one`], with a payload of this many bytes.
     pub fn order_one_with(&self, through: usize, payload_bytes: usize) -> TransactionId {
         let signed = Signer::new(&self.genesis, 1, payload_bytes).sign();
-        until("a transaction is committed", PATIENCE, || {
-            // What is not committed in time, or not taken right now, is handed in again.
+        until("a transaction is committed", WAIT_LIMIT, || {
+            // Submit again if it is not committed in time, or temporarily refused.
             let answer = self.rpc(through).submit(&signed.hex, Wait::Committed, 10_000).ok()?;
             answer.receipt.is_some().then_some(())
         });
@@ -422,7 +423,7 @@ impl Network {
     }
 }
 
-/// Counts the transactions in the blocks of a node as they come.
+/// Counts the transactions in new blocks of a node.
 struct Counter {
     rpc: Rpc,
     next: u64,
@@ -435,8 +436,8 @@ impl Counter {
         while self.next <= head {
             let parameters = serde_json::json!({ "from_height": self.next, "limit": 100, "full": false });
             let blocks: quorate_api::Blocks =
-                self.rpc.call("chain_blocks", &parameters).expect("a running node answers");
-            assert!(!blocks.blocks.is_empty(), "a block that exists is answered");
+                self.rpc.call("chain_blocks", &parameters).expect("a running node responds");
+            assert!(!blocks.blocks.is_empty(), "the node returns existing blocks");
             for block in &blocks.blocks {
                 self.transactions += block.transactions.len();
                 self.next += 1;

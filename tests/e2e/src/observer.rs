@@ -1,13 +1,13 @@
-//! A node without a vote beside a network.
+//! An observer of a network.
 
 use std::path::{Path, PathBuf};
 
 use crate::network::Network;
 use crate::process::Process;
 use crate::rpc::Rpc;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
-/// An observer that runs, or is to run again. Killed when dropped.
+/// An observer that runs, or will run again. Killed when dropped.
 #[derive(Debug)]
 pub struct Observer {
     name: String,
@@ -18,7 +18,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// The first observer of a network, running. It answers when this returns.
+    /// Starts the first observer of a network. It responds when this returns.
     ///
     /// # Panics
     /// If the network has none, or it does not start.
@@ -30,37 +30,37 @@ impl Observer {
         observer
     }
 
-    /// One with a home of any kind. It does not run yet.
+    /// An observer with any home. It does not run yet.
     pub fn idle(name: &str, home: &Path, rpc: Rpc, log: PathBuf) -> Observer {
         Observer { name: name.to_owned(), home: home.to_owned(), log, rpc, process: None }
     }
 
-    /// Starts it, with further arguments; returns when it answers.
+    /// Starts it with further arguments; returns when it responds.
     ///
     /// # Panics
     /// If it ends instead.
     pub fn start(&mut self, arguments: &[&str]) {
         let name = self.name.clone();
         let process = self.process.insert(Process::node(&name, &self.home, arguments, &[], &self.log));
-        until(&format!("{name} answers"), PATIENCE, || {
+        until(&format!("{name} responds"), WAIT_LIMIT, || {
             assert!(process.ended().is_none(), "{name} ended: {}", process.log());
             (self.rpc.page("/livez") == Some(200)).then_some(())
         });
     }
 
-    /// JSON-RPC with it.
+    /// Its JSON-RPC client.
     pub fn rpc(&self) -> &Rpc {
         &self.rpc
     }
 
     /// Waits until it has this block.
     pub fn wait_for_height(&self, height: u64) {
-        until(&format!("{} has block {height}", self.name), 2 * PATIENCE, || {
+        until(&format!("{} has block {height}", self.name), 2 * WAIT_LIMIT, || {
             (self.rpc.head().height >= height).then_some(())
         });
     }
 
-    /// All it has printed.
+    /// Everything that it has printed.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -1,28 +1,29 @@
-//! Ports that no other network on this machine has.
+//! Ports that no other network of these tests on this machine uses.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Blocks lie below the ports that systems hand out for outgoing connections, so that the port of a node
-/// that was killed is still free when it comes back.
+/// Blocks are below the ports that systems use for outgoing connections, so that the port of a
+/// killed node is still free when it restarts.
 const FIRST: u32 = 12_000;
 const BLOCK: u32 = 40;
 const BLOCKS: u32 = 400;
 
-/// Most validators of a network: half of a block without its guard.
+/// Upper limit of validators in a network: half of a block without its guard.
 const MAX_VALIDATORS: u16 = 19;
 
-/// Neighbouring ports on 127.0.0.1, free when they were taken and left alone by all other blocks, also by
-/// those of other processes, until this one is dropped.
+/// Consecutive ports on 127.0.0.1. They were free when they were reserved, and no other block, also
+/// of other processes, uses them until this one is dropped.
 #[derive(Debug)]
 pub struct PortBlock {
     first: u16,
-    /// Held, not used: whoever cannot bind the first port of a block takes another block.
+    /// Bound, but not used: a process that cannot bind the first port of a block chooses another
+    /// block.
     _guard: TcpListener,
 }
 
 impl PortBlock {
-    /// Takes a block for `validators` validators.
+    /// Reserves a block for `validators` validators.
     ///
     /// # Panics
     /// If there are too many validators, or no block is free.
@@ -30,15 +31,16 @@ impl PortBlock {
         PortBlock::take_listening(validators).0
     }
 
-    /// As [`PortBlock::take`], with listeners on the peer-to-peer ports of the validators. For whoever listens in this
-    /// process: a port that was given back can stay in use for a moment, for a child that another thread starts just
-    /// then has a copy of every socket until it runs its own program.
+    /// As [`PortBlock::take`], with listeners on the peer-to-peer ports of the validators, for
+    /// listeners in this process. A port that was released can stay in use for a moment: a child
+    /// that another thread starts at that time has a copy of every socket until it executes its own
+    /// program.
     ///
     /// # Panics
     /// As [`PortBlock::take`].
     pub(crate) fn take_listening(validators: u16) -> (PortBlock, Vec<TcpListener>) {
         assert!(validators <= MAX_VALIDATORS, "a block has ports for {MAX_VALIDATORS} validators");
-        // Processes start at different places, so that they seldom meet.
+        // Processes start at different blocks, so that they rarely collide.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let start = std::process::id().wrapping_mul(7) % BLOCKS;
         let attempts = (0..BLOCKS).map(|_| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % BLOCKS);
@@ -53,7 +55,8 @@ impl PortBlock {
         let first = u16::try_from(first).expect("the last block ends below 2^16");
         let guard = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).ok()?;
         let block = PortBlock { first, _guard: guard };
-        // All at the same time: a port must not look free because the one before it was just given back.
+        // Bind all at the same time: a port must not look free because the previous one was just
+        // released.
         let used = block.p2p()..block.rpc() + MAX_VALIDATORS;
         let bound: Result<Vec<_>, _> =
             used.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).collect();
@@ -86,11 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn listeners_are_those_that_found_their_ports_free() {
+    fn listeners_keep_the_ports_that_were_found_free() {
         let (block, listeners) = PortBlock::take_listening(4);
         let ports: Vec<u16> =
             listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect();
         assert_eq!(ports, (block.p2p()..).take(4).collect::<Vec<_>>());
-        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, block.p2p())).is_err(), "never given back");
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, block.p2p())).is_err(), "it was never released");
     }
 }

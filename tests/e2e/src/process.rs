@@ -1,4 +1,4 @@
-//! A process of the program that runs until something is done about it.
+//! A process of the program that runs until a test ends it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary::quorate;
 use crate::command::{program, without_settings};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
 /// Bytes at the end of a log that are printed when a test fails.
 const LOG_TAIL_BYTES: u64 = 6 << 10;
@@ -24,7 +24,7 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// Where a process writes to.
+/// Where a process writes.
 #[derive(Debug)]
 pub struct Outputs {
     stdout: OwnedFd,
@@ -42,18 +42,18 @@ impl Outputs {
     }
 }
 
-/// Bytes of memory that are resident.
+/// Resident memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// At present.
     pub now: u64,
-    /// At most, since the process was started.
+    /// The maximum since the process started.
     pub most: u64,
 }
 
 impl Process {
-    /// Runs the program with these arguments and variables. Both outputs are appended to `log`; `name` is for
-    /// messages.
+    /// Runs the program with these arguments and variables. Both outputs are appended to `log`;
+    /// `name` is used in messages.
     ///
     /// # Panics
     /// If it cannot be run.
@@ -125,33 +125,33 @@ impl Process {
         Process::run(name, without_settings(program, arguments), variables, log)
     }
 
-    /// Its number in the system.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its status if it has ended by now.
+    /// Its status if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
 
-    /// SIGKILL: as if the power of this process were cut. Returns when it is gone.
+    /// Sends SIGKILL, like a power cut of this process. Returns when it is gone.
     pub fn kill(mut self) {
         self.kill_now();
     }
 
-    /// SIGKILL, and on to the next one.
+    /// Sends SIGKILL and does not wait.
     pub fn kill_without_waiting(&self) {
         self.signal(Signal::KILL);
     }
 
     fn kill_now(&mut self) {
-        // An error means that it has ended already.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// SIGTERM, as a service manager stops a program. Says how long it took, and how it ended.
+    /// Sends SIGTERM, as a service manager does. Returns how long it took and how it ended.
     ///
     /// # Panics
     /// If it does not end.
@@ -159,7 +159,7 @@ impl Process {
         self.end(Signal::TERM)
     }
 
-    /// SIGHUP, as when the terminal is closed. Says how long it took, and how it ended.
+    /// Sends SIGHUP, as when the terminal is closed. Returns how long it took and how it ended.
     ///
     /// # Panics
     /// If it does not end.
@@ -167,7 +167,8 @@ impl Process {
         self.end(Signal::HUP)
     }
 
-    /// SIGINT and SIGTERM without a pause between them. Says how long it took, and how it ended.
+    /// Sends SIGINT and SIGTERM without a pause between them. Returns how long it took and how it
+    /// ended.
     ///
     /// # Panics
     /// If it does not end.
@@ -176,7 +177,7 @@ impl Process {
         self.end(Signal::TERM)
     }
 
-    /// SIGINT, as Ctrl-C. Says how long it took, and how it ended.
+    /// Sends SIGINT, as Ctrl-C does. Returns how long it took and how it ended.
     ///
     /// # Panics
     /// If it does not end.
@@ -187,41 +188,41 @@ impl Process {
     fn end(mut self, signal: Signal) -> (Duration, ExitStatus) {
         let start = Instant::now();
         self.signal(signal);
-        let status = until(&format!("{} stops", self.name), PATIENCE, || self.ended());
+        let status = until(&format!("{} stops", self.name), WAIT_LIMIT, || self.ended());
         (start.elapsed(), status)
     }
 
-    /// SIGSTOP: frozen with all its connections open.
+    /// Sends SIGSTOP: the process is frozen with all its connections open.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT: goes on where it was frozen.
+    /// Sends SIGCONT: the process continues where it was frozen.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// The child was not waited for unless it has ended, so the number is still its own.
+    /// The process id is still its own, because a child that has not been waited for keeps its id.
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a process has a positive number");
-        kill_process(pid, signal).unwrap_or_else(|error| panic!("{} got no signal: {error}", self.name));
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.name));
     }
 
-    /// What it holds in memory, as the system counts it.
+    /// Its memory, as the system counts it.
     ///
     /// # Panics
     /// If it has ended.
     pub fn memory(&self) -> Memory {
         let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path).expect("the system tells about its processes");
+        let text = std::fs::read_to_string(path).expect("the system describes its processes");
         let bytes = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
             kibibytes.unwrap_or_else(|| panic!("{} has no {name}", self.name)) << 10
         };
         let now = bytes("VmRSS:");
-        // The system updates it now and then.
+        // The system updates this value only from time to time.
         Memory { now, most: bytes("VmHWM:").max(now) }
     }
 
@@ -231,18 +232,18 @@ impl Process {
     /// If it has ended.
     pub fn thread_times(&self) -> Vec<(String, Duration)> {
         let tasks = format!("/proc/{}/task", self.child.id());
-        let tasks = std::fs::read_dir(tasks).expect("the system tells about its processes");
+        let tasks = std::fs::read_dir(tasks).expect("the system describes its processes");
         let time = |task: std::fs::DirEntry| {
             let read = |file: &str| std::fs::read_to_string(task.path().join(file)).ok();
             let name = format!("{} {}", read("comm")?.trim(), task.file_name().to_string_lossy());
             let nanoseconds = read("schedstat")?.split_whitespace().next()?.parse().ok()?;
             Some((name, Duration::from_nanos(nanoseconds)))
         };
-        // A thread may end between the two looks.
+        // A thread may end between the two reads.
         tasks.filter_map(|task| time(task.ok()?)).collect()
     }
 
-    /// All it has printed so far, in this and earlier runs.
+    /// Everything that it has printed so far, in this and earlier runs.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log can be read")
     }

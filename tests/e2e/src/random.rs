@@ -1,19 +1,19 @@
-//! Choices that look like chance and follow from a seed.
+//! Pseudo-random choices that are determined by a seed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The variable that gives the seed of tests with one.
+/// The variable with the seed of tests that use one.
 const SEED: &str = "QUORATE_E2E_SEED";
 
-/// A sequence of numbers that follows from its seed.
+/// A sequence of numbers that is determined by its seed.
 #[derive(Debug, Clone)]
 pub struct Random(fastrand::Rng);
 
-/// The seed of a test: `QUORATE_E2E_SEED`, or another one each time. It is printed, so that a test that fails can
-/// be repeated as far as processes and threads can be.
+/// The seed of a test: `QUORATE_E2E_SEED`, or a new one each time. It is printed, so that a failed
+/// test can be repeated as far as processes and threads allow.
 ///
 /// # Panics
-/// If the variable is no number.
+/// If the variable is not a number.
 pub fn seed() -> u64 {
     let seed = match std::env::var(SEED) {
         Ok(text) => text.parse().expect("QUORATE_E2E_SEED is a number"),
@@ -29,7 +29,7 @@ impl Random {
         Random(fastrand::Rng::with_seed(seed))
     }
 
-    /// Another sequence, which follows from this one.
+    /// Another sequence, determined by this one.
     #[must_use]
     pub fn branch(&mut self) -> Self {
         Random::seeded(self.number())
@@ -45,13 +45,13 @@ impl Random {
         self.0.usize(..limit.max(1))
     }
 
-    /// A time up to a limit, in whole milliseconds.
+    /// A duration up to a limit, in whole milliseconds.
     pub fn up_to(&mut self, limit: Duration) -> Duration {
         let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.0.u64(..=milliseconds))
     }
 
-    /// Bytes without a pattern.
+    /// Random bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         std::iter::repeat_with(|| self.0.u8(..)).take(count).collect()
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sequence_follows_from_its_seed() {
+    fn a_sequence_is_determined_by_its_seed() {
         let bytes = |seed| Random::seeded(seed).bytes(100);
         assert_eq!(bytes(1), bytes(1));
         assert_ne!(bytes(1), bytes(2));

@@ -1,4 +1,4 @@
-//! JSON-RPC with one node.
+//! JSON-RPC client of one node.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::http::Http;
 
-/// One node's methods, over one connection.
+/// The methods of one node, over one connection.
 #[derive(Debug)]
 pub struct Rpc {
     address: SocketAddr,
@@ -26,19 +26,19 @@ pub struct Rpc {
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The node said no.
+    /// The node returned an error.
     #[error("{0}")]
     Refused(RpcError),
     /// There is no connection, or it broke.
     #[error("no answer: {0}")]
     Unreachable(#[from] io::Error),
-    /// Something else than the interface promises came back.
+    /// The response violates the interface.
     #[error("an answer that makes no sense: {0}")]
-    Odd(String),
+    Invalid(String),
 }
 
 impl CallError {
-    /// What the node said no for, if it did.
+    /// The kind of the node's error, if it returned one.
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
             CallError::Refused(error) => Some(error.kind()),
@@ -55,7 +55,7 @@ struct Reply<'a> {
     error: Option<Failure>,
 }
 
-/// Every error has all of this, the standard ones too.
+/// Every error has all of these fields, including the standard errors.
 #[derive(Deserialize)]
 pub(crate) struct Failure {
     code: i32,
@@ -75,19 +75,19 @@ impl Reply<'_> {
             (result, None) => {
                 let text = result.map_or("null", RawValue::get);
                 let value = serde_json::from_str(text);
-                value.map(Ok).map_err(|error| CallError::Odd(format!("{error}: {text:.200}")))
+                value.map(Ok).map_err(|error| CallError::Invalid(format!("{error}: {text:.200}")))
             }
             (None, Some(failure)) => Ok(Err(failure.into())),
-            (Some(_), Some(_)) => Err(CallError::Odd("a result and an error".to_owned())),
+            (Some(_), Some(_)) => Err(CallError::Invalid("a result and an error".to_owned())),
         }
     }
 }
 
-/// What the body of a refusal says.
+/// The error in the body of a refusal.
 pub(crate) fn refused(body: &[u8]) -> CallError {
     match serde_json::from_slice::<Reply<'_>>(body).ok().and_then(|reply| reply.error) {
         Some(failure) => CallError::Refused(failure.into()),
-        None => CallError::Odd(format!("no error: {:.200}", String::from_utf8_lossy(body))),
+        None => CallError::Invalid(format!("no error: {:.200}", String::from_utf8_lossy(body))),
     }
 }
 
@@ -101,7 +101,7 @@ impl Rpc {
         Rpc { address, http: RefCell::new(Http::new(address)) }
     }
 
-    /// Where it listens.
+    /// The address of the node.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -114,14 +114,15 @@ impl Rpc {
         let body = request(0, method, parameters).to_string();
         let response = self.http.borrow_mut().post(body.as_bytes())?;
         let reply: Reply<'_> = serde_json::from_slice(&response.body)
-            .map_err(|error| CallError::Odd(format!("{error}: {:.200}", response.text())))?;
+            .map_err(|error| CallError::Invalid(format!("{error}: {:.200}", response.text())))?;
         reply.read()?.map_err(CallError::Refused)
     }
 
-    /// Calls a method once for each of the parameters, in one request. Answers come in the same order.
+    /// Calls a method once for each of the parameters, in one request. The results have the same
+    /// order.
     ///
     /// # Errors
-    /// [`CallError`] if the request as a whole has no answer.
+    /// [`CallError`] if the request as a whole fails.
     pub fn batch<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -132,9 +133,9 @@ impl Rpc {
         let response = self.http.borrow_mut().post(body.as_bytes())?;
         let Ok(replies) = serde_json::from_slice::<Vec<Reply<'_>>>(&response.body) else {
             let whole: Reply<'_> = serde_json::from_slice(&response.body)
-                .map_err(|error| CallError::Odd(format!("{error}: {:.200}", response.text())))?;
+                .map_err(|error| CallError::Invalid(format!("{error}: {:.200}", response.text())))?;
             let Err(refused) = whole.read::<Value>()? else {
-                return Err(CallError::Odd("one answer to a batch".to_owned()));
+                return Err(CallError::Invalid("a single response to a batch".to_owned()));
             };
             return Err(CallError::Refused(refused));
         };
@@ -142,15 +143,15 @@ impl Rpc {
         for reply in replies {
             let place = reply.id.and_then(|id| answers.get_mut(usize::try_from(id).ok()?));
             let Some(place @ None) = place else {
-                return Err(CallError::Odd("an answer nobody asked for".to_owned()));
+                return Err(CallError::Invalid("a response without a request".to_owned()));
             };
             *place = Some(reply.read()?);
         }
         let complete: Option<Vec<_>> = answers.into_iter().collect();
-        complete.ok_or_else(|| CallError::Odd("a batch that is not answered completely".to_owned()))
+        complete.ok_or_else(|| CallError::Invalid("an incomplete response to a batch".to_owned()))
     }
 
-    /// Hands in an encoded transaction.
+    /// Submits an encoded transaction.
     ///
     /// # Errors
     /// [`CallError`].
@@ -164,25 +165,25 @@ impl Rpc {
         answer.unwrap_or_else(|error| panic!("{method} at {}: {error}", self.address))
     }
 
-    /// The newest block. Panics without an answer, as all methods below do.
+    /// The newest block. It panics without a response, as all methods below do.
     #[track_caller]
     pub fn head(&self) -> ChainHead {
         self.expect("chain_head", &json!({}))
     }
 
-    /// What the node says of itself.
+    /// The node's status.
     #[track_caller]
     pub fn status(&self) -> NodeStatus {
         self.expect("node_status", &json!({}))
     }
 
-    /// How full its pool is.
+    /// The state of its pool.
     #[track_caller]
     pub fn mempool(&self) -> MempoolStatus {
         self.expect("mempool_status", &json!({}))
     }
 
-    /// What it knows of a transaction.
+    /// Its status of a transaction.
     #[track_caller]
     pub fn transaction(&self, id: &TransactionId) -> TransactionStatus {
         self.expect("tx_status", &json!({ "id": id.to_string() }))
@@ -194,13 +195,13 @@ impl Rpc {
         self.expect("tx_receipt", &json!({ "id": id.to_string() }))
     }
 
-    /// Whole blocks from a height on, as many as the node gives at a time.
+    /// Whole blocks from a height on, as many as the node returns at a time.
     #[track_caller]
     pub fn blocks(&self, from: u64) -> Blocks {
         self.expect("chain_blocks", &json!({ "from_height": from, "limit": 100, "full": true }))
     }
 
-    /// Where ordering stands.
+    /// The state of ordering.
     #[track_caller]
     pub fn consensus(&self) -> ConsensusState {
         self.expect("consensus_state", &json!({}))
@@ -212,19 +213,20 @@ impl Rpc {
         self.expect("consensus_explain", &json!({}))
     }
 
-    /// The newest block without its transactions. The genesis is the only newest one without a certificate.
+    /// The newest block without its transactions. The genesis is the only newest one without a
+    /// certificate.
     #[track_caller]
     pub fn newest(&self) -> BlockJson {
         let newest: Option<BlockJson> = self.expect("chain_block", &json!({ "at": "latest", "full": false }));
         newest.unwrap_or_else(|| panic!("{} has a newest block", self.address))
     }
 
-    /// The status code of a page such as `/readyz`, if there is an answer.
+    /// The status code of a page such as `/readyz`, if there is a response.
     pub fn page(&self, path: &str) -> Option<u16> {
         self.http.borrow_mut().get(path).ok().map(|response| response.status)
     }
 
-    /// The text of a page such as `/readyz`, whatever its status code, if there is an answer.
+    /// The text of a page such as `/readyz` with any status code, if there is a response.
     pub fn text(&self, path: &str) -> Option<String> {
         self.http.borrow_mut().get(path).ok().map(|response| response.text())
     }

@@ -1,9 +1,10 @@
-//! How much load the tests make.
+//! How much load the tests generate.
 
-/// The number of things a test does, `usual` times `QUORATE_E2E_SCALE` (a number above 0, 1 unless given).
+/// The number of repetitions in a test: `usual` times `QUORATE_E2E_SCALE` (a number above 0, by
+/// default 1).
 ///
 /// # Panics
-/// If the variable is anything else.
+/// If the variable has any other value.
 pub fn scaled(usual: usize) -> usize {
     let scale = match std::env::var("QUORATE_E2E_SCALE") {
         Ok(text) => text.parse::<f64>().ok().filter(|scale| scale.is_finite() && *scale > 0.0),

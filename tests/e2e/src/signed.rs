@@ -5,19 +5,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ChainId, Payload, SecretKey, Timestamp, Transaction, TransactionId, to_hex};
 
-/// How long transactions are valid. The network takes 120 s, counted by clocks that may differ.
+/// Lifetime of transactions. The network accepts 120 s, measured by clocks that may differ.
 const LIFETIME_MS: u64 = 110_000;
 
-/// The time, as transactions count it.
+/// The current time in the unit of transactions.
 ///
 /// # Panics
-/// If the clock stands before 1970.
+/// If the clock is before 1970.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970");
-    Timestamp(u64::try_from(since.as_millis()).expect("the clock stands in our era"))
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
+    Timestamp(u64::try_from(since.as_millis()).expect("the time fits into 64 bits"))
 }
 
-/// A transaction as it is handed in.
+/// A transaction in the form in which it is submitted.
 #[derive(Debug, Clone)]
 pub struct SignedTransaction {
     /// Its id.
@@ -34,7 +34,7 @@ impl SignedTransaction {
     }
 }
 
-/// Signs transactions of one size in the name of several senders, in turn. No two are the same.
+/// Signs transactions of one size with the keys of several senders, in turn. All of them differ.
 #[derive(Debug)]
 pub struct Signer {
     chain: ChainId,
@@ -44,13 +44,14 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Fresh senders.
+    /// A signer with new keys.
     pub fn new(genesis: &Genesis, senders: usize, payload_bytes: usize) -> Self {
         let senders = (0..senders.max(1)).map(|_| SecretKey::generate()).collect();
         Signer { chain: genesis.chain_id(), senders, payload_bytes, next: 0 }
     }
 
-    /// The next transaction, valid for almost as long as a network allows, from now on.
+    /// The next transaction, valid from now on for almost the longest lifetime that a network
+    /// allows.
     pub fn sign(&mut self) -> SignedTransaction {
         let nonce = self.next;
         self.next += 1;

@@ -1,4 +1,4 @@
-//! Streams of blocks of one node, read byte by byte as `rpc/README.md` describes them.
+//! Streams of blocks from one node, parsed byte by byte as `rpc/README.md` describes them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,19 +8,19 @@ use quorate_api::BlockJson;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::{odd, open, read_body, read_head};
+use crate::http::{invalid, open, read_body, read_head};
 use crate::rpc::{CallError, Failure, refused, request};
 
-/// For the beginning of a stream.
+/// Time limit for opening a stream.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Most bytes of a line or of a message.
+/// Upper limit of a line or a message in bytes.
 const MAX_BYTES: u64 = 32 << 20;
 
-/// A key for the handshake and what becomes of it: the example of RFC 6455.
+/// A key for the handshake and the expected response: the example of RFC 6455.
 const KEY: (&str, &str) = ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 
-/// A socket that is read up to a moment.
+/// A socket that is read until a deadline.
 #[derive(Debug)]
 struct Timed {
     stream: TcpStream,
@@ -44,7 +44,7 @@ fn connect(address: SocketAddr, head: &str) -> io::Result<BufReader<Timed>> {
     Ok(BufReader::new(Timed { stream, end: Instant::now() + TIMEOUT }))
 }
 
-/// A line without its end.
+/// A line without its line break.
 fn line(reader: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     reader.take(MAX_BYTES).read_line(&mut line)?;
@@ -52,11 +52,11 @@ fn line(reader: &mut impl BufRead) -> io::Result<String> {
     Ok(whole.strip_suffix('\r').unwrap_or(whole).to_owned())
 }
 
-/// What a body holds that comes in chunks.
+/// The content of a body in chunked encoding.
 #[derive(Debug)]
 struct Chunked {
     wire: BufReader<Timed>,
-    /// Of the chunk that has begun.
+    /// Remaining bytes of the current chunk.
     left: usize,
 }
 
@@ -64,36 +64,37 @@ impl Read for Chunked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             let length = line(&mut self.wire)?;
-            self.left = usize::from_str_radix(&length, 16).map_err(|_| odd("a chunk without a length"))?;
+            self.left =
+                usize::from_str_radix(&length, 16).map_err(|_| invalid("a chunk without a length"))?;
         }
         let most = buffer.len().min(self.left);
         let read = self.wire.read(&mut buffer[..most])?;
         self.left -= read;
         if self.left == 0 && !line(&mut self.wire)?.is_empty() {
-            return Err(odd("a chunk that is longer than it says"));
+            return Err(invalid("a chunk that is longer than it says"));
         }
         Ok(read)
     }
 }
 
 fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, CallError> {
-    serde_json::from_str(text).map_err(|error| CallError::Odd(format!("{error}: {text:.200}")))
+    serde_json::from_str(text).map_err(|error| CallError::Invalid(format!("{error}: {text:.200}")))
 }
 
-/// `GET /stream`. After an error it is over.
+/// `GET /stream`. It cannot be used after an error.
 #[derive(Debug)]
 pub struct EventStream {
     body: BufReader<Chunked>,
 }
 
 impl EventStream {
-    /// The stream that goes on after the last event that was seen, or begins with block 1.
+    /// Opens a stream that continues after the last event that was seen, or begins with block 1.
     ///
     /// # Errors
     /// [`CallError`].
     pub fn open(address: SocketAddr, seen: Option<u64>) -> Result<Self, CallError> {
         let resume = seen.map(|height| format!("\r\nlast-event-id: {height}")).unwrap_or_default();
-        // As a browser does it: the address stays the same.
+        // As a browser does it: the URL stays the same.
         let mut wire = connect(address, &format!("GET /stream?from_height=1 HTTP/1.1{resume}"))?;
         let mut response = read_head(&mut wire)?;
         if response.status != 200 {
@@ -102,15 +103,15 @@ impl EventStream {
         }
         let headers = [response.header("content-type"), response.header("transfer-encoding")];
         if headers != [Some("text/event-stream"), Some("chunked")] {
-            return Err(CallError::Odd(format!("no stream of events: {headers:?}")));
+            return Err(CallError::Invalid(format!("not an event stream: {headers:?}")));
         }
         Ok(EventStream { body: BufReader::new(Chunked { wire, left: 0 }) })
     }
 
-    /// The next block, if it comes before this moment.
+    /// The next block, if it arrives before this moment.
     ///
     /// # Errors
-    /// [`CallError`]: what the node says at the end, too.
+    /// [`CallError`], also for the node's message at the end of the stream.
     pub fn next(&mut self, end: Instant) -> Result<BlockJson, CallError> {
         self.body.get_mut().wire.get_mut().end = end;
         let (mut id, mut kind, mut data) = (None, None, None);
@@ -121,23 +122,25 @@ impl EventStream {
                 Some(("event", value)) => kind = Some(value.to_owned()),
                 Some(("data", value)) => data = Some(value.to_owned()),
                 None if line.is_empty() || line == ":" => {}
-                _ => return Err(CallError::Odd(format!("a line of no event: {line:.200}"))),
+                _ => return Err(CallError::Invalid(format!("not a line of an event: {line:.200}"))),
             }
             let (true, Some(data)) = (line.is_empty(), &data) else { continue };
             return match kind.as_deref() {
                 Some("block") => {
                     let block: BlockJson = read_json(data)?;
                     let names_it = id == Some(block.header.height);
-                    names_it.then_some(block).ok_or_else(|| CallError::Odd("an id that is no height".into()))
+                    names_it
+                        .then_some(block)
+                        .ok_or_else(|| CallError::Invalid("an id that is not a height".into()))
                 }
                 Some("end") => Err(CallError::Refused(read_json::<Failure>(data)?.into())),
-                other => Err(CallError::Odd(format!("an event of the kind {other:?}"))),
+                other => Err(CallError::Invalid(format!("an event of the kind {other:?}"))),
             };
         }
     }
 }
 
-/// `chain_subscribe` over a WebSocket. After an error it is over.
+/// `chain_subscribe` over a WebSocket. It cannot be used after an error.
 #[derive(Debug)]
 pub struct SocketStream {
     wire: BufReader<Timed>,
@@ -146,11 +149,11 @@ pub struct SocketStream {
 
 #[derive(Deserialize)]
 struct Notification {
-    params: News,
+    params: BlockNotification,
 }
 
 #[derive(Deserialize)]
-struct News {
+struct BlockNotification {
     subscription: u64,
     height: Option<u64>,
     result: Option<BlockJson>,
@@ -180,7 +183,7 @@ impl SocketStream {
             return Err(refused(&response.body));
         }
         if response.header("sec-websocket-accept") != Some(KEY.1) {
-            return Err(CallError::Odd("a handshake that does not fit".to_owned()));
+            return Err(CallError::Invalid("an invalid handshake".to_owned()));
         }
         let mut stream = SocketStream { wire, subscription: 0 };
         let call = request(1, "chain_subscribe", &json!({ "from_height": from })).to_string();
@@ -193,28 +196,32 @@ impl SocketStream {
         Ok(stream)
     }
 
-    /// The next block, if it comes before this moment.
+    /// The next block, if it arrives before this moment.
     ///
     /// # Errors
-    /// [`CallError`]: what the node says at the end, too.
+    /// [`CallError`], also for the node's message at the end of the stream.
     pub fn next(&mut self, end: Instant) -> Result<BlockJson, CallError> {
         self.wire.get_mut().end = end;
         let text = self.message()?;
         match read_json::<Notification>(&text)?.params {
-            News { subscription, .. } if subscription != self.subscription => {
-                Err(CallError::Odd(format!("news of subscription {subscription}")))
+            BlockNotification { subscription, .. } if subscription != self.subscription => {
+                Err(CallError::Invalid(format!("a notification of subscription {subscription}")))
             }
-            News { height, result: Some(block), error: None, .. } if height == Some(block.header.height) => {
+            BlockNotification { height, result: Some(block), error: None, .. }
+                if height == Some(block.header.height) =>
+            {
                 Ok(block)
             }
-            News { result: None, error: Some(error), .. } => Err(CallError::Refused(error.into())),
-            _ => Err(CallError::Odd(format!("no news of a block: {text:.200}"))),
+            BlockNotification { result: None, error: Some(error), .. } => {
+                Err(CallError::Refused(error.into()))
+            }
+            _ => Err(CallError::Invalid(format!("not a notification with a block: {text:.200}"))),
         }
     }
 
-    /// Sends a frame of a client, whose mask changes nothing.
+    /// Sends a frame of a client, with a mask that does not change the payload.
     fn send(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
-        let length = u16::try_from(payload.len()).map_err(|_| odd("a message that is too long"))?;
+        let length = u16::try_from(payload.len()).map_err(|_| invalid("a message that is too long"))?;
         let mut frame = vec![0x80 | kind, 0x80 | 126];
         frame.extend(length.to_be_bytes());
         frame.extend([0; 4]);
@@ -222,7 +229,7 @@ impl SocketStream {
         self.wire.get_mut().stream.write_all(&frame)
     }
 
-    /// The next text. Pings are answered.
+    /// The next text message. Responds to pings.
     fn message(&mut self) -> Result<String, CallError> {
         loop {
             let [kind, length] = self.take()?;
@@ -232,7 +239,7 @@ impl SocketStream {
                 short => u64::from(short),
             };
             if length > MAX_BYTES {
-                return Err(CallError::Odd(format!("a message of {length} bytes")));
+                return Err(CallError::Invalid(format!("a message of {length} bytes")));
             }
             let mut payload = Vec::new();
             self.wire.by_ref().take(length).read_to_end(&mut payload)?;
@@ -241,11 +248,11 @@ impl SocketStream {
             }
             match kind {
                 0x81 => {
-                    return String::from_utf8(payload).map_err(|error| CallError::Odd(error.to_string()));
+                    return String::from_utf8(payload).map_err(|error| CallError::Invalid(error.to_string()));
                 }
                 0x89 => self.send(0xa, &payload)?,
                 0x88 => return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
-                _ => return Err(CallError::Odd(format!("a frame of the kind {kind:#x}"))),
+                _ => return Err(CallError::Invalid(format!("a frame of the kind {kind:#x}"))),
             }
         }
     }

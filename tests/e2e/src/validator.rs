@@ -1,16 +1,16 @@
-//! What the files of a network say.
+//! The content of a network's files.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// What `network.json` says of a validator.
+/// The entry of a validator in `network.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Validator {
     /// Its name in the genesis.
     pub name: String,
-    /// Its directory; relative to the file there, a path that can be opened here.
+    /// Its home directory; relative in the file, here a path that can be opened.
     pub home: PathBuf,
     /// URL of its JSON-RPC.
     pub rpc: String,
@@ -21,16 +21,16 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// Where its JSON-RPC listens.
+    /// The address of its JSON-RPC.
     ///
     /// # Panics
-    /// Unless the URL is one of an IP address and a port.
+    /// Unless the URL consists of an IP address and a port.
     pub fn rpc_address(&self) -> SocketAddr {
         let address = self.rpc.strip_prefix("http://").and_then(|address| address.parse().ok());
-        address.unwrap_or_else(|| panic!("no URL of an address: {}", self.rpc))
+        address.unwrap_or_else(|| panic!("not a URL with an IP address and a port: {}", self.rpc))
     }
 
-    /// Where it listens for other validators.
+    /// The address at which it listens for other validators.
     ///
     /// # Panics
     /// Unless the multiaddress begins with an IPv4 address and a TCP port.
@@ -40,11 +40,11 @@ impl Validator {
             ["", "ip4", host, "tcp", port, ..] => format!("{host}:{port}").parse().ok(),
             _ => None,
         };
-        address.unwrap_or_else(|| panic!("no multiaddress as expected: {}", self.p2p))
+        address.unwrap_or_else(|| panic!("not a multiaddress of the expected form: {}", self.p2p))
     }
 }
 
-/// What scripts read. Fields may be added to it, so others are not looked at.
+/// The file that scripts read. Fields may be added to it, so unknown fields are ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NetworkFile {
     pub(crate) genesis: PathBuf,

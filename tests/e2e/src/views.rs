@@ -1,4 +1,4 @@
-//! What a network's validators say about views and votes.
+//! Views and votes of a network's validators.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,28 @@ use quorate_api::{ConsensusState, ValidatorStanding};
 
 use crate::network::Network;
 use crate::rpc::Rpc;
-use crate::wait::{PATIENCE, until, wait_until};
+use crate::wait::{WAIT_LIMIT, until, wait_until};
 
 impl Network {
-    /// Waits until all of these validators are active in the same view, and answers it.
+    /// Waits until all of these validators are active in the same view; returns the view.
     pub fn common_view(&self, indices: &[usize]) -> u64 {
         let nodes: Vec<Rpc> = indices.iter().map(|index| self.rpc(*index)).collect();
-        until("all are active in one view", PATIENCE, || {
+        until("all are active in one view", WAIT_LIMIT, || {
             let states: Vec<ConsensusState> = nodes.iter().map(Rpc::consensus).collect();
             let view = states[0].view;
             states.iter().all(|state| state.active && state.view == view).then_some(view)
         })
     }
 
-    /// Waits until a validator is again at the head, in the same view as another and allowed to vote. Blocks may
-    /// be committed meanwhile.
-    pub fn wait_until_level(&self, index: usize, other: usize) {
+    /// Waits until a validator is at the head, in the same view as another one, and allowed to
+    /// vote. Blocks may be committed meanwhile.
+    pub fn wait_until_caught_up(&self, index: usize, other: usize) {
         let what = format!("{} is level with the others", self.validators()[index].name);
-        wait_until(&what, || self.is_level(index, other));
+        wait_until(&what, || self.is_caught_up(index, other));
     }
 
     /// Whether a validator is at the head, in the same view as another and allowed to vote.
-    pub fn is_level(&self, index: usize, other: usize) -> bool {
+    pub fn is_caught_up(&self, index: usize, other: usize) -> bool {
         let (rpc, other) = (self.rpc(index), self.rpc(other));
         let height = other.head().height;
         let (its, others) = (rpc.consensus(), other.consensus());
@@ -37,9 +37,9 @@ impl Network {
             && rpc.head().height >= height
     }
 
-    /// Validators that have left the view in which a quorum orders, and wait for a later one. Nobody without such a
-    /// quorum.
-    pub fn mute(&self) -> Vec<usize> {
+    /// Validators that have left the view in which a quorum orders, and wait for a later one. Empty
+    /// without such a quorum.
+    pub fn excluded_from_view(&self) -> Vec<usize> {
         let states: Vec<ConsensusState> = (0..self.size()).map(|index| self.rpc(index).consensus()).collect();
         let quorum = self.genesis().committee().quorum();
         let orders =
@@ -51,8 +51,8 @@ impl Network {
         mute.map(|(index, _)| index).collect()
     }
 
-    /// Waits until another validator shows a certificate with the signature of this one, for a block above all
-    /// that there are now. Somebody has to keep the network busy.
+    /// Waits until another validator shows a certificate with the signature of this one, for a
+    /// block above all current ones. The network must be under load.
     pub fn wait_until_it_votes(&self, index: usize, other: usize) {
         let other = self.rpc(other);
         let height = other.head().height;
@@ -65,20 +65,21 @@ impl Network {
         });
     }
 
-    /// Waits until one of these validators has a block that was committed in a view after this one, and says how
-    /// long that took since `start`.
+    /// Waits until one of these validators has a block that was committed in a view after this one.
+    /// Returns how long that took since `start`.
     pub fn time_to_order_after(&self, view: u64, indices: &[usize], start: Instant) -> Duration {
         let nodes: Vec<Rpc> = indices.iter().map(|index| self.rpc(*index)).collect();
         let later = |node: &Rpc| node.newest().certificate.is_some_and(|certificate| certificate.view > view);
-        until(&format!("a block is committed in a view after {view}"), PATIENCE, || {
+        until(&format!("a block is committed in a view after {view}"), WAIT_LIMIT, || {
             nodes.iter().any(later).then(|| start.elapsed())
         })
     }
 
-    /// Asserts that nobody of these has a proof against anybody, and nobody has panicked.
+    /// Asserts that none of these validators has evidence against any validator, and that no
+    /// validator has panicked.
     #[track_caller]
-    pub fn assert_nobody_lied(&self, asked: &[usize]) {
-        for index in asked {
+    pub fn assert_no_evidence(&self, indices: &[usize]) {
+        for index in indices {
             assert_eq!(self.rpc(*index).consensus().evidence_count, 0, "validator {index} has evidence");
             let log = self.log(*index);
             assert!(!log.contains("panicked") && !log.contains("FORK"), "{log}");

@@ -1,18 +1,18 @@
-//! Waiting for conditions, never for time.
+//! Waits for conditions, never for a fixed time.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should happen soon, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of events that should happen soon, on a machine that is busy with other tests.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two looks.
+/// Interval between two checks.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Looks until there is something to see, and answers it.
+/// Checks repeatedly until there is a value, and returns it.
 ///
 /// # Panics
-/// With `what` if `limit` passes before that.
+/// With `what` if there is none within `limit`.
 #[track_caller]
 pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -20,27 +20,27 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(start.elapsed() < limit, "waited {} s in vain: {what}", limit.as_secs());
+        assert!(start.elapsed() < limit, "timed out after {} s: {what}", limit.as_secs());
         between_looks();
     }
 }
 
-/// Passes the time between two looks at what another process does: it does not tell us when, so all there is to do is
-/// to look again, within a bound.
+/// Sleeps between two checks of another process. Such a process sends no notification, so the test
+/// must check repeatedly, within a time limit.
 pub fn between_looks() {
     std::thread::park_timeout(INTERVAL);
 }
 
-/// Waits until a condition holds, for at most [`PATIENCE`].
+/// Waits until a condition is true, for at most [`WAIT_LIMIT`].
 ///
 /// # Panics
-/// With `what` if it does not.
+/// With `what` if it does not become true.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    until(what, PATIENCE, || holds().then_some(()));
+    until(what, WAIT_LIMIT, || holds().then_some(()));
 }
 
-/// A word to threads that work in the background: it is time to end.
+/// A signal for background threads to end.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     raised: Mutex<bool>,
@@ -48,13 +48,13 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// Tells everybody, those who wait for it at once.
+    /// Raises the signal and wakes all waiting threads.
     pub(crate) fn raise(&self) {
         *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
-    /// Waits for it, at most so long. Whether it has come.
+    /// Waits for the signal, at most this long. Returns whether it was raised.
     pub(crate) fn wait(&self, limit: Duration) -> bool {
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(raised, limit, |raised| !*raised);

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use quorate_api::Wait;
-use quorate_e2e::{Browser, Network, PATIENCE, Rpc, SignedTransaction, Signer, until};
+use quorate_e2e::{Browser, Network, Rpc, SignedTransaction, Signer, WAIT_LIMIT, until};
 
-/// What the line about being up to date says.
+/// The text that shows whether the page is up to date.
 const LIVE: &str = "document.querySelector('#live').textContent";
 
-/// The verdict over the receipt.
+/// The result of verifying the receipt.
 const VERDICT: &str = "document.querySelector('#verdict').textContent";
 
 fn commit(rpc: &Rpc, transaction: &SignedTransaction) {
@@ -26,7 +26,7 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     let mut signer = Signer::new(network.genesis(), 1, 32);
     network.order_one(0);
 
-    // A block comes into the page by itself.
+    // A new block appears in the page without a reload.
     browser.go_to(&format!("{site}/"));
     browser.wait_for("the overview to be live", &format!("{LIVE}.includes('live, block by block')"));
     browser.evaluate("window.kept = true");
@@ -37,23 +37,23 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     browser.wait_for("a new block in the table", &format!("{newest} > {before}"));
     browser
         .wait_for("a new head", &format!("Number(document.querySelector('#head').textContent) > {before}"));
-    assert_eq!(browser.evaluate("window.kept"), true, "the page was not loaded again");
+    assert_eq!(browser.evaluate("window.kept"), true, "the page was not reloaded");
     let row = browser.evaluate("document.querySelector('#blocks tbody tr').innerText");
     assert!(row.as_str().unwrap().contains("validator-"), "a streamed row names its proposer: {row}");
 
-    // A transaction that is not here yet, until it is.
+    // A transaction that is unknown first, and later committed.
     let later = signer.sign();
     browser.go_to(&format!("{site}/transactions/{}", later.id));
     browser
         .wait_for("an unknown transaction", "document.querySelector('main').innerText.includes('unknown')");
-    // That it is not there is an answer, too, which browsers call an error.
+    // Browsers report the expected 404 response as an error.
     let missing = browser.complaints();
     assert!(missing.iter().all(|complaint| complaint.contains("404")), "{missing:?}");
     commit(&rpc, &later);
     browser.wait_for("the receipt of what was unknown", &format!("{VERDICT}.startsWith('✓ verified')"));
     browser.complaints();
 
-    // What was checked, and by whose genesis.
+    // What was verified, and against which genesis.
     browser.go_to(&format!("{site}/transactions/{}", transaction.id));
     browser.wait_for("the receipt", &format!("{VERDICT}.startsWith('✓ verified')"));
     let steps = "[...document.querySelectorAll('#steps strong')].map((step) => step.textContent).join()";
@@ -77,7 +77,7 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     browser.wait_for("the receipt again", &format!("{VERDICT}.startsWith('✓ verified')"));
     assert!(browser.evaluate(source).as_str().unwrap().contains("your file genesis.toml"));
 
-    // On a phone nothing is wider than the screen.
+    // On a phone, nothing may be wider than the screen.
     browser.resize(360, 740);
     let transaction = format!("/transactions/{}", transaction.id);
     let unknown = format!("/transactions/0x{}", "ab".repeat(32));
@@ -109,7 +109,7 @@ fn pages_say_what_is_wrong_with_the_network_and_when_they_are_out_of_date() {
     let site = network.validators()[0].rpc.clone();
     network.order_one(0);
 
-    // Two of four are killed: the page about it says so without being loaded again.
+    // Two of four are killed: the page shows it without a reload.
     browser.go_to(&format!("{site}/explain"));
     browser.wait_for("an idle node", "document.querySelector('#state').textContent.includes('✓ idle')");
     network.kill(2);
@@ -126,24 +126,24 @@ fn pages_say_what_is_wrong_with_the_network_and_when_they_are_out_of_date() {
     }
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
-    // The node itself is killed: what is shown is not called live any more, until it is back.
+    // The node itself is killed: the page is not marked as live until the node is back.
     browser.go_to(&format!("{site}/"));
     browser.wait_for("the overview to be live", &format!("{LIVE}.includes('live, block by block')"));
     network.kill(0);
     browser.wait_for("the page to be out of date", &format!("{LIVE}.startsWith('○ not live since')"));
     network.start(0);
     browser.wait_for("the page to be live again", &format!("{LIVE}.startsWith('● live')"));
-    // A frozen node is silent, and breaks off no stream.
+    // A frozen node sends nothing, but its streams stay open.
     network.pause(0);
     browser.wait_for("silence to be noticed", &format!("{LIVE}.includes('the node does not answer')"));
     network.resume(0);
     browser.wait_for("the page to be live after all", &format!("{LIVE}.startsWith('● live')"));
 }
 
-/// A stream of blocks for somebody else, if the node has a place for it.
+/// Opens a stream of blocks in addition to the page's, if the node accepts one.
 fn take_stream(node: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(node).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream.write_all(b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
@@ -161,7 +161,7 @@ fn a_hidden_page_leaves_its_stream_to_others_and_without_one_it_is_polled() {
 
     browser.go_to(&format!("{}/blocks", network.validators()[0].rpc));
     browser.wait_for("the list to be live", &format!("{LIVE}.includes('live, block by block')"));
-    assert!(take_stream(address).is_none(), "the page has the only one");
+    assert!(take_stream(address).is_none(), "the page uses the only stream");
     let show = |hidden: bool| {
         format!(
             "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
@@ -169,7 +169,7 @@ fn a_hidden_page_leaves_its_stream_to_others_and_without_one_it_is_polled() {
         )
     };
     browser.evaluate(&show(true));
-    let other = until("the stream of a hidden page is free", PATIENCE, || take_stream(address));
+    let other = until("the stream of a hidden page is free", WAIT_LIMIT, || take_stream(address));
 
     let before = rpc.head().height;
     commit(&rpc, &Signer::new(network.genesis(), 1, 32).sign());

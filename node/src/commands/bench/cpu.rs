@@ -1,4 +1,5 @@
-//! How much processor time the validators use, from `/proc`. Linux only; elsewhere nothing is known.
+//! The processor time that the validators use, read from `/proc`. Linux only: elsewhere it is
+//! unknown.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,15 +7,15 @@ use std::path::Path;
 
 use crate::http::Endpoint;
 
-/// Ticks a second of the times in `/proc`. The kernel reports them to programs at this fixed rate on every
-/// architecture, whatever it counts in itself.
+/// Clock ticks per second in `/proc`. The kernel uses this fixed rate in the times it reports to
+/// programs, on every architecture and whatever its internal tick rate is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
 
-/// The processes that serve these endpoints on this machine. `None` unless one was found for each: time of
-/// some of the validators would say nothing.
+/// The processes that serve these endpoints on this machine. `None` unless a process is found for
+/// every endpoint: the time of only some validators would be misleading.
 pub(super) fn processes_serving(endpoints: &[Endpoint]) -> Option<BTreeSet<u32>> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let inodes: Option<Vec<BTreeSet<u64>>> = endpoints
@@ -50,7 +51,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
     table.lines().skip(1).filter_map(inode).collect()
 }
 
-/// Every open socket of every process we may look into.
+/// Every open socket of every process that this user may inspect.
 fn sockets_of_processes() -> impl Iterator<Item = (u32, u64)> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).flat_map(|process| {
@@ -63,8 +64,8 @@ fn sockets_of_processes() -> impl Iterator<Item = (u32, u64)> {
     })
 }
 
-/// Seconds of processor time these processes have used since they started, user and system together.
-/// `None` if one of them cannot be looked at.
+/// Processor time in seconds that these processes have used since they started, user and system
+/// time together. `None` if one of them cannot be read.
 pub(super) fn seconds_used(processes: &BTreeSet<u32>) -> Option<f64> {
     processes.iter().map(|process| seconds_of(Path::new(&format!("/proc/{process}/stat")))).sum()
 }
@@ -74,7 +75,8 @@ fn seconds_of(stat: &Path) -> Option<f64> {
     ticks_in(&text).map(|ticks| ticks as f64 / TICKS_PER_SECOND)
 }
 
-/// utime and stime of a line of `/proc/*/stat`. The name in it may contain spaces and parentheses.
+/// Parses utime and stime from the text of `/proc/*/stat`. The process name in it may contain
+/// spaces and parentheses.
 fn ticks_in(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut columns = after_name.split_ascii_whitespace().skip(11);
@@ -118,6 +120,6 @@ mod tests {
         assert_eq!(found, BTreeSet::from([std::process::id()]));
         assert!(seconds_used(&found).unwrap() >= 0.0);
         drop(listener);
-        assert_eq!(processes_serving(&[endpoint]), None, "nobody listens there any more");
+        assert_eq!(processes_serving(&[endpoint]), None, "the listener is closed");
     }
 }

@@ -1,4 +1,4 @@
-//! The load: transactions signed before the first of them is sent.
+//! The load: all transactions are signed before the first one is sent.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -12,25 +12,27 @@ use quorate_ledger::{
     tagged_hash, to_hex,
 };
 
-/// Most bytes of signed transactions kept in memory, as they are sent. The table of their ids comes on top.
+/// Upper limit of the memory for signed transactions, in bytes of their encoded form. The table of
+/// their ids comes on top.
 const MAX_LOAD_BYTES: usize = 512 << 20;
 
-/// Least time between the end of a run and the end of its transactions' validity, so that none of them
-/// expires because the run was slow.
+/// Minimum time between the end of a run and the expiry of its transactions. It keeps transactions
+/// from expiring because the run was slow.
 const VALIDITY_MARGIN: Duration = Duration::from_secs(30);
 
-/// Signed transactions in the order of their use.
+/// Signed transactions in the order in which they are sent.
 pub(super) struct Load {
-    /// Each as `tx_submit` takes it: hex behind 0x.
+    /// Each in the form that `tx_submit` accepts: hex with the prefix 0x.
     encoded: Vec<Box<str>>,
     positions: HashMap<TransactionId, u32>,
 }
 
 impl Load {
-    /// Signs `count` transactions of `payload_bytes` each, in turn from `senders` fresh keys.
+    /// Signs `count` transactions of `payload_bytes` each with `senders` new keys in turn.
     ///
     /// # Errors
-    /// Payloads no transaction of the network can have, and a run too long for transactions signed now.
+    /// A payload that is too large for this network, or a run that outlasts the longest lifetime of
+    /// a transaction.
     pub(super) fn sign(
         genesis: &Genesis,
         count: usize,
@@ -51,8 +53,8 @@ impl Load {
         let longest = lifetime.saturating_sub(VALIDITY_MARGIN);
         if duration > longest {
             bail!(
-                "--duration {} is too long: transactions signed before the run live {} on this network, which \
-                 allows runs of {}",
+                "--duration {} is too long: transactions are signed before the run and are valid for {} \
+                 on this network, so a run can last at most {}",
                 humantime::format_duration(duration),
                 humantime::format_duration(lifetime),
                 humantime::format_duration(longest)
@@ -62,13 +64,14 @@ impl Load {
             genesis,
             payload_bytes,
             keys: (0..senders).map(|_| SecretKey::generate()).collect(),
-            // A little less than the most: our clock may be ahead of the validators'.
+            // Stay below the longest lifetime: this machine's clock may be ahead of the validators'
+            // clocks.
             valid_until: crate::commands::now().plus_ms(limits.max_lifetime_ms.saturating_sub(1000)),
         };
         Ok(batch.sign(count))
     }
 
-    /// How many transactions of this size there may be.
+    /// The largest number of transactions of this size that fit into the memory limit.
     pub(super) fn capacity(payload_bytes: usize) -> usize {
         let encoded = 2 * (payload_bytes + TRANSACTION_OVERHEAD_BYTES as usize);
         // Positions are 32-bit numbers.
@@ -80,18 +83,18 @@ impl Load {
         self.encoded.len()
     }
 
-    /// A transaction as `tx_submit` takes it.
+    /// A transaction in the form that `tx_submit` accepts.
     pub(super) fn encoded(&self, position: u32) -> &str {
         &self.encoded[position as usize]
     }
 
-    /// The place of a transaction in the load; `None` if it is somebody else's.
+    /// The position of a transaction in the load; `None` if it is not part of the load.
     pub(super) fn position(&self, id: &TransactionId) -> Option<u32> {
         self.positions.get(id).copied()
     }
 }
 
-/// What all transactions of a load have in common.
+/// The values that all transactions of a load share.
 struct Batch<'a> {
     genesis: &'a Genesis,
     payload_bytes: usize,
@@ -129,7 +132,8 @@ impl Batch<'_> {
     }
 }
 
-/// Bytes that no disk or network can compress: a fixed pseudo-random sequence (SplitMix64) for each number.
+/// Bytes that disks and networks cannot compress: a fixed pseudo-random sequence (SplitMix64) for
+/// each number.
 fn payload(number: u64, bytes: usize) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut payload = Vec::with_capacity(bytes + 8);
@@ -144,13 +148,13 @@ fn payload(number: u64, bytes: usize) -> Vec<u8> {
     payload
 }
 
-/// Processor cores this machine gives us.
+/// Number of processor cores that this process may use.
 pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Seconds one signature verification takes here and now, the sender's key parsed each time, as validators
-/// do it for every transaction: the median of several rounds on one core.
+/// Measures the time of one signature verification in seconds: the median of several rounds on one
+/// core. The sender's key is parsed each time, as validators do for every transaction.
 pub(super) fn verification_seconds() -> f64 {
     const ROUNDS: usize = 9;
     const VERIFICATIONS: u32 = 500;

@@ -1,8 +1,8 @@
-//! `quorate bench`: load with a report.
+//! `quorate bench`: generates load and reports throughput and latency.
 
 mod cpu;
 #[cfg(test)]
-mod fake_node;
+mod fixtures;
 mod load;
 mod report;
 mod submit;
@@ -30,28 +30,33 @@ use crate::http::Endpoint;
 use crate::network_file;
 use crate::output::{self, Output};
 
-/// How long to wait at the end of a run for transactions that were accepted.
+/// How long to wait after sending for accepted transactions to be committed.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Between two looks at whether all of them are committed.
+/// Interval at which the drain checks whether all accepted transactions are committed.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
-/// Most bytes of the transactions in one request, unless a single one has more: half of what nodes take.
+/// Upper limit of the bytes of transactions in one request, unless a single transaction is larger:
+/// half of what nodes accept.
 const MAX_REQUEST_BYTES: usize = 2 << 20;
 
-/// More than the verification bound cannot be committed; a margin of a quarter for a bound measured badly.
+/// The verification bound limits what can be committed. This margin of a quarter covers an
+/// inaccurate measurement of the bound.
 const SATURATION_MARGIN: f64 = 1.25;
 
-/// Load a network and report what it does.
+/// Generate load on a network and report throughput and latency.
 ///
-/// Signs transactions beforehand, submits them in JSON-RPC batches through the RPC ports of all validators and
-/// reads from the chain which of them were committed, and when. --saturate keeps a fixed number on their way
-/// (closed loop) and shows the throughput; --rate sends at a fixed rate whatever happens (open loop) and shows
-/// latency.
+/// The command signs all transactions in advance and submits them in JSON-RPC batches through the
+/// RPC ports of all validators. It reads the committed blocks to find out which transactions were
+/// committed, and when. With --saturate it keeps a fixed number of transactions in flight (closed
+/// loop) and shows the throughput. With --rate it sends at a fixed rate regardless of the responses
+/// (open loop) and shows the latency.
 ///
-/// Committed transactions a second are counted from final blocks, while transactions are sent. Latency goes from
-/// handing in (with --rate: from when the transaction was due) until a node shows the final block with it. CPU
-/// time is that of all validator processes together, which are found by their RPC ports on this machine.
+/// The throughput is the number of transactions in final blocks per second while transactions are
+/// being sent. The latency of a transaction is the time from its submission until a node serves the
+/// final block that contains it. With --rate it starts when the transaction was due. CPU time is
+/// the sum over all validator processes, which the command finds on this machine by their RPC
+/// ports.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -60,35 +65,36 @@ Examples:
 
 Exit code 3 if nothing was committed.")]
 pub(crate) struct Args {
-    /// The network.json of the network, or the directory that holds it.
+    /// The network.json of the network, or the directory that contains it.
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
 
-    /// Bytes of each transaction's payload.
+    /// Payload size of each transaction in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     payload: usize,
 
-    /// Send so many transactions a second.
+    /// Send this many transactions per second.
     #[arg(long, value_name = "N", value_parser = parse_rate, conflicts_with = "saturate")]
     rate: Option<f64>,
 
-    /// Send as much as the network takes. This is what happens without --rate.
+    /// Send as many transactions as the network accepts. This is the default without --rate.
     #[arg(long)]
     saturate: bool,
 
-    /// Transactions on their way at any time, when saturating.
+    /// Number of transactions in flight when saturating.
     #[arg(long, value_name = "N", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     in_flight: u32,
 
-    /// How long transactions are sent.
+    /// How long to send transactions.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
     duration: Duration,
 
-    /// Keys that sign, in turn.
+    /// Number of keys that sign the transactions in turn.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
     senders: u16,
 
-    /// Most transactions in one request; nodes take up to 100 unless configured otherwise.
+    /// Upper limit of transactions in one request. Nodes accept up to 100 unless configured
+    /// otherwise.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
 
@@ -100,7 +106,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pids: Vec<u32>,
 
-    /// Also measure what verifying signatures alone would allow on this machine.
+    /// Also measure how many transactions per second this machine could verify if it did nothing
+    /// else.
     #[arg(long)]
     baseline: bool,
 
@@ -112,7 +119,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     const MOST: f64 = 1e6;
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= MOST => Ok(rate),
-        _ => Err(format!("a rate is a number of transactions a second, above 0 and up to {MOST}")),
+        _ => Err(format!("a rate is a number of transactions per second, above 0 and at most {MOST}")),
     }
 }
 
@@ -124,7 +131,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let network = network_file::read(&args.network)?;
     let endpoints = network.validators.iter().map(|validator| validator.rpc.parse::<Endpoint>());
     let endpoints: Vec<Endpoint> = endpoints.collect::<Result<_, _>>()?;
-    // Nothing is signed for a network that does not answer.
+    // Fail before signing if the network does not respond.
     block_on(Watcher::above_head(&endpoints))?;
 
     let verification_seconds = load::verification_seconds();
@@ -160,13 +167,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::of(report.counts.committed > 0))
 }
 
-/// How many transactions of this size fit in one request.
+/// How many transactions of this size fit into one request.
 fn fitting_batch(payload_bytes: usize) -> u32 {
     let encoded = 2 * payload_bytes.saturating_add(TRANSACTION_OVERHEAD_BYTES as usize);
     u32::try_from(MAX_REQUEST_BYTES / encoded).unwrap_or(u32::MAX).max(1)
 }
 
-/// How many transactions a run may use up.
+/// How many transactions a run can use at most.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive and below 1e15
 fn transactions_needed(plan: &Plan, bound: f64, payload_bytes: usize) -> anyhow::Result<usize> {
     let capacity = Load::capacity(payload_bytes);
@@ -189,7 +196,7 @@ fn transactions_needed(plan: &Plan, bound: f64, payload_bytes: usize) -> anyhow:
     }
 }
 
-/// What a run has given.
+/// The results of a run.
 struct Measured {
     tally: Arc<Tally>,
     signed: usize,
@@ -232,7 +239,7 @@ async fn measure(
     })
 }
 
-/// Waits until everything that was accepted is committed, or for as long as that may take.
+/// Waits until all accepted transactions are committed, at most for [`DRAIN`].
 async fn drain(tally: &Tally) {
     let all_committed = async {
         loop {
@@ -243,11 +250,11 @@ async fn drain(tally: &Tally) {
             tokio::time::sleep(DRAIN_TICK).await;
         }
     };
-    // What is not committed by then is reported as unfinished.
+    // Transactions that are not committed by then are reported as unfinished.
     let _ = tokio::time::timeout(DRAIN, all_committed).await;
 }
 
-/// A line on the terminal, if standard error is one.
+/// Shows a progress bar if standard error is a terminal.
 async fn show_progress(tally: Arc<Tally>, duration: Duration) {
     const TICK: Duration = Duration::from_millis(500);
     let bar = ProgressBar::new(duration.as_secs());
@@ -365,7 +372,7 @@ mod tests {
         }
     }
 
-    /// Scripts outside the project read these.
+    /// Scripts outside this project read these keys.
     #[test]
     fn the_report_has_its_keys() {
         let tally = Tally::start(2);

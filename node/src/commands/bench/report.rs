@@ -1,4 +1,4 @@
-//! What a run has shown.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,26 @@ use serde::Serialize;
 
 use crate::output;
 
-/// The report. Scripts outside this project read it: fields may be added, none may change.
+/// The report. Scripts outside this project read it: fields may be added, but existing fields must
+/// not change.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
-    /// Transactions in final blocks a second, while transactions were sent.
+    /// Transactions in final blocks per second, while transactions were being sent.
     pub(super) committed_tx_per_second: f64,
-    /// From handing in (at a given rate: from when it was due) until the block is known to be final. Null
-    /// if nothing was committed.
+    /// Time from submission (at a given rate: from when the transaction was due) until the block is
+    /// known to be final. Null if no transaction was committed.
     pub(super) latency_ms: Option<Latency>,
-    /// Of all validator processes together, for each committed transaction. Null if they are not found on
-    /// this machine.
+    /// CPU time of all validator processes together per committed transaction. Null if they are not
+    /// found on this machine.
     pub(super) cpu_seconds_per_transaction: Option<f64>,
-    /// Of this program during the run, for each committed transaction.
+    /// CPU time of this program during the run per committed transaction.
     pub(super) client_cpu_seconds_per_transaction: Option<f64>,
-    /// With `--baseline`.
+    /// Present with `--baseline`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) baseline: Option<Baseline>,
-    /// What was asked for.
+    /// The settings of the run.
     pub(super) settings: Settings,
-    /// What was counted.
+    /// The counts of the run.
     pub(super) counts: CountsReport,
 }
 
@@ -36,29 +37,31 @@ pub(super) struct Latency {
     pub(super) p99: f64,
 }
 
-/// What verifying signatures alone would allow on this machine.
+/// The throughput that this machine could reach if it only verified signatures.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Baseline {
-    /// cores ÷ verification time ÷ validators: if nothing but verification cost anything.
+    /// cores ÷ verification time ÷ validators: the throughput if only verification cost processor
+    /// time.
     pub(super) verification_bound_tx_per_second: f64,
-    /// One verification with the key parsed, measured before the run while the validators were idle.
+    /// Time of one verification, key parsing included, measured before the run while the validators
+    /// are idle.
     pub(super) verification_us: f64,
     /// Cores of this machine.
     pub(super) cores: usize,
-    /// Validators that share them, each of which verifies every transaction.
+    /// Number of validators that share the cores. Each verifies every transaction.
     pub(super) validators: usize,
-    /// The part of the bound that was reached.
+    /// The measured throughput as a fraction of the bound.
     pub(super) fraction_reached: f64,
 }
 
-/// What was asked for.
+/// The settings of the run.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Settings {
     /// `saturate` or `rate`.
     pub(super) mode: &'static str,
-    /// Transactions a second, at a given rate.
+    /// Transactions per second, at a given rate.
     pub(super) rate: Option<f64>,
-    /// Transactions on their way at any time, when saturating.
+    /// Transactions in flight, when saturating.
     pub(super) in_flight: Option<u32>,
     pub(super) payload_bytes: usize,
     pub(super) duration_seconds: f64,
@@ -69,14 +72,15 @@ pub(super) struct Settings {
     pub(super) poll_interval_ms: u64,
 }
 
-/// What was counted, in transactions unless said otherwise.
+/// Counts, of transactions unless stated otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct CountsReport {
     pub(super) signed: u64,
     pub(super) submitted: u64,
     pub(super) accepted: u64,
     pub(super) committed: u64,
-    /// Of these, committed while transactions were sent: what the rate is computed from.
+    /// Committed transactions that were committed while transactions were being sent. The
+    /// throughput is computed from these.
     pub(super) committed_in_time: u64,
     /// Seconds during which transactions were sent.
     pub(super) sending_seconds: f64,
@@ -91,20 +95,20 @@ pub(super) struct CountsReport {
     /// Blocks with transactions of this run.
     pub(super) blocks: u64,
     pub(super) transactions_per_block: Option<f64>,
-    /// Whether everything that was signed was used up before the time was over.
+    /// Whether all signed transactions were sent before the duration was over.
     pub(super) load_exhausted: bool,
 }
 
 impl Report {
-    /// The report for people.
+    /// The report as text.
     pub(super) fn human(&self) -> String {
         let microseconds = |seconds: Option<f64>| match seconds {
-            Some(seconds) => format!("{:.0} µs a transaction", seconds * 1e6),
+            Some(seconds) => format!("{:.0} µs per transaction", seconds * 1e6),
             None => "unknown: not all validators run on this machine under this user".to_owned(),
         };
         let latency = match self.latency_ms {
             Some(Latency { p50, p95, p99 }) => format!("p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms"),
-            None => "nothing was committed".to_owned(),
+            None => "no transaction was committed".to_owned(),
         };
         let counts = &self.counts;
         let mut fields = vec![
@@ -134,7 +138,7 @@ impl Report {
             ),
         ));
         let per_block = counts.transactions_per_block.unwrap_or_default();
-        fields.push(("blocks", format!("{}, {per_block:.0} transactions each", counts.blocks)));
+        fields.push(("blocks", format!("{}, {per_block:.0} transactions per block", counts.blocks)));
         for (name, kinds) in [("refused", &counts.refused), ("sent again", &counts.retried)] {
             if !kinds.is_empty() {
                 let kinds = kinds.iter().map(|(kind, count)| format!("{count} {kind}"));

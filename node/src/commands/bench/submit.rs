@@ -1,4 +1,5 @@
-//! Those who submit: batches of JSON-RPC requests, through the RPC ports of all nodes.
+//! The workers that submit transactions: batches of JSON-RPC requests through the RPC ports of all
+//! nodes.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,63 +18,67 @@ use super::load::Load;
 use super::tally::Tally;
 use crate::http::{Connection, Endpoint};
 
-/// How long an answer to a batch may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the response to a batch may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// First pause before refused transactions are sent again, and the longest one. A node that names a time
-/// itself is waited for as long as it says, up to the longest.
+/// First and longest pause before refused transactions are sent again. If a node names a pause, the
+/// worker waits that long, but no longer than the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Most batches that are due and wait for a connection, at a given rate. Further ones are not sent.
+/// Upper limit of batches that are due and wait for a connection, at a given rate. Transactions
+/// beyond it are not sent.
 const MAX_WAITING_BATCHES: usize = 1000;
 
 /// When transactions are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pace {
-    /// As soon as another one is committed: so many are on their way at any time.
+    /// Send a transaction as soon as another one is committed, so that the number in flight is
+    /// constant.
     Saturate {
-        /// Transactions on their way.
+        /// Transactions in flight.
         in_flight: u32,
     },
-    /// So many a second, whatever the network does.
+    /// This many per second, regardless of the responses.
     Rate(f64),
 }
 
 /// How transactions are sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// When.
+    /// When to send.
     pub(super) pace: Pace,
-    /// For how long.
+    /// How long to send.
     pub(super) duration: Duration,
-    /// Most transactions in a request. At a given rate nothing waits for a batch to fill: those that are due go.
+    /// Upper limit of transactions in a request. At a given rate no transaction waits for a batch
+    /// to fill: a batch holds those that are due.
     pub(super) batch: u32,
     /// Connections to each node.
     pub(super) connections: usize,
 }
 
-/// Positions of the load that are sent together.
+/// Positions of the load that are sent in one request.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
     first: u32,
     count: u32,
 }
 
-/// What all submitters share.
+/// State that all workers share.
 pub(super) struct Submission {
     pub(super) load: Arc<Load>,
     pub(super) tally: Arc<Tally>,
-    /// Room for transactions on their way; given back when one is committed or refused.
+    /// Permits for transactions in flight; one is released for each transaction that is committed
+    /// or refused.
     pub(super) room: Arc<Semaphore>,
     endpoints: Vec<Endpoint>,
     plan: Plan,
-    /// The run is over: nothing is sent again.
+    /// The run is over: nothing is retried.
     over: CancellationToken,
 }
 
 impl Submission {
-    /// A run that has not begun.
+    /// Prepares a run that has not begun.
     pub(super) fn new(load: Arc<Load>, tally: Arc<Tally>, endpoints: Vec<Endpoint>, plan: Plan) -> Self {
         let room = match plan.pace {
             Pace::Saturate { in_flight } => in_flight.max(plan.batch) as usize,
@@ -83,15 +88,15 @@ impl Submission {
         Submission { load, tally, room, endpoints, plan, over: CancellationToken::new() }
     }
 
-    /// Sends until the time is over or everything was sent, and waits for the last answers. Says how long
-    /// transactions were sent.
+    /// Sends until the time is over or every transaction was sent, and waits for the last
+    /// responses. Returns how long transactions were sent.
     pub(super) async fn run(self: Arc<Self>) -> Duration {
         let workers = self.endpoints.len() * self.plan.connections;
         let waiting = match self.plan.pace {
             Pace::Saturate { .. } => workers,
             Pace::Rate(_) => MAX_WAITING_BATCHES,
         };
-        // Idle workers line up for the next batch, so all nodes get their share.
+        // Idle workers wait in line for the next batch, so all nodes get their share.
         let (sender, receiver) = mpsc::channel(waiting);
         let queue = Arc::new(Mutex::new(receiver));
         let mut running = JoinSet::new();
@@ -136,8 +141,8 @@ impl Submission {
         }
     }
 
-    /// The time a transaction is due depends on its position alone, and its latency counts from then on: a
-    /// network that makes us wait does not get the waiting for free.
+    /// The due time of a transaction depends only on its position, and its latency counts from
+    /// then. Otherwise a slow network would hide its delay (coordinated omission).
     async fn pace(&self, rate: f64, queue: &mpsc::Sender<Batch>) {
         let total = u32::try_from(self.load.len()).unwrap_or(u32::MAX);
         let start = Instant::from_std(self.tally.started_at());
@@ -179,7 +184,7 @@ impl Submission {
                     }
                 }
                 if answer.unreachable {
-                    // Another node takes the same bytes just as well.
+                    // Any node accepts the same bytes.
                     node = (node + 1) % self.endpoints.len();
                     connection = self.connect(node);
                 }
@@ -188,7 +193,7 @@ impl Submission {
     }
 
     fn connect(&self, node: usize) -> Connection {
-        Connection::new(self.endpoints[node].clone(), PATIENCE)
+        Connection::new(self.endpoints[node].clone(), TIMEOUT)
     }
 
     async fn submit(&self, connection: &mut Connection, positions: &[u32]) -> Answer {
@@ -202,7 +207,7 @@ impl Submission {
         }
         match connection.post(self.request(positions)).await {
             Ok((status, body)) => self.read(positions, status, &body),
-            Err(_) => self.nobody_answered(positions, "connection", None),
+            Err(_) => self.count_retried(positions, "connection", None),
         }
     }
 
@@ -227,17 +232,17 @@ impl Submission {
             Ok(Replies::Whole(Reply { error: Some(error), .. })) => {
                 let data = error.data();
                 if data.retryable {
-                    return self.nobody_answered(positions, data.kind.name(), data.retry_after_ms);
+                    return self.count_retried(positions, data.kind.name(), data.retry_after_ms);
                 }
                 self.refused(positions.len(), data.kind.name());
                 Answer::default()
             }
-            _ => self.nobody_answered(positions, &format!("http_{}", status.as_u16()), None),
+            _ => self.count_retried(positions, &format!("http_{}", status.as_u16()), None),
         }
     }
 
-    /// The request as a whole got no answer, or one that is no node's.
-    fn nobody_answered(&self, positions: &[u32], kind: &str, retry_after_ms: Option<u64>) -> Answer {
+    /// Counts a request without a valid response as retried, with all its transactions.
+    fn count_retried(&self, positions: &[u32], kind: &str, retry_after_ms: Option<u64>) -> Answer {
         *self.tally.counts().retried.entry(kind.to_owned()).or_default() += positions.len() as u64;
         Answer {
             again: positions.to_vec(),
@@ -271,7 +276,7 @@ impl Submission {
                 (None, None) => self.refused(1, "unreadable_answer"),
             }
         }
-        // A node answers every entry of a batch; what it leaves out is sent again.
+        // A correct node answers every entry of a batch. Entries without an answer are sent again.
         answer.again.extend(open);
         answer
     }
@@ -284,7 +289,7 @@ impl Submission {
     }
 }
 
-/// When a transaction is due, from the start on: the first at once.
+/// When a transaction is due after the start. The first is due at once.
 fn due_at(position: u32, rate: f64) -> Duration {
     Duration::from_secs_f64(f64::from(position) / rate)
 }
@@ -295,7 +300,7 @@ fn due_by(time: Duration, rate: f64) -> u32 {
     ((time.as_secs_f64() * rate).floor() as u32).saturating_add(1)
 }
 
-/// What is left of a batch after one attempt.
+/// The transactions of a batch that remain after one attempt.
 #[derive(Debug, Default)]
 struct Answer {
     again: Vec<u32>,

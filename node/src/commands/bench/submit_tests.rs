@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::commands::bench::fake_node::fake_node;
+use crate::commands::bench::fixtures::fake_node;
 
 /// Longer than any of these runs takes.
 const RUN: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ async fn what_a_full_pool_refuses_is_sent_again_until_it_is_taken() {
             let mut seen = seen.lock().unwrap();
             let times = seen.entry(id).or_default();
             *times += 1;
-            // Odd ones find the pool full twice.
+            // The pool is full twice for odd ids.
             if id % 2 == 1 && *times < 3 { error(ErrorKind::PoolFull) } else { pending() }
         })
     });
@@ -73,7 +73,8 @@ async fn what_a_full_pool_refuses_is_sent_again_until_it_is_taken() {
 #[tokio::test]
 async fn what_is_refused_for_good_is_counted_and_makes_room() {
     let node = fake_node(|batch| each(&batch, |_| error(ErrorKind::BadSignature)));
-    // Without room given back, the run would stop after the first ten and last for its whole duration.
+    // Without permits released for refusals, the run would stop after the first ten and last its
+    // whole duration.
     let tally = run(50, vec![node.await], plan(10)).await;
     let counts = tally.counts();
     assert_eq!((counts.submitted, counts.accepted), (50, 0));
@@ -145,7 +146,8 @@ async fn at_a_rate_latency_counts_from_when_a_transaction_was_due() {
     );
 }
 
-/// What is due goes at once: at one in ten seconds, the first at the start and not when the second is due.
+/// Due transactions are sent at once: at one in ten seconds, the first is sent at the start and not
+/// when the second is due.
 #[tokio::test]
 async fn at_a_rate_nothing_waits_for_what_comes_after_it() {
     let begun = Instant::now();
@@ -157,7 +159,7 @@ async fn at_a_rate_nothing_waits_for_what_comes_after_it() {
     let plan = Plan { pace: Pace::Rate(0.1), batch: 1, ..plan(0) };
     let tally = run(1, vec![node.await], plan).await;
     assert!(tally.committed(0));
-    // It was due at the start of the run; ten seconds later another would have been.
+    // It was due at the start of the run; the next one is due ten seconds later.
     let arrived = arrivals.recv().unwrap();
     assert!(arrived < Duration::from_secs(9), "{arrived:?}");
     assert!(tally.latencies()[0] < 9_000_000, "{:?}", tally.latencies());

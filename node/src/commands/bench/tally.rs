@@ -1,14 +1,14 @@
-//! What happened to each transaction, and when.
+//! Records when each transaction was sent and committed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// In place of a time: it has not happened.
+/// Stands for a time that does not exist yet.
 const NEVER: u32 = u32::MAX;
 
-/// Times and counts of a run. Shared by those who submit and the one who watches the chain.
+/// Times and counts of a run. The submitting workers and the watcher share it.
 pub(super) struct Tally {
     start: Instant,
     /// For each position of the load, in microseconds since the start.
@@ -18,31 +18,32 @@ pub(super) struct Tally {
     counts: Mutex<Counts>,
 }
 
-/// What was counted.
+/// Counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Transactions handed to a node at least once.
+    /// Transactions sent to a node at least once.
     pub(super) submitted: u64,
-    /// Transactions a node took.
+    /// Transactions that a node accepted.
     pub(super) accepted: u64,
-    /// Transactions refused for good, by kind.
+    /// Transactions refused permanently, by kind.
     pub(super) refused: BTreeMap<String, u64>,
     /// Refusals after which a transaction was sent again, by kind.
     pub(super) retried: BTreeMap<String, u64>,
-    /// Transactions that were still being sent again when the run ended.
+    /// Transactions that were still being retried when the run ended.
     pub(super) given_up: u64,
-    /// Transactions that were due but not sent, because too many were waiting already.
+    /// Transactions that were due but not sent, because too many were already waiting.
     pub(super) not_sent: u64,
     /// Blocks with transactions of this run.
     pub(super) blocks: u64,
-    /// Transactions of others in those and other blocks.
+    /// Transactions of other senders in the blocks of the run.
     pub(super) foreign: u64,
-    /// Transactions that stood in more than one place of the chain. Anything but 0 is a fault of the network.
+    /// Transactions that occur more than once in the chain. Any value but 0 is a fault of the
+    /// network.
     pub(super) repeated: u64,
 }
 
 impl Tally {
-    /// A tally for a load of that many transactions; the run starts now.
+    /// A tally for a load of this many transactions; the run starts now.
     pub(super) fn start(transactions: usize) -> Self {
         let never = || (0..transactions).map(|_| AtomicU32::new(NEVER)).collect();
         Tally {
@@ -59,12 +60,13 @@ impl Tally {
         self.start
     }
 
-    /// The counts, to be read or changed.
+    /// The counts, to read or change.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A transaction was handed in, or should have been, so long after the start. The first time counts.
+    /// Records that a transaction was sent, or was due, this long after the start. Only the first
+    /// call for a position counts.
     pub(super) fn sent(&self, position: u32, since_start: Duration) {
         let time = microseconds(since_start);
         let slot = &self.sent[position as usize];
@@ -73,7 +75,7 @@ impl Tally {
         }
     }
 
-    /// A transaction was seen in a final block. `false` if it was seen before.
+    /// Records that a transaction is in a final block. `false` if it was recorded before.
     pub(super) fn committed(&self, position: u32) -> bool {
         let time = microseconds(self.start.elapsed());
         let slot = &self.committed[position as usize];
@@ -84,12 +86,12 @@ impl Tally {
         first
     }
 
-    /// Number of transactions seen in final blocks.
+    /// Number of transactions in final blocks.
     pub(super) fn committed_count(&self) -> u64 {
         self.committed_count.load(Ordering::Relaxed)
     }
 
-    /// Number of transactions seen in final blocks until so long after the start.
+    /// Number of transactions that were in final blocks this long after the start.
     pub(super) fn committed_until(&self, since_start: Duration) -> u64 {
         let end = microseconds(since_start);
         let in_time = self.committed.iter().filter(|time| time.load(Ordering::Relaxed) <= end);
@@ -108,12 +110,13 @@ impl Tally {
     }
 }
 
-/// An hour and more; no run is that long.
+/// Microseconds, saturating after more than an hour: no run is that long.
 fn microseconds(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(NEVER - 1).min(NEVER - 1)
 }
 
-/// The value that `percent` of the ascending values do not exceed (nearest rank); `None` without values.
+/// The value that `percent` of the ascending values do not exceed (nearest rank); `None` without
+/// values.
 pub(super) fn percentile(ascending: &[u32], percent: usize) -> Option<u32> {
     let rank = (ascending.len() * percent).div_ceil(100).max(1);
     ascending.get(rank - 1).copied()

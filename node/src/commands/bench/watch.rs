@@ -1,4 +1,4 @@
-//! The one who watches the chain: which transactions stand in final blocks, and when that can be known.
+//! The watcher: reads the chain to find out which transactions are in final blocks, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::submit::Submission;
 use crate::http::{Connection, Endpoint};
 
-/// Between two questions for new blocks. Latencies are measured to no finer grain.
+/// Interval between two requests for new blocks. It limits the resolution of the measured
+/// latencies.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a response may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Blocks asked for at a time.
+/// Blocks per request.
 const BLOCKS: u32 = 20;
 
-/// Reads new blocks from one node, and from the next when that one fails.
+/// Reads new blocks from one node, and from the next node when that one fails.
 pub(super) struct Watcher {
     endpoints: Vec<Endpoint>,
     node: usize,
@@ -67,11 +68,11 @@ impl Watcher {
     /// Starts above the newest block.
     ///
     /// # Errors
-    /// If no node answers.
+    /// If no node responds.
     pub(super) async fn above_head(endpoints: &[Endpoint]) -> anyhow::Result<Self> {
-        let mut failure = anyhow!("there is no node");
+        let mut failure = anyhow!("the network file lists no node");
         for (node, endpoint) in endpoints.iter().enumerate() {
-            let mut connection = Connection::new(endpoint.clone(), PATIENCE);
+            let mut connection = Connection::new(endpoint.clone(), TIMEOUT);
             match head(&mut connection).await {
                 Ok(height) => {
                     let endpoints = endpoints.to_vec();
@@ -85,10 +86,10 @@ impl Watcher {
                 Err(error) => failure = error,
             }
         }
-        Err(failure.context("no node answers: does the network run?"))
+        Err(failure.context("no node responds: does the network run?"))
     }
 
-    /// Counts what it sees until it is dropped.
+    /// Counts the transactions of new blocks until it is dropped.
     pub(super) async fn run(mut self, submission: Arc<Submission>) {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,7 +99,7 @@ impl Watcher {
                 Ok(blocks) => blocks.iter().for_each(|block| count(block, &submission)),
                 Err(_) => {
                     self.node = (self.node + 1) % self.endpoints.len();
-                    self.connection = Connection::new(self.endpoints[self.node].clone(), PATIENCE);
+                    self.connection = Connection::new(self.endpoints[self.node].clone(), TIMEOUT);
                 }
             }
         }
@@ -112,8 +113,8 @@ impl Watcher {
         let (_, answer) = self.connection.post(body.into()).await?;
         let reply: Reply = serde_json::from_slice(&answer)?;
         let mut blocks = reply.result.context("the node refused")?.blocks;
-        // Ascending without gaps; anything else is looked at again, from another node.
-        // The range ends, whatever height a node claims.
+        // Keep the blocks that are ascending without gaps; the rest is requested again from another
+        // node. The range ends at the largest height, whatever height a node claims.
         let expected = self.next_height..=u64::MAX;
         let in_order =
             blocks.iter().zip(expected).take_while(|(block, height)| block.header.height == *height);
@@ -129,7 +130,7 @@ async fn head(connection: &mut Connection) -> anyhow::Result<u64> {
     let (status, answer) = connection.post(body.into()).await?;
     let reply: HeadReply =
         serde_json::from_slice(&answer).with_context(|| format!("HTTP {status} without JSON-RPC"))?;
-    Ok(reply.result.context("the node does not say its head")?.height)
+    Ok(reply.result.context("the response does not contain the head")?.height)
 }
 
 fn count(block: &Block, submission: &Submission) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
 use super::*;
-use crate::commands::bench::fake_node::fake_node;
+use crate::commands::bench::fixtures::fake_node;
 use crate::commands::bench::load::Load;
 use crate::commands::bench::submit::{Pace, Plan};
 use crate::commands::bench::tally::Tally;
@@ -15,7 +15,7 @@ use crate::commands::bench::tally::Tally;
 /// Longer than any of these tests takes.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A chain that grows as a test wants; the blocks are lists of transaction ids.
+/// A chain that the test extends; the blocks are lists of transaction ids.
 #[derive(Clone, Default)]
 struct Chain(Arc<Mutex<Vec<Vec<String>>>>);
 
@@ -24,7 +24,7 @@ impl Chain {
         self.0.lock().unwrap().push(ids.iter().map(|id| (*id).to_owned()).collect());
     }
 
-    /// What a node with this chain answers. Heights start at 1, as the genesis is 0.
+    /// The response of a node with this chain. Heights start at 1, as the genesis is at 0.
     fn answer(&self, call: &Value) -> Value {
         let blocks = self.0.lock().unwrap();
         match call["method"].as_str().unwrap() {
@@ -73,7 +73,7 @@ async fn transactions_are_counted_from_the_blocks_above_the_head() {
     let Watched { submission, ids } = watched(4);
     let foreign = format!("0x{}", "00".repeat(32));
     let chain = Chain::default();
-    chain.append(&[&ids[0]]); // before the run: not looked at
+    chain.append(&[&ids[0]]); // before the run: not counted
     let node = fake_node({
         let chain = chain.clone();
         move |call| chain.answer(&call)
@@ -90,7 +90,7 @@ async fn transactions_are_counted_from_the_blocks_above_the_head() {
 
     let counts = tally.counts().clone();
     assert_eq!((counts.blocks, counts.foreign, counts.repeated), (2, 2, 1));
-    assert_eq!(submission.room.available_permits(), 10 + 3, "each one committed makes room for another");
+    assert_eq!(submission.room.available_permits(), 10 + 3, "each committed transaction releases a permit");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Where a devnet keeps its keys and data.
+//! The directory of a devnet with its keys and data.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +9,23 @@ use crate::commands::testnet::{self, Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 use crate::network_file::{self, KnownNetwork, NETWORK_FILE, NetworkFile, ValidatorEntry};
 use crate::output;
 
-/// Validators unless told otherwise: the fewest that survive a fault.
+/// Default number of validators: the fewest that tolerate a fault.
 const VALIDATORS: usize = 4;
 
 /// The network's name in its genesis.
 const NAME: &str = "devnet";
 
-/// The directory of a network: one that is kept, or one that goes when this value does.
+/// The directory of a network: a permanent one, or a temporary one that is deleted when this value
+/// is dropped.
 pub(super) struct NetworkDirectory {
     path: PathBuf,
     network: KnownNetwork,
-    /// Removes the directory when dropped.
+    /// Deletes the directory when dropped.
     temporary: Option<tempfile::TempDir>,
 }
 
 impl NetworkDirectory {
-    /// Makes a new network, or finds the one that is there.
+    /// Creates a new network, or opens the existing one.
     pub(super) fn prepare(args: &Args) -> anyhow::Result<Self> {
         let temporary = match args.dir {
             Some(_) => None,
@@ -58,12 +59,12 @@ impl NetworkDirectory {
         &self.path
     }
 
-    /// The network as its files say.
+    /// The network as its files describe it.
     pub(super) fn network(&self) -> &KnownNetwork {
         &self.network
     }
 
-    /// Its network file.
+    /// The path of its network file.
     pub(super) fn network_file(&self) -> PathBuf {
         self.path.join(NETWORK_FILE)
     }
@@ -79,13 +80,13 @@ impl NetworkDirectory {
         }
     }
 
-    /// Whether it stays when the network stops.
+    /// Whether the directory is kept when the network stops.
     pub(super) fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
 }
 
-/// A network that exists has its number of validators and its ports.
+/// An existing network keeps its number of validators and its ports.
 fn check_unchanged(args: &Args, path: &Path) -> anyhow::Result<()> {
     let existing = network_file::read(path)?.validators.len();
     if let Some(asked) = args.validators.filter(|asked| *asked != existing) {
@@ -97,8 +98,8 @@ fn check_unchanged(args: &Args, path: &Path) -> anyhow::Result<()> {
     }
     if args.base_p2p_port.is_some() || args.base_rpc_port.is_some() {
         bail!(
-            "{} holds a network whose configs have their ports: leave out --base-p2p-port and --base-rpc-port, or \
-             choose another directory",
+            "{} holds a network whose configs already define the ports: leave out --base-p2p-port and \
+             --base-rpc-port, or choose another directory",
             path.display()
         );
     }

@@ -17,38 +17,38 @@ use crate::network_file::{KnownNetwork, ValidatorEntry};
 use crate::output;
 use crate::runtime::{self, Running, Setup};
 
-/// Says where the nodes of a running devnet are, if that is not what `network.json` says.
+/// The file with the addresses of a running devnet, if they differ from `network.json`.
 const LIVE_FILE: &str = "devnet.json";
 
 /// Which ports the validators listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ports {
-    /// Those of their configs, or nothing starts.
+    /// The ports of their configs; fail if one is in use.
     Exactly,
-    /// Those of their configs, unless one of them is in use.
+    /// The ports of their configs; let the system choose all ports if one is in use.
     IfFree,
-    /// Whatever the system gives.
+    /// Ports that the system chooses.
     Any,
 }
 
 /// The running validators, in committee order.
 pub(super) struct Members {
     running: Vec<Running>,
-    /// Describes them while they run; removed when they stop.
+    /// The network file with the actual addresses; removed when the validators stop.
     live_file: Option<PathBuf>,
     entries: Vec<ValidatorEntry>,
 }
 
-/// A devnet as its users see it.
+/// A running devnet with its actual addresses.
 pub(super) struct LiveNetwork {
-    /// What its files say, with the addresses that are really listened on.
+    /// The network as its files describe it, with the addresses that the nodes listen on.
     pub(super) known: KnownNetwork,
-    /// The file that says where its nodes are.
+    /// The network file with these addresses.
     pub(super) file: PathBuf,
 }
 
 impl LiveNetwork {
-    /// A client of each node, in committee order, that asks nobody else.
+    /// A client for each node, in committee order, that contacts only this node.
     pub(super) fn clients(&self) -> anyhow::Result<Vec<Client>> {
         let anchor = self.known.genesis.anchor();
         let client =
@@ -56,7 +56,7 @@ impl LiveNetwork {
         self.known.validators.iter().map(client).collect()
     }
 
-    /// How each node is.
+    /// The status of each node.
     pub(super) async fn conditions(&self) -> Vec<status::Condition> {
         join_all(self.known.validators.iter().map(|entry| status::ask(entry.rpc.clone()))).await
     }
@@ -86,7 +86,8 @@ impl Members {
             match running {
                 Ok(running) => members.running.push(running),
                 Err(error) => {
-                    // Those that run already are stopped; what they say on the way matters less.
+                    // The error of the start is returned. Errors of stopping the others matter
+                    // less.
                     let _ = members.stop().await;
                     return Err(error);
                 }
@@ -96,7 +97,8 @@ impl Members {
         Ok(members)
     }
 
-    /// Any port, and the first validator as the one to look for: its address is known by now.
+    /// Lets the system choose all ports, and the others find the first validator: its address is
+    /// known by now.
     fn take_any_ports(&self, setup: &mut Setup) {
         setup.config.rpc.listen.set_port(0);
         setup.config.p2p_listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
@@ -104,7 +106,7 @@ impl Members {
         setup.config.p2p_bootstrap = self.running.first().map(Running::p2p_addresses).unwrap_or_default();
     }
 
-    /// Says where the nodes really are; writes that down if it is not what the network file says.
+    /// Determines the actual addresses. Writes them to a file if they differ from the network file.
     pub(super) fn publish(&mut self, directory: &NetworkDirectory) -> anyhow::Result<LiveNetwork> {
         for (entry, running) in self.entries.iter_mut().zip(&self.running) {
             entry.rpc = format!("http://{}", running.rpc_address());
@@ -118,7 +120,7 @@ impl Members {
             return Ok(LiveNetwork { known, file: directory.network_file() });
         }
         let file = directory.path().join(LIVE_FILE);
-        // Left behind by a devnet that was killed.
+        // A devnet that was killed leaves this file behind.
         let _ = std::fs::remove_file(&file);
         files::write_new(&file, &directory.relative(&self.entries).to_json(), Access::Shared)?;
         self.live_file = Some(file.clone());
@@ -133,10 +135,10 @@ impl Members {
         error.context(format!("{name} failed"))
     }
 
-    /// Stops all of them.
+    /// Stops all validators.
     ///
     /// # Errors
-    /// The first failure, after all were stopped.
+    /// The first failure, after all validators were stopped.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         if let Some(file) = &self.live_file {
             let _ = std::fs::remove_file(file);
@@ -150,7 +152,7 @@ impl Members {
     }
 }
 
-/// Whether one of the ports is in use; says which.
+/// Whether one of the ports is in use; prints which.
 fn any_busy(setups: &[Setup]) -> bool {
     let p2p = |setup: &Setup| {
         setup.config.p2p_listen.iter().filter_map(|text| tcp_address(text)).collect::<Vec<_>>()
@@ -159,7 +161,7 @@ fn any_busy(setups: &[Setup]) -> bool {
     let busy = all.into_iter().find(|address| TcpListener::bind(address).is_err());
     if let Some(address) = busy {
         output::note(format_args!(
-            "{address} cannot be listened on (another network?): the system chooses all ports this time"
+            "{address} is in use (another network?): the system chooses all ports this time"
         ));
     }
     busy.is_some()

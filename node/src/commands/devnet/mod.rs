@@ -18,12 +18,12 @@ use crate::logging::Logging;
 use crate::output;
 use crate::signals::StopSignals;
 
-/// Start a whole network in this process, order a few transactions, and show what to try next.
+/// Start a whole network in this process, order sample transactions, and show what to try next.
 ///
-/// Makes keys and a genesis as `quorate testnet` does, starts all validators (each with its own ledger, journal,
-/// peer-to-peer and RPC ports, as separate processes would), orders a sample of signed transactions through all
-/// of them, verifies every receipt against the genesis, and then runs until Ctrl-C. Its data is deleted at the
-/// end unless --dir is given.
+/// The command creates keys and a genesis as `quorate testnet` does. It starts all validators, each
+/// with its own ledger, journal, peer-to-peer and RPC ports, as separate processes would have. Then
+/// it orders a sample of signed transactions, verifies every receipt against the genesis, and runs
+/// until Ctrl-C. The data is deleted at the end unless --dir is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -31,11 +31,12 @@ Examples:
   quorate devnet --validators 7 --dir net          keeps its data and continues from it next time
   quorate devnet --once                            exit code 0 only if everything was committed everywhere")]
 pub(crate) struct Args {
-    /// Number of validators: 4, unless DIR holds a network already.
+    /// Number of validators: 4, unless DIR already holds a network.
     #[arg(long, value_name = "N")]
     validators: Option<usize>,
 
-    /// Keep keys and data in this directory, in the layout of `testnet`, and continue from it if it exists.
+    /// Keep keys and data in this directory, in the layout of `testnet`. If it holds a network,
+    /// continue with it.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 
@@ -73,8 +74,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 async fn live(args: &Args) -> anyhow::Result<Outcome> {
-    let mut signals = StopSignals::listen().context("signals cannot be listened to")?;
-    // Dropped last: the nodes have closed their files by then.
+    let mut signals = StopSignals::listen().context("cannot install signal handlers")?;
+    // Declared before the nodes, so it is dropped last, after the nodes closed their files.
     let directory = NetworkDirectory::prepare(args)?;
     let mut members = tokio::select! {
         members = Members::start(&directory, args.ports()) => members?,
@@ -82,7 +83,7 @@ async fn live(args: &Args) -> anyhow::Result<Outcome> {
     };
     let result = accompany(args, &directory, &mut members, &mut signals).await;
     let stopped = members.stop().await;
-    // What went wrong first is what matters.
+    // The first error is the most useful one.
     let outcome = result?;
     stopped?;
     Ok(outcome)

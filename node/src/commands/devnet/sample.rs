@@ -1,4 +1,4 @@
-//! The sample: a few transactions, and the check that all of them are committed everywhere.
+//! The sample: sends a few transactions and checks that every validator commits all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,30 +12,30 @@ use tokio::time::{Instant, sleep, timeout};
 use super::members::LiveNetwork;
 use crate::commands;
 
-/// Transactions in the sample, and the fresh keys that sign them in turn.
+/// Number of transactions in the sample, and of the new keys that sign them in turn.
 const TRANSACTIONS: usize = 20;
 const SENDERS: usize = 3;
 
-/// How long the whole sample may take, on a slow and busy machine.
+/// Time limit for the whole sample, on a slow and busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a transaction of the sample can be ordered; longer than anybody waits for it.
+/// Lifetime of a sample transaction; longer than the time limit of the sample.
 const LIFETIME_MS: u64 = 90_000;
 
-/// Between two questions for a receipt that is not there yet.
+/// Interval between two requests for a receipt that does not exist yet.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What the sample has shown.
+/// The results of the sample.
 pub(super) struct Sample {
-    /// The transactions and where they stand; the same on every validator.
+    /// The transactions and their places in the chain; the same on every validator.
     pub(super) places: BTreeMap<TransactionId, Place>,
-    /// Receipts that were verified.
+    /// Number of receipts that were verified.
     pub(super) receipts: usize,
-    /// From the first submission until every validator had everything.
+    /// Time from the first submission until every validator had committed everything.
     pub(super) took: Duration,
 }
 
-/// Where a transaction stands.
+/// The place of a transaction in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// Height of the block.
@@ -46,10 +46,11 @@ pub(super) struct Place {
     pub(super) index: u32,
 }
 
-/// Orders the sample and checks every receipt of every validator.
+/// Orders the sample and verifies every receipt of every validator.
 ///
 /// # Errors
-/// A transaction that is not committed in time, a receipt that does not hold, validators that disagree.
+/// A transaction that is not committed in time, a receipt that is not valid, or validators that
+/// disagree.
 pub(super) async fn order(network: &LiveNetwork) -> anyhow::Result<Sample> {
     let started = Instant::now();
     let clients = network.clients()?;
@@ -64,7 +65,7 @@ pub(super) async fn order(network: &LiveNetwork) -> anyhow::Result<Sample> {
         for (client, entry) in clients.iter().zip(&network.known.validators) {
             check(client, &places)
                 .await
-                .with_context(|| format!("{} does not have the sample", entry.name))?;
+                .with_context(|| format!("{} has not committed the whole sample", entry.name))?;
         }
         anyhow::Ok(places)
     };
@@ -74,7 +75,7 @@ pub(super) async fn order(network: &LiveNetwork) -> anyhow::Result<Sample> {
             DEADLINE.as_secs()
         )
     })??;
-    // One with each submission, one from each validator.
+    // One receipt with each submission, and one from each validator.
     let receipts = places.len() * (1 + clients.len());
     Ok(Sample { places, receipts, took: started.elapsed() })
 }
@@ -98,18 +99,19 @@ fn sign(network: &LiveNetwork) -> Vec<Transaction> {
 async fn submit(client: &Client, transaction: &Transaction) -> anyhow::Result<Place> {
     let submitted = client.submit_and_wait(transaction, DEADLINE).await?;
     let Some(receipt) = &submitted.receipt else {
-        bail!("transaction {} is {} and not committed", submitted.id, submitted.status.name());
+        bail!("transaction {} is {} but not committed", submitted.id, submitted.status.name());
     };
     Ok(place(receipt))
 }
 
-/// Where a verified receipt says the transaction stands.
+/// The place of a transaction according to its verified receipt.
 fn place(receipt: &Receipt) -> Place {
     let header = &receipt.proof.header;
     Place { height: header.height, block: header.hash(), index: receipt.index }
 }
 
-/// Waits until a validator has everything; its receipts are verified and must name the same places.
+/// Waits until a validator has committed everything. Verifies its receipts, which must name the
+/// same places.
 async fn check(client: &Client, places: &BTreeMap<TransactionId, Place>) -> anyhow::Result<()> {
     for (id, expected) in places {
         let receipt = loop {
@@ -120,7 +122,7 @@ async fn check(client: &Client, places: &BTreeMap<TransactionId, Place>) -> anyh
         };
         let found = place(&receipt);
         if found != *expected {
-            bail!("transaction {id} is at {found:?} there and at {expected:?} elsewhere");
+            bail!("transaction {id} is at {found:?} on this validator and at {expected:?} on another");
         }
     }
     Ok(())

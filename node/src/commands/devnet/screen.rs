@@ -1,4 +1,4 @@
-//! What a devnet shows.
+//! The output of a devnet.
 
 use anyhow::Context;
 use quorate_client::{ClientConfig, Rpc};
@@ -8,10 +8,10 @@ use super::sample::Sample;
 use crate::commands::block;
 use crate::output::{self, Table};
 
-/// Blocks shown.
+/// Number of blocks shown.
 const BLOCKS: u32 = 5;
 
-/// The validators, the first blocks and what the sample has shown.
+/// The validators, the first blocks and the results of the sample.
 pub(super) async fn render(network: &LiveNetwork, sample: &Sample) -> anyhow::Result<String> {
     let mut validators = Table::new(&["validator", "public key", "rpc", "height", "peers"]);
     for (entry, condition) in network.known.validators.iter().zip(network.conditions().await) {
@@ -48,7 +48,7 @@ pub(super) fn next_steps(network: &LiveNetwork, kept: bool) -> String {
     let genesis = network.known.genesis_path.display();
     let file = network.file.display();
     let rpc = network.known.validators.first().map_or("", |entry| &entry.rpc);
-    let data = if kept { "its data is kept" } else { "its data is deleted then; --dir keeps it" };
+    let data = if kept { "its data is kept" } else { "its data is then deleted (use --dir to keep it)" };
     format!(
         "\
 Try next, in another terminal:
@@ -65,7 +65,7 @@ The network runs until Ctrl-C; {data}."
     )
 }
 
-/// This program as it was called, so that the commands can be copied.
+/// The path of this program as it was started, so that the commands can be copied.
 fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "quorate".to_owned())
 }

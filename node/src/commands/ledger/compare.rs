@@ -10,15 +10,19 @@ use super::source::{Source, is_url};
 use crate::exit::Outcome;
 use crate::output::{self, Output};
 
-/// Compare two chains: are they the same as far as both go?
+/// Compare two chains: are they equal up to the height that both have?
 ///
-/// Each is the URL of a running node's JSON-RPC, the home of a stopped node, or an export. Blocks name their parents by hash, so two chains
-/// that have the same block at a height are the same below. If they are not, the first height where they differ is looked
-/// for. Certificates are not compared: nodes may hold different ones for one block. Exit code 0 if they are the same, though one may be
-/// longer; 3 if they are not.
+/// Each chain is the URL of a running node's JSON-RPC, the home of a stopped node, or an export.
+/// Every block contains the hash of its parent, so two chains that have the same block at one
+/// height are equal below it. If the chains differ, the command finds the first height with
+/// different blocks. It does not compare certificates: two nodes may hold different certificates
+/// for the same block. Exit code 0 if the chains are equal, even if one is longer; 3 if they
+/// differ.
 ///
-/// A validator is named as faulty only if two certificates hold and it signed two blocks at one height in one view. If the two
-/// certificates are of different views or heights, a correct validator may have signed both. `quorate ledger verify` proves a whole chain.
+/// The command names a validator as faulty only if both certificates are valid and the validator
+/// signed two blocks at one height in one view. If the two certificates are of different views or
+/// heights, a correct validator may have signed both. Use `quorate ledger verify` to prove a whole
+/// chain.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +33,7 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "A")]
     first: String,
 
-    /// The other one.
+    /// The chain to compare it with.
     #[arg(value_name = "B")]
     second: String,
 
@@ -43,10 +47,10 @@ pub(crate) struct CompareArgs {
 #[derive(Serialize)]
 struct Report {
     same: bool,
-    /// The last height that both have.
+    /// The highest height that both chains have.
     common_height: u64,
     heights: [u64; 2],
-    /// Where they part, if they do.
+    /// The first difference, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<Difference>,
 }
@@ -55,17 +59,17 @@ struct Report {
 struct Difference {
     height: u64,
     hashes: [String; 2],
-    /// The certificate that proves each of the two final, if there is one.
+    /// The certificate that proves each of the two blocks final, if there is one.
     certificates: [Option<Certificate>; 2],
     /// Validators proven faulty: each signed two blocks at one height in one view.
     proven_faulty: Vec<String>,
 }
 
-/// A commit certificate whose signatures hold.
+/// A commit certificate with valid signatures.
 #[derive(Serialize)]
 struct Certificate {
     view: u64,
-    /// That of the block, or above it.
+    /// The height of the block, or a height above it.
     height: u64,
     signers: Vec<String>,
 }
@@ -80,7 +84,7 @@ fn compare(first: &str, second: &str, genesis: &Genesis) -> anyhow::Result<Repor
     let (mut first, mut second) = (Source::open(first, genesis)?, Source::open(second, genesis)?);
     let heads = [first.head()?, second.head()?];
     let common = heads[0].0.min(heads[1].0);
-    // One is asked for a height that is not its last, so it must be asked.
+    // The common height is below the last height of one chain, so its hash must be read.
     let hashes = [hash_at(&mut first, common, heads[0])?, hash_at(&mut second, common, heads[1])?];
     let difference = if hashes[0] == hashes[1] {
         None
@@ -92,7 +96,7 @@ fn compare(first: &str, second: &str, genesis: &Genesis) -> anyhow::Result<Repor
     Ok(Report { same: difference.is_none(), common_height: common.0, heights, difference })
 }
 
-/// The genesis that is named, or that of a home that is compared.
+/// The genesis from the option, or from a home that is compared.
 fn genesis(args: &CompareArgs) -> anyhow::Result<Genesis> {
     if args.chain.genesis.is_none() && args.chain.home.is_none() {
         let home = [&args.first, &args.second]
@@ -114,7 +118,7 @@ fn hash_at(
     if height == head.0 { Ok(Some(head.1)) } else { source.hash_at(height) }
 }
 
-/// The lowest height with different blocks, of which `known` is one.
+/// The lowest height with different blocks. `known` is a height where they differ.
 fn first_difference(first: &mut Source, second: &mut Source, known: Height) -> anyhow::Result<Height> {
     let mut differ =
         |height: Height| -> anyhow::Result<bool> { Ok(first.hash_at(height)? != second.hash_at(height)?) };
@@ -140,7 +144,7 @@ fn difference(
     let mut certificates = Vec::new();
     for source in [first, second] {
         let hash = source.hash_at(height)?;
-        // A source is not trusted: signers of what does not prove this very block are not named.
+        // A source is not trusted: report signers only if their certificate proves this block.
         let proves = |proof: &FinalityProof| {
             Some(proof.header.hash()) == hash && proof.verify(genesis.anchor()).is_ok()
         };
@@ -151,18 +155,19 @@ fn difference(
     let certificates = <[_; 2]>::try_from(certificates).expect("there are two sources");
     let name = |replica: ReplicaId| genesis.validator(replica).map(|validator| validator.name.clone());
     let proven_faulty = proven_faulty(&certificates).into_iter().filter_map(name).collect();
-    let told = certificates.map(|certificate| {
+    let certificates = certificates.map(|certificate| {
         certificate.map(|certificate| Certificate {
             view: certificate.ballot().view.0,
             height: certificate.ballot().height.0,
             signers: certificate.votes().signers().iter().filter_map(name).collect(),
         })
     });
-    Ok(Difference { height: height.0, hashes, certificates: told, proven_faulty })
+    Ok(Difference { height: height.0, hashes, certificates, proven_faulty })
 }
 
-/// The members whose COMMITs in both certificates contradict each other (R4): they are for two blocks at one height in one
-/// view. A COMMIT in another view, or at another height, is another statement, and a correct member may have made both.
+/// The members whose COMMITs in both certificates are equivocation (R4): they are for two blocks at
+/// one height in one view. A COMMIT in another view, or at another height, is another statement,
+/// and a correct member may have signed both.
 fn proven_faulty(certificates: &[Option<CommitCertificate>; 2]) -> Vec<ReplicaId> {
     let [Some(first), Some(second)] = certificates else { return Vec::new() };
     let (one, other) = (first.ballot(), second.ballot());
@@ -194,15 +199,18 @@ fn human(report: &Report, args: &CompareArgs) -> String {
     let named = if proven_faulty.is_empty() { "none".to_owned() } else { proven_faulty.join(", ") };
     fields.push(("proven faulty", named));
     let advice = match (both_hold, proven_faulty.is_empty()) {
-        (false, _) => "Not both blocks are proven final: `quorate ledger verify` says which chain holds.",
+        (false, _) => {
+            "At least one of the two blocks is not proven final: run `quorate ledger verify` on both chains \
+             to find out which one is valid."
+        }
         (true, false) => {
-            "Each validator named as proven faulty signed two blocks at one height in one view, or another process used its key. Keep both \
-             chains as evidence."
+            "Each validator named as proven faulty signed two blocks at one height in one view, or another \
+             process used its key. Keep both chains as evidence."
         }
         (true, true) => {
-            "The two certificates are of different views or heights, and a correct validator may have signed both, so none \
-             is named. If both chains are verified, more than f validators are faulty or share keys. Keep both chains as evidence, and ask \
-             every validator for `consensus_evidence`."
+            "The two certificates are of different views or heights. A correct validator may have signed \
+             both, so none is named. If both chains are verified, more than f validators are faulty or \
+             share keys. Keep both chains as evidence, and ask every validator for `consensus_evidence`."
         }
     };
     format!("DIFFERENT from height {height} on. {advice}\n\n{}", output::fields(fields))

@@ -10,8 +10,8 @@ use quorate_store::{ExportWriter, Ledger, Run};
 
 use super::*;
 
-/// Blocks of a network whose members sign whatever they are asked to. From height `apart` on they have other times, so that
-/// chains of two numbers part there.
+/// Blocks of a network whose members sign everything. From height `apart` on, the blocks have other
+/// times, so that two chains with different `number` differ from there.
 fn runs(network: &TestNetwork, length: u64, apart: u64, number: u64, signers: &[u16]) -> Vec<Run> {
     runs_in_view(network, length, apart, number, View(number), signers)
 }
@@ -68,7 +68,7 @@ fn compared(network: &TestNetwork, first: &str, second: &str) -> Report {
 }
 
 #[test]
-fn where_two_chains_part_is_found_whatever_holds_them() {
+fn the_first_difference_is_found_in_every_kind_of_source() {
     let network = TestNetwork::seeded(4, 1);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -119,8 +119,8 @@ fn proven_faulty(network: &TestNetwork, first: &str, second: &str) -> Vec<String
     compared(network, first, second).difference.unwrap().proven_faulty
 }
 
-/// A validator that signed two blocks at one height in one view is faulty. No other is named: not for certificates of different
-/// views or heights, and not for signatures that do not hold.
+/// A validator that signed two blocks at one height in one view is faulty. No other validator is
+/// named: not for certificates of different views or heights, and not for invalid signatures.
 #[test]
 fn only_a_validator_that_is_proven_faulty_is_named() {
     let network = TestNetwork::seeded(4, 1);
@@ -145,7 +145,7 @@ fn only_a_validator_that_is_proven_faulty_is_named() {
     assert_eq!((difference.height, difference.certificates[1].as_ref().unwrap().height), (5, 7));
     assert!(difference.proven_faulty.is_empty());
 
-    // Signatures of members 0 and 2 for other blocks, under a claim that they signed these.
+    // Signatures of members 0 and 2 for other blocks, presented as if they were for these.
     let (ours, forged) = (chain(0, 3, &[0, 1, 2]), chain(5, 3, &[0, 2, 3]));
     let forged = forged.into_iter().zip(&ours).map(|(run, other)| {
         let votes = other.certificate.votes().clone();

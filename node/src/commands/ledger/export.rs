@@ -1,4 +1,4 @@
-//! `quorate ledger export`: the chain as one file, of a running node or of a stopped one.
+//! `quorate ledger export`: writes the chain of a running or a stopped node into one file.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,13 @@ use super::{Chain, advise, progress, show_position};
 use crate::exit::Outcome;
 use crate::output::{self, Output};
 
-/// Write a chain into a file that anybody can verify; add to it what is new.
+/// Write a chain into a file that can be verified offline, or append new blocks to it.
 ///
-/// With --rpc it is read from a running node, which need not be trusted: whatever a quorum has not signed is refused. Otherwise from the
-/// ledger of a stopped one. A file that is there is gone on with where it ends, so the same command every night is an
-/// incremental backup; an interrupted one is repeated. What is no export of this network is never written to.
+/// With --rpc, the command reads the chain from a running node. This node need not be trusted: the
+/// command refuses blocks that a quorum has not signed. Without --rpc, it reads the ledger of a
+/// stopped node. If the file exists, the command continues where the file ends, so the same command
+/// every night is an incremental backup. Repeat an export that was interrupted. The command never
+/// writes to a file that is not an export of this network.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,11 +31,11 @@ Examples:
 
 The journal is not part of it, and must not be of any backup: an older one makes a validator contradict itself.")]
 pub(crate) struct ExportArgs {
-    /// The file to write, or to go on with.
+    /// The file to write, or to continue.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// URL of a running node's JSON-RPC; without it the ledger of --home is read.
+    /// URL of a running node's JSON-RPC. Without it, the command reads the ledger of --home.
     #[arg(long, value_name = "URL")]
     rpc: Option<String>,
 
@@ -55,7 +57,7 @@ struct Report {
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     let genesis = args.chain.genesis()?;
-    // Whatever can be wrong with the source is told before a file is made.
+    // Report errors of the source before a file is created.
     let node = args.rpc.as_deref().map(Node::new).transpose()?;
     let ledger = match &node {
         Some(node) => {
@@ -71,7 +73,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     bar.finish_and_clear();
     let (writer, cut) = opened.map_err(|error| on_open(error, args))?;
     if cut > 0 {
-        output::note(format_args!("{cut} bytes of an interrupted export were cut off at its end"));
+        output::note(format_args!("{cut} bytes of an interrupted export were removed from its end"));
     }
     let begun = writer.head();
     let bar = progress("blocks");
@@ -85,7 +87,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
         (None, Some(ledger)) => runs_of_ledger(ledger, from, |run, head| target.take(run, head)),
         (None, None) => unreachable!("one of both was opened"),
     };
-    // What was proven before something failed is kept: the next export goes on there.
+    // Keep the blocks that were proven before an error: the next export continues there.
     let finished = target.finish();
     bar.finish_and_clear();
     copied.and(finished)?;
@@ -116,14 +118,15 @@ fn on_open(error: StoreError, args: &ExportArgs) -> anyhow::Error {
             anyhow!("{} is being written by another export; wait for it", args.file.display())
         }
         StoreError::Damaged { .. } => {
-            let advice = "this export cannot be gone on with: keep it aside, and write a new one";
+            let advice = "this export cannot be continued: keep it, and write a new one to another file";
             anyhow::Error::new(error).context(advice)
         }
         other => other.into(),
     }
 }
 
-/// A node whose chain does not hold the block where the export ends would only be noticed later, and less clearly.
+/// Checks that the node's chain contains the last block of the export. Without this check the error
+/// would come later and be less clear.
 fn check_continues(node: &Node, target: &Target<'_>, genesis: &Genesis) -> anyhow::Result<()> {
     let (end, (head, _)) = (target.writer.head(), node.head()?);
     if end.height > head {
@@ -136,8 +139,8 @@ fn check_continues(node: &Node, target: &Target<'_>, genesis: &Genesis) -> anyho
     match node.hash_at(end.height)? {
         Some(hash) if hash == end.hash => Ok(()),
         found => Err(anyhow!(
-            "the node has another block at height {}, {} and not {}: is it a node of {} (chain {})? `quorate ledger \
-             compare` looks closer",
+            "the node has another block than the export at height {}: {} instead of {}: is it a node of {} \
+             (chain {})? `quorate ledger compare` shows the first difference",
             end.height,
             found.map_or_else(|| "none".to_owned(), |hash| hash.to_string()),
             end.hash,
@@ -176,5 +179,5 @@ impl Target<'_> {
 }
 
 fn not_proven(reason: &str) -> anyhow::Error {
-    anyhow!("what was read is not proven, and not written: {reason}")
+    anyhow!("the node returned blocks without a valid proof, which are not written: {reason}")
 }

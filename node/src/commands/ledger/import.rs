@@ -1,4 +1,4 @@
-//! `quorate ledger import`: blocks of an export into a stopped node's ledger.
+//! `quorate ledger import`: adds blocks of an export to a stopped node's ledger.
 
 use std::path::{Path, PathBuf};
 
@@ -18,18 +18,20 @@ use crate::home::{self, Home};
 use crate::keyfile::PassphraseSource;
 use crate::output::{self, Output};
 
-/// Bodies between two syncs of the ledger.
+/// Bytes of bodies between two syncs of the ledger.
 const SYNC_BYTES: usize = 64 << 20;
 
 /// Add the blocks of an export to the ledger of a stopped node.
 ///
-/// Every block is checked before it is written: its link, its body, and the signatures of a quorum against the node's own genesis. What
-/// the node has already must be the same, otherwise nothing is written and the exit code is 3. Interrupted, it leaves a shorter ledger
-/// that holds together; say it again.
+/// Every block is checked before it is written: its parent hash, its body, and the signatures of a
+/// quorum, against the node's own genesis. Blocks that the node already has must be the same;
+/// otherwise nothing is written and the exit code is 3. An interrupted import leaves a shorter but
+/// valid ledger: run the command again.
 ///
-/// A node that lost its ledger gets a new one. Its journal is never touched: a validator that lost that, too, must not vote again. With --init a
-/// validator that has never run gets both, as `quorate node --init` would make them, and need not fetch the chain from others. An observer has no
-/// journal, and gets a ledger whenever it has none.
+/// A node that lost its ledger gets a new one. The command never changes a journal: a validator
+/// that also lost its journal must not vote again. With --init, a validator that has never run gets
+/// both files, as `quorate node --init` would create them, and need not fetch the chain from
+/// others. An observer has no journal; it gets a ledger whenever it has none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,11 +42,12 @@ pub(crate) struct ImportArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The node's directory.
+    /// The node's home directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// This validator has never run: make its ledger and its journal first. Refused if either exists.
+    /// This validator has never run: create its ledger and its journal first. Refused if either
+    /// exists.
     #[arg(long)]
     init: bool,
 
@@ -66,7 +69,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<Outcome> {
     must_exist(&args.file)?;
     let config = read_config(&args.home)?;
     let genesis = home::read_genesis(&config.genesis)?;
-    // Before anything is made: is this the right file?
+    // Check that the export is of this network before any file is created.
     let reader = ExportReader::open(&args.file, genesis.header())?;
     let mut ledger = open_ledger(args, &config, &genesis)?;
     let begun = ledger.head().height;
@@ -100,7 +103,7 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
     if args.init {
         Home::open(&args.home, &Overrides::of_process(&[])?, &args.passphrase)?.create_data()?;
     }
-    // An observer has promised nothing, so nothing of it can be lost.
+    // An observer signs nothing, so it can lose no signing state.
     let may_make = config.role == Role::Observer || config.journal.exists();
     match (config.ledger.exists(), may_make) {
         (true, _) => Ledger::open(&config.ledger, genesis.header()).map_err(|error| match error {
@@ -109,8 +112,8 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
         }),
         (false, true) => make_ledger(&config.ledger, genesis),
         (false, false) => bail!(
-            "{} has neither ledger nor journal. If this validator has never run, say --init. If it has, its disk is not mounted, or \
-             its journal is lost: then it must not vote again",
+            "{} has neither ledger nor journal. If this validator has never run, use --init. If it has, its \
+             disk is not mounted, or its journal is lost: then it must not vote again",
             args.home.display()
         ),
     }
@@ -124,7 +127,7 @@ fn make_ledger(path: &Path, genesis: &Genesis) -> anyhow::Result<Ledger> {
 }
 
 enum Failure {
-    /// What is imported contradicts what is there, or proves nothing.
+    /// The export contradicts the ledger, or its certificates are invalid.
     OtherChain(String),
     Other(anyhow::Error),
 }
@@ -154,7 +157,8 @@ fn import(
         let (position, length) = reader.position();
         show_position(bar, position, length);
         if run.certificate.ballot().height <= begun {
-            // Here already, and proven when it came: it must be the same.
+            // The ledger has this block, which was proven when it was written: the export must have
+            // the same block.
             target.check_same(&run)?;
             continue;
         }

@@ -1,4 +1,4 @@
-//! `quorate ledger`: the chain as data, for those who keep it.
+//! `quorate ledger`: commands for backups and verification of the chain.
 
 mod compare;
 mod export;
@@ -21,14 +21,17 @@ use crate::home;
 
 /// Verify, export, import and compare chains.
 ///
-/// A chain is in the home of a node, where a stopped node leaves it; behind the JSON-RPC of a running one; or in an export, a file of
-/// its own that anybody can verify with the genesis alone. An export of a running node is its backup: nothing is stopped, every block
-/// is checked as it comes, and saying the same again adds what is new.
+/// A chain is in the home of a stopped node, behind the JSON-RPC of a running node, or in an
+/// export. An export is one file that can be verified with the genesis alone. The export of a
+/// running node is its backup: the node keeps running, the command checks every block as it
+/// arrives, and the same command later adds the new blocks.
 ///
-/// `verify`, `export` and `compare` only read a ledger: they change nothing in it, and need no right to write it. `import` writes it.
+/// `verify`, `export` and `compare` only read a ledger: they change nothing in it and need no write
+/// permission. `import` writes it.
 ///
-/// What must never be in a backup is the journal (data/journal.redb), which holds what a validator has promised: an older one makes
-/// it contradict itself. config.toml, genesis.toml and key.pem are copied once, by hand.
+/// Never back up the journal (data/journal.redb). It records what a validator has signed, and with
+/// an older copy the validator could contradict its own votes. Copy config.toml, genesis.toml and
+/// key.pem once, by hand.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -53,14 +56,14 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Which chain is meant.
+/// Which chain the command uses.
 #[derive(Debug, Clone, Args)]
 struct Chain {
-    /// The network's genesis file; that of the home, if not given.
+    /// The network's genesis file; the default is that of the home.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
 
-    /// A node's directory.
+    /// A node's home directory.
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: Option<PathBuf>,
 }
@@ -70,15 +73,16 @@ impl Chain {
         match (&self.genesis, &self.home) {
             (Some(file), _) => home::read_genesis(file),
             (None, Some(home)) => home::read_genesis(&read_config(home)?.genesis),
-            (None, None) => {
-                Err(anyhow!("say which network it is: --genesis FILE, or --home DIR of one of its nodes"))
-            }
+            (None, None) => Err(anyhow!(
+                "the network is not known: give --genesis FILE, or --home DIR of one of its nodes"
+            )),
         }
     }
 
     /// The settings of the home, which must be given.
     fn config(&self) -> anyhow::Result<Config> {
-        let home = self.home.as_deref().ok_or_else(|| anyhow!("say which node's chain it is: --home DIR"))?;
+        let home =
+            self.home.as_deref().ok_or_else(|| anyhow!("no chain is given: use --home DIR of a node"))?;
         read_config(home)
     }
 }
@@ -87,18 +91,18 @@ fn read_config(home: &Path) -> anyhow::Result<Config> {
     config::read(home, &Overrides::of_process(&[])?)
 }
 
-/// What to do when a node holds its files.
+/// Adds advice to an error if a node uses the file.
 fn advise(error: StoreError) -> anyhow::Error {
     let in_use = matches!(error, StoreError::InUse { .. });
     let error = anyhow::Error::new(error);
     if in_use {
         return error
-            .context("a running node has its files to itself; ask it over JSON-RPC instead: --rpc URL");
+            .context("a running node has locked its files; read its chain over JSON-RPC instead: --rpc URL");
     }
     error
 }
 
-/// A bar on standard error, where somebody looks at it.
+/// A progress bar; visible if standard error is a terminal.
 fn progress(unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{msg}}")) {
@@ -112,7 +116,7 @@ fn show_position(bar: &ProgressBar, position: u64, length: u64) {
     bar.set_position(position);
 }
 
-/// Whether a path names something, for messages that come before anything is opened.
+/// Checks that a path exists, for an error before anything is opened.
 fn must_exist(path: &Path) -> anyhow::Result<()> {
     path.symlink_metadata().map(drop).with_context(|| format!("{} cannot be read", path.display()))
 }

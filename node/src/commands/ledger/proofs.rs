@@ -1,4 +1,5 @@
-//! Checking the certificates of many runs: a quorum of signatures for each, on all cores.
+//! Checks the certificates of many certified block ranges on all cores: a quorum of signatures for
+//! each.
 
 use std::thread::available_parallelism;
 
@@ -6,14 +7,15 @@ use quorate_genesis::Genesis;
 use quorate_ledger::ChainAnchor;
 use quorate_store::{Run, max_batch_blocks};
 
-/// Runs that are checked together, and bytes of their bodies, above which they are not kept waiting for more.
+/// Number of ranges that are checked together, and bytes of their bodies that trigger a check
+/// earlier.
 const RUNS: usize = 512;
 const BYTES: usize = 64 << 20;
 
-/// Gathers runs until it is worth sharing them out.
+/// Collects ranges until there are enough to share between the cores.
 pub(super) struct Proofs<'a> {
     anchor: &'a ChainAnchor,
-    /// Blocks that one certificate may finalise.
+    /// Upper limit of blocks that one certificate may finalise.
     limit: usize,
     runs: Vec<Run>,
     bytes: usize,
@@ -25,17 +27,18 @@ impl<'a> Proofs<'a> {
         Proofs { anchor: genesis.anchor(), limit, runs: Vec::new(), bytes: 0 }
     }
 
-    /// Takes a run; answers runs that were proven, in their order, once there are enough of them.
+    /// Adds a range. Returns the proven ranges in their order when enough were collected, otherwise
+    /// none.
     ///
     /// # Errors
-    /// The lowest certificate that does not hold, or a run from which certificates were taken out: a node that stores
-    /// it cannot serve it to others in one answer.
+    /// The lowest invalid certificate, or a range that is too long because certificates were
+    /// removed from it: a node that stored it could not serve it to others in one response.
     pub(super) fn push(&mut self, run: Run) -> Result<Vec<Run>, String> {
         let (count, limit) = (run.blocks.len(), self.limit);
         if count > limit {
             let height = run.certificate.ballot().height;
             return Err(format!(
-                "the certificate at height {height} is for {count} blocks, at most {limit} are possible"
+                "the certificate at height {height} covers {count} blocks, but at most {limit} are allowed"
             ));
         }
         self.bytes += run.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
@@ -46,7 +49,7 @@ impl<'a> Proofs<'a> {
         self.finish()
     }
 
-    /// What is left, proven.
+    /// Checks and returns the remaining ranges.
     ///
     /// # Errors
     /// As [`Proofs::push`].
@@ -75,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// So many blocks on the genesis, and one certificate.
+    /// This many blocks on the genesis, and one certificate.
     fn run_of(network: &TestNetwork, blocks: usize) -> Run {
         let genesis = network.genesis();
         let mut chain: Vec<Block> = Vec::new();
@@ -94,7 +97,8 @@ mod tests {
         Run { blocks: chain, certificate: certificate.into_inner() }
     }
 
-    /// An export from which certificates were taken out is not imported: no answer to another node would hold its runs.
+    /// An export from which certificates were removed is not imported: its ranges would not fit
+    /// into a response to another node.
     #[test]
     fn a_run_is_no_longer_than_what_can_be_served() {
         for window in [1, 3] {

@@ -1,4 +1,4 @@
-//! Where a chain can be read: a stopped node's ledger, a running node, an export.
+//! The sources of a chain: a stopped node's ledger, a running node, an export.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::remote;
 const BLOCKS: usize = 256;
 const BYTES: usize = 4 << 20;
 
-/// A running node's JSON-RPC, asked from a thread that waits.
+/// A running node's JSON-RPC, called from a blocking thread.
 pub(super) struct Node {
     rpc: Rpc,
     runtime: tokio::runtime::Runtime,
@@ -34,7 +34,8 @@ impl Node {
         Ok((Height(head.height), head.hash))
     }
 
-    /// Blocks from a height on with their transactions, at least one if there is one. They are claims.
+    /// Blocks with their transactions from a height on; at least one if the node has one. They are
+    /// not verified.
     fn blocks(&self, from: Height) -> anyhow::Result<Vec<BlockJson>> {
         let answer = self.runtime.block_on(self.rpc.chain_blocks(from.0, MAX_BLOCKS, true));
         Ok(answer.map_err(remote::advise)?.blocks)
@@ -43,9 +44,9 @@ impl Node {
     pub(super) fn hash_at(&self, height: Height) -> anyhow::Result<Option<BlockHash>> {
         let block = self.runtime.block_on(self.rpc.chain_block(BlockAt::Height(height.0), false));
         let Some(block) = block.map_err(remote::advise)? else { return Ok(None) };
-        let outline = block.outline().context("the node answered with a block that contradicts itself")?;
+        let outline = block.outline().context("the node returned an inconsistent block")?;
         if outline.header().height != height {
-            bail!("the node answered with block {} when asked for {height}", outline.header().height);
+            bail!("the node returned block {} instead of block {height}", outline.header().height);
         }
         Ok(Some(outline.hash()))
     }
@@ -53,48 +54,48 @@ impl Node {
     fn proof(&self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
         let proof = self.runtime.block_on(self.rpc.chain_proof(height.0)).map_err(remote::advise)?;
         let proof = proof.as_ref().map(FinalityProof::try_from).transpose();
-        proof.context("the node answered with a proof that contradicts itself")
+        proof.context("the node returned an inconsistent proof")
     }
 }
 
-/// Gives a chain's runs from a height on, up to where it ends now. What they say is not proven yet. `window` is W of the
-/// genesis: a node that gives more than 2 W blocks in a row without a certificate is not correct.
+/// Passes on a chain's certified block ranges from a height to its current end. They are not
+/// verified yet. `window` is W of the genesis: a node that returns more than 2 W blocks in a row
+/// without a certificate is faulty.
 pub(super) fn runs_of_node(
     node: &Node,
     from: Height,
     window: u64,
     mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    // The last of them is certified.
+    // The last block of a range is certified.
     let limit = max_batch_blocks(window) - 1;
     let (head, _) = node.head()?;
     let (mut next, mut runs) = (from, Runs::default());
     while next <= head || runs.waiting() > 0 {
         let answer = node.blocks(next)?;
         if answer.is_empty() {
-            bail!("the node says that its chain goes up to {head}, and gives no block {next}");
+            bail!("the node claims a chain up to height {head}, but does not return block {next}");
         }
         for json in &answer {
-            let block = json.to_block().context("the node answered with a block that contradicts itself")?;
+            let block = json.to_block().context("the node returned an inconsistent block")?;
             if block.height() != next {
-                bail!("the node answered with block {} when asked for {next}", block.height());
+                bail!("the node returned block {} instead of block {next}", block.height());
             }
             let certificate = json.certificate.as_ref().map(CommitCertificate::try_from).transpose();
-            let certificate =
-                certificate.context("the node answered with a certificate that contradicts itself")?;
+            let certificate = certificate.context("the node returned an inconsistent certificate")?;
             next = next.next();
             if let Some(run) = runs.push(block, certificate) {
                 take(run, head)?;
             }
             if runs.waiting() > limit {
-                bail!("the node gives more than {limit} blocks without a certificate, below block {next}");
+                bail!("the node returned more than {limit} blocks without a certificate, below block {next}");
             }
         }
     }
     Ok(())
 }
 
-/// As [`runs_of_node`], of a ledger.
+/// As [`runs_of_node`], from a ledger.
 pub(super) fn runs_of_ledger(
     ledger: &LedgerReader,
     from: Height,
@@ -105,7 +106,7 @@ pub(super) fn runs_of_ledger(
     while next <= head {
         let stored = ledger.blocks(next, BLOCKS, BYTES)?;
         if stored.is_empty() {
-            bail!("block {next} was pruned here: export from a node that still has it");
+            bail!("block {next} was pruned from this ledger: export from a node that still has it");
         }
         for block in stored {
             next = next.next();
@@ -117,14 +118,14 @@ pub(super) fn runs_of_ledger(
     Ok(())
 }
 
-/// A chain that can be asked for single blocks.
+/// A chain from which single blocks can be read.
 pub(super) enum Source {
     Ledger(LedgerReader),
     Node(Node),
     Export(Box<Export>),
 }
 
-/// An export, read forwards as far as it was asked.
+/// An export, read forwards as far as needed.
 pub(super) struct Export {
     path: PathBuf,
     genesis: Genesis,
@@ -138,7 +139,7 @@ impl Export {
         Ok(Export { path: path.to_owned(), genesis: genesis.clone(), reader, run: None })
     }
 
-    /// The run that holds a height, `None` above the end.
+    /// The range that contains a height, `None` above the end.
     fn run_at(&mut self, height: Height) -> anyhow::Result<Option<&Run>> {
         let begins_above = |run: &Run| run.blocks.first().is_some_and(|first| first.height() > height);
         if self.run.as_ref().is_some_and(begins_above) {
@@ -157,7 +158,7 @@ impl Export {
 }
 
 impl Source {
-    /// What an argument means: a URL, a directory, a file.
+    /// Opens what an argument names: a URL, a directory, or a file.
     pub(super) fn open(argument: &str, genesis: &Genesis) -> anyhow::Result<Self> {
         if is_url(argument) {
             return Ok(Source::Node(Node::new(argument)?));
@@ -194,7 +195,7 @@ impl Source {
         }
     }
 
-    /// The block at a height.
+    /// The hash of the block at a height.
     pub(super) fn hash_at(&mut self, height: Height) -> anyhow::Result<Option<BlockHash>> {
         match self {
             Source::Ledger(reader) => Ok(reader.header(height)?.map(|header| header.hash())),
@@ -209,7 +210,7 @@ impl Source {
         }
     }
 
-    /// What makes a height final, as the source says: a claim.
+    /// The proof that a height is final, as the source claims it. It is not verified.
     pub(super) fn proof_of(&mut self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
         match self {
             Source::Ledger(reader) => Ok(reader.finality_proof(height)?),
@@ -219,7 +220,7 @@ impl Source {
     }
 }
 
-/// The proof that a run is of one of its blocks.
+/// The proof in a range for one of its blocks.
 fn proof_in(run: &Run, height: Height) -> Option<FinalityProof> {
     let place = run.blocks.iter().position(|block| block.height() == height)?;
     let mut headers = run.blocks[place..].iter().map(|block| block.header().clone());

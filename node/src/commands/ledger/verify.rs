@@ -1,4 +1,4 @@
-//! `quorate ledger verify`: does a chain hold together, and did a quorum sign all of it?
+//! `quorate ledger verify`: is a chain consistent, and did a quorum sign all of it?
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,18 +14,19 @@ use super::{Chain, advise, must_exist, progress, show_position};
 use crate::exit::Outcome;
 use crate::output::{self, Output};
 
-/// Verify a whole chain offline: every link, body and signature.
+/// Verify a whole chain offline: every parent hash, body and signature.
 ///
-/// Of a stopped node also every page of the file, and that each transaction is found by its id. The file is only read, so it may lie on
-/// a read-only mount; one that a crash left is repaired in memory. Exit code 0 only when all of it holds,
-/// 3 when something does not: then what is said first is where the chain can be trusted no further.
+/// For a stopped node, the command also verifies every page of the file and the index of
+/// transaction ids. It only reads the file, so the file may be on a read-only mount. A file that a
+/// crash left behind is repaired in memory. Exit code 0 only if everything is valid, 3 if something
+/// is not: then the first line names the height from which the chain cannot be trusted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   quorate ledger verify chain.export --genesis genesis.toml
   quorate ledger verify --home net/validator-0             of a node that is stopped")]
 pub(crate) struct VerifyArgs {
-    /// An export; without it, the ledger of --home is verified.
+    /// An export; without it, the command verifies the ledger of --home.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -95,10 +96,10 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// The outer error is that nothing can be said.
+/// The inner error is that the chain is invalid; the outer error is that it cannot be verified.
 type Verified = anyhow::Result<Result<Found, String>>;
 
-/// What the contents of a file are to blame for is an answer.
+/// An error caused by the contents of the file means that the chain is invalid.
 fn answer(error: StoreError) -> Verified {
     match error {
         StoreError::Damaged { .. } | StoreError::OtherChain { .. } | StoreError::OtherGenesis { .. } => {
@@ -165,10 +166,7 @@ fn human(found: &Found, genesis: &Genesis, seconds: f64) -> String {
         ),
     ];
     if found.earliest_height > 0 {
-        fields.push(("pruned", format!("bodies below height {} are not here", found.earliest_height)));
+        fields.push(("pruned", format!("this file has no bodies below height {}", found.earliest_height)));
     }
-    format!(
-        "VERIFIED in {seconds:.1} s: nothing is missing, and nothing was changed.\n\n{}",
-        output::fields(fields)
-    )
+    format!("VERIFIED in {seconds:.1} s: the chain is complete and unchanged.\n\n{}", output::fields(fields))
 }

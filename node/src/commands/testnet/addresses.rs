@@ -1,4 +1,4 @@
-//! Where the validators of a new network listen and find each other.
+//! The addresses of the nodes of a new network.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -6,29 +6,32 @@ use std::ops::Range;
 use anyhow::bail;
 use clap::Args as ClapArgs;
 
-/// Lowest port of the validators' peer-to-peer addresses, unless told otherwise.
+/// Default of the first peer-to-peer port.
 pub(crate) const BASE_P2P_PORT: u16 = 9000;
 
-/// Lowest port of the validators' JSON-RPC, unless told otherwise.
+/// Default of the first JSON-RPC port.
 pub(crate) const BASE_RPC_PORT: u16 = 8545;
 
-/// Where the validators listen: all on one host, each at ports of its own, or each on a host of its own.
+/// Where the nodes listen: all on one host, each at ports of its own, or each on a host of its own.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Addresses {
-    /// The address on which all validators listen and find each other.
+    /// The address at which all nodes listen and find each other.
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
 
-    /// Names or IPv4 addresses of the validators' hosts, in their order, instead: each listens on all IPv4 addresses of its
-    /// host, at the base ports, and is found by this name.
+    /// Host names or IPv4 addresses of the validators, in committee order, if each has a host of
+    /// its own. Each node listens on all IPv4 addresses of its host at the base ports, and others
+    /// find it by this name.
     #[arg(long, value_name = "HOST,…", value_delimiter = ',', conflicts_with = "host")]
     hosts: Vec<String>,
 
-    /// Peer-to-peer port of the first validator; the others on the same host have the ports after it, then observers.
+    /// Peer-to-peer port of the first validator. Other validators on the same host get the next
+    /// ports, then observers.
     #[arg(long, value_name = "PORT", default_value_t = BASE_P2P_PORT)]
     base_p2p_port: u16,
 
-    /// JSON-RPC port of the first validator; the others on the same host have the ports after it, then observers.
+    /// JSON-RPC port of the first validator. Other validators on the same host get the next ports,
+    /// then observers.
     #[arg(long, value_name = "PORT", default_value_t = BASE_RPC_PORT)]
     base_rpc_port: u16,
 }
@@ -40,12 +43,12 @@ impl Addresses {
         Addresses { hosts, ..Addresses::loopback(9000, 8545) }
     }
 
-    /// On this machine alone.
+    /// On this machine only.
     pub(crate) fn loopback(base_p2p_port: u16, base_rpc_port: u16) -> Self {
         Addresses { host: IpAddr::V4(Ipv4Addr::LOCALHOST), hosts: Vec::new(), base_p2p_port, base_rpc_port }
     }
 
-    /// Observers come after the validators: at the next ports, or on hosts that have their names.
+    /// Adds observers after the validators: at the next ports, or on hosts named like them.
     pub(super) fn with_observers(&self, observers: usize) -> Self {
         let mut all = self.clone();
         if !self.hosts.is_empty() {
@@ -59,17 +62,20 @@ impl Addresses {
             bail!("--hosts names {} hosts for {validators} validators: name one for each", self.hosts.len());
         }
         if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
-            bail!("--hosts {host:?} is neither an IPv4 address others can connect to nor a host name");
+            bail!(
+                "--hosts {host:?} is neither a host name nor an IPv4 address that other nodes can connect to"
+            );
         }
         if let Some((_, host)) =
             self.hosts.iter().enumerate().find(|(at, host)| self.hosts[..*at].contains(host))
         {
-            bail!(
-                "--hosts names {host:?} twice: several validators on one host have --host and ports of their own"
-            );
+            bail!("--hosts names {host:?} twice: to run several validators on one host, use --host");
         }
         if self.host.is_unspecified() {
-            bail!("--host {} is no address others can connect to: give one of this machine's", self.host);
+            bail!(
+                "--host {} is not an address that other nodes can connect to: give one of this machine's addresses",
+                self.host
+            );
         }
         let each = if self.hosts.is_empty() { validators + observers } else { 1 };
         let p2p = ports("--base-p2p-port", self.base_p2p_port, each)?;
@@ -87,7 +93,7 @@ impl Addresses {
         Ok(())
     }
 
-    /// Where clients find a validator's JSON-RPC.
+    /// Where clients find the JSON-RPC of a node.
     pub(super) fn rpc(&self, index: u16) -> String {
         match self.hosts.get(usize::from(index)) {
             None => SocketAddr::from((self.host, self.base_rpc_port + index)).to_string(),
@@ -98,12 +104,12 @@ impl Addresses {
         }
     }
 
-    /// Where it listens for them.
+    /// Where the node listens for clients.
     pub(super) fn rpc_listen(&self, index: u16) -> String {
         if self.hosts.is_empty() { self.rpc(index) } else { format!("0.0.0.0:{}", self.base_rpc_port) }
     }
 
-    /// Where other validators find it.
+    /// Where other validators find the node.
     pub(super) fn p2p(&self, index: u16) -> String {
         match self.hosts.get(usize::from(index)) {
             None => multiaddress(self.host, self.base_p2p_port + index),
@@ -114,12 +120,13 @@ impl Addresses {
         }
     }
 
-    /// What others are told, in the words of the config; nothing if it is what the node listens on.
+    /// The addresses that the node advertises, in the syntax of the config; empty if they are those
+    /// that it listens on.
     pub(super) fn advertised(&self, index: u16) -> String {
         if self.hosts.is_empty() { "[]".to_owned() } else { format!("[\"{}\"]", self.p2p(index)) }
     }
 
-    /// Where it listens for them.
+    /// Where the node listens for other validators.
     pub(super) fn p2p_listen(&self, index: u16) -> String {
         if self.hosts.is_empty() {
             self.p2p(index)
@@ -134,10 +141,12 @@ fn multiaddress(host: IpAddr, port: u16) -> String {
     format!("/{family}/{host}/tcp/{port}")
 }
 
-/// Whether others can be told to connect to this: an IPv4 address, or a name of letters, digits, hyphens and dots.
+/// Whether other nodes can connect to this: an IPv4 address, or a name of letters, digits, hyphens
+/// and dots.
 fn is_host(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
-        // Listening on all addresses of both families fails where there is one; IPv6 is for configs written by hand.
+        // Listening on all addresses of both families fails on hosts with only one family. IPv6
+        // needs configs edited by hand.
         return address.is_ipv4() && !address.is_unspecified();
     }
     let label = |label: &str| {
@@ -152,7 +161,7 @@ fn ports(option: &str, base: u16, nodes: usize) -> anyhow::Result<Range<u32>> {
     let count = u32::try_from(nodes).unwrap_or(u32::MAX);
     let range = u32::from(base)..u32::from(base).saturating_add(count);
     if base == 0 || range.end > last + 1 {
-        bail!("{option} {base} leaves no {nodes} ports between 1 and {last}: choose another");
+        bail!("{option} {base} does not leave {nodes} ports between 1 and {last}: choose another");
     }
     Ok(range)
 }
@@ -179,7 +188,13 @@ mod tests {
         assert!(refusal(u16::MAX - 2, 8545, 4).contains("--base-p2p-port"));
         assert!(refusal(9000, 0, 4).contains("--base-rpc-port"));
         let anywhere = Addresses { host: "0.0.0.0".parse().unwrap(), ..Addresses::loopback(9000, 8545) };
-        assert!(anywhere.check(4, 0).unwrap_err().to_string().contains("no address others can connect to"));
+        assert!(
+            anywhere
+                .check(4, 0)
+                .unwrap_err()
+                .to_string()
+                .contains("not an address that other nodes can connect to")
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `quorate testnet`: the files of a network whose validators run as separate processes.
+//! `quorate testnet`: creates the files of a network whose nodes run as separate processes.
 
 mod addresses;
 
@@ -21,15 +21,16 @@ use crate::output;
 use crate::runtime;
 pub(crate) use addresses::{Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 
-/// Write keys, genesis and configs of a network of separate nodes.
+/// Create keys, genesis and configs of a network of separate nodes.
 ///
-/// Makes a directory for each validator that `quorate node --home` runs: its key (plain PKCS#8 PEM, readable by
-/// you alone; these are keys for trying out, see `quorate key` for encrypted ones), a commented config, its own
-/// copy of the genesis, an empty ledger and an empty journal. Beside them stand the genesis and network.json,
-/// which says where everything is. Validators are named in committee order. Observers have homes of the same kind, without a
-/// journal, and are listed in the configs of all validators.
+/// The command creates a home directory for each validator, to be run by `quorate node --home`. It
+/// contains the key (plain PKCS#8 PEM that only you can read; for real networks see `quorate key`
+/// for encrypted keys), a commented config, a copy of the genesis, an empty ledger and an empty
+/// journal. DIR also contains the genesis and network.json, which lists the nodes with their
+/// addresses. Validators are named in committee order. Observers have the same kind of home without
+/// a journal, and the configs of all validators list them.
 ///
-/// DIR appears complete or not at all.
+/// DIR is created completely or not at all.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -45,7 +46,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4)]
     validators: usize,
 
-    /// Number of observers, which follow without a vote. With --hosts, each is on a host that has its name: observer-0.
+    /// Number of observers, which follow the chain without a vote. With --hosts, each runs on the
+    /// host with its name: observer-0, observer-1, ...
     #[arg(long, value_name = "N", default_value_t = 0)]
     observers: usize,
 
@@ -53,11 +55,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
-    /// What people call the network: 1 to 64 of a-z, 0-9 and -.
+    /// Name of the network: 1 to 64 characters of a-z, 0-9 and -.
     #[arg(long, default_value = "testnet")]
     name: String,
 
-    /// Do nothing if DIR holds a network of so many validators already, so that the same command can run at every start.
+    /// Do nothing if DIR already contains a network with this number of validators. Scripts can
+    /// then run the same command at every start.
     #[arg(long)]
     if_missing: bool,
 
@@ -75,11 +78,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         if network.observers < args.observers {
             output::note(format_args!(
-                "it has {} observers, made before; see p2p.observers",
+                "it was created with {} observers; to change them, see p2p.observers",
                 network.observers
             ));
         }
-        output::note(format_args!("{} holds the network already", args.output.display()));
+        output::note(format_args!("{} already contains the network", args.output.display()));
         return Ok(Outcome::Yes);
     }
     let nodes = (args.validators, args.observers);
@@ -102,17 +105,18 @@ fn next_steps(directory: &Path, file: &NetworkFile) -> String {
     let homes = file.validators.iter().chain(&file.observers).map(|validator| validator.home.display());
     let runs: String = homes.map(|home| format!("  quorate node --home {directory}/{home}\n")).collect();
     format!(
-        "Wrote {directory}.\n\n{}\nRun each in a terminal of its own, or on its host:\n{runs}\nThen:\n  \
+        "Wrote {directory}.\n\n{}\nRun each node in its own terminal, or on its host:\n{runs}\nThen:\n  \
          quorate status --network {directory}/{NETWORK_FILE}\n",
         table.render()
     )
 }
 
-/// Writes the directory of a new network with fresh keys, of so many validators and observers.
+/// Creates the directory of a new network with fresh keys, for this number of validators and
+/// observers.
 ///
 /// # Errors
-/// A directory with something in it, impossible ports or numbers, and whatever cannot be written. Then nothing
-/// is left behind.
+/// A directory that is not empty, ports or numbers that are not possible, and errors of writing.
+/// Then nothing is left behind.
 pub(crate) fn write(
     target: &Path,
     (validators, observers): (usize, usize),
@@ -120,7 +124,7 @@ pub(crate) fn write(
     addresses: &Addresses,
 ) -> anyhow::Result<NetworkFile> {
     let network = TestNetwork::generate(validators, name, commands::now())
-        .map_err(|errors| anyhow!("no such network: {errors}"))?;
+        .map_err(|errors| anyhow!("this network is not possible: {errors}"))?;
     if observers > OBSERVERS_MAX {
         bail!("--observers {observers}: a validator admits at most {OBSERVERS_MAX}");
     }
@@ -135,7 +139,7 @@ pub(crate) fn write(
     Ok(file)
 }
 
-/// A node to be written. Observers come after the validators.
+/// A node to write. Observers come after the validators.
 struct Planned {
     name: String,
     index: u16,
@@ -143,7 +147,7 @@ struct Planned {
     role: Role,
 }
 
-/// All that is to be written.
+/// Everything to write.
 struct Plan<'a> {
     genesis: &'a Genesis,
     addresses: Addresses,
@@ -201,7 +205,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// A multiaddress that also says who must answer there.
+    /// A multiaddress with the peer id of the node.
     fn full_address(&self, node: &Planned) -> anyhow::Result<String> {
         let peer_id = peer_id_text(&PeerKey(*node.key.public().as_bytes()))?;
         Ok(format!("{}/p2p/{peer_id}", self.addresses.p2p(node.index)))
@@ -221,7 +225,8 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// The config of one node. One reachable member is enough to find the others, but any of them may be away.
+    /// The config of one node. It lists all other validators: one reachable validator is enough to
+    /// find the others, but any of them may be down.
     fn config_text(&self, node: &Planned) -> anyhow::Result<String> {
         let others = self.of_role(Role::Validator).filter(|other| other.index != node.index);
         let bootstrap = others.map(|other| self.full_address(other)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -230,7 +235,7 @@ impl<'a> Plan<'a> {
         let of_role = match node.role {
             Role::Validator => format!(
                 "\
-# Relative to this directory. The journal holds what this validator has promised: never copy it back in time.
+# Paths relative to this directory. The journal records what this validator has signed: never restore an older copy.
 genesis = \"{}\"
 key = \"{}\"
 ledger = \"{}\"
@@ -243,13 +248,13 @@ journal = \"{}\"
             ),
             Role::Observer => format!(
                 "\
-# Relative to this directory.
+# Paths relative to this directory.
 genesis = \"{}\"
 key = \"{}\"
 ledger = \"{}\"
 
 [node]
-# It follows without a vote. Validators admit its key by p2p.observers.
+# This node follows the chain without a vote. Validators admit it if p2p.observers contains its key.
 role = \"observer\"
 ",
                 home::GENESIS_FILE,
@@ -259,29 +264,30 @@ role = \"observer\"
         };
         let admits = match node.role {
             Role::Validator => format!(
-                "# Public keys of observers that are admitted. They are served blocks and have no vote.\nobservers = {}\n",
+                "# Public keys of observers that are admitted. They are served blocks and have no \
+                 vote.\nobservers = {}\n",
                 list(&observers)
             ),
             Role::Observer => String::new(),
         };
         Ok(format!(
             "\
-# {name} of {network}: what is local to this node. Whatever must be equal on all nodes is in the genesis.
-# The environment overrides every setting: QUORATE_RPC__LISTEN is rpc.listen. Settings that are not here have
-# defaults; unknown ones are refused.
+# Local settings of {name} of {network}. Parameters that must be equal on all nodes are in the genesis.
+# The environment overrides every setting: QUORATE_RPC__LISTEN is rpc.listen. Settings that are not in this file
+# have their defaults; unknown settings are refused.
 
 [files]
 {of_role}
 [p2p]
-# Where to listen for other validators, as multiaddresses.
+# Multiaddresses on which to listen for other validators.
 listen = [\"{listen}\"]
-# Where others reach this node, if that differs: behind a NAT, in a container.
+# Multiaddresses under which others reach this node, if they differ: behind a NAT, in a container.
 advertise = {advertise}
-# Where to look for members first. One that answers is enough, the others are discovered.
+# Validators to connect to first. One that responds is enough: the node discovers the others.
 bootstrap = {bootstrap}
 {admits}
 [rpc]
-# Where JSON-RPC is served. Anybody who reaches this address may {may}read the chain.
+# Address of the JSON-RPC interface. All clients that reach this address may {may}read the chain.
 listen = \"{rpc}\"
 ",
             name = node.name,
@@ -295,7 +301,7 @@ listen = \"{rpc}\"
     }
 }
 
-/// A list in the words of the config, one entry a line.
+/// A list in the syntax of the config, one entry per line.
 fn list(entries: &[String]) -> String {
     if entries.is_empty() {
         return "[]".to_owned();
@@ -310,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_validator_knows_all_others_and_a_single_one_nobody() {
+    fn validators_list_all_others_and_a_single_validator_lists_none() {
         let addresses = Addresses::loopback(9000, 8545);
         let network = TestNetwork::seeded(4, 1);
         let plan = Plan::of(&network, 0, &addresses);
@@ -318,7 +324,7 @@ mod tests {
             let config = plan.config_text(node).unwrap();
             let own = format!("/tcp/{}/p2p/", 9000 + node.index);
             assert_eq!(config.matches("\n    \"/ip4/127.0.0.1/tcp/900").count(), 3, "{config}");
-            assert!(!config.contains(&own), "nobody looks for itself: {config}");
+            assert!(!config.contains(&own), "no node lists itself: {config}");
             assert!(config.contains("observers = []"), "{config}");
         }
         let alone = TestNetwork::seeded(1, 1);
@@ -341,12 +347,12 @@ mod tests {
             for key in [observer, other].map(|node| node.key.public().to_string()) {
                 assert!(config.contains(&key), "{config}");
             }
-            assert!(!config.contains("/tcp/9004"), "nobody dials an observer: {config}");
+            assert!(!config.contains("/tcp/9004"), "no validator dials an observer: {config}");
         }
     }
 
     #[test]
-    fn a_validator_on_a_host_of_its_own_listens_everywhere_and_tells_its_name() {
+    fn a_validator_on_its_own_host_listens_on_all_addresses_and_advertises_its_name() {
         let addresses = Addresses::on_hosts(&["alpha", "b-1.example.org", "10.0.0.3", "delta"]);
         let network = TestNetwork::seeded(4, 1);
         let plan = Plan::of(&network, 1, &addresses);

@@ -1,4 +1,4 @@
-//! Making transactions; `quorate tx sign`.
+//! Creates transactions; `quorate tx sign`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,52 +19,56 @@ use crate::home;
 use crate::keyfile::{self, PassphraseSource};
 use crate::output::{self, Output};
 
-/// Kept of the network's longest lifetime, since a validator's clock may be behind ours.
+/// Subtracted from the network's longest lifetime, since a validator's clock may be behind this
+/// machine's clock.
 const CLOCK_MARGIN_MS: u64 = 2000;
 
-/// What a transaction carries, who signs it and how long it can be ordered.
+/// The payload of a transaction, its sender and its lifetime.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Content {
     /// The payload as text.
     #[arg(long, value_name = "TEXT", group = "payload")]
     data: Option<String>,
 
-    /// The payload as hex behind 0x, lower case.
+    /// The payload as lower-case hex with the prefix 0x.
     #[arg(long, value_name = "HEX", group = "payload")]
     data_hex: Option<String>,
 
-    /// A file with the payload, of any bytes; - is standard input.
+    /// A file with the payload, any bytes; - is standard input.
     #[arg(long, value_name = "FILE", group = "payload")]
     data_file: Option<PathBuf>,
 
-    /// The sender's key file. Without it a fresh key signs this one transaction and is forgotten.
+    /// The sender's key file. Without it, a new key signs this one transaction and is then
+    /// discarded.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
     #[command(flatten)]
     passphrase: PassphraseSource,
 
-    /// How long from now the transaction can be ordered; 60s, or as long as the network allows if that is less.
+    /// How long from now the transaction is valid: 60s by default, or the longest lifetime of the
+    /// network if that is shorter.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     valid_for: Option<Duration>,
 
-    /// Any number that tells this transaction from others with the same content; random, unless given.
+    /// Any number that distinguishes this transaction from others with the same content; the
+    /// default is random.
     #[arg(long, value_name = "N")]
     nonce: Option<u64>,
 }
 
 impl Content {
-    /// Makes and signs the transaction.
+    /// Creates and signs the transaction.
     ///
     /// # Errors
-    /// Unreadable files, a payload or a lifetime the network does not take.
+    /// Unreadable files, or a payload or a lifetime that the network does not accept.
     pub(super) fn sign(&self, genesis: &Genesis) -> anyhow::Result<Transaction> {
         let limits = genesis.block_limits().transaction;
         let payload = self.payload()?;
         let bytes = payload.len() as u64 + u64::from(TRANSACTION_OVERHEAD_BYTES);
         if bytes > u64::from(limits.max_bytes) {
             bail!(
-                "a payload of {} bytes makes a transaction of {bytes}, the network takes {}",
+                "a payload of {} bytes makes a transaction of {bytes} bytes, but this network accepts at most {}",
                 payload.len(),
                 limits.max_bytes
             );
@@ -93,7 +97,7 @@ impl Content {
         let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
         if self.valid_for.is_some() && asked_ms > max_lifetime_ms {
             bail!(
-                "--valid-for {} is longer than the network takes: at most {}",
+                "--valid-for {} is longer than the network allows: choose at most {}",
                 humantime::format_duration(asked),
                 humantime::format_duration(Duration::from_millis(max_lifetime_ms))
             );
@@ -108,7 +112,7 @@ impl Content {
         }
         let key = SecretKey::generate();
         output::note(format_args!(
-            "signed with a fresh key that is kept nowhere, {}; give --key FILE to sign as somebody",
+            "signed with a new key that is not stored, {}; give --key FILE to sign with your own key",
             key.public()
         ));
         Ok(key)
@@ -117,14 +121,14 @@ impl Content {
 
 /// Sign a transaction without sending it.
 ///
-/// Needs no node. `quorate tx send --transaction HEX` sends it later, to any node and as often as you like: the
-/// same bytes are ordered once.
+/// The command needs no node. `quorate tx send --transaction HEX` sends the transaction later, to
+/// any node and as often as you like: the same bytes are ordered only once.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("payload").required(true), after_help = "\
 Example:
   quorate tx sign --genesis genesis.toml --key client.pem --data 'hello' --output json")]
 pub(crate) struct SignArgs {
-    /// The network's genesis file: a signature counts on one chain only.
+    /// The network's genesis file: a signature is valid on one chain only.
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
 
@@ -191,7 +195,9 @@ mod tests {
     fn what_the_network_would_refuse_is_refused_here() {
         let network = TestNetwork::seeded(4, 1);
         let refusal = |content: Content| content.sign(network.genesis()).map(|_| ()).unwrap_err().to_string();
-        assert!(refusal(content(&"x".repeat(256 << 10), None)).contains("the network takes 262144"));
+        assert!(
+            refusal(content(&"x".repeat(256 << 10), None)).contains("this network accepts at most 262144")
+        );
         assert!(refusal(content("x", Some(Duration::from_secs(121)))).contains("--valid-for"));
         let odd = Content { data: None, data_hex: Some("0xABCD".into()), ..content("", None) };
         assert!(refusal(odd).contains("--data-hex"));

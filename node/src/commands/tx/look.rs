@@ -28,10 +28,10 @@ struct Which {
     output: Output,
 }
 
-/// Ask a node what it knows of a transaction.
+/// Show the status of a transaction at a node.
 ///
-/// Answers unknown, pending, committed (with its place), rejected or expired. The last three never change again.
-/// Exit code 3 if it is unknown.
+/// The status is unknown, pending, committed (with its place), rejected or expired. The last three
+/// never change again. Exit code 3 if it is unknown.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
@@ -40,16 +40,16 @@ pub(crate) struct StatusArgs {
 
 /// Show a committed transaction.
 ///
-/// Exit code 3 if the node knows of none.
+/// Exit code 3 if the node has no such committed transaction.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     #[command(flatten)]
     which: Which,
 }
 
-/// Get the receipt of a committed transaction: the proof that anybody can verify offline.
+/// Get the receipt of a committed transaction: a proof that can be verified offline.
 ///
-/// Exit code 3 if the node knows of no such committed transaction.
+/// Exit code 3 if the node has no such committed transaction.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -59,13 +59,14 @@ pub(crate) struct ReceiptArgs {
     #[command(flatten)]
     which: Which,
 
-    /// The network's genesis file; with it the receipt is verified before it is printed.
+    /// The network's genesis file. If it is given, the command verifies the receipt before printing
+    /// it.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
 }
 
 impl Which {
-    /// Prints what was found, or that nothing was.
+    /// Prints the value, or that there is none.
     fn found<T: Serialize>(
         &self,
         found: Option<&T>,
@@ -73,7 +74,7 @@ impl Which {
     ) -> anyhow::Result<Outcome> {
         self.output.show(&found, || match found {
             Some(found) => human(found),
-            None => format!("{} knows of no committed transaction {}", self.node.url, self.id),
+            None => format!("{} has no committed transaction {}", self.node.url, self.id),
         })?;
         Ok(Outcome::of(found.is_some()))
     }
@@ -88,15 +89,17 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::of(status != TransactionStatus::Unknown))
 }
 
-/// A status in words.
+/// A status as text.
 pub(super) fn describe(status: &TransactionStatus) -> String {
     match status {
         TransactionStatus::Committed { height, index } => {
             format!("committed at height {height}, index {index}")
         }
         TransactionStatus::Rejected { reason } => format!("rejected: {reason}"),
-        TransactionStatus::Expired => "expired: no block can contain it any more".to_owned(),
-        TransactionStatus::Pending => "pending: a node holds it, no final block contains it yet".to_owned(),
+        TransactionStatus::Expired => "expired: no later block can contain it".to_owned(),
+        TransactionStatus::Pending => {
+            "pending: a node holds it, but no final block contains it yet".to_owned()
+        }
         TransactionStatus::Unknown => "unknown to this node".to_owned(),
     }
 }
@@ -122,7 +125,7 @@ fn human_transaction(located: &LocatedTransaction) -> String {
     ])
 }
 
-/// A payload as text if it is readable text, else as hex.
+/// A payload as text if it is readable text, otherwise as hex.
 pub(crate) fn payload(payload: &PayloadJson) -> String {
     let PayloadJson::Data { data } = payload else {
         return "a governance operation".to_owned();
@@ -140,8 +143,10 @@ pub(super) fn receipt(args: &ReceiptArgs) -> anyhow::Result<Outcome> {
     let found = block_on(async { rpc.tx_receipt(which.id).await.map_err(remote::advise) })?;
     if let (Some(json), Some(path)) = (&found, &args.genesis) {
         let genesis = home::read_genesis(path)?;
-        let receipt = Receipt::try_from(json).context("the node's receipt is none")?;
-        receipt.verify(genesis.anchor()).context("the node's receipt does not prove anything here")?;
+        let receipt = Receipt::try_from(json).context("the node returned an invalid receipt")?;
+        receipt
+            .verify(genesis.anchor())
+            .context("the node's receipt proves nothing on the chain of this genesis")?;
     }
     which.found(found.as_ref(), |json| human_receipt(json, args.genesis.is_some()))
 }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::exit::Outcome;
 
-/// Sign, send and follow transactions.
+/// Sign and send transactions, and follow them up to their receipts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Send(send::SendArgs),

@@ -20,18 +20,19 @@ use crate::remote::{self, Node};
 /// What `tx send` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WaitFor {
-    /// Nothing: the node has the bytes and promises nothing more.
+    /// Nothing: the node has received the bytes and guarantees nothing more.
     None,
     /// A node verified the transaction and holds it in its pool.
     Accepted,
-    /// The transaction stands in a final block; the answer carries the receipt, which is verified.
+    /// A final block contains the transaction; the response includes the receipt, which is
+    /// verified.
     Committed,
 }
 
-/// Send a transaction and wait for what becomes of it.
+/// Send a transaction and wait for the result.
 ///
-/// Sending the same bytes again is always safe, to any node: they are ordered once. While a node says that it
-/// has no room, the transaction is sent again until the time is over.
+/// It is always safe to send the same bytes again, to any node: they are ordered only once. If a
+/// node has no room, the command sends the transaction again until the timeout.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("payload").required(true), after_help = "\
 Examples:
@@ -47,12 +48,12 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     content: Content,
 
-    /// Send this signed transaction, as `tx sign` printed it, instead of making one.
+    /// Send this signed transaction, as `tx sign` printed it, instead of creating one.
     #[arg(long, value_name = "HEX", group = "payload", conflicts_with_all = ["key", "valid_for", "nonce"])]
     transaction: Option<String>,
 
-    /// The network's genesis file. Without it the node's word is taken for what chain it is on, and the receipt
-    /// is verified against the validators that the node names.
+    /// The network's genesis file. Without it, the command trusts the node: it uses the genesis
+    /// that the node returns, and verifies the receipt against the validators in it.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
 
@@ -87,7 +88,11 @@ async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
         WaitFor::None => {
             let submitted = rpc.tx_submit(transaction.to_bytes(), Wait::None, args.timeout).await;
             let result = submitted.map_err(remote::advise)?;
-            ensure!(result.id == transaction.id(), "the node answered about transaction {}", result.id);
+            ensure!(
+                result.id == transaction.id(),
+                "the node returned the status of another transaction, {}: do not trust it",
+                result.id
+            );
             result
         }
         WaitFor::Accepted | WaitFor::Committed => {
@@ -105,8 +110,8 @@ fn advise(error: ClientError) -> anyhow::Error {
     }
 }
 
-/// Hands the transaction in, also repeatedly, until the wait is reached or the time is over. What the node calls
-/// committed is believed once its receipt was verified.
+/// Submits the transaction, repeatedly if needed, until the requested status is reached or the time
+/// is over. The transaction counts as committed only after its receipt was verified.
 async fn submit(
     args: &SendArgs,
     genesis: &Genesis,
@@ -131,18 +136,18 @@ fn result_of(submitted: &Submitted) -> SubmitResult {
 fn decode(hex: &str) -> anyhow::Result<Transaction> {
     let bytes = from_hex(hex).context("--transaction")?;
     Transaction::from_bytes(&bytes)
-        .context("--transaction is no transaction: give what `quorate tx sign` printed")
+        .context("--transaction is not a transaction: give what `quorate tx sign` printed")
 }
 
-/// The genesis a node says it runs on, if it is one and has the chain id it is said to have.
+/// The genesis that a node returns, if it is valid and has the chain id that the node claims.
 async fn genesis_of(rpc: &Rpc) -> anyhow::Result<Genesis> {
-    let told = rpc.network_genesis().await.map_err(remote::advise)?;
-    let genesis = Genesis::parse(&told.toml)
+    let claimed = rpc.network_genesis().await.map_err(remote::advise)?;
+    let genesis = Genesis::parse(&claimed.toml)
         .map_err(|errors| anyhow!("the node's genesis is not valid: {errors}; give --genesis FILE"))?;
-    if genesis.chain_id() != told.chain_id {
+    if genesis.chain_id() != claimed.chain_id {
         bail!(
-            "the node says that it is on chain {}, but its genesis founds {}: do not trust it",
-            told.chain_id,
+            "the node claims chain {}, but its genesis defines chain {}: do not trust this node",
+            claimed.chain_id,
             genesis.chain_id()
         );
     }

@@ -1,4 +1,4 @@
-//! What is read when somebody asks for metrics.
+//! The values that are read when a client requests metrics.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use quorate_rpc::NodeReport;
 
 use crate::logging;
 use crate::runtime::service::Service;
-use crate::runtime::snapshot::{Ordering, Snapshot};
+use crate::runtime::snapshot::{Snapshot, ValidatorSnapshot};
 use crate::runtime::verify::Verifier;
 
-/// How large the files of the ledger and of the journal are.
+/// The sizes of the ledger file and the journal file.
 fn sizes(service: &Service) -> Vec<(&'static str, u64)> {
     let size = |(name, path): (&'static str, &Path)| Some((name, std::fs::metadata(path).ok()?.len()));
     service.files().filter_map(size).collect()
@@ -29,22 +29,22 @@ pub(crate) struct Facts {
     pub(crate) state: ProgressState,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) traffic: NetworkCounters,
-    /// Of each member by name, what went over its connections.
+    /// Traffic over the connections of each member, by name.
     pub(crate) links: Vec<(String, PeerStatus)>,
-    /// Of all members, in committee order.
+    /// Names of all members, in committee order.
     pub(crate) names: Vec<String>,
-    /// Work that waits for the engine.
+    /// Pieces of work that wait for the engine.
     pub(crate) inbox: usize,
     /// Jobs that wait for a thread that checks signatures.
     pub(crate) checking: usize,
-    /// Members' messages that were not checked, by reason.
+    /// Messages of members that were dropped unchecked, by reason.
     pub(crate) not_checked: [(&'static str, u64); 3],
     pub(crate) files: Vec<(&'static str, u64)>,
     pub(crate) free: Option<u64>,
     pub(crate) log_lines_lost: u64,
-    /// Reads of the ledger that damage made fail.
+    /// Reads of the ledger that failed because of damage.
     pub(crate) damaged_reads: u64,
-    /// When ordering is possible, if that is in the future.
+    /// When ordering becomes possible, if that is in the future.
     pub(crate) possible_at: Option<Timestamp>,
 }
 
@@ -77,8 +77,8 @@ impl Facts {
         }
     }
 
-    /// What only a validator has to tell.
-    pub(crate) fn ordering(&self) -> Option<&Ordering> {
+    /// The values that only a validator has.
+    pub(crate) fn ordering(&self) -> Option<&ValidatorSnapshot> {
         self.snapshot.ordering()
     }
 
@@ -87,7 +87,7 @@ impl Facts {
         self.peers.iter().filter_map(|peer| Some((peer.name.as_deref()?, peer)))
     }
 
-    /// Whether a member is not this one.
+    /// Whether a member is not this node.
     pub(crate) fn is_other(&self, index: u16) -> bool {
         self.status.index != Some(index)
     }

@@ -1,4 +1,4 @@
-//! What is counted as it happens, because nothing remembers it.
+//! Metrics that are counted when events happen, because no state contains them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -44,7 +44,7 @@ const SIGNATURES: MetricSpec = MetricSpec::counter(
     "Of these certificates, those with its signature. A certificate has as many as a quorum: of four equally fast \
      validators each is in three of four.",
 );
-/// What this module counts, for the document.
+/// The metrics of this module, for the document.
 #[cfg(test)]
 pub(crate) const MEASURED: &[MetricSpec] =
     &[PHASES, TRANSACTION, GROUP, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES];
@@ -56,10 +56,10 @@ const TRANSACTION_SECONDS: &[f64] =
 const GROUP_SECONDS: &[f64] =
     &[0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096];
 
-/// Transactions whose way is followed at a time. Beyond, they are committed like all others and not measured.
+/// Transactions that are measured at a time. Further ones are not measured.
 const FOLLOWED: usize = 1 << 16;
 
-/// Clones count together.
+/// Clones share the counters.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     phases: HistogramVec,
@@ -116,11 +116,12 @@ impl Measured {
     }
 }
 
-/// Follows blocks and transactions on their way through one node.
+/// Measures the time of blocks and transactions in one node.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     measured: Measured,
-    /// When our votes for a height left: PRE-PREPARE or PREPARE, then COMMIT. As many as are in flight.
+    /// When this node's votes for a height were sent: PRE-PREPARE or PREPARE, then COMMIT. As many
+    /// as are in flight.
     heights: BTreeMap<Height, Votes>,
     transactions: HashMap<TransactionId, Moment>,
 }
@@ -136,19 +137,19 @@ impl Stopwatch {
         Stopwatch { measured, heights: BTreeMap::new(), transactions: HashMap::new() }
     }
 
-    /// A client's transaction was taken.
+    /// A client's transaction was accepted.
     pub(crate) fn taken(&mut self, now: Moment, id: TransactionId) {
         if self.transactions.len() < FOLLOWED {
             self.transactions.entry(id).or_insert(now);
         }
     }
 
-    /// It will be in no block.
+    /// The transaction can be in no block any more.
     pub(crate) fn ended(&mut self, id: &TransactionId) {
         self.transactions.remove(id);
     }
 
-    /// What this node says to all others, once it may. What it says to one is repeated.
+    /// Records a message to all others. Messages to one member are retransmissions.
     pub(crate) fn says(&mut self, now: Moment, to: To, message: &Message) {
         if to != To::All {
             return;
@@ -162,7 +163,7 @@ impl Stopwatch {
     }
 
     fn accepted(&mut self, now: Moment, ballot: &Ballot) {
-        // Of a later view: the block begins anew.
+        // A vote in a later view: the block starts anew.
         self.heights.insert(ballot.height, Votes { accepted: Some(now), prepared: None });
     }
 
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_followed_from_the_client_to_its_block_once() {
+    fn a_transaction_is_measured_once_from_the_client_to_its_block() {
         let mut watch = Stopwatch::new(Measured::new());
         watch.taken(at(0), id(1));
         watch.taken(at(500), id(1));
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_forgotten_with_the_heights_below() {
+    fn unfinished_heights_are_forgotten_when_a_higher_block_is_final() {
         let mut watch = Stopwatch::new(Measured::new());
         for height in 1..=3 {
             watch.heights.insert(Height(height), Votes { accepted: Some(at(0)), prepared: Some(at(100)) });

@@ -1,8 +1,8 @@
-//! What a node tells Prometheus about itself.
+//! Metrics of a node for Prometheus.
 //!
-//! Most of it is read when it is asked for, from what the node says of itself anyway: the same facts that
-//! `consensus_explain` speaks of (`read`). What has no state to read, such as how long something took, is counted as it
-//! happens (`measured`). The server counts its own requests (`quorate_rpc::RPC_METRICS`).
+//! Most of them are read on request from the same state that `consensus_explain` uses (`read`).
+//! Values without such a state, such as durations, are recorded when they occur (`measured`). The
+//! server counts its own requests (`quorate_rpc::RPC_METRICS`).
 
 mod facts;
 mod measured;
@@ -18,7 +18,7 @@ use super::service::Service;
 pub(crate) use measured::{Measured, Stopwatch};
 use read::ReadWhenAsked;
 
-/// A registry that shows everything about one node.
+/// A registry with all metrics of one node.
 ///
 /// # Panics
 /// If two metrics have the same name; the tables are tested.

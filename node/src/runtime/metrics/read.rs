@@ -1,4 +1,4 @@
-//! From facts to samples.
+//! Converts facts to samples.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::table::READ;
 use crate::runtime::service::Service;
 
-/// A metric that is read when it is asked for.
+/// A metric that is read on request.
 pub(crate) struct Reading {
     pub(crate) spec: MetricSpec,
     pub(crate) read: fn(&Facts, &mut Samples),
@@ -27,7 +27,8 @@ impl Samples {
         self.0.push((Vec::new(), value));
     }
 
-    /// The same for a whole number. Beyond 2^53 the nearest one that a sample can be.
+    /// The same for a whole number. Above 2^53 the sample is the nearest number that it can
+    /// represent.
     #[expect(clippy::cast_precision_loss, reason = "samples are floating-point numbers")]
     pub(crate) fn counts(&mut self, value: u64) {
         self.is(value as f64);
@@ -49,7 +50,7 @@ impl Samples {
         self.of(label, value as f64);
     }
 
-    /// 1 for yes, 0 for no.
+    /// 1 for true, 0 for false.
     pub(crate) fn says(&mut self, label: &str, yes: bool) {
         self.of(label, f64::from(u8::from(yes)));
     }
@@ -60,7 +61,7 @@ impl Samples {
     }
 }
 
-/// Reads all of [`READ`] from a node.
+/// Collects all of [`READ`] from a node.
 pub(crate) struct ReadWhenAsked {
     service: Arc<Service>,
     descs: Vec<Desc>,

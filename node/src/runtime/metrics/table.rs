@@ -1,4 +1,5 @@
-//! Every metric that is read when it is asked for. `node/METRICS.md` is made of this table and its like.
+//! Every metric that is read on request. `node/METRICS.md` is generated from this table and similar
+//! ones.
 
 use quorate_api::ProgressState;
 use quorate_rpc::MetricSpec;
@@ -473,7 +474,7 @@ mod tests {
         read.chain(MEASURED.iter().copied()).chain(RPC_METRICS.iter().copied())
     }
 
-    /// `node/METRICS.md`: what the tables say.
+    /// `node/METRICS.md` as generated from the tables.
     fn document() -> String {
         let mut text = String::from(
             "\
@@ -510,13 +511,13 @@ This page is made from the code, and a test compares it.
         assert!(DOCUMENT == expected, "put this into node/METRICS.md:\n{expected}");
     }
 
-    /// The conventions that promtool checks, too: counters end in `_total`, nothing else does, and every name is
-    /// there once.
+    /// The naming conventions that promtool also checks: counters end in `_total`, no other metric
+    /// does, and names are unique.
     #[test]
     fn names_follow_the_conventions() {
         let mut names = BTreeSet::new();
         for spec in all() {
-            assert!(names.insert(spec.name), "{} is there twice", spec.name);
+            assert!(names.insert(spec.name), "{} exists twice", spec.name);
             assert!(spec.name.starts_with("quorate_"), "{}", spec.name);
             let counts = spec.kind == quorate_rpc::MetricKind::Counter;
             assert_eq!(spec.name.ends_with("_total"), counts, "{}", spec.name);

@@ -1,10 +1,10 @@
-//! Clocks that are wrong.
+//! Wrong clocks.
 
 use std::time::Instant;
 
 use quorate_e2e::Network;
 
-use crate::scene::{Figures, Scene};
+use crate::fixtures::{FaultTest, Figures};
 use crate::{Length, Scenario, last, scenario};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -16,40 +16,41 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("the clock of the primary jumps an hour back, and ahead", |length| primary(length, -HOUR_MS)),
 ];
 
-/// Answers of `committed` while a clock is wrong.
+/// Transactions reported `committed` while a clock is wrong.
 const MEANWHILE: usize = 60;
 
-/// Without a client for the one that is wrong: to it, what clients sign has expired, or is for another day.
-fn scene(place: usize) -> Scene {
+/// There is no client at the validator with the wrong clock: it would reject clients' transactions
+/// as expired or too far in the future.
+fn test(place: usize) -> FaultTest {
     let picked: Vec<usize> = (0..4).filter(|picked| *picked != place).collect();
-    Scene::start(Network::testnet(4).with_faults(), &picked)
+    FaultTest::start(Network::testnet(4).with_faults(), &picked)
 }
 
 fn backup(length: Length, off: i64) -> Figures {
-    let mut scene = scene(1);
-    let index = scene.backup(1);
-    scene.strikes();
-    scene.network.set_clock_off(index, off);
-    scene.load.wait_for_more(MEANWHILE);
+    let mut test = test(1);
+    let index = test.backup(1);
+    test.fault_begins();
+    test.network.set_clock_off(index, off);
+    test.load.wait_for_more(MEANWHILE);
     last(length.hold());
-    scene.heals();
-    scene.network.set_clock_off(index, 0);
-    scene.ends()
+    test.fault_ends();
+    test.network.set_clock_off(index, 0);
+    test.finish()
 }
 
 fn primary(length: Length, off: i64) -> Figures {
-    let mut scene = scene(0);
-    let (primary, others) = (scene.primary, scene.others(&[scene.primary]));
-    scene.strikes();
+    let mut test = test(0);
+    let (primary, others) = (test.primary, test.others(&[test.primary]));
+    test.fault_begins();
     let start = Instant::now();
-    scene.network.set_clock_off(primary, off);
-    let took = scene.network.time_to_order_after(scene.view, &others, start);
-    scene.load.wait_for_more(MEANWHILE);
+    test.network.set_clock_off(primary, off);
+    let took = test.network.time_to_order_after(test.view, &others, start);
+    test.load.wait_for_more(MEANWHILE);
     last(length.hold());
-    scene.heals();
-    scene.network.set_clock_off(primary, 0);
-    scene.note = format!("replaced after {} ms", took.as_millis());
-    scene.ends()
+    test.fault_ends();
+    test.network.set_clock_off(primary, 0);
+    test.note = format!("replaced after {} ms", took.as_millis());
+    test.finish()
 }
 
 #[test]

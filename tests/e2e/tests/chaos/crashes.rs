@@ -1,8 +1,8 @@
-//! Validators that are killed.
+//! Killed validators.
 
 use quorate_e2e::Network;
 
-use crate::scene::{Figures, Scene};
+use crate::fixtures::{FaultTest, Figures};
 use crate::{Length, Scenario, scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -10,47 +10,47 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("all killed at the same moment, again and again", power_cuts),
 ];
 
-/// Answers of `committed` while one is dead, and between two power cuts.
+/// Transactions reported `committed` while one validator is dead, and between two power cuts.
 const BETWEEN: usize = 60;
 
-fn scene() -> Scene {
-    Scene::start(Network::testnet(4), &[0, 1, 2, 3])
+fn test() -> FaultTest {
+    FaultTest::start(Network::testnet(4), &[0, 1, 2, 3])
 }
 
 fn each_in_turn(length: Length) -> Figures {
-    let mut scene = scene();
-    scene.strikes();
+    let mut test = test();
+    test.fault_begins();
     let kills = length.of(8, 4);
     for place in 0..kills {
-        let index = scene.backup(place);
-        scene.network.kill(index);
-        scene.load.wait_for_more(BETWEEN);
-        scene.network.start(index);
-        let other = (index + 1) % scene.network.size();
-        scene.network.wait_until_level(index, other);
-        scene.network.wait_until_it_votes(index, other);
+        let index = test.backup(place);
+        test.network.kill(index);
+        test.load.wait_for_more(BETWEEN);
+        test.network.start(index);
+        let other = (index + 1) % test.network.size();
+        test.network.wait_until_caught_up(index, other);
+        test.network.wait_until_it_votes(index, other);
     }
-    scene.note = format!("{kills} kills");
-    scene.heals();
-    scene.ends()
+    test.note = format!("{kills} kills");
+    test.fault_ends();
+    test.finish()
 }
 
 fn power_cuts(length: Length) -> Figures {
-    let mut scene = scene();
-    scene.strikes();
+    let mut test = test();
+    test.fault_begins();
     let cuts = length.of(5, 2);
     for _ in 0..cuts {
-        scene.load.wait_for_more(BETWEEN);
-        scene.network.kill_all();
-        scene.heals();
-        scene.network.start_all();
+        test.load.wait_for_more(BETWEEN);
+        test.network.kill_all();
+        test.fault_ends();
+        test.network.start_all();
     }
-    scene.note = format!("{cuts} power cuts; times from the last one");
-    scene.ends()
+    test.note = format!("{cuts} power cuts; times from the last one");
+    test.finish()
 }
 
 #[test]
-fn whoever_is_killed_the_others_go_on_and_it_comes_back() {
+fn any_killed_validator_is_replaced_by_the_others_and_comes_back() {
     each_in_turn(Length::Short);
 }
 

@@ -1,10 +1,10 @@
-//! Disks that are slow.
+//! Slow disks.
 
 use std::time::{Duration, Instant};
 
 use quorate_e2e::Network;
 
-use crate::scene::{Figures, Scene};
+use crate::fixtures::{FaultTest, Figures};
 use crate::{Length, Scenario, last, scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -15,37 +15,37 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("each write of the primary takes longer than the request timeout", too_slow),
 ];
 
-/// Answers of `committed` while a disk is slow.
+/// Transactions reported `committed` while a disk is slow.
 const MEANWHILE: usize = 60;
 
 fn slow(length: Length, place: usize, milliseconds: u64) -> Figures {
-    // Without a client for the one that is slow: what is measured is what it does to the others.
+    // There is no client at the slow validator: the test measures its effect on the others.
     let picked: Vec<usize> = (0..4).filter(|picked| *picked != place).collect();
-    let mut scene = Scene::start(Network::testnet(4).with_faults(), &picked);
-    let index = scene.backup(place);
-    scene.strikes();
-    scene.network.set_disk_delay(index, Duration::from_millis(milliseconds));
-    scene.load.wait_for_more(MEANWHILE);
+    let mut test = FaultTest::start(Network::testnet(4).with_faults(), &picked);
+    let index = test.backup(place);
+    test.fault_begins();
+    test.network.set_disk_delay(index, Duration::from_millis(milliseconds));
+    test.load.wait_for_more(MEANWHILE);
     last(length.hold());
-    scene.heals();
-    scene.network.set_disk_delay(index, Duration::ZERO);
-    scene.ends()
+    test.fault_ends();
+    test.network.set_disk_delay(index, Duration::ZERO);
+    test.finish()
 }
 
 fn too_slow(length: Length) -> Figures {
-    let mut scene = Scene::start(Network::testnet(4).with_faults(), &[1, 2, 3]);
-    let (primary, others) = (scene.primary, scene.others(&[scene.primary]));
-    scene.strikes();
+    let mut test = FaultTest::start(Network::testnet(4).with_faults(), &[1, 2, 3]);
+    let (primary, others) = (test.primary, test.others(&[test.primary]));
+    test.fault_begins();
     let start = Instant::now();
-    let delay = scene.network.request_timeout() + Duration::from_secs(1);
-    scene.network.set_disk_delay(primary, delay);
-    let took = scene.network.time_to_order_after(scene.view, &others, start);
-    scene.load.wait_for_more(MEANWHILE);
+    let delay = test.network.request_timeout() + Duration::from_secs(1);
+    test.network.set_disk_delay(primary, delay);
+    let took = test.network.time_to_order_after(test.view, &others, start);
+    test.load.wait_for_more(MEANWHILE);
     last(length.hold());
-    scene.heals();
-    scene.network.set_disk_delay(primary, Duration::ZERO);
-    scene.note = format!("{} ms for each; replaced after {} ms", delay.as_millis(), took.as_millis());
-    scene.ends()
+    test.fault_ends();
+    test.network.set_disk_delay(primary, Duration::ZERO);
+    test.note = format!("{} ms for each; replaced after {} ms", delay.as_millis(), took.as_millis());
+    test.finish()
 }
 
 #[test]

@@ -1,24 +1,24 @@
-//! Lines that are slow.
+//! Slow lines.
 
 use std::time::{Duration, Instant};
 
 use quorate_api::Wait;
 use quorate_e2e::Signer;
 
-use crate::scene::{Figures, Scene};
+use crate::fixtures::{FaultTest, Figures};
 use crate::{Length, Scenario, last, scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[scenario("50 ms each way on every line", slow_lines)];
 
 const DELAY: Duration = Duration::from_millis(50);
 
-/// Request, proposal, PREPARE and COMMIT: no commit takes fewer of them that come one after the other.
+/// Delays that every commit needs in sequence: request and proposal, PREPARE, COMMIT.
 const DELAYS: u32 = 3;
 
-/// How long single transactions take until they are committed, the median.
-fn median(scene: &Scene, count: usize) -> Duration {
-    let rpc = scene.network.rpc(scene.primary);
-    let mut signer = Signer::new(scene.network.genesis(), 1, 64);
+/// Median time until single transactions are committed.
+fn median(test: &FaultTest, count: usize) -> Duration {
+    let rpc = test.network.rpc(test.primary);
+    let mut signer = Signer::new(test.network.genesis(), 1, 64);
     let mut times: Vec<Duration> = (0..count)
         .map(|_| {
             let (signed, start) = (signer.sign(), Instant::now());
@@ -32,20 +32,20 @@ fn median(scene: &Scene, count: usize) -> Duration {
 }
 
 fn slow_lines(length: Length) -> Figures {
-    let mut scene = Scene::with_lines();
+    let mut test = FaultTest::with_lines();
     let count = length.of(50, 5);
-    let before = median(&scene, count);
-    scene.strikes();
-    scene.network.lines().delay(DELAY);
-    let during = median(&scene, count);
-    assert!(during >= DELAYS * DELAY, "{during:?} is less than the lines take");
+    let before = median(&test, count);
+    test.fault_begins();
+    test.network.lines().delay(DELAY);
+    let during = median(&test, count);
+    assert!(during >= DELAYS * DELAY, "{during:?} is less than the delay of the lines");
     last(length.hold());
-    scene.heals();
-    scene.network.lines().delay(Duration::ZERO);
-    scene.note = format!("median to commit {} ms, then {} ms", before.as_millis(), during.as_millis());
-    scene.sent_besides += 2 * count;
-    let figures = scene.ends();
-    assert_eq!(figures.views, 0, "slow lines are no reason to leave a view");
+    test.fault_ends();
+    test.network.lines().delay(Duration::ZERO);
+    test.note = format!("median to commit {} ms, then {} ms", before.as_millis(), during.as_millis());
+    test.sent_besides += 2 * count;
+    let figures = test.finish();
+    assert_eq!(figures.views, 0, "slow lines must not cause a view change");
     figures
 }
 

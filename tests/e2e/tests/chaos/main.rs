@@ -1,28 +1,31 @@
-//! Real faults on real processes: lines that are cut, held up and slow, crashes, disks, clocks and old copies.
+//! Faults of real processes: lines that are cut, blocked or slow, crashes, disks, clocks and old
+//! copies of data.
 //!
-//! Each scenario strikes a network of four under a paced load, heals it, and asserts what must hold after anything at all:
-//! every validator is level again, all chains are equal, what was answered `committed` stands at its place once, and
-//! nobody has a proof against anybody. It also proves that the fault was one: who is cut off says so.
+//! Each scenario injects a fault into a network of four under a paced load, and then heals it.
+//! Afterwards it asserts what must always be true: every validator has caught up, all chains are
+//! equal, every transaction that was reported `committed` is at its place exactly once, and no
+//! validator has evidence against any validator. It also asserts that the fault was effective: a
+//! validator that is cut off reports that.
 //!
-//! Some of the scenarios run always, in a short form. All of them run, and write their figures into `CHAOS.md`, with the
-//! command that is named in [`report`].
+//! Some of the scenarios always run, in a short form. The command in [`report`] runs all of them
+//! and writes their figures into `CHAOS.md`.
 #![allow(clippy::unwrap_used)]
 
 mod clocks;
 mod crashes;
 mod disks;
+mod fixtures;
 mod latency;
 mod old_copies;
 mod partitions;
 mod report;
-mod scene;
 mod watch;
 
 use std::time::Duration;
 
-use scene::Figures;
+use fixtures::Figures;
 
-/// Between two requests of a client, so that the machine has time for the protocol.
+/// Pause between two requests of a client, so that the machine has time for the protocol.
 const PACE: Duration = Duration::from_millis(30);
 
 /// How long faults last.
@@ -35,7 +38,7 @@ enum Length {
 }
 
 impl Length {
-    /// How long a fault lasts once it has taken effect.
+    /// How long a fault lasts after it has taken effect.
     fn hold(self) -> Duration {
         match self {
             Length::Short => Duration::from_secs(1),
@@ -43,17 +46,17 @@ impl Length {
         }
     }
 
-    /// So many of something in the report, and so many otherwise.
+    /// `full` repetitions in the report, `short` otherwise.
     fn of(self, full: usize, short: usize) -> usize {
         if self == Length::Full { full } else { short }
     }
 }
 
-/// Something that happens to a network.
+/// A fault that is injected into a network.
 struct Scenario {
-    /// What the report calls it.
+    /// Its name in the report.
     name: &'static str,
-    /// Makes it happen.
+    /// Runs it.
     play: fn(Length) -> Figures,
 }
 
@@ -61,7 +64,7 @@ const fn scenario(name: &'static str, play: fn(Length) -> Figures) -> Scenario {
     Scenario { name, play }
 }
 
-/// Waits until so much time has passed, because a fault is to last so long.
+/// Waits for this time, as the duration of a fault.
 fn last(duration: Duration) {
     let start = std::time::Instant::now();
     quorate_e2e::wait_until("it has lasted for long enough", || start.elapsed() >= duration);

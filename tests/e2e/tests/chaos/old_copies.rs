@@ -1,52 +1,52 @@
-//! Data that was put back in time.
+//! Restored old copies of data.
 
 use std::fs;
 
 use quorate_api::ValidatorStanding;
 use quorate_e2e::{Network, copy_directory, wait_until};
 
-use crate::scene::{Figures, Scene};
+use crate::fixtures::{FaultTest, Figures};
 use crate::{Length, Scenario, last, scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] =
     &[scenario("a backup killed and restored from an old copy, until its newest journal is back", restored)];
 
-/// Answers of `committed` between the copy and the crash, and while the old copy runs.
+/// Transactions reported `committed` between the copy and the crash, and while the old copy runs.
 const BETWEEN: usize = 200;
 
 fn restored(length: Length) -> Figures {
-    let mut scene = Scene::start(Network::testnet(4), &[0, 1, 3]);
-    let index = scene.backup(2);
-    let (live, old) = (scene.network.data(index), scene.network.directory().join("old"));
-    let newest = scene.network.directory().join("newest");
-    scene.network.stop(index);
+    let mut test = FaultTest::start(Network::testnet(4), &[0, 1, 3]);
+    let index = test.backup(2);
+    let (live, old) = (test.network.data(index), test.network.directory().join("old"));
+    let newest = test.network.directory().join("newest");
+    test.network.stop(index);
     copy_directory(&live, &old);
-    scene.network.start(index);
-    scene.network.wait_until_level(index, scene.primary);
-    scene.network.wait_until_it_votes(index, scene.primary);
-    scene.load.wait_for_more(BETWEEN);
+    test.network.start(index);
+    test.network.wait_until_caught_up(index, test.primary);
+    test.network.wait_until_it_votes(index, test.primary);
+    test.load.wait_for_more(BETWEEN);
 
-    scene.strikes();
-    scene.network.kill(index);
+    test.fault_begins();
+    test.network.kill(index);
     fs::rename(&live, &newest).unwrap();
     copy_directory(&old, &live);
-    scene.network.start(index);
-    let rpc = scene.network.rpc(index);
+    test.network.start(index);
+    let rpc = test.network.rpc(index);
     wait_until("it knows that its journal is old", || {
         rpc.consensus().standing == ValidatorStanding::Recovering
     });
-    let height = scene.height_of(&[scene.primary]);
-    scene.load.wait_for_more(BETWEEN);
+    let height = test.height_of(&[test.primary]);
+    test.load.wait_for_more(BETWEEN);
     wait_until("it follows the chain", || rpc.head().height > height);
     last(length.hold());
     assert_eq!(rpc.consensus().standing, ValidatorStanding::Recovering);
 
-    scene.network.stop(index);
+    test.network.stop(index);
     fs::copy(newest.join("journal.redb"), live.join("journal.redb")).unwrap();
-    scene.heals();
-    scene.network.start(index);
-    scene.network.wait_until_level(index, scene.primary);
-    scene.network.wait_until_it_votes(index, scene.primary);
-    scene.note = "did not vote meanwhile".to_owned();
-    scene.ends()
+    test.fault_ends();
+    test.network.start(index);
+    test.network.wait_until_caught_up(index, test.primary);
+    test.network.wait_until_it_votes(index, test.primary);
+    test.note = "did not vote meanwhile".to_owned();
+    test.finish()
 }

@@ -1,7 +1,8 @@
-//! All scenarios, one after the other, and a page about them.
+//! Runs all scenarios one after the other and writes a report.
 //!
-//! `cargo build --release -p quorate --features faults`, and then, with the program that this has built,
-//! `QUORATE_BIN=$PWD/target/release/quorate cargo test --release -p quorate-e2e --test chaos -- --ignored --nocapture report`.
+//! First run `cargo build --release -p quorate --features faults`. Then use the built program:
+//! `QUORATE_BIN=$PWD/target/release/quorate cargo test --release -p quorate-e2e --test chaos --
+//! --ignored --nocapture report`.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -13,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use quorate_e2e::Network;
 
-use crate::scene::Figures;
+use crate::fixtures::Figures;
 use crate::{Length, clocks, crashes, disks, latency, old_copies, partitions};
 
-/// What a scenario came to.
+/// The result of a scenario.
 type Outcome = Result<Figures, String>;
 
 #[test]
 #[ignore = "takes about ten minutes, and wants a release build with the feature faults"]
 fn report() {
-    // Before anything else runs for minutes in vain.
+    // Check first that the program has faults, because the scenarios take minutes.
     drop(Network::testnet(4).with_faults());
     let only = std::env::var("QUORATE_E2E_ONLY").unwrap_or_default();
     let themes = [
@@ -39,7 +40,7 @@ fn report() {
         let _ = write!(page, "\n## {theme}\n\n{COLUMNS}");
         for scenario in scenarios.iter().filter(|scenario| scenario.name.contains(&only)) {
             let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(Length::Full)));
-            let outcome: Outcome = outcome.map_err(|panic| said(panic.as_ref()));
+            let outcome: Outcome = outcome.map_err(|panic| message_of(panic.as_ref()));
             let row = row(scenario.name, &outcome);
             print!("{row}");
             page += &row;
@@ -56,7 +57,7 @@ fn report() {
 }
 
 const COLUMNS: &str = "\
-| scenario | tx/s before | tx/s during | lasted | longest pause | first block after | all level after | views | sent | committed | expired | verdict |
+| scenario | tx/s before | tx/s during | lasted | longest pause | first block after | all caught up after | views | sent | committed | expired | verdict |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
@@ -79,14 +80,14 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// The first line of what a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
+/// The first line of a panic message.
+fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word");
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     text.lines().next().unwrap_or_default().replace('|', "/")
 }
 
-/// What a program prints, or that it is not known.
+/// The output of a program, or `unknown`.
 fn answer(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
@@ -103,14 +104,15 @@ fn head() -> String {
          Written by `tests/e2e/tests/chaos/report.rs`; do not edit. CONTRIBUTING.md says how to run it.\n\n\
          * Commit: {} ({})\n* Date: {}\n* Machine: {cores} cores, {} GiB of memory; load before the run {}\n\
          * Build: {}\n\n\
-         Each scenario is a network of its own: four processes on loopback, a client at each validator that a fault leaves a \
-         sound clock and disk, 20 transactions at a time and a short rest after each answer. The load is light on purpose: \
-         what is measured is how long a network stands still, not how much it can order. \"During\" is from the beginning \
-         of the fault to its end, \"longest pause\" the longest time without a block from its beginning until all are level. \
-         A transaction that is neither committed nor expired was on its way when the clients stopped; clients go on with \
-         the same bytes until they are told.\n\n\
-         *Kept* means: all four are level and ready, their chains are equal, what was answered `committed` stands at its \
-         place once, blocks hold nothing that nobody handed in, there is no proof against anybody, and nobody panicked.\n",
+         Each scenario is a network of its own: four processes on loopback, with a client at each validator whose clock and \
+         disk the fault leaves intact. A client submits 20 transactions at a time and pauses briefly after each response. \
+         The load is light on purpose: the scenarios measure how long a network makes no progress, not how much it can \
+         order. \"During\" is from the beginning of the fault to its end. \"Longest pause\" is the longest time without a \
+         block from the beginning of the fault until all validators have caught up. A transaction that is neither \
+         committed nor expired was in flight when the clients stopped; until then, clients retry with the same bytes.\n\n\
+         *Kept* means: all four validators are ready and have caught up, their chains are equal, every transaction that \
+         was reported `committed` is at its place once, blocks contain only submitted transactions, there is no evidence \
+         against any validator, and no validator panicked.\n",
         answer("git", &["rev-parse", "--short=12", "HEAD"]),
         if answer("git", &["status", "--porcelain", "--untracked-files=no"]) == "unknown" {
             "no change"

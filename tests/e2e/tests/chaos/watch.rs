@@ -1,4 +1,4 @@
-//! When which validator had which block.
+//! Records when validators had each block.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,8 @@ use serde_json::json;
 /// When a height was first seen at any validator.
 type Seen = BTreeMap<u64, Instant>;
 
-/// Looks at the heads of validators in the background. Those that do not answer are looked at again.
+/// Polls the heads of validators in the background. Validators that do not respond are polled
+/// again.
 pub(crate) struct Watch {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
@@ -43,13 +44,13 @@ impl Watch {
         self.seen.lock().unwrap().keys().next_back().copied().unwrap_or_default()
     }
 
-    /// When the first block above this one was seen.
+    /// When the first block above this height was seen.
     pub(crate) fn first_above(&self, height: u64) -> Option<Instant> {
         let seen = self.seen.lock().unwrap();
         seen.range(height + 1..).map(|(_, at)| *at).min()
     }
 
-    /// The longest time between two moments in which nobody had a new block.
+    /// The longest time between two moments without a new block at any validator.
     pub(crate) fn longest_pause(&self, from: Instant, to: Instant) -> Duration {
         let seen = self.seen.lock().unwrap();
         let inside = seen.values().copied().filter(|at| (from..to).contains(at));
@@ -63,7 +64,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for watcher in self.watchers.drain(..) {
-            // One that has panicked has said so.
+            // A watcher that panicked has printed its message.
             let _ = watcher.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Load through the project's own client, and what became of each transaction.
+//! Load through the project's own client, with the result of each transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_api::TransactionStatus;
 use quorate_client::{Client, ClientConfig, ClientError, Rpc, TransactionBuilder};
-use quorate_e2e::{Network, PATIENCE, Random};
+use quorate_e2e::{Network, Random, WAIT_LIMIT};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Receipt, SecretKey, Transaction, TransactionId};
 use tokio::runtime::Runtime;
@@ -15,16 +15,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::{PAUSE, urls};
 
-/// Clients at a time. Each hands in one transaction after the other.
+/// Clients at a time. Each submits one transaction after the other.
 const CLIENTS: usize = 16;
 
-/// How long a client waits before it hands the same bytes in again. Nodes wait so long for a commit at most.
+/// How long a client waits before it submits the same bytes again. Nodes wait at most this long for
+/// a commit.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Most bytes that a transaction carries.
+/// Upper limit of a transaction's data in bytes.
 const MAX_DATA_BYTES: usize = 600;
 
-/// A transaction that was handed in.
+/// A submitted transaction.
 pub(crate) struct HandedIn {
     pub(crate) id: TransactionId,
     /// The proof that it was committed; `None` if it expired.
@@ -40,7 +41,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Starts clients that know all nodes, each with another one first.
+    /// Starts clients that know all nodes, each with another first node.
     pub(crate) fn start(network: &Network, random: &mut Random) -> Clients {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -61,20 +62,21 @@ impl Clients {
         Clients { runtime, stop, committed, running }
     }
 
-    /// Answers of `committed` so far.
+    /// Transactions reported `committed` so far.
     pub(crate) fn committed(&self) -> usize {
         self.committed.load(Ordering::Relaxed)
     }
 
-    /// Lets each transaction come to its end; answers what became of them.
+    /// Waits for the result of each transaction; returns the results.
     ///
     /// # Panics
-    /// If a client did: an answer was wrong, or there was none.
+    /// If a client did: a response was wrong or missing.
     pub(crate) fn finish(self) -> Vec<HandedIn> {
         self.stop.store(true, Ordering::Relaxed);
         let Clients { runtime, running, .. } = self;
-        let all =
-            running.into_iter().map(|client| runtime.block_on(client).expect("a client was told nonsense"));
+        let all = running
+            .into_iter()
+            .map(|client| runtime.block_on(client).expect("a client received a wrong response"));
         all.flatten().collect()
     }
 }
@@ -105,31 +107,33 @@ impl Worker {
         handed_in
     }
 
-    /// Hands the same bytes in until they came to an end.
+    /// Submits the same bytes until the result is final.
     async fn see_through(&self, transaction: &Transaction) -> Option<Receipt> {
         let id = transaction.id();
-        let patience = Instant::now() + 3 * PATIENCE;
+        let patience = Instant::now() + 3 * WAIT_LIMIT;
         loop {
             let problem = match self.client.submit_and_wait(transaction, WAIT).await {
                 Ok(submitted) => match (submitted.status, submitted.receipt) {
                     (TransactionStatus::Committed { .. }, Some(receipt)) => return Some(receipt),
                     (TransactionStatus::Expired, None) => return None,
-                    (TransactionStatus::Pending | TransactionStatus::Unknown, None) => "it waits".to_owned(),
+                    (TransactionStatus::Pending | TransactionStatus::Unknown, None) => {
+                        "it is pending".to_owned()
+                    }
                     odd => panic!("{id} is {odd:?}"),
                 },
                 Err(ClientError::Call(error)) => error.to_string(),
                 Err(error) => panic!("{id}: {error}"),
             };
-            assert!(Instant::now() < patience, "{id} came to no end: {problem}");
+            assert!(Instant::now() < patience, "{id} has no final result: {problem}");
             sleep(PAUSE).await;
         }
     }
 
-    /// The node that has just answered `committed` has the transaction where it said. It may be killed before
-    /// it can be asked; its first answer counts.
+    /// Asserts that the node that reported `committed` has the transaction at the reported place.
+    /// The node may be killed before it responds, so its first response counts.
     async fn look_it_up(&self, node: &Rpc, receipt: &Receipt) {
         let id = receipt.transaction;
-        let patience = Instant::now() + PATIENCE;
+        let patience = Instant::now() + WAIT_LIMIT;
         let found = loop {
             match node.tx_get(id).await {
                 Ok(found) => break found,
@@ -138,7 +142,7 @@ impl Worker {
             sleep(PAUSE).await;
         };
         let found =
-            found.unwrap_or_else(|| panic!("{} called {id} committed and does not have it", node.url()));
+            found.unwrap_or_else(|| panic!("{} reported {id} as committed and does not have it", node.url()));
         let place = (receipt.proof.header.height.0, receipt.index);
         assert_eq!((found.height, found.index), place, "{id} at {}", node.url());
         let transaction = Transaction::try_from(&found.transaction);

@@ -1,4 +1,4 @@
-//! Hundreds of connections and thousands of useless messages, and what they do to others.
+//! Hundreds of connections and thousands of useless messages, and their effect on other clients.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use crate::ALL;
 use crate::probe::{Latencies, Probe};
 use crate::storm::{Size, Storm};
 
-/// What is claimed: so much longer may the median take.
+/// The allowed increase of the median latency.
 const TIMES: u32 = 3;
 
-/// And so many bytes a validator may hold at most meanwhile.
+/// The allowed memory of a validator meanwhile, in bytes.
 const MOST_MEMORY: u64 = 128 << 20;
 
-/// An attack and how long is measured.
+/// The size of the attack and the duration of the measurement.
 struct Plan {
     size: Size,
     undisturbed: Duration,
     disturbed: Duration,
 }
 
-/// What came of it.
+/// The results.
 struct Measured {
     undisturbed: Latencies,
     disturbed: Latencies,
-    /// Fewest connections that were open at a time.
+    /// Minimum number of open connections.
     open: usize,
     messages_per_second: usize,
-    /// Most bytes that each validator held.
+    /// Maximum memory of each validator in bytes.
     most_memory: [u64; 4],
 }
 
@@ -41,14 +41,14 @@ fn load_of_the_machine() -> String {
     std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }
 
-/// Orders at a steady rate, first undisturbed, then among strangers. Every transaction is committed, and the
-/// validators do their work afterwards.
+/// Orders at a steady rate, first undisturbed, then during the attack. Every transaction must be
+/// committed, and the validators must work afterwards.
 fn measure(plan: &Plan) -> Measured {
     let mut random = Random::seeded(seed());
     let mut network = Network::running(4);
     let probe = Probe::of(&network);
     println!("load of the machine at first: {}", load_of_the_machine());
-    // What happens only once is over then.
+    // Warm up, so that one-time costs are not measured.
     probe.measure(Duration::from_secs(1), || ());
     let undisturbed = probe.measure(plan.undisturbed, || ());
     println!("undisturbed: {undisturbed}");
@@ -63,7 +63,7 @@ fn measure(plan: &Plan) -> Measured {
     let milliseconds = usize::try_from(plan.disturbed.as_millis()).unwrap();
     let messages_per_second = (seen.sent() - sent) * 1000 / milliseconds;
     let during = memory(&network);
-    println!("among strangers: {disturbed}");
+    println!("during the attack: {disturbed}");
     println!(
         "{} connections, {} open at least; {messages_per_second} messages per second; answers by status: {:?}",
         plan.size.connections,
@@ -80,7 +80,7 @@ fn measure(plan: &Plan) -> Measured {
         assert!(!log.contains("panicked"), "{log}");
     }
     let after = memory(&network);
-    // The system's counts lag behind a little, so the largest of them counts.
+    // The system's counters lag behind a little, so use the largest value.
     let most = ALL.map(|node| during[node].most.max(after[node].most));
     for node in ALL {
         let [before, during, most, after] =
@@ -94,7 +94,7 @@ fn measure(plan: &Plan) -> Measured {
 }
 
 #[test]
-fn rubbish_on_many_connections_keeps_nobody_from_being_served() {
+fn useless_messages_on_many_connections_do_not_block_other_clients() {
     let measured = measure(&Plan {
         size: Size { connections: 64, messages_per_second: 200 },
         undisturbed: Duration::from_secs(1),
@@ -103,7 +103,8 @@ fn rubbish_on_many_connections_keeps_nobody_from_being_served() {
     assert!(measured.most_memory.iter().all(|most| *most <= MOST_MEMORY), "{:?}", measured.most_memory);
 }
 
-/// `cargo test --release -p quorate-e2e --test load -- --ignored --nocapture garbage` on a quiet machine.
+/// Run `cargo test --release -p quorate-e2e --test load -- --ignored --nocapture garbage` on a
+/// quiet machine.
 #[test]
 #[ignore = "a measurement of a minute, without allowance for other tests"]
 fn garbage_delays_the_median_by_no_more_than_three_times() {

@@ -1,7 +1,7 @@
-//! What the interface promises while much happens at once, tried on real processes.
+//! Guarantees of the interface under high load, tested on real processes.
 //!
-//! `subscribers` kills validators and cuts streams under load; `garbage` measures what strangers with many
-//! connections and much rubbish can do to the ordering of everybody else.
+//! `subscribers` kills validators and cuts streams under load. `garbage` measures how much many
+//! connections with useless messages delay the transactions of other clients.
 #![allow(clippy::unwrap_used)]
 
 mod clients;
@@ -18,13 +18,13 @@ use quorate_e2e::Network;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// Between two attempts at a node that does not answer.
+/// Pause before a node that does not respond is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The number in a variable, if there is one.
+/// The number in a variable, if it is set.
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))
 }
 
 fn urls(network: &Network) -> Vec<String> {

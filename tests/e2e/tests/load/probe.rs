@@ -1,11 +1,11 @@
-//! How long honest clients wait for their transactions.
+//! Measures how long honest clients wait for their transactions.
 
 use std::fmt;
 use std::time::Duration;
 
 use quorate_api::{TransactionStatus, Wait};
 use quorate_client::{ClientConfig, Rpc, TransactionBuilder};
-use quorate_e2e::{Network, PATIENCE};
+use quorate_e2e::{Network, WAIT_LIMIT};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Receipt, SecretKey};
 use tokio::runtime::Runtime;
@@ -14,23 +14,23 @@ use tokio::time::{Instant, interval, sleep};
 
 use crate::{PAUSE, urls};
 
-/// Between two transactions.
+/// Interval between two transactions.
 const PACE: Duration = Duration::from_millis(50);
 
-/// Bytes that each carries.
+/// Bytes of data in each.
 const DATA_BYTES: usize = 256;
 
-/// How long a node is asked to wait.
+/// How long a node should wait for the commit.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// Hands in transactions at a steady rate, to one node after the other.
+/// Submits transactions at a steady rate, to one node after the other.
 pub(crate) struct Probe {
     runtime: Runtime,
     nodes: Vec<Rpc>,
     genesis: Genesis,
 }
 
-/// How long they took from the moment they were due until they were answered committed, sorted.
+/// Times from when transactions were due until they were reported committed, sorted.
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Probe {
@@ -47,10 +47,10 @@ impl Probe {
         }
     }
 
-    /// Measures for so long. `look` is called before each transaction is handed in.
+    /// Measures for this duration. `look` is called before each transaction is submitted.
     ///
     /// # Panics
-    /// If one of them is not committed in the end, or not proven.
+    /// If a transaction is not committed in the end, or not proven.
     pub(crate) fn measure(&self, duration: Duration, mut look: impl FnMut()) -> Latencies {
         let key = SecretKey::generate();
         let mut latencies = self.runtime.block_on(async {
@@ -89,13 +89,13 @@ async fn commit(node: Rpc, genesis: Genesis, key: SecretKey, due: Instant) -> Du
                 error.to_string()
             }
         };
-        assert!(due.elapsed() < PATIENCE, "{id} came to no end at {}: {problem}", node.url());
+        assert!(due.elapsed() < WAIT_LIMIT, "{id} has no final result at {}: {problem}", node.url());
         sleep(PAUSE).await;
     }
 }
 
 impl Latencies {
-    /// So many percent of them are no longer than this: the nearest rank.
+    /// The time that this percentage of them does not exceed: the nearest rank.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         self.0[(self.0.len() * percent).div_ceil(100).max(1) - 1]
     }

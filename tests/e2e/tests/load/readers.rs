@@ -1,4 +1,4 @@
-//! Subscribers that are cut off at random and go on where they were.
+//! Subscribers whose streams are cut at random and resumed.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use quorate_api::BlockJson;
 use quorate_client::{Client, ClientConfig, ClientError};
-use quorate_e2e::{CallError, EventStream, Network, PATIENCE, Random, SocketStream, between_looks};
+use quorate_e2e::{CallError, EventStream, Network, Random, SocketStream, WAIT_LIMIT, between_looks};
 use quorate_ledger::{BlockHash, Height, TransactionId};
 use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
@@ -19,7 +19,7 @@ const LONGEST_LIFE: Duration = Duration::from_millis(1500);
 
 /// How blocks are read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum Transport {
     /// `Client::follow`.
     Client,
     /// `/stream` with `Last-Event-ID`.
@@ -28,38 +28,38 @@ pub(crate) enum Way {
     Socket,
 }
 
-/// What is kept of a block.
+/// The part of a block that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) hash: BlockHash,
     pub(crate) transactions: Vec<TransactionId>,
 }
 
-/// All that a subscriber was told, from block 1 on.
+/// Everything that a subscriber received, from block 1 on.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) node: usize,
-    pub(crate) way: Way,
+    pub(crate) transport: Transport,
     pub(crate) blocks: Vec<Seen>,
-    /// Streams that brought something.
+    /// Streams that delivered a block.
     pub(crate) streams: usize,
-    /// Attempts to open one that failed.
+    /// Failed attempts to open a stream.
     pub(crate) failed: usize,
 }
 
 /// A subscriber of one node in the background.
 pub(crate) struct Subscriber {
-    /// Height up to which it reads; none yet if it is 0.
+    /// Height up to which it reads; 0 while the height is not known.
     until: Arc<AtomicU64>,
     thread: JoinHandle<Report>,
 }
 
 impl Subscriber {
-    /// Begins to read.
-    pub(crate) fn start(network: &Network, node: usize, way: Way, random: Random) -> Subscriber {
+    /// Starts to read.
+    pub(crate) fn start(network: &Network, node: usize, transport: Transport, random: Random) -> Subscriber {
         let until = Arc::<AtomicU64>::default();
         let genesis = network.genesis();
-        // Nobody else can help out, so there is no point in patience.
+        // The client knows only one node, so it must not wait for another one.
         let config = ClientConfig { patience: Duration::ZERO, ..ClientConfig::default() };
         let url = &network.validators()[node].rpc;
         let mut reader = Reader {
@@ -68,7 +68,7 @@ impl Subscriber {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             random,
             last: genesis.header().hash(),
-            report: Report { node, way, blocks: Vec::new(), streams: 0, failed: 0 },
+            report: Report { node, transport, blocks: Vec::new(), streams: 0, failed: 0 },
         };
         let goal = Arc::clone(&until);
         let thread = std::thread::spawn(move || {
@@ -78,13 +78,14 @@ impl Subscriber {
         Subscriber { until, thread }
     }
 
-    /// Lets it read up to a height; answers what it has seen.
+    /// Lets the subscriber read up to a height; returns what it has received.
     ///
     /// # Panics
-    /// If it did: a block was wrong, missing, or came twice; or the last one does not come.
+    /// If the subscriber did: a block was wrong, missing or repeated, or the last one does not
+    /// arrive.
     pub(crate) fn finish(self, height: u64) -> Report {
         self.until.store(height, Ordering::Relaxed);
-        self.thread.join().expect("a subscriber was told nonsense")
+        self.thread.join().expect("a subscriber received a wrong block")
     }
 }
 
@@ -98,11 +99,11 @@ struct Reader {
     report: Report,
 }
 
-/// Why a stream ends before its time.
+/// Why a stream ends early.
 enum Broken {
-    /// The node is gone, or says that it ends.
+    /// The node is gone, or has closed the stream.
     Gone,
-    /// The node has told what it must not tell.
+    /// The node sent something wrong.
     Wrong(String),
 }
 
@@ -131,31 +132,34 @@ impl Reader {
         loop {
             let until = goal.load(Ordering::Relaxed);
             if until > 0 {
-                let patience = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                let patience = *patience.get_or_insert_with(|| Instant::now() + WAIT_LIMIT);
                 if self.height() >= until {
                     return;
                 }
-                let Report { node, way, blocks, .. } = &self.report;
-                let told = blocks.len();
-                assert!(Instant::now() < patience, "validator {node} told {way:?} {told} of {until} blocks");
+                let Report { node, transport, blocks, .. } = &self.report;
+                let received = blocks.len();
+                assert!(
+                    Instant::now() < patience,
+                    "validator {node} sent {received} of {until} blocks over {transport:?}"
+                );
             }
             let before = self.height();
             let end = Instant::now() + self.random.up_to(LONGEST_LIFE);
-            let broken = match self.report.way {
-                Way::Client => self.follow(end),
-                Way::Events => self.read_events(end),
-                Way::Socket => self.read_socket(end),
+            let broken = match self.report.transport {
+                Transport::Client => self.follow(end),
+                Transport::Events => self.read_events(end),
+                Transport::Socket => self.read_socket(end),
             };
             self.report.streams += usize::from(self.height() > before);
             match broken {
                 Err(Broken::Wrong(what)) => {
-                    panic!("validator {} told {:?}: {what}", self.report.node, self.report.way)
+                    panic!("validator {} over {:?}: {what}", self.report.node, self.report.transport)
                 }
                 Err(Broken::Gone) if Instant::now() < end => {
                     self.report.failed += 1;
                     between_looks();
                 }
-                // Dropped when its time was over.
+                // The stream was dropped at the end of its time.
                 Err(Broken::Gone) | Ok(()) => {}
             }
         }
@@ -165,18 +169,22 @@ impl Reader {
         self.report.blocks.len() as u64
     }
 
-    /// Takes the next block: that and no other.
+    /// Accepts the next block and no other.
     fn take(&mut self, height: u64, parent: BlockHash, seen: Seen) {
         let Reader { report, last, .. } = self;
         let expected = report.blocks.len() as u64 + 1;
-        assert_eq!(height, expected, "validator {} told {:?} another block", report.node, report.way);
+        assert_eq!(
+            height, expected,
+            "validator {} sent another block over {:?}",
+            report.node, report.transport
+        );
         assert_eq!(parent, *last, "block {height} of validator {} has another parent", report.node);
         *last = seen.hash;
         report.blocks.push(seen);
     }
 
     fn take_json(&mut self, json: &BlockJson) {
-        let block = json.to_block().expect("a block that holds together");
+        let block = json.to_block().expect("a consistent block");
         assert_eq!(block.hash(), json.hash);
         let seen = Seen { hash: json.hash, transactions: json.transactions.ids() };
         self.take(json.header.height, json.header.parent, seen);
@@ -189,7 +197,7 @@ impl Reader {
             while let Ok(block) = timeout_at(end.into(), follower.next()).await {
                 blocks.push(block?);
             }
-            // What it was about to give out goes with it, and comes again.
+            // Blocks that the client has buffered are dropped with it, and received again.
             Ok(())
         });
         for block in blocks {

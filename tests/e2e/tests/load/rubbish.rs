@@ -1,22 +1,23 @@
-//! What strangers send that is no use to anybody.
+//! Useless messages of an attacker.
 
 use quorate_e2e::{Random, now};
 use quorate_ledger::{ChainId, Payload, SecretKey, Transaction, to_hex};
 use serde_json::{Value, json};
 
-/// Bytes that a node reads of a body at most, unless configured.
+/// Upper limit of a body that a node reads in bytes, unless configured.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Entries that a node takes in a batch at most.
+/// Upper limit of entries in a batch that a node accepts.
 const BATCH: usize = 100;
 
-/// Different transactions with signatures that do not hold.
+/// Number of different transactions with invalid signatures.
 const FORGED: usize = 64;
 
-/// Makes messages, each on its own a request or none.
+/// Creates messages; some are requests, some are not.
 pub(crate) struct Rubbish {
     random: Random,
-    /// As hex. They are signed for another chain, so a node has to do the whole computation to find out.
+    /// As hex. They are signed for another chain, so a node must do the whole verification to
+    /// reject them.
     forged: Vec<String>,
 }
 
@@ -58,7 +59,7 @@ impl Rubbish {
         }
     }
 
-    /// Not HTTP, though it looks like it.
+    /// Similar to HTTP, but invalid.
     fn illegal(&mut self) -> Vec<u8> {
         let head = match self.random.below(8) {
             0 => "POST / HTTP/3.7".to_owned(),
@@ -76,14 +77,14 @@ impl Rubbish {
         format!("{head}\r\n\r\n").into_bytes()
     }
 
-    /// Lists in lists, or objects in objects, mostly deeper than anybody reads.
+    /// Nested lists or objects, mostly deeper than parsers accept.
     fn deep(&mut self) -> Vec<u8> {
         let depth = 1 + self.random.below(20_000);
         let open: &[u8] = if self.random.below(2) == 0 { b"[" } else { b"{\"a\":" };
         open.repeat(depth)
     }
 
-    /// JSON that is a call of nothing, or one whose answer is of no use.
+    /// JSON that is not a call, or a call with a useless response.
     fn call(&mut self) -> Value {
         let id = to_hex(&self.random.bytes(32));
         let (method, params) = match self.random.below(10) {
@@ -105,7 +106,7 @@ impl Rubbish {
         json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
     }
 
-    /// A body that is announced to be too large, or turns out to be.
+    /// A body that is announced to be too large, or is too large.
     fn oversized(&mut self) -> Vec<u8> {
         let most = MAX_BODY_BYTES + 1;
         if self.random.below(20) > 0 {

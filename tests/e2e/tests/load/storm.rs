@@ -1,4 +1,4 @@
-//! Many connections, most of which mean no good.
+//! Many connections, most of them hostile.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,22 +15,22 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::rubbish::Rubbish;
 
-/// Messages that a sender has; when they are used up, it begins again.
+/// Number of messages of a sender; afterwards it starts again with the first.
 const MESSAGES: usize = 60;
 
-/// Between two bytes of a head that never ends, and two reads of somebody who reads slowly.
+/// Interval between two bytes of a head that never ends, and between two reads of a slow reader.
 const DRIP: Duration = Duration::from_millis(500);
 
 /// Bytes that a slow reader takes at a time.
 const SIP: usize = 512;
 
-/// How long a sender waits for an answer before it hangs up.
+/// How long a sender waits for a response before it closes the connection.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Before a connection that could not be opened is tried again.
+/// Pause before a connection that could not be opened is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections there are and what they send.
+/// Number of connections and messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     /// Connections to all nodes together.
@@ -39,12 +39,12 @@ pub(crate) struct Size {
     pub(crate) messages_per_second: usize,
 }
 
-/// What the connections have seen.
+/// Counters of the connections.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     open: AtomicUsize,
     sent: AtomicUsize,
-    /// Answers by status; 0 stands for connections that were closed without one, or had none in time.
+    /// Responses by status; 0 stands for connections without a response in time.
     answers: Mutex<BTreeMap<u16, usize>>,
 }
 
@@ -65,14 +65,15 @@ impl Seen {
     }
 }
 
-/// Runs until it is dropped.
+/// The attack; it runs until it is dropped.
 pub(crate) struct Storm {
     runtime: Option<Runtime>,
     seen: Arc<Seen>,
 }
 
 impl Storm {
-    /// Opens the connections, evenly to all nodes. On a thread of its own: it must not delay what is measured.
+    /// Opens the connections, evenly to all nodes. They run on a separate thread, which must not
+    /// delay the measurement.
     pub(crate) fn start(nodes: &[SocketAddr], size: Size, random: &mut Random) -> Storm {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -103,10 +104,10 @@ impl Drop for Storm {
     }
 }
 
-/// What somebody does with a connection.
+/// What an attacker does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Habit {
-    /// Nothing.
+    /// Sends nothing.
     Idle,
     /// Sends a head byte by byte.
     SlowHead,
@@ -114,13 +115,13 @@ enum Habit {
     HalfBody,
     /// Reads the chain from the beginning, slowly.
     SlowReader,
-    /// Sends rubbish, and keeps the connection as long as the node does.
+    /// Sends useless messages, and keeps the connection as long as the node does.
     Sender,
 }
 
 impl Habit {
-    /// Of the connections to one node by number. Of 125 at most 16 read, because a node gives no more streams to
-    /// an address.
+    /// The habit of a connection to one node by its number. At most 16 of 125 read, because a node
+    /// allows only so many streams for one address.
     fn of(number: usize) -> Habit {
         match number % 8 {
             0 | 5 => Habit::Idle,
@@ -136,20 +137,20 @@ struct Stranger {
     node: SocketAddr,
     habit: Habit,
     messages: Vec<Vec<u8>>,
-    /// Between two messages.
+    /// Interval between two messages.
     pace: Duration,
-    /// Before the first.
+    /// Delay before the first message.
     delay: Duration,
     seen: Arc<Seen>,
 }
 
 impl Stranger {
-    /// A connection is opened again as soon as the node has closed it.
+    /// Opens a connection again as soon as the node has closed it.
     async fn go_on_for_ever(mut self) {
-        // They do not all begin at once.
+        // The start times differ.
         sleep(self.delay).await;
         let mut ticks = interval(self.pace);
-        // What a slow answer has delayed is made up for.
+        // Messages that a slow response has delayed are sent afterwards.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         loop {
             let Ok(stream) = TcpStream::connect(self.node).await else {
@@ -157,7 +158,7 @@ impl Stranger {
                 continue;
             };
             self.seen.open.fetch_add(1, Ordering::Relaxed);
-            // Whatever ends a connection, there is another one.
+            // After any end of a connection, open another one.
             let _ = self.use_up(BufReader::new(stream), &mut ticks).await;
             self.seen.open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -199,7 +200,7 @@ impl Stranger {
             let message = &self.messages[0];
             self.seen.sent.fetch_add(1, Ordering::Relaxed);
             let exchange = async {
-                // A node may have heard enough before all is said; then the answer is what counts.
+                // A node may respond before it has read everything; then the response counts.
                 let sent = wire.write_all(message).await;
                 let (status, goes_on) = answer(&mut wire).await?;
                 Ok((status, goes_on && sent.is_ok()))
@@ -216,7 +217,7 @@ impl Stranger {
     }
 }
 
-/// Reads an answer: its status, and whether the connection goes on.
+/// Reads a response: its status, and whether the connection stays open.
 async fn answer(wire: &mut BufReader<TcpStream>) -> io::Result<(u16, bool)> {
     let mut line = String::new();
     let (mut status, mut length, mut goes_on) = (0, 0, true);

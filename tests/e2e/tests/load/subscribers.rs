@@ -1,34 +1,36 @@
-//! Subscribers of each validator are cut off and go on, clients hand in and wait, and validators are killed.
+//! Subscribers of each validator are cut off and resume, clients submit and wait, and validators
+//! are killed.
 
 use std::time::{Duration, Instant};
 
 use quorate_api::LocatedTransaction;
-use quorate_e2e::{Chain, Network, PATIENCE, Random, seed, until};
+use quorate_e2e::{Chain, Network, Random, WAIT_LIMIT, seed, until};
 use serde_json::{Value, json};
 
 use crate::clients::{Clients, HandedIn};
-use crate::readers::{Report, Seen, Subscriber, Way};
+use crate::readers::{Report, Seen, Subscriber, Transport};
 use crate::{ALL, number};
 
 /// How long validators are killed in the test that always runs.
 const SHORT: Duration = Duration::from_secs(25);
 
-/// How long they are in the other one, unless `QUORATE_E2E_SECONDS` says something else.
+/// How long they are killed in the other test, unless `QUORATE_E2E_SECONDS` is set.
 const LONG_SECONDS: u64 = 600;
 
-/// Kills at least: after these each validator was killed, unless a primary comes back before it is missed.
+/// Minimum number of kills: enough to kill each validator, unless a primary restarts before it is
+/// replaced.
 const KILLS: usize = 5;
 
-/// Answers of `committed` while a validator is dead, and after it came back.
+/// Transactions reported `committed` while a validator is dead, and after it restarted.
 const BETWEEN: usize = 40;
 
-/// Streams of each subscriber that bring something, at least.
+/// Minimum number of streams of each subscriber that deliver a block.
 const RESUMED: usize = 5;
 
-/// Transactions of which one request asks.
+/// Transactions per request.
 const BATCH: usize = 100;
 
-/// Kills the primary and a backup in turn, each time others, and starts them again.
+/// Alternately kills the primary and a backup, each time another one, and starts them again.
 fn kill_in_turn(network: &mut Network, clients: &Clients, duration: Duration) -> usize {
     let start = Instant::now();
     let mut kills = 0;
@@ -39,7 +41,7 @@ fn kill_in_turn(network: &mut Network, clients: &Clients, duration: Duration) ->
         more_committed(clients);
         network.start(victim);
         let other = (victim + 1) % network.size();
-        network.wait_until_level(victim, other);
+        network.wait_until_caught_up(victim, other);
         network.wait_until_it_votes(victim, other);
         more_committed(clients);
         kills += 1;
@@ -49,35 +51,36 @@ fn kill_in_turn(network: &mut Network, clients: &Clients, duration: Duration) ->
 
 fn more_committed(clients: &Clients) {
     let enough = clients.committed() + BETWEEN;
-    until("more transactions are answered committed", PATIENCE, || {
+    until("more transactions are reported committed", WAIT_LIMIT, || {
         (clients.committed() >= enough).then_some(())
     });
 }
 
-/// Each transaction that was handed in came to an end, the same that every validator's blocks show.
+/// Asserts that each submitted transaction has a final result that agrees with the blocks of every
+/// validator.
 fn assert_ended(network: &Network, handed_in: &[HandedIn], chain: &Chain) {
     let places = chain.places();
     for transaction in handed_in {
         let place = places.get(&transaction.id);
         let Some(receipt) = &transaction.receipt else {
-            assert_eq!(place, None, "{} was called expired", transaction.id);
+            assert_eq!(place, None, "{} was reported expired", transaction.id);
             continue;
         };
         assert_eq!(receipt.transaction, transaction.id);
         assert_eq!(receipt.verify(network.genesis().anchor()), Ok(()), "{}", transaction.id);
         let height = receipt.proof.header.height.0;
-        assert_eq!(place, Some(&(height, receipt.index)), "{} was called committed", transaction.id);
+        assert_eq!(place, Some(&(height, receipt.index)), "{} was reported committed", transaction.id);
         let block = &chain.blocks()[usize::try_from(height).unwrap()];
         assert_eq!(receipt.proof.header.hash(), block.hash);
     }
     let committed = handed_in.iter().filter(|transaction| transaction.receipt.is_some()).count();
-    assert_eq!(places.len(), committed, "blocks hold what was handed in, and nothing else");
+    assert_eq!(places.len(), committed, "blocks contain only submitted transactions");
     for node in ALL {
         assert_found(network, node, handed_in);
     }
 }
 
-/// A validator finds all that is committed, in the place that the receipt proves.
+/// Asserts that a validator finds every committed transaction at the place that its receipt proves.
 fn assert_found(network: &Network, node: usize, handed_in: &[HandedIn]) {
     let receipts: Vec<_> = handed_in.iter().filter_map(|transaction| transaction.receipt.as_ref()).collect();
     let rpc = network.rpc(node);
@@ -93,21 +96,21 @@ fn assert_found(network: &Network, node: usize, handed_in: &[HandedIn]) {
     }
 }
 
-/// A subscriber has seen every block from 1 on, once and in order: that each names the one before it as its
-/// parent was asserted when it came.
+/// Asserts that a subscriber has received every block from 1 on, once and in order. The parent
+/// hashes were checked when the blocks arrived.
 fn assert_complete(report: &Report, chain: &Chain) {
-    let told = chain.blocks()[1..].iter();
-    let told: Vec<Seen> =
-        told.map(|block| Seen { hash: block.hash, transactions: block.transactions.ids() }).collect();
-    let seen = &report.blocks[..told.len().min(report.blocks.len())];
-    assert!(seen == told, "validator {} told {:?} another chain", report.node, report.way);
-    assert!(report.streams >= RESUMED, "{:?} was read in {} streams", report.way, report.streams);
+    let expected = chain.blocks()[1..].iter();
+    let expected: Vec<Seen> =
+        expected.map(|block| Seen { hash: block.hash, transactions: block.transactions.ids() }).collect();
+    let seen = &report.blocks[..expected.len().min(report.blocks.len())];
+    assert!(seen == expected, "validator {} sent another chain over {:?}", report.node, report.transport);
+    assert!(report.streams >= RESUMED, "{:?} was read in {} streams", report.transport, report.streams);
 }
 
-fn put_under_fire(duration: Duration) {
+fn run_under_load(duration: Duration) {
     let mut random = Random::seeded(seed());
     let mut network = Network::running(4);
-    let mut ways = [Way::Client, Way::Events, Way::Client, Way::Socket];
+    let mut ways = [Transport::Client, Transport::Events, Transport::Client, Transport::Socket];
     ways.rotate_left(random.below(ALL.len()));
     let subscribers: Vec<Subscriber> =
         ALL.into_iter().map(|node| Subscriber::start(&network, node, ways[node], random.branch())).collect();
@@ -127,8 +130,8 @@ fn put_under_fire(duration: Duration) {
         chain.height(),
         handed_in.iter().filter(|transaction| transaction.receipt.is_none()).count(),
     );
-    for Report { node, way, streams, failed, .. } in &reports {
-        println!("validator {node} read by {way:?} in {streams} streams, {failed} failed");
+    for Report { node, transport, streams, failed, .. } in &reports {
+        println!("validator {node} read by {transport:?} in {streams} streams, {failed} failed");
     }
     reports.iter().for_each(|report| assert_complete(report, &chain));
     assert_ended(&network, &handed_in, &chain);
@@ -141,12 +144,12 @@ fn put_under_fire(duration: Duration) {
 
 #[test]
 fn subscribers_miss_nothing_and_answers_hold_while_streams_are_cut_and_validators_killed() {
-    put_under_fire(SHORT);
+    run_under_load(SHORT);
 }
 
-/// `cargo test --release -p quorate-e2e --test load -- --ignored --nocapture for_long`
+/// Run `cargo test --release -p quorate-e2e --test load -- --ignored --nocapture for_long`.
 #[test]
 #[ignore = "takes ten minutes, or QUORATE_E2E_SECONDS"]
 fn subscribers_miss_nothing_and_answers_hold_for_long() {
-    put_under_fire(Duration::from_secs(number("QUORATE_E2E_SECONDS").unwrap_or(LONG_SECONDS)));
+    run_under_load(Duration::from_secs(number("QUORATE_E2E_SECONDS").unwrap_or(LONG_SECONDS)));
 }

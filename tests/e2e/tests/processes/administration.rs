@@ -1,4 +1,4 @@
-//! A node is administered by its own user: its settings before it runs, its log level while it does.
+//! A node's user administers it: settings before it runs, the log level while it runs.
 
 use quorate_e2e::{Finished, Invocation, Network, wait_until};
 use serde_json::json;
@@ -8,10 +8,10 @@ fn log_level(network: &Network, index: usize, arguments: &[&str]) -> Finished {
     arguments.iter().fold(line, |line, argument| line.arg(argument)).run()
 }
 
-/// What is logged is shown and changed while the node runs, for this run alone, and the socket comes back after a
-/// kill, which leaves its file behind.
+/// The log level is shown and changed while the node runs, only for this run. The socket works
+/// again after a kill, which leaves its file behind.
 #[test]
-fn what_a_node_logs_is_changed_while_it_runs() {
+fn the_log_level_is_changed_while_the_node_runs() {
     const LEVEL: &str = "warn,quorate=debug";
     let mut network = Network::testnet(4);
     network.start(0);
@@ -24,7 +24,7 @@ fn what_a_node_logs_is_changed_while_it_runs() {
     assert_eq!(log_level(&network, 0, &[]).expect_code(0).stdout.trim(), LEVEL);
     wait_until("the change is in the log", || network.log(0).contains("the log level was changed"));
 
-    log_level(&network, 0, &["quorate=loud"]).expect_error(&["quorate=loud", "not understood"]);
+    log_level(&network, 0, &["quorate=loud"]).expect_error(&["quorate=loud", "not a valid level"]);
     assert_eq!(log_level(&network, 0, &[]).expect_code(0).stdout.trim(), LEVEL);
 
     network.kill(0);
@@ -37,7 +37,7 @@ fn what_a_node_logs_is_changed_while_it_runs() {
     assert!(!socket.exists());
 }
 
-/// What would keep a node from starting is found before it is stopped for a restart.
+/// Problems that would prevent a start are found before the node is stopped for a restart.
 #[test]
 fn settings_are_shown_and_checked_without_running_a_node() {
     let network = Network::testnet(4);

@@ -4,13 +4,13 @@ use quorate_api::{BlockJson, Wait};
 use quorate_e2e::{Network, Signer, scaled};
 use serde_json::json;
 
-/// More blocks than the pipeline's window and than one answer to a question for blocks holds.
+/// More blocks than the window, and more than one response to a request for blocks contains.
 const BLOCKS: usize = 300;
 
 #[test]
 fn the_first_primary_that_starts_late_catches_up_by_certified_blocks_and_then_takes_part() {
     let mut network = Network::testnet(4);
-    // The first view's primary, of all members: without it the network begins with a view change.
+    // The primary of the first view: without it, the network begins with a view change.
     let (late, others) = (network.primary_of(0), [1, 2, 3]);
     assert_eq!(late, 0);
     for index in others {
@@ -19,7 +19,7 @@ fn the_first_primary_that_starts_late_catches_up_by_certified_blocks_and_then_ta
     let mut signer = Signer::new(network.genesis(), 3, 64);
     let rpc = network.rpc(1);
     let blocks = scaled(BLOCKS) as u64;
-    // One after the other, each in a block of its own.
+    // Each transaction is in a block of its own.
     for _ in 0..4 * blocks {
         if rpc.head().height >= blocks {
             break;
@@ -27,14 +27,14 @@ fn the_first_primary_that_starts_late_catches_up_by_certified_blocks_and_then_ta
         rpc.submit(&signer.sign().hex, Wait::Committed, 30_000).unwrap();
     }
     assert!(rpc.head().height >= blocks);
-    assert!(network.common_view(&others) > 0, "somebody else is the primary");
+    assert!(network.common_view(&others) > 0, "another validator is the primary");
 
     network.start(late);
     network.wait_until_ready(late);
     let chain = network.equal_chains(&[0, 1, 2, 3]);
     assert!(chain.height() >= blocks);
 
-    // With another one gone, the late one's vote is needed, in whatever view that leaves.
+    // With one more validator down, the vote of the late one is needed, in any view.
     let gone = 2;
     network.kill(gone);
     network.order_one(late);
@@ -42,8 +42,8 @@ fn the_first_primary_that_starts_late_catches_up_by_certified_blocks_and_then_ta
     let block: Option<BlockJson> =
         network.rpc(late).call("chain_block", &json!({ "at": height, "full": false })).unwrap();
     let signers = block.unwrap().certificate.unwrap().signers;
-    assert_eq!(signers, [0, 1, 3], "exactly those who were there");
+    assert_eq!(signers, [0, 1, 3], "exactly the running validators");
     network.start(gone);
-    network.wait_until_level(gone, late);
+    network.wait_until_caught_up(gone, late);
     assert!(network.rpc(gone).head().height >= height);
 }

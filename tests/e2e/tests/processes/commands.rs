@@ -1,4 +1,4 @@
-//! What the commands print about a running network.
+//! The output of commands about a running network.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn a_transaction_is_signed_sent_followed_and_verified_from_the_command_line() {
         json!({ "status": "unknown" })
     );
 
-    // Sent twice, to two nodes: both answers are about one commit.
+    // Sent twice, to two nodes: both responses are about the same commit.
     let send = |index: usize| {
         let line =
             format!("tx send --transaction {transaction} --rpc {} --timeout 30s --output json", rpc(index));
@@ -69,7 +69,7 @@ fn a_fresh_key_is_good_enough_and_the_human_tables_name_what_they_show() {
     let rpc = &network.validators()[1].rpc;
     let send = ["tx", "send", "--rpc", rpc, "--timeout", "30s"];
     let sent = Invocation::new(send).arg("--data=hello").run().expect_code(0);
-    assert!(sent.stdout.contains("committed at height") && sent.stderr.contains("fresh key"), "{sent}");
+    assert!(sent.stdout.contains("committed at height") && sent.stderr.contains("new key"), "{sent}");
     let binary = Invocation::new(send).arg("--data-hex=0xff00").arg("--wait=accepted").run().expect_code(0);
     assert!(binary.stdout.contains("status"), "{binary}");
 
@@ -85,7 +85,7 @@ fn a_fresh_key_is_good_enough_and_the_human_tables_name_what_they_show() {
 }
 
 #[test]
-fn status_tells_who_is_there_and_who_is_not() {
+fn status_shows_nodes_that_respond_and_nodes_that_do_not() {
     let mut network = Network::running(4);
     network.order_one(0);
     let file = network.directory().join("network.json");
@@ -110,7 +110,7 @@ fn status_tells_who_is_there_and_who_is_not() {
 }
 
 #[test]
-fn a_wait_that_is_not_reached_is_no_success() {
+fn a_wait_that_is_not_reached_is_not_a_success() {
     let mut network = Network::running(4);
     network.stop(2);
     network.stop(3);
@@ -133,7 +133,7 @@ fn bench_reports_what_scripts_read() {
         bench = bench.arg(network.directory().join("network.json"));
         arguments.iter().fold(bench, |bench, argument| bench.arg(argument)).run().json()
     };
-    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value} is no number"));
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"));
     let reports = [bench(&["--rate=100"]), bench(&["--saturate", "--in-flight=500", "--baseline"])];
     for report in &reports {
         assert!(number(&report["committed_tx_per_second"]) > 0.0, "{report}");

@@ -26,7 +26,7 @@ fn once_it_shows_a_network_that_has_committed_a_sample() {
 }
 
 #[test]
-fn it_runs_until_it_is_interrupted_and_says_what_to_try() {
+fn it_runs_until_it_is_interrupted_and_shows_what_to_try() {
     let directory = TempDir::new().unwrap();
     let (home, log) = (directory.path().join("net"), directory.path().join("log"));
     let ports = PortBlock::take(4);
@@ -34,7 +34,7 @@ fn it_runs_until_it_is_interrupted_and_says_what_to_try() {
         [("p2p", ports.p2p()), ("rpc", ports.rpc())].map(|(of, port)| format!("--base-{of}-port={port}"));
     let arguments = ["devnet", "--dir", home.to_str().unwrap(), &p2p, &rpc];
     let devnet = Process::start("the devnet", &arguments, &[], &log);
-    wait_until("it says what to try", || devnet.log().contains("until Ctrl-C"));
+    wait_until("it shows what to try", || devnet.log().contains("until Ctrl-C"));
 
     let file = home.join("network.json");
     let tried = [
@@ -47,7 +47,7 @@ fn it_runs_until_it_is_interrupted_and_says_what_to_try() {
         if command.last() == Some(&"--rpc") {
             command.push(&url);
         }
-        assert!(devnet.log().contains(&command[..2].join(" ")), "{command:?} is among what it says");
+        assert!(devnet.log().contains(&command[..2].join(" ")), "{command:?} is in its output");
         Invocation::new(command).run().expect_code(0);
     }
     let (_, status) = devnet.interrupt();
@@ -55,7 +55,7 @@ fn it_runs_until_it_is_interrupted_and_says_what_to_try() {
 }
 
 #[test]
-fn a_directory_is_kept_and_continued_from_by_devnet_and_by_separate_nodes() {
+fn a_directory_is_kept_and_continued_by_devnet_and_by_separate_nodes() {
     let directory = TempDir::new().unwrap();
     let home = directory.path().join("net");
     let ports = PortBlock::take(4);
@@ -66,7 +66,7 @@ fn a_directory_is_kept_and_continued_from_by_devnet_and_by_separate_nodes() {
         .run()
         .expect_code(0);
 
-    // The layout is that of `testnet`, so its validators also run as processes of their own.
+    // The layout is that of `testnet`, so its validators also run as separate processes.
     let chain = {
         let mut network = Network::open(&home);
         network.start_all();

@@ -1,4 +1,5 @@
-//! Disks that take no more. A file system of its own for each test takes root; without it they say that they tested nothing.
+//! Disks without free space. The tests need root to mount a file system of their own; without root,
+//! they print that they were skipped.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,27 +7,27 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use quorate_api::TroubleKind;
-use quorate_e2e::{Invocation, Network, PATIENCE, until, wait_until};
+use quorate_e2e::{Invocation, Network, WAIT_LIMIT, until, wait_until};
 
-/// Room for a young validator, and not for much more.
+/// Enough space for a new validator, and not for much more.
 const SIZE: &str = "size=48m";
 
-/// Bytes of a payload that soon uses up the room that is left within a file.
+/// Bytes of a payload that soon uses up the free space within a file.
 const LARGE: usize = 32 << 10;
 
-/// What the system says of a disk without room.
+/// The system's message about a full disk.
 const FULL: &str = "No space left on device";
 
-/// A file system that is gone when it is dropped.
+/// A mounted file system; unmounted when it is dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// In memory, of limited size. `None` where that may not be made.
+    /// In memory, of limited size. `None` if it cannot be mounted.
     fn small(path: &Path) -> Option<Mounted> {
         mount(&["-t", "tmpfs", "-o", SIZE, "tmpfs"], path)
     }
 
-    /// Another directory's content, which cannot be written there.
+    /// A read-only mount of another directory.
     fn read_only(of: &Path, path: &Path) -> Option<Mounted> {
         let mounted = mount(&["--bind", of.to_str().unwrap()], path)?;
         let again = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(path).status();
@@ -40,7 +41,7 @@ fn mount(arguments: &[&str], path: &Path) -> Option<Mounted> {
     if status.is_ok_and(|status| status.success()) {
         return Some(Mounted(path.to_owned()));
     }
-    println!("SKIPPED: nothing can be mounted here, so a disk that is full or read-only was NOT tested");
+    println!("SKIPPED: this user cannot mount file systems, so full and read-only disks were NOT tested");
     None
 }
 
@@ -50,7 +51,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Puts the data of a validator that does not run onto a file system of its own.
+/// Moves the data of a stopped validator to a file system of its own.
 fn move_data(network: &Network, index: usize) -> Option<(Mounted, PathBuf)> {
     let data = network.validators()[index].home.join("data");
     let kept = network.validators()[index].home.join("kept");
@@ -66,7 +67,7 @@ fn move_data(network: &Network, index: usize) -> Option<(Mounted, PathBuf)> {
     Some((mounted, data))
 }
 
-/// Leaves no room but so much.
+/// Leaves only this much free space.
 fn fill(data: &Path) -> PathBuf {
     let path = data.join("filler");
     let mut file = File::create(&path).unwrap();
@@ -75,10 +76,11 @@ fn fill(data: &Path) -> PathBuf {
     path
 }
 
-/// Orders until a validator has ended because its disk is full; all it has printed, in this and earlier runs.
+/// Orders until a validator has ended because its disk is full; returns everything that it has
+/// printed, in this and earlier runs.
 fn log_until_full(network: &mut Network, index: usize) -> String {
     let before = network.log(index).matches(FULL).count();
-    until("the validator stops", 2 * PATIENCE, || {
+    until("the validator stops", 2 * WAIT_LIMIT, || {
         network.order_one_with(0, LARGE);
         (!network.is_running(index)).then_some(())
     });
@@ -89,22 +91,23 @@ fn log_until_full(network: &mut Network, index: usize) -> String {
     log
 }
 
-/// A validator whose disk is full says so before, stops with a clear word, and has lost nothing when there is room again.
+/// A validator reports a nearly full disk, stops with a clear message when the disk is full, and
+/// has lost nothing when there is space again.
 #[test]
 fn a_full_disk_stops_a_validator_and_nothing_is_lost() {
     let mut network = Network::testnet(4);
     let full = 3;
     let Some((_mounted, data)) = move_data(&network, full) else { return };
-    // It has too little room to be ready, and takes part all the same.
+    // It has too little space to be ready, but takes part.
     (0..4).for_each(|index| network.start(index));
     (0..4).for_each(|index| network.wait_until_connected(index, 3));
     network.order_one(full);
     let rpc = network.rpc(full);
-    let told = until("the disk is a trouble", PATIENCE, || {
+    let report = until("the disk is a trouble", WAIT_LIMIT, || {
         rpc.explanation().troubles.into_iter().find(|trouble| trouble.kind == TroubleKind::Disk)
     });
-    assert!(told.text.contains("MiB are left to write to"), "{told:?}");
-    assert_eq!(rpc.page("/readyz"), Some(503), "it is not ready with so little room");
+    assert!(report.text.contains("MiB of disk space are free"), "{report:?}");
+    assert_eq!(rpc.page("/readyz"), Some(503), "it is not ready with so little space");
     let metrics = rpc.text("/metrics").unwrap();
     let free = metrics.lines().find_map(|line| line.strip_prefix("quorate_disk_free_bytes "));
     assert!(free.is_some_and(|free| free.parse::<f64>().unwrap() < f64::from(48 << 20)), "{free:?}");
@@ -112,15 +115,15 @@ fn a_full_disk_stops_a_validator_and_nothing_is_lost() {
     let filler = fill(&data);
     let log = log_until_full(&mut network, full);
     assert!(log.contains("storage failed") && log.contains("check the disk"), "{log}");
-    // The others go on. Started again, it goes no further than the free pages within its files carry it, and
-    // that may be nowhere.
+    // The others continue. After a restart the validator can only use the free pages within its
+    // files, which may not be enough to make progress.
     network.order_one(1);
     network.start_without_waiting(full);
     log_until_full(&mut network, full);
 
     fs::remove_file(filler).unwrap();
     network.start(full);
-    network.wait_until_level(full, 0);
+    network.wait_until_caught_up(full, 0);
     // Its vote is needed now.
     network.kill(1);
     network.order_one(full);
@@ -137,14 +140,14 @@ fn a_read_only_disk_is_told_and_nothing_is_tried() {
     let (data, kept) = (home.join("data"), home.join("kept"));
     fs::rename(&data, &kept).unwrap();
     let Some(mounted) = Mounted::read_only(&kept, &data) else { return };
-    let refused = Invocation::new(["node", "--home", home.to_str().unwrap()]).within(PATIENCE).run();
+    let refused = Invocation::new(["node", "--home", home.to_str().unwrap()]).within(WAIT_LIMIT).run();
     refused.expect_error(&["journal.redb", "Read-only file system"]);
     network.order_one(0);
     drop(mounted);
     fs::remove_dir(&data).unwrap();
     fs::rename(&kept, &data).unwrap();
     network.start(3);
-    network.wait_until_level(3, 0);
+    network.wait_until_caught_up(3, 0);
     wait_until("it takes part", || network.rpc(3).page("/readyz") == Some(200));
     network.equal_chains(&[0, 1, 2, 3]);
 }

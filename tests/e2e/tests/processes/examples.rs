@@ -1,8 +1,8 @@
-//! The examples of the Rust client do what they say.
+//! The examples of the Rust client work as they claim.
 
 use quorate_e2e::{Finished, Invocation, Network};
 
-/// With one of four nodes dead, the first one that is asked.
+/// One of four nodes is dead: the first one that the client calls.
 #[test]
 fn the_examples_of_the_client_submit_follow_and_look_up() {
     let mut network = Network::running(4);

@@ -1,4 +1,4 @@
-//! A node says why nothing is ordered.
+//! A node explains why nothing is ordered.
 
 use std::fs;
 use std::time::Duration;
@@ -7,38 +7,42 @@ use quorate_api::{DeadlinePurpose, Explanation, ProgressState, TransactionStatus
 use quorate_e2e::{Finished, Invocation, Load, Network, Signer, until};
 use serde_json::Value;
 
-/// Long enough that a primary's failure is still being waited for when everything was asked.
+/// Long enough that the timeout of a failed primary has not expired when all requests are answered.
 const REQUEST_TIMEOUT_MS: u64 = 20_000;
 
-/// Between two requests of a client.
+/// Pause between two requests of a client.
 const PACE: Duration = Duration::from_millis(30);
 
-/// Waits until a validator explains itself with this state, and answers what it says.
-fn explanation(network: &Network, asked: usize, state: ProgressState) -> Explanation {
-    let rpc = network.rpc(asked);
-    until(&format!("{} says {state}", network.validators()[asked].name), 2 * quorate_e2e::PATIENCE, || {
-        let told = rpc.explanation();
-        (told.state == state).then_some(told)
-    })
+/// Waits until a validator explains itself with this state; returns the explanation.
+fn explanation(network: &Network, reporter: usize, state: ProgressState) -> Explanation {
+    let rpc = network.rpc(reporter);
+    until(
+        &format!("{} reports {state}", network.validators()[reporter].name),
+        2 * quorate_e2e::WAIT_LIMIT,
+        || {
+            let report = rpc.explanation();
+            (report.state == state).then_some(report)
+        },
+    )
 }
 
-fn explain(network: &Network, asked: usize, arguments: &[&str]) -> Finished {
-    let rpc = &network.validators()[asked].rpc;
+fn explain(network: &Network, reporter: usize, arguments: &[&str]) -> Finished {
+    let rpc = &network.validators()[reporter].rpc;
     let line = Invocation::new(["explain", "--rpc", rpc]);
     arguments.iter().fold(line, |line, argument| line.arg(argument)).run()
 }
 
-/// Two of four are killed: a survivor says that there is no quorum and who is missing, by RPC and on the command
-/// line, and takes it back when one of the two returns.
+/// Two of four are killed: a survivor reports that there is no quorum and which validators are
+/// missing, over RPC and on the command line. The report ends when one of the two returns.
 #[test]
 fn without_a_quorum_a_survivor_names_who_is_missing() {
     let mut network = Network::running(4);
     network.order_one(0);
-    // The first three order before the fourth has said a word.
-    let asked = network.rpc(0);
-    let idle = until("validator-0 is idle and has heard of all", quorate_e2e::PATIENCE, || {
-        let told = asked.explanation();
-        (told.state == ProgressState::Idle && told.contact.silent.is_empty()).then_some(told)
+    // The first three order before the fourth has sent a message.
+    let reporter = network.rpc(0);
+    let idle = until("validator-0 is idle and in contact with all", quorate_e2e::WAIT_LIMIT, || {
+        let report = reporter.explanation();
+        (report.state == ProgressState::Idle && report.contact.silent.is_empty()).then_some(report)
     });
     assert!(idle.making_progress && idle.timer.is_none() && idle.remedies.is_empty(), "{idle:?}");
     let page = explain(&network, 0, &[]).expect_code(0);
@@ -46,16 +50,16 @@ fn without_a_quorum_a_survivor_names_who_is_missing() {
 
     network.kill(2);
     network.kill(3);
-    let told = until("both are missed", quorate_e2e::PATIENCE, || {
-        let told = asked.explanation();
-        let gone: Vec<u16> = told.contact.silent.iter().map(|member| member.index).collect();
-        (gone == [2, 3] && told.contact.silent.iter().all(|member| !member.connected)).then_some(told)
+    let report = until("both are reported missing", quorate_e2e::WAIT_LIMIT, || {
+        let report = reporter.explanation();
+        let gone: Vec<u16> = report.contact.silent.iter().map(|member| member.index).collect();
+        (gone == [2, 3] && report.contact.silent.iter().all(|member| !member.connected)).then_some(report)
     });
-    assert_eq!((told.state, told.making_progress), (ProgressState::NoQuorumContact, false));
-    assert_eq!((told.contact.needed, told.contact.more_needed), (2, 1));
+    assert_eq!((report.state, report.making_progress), (ProgressState::NoQuorumContact, false));
+    assert_eq!((report.contact.needed, report.contact.more_needed), (2, 1));
     let names = [2, 3].map(|index: usize| network.validators()[index].name.clone());
     for name in &names {
-        assert!(told.headline.contains(name) && told.remedies[0].contains(name), "{told:?}");
+        assert!(report.headline.contains(name) && report.remedies[0].contains(name), "{report:?}");
     }
 
     let page = explain(&network, 0, &[]).expect_code(3);
@@ -65,12 +69,16 @@ fn without_a_quorum_a_survivor_names_who_is_missing() {
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["state"], "no_quorum_contact");
 
     network.start(3);
-    let told = explanation(&network, 0, ProgressState::Idle);
-    assert_eq!(told.contact.silent.iter().map(|member| member.index).collect::<Vec<_>>(), [2]);
-    assert!(told.remedies[0].contains(&names[0]), "one more must not be lost: {told:?}");
+    let report = explanation(&network, 0, ProgressState::Idle);
+    assert_eq!(report.contact.silent.iter().map(|member| member.index).collect::<Vec<_>>(), [2]);
+    assert!(
+        report.remedies[0].contains(&names[0]),
+        "the first remedy is about the missing validator: {report:?}"
+    );
 }
 
-/// The primary is killed while clients wait: a survivor says what it waits for, from whom, and who would be next.
+/// The primary is killed while clients wait: a survivor reports what it waits for, from which
+/// validator, and which one would be the next primary.
 #[test]
 fn when_the_primary_is_gone_a_survivor_says_who_takes_over_and_when() {
     let mut network = Network::testnet_with(4, |parameters| {
@@ -85,27 +93,27 @@ fn when_the_primary_is_gone_a_survivor_says_who_takes_over_and_when() {
     load.wait_for_more(20);
 
     network.kill(primary);
-    // Whatever it had proposed is ordered without it first.
-    let told = explanation(&network, survivors[0], ProgressState::WaitingForProposal);
-    assert_eq!((told.view, told.active, usize::from(told.primary.index)), (view, true, primary));
-    assert!(told.pool_transactions > 0 && told.waiting_ms.is_some(), "{told:?}");
-    let silent: Vec<usize> = told.contact.silent.iter().map(|member| usize::from(member.index)).collect();
-    assert_eq!((silent, told.contact.more_needed), (vec![primary], 0));
-    let timer = told.timer.expect("work waits for a primary");
+    // First the blocks that it had already proposed are ordered.
+    let report = explanation(&network, survivors[0], ProgressState::WaitingForProposal);
+    assert_eq!((report.view, report.active, usize::from(report.primary.index)), (view, true, primary));
+    assert!(report.pool_transactions > 0 && report.waiting_ms.is_some(), "{report:?}");
+    let silent: Vec<usize> = report.contact.silent.iter().map(|member| usize::from(member.index)).collect();
+    assert_eq!((silent, report.contact.more_needed), (vec![primary], 0));
+    let timer = report.timer.expect("work waits for a primary");
     assert_eq!((timer.purpose, timer.next_view), (DeadlinePurpose::Request, view + 1));
     assert_eq!(usize::from(timer.next_primary.index), next);
     assert!(timer.in_ms <= REQUEST_TIMEOUT_MS);
     let [primary, next] = [primary, next].map(|index| network.validators()[index].name.clone());
-    assert!(told.headline.contains(&primary), "{}", told.headline);
-    assert!(told.remedies[0].contains(&format!("Start or reconnect {primary}")), "{:?}", told.remedies);
+    assert!(report.headline.contains(&primary), "{}", report.headline);
+    assert!(report.remedies[0].contains(&format!("Start or reconnect {primary}")), "{:?}", report.remedies);
 
     let page = explain(&network, survivors[0], &[]).expect_code(3);
     assert!(page.stdout.contains(&format!("whose primary would be {next}")), "{page}");
 }
 
-/// What a client is told of its transaction, status and explanation know, too.
+/// Status and explanation are never older than what a client was told about its transaction.
 #[test]
-fn what_was_answered_as_committed_is_not_told_as_in_flight() {
+fn a_transaction_reported_committed_is_not_shown_in_flight() {
     let network = Network::running(4);
     let rpc = network.rpc(1);
     let mut signer = Signer::new(network.genesis(), 1, 32);
@@ -113,8 +121,8 @@ fn what_was_answered_as_committed_is_not_told_as_in_flight() {
         let signed = signer.sign();
         let answer = rpc.submit(&signed.hex, Wait::Committed, 10_000).unwrap();
         let TransactionStatus::Committed { height, .. } = answer.status else { panic!("{answer:?}") };
-        let (told, status, state) = (rpc.explanation(), rpc.status(), rpc.consensus());
-        assert!(told.committed_height >= height && told.heights.is_empty(), "{told:?}");
+        let (report, status, state) = (rpc.explanation(), rpc.status(), rpc.consensus());
+        assert!(report.committed_height >= height && report.heights.is_empty(), "{report:?}");
         assert!(status.head.height >= height && status.snapshot_age_ms < 6_000, "{status:?}");
         assert!(state.committed_height >= height && state.in_flight.is_empty(), "{state:?}");
         let ready = rpc.text("/readyz?verbose").unwrap();
@@ -122,10 +130,11 @@ fn what_was_answered_as_committed_is_not_told_as_in_flight() {
     }
 }
 
-/// The ledgers of all validators were put back from older copies, and their journals were not: no validator may vote before it
-/// has the blocks that its journal remembers, and none has them. The way out that is told works.
+/// The ledgers of all validators were restored from older copies, but not their journals. No
+/// validator may vote before it has the blocks that its journal refers to, and no validator has
+/// them. The suggested remedy works.
 #[test]
-fn ledgers_that_are_all_older_than_the_journals_are_told_with_a_way_out() {
+fn ledgers_that_are_all_older_than_the_journals_are_reported_with_a_remedy() {
     const ALL: [usize; 4] = [0, 1, 2, 3];
     let mut network = Network::running(4);
     let ledger = |network: &Network, index: usize| network.data(index).join("ledger.redb");
@@ -152,12 +161,15 @@ fn ledgers_that_are_all_older_than_the_journals_are_told_with_a_way_out() {
     }
     for index in ALL {
         let rpc = network.rpc(index);
-        let told = until("it says that this does not end by itself", quorate_e2e::PATIENCE, || {
-            let told = rpc.explanation();
-            told.headline.contains("does not end by itself").then_some(told)
+        let report = until("it reports that this does not end by itself", quorate_e2e::WAIT_LIMIT, || {
+            let report = rpc.explanation();
+            report.headline.contains("does not end by itself").then_some(report)
         });
-        assert_eq!(told.state, ProgressState::Probing);
-        assert!(told.remedies.iter().any(|remedy| remedy.contains("newer copy of its ledger")), "{told:?}");
+        assert_eq!(report.state, ProgressState::Probing);
+        assert!(
+            report.remedies.iter().any(|remedy| remedy.contains("newer copy of its ledger")),
+            "{report:?}"
+        );
     }
     network.stop(2);
     fs::copy(copy(&network, "newest", 2), ledger(&network, 2)).unwrap();

@@ -1,4 +1,5 @@
-//! Files that are missing, wrong or somebody else's: one understandable message, and nothing is made worse.
+//! Files that are missing, wrong or belong to another node: each causes one understandable message
+//! and no further damage.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,7 @@ use quorate_ledger::SecretKey;
 const LEDGER: &str = "data/ledger.redb";
 const JOURNAL: &str = "data/journal.redb";
 
-/// A network that was used, and then stopped.
+/// A network that was used and then stopped.
 fn stopped() -> Network {
     let mut network = Network::running(4);
     network.order_one(0);
@@ -34,7 +35,7 @@ fn start(home: &Path, arguments: &[&str]) -> Finished {
     node.run()
 }
 
-/// Puts something in the place of a file, sees what the node says, and puts the file back.
+/// Replaces a file, checks the node's message, and puts the file back.
 fn with_file(home: &Path, name: &str, replace: impl FnOnce(&Path), words: &[&str]) {
     let (path, aside) = (home.join(name), home.join("aside"));
     fs::rename(&path, &aside).unwrap();
@@ -53,14 +54,14 @@ fn copy_of(source: PathBuf) -> impl FnOnce(&Path) {
 }
 
 #[test]
-fn data_that_cannot_be_used_is_named_and_left_alone() {
+fn unusable_data_is_named_and_not_changed() {
     let mut network = stopped();
     let (own, other) = (home(&network, 0), home(&network, 1));
     let stranger = Network::testnet(4);
     let foreign = home(&stranger, 0);
 
     let nothing = |_: &Path| {};
-    with_file(&own, JOURNAL, nothing, &["no journal", "contradict votes"]);
+    with_file(&own, JOURNAL, nothing, &["no journal", "contradict its earlier votes"]);
     with_file(&own, LEDGER, nothing, &["no ledger", "restore a copy"]);
     for name in [LEDGER, JOURNAL] {
         let file = name.strip_prefix("data/").unwrap();
@@ -81,9 +82,9 @@ fn data_that_cannot_be_used_is_named_and_left_alone() {
     fs::rename(own.join("data"), &both).unwrap();
     start(&own, &[]).expect_error(&["neither ledger", "--init"]);
     fs::rename(&both, own.join("data")).unwrap();
-    start(&own, &["--init"]).expect_error(&["exists already", "without --init"]);
+    start(&own, &["--init"]).expect_error(&["already exists", "without --init"]);
 
-    // After all of that everything is still there.
+    // After all of that the data is still complete.
     network.start_all();
     let height = network.equal_chains(&[0, 1, 2, 3]).height();
     network.order_one(0);
@@ -101,7 +102,7 @@ fn another_validators_ledger_may_be_restored() {
 }
 
 #[test]
-fn a_home_that_is_none_and_a_bad_config_are_explained() {
+fn a_missing_home_and_a_bad_config_are_explained() {
     let network = Network::testnet(4);
     let own = home(&network, 0);
     start(&own.join("nowhere"), &[]).expect_error(&["config.toml", "does not exist"]);
@@ -147,21 +148,21 @@ fn a_bad_genesis_is_refused_with_its_reasons() {
         fs::write(own.join("genesis.toml"), genesis).unwrap();
         start(&own, &[]).expect_error(words);
     }
-    // A valid one, of another network.
+    // A valid genesis, but of another network.
     let other = TestNetwork::seeded(4, 3);
     fs::write(own.join("genesis.toml"), other.genesis().to_toml()).unwrap();
-    start(&own, &[]).expect_error(&["is no validator of"]);
+    start(&own, &[]).expect_error(&["is not a validator of"]);
 }
 
 #[test]
-fn a_key_that_is_unusable_or_no_members_does_not_start_a_validator() {
+fn an_unusable_key_or_a_key_of_no_member_does_not_start_a_validator() {
     let network = Network::testnet(4);
     let directory = network.directory().join("outsider");
     let home = LoneHome::write(&directory, network.genesis(), &SecretKey::generate(), &[]);
     for arguments in [&["--init"][..], &[]] {
-        start(home.path(), arguments).expect_error(&["key.pem", "is no validator of"]);
+        start(home.path(), arguments).expect_error(&["key.pem", "is not a validator of"]);
     }
-    assert!(!home.path().join("data").exists(), "no data is made for a stranger");
+    assert!(!home.path().join("data").exists(), "no data is created for an unknown key");
 
     home.put("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     start(home.path(), &[]).expect_error(&["key.pem"]);
@@ -173,7 +174,7 @@ fn a_key_that_is_unusable_or_no_members_does_not_start_a_validator() {
 }
 
 #[test]
-fn a_test_network_is_not_written_over_anything() {
+fn a_test_network_overwrites_nothing() {
     let network = Network::testnet(4);
     let before = fs::read(network.genesis_file()).unwrap();
     let again = Invocation::new(["testnet", "--output"]).arg(network.directory()).run();
@@ -187,9 +188,10 @@ fn a_test_network_is_not_written_over_anything() {
     }
 }
 
-/// What an init container does at every start: the first time makes the network, all others leave it alone.
+/// An init container runs this at every start: the first time creates the network, all others must
+/// not change it.
 #[test]
-fn a_network_that_is_there_is_left_alone_if_asked() {
+fn an_existing_network_is_kept_if_requested() {
     let network = Network::testnet(4);
     let found = |more: [&str; 2]| {
         let arguments = ["testnet", "--if-missing", more[0], more[1], "--output"];

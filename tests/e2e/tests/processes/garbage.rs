@@ -1,4 +1,4 @@
-//! Bytes that make no sense, on every port.
+//! Invalid bytes on every port.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// Connections that say nothing, to each port.
+/// Connections to each port that send nothing.
 const SILENT: usize = 50;
 
-/// Bytes without a pattern, the same in every run.
+/// Pseudo-random bytes, the same in every run.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -69,7 +69,7 @@ fn nonsense_on_the_peer_to_peer_ports_does_no_harm() {
             });
         }
     });
-    // While the silent ones still hold their connections open.
+    // The silent connections are still open.
     assert_works(&mut network);
     drop(silent);
     let log = network.log(0);
@@ -141,8 +141,8 @@ fn nonsense_on_the_rpc_ports_is_refused_in_words_and_does_no_harm() {
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Large requests that are legal, answered by an error or a result.
-fn dear_requests() -> Vec<String> {
+/// Large but valid requests, answered with an error or a result.
+fn expensive_requests() -> Vec<String> {
     let smileys = format!("\"{}\"", "😀".repeat(900_000));
     let digits = "1".repeat(3_600_000);
     let hex = format!("\"0x{}\"", "ab".repeat(1_700_000));
@@ -160,7 +160,7 @@ fn dear_requests() -> Vec<String> {
     ]
 }
 
-/// Consensus goes on beside whatever clients send, because it has threads of its own.
+/// Requests of clients do not slow down consensus, because it has threads of its own.
 #[test]
 fn no_request_takes_time_from_the_threads_that_carry_consensus() {
     const MOST: Duration = Duration::from_millis(20);
@@ -169,7 +169,7 @@ fn no_request_takes_time_from_the_threads_that_carry_consensus() {
     let mut requests = 0;
     let before: HashMap<String, Duration> = network.thread_times(0).into_iter().collect();
     let begun = Instant::now();
-    for request in dear_requests() {
+    for request in expensive_requests() {
         let response = http.post(request.as_bytes()).unwrap();
         assert_eq!(response.status, 200, "{}", response.text());
         assert!(response.body.len() < 2048, "{}", response.body.len());
@@ -187,7 +187,7 @@ fn no_request_takes_time_from_the_threads_that_carry_consensus() {
     let served: Duration = of(true).sum();
     assert!(served > MOST, "the threads of clients did the work: {threads:?}");
     for time in of(false) {
-        // An idle network does something, too.
+        // An idle network uses some time, too.
         assert!(time < MOST * requests + took / 20, "{time:?} of {took:?}: {threads:?}");
     }
     network.order_one(1);

@@ -1,4 +1,4 @@
-//! What an operator does with the chain's data: `quorate ledger`.
+//! Operators' tasks with the chain's data: `quorate ledger`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// Answers of `committed` between two backups.
+/// Transactions reported `committed` between two backups.
 const SOME: usize = 40;
 
 fn ledger(arguments: &[&str]) -> Finished {
@@ -50,7 +50,7 @@ fn a_network_at_work_is_backed_up_and_a_lost_ledger_comes_back_from_it() {
     let first = export(&network, 0, &file);
     let height = first["height"].as_u64().unwrap();
     assert!(height > 0 && first["added_blocks"] == first["height"], "{first}");
-    // Another node goes on where the first one's blocks end.
+    // Another node continues the export where the first node's blocks end.
     load.wait_for_more(SOME);
     let second = export(&network, 1, &file);
     assert_eq!(second["added_blocks"].as_u64().unwrap(), second["height"].as_u64().unwrap() - height);
@@ -65,12 +65,12 @@ fn a_network_at_work_is_backed_up_and_a_lost_ledger_comes_back_from_it() {
     let same = ledger(&["compare", text(&file), &url(&network, 3), "--genesis", text(&genesis)]);
     assert!(same.expect_code(0).stdout.starts_with("SAME"));
 
-    // A running node keeps its files to itself, and says how to get at them.
+    // A running node locks its files; the error says how to read them.
     let running = home(&network, 0);
     ledger(&["verify", "--home", text(&running)]).expect_error(&["--rpc URL"]);
     ledger(&["import", text(&file), "--home", text(&running)]).expect_error(&["stop the node"]);
 
-    // A disk is lost, the one with the ledger alone.
+    // The disk with the ledger is lost.
     let lost = 3;
     network.stop(lost);
     let data = home(&network, lost);
@@ -87,8 +87,8 @@ fn a_network_at_work_is_backed_up_and_a_lost_ledger_comes_back_from_it() {
     let same = ledger(&["compare", text(&of_home), text(&file), "--genesis", text(&genesis)]);
     assert!(same.expect_code(0).stdout.starts_with("SAME"));
     network.start(lost);
-    network.wait_until_level(lost, 0);
-    // With another one gone its vote is needed.
+    network.wait_until_caught_up(lost, 0);
+    // With one more validator down, its vote is needed.
     network.kill(1);
     order(&network, 0, 1);
     network.equal_chains(&[0, 2, lost]);
@@ -108,13 +108,13 @@ fn a_new_validator_starts_from_an_export_instead_of_fetching_everything() {
 
     let empty = home(&network, late);
     ledger(&["import", text(&file), "--home", text(&empty)]).expect_error(&["never run", "--init"]);
-    assert!(!empty.join("data").exists(), "nothing was made");
+    assert!(!empty.join("data").exists(), "no data was created");
     let imported =
         ledger(&["import", text(&file), "--home", text(&empty), "--init", "--output", "json"]).json();
     assert_eq!(imported["height"], height);
-    ledger(&["import", text(&file), "--home", text(&empty), "--init"]).expect_error(&["exists already"]);
+    ledger(&["import", text(&file), "--home", text(&empty), "--init"]).expect_error(&["already exists"]);
     network.start(late);
-    network.wait_until_level(late, 0);
+    network.wait_until_caught_up(late, 0);
     network.kill(1);
     order(&network, 0, 1);
     network.equal_chains(&[0, 2, late]);
@@ -134,12 +134,12 @@ fn what_is_damaged_or_another_networks_is_told_and_changes_nothing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&damaged, &bytes).unwrap();
-    let told = verify(&damaged, &genesis).expect_code(3).stdout;
-    assert!(told.starts_with("NOT VERIFIED"), "{told}");
+    let output = verify(&damaged, &genesis).expect_code(3).stdout;
+    assert!(output.starts_with("NOT VERIFIED"), "{output}");
     let rpc = url(&network, 0);
     let going_on = ledger(&["export", text(&damaged), "--rpc", &rpc, "--genesis", &genesis]);
-    going_on.expect_error(&["cannot be gone on with"]);
-    assert_eq!(fs::read(&damaged).unwrap(), bytes, "it is left as it was");
+    going_on.expect_error(&["cannot be continued"]);
+    assert_eq!(fs::read(&damaged).unwrap(), bytes, "it is not changed");
 
     let other = Network::testnet(4);
     let others = text(other.genesis_file());
@@ -155,14 +155,14 @@ fn what_is_damaged_or_another_networks_is_told_and_changes_nothing() {
     let nowhere = directory.path().join("nowhere");
     ledger(&["export", text(&nowhere), "--rpc", "http://127.0.0.1:1", "--genesis", &genesis])
         .expect_error(&["does the node run"]);
-    assert!(!nowhere.exists(), "no file is made for a node that is not there");
+    assert!(!nowhere.exists(), "no file is created if the node does not respond");
 
-    // What a power cut leaves behind is cut off, and written again.
+    // An incomplete record, as after a power cut, is removed and written again.
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() - 100]).unwrap();
     assert!(verify(&file, &genesis).expect_code(3).stdout.contains("ends within a record"));
     assert!(export(&network, 0, &file)["cut_bytes"].as_u64().unwrap() > 0);
-    wait_until("the export is whole again", || {
+    wait_until("the export is complete again", || {
         export(&network, 0, &file);
         verify(&file, &genesis).code == Some(0)
     });

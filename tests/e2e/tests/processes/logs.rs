@@ -1,4 +1,4 @@
-//! What happens to a validator's outputs stops no validator.
+//! A blocked or broken output does not stop a validator.
 
 use std::fs::OpenOptions;
 use std::io::{Read, pipe};
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// What an operator is promised, with the second that the last log lines are given.
+/// The documented time of a stop, with one second for the last log lines.
 const SOON: Duration = Duration::from_secs(4);
 
-/// What the log says after it lost lines.
+/// The log message after lines were lost.
 const RECOVERED: &str = "log lines were lost";
 
 fn lost_lines(network: &Network, index: usize) -> u64 {
@@ -29,9 +29,9 @@ fn stop_all(network: &mut Network) {
     }
 }
 
-/// The whole network logs to one full volume, and one validator is restarted: the others log that.
+/// All validators log to one full volume, and one validator restarts: the others log that.
 #[test]
-fn a_network_whose_logs_are_on_a_full_disk_goes_on() {
+fn a_network_whose_logs_are_on_a_full_disk_continues() {
     let mut network = Network::testnet(4);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     for index in ALL {
@@ -49,7 +49,7 @@ fn a_network_whose_logs_are_on_a_full_disk_goes_on() {
 }
 
 #[test]
-fn a_validator_goes_on_when_the_reader_of_its_log_is_gone() {
+fn a_validator_continues_when_the_reader_of_its_log_is_gone() {
     let mut network = Network::testnet(4);
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -61,7 +61,7 @@ fn a_validator_goes_on_when_the_reader_of_its_log_is_gone() {
     stop_all(&mut network);
 }
 
-/// Reads in the background; tells when a text has come by.
+/// Reads in the background; signals when a text has been read.
 fn read_until(mut reader: impl Read + Send + 'static, text: &'static str) -> Receiver<()> {
     let (seen, result) = channel();
     std::thread::spawn(move || {
@@ -78,9 +78,9 @@ fn read_until(mut reader: impl Read + Send + 'static, text: &'static str) -> Rec
     result
 }
 
-/// As with a terminal that was stopped by Ctrl-S: the pipe is open, and nothing takes what is written to it.
+/// Like a terminal that was stopped by Ctrl-S: the pipe is open, but its reader reads nothing.
 #[test]
-fn a_validator_hears_answers_and_stops_while_the_reader_of_its_log_is_stalled() {
+fn a_validator_works_and_stops_while_the_reader_of_its_log_is_blocked() {
     let mut network = Network::testnet(4);
     let (reader, writer) = pipe().unwrap();
     network.start_into(0, &["--log-level", "trace"], Outputs::both(&writer));
@@ -90,12 +90,12 @@ fn a_validator_hears_answers_and_stops_while_the_reader_of_its_log_is_stalled() 
         network.order_one(0);
         lost_lines(&network, 0) > 0
     });
-    // It hears the others: what they take is ordered by it, too.
+    // It receives messages of the others: transactions that they accept are ordered by it as well.
     network.order_one(1);
     network.equal_chains(&ALL);
     assert_eq!(network.rpc(0).page("/readyz"), Some(200));
 
-    // Once something reads again, the log says that it has a gap.
+    // When the reader continues, the log reports the lost lines.
     let recovered = read_until(reader, RECOVERED);
     wait_until("the gap is logged", || recovered.try_recv().is_ok());
     network.stop(0);
@@ -109,9 +109,9 @@ fn a_validator_hears_answers_and_stops_while_the_reader_of_its_log_is_stalled() 
     stop_all(&mut network);
 }
 
-/// A collector that takes JSON gets nothing else, the reason why a node does not start included.
+/// A collector of JSON logs receives only JSON, including the reason why a node does not start.
 #[test]
-fn a_start_that_fails_is_told_in_the_format_of_the_log() {
+fn a_failed_start_is_reported_in_the_format_of_the_log() {
     let network = Network::testnet(4);
     let home = &network.validators()[0].home;
     std::fs::remove_file(home.join("data/journal.redb")).unwrap();
@@ -123,15 +123,15 @@ fn a_start_that_fails_is_told_in_the_format_of_the_log() {
         (&[][..], "no journal"),
         (&["--set", "rpc.max_batch=0"], "rpc.max_batch"),
         (&["--log-level", "info,="], "--log-level"),
-        // The error is no event of the log, and is told at any level.
+        // The error is not a log event, so it is printed at any level.
         (&["--log-level", "off"], "no journal"),
     ] {
-        let told = node(more);
+        let finished = node(more);
         let lines: Vec<Value> =
-            told.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+            finished.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
         let last = lines.last().unwrap();
-        assert_eq!(last["level"], "ERROR", "{told}");
-        assert!(last["fields"].to_string().contains(words), "{told}");
-        assert!(last["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{told}");
+        assert_eq!(last["level"], "ERROR", "{finished}");
+        assert!(last["fields"].to_string().contains(words), "{finished}");
+        assert!(last["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{finished}");
     }
 }

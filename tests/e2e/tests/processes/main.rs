@@ -1,4 +1,4 @@
-//! What the program promises, tried on real processes.
+//! The documented behaviour of the program, tested on real processes.
 #![allow(clippy::unwrap_used)]
 
 mod administration;

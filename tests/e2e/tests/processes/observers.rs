@@ -1,4 +1,4 @@
-//! Nodes without a vote.
+//! Observers: nodes without a vote.
 
 use std::fs;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use quorate_api::{ErrorKind, NodeRole, ProgressState, ReceiptJson, ValidatorStanding, Wait};
 use quorate_client::{Client, ClientConfig, TransactionBuilder};
 use quorate_e2e::{
-    Chain, EventStream, Invocation, LoneHome, Network, Observer, PATIENCE, Rpc, Signer, wait_until,
+    Chain, EventStream, Invocation, LoneHome, Network, Observer, Rpc, Signer, WAIT_LIMIT, wait_until,
 };
 use quorate_ledger::SecretKey;
 use serde_json::json;
@@ -50,11 +50,11 @@ fn an_observer_that_starts_late_follows_serves_and_orders_nothing() {
         Invocation::new(["status", "--rpc", &format!("http://{}", rpc.address())]).run().expect_code(0);
     assert!(shown.stdout.contains("observer ") && shown.stdout.contains("observing"), "{}", shown.stdout);
 
-    // Blocks go on coming, over streams, too, and what it says of a transaction is proven.
+    // Blocks keep arriving, also over streams, and receipts of transactions are proven.
     let from = rpc.head().height + 1;
     let mut stream = EventStream::open(rpc.address(), Some(from - 1)).unwrap();
     let id = network.order_one(1);
-    let block = stream.next(Instant::now() + PATIENCE).unwrap();
+    let block = stream.next(Instant::now() + WAIT_LIMIT).unwrap();
     assert_eq!(block.header.height, from);
     wait_until("it has the receipt", || rpc.receipt(&id).is_some());
     let receipt: ReceiptJson = rpc.receipt(&id).unwrap();
@@ -66,13 +66,13 @@ fn an_observer_that_starts_late_follows_serves_and_orders_nothing() {
     let chain = Chain::read(rpc, network.genesis(), height);
     chain.assert_equals(&Chain::read(&network.rpc(2), network.genesis(), height));
 
-    // Whatever is submitted, and however it is waited for.
+    // The observer refuses every submission, with any kind of wait.
     let signed = Signer::new(network.genesis(), 1, 32).sign();
     for wait in [Wait::None, Wait::Accepted, Wait::Committed] {
         let refused = rpc.submit(&signed.hex, wait, 1_000).unwrap_err();
         assert_eq!(refused.kind(), Some(ErrorKind::Observer), "{refused:?}");
     }
-    // A validator shows it, and does not count it.
+    // A validator shows it, but does not count it.
     let validator = network.rpc(0);
     assert_eq!(validator.status().peers_connected, 3);
     let peers: Vec<quorate_api::PeerJson> = validator.call("node_peers", &json!({})).unwrap();
@@ -81,7 +81,7 @@ fn an_observer_that_starts_late_follows_serves_and_orders_nothing() {
     assert!(validator.text("/metrics").unwrap().contains("\nquorate_observers_connected 1\n"));
 }
 
-/// A client that was given an observer first goes on at a validator.
+/// A client whose first node is an observer continues at a validator.
 #[test]
 fn a_client_of_an_observer_and_a_validator_submits_at_the_validator() {
     let (network, observer) = observed();
@@ -93,13 +93,13 @@ fn a_client_of_an_observer_and_a_validator_submits_at_the_validator() {
         let client = Client::new(&urls, genesis.anchor().clone(), ClientConfig::default()).unwrap();
         let transaction = TransactionBuilder::new(genesis.chain_id(), b"hello".to_vec());
         let transaction = transaction.sign(&SecretKey::generate()).unwrap();
-        let submitted = client.submit_and_wait(&transaction, PATIENCE).await.unwrap();
+        let submitted = client.submit_and_wait(&transaction, WAIT_LIMIT).await.unwrap();
         assert!(submitted.receipt.is_some(), "{submitted:?}");
         assert_eq!(client.preferred().url(), urls[1]);
     });
 }
 
-/// Validators do not miss it, and it goes on where it was.
+/// Validators do not depend on it, and after a restart it continues where it was.
 #[test]
 fn an_observer_is_killed_and_goes_on() {
     let (network, mut observer) = observed();
@@ -112,7 +112,8 @@ fn an_observer_is_killed_and_goes_on() {
     assert!(!observer.log().contains("panicked"), "{}", observer.log());
 }
 
-/// It has promised nothing, so a lost ledger is no loss: an export brings it back without `--init`, a lost journal there is none.
+/// It signs nothing, so it can lose its ledger without risk: an export restores the ledger without
+/// `--init`, and there is no journal.
 #[test]
 fn an_observer_that_lost_its_ledger_gets_it_from_an_export() {
     let (network, mut observer) = observed();
@@ -137,7 +138,8 @@ fn an_observer_that_lost_its_ledger_gets_it_from_an_export() {
     assert!(observer.rpc().receipt(&block).is_some());
 }
 
-/// With one validator left nobody can tell whether what it has is old: it serves that, and says so.
+/// With one validator left, the observer cannot know whether its blocks are current. It serves them
+/// and reports that.
 #[test]
 fn an_observer_that_hears_of_too_few_says_so_and_serves_what_it_has() {
     let (mut network, observer) = observed();
@@ -149,10 +151,10 @@ fn an_observer_that_hears_of_too_few_says_so_and_serves_what_it_has() {
     }
     wait_until("it is not ready", || rpc.page("/readyz") == Some(503));
     let text = rpc.text("/readyz").unwrap();
-    assert!(text.contains("1 validators say where they stand, 2 are needed"), "{text}");
-    let told = rpc.explanation();
-    assert_eq!((told.state, told.making_progress), (ProgressState::NoQuorumContact, false));
-    assert_eq!(rpc.blocks(1).blocks.len() as u64, height.min(100), "and serves what it has");
+    assert!(text.contains("1 validators report their heights (2 needed)"), "{text}");
+    let explanation = rpc.explanation();
+    assert_eq!((explanation.state, explanation.making_progress), (ProgressState::NoQuorumContact, false));
+    assert_eq!(rpc.blocks(1).blocks.len() as u64, height.min(100), "it still serves its blocks");
     for index in [0, 1, 2] {
         network.start(index);
     }
@@ -161,7 +163,7 @@ fn an_observer_that_hears_of_too_few_says_so_and_serves_what_it_has() {
     observer.wait_for_height(height + 1);
 }
 
-/// A key that nobody listed is refused at the handshake; the node says what is missing.
+/// The handshake refuses a key that no validator lists. The node reports what is missing.
 #[test]
 fn an_unlisted_observer_is_refused_and_says_whose_turn_it_is() {
     let network = Network::running(4);
@@ -171,14 +173,14 @@ fn an_unlisted_observer_is_refused_and_says_whose_turn_it_is() {
     let home = LoneHome::write(&network.directory().join("unlisted"), network.genesis(), &key, &members);
     let config = fs::read_to_string(home.path().join("config.toml")).unwrap();
 
-    // Without the role it is a validator with a wrong key, and is told both ways out.
+    // Without the role it is a validator with a wrong key; the error describes both remedies.
     let path = home.path().to_str().unwrap();
     let run = Invocation::new(["node", "--home", path, "--init"]).run().expect_code(1);
-    run.expect_error(&["no validator of", "node.role = \"observer\""]);
+    run.expect_error(&["not a validator of", "node.role = \"observer\""]);
     home.put("config.toml", &format!("{config}\n[node]\nrole = \"observer\"\n"));
     home.put_key(&SecretKey::from_pem(&key_of(&network, 2), None).unwrap());
     let run = Invocation::new(["node", "--home", path, "--init"]).run().expect_code(1);
-    run.expect_error(&["is the key of validator-2", "key of the observer's own"]);
+    run.expect_error(&["is the key of validator-2", "another key for the observer"]);
 
     home.put_key(&key);
     let log = network.directory().join("unlisted.log");

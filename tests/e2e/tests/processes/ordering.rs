@@ -1,4 +1,4 @@
-//! Much is ordered once, and the same everywhere.
+//! Many transactions are ordered once, and in the same order on all nodes.
 
 use std::collections::HashSet;
 use std::thread;
@@ -14,10 +14,11 @@ const TRANSACTIONS: usize = 20_000;
 const PAYLOAD_BYTES: usize = 256;
 const SENDERS: usize = 40;
 
-/// Receipts that are asked for at each node.
+/// Receipts that are requested from each node.
 const SAMPLE: usize = 25;
 
-/// The two nodes to which a transaction is submitted: over all transactions, each of the twelve pairs.
+/// The two nodes to which a transaction is submitted. All transactions together use each of the
+/// twelve pairs.
 fn nodes_of(number: usize) -> [usize; 2] {
     let first = number % ALL.len();
     let second = (first + 1 + number / ALL.len() % (ALL.len() - 1)) % ALL.len();
@@ -50,7 +51,7 @@ fn transactions_submitted_twice_through_all_ports_are_ordered_once_and_the_same_
     let chain = network.equal_chains(&ALL);
     let places = chain.places();
     let submitted: HashSet<TransactionId> = signed.iter().map(|signed| signed.id).collect();
-    assert_eq!(places.keys().copied().collect::<HashSet<_>>(), submitted, "all of them and nothing else");
+    assert_eq!(places.keys().copied().collect::<HashSet<_>>(), submitted, "all of them and no other");
 
     let step = (signed.len() / SAMPLE).max(1);
     for node in ALL {

@@ -9,11 +9,11 @@ use quorate_ledger::SecretKey;
 
 const MEMBERS: [usize; 3] = [0, 1, 2];
 
-/// A running node that would like to belong to a network.
+/// A running node that tries to join a network.
 struct Outsider {
     process: Process,
     rpc: Rpc,
-    /// Valid on its own chain, handed in to it.
+    /// A transaction that is valid on its own chain and was submitted to it.
     submitted: SignedTransaction,
     _home: LoneHome,
 }
@@ -36,11 +36,12 @@ impl Outsider {
         Outsider { process, rpc, submitted, _home: home }
     }
 
-    /// It stays outside however much the network does, and the network hears nothing from it.
+    /// Asserts that it does not get in while the network works, and that the network receives
+    /// nothing from it.
     fn assert_outside(&mut self, network: &Network) {
         for round in 0..12 {
             network.order_one(MEMBERS[round % MEMBERS.len()]);
-            assert_eq!(self.rpc.status().peers_connected, 0, "the outsider is not let in");
+            assert_eq!(self.rpc.status().peers_connected, 0, "the outsider is not admitted");
         }
         assert_eq!(self.rpc.head().height, 0, "it gets no block");
         assert_eq!(self.rpc.page("/readyz"), Some(503));
@@ -56,7 +57,7 @@ impl Outsider {
     }
 }
 
-/// Three of four validators run: one place is free.
+/// Three of four validators run, so one could still connect.
 fn three_of_four() -> Network {
     let mut network = Network::testnet(4);
     for member in MEMBERS {
@@ -75,7 +76,7 @@ fn own_key(home: &Path) -> SecretKey {
 #[test]
 fn a_node_with_an_unknown_key_is_refused_as_soon_as_it_is_known_who_it_is() {
     let network = three_of_four();
-    // It believes to be the fourth, and knows the other three and where they are.
+    // It uses the genesis of the network, and knows the addresses of the other three.
     let key = SecretKey::generate();
     let mut draft = network.genesis().to_draft();
     draft.validators[3].public_key = key.public();
@@ -98,7 +99,7 @@ fn a_member_with_another_genesis_is_on_another_chain_and_stays_alone() {
     wait_until("it has reached a member", || outsider.process.log().contains("connection established"));
     outsider.assert_outside(&network);
 
-    // It was the genesis and nothing else: with the right one the same validator takes part.
+    // Only the genesis was wrong: with the right one the same validator takes part.
     drop(outsider);
     network.start(3);
     network.wait_until_ready(3);

@@ -1,4 +1,4 @@
-//! Ports that somebody else has.
+//! Ports that another process uses.
 
 use std::net::TcpListener;
 
@@ -22,7 +22,7 @@ fn a_busy_port_ends_the_start_with_its_address() {
     start(&network, 1).expect_error(&["listen", &address]);
     drop(busy);
 
-    // Neither has done any harm: with its ports free it starts.
+    // Neither failed start has done harm: with free ports the validator starts.
     network.start_all();
     network.order_one(1);
 }
@@ -32,5 +32,5 @@ fn the_same_validator_is_not_started_twice() {
     let mut network = Network::running(4);
     start(&network, 2).expect_error(&["journal", "in use by another process"]);
     network.order_one(2);
-    assert!(network.is_running(2), "the first one is not harmed");
+    assert!(network.is_running(2), "the first instance still runs");
 }

@@ -1,4 +1,4 @@
-//! Too few validators: nothing is ordered, nothing breaks, and it is said.
+//! Too few validators: nothing is ordered, nothing breaks, and nodes report it.
 
 use std::collections::HashSet;
 
@@ -8,16 +8,18 @@ use quorate_ledger::{Payload, SecretKey, Transaction};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// Two validators are down, `left` are up: they take a transaction, order nothing and say that they are not ready.
+/// Two validators are down, `left` are up: they accept a transaction, order nothing and report that
+/// they are not ready.
 fn assert_at_a_standstill(network: &mut Network, left: [usize; 2], waiting: &[SignedTransaction]) {
     let nodes: Vec<Rpc> = left.iter().map(|index| network.rpc(*index)).collect();
     for node in &nodes {
         wait_until("a node without quorum is not ready", || node.page("/readyz") == Some(503));
-        assert_eq!(node.page("/livez"), Some(200), "it is well nevertheless");
+        assert_eq!(node.page("/livez"), Some(200), "the process itself is alive");
     }
     let height = nodes[0].head().height;
     for (node, signed) in nodes.iter().zip(waiting) {
-        // The time is the node's: in vain it waits for a commit, and says so without an error.
+        // The node waits for a commit until its time limit, and returns the status without an
+        // error.
         let answer = node.submit(&signed.hex, Wait::Committed, 1_000).unwrap();
         assert_eq!((answer.status, answer.receipt), (TransactionStatus::Pending, None));
     }
@@ -31,7 +33,7 @@ fn assert_all_committed(network: &Network, waiting: &[SignedTransaction], nodes:
     for signed in waiting {
         for node in nodes {
             let rpc = network.rpc(*node);
-            wait_until("what waited is committed", || {
+            wait_until("the waiting transactions are committed", || {
                 matches!(rpc.transaction(&signed.id), TransactionStatus::Committed { .. })
             });
         }
@@ -46,7 +48,7 @@ fn with_two_of_four_down_nothing_is_ordered_and_with_one_back_everything_is() {
     let mut signer = Signer::new(network.genesis(), 2, 64);
     let mut all = vec![first];
 
-    // Two backups down: the primary proposes and finds no quorum.
+    // Two backups down: the primary proposes, but there is no quorum.
     let [one, other] = [(primary + 1) % 4, (primary + 2) % 4];
     let left = [primary, (primary + 3) % 4];
     network.kill(one);
@@ -57,10 +59,10 @@ fn with_two_of_four_down_nothing_is_ordered_and_with_one_back_everything_is() {
     assert_all_committed(&network, &waiting, &[left[0], left[1], one]);
     all.extend(waiting.iter().map(|signed| signed.id));
     network.start(other);
-    network.wait_until_level(other, one);
+    network.wait_until_caught_up(other, one);
     network.equal_chains(&ALL);
 
-    // The primary, of whatever view this is, and a backup down: nobody proposes.
+    // The primary of the current view and a backup down: no validator proposes.
     let primary = network.primary_of(network.common_view(&ALL));
     let one = (primary + 1) % 4;
     let left = [(primary + 2) % 4, (primary + 3) % 4];
@@ -81,7 +83,7 @@ fn with_two_of_four_down_nothing_is_ordered_and_with_one_back_everything_is() {
 }
 
 #[test]
-fn what_expires_before_anybody_could_propose_it_is_answered_expired_and_never_ordered() {
+fn a_transaction_that_expires_before_it_can_be_proposed_is_reported_expired_and_never_ordered() {
     let mut network = Network::running(4);
     let primary = network.primary(0);
     let [one, left] = [(primary + 1) % 4, (primary + 3) % 4];
@@ -89,7 +91,7 @@ fn what_expires_before_anybody_could_propose_it_is_answered_expired_and_never_or
     network.kill(one);
 
     let valid_until = now().plus_ms(3_000);
-    let payload = Payload::Data(b"in vain".to_vec());
+    let payload = Payload::Data(b"expires".to_vec());
     let key = SecretKey::generate();
     let transaction = Transaction::sign(&network.genesis().chain_id(), &key, 1, valid_until, payload);
     let signed = SignedTransaction::of(&transaction);
@@ -99,7 +101,7 @@ fn what_expires_before_anybody_could_propose_it_is_answered_expired_and_never_or
     wait_until("it waits to be ordered", || rpc.transaction(&signed.id) == TransactionStatus::Pending);
     wait_until("its time is over", || now() > valid_until);
 
-    // No transaction comes any more: the network has to make time pass by itself.
+    // There are no new transactions: the network must order an empty block to prove the expiry.
     network.start(primary);
     network.start(one);
     let answer = waiting.join().unwrap().unwrap();

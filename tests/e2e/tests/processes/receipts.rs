@@ -1,4 +1,4 @@
-//! What `quorate verify` believes.
+//! What `quorate verify` accepts.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,8 @@ use quorate_api::Wait;
 use quorate_e2e::{Invocation, Network, Signer};
 use quorate_genesis::TestNetwork;
 
-/// Between two digits of a long one that are tried, besides its first and last.
+/// Distance between two digits of a long value that are tested, in addition to its first and last
+/// digit.
 const STEP: usize = 61;
 
 fn verify(receipt: &str, genesis: &Path) -> Option<i32> {
@@ -15,7 +16,7 @@ fn verify(receipt: &str, genesis: &Path) -> Option<i32> {
     Invocation::new(["verify", "-", "--genesis", genesis]).input(receipt).run().code
 }
 
-/// Where the digits of hex strings and of numbers stand in a JSON text, one list for each.
+/// The positions of the digits of hex strings and numbers in a JSON text, one list for each value.
 fn digits(json: &str) -> Vec<Vec<usize>> {
     let bytes = json.as_bytes();
     let (mut found, mut place) = (Vec::new(), 0);
@@ -49,7 +50,7 @@ fn other(digit: u8, hex: bool) -> u8 {
 }
 
 #[test]
-fn digits_are_found_in_hex_strings_and_numbers_alone() {
+fn digits_are_found_only_in_hex_strings_and_numbers() {
     let json = r#"{"a1":"0xab","b":[12,3],"c":"x5"}"#;
     let found: Vec<String> = digits(json)
         .iter()

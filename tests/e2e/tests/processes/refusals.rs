@@ -1,4 +1,4 @@
-//! Transactions that are not taken, each for a reason a program can read, and without a trace.
+//! Refused transactions: each refusal has a machine-readable reason and leaves no trace.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ impl Maker {
         self.make(&self.chain, now().plus_ms(MINUTE_MS), Payload::Data(b"good".to_vec()))
     }
 
-    /// Everything that is wrong with a transaction whose bytes are those of one.
+    /// Transactions that decode but are invalid, with the expected error kind.
     fn refused(&self, lifetime_ms: u64, max_bytes: u32) -> Vec<(ErrorKind, Transaction)> {
         let data = || Payload::Data(b"data".to_vec());
         let soon = now().plus_ms(MINUTE_MS);
@@ -69,7 +69,7 @@ fn kind_of(answer: Result<quorate_api::SubmitResult, CallError>) -> ErrorKind {
 }
 
 #[test]
-fn what_can_never_be_ordered_is_refused_by_every_node_and_leaves_no_trace() {
+fn invalid_transactions_are_refused_by_every_node_and_leave_no_trace() {
     let network = Network::running(4);
     let limits = network.genesis().block_limits().transaction;
     let maker = Maker { chain: network.genesis().chain_id(), key: SecretKey::generate() };
@@ -112,14 +112,15 @@ fn what_can_never_be_ordered_is_refused_by_every_node_and_leaves_no_trace() {
     }
     allowed.extend(ALL.map(|node| network.order_one(node)));
     let ordered: HashSet<_> = network.equal_chains(&ALL).places().into_keys().collect();
-    assert_eq!(ordered, allowed, "the good ones and nothing else");
+    assert_eq!(ordered, allowed, "the valid ones and no other");
 }
 
 #[test]
 fn a_repeated_transaction_is_answered_every_time_and_ordered_once() {
     let network = Network::running(4);
     let signed = Signer::new(network.genesis(), 1, 256).sign();
-    // The same bytes four times in a batch, to every node, again and again: before, while and after they are ordered.
+    // The same bytes four times in a batch, to every node, repeatedly: before, while and after they
+    // are ordered.
     for _ in 0..3 {
         for node in ALL {
             let call = json!({ "transaction": signed.hex, "wait": "committed", "timeout_ms": 30_000 });
@@ -139,7 +140,7 @@ fn a_repeated_transaction_is_answered_every_time_and_ordered_once() {
 }
 
 #[test]
-fn a_transaction_that_is_not_waited_for_is_ordered_all_the_same() {
+fn a_transaction_is_ordered_even_if_the_client_does_not_wait() {
     let network = Network::running(4);
     let signed = Signer::new(network.genesis(), 1, 256).sign();
     network.rpc(3).submit(&signed.hex, Wait::None, 0).unwrap();

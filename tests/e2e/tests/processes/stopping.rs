@@ -1,4 +1,4 @@
-//! Told to stop.
+//! Stop signals.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use quorate_e2e::{Http, Load, Network, Signer, wait_until};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// What an operator is promised.
+/// The documented time of a stop.
 const SOON: Duration = Duration::from_secs(3);
 
 #[test]
-fn a_validator_stops_within_seconds_whatever_it_is_doing_and_starts_again() {
+fn a_validator_stops_within_seconds_in_any_state_and_starts_again() {
     let mut network = Network::running(4);
     network.order_one(0);
 
-    // Idle, with clients that are connected and do nothing.
+    // Idle, with clients that are connected and send nothing.
     let idle: Vec<Http> = ALL
         .iter()
         .map(|index| {
@@ -37,13 +37,13 @@ fn a_validator_stops_within_seconds_whatever_it_is_doing_and_starts_again() {
     assert!(took < SOON, "a busy validator took {took:?}");
     network.start(1);
     let before = load.committed();
-    wait_until("commits go on", || load.committed() > before + 100);
+    wait_until("commits continue", || load.committed() > before + 100);
     load.finish();
     network.equal_chains(&ALL);
 }
 
 #[test]
-fn a_client_that_waits_is_told_what_is_known_when_its_node_stops() {
+fn a_waiting_client_receives_the_current_status_when_its_node_stops() {
     let mut network = Network::running(4);
     network.stop(2);
     network.stop(3);
@@ -62,7 +62,7 @@ fn a_client_that_waits_is_told_what_is_known_when_its_node_stops() {
     assert!(!answer.status.is_final(), "{:?}", answer.status);
 }
 
-/// A terminal and a supervisor can both pass on the wish to stop, within microseconds.
+/// A terminal and a supervisor can both forward a stop request, within microseconds.
 #[test]
 fn two_stop_signals_at_once_are_one() {
     let mut network = Network::testnet(4);

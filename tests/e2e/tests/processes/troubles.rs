@@ -1,31 +1,32 @@
-//! What goes wrong without holding ordering up is told all the same.
+//! Problems that do not stop ordering are reported as well.
 
 use std::time::Duration;
 
 use quorate_api::{Explanation, ProgressState, TransactionStatus, Trouble, TroubleKind, Wait};
-use quorate_e2e::{Network, PATIENCE, Signer, until};
+use quorate_e2e::{Network, Signer, WAIT_LIMIT, until};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Orders transactions through one validator until another one tells, or no longer tells, of such a trouble.
+/// Orders transactions through one validator until another one reports, or no longer reports, such
+/// a problem.
 fn order_until(
     network: &Network,
     through: usize,
-    asked: usize,
+    reporter: usize,
     kind: TroubleKind,
-    told: bool,
+    report: bool,
 ) -> Option<Trouble> {
-    let rpc = network.rpc(asked);
-    until(&format!("validator-{asked} tells of {kind:?}: {told}"), 2 * PATIENCE, || {
+    let rpc = network.rpc(reporter);
+    until(&format!("validator-{reporter} reports {kind:?}: {report}"), 2 * WAIT_LIMIT, || {
         network.order_one(through);
         let explanation = rpc.explanation();
         let found = explanation.troubles.into_iter().find(|trouble| trouble.kind == kind);
-        (found.is_some() == told).then_some(found)
+        (found.is_some() == report).then_some(found)
     })
 }
 
 #[test]
-fn a_clock_that_jumps_is_told_by_whoever_has_it_and_by_whom_it_concerns() {
+fn a_clock_that_jumps_is_reported_by_its_validator_and_by_the_others() {
     let mut network = Network::testnet(4).with_faults();
     network.start_all();
     let primary = network.primary(0);
@@ -33,15 +34,15 @@ fn a_clock_that_jumps_is_told_by_whoever_has_it_and_by_whom_it_concerns() {
     order_until(&network, other, wrong, TroubleKind::Clock, false);
     for (offset, direction) in [(HOUR_MS, "ahead of"), (-HOUR_MS, "behind")] {
         network.set_clock_off(wrong, offset);
-        let told = order_until(&network, other, wrong, TroubleKind::Clock, true).unwrap();
+        let report = order_until(&network, other, wrong, TroubleKind::Clock, true).unwrap();
         let primary = &network.validators()[primary].name;
-        assert!(told.text.contains(&format!("{direction} that of {primary}")), "{told:?}");
+        assert!(report.text.contains(&format!("{direction} that of {primary}")), "{report:?}");
         let others: Vec<Trouble> = network.rpc(other).explanation().troubles;
         assert!(others.iter().all(|trouble| trouble.kind != TroubleKind::Clock), "{others:?}");
         let metrics = network.rpc(wrong).text("/metrics").unwrap();
         let line = format!("quorate_clock_ahead_seconds{{validator=\"{primary}\"}} ");
-        let told = metrics.lines().find_map(|told| told.strip_prefix(&line)).map(str::parse::<f64>);
-        assert!(told.is_some_and(|seconds| seconds.unwrap().abs() > 3_500.0), "{line}");
+        let report = metrics.lines().find_map(|report| report.strip_prefix(&line)).map(str::parse::<f64>);
+        assert!(report.is_some_and(|seconds| seconds.unwrap().abs() > 3_500.0), "{line}");
         network.set_clock_off(wrong, 0);
         order_until(&network, other, wrong, TroubleKind::Clock, false);
     }
@@ -51,16 +52,16 @@ fn a_clock_that_jumps_is_told_by_whoever_has_it_and_by_whom_it_concerns() {
 #[test]
 fn a_validator_that_does_not_follow_is_named_by_the_others() {
     let mut network = Network::testnet(4).with_faults();
-    // Neither the first primary nor the one that is asked.
-    let (slow, asked) = (3, 0);
+    // Neither the first primary nor the validator that reports.
+    let (slow, reporter) = (3, 0);
     network.start_all();
-    network.order_one(asked);
+    network.order_one(reporter);
     network.set_disk_delay(slow, Duration::from_millis(1500));
-    let told = order_until(&network, asked, asked, TroubleKind::MemberBehind, true).unwrap();
-    assert_eq!(told.members.iter().map(|member| member.index).collect::<Vec<_>>(), [3]);
-    assert!(told.text.contains("connected and"), "{told:?}");
+    let report = order_until(&network, reporter, reporter, TroubleKind::MemberBehind, true).unwrap();
+    assert_eq!(report.members.iter().map(|member| member.index).collect::<Vec<_>>(), [3]);
+    assert!(report.text.contains("connected and"), "{report:?}");
     network.set_disk_delay(slow, Duration::ZERO);
-    order_until(&network, asked, asked, TroubleKind::MemberBehind, false);
+    order_until(&network, reporter, reporter, TroubleKind::MemberBehind, false);
     network.equal_chains(&[0, 1, 2, 3]);
 }
 
@@ -70,41 +71,44 @@ fn kinds(explanation: &Explanation) -> Vec<TroubleKind> {
     explanation.troubles.iter().map(|trouble| trouble.kind).collect()
 }
 
-/// Waits until a validator says that the chain's time is ahead of its clock.
-fn told_of_time_ahead(network: &Network, asked: usize) -> Explanation {
-    let rpc = network.rpc(asked);
-    let told = until(&format!("validator-{asked} tells that the chain is ahead"), PATIENCE, || {
-        let told = rpc.explanation();
-        (told.state == ProgressState::WaitingForClock).then_some(told)
+/// Waits until a validator reports that the chain's time is ahead of its clock.
+fn time_ahead_report(network: &Network, reporter: usize) -> Explanation {
+    let rpc = network.rpc(reporter);
+    let report = until(&format!("validator-{reporter} reports that the chain is ahead"), WAIT_LIMIT, || {
+        let report = rpc.explanation();
+        (report.state == ProgressState::WaitingForClock).then_some(report)
     });
-    // Addresses of validators that have not started yet may be told as well.
-    assert!(kinds(&told).contains(&TroubleKind::ChainAhead), "{told:?}");
-    assert!(!kinds(&told).contains(&TroubleKind::Clock), "{told:?}");
-    assert!(!told.making_progress && told.headline.contains("nothing can be ordered before"), "{told:?}");
-    told
+    // Addresses of validators that have not started yet may be reported as well.
+    assert!(kinds(&report).contains(&TroubleKind::ChainAhead), "{report:?}");
+    assert!(!kinds(&report).contains(&TroubleKind::Clock), "{report:?}");
+    assert!(
+        !report.making_progress && report.headline.contains("nothing can be ordered before"),
+        "{report:?}"
+    );
+    report
 }
 
-/// What `/metrics` says of the time at which ordering is possible.
-fn possible_time(network: &Network, asked: usize) -> Option<f64> {
-    let metrics = network.rpc(asked).text("/metrics").unwrap();
+/// The metric with the time at which ordering becomes possible.
+fn possible_time(network: &Network, reporter: usize) -> Option<f64> {
+    let metrics = network.rpc(reporter).text("/metrics").unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix("quorate_ordering_possible_time_seconds "));
-    let value: f64 = value.expect("the metric is always told").parse().unwrap();
+    let value: f64 = value.expect("the metric is always present").parse().unwrap();
     (value > 0.0).then_some(value)
 }
 
 #[test]
-fn a_genesis_from_the_future_is_told_with_the_time_at_which_ordering_begins() {
+fn a_genesis_with_a_future_time_is_reported_with_the_time_at_which_ordering_begins() {
     let mut network = Network::testnet(4).with_faults();
     for index in ALL {
         network.set_clock_off(index, -HOUR_MS);
         network.start(index);
     }
     for index in ALL {
-        let told = told_of_time_ahead(&network, index);
-        assert!(told.headline.contains("The genesis has the time"), "{told:?}");
-        assert!(network.log(index).contains("nothing can be ordered before possible_at"));
+        let report = time_ahead_report(&network, index);
+        assert!(report.headline.contains("The genesis has the time"), "{report:?}");
+        assert!(network.log(index).contains("no block can be ordered before possible_at"));
         let ready = network.rpc(index).text("/readyz").unwrap();
-        assert!(ready.contains("nothing can be ordered before"), "{ready}");
+        assert!(ready.contains("no block can be ordered before"), "{ready}");
         let (time, genesis) = (possible_time(&network, index).unwrap(), network.genesis().time().0);
         let tolerance = network.genesis().consensus().clock_tolerance_ms;
         #[expect(clippy::cast_precision_loss)]
@@ -117,9 +121,10 @@ fn a_genesis_from_the_future_is_told_with_the_time_at_which_ordering_begins() {
     assert_eq!(possible_time(&network, 0), None);
 }
 
-/// Ordering goes on by itself once the clocks have reached the chain, and until then no validator's clock is accused.
+/// Ordering continues by itself once the clocks have reached the chain's time. Until then no
+/// validator's clock is reported as wrong.
 #[test]
-fn clocks_that_ran_ahead_and_were_put_right_accuse_no_other_clock() {
+fn after_clocks_ran_ahead_and_were_corrected_no_other_clock_is_reported() {
     let mut network = Network::testnet(4).with_faults();
     ALL.iter().for_each(|index| network.set_clock_off(*index, 12_000));
     network.start_all();
@@ -127,16 +132,16 @@ fn clocks_that_ran_ahead_and_were_put_right_accuse_no_other_clock() {
     network.common_height(&ALL);
     ALL.iter().for_each(|index| network.set_clock_off(*index, 0));
     for index in ALL {
-        let told = told_of_time_ahead(&network, index);
-        assert!(told.headline.contains("the newest,"), "{told:?}");
+        let report = time_ahead_report(&network, index);
+        assert!(report.headline.contains("the newest,"), "{report:?}");
     }
     let signed = Signer::new(network.genesis(), 1, 32).sign();
     let rpc = network.rpc(1);
     rpc.submit(&signed.hex, Wait::None, 0).unwrap();
-    until("it is ordered once the clocks are there", PATIENCE, || {
+    until("it is ordered once the clocks have reached the chain", WAIT_LIMIT, || {
         for index in ALL {
-            let told = network.rpc(index).explanation();
-            assert!(!kinds(&told).contains(&TroubleKind::Clock), "{told:?}");
+            let report = network.rpc(index).explanation();
+            assert!(!kinds(&report).contains(&TroubleKind::Clock), "{report:?}");
         }
         matches!(rpc.transaction(&signed.id), TransactionStatus::Committed { .. }).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Nothing to do.
+//! An idle network.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,13 @@ use quorate_e2e::{Network, wait_until};
 
 use crate::others;
 
-/// How long the network is listened to.
+/// How long the network is observed.
 const LISTENED: Duration = Duration::from_secs(6);
 
-/// What may pass between two validators in a second, in both directions together, with a status interval of a
-/// second. Each sends a STATUS and a heartbeat and answers the other's heartbeat, which makes six messages; libp2p
-/// encrypts and frames them, and adds a few of its own now and then.
+/// Allowed traffic between two validators per second, in both directions together, with a status
+/// interval of a second. Each sends a STATUS and a heartbeat, and responds to the other's
+/// heartbeat: six messages. libp2p encrypts and frames them, and adds a few of its own from time to
+/// time.
 const PIECES_A_SECOND: f64 = 10.0;
 const BYTES_A_SECOND: f64 = 1_500.0;
 
@@ -26,7 +27,7 @@ fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
     let chain = network.equal_chains(&all);
     let before: Vec<_> = all.iter().map(|index| network.rpc(*index).consensus()).collect();
 
-    // Whatever the transaction still causes is not counted.
+    // Do not count the messages that the transaction still causes.
     let mut last = passed();
     let mut quiet = Instant::now();
     wait_until("the transaction is over", || {
@@ -37,7 +38,7 @@ fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
         quiet.elapsed() > Duration::from_secs(1)
     });
     let (start, passed_before) = (Instant::now(), passed());
-    wait_until("it was listened to for long enough", || start.elapsed() >= LISTENED);
+    wait_until("the observation is over", || start.elapsed() >= LISTENED);
     let (seconds, passed_after) = (start.elapsed().as_secs_f64(), passed());
 
     for (index, before) in all.iter().zip(before) {
@@ -52,10 +53,10 @@ fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
     #[allow(clippy::cast_precision_loss)]
     let [bytes, pieces] = [bytes, pieces].map(|count| count as f64 / seconds / pairs);
     println!("idle, between two validators: {bytes:.0} bytes/s in {pieces:.1} pieces/s");
-    assert!(pieces >= 1.0, "they talk over the lines");
+    assert!(pieces >= 1.0, "they communicate over the lines");
     assert!(
         bytes <= BYTES_A_SECOND && pieces <= PIECES_A_SECOND,
         "{bytes} bytes in {pieces} pieces a second"
     );
-    network.assert_nobody_lied(&all);
+    network.assert_no_evidence(&all);
 }

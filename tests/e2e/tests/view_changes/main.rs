@@ -1,7 +1,7 @@
-//! What the program promises about primaries that fail, tried on real processes.
+//! The documented behaviour when primaries fail, tested on real processes.
 //!
-//! Where a time is promised, the test measures it, prints it (`--nocapture` shows it) and asserts the promise
-//! with [`ALLOWANCE`] on top.
+//! Where the documentation states a time, the test measures it, prints it (visible with
+//! `--nocapture`) and asserts the limit plus [`ALLOWANCE`].
 #![allow(clippy::unwrap_used)]
 
 mod frozen;
@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use quorate_e2e::Network;
 
-/// What a machine may add that runs other tests at the same time, and a program that was not optimised.
+/// Additional time for a machine that runs other tests at the same time, and for an unoptimised
+/// program.
 const ALLOWANCE: Duration = Duration::from_secs(2);
 
-/// Between two requests of a client, so that the machine has time for the protocol.
+/// Pause between two requests of a client, so that the machine has time for the protocol.
 const PACE: Duration = Duration::from_millis(30);
 
 fn others(network: &Network, without: &[usize]) -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! A copy of a validator's data must not make it vote twice (R24).
+//! A restored copy of a validator's data must not make it vote twice (R24).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use quorate_api::ValidatorStanding;
 use quorate_e2e::{
-    Chain, Load, Network, PATIENCE, PortBlock, Process, Rpc, copy_directory, until, wait_until,
+    Chain, Load, Network, PortBlock, Process, Rpc, WAIT_LIMIT, copy_directory, until, wait_until,
 };
 
 use crate::{PACE, others};
@@ -14,10 +14,10 @@ use crate::{PACE, others};
 /// The first primary.
 const PRIMARY: usize = 0;
 
-/// A backup of whose data there is a copy.
+/// The backup whose data is copied.
 const COPIED: usize = 2;
 
-/// Whether it signed one of these blocks' certificates.
+/// Whether it signed the certificate of one of these blocks.
 fn signed(chain: &Chain, signer: usize, above: u64) -> bool {
     let above = chain.blocks().iter().filter(|block| block.header.height > above);
     let mut certificates = above.filter_map(|block| block.certificate.as_ref());
@@ -35,10 +35,10 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     let (live, old) = (network.data(COPIED), network.directory().join("old"));
     copy_directory(&live, &old);
 
-    // The network goes on, with its votes.
+    // The network continues, with its votes.
     network.start(COPIED);
     let load = Load::paced(network.genesis(), &network.rpc_addresses(rest.iter().copied()), PACE);
-    network.wait_until_level(COPIED, 0);
+    network.wait_until_caught_up(COPIED, 0);
     network.wait_until_it_votes(COPIED, 0);
     network.stop(COPIED);
     let newest = network.directory().join("newest");
@@ -63,17 +63,17 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
         let theirs = Chain::read(&network.rpc(*index), network.genesis(), chain.height());
         assert!(chain.height() > height && !signed(&theirs, COPIED, height), "it has voted");
     }
-    network.assert_nobody_lied(&all);
+    network.assert_no_evidence(&all);
 
     network.stop(COPIED);
     fs::copy(newest.join("journal.redb"), live.join("journal.redb")).unwrap();
     network.start(COPIED);
-    network.wait_until_level(COPIED, 0);
+    network.wait_until_caught_up(COPIED, 0);
     network.wait_until_it_votes(COPIED, 0);
     network.wait_until_ready(COPIED);
     let promised = load.finish();
-    network.equal_chains(&all).assert_keeps(&promised);
-    network.assert_nobody_lied(&all);
+    network.equal_chains(&all).assert_contains(&promised);
+    network.assert_no_evidence(&all);
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
     let rest = others(&network, &[PRIMARY]);
     network.order_one(1);
     network.common_height(&all);
-    // Nothing waits while it is away, so it is the primary still when it is back.
+    // No transaction waits while it is away, so it is still the primary when it returns.
     network.stop(PRIMARY);
     let (live, old) = (network.data(PRIMARY), network.directory().join("old"));
     copy_directory(&live, &old);
     network.start(PRIMARY);
-    network.wait_until_level(PRIMARY, 1);
+    network.wait_until_caught_up(PRIMARY, 1);
     for _ in 0..3 {
         network.order_one(1);
     }
@@ -104,17 +104,17 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
         rpc.consensus().standing == ValidatorStanding::Recovering
     });
     let start = Instant::now();
-    // Handed in to it: it passes on what it does not propose.
+    // Submitted to the old copy: it forwards the transaction, but does not propose it.
     let id = network.order_one(PRIMARY);
     println!("the old copy of the primary is replaced after {} ms", start.elapsed().as_millis());
     assert!(network.common_view(&rest) > 0);
     let chain = network.equal_chains(&all);
     assert!(chain.places().contains_key(&id));
-    assert!(chain.blocks().last().unwrap().header.proposer != 0, "another one proposed it");
-    network.assert_nobody_lied(&all);
+    assert!(chain.blocks().last().unwrap().header.proposer != 0, "another validator proposed it");
+    network.assert_no_evidence(&all);
 }
 
-/// A second instance on a copy of a home, at ports of its own.
+/// A second instance that runs on a copy of a home, with its own ports.
 fn second_instance(network: &Network, home: &Path, ports: &PortBlock) -> (Process, Rpc) {
     let p2p = format!("/ip4/127.0.0.1/tcp/{}", ports.p2p());
     let rpc = format!("127.0.0.1:{}", ports.rpc());
@@ -124,7 +124,7 @@ fn second_instance(network: &Network, home: &Path, ports: &PortBlock) -> (Proces
     (process, Rpc::new(rpc.parse().unwrap()))
 }
 
-/// A copy of a home of a validator that stands still meanwhile.
+/// A copy of the home of a validator, which is stopped for the copy.
 fn copied_home(network: &mut Network, index: usize) -> PathBuf {
     network.order_one(1);
     network.common_height(&others(network, &[]));
@@ -142,12 +142,12 @@ fn a_second_instance_that_comes_later_never_votes() {
     let home = copied_home(&mut network, COPIED);
     network.start(COPIED);
     let load = Load::paced(network.genesis(), &network.rpc_addresses(rest.iter().copied()), PACE);
-    network.wait_until_level(COPIED, 0);
+    network.wait_until_caught_up(COPIED, 0);
     network.wait_until_it_votes(COPIED, 0);
 
     let ports = PortBlock::take(1);
     let (mut second, rpc) = second_instance(&network, &home, &ports);
-    let end = until("one of the two gives in", PATIENCE, || {
+    let end = until("one of the two stops or follows", WAIT_LIMIT, || {
         if !network.is_running(COPIED) {
             return Some("the first stopped");
         }
@@ -160,16 +160,16 @@ fn a_second_instance_that_comes_later_never_votes() {
     println!("a second instance that comes later: {end}");
     load.wait_for_more(400);
     let promised = load.finish();
-    network.equal_chains(&rest).assert_keeps(&promised);
-    network.assert_nobody_lied(&rest);
+    network.equal_chains(&rest).assert_contains(&promised);
+    network.assert_no_evidence(&rest);
     drop(second);
     if network.is_running(COPIED) {
         network.equal_chains(&all);
     }
 }
 
-/// Starts the validator and a copy of it on an idle network, waits until the others let both vote, and has the
-/// network order until one of them finds out and stops.
+/// Starts the validator and a copy of it on an idle network, and waits until both are allowed to
+/// vote. Then the network orders until one of them detects the other and stops.
 fn two_instances(index: usize) -> Network {
     let mut network = Network::running(4);
     let rest = others(&network, &[index]);
@@ -177,8 +177,9 @@ fn two_instances(index: usize) -> Network {
     let ports = PortBlock::take(1);
     let (mut second, rpc) = second_instance(&network, &home, &ports);
     network.start(index);
-    // The others have seen nothing that either does not remember, so both are allowed to vote.
-    until("both may vote, or one of them has ended", PATIENCE, || {
+    // The others have seen only statements that both instances have in their journals, so both are
+    // allowed to vote.
+    until("both may vote, or one of them has ended", WAIT_LIMIT, || {
         if second.ended().is_some() || !network.is_running(index) {
             return Some(());
         }
@@ -187,33 +188,33 @@ fn two_instances(index: usize) -> Network {
         (answers && voting(&rpc) && voting(&network.rpc(index))).then_some(())
     });
     let load = Load::paced(network.genesis(), &network.rpc_addresses(rest.iter().copied()), PACE);
-    let (end, said) = until("one of the two stops", PATIENCE, || {
+    let (end, log) = until("one of the two stops", WAIT_LIMIT, || {
         if !network.is_running(index) {
             return Some(("the first stopped", network.log(index)));
         }
         second.ended().map(|_| ("the second stopped", second.log()))
     });
     println!("of two instances of validator {index} that start together: {end}");
-    assert!(said.contains("somebody else signs with this validator's key"), "{said}");
+    assert!(log.contains("somebody else signs with this validator's key"), "{log}");
     load.wait_for_more(400);
     let promised = load.finish();
-    network.equal_chains(&rest).assert_keeps(&promised);
+    network.equal_chains(&rest).assert_contains(&promised);
     network
 }
 
 #[test]
 fn of_two_instances_of_a_backup_one_stops_and_nothing_is_voted_twice() {
     let network = two_instances(COPIED);
-    network.assert_nobody_lied(&others(&network, &[COPIED]));
+    network.assert_no_evidence(&others(&network, &[COPIED]));
 }
 
 #[test]
 fn of_two_instances_of_the_primary_one_stops_and_nothing_forks() {
     let network = two_instances(PRIMARY);
     let rest = others(&network, &[PRIMARY]);
-    // Two primaries with one key could each propose before one of them is shown the other's proposal. That would be
-    // proven, and the validator counts as one of those that may do anything. As a rule it does not come to that,
-    // since each member is connected to one of the two alone.
+    // Two primaries with one key could each propose a block before one of them receives the other's
+    // proposal. That would be proven equivocation, and the validator counts as Byzantine. It happens
+    // rarely, since each member is connected to only one of the two.
     let proofs: Vec<u64> = rest.iter().map(|index| network.rpc(*index).consensus().evidence_count).collect();
     println!("proofs against two instances of the primary: {proofs:?}");
 }

@@ -1,4 +1,4 @@
-//! More than the network orders in many request timeouts is no reason to leave a view.
+//! Work for many request timeouts must not cause a view change.
 
 use std::time::Instant;
 
@@ -7,20 +7,21 @@ use quorate_e2e::{Network, Signer, submit_until_taken};
 
 use crate::others;
 
-/// Milliseconds between two blocks, and blocks that the pool takes: ten seconds, which is five request timeouts,
-/// and less than the eight in which a primary may order what was there first.
+/// Milliseconds between two blocks, and the number of blocks in the pool: ten seconds, which is
+/// five request timeouts, and less than the eight in which a primary may first order older
+/// transactions.
 const BATCH_DELAY_MS: u64 = 100;
 const BLOCKS: usize = 100;
 
-/// Transactions that fit a block by their bytes. By their number far more would, so no block is ever full and
-/// each waits for its batch delay, however fast the machine is.
+/// Transactions that fit into a block by their bytes. By number, far more would fit, so no block is
+/// ever full and each waits for its batch delay, on any machine.
 const IN_A_BLOCK: usize = 20;
 const BODY_BYTES: u64 = 4096;
 
-/// Bytes of payload with which just so many fit.
+/// Payload size with which exactly this many fit.
 const PAYLOAD_BYTES: usize = 80;
 
-/// Request timeouts that it must take at least: less is no overload.
+/// Minimum duration in request timeouts: a shorter run is not an overload.
 const LEAST: u32 = 4;
 
 #[test]
@@ -41,14 +42,14 @@ fn a_pool_of_ten_seconds_is_worked_off_in_one_view() {
     let took = start.elapsed();
     let chain = network.equal_chains(&all);
     println!("{count} transactions were worked off in {} blocks in {} ms", chain.height(), took.as_millis());
-    assert!(took >= LEAST * network.request_timeout(), "{count} transactions were no overload: {took:?}");
+    assert!(took >= LEAST * network.request_timeout(), "{count} transactions were not an overload: {took:?}");
     assert_eq!(chain.places().len(), count);
     assert!(chain.height() >= BLOCKS as u64, "no more fit a block");
 
     for index in &all {
         let state = network.rpc(*index).consensus();
-        assert_eq!((state.view, state.active), (0, true), "the first view goes on");
+        assert_eq!((state.view, state.active), (0, true), "the first view continues");
         assert_eq!(state.view_changes, ViewChanges::default());
     }
-    network.assert_nobody_lied(&all);
+    network.assert_no_evidence(&all);
 }

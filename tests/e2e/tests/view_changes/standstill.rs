@@ -1,4 +1,4 @@
-//! Two of four are gone and one returns: ordering goes on by itself.
+//! Two of four validators are down and one returns: ordering continues by itself.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,17 @@ use quorate_e2e::{Network, SignedTransaction, Signer, until, wait_until};
 
 use crate::{ALLOWANCE, others};
 
-/// What is promised before the timeouts of dead primaries.
+/// The documented limit, in addition to the timeouts of dead primaries.
 const PROMISED: Duration = Duration::from_secs(2);
 
-/// So many request timeouts are watched in which nothing may happen.
+/// Number of request timeouts during which nothing may happen.
 const WATCHED: u32 = 3;
 
 fn is_committed(network: &Network, node: usize, signed: &SignedTransaction) -> bool {
     matches!(network.rpc(node).transaction(&signed.id), TransactionStatus::Committed { .. })
 }
 
-/// The two that are left take transactions, commit nothing, and stay in their view.
+/// The remaining two accept transactions, commit nothing, and stay in their view.
 fn watch_standstill(network: &Network, left: &[usize], waiting: &[SignedTransaction]) {
     let before: Vec<_> = left.iter().map(|index| network.rpc(*index).consensus()).collect();
     for (index, signed) in left.iter().zip(waiting) {
@@ -40,17 +40,18 @@ fn watch_standstill(network: &Network, left: &[usize], waiting: &[SignedTransact
     }
 }
 
-/// How two of them went.
+/// How two of them failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gone {
-    /// With their connections closed.
+    /// Their connections are closed.
     Killed,
-    /// With their connections open.
+    /// Their connections stay open.
     Frozen,
 }
 
-/// Two go, the others are watched, one of the two returns, and what they had taken is waited for. Says how long
-/// that takes, from when the one that returned answers.
+/// Two validators fail, the others are observed, and one of the two returns. Waits for the
+/// transactions that the others had accepted. Returns how long that takes, from when the returning
+/// validator responds.
 fn one_of_two_returns(gone: Gone, back: usize, away: usize, dead_primaries: u32) -> Duration {
     let mut network = Network::running(4);
     let all = others(&network, &[]);
@@ -61,7 +62,7 @@ fn one_of_two_returns(gone: Gone, back: usize, away: usize, dead_primaries: u32)
     let left = others(&network, &[back, away]);
     let waiting = Signer::new(network.genesis(), 2, 64).sign_many(2);
     let height = network.common_height(&all);
-    wait_until("all say so", || {
+    wait_until("all report it", || {
         all.iter().all(|index| network.rpc(*index).consensus().committed_height == height)
     });
     for index in [back, away] {
@@ -78,7 +79,7 @@ fn one_of_two_returns(gone: Gone, back: usize, away: usize, dead_primaries: u32)
     };
     bring_back(&mut network, back);
     let start = Instant::now();
-    wait_until("what waited is committed", || {
+    wait_until("the waiting transactions are committed", || {
         left.iter().all(|node| waiting.iter().all(|signed| is_committed(&network, *node, signed)))
     });
     let took = start.elapsed();
@@ -89,8 +90,8 @@ fn one_of_two_returns(gone: Gone, back: usize, away: usize, dead_primaries: u32)
     network.order_one(away);
     let places = network.equal_chains(&all).places();
     assert!(waiting.iter().all(|signed| places.contains_key(&signed.id)));
-    assert_eq!(places.len(), 2 + waiting.len(), "and nothing else");
-    network.assert_nobody_lied(&all);
+    assert_eq!(places.len(), 2 + waiting.len(), "and no other");
+    network.assert_no_evidence(&all);
     for index in all {
         network.wait_until_ready(index);
     }

@@ -1,4 +1,4 @@
-//! The primary is killed under load, again and again.
+//! The primary is killed repeatedly under load.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,29 @@ use quorate_e2e::{Load, Network, scaled};
 
 use crate::{ALLOWANCE, PACE, others};
 
-/// Kills of the test that always runs.
+/// Kills in the test that always runs.
 const FEW: usize = 5;
 
-/// Kills of the measurement.
+/// Kills in the measurement.
 const MANY: usize = 50;
 
-/// What is promised on top of the timeouts.
+/// The documented limit, in addition to the timeouts.
 const PROMISED: Duration = Duration::from_secs(1);
 
-/// Answers of `committed` before each kill.
+/// Transactions reported `committed` before each kill.
 const BETWEEN: usize = 60;
 
-/// How long everything took, in the order of the kills.
+/// Measured times, in the order of the kills.
 #[derive(Default)]
 struct Measured {
     /// From the kill to the first block of a later view.
     takeovers: Vec<Duration>,
-    /// From the new start to the first vote that another validator shows in a certificate.
+    /// From the restart to the first vote that another validator shows in a certificate.
     returns: Vec<Duration>,
 }
 
-/// Kills the primary, waits for a block of a later view, starts it again and waits until it votes.
+/// Kills the primary, waits for a block of a later view, restarts the killed validator and waits
+/// until it votes.
 fn kill_and_return(network: &mut Network, load: &Load, measured: &mut Measured) {
     let all = others(network, &[]);
     load.wait_for_more(scaled(BETWEEN));
@@ -40,12 +41,13 @@ fn kill_and_return(network: &mut Network, load: &Load, measured: &mut Measured) 
 
     let start = Instant::now();
     network.start(primary);
-    network.wait_until_level(primary, survivors[0]);
+    network.wait_until_caught_up(primary, survivors[0]);
     network.wait_until_it_votes(primary, survivors[0]);
     measured.returns.push(start.elapsed());
 }
 
-/// Kills of one network; nothing that was answered `committed` is lost or repeated, and all chains are equal.
+/// Kills in one network. No transaction that was reported `committed` is lost or repeated, and all
+/// chains are equal.
 fn measure(kills: usize) -> (Network, Measured) {
     let mut network = Network::running(4);
     let all = others(&network, &[]);
@@ -55,8 +57,8 @@ fn measure(kills: usize) -> (Network, Measured) {
         kill_and_return(&mut network, &load, &mut measured);
     }
     let promised = load.finish();
-    network.equal_chains(&all).assert_keeps(&promised);
-    network.assert_nobody_lied(&all);
+    network.equal_chains(&all).assert_contains(&promised);
+    network.assert_no_evidence(&all);
     for (what, times) in [("takeovers", &measured.takeovers), ("returns", &measured.returns)] {
         println!("{kills} kills, {what}: {}", distribution(times));
     }
@@ -66,7 +68,7 @@ fn measure(kills: usize) -> (Network, Measured) {
 fn distribution(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
-    // The nearest rank: so many percent of the times are no longer than this one.
+    // The nearest rank: this percentage of the times is no longer than this one.
     let at = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1].as_millis();
     format!("min {} p50 {} p90 {} p99 {} max {} ms", at(0), at(50), at(90), at(99), at(100))
 }
@@ -78,7 +80,8 @@ fn when_the_primary_is_killed_the_next_one_orders_within_the_request_timeout_and
     assert!(measured.takeovers.iter().all(|took| *took <= bound), "{:?}", measured.takeovers);
 }
 
-/// `cargo test --release -p quorate-e2e --test view_changes -- --ignored --nocapture fifty` on a quiet machine.
+/// Run `cargo test --release -p quorate-e2e --test view_changes -- --ignored --nocapture fifty` on
+/// a quiet machine.
 #[test]
 #[ignore = "a measurement of some minutes, without allowance for other tests"]
 fn fifty_primaries_are_replaced_in_time() {
@@ -102,7 +105,7 @@ fn two_primaries_in_a_row_are_passed_over_in_a_network_of_seven() {
     for index in dead {
         network.kill(index);
     }
-    // Its blocks are those of the first view after these two, or of a later one.
+    // The block is from the first view after these two, or from a later one.
     let took = network.time_to_order_after(view + 1, &survivors, start);
     println!("two dead primaries of seven: {} ms", took.as_millis());
     let bound = network.request_timeout() + network.new_view_timeout() + PROMISED + ALLOWANCE;
@@ -111,9 +114,9 @@ fn two_primaries_in_a_row_are_passed_over_in_a_network_of_seven() {
 
     for index in dead {
         network.start(index);
-        network.wait_until_level(index, survivors[0]);
+        network.wait_until_caught_up(index, survivors[0]);
     }
     let promised = load.finish();
-    network.equal_chains(&all).assert_keeps(&promised);
-    network.assert_nobody_lied(&all);
+    network.equal_chains(&all).assert_contains(&promised);
+    network.assert_no_evidence(&all);
 }

@@ -1,14 +1,14 @@
-//! Validators are replaced one after the other, as "Upgrading" in `docker/README.md` says.
+//! Validators are replaced one after the other, as "Upgrading" in `docker/README.md` describes.
 
 use quorate_e2e::{Load, Network, scaled};
 
 use crate::{PACE, others};
 
-/// Names the program of an earlier release, which the network runs at first. Without it, all run the one under test, and
-/// every restart is one on the same files.
+/// The variable with the program of an earlier release, which the network runs at first. Without
+/// it, all validators run the program under test, and every restart uses the same program.
 const BEFORE: &str = "QUORATE_E2E_BEFORE";
 
-/// Answers of `committed` between two steps.
+/// Transactions reported `committed` between two steps.
 const BETWEEN: usize = 40;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_network_is_upgraded_while_it_orders() {
     let load = Load::paced(network.genesis(), &network.rpc_addresses(all.iter().copied()), PACE);
     load.wait_for_more(scaled(BETWEEN));
     let primary = network.primary_of(network.common_view(&all));
-    // The primary comes last.
+    // The primary is the last one.
     for index in others(&network, &[primary]).into_iter().chain([primary]) {
         let other = others(&network, &[index])[0];
         network.stop(index);
@@ -30,11 +30,11 @@ fn a_network_is_upgraded_while_it_orders() {
         network.set_program(index, None);
         network.start(index);
         network.wait_until_ready(index);
-        network.wait_until_level(index, other);
+        network.wait_until_caught_up(index, other);
         network.wait_until_it_votes(index, other);
     }
     load.wait_for_more(scaled(BETWEEN));
     let promised = load.finish();
-    network.equal_chains(&all).assert_keeps(&promised);
-    network.assert_nobody_lied(&all);
+    network.equal_chains(&all).assert_contains(&promised);
+    network.assert_no_evidence(&all);
 }

@@ -1,4 +1,4 @@
-//! A node that answers as a test wants.
+//! Prepared values for tests: a node whose responses a test chooses.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 
 use crate::http::Endpoint;
 
-/// Answers each request body as it is told, for as long as the runtime lives.
+/// Starts a node that responds to each request body with the result of `answer`, while the runtime
+/// exists.
 pub(super) async fn fake_node(answer: impl Fn(Value) -> Value + Clone + Send + 'static) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();

@@ -1,4 +1,5 @@
-//! What others in the node learn from the engine's thread, or an observer's.
+//! Publishes the results of the engine's thread, or of an observer's thread, to waiters, snapshots,
+//! metrics and logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +19,26 @@ use super::snapshot::Snapshot;
 use super::waiters::Waiters;
 use super::work::{GROUP, Work};
 
-/// A snapshot for status pages is made at most this often.
+/// Minimum interval between two snapshots for status pages.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The thread looks at itself this often even if it has nothing to do, so that silence means trouble.
+/// The thread wakes up this often even without work, so that a stale snapshot means that the thread
+/// is stuck.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Warnings about the same thing are repeated at most this often.
+/// Minimum interval between two warnings about the same thing.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The thread's work, and whom it tells what came of it.
-pub(crate) struct Desk {
+/// The inbox of the thread, and the receivers of its results.
+pub(crate) struct Publisher {
     pub(crate) clock: Clock,
-    /// To look into what was appended.
+    /// To read what was appended.
     pub(crate) ledger: LedgerReader,
     pub(crate) inbox: mpsc::Receiver<Work>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) members: Arc<Members>,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
-    /// Height of the newest block in the ledger, for whoever reads on there.
+    /// Height of the newest block in the ledger, for tasks that wait for the next block.
     pub(crate) committed: watch::Sender<Height>,
     pub(crate) snapshot_due: Option<Moment>,
     pub(crate) warned: Option<Moment>,
@@ -44,9 +46,9 @@ pub(crate) struct Desk {
     pub(crate) measured: Measured,
 }
 
-impl Desk {
-    /// Waits for work or for this deadline, then takes all that is there. `false` if there will be no more work: the
-    /// node was dropped without being stopped.
+impl Publisher {
+    /// Waits for work or for the deadline, then takes everything in the inbox. `false` if there
+    /// will be no more work: the node was dropped without being stopped.
     pub(crate) fn wait(
         &mut self,
         runtime: &Runtime,
@@ -57,12 +59,13 @@ impl Desk {
         let heartbeat = self.clock.now().moment.after(HEARTBEAT);
         let until = self.clock.instant(deadline.map_or(heartbeat, |deadline| deadline.min(heartbeat)));
         let received = self.inbox.recv_many(group, GROUP);
-        // Inside the block, because the timer belongs to the runtime. Time-out or not, what is there is there.
+        // The timer must be created inside the runtime. The work is taken whether the wait timed
+        // out or not.
         runtime.block_on(async { timeout_at(until, received).await }) != Ok(0)
     }
 
-    /// Tells whoever waits for blocks or for the end of a transaction.
-    pub(crate) fn tell_waiters(&self, effects: &Effects) {
+    /// Notifies tasks that wait for blocks or for the end of a transaction.
+    pub(crate) fn notify_waiters(&self, effects: &Effects) {
         for block in &effects.committed {
             self.waiters.committed(block);
         }
@@ -74,8 +77,8 @@ impl Desk {
         }
     }
 
-    /// Counts what happened.
-    pub(crate) fn measure(&mut self, now: Now, effects: &Effects) {
+    /// Records metrics of the effects.
+    pub(crate) fn record_metrics(&mut self, now: Now, effects: &Effects) {
         for (to, message) in &effects.messages {
             self.stopwatch.says(now.moment, *to, message);
         }
@@ -91,25 +94,26 @@ impl Desk {
         }
     }
 
-    /// Shows where the node stands: at once.
-    pub(crate) fn show(&self, snapshot: Snapshot) {
+    /// Publishes a snapshot immediately.
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 
-    /// Shows it when the last time is some while ago. `take` is given what was shown before.
-    pub(crate) fn publish(&mut self, moment: Moment, take: impl FnOnce(&Snapshot, Now) -> Snapshot) {
+    /// Publishes a snapshot if the last one is at least [`SNAPSHOT_INTERVAL`] old. `take` receives
+    /// the previous snapshot.
+    pub(crate) fn publish_if_due(&mut self, moment: Moment, take: impl FnOnce(&Snapshot, Now) -> Snapshot) {
         match self.snapshot_due {
             Some(due) if moment < due => {}
             Some(_) => {
                 let before = Arc::clone(&self.snapshots.borrow());
-                self.show(take(&before, self.clock.now()));
+                self.publish(take(&before, self.clock.now()));
                 self.snapshot_due = None;
             }
             None => self.snapshot_due = Some(moment.after(SNAPSHOT_INTERVAL)),
         }
     }
 
-    /// Says what operators should hear about.
+    /// Logs what operators should know.
     pub(crate) fn log(&mut self, moment: Moment, notices: &[Notice]) {
         for notice in notices {
             let quiet = self.warned.is_some_and(|last| moment.since(last) < WARNING_INTERVAL);
@@ -122,15 +126,18 @@ impl Desk {
                         ?kind,
                         %view,
                         %height,
-                        "a validator signed two statements that contradict each other; the proof is kept"
+                        "equivocation: a validator signed two contradicting statements, so it is faulty or \
+                         its key is used twice; the evidence is kept (consensus_evidence)"
                     );
                 }
                 Notice::BadProposal { primary, height, reason } => {
                     let primary = self.members.name(*primary);
-                    tracing::error!(%height, primary, reason, "the primary proposed an invalid block");
+                    tracing::error!(%height, primary, reason, "the primary proposed an invalid block: this \
+                         node does not vote for it");
                 }
                 Notice::BadBlocks { height, reason } => {
-                    tracing::error!(%height, reason, "certified blocks of another validator break a rule");
+                    tracing::error!(%height, reason, "certified blocks from another validator are invalid: \
+                         they are not stored");
                 }
                 Notice::CatchingUp { height, target } if !quiet => {
                     tracing::info!(%height, %target, "fetching blocks from other validators");
@@ -150,9 +157,9 @@ impl Desk {
                     tracing::error!(
                         ?seen,
                         ?remembered,
-                        "RECOVERING: other validators have seen this one sign what its journal does not \
-                         remember, so the journal is older than the validator. It follows the chain and \
-                         signs nothing. Stop it and put its newest journal back"
+                        "RECOVERING: other validators have received messages that this validator signed and its \
+                         journal does not contain, so the journal is an old copy. The validator follows the \
+                         chain and signs nothing. Stop it and restore its newest journal"
                     );
                 }
             }
