@@ -1,4 +1,4 @@
-//! How liars take part: with a correct engine, and somebody else's mouth.
+//! Connects Byzantine members to the network: a correct engine with changed messages.
 
 use std::time::Duration;
 
@@ -6,42 +6,52 @@ use quorate_engine::{Answer, Ask, Effects, MemberMessage};
 use quorate_ledger::{ReplicaId, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
-use crate::byzantine::{Liar, Utterance};
+use crate::byzantine::{Adversary, Outgoing};
 use crate::oracle::Check;
 use crate::packet::Packet;
 use crate::world::{Occurrence, World};
 
 impl World {
-    /// Lets the liar of a machine do something, with the brain of all liars at hand.
-    fn with_liar<T>(&mut self, machine: ReplicaId, act: impl FnOnce(&mut Self, &mut Liar) -> T) -> Option<T> {
-        let mut liar = self.members[machine.index()].liar.take()?;
-        let result = act(self, &mut liar);
-        self.members[machine.index()].liar = Some(liar);
+    /// Runs a function on the Byzantine member of a machine, with the shared state at hand.
+    fn with_adversary<T>(
+        &mut self,
+        machine: ReplicaId,
+        act: impl FnOnce(&mut Self, &mut Adversary) -> T,
+    ) -> Option<T> {
+        let mut adversary = self.members[machine.index()].adversary.take()?;
+        let result = act(self, &mut adversary);
+        self.members[machine.index()].adversary = Some(adversary);
         Some(result)
     }
 
-    /// A liar's engine wants to say something.
-    pub(crate) fn speak_as_liar(&mut self, machine: ReplicaId, effects: Effects) -> Check {
+    /// A Byzantine member's engine sends messages.
+    pub(crate) fn send_as_adversary(&mut self, machine: ReplicaId, effects: Effects) -> Check {
         let me = self.members[machine.index()].identity;
         let Effects { messages, gossip, reminders, asks, answers, submissions, .. } = effects;
         for (to, message) in messages {
             let to = match to {
-                To::All => self.brain.others(me),
+                To::All => self.collusion.others(me),
                 To::One(to) => vec![to],
             };
-            let said: Vec<Utterance> = to.into_iter().map(|to| Utterance::new(to, message.clone())).collect();
-            let saying = self.with_liar(machine, |world, liar| {
-                let (brain, coverage) = (&mut world.brain, &mut world.coverage);
-                said.into_iter()
-                    .flat_map(|said| liar.utter(brain, said, |lie| coverage.saw(lie.situation())))
+            let outgoing: Vec<Outgoing> =
+                to.into_iter().map(|to| Outgoing::new(to, message.clone())).collect();
+            let messages = self.with_adversary(machine, |world, adversary| {
+                let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
+                outgoing
+                    .into_iter()
+                    .flat_map(|outgoing| {
+                        adversary.on_send(collusion, outgoing, |lie| coverage.saw(lie.situation()))
+                    })
                     .collect()
             });
-            self.utter_all(machine, saying.unwrap_or_default());
+            self.send_delayed(machine, messages.unwrap_or_default());
         }
         for batch in gossip.iter().chain([&reminders]).filter(|batch| !batch.is_empty()) {
             let packet = Packet::new(me, MemberMessage::transactions(batch));
-            for to in self.brain.others(me) {
-                let shares = self.with_liar(machine, |world, liar| liar.shares(&mut world.brain, to));
+            for to in self.collusion.others(me) {
+                let shares = self.with_adversary(machine, |world, adversary| {
+                    adversary.relays_to(&mut world.collusion, to)
+                });
                 if shares == Some(true) {
                     self.send(machine, to, &packet, false);
                 }
@@ -55,81 +65,91 @@ impl World {
         }
         let process = self.member(machine).process().expect("it speaks");
         for (ticket, _) in submissions {
-            process.submissions.remove(&ticket); // nobody believes what it says
+            process.submissions.remove(&ticket); // no client believes its responses
         }
         self.next_wake(machine);
         Ok(())
     }
 
-    /// What a liar answers instead.
-    pub(crate) fn twist(&mut self, machine: ReplicaId, by: ReplicaId, ask: &Ask, answer: Answer) -> Answer {
+    /// The response of a Byzantine member, instead of its engine's.
+    pub(crate) fn adversary_response(
+        &mut self,
+        machine: ReplicaId,
+        by: ReplicaId,
+        ask: &Ask,
+        answer: Answer,
+    ) -> Answer {
         let to = self.members[by.index()].identity;
-        let told = answer.clone();
-        let twisted = self.with_liar(machine, |world, liar| {
-            let (brain, coverage) = (&mut world.brain, &mut world.coverage);
-            liar.answer(brain, to, ask, told, |lie| coverage.saw(lie.situation()))
+        let original = answer.clone();
+        let twisted = self.with_adversary(machine, |world, adversary| {
+            let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
+            adversary.answer(collusion, to, ask, original, |lie| coverage.saw(lie.situation()))
         });
         twisted.unwrap_or(answer)
     }
 
-    /// Whether the engine of a machine hears of a transaction.
-    pub(crate) fn takes(&mut self, machine: ReplicaId, transaction: &VerifiedTransaction) -> bool {
-        let takes = self.with_liar(machine, |world, liar| {
-            let (brain, coverage) = (&mut world.brain, &mut world.coverage);
-            liar.takes(brain, transaction, |lie| coverage.saw(lie.situation()))
+    /// Whether the engine of a machine receives a transaction.
+    pub(crate) fn accepts_transaction(
+        &mut self,
+        machine: ReplicaId,
+        transaction: &VerifiedTransaction,
+    ) -> bool {
+        let takes = self.with_adversary(machine, |world, adversary| {
+            let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
+            adversary.accepts_transaction(collusion, transaction, |lie| coverage.saw(lie.situation()))
         });
         takes.unwrap_or(true)
     }
 
-    /// A liar hears something before its engine does.
-    pub(crate) fn prick_up(&mut self, machine: ReplicaId, from: ReplicaId, packet: &Packet) {
+    /// A Byzantine member receives a message before its engine does.
+    pub(crate) fn adversary_receives(&mut self, machine: ReplicaId, from: ReplicaId, packet: &Packet) {
         let Ok(MemberMessage::Consensus(message)) = MemberMessage::from_bytes(packet.bytes()) else { return };
-        self.brain.note(from, &message);
-        let saying = self.with_liar(machine, |world, liar| {
-            let (brain, coverage) = (&mut world.brain, &mut world.coverage);
-            liar.hear(brain, from, &message, |lie| coverage.saw(lie.situation()))
+        self.collusion.note(from, &message);
+        let messages = self.with_adversary(machine, |world, adversary| {
+            let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
+            adversary.on_receive(collusion, from, &message, |lie| coverage.saw(lie.situation()))
         });
-        self.utter_all(machine, saying.unwrap_or_default());
+        self.send_delayed(machine, messages.unwrap_or_default());
     }
 
-    /// A liar thinks of something to say, and plans to do so again.
-    pub(crate) fn scheme(&mut self, machine: ReplicaId) {
+    /// A Byzantine member sends messages at a regular time, and plans the next time.
+    pub(crate) fn adversary_tick(&mut self, machine: ReplicaId) {
         let interval = self.knobs.status_interval_ms;
         let pause = self.random.millis(interval / 2, 2 * interval);
-        self.agenda.after(pause, Occurrence::Scheme(machine));
+        self.agenda.after(pause, Occurrence::AdversaryTick(machine));
         if !self.members[machine.index()].is_up() {
             return;
         }
-        let saying = self.with_liar(machine, |world, liar| {
-            let (brain, coverage) = (&mut world.brain, &mut world.coverage);
-            liar.tick(brain, |lie| coverage.saw(lie.situation()))
+        let messages = self.with_adversary(machine, |world, adversary| {
+            let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
+            adversary.tick(collusion, |lie| coverage.saw(lie.situation()))
         });
-        self.utter_all(machine, saying.unwrap_or_default());
+        self.send_delayed(machine, messages.unwrap_or_default());
     }
 
-    fn utter_all(&mut self, machine: ReplicaId, saying: Vec<Utterance>) {
+    fn send_delayed(&mut self, machine: ReplicaId, messages: Vec<Outgoing>) {
         let me = self.members[machine.index()].identity;
         let mut last: Option<(Message, Packet)> = None;
-        for utterance in saying {
-            if utterance.delay > Duration::ZERO {
-                let (delay, life) = (utterance.delay, self.members[machine.index()].life);
-                let utterance = Box::new(Utterance { delay: Duration::ZERO, ..utterance });
-                self.agenda.after(delay, Occurrence::Utter { member: machine, life, utterance });
+        for outgoing in messages {
+            if outgoing.delay > Duration::ZERO {
+                let (delay, life) = (outgoing.delay, self.members[machine.index()].life);
+                let outgoing = Box::new(Outgoing { delay: Duration::ZERO, ..outgoing });
+                self.agenda.after(delay, Occurrence::SendAsAdversary { member: machine, life, outgoing });
                 continue;
             }
             let packet = match &last {
-                Some((message, packet)) if *message == utterance.message => packet.clone(),
-                _ => Packet::new(me, MemberMessage::consensus(utterance.message.clone())),
+                Some((message, packet)) if *message == outgoing.message => packet.clone(),
+                _ => Packet::new(me, MemberMessage::consensus(outgoing.message.clone())),
             };
-            self.votes.learn(&utterance.message);
-            self.learn_headers(&utterance.message);
-            self.send(machine, utterance.to, &packet, false);
-            last = Some((utterance.message, packet));
+            self.votes.learn(&outgoing.message);
+            self.learn_headers(&outgoing.message);
+            self.send(machine, outgoing.to, &packet, false);
+            last = Some((outgoing.message, packet));
         }
     }
 
-    /// A liar says something now.
-    pub(crate) fn utter(&mut self, machine: ReplicaId, utterance: Utterance) {
-        self.utter_all(machine, vec![utterance]);
+    /// A Byzantine member sends a message now.
+    pub(crate) fn on_send(&mut self, machine: ReplicaId, outgoing: Outgoing) {
+        self.send_delayed(machine, vec![outgoing]);
     }
 }

@@ -1,9 +1,9 @@
-//! Virtual time: what happens when. Nothing waits, nothing overlaps.
+//! Virtual time: the queue of future events. No event takes time, and no two events overlap.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What is going to happen, in order of time; at the same time in the order in which it was planned.
+/// The future events, ordered by time; at the same time in the order in which they were planned.
 #[derive(Debug)]
 pub struct Agenda<T> {
     now: Duration,
@@ -23,18 +23,18 @@ impl<T> Agenda<T> {
         self.now
     }
 
-    /// Plans something. What lies in the past happens now.
+    /// Plans an event. A time in the past means now.
     pub fn at(&mut self, time: Duration, what: T) {
         self.planned += 1;
         self.entries.insert((time.max(self.now), self.planned), what);
     }
 
-    /// Plans something for later.
+    /// Plans an event after a delay.
     pub fn after(&mut self, delay: Duration, what: T) {
         self.at(self.now + delay, what);
     }
 
-    /// Moves on to what happens next, or to `end` if that comes first.
+    /// Advances to the next event, or to `end` if that is earlier.
     pub fn next_until(&mut self, end: Duration) -> Option<T> {
         let Some(first) = self.entries.first_entry().filter(|entry| entry.key().0 <= end) else {
             self.now = self.now.max(end);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn things_happen_in_order_of_time_and_then_of_planning() {
+    fn events_are_ordered_by_time_and_then_by_planning() {
         let mut agenda = Agenda::default();
         agenda.at(Duration::from_secs(2), "c");
         agenda.at(Duration::from_secs(1), "a");

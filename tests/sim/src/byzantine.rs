@@ -1,16 +1,19 @@
-//! Members that lie: a correct engine whose mouth, and sometimes whose ear, is somebody else's.
+//! Byzantine members: a correct engine whose outgoing messages, and sometimes incoming ones, are
+//! changed.
 //!
-//! A liar runs the production engine, so it always knows what a correct member would say. What it does say is
-//! up to its [`Strategy`]s, one small file each. Liars of one run share a [`Brain`]: what one of them saw or
-//! signed, all of them may use. They have their own keys and nobody else's.
+//! A Byzantine member runs the production engine, so it always knows which messages a correct
+//! member would send. Its [`Strategy`]s decide what it actually sends; each is one small file. All
+//! Byzantine members of a run share a [`Collusion`]: every one of them may use what another one
+//! received or signed. They have only their own keys.
 //!
-//! What a liar sends may be refused unread by those it is for. That is counted, and no fault.
+//! Receivers may refuse a message of a Byzantine member unread. That is counted, and is not a
+//! violation.
 
 mod accuse;
-mod brain;
+mod block_versions;
 mod censor;
+mod collusion;
 mod dawdle;
-mod disguise;
 mod equivocate;
 mod forge_change;
 mod forge_seen;
@@ -46,78 +49,80 @@ use quorate_engine::{Answer, Ask};
 use quorate_ledger::{ReplicaId, VerifiedTransaction};
 use quorate_pbft::Message;
 
-pub use brain::Brain;
+pub use collusion::Collusion;
 
-/// What a liar does. Several at once are one liar.
+/// The behaviours of a Byzantine member. One member may have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lie {
-    /// Two machines with one key, each with its own part of the others: the Twins method.
+    /// Two machines with one key, each connected to a different part of the others: the Twins
+    /// method.
     Twin,
     /// Proposes different blocks to different members.
     Equivocate,
-    /// Votes for everything it hears of, and for nothing at all.
+    /// Votes for every proposal that it receives, and for blocks that do not exist.
     VoteTwice,
-    /// Leaves for views near and far, for reasons that differ from member to member.
+    /// Leaves for near and far views, with view-change payloads that differ from receiver to
+    /// receiver.
     Spam,
-    /// Leaves views without what it knows.
+    /// Leaves views with view-change payloads that omit certificates.
     Hide,
-    /// Keeps prepared certificates that no other member has, and shows them late.
+    /// Keeps prepared certificates that no other member has, and sends them late.
     Hoard,
-    /// Begins views that do not follow from the view changes.
+    /// Sends NEW-VIEWs that do not follow from their VIEW-CHANGEs.
     Misopen,
-    /// Begins one view in several ways, each of them valid.
+    /// Begins one view with several valid NEW-VIEWs.
     Reopen,
-    /// Says nothing of some kinds to some members.
+    /// Does not send some kinds of messages to some members.
     Withhold,
-    /// Proposes nothing of one client.
+    /// Does not propose the transactions of one client.
     Censor,
-    /// Proposes as late as it may.
+    /// Proposes as late as the timeout allows.
     Dawdle,
-    /// Proposes blocks of the future.
+    /// Proposes blocks with a future time.
     PushTime,
-    /// Answers questions wrongly.
+    /// Sends wrong responses to requests.
     LieInAnswers,
-    /// Says of itself and others what is not so.
+    /// Sends false STATUS and SEEN messages.
     LieInStatus,
-    /// Vouches for states that are not.
+    /// Signs checkpoints of states that do not exist.
     LieInCheckpoints,
-    /// Says again what was said long ago.
+    /// Sends old messages again.
     Replay,
-    /// Votes for what stands beside.
+    /// Votes for slightly different blocks, heights or views.
     Mutate,
-    /// Leaves views together with one victim.
+    /// Helps one victim to leave views alone.
     HelpOne,
-    /// Accuses others without proof.
+    /// Sends evidence that proves nothing.
     Accuse,
-    /// Proposes blocks that break a rule, and has the bodies to go with them.
+    /// Proposes blocks that break a rule, and serves their bodies.
     Misfill,
     /// Proposes twice at one height to the same member.
     ProposeTwice,
-    /// Proposes other blocks at the heights that its view begins with.
+    /// Proposes other blocks at the heights that its NEW-VIEW contains.
     ProposeAgain,
-    /// Sends PREPARE for its own proposals.
+    /// Sends a PREPARE for its own proposals.
     VoteAsPrimary,
-    /// Sends votes and proposals with signatures that do not hold.
+    /// Sends votes and proposals with invalid signatures.
     ForgeVotes,
-    /// Votes for heights and views far away.
+    /// Votes for heights and views far ahead.
     VoteFar,
-    /// Leaves views with certificates that do not hold.
+    /// Leaves views with invalid certificates.
     ForgeChange,
-    /// Begins views that no quorum asked for.
+    /// Begins views without a quorum of VIEW-CHANGEs.
     ForgeView,
-    /// Claims without a signature to have seen others vote.
+    /// Claims without a signature to have received votes of others.
     ForgeSeen,
-    /// Shows one member a branch that the others never see.
+    /// Sends one member a branch that the others never receive.
     HideBranch,
-    /// Vouches for no state.
+    /// Signs no checkpoints.
     KeepCheckpoints,
-    /// Answers with certified blocks whose certificates do not belong there.
+    /// Serves certified blocks with misplaced certificates.
     Strip,
 }
 
 impl Lie {
-    /// Those that use what an unchecked field would allow. They are drawn in a [`Scenario`](crate::scenario::Scenario)
-    /// that gives them the occasion.
+    /// Behaviours that exploit a field if it is not checked. They are drawn in a
+    /// [`Scenario`](crate::scenario::Scenario) that gives them the opportunity.
     pub const FORGERIES: &[Lie] = &[
         Lie::Misfill,
         Lie::ProposeTwice,
@@ -133,7 +138,7 @@ impl Lie {
         Lie::Strip,
     ];
 
-    /// Those that are drawn anywhere.
+    /// Behaviours that are drawn in any run.
     pub const ALL: &[Lie] = &[
         Lie::Twin,
         Lie::Equivocate,
@@ -156,69 +161,69 @@ impl Lie {
         Lie::Accuse,
     ];
 
-    /// The lie with this name.
+    /// The behaviour with this name.
     pub fn named(name: &str) -> Option<Lie> {
         let mut known = Lie::ALL.iter().chain(Lie::FORGERIES);
         known.find(|lie| format!("{lie:?}") == name).copied()
     }
 
-    /// What is counted when it lied.
+    /// The situation that is counted when it occurred.
     pub fn situation(self) -> &'static str {
         match self {
-            Lie::Twin => "a lie: twins",
-            Lie::Equivocate => "a lie: several proposals",
-            Lie::VoteTwice => "a lie: votes for everything",
-            Lie::Spam => "a lie: view changes without end",
-            Lie::Hide => "a lie: a view change that hides",
-            Lie::Hoard => "a lie: a certificate shown late",
-            Lie::Misopen => "a lie: a wrong new view",
-            Lie::Reopen => "a lie: several new views",
-            Lie::Withhold => "a lie: silence to some",
-            Lie::Censor => "a lie: a client left out",
-            Lie::Dawdle => "a lie: a slow primary",
-            Lie::PushTime => "a lie: a block of the future",
-            Lie::LieInAnswers => "a lie: a wrong answer",
-            Lie::LieInStatus => "a lie: a wrong status",
-            Lie::LieInCheckpoints => "a lie: a wrong checkpoint",
-            Lie::Replay => "a lie: old messages",
-            Lie::Mutate => "a lie: votes that are off",
-            Lie::HelpOne => "a lie: help for one",
-            Lie::Accuse => "a lie: a false accusation",
-            Lie::Misfill => "a lie: a block that breaks a rule",
-            Lie::ProposeTwice => "a lie: two proposals to one member",
-            Lie::ProposeAgain => "a lie: proposals where a view begins",
-            Lie::VoteAsPrimary => "a lie: a primary that votes",
-            Lie::ForgeVotes => "a lie: forged votes",
-            Lie::VoteFar => "a lie: votes far ahead",
-            Lie::ForgeChange => "a lie: a view change with forged certificates",
-            Lie::ForgeView => "a lie: a forged new view",
-            Lie::ForgeSeen => "a lie: a forged reminder",
-            Lie::KeepCheckpoints => "a lie: no checkpoint",
-            Lie::HideBranch => "a lie: a branch for one",
-            Lie::Strip => "a lie: misplaced certificates",
+            Lie::Twin => "Byzantine: twins",
+            Lie::Equivocate => "Byzantine: several proposals",
+            Lie::VoteTwice => "Byzantine: votes for everything",
+            Lie::Spam => "Byzantine: view changes without end",
+            Lie::Hide => "Byzantine: an incomplete view change",
+            Lie::Hoard => "Byzantine: a certificate sent late",
+            Lie::Misopen => "Byzantine: a wrong new view",
+            Lie::Reopen => "Byzantine: several new views",
+            Lie::Withhold => "Byzantine: withheld messages",
+            Lie::Censor => "Byzantine: a censored client",
+            Lie::Dawdle => "Byzantine: a slow primary",
+            Lie::PushTime => "Byzantine: a block with a future time",
+            Lie::LieInAnswers => "Byzantine: a wrong response",
+            Lie::LieInStatus => "Byzantine: a wrong status",
+            Lie::LieInCheckpoints => "Byzantine: a wrong checkpoint",
+            Lie::Replay => "Byzantine: old messages",
+            Lie::Mutate => "Byzantine: votes that are slightly wrong",
+            Lie::HelpOne => "Byzantine: help to leave alone",
+            Lie::Accuse => "Byzantine: false evidence",
+            Lie::Misfill => "Byzantine: a block that breaks a rule",
+            Lie::ProposeTwice => "Byzantine: two proposals to one member",
+            Lie::ProposeAgain => "Byzantine: proposals where a view begins",
+            Lie::VoteAsPrimary => "Byzantine: a primary that votes",
+            Lie::ForgeVotes => "Byzantine: forged votes",
+            Lie::VoteFar => "Byzantine: votes far ahead",
+            Lie::ForgeChange => "Byzantine: a view change with forged certificates",
+            Lie::ForgeView => "Byzantine: a forged new view",
+            Lie::ForgeSeen => "Byzantine: a forged SEEN",
+            Lie::KeepCheckpoints => "Byzantine: no checkpoint",
+            Lie::HideBranch => "Byzantine: a branch for one member",
+            Lie::Strip => "Byzantine: misplaced certificates",
         }
     }
 
-    fn strategy(self, me: ReplicaId, brain: &mut Brain) -> Option<Box<dyn Strategy>> {
+    fn strategy(self, me: ReplicaId, collusion: &mut Collusion) -> Option<Box<dyn Strategy>> {
         Some(match self {
-            Lie::Twin => return None, // a second machine, not another mouth
+            Lie::Twin => return None, // a second machine, not a changed message
             Lie::Equivocate => Box::new(equivocate::Equivocate),
             Lie::VoteTwice => Box::new(vote_twice::VoteTwice),
             Lie::Spam => Box::new(spam::Spam),
-            Lie::Hide => Box::new(hide::Hide::new(brain)),
-            Lie::Hoard => Box::new(hoard::Hoard::new(me, brain)),
+            Lie::Hide => Box::new(hide::Hide::new(collusion)),
+            Lie::Hoard => Box::new(hoard::Hoard::new(me, collusion)),
             Lie::Misopen => Box::new(misopen::Misopen),
             Lie::Reopen => Box::new(reopen::Reopen),
-            Lie::Withhold => Box::new(withhold::Withhold::new(me, brain)),
-            Lie::Censor => Box::new(censor::Censor::new(brain)),
-            Lie::Dawdle => Box::new(dawdle::Dawdle::new(brain)),
-            Lie::PushTime => Box::new(push_time::PushTime::new(brain)),
+            Lie::Withhold => Box::new(withhold::Withhold::new(me, collusion)),
+            Lie::Censor => Box::new(censor::Censor::new(collusion)),
+            Lie::Dawdle => Box::new(dawdle::Dawdle::new(collusion)),
+            Lie::PushTime => Box::new(push_time::PushTime::new(collusion)),
             Lie::LieInAnswers => Box::new(lie_sync::LieInAnswers),
             Lie::LieInStatus => Box::new(lie_status::LieInStatus),
             Lie::LieInCheckpoints => Box::new(lie_checkpoint::LieInCheckpoints),
             Lie::Replay => Box::new(replay::Replay),
             Lie::Mutate => Box::new(mutate::Mutate),
-            Lie::HelpOne => Box::new(help::HelpOne::new(me, brain)),
+            Lie::HelpOne => Box::new(help::HelpOne::new(me, collusion)),
             Lie::Accuse => Box::new(accuse::Accuse),
             Lie::Misfill => Box::new(misfill::Misfill::new()),
             Lie::ProposeTwice => Box::new(propose_twice::ProposeTwice),
@@ -230,179 +235,191 @@ impl Lie {
             Lie::ForgeView => Box::new(forge_view::ForgeView),
             Lie::ForgeSeen => Box::new(forge_seen::ForgeSeen),
             Lie::KeepCheckpoints => Box::new(keep_checkpoints::KeepCheckpoints),
-            Lie::HideBranch => Box::new(hide_branch::HideBranch::new(brain)),
+            Lie::HideBranch => Box::new(hide_branch::HideBranch::new(collusion)),
             Lie::Strip => Box::new(strip::Strip),
         })
     }
 }
 
-/// Something a liar says to one member.
+/// A message that a Byzantine member sends to one member.
 #[derive(Debug, Clone)]
-pub struct Utterance {
-    /// To whom.
+pub struct Outgoing {
+    /// The receiver.
     pub to: ReplicaId,
-    /// What.
+    /// The message.
     pub message: Message,
-    /// How long it waits before it says it.
+    /// The delay before it is sent.
     pub delay: Duration,
 }
 
-impl Utterance {
-    /// Said at once.
+impl Outgoing {
+    /// A message without delay.
     pub fn new(to: ReplicaId, message: Message) -> Self {
-        Utterance { to, message, delay: Duration::ZERO }
+        Outgoing { to, message, delay: Duration::ZERO }
     }
 }
 
-/// One way to lie. Everything a method does not override is what a correct member does.
+/// One Byzantine behaviour. The default of every method is what a correct member does.
 pub trait Strategy: fmt::Debug {
-    /// What becomes of something that the engine wants to say.
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let _ = (brain, me);
-        out.push(said);
+    /// Changes a message that the engine sends.
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let _ = (collusion, me);
+        out.push(outgoing);
     }
 
-    /// What it says because of something it heard.
-    fn hear(
+    /// Sends messages in response to a message that it received.
+    fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         me: ReplicaId,
         from: ReplicaId,
         message: &Message,
-        out: &mut Vec<Utterance>,
+        out: &mut Vec<Outgoing>,
     ) {
-        let _ = (brain, me, from, message, out);
+        let _ = (collusion, me, from, message, out);
     }
 
-    /// What it says because time has passed: about once a status interval.
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
-        let _ = (brain, me, out);
+    /// Sends messages at regular times, about once per status interval.
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
+        let _ = (collusion, me, out);
     }
 
-    /// What it answers to a question, instead of what its engine answers.
-    fn answer(&mut self, brain: &mut Brain, to: ReplicaId, ask: &Ask, answer: Answer) -> Answer {
-        let _ = (brain, to, ask);
+    /// The response to a request, instead of the engine's response.
+    fn answer(&mut self, collusion: &mut Collusion, to: ReplicaId, ask: &Ask, answer: Answer) -> Answer {
+        let _ = (collusion, to, ask);
         answer
     }
 
-    /// Whether its engine hears of a transaction.
-    fn takes(&mut self, brain: &mut Brain, transaction: &VerifiedTransaction) -> bool {
-        let _ = (brain, transaction);
+    /// Whether its engine receives a transaction.
+    fn accepts_transaction(&mut self, collusion: &mut Collusion, transaction: &VerifiedTransaction) -> bool {
+        let _ = (collusion, transaction);
         true
     }
 
-    /// Whether it passes transactions on to a member.
-    fn shares(&mut self, brain: &mut Brain, to: ReplicaId) -> bool {
-        let _ = (brain, to);
+    /// Whether it relays transactions to a member.
+    fn relays_to(&mut self, collusion: &mut Collusion, to: ReplicaId) -> bool {
+        let _ = (collusion, to);
         true
     }
 }
 
-/// The mouth and the ears of one liar.
+/// The strategies of one Byzantine member.
 #[derive(Debug)]
-pub struct Liar {
+pub struct Adversary {
     me: ReplicaId,
     strategies: Vec<(Lie, Box<dyn Strategy>)>,
 }
 
-impl Liar {
-    /// A liar of these strategies.
-    pub fn new(me: ReplicaId, lies: &[Lie], brain: &mut Brain) -> Self {
-        let strategies = lies.iter().filter_map(|lie| Some((*lie, lie.strategy(me, brain)?))).collect();
-        Liar { me, strategies }
+impl Adversary {
+    /// A Byzantine member with these behaviours.
+    pub fn new(me: ReplicaId, lies: &[Lie], collusion: &mut Collusion) -> Self {
+        let strategies = lies.iter().filter_map(|lie| Some((*lie, lie.strategy(me, collusion)?))).collect();
+        Adversary { me, strategies }
     }
 
-    /// What it says when its engine wants to say something to one member. `told` is called for each lie that
-    /// changed it.
-    pub fn utter(&mut self, brain: &mut Brain, said: Utterance, mut told: impl FnMut(Lie)) -> Vec<Utterance> {
-        let mut saying = vec![said];
+    /// The messages that it sends instead of one message of its engine. `occurred` is called for
+    /// each
+    /// behaviour that changed the message.
+    pub fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        outgoing: Outgoing,
+        mut occurred: impl FnMut(Lie),
+    ) -> Vec<Outgoing> {
+        let mut messages = vec![outgoing];
         for (lie, strategy) in &mut self.strategies {
             let mut next = Vec::new();
-            for utterance in saying {
+            for utterance in messages {
                 let (to, before) = (utterance.to, utterance.message.clone());
                 let start = next.len();
-                strategy.utter(brain, self.me, utterance, &mut next);
+                strategy.on_send(collusion, self.me, utterance, &mut next);
                 let unchanged = matches!(&next[start..], [one]
                     if one.to == to && one.delay.is_zero() && one.message == before);
                 if !unchanged {
-                    told(*lie);
+                    occurred(*lie);
                 }
             }
-            saying = next;
+            messages = next;
         }
-        saying
+        messages
     }
 
-    /// What it says because of something it heard.
-    pub fn hear(
+    /// The messages that it sends in response to a received message.
+    pub fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         from: ReplicaId,
         message: &Message,
-        mut told: impl FnMut(Lie),
-    ) -> Vec<Utterance> {
+        mut occurred: impl FnMut(Lie),
+    ) -> Vec<Outgoing> {
         let mut out = Vec::new();
         for (lie, strategy) in &mut self.strategies {
             let before = out.len();
-            strategy.hear(brain, self.me, from, message, &mut out);
+            strategy.on_receive(collusion, self.me, from, message, &mut out);
             if out.len() > before {
-                told(*lie);
+                occurred(*lie);
             }
         }
         out
     }
 
-    /// What it says because time has passed.
-    pub fn tick(&mut self, brain: &mut Brain, mut told: impl FnMut(Lie)) -> Vec<Utterance> {
+    /// The messages that it sends at regular times.
+    pub fn tick(&mut self, collusion: &mut Collusion, mut occurred: impl FnMut(Lie)) -> Vec<Outgoing> {
         let mut out = Vec::new();
         for (lie, strategy) in &mut self.strategies {
             let before = out.len();
-            strategy.tick(brain, self.me, &mut out);
+            strategy.tick(collusion, self.me, &mut out);
             if out.len() > before {
-                told(*lie);
+                occurred(*lie);
             }
         }
         out
     }
 
-    /// What it answers.
+    /// The response that it sends to a request.
     pub fn answer(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         to: ReplicaId,
         ask: &Ask,
         answer: Answer,
-        mut told: impl FnMut(Lie),
+        mut occurred: impl FnMut(Lie),
     ) -> Answer {
         let mut answer = answer;
         for (lie, strategy) in &mut self.strategies {
             let before = answer.clone();
-            answer = strategy.answer(brain, to, ask, answer);
+            answer = strategy.answer(collusion, to, ask, answer);
             if answer != before {
-                told(*lie);
+                occurred(*lie);
             }
         }
         answer
     }
 
-    /// Whether its engine hears of a transaction.
-    pub fn takes(
+    /// Whether its engine receives a transaction.
+    pub fn accepts_transaction(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         transaction: &VerifiedTransaction,
-        mut told: impl FnMut(Lie),
+        mut occurred: impl FnMut(Lie),
     ) -> bool {
         self.strategies.iter_mut().all(|(lie, strategy)| {
-            let takes = strategy.takes(brain, transaction);
+            let takes = strategy.accepts_transaction(collusion, transaction);
             if !takes {
-                told(*lie);
+                occurred(*lie);
             }
             takes
         })
     }
 
-    /// Whether it passes transactions on to a member.
-    pub fn shares(&mut self, brain: &mut Brain, to: ReplicaId) -> bool {
-        self.strategies.iter_mut().all(|(_, strategy)| strategy.shares(brain, to))
+    /// Whether it relays transactions to a member.
+    pub fn relays_to(&mut self, collusion: &mut Collusion, to: ReplicaId) -> bool {
+        self.strategies.iter_mut().all(|(_, strategy)| strategy.relays_to(collusion, to))
     }
 }

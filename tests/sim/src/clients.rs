@@ -1,4 +1,4 @@
-//! Clients send, send again, and hear what became of it.
+//! Clients submit transactions, resubmit them, and receive the results.
 
 use std::time::Duration;
 
@@ -9,13 +9,15 @@ use crate::oracle::{Check, Violation, require};
 use crate::orders::{Answered, Attempt, End, Kind, read};
 use crate::world::{Occurrence, World};
 
-/// A client tries a transaction this often while faults happen; afterwards until it hears its end.
+/// A client tries a transaction this often while faults happen; afterwards until it receives a
+/// result.
 const ATTEMPTS_MAX: u64 = 6;
 
 const DOOR: &str = "the door";
 
 impl World {
-    /// A client makes a transaction and sends it to one or two members; sometimes an old one once more.
+    /// A client creates a transaction and sends it to one or two members; sometimes it resends an
+    /// old one.
     pub(crate) fn submit_new(&mut self) -> Check {
         let gap = self.random.millis(0, self.knobs.submission_gap_ms);
         if self.agenda.now() + gap < self.knobs.chaos {
@@ -39,7 +41,7 @@ impl World {
         Ok(())
     }
 
-    /// A client makes a transaction that nothing is wrong with; answers its number.
+    /// A client creates a valid transaction; returns its number.
     pub(crate) fn place_good(&mut self) -> usize {
         loop {
             let number = self.orders.place(self.agenda.now());
@@ -55,7 +57,7 @@ impl World {
         self.agenda.after(delay, Occurrence::Attempt(Attempt { number, to }));
     }
 
-    /// A client sends a transaction to a member, through the checks that come before the engine.
+    /// Delivers a transaction to a member, through the checks that precede the engine.
     pub(crate) fn attempt(&mut self, attempt: Attempt) -> Check {
         let Attempt { number, to } = attempt;
         let order = &mut self.orders.all[number];
@@ -75,7 +77,7 @@ impl World {
             self.orders.all[number].end = Some(End::Refused);
             return Ok(());
         };
-        if !self.takes(to, &transaction) {
+        if !self.accepts_transaction(to, &transaction) {
             return Ok(());
         }
         let process = self.member(to).process().expect("it is up");
@@ -93,7 +95,7 @@ impl World {
         }
     }
 
-    /// A client hears what a member makes of its transaction.
+    /// A client receives the response of a member to its submission.
     pub(crate) fn submission_answered(
         &mut self,
         replica: ReplicaId,
@@ -104,7 +106,7 @@ impl World {
         let (id, kind) = (order.id, order.kind);
         match read(answer) {
             Answered::Waits => require(kind.is_orderable(), DOOR, || {
-                format!("member {replica} took {id}, which is {kind:?}")
+                format!("member {replica} accepted {id}, which is {kind:?}")
             }),
             Answered::Placed(height, index) => {
                 order.end = Some(End::Committed);
@@ -117,12 +119,13 @@ impl World {
                 self.coverage.saw(situation);
                 order.end = Some(End::Refused);
                 require(matches!(kind, Kind::Large | Kind::Governance), DOOR, || {
-                    format!("member {replica} refused {id} for ever, which is {kind:?}")
+                    format!("member {replica} refused {id} permanently, which is {kind:?}")
                 })
             }
             Answered::Later(situation) => {
                 self.coverage.saw(situation);
-                // Whoever is told so after all faults are over believes it, until it hears better.
+                // After all faults are over, a client believes that its transaction expired until
+                // it receives a better result.
                 let expired = self.healed && matches!(answer, Err(Refusal::Expired { .. }));
                 if expired || kind == Kind::LongLived {
                     order.end.get_or_insert(End::Refused);

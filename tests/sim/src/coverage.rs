@@ -1,4 +1,5 @@
-//! What the runs came across. A simulator that never reaches a situation says nothing about it.
+//! The situations that runs have reached. A simulator that never reaches a situation does not test
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,13 @@ pub const SITUATIONS: &[&str] = &[
     "several blocks in flight",
     "a proposal waits for its parent",
     "a proposal held for the clock",
-    "a vote or proposal repaired",
-    "transactions of a proposal asked for",
-    "a proposal completed by an answer",
-    "a run of certified blocks applied",
+    "a vote or proposal retransmitted",
+    "transactions of a proposal requested",
+    "a proposal completed by a response",
+    "a certified block range applied",
     "a restart with an accepted block",
     "a restart with a prepared block",
-    "a block that only the journal remembered",
+    "a block that only the journal contained",
     "an empty block for an expired transaction",
     "a waiting transaction expired",
     "a resubmission answered with its place",
@@ -24,13 +25,13 @@ pub const SITUATIONS: &[&str] = &[
     "a transaction refused: sender's quota",
     "a transaction refused: form",
     "a transaction refused: signature",
-    "a reminder sent",
+    "a transaction resent",
     "gossip lost",
     "a message lost",
-    "a message doubled",
+    "a message duplicated",
     "a message not worth checking",
-    "a crash between remembering and speaking",
-    "a crash in the middle of speaking",
+    "a crash between journaling and sending",
+    "a crash in the middle of sending",
     "a process killed",
     "a power loss",
     "a torn power loss",
@@ -44,20 +45,20 @@ pub const SITUATIONS: &[&str] = &[
     "a silent member",
     "members that stay dead",
     "members that verify for themselves",
-    "old disks put back",
-    "old disks that had forgotten",
-    "old disks that had forgotten nothing",
-    "an old ledger put back",
+    "old disks restored",
+    "old disks that lacked statements",
+    "old disks that lacked nothing",
+    "an old ledger restored",
     "a lossy link",
     "a member cut off on one side for good",
-    "a liar at the end",
-    "liars in calm",
+    "a Byzantine member at the end",
+    "Byzantine members in calm",
     "a view change",
-    "a new view with one block again",
-    "a new view with several blocks again",
+    "a new view with one block proposed again",
+    "a new view with several blocks proposed again",
     "a new view that drops a prepared block",
     "a new view entered without leaving",
-    "a view that was jumped over",
+    "a view that was skipped",
     "a block final through a descendant of a later view",
     "a block proposed again by another primary",
     "a restart while a view changes",
@@ -76,52 +77,52 @@ pub const SITUATIONS: &[&str] = &[
     "evidence: two new views",
     "evidence: two checkpoints",
     "a checkpoint became stable",
-    "a checkpoint became stable when all was done",
+    "a checkpoint became stable in an idle network",
     "proposals held back by the watermark",
     "a recovering member",
-    "a second instance found out",
+    "a second instance detected",
     "probes answered after a power loss of all",
-    "the ids of a block asked for",
+    "the ids of a block requested",
     "a timeout doubled",
     "a timeout halved",
-    "a mute member at the end",
-    "a liar's message refused",
-    "a liar's answer refused",
-    "a lie: twins",
-    "a lie: several proposals",
-    "a lie: votes for everything",
-    "a lie: view changes without end",
-    "a lie: a view change that hides",
-    "a lie: a certificate shown late",
-    "a lie: a wrong new view",
-    "a lie: several new views",
-    "a lie: silence to some",
-    "a lie: a client left out",
-    "a lie: a slow primary",
-    "a lie: a block of the future",
-    "a lie: a wrong answer",
-    "a lie: a wrong status",
-    "a lie: a wrong checkpoint",
-    "a lie: old messages",
-    "a lie: votes that are off",
-    "a lie: help for one",
-    "a lie: a false accusation",
-    "a lie: a block that breaks a rule",
-    "a lie: two proposals to one member",
-    "a lie: proposals where a view begins",
-    "a lie: a primary that votes",
-    "a lie: forged votes",
-    "a lie: votes far ahead",
-    "a lie: a view change with forged certificates",
-    "a lie: a forged new view",
-    "a lie: a forged reminder",
-    "a lie: no checkpoint",
-    "a lie: a branch for one",
-    "a lie: misplaced certificates",
+    "a member excluded from its view at the end",
+    "a Byzantine member's message refused",
+    "a Byzantine member's response refused",
+    "Byzantine: twins",
+    "Byzantine: several proposals",
+    "Byzantine: votes for everything",
+    "Byzantine: view changes without end",
+    "Byzantine: an incomplete view change",
+    "Byzantine: a certificate sent late",
+    "Byzantine: a wrong new view",
+    "Byzantine: several new views",
+    "Byzantine: withheld messages",
+    "Byzantine: a censored client",
+    "Byzantine: a slow primary",
+    "Byzantine: a block with a future time",
+    "Byzantine: a wrong response",
+    "Byzantine: a wrong status",
+    "Byzantine: a wrong checkpoint",
+    "Byzantine: old messages",
+    "Byzantine: votes that are slightly wrong",
+    "Byzantine: help to leave alone",
+    "Byzantine: false evidence",
+    "Byzantine: a block that breaks a rule",
+    "Byzantine: two proposals to one member",
+    "Byzantine: proposals where a view begins",
+    "Byzantine: a primary that votes",
+    "Byzantine: forged votes",
+    "Byzantine: votes far ahead",
+    "Byzantine: a view change with forged certificates",
+    "Byzantine: a forged new view",
+    "Byzantine: a forged SEEN",
+    "Byzantine: no checkpoint",
+    "Byzantine: a branch for one member",
+    "Byzantine: misplaced certificates",
     "a member more than 65 blocks behind",
 ];
 
-/// How often each situation came up.
+/// How often each situation occurred.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage(BTreeMap<&'static str, u64>);
 
@@ -131,11 +132,11 @@ impl Coverage {
     /// # Panics
     /// If it is not one of [`SITUATIONS`].
     pub fn saw(&mut self, situation: &'static str) {
-        assert!(SITUATIONS.contains(&situation), "{situation} is not on the list");
+        assert!(SITUATIONS.contains(&situation), "{situation} is not in the list");
         *self.0.entry(situation).or_default() += 1;
     }
 
-    /// Adds another run's counts.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Coverage) {
         for (situation, count) in &other.0 {
             *self.0.entry(situation).or_default() += count;
@@ -147,7 +148,7 @@ impl Coverage {
         SITUATIONS.iter().map(|situation| (*situation, self.0.get(situation).copied().unwrap_or(0)))
     }
 
-    /// The situations that never came up.
+    /// The situations that never occurred.
     pub fn missing(&self) -> Vec<&'static str> {
         self.counts().filter(|(_, count)| *count == 0).map(|(situation, _)| situation).collect()
     }

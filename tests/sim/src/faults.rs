@@ -1,4 +1,4 @@
-//! What chance does to the network in the first half of a run.
+//! Random faults in the first half of a run.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::member::{Crash, Member, Speech};
 use crate::world::{Occurrence, World};
 
 impl World {
-    /// Lets one thing go wrong, and plans the next.
+    /// Injects one fault, and plans the next.
     pub(crate) fn fault(&mut self) {
         if self.healed {
             return;
@@ -30,8 +30,8 @@ impl World {
                 let speech = *self.random.choose(&[Speech::Before, Speech::Amid]);
                 self.member(victim).crash_when_speaking = Some(speech);
             }
-            30..=44 => self.doom(victim),
-            45..=47 => self.black_out(&up),
+            30..=44 => self.plan_disk_failure(victim),
+            45..=47 => self.cut_all_power(&up),
             48..=62 => self.partition(),
             63..=77 => self.break_connection(victim),
             78..=84 => self.jump_clock(victim),
@@ -43,8 +43,8 @@ impl World {
         }
     }
 
-    /// Lets a disk fail at one of its next syncs.
-    pub(crate) fn doom(&mut self, victim: ReplicaId) {
+    /// Makes a disk fail at one of its next syncs.
+    pub(crate) fn plan_disk_failure(&mut self, victim: ReplicaId) {
         let syncs = self.random.between(0, 5);
         let (cut, of_journal) = (self.random.permille(500), self.random.permille(700));
         let member = self.member(victim);
@@ -58,10 +58,10 @@ impl World {
         self.note(format_args!("{victim} will fail after {syncs} syncs"));
     }
 
-    /// All machines lose power at the same moment.
-    fn black_out(&mut self, up: &[ReplicaId]) {
+    /// Cuts the power of all machines at the same moment.
+    fn cut_all_power(&mut self, up: &[ReplicaId]) {
         self.coverage.saw("a power loss of all members at once");
-        self.watch.black_out(up);
+        self.watch.cut_all_power(up);
         for member in up {
             self.crash_machine(*member);
             self.revive_later(*member);
@@ -95,8 +95,8 @@ impl World {
         self.coverage.saw("a connection that broke");
         self.note(format_args!("{victim} - {other} break"));
         self.net.disconnect(victim, other);
-        self.tell_down(victim, other);
-        self.tell_down(other, victim);
+        self.notify_disconnected(victim, other);
+        self.notify_disconnected(other, victim);
         let again = self.random.millis(0, 1500);
         self.agenda.after(again, Occurrence::Connect(victim, other));
     }
@@ -112,9 +112,11 @@ impl World {
         self.member(victim).clock.ahead_ms = ahead;
     }
 
-    /// Puts old disks under a member: the ledger alone, or both, as far as that many may be faulty.
+    /// Restores old disks of a member: only the ledger, or both, as long as at most f members are
+    /// faulty.
     fn put_back_disks(&mut self, victim: ReplicaId) {
-        // What a ledger alone held others must be able to order again, so it counts among the faulty as well.
+        // Others must be able to order again what only the lost ledger contained, so such a member
+        // also counts as faulty.
         let old = |member: &&Member| member.tainted || member.behind.is_some();
         let spent = self.members.iter().filter(old).count() >= self.knobs.old_images;
         let both = self.random.permille(700);
@@ -129,23 +131,23 @@ impl World {
         self.revive_later(victim);
     }
 
-    /// Cuts the power of a member and puts its old disks back: the ledger alone, or both.
+    /// Cuts the power of a member and restores its old disks: only the ledger, or both.
     pub(crate) fn exchange_disks(&mut self, victim: ReplicaId, both: bool) {
         self.crash(victim, Crash::PowerLoss);
         let member = self.member(victim);
         member.put_back(both);
         member.tainted = both;
         if both {
-            self.votes.give_up(victim);
+            self.votes.mark_faulty(victim);
         } else {
             let top = self.watch.top_of(victim);
             self.member(victim).behind = Some(top);
         }
         self.note(format_args!("{victim} gets old disks, its journal too: {both}"));
-        self.coverage.saw(if both { "old disks put back" } else { "an old ledger put back" });
+        self.coverage.saw(if both { "old disks restored" } else { "an old ledger restored" });
     }
 
-    /// Links that are bad from the start.
+    /// Makes some links lossy from the start.
     pub(crate) fn spoil_links(&mut self) {
         let members: Vec<ReplicaId> = self.members.iter().map(|member| member.replica).collect();
         for from in &members {
@@ -158,8 +160,8 @@ impl World {
         }
     }
 
-    /// The end of all faults: a quorum of correct members at least is made whole. Others stay dead, or cut off on
-    /// one side, for ever; liars go on lying.
+    /// Ends all faults: at least a quorum of correct members is healed. Others stay dead, or cut
+    /// off in one direction, for ever; Byzantine members stay Byzantine.
     pub(crate) fn heal(&mut self) {
         self.note(format_args!("healing"));
         self.healed = true;
@@ -169,7 +171,7 @@ impl World {
             self.members.iter().filter(|member| member.is_correct()).map(|member| member.replica).collect();
         let mut spare = correct.len().saturating_sub(self.knobs.quorum());
         if self.members.iter().any(|member| member.behind.is_some()) {
-            spare = 0; // others must have what it lacks
+            spare = 0; // others must have the blocks that it lost
         }
         let mut cuttable = self.knobs.tolerated() - self.faulty().len();
         self.core = correct.iter().copied().collect();
@@ -183,11 +185,11 @@ impl World {
                 cuttable -= 1;
                 self.cut_off(replica);
             } else {
-                self.bury(replica);
+                self.leave_dead(replica);
             }
         }
         for machine in 0..self.members.len() {
-            self.make_whole(machine);
+            self.restore_member(machine);
         }
         let up = self.up();
         for a in &up {
@@ -198,7 +200,7 @@ impl World {
         }
     }
 
-    fn make_whole(&mut self, machine: usize) {
+    fn restore_member(&mut self, machine: usize) {
         let member = &mut self.members[machine];
         let replica = member.replica;
         member.slowness = 1;
@@ -206,16 +208,16 @@ impl World {
         member.clock.drift_ppm = 0;
         let tolerance = i64::try_from(self.knobs.clock_tolerance_ms).expect("a tolerance of seconds");
         member.clock.ahead_ms = member.clock.ahead_ms.clamp(-tolerance / 2, tolerance / 2);
-        let (doomed, up, lies) = (member.doomed, member.is_up(), member.liar.is_some());
+        let (doomed, up, lies) = (member.doomed, member.is_up(), member.adversary.is_some());
         self.outsiders |= member.tainted;
         if self.buried.contains(&replica) || !(up || member.is_down()) {
             return;
         }
         if lies && self.random.permille(200) {
-            return self.bury(replica);
+            return self.leave_dead(replica);
         }
         if lies {
-            self.coverage.saw("a liar at the end");
+            self.coverage.saw("a Byzantine member at the end");
             self.outsiders = true;
         }
         if doomed {
@@ -224,7 +226,7 @@ impl World {
         self.agenda.after(Duration::ZERO, Occurrence::Revive(replica));
     }
 
-    /// Lets nothing through to a member, or nothing from it, for good.
+    /// Blocks all messages to a member, or all messages from it, permanently.
     fn cut_off(&mut self, replica: ReplicaId) {
         self.coverage.saw("a member cut off on one side for good");
         let deaf = self.random.permille(500);
@@ -240,7 +242,7 @@ impl World {
         }
     }
 
-    fn bury(&mut self, replica: ReplicaId) {
+    fn leave_dead(&mut self, replica: ReplicaId) {
         self.coverage.saw("members that stay dead");
         self.buried.push(replica);
         if self.members[replica.index()].is_up() {

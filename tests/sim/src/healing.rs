@@ -1,4 +1,4 @@
-//! The second half of a run: nothing goes wrong any more, and everything must come to its end.
+//! The second half of a run: no more faults occur, and all work must be finished.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::oracle::{Check, finality, journal, require};
 use crate::orders::{Attempt, End};
 use crate::world::{Occurrence, World};
 
-/// How often clients ask what became of their transactions.
+/// How often clients ask for the status of their transactions.
 const SWEEP: Duration = Duration::from_millis(400);
 
-/// Beyond what transactions and empty blocks take by themselves: questions to members that have gone.
+/// Time in addition to what transactions and empty blocks need: requests to members that are gone.
 const BOUND: Duration = Duration::from_secs(40);
 
-/// Milliseconds in which a healed network orders what waits, even if its primary first asks a dead member
-/// for what it missed.
+/// Milliseconds in which a healed network orders pending transactions, even if its primary first
+/// requests missing blocks from a dead member.
 const AMPLE_MS: u64 = 10_000;
 
-/// So many spells without work to do have some in them, if a view must change for the last empty block.
+/// If a view change is needed for the last empty block, this many periods contain one without work.
 const SPELLS: usize = 12;
 
-const LONELY: &str = "no member leaves alone in a timely network";
+const LONELY: &str = "no member leaves a view alone in a timely network";
 const PROGRESS: &str = "progress";
-const QUIET: &str = "quiet when idle";
+const QUIET: &str = "no messages when idle";
 
 impl World {
-    /// Heals the network and runs it until nothing is open.
+    /// Heals the network and runs it until no work is left.
     ///
     /// # Errors
-    /// A rule is broken, or time is up.
+    /// A rule is broken, or the time is over.
     pub(crate) fn settle(&mut self) -> Check {
         self.heal();
         let held = self.held_in_time();
@@ -44,17 +44,18 @@ impl World {
         self.done = true;
         for (member, id) in held {
             require(self.chain.place(&id).is_some(), PROGRESS, || {
-                format!("{id} waited at member {member} with time to spare and was not committed")
+                format!("{id} was in the pool of member {member} with enough time and was not committed")
             })?;
         }
         Ok(())
     }
 
-    /// What waits at members that are up and has more time than ordering it can take.
+    /// Pooled transactions at members that run, with more remaining lifetime than ordering can
+    /// take.
     fn held_in_time(&self) -> Vec<(ReplicaId, TransactionId)> {
         let (most, slowest) = (self.knobs.block_transactions, self.knobs.delay_ms.1);
         if most < 10 || slowest > 10 || self.core.len() < self.members.len() {
-            return Vec::new(); // the queue, or what others do, may take longer than the lifetime
+            return Vec::new(); // the queue, or traffic of others, may take longer than the lifetime
         }
         let enough = self.orders.present(self.agenda.now()) + AMPLE_MS;
         let mut held = Vec::new();
@@ -80,7 +81,7 @@ impl World {
         }
     }
 
-    /// Whether all members that should run stand at the same block and hold nothing.
+    /// Whether all members that should run have the same head and no open work.
     fn is_settled(&self) -> bool {
         for replica in &self.core {
             let Some(stands) = self.members[replica.index()].overview(self.agenda.now()) else {
@@ -96,10 +97,10 @@ impl World {
         self.orders.open().is_empty()
     }
 
-    /// Where everybody stands, for messages.
+    /// The state of all members, for messages.
     pub(crate) fn what_is_open(&self) -> String {
         let open = self.orders.open();
-        let mut text = format!("{} transactions without an end", open.len());
+        let mut text = format!("{} transactions without a result", open.len());
         if let Some(number) = open.first() {
             let order = &self.orders.all[*number];
             text += &format!(", first {} ({:?}, until {})", order.id, order.kind, order.valid_until);
@@ -135,18 +136,19 @@ impl World {
                         self.core.contains(&member.replica)
                     )
                 }
-                None => format!("\n  member {} is not up", member.replica),
+                None => format!("\n  member {} is down", member.replica),
             };
         }
         text
     }
 
-    /// Runs a network that has nothing to do: soon it makes no block, leaves no view and says nothing but STATUS.
+    /// Runs a network without work: soon it must create no block, leave no view and send only
+    /// STATUS.
     ///
     /// # Errors
-    /// It goes on doing something.
+    /// It continues to do something.
     pub(crate) fn rest(&mut self) -> Check {
-        // The ledger is made durable within a second, and the last repairs are under way.
+        // The ledger becomes durable within a second, and the last resends are in flight.
         let calm = self.agenda.now() + Duration::from_millis(1500 + 4 * self.knobs.status_interval_ms);
         self.run_until(calm)?;
         self.resting = true;
@@ -155,12 +157,12 @@ impl World {
             let before = (self.chain.height(), self.work, self.departures);
             self.run_until(self.agenda.now() + spell)?;
             let after = (self.chain.height(), self.work, self.departures);
-            // Who was not made whole may always have something to say.
+            // Members that were not healed may always send something.
             if before == after || self.outsiders {
                 return self.check_rested();
             }
         }
-        require(false, QUIET, || "there is work to do without end".to_owned())
+        require(false, QUIET, || "the network never becomes idle".to_owned())
     }
 
     fn check_rested(&mut self) -> Check {
@@ -171,10 +173,10 @@ impl World {
             let stands = stands.expect("it was made whole");
             journal::check_quiet(&stands, &self.knobs)?;
             require(stands.pbft.stable.0 == stable, PROGRESS, || {
-                format!("member {replica} rests at {height}, stable is {}", stands.pbft.stable)
+                format!("member {replica} is idle at {height}, stable is {}", stands.pbft.stable)
             })?;
             if !stands.pbft.active {
-                self.coverage.saw("a mute member at the end");
+                self.coverage.saw("a member excluded from its view at the end");
                 let excused = !self.knobs.is_prompt();
                 require(excused, LONELY, || {
                     format!(
@@ -188,10 +190,10 @@ impl World {
         Ok(())
     }
 
-    /// A network that rests is ready: one more transaction, sent to any member that was made whole, is committed.
+    /// An idle network is ready: one more transaction, sent to any healed member, is committed.
     ///
     /// # Errors
-    /// It is not, though there is time.
+    /// It is not committed in time.
     pub(crate) fn order_one_more(&mut self) -> Check {
         self.resting = false;
         let core: Vec<ReplicaId> = self.core.iter().copied().collect();
@@ -202,12 +204,12 @@ impl World {
         while self.orders.all[number].end.is_none() {
             require(self.agenda.now() < end, PROGRESS, || self.what_is_open())?;
             self.run_until(self.agenda.now() + SWEEP)?;
-            self.sweep(); // clocks differ: it may have been refused as too long-lived
+            self.sweep(); // clocks differ: it may have been refused because its lifetime is too long
         }
         Ok(())
     }
 
-    /// Looks at what is left in the ledgers, also after a last power loss of everybody.
+    /// Checks the final ledgers, also after a last power loss of all members.
     ///
     /// # Errors
     /// Something is missing or cannot be proven.
@@ -220,16 +222,16 @@ impl World {
         let now = self.agenda.now();
         self.run_until(now)?;
         let back = up.iter().all(|replica| self.members[replica.index()].is_up());
-        require(back, "members start again", || "not all came back".to_owned())?;
+        require(back, "members start again", || "not all members restarted".to_owned())?;
         for replica in up {
             let reader = self.members[replica.index()].engine().expect("it is up").reader();
             finality::check(replica, &reader, &self.chain, &self.genesis, &self.knobs, &mut self.random)?;
-            self.retire(replica);
+            self.count_life(replica);
         }
         for order in &self.orders.all {
             let committed = self.chain.place(&order.id).is_some();
             require(committed == (order.end == Some(End::Committed)), PROGRESS, || {
-                format!("transaction {} ended as {:?}, committed: {committed}", order.id, order.end)
+                format!("transaction {} has the result {:?}, committed: {committed}", order.id, order.end)
             })?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Everything about a run that chance decides before it starts.
+//! Parameters of a run, drawn at random before it starts.
 
 use std::time::Duration;
 
@@ -13,24 +13,25 @@ use crate::scenario::{Occasion, Scenario};
 pub enum Fault {
     /// It never runs.
     Silent,
-    /// It says what it likes, in all these ways.
+    /// It behaves in all these Byzantine ways.
     Lies(Vec<Lie>),
 }
 
-/// The size, speed and bad luck of one run.
+/// The size, speed and faults of one run.
 #[derive(Debug, Clone)]
 pub struct Knobs {
     /// Members, n.
     pub members: usize,
-    /// Members that are faulty from the start, by index. They count among the f.
+    /// Members that are faulty from the start, by index. They count towards f.
     pub faulty: Vec<(usize, Fault)>,
-    /// Members whose disks may be put back to an old state. They count among the f too.
+    /// Members whose disks may be restored to an old state. They count towards f as well.
     pub old_images: usize,
-    /// Nothing goes wrong but that some members lie, and the first primary does not: no view may be left.
+    /// The only faults are Byzantine members, and the first primary is correct: no view may be
+    /// left.
     pub calm: bool,
     /// W.
     pub window: u64,
-    /// Most transactions in a block.
+    /// Upper limit of transactions in a block.
     pub block_transactions: u64,
     /// `max_transaction_lifetime_ms`.
     pub lifetime_ms: u64,
@@ -52,54 +53,55 @@ pub struct Knobs {
     pub clock_tolerance_ms: u64,
     /// `batch_delay_ms`.
     pub batch_delay_ms: u64,
-    /// Most transactions in a pool.
+    /// Upper limit of transactions in a pool.
     pub pool_transactions: u64,
-    /// Most of them of one sender.
+    /// Upper limit of transactions of one sender.
     pub sender_transactions: u64,
-    /// How long the first half of the run lasts.
+    /// Duration of the first half of the run.
     pub chaos: Duration,
-    /// Most milliseconds between two submissions.
+    /// Upper limit of the milliseconds between two submissions.
     pub submission_gap_ms: u64,
-    /// Shortest and longest delay of a message, milliseconds.
+    /// Minimum and maximum delay of a message in milliseconds.
     pub delay_ms: (u64, u64),
-    /// Messages lost, of a thousand.
+    /// Lost messages per thousand.
     pub loss: u64,
-    /// Links on which most messages are lost, of a thousand.
+    /// Links that lose most messages, per thousand.
     pub lossy_links: u64,
-    /// Messages delivered twice, of a thousand.
+    /// Messages delivered twice, per thousand.
     pub doubling: u64,
-    /// Gossip lost besides, of a thousand.
+    /// Gossip that is lost in addition, per thousand.
     pub gossip_loss: u64,
     /// Whether messages of one link keep their order.
     pub ordered: bool,
-    /// Most milliseconds a group of records takes.
+    /// Upper limit of the milliseconds for writing a group of records.
     pub disk_ms: u64,
-    /// Most milliseconds between two faults; no faults if 0.
+    /// Upper limit of the milliseconds between two faults; no faults if 0.
     pub fault_gap_ms: u64,
-    /// Most milliseconds by which clocks are off, either way.
+    /// Upper limit of the clock offset in milliseconds, in both directions.
     pub skew_ms: u64,
-    /// Whether power losses leave some of what was not synced.
+    /// Whether a power loss keeps some of the unsynced data.
     pub torn: bool,
-    /// Whether every member verifies for itself, instead of all sharing what one of them found good.
+    /// Whether every member verifies signatures itself, instead of sharing a memo of valid ones.
     pub each_verifies: bool,
-    /// The occasion that the run was shaped for, if any.
+    /// The scenario that shapes the run, if any.
     pub scenario: Option<Scenario>,
-    /// A member that is away from one time to another.
+    /// A member that is down from one time to another.
     pub away: Option<(usize, Duration, Duration)>,
-    /// Most milliseconds between two times at which one member is cut off; never if 0.
+    /// Upper limit of the milliseconds between two times at which one member is cut off; never if
+    /// 0.
     pub cut_gap_ms: u64,
-    /// PREPAREs and COMMITs lost in the first half, of a thousand.
+    /// Lost PREPAREs and COMMITs in the first half, per thousand.
     pub votes_lost: u64,
-    /// Submissions that repeat an old transaction, of a thousand.
+    /// Submissions that repeat an old transaction, per thousand.
     pub repeats: u64,
 }
 
 impl Knobs {
-    /// Draws all of them. A third of the draws are shaped for a scenario; all of them for this occasion, if it is
-    /// one.
+    /// Draws all parameters. A third of the draws are shaped for a scenario; all of them if
+    /// `occasion` names one.
     pub fn draw(random: &mut Random, occasion: Occasion) -> Self {
         let mut knobs = Knobs::draw_plainly(random);
-        // From a copy: the other draws are the same with and without a scenario.
+        // A copy of the generator: the other draws are the same with and without a scenario.
         let mut aside = random.clone();
         aside.number();
         let mut aside = aside.split();
@@ -135,14 +137,15 @@ impl Knobs {
             false => *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
         };
         let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 5, 30, 30] });
-        // Views that end before their blocks are final are where certificates of several views meet.
+        // Views that end before their blocks are final lead to certificates of several views.
         let hasty = !calm && random.permille(300);
         let request_timeout_ms = match (calm, hasty) {
             (true, _) => random.between(700, 1000),
             (_, true) => random.between(100, 250),
             _ => random.between(300, 900),
         };
-        // Within the cap a healed network must order a block, transactions asked for and all.
+        // Within the cap, a healed network must order a block, including requests for its
+        // transactions.
         let timely = 400 + 12 * (delay_ms.1 + disk_ms);
         let timeout_cap_ms = request_timeout_ms.max(timely) * random.between(10, 20) / 10;
         let new_view_timeout_ms = random.between(if hasty { 100 } else { 300 }, timeout_cap_ms.min(900));
@@ -150,7 +153,7 @@ impl Knobs {
         let window = *random.choose(&[1, 2, 4, 8, 8]);
         let checkpoint_interval = random.between(window, 2 * window);
         let block_transactions = *random.choose(if calm { &[10, 100][..] } else { &[1, 3, 10, 100] });
-        // A pool must hold a full pipeline.
+        // A pool must be able to fill the pipeline.
         let smallest_pool = window * block_transactions;
         let small_pool = !calm && smallest_pool <= 12 && random.permille(400);
         let skew_ms = if calm { 0 } else { *random.choose(&[0, 5, 200, 1500]) };
@@ -185,7 +188,8 @@ impl Knobs {
             fault_gap_ms: if quiet { 0 } else { random.between(100, 1500) },
             skew_ms,
             torn: random.permille(500),
-            // From a copy: it changes the work, and must change nothing else in the run.
+            // A copy of the generator: this parameter changes the amount of work and nothing else
+            // in the run.
             each_verifies: random.clone().split().between(0, 127) == 0,
             scenario: None,
             away: None,
@@ -195,7 +199,7 @@ impl Knobs {
         }
     }
 
-    /// A network of so many members where everything is timely and nothing goes wrong by itself.
+    /// A network of this size where everything is timely and no fault occurs by itself.
     pub fn plain(members: usize) -> Self {
         Knobs {
             members,
@@ -237,10 +241,10 @@ impl Knobs {
         }
     }
 
-    /// The network with these numbers in its genesis.
+    /// The network with these parameters in its genesis.
     ///
     /// # Panics
-    /// If they are not valid, which is a mistake in [`Knobs::draw`].
+    /// If they are invalid, which is an error in [`Knobs::draw`].
     pub fn network(&self, seed: u64) -> TestNetwork {
         TestNetwork::seeded(self.members, seed)
             .with_parameters(|parameters| {
@@ -266,15 +270,16 @@ impl Knobs {
             .expect("every drawn genesis is valid")
     }
 
-    /// Whether nothing but members can make a message late: no loss, no crash, no cut, clocks that agree.
+    /// Whether only Byzantine members can delay a message: no loss, no crash, no cut, equal clocks.
     pub fn is_timely(&self) -> bool {
         let lost = self.loss + self.lossy_links + self.votes_lost;
         let cut = self.fault_gap_ms + self.cut_gap_ms;
         lost + cut + self.skew_ms == 0 && self.away.is_none()
     }
 
-    /// Whether the network is timely and no faulty member comes close to deadlines on purpose, or leaves some members
-    /// out, as a twin does that has stopped: there times that differ by chance decide which members leave.
+    /// Whether the network is timely and no Byzantine member acts close to deadlines, or leaves
+    /// some members out, as a twin does that has stopped. Otherwise random time differences decide
+    /// which member leaves.
     pub fn is_prompt(&self) -> bool {
         let late =
             |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
@@ -282,24 +287,24 @@ impl Knobs {
         self.is_timely() && !self.faulty.iter().any(|(_, fault)| lies(fault))
     }
 
-    /// Whether no member takes back what it claimed to have: twins and some liars do.
+    /// Whether no member retracts a claimed height: twins and some Byzantine members do.
     pub fn keeps_claims(&self) -> bool {
         let fickle = |lie: &Lie| matches!(lie, Lie::Twin | Lie::LieInStatus);
         !self.faulty.iter().any(|(_, fault)| matches!(fault, Fault::Lies(lies) if lies.iter().any(fickle)))
     }
 
-    /// Most members that may be faulty: the largest f with 3f + 1 <= n.
+    /// The largest number of members that may be faulty: the largest f with 3f + 1 <= n.
     pub fn tolerated(&self) -> usize {
         (self.members - 1) / 3
     }
 
-    /// Votes that decide: the least number of which any two sets share a correct member.
+    /// The quorum: the smallest number of members such that any two sets share a correct member.
     pub fn quorum(&self) -> usize {
         (self.members + self.tolerated() + 2) / 2
     }
 }
 
-/// Up to f members that are faulty from the start. If all is to be calm, at least one, and not the first.
+/// Up to f members that are faulty from the start. In a calm run at least one, and not the first.
 fn draw_faulty(random: &mut Random, members: usize, calm: bool) -> Vec<(usize, Fault)> {
     let tolerated = (members - 1) / 3;
     let count = match calm {

@@ -1,29 +1,31 @@
 //! The production engine and the production store under seeded faults.
 //!
-//! One `u64` decides everything: the size of the network, its parameters, delays, losses, partitions,
-//! crashes, clocks and clients. Time is virtual, a run has one thread, and the same seed gives the same run
-//! on every machine, which its trace hash shows.
+//! One `u64` determines everything: the size of the network, its parameters, delays, losses,
+//! partitions, crashes, clocks and clients. Time is virtual, a run has one thread, and the same
+//! seed gives the same run on every machine, which its trace hash shows.
 //!
-//! A run has two halves. In the first everything may go wrong, and after every event the rules are checked
-//! that must hold whatever happens: agreement, one vote for one slot, nothing that was said forgotten. Then
-//! the network is healed, a quorum of it at least, and everything must come to its end: every transaction
-//! committed or expired, every member at the same block, and then silence.
+//! A run has two halves. In the first half any fault may occur. After every event the simulator
+//! checks the rules that must always hold: agreement, one vote per slot, no sent statement lost.
+//! Then the network, or at least a quorum of it, is healed and all work must be finished: every
+//! transaction is committed or expired, every member has the same head, and then the network is
+//! idle.
 //!
-//! What the rules are is said in [`oracle`], one file each, with arithmetic of their own: a checker that
-//! calls the code under test shares its mistakes.
+//! The rules are in [`oracle`], one file each, with their own computations: a checker that calls
+//! the code under test shares its mistakes.
 //!
-//! Up to f members are faulty all the time: silent, lying in one way or several ([`byzantine`]), or running on
-//! disks that were put back to an old state. The rules are asked of the others. Some runs have no other faults
-//! than liars and a good first primary: there no view may change.
+//! Up to f members are faulty all the time: silent, Byzantine in one way or several
+//! ([`byzantine`]), or running on disks that were restored to an old state. The rules apply to the
+//! others. In some runs the only faults are Byzantine members, and the first primary is correct:
+//! there no view may change.
 //!
-//! Besides, [`soak`] looks whether anything grows in a long life, and with the feature `mutants` faults of the
-//! production code can be switched on to find out whether the rules would notice.
+//! In addition, [`soak`] checks whether anything grows over a long run. With the feature `mutants`,
+//! faults of the production code can be switched on to find out whether the rules detect them.
 
+mod adversary;
 mod clients;
 mod faults;
 mod healing;
 mod lives;
-mod lying;
 mod occasions;
 mod speech;
 
@@ -64,43 +66,43 @@ use crate::random::Random;
 use crate::scenario::Occasion;
 use crate::world::{Occurrence, World};
 
-/// Runs that a thread may be ahead of those whose results were taken.
+/// How many runs a thread may be ahead of the results that were consumed.
 const AHEAD_MAX: usize = 256;
 
-/// Most threads that run seeds.
+/// Upper limit of threads that run seeds.
 const JOBS_MAX: usize = 256;
 
-/// Signatures that members remember together: more than a run makes.
+/// Signatures in the shared memo: more than a run creates.
 const MEMO: usize = 200_000;
 
-/// Transactions that they remember together.
+/// Transactions in the shared memo.
 const TRANSACTIONS: usize = 100_000;
 
-/// What came out of a run that kept all rules.
+/// The result of a run that broke no rule.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// What chance had decided before it started.
+    /// The parameters that were drawn before it started.
     pub knobs: Knobs,
     /// The hash of everything that happened.
     pub trace: u64,
-    /// How long it took, in virtual time.
+    /// Its duration in virtual time.
     pub virtual_time: Duration,
     /// The last committed height.
     pub height: Height,
-    /// Transactions that clients made.
+    /// Number of transactions that clients created.
     pub transactions: usize,
-    /// What the run came across.
+    /// The situations of the run.
     pub coverage: Coverage,
 }
 
-/// What came out of a run that broke a rule.
+/// The result of a run that broke a rule.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The seed that does it again.
+    /// The seed that repeats it.
     pub seed: u64,
-    /// What chance had decided before it started.
+    /// The parameters that were drawn before it started.
     pub knobs: Knobs,
-    /// What all seeds were shaped for.
+    /// The occasion that shaped all seeds.
     pub occasion: Occasion,
     /// The rule, or the panic.
     pub violation: Violation,
@@ -116,18 +118,18 @@ pub fn run(seed: u64, occasion: Occasion, shown: bool) -> Result<Summary, Box<Fa
     let drawn = knobs.clone();
     let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, drawn, random, shown)));
     let outcome = outcome.unwrap_or_else(|panic| {
-        let said = panic
+        let message = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("nothing");
-        Err(Violation { rule: "no panic", what: said.to_owned() })
+        Err(Violation { rule: "no panic", what: message.to_owned() })
     });
     outcome.map_err(|violation| Box::new(Failure { seed, knobs, occasion, violation }))
 }
 
-/// Runs seeds on `jobs` threads, 256 at most, each seed on one of them, and hands over what came out in the
-/// order of the seeds. The number of threads changes nothing but the time.
+/// Runs seeds on `jobs` threads, 256 at most, each seed on one of them, and passes the results to
+/// `taken` in the order of the seeds. The number of threads affects only the duration.
 ///
 /// # Panics
 /// If `taken` does.
@@ -146,7 +148,7 @@ pub fn run_all(
                 scope.spawn(move || {
                     for seed in share {
                         if send.send(run(seed, occasion, false)).is_err() {
-                            break; // the other side panicked
+                            break; // the receiver panicked
                         }
                     }
                 });
@@ -184,22 +186,23 @@ fn play(seed: u64, knobs: Knobs, random: Random, shown: bool) -> Result<Summary,
 }
 
 impl World {
-    /// Lets all members know which signatures one of them has found good or made.
+    /// Lets all members share a memo of signatures that one of them has verified or created.
     ///
-    /// A key can only make good signatures of what it signs: a member that signs the wrong bytes is found out
-    /// as before, when the signature is checked for the right ones.
+    /// A memo cannot hide errors: a signature is only valid for the bytes that were signed, so a
+    /// member that signs the wrong bytes is detected when the signature is checked for the right
+    /// ones.
     fn share_memo(&mut self) {
         let memo = Arc::new(SignatureMemo::new(MEMO));
         for member in &mut self.members {
             member.key = member.key.clone().with_memo(Arc::clone(&memo));
         }
-        self.brain.pen.share(&memo);
+        self.collusion.keys.share(&memo);
         self.orders.share_memo(&memo);
         self.genesis = self.genesis.clone().with_memo(Arc::clone(&memo));
         self.signatures = SignatureCache::new(self.genesis.chain_id(), TRANSACTIONS).with_memo(memo);
     }
 
-    /// Starts all members that run at all.
+    /// Starts all members except silent ones.
     fn start_members(&mut self) {
         for index in 0..self.members.len() {
             let replica = self.members[index].replica;
@@ -209,10 +212,10 @@ impl World {
             }
             let delay = self.random.millis(0, 200);
             self.agenda.after(delay, Occurrence::Revive(replica));
-            if self.members[index].liar.is_some() {
-                self.agenda.after(delay, Occurrence::Scheme(replica));
+            if self.members[index].adversary.is_some() {
+                self.agenda.after(delay, Occurrence::AdversaryTick(replica));
                 if self.knobs.calm {
-                    self.coverage.saw("liars in calm");
+                    self.coverage.saw("Byzantine members in calm");
                 }
             }
             if self.members[index].identity != replica {
@@ -221,7 +224,7 @@ impl World {
         }
     }
 
-    /// Starts everybody, clients and bad luck included.
+    /// Starts members, clients and faults.
     fn begin(&mut self) {
         self.start_members();
         self.spoil_links();
@@ -238,9 +241,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A memo that let something through, or kept something out, would show here.
+    /// A memo that accepts or rejects wrong signatures would show here.
     #[test]
-    fn what_members_remember_together_changes_nothing_but_the_work() {
+    fn the_shared_memo_changes_only_the_amount_of_work() {
         for seed in 0..6 {
             let traces = [false, true].map(|each_verifies| {
                 let mut random = Random::new(seed);

@@ -1,4 +1,4 @@
-//! How members come and go.
+//! Starts and stops members.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::oracle::{Check, require};
 use crate::world::{Occurrence, World, failed};
 
 impl World {
-    /// Connects two members, if both are up.
+    /// Connects two members, if both run.
     pub(crate) fn connect(&mut self, a: ReplicaId, b: ReplicaId) {
         let (one, other) = (&self.members[a.index()], &self.members[b.index()]);
         let acquainted = one.knows(b) && other.knows(a) && one.identity != other.identity;
@@ -23,15 +23,15 @@ impl World {
         }
     }
 
-    /// Tells a machine that its connection to another is gone.
-    pub(crate) fn tell_down(&mut self, machine: ReplicaId, gone: ReplicaId) {
+    /// Notifies a machine that its connection to another one is closed.
+    pub(crate) fn notify_disconnected(&mut self, machine: ReplicaId, gone: ReplicaId) {
         let identity = self.members[gone.index()].identity;
         self.give(machine, Event::PeerDown(identity));
     }
 
-    /// Ends a life, and everything the others had with it.
+    /// Ends the process of a member, with all its connections.
     pub(crate) fn crash(&mut self, replica: ReplicaId, crash: Crash) {
-        self.retire(replica);
+        self.count_life(replica);
         self.heard.forget(replica);
         self.accepted.forget(replica);
         self.asked.forget(replica);
@@ -41,11 +41,11 @@ impl World {
             Crash::PowerLoss => "a power loss",
             Crash::Torn => "a torn power loss",
         });
-        // Whoever is at the other end hears of a process that dies, and perhaps of a machine.
+        // The peers notice the end of a process, but not always the power loss of a machine.
         let heard = crash == Crash::Killed || self.random.permille(500);
         for other in self.net.isolate(replica) {
             if heard {
-                self.tell_down(other, replica);
+                self.notify_disconnected(other, replica);
             }
         }
         let random = &mut self.random;
@@ -58,14 +58,14 @@ impl World {
         self.crash(replica, if torn { Crash::Torn } else { Crash::PowerLoss });
     }
 
-    /// Counts what a life came across.
-    pub(crate) fn retire(&mut self, replica: ReplicaId) {
+    /// Counts the situations of a process.
+    pub(crate) fn count_life(&mut self, replica: ReplicaId) {
         let now = self.agenda.now();
         let Some(stands) = self.members[replica.index()].overview(now) else { return };
         let met = [
-            ("a vote or proposal repaired", stands.pbft_counters.repaired),
-            ("transactions of a proposal asked for", stands.counters.bodies_asked),
-            ("a run of certified blocks applied", stands.counters.caught_up),
+            ("a vote or proposal retransmitted", stands.pbft_counters.repaired),
+            ("transactions of a proposal requested", stands.counters.bodies_asked),
+            ("a certified block range applied", stands.counters.caught_up),
         ];
         for (situation, count) in met {
             if count > 0 {
@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    /// Starts a member that is down on its files.
+    /// Starts a member that is down with its files.
     pub(crate) fn revive(&mut self, replica: ReplicaId) -> Check {
         if !self.members[replica.index()].is_down() || self.buried.contains(&replica) {
             return Ok(());
@@ -94,7 +94,7 @@ impl World {
                 return Ok(());
             }
         };
-        if self.members[replica.index()].liar.is_none() {
+        if self.members[replica.index()].adversary.is_none() {
             self.check_opened(replica, found)?;
         }
         self.plan_wake(replica, now);
@@ -107,7 +107,7 @@ impl World {
         Ok(())
     }
 
-    /// What a member finds in its files is what it had said.
+    /// Checks that the files of a member contain everything that it has sent.
     fn check_opened(&mut self, replica: ReplicaId, found: Height) -> Check {
         let member = &self.members[replica.index()];
         let engine = member.engine().expect("it was just opened");
@@ -120,7 +120,7 @@ impl World {
             self.accepted.certified(replica, certificate.ballot().view);
         }
         self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
-        // Blocks that were final when it crashed, before it could tell anybody.
+        // Blocks that were final when it crashed, before it could notify any other member.
         for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
             let block = reader.block(height).map_err(|error| failed(replica, &error))?;
             let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
@@ -128,20 +128,21 @@ impl World {
         }
         self.chain.opened(replica, head.height, head.hash)?;
         let (ids, remembered) = (self.chain.recent_ids(head.height), stands.remembered_ids);
-        require(remembered >= ids, "ids of one lifetime are remembered", || {
-            format!("member {replica} starts at {} and remembers {remembered} of {ids} ids", head.height)
+        require(remembered >= ids, "ids of one lifetime are kept", || {
+            format!("member {replica} starts at {} with {remembered} of {ids} ids", head.height)
         })?;
         if tainted {
             let top = self.watch.top_of(replica);
             let all = self.votes.is_remembered(replica, &stands.pbft, top);
             self.coverage.saw(match all {
-                true => "old disks that had forgotten nothing",
-                false => "old disks that had forgotten",
+                true => "old disks that lacked nothing",
+                false => "old disks that lacked statements",
             });
             return Ok(());
         }
         let faulty = self.faulty();
-        // Of a call that failed only the files tell: its own COMMITs are written down, and nobody has heard them.
+        // A failed call leaves traces only in the files: its own COMMITs are written, but no other
+        // member has received them.
         let known = self.watch.top_of(replica).min(found);
         for height in (known.0 + 1..=head.height.0).map(Height) {
             let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
@@ -165,7 +166,7 @@ impl World {
             (_, false) => self.coverage.saw("a restart while a view changes"),
         }
         if found < head.height {
-            self.coverage.saw("a block that only the journal remembered");
+            self.coverage.saw("a block that only the journal contained");
         }
         for slot in &stands.pbft.slots {
             match slot.phase {
@@ -177,7 +178,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets a member come back, at once or after a while.
+    /// Restarts a member, at once or after a while.
     pub(crate) fn revive_later(&mut self, replica: ReplicaId) {
         let delay = if self.random.permille(300) { Duration::ZERO } else { self.random.millis(1, 3000) };
         self.agenda.after(delay, Occurrence::Revive(replica));

@@ -1,4 +1,4 @@
-//! Runs seeds and says which of them broke a rule, and how to see it again.
+//! Runs seeds and reports which of them broke a rule, and how to repeat them.
 
 use std::env::temp_dir;
 use std::io::{self, IsTerminal};
@@ -16,11 +16,11 @@ use quorate_sim::coverage::Coverage;
 use quorate_sim::scenario::{Occasion, Scenario};
 use quorate_sim::{Failure, Summary};
 
-/// Networks are built and thrown away all the time: a tenth of the work is in here.
+/// Networks are created and dropped all the time: allocation is a tenth of the work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs of so many seeds must come across every situation.
+/// Runs of at least this many seeds must reach every situation.
 const LARGE_RUN: u64 = 2000;
 
 /// The production engine and store under seeded faults.
@@ -30,39 +30,43 @@ struct Arguments {
     /// How many seeds to run.
     #[arg(long, default_value_t = 100, conflicts_with = "seed")]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     start: u64,
-    /// How many seeds to run at a time; as many as there are cores, if not given. The results are the same.
+    /// How many seeds to run at a time; by default the number of cores. It does not affect the
+    /// results.
     #[arg(long, conflicts_with = "seed")]
     jobs: Option<NonZeroUsize>,
-    /// Stop after so many minutes, but not before --at-least seeds were run (with --mutants, of each fault).
+    /// Stop after this many minutes, but not before --at-least seeds were run (with --mutants: for
+    /// each fault).
     #[arg(long, conflicts_with = "seed")]
     minutes: Option<u64>,
-    /// Seeds that are run however long they take.
+    /// Seeds that are always run, however long they take.
     #[arg(long, default_value_t = 50, requires = "minutes")]
     at_least: u64,
-    /// Shape every run for this scenario; without it a third of the runs are shaped for one that is drawn.
+    /// Shape every run for this scenario; without it, a third of the runs are shaped for a random
+    /// scenario.
     #[arg(long, value_parser = scenario)]
     scenario: Option<Scenario>,
-    /// What the first faulty member of every run does at least.
+    /// The first faulty member of every run has at least these Byzantine behaviours.
     #[arg(long, value_delimiter = ',', value_parser = lie)]
     lies: Vec<Lie>,
-    /// Run just this seed, and print what was drawn from it.
+    /// Run only this seed, and print the parameters that were drawn from it.
     #[arg(long)]
     seed: Option<u64>,
     /// Print everything that happens. Only with --seed.
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// No faults: order so many blocks on four members and print twenty times, as comma-separated values, what they
-    /// hold.
+    /// No faults: order this many blocks on four members and print twenty times, as comma-separated
+    /// values, the sizes of their files and memory.
     #[arg(long, value_name = "BLOCKS", conflicts_with = "seed")]
     soak: Option<u64>,
-    /// Where the files of --soak go: an empty folder. Without it a temporary one, which is removed at the end.
+    /// The directory for the files of --soak; it must be empty. Without it, a temporary directory
+    /// is used and removed at the end.
     #[arg(long, requires = "soak")]
     dir: Option<PathBuf>,
-    /// Switch deliberate faults on, one after the other, and run seeds until each is noticed, at most --seeds for
-    /// each.
+    /// Switch deliberate faults on, one after the other, and run seeds until each is detected, at
+    /// most --seeds for each.
     #[cfg(feature = "mutants")]
     #[arg(long, conflicts_with_all = ["seed", "soak", "scenario", "lies"])]
     mutants: bool,
@@ -82,24 +86,24 @@ fn lie(name: &str) -> Result<Lie, String> {
 
 #[cfg(feature = "mutants")]
 fn mutant(name: &str) -> Result<Mutant, String> {
-    Mutant::named(name).ok_or_else(|| "no fault has this name".to_owned())
+    Mutant::named(name).ok_or_else(|| "there is no fault with this name".to_owned())
 }
 
 /// How many seeds to run.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
-    /// The first one.
+    /// The first seed.
     start: u64,
-    /// As many at most.
+    /// The maximum number.
     most: u64,
-    /// As many at least, whatever the time.
+    /// The minimum number, independent of time.
     least: u64,
     started: Stopwatch,
     time: Option<Duration>,
 }
 
 impl Extent {
-    /// Whether to go on after so many seeds.
+    /// Whether to continue after this many seeds.
     fn goes_on(&self, seeds: u64) -> bool {
         seeds < self.most
             && (seeds < self.least || self.time.is_none_or(|time| self.started.elapsed() < time))
@@ -116,7 +120,7 @@ fn main() -> ExitCode {
         started: Stopwatch::start(),
         time: arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
     };
-    // Once, for the whole life of the process.
+    // Leaked once per process.
     let occasion = Occasion { scenario: arguments.scenario, lies: arguments.lies.leak() };
     #[cfg(feature = "mutants")]
     if arguments.mutants {
@@ -130,14 +134,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measurements of a long life.
+/// Number of measurements of a soak.
 const SAMPLES: u64 = 20;
 
 fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
     let temporary = dir.is_none();
     let dir = dir.unwrap_or_else(|| temp_dir().join(format!("quorate-soak-{}", std::process::id())));
     if temporary && let Err(error) = std::fs::create_dir(&dir) {
-        eprintln!("{} cannot be made: {error}", dir.display());
+        eprintln!("{} cannot be created: {error}", dir.display());
         return ExitCode::FAILURE;
     }
     println!("{}", quorate_sim::soak::Sample::HEADER);
@@ -154,14 +158,14 @@ fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
     }
 }
 
-/// Says of each deliberate fault how many seeds it took to notice it.
+/// Prints for each deliberate fault how many seeds were needed to detect it.
 #[cfg(feature = "mutants")]
 fn hunt(mutants: &[Mutant], extent: Extent, jobs: NonZeroUsize) -> ExitCode {
     use quorate_sim::mutants::{Hunted, excuse, ground, hunt_all};
     use std::sync::{Mutex, PoisonError};
 
     let missed = Mutex::new(Vec::new());
-    // Broken rules end in panics, whose traces are of no interest here.
+    // Broken rules end in panics, whose backtraces are not useful here.
     std::panic::set_hook(Box::new(|_| {}));
     let hunted: Vec<Mutant> = mutants.iter().copied().filter(|mutant| excuse(*mutant).is_none()).collect();
     hunt_all(
@@ -174,12 +178,12 @@ fn hunt(mutants: &[Mutant], extent: Extent, jobs: NonZeroUsize) -> ExitCode {
             let (number, place) = (mutant.number(), ground(mutant));
             match found {
                 Some(found) => println!(
-                    "M{number:<3} {mutant:?}: noticed after {seeds} seeds (--seed {}{place}): {}",
+                    "M{number:<3} {mutant:?}: detected after {seeds} seeds (--seed {}{place}): {}",
                     found.seed,
                     found.violation.lines().next().unwrap_or_default()
                 ),
                 None => {
-                    println!("M{number:<3} {mutant:?}: NOT noticed in {seeds} seeds{place}");
+                    println!("M{number:<3} {mutant:?}: NOT detected in {seeds} seeds{place}");
                     missed.lock().unwrap_or_else(PoisonError::into_inner).push(mutant);
                 }
             }
@@ -191,7 +195,7 @@ fn hunt(mutants: &[Mutant], extent: Extent, jobs: NonZeroUsize) -> ExitCode {
         }
     }
     let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("{} of {} noticed", hunted.len() - missed.len(), hunted.len());
+    println!("{} of {} detected", hunted.len() - missed.len(), hunted.len());
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -214,7 +218,7 @@ fn one(seed: u64, occasion: Occasion, trace: bool) -> ExitCode {
     }
 }
 
-/// The time of people who wait for the end. No run sees it.
+/// Real time for the user who waits. No run uses it.
 #[derive(Debug, Clone, Copy)]
 #[allow(clippy::disallowed_types)]
 struct Stopwatch(std::time::Instant);
@@ -230,7 +234,7 @@ impl Stopwatch {
     }
 }
 
-/// What came out of many seeds.
+/// The results of many seeds.
 #[derive(Default)]
 struct Tally {
     seeds: u64,
@@ -238,7 +242,7 @@ struct Tally {
     blocks: u64,
     virtual_time: Duration,
     coverage: Coverage,
-    /// Of all runs, in the order of seeds.
+    /// The combined hash of all runs, in the order of seeds.
     trace: u64,
 }
 
@@ -256,7 +260,7 @@ impl Tally {
         }
     }
 
-    /// Seeds in a second.
+    /// Seeds per second.
     fn rate(&self, started: Stopwatch) -> f64 {
         // Fewer than 2^53 seeds: the number is exact.
         #[allow(clippy::cast_precision_loss)]
@@ -265,7 +269,7 @@ impl Tally {
     }
 }
 
-/// Seeds that each thread runs before the time is looked at.
+/// Seeds that each thread runs before the time is checked.
 const ROUND: u64 = 16;
 
 fn many(extent: Extent, occasion: Occasion, jobs: NonZeroUsize) -> ExitCode {
@@ -296,16 +300,17 @@ fn many(extent: Extent, occasion: Occasion, jobs: NonZeroUsize) -> ExitCode {
     }
     let hours = virtual_time.as_secs_f64() / 3600.0;
     println!("{seeds} seeds, {failures} failed; {blocks} blocks in {hours:.2} virtual hours");
-    println!("{:.1} seeds a second, {jobs} at a time; trace {trace:016x}", tally.rate(extent.started));
+    println!("{:.1} seeds per second, {jobs} at a time; trace {trace:016x}", tally.rate(extent.started));
     let missing = coverage.missing();
     if occasion == Occasion::default() && seeds >= LARGE_RUN && !missing.is_empty() {
-        println!("never came up: {}", missing.join("; "));
+        println!("never reached: {}", missing.join("; "));
         return ExitCode::FAILURE;
     }
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A line on the terminal that says how far a long run is. Nothing, if nobody looks.
+/// A line on the terminal with the progress of a long run. Nothing if standard error is not a
+/// terminal.
 struct Progress {
     started: Stopwatch,
     seen: bool,
@@ -326,7 +331,7 @@ impl Progress {
             self.shown = elapsed;
             let Tally { seeds, failures, .. } = tally;
             let rate = tally.rate(self.started);
-            eprint!("\r\x1b[2K{seeds} of {of} seeds, {failures} failed, {rate:.1} seeds a second");
+            eprint!("\r\x1b[2K{seeds} of {of} seeds, {failures} failed, {rate:.1} seeds per second");
         }
     }
 

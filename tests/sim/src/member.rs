@@ -9,33 +9,33 @@ use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
 use quorate_pbft::{Moment, Now, Screen};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
-use crate::byzantine::Liar;
+use crate::byzantine::Adversary;
 use crate::random::Random;
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
-    /// The process alone: what it wrote stays, synced or not.
+    /// Only the process: everything that it wrote stays, synced or not.
     Killed,
-    /// The machine: what was not synced is gone.
+    /// The machine: unsynced data is lost.
     PowerLoss,
-    /// The machine, while it wrote: some sectors of what was not synced are there.
+    /// The machine during a write: some sectors of the unsynced data are kept.
     Torn,
 }
 
-/// A wall clock that is off and does not run true.
+/// A wall clock with an offset and a drift.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
-    /// What true clocks show at the start of the run.
+    /// The time of correct clocks at the start of the run.
     pub start: Timestamp,
-    /// Milliseconds ahead of them; behind if negative.
+    /// Milliseconds ahead of correct clocks; negative if behind.
     pub ahead_ms: i64,
-    /// Microseconds gained in a second; lost if negative.
+    /// Microseconds gained per second; negative if lost.
     pub drift_ppm: i64,
 }
 
 impl WallClock {
-    /// What it shows.
+    /// The time that it shows.
     pub fn read(&self, now: Duration) -> Timestamp {
         let elapsed_ms = i64::try_from(now.as_millis()).expect("a run lasts minutes");
         let off = self.ahead_ms + elapsed_ms * self.drift_ppm / 1_000_000;
@@ -44,63 +44,64 @@ impl WallClock {
     }
 }
 
-/// What a member is made of for one run.
+/// The process of a member during a run.
 #[derive(Debug)]
 pub enum Slot {
     /// A correct member; it may be down.
     Correct(Option<Box<Process>>),
-    /// A faulty member that never says anything. Other kinds of faulty members stand beside it.
+    /// A faulty member that never sends anything. Other kinds of faulty members are separate.
     Silent,
 }
 
-/// One life of a correct member, from opening its files to a crash.
+/// One life of a correct member: from opening its files to a crash.
 #[derive(Debug)]
 pub struct Process {
     /// The production engine on the production store.
     pub engine: Engine,
-    /// What is not worth checking of each member's messages (R25).
+    /// Drops each member's messages that are not worth checking (R25).
     pub screens: BTreeMap<ReplicaId, Screen>,
-    /// What has happened and was not handled yet.
+    /// Events that were not handled yet.
     pub inbox: Vec<Event>,
-    /// Its monotonic clock started at some number of its own.
+    /// The offset of its monotonic clock.
     clock_start: Duration,
     started: Duration,
     /// When it wakes up next.
     pub wake: Option<Duration>,
-    /// Until when it writes a group; what happens meanwhile waits.
+    /// The end of the current write of a group; later events wait until then.
     pub busy_until: Duration,
-    /// Wakes in a row that had nothing to handle and were to be followed by another at once.
+    /// Consecutive wake-ups without work that immediately requested another one.
     pub idle_wakes: u32,
-    /// Whom to give which answer: asking member, its life, its question.
+    /// The requester of each open request: member, its life, fetch id, request.
     pub questions: BTreeMap<Ticket, (ReplicaId, u64, FetchId, Ask)>,
-    /// Submissions without an answer: number of the order.
+    /// Submissions without a response: number of the order.
     pub submissions: BTreeMap<Ticket, usize>,
     tickets: u64,
 }
 
-/// What is on both disks of a member.
+/// The content of both disks of a member.
 #[derive(Debug, Clone)]
 pub struct Image {
     ledger: Vec<u8>,
     journal: Vec<u8>,
 }
 
-/// One machine of a member. All but twins have one.
+/// One machine of a member. Only twins have two machines per member.
 #[derive(Debug)]
 pub struct Member {
-    /// Number of the machine. The first ones are those of the members, by index in the committee.
+    /// Number of the machine. The first numbers are the members' indices in the committee.
     pub replica: ReplicaId,
-    /// The member that it signs for.
+    /// The member for which it signs.
     pub identity: ReplicaId,
-    /// Its mouth, if it lies.
-    pub liar: Option<Liar>,
-    /// The machines it has to do with; all, if `None`.
+    /// Its behaviours, if it is Byzantine.
+    pub adversary: Option<Adversary>,
+    /// The machines to which it connects; all if `None`.
     pub peers: Option<BTreeSet<ReplicaId>>,
-    /// Its disks were put back to an old state, so that it may have forgotten what it promised.
+    /// Its disks were restored to an old state, so it may have lost statements that it signed.
     pub tainted: bool,
-    /// Its disks at some earlier time.
+    /// An earlier copy of its disks.
     pub image: Option<Image>,
-    /// Its ledger, but not its journal, was put back to an old state, and has not grown to this height again.
+    /// Its ledger, but not its journal, was restored to an old state, and has not reached this
+    /// height again.
     pub behind: Option<Height>,
     /// Its key.
     pub key: SecretKey,
@@ -110,34 +111,34 @@ pub struct Member {
     pub journal: ForgetfulDisk,
     /// Its wall clock.
     pub clock: WallClock,
-    /// What it is doing.
+    /// Its current state.
     pub slot: Slot,
-    /// Number of its present or last life. What was sent to an earlier one does not arrive.
+    /// Number of its current or last life. Messages to an earlier life are not delivered.
     pub life: u64,
-    /// A failure of a disk was planned, so it may stop any time.
+    /// A disk failure was planned, so it may stop at any time.
     pub doomed: bool,
-    /// It will crash at the next chance between remembering and speaking, or while speaking.
+    /// It crashes at the next opportunity between journaling and sending, or while sending.
     pub crash_when_speaking: Option<Speech>,
-    /// Factor on the time its disk takes.
+    /// Factor of the time that its disk needs.
     pub slowness: u32,
-    /// Highest block that it told somebody was committed.
+    /// Highest block that it reported to a client as committed.
     pub answered: Height,
 }
 
-/// Where a crash cuts a member off.
+/// When a crash happens relative to sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speech {
-    /// Everything is remembered, nothing is said.
+    /// Everything is journaled, nothing is sent.
     Before,
     /// Some messages are sent.
     Amid,
 }
 
 impl Member {
-    /// A member with an empty journal and this ledger, of which every member gets a copy.
+    /// A member with an empty journal and a copy of this ledger.
     ///
     /// # Panics
-    /// If the journal cannot be made: these disks do not fail before they are told to.
+    /// If the journal cannot be created: these disks do not fail before a fault is planned.
     pub fn new(
         genesis: &Genesis,
         ledger: ForgetfulDisk,
@@ -151,7 +152,7 @@ impl Member {
         Member {
             replica,
             identity: replica,
-            liar: None,
+            adversary: None,
             peers: None,
             tainted: false,
             image: None,
@@ -169,22 +170,22 @@ impl Member {
         }
     }
 
-    /// Whether it is held to all rules.
+    /// Whether all rules apply to it.
     pub fn is_correct(&self) -> bool {
-        self.liar.is_none() && !self.tainted && !matches!(self.slot, Slot::Silent)
+        self.adversary.is_none() && !self.tainted && !matches!(self.slot, Slot::Silent)
     }
 
-    /// Whether it has anything to do with another machine.
+    /// Whether it connects to another machine.
     pub fn knows(&self, other: ReplicaId) -> bool {
         self.peers.as_ref().is_none_or(|peers| peers.contains(&other))
     }
 
-    /// Keeps what is on the disks.
+    /// Copies the disks.
     pub fn copy_disks(&mut self) {
         self.image = Some(Image { ledger: self.ledger.contents(), journal: self.journal.contents() });
     }
 
-    /// Puts the kept ledger back, and the journal too if `both`. False if there is nothing to put back.
+    /// Restores the copied ledger, and the journal too if `both`. `false` if there is no copy.
     pub fn put_back(&mut self, both: bool) -> bool {
         let Some(image) = &self.image else { return false };
         self.ledger = ForgetfulDisk::with_contents(image.ledger.clone());
@@ -203,7 +204,7 @@ impl Member {
         }
     }
 
-    /// Where its engine stands, if it runs.
+    /// The engine's state, if it runs.
     pub fn overview(&self, now: Duration) -> Option<Overview> {
         let Slot::Correct(Some(process)) = &self.slot else { return None };
         let at = Now { moment: process.moment(now), wall: self.clock.read(now) };
@@ -228,10 +229,10 @@ impl Member {
         matches!(self.slot, Slot::Correct(None))
     }
 
-    /// Opens the files and starts a new life. Answers the height of the ledger as it was found.
+    /// Opens the files and starts a new life. Returns the height of the ledger as it was found.
     ///
     /// # Errors
-    /// Why the files do not open, in words.
+    /// Why the files do not open, as text.
     pub fn open(&mut self, genesis: &Genesis, now: Duration, random: &mut Random) -> Result<Height, String> {
         assert!(self.is_down(), "one process at a time");
         let clock_start = random.millis(0, 100_000);
@@ -267,7 +268,7 @@ impl Member {
 
     /// Ends the process.
     pub fn crash(&mut self, crash: Crash, random: &mut Random) {
-        // First the disks: what is dropped after that writes nothing more.
+        // Disks first: nothing is written when the process is dropped.
         match crash {
             Crash::Killed => {
                 self.ledger.attach();
@@ -289,21 +290,21 @@ impl Member {
         }
     }
 
-    /// The time as this member sees it.
+    /// The time on this member's clocks.
     pub fn now(&mut self, now: Duration) -> Now {
         let wall = self.clock.read(now);
-        let process = self.process().expect("only a running member looks at its clocks");
+        let process = self.process().expect("only a running member reads its clocks");
         Now { moment: process.moment(now), wall }
     }
 }
 
 impl Process {
-    /// When its monotonic clock will show this.
+    /// When its monotonic clock will show this moment.
     pub fn time_of(&self, moment: Moment) -> Duration {
         self.started + moment.since(Moment(self.clock_start))
     }
 
-    /// What its monotonic clock shows at a time.
+    /// The moment on its monotonic clock at a time.
     pub fn moment(&self, now: Duration) -> Moment {
         Moment(self.clock_start + (now - self.started))
     }

@@ -1,5 +1,5 @@
-//! Would the simulator notice? Faults are switched on in the production code, one at a time, and seeds are run
-//! until a rule breaks.
+//! Tests whether the simulator detects faults: they are switched on in the production code, one at
+//! a time, and seeds are run until a rule breaks.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -10,31 +10,31 @@ use quorate_ledger::mutant::{Mutant, activate};
 use crate::byzantine::Lie;
 use crate::scenario::{Occasion, Scenario};
 
-/// Seeds of one fault that a thread runs before it turns to another one.
+/// Seeds of one fault that a thread runs before it continues with another fault.
 const TURN: u64 = 4;
 
-/// How a fault was noticed.
+/// How a fault was detected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The seed that showed it.
+    /// The seed that detected it.
     pub seed: u64,
-    /// The rule that broke, and how.
+    /// The rule that was broken, and how.
     pub violation: String,
 }
 
-/// What came of the hunt for one fault.
+/// The result for one fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hunted {
     /// The fault.
     pub mutant: Mutant,
-    /// How many seeds were run, the one that showed it included.
+    /// Number of seeds that were run, including the one that detected it.
     pub seeds: u64,
-    /// What showed it.
+    /// How it was detected.
     pub found: Option<Found>,
 }
 
-/// Why no run of the simulator need notice a fault: it does no harm that a rule could be about, or none that a run can
-/// show. Every other fault must be found.
+/// Why no run of the simulator needs to detect a fault: it breaks no rule, or none that a run can
+/// check. Every other fault must be found.
 pub fn excuse(mutant: Mutant) -> Option<&'static str> {
     EXCUSED.iter().find(|(excused, _)| *excused == mutant).map(|(_, reason)| *reason)
 }
@@ -42,11 +42,11 @@ pub fn excuse(mutant: Mutant) -> Option<&'static str> {
 const EXCUSED: &[(Mutant, &str)] = &[
     (
         Mutant::VotesRelayed,
-        "harmless: the signature decides, and who holds back a vote of another can as well hold back its own",
+        "harmless: only the signature counts, and a member that withholds another member's vote could equally withhold its own",
     ),
     (
         Mutant::NothingRepaired,
-        "no rule of a run is about it: blocks come as certified ranges and views change more often, but nothing stops; \
+        "no rule of a run covers it: blocks arrive as certified ranges and views change more often, but nothing stops; \
          tests of node/pbft/tests/lost_messages.rs notice it",
     ),
     (
@@ -61,8 +61,8 @@ const EXCUSED: &[(Mutant, &str)] = &[
     ),
 ];
 
-/// The occasion that a fault needs to do harm: the seeds of its hunt are shaped for it. Most need no more than the mix of
-/// all situations, and would be found there, later.
+/// The occasion in which a fault does harm; the seeds of its hunt are shaped for it. The mix of all
+/// situations would find most faults too, but later.
 pub fn ground(mutant: Mutant) -> Occasion {
     use Mutant as M;
     let (scenario, lies): (Scenario, &'static [Lie]) = match mutant {
@@ -140,15 +140,16 @@ fn hunt(mutant: Mutant, start: u64, most: u64) -> (u64, Option<Found>) {
     }
 }
 
-/// Hunts these faults in turns, some at a time, each until it is found, `most` seeds were run, or `goes_on` says no for
-/// the number of its seeds. Tells each result as it comes, in no particular order.
+/// Hunts these faults in turns, several at a time, each until it is found, `most` seeds were run,
+/// or `goes_on` returns false for the number of its seeds. Reports each result as soon as it is
+/// known, in no particular order.
 pub fn hunt_all(
     mutants: &[Mutant],
     start: u64,
     most: u64,
     jobs: NonZeroUsize,
     goes_on: impl Fn(u64) -> bool + Sync,
-    told: impl Fn(Hunted) + Sync,
+    report: impl Fn(Hunted) + Sync,
 ) {
     let waiting: Mutex<VecDeque<(Mutant, u64)>> =
         Mutex::new(mutants.iter().map(|mutant| (*mutant, 0)).collect());
@@ -163,7 +164,7 @@ pub fn hunt_all(
                     if found.is_none() && seeds < most && goes_on(seeds) {
                         queue().push_back((mutant, seeds));
                     } else {
-                        told(Hunted { mutant, seeds, found });
+                        report(Hunted { mutant, seeds, found });
                     }
                 }
             });

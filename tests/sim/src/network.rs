@@ -1,4 +1,4 @@
-//! Links between members: what is delayed, lost, doubled, cut.
+//! Links between members: delay, loss, duplication, cuts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use quorate_ledger::ReplicaId;
 use crate::knobs::Knobs;
 use crate::random::Random;
 
-/// What is lost on a lossy link, of a thousand.
+/// Messages that a lossy link loses, per thousand.
 const LOSSY: u64 = 700;
 
-/// The state of all links. A message first needs a connection, then luck.
+/// The state of all links. A message needs a connection, and may then be lost at random.
 #[derive(Debug)]
 pub struct SimNet {
     random: Random,
@@ -22,22 +22,22 @@ pub struct SimNet {
     ordered: bool,
     /// Pairs with a connection, the smaller index first.
     connected: BTreeSet<(ReplicaId, ReplicaId)>,
-    /// From whom to whom nothing arrives although they are connected.
+    /// Directed pairs without delivery although they are connected.
     blocked: BTreeSet<(ReplicaId, ReplicaId)>,
-    /// The same, for good.
+    /// The same, permanently.
     severed: BTreeSet<(ReplicaId, ReplicaId)>,
-    /// From whom to whom most is lost.
+    /// Directed pairs that lose most messages.
     lossy: BTreeSet<(ReplicaId, ReplicaId)>,
-    /// When the last message of each link arrives.
+    /// Delivery time of the last message of each link.
     last: BTreeMap<(ReplicaId, ReplicaId), Duration>,
 }
 
-/// What becomes of one message.
+/// What happens to one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// It arrives nowhere.
+    /// It is not delivered.
     Lost,
-    /// It arrives at these times.
+    /// It is delivered at these times.
     Arrives(Vec<Duration>),
 }
 
@@ -63,7 +63,7 @@ impl SimNet {
         }
     }
 
-    /// Decides about a message that is sent directly.
+    /// Decides about a direct message.
     pub fn send(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Fate {
         if !self.is_connected(from, to)
             || self.blocked.contains(&(from, to))
@@ -77,7 +77,7 @@ impl SimNet {
         Fate::Arrives((0..copies).map(|_| self.arrival(now, from, to)).collect())
     }
 
-    /// Decides about gossip, which takes detours and gets lost on its own.
+    /// Decides about gossip, which has additional delay and loss.
     pub fn gossip(&mut self, now: Duration, from: ReplicaId, to: ReplicaId) -> Fate {
         if self.random.permille(self.gossip_loss) {
             return Fate::Lost;
@@ -100,7 +100,7 @@ impl SimNet {
         self.connected.contains(&pair(a, b))
     }
 
-    /// Connects two members. False if they were.
+    /// Connects two members. `false` if they were connected.
     pub fn connect(&mut self, a: ReplicaId, b: ReplicaId) -> bool {
         self.connected.insert(pair(a, b))
     }
@@ -110,7 +110,7 @@ impl SimNet {
         self.connected.remove(&pair(a, b));
     }
 
-    /// Cuts all connections of a member. Answers with whom it had one.
+    /// Cuts all connections of a member. Returns the peers that were connected.
     pub fn isolate(&mut self, member: ReplicaId) -> Vec<ReplicaId> {
         let ends = |link: &&(ReplicaId, ReplicaId)| link.0 == member || link.1 == member;
         let gone: Vec<_> = self.connected.iter().filter(ends).copied().collect();
@@ -122,27 +122,27 @@ impl SimNet {
             .collect()
     }
 
-    /// Lets nothing through from one member to another, without either of them noticing.
+    /// Blocks delivery from one member to another; neither notices.
     pub fn block(&mut self, from: ReplicaId, to: ReplicaId) {
         self.blocked.insert((from, to));
     }
 
-    /// Lets nothing through from one to another, for good.
+    /// Blocks delivery from one member to another permanently.
     pub fn sever(&mut self, from: ReplicaId, to: ReplicaId) {
         self.severed.insert((from, to));
     }
 
-    /// Loses most messages from one to another until all is healed.
+    /// Loses most messages from one member to another until the network is healed.
     pub fn make_lossy(&mut self, from: ReplicaId, to: ReplicaId) {
         self.lossy.insert((from, to));
     }
 
-    /// Lets everything through again.
+    /// Ends all blocks except permanent ones.
     pub fn unblock_all(&mut self) {
         self.blocked.clear();
     }
 
-    /// From now on nothing is lost.
+    /// Ends all losses.
     pub fn heal(&mut self) {
         self.unblock_all();
         self.lossy.clear();

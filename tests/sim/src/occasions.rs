@@ -1,4 +1,4 @@
-//! What happens in a run besides chance, because it was shaped for a scenario.
+//! Planned events of a run that was shaped for a scenario.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::scenario::Scenario;
 use crate::script::Filter;
 use crate::world::{Occurrence, World};
 
-/// How often the oracle looks at transactions that wait.
+/// How often the oracle checks waiting transactions.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl World {
-    /// Plans what belongs to the scenario of the run.
+    /// Plans the events of the run's scenario.
     pub(crate) fn begin_scenario(&mut self) {
         if let Some((member, from, to)) = self.knobs.away {
             let member = self.members[member].replica;
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// A member's process ends and starts again after this time.
+    /// Stops a member's process, and starts it again after this time.
     pub(crate) fn go_away(&mut self, member: ReplicaId, duration: Duration) {
         if self.members[member.index()].is_up() {
             self.crash(member, Crash::Killed);
@@ -43,8 +43,8 @@ impl World {
         }
     }
 
-    /// Cuts one member off: from all others, or from so many that no quorum is left to it; with a broken connection or
-    /// with messages that do not arrive; in both directions or in one.
+    /// Cuts one member off from all others, or from so many that it reaches no quorum; with a
+    /// broken connection or with messages that are not delivered; in both directions or in one.
     pub(crate) fn cut_one(&mut self) {
         if self.healed {
             return;
@@ -62,8 +62,8 @@ impl World {
         for other in others.into_iter().filter(|other| *other != victim && Some(*other) != spared) {
             if breaks && self.net.is_connected(victim, other) {
                 self.net.disconnect(victim, other);
-                self.tell_down(victim, other);
-                self.tell_down(other, victim);
+                self.notify_disconnected(victim, other);
+                self.notify_disconnected(other, victim);
                 self.agenda.after(gap / 2, Occurrence::Connect(victim, other));
             }
             if deaf || !mute {
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// The oracle looks at transactions that wait.
+    /// The oracle checks waiting transactions.
     pub(crate) fn look(&mut self) -> Check {
         if self.agenda.now() + LOOK < self.knobs.chaos {
             self.agenda.after(LOOK, Occurrence::Look);

@@ -1,4 +1,4 @@
-//! The rules that every run must keep, one in each file, each with its own arithmetic.
+//! The rules that every run must keep, one per file, each with its own computations.
 
 pub mod accepted;
 pub mod answers;
@@ -6,9 +6,9 @@ pub mod asked;
 pub mod chain;
 pub mod checkpoints;
 pub mod finality;
-pub mod heard;
 pub mod journal;
 pub mod locks;
+pub mod received;
 pub mod votes;
 pub mod waits;
 
@@ -17,7 +17,7 @@ use std::fmt;
 /// A rule was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule.
+    /// The name of the rule.
     pub rule: &'static str,
     /// What happened.
     pub what: String,
@@ -32,7 +32,7 @@ impl fmt::Display for Violation {
 /// Whether a rule holds.
 pub type Check = Result<(), Violation>;
 
-/// Says that a rule is broken unless the condition holds.
+/// Reports that a rule is broken unless the condition is true.
 ///
 /// # Errors
 /// The violation.

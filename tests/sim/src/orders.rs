@@ -1,4 +1,4 @@
-//! What clients want ordered, good and bad, and what they were told.
+//! Transactions of clients, valid and invalid, and their reported results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use quorate_ledger::{
 use crate::knobs::Knobs;
 use crate::random::Random;
 
-/// What is wrong with a transaction, if anything.
+/// What is wrong with a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing.
     Good,
-    /// Nothing, but there is hardly time to order it.
+    /// Nothing, but its remaining lifetime is hardly long enough.
     Hurried,
     /// It lives longer than the genesis allows.
     LongLived,
@@ -26,7 +26,7 @@ pub enum Kind {
     Large,
     /// It is reserved for a later version.
     Governance,
-    /// The signature is of another transaction.
+    /// The signature belongs to another transaction.
     BadSignature,
     /// It is signed for another chain.
     OtherChain,
@@ -39,35 +39,35 @@ impl Kind {
     }
 }
 
-/// How a transaction ended, as a member told its client.
+/// The result of a transaction that a member reported to its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// It is in the chain.
     Committed,
-    /// It never will be: a later block is committed.
+    /// It can never be in the chain: a later block is committed.
     Expired,
-    /// It was never taken.
+    /// It was never accepted.
     Refused,
 }
 
-/// One transaction and its story.
+/// One transaction and its history.
 #[derive(Debug)]
 pub struct Order {
-    /// As it is sent, again and again.
+    /// The bytes of every submission.
     pub bytes: Vec<u8>,
     /// Its id.
     pub id: TransactionId,
     /// What is wrong with it.
     pub kind: Kind,
-    /// Its last moment.
+    /// The end of its validity.
     pub valid_until: Timestamp,
-    /// How it ended.
+    /// The reported result.
     pub end: Option<End>,
     /// How often it was sent.
     pub attempts: u64,
 }
 
-/// All clients together: they share some keys, as clients may.
+/// All clients together. They share some keys.
 #[derive(Debug)]
 pub struct Orders {
     random: Random,
@@ -76,7 +76,7 @@ pub struct Orders {
     lifetime_ms: u64,
     chain: ChainId,
     nonce: u64,
-    /// In the order in which they came up.
+    /// In the order of their creation.
     pub all: Vec<Order>,
     numbers: BTreeMap<TransactionId, usize>,
 }
@@ -85,7 +85,7 @@ const KEYS: u8 = 3;
 const LARGE: usize = 5000;
 
 impl Orders {
-    /// Clients of this network. True clocks show `start` at the start of the run.
+    /// Clients of this network. Correct clocks show `start` at the start of the run.
     pub fn new(genesis: &Genesis, knobs: &Knobs, start: Timestamp, random: Random) -> Self {
         let key = |number| SecretKey::from_bytes(&[number; 32]).expect("a small number is a key");
         Orders {
@@ -100,7 +100,7 @@ impl Orders {
         }
     }
 
-    /// Lets the clients' keys leave what they sign in this memo.
+    /// Lets the clients' keys add their signatures to this memo.
     pub fn share_memo(&mut self, memo: &Arc<SignatureMemo>) {
         self.keys = self.keys.drain(..).map(|key| key.with_memo(Arc::clone(memo))).collect();
     }
@@ -117,12 +117,12 @@ impl Orders {
         }
     }
 
-    /// What true clocks show, in milliseconds since the Unix epoch.
+    /// The time of correct clocks, in milliseconds since the Unix epoch.
     pub fn present(&self, now: Duration) -> u64 {
         self.start.0 + u64::try_from(now.as_millis()).expect("a run lasts minutes")
     }
 
-    /// Makes a new transaction; answers its number.
+    /// Creates a new transaction; returns its number.
     pub fn place(&mut self, now: Duration) -> usize {
         let kind = self.kind();
         let present = self.present(now);
@@ -153,32 +153,32 @@ impl Orders {
         self.numbers.get(id).map(|number| &self.all[*number])
     }
 
-    /// The order of a transaction, to write its end down.
+    /// The order of a transaction, to record its result.
     pub fn of_mut(&mut self, id: &TransactionId) -> Option<&mut Order> {
         let number = *self.numbers.get(id)?;
         self.all.get_mut(number)
     }
 
-    /// Numbers of the orders without an end.
+    /// Numbers of the orders without a result.
     pub fn open(&self) -> Vec<usize> {
         (0..self.all.len()).filter(|number| self.all[*number].end.is_none()).collect()
     }
 }
 
-/// What a client is to make of an answer.
+/// The meaning of a response for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answered {
-    /// It waits; the member will say how it ended.
+    /// It is pending; the member will report the result.
     Waits,
     /// It is in the chain.
     Placed(Height, u32),
-    /// Not taken now; the same bytes may be taken later or elsewhere.
+    /// Not accepted now; the same bytes may be accepted later or by another member.
     Later(&'static str),
-    /// Never to be taken.
+    /// Permanently refused.
     Never(&'static str),
 }
 
-/// Reads an answer. The text is the situation for the coverage.
+/// Interprets a response. The text is the situation for the coverage.
 pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
     match answer {
         Ok(Submission::Pending) => Answered::Waits,
@@ -193,11 +193,11 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
     }
 }
 
-/// A submission that is looking for a member.
+/// A submission to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The order.
     pub number: usize,
-    /// To whom.
+    /// The receiver.
     pub to: ReplicaId,
 }

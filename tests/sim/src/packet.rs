@@ -1,4 +1,4 @@
-//! Messages on their way: bytes, read with the production codecs.
+//! Messages in transit: bytes, decoded with the production codecs.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -8,9 +8,9 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
 use quorate_pbft::Checked;
 
-/// One message, shared by all who get it. Signatures are what a simulation spends its time on, and the result
-/// is the same for all members: where they share a memo, a message is decoded and checked once for all of
-/// them. In the other runs every receiver does it anew.
+/// One message, shared by all receivers. Signature checks dominate the cost of a simulation, and
+/// the result is the same for all members. If members share a memo, a message is decoded and
+/// checked once for all of them. Otherwise every receiver checks it again.
 #[derive(Debug, Clone)]
 pub struct Packet(Rc<Sealed>);
 
@@ -21,7 +21,7 @@ struct Sealed {
     opened: OnceCell<Result<Opened, String>>,
 }
 
-/// A message after all checks that production does on it.
+/// A message that passed all production checks.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once")]
 pub enum Opened {
@@ -47,10 +47,11 @@ impl Packet {
         &self.0.bytes
     }
 
-    /// Decodes and checks it: once for all, if `signatures` carries a memo, or else for this receiver.
+    /// Decodes and checks it: once for all receivers if `signatures` has a memo, otherwise for this
+    /// receiver.
     ///
     /// # Errors
-    /// Why a member would throw it away.
+    /// Why a member would drop it.
     pub fn open(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
         if signatures.memo().is_some() {
             self.0.opened.get_or_init(|| self.read(genesis, signatures)).clone()
@@ -80,10 +81,10 @@ impl Packet {
     }
 }
 
-/// Checks the signatures of transactions that a member passed on.
+/// Checks the signatures of transactions that a member relayed.
 ///
 /// # Errors
-/// The first that does not hold.
+/// The first invalid one.
 pub fn verify_all(
     transactions: Vec<Transaction>,
     signatures: &SignatureCache,

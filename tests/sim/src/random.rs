@@ -1,13 +1,13 @@
-//! Chance that can be repeated.
+//! Repeatable pseudo-random numbers.
 
 use std::time::Duration;
 
-/// SplitMix64: small, quick, the same on every machine. Nothing here needs more.
+/// SplitMix64: small, fast, and the same on every machine. It is sufficient here.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of this seed.
+    /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Random(seed)
     }
@@ -21,7 +21,8 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Numbers of their own for one part of a run, so that a change in it leaves the others alone.
+    /// A separate sequence for one part of a run, so that changes in this part do not affect the
+    /// others.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Random(self.number())
@@ -41,17 +42,17 @@ impl Random {
         usize::try_from(self.between(0, length as u64 - 1)).expect("below a number that fits")
     }
 
-    /// One of these.
+    /// A random element.
     pub fn choose<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.index(of.len())]
     }
 
-    /// True this many times in a thousand.
+    /// True with this probability, per thousand.
     pub fn permille(&mut self, share: u64) -> bool {
         self.between(0, 999) < share
     }
 
-    /// A time from `low` to `high` milliseconds, to the microsecond.
+    /// A duration from `low` to `high` milliseconds, in whole microseconds.
     pub fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_micros(self.between(low * 1000, high * 1000))
     }

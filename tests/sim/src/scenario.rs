@@ -1,7 +1,8 @@
-//! Occasions: runs that are shaped so that one kind of situation comes up again and again.
+//! Occasions: runs that are shaped so that one kind of situation occurs repeatedly.
 //!
-//! A third of all seeds are shaped by one of them, drawn by chance. A hunt for a deliberate fault runs the seeds of the
-//! scenario in which that fault can do harm; the rules and the seeds' other draws are the same.
+//! A third of all seeds are shaped for a random scenario. A hunt for a deliberate fault runs the
+//! seeds of the scenario in which that fault does harm. The rules and the other random choices of
+//! the seeds are the same.
 
 use std::time::Duration;
 
@@ -9,33 +10,38 @@ use crate::byzantine::Lie;
 use crate::knobs::{Fault, Knobs};
 use crate::random::Random;
 
-/// What a run is about.
+/// The kind of situation for which a run is shaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
-    /// A faulty first primary whose proposals and votes break rules, under load and without other faults.
+    /// A faulty first primary whose proposals and votes break rules, under load and without other
+    /// faults.
     BadPrimary,
-    /// Views that fail one after the other, with liars that forge view changes and new views.
+    /// Views that fail one after the other, with Byzantine members that forge VIEW-CHANGEs and
+    /// NEW-VIEWs.
     BadViews,
-    /// A member that is away while more than 65 blocks are ordered, and liars that serve ranges.
+    /// A member that is down while more than 65 blocks are ordered, and Byzantine members that
+    /// serve ranges.
     FarBehind,
-    /// A faulty first primary that leaves a client out, for longer than the censorship bound.
+    /// A faulty first primary that censors a client for longer than the censorship bound.
     Censorship,
     /// One member at a time is cut off from most others, while the rest orders.
     CutOff,
     /// Most votes are lost for so long that many views fail with accepted blocks.
     LostVotes,
-    /// Members restart often, within short lifetimes, and clients send old transactions again.
+    /// Members restart often, with short transaction lifetimes, and clients resend old
+    /// transactions.
     Restarts,
-    /// The first primary is dead, and all is well for many timeouts after that.
+    /// The first primary is dead, and no other fault occurs for many timeouts after that.
     Recovery,
 }
 
-/// What every run of a hunt has in common.
+/// What all runs of a hunt have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Occasion {
-    /// What the runs are about; the mix of all, if `None`.
+    /// The scenario; the mix of all if `None`.
     pub scenario: Option<Scenario>,
-    /// What the first faulty member does at least. It is the first primary unless the scenario says otherwise.
+    /// Behaviours of the first faulty member. It is the first primary unless the scenario chooses
+    /// another one.
     pub lies: &'static [Lie],
 }
 
@@ -45,7 +51,7 @@ impl Occasion {
         Occasion { scenario, lies: &[] }
     }
 
-    /// Changes what was drawn so that the situation comes up.
+    /// Changes the drawn parameters so that the situation occurs.
     pub(crate) fn shape(self, knobs: &mut Knobs, random: &mut Random) {
         if let Some(scenario) = self.scenario {
             scenario.shape(knobs, random);
@@ -102,7 +108,7 @@ impl Scenario {
         Scenario::ALL.iter().find(|scenario| format!("{scenario:?}") == name).copied()
     }
 
-    /// Changes what was drawn so that the situation comes up.
+    /// Changes the drawn parameters so that the situation occurs.
     fn shape(self, knobs: &mut Knobs, random: &mut Random) {
         knobs.calm = false;
         knobs.old_images = 0;
@@ -217,7 +223,7 @@ impl Scenario {
     }
 }
 
-/// Lies of a first primary.
+/// Behaviours of a first primary.
 const BAD_PRIMARY: &[Lie] = &[
     Lie::Misfill,
     Lie::Misfill,
@@ -232,7 +238,7 @@ const BAD_PRIMARY: &[Lie] = &[
     Lie::VoteTwice,
 ];
 
-/// Lies about views.
+/// Behaviours that concern views.
 const BAD_VIEWS: &[Lie] = &[
     Lie::ForgeChange,
     Lie::ForgeChange,
@@ -259,13 +265,13 @@ fn some_of(random: &mut Random, lies: &[Lie]) -> Vec<Lie> {
     chosen
 }
 
-/// Nothing goes wrong by chance.
+/// Disables random faults.
 fn still(knobs: &mut Knobs) {
     (knobs.loss, knobs.lossy_links, knobs.fault_gap_ms) = (0, 0, 0);
     (knobs.gossip_loss, knobs.skew_ms) = (0, 0);
 }
 
-/// A request timeout in this range, and everything that must fit it.
+/// Draws a request timeout in this range, and adapts everything that depends on it.
 fn timeouts(knobs: &mut Knobs, random: &mut Random, request_ms: (u64, u64)) {
     knobs.request_timeout_ms = random.between(request_ms.0, request_ms.1);
     let timely = 400 + 12 * (knobs.delay_ms.1 + knobs.disk_ms);

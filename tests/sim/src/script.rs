@@ -1,7 +1,8 @@
-//! A world that is driven by hand: for scenarios with a name, and for failures that were understood.
+//! A world controlled by a script: for named scenarios, and for known failures.
 //!
-//! Everything that chance decides in a seeded run is decided by the caller here: start from [`Knobs::plain`], name the
-//! liars in [`Knobs::faulty`], and let things happen with the methods below. All rules are checked on the way.
+//! The script decides everything that is random in a seeded run: start from [`Knobs::plain`], name
+//! the Byzantine members in [`Knobs::faulty`], and control events with the methods below. All rules
+//! are checked.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::packet::Packet;
 use crate::random::Random;
 use crate::world::{Occurrence, World};
 
-/// Says of each message whether it goes out: from which machine, to which, and what.
+/// Decides for each message whether it is sent: sending machine, receiving machine, message.
 type Passes = Box<dyn FnMut(ReplicaId, ReplicaId, &Message) -> bool>;
 
-/// What a script lets through.
+/// The message filter of a script.
 pub(crate) struct Filter(Passes);
 
 impl fmt::Debug for Filter {
@@ -31,12 +32,12 @@ impl fmt::Debug for Filter {
 }
 
 impl Filter {
-    /// One that lets through what this says.
+    /// A filter with this decision.
     pub(crate) fn of(passes: impl FnMut(ReplicaId, ReplicaId, &Message) -> bool + 'static) -> Self {
         Filter(Box::new(passes))
     }
 
-    /// Whether a packet goes out. Transactions always do.
+    /// Whether a packet is sent. Transactions always are.
     pub(crate) fn passes(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) -> bool {
         match MemberMessage::from_bytes(packet.bytes()) {
             Ok(MemberMessage::Consensus(message)) => (self.0)(from, to, &message),
@@ -46,7 +47,7 @@ impl Filter {
 }
 
 impl World {
-    /// A network whose members are about to start, without clients and without bad luck.
+    /// A network whose members are about to start, without clients and random faults.
     pub fn scripted(seed: u64, knobs: Knobs) -> Self {
         let mut world = World::new(seed, knobs, Random::new(seed), false);
         world.share_memo();
@@ -54,7 +55,7 @@ impl World {
         world
     }
 
-    /// Lets things happen for so long.
+    /// Runs for this duration.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -62,10 +63,10 @@ impl World {
         self.run_until(self.agenda.now() + duration)
     }
 
-    /// Lets things happen until something is so, for so long at most.
+    /// Runs until a condition is true, at most for this duration.
     ///
     /// # Errors
-    /// The first rule that is broken, or that it never came to be.
+    /// The first rule that is broken, or that the condition did not become true.
     pub fn wait(&mut self, what: &str, most: Duration, is_so: impl Fn(&World) -> bool) -> Check {
         let end = self.agenda.now() + most;
         while !is_so(self) {
@@ -75,29 +76,29 @@ impl World {
         Ok(())
     }
 
-    /// A client makes a transaction and sends it to one member. Answers its number.
+    /// A client creates a transaction and sends it to one member. Returns its number.
     pub fn order(&mut self, to: ReplicaId) -> usize {
         let number = self.place_good();
         self.agenda.after(Duration::ZERO, Occurrence::Attempt(Attempt { number, to }));
         number
     }
 
-    /// Whether a client heard that its transaction is committed.
+    /// Whether a client received the result that its transaction is committed.
     pub fn is_committed(&self, number: usize) -> bool {
         self.orders.all[number].end == Some(End::Committed)
     }
 
-    /// Where a member stands; `None` if it is down.
+    /// The state of a member; `None` if it is down.
     pub fn stands(&self, replica: ReplicaId) -> Option<Overview> {
         self.members[replica.index()].overview(self.agenda.now())
     }
 
-    /// The highest block that anybody committed.
+    /// The highest block that any member committed.
     pub fn committed(&self) -> Height {
         self.height()
     }
 
-    /// How often a situation came up.
+    /// How often a situation occurred.
     pub fn saw(&self, situation: &str) -> u64 {
         self.coverage.counts().find(|(known, _)| *known == situation).map_or(0, |(_, count)| count)
     }
@@ -112,12 +113,12 @@ impl World {
         self.agenda.after(Duration::ZERO, Occurrence::Revive(replica));
     }
 
-    /// Lets nothing through from one member to another until [`World::unblock`].
+    /// Blocks delivery from one member to another until [`World::unblock`].
     pub fn block(&mut self, from: ReplicaId, to: ReplicaId) {
         self.net.block(from, to);
     }
 
-    /// Lets everything through again.
+    /// Ends all blocks.
     pub fn unblock(&mut self) {
         self.net.unblock_all();
     }
@@ -127,22 +128,24 @@ impl World {
         self.filter = Some(Filter::of(passes));
     }
 
-    /// From now on nothing is filtered.
+    /// Removes the filter.
     pub fn unfilter(&mut self) {
         self.filter = None;
     }
 
-    /// Keeps what is on a member's disks, for [`World::put_back`].
+    /// Copies a member's disks, for [`World::put_back`].
     pub fn copy_disks(&mut self, replica: ReplicaId) {
         self.member(replica).copy_disks();
     }
 
-    /// Cuts the power of a member and puts its old disks back; the ledger alone unless `both`. It stays down.
+    /// Cuts the power of a member and restores its old disks; only the ledger unless `both`. The
+    /// member stays down.
     pub fn put_back(&mut self, replica: ReplicaId, both: bool) {
         self.exchange_disks(replica, both);
     }
 
-    /// Heals everything and runs until nothing is open, then rests, orders one more, and looks into all ledgers.
+    /// Heals everything and runs until no work is left, then checks that the network is idle,
+    /// orders one more transaction, and checks all ledgers.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_proposes_several_blocks_is_found_out() {
+    fn a_primary_that_proposes_several_blocks_is_detected() {
         let faulty = vec![(0, Fault::Lies(vec![Lie::Equivocate]))];
         let mut world = ready(Knobs { faulty, ..Knobs::plain(4) });
         let order = world.order(ReplicaId(3));
@@ -193,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn what_one_member_alone_saw_prepared_survives_its_silence() {
+    fn a_block_that_only_one_member_saw_prepared_survives_the_silence_of_that_member() {
         let mut world = ready(Knobs::plain(4));
-        // COMMITs get lost: everybody prepares, nobody commits.
+        // COMMITs are lost: all members prepare, none commits.
         world.filter(|_, _, message| !matches!(message, Message::Commit(_)));
         let order = world.order(ReplicaId(1));
-        let prepared = |world: &World| world.saw("a new view with one block again") > 0;
+        let prepared = |world: &World| world.saw("a new view with one block proposed again") > 0;
         world.wait("a new view with the prepared block", 8 * SECOND, prepared).unwrap();
         world.unfilter();
         world.wait("a commit", 8 * SECOND, |world| world.is_committed(order)).unwrap();
@@ -206,14 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn an_old_journal_makes_a_member_mute() {
+    fn a_member_with_an_old_journal_stops_signing() {
         let mut world = ready(Knobs { old_images: 1, ..Knobs::plain(4) });
         world.copy_disks(ReplicaId(3));
         let order = world.order(ReplicaId(0));
         world.wait("a commit", 2 * SECOND, |world| world.is_committed(order)).unwrap();
         world.put_back(ReplicaId(3), true);
         world.start(ReplicaId(3));
-        world.wait("that it is noticed", 2 * SECOND, |world| world.saw("a recovering member") > 0).unwrap();
+        world
+            .wait("the detection of the old journal", 2 * SECOND, |world| {
+                world.saw("a recovering member") > 0
+            })
+            .unwrap();
         world.finish().unwrap();
     }
 }

@@ -1,7 +1,8 @@
-//! A long life without faults: does anything grow that should not?
+//! A long run without faults: does anything grow that should not?
 //!
-//! Four engines on files order block after block, each with one transaction, as fast as the machine allows and
-//! with the clock of the simulation. From time to time everything that could grow is measured.
+//! Four engines with files order block after block, each with one transaction, as fast as the
+//! machine allows and with the clock of the simulation. From time to time everything that could
+//! grow is measured.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +18,8 @@ use quorate_ledger::{
 use quorate_pbft::{Moment, Now, To};
 use quorate_store::{Journal, JournalIdentity, Ledger};
 
-/// What a network of four holds at some height. Numbers of members are those of the one that holds most.
+/// Measurements of a network of four at some height. Each number about members is the largest of
+/// the four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Height of the chain.
@@ -40,7 +42,8 @@ pub struct Sample {
     pub journal_file: u64,
     /// Bytes of a ledger's file, which grows with the chain.
     pub ledger_file: u64,
-    /// Bytes of memory of this process, all four together; 0 where the system does not tell.
+    /// Resident memory of this process with all four engines, in bytes; 0 if the system does not
+    /// report it.
     pub resident: u64,
 }
 
@@ -62,10 +65,10 @@ impl fmt::Display for Sample {
 /// Virtual time between two transactions.
 const PACE: Duration = Duration::from_millis(15);
 
-/// Signatures that members remember together.
+/// Signatures in the shared memo.
 const SIGNATURES: usize = 10_000;
 
-/// Transactions expire after this time: what must be remembered is what this time brings.
+/// Lifetime of transactions; it determines how many ids must be kept.
 const LIFETIME_MS: u64 = 30_000;
 
 struct Soak {
@@ -137,7 +140,7 @@ impl Soak {
         Now { moment: self.moment, wall: self.start.plus_ms(passed) }
     }
 
-    /// Lets everything happen that has a reason to at this moment.
+    /// Handles all events that are due at this moment.
     fn settle(&mut self) -> Result<(), String> {
         loop {
             let mut quiet = true;
@@ -257,7 +260,7 @@ impl Soak {
     }
 }
 
-/// Resident memory of this process, from Linux' own account of it.
+/// Resident memory of this process, as Linux reports it.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -265,11 +268,11 @@ fn resident() -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// Orders so many blocks on files in this folder, which must exist and be empty, and measures `samples` times at
-/// even distances.
+/// Orders this many blocks with files in this directory, which must exist and be empty, and
+/// measures `samples` times at equal distances.
 ///
 /// # Errors
-/// Whatever stops an engine, in words.
+/// The error that stops an engine, as text.
 pub fn soak(
     dir: &Path,
     blocks: u64,
@@ -294,7 +297,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The same on a small scale: what is held after 1,000 blocks is what is held after 4,000.
+    /// The same on a small scale: members hold the same after 1,000 blocks as after 4,000.
     #[test]
     fn nothing_but_the_ledger_grows() {
         let dir = std::env::temp_dir().join(format!("quorate-soak-{}", std::process::id()));

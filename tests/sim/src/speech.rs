@@ -1,4 +1,4 @@
-//! What a member says once everything it must remember is durable.
+//! Sends a member's messages once all its records are durable.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::packet::Packet;
 use crate::world::failed;
 use crate::world::{Occurrence, World};
 
-/// How long a member waits for an answer before it takes it for lost.
+/// How long a member waits for a response before it counts as lost.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 const LIMITS: &str = "wire limits";
 
 impl World {
-    /// Sends everything out, unless a crash comes in between.
-    pub(crate) fn speak(&mut self, replica: ReplicaId, effects: Effects) -> Check {
-        if self.members[replica.index()].liar.is_some() {
-            return self.speak_as_liar(replica, effects);
+    /// Sends everything, unless a crash happens in between.
+    pub(crate) fn send_effects(&mut self, replica: ReplicaId, effects: Effects) -> Check {
+        if self.members[replica.index()].adversary.is_some() {
+            return self.send_as_adversary(replica, effects);
         }
         if self.dies_opening(replica, &effects) {
             self.coverage.saw("a crash before a new view was sent");
@@ -32,7 +32,7 @@ impl World {
         }
         let crash = self.member(replica).crash_when_speaking;
         if crash == Some(Speech::Before) {
-            self.coverage.saw("a crash between remembering and speaking");
+            self.coverage.saw("a crash between journaling and sending");
             self.crash_any(replica);
             return Ok(());
         }
@@ -44,10 +44,10 @@ impl World {
         };
         let amid = said < messages.len();
         for (to, message) in messages.into_iter().take(said) {
-            self.say(replica, to, message)?;
+            self.send_protocol(replica, to, message)?;
         }
         if amid {
-            self.coverage.saw("a crash in the middle of speaking");
+            self.coverage.saw("a crash in the middle of sending");
             self.crash_any(replica);
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl World {
             self.pass_on(replica, &batch, true)?;
         }
         if !reminders.is_empty() {
-            self.coverage.saw("a reminder sent");
+            self.coverage.saw("a transaction resent");
             self.pass_on(replica, &reminders, false)?;
         }
         for (to, fetch, ask) in asks {
@@ -70,16 +70,16 @@ impl World {
             self.submission_answered(replica, number, &answer)?;
         }
         for block in committed {
-            self.tell_committed(replica, block.height());
+            self.notify_committed(replica, block.height());
         }
         for end in ended {
-            self.tell_expired(replica, &end.id)?;
+            self.notify_expired(replica, &end.id)?;
         }
         self.next_wake(replica);
         Ok(())
     }
 
-    /// Now and then a new primary dies with its NEW-VIEW remembered and not said.
+    /// Sometimes a new primary crashes with its NEW-VIEW journaled and not sent.
     fn dies_opening(&mut self, replica: ReplicaId, effects: &Effects) -> bool {
         let faults = !self.healed && self.knobs.fault_gap_ms > 0;
         let opens = effects.messages.iter().any(|(to, message)| {
@@ -103,17 +103,17 @@ impl World {
         }
     }
 
-    fn say(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
+    fn send_protocol(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
         self.votes.learn(&message);
         self.learn_headers(&message);
         if self.is_correct(replica) {
-            // What a ledger that was put back no longer has was committed all the same when the vote was given.
+            // Blocks that a restored ledger no longer has were committed when the vote was signed.
             let tip = self.chain.tip_of(replica).max(self.watch.top_of(replica));
             self.votes.sent(replica, &message, tip, &self.chain)?;
         }
         self.count_work(replica, to, &message);
         let bytes = MemberMessage::consensus(message);
-        require(bytes.len() <= self.limits.message, LIMITS, || format!("message of {}", bytes.len()))?;
+        require(bytes.len() <= self.limits.message, LIMITS, || format!("message of {} bytes", bytes.len()))?;
         match to {
             To::All => {
                 self.send_all(replica, bytes, false);
@@ -126,14 +126,15 @@ impl World {
         Ok(())
     }
 
-    /// Counts what is said among those that were made whole, but for STATUS and proofs of lies.
+    /// Counts the messages of healed members, except STATUS and evidence.
     fn count_work(&mut self, replica: ReplicaId, to: To, message: &Message) {
         let counted = self.core.contains(&replica)
             && match to {
                 To::All => true,
                 To::One(to) => self.core.contains(&to),
             };
-        // Whoever left its view alone says so until others follow, which they do when there is work.
+        // A member that left its view alone resends its VIEW-CHANGE until others follow, which they
+        // do when there is work.
         let mute = matches!(message, Message::ViewChange(_))
             && self.members[replica.index()]
                 .overview(self.agenda.now())
@@ -158,19 +159,20 @@ impl World {
     pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: Answer) -> Check {
         let process = self.member(replica).process().expect("it speaks");
         let (by, life, fetch, ask) = process.questions.remove(&ticket).expect("it was asked");
-        // What is not in flight may be committed: the node around an engine looks into the ledger then.
+        // A block that is not in flight may be committed: the node around an engine then reads the
+        // ledger.
         let answer = match answer {
             Answer::Nothing => {
                 serve_committed(&process.engine.reader(), &ask).map_err(|error| failed(replica, &error))?
             }
             answer => answer,
         };
-        let answer = self.twist(replica, by, &ask, answer);
+        let answer = self.adversary_response(replica, by, &ask, answer);
         let bytes = encode(&answer);
         require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
         let from = self.members[replica.index()].identity;
         if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
-            // Answers come over a stream of their own: once or not at all.
+            // Responses have a stream of their own: they arrive once or not at all.
             let bytes = Some(bytes);
             self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from, bytes });
         }
@@ -185,7 +187,7 @@ impl World {
         }
     }
 
-    /// Sends a message from a machine to a member, which is to all of its machines.
+    /// Sends a message from a machine to a member, which means to all its machines.
     pub(crate) fn send(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet, gossip: bool) {
         for machine in self.machines_of(to) {
             self.send_to_machine(from, machine, packet, gossip);
@@ -202,7 +204,7 @@ impl World {
             Fate::Lost => self.coverage.saw(if gossip { "gossip lost" } else { "a message lost" }),
             Fate::Arrives(times) => {
                 if times.len() > 1 {
-                    self.coverage.saw("a message doubled");
+                    self.coverage.saw("a message duplicated");
                 }
                 let life = self.member(to).life;
                 for at in times {
@@ -215,10 +217,10 @@ impl World {
     pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &Ask) -> Check {
         self.work += u64::from(self.core.contains(&by) && self.core.contains(&to));
         if matches!(ask, Ask::Ids { .. }) {
-            self.coverage.saw("the ids of a block asked for");
+            self.coverage.saw("the ids of a block requested");
         }
         let bytes = encode(ask);
-        require(bytes.len() <= self.limits.ask, LIMITS, || format!("question of {}", bytes.len()))?;
+        require(bytes.len() <= self.limits.ask, LIMITS, || format!("request of {} bytes", bytes.len()))?;
         let life = self.member(by).life;
         let machines = self.machines_of(to);
         let machine = machines.iter().copied().find(|machine| self.net.is_connected(by, *machine));
@@ -227,7 +229,7 @@ impl World {
                 let to = machine.unwrap_or(to);
                 self.agenda.at(times[0], Occurrence::Asked { by, life, fetch, to, bytes });
             }
-            // Some networks say that nothing came, others leave it to the member to give up.
+            // Some networks report a failed request, others leave it to the member's timeout.
             Fate::Lost if self.random.permille(500) => {
                 let over = Occurrence::Answered { to: by, life, fetch, from: to, bytes: None };
                 self.agenda.after(ANSWER_PATIENCE, over);
@@ -237,8 +239,8 @@ impl World {
         Ok(())
     }
 
-    /// Whoever waits at this member hears that a block is final.
-    fn tell_committed(&mut self, replica: ReplicaId, height: Height) {
+    /// Notifies clients of this member that a block is final.
+    fn notify_committed(&mut self, replica: ReplicaId, height: Height) {
         let ids = self.chain.at(height).map(|link| link.ids.clone()).unwrap_or_default();
         for id in ids {
             if let Some(order) = self.orders.of_mut(&id) {
@@ -249,19 +251,19 @@ impl World {
         member.answered = member.answered.max(height);
     }
 
-    /// Whoever waits at this member hears that a transaction is in no block and never will be.
-    fn tell_expired(&mut self, replica: ReplicaId, id: &TransactionId) -> Check {
+    /// Notifies clients of this member that a transaction can never be in a block.
+    fn notify_expired(&mut self, replica: ReplicaId, id: &TransactionId) -> Check {
         self.coverage.saw("a waiting transaction expired");
         let tip = self.chain.tip_of(replica);
         let Some(order) = self.orders.of_mut(id) else {
-            return require(false, "validity", || format!("nobody submitted {id}, which expired"));
+            return require(false, "validity", || format!("no client submitted {id}, which expired"));
         };
         order.end.get_or_insert(End::Expired);
         let valid_until = order.valid_until.0;
         self.answers.expired(replica, tip, id, valid_until, &self.chain)
     }
 
-    /// Crashes a member in any way, and lets it come back.
+    /// Crashes a member in a random way, and plans its restart.
     pub(crate) fn crash_any(&mut self, replica: ReplicaId) {
         if self.random.permille(400) {
             self.crash(replica, Crash::Killed);

@@ -1,16 +1,16 @@
-//! What happened, as one number: two runs with the same hash were the same run.
+//! Everything that happened, as one number: two runs with the same hash were the same run.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// The hash of everything that happened so far, and the timeline for whoever wants to read it.
+/// The hash of everything that happened so far. It can also print the timeline.
 #[derive(Debug)]
 pub struct Trace {
     hash: Fnv,
     shown: bool,
 }
 
-/// FNV-1a, 64 bits: nobody attacks a trace.
+/// FNV-1a, 64 bits: traces need no protection against attacks.
 #[derive(Debug)]
 struct Fnv(u64);
 

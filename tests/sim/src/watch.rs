@@ -1,5 +1,5 @@
-//! Watches what members do, before anybody else hears of it: all rules that hold at every moment, and what the
-//! run came across.
+//! Checks what members do, before any other member receives it: all rules that hold at every
+//! moment, and the situations of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,48 +9,48 @@ use quorate_ledger::{Domain, Height, ReplicaId, View};
 use quorate_pbft::{Cause, CheckedNewView, Departure, Message, Phase, Standing};
 
 use crate::oracle::accepted::{Accepted, Voter};
-use crate::oracle::heard::Look;
+use crate::oracle::received::Look;
 use crate::oracle::{Check, journal, require};
 use crate::world::{World, failed};
 
-/// Proofs that a member keeps against another: more would prove nothing more.
+/// Upper limit of evidence that a member keeps against another: more would prove nothing more.
 const PROOFS_MAX: u64 = 16;
 
-/// More blocks than an answer may hold under one certificate.
+/// More blocks than a response may contain under one certificate.
 const FAR_BEHIND: u64 = 65;
 
-const FAIR: &str = "correct members are not accused";
-const CALM: &str = "liars cannot make a good primary lose its place";
+const FAIR: &str = "no evidence against correct members";
+const CALM: &str = "Byzantine backups cannot depose a correct primary";
 
-/// What is remembered of members from one moment to the next.
+/// State of members that is kept from one moment to the next.
 #[derive(Debug, Default)]
 pub struct Watch {
     timeouts: BTreeMap<ReplicaId, Duration>,
     left: BTreeMap<ReplicaId, View>,
     entered: BTreeMap<ReplicaId, View>,
     proofs: BTreeMap<(ReplicaId, u64, ReplicaId), u64>,
-    /// The highest block each ever had.
+    /// The highest block that each member ever had.
     tops: BTreeMap<ReplicaId, Height>,
-    /// NEW-VIEWs that were looked at.
+    /// NEW-VIEWs that were already checked.
     openings: BTreeSet<[u8; 64]>,
-    /// Members that lost power together with all others, and have not been heard since.
+    /// Members that lost power together with all others, and have sent nothing since.
     dark: BTreeSet<ReplicaId>,
 }
 
 impl Watch {
-    /// The highest block a member ever had.
+    /// The highest block that a member ever had.
     pub fn top_of(&self, member: ReplicaId) -> Height {
         self.tops.get(&member).copied().unwrap_or(Height(0))
     }
 
-    /// These lost power together.
-    pub fn black_out(&mut self, members: &[ReplicaId]) {
+    /// These members lost power together.
+    pub fn cut_all_power(&mut self, members: &[ReplicaId]) {
         self.dark = members.iter().copied().collect();
     }
 }
 
 impl World {
-    /// A correct member has handled something; nobody has heard of it yet.
+    /// A correct member has handled something; its messages are not sent yet.
     pub(crate) fn examine(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
         let now = self.agenda.now();
         let stands = self.members[replica.index()].overview(now).expect("it just handled something");
@@ -66,7 +66,7 @@ impl World {
         self.votes.stands(replica, &stands.pbft)?;
         self.commits(replica, effects)?;
         self.accepted.stands(&stands.pbft, &self.chain, &self.locks, &self.knobs)?;
-        self.concludes(replica, effects, &stands)?;
+        self.check_conclusions(replica, effects, &stands)?;
         for (_, message) in &effects.messages {
             self.checkpoints.given(&stands, message, &self.knobs, &self.chain)?;
         }
@@ -82,7 +82,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether a correct member may say what it says for the first time.
+    /// Whether a correct member may sign the new statements in its messages.
     fn accepts(&mut self, replica: ReplicaId, effects: &Effects, stands: &Overview, tip: Height) -> Check {
         let wall = self.members[replica.index()].clock.read(self.agenda.now());
         for (_, message) in &effects.messages {
@@ -101,7 +101,7 @@ impl World {
         Ok(())
     }
 
-    /// Anybody sends a message: the headers in it are remembered.
+    /// A member sends a message: its headers are recorded.
     pub(crate) fn learn_headers(&mut self, message: &Message) {
         match message {
             Message::PrePrepare(proposal) => self.accepted.learn(&proposal.header),
@@ -113,8 +113,8 @@ impl World {
         }
     }
 
-    /// Whether a correct member concluded what it must from what it has heard.
-    fn concludes(&mut self, replica: ReplicaId, effects: &Effects, stands: &Overview) -> Check {
+    /// Whether a correct member did what it must after the messages that it received.
+    fn check_conclusions(&mut self, replica: ReplicaId, effects: &Effects, stands: &Overview) -> Check {
         let member = &self.members[replica.index()];
         let look = Look {
             member: replica,
@@ -136,27 +136,27 @@ impl World {
         Ok(())
     }
 
-    /// A member that is held to no rules but agreement has handled something.
-    pub(crate) fn overhear(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
+    /// A member to which only the agreement rule applies has handled something.
+    pub(crate) fn check_agreement_only(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
         for notice in &effects.notices {
             if let Notice::Recovering { .. } = notice {
                 self.coverage.saw("a recovering member");
             }
         }
         let member = &self.members[replica.index()];
-        if member.liar.is_none() {
+        if member.adversary.is_none() {
             return self.commits(replica, effects);
         }
         let Some(stands) = member.overview(self.agenda.now()) else { return Ok(()) };
-        self.brain.view = self.brain.view.max(stands.pbft.view);
+        self.collusion.view = self.collusion.view.max(stands.pbft.view);
         for block in &effects.committed {
-            if block.height() > self.brain.tip.0 {
-                self.brain.tip = (block.height(), block.hash());
+            if block.height() > self.collusion.tip.0 {
+                self.collusion.tip = (block.height(), block.hash());
             }
         }
         let me = member.identity;
         for (_, message) in &effects.messages {
-            self.brain.note(me, message);
+            self.collusion.note(me, message);
         }
         Ok(())
     }
@@ -208,13 +208,13 @@ impl World {
             }
             Notice::Contradiction { replica: culprit, subject } => {
                 require(faulty.contains(culprit), FAIR, || {
-                    format!("member {replica} has proof against {culprit}: {subject:?}")
+                    format!("member {replica} has evidence against {culprit}: {subject:?}")
                 })?;
                 let life = self.members[replica.index()].life;
                 let proofs = self.watch.proofs.entry((replica, life, *culprit)).or_default();
                 *proofs += 1;
                 require(*proofs <= PROOFS_MAX, "bounded memory", || {
-                    format!("member {replica} keeps {proofs} proofs against {culprit}")
+                    format!("member {replica} keeps {proofs} pieces of evidence against {culprit}")
                 })?;
                 self.coverage.saw(match subject.kind {
                     _ if subject.is_hidden_certificate() => "evidence: a hidden certificate",
@@ -247,7 +247,7 @@ impl World {
                     self.coverage.saw("a new view entered without leaving");
                 }
                 if view.0 > before.0 + 1 {
-                    self.coverage.saw("a view that was jumped over");
+                    self.coverage.saw("a view that was skipped");
                 }
                 Ok(())
             }
@@ -255,13 +255,15 @@ impl World {
                 self.note(format_args!("height {height} is stable at {replica}"));
                 self.coverage.saw("a checkpoint became stable");
                 if self.done {
-                    self.coverage.saw("a checkpoint became stable when all was done");
+                    self.coverage.saw("a checkpoint became stable in an idle network");
                 }
                 Ok(())
             }
-            Notice::Recovering { seen, remembered } => require(false, "only old disks forget", || {
-                format!("member {replica} remembers {remembered:?}, others have seen {seen:?}")
-            }),
+            Notice::Recovering { seen, remembered } => {
+                require(false, "only restored disks lack statements", || {
+                    format!("member {replica} has {remembered:?} in its journal, others have seen {seen:?}")
+                })
+            }
         }
     }
 
@@ -313,7 +315,7 @@ impl World {
         }
     }
 
-    /// A NEW-VIEW that passed all checks of production reached a correct member.
+    /// A correct member received a NEW-VIEW that passed all production checks.
     pub(crate) fn new_view_arrives(&mut self, new_view: &CheckedNewView) -> Check {
         let message = new_view.message();
         if !self.watch.openings.insert(*message.vote.signature.as_bytes()) {
@@ -324,8 +326,8 @@ impl World {
         let shape = self.locks.opened(message, &self.chain)?;
         match shape.again {
             0 => {}
-            1 => self.coverage.saw("a new view with one block again"),
-            _ => self.coverage.saw("a new view with several blocks again"),
+            1 => self.coverage.saw("a new view with one block proposed again"),
+            _ => self.coverage.saw("a new view with several blocks proposed again"),
         }
         if shape.truncated {
             self.coverage.saw("a new view that drops a prepared block");

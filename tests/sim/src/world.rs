@@ -1,4 +1,4 @@
-//! The whole network at one moment, and what happens to it next.
+//! The whole network at one moment, and its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use quorate_pbft::{Checked, Screen};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::agenda::Agenda;
-use crate::byzantine::{Brain, Liar, Lie, Utterance};
+use crate::byzantine::{Adversary, Collusion, Lie, Outgoing};
 use crate::coverage::Coverage;
 use crate::knobs::{Fault, Knobs};
 use crate::member::{Member, Slot, WallClock};
@@ -22,8 +22,8 @@ use crate::oracle::answers::Answers;
 use crate::oracle::asked::Asked;
 use crate::oracle::chain::Chain;
 use crate::oracle::checkpoints::Checkpoints;
-use crate::oracle::heard::Heard;
 use crate::oracle::locks::Locks;
+use crate::oracle::received::Heard;
 use crate::oracle::votes::Votes;
 use crate::oracle::waits::Waits;
 use crate::oracle::{Check, Violation, require};
@@ -34,44 +34,44 @@ use crate::script::Filter;
 use crate::trace::Trace;
 use crate::watch::Watch;
 
-/// Everything that can happen. A life that is over takes part in nothing more.
+/// All kinds of events. Events of a life that is over have no effect.
 #[derive(Debug)]
 pub(crate) enum Occurrence {
-    /// A member has something to do.
+    /// A member has work.
     Wake { member: ReplicaId, life: u64 },
-    /// A member's records are durable, and it speaks.
-    Speak { member: ReplicaId, life: u64, effects: Box<Effects> },
+    /// A member's records are durable, and it sends its messages.
+    Send { member: ReplicaId, life: u64, effects: Box<Effects> },
     /// A message arrives.
     Arrive { to: ReplicaId, life: u64, packet: Packet },
-    /// A question arrives.
+    /// A request arrives.
     Asked { by: ReplicaId, life: u64, fetch: FetchId, to: ReplicaId, bytes: Vec<u8> },
-    /// An answer arrives, or the wait for it is over.
+    /// A response arrives, or the wait for it is over.
     Answered { to: ReplicaId, life: u64, fetch: FetchId, from: ReplicaId, bytes: Option<Vec<u8>> },
-    /// A connection comes to be, if both are up.
+    /// A connection is established, if both run.
     Connect(ReplicaId, ReplicaId),
     /// A member is started.
     Revive(ReplicaId),
     /// A partition ends.
     Unblock,
-    /// Chance strikes.
+    /// A random fault occurs.
     Fault,
-    /// A liar says something, late or without being asked.
-    Utter { member: ReplicaId, life: u64, utterance: Box<Utterance> },
-    /// A liar thinks of something to say.
-    Scheme(ReplicaId),
-    /// A member goes away, for so long.
+    /// A Byzantine member sends a message, delayed or by itself.
+    SendAsAdversary { member: ReplicaId, life: u64, outgoing: Box<Outgoing> },
+    /// A Byzantine member may send messages by itself.
+    AdversaryTick(ReplicaId),
+    /// A member is stopped for this duration.
     Away(ReplicaId, Duration),
     /// A member is cut off from most others, and later another one.
     Cut,
-    /// The oracle looks at how long transactions have waited.
+    /// The oracle checks how long transactions have waited.
     Look,
-    /// A client wants something new ordered.
+    /// A client creates a new transaction.
     Submit,
-    /// A client sends something to a member.
+    /// A client sends a transaction to a member.
     Attempt(Attempt),
 }
 
-/// Wakes in a row that change nothing, before a member counts as spinning.
+/// Consecutive wake-ups without effect, before a member counts as spinning.
 const IDLE_WAKES_MAX: u32 = 3;
 
 /// A network under simulation.
@@ -96,31 +96,31 @@ pub struct World {
     pub(crate) locks: Locks,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) watch: Watch,
-    pub(crate) brain: Brain,
+    pub(crate) collusion: Collusion,
     pub(crate) filter: Option<Filter>,
     pub(crate) answers: Answers,
     pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
-    /// Members that stay dead for ever from now on.
+    /// Members that stay dead for ever.
     pub(crate) buried: Vec<ReplicaId>,
     /// The faulty half is over.
     pub(crate) healed: bool,
-    /// Members that are made whole then; nobody else is counted on.
+    /// Members that are healed then; the rules about progress apply only to them.
     pub(crate) core: BTreeSet<ReplicaId>,
-    /// Members that were not made whole still speak.
+    /// Members that were not healed may still send messages.
     pub(crate) outsiders: bool,
-    /// Nothing is to be done any more.
+    /// No work is left.
     pub(crate) done: bool,
-    /// The last of it was done long ago.
+    /// The last work was finished long ago.
     pub(crate) resting: bool,
     /// Views that core members left.
     pub(crate) departures: u64,
-    /// Messages that were sent besides STATUS.
+    /// Messages that were sent, except STATUS.
     pub(crate) work: u64,
 }
 
 impl World {
-    /// A network with freshly made files, at the start of its run.
+    /// A network with new files, at the start of its run.
     pub fn new(seed: u64, knobs: Knobs, mut random: Random, shown: bool) -> Self {
         let (genesis, keys) = knobs.network(seed).into_parts();
         let start = Timestamp(genesis.time().0 + 1_000_000);
@@ -142,23 +142,24 @@ impl World {
                 Member::new(&genesis, copy(), replica, key, clock)
             })
             .collect();
-        let mut liar_keys = BTreeMap::new();
+        let mut adversary_keys = BTreeMap::new();
         for (index, fault) in &knobs.faulty {
             match fault {
                 Fault::Silent => members[*index].slot = Slot::Silent,
                 Fault::Lies(_) => {
-                    liar_keys.insert(members[*index].replica, members[*index].key.clone());
+                    adversary_keys.insert(members[*index].replica, members[*index].key.clone());
                 }
             }
         }
-        let mut brain = Brain::new(&genesis, liar_keys, random.split());
+        let mut collusion = Collusion::new(&genesis, adversary_keys, random.split());
         for (index, fault) in &knobs.faulty {
             let Fault::Lies(lies) = fault else { continue };
             let replica = members[*index].replica;
-            members[*index].liar = Some(Liar::new(replica, lies, &mut brain));
+            members[*index].adversary = Some(Adversary::new(replica, lies, &mut collusion));
             if lies.contains(&Lie::Twin) {
                 let twin = twin_of(&mut members, *index, &genesis, copy(), &mut random);
-                members.push(Member { liar: Some(Liar::new(replica, lies, &mut brain)), ..twin });
+                members
+                    .push(Member { adversary: Some(Adversary::new(replica, lies, &mut collusion)), ..twin });
             }
         }
         World {
@@ -179,7 +180,7 @@ impl World {
             locks: Locks::new(knobs.quorum()),
             checkpoints: Checkpoints::default(),
             watch: Watch::default(),
-            brain,
+            collusion,
             filter: None,
             answers: Answers::default(),
             trace: Trace::new(shown),
@@ -200,12 +201,12 @@ impl World {
         }
     }
 
-    /// Members that may do anything: liars, those that never run, those with old disks.
+    /// Members that may do anything: Byzantine ones, those that never run, those with old disks.
     pub(crate) fn faulty(&self) -> BTreeSet<ReplicaId> {
         self.members.iter().filter(|member| !member.is_correct()).map(|member| member.identity).collect()
     }
 
-    /// Whether a machine is held to all rules.
+    /// Whether all rules apply to a machine.
     pub(crate) fn is_correct(&self, replica: ReplicaId) -> bool {
         self.members[replica.index()].is_correct()
     }
@@ -225,7 +226,7 @@ impl World {
         self.members.iter().filter(|member| member.is_up()).map(|member| member.replica).collect()
     }
 
-    /// Lets things happen until a point in time.
+    /// Runs until a point in time.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -239,9 +240,9 @@ impl World {
     fn happen(&mut self, occurrence: Occurrence) -> Check {
         match occurrence {
             Occurrence::Wake { member, life } => self.wake(member, life),
-            Occurrence::Speak { member, life, effects } => {
+            Occurrence::Send { member, life, effects } => {
                 if self.lives(member, life) {
-                    self.speak(member, *effects)
+                    self.send_effects(member, *effects)
                 } else {
                     Ok(())
                 }
@@ -265,14 +266,14 @@ impl World {
                 self.fault();
                 Ok(())
             }
-            Occurrence::Utter { member, life, utterance } => {
+            Occurrence::SendAsAdversary { member, life, outgoing } => {
                 if self.lives(member, life) {
-                    self.utter(member, *utterance);
+                    self.on_send(member, *outgoing);
                 }
                 Ok(())
             }
-            Occurrence::Scheme(member) => {
-                self.scheme(member);
+            Occurrence::AdversaryTick(member) => {
+                self.adversary_tick(member);
                 Ok(())
             }
             Occurrence::Away(member, duration) => {
@@ -298,7 +299,7 @@ impl World {
         member.is_up() && member.life == life
     }
 
-    /// Gives a running member something to handle.
+    /// Passes an event to a running member.
     pub(crate) fn give(&mut self, to: ReplicaId, event: Event) {
         let Some(process) = self.members[to.index()].process() else { return };
         self.heard.arrives(to, &event);
@@ -330,7 +331,7 @@ impl World {
         let time = member.now(now);
         let process = member.process().expect("it lives");
         if process.wake != Some(now) {
-            return Ok(()); // another wake came before this one
+            return Ok(()); // another wake-up came before this one
         }
         process.wake = None;
         if now < process.busy_until {
@@ -353,12 +354,13 @@ impl World {
         }
     }
 
-    /// What a member did is final for itself, but nobody has heard of it yet.
+    /// Handles the effects of a member: they are final for itself, but no other member has received
+    /// its messages.
     fn handled(&mut self, replica: ReplicaId, effects: Effects) -> Check {
         if self.is_correct(replica) {
             self.examine(replica, &effects)?;
         } else {
-            self.overhear(replica, &effects)?;
+            self.check_agreement_only(replica, &effects)?;
         }
         let now = self.agenda.now();
         let slowness = self.members[replica.index()].slowness;
@@ -366,11 +368,12 @@ impl World {
         let member = self.member(replica);
         let life = member.life;
         member.process().expect("it just handled something").busy_until = now + pause;
-        self.agenda.after(pause, Occurrence::Speak { member: replica, life, effects: Box::new(effects) });
+        self.agenda.after(pause, Occurrence::Send { member: replica, life, effects: Box::new(effects) });
         Ok(())
     }
 
-    /// A member had to stop. That is right if its disk failed, or if somebody else signs with its key.
+    /// A member had to stop. That is correct if its disk failed, or if a second instance signs with
+    /// its key.
     fn stopped(&mut self, replica: ReplicaId, fatal: &Fatal) -> Check {
         self.note(format_args!("{replica} stops: {fatal}"));
         let correct = self.is_correct(replica);
@@ -381,7 +384,7 @@ impl World {
         };
         require(planned, "members stop only for a reason", || format!("member {replica}: {fatal}"))?;
         match fatal {
-            Fatal::SecondInstance => self.coverage.saw("a second instance found out"),
+            Fatal::SecondInstance => self.coverage.saw("a second instance detected"),
             _ => self.coverage.saw("a sync that failed"),
         }
         self.crash_machine(replica);
@@ -397,11 +400,11 @@ impl World {
         let opened = match packet.open(&self.genesis, &self.signatures) {
             Ok(opened) => opened,
             Err(reason) => {
-                let lie = self.brain.pen.knows(from);
-                require(lie, "what correct members send is acceptable", || {
+                let lie = self.collusion.keys.knows(from);
+                require(lie, "messages of correct members are valid", || {
                     format!("from {from} to {to}: {reason}")
                 })?;
-                self.coverage.saw("a liar's message refused");
+                self.coverage.saw("a Byzantine member's message refused");
                 return Ok(());
             }
         };
@@ -410,8 +413,8 @@ impl World {
             packet.bytes().len(),
             packet.bytes()[1]
         ));
-        if self.members[to.index()].liar.is_some() {
-            self.prick_up(to, from, packet);
+        if self.members[to.index()].adversary.is_some() {
+            self.adversary_receives(to, from, packet);
         }
         match opened {
             Opened::Consensus(message) => {
@@ -426,14 +429,15 @@ impl World {
                 self.give(to, Event::Consensus { from, message });
             }
             Opened::Transactions(mut transactions) => {
-                transactions.retain(|transaction| self.takes(to, transaction));
+                transactions.retain(|transaction| self.accepts_transaction(to, transaction));
                 self.give(to, Event::Gossiped(transactions));
             }
         }
         Ok(())
     }
 
-    /// Whether a node would check this message (R25). It is checked already, which costs less here than to know.
+    /// Whether a node would check this message (R25). The message is checked before, because that
+    /// costs less here than to decide first.
     fn screened(&mut self, to: ReplicaId, from: ReplicaId, bytes: &[u8]) -> bool {
         let Ok(MemberMessage::Consensus(mut message)) = MemberMessage::from_bytes(bytes) else { return true };
         let now = self.agenda.now();
@@ -488,8 +492,8 @@ impl World {
 
     fn read_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
         let answer = self.check_answer(from, bytes);
-        if answer.is_err() && self.brain.pen.knows(from) {
-            self.coverage.saw("a liar's answer refused");
+        if answer.is_err() && self.collusion.keys.knows(from) {
+            self.coverage.saw("a Byzantine member's response refused");
             return Ok(None);
         }
         answer
@@ -501,7 +505,7 @@ impl World {
             Answer::Transactions(transactions) => {
                 let verified = verify_all(transactions, &self.signatures);
                 let verified = verified.map_err(|reason| Violation { rule: ANSWERS, what: reason })?;
-                self.coverage.saw("a proposal completed by an answer");
+                self.coverage.saw("a proposal completed by a response");
                 Ok(Some(Fetched::Transactions(verified)))
             }
             Answer::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
@@ -513,14 +517,14 @@ impl World {
     }
 }
 
-/// What is on the disk of a ledger that holds nothing but the genesis.
+/// The disk content of a ledger with only the genesis.
 fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
     let disk = ForgetfulDisk::new();
     Ledger::create_on(disk.attach(), genesis.header()).expect("the disk is empty");
     disk.contents()
 }
 
-/// A second machine for a member: every other machine has to do with one of the two, or with both.
+/// A second machine for a member: every other machine connects to one of the two, or to both.
 fn twin_of(
     members: &mut [Member],
     index: usize,
@@ -536,7 +540,7 @@ fn twin_of(
     let mut twin = Member::new(genesis, ledger, identity, key, clock);
     twin.replica = ReplicaId(number);
     let (mut mine, mut others) = (BTreeSet::new(), BTreeSet::new());
-    // Twins of others come later; whoever is not named is known to both.
+    // Twins of others are created later. Machines that are not listed connect to both.
     for machine in (0..u16::try_from(MACHINES_MAX).expect("few")).map(ReplicaId) {
         let both = machine.index() >= genesis.committee().size() || random.permille(200);
         let to_first = random.permille(500);
@@ -556,9 +560,9 @@ fn twin_of(
 /// Machines of the largest committee, each with a twin.
 const MACHINES_MAX: usize = 64;
 
-const ANSWERS: &str = "what correct members answer is acceptable";
+const ANSWERS: &str = "responses of correct members are valid";
 
-/// Something that cannot go wrong between correct members did.
+/// Something failed that cannot fail between correct members.
 pub(crate) fn failed(replica: ReplicaId, reason: &impl std::fmt::Display) -> Violation {
     Violation { rule: ANSWERS, what: format!("member {replica}: {reason}") }
 }

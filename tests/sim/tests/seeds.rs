@@ -1,16 +1,16 @@
-//! A few hundred runs for every commit; `quorate-sim --seeds N` does more.
+//! A few hundred runs for every commit; `quorate-sim --seeds N` runs more.
 #![allow(clippy::unwrap_used)]
 
 use quorate_sim::coverage::Coverage;
 use quorate_sim::run as run_shaped;
 use quorate_sim::scenario::Occasion;
 
-/// A run as chance draws it.
+/// A run with random parameters.
 fn run(seed: u64) -> Result<quorate_sim::Summary, Box<quorate_sim::Failure>> {
     run_shaped(seed, Occasion::default(), false)
 }
 
-/// Runs a share of the seeds. Shares are tests of their own, so that they run side by side.
+/// Runs a share of the seeds. Shares are separate tests, so that they run in parallel.
 fn run_share(seeds: std::ops::Range<u64>) -> Coverage {
     let mut coverage = Coverage::default();
     for seed in seeds {
@@ -25,12 +25,12 @@ fn run_share(seeds: std::ops::Range<u64>) -> Coverage {
     coverage
 }
 
-/// So few seeds do not come across everything that thousands must, and still across most of it.
+/// A few seeds cannot reach all situations that thousands must reach, but most of them.
 #[test]
 fn a_hundred_and_twenty_seeds_keep_all_rules_and_come_across_most_situations() {
     let coverage = run_share(0..120);
     let (missing, all) = (coverage.missing(), coverage.counts().count());
-    assert!(missing.len() < all / 5, "{} of {all} never came up: {missing:?}", missing.len());
+    assert!(missing.len() < all / 5, "{} of {all} were never reached: {missing:?}", missing.len());
 }
 
 #[test]
@@ -38,15 +38,15 @@ fn a_hundred_and_twenty_other_seeds_keep_all_rules() {
     run_share(1000..1120);
 }
 
-/// An oracle that knew too little took these for faults: an old journal under a primary, and blocks that a call that
-/// failed left in the ledger.
+/// An earlier oracle wrongly reported these as violations: an old journal of a primary, and blocks
+/// that a failed call left in the ledger.
 #[test]
 fn seeds_that_the_oracle_misjudged_keep_all_rules() {
     run_share(28164..28165);
     run_share(47234..47235);
 }
 
-/// Without this, a failing seed could not be looked at.
+/// Without this property, a failing seed could not be investigated.
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [1, 7, 42] {

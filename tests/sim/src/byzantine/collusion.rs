@@ -1,4 +1,4 @@
-//! What all liars of a run know together.
+//! Shared state of all Byzantine members of a run.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use quorate_ledger::{
 use quorate_pbft::{Knowledge, Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange};
 use quorate_pbft::{Proposal, ViewChangeMessage};
 
-use crate::byzantine::disguise::Disguise;
+use crate::byzantine::block_versions::BlockVersions;
 use crate::random::Random;
 
-/// Messages that are remembered for later.
+/// Upper limit of messages that are kept for later.
 const REMEMBERED: usize = 128;
 
-/// Views of which view changes are remembered: the highest.
+/// Number of views, the highest ones, whose VIEW-CHANGEs are kept.
 const VIEWS: usize = 6;
 
-/// View changes of one member for one view: a liar may make several.
+/// Upper limit of VIEW-CHANGEs of one member for one view: a Byzantine member may sign several.
 const ACCOUNTS: usize = 3;
 
-/// Knowledge, keys and plans of all liars.
+/// Received messages, keys and plans of all Byzantine members.
 #[derive(Debug)]
-pub struct Brain {
-    /// Chance.
+pub struct Collusion {
+    /// The source of random choices.
     pub random: Random,
-    /// Signs for them.
-    pub pen: Pen,
-    /// Who decides.
+    /// Signs with their keys.
+    pub keys: SigningKeys,
+    /// The committee.
     pub committee: Committee,
     /// K.
     pub interval: u64,
@@ -38,23 +38,23 @@ pub struct Brain {
     pub timeout: Duration,
     /// The longest lifetime of a transaction, in milliseconds.
     pub lifetime_ms: u64,
-    /// How far ahead of a clock a block may be, in milliseconds.
+    /// How far ahead of a clock a block's time may be, in milliseconds.
     pub tolerance_ms: u64,
-    /// The keys of clients one of whom may be left out.
+    /// Number of clients' keys, one of which may be censored.
     pub clients: usize,
-    /// The highest view in which one of them stands.
+    /// The highest view of one of them.
     pub view: View,
     /// The highest committed block that one of them knows.
     pub tip: (Height, BlockHash),
-    /// Who gets which block of those who propose several.
-    pub split: Disguise,
+    /// Which members receive which version of a block, for behaviours that propose several.
+    pub split: BlockVersions,
     departures: BTreeMap<View, BTreeMap<ReplicaId, Vec<ViewChangeMessage>>>,
     remembered: VecDeque<(ReplicaId, Message)>,
 }
 
-/// The keys of all liars.
+/// The keys of all Byzantine members.
 #[derive(Debug)]
-pub struct Pen {
+pub struct SigningKeys {
     /// The chain.
     pub chain: ChainId,
     /// The epoch.
@@ -62,16 +62,16 @@ pub struct Pen {
     keys: BTreeMap<ReplicaId, SecretKey>,
 }
 
-impl Pen {
+impl SigningKeys {
     /// Signs anything as one of them.
     ///
     /// # Panics
-    /// If it is no liar: nobody else's key is here.
+    /// If the member is not Byzantine: other keys are not available.
     pub fn sign<S: Signable>(&self, who: ReplicaId, body: S) -> Signed<S> {
         Signed::sign(&self.chain, &self.keys[&who], who, body).into_inner()
     }
 
-    /// What they sign is known as good to all who share this memo.
+    /// Adds their signatures to this memo, so that all members that share it know them as valid.
     pub fn share(&mut self, memo: &Arc<SignatureMemo>) {
         for key in self.keys.values_mut() {
             *key = key.clone().with_memo(Arc::clone(memo));
@@ -84,13 +84,13 @@ impl Pen {
     }
 }
 
-impl Brain {
-    /// The brain of the liars with these keys.
+impl Collusion {
+    /// The shared state of the Byzantine members with these keys.
     pub fn new(genesis: &Genesis, keys: BTreeMap<ReplicaId, SecretKey>, mut random: Random) -> Self {
         let committee = genesis.committee().clone();
-        let split = Disguise::split(&mut random, committee.size());
-        Brain {
-            pen: Pen { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys },
+        let split = BlockVersions::split(&mut random, committee.size());
+        Collusion {
+            keys: SigningKeys { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys },
             committee,
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),
@@ -111,20 +111,20 @@ impl Brain {
         self.committee.replicas().filter(|other| *other != me).collect()
     }
 
-    /// Some member but this one; `None` if it is alone.
+    /// A random member other than this one; `None` if it is alone.
     pub fn some_other(&mut self, me: ReplicaId) -> Option<ReplicaId> {
         let others = self.others(me);
         (!others.is_empty()).then(|| *self.random.choose(&others))
     }
 
-    /// A hash of nothing.
+    /// The hash of a block that does not exist.
     pub fn no_block(&mut self) -> BlockHash {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.random.number().to_be_bytes());
         BlockHash::from_bytes(bytes)
     }
 
-    /// Takes note of a message that a liar heard or made.
+    /// Records a message that one of them received or sent.
     pub fn note(&mut self, from: ReplicaId, message: &Message) {
         match message {
             Message::ViewChange(change) => {
@@ -146,7 +146,7 @@ impl Brain {
         }
     }
 
-    /// Something that was said before, and by whom.
+    /// A random earlier message, with its sender.
     pub fn recall(&mut self) -> Option<(ReplicaId, Message)> {
         if self.remembered.is_empty() {
             return None;
@@ -155,24 +155,24 @@ impl Brain {
         self.remembered.get(index).cloned()
     }
 
-    /// All remembered messages.
+    /// All recorded messages.
     pub fn memory(&self) -> impl Iterator<Item = &(ReplicaId, Message)> {
         self.remembered.iter()
     }
 
-    /// A VIEW-CHANGE of a liar with whatever it likes to know.
+    /// A VIEW-CHANGE of one of them with any view-change payload.
     pub fn depart(&self, me: ReplicaId, view: View, knowledge: Knowledge) -> ViewChangeMessage {
-        let body = ViewChange { epoch: self.pen.epoch, view, content: knowledge.hash() };
-        ViewChangeMessage { vote: self.pen.sign(me, body), knowledge }
+        let body = ViewChange { epoch: self.keys.epoch, view, content: knowledge.hash() };
+        ViewChangeMessage { vote: self.keys.sign(me, body), knowledge }
     }
 
-    /// What a liar really knows, as far as it ever said.
+    /// The true view-change payload of a member, as far as it has sent it.
     pub fn knowledge_of(&self, who: ReplicaId) -> Knowledge {
         let accounts = self.departures.values().rev().find_map(|of_view| of_view.get(&who)?.first());
         accounts.map(|change| change.knowledge.clone()).unwrap_or_default()
     }
 
-    /// The latest VIEW-CHANGE of each member that the liars know, whichever view it is for.
+    /// The latest VIEW-CHANGE of each member that they have, for any view.
     pub fn latest_departures(&self) -> Vec<ViewChangeMessage> {
         let mut latest = BTreeMap::new();
         for of_view in self.departures.values() {
@@ -185,8 +185,8 @@ impl Brain {
         latest.into_values().collect()
     }
 
-    /// A valid NEW-VIEW of a liar from a quorum that chance chooses; `None` if there is none. Liars may be in it
-    /// with an account that hides everything.
+    /// A valid NEW-VIEW of one of them from a random quorum; `None` if there is none. Byzantine
+    /// members may be part of it with a payload that omits everything.
     pub fn open(&mut self, me: ReplicaId, view: View) -> Option<NewViewMessage> {
         let mut chosen: BTreeMap<ReplicaId, ViewChangeMessage> = BTreeMap::new();
         let of_view = self.departures.get(&view)?;
@@ -195,7 +195,7 @@ impl Brain {
             let account = self.random.index(accounts.len());
             pool.push((*who, accounts[account].clone()));
         }
-        for who in self.committee.replicas().filter(|who| self.pen.knows(*who)) {
+        for who in self.committee.replicas().filter(|who| self.keys.knows(*who)) {
             if self.random.permille(500) {
                 pool.retain(|(known, _)| *known != who);
                 pool.push((who, self.depart(who, view, Knowledge::default())));
@@ -217,18 +217,18 @@ impl Brain {
             .iter()
             .map(|header| {
                 let ballot = quorate_ledger::Ballot {
-                    epoch: self.pen.epoch,
+                    epoch: self.keys.epoch,
                     view,
                     height: header.height,
                     block: header.hash(),
                 };
-                self.pen.sign(me, PrePrepare(ballot))
+                self.keys.sign(me, PrePrepare(ballot))
             })
             .collect();
         Some(self.sign_new_view(me, view, view_changes, pre_prepares))
     }
 
-    /// A NEW-VIEW of these parts, whether they belong together or not.
+    /// A NEW-VIEW of these parts, even if they are inconsistent.
     pub fn sign_new_view(
         &self,
         me: ReplicaId,
@@ -237,11 +237,11 @@ impl Brain {
         pre_prepares: Vec<Signed<PrePrepare>>,
     ) -> NewViewMessage {
         let content = NewViewMessage::content(&view_changes, &pre_prepares);
-        let vote = self.pen.sign(me, NewView { epoch: self.pen.epoch, view, content });
+        let vote = self.keys.sign(me, NewView { epoch: self.keys.epoch, view, content });
         NewViewMessage { vote, view_changes, pre_prepares }
     }
 
-    /// The last proposal that anybody made in the view.
+    /// The last proposal of any member in the view.
     pub fn last_proposal(&self) -> Option<&Proposal> {
         self.remembered.iter().rev().find_map(|(_, message)| match message {
             Message::PrePrepare(proposal) => Some(proposal),

@@ -1,27 +1,33 @@
-//! A primary that is just not slow enough.
+//! A primary that proposes just before the timeout.
 
 use std::time::Duration;
 
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Proposes when most of the timeout is over.
+/// Proposes when most of the timeout has passed.
 #[derive(Debug)]
 pub(super) struct Dawdle(Duration);
 
 impl Dawdle {
-    /// By half of the timeout, or nearly all of it.
-    pub(super) fn new(brain: &mut Brain) -> Self {
-        Dawdle(brain.timeout * *brain.random.choose(&[5, 7, 9]) / 10)
+    /// Delays by half of the timeout, or by nearly all of it.
+    pub(super) fn new(collusion: &mut Collusion) -> Self {
+        Dawdle(collusion.timeout * *collusion.random.choose(&[5, 7, 9]) / 10)
     }
 }
 
 impl Strategy for Dawdle {
-    fn utter(&mut self, _brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let own = matches!(&said.message, Message::PrePrepare(proposal) if proposal.vote.signer == me);
-        let delay = if own { said.delay + self.0 } else { said.delay };
-        out.push(Utterance { delay, ..said });
+    fn on_send(
+        &mut self,
+        _collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let own = matches!(&outgoing.message, Message::PrePrepare(proposal) if proposal.vote.signer == me);
+        let delay = if own { outgoing.delay + self.0 } else { outgoing.delay };
+        out.push(Outgoing { delay, ..outgoing });
     }
 }

@@ -1,16 +1,23 @@
-//! Different blocks to different members, and votes to match.
+//! Different blocks for different members, with matching votes.
 
 use quorate_ledger::ReplicaId;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Proposes several blocks; all who do so agree on who gets which.
+/// Proposes several blocks. All Byzantine members with this behaviour use the same versions for the
+/// same receivers.
 #[derive(Debug)]
 pub(super) struct Equivocate;
 
 impl Strategy for Equivocate {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let message = brain.split.message(&brain.pen, me, said.to, said.message);
-        out.push(Utterance { message, ..said });
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let message = collusion.split.message(&collusion.keys, me, outgoing.to, outgoing.message);
+        out.push(Outgoing { message, ..outgoing });
     }
 }

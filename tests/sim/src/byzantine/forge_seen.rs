@@ -1,22 +1,23 @@
-//! SEEN that was never signed.
+//! SEEN messages without signatures.
 
 use quorate_ledger::{Ballot, Commit, ReplicaId, Signed, View};
 use quorate_pbft::{Message, Seen};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Claims that a member committed to more than it did. A member that believes this without a signature falls silent.
+/// Claims that a member committed to more than it did. A member that accepts this without a
+/// signature stops signing.
 #[derive(Debug)]
 pub(super) struct ForgeSeen;
 
 impl Strategy for ForgeSeen {
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
-        let Some(victim) = brain.some_other(me) else { return };
-        let view = View(brain.view.0.saturating_add(1));
-        let height = brain.tip.0.plus(1);
-        let ballot = Ballot { epoch: brain.pen.epoch, view, height, block: brain.no_block() };
-        let vote = brain.pen.sign(me, Commit(ballot));
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
+        let Some(victim) = collusion.some_other(me) else { return };
+        let view = View(collusion.view.0.saturating_add(1));
+        let height = collusion.tip.0.plus(1);
+        let ballot = Ballot { epoch: collusion.keys.epoch, view, height, block: collusion.no_block() };
+        let vote = collusion.keys.sign(me, Commit(ballot));
         let commit = Some(Signed { signer: victim, ..vote });
-        out.push(Utterance::new(victim, Message::Seen(Seen { commit, ..Seen::default() })));
+        out.push(Outgoing::new(victim, Message::Seen(Seen { commit, ..Seen::default() })));
     }
 }

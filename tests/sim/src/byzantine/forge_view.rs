@@ -1,49 +1,49 @@
-//! New views that no quorum asked for.
+//! NEW-VIEWs without a quorum of VIEW-CHANGEs.
 
 use quorate_ledger::{ReplicaId, Signed, View};
 use quorate_pbft::{
     Knowledge, Message, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangeMessage,
 };
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Begins views with one view change for all, with those of other views, with view changes that their senders did not
-/// sign, in views of other primaries, or in the name of another primary.
+/// Begins views with one VIEW-CHANGE repeated, with VIEW-CHANGEs for other views, with VIEW-CHANGEs
+/// that their senders did not sign, in views of other primaries, or in the name of another primary.
 #[derive(Debug)]
 pub(super) struct ForgeView;
 
 impl Strategy for ForgeView {
-    fn hear(
+    fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         me: ReplicaId,
         _from: ReplicaId,
         message: &Message,
-        out: &mut Vec<Utterance>,
+        out: &mut Vec<Outgoing>,
     ) {
         let Message::ViewChange(change) = message else { return };
         let view = change.vote.body.view;
-        let primary = brain.committee.primary(brain.pen.epoch, view);
+        let primary = collusion.committee.primary(collusion.keys.epoch, view);
         let mine = primary == me;
-        let forged = match brain.random.between(0, 5) {
-            0 if mine => repeated(brain, me, view),
-            1 if mine => foreign(brain, me, view),
-            2 if mine => unsigned(brain, me, view),
-            3 if mine => altered(brain, me, view),
-            4 if !mine => brain.open(me, view),
-            5 if !mine => brain.open(me, view).map(|new_view| in_the_name_of(primary, new_view)),
+        let forged = match collusion.random.between(0, 5) {
+            0 if mine => repeated(collusion, me, view),
+            1 if mine => foreign(collusion, me, view),
+            2 if mine => unsigned(collusion, me, view),
+            3 if mine => altered(collusion, me, view),
+            4 if !mine => collusion.open(me, view),
+            5 if !mine => collusion.open(me, view).map(|new_view| in_the_name_of(primary, new_view)),
             _ => None,
         };
         let Some(forged) = forged else { return };
-        for to in brain.others(me) {
-            out.push(Utterance::new(to, Message::NewView(forged.clone())));
+        for to in collusion.others(me) {
+            out.push(Outgoing::new(to, Message::NewView(forged.clone())));
         }
     }
 }
 
-/// A NEW-VIEW that follows from these view changes, whatever they are.
+/// A NEW-VIEW that follows from these VIEW-CHANGEs, valid or not.
 fn following(
-    brain: &Brain,
+    collusion: &Collusion,
     me: ReplicaId,
     view: View,
     changes: Vec<ViewChangeMessage>,
@@ -51,52 +51,52 @@ fn following(
     let selection = Selection::of(&changes.iter().map(|change| &change.knowledge)).ok()?;
     let votes = selection.chain.iter().map(|header| {
         let (height, block) = (header.height, header.hash());
-        let ballot = quorate_ledger::Ballot { epoch: brain.pen.epoch, view, height, block };
-        brain.pen.sign(me, PrePrepare(ballot))
+        let ballot = quorate_ledger::Ballot { epoch: collusion.keys.epoch, view, height, block };
+        collusion.keys.sign(me, PrePrepare(ballot))
     });
     let votes = votes.collect();
-    Some(brain.sign_new_view(me, view, changes, votes))
+    Some(collusion.sign_new_view(me, view, changes, votes))
 }
 
-/// One liar's view change as often as a quorum needs.
-fn repeated(brain: &Brain, me: ReplicaId, view: View) -> Option<NewViewMessage> {
-    let own = brain.depart(me, view, Knowledge::default());
-    following(brain, me, view, vec![own; brain.committee.quorum()])
+/// The VIEW-CHANGE of one Byzantine member, repeated as often as a quorum needs.
+fn repeated(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
+    let own = collusion.depart(me, view, Knowledge::default());
+    following(collusion, me, view, vec![own; collusion.committee.quorum()])
 }
 
-/// The latest view changes of a quorum, of which not all are for this view.
-fn foreign(brain: &Brain, me: ReplicaId, view: View) -> Option<NewViewMessage> {
-    let changes = brain.latest_departures();
+/// The latest VIEW-CHANGEs of a quorum, not all of them for this view.
+fn foreign(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
+    let changes = collusion.latest_departures();
     let mut chosen: Vec<_> = changes.into_iter().filter(|change| change.vote.signer != me).collect();
-    chosen.truncate(brain.committee.quorum() - 1);
-    chosen.push(brain.depart(me, view, Knowledge::default()));
+    chosen.truncate(collusion.committee.quorum() - 1);
+    chosen.push(collusion.depart(me, view, Knowledge::default()));
     chosen.sort_by_key(|change| change.vote.signer);
-    let enough = chosen.len() == brain.committee.quorum();
+    let enough = chosen.len() == collusion.committee.quorum();
     let foreign = chosen.iter().any(|change| change.vote.body.view != view);
-    (enough && foreign).then(|| following(brain, me, view, chosen))?
+    (enough && foreign).then(|| following(collusion, me, view, chosen))?
 }
 
-/// View changes of members that never left, with the liar's signature under each.
-fn unsigned(brain: &Brain, me: ReplicaId, view: View) -> Option<NewViewMessage> {
+/// VIEW-CHANGEs of members that never left, each signed by a Byzantine member.
+fn unsigned(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
     let knowledge = Knowledge::default();
-    let body = ViewChange { epoch: brain.pen.epoch, view, content: knowledge.hash() };
-    let own = brain.pen.sign(me, body);
-    let mut signers = brain.others(me);
-    signers.truncate(brain.committee.quorum() - 1);
+    let body = ViewChange { epoch: collusion.keys.epoch, view, content: knowledge.hash() };
+    let own = collusion.keys.sign(me, body);
+    let mut signers = collusion.others(me);
+    signers.truncate(collusion.committee.quorum() - 1);
     signers.push(me);
     signers.sort();
     let changes = signers.into_iter().map(|signer| ViewChangeMessage {
         vote: Signed { signer, ..own.clone() },
         knowledge: knowledge.clone(),
     });
-    following(brain, me, view, changes.collect())
+    following(collusion, me, view, changes.collect())
 }
 
-/// A quorum that left for this view, with everything that others know taken out of what they signed.
-fn altered(brain: &mut Brain, me: ReplicaId, view: View) -> Option<NewViewMessage> {
-    let mut changes = brain.open(me, view)?.view_changes;
+/// A quorum that left for this view, with the payloads of others removed from what they signed.
+fn altered(collusion: &mut Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
+    let mut changes = collusion.open(me, view)?.view_changes;
     changes.iter_mut().for_each(|change| change.knowledge = Knowledge::default());
-    following(brain, me, view, changes)
+    following(collusion, me, view, changes)
 }
 
 /// The same as if another primary had signed it.

@@ -1,12 +1,12 @@
-//! Help for one to leave its view alone.
+//! Makes one member leave its view alone.
 
 use quorate_ledger::{ReplicaId, View};
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Tells one victim, and nobody else, that it leaves for the next view, and the one after that; and shows it no
-/// votes. Liars of one run have the same victim.
+/// Sends VIEW-CHANGEs for the next view and the one after that to one victim only, and sends it no
+/// votes. All Byzantine members of a run have the same victim.
 #[derive(Debug)]
 pub(super) struct HelpOne {
     victim: Option<ReplicaId>,
@@ -14,25 +14,31 @@ pub(super) struct HelpOne {
 }
 
 impl HelpOne {
-    /// The victim is the first member that does not lie.
-    pub(super) fn new(_me: ReplicaId, brain: &mut Brain) -> Self {
-        let victim = brain.committee.replicas().find(|member| !brain.pen.knows(*member));
-        HelpOne { victim, further: brain.random.between(1, 3) }
+    /// The victim is the first correct member.
+    pub(super) fn new(_me: ReplicaId, collusion: &mut Collusion) -> Self {
+        let victim = collusion.committee.replicas().find(|member| !collusion.keys.knows(*member));
+        HelpOne { victim, further: collusion.random.between(1, 3) }
     }
 }
 
 impl Strategy for HelpOne {
-    fn utter(&mut self, _brain: &mut Brain, _me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let vote = matches!(said.message, Message::Prepare(_) | Message::Commit(_));
-        if !(vote && Some(said.to) == self.victim) {
-            out.push(said);
+    fn on_send(
+        &mut self,
+        _collusion: &mut Collusion,
+        _me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let vote = matches!(outgoing.message, Message::Prepare(_) | Message::Commit(_));
+        if !(vote && Some(outgoing.to) == self.victim) {
+            out.push(outgoing);
         }
     }
 
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
         let Some(victim) = self.victim else { return };
-        let view = View(brain.view.0.saturating_add(self.further));
-        let change = brain.depart(me, view, brain.knowledge_of(me));
-        out.push(Utterance::new(victim, Message::ViewChange(change)));
+        let view = View(collusion.view.0.saturating_add(self.further));
+        let change = collusion.depart(me, view, collusion.knowledge_of(me));
+        out.push(Outgoing::new(victim, Message::ViewChange(change)));
     }
 }

@@ -1,11 +1,11 @@
-//! View changes that hide what a later view must know.
+//! VIEW-CHANGEs that omit what a later view must contain.
 
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// What is left out.
+/// What is omitted.
 #[derive(Debug, Clone, Copy)]
 enum Hidden {
     Everything,
@@ -14,7 +14,7 @@ enum Hidden {
     Last,
 }
 
-/// Leaves views without a part of what it knows; to all, or to some only.
+/// Leaves views with incomplete payloads; to all members, or to some only.
 #[derive(Debug)]
 pub(super) struct Hide {
     hidden: Hidden,
@@ -22,24 +22,30 @@ pub(super) struct Hide {
 }
 
 impl Hide {
-    /// A way to hide.
-    pub(super) fn new(brain: &mut Brain) -> Self {
-        let hidden = *brain.random.choose(&[
+    /// Chooses what to omit.
+    pub(super) fn new(collusion: &mut Collusion) -> Self {
+        let hidden = *collusion.random.choose(&[
             Hidden::Everything,
             Hidden::Prepared,
             Hidden::First,
             Hidden::First,
             Hidden::Last,
         ]);
-        Hide { hidden, from_all: brain.random.permille(700) }
+        Hide { hidden, from_all: collusion.random.permille(700) }
     }
 }
 
 impl Strategy for Hide {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let Message::ViewChange(change) = &said.message else { return out.push(said) };
-        if change.vote.signer != me || !self.from_all && brain.random.permille(500) {
-            return out.push(said);
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let Message::ViewChange(change) = &outgoing.message else { return out.push(outgoing) };
+        if change.vote.signer != me || !self.from_all && collusion.random.permille(500) {
+            return out.push(outgoing);
         }
         let mut knowledge = change.knowledge.clone();
         match self.hidden {
@@ -49,8 +55,8 @@ impl Strategy for Hide {
             Hidden::Last => drop(knowledge.prepared.pop()),
             Hidden::First => {}
         }
-        let message = Message::ViewChange(brain.depart(me, change.vote.body.view, knowledge));
-        brain.note(me, &message);
-        out.push(Utterance { message, ..said });
+        let message = Message::ViewChange(collusion.depart(me, change.vote.body.view, knowledge));
+        collusion.note(me, &message);
+        out.push(Outgoing { message, ..outgoing });
     }
 }

@@ -1,25 +1,31 @@
-//! A branch that one member alone gets to see.
+//! A branch that only one member receives.
 
 use quorate_ledger::{Ballot, BlockHash, Header, ReplicaId};
 use quorate_pbft::{Message, PrePrepare, Proposal};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Proposes at odd heights another version to one victim, and at even heights a child of that version which the
-/// victim's clock must hold for a while. The others commit the true blocks at odd heights and get nothing at even ones.
+/// At odd heights, proposes another version of the block to one victim. At even heights, proposes a
+/// child of that version to the victim, with a time for which the victim's clock must wait. The
+/// others commit the true blocks at odd heights and receive nothing at even ones.
 #[derive(Debug)]
 pub(super) struct HideBranch {
     victim: Option<ReplicaId>,
     ahead_ms: u64,
-    /// What the victim got last at an odd height, and the true block in its place.
+    /// The block that the victim last received at an odd height, and the true block instead of
+    /// which it was sent.
     branch: Option<(BlockHash, Header)>,
 }
 
 impl HideBranch {
-    /// The victim is the last member that does not lie.
-    pub(super) fn new(brain: &mut Brain) -> Self {
-        let victim = brain.committee.replicas().filter(|member| !brain.pen.knows(*member)).last();
-        HideBranch { victim, ahead_ms: brain.tolerance_ms + brain.random.between(100, 350), branch: None }
+    /// The victim is the last correct member.
+    pub(super) fn new(collusion: &mut Collusion) -> Self {
+        let victim = collusion.committee.replicas().filter(|member| !collusion.keys.knows(*member)).last();
+        HideBranch {
+            victim,
+            ahead_ms: collusion.tolerance_ms + collusion.random.between(100, 350),
+            branch: None,
+        }
     }
 
     fn version(&mut self, header: &Header) -> Header {
@@ -38,26 +44,32 @@ impl HideBranch {
 }
 
 impl Strategy for HideBranch {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        if Some(said.to) != self.victim {
-            let own = matches!(&said.message, Message::PrePrepare(proposal)
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        if Some(outgoing.to) != self.victim {
+            let own = matches!(&outgoing.message, Message::PrePrepare(proposal)
                 if proposal.vote.signer == me && proposal.header.height.0 % 2 == 0);
             if !own {
-                out.push(said);
+                out.push(outgoing);
             }
             return;
         }
-        match &said.message {
+        match &outgoing.message {
             Message::PrePrepare(proposal) if proposal.vote.signer == me && proposal.header.proposer == me => {
                 let header = self.version(&proposal.header);
                 let ballot = Ballot { block: header.hash(), ..proposal.vote.body.0 };
-                let vote = brain.pen.sign(me, PrePrepare(ballot));
+                let vote = collusion.keys.sign(me, PrePrepare(ballot));
                 let message = Message::PrePrepare(Proposal { vote, header, ids: proposal.ids.clone() });
-                out.push(Utterance { message, ..said });
+                out.push(Outgoing { message, ..outgoing });
             }
             // Its COMMITs would show the victim that there is another block.
             Message::Commit(vote) if vote.signer == me => {}
-            _ => out.push(said),
+            _ => out.push(outgoing),
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Prepared certificates that no other member has, shown late.
+//! Prepared certificates that no other member has, sent late.
 
 use std::collections::BTreeMap;
 
 use quorate_ledger::{Ballot, Header, Height, ReplicaId, Signature, SignatureSet, View, decode, encode};
 use quorate_pbft::{Knowledge, Message, Prepare, PreparedCertificate, ViewChangeMessage};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Blocks whose PREPAREs are collected: the latest.
+/// Number of blocks whose PREPAREs are collected: the latest.
 const COLLECTED: usize = 32;
 
-/// Certificates that are kept: the latest.
+/// Number of certificates that are kept: the latest.
 const KEPT: usize = 16;
 
-/// A proposal of this liar, and the PREPAREs for it that reached it.
+/// A proposal of this member, and the PREPAREs for it that it received.
 #[derive(Debug)]
 struct Collected {
     header: Header,
@@ -21,66 +21,70 @@ struct Collected {
     prepares: BTreeMap<ReplicaId, Signature>,
 }
 
-/// As primary it shows its block to as many members as must give their PREPARE, and to no other, and keeps its COMMIT. In
-/// later VIEW-CHANGEs it shows what it has collected, once so many views have passed.
+/// As primary, it sends its block to exactly as many members as must send a PREPARE, and does not
+/// send its COMMIT. In later VIEW-CHANGEs it includes the collected certificates, after a number of
+/// views.
 #[derive(Debug)]
 pub(super) struct Hoard {
-    /// Correct members that get its proposals, the first of these.
+    /// Correct members that receive its proposals, the first of this order.
     order: Vec<ReplicaId>,
-    /// Views to wait before a certificate is shown.
+    /// Number of views to wait before a certificate is sent.
     patience: u64,
-    /// Whether it also shows what lies outside of the window above its base, which others must refuse.
+    /// Whether it also includes certificates outside of the window above its anchor, which others
+    /// must refuse.
     reckless: bool,
-    /// The last view it was primary in, and whether it hoards there.
+    /// The last view in which it was primary, and whether it hoards there.
     hoarding: (View, bool),
     collected: BTreeMap<Ballot, Collected>,
     kept: Vec<PreparedCertificate>,
-    /// What it said about leaving for a view: it says the same again.
-    said: Option<ViewChangeMessage>,
+    /// The VIEW-CHANGE that it sent for a view: it sends the same again.
+    outgoing: Option<ViewChangeMessage>,
 }
 
 impl Hoard {
-    /// Victims and patience by chance.
-    pub(super) fn new(me: ReplicaId, brain: &mut Brain) -> Self {
-        let mut others: Vec<ReplicaId> = brain.others(me);
-        others.retain(|other| !brain.pen.knows(*other));
+    /// Random victims and waiting time.
+    pub(super) fn new(me: ReplicaId, collusion: &mut Collusion) -> Self {
+        let mut others: Vec<ReplicaId> = collusion.others(me);
+        others.retain(|other| !collusion.keys.knows(*other));
         let mut order = Vec::new();
         while !others.is_empty() {
-            let index = brain.random.index(others.len());
+            let index = collusion.random.index(others.len());
             order.push(others.swap_remove(index));
         }
         Hoard {
             order,
-            patience: *brain.random.choose(&[1, 2, 4, 18]),
-            reckless: brain.random.permille(200),
-            hoarding: (View(0), brain.random.permille(500)),
+            patience: *collusion.random.choose(&[1, 2, 4, 18]),
+            reckless: collusion.random.permille(200),
+            hoarding: (View(0), collusion.random.permille(500)),
             collected: BTreeMap::new(),
             kept: Vec::new(),
-            said: None,
+            outgoing: None,
         }
     }
 
-    fn hoards_in(&mut self, brain: &mut Brain, view: View) -> bool {
+    fn hoards_in(&mut self, collusion: &mut Collusion, view: View) -> bool {
         if self.hoarding.0 != view {
-            self.hoarding = (view, brain.random.permille(500));
+            self.hoarding = (view, collusion.random.permille(500));
         }
         self.hoarding.1
     }
 
-    /// How many correct members must give their PREPARE, with those of all other liars.
-    fn needed(me: ReplicaId, brain: &Brain) -> usize {
-        let others = brain.others(me).into_iter().filter(|other| brain.pen.knows(*other)).count();
-        (brain.committee.quorum() - 1).saturating_sub(others)
+    /// How many correct members must send their PREPARE, in addition to those of all other
+    /// Byzantine members.
+    fn needed(me: ReplicaId, collusion: &Collusion) -> usize {
+        let others = collusion.others(me).into_iter().filter(|other| collusion.keys.knows(*other)).count();
+        (collusion.committee.quorum() - 1).saturating_sub(others)
     }
 
-    /// Makes a certificate as soon as there are enough PREPAREs with those of all liars.
-    fn certify(&mut self, me: ReplicaId, brain: &Brain, ballot: Ballot) {
+    /// Creates a certificate as soon as there are enough PREPAREs, with those of all Byzantine
+    /// members.
+    fn certify(&mut self, me: ReplicaId, collusion: &Collusion, ballot: Ballot) {
         let Some(collected) = self.collected.get(&ballot) else { return };
         let mut prepares = collected.prepares.clone();
-        for liar in brain.others(me).into_iter().filter(|other| brain.pen.knows(*other)) {
-            prepares.insert(liar, brain.pen.sign(liar, Prepare(ballot)).signature);
+        for adversary in collusion.others(me).into_iter().filter(|other| collusion.keys.knows(*other)) {
+            prepares.insert(adversary, collusion.keys.sign(adversary, Prepare(ballot)).signature);
         }
-        let Some(prepares) = SignatureSet::first(brain.committee.quorum() - 1, &prepares) else { return };
+        let Some(prepares) = SignatureSet::first(collusion.committee.quorum() - 1, &prepares) else { return };
         let bytes = encode(&(&collected.header, ballot.view, collected.pre_prepare, prepares));
         self.kept.push(decode(&bytes).expect("a certificate made of its parts"));
         self.collected.remove(&ballot);
@@ -89,7 +93,8 @@ impl Hoard {
         }
     }
 
-    /// What it admits to know when it leaves for a view: for each height what it really knows, or what it kept.
+    /// The payload that it sends when it leaves for a view: for each height the true certificate,
+    /// or the one that it kept.
     fn admit(&self, view: View, known: &Knowledge) -> Knowledge {
         let base = known.base_height();
         let kept = self.kept.iter().filter(|kept| {
@@ -110,13 +115,19 @@ impl Hoard {
 }
 
 impl Strategy for Hoard {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        match &said.message {
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        match &outgoing.message {
             Message::PrePrepare(proposal) if proposal.vote.signer == me => {
                 let ballot = proposal.vote.body.0;
-                // What a view begins with is known to all anyway.
-                if !self.hoards_in(brain, ballot.view) || proposal.header.proposer != me {
-                    return out.push(said);
+                // All members know the blocks with which a view begins.
+                if !self.hoards_in(collusion, ballot.view) || proposal.header.proposer != me {
+                    return out.push(outgoing);
                 }
                 let collected = Collected {
                     header: proposal.header.clone(),
@@ -130,43 +141,44 @@ impl Strategy for Hoard {
                 if self.collected.len() > COLLECTED {
                     self.collected.pop_first();
                 }
-                let needed = Hoard::needed(me, brain);
-                if self.order.iter().take(needed).any(|confidant| *confidant == said.to) {
-                    out.push(said);
+                let needed = Hoard::needed(me, collusion);
+                if self.order.iter().take(needed).any(|confidant| *confidant == outgoing.to) {
+                    out.push(outgoing);
                 }
             }
             Message::Commit(vote) if self.hoarding == (vote.body.0.view, true) => {}
             Message::ViewChange(change) if change.vote.signer == me => {
                 let view = change.vote.body.view;
-                let again = self.said.as_ref().is_some_and(|before| before.vote.body.view == view);
+                let again = self.outgoing.as_ref().is_some_and(|before| before.vote.body.view == view);
                 if !again {
                     let knowledge = self.admit(view, &change.knowledge);
                     let changed = knowledge != change.knowledge;
-                    self.said = changed.then(|| brain.depart(me, view, knowledge));
+                    self.outgoing = changed.then(|| collusion.depart(me, view, knowledge));
                 }
-                let Some(change) = self.said.clone() else { return out.push(said) };
+                let Some(change) = self.outgoing.clone() else { return out.push(outgoing) };
                 let message = Message::ViewChange(change);
-                brain.note(me, &message);
-                out.push(Utterance { message, ..said });
+                collusion.note(me, &message);
+                out.push(Outgoing { message, ..outgoing });
             }
-            _ => out.push(said),
+            _ => out.push(outgoing),
         }
     }
 
-    fn hear(
+    fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         me: ReplicaId,
         from: ReplicaId,
         message: &Message,
-        _out: &mut Vec<Utterance>,
+        _out: &mut Vec<Outgoing>,
     ) {
         let Message::Prepare(vote) = message else { return };
         let Some(collected) = self.collected.get_mut(&vote.body.0) else { return };
-        // The network hands over nothing that a member did not sign: what is signed by its sender is good.
+        // The network only delivers messages with valid signatures, so a vote signed by its sender
+        // is valid.
         if vote.signer == from {
             collected.prepares.insert(from, vote.signature);
-            self.certify(me, brain, vote.body.0);
+            self.certify(me, collusion, vote.body.0);
         }
     }
 }

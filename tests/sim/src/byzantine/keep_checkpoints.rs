@@ -1,18 +1,24 @@
-//! Checkpoints that a member does not get.
+//! Withheld CHECKPOINTs.
 
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
 /// Sends no CHECKPOINT, so that ordering must wait at the watermark for the slowest correct member.
 #[derive(Debug)]
 pub(super) struct KeepCheckpoints;
 
 impl Strategy for KeepCheckpoints {
-    fn utter(&mut self, _brain: &mut Brain, _me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        if !matches!(said.message, Message::Checkpoint(_)) {
-            out.push(said);
+    fn on_send(
+        &mut self,
+        _collusion: &mut Collusion,
+        _me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        if !matches!(outgoing.message, Message::Checkpoint(_)) {
+            out.push(outgoing);
         }
     }
 }

@@ -1,20 +1,27 @@
-//! Untruths about oneself and about others.
+//! False statements about itself and about others.
 
 use quorate_ledger::{Height, ReplicaId, Signers, View};
 use quorate_pbft::{Message, Seen};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// STATUS that is wrong in one thing or another, and SEEN that shows nothing, or what somebody else signed.
+/// Sends a STATUS with one wrong field, and a SEEN that contains nothing, or a statement that
+/// another member signed.
 #[derive(Debug)]
 pub(super) struct LieInStatus;
 
 impl Strategy for LieInStatus {
-    fn utter(&mut self, brain: &mut Brain, _me: ReplicaId, mut said: Utterance, out: &mut Vec<Utterance>) {
-        let choice = brain.random.between(0, 9);
-        let far = brain.random.between(1, 2000);
-        let nothing = brain.no_block();
-        match &mut said.message {
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        _me: ReplicaId,
+        mut outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let choice = collusion.random.between(0, 9);
+        let far = collusion.random.between(1, 2000);
+        let nothing = collusion.no_block();
+        match &mut outgoing.message {
             Message::Status(status) => match choice {
                 0 => status.committed = status.committed.plus(far),
                 1 => status.committed = Height(0),
@@ -32,7 +39,7 @@ impl Strategy for LieInStatus {
                 _ => {}
             },
             Message::Seen(seen) => {
-                let stolen = brain.memory().find_map(|(_, message)| match message {
+                let stolen = collusion.memory().find_map(|(_, message)| match message {
                     Message::Commit(vote) => Some(vote.clone()),
                     _ => None,
                 });
@@ -44,6 +51,6 @@ impl Strategy for LieInStatus {
             }
             _ => {}
         }
-        out.push(said);
+        out.push(outgoing);
     }
 }

@@ -1,22 +1,22 @@
-//! Wrong answers to questions.
+//! Wrong responses to requests.
 
 use quorate_engine::{Answer, Ask};
 use quorate_ledger::{ReplicaId, Timestamp};
 
-use crate::byzantine::{Brain, Strategy};
+use crate::byzantine::{Collusion, Strategy};
 
-/// Answers with something else than what it was asked for.
+/// Responds with something else than what was requested.
 #[derive(Debug)]
 pub(super) struct LieInAnswers;
 
 impl Strategy for LieInAnswers {
-    fn answer(&mut self, brain: &mut Brain, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
-        if brain.random.permille(150) {
+    fn answer(&mut self, collusion: &mut Collusion, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+        if collusion.random.permille(150) {
             return Answer::Nothing;
         }
         match answer {
             Answer::Blocks(mut run) => {
-                match brain.random.between(0, 5) {
+                match collusion.random.between(0, 5) {
                     0 => run.truncate(run.len() / 2),
                     1 => run[0].header.timestamp = Timestamp(run[0].header.timestamp.0 + 1),
                     2 => {
@@ -32,7 +32,7 @@ impl Strategy for LieInAnswers {
                 Answer::Blocks(run)
             }
             Answer::Transactions(mut transactions) => {
-                match brain.random.between(0, 2) {
+                match collusion.random.between(0, 2) {
                     0 => transactions.reverse(),
                     1 => drop(transactions.remove(0)),
                     _ => transactions[0].nonce += 1,

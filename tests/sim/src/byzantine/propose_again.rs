@@ -1,44 +1,52 @@
-//! Other proposals at the heights that a view begins with.
+//! Other proposals at the heights with which a view begins.
 
 use quorate_ledger::{Ballot, ReplicaId};
 use quorate_pbft::{Message, NewViewMessage, PrePrepare, Proposal};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Sends a rival of every block that it knows at the heights of which its NEW-VIEW speaks: those below the base, those
-/// proposed again and the next one; before the NEW-VIEW to some members, after it to others.
+/// Sends a rival of every block that it knows at the heights of its NEW-VIEW: those below the
+/// anchor, those proposed again and the next one. It sends them before the NEW-VIEW to some
+/// members, and after it to others.
 #[derive(Debug)]
 pub(super) struct ProposeAgain;
 
 impl Strategy for ProposeAgain {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let Message::NewView(new_view) = &said.message else { return out.push(said) };
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let Message::NewView(new_view) = &outgoing.message else { return out.push(outgoing) };
         if new_view.vote.signer != me {
-            return out.push(said);
+            return out.push(outgoing);
         }
-        let rivals = rivals(brain, me, new_view);
-        let utter =
-            rivals.into_iter().map(|rival| Utterance { message: Message::PrePrepare(rival), ..said.clone() });
-        let before = brain.random.permille(500);
+        let rivals = rivals(collusion, me, new_view);
+        let utter = rivals
+            .into_iter()
+            .map(|rival| Outgoing { message: Message::PrePrepare(rival), ..outgoing.clone() });
+        let before = collusion.random.permille(500);
         if before {
             out.extend(utter);
-            out.push(said);
+            out.push(outgoing);
         } else {
             let utter: Vec<_> = utter.collect();
-            out.push(said);
+            out.push(outgoing);
             out.extend(utter);
         }
     }
 }
 
-/// A rival of the latest block that was proposed at each height of which the view speaks.
-fn rivals(brain: &Brain, me: ReplicaId, new_view: &NewViewMessage) -> Vec<Proposal> {
+/// A rival of the latest proposed block at each height of the NEW-VIEW.
+fn rivals(collusion: &Collusion, me: ReplicaId, new_view: &NewViewMessage) -> Vec<Proposal> {
     let view = new_view.vote.body.view;
     let accounts = new_view.view_changes.iter().map(|change| change.knowledge.base_height());
     let base = accounts.max().unwrap_or_default();
     let end = base.plus(new_view.pre_prepares.len() as u64);
     let mut latest = std::collections::BTreeMap::new();
-    for (_, message) in brain.memory() {
+    for (_, message) in collusion.memory() {
         if let Message::PrePrepare(proposal) = message
             && proposal.header.height <= end
         {
@@ -49,8 +57,9 @@ fn rivals(brain: &Brain, me: ReplicaId, new_view: &NewViewMessage) -> Vec<Propos
         let mut header = known.header.clone();
         header.timestamp = header.timestamp.plus_ms(3);
         header.proposer = me;
-        let ballot = Ballot { epoch: brain.pen.epoch, view, height: header.height, block: header.hash() };
-        Proposal { vote: brain.pen.sign(me, PrePrepare(ballot)), header, ids: known.ids.clone() }
+        let ballot =
+            Ballot { epoch: collusion.keys.epoch, view, height: header.height, block: header.hash() };
+        Proposal { vote: collusion.keys.sign(me, PrePrepare(ballot)), header, ids: known.ids.clone() }
     };
     latest.into_values().map(rival).collect()
 }

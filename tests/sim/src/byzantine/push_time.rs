@@ -1,25 +1,31 @@
-//! Blocks of the future.
+//! Blocks with a future time.
 
 use quorate_ledger::ReplicaId;
 
-use crate::byzantine::disguise::Disguise;
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::block_versions::BlockVersions;
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Shifts the time of every block it proposes by the same amount.
+/// Shifts the time of every block that it proposes by the same amount.
 #[derive(Debug)]
-pub(super) struct PushTime(Disguise);
+pub(super) struct PushTime(BlockVersions);
 
 impl PushTime {
     /// By up to a minute.
-    pub(super) fn new(brain: &mut Brain) -> Self {
-        let shift = *brain.random.choose(&[1, 100, 700, 5000, 60_000]);
-        PushTime(Disguise::shifted(brain.committee.size(), shift))
+    pub(super) fn new(collusion: &mut Collusion) -> Self {
+        let shift = *collusion.random.choose(&[1, 100, 700, 5000, 60_000]);
+        PushTime(BlockVersions::shifted(collusion.committee.size(), shift))
     }
 }
 
 impl Strategy for PushTime {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let message = self.0.message(&brain.pen, me, said.to, said.message);
-        out.push(Utterance { message, ..said });
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let message = self.0.message(&collusion.keys, me, outgoing.to, outgoing.message);
+        out.push(Outgoing { message, ..outgoing });
     }
 }

@@ -1,45 +1,51 @@
-//! One view that begins in several ways.
+//! One view with several NEW-VIEWs.
 
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Makes another valid NEW-VIEW for about every second member, of another quorum and with accounts of liars that
-/// hide what they know. Also begins views by itself, as early as it can.
+/// Creates another valid NEW-VIEW for about every second member, from another quorum and with
+/// incomplete payloads of Byzantine members. It also begins views itself, as early as possible.
 #[derive(Debug)]
 pub(super) struct Reopen;
 
 impl Strategy for Reopen {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        let Message::NewView(new_view) = &said.message else { return out.push(said) };
-        if new_view.vote.signer != me || brain.random.permille(500) {
-            return out.push(said);
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let Message::NewView(new_view) = &outgoing.message else { return out.push(outgoing) };
+        if new_view.vote.signer != me || collusion.random.permille(500) {
+            return out.push(outgoing);
         }
-        let message = match brain.open(me, new_view.vote.body.view) {
+        let message = match collusion.open(me, new_view.vote.body.view) {
             Some(other) => Message::NewView(other),
-            None => said.message,
+            None => outgoing.message,
         };
-        out.push(Utterance { message, ..said });
+        out.push(Outgoing { message, ..outgoing });
     }
 
-    fn hear(
+    fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         me: ReplicaId,
         _from: ReplicaId,
         message: &Message,
-        out: &mut Vec<Utterance>,
+        out: &mut Vec<Outgoing>,
     ) {
         let Message::ViewChange(change) = message else { return };
         let view = change.vote.body.view;
-        if brain.committee.primary(brain.pen.epoch, view) != me || brain.random.permille(700) {
+        if collusion.committee.primary(collusion.keys.epoch, view) != me || collusion.random.permille(700) {
             return;
         }
-        if let Some(new_view) = brain.open(me, view)
-            && let Some(to) = brain.some_other(me)
+        if let Some(new_view) = collusion.open(me, view)
+            && let Some(to) = collusion.some_other(me)
         {
-            out.push(Utterance::new(to, Message::NewView(new_view)));
+            out.push(Outgoing::new(to, Message::NewView(new_view)));
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Messages of the past.
+//! Replayed messages.
 
 use quorate_ledger::ReplicaId;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Messages said again at a time.
+/// Messages that are replayed at a time.
 const AT_ONCE: usize = 3;
 
-/// Sends what it or others said before, to anybody.
+/// Sends earlier messages, its own or those of others, to any member.
 #[derive(Debug)]
 pub(super) struct Replay;
 
 impl Strategy for Replay {
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
         for _ in 0..AT_ONCE {
-            if let Some((_, message)) = brain.recall()
-                && let Some(to) = brain.some_other(me)
+            if let Some((_, message)) = collusion.recall()
+                && let Some(to) = collusion.some_other(me)
             {
-                out.push(Utterance::new(to, message));
+                out.push(Outgoing::new(to, message));
             }
         }
     }

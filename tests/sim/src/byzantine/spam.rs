@@ -1,26 +1,26 @@
-//! View changes without end.
+//! Endless VIEW-CHANGEs.
 
 use quorate_ledger::{ReplicaId, View};
 use quorate_pbft::{Knowledge, Message};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Leaves for the next view, for one a little later or for one far away; what it claims to know, and to whom,
-/// is up to chance.
+/// Leaves for the next view, for a slightly later one or for one far ahead. The payload and the
+/// receivers are random.
 #[derive(Debug)]
 pub(super) struct Spam;
 
 impl Strategy for Spam {
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
-        let ahead = *brain.random.choose(&[1, 1, 2, 3, 1000, u64::MAX]);
-        let view = View(brain.view.0.saturating_add(ahead));
-        for to in brain.others(me) {
-            if brain.random.permille(300) {
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
+        let ahead = *collusion.random.choose(&[1, 1, 2, 3, 1000, u64::MAX]);
+        let view = View(collusion.view.0.saturating_add(ahead));
+        for to in collusion.others(me) {
+            if collusion.random.permille(300) {
                 continue;
             }
-            let honest = brain.random.permille(500);
-            let knowledge = if honest { brain.knowledge_of(me) } else { Knowledge::default() };
-            out.push(Utterance::new(to, Message::ViewChange(brain.depart(me, view, knowledge))));
+            let honest = collusion.random.permille(500);
+            let knowledge = if honest { collusion.knowledge_of(me) } else { Knowledge::default() };
+            out.push(Outgoing::new(to, Message::ViewChange(collusion.depart(me, view, knowledge))));
         }
     }
 }

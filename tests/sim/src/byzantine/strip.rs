@@ -1,11 +1,12 @@
-//! Certified ranges whose certificates do not belong there, and ranges that have fewer of them.
+//! Certified block ranges with misplaced certificates, or with fewer of them.
 
 use quorate_engine::{Answer, Ask, RunBlock};
 use quorate_ledger::{Ballot, CommitCertificate, ReplicaId, SignatureSet};
 
-use crate::byzantine::{Brain, Strategy};
+use crate::byzantine::{Collusion, Strategy};
 
-/// Answers questions for blocks with genuine blocks and takes certificates away, moves them, or forges them.
+/// Responds to requests for blocks with genuine blocks whose certificates are removed, moved or
+/// forged.
 #[derive(Debug)]
 pub(super) struct Strip;
 
@@ -18,7 +19,7 @@ fn strip(run: &mut Vec<RunBlock>) {
     run[..last].iter_mut().for_each(|block| block.certificate = None);
 }
 
-/// The certificate of an earlier block beside the last one.
+/// Puts the certificate of an earlier block at the last one.
 fn misplace(run: &mut [RunBlock]) {
     let Some((last, earlier)) = run.split_last_mut() else { return };
     if let Some(other) = earlier.iter().find_map(|block| block.certificate.clone()) {
@@ -26,7 +27,7 @@ fn misplace(run: &mut [RunBlock]) {
     }
 }
 
-/// A block that no member committed below one that a certificate makes final: their hashes do not link.
+/// A block that no member committed below a certified one: their hashes do not link.
 fn swap(run: &mut [RunBlock]) {
     let Some(first) = run.first_mut() else { return };
     first.header.timestamp = first.header.timestamp.plus_ms(1);
@@ -46,10 +47,10 @@ fn forge(run: &mut Vec<RunBlock>) {
 }
 
 impl Strategy for Strip {
-    fn answer(&mut self, brain: &mut Brain, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+    fn answer(&mut self, collusion: &mut Collusion, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
         match answer {
             Answer::Blocks(mut run) => {
-                match brain.random.between(0, 4) {
+                match collusion.random.between(0, 4) {
                     0 => strip(&mut run),
                     1 => misplace(&mut run),
                     2 => forge(&mut run),
@@ -58,8 +59,8 @@ impl Strategy for Strip {
                 }
                 if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) }
             }
-            // Nothing about a block that it holds: who asked must ask another member.
-            Answer::Transactions(_) | Answer::Ids(_) if brain.random.permille(500) => Answer::Nothing,
+            // Nothing about a block that it holds: the requester must ask another member.
+            Answer::Transactions(_) | Answer::Ids(_) if collusion.random.permille(500) => Answer::Nothing,
             other => other,
         }
     }

@@ -3,21 +3,28 @@
 use quorate_ledger::ReplicaId;
 use quorate_pbft::{Message, Prepare};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Sends a PREPARE with each of its own proposals. A receiver that counts it counts the primary twice.
+/// Sends a PREPARE with each of its own proposals. A receiver that counts it would count the
+/// primary twice.
 #[derive(Debug)]
 pub(super) struct VoteAsPrimary;
 
 impl Strategy for VoteAsPrimary {
-    fn utter(&mut self, brain: &mut Brain, me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        if let Message::PrePrepare(proposal) = &said.message
+    fn on_send(
+        &mut self,
+        collusion: &mut Collusion,
+        me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        if let Message::PrePrepare(proposal) = &outgoing.message
             && proposal.vote.signer == me
         {
-            let vote = brain.pen.sign(me, Prepare(proposal.vote.body.0));
-            brain.note(me, &Message::Prepare(vote.clone()));
-            out.push(Utterance { message: Message::Prepare(vote), ..said.clone() });
+            let vote = collusion.keys.sign(me, Prepare(proposal.vote.body.0));
+            collusion.note(me, &Message::Prepare(vote.clone()));
+            out.push(Outgoing { message: Message::Prepare(vote), ..outgoing.clone() });
         }
-        out.push(said);
+        out.push(outgoing);
     }
 }

@@ -1,30 +1,31 @@
-//! Votes for heights and views far away.
+//! Votes for heights and views far ahead.
 
 use quorate_ledger::{Ballot, Commit, Height, ReplicaId, View};
 use quorate_pbft::{Message, Prepare};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
 /// Distances, in heights or views.
 const FAR: [u64; 5] = [3, 20, 70, 1000, u64::MAX / 2];
 
-/// Sends votes of its own that would fill the memory of a member that keeps them all.
+/// Sends own votes that would fill the memory of a member that keeps all of them.
 #[derive(Debug)]
 pub(super) struct VoteFar;
 
 impl Strategy for VoteFar {
-    fn tick(&mut self, brain: &mut Brain, me: ReplicaId, out: &mut Vec<Utterance>) {
-        let (above, later) = (*brain.random.choose(&FAR), *brain.random.choose(&FAR));
-        let height = Height(brain.tip.0.0.saturating_add(above));
-        let ballot = Ballot { epoch: brain.pen.epoch, view: brain.view, height, block: brain.no_block() };
-        let view = View(brain.view.0.saturating_add(later));
-        let soon = Ballot { view, height: Height(brain.tip.0.0.saturating_add(2)), ..ballot };
+    fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
+        let (above, later) = (*collusion.random.choose(&FAR), *collusion.random.choose(&FAR));
+        let height = Height(collusion.tip.0.0.saturating_add(above));
+        let ballot =
+            Ballot { epoch: collusion.keys.epoch, view: collusion.view, height, block: collusion.no_block() };
+        let view = View(collusion.view.0.saturating_add(later));
+        let soon = Ballot { view, height: Height(collusion.tip.0.0.saturating_add(2)), ..ballot };
         for ballot in [ballot, soon] {
-            let prepare = Message::Prepare(brain.pen.sign(me, Prepare(ballot)));
-            let commit = Message::Commit(brain.pen.sign(me, Commit(ballot)));
-            for to in brain.others(me) {
-                out.push(Utterance::new(to, prepare.clone()));
-                out.push(Utterance::new(to, commit.clone()));
+            let prepare = Message::Prepare(collusion.keys.sign(me, Prepare(ballot)));
+            let commit = Message::Commit(collusion.keys.sign(me, Commit(ballot)));
+            for to in collusion.others(me) {
+                out.push(Outgoing::new(to, prepare.clone()));
+                out.push(Outgoing::new(to, commit.clone()));
             }
         }
     }

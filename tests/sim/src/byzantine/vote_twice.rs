@@ -3,21 +3,21 @@
 use quorate_ledger::{Ballot, Commit, ReplicaId};
 use quorate_pbft::{Message, Prepare};
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
-/// Votes both PREPARE and COMMIT for whatever is proposed, in the version that suits the receiver, and now
-/// and then for a block that nobody proposed.
+/// Sends both PREPARE and COMMIT for every proposal, in the version that the receiver has, and
+/// sometimes for a block that was never proposed.
 #[derive(Debug)]
 pub(super) struct VoteTwice;
 
 impl Strategy for VoteTwice {
-    fn hear(
+    fn on_receive(
         &mut self,
-        brain: &mut Brain,
+        collusion: &mut Collusion,
         me: ReplicaId,
         _from: ReplicaId,
         message: &Message,
-        out: &mut Vec<Utterance>,
+        out: &mut Vec<Outgoing>,
     ) {
         let heard: Vec<Ballot> = match message {
             Message::PrePrepare(proposal) => vec![proposal.vote.body.0],
@@ -25,12 +25,13 @@ impl Strategy for VoteTwice {
             _ => return,
         };
         for ballot in heard {
-            for to in brain.others(me) {
-                let nothing = brain.random.permille(100);
-                let block = if nothing { brain.no_block() } else { brain.split.block(to, ballot.block) };
+            for to in collusion.others(me) {
+                let nothing = collusion.random.permille(100);
+                let block =
+                    if nothing { collusion.no_block() } else { collusion.split.block(to, ballot.block) };
                 let ballot = Ballot { block, ..ballot };
-                out.push(Utterance::new(to, Message::Prepare(brain.pen.sign(me, Prepare(ballot)))));
-                out.push(Utterance::new(to, Message::Commit(brain.pen.sign(me, Commit(ballot)))));
+                out.push(Outgoing::new(to, Message::Prepare(collusion.keys.sign(me, Prepare(ballot)))));
+                out.push(Outgoing::new(to, Message::Commit(collusion.keys.sign(me, Commit(ballot)))));
             }
         }
     }

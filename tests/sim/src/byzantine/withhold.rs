@@ -1,4 +1,4 @@
-//! Silence to some.
+//! Withheld messages.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use quorate_engine::{Answer, Ask};
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
-use crate::byzantine::{Brain, Strategy, Utterance};
+use crate::byzantine::{Collusion, Outgoing, Strategy};
 
 /// Kinds of messages, in the order of [`kind`].
 const KINDS: usize = 6;
@@ -22,7 +22,7 @@ fn kind(message: &Message) -> usize {
     }
 }
 
-/// Keeps some kinds of messages from f members, or from all; and answers and transactions too.
+/// Withholds some kinds of messages from f members, or from all; also responses and transactions.
 #[derive(Debug)]
 pub(super) struct Withhold {
     victims: BTreeSet<ReplicaId>,
@@ -31,33 +31,39 @@ pub(super) struct Withhold {
 }
 
 impl Withhold {
-    /// Victims and kinds by chance.
-    pub(super) fn new(me: ReplicaId, brain: &mut Brain) -> Self {
-        let mut others = brain.others(me);
-        let starved = brain.committee.faults().max(1);
-        let count = if brain.random.permille(200) { others.len() } else { starved.min(others.len()) };
+    /// Random victims and kinds.
+    pub(super) fn new(me: ReplicaId, collusion: &mut Collusion) -> Self {
+        let mut others = collusion.others(me);
+        let starved = collusion.committee.faults().max(1);
+        let count = if collusion.random.permille(200) { others.len() } else { starved.min(others.len()) };
         let mut victims = BTreeSet::new();
         while victims.len() < count {
-            let index = brain.random.index(others.len());
+            let index = collusion.random.index(others.len());
             victims.insert(others.swap_remove(index));
         }
-        let kinds = std::array::from_fn(|_| brain.random.permille(500));
-        Withhold { victims, kinds, answers: brain.random.permille(700) }
+        let kinds = std::array::from_fn(|_| collusion.random.permille(500));
+        Withhold { victims, kinds, answers: collusion.random.permille(700) }
     }
 }
 
 impl Strategy for Withhold {
-    fn utter(&mut self, _brain: &mut Brain, _me: ReplicaId, said: Utterance, out: &mut Vec<Utterance>) {
-        if !(self.victims.contains(&said.to) && self.kinds[kind(&said.message)]) {
-            out.push(said);
+    fn on_send(
+        &mut self,
+        _collusion: &mut Collusion,
+        _me: ReplicaId,
+        outgoing: Outgoing,
+        out: &mut Vec<Outgoing>,
+    ) {
+        if !(self.victims.contains(&outgoing.to) && self.kinds[kind(&outgoing.message)]) {
+            out.push(outgoing);
         }
     }
 
-    fn answer(&mut self, _brain: &mut Brain, to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+    fn answer(&mut self, _collusion: &mut Collusion, to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
         if self.answers && self.victims.contains(&to) { Answer::Nothing } else { answer }
     }
 
-    fn shares(&mut self, _brain: &mut Brain, to: ReplicaId) -> bool {
+    fn relays_to(&mut self, _collusion: &mut Collusion, to: ReplicaId) -> bool {
         !(self.answers && self.victims.contains(&to))
     }
 }

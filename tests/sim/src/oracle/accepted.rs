@@ -1,5 +1,6 @@
-//! What a member may vote for: blocks on its own chain, of the view's primary, timely, within the watermark, as the view
-//! began, and nothing once a certificate shows a later view.
+//! What a member may vote for: blocks on its own chain, proposed by the view's primary, with a
+//! valid time, within the watermark, consistent with the beginning of the view. It may not vote at
+//! all once a certificate shows a later view.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +12,24 @@ use crate::oracle::chain::Chain;
 use crate::oracle::locks::Locks;
 use crate::oracle::{Check, require};
 
-const OVERTAKEN: &str = "nothing is signed in a view that a quorum has left";
+const OVERTAKEN: &str = "no votes in a view that a quorum has left";
 const PARENT: &str = "votes are for blocks on the committed chain";
-const PROPOSER: &str = "fresh blocks are of their primary";
-const CLOCK: &str = "no vote for a block of the future";
+const PROPOSER: &str = "the primary is the proposer of fresh blocks";
+const CLOCK: &str = "no vote for a block with a future time";
 const WATERMARK: &str = "no vote above the watermark";
-const BEGINNING: &str = "votes follow the beginning of the view";
-const BASE: &str = "the base of a view is final";
-const BODIES: &str = "what a view change promises is held";
+const BEGINNING: &str = "votes agree with the beginning of the view";
+const BASE: &str = "the committed anchor of a view is final";
+const BODIES: &str = "blocks in a view-change payload are kept";
 const BOUNDED: &str = "bounded memory";
 
-/// Members that catch up may be this many windows below the highest committed block that the checker knows.
+/// Members that catch up may be this many windows below the highest committed block that the
+/// checker knows.
 const WINDOWS: u64 = 4;
 
-/// Views ahead of its own for which a member keeps anything.
+/// Number of views ahead of its own for which a member keeps messages.
 const VIEWS: u64 = 2;
 
-/// What is known of a block from its header.
+/// The relevant fields of a header.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     parent: BlockHash,
@@ -35,51 +37,52 @@ struct Known {
     time: Timestamp,
 }
 
-/// Headers that were ever sent, and the view in which each member's last block was certified.
+/// All headers that were sent, and the view in which each member's last block was certified.
 #[derive(Debug, Default)]
 pub struct Accepted {
     headers: BTreeMap<BlockHash, Known>,
     certified: BTreeMap<ReplicaId, View>,
 }
 
-/// A member that made a statement, before it handled what made it do so, and after that.
+/// The state of a member that signed a statement, before and after it handled the event that caused
+/// it.
 #[derive(Debug)]
 pub struct Voter<'a> {
     /// Its last committed height before.
     pub tip: Height,
-    /// Where it stands now.
+    /// Its state now.
     pub stands: &'a Overview,
-    /// What its wall clock shows.
+    /// The time on its wall clock.
     pub wall: Timestamp,
 }
 
 impl Accepted {
-    /// Anybody sends a header.
+    /// Records a header that a member sends.
     pub fn learn(&mut self, header: &Header) {
         let known = Known { parent: header.parent, proposer: header.proposer, time: header.timestamp };
         self.headers.insert(header.hash(), known);
     }
 
-    /// The last block of a member is certified in this view.
+    /// Records that a member's last block is certified in this view.
     pub fn certified(&mut self, member: ReplicaId, view: View) {
         let known = self.certified.entry(member).or_default();
         *known = view.max(*known);
     }
 
-    /// Whether the last block of a member was certified in a later view than its own.
+    /// Whether a member's last block was certified in a later view than its own.
     pub fn is_overtaken(&self, member: ReplicaId, view: View) -> bool {
         self.certified.get(&member).is_some_and(|certified| *certified > view)
     }
 
-    /// A member's process is over.
+    /// A member's process has ended.
     pub fn forget(&mut self, member: ReplicaId) {
         self.certified.remove(&member);
     }
 
-    /// A correct member gives a vote for the first time.
+    /// A correct member signs a vote for the first time.
     ///
     /// # Errors
-    /// It must not.
+    /// The member must not vote for this block.
     pub fn votes(
         &self,
         member: ReplicaId,
@@ -98,7 +101,7 @@ impl Accepted {
         let Ballot { view, height, block, .. } = ballot;
         require(!self.is_overtaken(member, view), OVERTAKEN, || {
             format!(
-                "member {member} votes in view {view}, its last block is of {:?}",
+                "member {member} votes in view {view}, its last block was certified in view {:?}",
                 self.certified.get(&member)
             )
         })?;
@@ -110,7 +113,9 @@ impl Accepted {
             format!("member {member} votes at height {height} above {mark}")
         })?;
         require(locks.allows(view, height, block), BEGINNING, || {
-            format!("member {member} votes for {block} at height {height}; view {view} begins otherwise")
+            format!(
+                "member {member} votes for {block} at height {height}; view {view} begins with another block"
+            )
         })?;
         let Some(known) = self.headers.get(&block) else { return Ok(()) };
         let below = height.previous().unwrap_or_default();
@@ -126,23 +131,28 @@ impl Accepted {
         }
         let primary = view.0 % knobs.members as u64;
         require(u64::from(known.proposer.0) == primary, PROPOSER, || {
-            format!("member {member} votes for a block of {} in view {view}", known.proposer)
+            format!("member {member} votes for a block of proposer {} in view {view}", known.proposer)
         })?;
         let latest = voter.wall.plus_ms(knobs.clock_tolerance_ms);
         require(known.time <= latest, CLOCK, || {
-            format!("member {member} votes for a block of {}, its clock shows {}", known.time, voter.wall)
+            format!(
+                "member {member} votes for a block with time {}, its clock shows {}",
+                known.time, voter.wall
+            )
         })
     }
 
-    /// A correct member stands here.
+    /// Checks the state of a correct member.
     ///
     /// # Errors
-    /// It keeps votes without bound, or did not finalise what its view began with.
+    /// It keeps votes without bound, or did not commit the blocks with which its view began.
     pub fn stands(&self, stands: &Overview, chain: &Chain, locks: &Locks, knobs: &Knobs) -> Check {
         let top = chain.height().plus(WINDOWS * knobs.window);
         let last = View(stands.view.0.saturating_add(VIEWS));
         let far = stands.slots.iter().find(|slot| slot.height > top || slot.view > last);
-        require(far.is_none(), BOUNDED, || format!("in view {} a slot is kept: {far:?}", stands.view))?;
+        require(far.is_none(), BOUNDED, || {
+            format!("in view {} a distant slot is kept: {far:?}", stands.view)
+        })?;
         let Some((base, block)) = locks.base(stands.view).filter(|_| stands.active) else { return Ok(()) };
         let (mut height, mut wanted) = (base, block);
         let accepted = |height: Height, block: BlockHash| {
@@ -161,16 +171,16 @@ impl Accepted {
         }
         require(base <= stands.committed, BASE, || {
             format!(
-                "view {} begins on height {base}, all of which is here, final is {}",
+                "view {} begins at height {base}, whose blocks are complete, but only {} is committed",
                 stands.view, stands.committed
             )
         })
     }
 
-    /// A correct member that stands here leaves a view.
+    /// A correct member in this state leaves a view.
     ///
     /// # Errors
-    /// It shows a prepared certificate of a block that it does not hold.
+    /// Its payload has a prepared certificate of a block that it does not hold.
     pub fn leaves(member: ReplicaId, change: &ViewChangeMessage, stands: &Overview) -> Check {
         for certificate in &change.knowledge.prepared {
             let Ballot { height, block, .. } = certificate.ballot();
@@ -181,7 +191,7 @@ impl Accepted {
                         && matches!(slot.phase, Phase::PrePrepared | Phase::Prepared)
                 });
             require(held, BODIES, || {
-                format!("member {member} shows {block} at height {height} and gave it up")
+                format!("member {member} reports {block} at height {height}, which it no longer holds")
             })?;
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! What members told clients stays true: committed stays committed, expired is never committed, and both
-//! agree with the chain.
+//! Results that members report to clients stay true: a committed transaction stays committed, an
+//! expired one is never committed, and both agree with the chain.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use quorate_ledger::{Height, ReplicaId, TransactionId};
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 
-/// Ids that some member called expired.
+/// Ids that some member reported as expired.
 #[derive(Debug, Default)]
 pub struct Answers {
     expired: BTreeSet<TransactionId>,
 }
 
-const ANSWERS: &str = "answers stay true";
+const ANSWERS: &str = "reported results stay true";
 
 impl Answers {
-    /// A member said that a transaction has expired.
+    /// A member reported that a transaction has expired.
     ///
     /// # Errors
-    /// It is in the chain, or may still get there.
+    /// It is in the chain, or may still be committed.
     pub fn expired(
         &mut self,
         member: ReplicaId,
@@ -30,11 +30,13 @@ impl Answers {
         chain: &Chain,
     ) -> Check {
         require(chain.place(id).is_none(), ANSWERS, || {
-            format!("member {member} calls {id} expired, which is in the chain")
+            format!("member {member} reports {id} as expired, but it is in the chain")
         })?;
         let time = chain.at(tip).map(|link| link.time.0);
         require(time.is_some_and(|time| time > valid_until), ANSWERS, || {
-            format!("member {member} calls {id} expired at {time:?}, it is valid until {valid_until}")
+            format!(
+                "member {member} reports {id} as expired at {time:?}, but it is valid until {valid_until}"
+            )
         })?;
         self.expired.insert(*id);
         Ok(())
@@ -43,16 +45,16 @@ impl Answers {
     /// A block with these transactions was committed.
     ///
     /// # Errors
-    /// One of them was called expired.
+    /// One of them was reported as expired.
     pub fn committed(&self, ids: &[TransactionId]) -> Check {
         let broken = ids.iter().find(|id| self.expired.contains(*id));
-        require(broken.is_none(), ANSWERS, || format!("{broken:?} was called expired and is committed"))
+        require(broken.is_none(), ANSWERS, || format!("{broken:?} was reported as expired and is committed"))
     }
 
-    /// A member said where a transaction is.
+    /// A member reported the place of a transaction.
     ///
     /// # Errors
-    /// It is somewhere else.
+    /// It is at another place.
     pub fn placed(
         &self,
         member: ReplicaId,
@@ -61,17 +63,17 @@ impl Answers {
         chain: &Chain,
     ) -> Check {
         require(chain.place(id) == Some(place), ANSWERS, || {
-            format!("member {member} says that {id} is at {place:?}, it is at {:?}", chain.place(id))
+            format!("member {member} reports {id} at {place:?}, but it is at {:?}", chain.place(id))
         })
     }
 
-    /// A member that had told clients about blocks up to `answered` starts again at `height`.
+    /// A member that had reported blocks up to `answered` to clients starts again at `height`.
     ///
     /// # Errors
-    /// It has forgotten one of them.
+    /// It has lost one of them.
     pub fn reopened(&self, member: ReplicaId, answered: Height, height: Height) -> Check {
         require(height >= answered, ANSWERS, || {
-            format!("member {member} answered for height {answered} and starts again at height {height}")
+            format!("member {member} reported height {answered} and starts again at height {height}")
         })
     }
 }

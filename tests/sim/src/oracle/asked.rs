@@ -1,4 +1,4 @@
-//! Questions: one for blocks at a time, and not to the same silent member again and again.
+//! Requests: one for blocks at a time, and not repeatedly to the same silent member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,25 +9,26 @@ use quorate_ledger::{BlockHash, Height, ReplicaId};
 use crate::knobs::Knobs;
 use crate::oracle::{Check, require};
 
-const ONE_QUESTION: &str = "one question for blocks at a time";
-const OTHERS: &str = "who does not answer is not the only one to be asked";
+const ONE_QUESTION: &str = "one request for blocks at a time";
+const OTHERS: &str = "requests do not all go to a silent member";
 
-/// Questions about one block that may go to one member in a row although it answers none.
+/// Unanswered requests about one block that may go to the same member in a row.
 const IN_A_ROW: u32 = 3;
 
-/// What correct members asked and were not told.
+/// Open requests of correct members.
 #[derive(Debug)]
 pub struct Asked {
-    /// How long a member that was asked for blocks has to answer before another one is asked.
+    /// How long a member has to respond to a request for blocks before another one is asked.
     patience: Duration,
     members: usize,
     blocks: BTreeMap<ReplicaId, Open>,
-    /// Which member let a question of which other one expire. It need not be waited for again.
+    /// Which member let a request of which other one expire. The requester need not wait for it
+    /// again.
     expired: BTreeSet<(ReplicaId, ReplicaId)>,
     bodies: BTreeMap<(ReplicaId, BlockHash), (ReplicaId, FetchId, u32)>,
 }
 
-/// A question for blocks that was not answered yet.
+/// An open request for blocks.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     fetch: FetchId,
@@ -37,7 +38,7 @@ struct Open {
 }
 
 impl Asked {
-    /// Nothing was asked yet.
+    /// Starts without open requests.
     pub fn new(knobs: &Knobs) -> Self {
         let one_honest = u32::try_from(knobs.tolerated()).expect("few") + 1;
         Asked {
@@ -49,10 +50,10 @@ impl Asked {
         }
     }
 
-    /// A correct member asks another one.
+    /// A correct member sends a request to another one.
     ///
     /// # Errors
-    /// It did not wait for the answer to its last question, or asks the same silent member only.
+    /// It did not wait for the response to its last request, or asks only the same silent member.
     pub fn asks(
         &mut self,
         now: Duration,
@@ -72,7 +73,8 @@ impl Asked {
                 if waited {
                     self.expired.insert((open.to, by));
                 }
-                // A member that went on by itself, or lost the member it asked, may ask anew at once.
+                // A member that made progress, or lost the connection to the peer that it asked,
+                // may send a new request at once.
                 require(waited || known || open.from != *from, ONE_QUESTION, || {
                     format!(
                         "member {by} at {tip} asks {} for {from} at {:?} and {to} at {now:?}, unanswered",
@@ -87,28 +89,28 @@ impl Asked {
                 };
                 self.bodies.insert((by, *block), (to, fetch, row));
                 require(row <= IN_A_ROW || self.members <= 2, OTHERS, || {
-                    format!("member {by} asks {to} for block {block} for the {row}th time in a row")
+                    format!("member {by} asks {to} for block {block}, request {row} in a row")
                 })
             }
         }
     }
 
-    /// An answer to this question of a member arrived, or none will.
+    /// A response to this request of a member arrived, or none will.
     pub fn answered(&mut self, by: ReplicaId, fetch: FetchId) {
         self.blocks.retain(|member, open| *member != by || open.fetch != fetch);
     }
 
-    /// An answer about a body brought something.
+    /// A response about a body was useful.
     pub fn helped(&mut self, by: ReplicaId, fetch: FetchId) {
         self.bodies.retain(|(member, _), (_, open, _)| *member != by || *open != fetch);
     }
 
-    /// A member lost its connection to another one: what it asked there is not answered any more.
+    /// A member lost its connection to a peer, so its requests there get no response.
     pub fn lost(&mut self, by: ReplicaId, peer: ReplicaId) {
         self.blocks.retain(|member, open| *member != by || open.to != peer);
     }
 
-    /// A member's process is over.
+    /// A member's process has ended.
     pub fn forget(&mut self, by: ReplicaId) {
         self.blocks.remove(&by);
         self.expired.retain(|(_, asking)| *asking != by);

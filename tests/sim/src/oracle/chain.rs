@@ -1,7 +1,7 @@
-//! Agreement: all members commit the same blocks, and only blocks that follow the rules.
+//! Agreement: all members commit the same blocks, and only valid ones.
 //!
-//! The checker keeps the one chain that was ever committed by anybody. A block is compared with it, or
-//! extends it after being checked from scratch.
+//! The checker keeps the single chain of all committed blocks. It compares a block with this chain,
+//! or fully checks it before it extends the chain.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::knobs::Knobs;
 use crate::oracle::{Check, Violation, require};
 use crate::orders::Orders;
 
-/// What the checker remembers of a block.
+/// The relevant data of a block.
 #[derive(Debug)]
 pub struct Link {
     /// Its hash.
@@ -23,7 +23,7 @@ pub struct Link {
     pub ids: Vec<TransactionId>,
 }
 
-/// The chain as the checker knows it, and how far each member is.
+/// The chain of the checker, and the height of each member.
 #[derive(Debug)]
 pub struct Chain {
     /// From the genesis on: the index is the height.
@@ -41,7 +41,7 @@ const ONCE: &str = "at most once";
 const VALIDITY: &str = "validity";
 
 impl Chain {
-    /// A chain of nothing but the genesis.
+    /// A chain with only the genesis.
     pub fn new(genesis: &Genesis, knobs: &Knobs) -> Self {
         let header = genesis.header();
         Chain {
@@ -54,7 +54,7 @@ impl Chain {
         }
     }
 
-    /// The highest height that anybody committed.
+    /// The highest height that any member committed.
     pub fn height(&self) -> Height {
         Height(self.links.len() as u64 - 1)
     }
@@ -64,19 +64,19 @@ impl Chain {
         self.links.get(usize::try_from(height.0).ok()?)
     }
 
-    /// The last block of a member, as far as it said.
+    /// The last block of a member, as far as it is known.
     pub fn tip_of(&self, member: ReplicaId) -> Height {
         self.tips.get(&member).copied().unwrap_or(Height(0))
     }
 
-    /// Ids that a block above this height must not repeat: those of one lifetime.
+    /// Number of ids that a block above this height must not repeat: those of one lifetime.
     pub fn recent_ids(&self, height: Height) -> usize {
         let Some(last) = self.at(height).map(|link| link.time) else { return 0 };
         let recent = self.links.iter().take_while(|link| link.time <= last);
         recent.filter(|link| link.time.plus_ms(self.lifetime_ms) > last).map(|link| link.ids.len()).sum()
     }
 
-    /// Where a transaction is.
+    /// The place of a transaction.
     pub fn place(&self, id: &TransactionId) -> Option<(Height, u32)> {
         self.places.get(id).copied()
     }
@@ -84,7 +84,7 @@ impl Chain {
     /// A member starts a life with this block as its last.
     ///
     /// # Errors
-    /// The blocks are others than those that were committed.
+    /// Its blocks differ from the committed ones.
     pub fn opened(&mut self, member: ReplicaId, height: Height, hash: BlockHash) -> Check {
         let known = self.at(height).is_some_and(|link| link.hash == hash);
         require(known, AGREEMENT, || format!("member {member} opened with block {hash} at height {height}"))?;
@@ -95,7 +95,7 @@ impl Chain {
     /// A member committed a block.
     ///
     /// # Errors
-    /// It skips a height, is another one than others committed, or breaks a rule.
+    /// It skips a height, differs from the block that others committed, or is invalid.
     pub fn committed(&mut self, member: ReplicaId, block: &Block, orders: &Orders) -> Check {
         let height = block.height();
         let tip = self.tip_of(member);
@@ -109,10 +109,10 @@ impl Chain {
         })
     }
 
-    /// Compares a committed block with the chain, or extends the chain by it.
+    /// Compares a committed block with the chain, or extends the chain with it.
     ///
     /// # Errors
-    /// It is another one, or breaks a rule.
+    /// It differs, or is invalid.
     pub fn learn(&mut self, block: &Block, orders: &Orders) -> Check {
         let (height, hash) = (block.height(), block.hash());
         if let Some(link) = self.at(height) {
@@ -143,7 +143,7 @@ impl Chain {
             format!("height {height} has {count} transactions")
         })?;
         let early = header.timestamp.0 < last.time.0 + self.gap_ms;
-        require(!(count == 0 && early), VALIDITY, || format!("height {height} is empty and comes too soon"))
+        require(!(count == 0 && early), VALIDITY, || format!("height {height} is empty and too early"))
     }
 
     fn check_transactions(&self, block: &Block, orders: &Orders) -> Check {
@@ -151,7 +151,9 @@ impl Chain {
         for transaction in block.body().transactions() {
             let id = transaction.id();
             let Some(order) = orders.of(&id) else {
-                return require(false, VALIDITY, || format!("nobody submitted transaction {id} at {height}"));
+                return require(false, VALIDITY, || {
+                    format!("no client submitted transaction {id} at {height}")
+                });
             };
             require(order.bytes == transaction.to_bytes(), VALIDITY, || {
                 format!("transaction {id} at height {height} was changed")

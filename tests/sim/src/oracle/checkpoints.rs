@@ -1,4 +1,4 @@
-//! Checkpoints are about what is durable, and the same for all.
+//! Checkpoints refer to durable blocks, and are the same for all members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ use crate::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 
-const CHECKPOINT: &str = "checkpoints are true";
+const CHECKPOINT: &str = "checkpoints are correct";
 
-/// All CHECKPOINTs that correct members made.
+/// All CHECKPOINTs that correct members signed.
 #[derive(Debug, Default)]
 pub struct Checkpoints {
     bodies: BTreeMap<Height, Checkpoint>,
@@ -20,10 +20,11 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// A correct member that stands here made a message.
+    /// A correct member in this state signed a message.
     ///
     /// # Errors
-    /// It vouches for what it does not hold, or for something else than others.
+    /// It signs a checkpoint of a block that is not durable, or of another state than other
+    /// members.
     pub fn given(&mut self, stands: &Overview, message: &Message, knobs: &Knobs, chain: &Chain) -> Check {
         let Message::Checkpoint(vote) = message else { return Ok(()) };
         let (member, body) = (vote.signer, vote.body);
@@ -48,7 +49,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// A correct member stands here: what is stable for it is durable at a quorum, the faulty included.
+    /// Checks a correct member in this state: its stable checkpoint is durable at a quorum, faulty
+    /// members included.
     ///
     /// # Errors
     /// It is not.
@@ -59,13 +61,17 @@ impl Checkpoints {
         }
         let signers = self.signers.get(&height).map_or(0, |signers| signers.difference(faulty).count());
         require(signers + faulty.len() >= knobs.quorum(), CHECKPOINT, || {
-            format!("member {} calls {height} stable, {signers} correct members do", stands.replica)
+            format!(
+                "member {} has a stable checkpoint at {height}, but only {signers} correct members signed it",
+                stands.replica
+            )
         })?;
         Ok(())
     }
 
-    /// A correct member starts again: of what is durable it may have signed a CHECKPOINT in a group whose sync failed, and have
-    /// found it again. It counts that from the start, before anybody has seen it.
+    /// A correct member starts again. It may have signed a CHECKPOINT of a durable block in a group
+    /// whose sync failed, and have found it again. It counts this CHECKPOINT from the start, before
+    /// any other member has received it.
     pub fn reopened(&mut self, stands: &Overview, knobs: &Knobs) {
         let last = stands.durable.0 - stands.durable.0 % knobs.checkpoint_interval;
         for height in [Height(last), stands.pbft.stable] {

@@ -1,4 +1,4 @@
-//! What a member has committed it can prove, offline and to anybody.
+//! Every member can prove what it has committed, offline.
 
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId};
@@ -11,13 +11,13 @@ use crate::random::Random;
 
 const PROOF: &str = "receipts";
 
-/// Receipts looked at for each member; each costs a quorum of verifications.
+/// Receipts that are checked for each member; each costs a quorum of verifications.
 const SAMPLE: usize = 4;
 
 /// Checks a member's ledger against the chain, and some of its receipts.
 ///
 /// # Errors
-/// A proof that is missing, does not hold, or is about another chain.
+/// A proof that is missing, invalid, or for another chain.
 pub fn check(
     member: ReplicaId,
     reader: &LedgerReader,
@@ -53,7 +53,7 @@ pub fn check(
             && receipt.index == index
             && Some(receipt.proof.header.hash()) == chain.at(height).map(|link| link.hash)
             && signers == knobs.quorum();
-        require(right, PROOF, || format!("member {member} gives a receipt of something else for {id}"))?;
+        require(right, PROOF, || format!("member {member} returns a receipt of something else for {id}"))?;
     }
     Ok(())
 }

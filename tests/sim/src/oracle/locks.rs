@@ -1,7 +1,8 @@
-//! What may be final stays: a block that a quorum less the faulty has committed to is in every later view.
+//! Blocks that may be final are kept: every later view contains a block to which a quorum less the
+//! faulty members has committed.
 //!
-//! The faulty sign anything, so their votes are counted as given. New views are made again from their view
-//! changes, by this file's own reading of the rule.
+//! Faulty members may sign anything, so their votes count as given. The checker computes new views
+//! from their VIEW-CHANGEs itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +12,11 @@ use quorate_pbft::{Message, NewViewMessage};
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 
-const LOCKED: &str = "locked blocks stay";
+const LOCKED: &str = "locked blocks are kept";
 const SELECTION: &str = "new views follow from their view changes";
 const SINGLE: &str = "one certificate at a height";
 
-/// How a view began, as far as it matters.
+/// The relevant data of the beginning of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Opening {
     base: Option<(Height, BlockHash)>,
@@ -28,18 +29,19 @@ impl Opening {
     }
 }
 
-/// What was seen in a new view.
+/// Properties of a NEW-VIEW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Blocks proposed again.
     pub again: usize,
-    /// Whether something was prepared above the blocks that are proposed again: beyond a hole, or on another block.
+    /// Whether a block was prepared above those that are proposed again: above a hole, or on
+    /// another block.
     pub truncated: bool,
-    /// Whether one of them was proposed by another primary first.
+    /// Whether another primary first proposed one of them.
     pub inherited: bool,
 }
 
-/// COMMITs of correct members, and all new views that were sent.
+/// COMMITs of correct members, and all NEW-VIEWs that were sent.
 #[derive(Debug)]
 pub struct Locks {
     quorum: usize,
@@ -49,15 +51,15 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Nothing yet. A quorum is so many.
+    /// Starts empty, with this quorum.
     pub fn new(quorum: usize) -> Self {
         Locks { quorum, commits: BTreeMap::new(), locked: BTreeMap::new(), openings: BTreeMap::new() }
     }
 
-    /// A correct member made a message; so many members are faulty.
+    /// A correct member signed a message. `faulty` are the faulty members.
     ///
     /// # Errors
-    /// Two blocks may be certified at one height, or one may be that a later view left out.
+    /// Two blocks may be certified at one height, or a block that a later view omitted.
     pub fn given(&mut self, member: ReplicaId, message: &Message, faulty: &BTreeSet<ReplicaId>) -> Check {
         let Message::Commit(vote) = message else { return Ok(()) };
         if vote.signer != member {
@@ -82,13 +84,14 @@ impl Locks {
         Ok(())
     }
 
-    /// The last height of which the beginning of a view speaks; of the one that goes furthest, if there are several.
+    /// The last height in the beginning of a view; the highest one if there are several beginnings.
     pub fn end(&self, view: View) -> Height {
         let ends = self.openings.get(&view).into_iter().flatten().map(Opening::end);
         ends.max().unwrap_or_default()
     }
 
-    /// Whether some beginning of a view allows a vote for this block: above it anything, within it what it says.
+    /// Whether some beginning of a view allows a vote for this block: any block above its last
+    /// height, otherwise only the named one.
     pub fn allows(&self, view: View, height: Height, block: BlockHash) -> bool {
         let Some(openings) = self.openings.get(&view).filter(|openings| !openings.is_empty()) else {
             return true;
@@ -102,7 +105,7 @@ impl Locks {
         })
     }
 
-    /// The committed block that a view begins on, if it has but one beginning.
+    /// The committed anchor of a view, if it has only one beginning.
     pub fn base(&self, view: View) -> Option<(Height, BlockHash)> {
         match self.openings.get(&view)?.as_slice() {
             [opening] => opening.base,
@@ -110,10 +113,10 @@ impl Locks {
         }
     }
 
-    /// A NEW-VIEW reached a correct member, which found nothing wrong with it.
+    /// A correct member received a NEW-VIEW and found it valid.
     ///
     /// # Errors
-    /// It does not follow from its view changes, or loses what may be final.
+    /// It does not follow from its VIEW-CHANGEs, or omits a block that may be final.
     pub fn opened(
         &mut self,
         new_view: &NewViewMessage,
@@ -123,7 +126,7 @@ impl Locks {
         let (opening, shape) = select(new_view);
         let claimed: Vec<BlockHash> = new_view.pre_prepares.iter().map(|vote| vote.body.0.block).collect();
         require(claimed == opening.chain, SELECTION, || {
-            format!("view {view} begins with {claimed:?}, its view changes say {:?}", opening.chain)
+            format!("view {view} begins with {claimed:?}, but its VIEW-CHANGEs result in {:?}", opening.chain)
         })?;
         let senders: BTreeSet<_> = new_view.view_changes.iter().map(|change| change.vote.signer).collect();
         require(senders.len() == self.quorum, SELECTION, || {
@@ -162,8 +165,8 @@ fn keeps(view: View, opening: &Opening, height: Height, block: BlockHash) -> Che
     })
 }
 
-/// The highest certified block, and above it at each height what was prepared in the highest view, as long as
-/// each is the parent of the next.
+/// The highest certified block, and above it at each height the block that was prepared in the
+/// highest view, as long as each is the parent of the next.
 fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
     let accounts = || new_view.view_changes.iter().map(|change| &change.knowledge);
     let base = accounts()

@@ -1,5 +1,6 @@
-//! What a member must conclude from what has reached it: follow others out of a view, stop waiting for a view that
-//! does not begin, prove a lie, leave a liar; and what it must not do before it has heard enough: speak, or leave.
+//! What a member must do after the messages that it received: follow others out of a view, stop
+//! waiting for a view that does not begin, create evidence, leave a view with a faulty primary. And
+//! what it must not do before it has received enough: sign, or leave a view.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,23 +12,23 @@ use quorate_pbft::{Cause, Checked, Evidence, Standing};
 use crate::knobs::Knobs;
 use crate::oracle::{Check, require};
 
-const JOIN: &str = "f + 1 others are followed";
-const NO_NEW_VIEW: &str = "a view that does not begin is left";
-const PROOF: &str = "two statements of one member are proof";
-const LIAR: &str = "a primary that is proven to lie is left";
-const PROBE: &str = "no member signs before a quorum has answered";
-const ALONE: &str = "no member leaves a view without contact";
+const JOIN: &str = "a member follows f + 1 others";
+const NO_NEW_VIEW: &str = "a member leaves a view that does not begin";
+const PROOF: &str = "two contradicting statements are evidence";
+const LIAR: &str = "a member leaves the view of a provably faulty primary";
+const PROBE: &str = "no member signs before a quorum has responded";
+const ALONE: &str = "no member leaves a view without contact with a quorum";
 const BEHIND: &str = "no member leaves a view while others are ahead";
-const DOUBLED: &str = "a view that never began doubles the timeout";
+const DOUBLED: &str = "a view that does not begin doubles the timeout";
 const HALVED: &str = "progress halves the timeout";
 
-/// Timeouts of progress after which a timeout is halved.
+/// Timeouts of progress after which the timeout is halved.
 const CALM: u32 = 10;
 
-/// Proofs kept against one member.
+/// Upper limit of evidence against one member.
 const PROOFS: usize = 16;
 
-/// A statement about a height in a view: kind, view, height, signer.
+/// The subject of a statement about a height in a view: kind, view, height, signer.
 type Place = (Domain, View, Height, ReplicaId);
 
 /// Something that reached a member and that it has not handled yet.
@@ -41,7 +42,7 @@ enum Arrival {
     Gone(ReplicaId),
 }
 
-/// Where a member stood after it handled something.
+/// The state of a member after it handled something.
 #[derive(Debug, Clone)]
 struct Stood {
     view: View,
@@ -52,9 +53,9 @@ struct Stood {
     timeout: Duration,
 }
 
-/// What one member has heard in its present life.
+/// What one member has received in its current life.
 #[derive(Debug, Default)]
-struct Ears {
+struct Inputs {
     arrivals: Vec<Arrival>,
     contacts: BTreeMap<ReplicaId, Duration>,
     heads: BTreeMap<ReplicaId, Height>,
@@ -62,16 +63,16 @@ struct Ears {
     answered: BTreeSet<ReplicaId>,
     statements: BTreeMap<Place, BlockHash>,
     before: Option<Stood>,
-    /// Since when a quorum has left for the view that this member waits for, or later ones.
+    /// Since when a quorum has left for the view for which this member waits, or later ones.
     waiting: Option<(View, Duration)>,
-    /// Since when it makes progress with this timeout.
+    /// Since when the member makes progress with this timeout.
     calm: Option<(Duration, Duration)>,
 }
 
-/// What every correct member has heard.
+/// What every correct member has received.
 #[derive(Debug)]
 pub struct Heard {
-    members: BTreeMap<ReplicaId, Ears>,
+    members: BTreeMap<ReplicaId, Inputs>,
     quorum: usize,
     faults: usize,
     window: u64,
@@ -79,33 +80,33 @@ pub struct Heard {
     status_ms: u64,
     base: Duration,
     cap: Duration,
-    /// No disk holds a process up for so long that deadlines are put off.
+    /// No disk delays a process so long that its deadlines are postponed.
     prompt: bool,
 }
 
-/// What the checks need to know about one member besides what it heard.
+/// What the checks need to know about one member in addition to what it received.
 #[derive(Debug)]
 pub struct Look<'a> {
     /// The member.
     pub member: ReplicaId,
     /// The time.
     pub now: Duration,
-    /// Where it stands.
+    /// Its state.
     pub stands: &'a Overview,
-    /// What came of the last events.
+    /// The effects of the last events.
     pub effects: &'a Effects,
-    /// The proofs it holds.
+    /// The evidence that it holds.
     pub evidence: &'a [Verified<Evidence>],
-    /// Its disk is slow at present, which puts its deadlines off.
+    /// Its disk is currently slow, which postpones its deadlines.
     pub slow: bool,
     /// Up to this height its view began with blocks of earlier views.
     pub again: Height,
-    /// Its last block was certified in a later view than its own: it signs nothing.
+    /// Its last block was certified in a later view than its own, so it must sign nothing.
     pub overtaken: bool,
 }
 
 impl Heard {
-    /// Nothing was heard yet.
+    /// Starts without received messages.
     pub fn new(knobs: &Knobs) -> Self {
         let request = Duration::from_millis(knobs.request_timeout_ms);
         Heard {
@@ -123,14 +124,14 @@ impl Heard {
 
     /// Something reaches a member that runs.
     pub fn arrives(&mut self, to: ReplicaId, event: &Event) {
-        let ears = self.members.entry(to).or_default();
+        let inputs = self.members.entry(to).or_default();
         let ballot = |domain, ballot: &Ballot, signer| {
             Arrival::Statement((domain, ballot.view, ballot.height, signer), ballot.block)
         };
         match event {
-            Event::PeerDown(peer) => ears.arrivals.push(Arrival::Gone(*peer)),
+            Event::PeerDown(peer) => inputs.arrivals.push(Arrival::Gone(*peer)),
             Event::Consensus { from, message } => {
-                ears.arrivals.push(Arrival::From(*from));
+                inputs.arrivals.push(Arrival::From(*from));
                 let arrival = match message {
                     Checked::Status(status) => Arrival::Status(*from, status.claim().committed),
                     Checked::ViewChange(change) => Arrival::Change(change.signer(), change.view()),
@@ -144,13 +145,13 @@ impl Heard {
                     Checked::Commit(vote) => ballot(Domain::Commit, &vote.body.0, vote.signer),
                     _ => return,
                 };
-                ears.arrivals.push(arrival);
+                inputs.arrivals.push(arrival);
             }
             _ => {}
         }
     }
 
-    /// A member's process is over.
+    /// A member's process has ended.
     pub fn forget(&mut self, member: ReplicaId) {
         self.members.remove(&member);
     }
@@ -158,10 +159,10 @@ impl Heard {
     /// A correct member has handled everything that reached it.
     ///
     /// # Errors
-    /// It did not conclude what it must, or did what it must not.
+    /// It did not do what it must, or did what it must not.
     pub fn handled(&mut self, look: &Look<'_>) -> Check {
-        let mut ears = self.members.remove(&look.member).unwrap_or_default();
-        let behind = ears.heads.clone();
+        let mut inputs = self.members.remove(&look.member).unwrap_or_default();
+        let behind = inputs.heads.clone();
         let stands = &look.stands.pbft;
         let after = Stood {
             view: stands.view,
@@ -172,75 +173,77 @@ impl Heard {
             timeout: stands.request_timeout,
         };
         let mut statements = Vec::new();
-        // It may have left before it heard that a connection is gone.
+        // It may have left before it noticed that a connection is closed.
         let mut gone = BTreeSet::new();
-        for arrival in std::mem::take(&mut ears.arrivals) {
+        for arrival in std::mem::take(&mut inputs.arrivals) {
             match arrival {
                 Arrival::From(from) => {
                     gone.remove(&from);
-                    ears.contacts.insert(from, look.now);
+                    inputs.contacts.insert(from, look.now);
                 }
-                Arrival::Status(from, height) => _ = ears.heads.insert(from, height),
+                Arrival::Status(from, height) => _ = inputs.heads.insert(from, height),
                 Arrival::Change(signer, view) => {
-                    let known = ears.changes.entry(signer).or_default();
+                    let known = inputs.changes.entry(signer).or_default();
                     *known = view.max(*known);
                 }
-                Arrival::Seen(from) => _ = ears.answered.insert(from),
+                Arrival::Seen(from) => _ = inputs.answered.insert(from),
                 Arrival::Statement(place, block) => statements.push((place, block)),
                 Arrival::Gone(peer) => {
                     gone.insert(peer);
-                    ears.heads.remove(&peer);
+                    inputs.heads.remove(&peer);
                 }
             }
         }
-        self.follows(look, &ears, &after)?;
-        self.gives_up_waiting(look, &mut ears, &after)?;
-        require(!after.voting || ears.answered.len() + 1 >= self.quorum, PROBE, || {
-            format!("member {} votes, {:?} have answered", look.member, ears.answered)
+        self.follows(look, &inputs, &after)?;
+        self.leaves_late_view(look, &mut inputs, &after)?;
+        require(!after.voting || inputs.answered.len() + 1 >= self.quorum, PROBE, || {
+            format!("member {} votes, but only {:?} have responded", look.member, inputs.answered)
         })?;
-        self.leaves(look, &ears, &behind)?;
-        ears.contacts.retain(|peer, _| !gone.contains(peer));
-        if let Some(before) = ears.before.clone() {
-            self.proves(look, &mut ears, &before, &after, statements)?;
-            Self::leaves_liar(look, &before, &after)?;
-            self.backs_off(look, &mut ears, &before, &after)?;
+        self.leaves(look, &inputs, &behind)?;
+        inputs.contacts.retain(|peer, _| !gone.contains(peer));
+        if let Some(before) = inputs.before.clone() {
+            self.proves(look, &mut inputs, &before, &after, statements)?;
+            Self::leaves_faulty_primary(look, &before, &after)?;
+            self.backs_off(look, &mut inputs, &before, &after)?;
         }
-        ears.before = Some(after);
-        self.members.insert(look.member, ears);
+        inputs.before = Some(after);
+        self.members.insert(look.member, inputs);
         Ok(())
     }
 
     /// The highest view that f + 1 others have reached or passed.
-    fn reached(&self, look: &Look<'_>, ears: &Ears) -> View {
-        let others = ears.changes.iter().filter(|(signer, _)| **signer != look.member);
+    fn reached(&self, look: &Look<'_>, inputs: &Inputs) -> View {
+        let others = inputs.changes.iter().filter(|(signer, _)| **signer != look.member);
         let mut views: Vec<View> = others.map(|(_, view)| *view).collect();
         views.sort_unstable();
         views.iter().rev().nth(self.faults).copied().unwrap_or_default()
     }
 
-    /// R19: the highest view that f + 1 others have reached or passed is this member's at least.
-    fn follows(&self, look: &Look<'_>, ears: &Ears, after: &Stood) -> Check {
-        let reached = self.reached(look, ears);
+    /// R19: this member's view is at least the highest view that f + 1 others have reached or
+    /// passed.
+    fn follows(&self, look: &Look<'_>, inputs: &Inputs, after: &Stood) -> Check {
+        let reached = self.reached(look, inputs);
         require(!after.voting || after.view >= reached, JOIN, || {
-            format!("member {} stays in view {}, others are at {:?}", look.member, after.view, ears.changes)
+            format!("member {} stays in view {}, others are at {:?}", look.member, after.view, inputs.changes)
         })
     }
 
-    /// R15: once a quorum has left for the view or a later one, a view that does not begin is left.
-    fn gives_up_waiting(&self, look: &Look<'_>, ears: &mut Ears, after: &Stood) -> Check {
-        let left = 1 + ears
+    /// R15: once a quorum has left for the view or a later one, a member leaves a view that does
+    /// not begin.
+    fn leaves_late_view(&self, look: &Look<'_>, inputs: &mut Inputs, after: &Stood) -> Check {
+        let left = 1 + inputs
             .changes
             .iter()
             .filter(|(signer, view)| **signer != look.member && **view >= after.view)
             .count();
         let waits = after.voting && !after.active && left >= self.quorum && self.prompt && !look.slow;
         if !waits {
-            ears.waiting = None;
+            inputs.waiting = None;
             return Ok(());
         }
-        let (view, since) = *ears.waiting.get_or_insert((after.view, look.now));
+        let (view, since) = *inputs.waiting.get_or_insert((after.view, look.now));
         if view != after.view {
-            ears.waiting = Some((after.view, look.now));
+            inputs.waiting = Some((after.view, look.now));
             return Ok(());
         }
         let slack = Duration::from_millis(500);
@@ -250,18 +253,18 @@ impl Heard {
     }
 
     /// R15: no member leaves by itself while it is cut off or behind.
-    fn leaves(&self, look: &Look<'_>, ears: &Ears, before: &BTreeMap<ReplicaId, Height>) -> Check {
+    fn leaves(&self, look: &Look<'_>, inputs: &Inputs, before: &BTreeMap<ReplicaId, Height>) -> Check {
         let departures = look.effects.notices.iter().filter_map(|notice| match notice {
             Notice::LeftView(departure) => Some(departure),
             _ => None,
         });
         for departure in departures {
             if departure.cause == Cause::Joined {
-                let reached = self.reached(look, ears);
+                let reached = self.reached(look, inputs);
                 require(departure.to <= reached, JOIN, || {
                     format!(
                         "member {} joins view {}, others are at {:?}",
-                        look.member, departure.to, ears.changes
+                        look.member, departure.to, inputs.changes
                     )
                 })?;
             }
@@ -270,7 +273,7 @@ impl Heard {
             }
             let lately = |milliseconds: u64| {
                 let limit = Duration::from_millis(milliseconds);
-                ears.contacts.values().filter(|last| look.now - **last <= limit).count()
+                inputs.contacts.values().filter(|last| look.now - **last <= limit).count()
             };
             let limit_ms = if departure.cause == Cause::NoProgress {
                 self.status_ms * 5 / 4
@@ -278,29 +281,37 @@ impl Heard {
                 self.status_ms * 3
             };
             require(lately(limit_ms + 1) + 1 >= self.quorum, ALONE, || {
-                format!("member {} leaves view {}, heard of {:?}", look.member, departure.from, ears.contacts)
+                format!(
+                    "member {} leaves view {}, contacts: {:?}",
+                    look.member, departure.from, inputs.contacts
+                )
             })?;
             let tip = look.stands.pbft.committed;
-            let ahead =
-                before.iter().filter(|(from, height)| **height > tip && ears.heads.get(from) == Some(height));
+            let ahead = before
+                .iter()
+                .filter(|(from, height)| **height > tip && inputs.heads.get(from) == Some(height));
             let ahead = ahead.count();
             require(ahead <= self.faults, BEHIND, || {
-                format!("member {} at {tip} leaves view {}, {ahead} are ahead", look.member, departure.from)
+                format!(
+                    "member {} at {tip} leaves view {}, {ahead} members are ahead",
+                    look.member, departure.from
+                )
             })?;
         }
         Ok(())
     }
 
-    /// R22: two statements about one subject, both within the window of an active view, are evidence.
+    /// R22: two contradicting statements about one subject, both within the window of an active
+    /// view, are evidence.
     fn proves(
         &self,
         look: &Look<'_>,
-        ears: &mut Ears,
+        inputs: &mut Inputs,
         before: &Stood,
         after: &Stood,
         statements: Vec<(Place, BlockHash)>,
     ) -> Check {
-        ears.statements.retain(|(_, view, height, _), _| *view >= after.view && *height > after.committed);
+        inputs.statements.retain(|(_, view, height, _), _| *view >= after.view && *height > after.committed);
         let top = before.committed.plus(self.window).min(before.stable.plus(self.log_window));
         for (place, block) in statements {
             let (kind, view, height, signer) = place;
@@ -312,7 +323,7 @@ impl Heard {
             if kind == Domain::Prepare && signer == look.stands.pbft.primary {
                 continue;
             }
-            let first = *ears.statements.entry(place).or_insert(block);
+            let first = *inputs.statements.entry(place).or_insert(block);
             let against = look.evidence.iter().filter(|proof| proof.culprit() == signer);
             let known = || {
                 against.clone().count() >= PROOFS
@@ -323,7 +334,7 @@ impl Heard {
             };
             require(first == block || known(), PROOF, || {
                 format!(
-                    "member {} heard {kind:?} of {signer} for two blocks at {height}, view {view}",
+                    "member {} received {kind:?} of {signer} for two blocks at {height}, view {view}",
                     look.member
                 )
             })?;
@@ -331,8 +342,8 @@ impl Heard {
         Ok(())
     }
 
-    /// R22: a member that finds a proof against its primary leaves.
-    fn leaves_liar(look: &Look<'_>, before: &Stood, after: &Stood) -> Check {
+    /// R22: a member with evidence against its primary leaves the view.
+    fn leaves_faulty_primary(look: &Look<'_>, before: &Stood, after: &Stood) -> Check {
         let stays =
             before.voting && after.voting && before.active && after.active && before.view == after.view;
         if !stays || look.overtaken {
@@ -350,34 +361,37 @@ impl Heard {
             _ => None,
         });
         require(found.is_none(), LIAR, || {
-            format!("member {} stays in view {} of {primary}, knowing {found:?}", look.member, after.view)
+            format!(
+                "member {} stays in view {} of {primary}, with evidence {found:?}",
+                look.member, after.view
+            )
         })
     }
 
-    /// R15: timeouts double with views that fail and halve with progress.
-    fn backs_off(&self, look: &Look<'_>, ears: &mut Ears, before: &Stood, after: &Stood) -> Check {
+    /// R15: failed views double the timeout, progress halves it.
+    fn backs_off(&self, look: &Look<'_>, inputs: &mut Inputs, before: &Stood, after: &Stood) -> Check {
         let committed = !look.effects.committed.is_empty();
         let failed = look.effects.notices.iter().any(
             |notice| matches!(notice, Notice::LeftView(departure) if departure.cause == Cause::NoNewView),
         );
         let doubled = (before.timeout * 2).min(self.cap.max(self.base));
         require(!failed || committed || after.timeout >= doubled.min(before.timeout * 2), DOUBLED, || {
-            format!("member {} waited {:?} and waits {:?} now", look.member, before.timeout, after.timeout)
+            format!("member {} had timeout {:?} and has {:?} now", look.member, before.timeout, after.timeout)
         })?;
         let changed = before.view != after.view
             || !after.active
             || before.timeout != after.timeout
             || look.slow
             || !self.prompt;
-        // At the cap nothing shows how often it was doubled.
+        // At the cap it is unknown how often the timeout was doubled.
         if changed || after.timeout <= self.base || after.timeout >= self.cap {
-            ears.calm = None;
+            inputs.calm = None;
             return Ok(());
         }
         if !committed {
             return Ok(());
         }
-        let (since, timeout) = *ears.calm.get_or_insert((look.now, after.timeout));
+        let (since, timeout) = *inputs.calm.get_or_insert((look.now, after.timeout));
         let bound = timeout * CALM + Duration::from_millis(300);
         require(look.now <= since + bound, HALVED, || {
             format!("member {} commits since {since:?} and its timeout is still {timeout:?}", look.member)

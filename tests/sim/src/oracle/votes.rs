@@ -1,6 +1,6 @@
-//! Every member keeps its word, in all its lives: one statement about each subject, no vote in a view that it
-//! left, COMMITs in height order, nothing hidden when it leaves; and whatever it said is remembered when it
-//! starts again.
+//! Every member keeps its statements consistent in all its lives: one statement per subject, no
+//! vote in a view that it has left, COMMITs in height order, complete payloads when it leaves. And
+//! everything that it sent is in its files when it starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 
-/// What a statement is.
+/// The kind of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     PrePrepare,
@@ -28,32 +28,32 @@ impl Kind {
     }
 }
 
-/// Kind, view and height: what one statement is about.
+/// The subject of a statement: kind, view and height.
 type Place = (Kind, View, Height);
 
-/// All statements that correct members ever made, and the parents of blocks.
+/// All statements that correct members ever signed, and the parents of blocks.
 #[derive(Debug, Default)]
 pub struct Votes {
-    /// Made and remembered, sent or not: a crash may have come in between.
+    /// Signed and journaled, whether sent or not: a crash may happen in between.
     given: BTreeMap<(ReplicaId, Place), Hash>,
     sent: BTreeSet<(ReplicaId, Place)>,
-    /// All views below are left.
+    /// The member has left all views below this one.
     floors: BTreeMap<ReplicaId, View>,
-    /// View, and whether it has begun.
+    /// The view, and whether it has begun.
     views: BTreeMap<ReplicaId, (View, bool)>,
     parents: BTreeMap<BlockHash, BlockHash>,
     /// Views for which a member may have left in a group whose sync failed.
     unheard: BTreeMap<ReplicaId, View>,
 }
 
-const ONE_WORD: &str = "no two statements about one thing";
+const ONE_WORD: &str = "no two statements about one subject";
 const PROMISE: &str = "no vote in a view that was left";
-const MONOTONE: &str = "views only grow";
+const MONOTONE: &str = "views only increase";
 const IN_ORDER: &str = "COMMIT in height order";
-const PREPARED: &str = "COMMIT for what a quorum accepted";
-const CERTIFIED: &str = "certificates are made of what was said";
-const REMEMBERED: &str = "what was said is remembered";
-const OPEN: &str = "whoever leaves hides nothing";
+const PREPARED: &str = "COMMIT only for blocks that a quorum accepted";
+const CERTIFIED: &str = "certificates contain only signed statements";
+const REMEMBERED: &str = "sent statements are durable";
+const OPEN: &str = "VIEW-CHANGEs are complete";
 
 fn of_ballot(kind: Kind, ballot: &Ballot) -> (Place, Hash) {
     ((kind, ballot.view, ballot.height), ballot.block.into_hash())
@@ -95,7 +95,7 @@ fn statements(member: ReplicaId, message: &Message) -> Vec<(Place, Hash)> {
 }
 
 impl Votes {
-    /// Anybody sends a message: the headers in it say which block is whose parent.
+    /// A member sends a message: its headers show the parents of blocks.
     pub fn learn(&mut self, message: &Message) {
         let mut learn = |header: &Header| _ = self.parents.insert(header.hash(), header.parent);
         match message {
@@ -112,10 +112,10 @@ impl Votes {
         }
     }
 
-    /// A correct member has made a message and remembers what it promises. It knows `tip` to be committed.
+    /// A correct member has signed a message and journaled it. It has committed up to `tip`.
     ///
     /// # Errors
-    /// It contradicts what it said before, or breaks a promise.
+    /// The message contradicts an earlier statement, or breaks a rule.
     pub fn given(&mut self, member: ReplicaId, message: &Message, tip: Height) -> Check {
         self.learn(message);
         let floor = self.floors.get(&member).copied().unwrap_or(View(0));
@@ -124,7 +124,7 @@ impl Votes {
             if let Some(first) = self.given.get(&(member, place)) {
                 require(*first == hash, ONE_WORD, || {
                     format!(
-                        "member {member} says {kind:?} of {first} and {hash}, height {height}, view {view}"
+                        "member {member} signs {kind:?} of {first} and of {hash}, height {height}, view {view}"
                     )
                 })?;
                 continue;
@@ -132,12 +132,12 @@ impl Votes {
             let late = (kind.is_vote() || kind == Kind::ViewChange) && view < floor;
             require(!late, PROMISE, || {
                 format!(
-                    "member {member} says {kind:?} at height {height} in view {view}, it left for {floor}"
+                    "member {member} signs {kind:?} at height {height} in view {view}, but it left for {floor}"
                 )
             })?;
             self.given.insert((member, place), hash);
             if let Message::ViewChange(change) = message {
-                // Made before a failure that nobody heard of, and said only now.
+                // Signed before a failed sync that no other member noticed, and sent only now.
                 if self.unheard.get(&member) != Some(&view) {
                     self.hides_nothing(member, change, tip)?;
                 }
@@ -147,26 +147,26 @@ impl Votes {
         Ok(())
     }
 
-    /// Whether a member says something in this message that it never said before.
+    /// Whether this message contains a statement that the member has never signed before.
     pub fn is_new(&self, member: ReplicaId, message: &Message) -> bool {
         statements(member, message).iter().any(|(place, _)| !self.given.contains_key(&(member, *place)))
     }
 
-    /// Correct members that accepted a block.
+    /// Number of correct members that accepted a block.
     fn acceptors(&self, ballot: &Ballot, faulty: &BTreeSet<ReplicaId>, knobs: &Knobs) -> usize {
         let Ballot { view, height, block, .. } = *ballot;
         let accepted = |replica: &ReplicaId| {
-            let said = |kind| self.given.get(&(*replica, (kind, view, height))) == Some(&block.into_hash());
-            said(Kind::Prepare) || said(Kind::PrePrepare)
+            let signed = |kind| self.given.get(&(*replica, (kind, view, height))) == Some(&block.into_hash());
+            signed(Kind::Prepare) || signed(Kind::PrePrepare)
         };
         let members = (0..u16::try_from(knobs.members).expect("few")).map(ReplicaId);
         members.filter(|replica| !faulty.contains(replica)).filter(accepted).count()
     }
 
-    /// Nobody commits to a block unless a quorum has accepted it, the faulty included.
+    /// No member commits to a block unless a quorum has accepted it, faulty members included.
     ///
     /// # Errors
-    /// Too few have.
+    /// Too few members have accepted it.
     pub fn is_prepared(
         &self,
         member: ReplicaId,
@@ -187,28 +187,29 @@ impl Votes {
         })
     }
 
-    /// A certificate is made of COMMITs that were given.
+    /// A certificate consists of COMMITs that were signed.
     ///
     /// # Errors
-    /// A correct member in it has given none.
+    /// A correct member in it has signed none.
     pub fn is_certified(&self, certificate: &CommitCertificate, faulty: &BTreeSet<ReplicaId>) -> Check {
         let Ballot { view, height, block, .. } = *certificate.ballot();
         let forged = certificate.votes().signers().iter().find(|signer| {
-            let said = self.given.get(&(*signer, (Kind::Commit, view, height)));
-            !faulty.contains(signer) && said != Some(&block.into_hash())
+            let signed = self.given.get(&(*signer, (Kind::Commit, view, height)));
+            !faulty.contains(signer) && signed != Some(&block.into_hash())
         });
         require(forged.is_none(), CERTIFIED, || {
             format!(
-                "a certificate for height {height} in view {view} has a COMMIT that {forged:?} never gave"
+                "a certificate for height {height} in view {view} contains a COMMIT that {forged:?} never signed"
             )
         })
     }
 
-    /// A member starts with a certificate that its journal or its ledger held. Its own COMMIT in there may come from a
-    /// call that failed, but not without trace: from now on it was given.
+    /// A member starts with a certificate from its journal or its ledger. Its own COMMIT in the
+    /// certificate may come from a failed call, but it is in the files: from now on it counts as
+    /// signed.
     ///
     /// # Errors
-    /// It had given another one.
+    /// The member had signed another one.
     pub fn found(&mut self, member: ReplicaId, certificate: &CommitCertificate) -> Check {
         if !certificate.votes().signers().contains(member) {
             return Ok(());
@@ -216,22 +217,22 @@ impl Votes {
         let (place, hash) = of_ballot(Kind::Commit, certificate.ballot());
         let first = *self.given.entry((member, place)).or_insert(hash);
         require(first == hash, ONE_WORD, || {
-            format!("member {member} said {place:?} of {first} and starts with a certificate for {hash}")
+            format!("member {member} signed {place:?} of {first}, and starts with a certificate for {hash}")
         })
     }
 
-    /// A new view is made of VIEW-CHANGEs that were given.
+    /// A NEW-VIEW consists of VIEW-CHANGEs that were signed.
     ///
     /// # Errors
-    /// A correct member in it has given none, or another.
+    /// A correct member in it has signed none, or another one.
     pub fn is_wanted(&self, new_view: &NewViewMessage, faulty: &BTreeSet<ReplicaId>, knobs: &Knobs) -> Check {
         let (primary, opens) = (new_view.vote.signer, new_view.vote.body);
         require(u64::from(primary.0) == opens.view.0 % knobs.members as u64, CERTIFIED, || {
-            format!("view {} is begun by {primary}", opens.view)
+            format!("view {} is begun by {primary}, which is not its primary", opens.view)
         })?;
-        let said = self.given.get(&(primary, (Kind::NewView, opens.view, Height(0))));
-        require(faulty.contains(&primary) || said == Some(&opens.content), CERTIFIED, || {
-            format!("view {} begins in a way that {primary} never gave", opens.view)
+        let signed = self.given.get(&(primary, (Kind::NewView, opens.view, Height(0))));
+        require(faulty.contains(&primary) || signed == Some(&opens.content), CERTIFIED, || {
+            format!("view {} begins with a NEW-VIEW that {primary} never signed", opens.view)
         })?;
         for change in &new_view.view_changes {
             let (signer, body) = (change.vote.signer, change.vote.body);
@@ -246,23 +247,24 @@ impl Votes {
                 let correct = self.acceptors(&ballot, faulty, knobs);
                 require(correct + faulty.len() >= knobs.quorum(), CERTIFIED, || {
                     format!(
-                        "a VIEW-CHANGE of {signer} shows {ballot:?}, accepted by {correct} correct members"
+                        "a VIEW-CHANGE of {signer} contains {ballot:?}, accepted by {correct} correct members"
                     )
                 })?;
             }
-            let said = self.given.get(&(signer, (Kind::ViewChange, body.view, Height(0))));
-            // A crash may leave a VIEW-CHANGE written down and unsaid: in its sender's own NEW-VIEW it is said.
-            let own = signer == new_view.vote.signer && said.is_none();
+            let signed = self.given.get(&(signer, (Kind::ViewChange, body.view, Height(0))));
+            // A crash may leave a VIEW-CHANGE journaled but not sent: its sender's own NEW-VIEW
+            // then sends it.
+            let own = signer == new_view.vote.signer && signed.is_none();
             let given = faulty.contains(&signer)
-                || (own || said == Some(&body.content)) && change.knowledge.hash() == body.content;
+                || (own || signed == Some(&body.content)) && change.knowledge.hash() == body.content;
             require(given, CERTIFIED, || {
-                format!("view {} begins with a VIEW-CHANGE that {signer} never gave", body.view)
+                format!("view {} begins with a VIEW-CHANGE that {signer} never signed", body.view)
             })?;
         }
         Ok(())
     }
 
-    /// A VIEW-CHANGE knows all that its sender has committed to.
+    /// A VIEW-CHANGE contains everything to which its sender has committed.
     fn hides_nothing(
         &self,
         member: ReplicaId,
@@ -271,7 +273,9 @@ impl Votes {
     ) -> Check {
         let knowledge = &change.knowledge;
         let base = knowledge.base.as_ref().map_or(Height(0), |base| base.ballot().height);
-        require(base >= tip, OPEN, || format!("member {member} knows height {tip} and leaves with {base}"))?;
+        require(base >= tip, OPEN, || {
+            format!("member {member} has committed height {tip}, and leaves with anchor {base}")
+        })?;
         let first = (member, (Kind::Commit, View(0), Height(0)));
         let last = (member, (Kind::Commit, change.vote.body.view, Height(0)));
         for ((_, (_, view, height)), block) in self.given.range(first..last) {
@@ -297,11 +301,11 @@ impl Votes {
     /// A correct member whose last block is at `tip` sends a message.
     ///
     /// # Errors
-    /// It was not remembered first, or comes out of order.
+    /// It is not journaled yet, or is out of order.
     pub fn sent(&mut self, member: ReplicaId, message: &Message, tip: Height, chain: &Chain) -> Check {
         for (place, hash) in statements(member, message) {
             require(self.given.get(&(member, place)) == Some(&hash), REMEMBERED, || {
-                format!("member {member} sends {place:?} {hash}, which it did not remember")
+                format!("member {member} sends {place:?} {hash}, which is not journaled")
             })?;
             self.sent.insert((member, place));
         }
@@ -320,14 +324,14 @@ impl Votes {
         let committed_below = link.map(|link| link.hash.into_hash());
         let ordered = parent.is_some() && (vote_below == parent || committed_below == parent);
         require(ordered, IN_ORDER, || {
-            format!("member {member} sent COMMIT for height {height} before its parent was committed to")
+            format!("member {member} sent COMMIT for height {height} before it committed to the parent")
         })
     }
 
-    /// A member stands here now.
+    /// Checks the state of a member.
     ///
     /// # Errors
-    /// It has gone back.
+    /// It went back to an earlier state.
     pub fn stands(&mut self, member: ReplicaId, stands: &Overview) -> Check {
         let now = (stands.view, stands.active);
         let before = self.views.insert(member, now).unwrap_or((View(0), false));
@@ -339,8 +343,8 @@ impl Votes {
         Ok(())
     }
 
-    /// A member starts again and stands here: what it said above `top`, the highest block it ever had, must be
-    /// in its slots.
+    /// A member starts again in this state: its slots must contain everything that it signed above
+    /// `top`, the highest block that it ever had.
     ///
     /// # Errors
     /// A vote that it would not repeat.
@@ -375,7 +379,8 @@ impl Votes {
                         _ => slot.phase == Phase::Prepared && slot.commits.contains(&member),
                     }
             });
-            // A block that the view began with is put in its place with the first step, not before.
+            // A block with which the view began is put into its slot with the first step, not
+            // before.
             let again = kind == Kind::PrePrepare && slot.is_none();
             require(remembered || again, REMEMBERED, || {
                 format!(
@@ -388,8 +393,8 @@ impl Votes {
         Ok(())
     }
 
-    /// Votes that are in its slots when it starts, perhaps written by a group whose sync failed, but not without
-    /// trace.
+    /// Records the votes in the member's slots at its start. They may be from a group whose sync
+    /// failed, but they are in the files.
     fn recall(&mut self, member: ReplicaId, stands: &Overview) {
         for slot in &stands.slots {
             let Some(block) = slot.block.map(IntoHash::into_hash) else { continue };
@@ -404,14 +409,15 @@ impl Votes {
         }
     }
 
-    /// Whether its files remember all that a member ever said, as far as slots and views show it.
+    /// Whether its files contain everything that a member ever signed, as far as slots and views
+    /// show it.
     pub fn is_remembered(&mut self, member: ReplicaId, stands: &Overview, top: Height) -> bool {
         let before = self.views.get(&member).copied().unwrap_or((View(0), false));
         (stands.view, stands.active) >= before && self.reopened(member, stands, top).is_ok()
     }
 
     /// A member is faulty from now on.
-    pub fn give_up(&mut self, member: ReplicaId) {
+    pub fn mark_faulty(&mut self, member: ReplicaId) {
         self.views.remove(&member);
     }
 }

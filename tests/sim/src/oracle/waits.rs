@@ -1,4 +1,4 @@
-//! No transaction waits for ever under a primary that orders others: R21 has a bound.
+//! No transaction waits for ever under a primary that orders other transactions: the bound of R21.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,15 +8,16 @@ use quorate_ledger::{TransactionId, View};
 
 use crate::oracle::{Check, require};
 
-const CENSORSHIP: &str = "no transaction is passed over";
+const CENSORSHIP: &str = "no transaction is censored";
 
-/// A transaction that waits at all correct members is ordered, or the view is left, within so many timeouts.
+/// If a transaction waits at all correct members, it is ordered, or the view is left, within this
+/// many timeouts.
 const BOUND: u32 = 18;
 
-/// Beyond the bound: gossip, and the time between two looks.
+/// Additional time: gossip, and the interval between two checks.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Since when which transaction waits at all correct members in one view.
+/// Since when each transaction has waited at all correct members in one view.
 #[derive(Debug, Default)]
 pub struct Waits {
     view: View,
@@ -24,10 +25,11 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// All correct members of a timely network stand like this, and these transactions wait at all of them.
+    /// All correct members of a timely network are in this state, and these transactions wait at
+    /// all of them.
     ///
     /// # Errors
-    /// One of them has waited for too long in this view.
+    /// One of them has waited too long in this view.
     pub fn looked(
         &mut self,
         now: Duration,
