@@ -5,10 +5,10 @@ use std::time::Duration;
 use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::replica::Replica;
-use crate::seen::Mark;
-use crate::slot::{Slot, Stage};
+use crate::signing::seen::Mark;
+use crate::signing::state::Voice;
 use crate::time::{Moment, Now};
-use crate::voice::Voice;
+use crate::votes::slot::{Slot, Stage};
 
 /// How far a height has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +106,11 @@ pub enum Standing {
 
 impl Replica {
     fn standing(&self) -> Standing {
-        match &self.voice {
+        match &self.signing.state {
             Voice::Probing(answers) => {
                 let needed = self.config.committee.quorum() - 1;
-                let through = (self.tip.height < self.silent_through).then_some(self.silent_through);
+                let through = (self.chain.tip.height < self.signing.pruned_through)
+                    .then_some(self.signing.pruned_through);
                 Standing::Probing { answered: answers.len(), needed, through }
             }
             Voice::Free => Standing::Voting,
@@ -121,9 +122,10 @@ impl Replica {
     pub fn overview(&self, now: Now) -> Overview {
         // Accepted on a block in whose place another one became final: in flight no more.
         let superseded = |height: Height, view: View, slot: &Slot| {
-            view == self.view && slot.accepted().is_some() && self.in_flight_at(height).is_none()
+            view == self.views.view && slot.accepted().is_some() && self.in_flight_at(height).is_none()
         };
         let slots = self
+            .log
             .slots
             .iter()
             .filter(|((height, view), slot)| !superseded(*height, *view, slot))
@@ -148,13 +150,13 @@ impl Replica {
             .collect();
         Overview {
             epoch: self.config.epoch,
-            view: self.view,
-            active: self.active,
+            view: self.views.view,
+            active: self.views.active,
             standing: self.standing(),
             primary: self.primary(),
-            committed: self.tip.height,
+            committed: self.chain.tip.height,
             slots,
-            pending_since: self.patience.pending_since,
+            pending_since: self.timer.pending_since,
             request_timeout: self.request_timeout(),
             leaves_at: self.patience_deadline(),
             contacts: self.contacts(now).collect(),

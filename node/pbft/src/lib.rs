@@ -43,57 +43,44 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod accusing;
-mod certificate;
-mod changing;
+mod chain;
 mod checkpoint;
-mod checkpoints;
 mod config;
 mod evidence;
-mod hiding;
 mod inspect;
+mod journal;
 mod messages;
-mod opening;
-mod patience;
-mod position;
-mod proposals;
-mod record;
 mod repair;
 mod replica;
-mod restore;
 mod screen;
-mod seen;
-mod signer;
-mod slot;
-mod statement;
+mod signing;
 mod step;
-mod superseded;
 mod time;
+mod timer;
 mod view_change;
-mod voice;
-mod voting;
+mod votes;
 
-pub use certificate::{PreparedCertificate, PreparedError};
-pub use checkpoint::{Checkpoint, CheckpointCertificate};
+pub use checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 pub use config::{Config, MAX_WINDOW};
-pub use evidence::{Evidence, HiddenCertificate, Pair};
+pub use evidence::proof::{Evidence, HiddenCertificate, Pair};
 pub use inspect::{Overview, Phase, SlotOverview, Standing};
+pub use journal::record::{Record, Unreadable};
+pub use journal::restore::{ChainEnd, RestoreError, Restored};
+pub use messages::statement::{Statement, Subject};
 pub use messages::{
     Checked, CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal,
     Rejected, SlotStatus, Status,
 };
-pub use patience::{SILENT_INTERVALS, Work};
-pub use position::Position;
-pub use record::{Record, Unreadable};
 pub use replica::{Counters, Input, Replica, Verdict};
-pub use restore::{ChainEnd, RestoreError, Restored};
-pub use screen::{Dropped, Screen};
-pub use seen::{Mark, Seen};
-pub use signer::Signer;
-pub use statement::{Statement, Subject};
+pub use screen::admit::{Dropped, Screen};
+pub use screen::position::Position;
+pub use signing::seen::{Mark, Seen};
+pub use signing::signer::Signer;
 pub use step::{Cause, Departure, Finalised, Request, Step, Steps, To};
 pub use time::{Moment, Now};
-pub use view_change::{
+pub use timer::watch::{SILENT_INTERVALS, Work};
+pub use view_change::messages::{
     CheckedNewView, CheckedViewChange, Knowledge, NewView, NewViewMessage, Selection, ViewChange,
     ViewChangeMessage,
 };
+pub use votes::prepared::{PreparedCertificate, PreparedError};

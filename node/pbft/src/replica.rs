@@ -1,6 +1,5 @@
 //! The state of a replica and the one way in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
@@ -8,24 +7,22 @@ use quorate_ledger::{
     Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Outline, ReplicaId, Signed, Verified, View,
 };
 
-use crate::certificate::PreparedCertificate;
-use crate::checkpoints::Checkpoints;
+use crate::chain::Chain;
+use crate::checkpoint::stable::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
-use crate::evidence::{Evidence, pair};
+use crate::evidence::Faults;
+use crate::evidence::proof::{Evidence, pair};
+use crate::journal::record::Record;
 use crate::messages::{Checked, Prepare};
-use crate::opening::Beginning;
-use crate::patience::{Patience, Work};
-use crate::record::Record;
-use crate::repair::Answered;
-use crate::seen::Seen;
-use crate::signer::Signer;
-use crate::slot::{Recorded, Slot, Stage};
-use crate::statement::Subject;
+use crate::repair::Peers;
+use crate::signing::Signing;
+use crate::signing::signer::Signer;
 use crate::step::Step;
-use crate::superseded::Superseded;
 use crate::time::{Moment, Now};
-use crate::view_change::{CheckedNewView, CheckedViewChange};
-use crate::voice::Voice;
+use crate::timer::watch::{ViewTimer, Work};
+use crate::view_change::state::Views;
+use crate::votes::Log;
+use crate::votes::slot::{Recorded, Slot, Stage};
 
 /// Everything that can happen to a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,56 +119,17 @@ pub(crate) const PROOFS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Replica {
     pub(crate) config: Config,
-    pub(crate) signer: Signer,
-    pub(crate) voice: Voice,
-    /// The ledger once reached this height: the journal forgot promises up to here, or holds promises that were given
-    /// above. Nothing is signed while the ledger ends lower.
-    pub(crate) silent_through: Height,
-    pub(crate) view: View,
-    /// Whether the view has begun; otherwise a NEW-VIEW is waited for.
-    pub(crate) active: bool,
-    /// How the view that was entered last began; `None` for view 0.
-    pub(crate) entered: Option<CheckedNewView>,
-    /// This is the first step after a restart.
-    pub(crate) restored: bool,
-    /// The latest VIEW-CHANGE of each member, our own included.
-    pub(crate) view_changes: BTreeMap<ReplicaId, CheckedViewChange>,
-    /// Members that made a view begin with a block that never came here, and the last such view (R20). Empty again
-    /// when the tip grows.
-    pub(crate) suspects: BTreeMap<ReplicaId, View>,
-    /// The beginning of the view that this replica, its primary, puts off (R20).
-    pub(crate) doubtful: Option<Beginning>,
-    /// The last committed block.
-    pub(crate) tip: Header,
-    pub(crate) tip_hash: BlockHash,
-    /// Proof of the tip; `None` for the genesis.
-    pub(crate) certificate: Option<Verified<CommitCertificate>>,
-    /// For each open height the prepared certificate of the highest view: every later view must know them.
-    pub(crate) prepared: BTreeMap<Height, Verified<PreparedCertificate>>,
-    /// By height first, so that committed heights can be split off.
-    pub(crate) slots: BTreeMap<(Height, View), Slot>,
-    /// Highest height for which catching up was asked for.
-    pub(crate) behind: Height,
+    pub(crate) signing: Signing,
+    pub(crate) chain: Chain,
+    pub(crate) log: Log,
+    pub(crate) views: Views,
+    pub(crate) timer: ViewTimer,
     pub(crate) checkpoints: Checkpoints,
-    pub(crate) patience: Patience,
-    /// When our last STATUS to everybody was sent.
-    pub(crate) status_sent: Option<Moment>,
-    /// When each member's STATUS was last answered.
-    pub(crate) answered: BTreeMap<ReplicaId, Answered>,
-    /// When each member was last heard of.
-    pub(crate) contacts: BTreeMap<ReplicaId, Moment>,
-    /// The last committed height of each member on a channel that is still there, as its last STATUS says.
-    pub(crate) heads: BTreeMap<ReplicaId, Height>,
-    /// The furthest statements of each member.
-    pub(crate) heard: BTreeMap<ReplicaId, Seen>,
-    /// Members of whom more was heard than is written down.
-    pub(crate) unwritten: BTreeSet<ReplicaId>,
-    /// The proof for which the view was left, until the next one begins.
-    pub(crate) parting: Option<Evidence>,
-    /// About what each member is known to have lied.
-    pub(crate) accused: BTreeMap<ReplicaId, BTreeSet<Subject>>,
-    pub(crate) superseded: Superseded,
+    pub(crate) peers: Peers,
+    pub(crate) evidence: Faults,
     pub(crate) counters: Counters,
+    /// The next step is the first one after a restart.
+    pub(crate) restored: bool,
 }
 
 impl Replica {
@@ -186,37 +144,18 @@ impl Replica {
         assert!(!config.new_view_timeout.is_zero(), "a new-view timeout above zero");
         assert!(!config.status_interval.is_zero(), "a status interval above zero");
         assert!(config.checkpoint_interval > 0, "a checkpoint interval above zero");
-        let tip_hash = root.hash();
         Replica {
-            behind: root.height,
             config,
-            signer,
-            voice: Voice::Free,
-            silent_through: Height(0),
-            view: View(0),
-            active: true,
-            entered: None,
-            restored: false,
-            view_changes: BTreeMap::new(),
-            suspects: BTreeMap::new(),
-            doubtful: None,
-            tip: root,
-            tip_hash,
-            certificate: None,
-            prepared: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            signing: Signing::new(signer),
+            chain: Chain::new(root),
+            log: Log::default(),
+            views: Views::default(),
+            timer: ViewTimer::default(),
             checkpoints: Checkpoints::default(),
-            patience: Patience::default(),
-            status_sent: None,
-            answered: BTreeMap::new(),
-            contacts: BTreeMap::new(),
-            heads: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            unwritten: BTreeSet::new(),
-            parting: None,
-            accused: BTreeMap::new(),
-            superseded: Superseded::default(),
+            peers: Peers::default(),
+            evidence: Faults::default(),
             counters: Counters::default(),
+            restored: false,
         }
     }
 
@@ -230,17 +169,17 @@ impl Replica {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
             Input::PeerUp(peer) => self.greet(now, peer, &mut step),
             Input::PeerDown(peer) => {
-                self.contacts.remove(&peer);
-                self.heads.remove(&peer);
+                self.peers.last_heard.remove(&peer);
+                self.peers.heads.remove(&peer);
             }
             Input::Proposed(outline) => self.on_proposed(now, outline, &mut step),
             Input::Outlined(outline) => self.on_outlined(&outline),
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),
             Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
             Input::Durable(height) => self.checkpoints.durable(height),
-            Input::Pending(work) => self.patience.work = work,
+            Input::Pending(work) => self.timer.work = work,
             Input::Starved => self.on_starved(now, &mut step),
-            Input::Late(lateness) => self.patience.put_off(lateness),
+            Input::Late(lateness) => self.timer.put_off(lateness),
             Input::Tick => {}
         }
         self.settle(now, &mut step);
@@ -254,7 +193,7 @@ impl Replica {
     }
 
     fn on_message(&mut self, now: Now, from: ReplicaId, message: Checked, step: &mut Step) {
-        self.contacts.insert(from, now.moment);
+        self.peers.last_heard.insert(from, now.moment);
         self.hear(&message);
         match message {
             Checked::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
@@ -298,35 +237,40 @@ impl Replica {
 
     /// The highest height at which proposals and votes are taken: R7, R23.
     pub(crate) fn top(&self) -> Height {
-        self.tip.height.plus(2 * self.config.window).min(self.high_watermark())
+        self.chain.tip.height.plus(2 * self.config.window).min(self.high_watermark())
     }
 
     /// The slot a vote belongs to, made if need be; `None` outside the window of heights (R7) and views (R11).
     pub(crate) fn slot_for(&mut self, now: Now, ballot: &Ballot) -> Option<&mut Slot> {
-        let heights = self.tip.height.next()..=self.top();
+        let heights = self.chain.tip.height.next()..=self.top();
         // Votes of past views can still complete a certificate, but start nothing new.
-        let views = self.view..=View(self.view.0.saturating_add(VIEWS_AHEAD));
+        let views = self.views.view..=View(self.views.view.0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);
         let (high, late) = (is(Mutant::WindowUnbounded), is(Mutant::ViewsUnbounded));
         let heights = if high { *heights.start()..=Height(u64::MAX) } else { heights };
-        let views = if late { self.view..=View(u64::MAX) } else { views };
+        let views = if late { self.views.view..=View(u64::MAX) } else { views };
         if !heights.contains(&ballot.height)
-            || !(views.contains(&ballot.view) || self.slots.contains_key(&key))
+            || !(views.contains(&ballot.view) || self.log.slots.contains_key(&key))
         {
             self.counters.outside_window += 1;
             return None;
         }
-        Some(self.slots.entry(key).or_insert_with(|| Slot { since: now.moment, ..Slot::default() }))
+        Some(self.log.slots.entry(key).or_insert_with(|| Slot { since: now.moment, ..Slot::default() }))
     }
 
     /// R12: what is final already is not final twice; another block in its place is a fork.
     fn on_caught_up(&mut self, now: Now, headers: Vec<Header>, certificate: Verified<CommitCertificate>) {
         let Some(last) = headers.last() else { return };
         assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
-        if last.height > self.tip.height {
+        if last.height > self.chain.tip.height {
             self.advance_tip(now.moment, headers, certificate);
-        } else if last.height == self.tip.height {
-            assert_eq!(last.hash(), self.tip_hash, "FORK: two certified blocks at height {}", last.height);
+        } else if last.height == self.chain.tip.height {
+            assert_eq!(
+                last.hash(),
+                self.chain.tip_hash,
+                "FORK: two certified blocks at height {}",
+                last.height
+            );
         }
     }
 
@@ -341,19 +285,22 @@ impl Replica {
         for header in &headers {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
         }
-        self.tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
-        self.tip_hash = self.tip.hash();
-        self.certificate = Some(certificate);
-        self.behind = self.behind.max(self.tip.height);
-        let open = self.tip.height.next();
-        self.slots = self.slots.split_off(&(open, View(0)));
-        self.prepared = self.prepared.split_off(&open);
-        self.suspects.clear();
+        self.chain.tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
+        self.chain.tip_hash = self.chain.tip.hash();
+        self.chain.certificate = Some(certificate);
+        self.chain.behind = self.chain.behind.max(self.chain.tip.height);
+        let open = self.chain.tip.height.next();
+        self.log.slots = self.log.slots.split_off(&(open, View(0)));
+        self.log.prepared = self.log.prepared.split_off(&open);
+        self.views.suspects.clear();
         let interval = self.config.checkpoint_interval;
-        self.signer.forget_through(self.tip.height, Height(self.tip.height.0.saturating_sub(2 * interval)));
+        self.signing.signer.forget_through(
+            self.chain.tip.height,
+            Height(self.chain.tip.height.0.saturating_sub(2 * interval)),
+        );
         self.find_voice();
         let timeout = self.request_timeout();
-        self.patience.committed(moment, self.active, timeout);
+        self.timer.committed(moment, self.views.active, timeout);
     }
 
     /// Draws all conclusions that are possible, until there is none left.
@@ -376,22 +323,22 @@ impl Replica {
 
     /// Whether new statements may be signed, and the view has begun and is not known to be over.
     pub(crate) fn votes(&self) -> bool {
-        self.active && self.voice.is_free() && !self.is_overtaken()
+        self.views.active && self.signing.state.is_free() && !self.is_overtaken()
     }
 
     /// R12: whether the committed chain ends in a block that was certified in a later view. A quorum has left ours,
     /// so what is proposed in it can lead nowhere, and need not fit the chain.
     fn is_overtaken(&self) -> bool {
-        let certified = self.certificate.as_ref().map(|certificate| certificate.ballot().view);
-        certified > Some(self.view) && !is(Mutant::VotesWhenOvertaken)
+        let certified = self.chain.certificate.as_ref().map(|certificate| certificate.ballot().view);
+        certified > Some(self.views.view) && !is(Mutant::VotesWhenOvertaken)
     }
 
     /// R24: with every promise goes what we know of how far everybody has gone.
     fn write_marks(&mut self, step: &mut Step) {
         if step.records.iter().any(Record::is_promise) {
-            step.records.push(Record::Mark(self.signer.mark()));
-            for replica in std::mem::take(&mut self.unwritten) {
-                step.records.push(Record::Heard(replica, Box::new(self.heard[&replica].clone())));
+            step.records.push(Record::Mark(self.signing.signer.mark()));
+            for replica in std::mem::take(&mut self.signing.unwritten) {
+                step.records.push(Record::Heard(replica, Box::new(self.signing.heard[&replica].clone())));
             }
         }
     }
@@ -399,17 +346,18 @@ impl Replica {
     pub(crate) fn has_open_proposal(&self) -> bool {
         // What the view began with is work, also for those who have not found what is in it. A block whose parent
         // was replaced by what was committed is none: no primary can bring it to an end.
-        self.is_again(self.tip.height.next())
+        self.is_again(self.chain.tip.height.next())
             || self
+                .log
                 .slots
                 .keys()
-                .any(|(height, view)| *view == self.view && self.in_flight_at(*height).is_some())
+                .any(|(height, view)| *view == self.views.view && self.in_flight_at(*height).is_some())
     }
 
     /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
     /// alone is enough; a tick that comes late only delays what it would have done.
     pub fn deadline(&self) -> Option<Moment> {
-        let held = self.slots.values().filter_map(|slot| match slot.stage {
+        let held = self.log.slots.values().filter_map(|slot| match slot.stage {
             Stage::Held { until, .. } if self.votes() => Some(until),
             _ => None,
         });
@@ -418,32 +366,32 @@ impl Replica {
 
     /// Who proposes in the current view.
     pub fn primary(&self) -> ReplicaId {
-        self.config.committee.primary(self.config.epoch, self.view)
+        self.config.committee.primary(self.config.epoch, self.views.view)
     }
 
     /// Whether this replica proposes in the current view.
     pub fn is_primary(&self) -> bool {
-        self.primary() == self.signer.replica()
+        self.primary() == self.signing.signer.replica()
     }
 
     /// The current view.
     pub fn view(&self) -> View {
-        self.view
+        self.views.view
     }
 
     /// Whether the current view has begun here.
     pub fn is_active(&self) -> bool {
-        self.active
+        self.views.active
     }
 
     /// The last committed block.
     pub fn tip(&self) -> &Header {
-        &self.tip
+        &self.chain.tip
     }
 
     /// Its hash.
     pub fn tip_hash(&self) -> BlockHash {
-        self.tip_hash
+        self.chain.tip_hash
     }
 
     /// What others were seen to do.

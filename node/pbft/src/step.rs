@@ -4,11 +4,11 @@ use std::fmt;
 
 use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, ReplicaId, Verified, View};
 
-use crate::checkpoint::CheckpointCertificate;
-use crate::evidence::Evidence;
+use crate::checkpoint::certificate::CheckpointCertificate;
+use crate::evidence::proof::Evidence;
+use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message};
-use crate::record::Record;
-use crate::seen::Mark;
+use crate::signing::seen::Mark;
 
 /// To whom a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ const CALM: u32 = 10;
 
 /// What a replica waits for, and since when.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct ViewTimer {
     pub(crate) work: Work,
     /// Since when work is pending and nothing was committed.
     pub(crate) pending_since: Option<Moment>,
@@ -49,7 +49,7 @@ pub(crate) struct Patience {
     calm_since: Option<Moment>,
 }
 
-impl Patience {
+impl ViewTimer {
     pub(crate) fn committed(&mut self, moment: Moment, active: bool, timeout: Duration) {
         (self.pending_since, self.timely_since) = (None, None);
         self.progressed = true;
@@ -95,7 +95,7 @@ impl Patience {
 
 impl Replica {
     fn scaled(&self, base: Duration) -> Duration {
-        base.saturating_mul(1 << self.patience.doublings).min(self.config.timeout_cap.max(base))
+        base.saturating_mul(1 << self.timer.doublings).min(self.config.timeout_cap.max(base))
     }
 
     /// The doublings after which both timeouts are at the cap. Further ones would make no timeout longer, and each would
@@ -124,15 +124,15 @@ impl Replica {
     /// The members that were heard of lately.
     pub(crate) fn contacts(&self, now: Now) -> impl Iterator<Item = ReplicaId> {
         let limit = self.config.status_interval * SILENT_INTERVALS;
-        let lately = self.contacts.iter().filter(move |(_, last)| now.moment.since(**last) <= limit);
+        let lately = self.peers.last_heard.iter().filter(move |(_, last)| now.moment.since(**last) <= limit);
         lately.map(|(replica, _)| *replica)
     }
 
     /// Whether others have surely committed more: a certificate says so, or f + 1 members do, one of them at least
     /// correct. What is missing here is fetched then, and the primary of the view is not to blame.
     fn is_behind(&self) -> bool {
-        let ahead = self.heads.values().filter(|head| **head > self.tip.height).count();
-        (self.behind > self.tip.height || ahead >= self.config.committee.one_honest())
+        let ahead = self.peers.heads.values().filter(|head| **head > self.chain.tip.height).count();
+        (self.chain.behind > self.chain.tip.height || ahead >= self.config.committee.one_honest())
             && !is(Mutant::LeavesWhileBehind)
     }
 
@@ -140,68 +140,68 @@ impl Replica {
     /// Whoever lost contact a moment after a commit has heard nothing for most of T, and must not leave alone.
     fn hears_quorum(&self, now: Now) -> bool {
         let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
-        let heard = self.contacts.values().filter(|last| now.moment.since(**last) <= limit).count();
+        let heard = self.peers.last_heard.values().filter(|last| now.moment.since(**last) <= limit).count();
         heard + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
     }
 
     /// Leaves the view if it takes too long (R15). Whether it did.
     pub(crate) fn watch_progress(&mut self, now: Now, step: &mut Step) -> bool {
-        if !self.voice.is_free() {
+        if !self.signing.state.is_free() {
             return false;
         }
-        if self.active { self.watch_primary(now, step) } else { self.watch_new_view(now, step) }
+        if self.views.active { self.watch_primary(now, step) } else { self.watch_new_view(now, step) }
     }
 
     fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
-        self.patience.unheard = false;
-        let busy = self.patience.work != Work::Nothing || self.has_open_proposal();
+        self.timer.unheard = false;
+        let busy = self.timer.work != Work::Nothing || self.has_open_proposal();
         // Whoever knows that others are further is fetching blocks, and has nothing to complain about.
         if !busy || self.is_behind() || !self.is_in_contact(now) {
-            (self.patience.pending_since, self.patience.timely_since) = (None, None);
+            (self.timer.pending_since, self.timer.timely_since) = (None, None);
             return false;
         }
-        self.patience.pending_since.get_or_insert(now.moment);
-        if self.patience.work == Work::Timely || self.has_open_proposal() {
-            self.patience.timely_since.get_or_insert(now.moment);
+        self.timer.pending_since.get_or_insert(now.moment);
+        if self.timer.work == Work::Timely || self.has_open_proposal() {
+            self.timer.timely_since.get_or_insert(now.moment);
         } else {
-            self.patience.timely_since = None;
+            self.timer.timely_since = None;
         }
         if self.progress_due().is_none_or(|due| now.moment < due) {
             return false;
         }
         if !self.hears_quorum(now) {
-            self.patience.unheard = true;
+            self.timer.unheard = true;
             return false;
         }
         self.counters.no_progress += 1;
-        self.leave(self.view.next(), Cause::NoProgress, step);
+        self.leave(self.views.view.next(), Cause::NoProgress, step);
         true
     }
 
     fn progress_due(&self) -> Option<Moment> {
         let timeout = self.request_timeout();
         let gap = Duration::from_millis(self.config.limits.empty_block_gap_ms);
-        let at_all = self.patience.pending_since?.after(timeout).after(gap);
-        let at_once = self.patience.timely_since.map(|since| since.after(timeout));
+        let at_all = self.timer.pending_since?.after(timeout).after(gap);
+        let at_once = self.timer.timely_since.map(|since| since.after(timeout));
         Some(at_once.map_or(at_all, |at_once| at_once.min(at_all)))
     }
 
     fn watch_new_view(&mut self, now: Now, step: &mut Step) -> bool {
         // Counted whatever view they want beyond this one: each member is remembered with its latest alone.
         let counts = |view: View| {
-            if is(Mutant::NewViewTimerExact) { view == self.view } else { view >= self.view }
+            if is(Mutant::NewViewTimerExact) { view == self.views.view } else { view >= self.views.view }
         };
-        let left = self.view_changes.values().filter(|change| counts(change.view())).count();
+        let left = self.views.changes.values().filter(|change| counts(change.view())).count();
         if left < self.config.committee.quorum() {
             return false;
         }
         let wait = self.new_view_timeout();
-        let due = *self.patience.new_view_due.get_or_insert(now.moment.after(wait));
+        let due = *self.timer.new_view_due.get_or_insert(now.moment.after(wait));
         if now.moment < due {
             return false;
         }
         self.counters.no_new_view += 1;
-        self.leave(self.view.next(), Cause::NoNewView, step);
+        self.leave(self.views.view.next(), Cause::NoNewView, step);
         true
     }
 
@@ -209,7 +209,7 @@ impl Replica {
     /// after which others give the view up.
     pub(crate) fn opening_due(&mut self, now: Now) -> Moment {
         let wait = self.new_view_timeout() / 2;
-        *self.patience.open_due.get_or_insert(now.moment.after(wait))
+        *self.timer.open_due.get_or_insert(now.moment.after(wait))
     }
 
     /// Whether this replica may leave its view for what it alone saw (R15): it is in the view, knows of no blocks that
@@ -222,19 +222,19 @@ impl Replica {
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
         if self.may_leave(now) && !is(Mutant::CensorshipIgnored) {
             self.counters.censorship += 1;
-            self.leave(self.view.next(), Cause::Censorship, step);
+            self.leave(self.views.view.next(), Cause::Censorship, step);
         }
     }
 
     pub(crate) fn patience_deadline(&self) -> Option<Moment> {
-        if !self.voice.is_free() {
+        if !self.signing.state.is_free() {
             return None;
         }
         // What somebody says is waited for, and wakes us by itself.
-        if self.active {
-            self.progress_due().filter(|_| !self.patience.unheard)
+        if self.views.active {
+            self.progress_due().filter(|_| !self.timer.unheard)
         } else {
-            self.patience.new_view_due.into_iter().chain(self.patience.open_due).min()
+            self.timer.new_view_due.into_iter().chain(self.timer.open_due).min()
         }
     }
 }

@@ -5,8 +5,8 @@ use quorate_ledger::{
     ChainId, Domain, Hash, Height, ReplicaId, SecretKey, Signed, Verified, View, signing_hash,
 };
 
-use crate::seen::Mark;
-use crate::statement::{Statement, Subject};
+use crate::messages::statement::{Statement, Subject};
+use crate::signing::seen::Mark;
 
 /// Owns this replica's key and its word (R4): it makes one statement about each subject, none about a view it
 /// has left (R19), and panics rather than do otherwise. A contradiction here is a bug above, and a node that
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::messages::Prepare;
-    use crate::view_change::ViewChange;
+    use crate::view_change::messages::ViewChange;
 
     fn ballot(view: u64, block: u8) -> Ballot {
         Ballot {

@@ -3,13 +3,13 @@
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified, View};
 
-use crate::certificate::{PreparedCertificate, prepares_needed};
+use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message};
-use crate::record::Record;
 use crate::replica::Replica;
-use crate::slot::{Slot, Stage};
 use crate::step::{Finalised, Request, Step, To};
 use crate::time::Now;
+use crate::votes::prepared::{PreparedCertificate, prepares_needed};
+use crate::votes::slot::{Slot, Stage};
 
 impl Replica {
     /// Commits to the next accepted proposal that is prepared, in height order (R8, R10).
@@ -18,9 +18,9 @@ impl Replica {
             return false;
         }
         let backups = prepares_needed(&self.config.committee);
-        let ready = self.slots.iter().find_map(|((height, view), slot)| {
+        let ready = self.log.slots.iter().find_map(|((height, view), slot)| {
             let Stage::Accepted { proposal } = &slot.stage else { return None };
-            if *view != self.view || !self.in_order(*height, &proposal.outline().header().parent) {
+            if *view != self.views.view || !self.in_order(*height, &proposal.outline().header().parent) {
                 return None;
             }
             let prepares = slot.prepares.signatures_for(&proposal.ballot().block, backups)?;
@@ -29,14 +29,14 @@ impl Replica {
         let Some((proposal, prepares)) = ready else { return false };
         let ballot = *proposal.ballot();
         let certificate = PreparedCertificate::assemble(&proposal, prepares);
-        let vote = self.signer.sign(Commit(ballot));
+        let vote = self.signing.signer.sign(Commit(ballot));
         // R13: the certificate is remembered before the COMMIT that refers to it leaves.
         if !is(Mutant::PreparedNotDurable) {
             step.records.push(Record::Prepared(certificate.clone()));
         }
-        self.prepared.insert(ballot.height, certificate.clone());
+        self.log.prepared.insert(ballot.height, certificate.clone());
         step.send(To::All, Message::Commit(vote.clone().into_inner()));
-        let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        let slot = self.log.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
         slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
         let recorded = slot.commits.record(vote);
         assert!(!recorded.is_conflicting(), "R4: own votes do not contradict each other");
@@ -50,8 +50,10 @@ impl Replica {
             return true;
         }
         match height.previous() {
-            Some(below) if below == self.tip.height => *parent == self.tip_hash,
-            Some(below) => self.slots.get(&(below, self.view)).is_some_and(|slot| slot.committed_to(parent)),
+            Some(below) if below == self.chain.tip.height => *parent == self.chain.tip_hash,
+            Some(below) => {
+                self.log.slots.get(&(below, self.views.view)).is_some_and(|slot| slot.committed_to(parent))
+            }
             None => false,
         }
     }
@@ -61,13 +63,13 @@ impl Replica {
     pub(crate) fn finalise_highest(&mut self, now: Now, step: &mut Step) -> bool {
         let quorum = self.config.committee.quorum();
         let certified: Vec<_> =
-            self.slots.values().rev().filter_map(|slot| slot.commits.block_with(quorum)).collect();
+            self.log.slots.values().rev().filter_map(|slot| slot.commits.block_with(quorum)).collect();
         for ballot in certified {
             let Some(path) = self.path_to(ballot.height, ballot.block) else {
                 self.catch_up(ballot.height, step);
                 continue;
             };
-            let slot = &self.slots[&(ballot.height, ballot.view)];
+            let slot = &self.log.slots[&(ballot.height, ballot.view)];
             let certificate = self.certificate(slot, ballot);
             self.finalise(now, &path, certificate, step);
             return true;
@@ -78,9 +80,9 @@ impl Replica {
     /// The certificate that the view began with finalises as any other does. Perhaps no correct member has another
     /// one to hand out (R20).
     pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
-        let base = self.entered.as_ref().and_then(|entered| entered.base_certificate());
+        let base = self.views.entered.as_ref().and_then(|entered| entered.base_certificate());
         let Some(certificate) = base
-            .filter(|base| base.ballot().height > self.tip.height)
+            .filter(|base| base.ballot().height > self.chain.tip.height)
             .cloned()
             .filter(|_| !is(Mutant::BaseFinalisesNothing))
         else {
@@ -106,7 +108,7 @@ impl Replica {
         self.advance_tip(now.moment, headers, certificate);
         // While votes make the chain grow nothing is lost: repair waits until it stands still (R14). Whoever had to
         // fetch blocks missed what was said meanwhile.
-        for slot in self.slots.values_mut() {
+        for slot in self.log.slots.values_mut() {
             slot.since = now.moment;
         }
     }
@@ -124,13 +126,16 @@ impl Replica {
     pub(crate) fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
         let (mut height, mut wanted) = (height, block);
         let mut path = Vec::new();
-        while height > self.tip.height {
+        while height > self.chain.tip.height {
             let proposal = self.accepted_block(height, &wanted)?;
             wanted = proposal.outline().header().parent;
             path.push(proposal.clone());
             height = height.previous().expect("heights above the tip are above zero");
         }
-        assert_eq!(wanted, self.tip_hash, "FORK: a certified block does not extend the committed chain");
+        assert_eq!(
+            wanted, self.chain.tip_hash,
+            "FORK: a certified block does not extend the committed chain"
+        );
         path.reverse();
         Some(path)
     }
@@ -143,7 +148,8 @@ impl Replica {
 
     /// An accepted block by height and hash, in whatever view it was accepted.
     pub(crate) fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
-        self.slots
+        self.log
+            .slots
             .range((height, View(0))..(height.next(), View(0)))
             .filter_map(|(_, slot)| slot.accepted())
             .find(|proposal| proposal.ballot().block == *block)
@@ -151,8 +157,8 @@ impl Replica {
 
     /// Asks for certified blocks up to a height, once for each height that is higher than the last.
     pub(crate) fn catch_up(&mut self, height: Height, step: &mut Step) {
-        if height > self.behind {
-            self.behind = height;
+        if height > self.chain.behind {
+            self.chain.behind = height;
             step.requests.push(Request::CatchUp { height });
         }
     }

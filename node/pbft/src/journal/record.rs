@@ -6,12 +6,12 @@ use quorate_ledger::{
     decode, encode,
 };
 
-use crate::certificate::PreparedCertificate;
-use crate::checkpoint::{Checkpoint, CheckpointCertificate};
-use crate::evidence::Evidence;
+use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
+use crate::evidence::proof::Evidence;
 use crate::messages::{CheckedProposal, PrePrepare};
-use crate::seen::{Mark, Seen};
-use crate::view_change::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
+use crate::signing::seen::{Mark, Seen};
+use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
+use crate::votes::prepared::PreparedCertificate;
 
 /// A promise this replica gives, to be durable before the message that gives it leaves (R13), or something it
 /// must know when it starts again.

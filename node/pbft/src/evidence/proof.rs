@@ -4,11 +4,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, ChainId, Commit, Committee, Epoch, ReplicaId, Signed, Verified, View};
 
-use crate::certificate::PreparedCertificate;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::certificate::Checkpoint;
+use crate::messages::statement::{Statement, Subject};
 use crate::messages::{PrePrepare, Prepare, Rejected};
-use crate::statement::{Statement, Subject};
-use crate::view_change::{Knowledge, NewView, ViewChange, ViewChangeMessage};
+use crate::view_change::messages::{Knowledge, NewView, ViewChange, ViewChangeMessage};
+use crate::votes::prepared::PreparedCertificate;
 
 /// Two statements of one member about one subject. A correct member never makes two, also after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

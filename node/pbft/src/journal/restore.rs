@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Commit, CommitCertificate, Header, Height, Outline, Verified, View};
 
-use crate::certificate::PreparedCertificate;
 use crate::config::Config;
+use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, PrePrepare, Prepare};
-use crate::record::Record;
 use crate::replica::Replica;
-use crate::signer::Signer;
-use crate::slot::{Slot, Stage};
+use crate::signing::signer::Signer;
+use crate::signing::state::Voice;
 use crate::step::{Request, Step};
 use crate::time::Now;
-use crate::voice::Voice;
+use crate::votes::prepared::PreparedCertificate;
+use crate::votes::slot::{Slot, Stage};
 
 /// Where a chain ends, as the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,13 +79,13 @@ impl Replica {
             "a chain ends in a certified block"
         );
         let mut replica = Replica::new(config, signer, end.tip);
-        replica.certificate = end.certificate;
+        replica.chain.certificate = end.certificate;
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         let mut promised = Height(0);
         for record in records {
             promised = promised.max(record.height().unwrap_or_default());
-            if record.height().is_some_and(|height| height <= replica.tip.height) {
+            if record.height().is_some_and(|height| height <= replica.chain.tip.height) {
                 continue;
             }
             match record {
@@ -97,15 +97,16 @@ impl Replica {
                 other => replica.remember(other),
             }
         }
-        let left = replica.view_changes.get(&replica.signer.replica()).map_or(View(0), |own| own.view());
-        let entered = replica.entered.as_ref().map_or(View(0), |entered| entered.view());
+        let left =
+            replica.views.changes.get(&replica.signing.signer.replica()).map_or(View(0), |own| own.view());
+        let entered = replica.views.entered.as_ref().map_or(View(0), |entered| entered.view());
         let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
-        replica.view = left.max(entered);
-        replica.active = entered >= left;
-        replica.signer.leave_below(replica.view);
-        if replica.active && replica.is_primary() {
-            for (_, vote) in replica.entered.iter().flat_map(|entered| entered.chain()) {
-                replica.signer.sign(vote.body);
+        replica.views.view = left.max(entered);
+        replica.views.active = entered >= left;
+        replica.signing.signer.leave_below(replica.views.view);
+        if replica.views.active && replica.is_primary() {
+            for (_, vote) in replica.views.entered.iter().flat_map(|entered| entered.chain()) {
+                replica.signing.signer.sign(vote.body);
             }
         }
         replica.restored = true;
@@ -116,7 +117,8 @@ impl Replica {
             replica.take_back_certificate(certificate)?;
         }
         if let Some(header) = &end.checkpoint {
-            let signed = replica.checkpoints.of(replica.signer.replica()).last().map(|vote| vote.body.height);
+            let signed =
+                replica.checkpoints.of(replica.signing.signer.replica()).last().map(|vote| vote.body.height);
             if signed < Some(header.height) {
                 replica.checkpoints.reached(replica.config.checkpoint_interval, header);
             }
@@ -124,12 +126,12 @@ impl Replica {
         // R7: a promise at this height was given when the ledger ended at most 2 W below. A ledger that ends lower is an
         // old copy, and what this replica knows to be prepared would lie beyond the window above its base (R19).
         let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.window));
-        replica.silent_through = end.forgotten_through.max(ledger_had);
-        if replica.voice.is_free() && !is(Mutant::SpeaksUnasked) {
-            replica.voice = Voice::Probing(BTreeSet::new());
+        replica.signing.pruned_through = end.forgotten_through.max(ledger_had);
+        if replica.signing.state.is_free() && !is(Mutant::SpeaksUnasked) {
+            replica.signing.state = Voice::Probing(BTreeSet::new());
         }
         replica.find_voice();
-        let proposals = replica.slots.values().filter_map(|slot| slot.accepted());
+        let proposals = replica.log.slots.values().filter_map(|slot| slot.accepted());
         let accepted = proposals.map(|proposal| proposal.outline().clone()).collect();
         Ok(Restored { replica, accepted })
     }
@@ -137,11 +139,11 @@ impl Replica {
     /// What a step alone can do: ask for the blocks that the view began with and that were not accepted before, and
     /// say that the files are old, which was found out in an earlier life.
     pub(crate) fn begin_again(&mut self, now: Now, step: &mut Step) {
-        if self.active {
+        if self.views.active {
             self.place_again(now, step);
         }
-        if let Voice::Recovering { seen } = self.voice {
-            step.requests.push(Request::Recovering { seen, remembered: self.signer.mark() });
+        if let Voice::Recovering { seen } = self.signing.state {
+            step.requests.push(Request::Recovering { seen, remembered: self.signing.signer.mark() });
         }
     }
 
@@ -149,25 +151,25 @@ impl Replica {
     fn remember(&mut self, record: Record) {
         match record {
             Record::ViewChange(change) => {
-                self.signer.sign(change.vote().body);
-                self.view_changes.insert(self.signer.replica(), change);
+                self.signing.signer.sign(change.vote().body);
+                self.views.changes.insert(self.signing.signer.replica(), change);
             }
             Record::NewView(new_view) => {
-                if new_view.vote().signer == self.signer.replica() {
-                    self.signer.sign(new_view.vote().body);
+                if new_view.vote().signer == self.signing.signer.replica() {
+                    self.signing.signer.sign(new_view.vote().body);
                 }
-                self.entered = Some(new_view);
+                self.views.entered = Some(new_view);
             }
             Record::Checkpoint(vote) => {
-                self.signer.sign(vote.body);
+                self.signing.signer.sign(vote.body);
                 self.checkpoints.record(vote);
             }
             Record::Stable(certificate) => self.checkpoints.adopt(certificate),
-            Record::Mark(mark) => self.signer.reminded(mark),
-            Record::Recovering(seen) => self.voice = Voice::Recovering { seen },
-            Record::Heard(replica, seen) => _ = self.heard.insert(replica, *seen),
+            Record::Mark(mark) => self.signing.signer.reminded(mark),
+            Record::Recovering(seen) => self.signing.state = Voice::Recovering { seen },
+            Record::Heard(replica, seen) => _ = self.signing.heard.insert(replica, *seen),
             Record::Evidence(evidence) => {
-                self.accused.entry(evidence.culprit()).or_default().insert(evidence.subject());
+                self.evidence.accused.entry(evidence.culprit()).or_default().insert(evidence.subject());
             }
             // The engine has appended what was finalised, and deleted what was dropped, before it calls this.
             Record::Finalised(_) | Record::Dropped { .. } => {}
@@ -178,19 +180,19 @@ impl Replica {
     fn take_back(&mut self, proposal: CheckedProposal) -> Result<(), RestoreError> {
         let ballot = *proposal.ballot();
         let mut slot = Slot::default();
-        if ballot.view > self.view {
+        if ballot.view > self.views.view {
             return Err(RestoreError::NotEntered(ballot.height, ballot.view));
         }
         // What was promised in a view that was left is said no more; the block may still be needed.
-        if ballot.view == self.view && self.active {
+        if ballot.view == self.views.view && self.views.active {
             if self.is_primary() {
-                self.signer.sign(PrePrepare(ballot));
+                self.signing.signer.sign(PrePrepare(ballot));
             } else {
-                slot.prepares.record(self.signer.sign(Prepare(ballot)));
+                slot.prepares.record(self.signing.signer.sign(Prepare(ballot)));
             }
         }
         slot.stage = Stage::Accepted { proposal };
-        self.slots.insert((ballot.height, ballot.view), slot);
+        self.log.slots.insert((ballot.height, ballot.view), slot);
         Ok(())
     }
 
@@ -201,20 +203,20 @@ impl Replica {
         let ballot = certificate.ballot();
         let key = (ballot.height, ballot.view);
         // What was prepared in an earlier view may have been accepted again in this one.
-        if ballot.view < self.view || !self.active {
+        if ballot.view < self.views.view || !self.views.active {
             let held = self.accepted_block(ballot.height, &ballot.block).is_some();
-            self.prepared.insert(ballot.height, certificate);
+            self.log.prepared.insert(ballot.height, certificate);
             return if held { Ok(()) } else { Err(RestoreError::Incomplete(key.0)) };
         }
-        let slot = self.slots.get_mut(&key).ok_or(RestoreError::Incomplete(key.0))?;
+        let slot = self.log.slots.get_mut(&key).ok_or(RestoreError::Incomplete(key.0))?;
         let Stage::Accepted { proposal } = &slot.stage else { return Err(RestoreError::Incomplete(key.0)) };
         if proposal.ballot().block != ballot.block {
             return Err(RestoreError::Mismatch(key.0));
         }
-        self.prepared.insert(ballot.height, certificate.clone());
+        self.log.prepared.insert(ballot.height, certificate.clone());
         let proposal = proposal.clone();
         slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
-        slot.commits.record(self.signer.sign(Commit(ballot)));
+        slot.commits.record(self.signing.signer.sign(Commit(ballot)));
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What members tell each other: claims as they come off the wire, and the same after checking.
 
+pub(crate) mod statement;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
@@ -8,11 +10,11 @@ use quorate_ledger::{
     Verified, View, bounded,
 };
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::certificate::Checkpoint;
 use crate::config::MAX_WINDOW;
-use crate::evidence::Evidence;
-use crate::seen::{Mark, Seen};
-use crate::view_change::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
+use crate::evidence::proof::Evidence;
+use crate::signing::seen::{Mark, Seen};
+use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 
 /// "I propose this block at this height in this view." Counts as the primary's PREPARE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -156,7 +158,7 @@ pub enum Rejected {
     Certificate(#[from] CertificateError),
     /// A prepared certificate in a view change does not hold.
     #[error("a prepared block in a view change: {0}")]
-    Prepared(#[from] crate::certificate::PreparedError),
+    Prepared(#[from] crate::votes::prepared::PreparedError),
     /// A view change breaks a rule.
     #[error("a view change: {0}")]
     ViewChange(&'static str),

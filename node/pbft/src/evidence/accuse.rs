@@ -3,11 +3,11 @@
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Domain, Verified};
 
-use crate::evidence::Evidence;
+use crate::evidence::proof::Evidence;
+use crate::journal::record::Record;
 use crate::messages::Message;
-use crate::record::Record;
+use crate::messages::statement::Subject;
 use crate::replica::{PROOFS_MAX, Replica};
-use crate::statement::Subject;
 use crate::step::{Cause, Request, Step, To};
 
 impl Replica {
@@ -38,7 +38,7 @@ impl Replica {
 
     /// Remembers evidence; `true` if it is new, about a member against whom there is room for another proof.
     fn believe(&mut self, evidence: Verified<Evidence>, step: &mut Step) -> bool {
-        let proofs = self.accused.entry(evidence.culprit()).or_default();
+        let proofs = self.evidence.accused.entry(evidence.culprit()).or_default();
         // Proof that something was hidden holds a whole VIEW-CHANGE, which can be long: one against a member is kept.
         let hidden_before =
             evidence.subject().is_hidden_certificate() && proofs.iter().any(Subject::is_hidden_certificate);
@@ -60,13 +60,15 @@ impl Replica {
     fn leave_liar(&mut self, evidence: &Evidence, step: &mut Step) -> bool {
         let subject = evidence.subject();
         let about_view = matches!(subject.kind, Domain::PrePrepare | Domain::NewView);
-        let liar =
-            self.votes() && about_view && subject.view == self.view && evidence.culprit() == self.primary();
+        let liar = self.votes()
+            && about_view
+            && subject.view == self.views.view
+            && evidence.culprit() == self.primary();
         let liar = liar && !is(Mutant::ProvenLiarStays);
         if liar {
             self.counters.proven_liars += 1;
-            self.leave(self.view.next(), Cause::Evidence, step);
-            self.parting = Some(evidence.clone());
+            self.leave(self.views.view.next(), Cause::Evidence, step);
+            self.views.departure_evidence = Some(evidence.clone());
         }
         liar
     }

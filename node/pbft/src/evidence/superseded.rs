@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use quorate_ledger::{Ballot, Header, Height, Signed, Verified, View};
 
-use crate::evidence::{Evidence, pair};
+use crate::evidence::proof::{Evidence, pair};
 use crate::messages::PrePrepare;
+use crate::messages::statement::Statement;
 use crate::replica::Replica;
-use crate::statement::Statement;
 use crate::step::Step;
 
 /// Heights whose final proposal is remembered. More than a fast network orders while a certified block is fetched and a
@@ -34,28 +34,30 @@ impl Replica {
     /// Blocks become final with a certificate of this view. Their slots are about to go.
     pub(crate) fn note_final(&mut self, headers: &[Header], view: View) {
         for header in headers {
-            let slot = self.slots.get(&(header.height, view));
+            let slot = self.log.slots.get(&(header.height, view));
             let Some(vote) = slot.and_then(|slot| slot.proposal()).map(|proposal| proposal.vote().clone())
             else {
                 continue;
             };
             if vote.body.0.block == header.hash() {
-                Arc::make_mut(&mut self.superseded.of_final).insert(header.height, vote);
-            } else if view == self.view {
-                self.superseded.last = Some(vote);
+                Arc::make_mut(&mut self.evidence.superseded.of_final).insert(header.height, vote);
+            } else if view == self.views.view {
+                self.evidence.superseded.last = Some(vote);
                 // Others remember the final one for a while only.
-                self.status_sent = None;
+                self.peers.status_sent = None;
             }
         }
-        while self.superseded.of_final.len() > FINAL_PROPOSALS_MAX {
-            Arc::make_mut(&mut self.superseded.of_final).pop_first();
+        while self.evidence.superseded.of_final.len() > FINAL_PROPOSALS_MAX {
+            Arc::make_mut(&mut self.evidence.superseded.of_final).pop_first();
         }
     }
 
     /// For STATUS: the proposal of the current view that was superseded, while its primary is not proven a liar by it.
     pub(crate) fn unproven_superseded(&self) -> Option<Signed<PrePrepare>> {
-        let vote = self.superseded.last.as_ref().filter(|vote| vote.body.0.view == self.view)?;
-        let proven = self.accused.get(&vote.signer).is_some_and(|known| known.contains(&vote.body.subject()));
+        let vote =
+            self.evidence.superseded.last.as_ref().filter(|vote| vote.body.0.view == self.views.view)?;
+        let proven =
+            self.evidence.accused.get(&vote.signer).is_some_and(|known| known.contains(&vote.body.subject()));
         (!proven).then(|| vote.clone().into_inner())
     }
 
@@ -66,7 +68,7 @@ impl Replica {
         other: &Verified<Signed<PrePrepare>>,
         step: &mut Step,
     ) {
-        if let Some(ours) = final_other_than(&self.superseded.of_final, &other.body.0) {
+        if let Some(ours) = final_other_than(&self.evidence.superseded.of_final, &other.body.0) {
             let evidence = Evidence::PrePrepare(pair(ours, other));
             self.accuse(&evidence, step);
         }
@@ -74,7 +76,7 @@ impl Replica {
 
     /// The proposals of final blocks that are remembered.
     pub(crate) fn final_proposals(&self) -> Arc<FinalProposals> {
-        Arc::clone(&self.superseded.of_final)
+        Arc::clone(&self.evidence.superseded.of_final)
     }
 }
 

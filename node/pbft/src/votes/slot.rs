@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockHash, Commit, ReplicaId, SignatureSet, Signed, Signers, Verified};
 
-use crate::certificate::PreparedCertificate;
+use crate::messages::statement::Vote;
 use crate::messages::{CheckedProposal, Prepare};
-use crate::statement::Vote;
 use crate::time::Moment;
+use crate::votes::prepared::PreparedCertificate;
 
 /// What happened to a vote that was put into a tally.
 #[derive(Debug, Clone, PartialEq, Eq)]

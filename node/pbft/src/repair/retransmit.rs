@@ -7,10 +7,10 @@ use quorate_ledger::{Height, ReplicaId, Signers, View};
 
 use crate::messages::{CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
 use crate::replica::Replica;
-use crate::slot::Slot;
+use crate::signing::state::Voice;
 use crate::step::{Step, To};
 use crate::time::{Moment, Now};
-use crate::voice::Voice;
+use crate::votes::slot::Slot;
 
 /// STATUS of one member is answered at most this many times per status interval: whoever asks more often is
 /// not lacking more.
@@ -34,31 +34,35 @@ impl Replica {
     /// connecting again buys nothing that is not sent anyway.
     pub(crate) fn greet(&mut self, now: Now, peer: ReplicaId, step: &mut Step) {
         let interval = self.config.status_interval;
-        let answered = self.answered.entry(peer).or_default();
+        let answered = self.peers.answered.entry(peer).or_default();
         answered.knows_channel = false;
         let is_new = answered.greeted.is_none_or(|last| now.moment.since(last) >= interval);
         step.send(To::One(peer), Message::Status(self.status()));
         let Some(change) = self.own_view_change().filter(|_| is_new) else { return };
-        self.answered.entry(peer).or_default().greeted = Some(now.moment);
+        self.peers.answered.entry(peer).or_default().greeted = Some(now.moment);
         step.send(To::One(peer), change);
     }
 
     /// Our VIEW-CHANGE, as long as the view has not begun.
     fn own_view_change(&self) -> Option<Message> {
-        let own = self.view_changes.get(&self.signer.replica()).filter(|own| own.view() == self.view);
-        own.filter(|_| !self.active && !is(Mutant::ViewChangeSaidOnce))
+        let own = self
+            .views
+            .changes
+            .get(&self.signing.signer.replica())
+            .filter(|own| own.view() == self.views.view);
+        own.filter(|_| !self.views.active && !is(Mutant::ViewChangeSaidOnce))
             .map(|own| Message::ViewChange(own.message().clone()))
     }
 
     pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
         if now.moment >= self.status_due() {
-            self.status_sent = Some(now.moment);
+            self.peers.status_sent = Some(now.moment);
             step.send(To::All, Message::Status(self.status()));
             // R19: said again and again until the view begins: a lost round of it must not end everything.
             if let Some(change) = self.own_view_change() {
                 step.send(To::All, change);
                 // Who did not hear why would stay.
-                let parting = self.parting.iter().cloned().map(Message::Evidence);
+                let parting = self.views.departure_evidence.iter().cloned().map(Message::Evidence);
                 parting.for_each(|evidence| step.send(To::All, evidence));
             }
         }
@@ -67,10 +71,10 @@ impl Replica {
     /// When STATUS is said to all again: after an interval, but as often as it may be answered while nothing may be
     /// signed yet (R24), or while something stands still.
     pub(crate) fn status_due(&self) -> Moment {
-        let Some(sent) = self.status_sent else { return Moment::default() };
+        let Some(sent) = self.peers.status_sent else { return Moment::default() };
         let soon = sent.after(self.config.status_interval / ANSWERS_PER_INTERVAL);
         let late = sent.after(self.config.status_interval);
-        if matches!(self.voice, Voice::Probing(_)) {
+        if matches!(self.signing.state, Voice::Probing(_)) {
             return soon;
         }
         self.standing_since()
@@ -81,10 +85,11 @@ impl Replica {
     /// count: it would make everybody talk for nothing.
     fn standing_since(&self) -> Option<Moment> {
         let open = |height: Height, view: View, slot: &Slot| {
-            view == self.view && self.in_flight_at(height).is_some()
-                || view >= self.view && self.is_voted_on(slot)
+            view == self.views.view && self.in_flight_at(height).is_some()
+                || view >= self.views.view && self.is_voted_on(slot)
         };
-        self.slots
+        self.log
+            .slots
             .iter()
             .find(|((height, view), slot)| open(*height, *view, slot))
             .map(|(_, slot)| slot.since)
@@ -110,9 +115,10 @@ impl Replica {
     /// Where this replica stands.
     pub fn status(&self) -> Status {
         let slots = self
+            .log
             .slots
             .iter()
-            .filter(|((_, view), _)| *view == self.view)
+            .filter(|((_, view), _)| *view == self.views.view)
             .take(MAX_STATUS_SLOTS as usize)
             .map(|((height, _), slot)| SlotStatus {
                 height: *height,
@@ -123,13 +129,13 @@ impl Replica {
             .collect();
         Status {
             epoch: self.config.epoch,
-            view: self.view,
-            active: self.active,
-            committed: self.tip.height,
-            committed_hash: self.tip_hash,
+            view: self.views.view,
+            active: self.views.active,
+            committed: self.chain.tip.height,
+            committed_hash: self.chain.tip_hash,
             stable: self.checkpoints.stable_height(),
-            mark: self.signer.mark(),
-            probing: matches!(self.voice, Voice::Probing(_)),
+            mark: self.signing.signer.mark(),
+            probing: matches!(self.signing.state, Voice::Probing(_)),
             superseded: self.unproven_superseded(),
             slots,
         }
@@ -137,12 +143,12 @@ impl Replica {
 
     pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, checked: &CheckedStatus, step: &mut Step) {
         let status = checked.claim();
-        self.heads.insert(from, status.committed);
+        self.peers.heads.insert(from, status.committed);
         if let Some(theirs) = checked.superseded() {
             self.accuse_of_other_than_final(theirs, step);
         }
         let interval = self.config.status_interval;
-        let answered = self.answered.entry(from).or_default();
+        let answered = self.peers.answered.entry(from).or_default();
         // The first STATUS on a new channel: whatever was sent before it is lost, however young. One such answer in an
         // interval is all that a member gets for connecting again.
         let fresh_channel = !answered.knows_channel
@@ -157,13 +163,13 @@ impl Replica {
         let mut out_of_turn = paused;
         self.remind(from, status, step);
         self.repeat_checkpoints(from, status, step);
-        if let Some(entered) = &self.entered
+        if let Some(entered) = &self.views.entered
             && status.lacks_view(entered.view())
         {
             step.send(To::One(from), Message::NewView(entered.message().clone()));
         }
         let mut lacking = Vec::new();
-        for ((height, view), slot) in &self.slots {
+        for ((height, view), slot) in &self.log.slots {
             // What they committed they need no more.
             let young = now.moment.since(slot.since) < self.youth();
             // Also of a view that was left here: what was said there can still complete a certificate.
@@ -180,7 +186,7 @@ impl Replica {
             out_of_turn |= young && fresh_channel && lacking.len() > before;
         }
         if out_of_turn {
-            self.answered.entry(from).or_default().out_of_turn = Some(now.moment);
+            self.peers.answered.entry(from).or_default().out_of_turn = Some(now.moment);
         }
         self.counters.repaired += lacking.len() as u64;
         for message in lacking.into_iter().filter(|_| !is(Mutant::NothingRepaired)) {
@@ -194,7 +200,7 @@ impl Replica {
         slot: &'a Slot,
         theirs: Option<&SlotStatus>,
     ) -> impl Iterator<Item = Message> + use<'a> {
-        let me = self.signer.replica();
+        let me = self.signing.signer.replica();
         let (proposal, prepares, commits) = theirs
             .map_or((None, Signers::default(), Signers::default()), |theirs| {
                 (theirs.proposal, theirs.prepares, theirs.commits)

@@ -6,7 +6,7 @@ use crate::messages::{Message, PrePrepare};
 use crate::replica::Replica;
 use crate::step::{Step, To};
 use crate::time::Now;
-use crate::view_change::{
+use crate::view_change::messages::{
     CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, view_changes_needed,
 };
 
@@ -24,15 +24,15 @@ impl Replica {
     /// R20: the primary of the wanted view begins it once a quorum has sent VIEW-CHANGE for exactly this view.
     /// Returns whether it did.
     pub(crate) fn open_view(&mut self, now: Now, step: &mut Step) -> bool {
-        if self.active || !self.voice.is_free() || !self.is_primary() {
+        if self.views.active || !self.signing.state.is_free() || !self.is_primary() {
             return false;
         }
         let Some(beginning) = self.choose_beginning() else {
-            self.patience.open_due = None;
+            self.timer.open_due = None;
             return false;
         };
         if self.is_doubtful(&beginning) && now.moment < self.opening_due(now) {
-            self.doubtful = Some(beginning);
+            self.views.doubtful = Some(beginning);
             return false;
         }
         self.open(now, beginning, step);
@@ -42,20 +42,20 @@ impl Replica {
     /// A quorum of VIEW-CHANGEs for this view, ascending by signer, and how the view begins with them. Any quorum is
     /// safe (R19), so this replica takes its own and those of the members that are suspected least.
     fn choose_beginning(&mut self) -> Option<Beginning> {
-        let (me, quorum) = (self.signer.replica(), view_changes_needed(&self.config.committee));
-        let wanted = |change: &&CheckedViewChange| change.view() == self.view;
+        let (me, quorum) = (self.signing.signer.replica(), view_changes_needed(&self.config.committee));
+        let wanted = |change: &&CheckedViewChange| change.view() == self.views.view;
         // Each further message would select again, which takes up to a millisecond in a large committee.
-        let signers = self.view_changes.values().filter(wanted).map(CheckedViewChange::signer);
-        let from = (self.view, self.tip.height, Signers::of(signers));
-        if let Some(same) = self.doubtful.take_if(|chosen| chosen.from == from) {
+        let signers = self.views.changes.values().filter(wanted).map(CheckedViewChange::signer);
+        let from = (self.views.view, self.chain.tip.height, Signers::of(signers));
+        if let Some(same) = self.views.doubtful.take_if(|chosen| chosen.from == from) {
             return Some(same);
         }
-        self.doubtful = None;
-        let own = self.view_changes.get(&me).filter(wanted)?;
-        let others = self.view_changes.values().filter(wanted).filter(|change| change.signer() != me);
+        self.views.doubtful = None;
+        let own = self.views.changes.get(&me).filter(wanted)?;
+        let others = self.views.changes.values().filter(wanted).filter(|change| change.signer() != me);
         let mut chosen: Vec<&CheckedViewChange> = others.collect();
         // Members without suspicion first, then those that were suspected the longest time ago, then by index.
-        chosen.sort_by_key(|change| self.suspects.get(&change.signer()));
+        chosen.sort_by_key(|change| self.views.suspects.get(&change.signer()));
         chosen.truncate(quorum - 1);
         chosen.push(own);
         if chosen.len() < quorum {
@@ -72,25 +72,27 @@ impl Replica {
     fn is_doubtful(&self, Beginning { chosen, selection, .. }: &Beginning) -> bool {
         let base = selection.base.as_ref().map_or(Height(0), |base| base.ballot().height);
         let Some(missing) = self.first_missing(base, selection.chain.iter()) else { return false };
-        let suspected = |change: &&CheckedViewChange| self.suspects.contains_key(&change.signer());
+        let suspected = |change: &&CheckedViewChange| self.views.suspects.contains_key(&change.signer());
         let mut suspected = chosen.iter().filter(suspected);
         suspected.any(|change| change.message().knowledge.has_prepared(missing))
     }
 
     fn open(&mut self, now: Now, Beginning { chosen, selection, .. }: Beginning, step: &mut Step) {
         let view_changes: Vec<_> = chosen.iter().map(|change| change.message().clone()).collect();
-        let (epoch, view) = (self.config.epoch, self.view);
-        let votes: Vec<_> =
-            selection.ballots(epoch, view).map(|ballot| self.signer.sign(PrePrepare(ballot))).collect();
+        let (epoch, view) = (self.config.epoch, self.views.view);
+        let votes: Vec<_> = selection
+            .ballots(epoch, view)
+            .map(|ballot| self.signing.signer.sign(PrePrepare(ballot)))
+            .collect();
         let pre_prepares: Vec<_> = votes.iter().map(|vote| vote.clone().into_inner()).collect();
         let content = NewViewMessage::content(&view_changes, &pre_prepares);
-        let vote = self.signer.sign(NewView { epoch, view, content }).into_inner();
+        let vote = self.signing.signer.sign(NewView { epoch, view, content }).into_inner();
         let message = NewViewMessage { vote, view_changes, pre_prepares };
         step.send(To::All, Message::NewView(message.clone()));
         self.enter(now, CheckedNewView::own(message, selection, votes), step);
         // Members that lack a block that is proposed again need to know what is in it.
-        for (header, _) in self.entered.iter().flat_map(|new_view| new_view.chain()) {
-            let slot = self.slots.get(&(header.height, view));
+        for (header, _) in self.views.entered.iter().flat_map(|new_view| new_view.chain()) {
+            let slot = self.log.slots.get(&(header.height, view));
             if let Some(proposal) = slot.and_then(|slot| slot.proposal()) {
                 step.send(To::All, proposal.to_message());
             }
@@ -100,7 +102,8 @@ impl Replica {
     /// The view ends. If it began with a block that never came to this replica, the members whose VIEW-CHANGE said that
     /// it was prepared are suspected of holding the certificate of a block that no correct member keeps (R20).
     pub(crate) fn suspect_signers(&mut self) {
-        let Some(began) = self.entered.clone().filter(|began| self.active && began.view() == self.view)
+        let Some(began) =
+            self.views.entered.clone().filter(|began| self.views.active && began.view() == self.views.view)
         else {
             return;
         };
@@ -110,7 +113,7 @@ impl Replica {
         };
         for change in &began.message().view_changes {
             if change.knowledge.has_prepared(missing) {
-                self.suspects.insert(change.vote.signer, began.view());
+                self.views.suspects.insert(change.vote.signer, began.view());
             }
         }
     }
@@ -122,9 +125,11 @@ impl Replica {
         base: Height,
         mut chain: impl Iterator<Item = &'a Header>,
     ) -> Option<&'a Header> {
-        if base > self.tip.height {
+        if base > self.chain.tip.height {
             return None;
         }
-        chain.find(|header| header.height > self.tip.height && !self.holds(header.height, &header.hash()))
+        chain.find(|header| {
+            header.height > self.chain.tip.height && !self.holds(header.height, &header.hash())
+        })
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use quorate_ledger::{BlockHash, Height, ReplicaId, View};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::certificate::Checkpoint;
+use crate::evidence::superseded::FinalProposals;
+use crate::messages::statement::Subject;
 use crate::replica::Replica;
-use crate::seen::{Mark, Seen};
-use crate::statement::Subject;
-use crate::superseded::FinalProposals;
-use crate::view_change::{CheckedViewChange, NewView, ViewChange};
-use crate::voice::Voice;
+use crate::signing::seen::{Mark, Seen};
+use crate::signing::state::Voice;
+use crate::view_change::messages::{CheckedViewChange, NewView, ViewChange};
 
 /// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds a few hundred bytes
 /// for each member and 50 for each slot, and shares the proposals of the last final blocks.
@@ -109,27 +109,30 @@ impl Replica {
     /// messages is screened by a position that knows them.
     pub fn position(&self) -> Position {
         let known = |replica: ReplicaId| Known {
-            said: self.heard.get(&replica).map(Said::of).unwrap_or_default(),
-            view_change: self.view_changes.get(&replica).map(|change| change.vote().body),
-            base: self.view_changes.get(&replica).map(CheckedViewChange::base_height).unwrap_or_default(),
+            said: self.signing.heard.get(&replica).map(Said::of).unwrap_or_default(),
+            view_change: self.views.changes.get(&replica).map(|change| change.vote().body),
+            base: self.views.changes.get(&replica).map(CheckedViewChange::base_height).unwrap_or_default(),
             checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
-            accused: self.accused.get(&replica).cloned().unwrap_or_default(),
+            accused: self.evidence.accused.get(&replica).cloned().unwrap_or_default(),
         };
-        let block_of = |slot: &crate::slot::Slot| slot.proposal().map(|proposal| proposal.ballot().block);
-        let entered = self.entered.as_ref();
+        let block_of =
+            |slot: &crate::votes::slot::Slot| slot.proposal().map(|proposal| proposal.ballot().block);
+        let entered = self.views.entered.as_ref();
         Position {
-            view: self.view,
-            active: self.active,
+            view: self.views.view,
+            active: self.views.active,
             begun: entered.map(|entered| entered.vote().body),
-            again_through: entered.filter(|entered| entered.view() == self.view).map(|entered| entered.end()),
-            committed: self.tip.height,
+            again_through: entered
+                .filter(|entered| entered.view() == self.views.view)
+                .map(|entered| entered.end()),
+            committed: self.chain.tip.height,
             top: self.top(),
-            mark: self.signer.mark(),
-            probing: match &self.voice {
+            mark: self.signing.signer.mark(),
+            probing: match &self.signing.state {
                 Voice::Probing(answered) => Some(answered.clone()),
                 Voice::Free | Voice::Recovering { .. } => None,
             },
-            slots: self.slots.iter().map(|(place, slot)| (*place, block_of(slot))).collect(),
+            slots: self.log.slots.iter().map(|(place, slot)| (*place, block_of(slot))).collect(),
             final_proposals: self.final_proposals(),
             members: self.config.committee.replicas().map(known).collect(),
         }

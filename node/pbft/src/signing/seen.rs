@@ -5,7 +5,7 @@ use quorate_ledger::mutant::Mutant;
 use quorate_ledger::{ChainId, Commit, Committee, Epoch, Height, ReplicaId, Signed, View};
 
 use crate::messages::{PrePrepare, Prepare, Rejected, verify_unless};
-use crate::view_change::{NewView, ViewChange};
+use crate::view_change::messages::{NewView, ViewChange};
 
 /// The furthest statements of a member, kind by kind. Within a kind a correct member only moves forward: views
 /// grow, and within a view heights do (R3, R10).

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use quorate_ledger::{Ballot, Domain, Height, ReplicaId, Signed, View};
 
-use crate::checkpoint::Checkpoint;
-use crate::checkpoints::KEPT;
+use crate::checkpoint::certificate::Checkpoint;
+use crate::checkpoint::stable::KEPT;
 use crate::config::Config;
-use crate::evidence::Evidence;
+use crate::evidence::proof::Evidence;
+use crate::evidence::superseded::final_other_than;
+use crate::messages::statement::{Statement, Subject};
 use crate::messages::{Message, PrePrepare};
-use crate::position::{Known, Position, Stamp};
 use crate::replica::{PROOFS_MAX, VIEWS_AHEAD};
-use crate::seen::Seen;
-use crate::statement::{Statement, Subject};
-use crate::superseded::final_other_than;
+use crate::screen::position::{Known, Position, Stamp};
+use crate::signing::seen::Seen;
 use crate::time::Moment;
-use crate::view_change::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
+use crate::view_change::messages::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
 
 /// Proposals and votes of one member that are remembered to tell repetitions: its PREPARE and COMMIT for every height
 /// of the largest window, and as many proposals.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockError, Header, Height, Outline, ReplicaId};
 
-use crate::evidence::{Evidence, pair};
+use crate::evidence::proof::{Evidence, pair};
+use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message, PrePrepare, Prepare};
-use crate::record::Record;
 use crate::replica::{Replica, Verdict};
-use crate::slot::Stage;
 use crate::step::{Request, Step, To};
 use crate::time::Now;
+use crate::votes::slot::Stage;
 
 impl Replica {
     /// The header to build the next block on, if this replica is the primary of a view that has begun, all that the
@@ -22,21 +22,21 @@ impl Replica {
             return None;
         }
         let parent = self.accepted_end();
-        let window = self.tip.height.plus(self.config.window).min(self.high_watermark());
+        let window = self.chain.tip.height.plus(self.config.window).min(self.high_watermark());
         let room = parent.height < window && !self.is_again(parent.height.next());
-        let next = self.slots.get(&(parent.height.next(), self.view));
+        let next = self.log.slots.get(&(parent.height.next(), self.views.view));
         let proposed = next.is_some_and(|slot| slot.proposal().is_some());
         (self.is_primary() && room && !proposed).then_some(parent)
     }
 
     /// Heights accepted in this view and not committed yet.
     pub fn in_flight(&self) -> u64 {
-        self.accepted_end().height.0 - self.tip.height.0
+        self.accepted_end().height.0 - self.chain.tip.height.0
     }
 
     /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
     fn accepted_end(&self) -> &Header {
-        let (mut end, mut hash) = (&self.tip, self.tip_hash);
+        let (mut end, mut hash) = (&self.chain.tip, self.chain.tip_hash);
         while let Some(accepted) = self.accepted_at(end.height.next()) {
             if accepted.outline().header().parent != hash {
                 break; // built on a block that lost its place to a certified one
@@ -51,24 +51,24 @@ impl Replica {
     pub(crate) fn in_flight_at(&self, height: Height) -> Option<&CheckedProposal> {
         let proposal = self.accepted_at(height)?;
         let mut header = proposal.outline().header();
-        while header.height > self.tip.height.next() {
+        while header.height > self.chain.tip.height.next() {
             let Some(below) = self.accepted_at(header.height.previous()?) else { return Some(proposal) };
             if below.ballot().block != header.parent {
                 return None;
             }
             header = below.outline().header();
         }
-        (header.parent == self.tip_hash).then_some(proposal)
+        (header.parent == self.chain.tip_hash).then_some(proposal)
     }
 
     fn accepted_at(&self, height: Height) -> Option<&CheckedProposal> {
-        self.slots.get(&(height, self.view))?.accepted()
+        self.log.slots.get(&(height, self.views.view))?.accepted()
     }
 
     /// The parent a proposal at this height needs: committed, or accepted in this view on what is committed (R3).
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
-            below if below == self.tip.height => Some(&self.tip),
+            below if below == self.chain.tip.height => Some(&self.chain.tip),
             below => self.in_flight_at(below).map(|proposal| proposal.outline().header()),
         }
     }
@@ -76,7 +76,7 @@ impl Replica {
     /// Whether a block extends what is committed, or accepted on it in this view (R3).
     pub fn extends_chain(&self, header: &Header) -> bool {
         match header.height.previous() {
-            Some(below) if below == self.tip.height => header.parent == self.tip_hash,
+            Some(below) if below == self.chain.tip.height => header.parent == self.chain.tip_hash,
             Some(below) => {
                 self.in_flight_at(below).is_some_and(|parent| parent.ballot().block == header.parent)
             }
@@ -90,7 +90,7 @@ impl Replica {
         let examined = self.examine(outline.header(), parent);
         assert_eq!(examined, Ok(()), "the engine proposes on the parent it was given, within the limits");
         let ballot = self.ballot_for(&outline);
-        let vote = self.signer.sign(PrePrepare(ballot));
+        let vote = self.signing.signer.sign(PrePrepare(ballot));
         let proposal = CheckedProposal::new(vote, outline);
         let slot = self.slot_for(now, &ballot).expect("the window of a primary is within that of backups");
         assert!(slot.proposal().is_none(), "R4: a primary proposes once for each view and height");
@@ -101,7 +101,12 @@ impl Replica {
     }
 
     fn ballot_for(&self, outline: &Outline) -> Ballot {
-        Ballot { epoch: self.config.epoch, view: self.view, height: outline.height(), block: outline.hash() }
+        Ballot {
+            epoch: self.config.epoch,
+            view: self.views.view,
+            height: outline.height(),
+            block: outline.hash(),
+        }
     }
 
     pub(crate) fn on_pre_prepare(
@@ -114,13 +119,13 @@ impl Replica {
         let ballot = *proposal.ballot();
         // R9: a primary takes its own proposals from its records alone. Accepting one that came back from
         // others would make it vote as a backup too, and one member would count twice.
-        if proposal.vote().signer == self.signer.replica() {
+        if proposal.vote().signer == self.signing.signer.replica() {
             return;
         }
         // R20: what the view began with is known, and signed by the same primary.
-        let again = self.active && self.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
-        if ballot.view == self.view && again {
-            let again = self.entered.as_ref().and_then(|entered| entered.at(ballot.height)).cloned();
+        let again = self.views.active && self.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
+        if ballot.view == self.views.view && again {
+            let again = self.views.entered.as_ref().and_then(|entered| entered.at(ballot.height)).cloned();
             match again {
                 Some((_, vote)) if vote.body.0 == ballot => {}
                 Some((_, vote)) => {
@@ -130,7 +135,7 @@ impl Replica {
                 None => return,
             }
         }
-        if ballot.height <= self.tip.height {
+        if ballot.height <= self.chain.tip.height {
             self.accuse_of_other_than_final(proposal.vote(), step);
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
@@ -153,8 +158,8 @@ impl Replica {
         if !self.votes() {
             return false;
         }
-        let ready = self.slots.iter().find_map(|((height, view), slot)| match &slot.stage {
-            Stage::Waiting { proposal, from } if *view == self.view => {
+        let ready = self.log.slots.iter().find_map(|((height, view), slot)| match &slot.stage {
+            Stage::Waiting { proposal, from } if *view == self.views.view => {
                 Some((proposal.clone(), *from, self.parent_at(*height)?))
             }
             _ => None,
@@ -178,7 +183,7 @@ impl Replica {
     /// R20: a proposal may have come before the NEW-VIEW. At the heights of which that speaks it must be the one
     /// that the view began with; what the base covers is committed, and nothing is voted for there.
     fn begins_with(&self, ballot: &Ballot) -> bool {
-        let again = || self.entered.as_ref().and_then(|entered| entered.at(ballot.height));
+        let again = || self.views.entered.as_ref().and_then(|entered| entered.at(ballot.height));
         !self.is_again(ballot.height)
             || is(Mutant::AgainUnchecked)
             || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
@@ -197,9 +202,9 @@ impl Replica {
     }
 
     pub(crate) fn on_examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict, step: &mut Step) {
-        let Some(slot) = self.slots.get(&(ballot.height, ballot.view)) else { return };
+        let Some(slot) = self.log.slots.get(&(ballot.height, ballot.view)) else { return };
         let Stage::Examining { proposal } = &slot.stage else { return };
-        if *proposal.ballot() != ballot || ballot.view != self.view || !self.votes() {
+        if *proposal.ballot() != ballot || ballot.view != self.views.view || !self.votes() {
             return;
         }
         let proposal = proposal.clone();
@@ -215,8 +220,8 @@ impl Replica {
         if !self.votes() {
             return false;
         }
-        let held = self.slots.iter().find_map(|((_, view), slot)| match &slot.stage {
-            Stage::Held { proposal, .. } if *view == self.view => Some(proposal.clone()),
+        let held = self.log.slots.iter().find_map(|((_, view), slot)| match &slot.stage {
+            Stage::Held { proposal, .. } if *view == self.views.view => Some(proposal.clone()),
             _ => None,
         });
         held.is_some_and(|proposal| self.accept_when_due(now, proposal, step))
@@ -265,8 +270,8 @@ impl Replica {
         if !is(Mutant::AcceptedNotDurable) {
             step.records.push(Record::Accepted(proposal.clone()));
         }
-        let vote = (!self.is_primary()).then(|| self.signer.sign(Prepare(ballot)));
-        let slot = self.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        let vote = (!self.is_primary()).then(|| self.signing.signer.sign(Prepare(ballot)));
+        let slot = self.log.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
         slot.since = now.moment;
         slot.stage = Stage::Accepted { proposal };
         if let Some(vote) = vote {
@@ -286,6 +291,6 @@ impl Replica {
 
     fn set_stage(&mut self, proposal: &CheckedProposal, stage: Stage) {
         let Ballot { view, height, .. } = *proposal.ballot();
-        self.slots.get_mut(&(height, view)).expect("a proposal has its slot").stage = stage;
+        self.log.slots.get_mut(&(height, view)).expect("a proposal has its slot").stage = stage;
     }
 }

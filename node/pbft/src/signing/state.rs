@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use quorate_ledger::ReplicaId;
 
+use crate::journal::record::Record;
 use crate::messages::{Checked, Message, Status};
-use crate::record::Record;
 use crate::replica::Replica;
-use crate::seen::{Mark, Seen};
+use crate::signing::seen::{Mark, Seen};
 use crate::step::{Request, Step, To};
 
 /// Whether new statements may be signed.
@@ -31,10 +31,10 @@ impl Voice {
 impl Replica {
     /// Takes note of how far a member has gone.
     pub(crate) fn hear(&mut self, message: &Checked) {
-        let me = self.signer.replica();
+        let me = self.signing.signer.replica();
         let mut heard = |signer: ReplicaId, note: &dyn Fn(&mut Seen) -> bool| {
-            if signer != me && note(self.heard.entry(signer).or_default()) {
-                self.unwritten.insert(signer);
+            if signer != me && note(self.signing.heard.entry(signer).or_default()) {
+                self.signing.unwritten.insert(signer);
             }
         };
         match message {
@@ -53,7 +53,7 @@ impl Replica {
 
     /// Shows a member what it signed, if it asks or seems to have forgotten it.
     pub(crate) fn remind(&self, member: ReplicaId, status: &Status, step: &mut Step) {
-        let seen = self.heard.get(&member).cloned().unwrap_or_default();
+        let seen = self.signing.heard.get(&member).cloned().unwrap_or_default();
         if status.probing || seen.mark().exceeds(&status.mark) {
             step.send(To::One(member), Message::Seen(seen));
         }
@@ -61,15 +61,15 @@ impl Replica {
 
     /// R24: compares what others have seen of us with what we remember.
     pub(crate) fn on_seen(&mut self, from: ReplicaId, seen: Option<(ReplicaId, Mark)>, step: &mut Step) {
-        let remembered = self.signer.mark();
+        let remembered = self.signing.signer.mark();
         if let Some((whose, seen)) = seen {
-            if whose != self.signer.replica() {
+            if whose != self.signing.signer.replica() {
                 return;
             }
             if seen.exceeds(&remembered) {
-                match self.voice {
+                match self.signing.state {
                     Voice::Probing(_) => {
-                        self.voice = Voice::Recovering { seen };
+                        self.signing.state = Voice::Recovering { seen };
                         step.records.push(Record::Recovering(seen));
                         step.requests.push(Request::Recovering { seen, remembered });
                     }
@@ -79,7 +79,7 @@ impl Replica {
                 return;
             }
         }
-        if let Voice::Probing(answers) = &mut self.voice {
+        if let Voice::Probing(answers) = &mut self.signing.state {
             answers.insert(from);
             self.find_voice();
         }
@@ -87,11 +87,11 @@ impl Replica {
 
     /// Speaks once enough others have answered, and the ledger is not older than the journal.
     pub(crate) fn find_voice(&mut self) {
-        if let Voice::Probing(answers) = &self.voice
+        if let Voice::Probing(answers) = &self.signing.state
             && answers.len() + 1 >= self.config.committee.quorum()
-            && self.tip.height >= self.silent_through
+            && self.chain.tip.height >= self.signing.pruned_through
         {
-            self.voice = Voice::Free;
+            self.signing.state = Voice::Free;
         }
     }
 }

@@ -10,8 +10,8 @@ use quorate_ledger::{
     ReplicaId, Signable, Signed, Verified, View, bounded, encode, tagged_hash,
 };
 
-use crate::certificate::PreparedCertificate;
 use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected, verify_unless};
+use crate::votes::prepared::PreparedCertificate;
 
 /// "I have left all views below this one, and this is what I know."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

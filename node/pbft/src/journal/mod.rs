@@ -1,0 +1,4 @@
+//! Records, and the restart from them (R13).
+
+pub(crate) mod record;
+pub(crate) mod restore;

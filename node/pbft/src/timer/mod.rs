@@ -1,0 +1,3 @@
+//! How long a view may take (R15).
+
+pub(crate) mod watch;

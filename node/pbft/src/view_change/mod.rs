@@ -1,0 +1,6 @@
+//! Leaving a view and beginning the next one (R19, R20).
+
+pub(crate) mod change;
+pub(crate) mod messages;
+pub(crate) mod open;
+pub(crate) mod state;
