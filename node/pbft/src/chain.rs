@@ -1,19 +1,64 @@
 //! The committed chain as far as this replica knows it (R12).
 
-use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Verified};
+use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Verified, View};
 
 /// The end of the committed chain, and how far others have surely committed.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    pub(crate) tip: Header,
-    pub(crate) tip_hash: BlockHash,
-    pub(crate) certificate: Option<Verified<CommitCertificate>>,
-    pub(crate) behind: Height,
+    tip: Header,
+    tip_hash: BlockHash,
+    /// For the tip; `None` for the genesis.
+    certificate: Option<Verified<CommitCertificate>>,
+    /// Somewhere this height is committed: the highest one that a certificate proved.
+    target: Height,
 }
 
 impl Chain {
-    /// A chain that ends in its genesis, or in a block that the journal's owner vouches for.
-    pub(crate) fn new(root: Header) -> Self {
-        Chain { behind: root.height, tip_hash: root.hash(), tip: root, certificate: None }
+    /// A chain that ends in this block, with its certificate unless it is the genesis.
+    pub(crate) fn new(tip: Header, certificate: Option<Verified<CommitCertificate>>) -> Self {
+        Chain { target: tip.height, tip_hash: tip.hash(), tip, certificate }
+    }
+
+    /// The last committed block.
+    pub(crate) fn tip(&self) -> &Header {
+        &self.tip
+    }
+
+    /// Its hash.
+    pub(crate) fn hash(&self) -> BlockHash {
+        self.tip_hash
+    }
+
+    /// Its height.
+    pub(crate) fn height(&self) -> Height {
+        self.tip.height
+    }
+
+    /// Proof of the tip; `None` for the genesis.
+    pub(crate) fn certificate(&self) -> Option<&Verified<CommitCertificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// The view in which the tip was certified; `None` for the genesis.
+    pub(crate) fn certified_in(&self) -> Option<View> {
+        self.certificate.as_ref().map(|certificate| certificate.ballot().view)
+    }
+
+    /// The chain grows; the certificate is for its new last block.
+    pub(crate) fn advance(&mut self, tip: Header, certificate: Verified<CommitCertificate>) {
+        self.target = self.target.max(tip.height);
+        (self.tip_hash, self.tip, self.certificate) = (tip.hash(), tip, Some(certificate));
+    }
+
+    /// Notes that a certificate proves this height committed. Whether that is higher than all heights before.
+    pub(crate) fn raise_target(&mut self, height: Height) -> bool {
+        let higher = height > self.target;
+        self.target = self.target.max(height);
+        higher
+    }
+
+    /// Whether a certificate proves that others have committed more.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.target > self.tip.height
     }
 }

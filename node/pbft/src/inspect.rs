@@ -5,9 +5,10 @@ use std::time::Duration;
 use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::replica::Replica;
+use crate::signing::SigningState;
 use crate::signing::seen::Mark;
-use crate::signing::state::Voice;
 use crate::time::{Moment, Now};
+use crate::timer::Timer;
 use crate::votes::slot::{Slot, Stage};
 
 /// How far a height has come.
@@ -106,15 +107,14 @@ pub enum Standing {
 
 impl Replica {
     fn standing(&self) -> Standing {
-        match &self.signing.state {
-            Voice::Probing(answers) => {
+        match self.signing.state() {
+            SigningState::Probing { answered } => {
                 let needed = self.config.committee.quorum() - 1;
-                let through = (self.chain.tip.height < self.signing.pruned_through)
-                    .then_some(self.signing.pruned_through);
-                Standing::Probing { answered: answers.len(), needed, through }
+                let through = self.signing.ledger_lacks(self.chain.height());
+                Standing::Probing { answered: answered.len(), needed, through }
             }
-            Voice::Free => Standing::Voting,
-            Voice::Recovering { seen } => Standing::Recovering { seen: *seen },
+            SigningState::Enabled => Standing::Voting,
+            SigningState::Recovering { seen } => Standing::Recovering { seen: *seen },
         }
     }
 
@@ -122,16 +122,15 @@ impl Replica {
     pub fn overview(&self, now: Now) -> Overview {
         // Accepted on a block in whose place another one became final: in flight no more.
         let superseded = |height: Height, view: View, slot: &Slot| {
-            view == self.views.view && slot.accepted().is_some() && self.in_flight_at(height).is_none()
+            view == self.views.view() && slot.accepted().is_some() && self.in_flight_at(height).is_none()
         };
         let slots = self
             .log
-            .slots
-            .iter()
-            .filter(|((height, view), slot)| !superseded(*height, *view, slot))
-            .map(|((height, view), slot)| SlotOverview {
-                height: *height,
-                view: *view,
+            .slots()
+            .filter(|(height, view, slot)| !superseded(*height, *view, slot))
+            .map(|(height, view, slot)| SlotOverview {
+                height,
+                view,
                 block: slot.proposal().map(|proposal| proposal.ballot().block),
                 transactions: slot.proposal().map(|proposal| proposal.outline().header().transaction_count),
                 phase: match slot.stage {
@@ -150,16 +149,16 @@ impl Replica {
             .collect();
         Overview {
             epoch: self.config.epoch,
-            view: self.views.view,
-            active: self.views.active,
+            view: self.views.view(),
+            active: self.views.is_active(),
             standing: self.standing(),
             primary: self.primary(),
-            committed: self.chain.tip.height,
+            committed: self.chain.height(),
             slots,
-            pending_since: self.timer.pending_since,
+            pending_since: self.timers.started(Timer::Work),
             request_timeout: self.request_timeout(),
-            leaves_at: self.patience_deadline(),
-            contacts: self.contacts(now).collect(),
+            leaves_at: self.view_deadline(),
+            contacts: self.recently_heard(now).collect(),
             departed: self.departed().collect(),
             stable: self.checkpoints.stable_height(),
             checkpoint_due: self.checkpoints.next(),

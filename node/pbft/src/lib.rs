@@ -78,7 +78,7 @@ pub use signing::seen::{Mark, Seen};
 pub use signing::signer::Signer;
 pub use step::{Cause, Departure, Finalised, Request, Step, Steps, To};
 pub use time::{Moment, Now};
-pub use timer::watch::{SILENT_INTERVALS, Work};
+pub use timer::{SILENT_INTERVALS, Work};
 pub use view_change::messages::{
     CheckedNewView, CheckedViewChange, Knowledge, NewView, NewViewMessage, Selection, ViewChange,
     ViewChangeMessage,

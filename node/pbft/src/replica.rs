@@ -14,12 +14,12 @@ use crate::evidence::Faults;
 use crate::evidence::proof::{Evidence, pair};
 use crate::journal::record::Record;
 use crate::messages::{Checked, Prepare};
-use crate::repair::Peers;
+use crate::repair::peers::Peers;
 use crate::signing::Signing;
 use crate::signing::signer::Signer;
 use crate::step::Step;
 use crate::time::{Moment, Now};
-use crate::timer::watch::{ViewTimer, Work};
+use crate::timer::{ViewTimers, Work};
 use crate::view_change::state::Views;
 use crate::votes::Log;
 use crate::votes::slot::{Recorded, Slot, Stage};
@@ -112,9 +112,6 @@ pub struct Counters {
 /// of every member.
 pub(crate) const VIEWS_AHEAD: u64 = 2;
 
-/// Proofs kept against one member. More would prove nothing more (R22).
-pub(crate) const PROOFS_MAX: usize = 16;
-
 /// One member's part in PBFT. See the crate's documentation for how to drive it.
 #[derive(Debug)]
 pub struct Replica {
@@ -123,10 +120,10 @@ pub struct Replica {
     pub(crate) chain: Chain,
     pub(crate) log: Log,
     pub(crate) views: Views,
-    pub(crate) timer: ViewTimer,
+    pub(crate) timers: ViewTimers,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) peers: Peers,
-    pub(crate) evidence: Faults,
+    pub(crate) faults: Faults,
     pub(crate) counters: Counters,
     /// The next step is the first one after a restart.
     pub(crate) restored: bool,
@@ -139,21 +136,26 @@ impl Replica {
     /// # Panics
     /// If the window is not within 1 to [`MAX_WINDOW`], or an interval is zero: no checked genesis says so.
     pub fn new(config: Config, signer: Signer, root: Header) -> Self {
+        Replica::on(Chain::new(root, None), config, signer)
+    }
+
+    /// A replica on this chain, with nothing in its log.
+    pub(crate) fn on(chain: Chain, config: Config, signer: Signer) -> Self {
         assert!((1..=MAX_WINDOW).contains(&config.window), "a window of 1 to {MAX_WINDOW} heights");
         assert!(!config.request_timeout.is_zero(), "a request timeout above zero");
         assert!(!config.new_view_timeout.is_zero(), "a new-view timeout above zero");
         assert!(!config.status_interval.is_zero(), "a status interval above zero");
         assert!(config.checkpoint_interval > 0, "a checkpoint interval above zero");
         Replica {
-            config,
             signing: Signing::new(signer),
-            chain: Chain::new(root),
+            chain,
             log: Log::default(),
             views: Views::default(),
-            timer: ViewTimer::default(),
+            timers: ViewTimers::new(&config),
+            config,
             checkpoints: Checkpoints::default(),
             peers: Peers::default(),
-            evidence: Faults::default(),
+            faults: Faults::default(),
             counters: Counters::default(),
             restored: false,
         }
@@ -168,18 +170,15 @@ impl Replica {
         match input {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
             Input::PeerUp(peer) => self.greet(now, peer, &mut step),
-            Input::PeerDown(peer) => {
-                self.peers.last_heard.remove(&peer);
-                self.peers.heads.remove(&peer);
-            }
+            Input::PeerDown(peer) => self.peers.lost(peer),
             Input::Proposed(outline) => self.on_proposed(now, outline, &mut step),
             Input::Outlined(outline) => self.on_outlined(&outline),
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),
             Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
             Input::Durable(height) => self.checkpoints.durable(height),
-            Input::Pending(work) => self.timer.work = work,
+            Input::Pending(work) => self.timers.set_work(work),
             Input::Starved => self.on_starved(now, &mut step),
-            Input::Late(lateness) => self.timer.put_off(lateness),
+            Input::Late(lateness) => self.timers.put_off(lateness),
             Input::Tick => {}
         }
         self.settle(now, &mut step);
@@ -193,8 +192,8 @@ impl Replica {
     }
 
     fn on_message(&mut self, now: Now, from: ReplicaId, message: Checked, step: &mut Step) {
-        self.peers.last_heard.insert(from, now.moment);
-        self.hear(&message);
+        self.peers.heard(from, now.moment);
+        self.signing.observe(&message);
         match message {
             Checked::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
             Checked::Prepare(vote) => self.on_prepare(now, &vote, step),
@@ -237,37 +236,37 @@ impl Replica {
 
     /// The highest height at which proposals and votes are taken: R7, R23.
     pub(crate) fn top(&self) -> Height {
-        self.chain.tip.height.plus(2 * self.config.window).min(self.high_watermark())
+        self.chain.height().plus(2 * self.config.window).min(self.high_watermark())
     }
 
     /// The slot a vote belongs to, made if need be; `None` outside the window of heights (R7) and views (R11).
     pub(crate) fn slot_for(&mut self, now: Now, ballot: &Ballot) -> Option<&mut Slot> {
-        let heights = self.chain.tip.height.next()..=self.top();
+        let heights = self.chain.height().next()..=self.top();
         // Votes of past views can still complete a certificate, but start nothing new.
-        let views = self.views.view..=View(self.views.view.0.saturating_add(VIEWS_AHEAD));
+        let views = self.views.view()..=View(self.views.view().0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);
         let (high, late) = (is(Mutant::WindowUnbounded), is(Mutant::ViewsUnbounded));
         let heights = if high { *heights.start()..=Height(u64::MAX) } else { heights };
-        let views = if late { self.views.view..=View(u64::MAX) } else { views };
+        let views = if late { self.views.view()..=View(u64::MAX) } else { views };
         if !heights.contains(&ballot.height)
-            || !(views.contains(&ballot.view) || self.log.slots.contains_key(&key))
+            || !(views.contains(&ballot.view) || self.log.slot(key.0, key.1).is_some())
         {
             self.counters.outside_window += 1;
             return None;
         }
-        Some(self.log.slots.entry(key).or_insert_with(|| Slot { since: now.moment, ..Slot::default() }))
+        Some(self.log.open(now.moment, key.0, key.1))
     }
 
     /// R12: what is final already is not final twice; another block in its place is a fork.
     fn on_caught_up(&mut self, now: Now, headers: Vec<Header>, certificate: Verified<CommitCertificate>) {
         let Some(last) = headers.last() else { return };
         assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
-        if last.height > self.chain.tip.height {
+        if last.height > self.chain.height() {
             self.advance_tip(now.moment, headers, certificate);
-        } else if last.height == self.chain.tip.height {
+        } else if last.height == self.chain.height() {
             assert_eq!(
                 last.hash(),
-                self.chain.tip_hash,
+                self.chain.hash(),
                 "FORK: two certified blocks at height {}",
                 last.height
             );
@@ -285,22 +284,15 @@ impl Replica {
         for header in &headers {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
         }
-        self.chain.tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
-        self.chain.tip_hash = self.chain.tip.hash();
-        self.chain.certificate = Some(certificate);
-        self.chain.behind = self.chain.behind.max(self.chain.tip.height);
-        let open = self.chain.tip.height.next();
-        self.log.slots = self.log.slots.split_off(&(open, View(0)));
-        self.log.prepared = self.log.prepared.split_off(&open);
-        self.views.suspects.clear();
+        let tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
+        self.chain.advance(tip, certificate);
+        self.log.prune_through(self.chain.height());
+        self.views.clear_suspects();
         let interval = self.config.checkpoint_interval;
-        self.signing.signer.forget_through(
-            self.chain.tip.height,
-            Height(self.chain.tip.height.0.saturating_sub(2 * interval)),
-        );
-        self.find_voice();
-        let timeout = self.request_timeout();
-        self.timer.committed(moment, self.views.active, timeout);
+        self.signing
+            .forget_through(self.chain.height(), Height(self.chain.height().0.saturating_sub(2 * interval)));
+        self.try_enable_signing();
+        self.timers.committed(moment, self.views.is_active());
     }
 
     /// Draws all conclusions that are possible, until there is none left.
@@ -323,75 +315,68 @@ impl Replica {
 
     /// Whether new statements may be signed, and the view has begun and is not known to be over.
     pub(crate) fn votes(&self) -> bool {
-        self.views.active && self.signing.state.is_free() && !self.is_overtaken()
+        self.views.is_active() && self.signing.is_enabled() && !self.is_overtaken()
     }
 
     /// R12: whether the committed chain ends in a block that was certified in a later view. A quorum has left ours,
     /// so what is proposed in it can lead nowhere, and need not fit the chain.
     fn is_overtaken(&self) -> bool {
-        let certified = self.chain.certificate.as_ref().map(|certificate| certificate.ballot().view);
-        certified > Some(self.views.view) && !is(Mutant::VotesWhenOvertaken)
+        let certified = self.chain.certified_in();
+        certified > Some(self.views.view()) && !is(Mutant::VotesWhenOvertaken)
     }
 
     /// R24: with every promise goes what we know of how far everybody has gone.
     fn write_marks(&mut self, step: &mut Step) {
         if step.records.iter().any(Record::is_promise) {
-            step.records.push(Record::Mark(self.signing.signer.mark()));
-            for replica in std::mem::take(&mut self.signing.unwritten) {
-                step.records.push(Record::Heard(replica, Box::new(self.signing.heard[&replica].clone())));
-            }
+            step.records.extend(self.signing.take_records());
         }
     }
 
     pub(crate) fn has_open_proposal(&self) -> bool {
         // What the view began with is work, also for those who have not found what is in it. A block whose parent
         // was replaced by what was committed is none: no primary can bring it to an end.
-        self.is_again(self.chain.tip.height.next())
-            || self
-                .log
-                .slots
-                .keys()
-                .any(|(height, view)| *view == self.views.view && self.in_flight_at(*height).is_some())
+        self.views.is_again(self.chain.height().next())
+            || self.log.slots_of(self.views.view()).any(|(height, _)| self.in_flight_at(height).is_some())
     }
 
     /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
     /// alone is enough; a tick that comes late only delays what it would have done.
     pub fn deadline(&self) -> Option<Moment> {
-        let held = self.log.slots.values().filter_map(|slot| match slot.stage {
+        let held = self.log.slots().filter_map(|(_, _, slot)| match slot.stage {
             Stage::Held { until, .. } if self.votes() => Some(until),
             _ => None,
         });
-        held.chain(self.patience_deadline()).chain([self.status_due()]).min()
+        held.chain(self.view_deadline()).chain([self.status_due()]).min()
     }
 
     /// Who proposes in the current view.
     pub fn primary(&self) -> ReplicaId {
-        self.config.committee.primary(self.config.epoch, self.views.view)
+        self.config.committee.primary(self.config.epoch, self.views.view())
     }
 
     /// Whether this replica proposes in the current view.
     pub fn is_primary(&self) -> bool {
-        self.primary() == self.signing.signer.replica()
+        self.primary() == self.signing.replica()
     }
 
     /// The current view.
     pub fn view(&self) -> View {
-        self.views.view
+        self.views.view()
     }
 
     /// Whether the current view has begun here.
     pub fn is_active(&self) -> bool {
-        self.views.active
+        self.views.is_active()
     }
 
     /// The last committed block.
     pub fn tip(&self) -> &Header {
-        &self.chain.tip
+        self.chain.tip()
     }
 
     /// Its hash.
     pub fn tip_hash(&self) -> BlockHash {
-        self.chain.tip_hash
+        self.chain.hash()
     }
 
     /// What others were seen to do.

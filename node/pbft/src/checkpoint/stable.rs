@@ -117,11 +117,11 @@ impl Replica {
     pub(crate) fn checkpoint_next(&mut self, step: &mut Step) -> bool {
         let durable = |height| height <= self.checkpoints.durable || is(Mutant::CheckpointBeforeDurable);
         let due = self.checkpoints.next().is_some_and(durable);
-        if !due || !self.signing.state.is_free() {
+        if !due || !self.signing.is_enabled() {
             return false;
         }
         let checkpoint = self.checkpoints.reached.pop_front().expect("one is due");
-        let vote = self.signing.signer.sign(checkpoint);
+        let vote = self.signing.sign(checkpoint);
         step.records.push(Record::Checkpoint(vote.clone()));
         step.send(To::All, Message::Checkpoint(vote.clone().into_inner()));
         let earlier = self.checkpoints.record(vote);
@@ -147,17 +147,17 @@ impl Replica {
     pub(crate) fn stabilise(&mut self, step: &mut Step) -> bool {
         let one_honest = self.config.committee.one_honest();
         if let Some((ahead, _)) = self.checkpoints.vouched(one_honest)
-            && ahead.height > self.chain.tip.height
+            && ahead.height > self.chain.height()
         {
             self.catch_up(ahead.height, step);
         }
         let short = is(Mutant::CheckpointQuorumShort);
         let quorum = if short { one_honest } else { self.config.committee.quorum() };
         let Some((checkpoint, votes)) = self.checkpoints.vouched(quorum) else { return false };
-        if checkpoint.height > self.chain.tip.height {
+        if checkpoint.height > self.chain.height() {
             return false;
         }
-        let own = self.checkpoints.of(self.signing.signer.replica());
+        let own = self.checkpoints.of(self.signing.replica());
         let differs = own.iter().any(|own| own.body.height == checkpoint.height && own.body != checkpoint);
         assert!(!differs, "FORK: a quorum vouches for another state at height {}", checkpoint.height);
         let votes = SignatureSet::first(quorum, &votes).expect("a quorum was counted");
@@ -171,7 +171,7 @@ impl Replica {
 
     /// Our CHECKPOINTs that a member lacks for its next stable one: also when nothing new is ordered.
     pub(crate) fn repeat_checkpoints(&self, member: ReplicaId, status: &Status, step: &mut Step) {
-        for vote in self.checkpoints.of(self.signing.signer.replica()) {
+        for vote in self.checkpoints.of(self.signing.replica()) {
             if vote.body.height > status.stable {
                 step.send(To::One(member), Message::Checkpoint(vote.clone().into_inner()));
             }

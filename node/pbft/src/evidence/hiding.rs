@@ -24,7 +24,7 @@ impl Replica {
 
     /// Compares a COMMIT that came late with the VIEW-CHANGE of its signer.
     pub(crate) fn examine_late_commit(&mut self, commit: &Signed<Commit>, step: &mut Step) {
-        let Some(change) = self.views.changes.get(&commit.signer) else { return };
+        let Some(change) = self.views.change_of(commit.signer) else { return };
         if self.is_known_to_hide(commit.signer) {
             return;
         }
@@ -36,25 +36,22 @@ impl Replica {
 
     fn accuse_hiding(&mut self, commit: Signed<Commit>, view_change: ViewChangeMessage, step: &mut Step) {
         // Our own statements are checked where they are made: a member does not accuse itself.
-        if commit.signer != self.signing.signer.replica() {
+        if commit.signer != self.signing.replica() {
             self.accuse_quietly(Evidence::Hidden(HiddenCertificate { commit, view_change }), step);
         }
     }
 
     /// One proof of this kind against a member is kept, so another one is not looked for.
     fn is_known_to_hide(&self, member: ReplicaId) -> bool {
-        self.evidence
-            .accused
-            .get(&member)
-            .is_some_and(|proofs| proofs.iter().any(Subject::is_hidden_certificate))
+        self.faults.of(member).is_some_and(|proofs| proofs.iter().any(Subject::is_hidden_certificate))
     }
 
     /// The COMMITs of a member that are known here: those of open heights, the furthest one, which may be for a height
     /// that is final here, and the one in the certificate of the last committed block, which may have been fetched.
     fn commits_of(&self, member: ReplicaId) -> impl Iterator<Item = Signed<Commit>> {
-        let open = self.log.slots.values().filter_map(move |slot| slot.commits.of(member));
-        let furthest = self.signing.heard.get(&member).and_then(|seen| seen.commit.clone());
-        let of_tip = self.chain.certificate.as_ref().and_then(|certificate| certificate.commit_of(member));
+        let open = self.log.slots().filter_map(move |(_, _, slot)| slot.commits.of(member));
+        let furthest = self.signing.seen_of(member).and_then(|seen| seen.commit.clone());
+        let of_tip = self.chain.certificate().and_then(|certificate| certificate.commit_of(member));
         open.map(|vote| (**vote).clone()).chain(furthest).chain(of_tip)
     }
 }

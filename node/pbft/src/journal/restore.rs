@@ -1,16 +1,17 @@
 //! A replica that remembers what it promised (R13).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Commit, CommitCertificate, Header, Height, Outline, Verified, View};
 
+use crate::chain::Chain;
 use crate::config::Config;
 use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, PrePrepare, Prepare};
 use crate::replica::Replica;
+use crate::signing::SigningState;
 use crate::signing::signer::Signer;
-use crate::signing::state::Voice;
 use crate::step::{Request, Step};
 use crate::time::Now;
 use crate::votes::prepared::PreparedCertificate;
@@ -78,14 +79,13 @@ impl Replica {
             end.tip.height == Height(0) || certified == Some(end.tip.hash()),
             "a chain ends in a certified block"
         );
-        let mut replica = Replica::new(config, signer, end.tip);
-        replica.chain.certificate = end.certificate;
+        let mut replica = Replica::on(Chain::new(end.tip, end.certificate), config, signer);
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         let mut promised = Height(0);
         for record in records {
             promised = promised.max(record.height().unwrap_or_default());
-            if record.height().is_some_and(|height| height <= replica.chain.tip.height) {
+            if record.height().is_some_and(|height| height <= replica.chain.height()) {
                 continue;
             }
             match record {
@@ -97,16 +97,13 @@ impl Replica {
                 other => replica.remember(other),
             }
         }
-        let left =
-            replica.views.changes.get(&replica.signing.signer.replica()).map_or(View(0), |own| own.view());
-        let entered = replica.views.entered.as_ref().map_or(View(0), |entered| entered.view());
+        let left = replica.views.change_of(replica.signing.replica()).map_or(View(0), |own| own.view());
         let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
-        replica.views.view = left.max(entered);
-        replica.views.active = entered >= left;
-        replica.signing.signer.leave_below(replica.views.view);
-        if replica.views.active && replica.is_primary() {
-            for (_, vote) in replica.views.entered.iter().flat_map(|entered| entered.chain()) {
-                replica.signing.signer.sign(vote.body);
+        replica.views.resume(left);
+        replica.signing.leave_below(replica.views.view());
+        if replica.views.is_active() && replica.is_primary() {
+            for (_, vote) in replica.views.entered().cloned().iter().flat_map(|entered| entered.chain()) {
+                replica.signing.sign(vote.body);
             }
         }
         replica.restored = true;
@@ -118,7 +115,7 @@ impl Replica {
         }
         if let Some(header) = &end.checkpoint {
             let signed =
-                replica.checkpoints.of(replica.signing.signer.replica()).last().map(|vote| vote.body.height);
+                replica.checkpoints.of(replica.signing.replica()).last().map(|vote| vote.body.height);
             if signed < Some(header.height) {
                 replica.checkpoints.reached(replica.config.checkpoint_interval, header);
             }
@@ -126,12 +123,9 @@ impl Replica {
         // R7: a promise at this height was given when the ledger ended at most 2 W below. A ledger that ends lower is an
         // old copy, and what this replica knows to be prepared would lie beyond the window above its base (R19).
         let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.window));
-        replica.signing.pruned_through = end.forgotten_through.max(ledger_had);
-        if replica.signing.state.is_free() && !is(Mutant::SpeaksUnasked) {
-            replica.signing.state = Voice::Probing(BTreeSet::new());
-        }
-        replica.find_voice();
-        let proposals = replica.log.slots.values().filter_map(|slot| slot.accepted());
+        replica.signing.start_probing(end.forgotten_through.max(ledger_had));
+        replica.try_enable_signing();
+        let proposals = replica.log.slots().filter_map(|(_, _, slot)| slot.accepted());
         let accepted = proposals.map(|proposal| proposal.outline().clone()).collect();
         Ok(Restored { replica, accepted })
     }
@@ -139,11 +133,11 @@ impl Replica {
     /// What a step alone can do: ask for the blocks that the view began with and that were not accepted before, and
     /// say that the files are old, which was found out in an earlier life.
     pub(crate) fn begin_again(&mut self, now: Now, step: &mut Step) {
-        if self.views.active {
+        if self.views.is_active() {
             self.place_again(now, step);
         }
-        if let Voice::Recovering { seen } = self.signing.state {
-            step.requests.push(Request::Recovering { seen, remembered: self.signing.signer.mark() });
+        if let SigningState::Recovering { seen } = *self.signing.state() {
+            step.requests.push(Request::Recovering { seen, remembered: self.signing.mark() });
         }
     }
 
@@ -151,26 +145,24 @@ impl Replica {
     fn remember(&mut self, record: Record) {
         match record {
             Record::ViewChange(change) => {
-                self.signing.signer.sign(change.vote().body);
-                self.views.changes.insert(self.signing.signer.replica(), change);
+                self.signing.sign(change.vote().body);
+                self.views.keep_change(change);
             }
             Record::NewView(new_view) => {
-                if new_view.vote().signer == self.signing.signer.replica() {
-                    self.signing.signer.sign(new_view.vote().body);
+                if new_view.vote().signer == self.signing.replica() {
+                    self.signing.sign(new_view.vote().body);
                 }
-                self.views.entered = Some(new_view);
+                self.views.restore_entered(new_view);
             }
             Record::Checkpoint(vote) => {
-                self.signing.signer.sign(vote.body);
+                self.signing.sign(vote.body);
                 self.checkpoints.record(vote);
             }
             Record::Stable(certificate) => self.checkpoints.adopt(certificate),
-            Record::Mark(mark) => self.signing.signer.reminded(mark),
-            Record::Recovering(seen) => self.signing.state = Voice::Recovering { seen },
-            Record::Heard(replica, seen) => _ = self.signing.heard.insert(replica, *seen),
-            Record::Evidence(evidence) => {
-                self.evidence.accused.entry(evidence.culprit()).or_default().insert(evidence.subject());
-            }
+            Record::Mark(mark) => self.signing.restore_mark(mark),
+            Record::Recovering(seen) => self.signing.restore_recovering(seen),
+            Record::Heard(replica, seen) => self.signing.restore_seen(replica, *seen),
+            Record::Evidence(evidence) => self.faults.restore(&evidence),
             // The engine has appended what was finalised, and deleted what was dropped, before it calls this.
             Record::Finalised(_) | Record::Dropped { .. } => {}
             Record::Accepted(_) | Record::Prepared(_) => unreachable!("these are about a height"),
@@ -180,19 +172,19 @@ impl Replica {
     fn take_back(&mut self, proposal: CheckedProposal) -> Result<(), RestoreError> {
         let ballot = *proposal.ballot();
         let mut slot = Slot::default();
-        if ballot.view > self.views.view {
+        if ballot.view > self.views.view() {
             return Err(RestoreError::NotEntered(ballot.height, ballot.view));
         }
         // What was promised in a view that was left is said no more; the block may still be needed.
-        if ballot.view == self.views.view && self.views.active {
+        if ballot.view == self.views.view() && self.views.is_active() {
             if self.is_primary() {
-                self.signing.signer.sign(PrePrepare(ballot));
+                self.signing.sign(PrePrepare(ballot));
             } else {
-                slot.prepares.record(self.signing.signer.sign(Prepare(ballot)));
+                slot.prepares.record(self.signing.sign(Prepare(ballot)));
             }
         }
         slot.stage = Stage::Accepted { proposal };
-        self.log.slots.insert((ballot.height, ballot.view), slot);
+        self.log.restore(ballot.height, ballot.view, slot);
         Ok(())
     }
 
@@ -203,20 +195,20 @@ impl Replica {
         let ballot = certificate.ballot();
         let key = (ballot.height, ballot.view);
         // What was prepared in an earlier view may have been accepted again in this one.
-        if ballot.view < self.views.view || !self.views.active {
-            let held = self.accepted_block(ballot.height, &ballot.block).is_some();
-            self.log.prepared.insert(ballot.height, certificate);
+        if ballot.view < self.views.view() || !self.views.is_active() {
+            let held = self.log.accepted_block(ballot.height, &ballot.block).is_some();
+            self.log.keep_prepared(certificate);
             return if held { Ok(()) } else { Err(RestoreError::Incomplete(key.0)) };
         }
-        let slot = self.log.slots.get_mut(&key).ok_or(RestoreError::Incomplete(key.0))?;
+        let slot = self.log.slot_mut(key.0, key.1).ok_or(RestoreError::Incomplete(key.0))?;
         let Stage::Accepted { proposal } = &slot.stage else { return Err(RestoreError::Incomplete(key.0)) };
         if proposal.ballot().block != ballot.block {
             return Err(RestoreError::Mismatch(key.0));
         }
-        self.log.prepared.insert(ballot.height, certificate.clone());
         let proposal = proposal.clone();
-        slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
-        slot.commits.record(self.signing.signer.sign(Commit(ballot)));
+        slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate.clone()) };
+        slot.commits.record(self.signing.sign(Commit(ballot)));
+        self.log.keep_prepared(certificate);
         Ok(())
     }
 }

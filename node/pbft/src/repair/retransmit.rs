@@ -6,63 +6,39 @@ use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Height, ReplicaId, Signers, View};
 
 use crate::messages::{CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
+use crate::repair::peers::{ANSWERS_PER_INTERVAL, Answer};
 use crate::replica::Replica;
-use crate::signing::state::Voice;
 use crate::step::{Step, To};
 use crate::time::{Moment, Now};
 use crate::votes::slot::Slot;
-
-/// STATUS of one member is answered at most this many times per status interval: whoever asks more often is
-/// not lacking more.
-const ANSWERS_PER_INTERVAL: u32 = 4;
-
-/// What a member was sent in answer to its STATUS and its connections, whatever the channel.
-#[derive(Debug, Default)]
-pub(crate) struct Answered {
-    /// When its STATUS was last answered.
-    last: Option<Moment>,
-    /// When the first STATUS on a new channel was last answered before its turn, or with messages that are young.
-    out_of_turn: Option<Moment>,
-    /// Whether the first STATUS on the present channel was answered as such.
-    knows_channel: bool,
-    /// When our VIEW-CHANGE was last sent because it connected.
-    greeted: Option<Moment>,
-}
 
 impl Replica {
     /// Tells a member that just connected where we stand. Our VIEW-CHANGE goes with it once in a status interval:
     /// connecting again buys nothing that is not sent anyway.
     pub(crate) fn greet(&mut self, now: Now, peer: ReplicaId, step: &mut Step) {
-        let interval = self.config.status_interval;
-        let answered = self.peers.answered.entry(peer).or_default();
-        answered.knows_channel = false;
-        let is_new = answered.greeted.is_none_or(|last| now.moment.since(last) >= interval);
+        let is_new = self.peers.connected(peer, now.moment, self.config.status_interval);
         step.send(To::One(peer), Message::Status(self.status()));
         let Some(change) = self.own_view_change().filter(|_| is_new) else { return };
-        self.peers.answered.entry(peer).or_default().greeted = Some(now.moment);
+        self.peers.greeted(peer, now.moment);
         step.send(To::One(peer), change);
     }
 
     /// Our VIEW-CHANGE, as long as the view has not begun.
     fn own_view_change(&self) -> Option<Message> {
-        let own = self
-            .views
-            .changes
-            .get(&self.signing.signer.replica())
-            .filter(|own| own.view() == self.views.view);
-        own.filter(|_| !self.views.active && !is(Mutant::ViewChangeSaidOnce))
+        let own = self.views.change_of(self.signing.replica()).filter(|own| own.view() == self.views.view());
+        own.filter(|_| !self.views.is_active() && !is(Mutant::ViewChangeSaidOnce))
             .map(|own| Message::ViewChange(own.message().clone()))
     }
 
     pub(crate) fn report_status(&mut self, now: Now, step: &mut Step) {
         if now.moment >= self.status_due() {
-            self.peers.status_sent = Some(now.moment);
+            self.peers.set_status_sent(now.moment);
             step.send(To::All, Message::Status(self.status()));
             // R19: said again and again until the view begins: a lost round of it must not end everything.
             if let Some(change) = self.own_view_change() {
                 step.send(To::All, change);
                 // Who did not hear why would stay.
-                let parting = self.views.departure_evidence.iter().cloned().map(Message::Evidence);
+                let parting = self.views.departure_evidence().cloned().into_iter().map(Message::Evidence);
                 parting.for_each(|evidence| step.send(To::All, evidence));
             }
         }
@@ -71,10 +47,10 @@ impl Replica {
     /// When STATUS is said to all again: after an interval, but as often as it may be answered while nothing may be
     /// signed yet (R24), or while something stands still.
     pub(crate) fn status_due(&self) -> Moment {
-        let Some(sent) = self.peers.status_sent else { return Moment::default() };
+        let Some(sent) = self.peers.status_sent() else { return Moment::default() };
         let soon = sent.after(self.config.status_interval / ANSWERS_PER_INTERVAL);
         let late = sent.after(self.config.status_interval);
-        if matches!(self.signing.state, Voice::Probing(_)) {
+        if self.signing.is_probing() {
             return soon;
         }
         self.standing_since()
@@ -85,14 +61,11 @@ impl Replica {
     /// count: it would make everybody talk for nothing.
     fn standing_since(&self) -> Option<Moment> {
         let open = |height: Height, view: View, slot: &Slot| {
-            view == self.views.view && self.in_flight_at(height).is_some()
-                || view >= self.views.view && self.is_voted_on(slot)
+            view == self.views.view() && self.in_flight_at(height).is_some()
+                || view >= self.views.view() && self.is_voted_on(slot)
         };
-        self.log
-            .slots
-            .iter()
-            .find(|((height, view), slot)| open(*height, *view, slot))
-            .map(|(_, slot)| slot.since)
+        let stalled = self.log.slots().find(|(height, view, slot)| open(*height, *view, slot));
+        stalled.map(|(_, _, slot)| slot.since)
     }
 
     /// Whether f + 1 members have voted there, one of them at least correct.
@@ -116,12 +89,10 @@ impl Replica {
     pub fn status(&self) -> Status {
         let slots = self
             .log
-            .slots
-            .iter()
-            .filter(|((_, view), _)| *view == self.views.view)
+            .slots_of(self.views.view())
             .take(MAX_STATUS_SLOTS as usize)
-            .map(|((height, _), slot)| SlotStatus {
-                height: *height,
+            .map(|(height, slot)| SlotStatus {
+                height,
                 proposal: slot.proposal().map(|proposal| proposal.ballot().block),
                 prepares: slot.prepares.signers(),
                 commits: slot.commits.signers(),
@@ -129,54 +100,42 @@ impl Replica {
             .collect();
         Status {
             epoch: self.config.epoch,
-            view: self.views.view,
-            active: self.views.active,
-            committed: self.chain.tip.height,
-            committed_hash: self.chain.tip_hash,
+            view: self.views.view(),
+            active: self.views.is_active(),
+            committed: self.chain.height(),
+            committed_hash: self.chain.hash(),
             stable: self.checkpoints.stable_height(),
-            mark: self.signing.signer.mark(),
-            probing: matches!(self.signing.state, Voice::Probing(_)),
-            superseded: self.unproven_superseded(),
+            mark: self.signing.mark(),
+            probing: self.signing.is_probing(),
+            superseded: self.faults.superseded_in(self.views.view()).map(|vote| (**vote).clone()),
             slots,
         }
     }
 
     pub(crate) fn on_status(&mut self, now: Now, from: ReplicaId, checked: &CheckedStatus, step: &mut Step) {
         let status = checked.claim();
-        self.peers.heads.insert(from, status.committed);
+        self.peers.claims(from, status.committed);
         if let Some(theirs) = checked.superseded() {
             self.accuse_of_other_than_final(theirs, step);
         }
-        let interval = self.config.status_interval;
-        let answered = self.peers.answered.entry(from).or_default();
-        // The first STATUS on a new channel: whatever was sent before it is lost, however young. One such answer in an
-        // interval is all that a member gets for connecting again.
-        let fresh_channel = !answered.knows_channel
-            && answered.out_of_turn.is_none_or(|last| now.moment.since(last) >= interval);
-        let pause = interval / ANSWERS_PER_INTERVAL;
-        let paused = answered.last.is_some_and(|last| now.moment.since(last) < pause);
-        if paused && !fresh_channel {
-            return;
-        }
-        answered.last = Some(now.moment);
-        answered.knows_channel |= fresh_channel;
-        let mut out_of_turn = paused;
-        self.remind(from, status, step);
+        let answer = self.peers.answer(from, now.moment, self.config.status_interval);
+        let Some(Answer { fresh_channel, early }) = answer else { return };
+        let mut out_of_turn = early;
+        self.show_seen(from, status, step);
         self.repeat_checkpoints(from, status, step);
-        if let Some(entered) = &self.views.entered
+        if let Some(entered) = self.views.entered()
             && status.lacks_view(entered.view())
         {
             step.send(To::One(from), Message::NewView(entered.message().clone()));
         }
         let mut lacking = Vec::new();
-        for ((height, view), slot) in &self.log.slots {
-            // What they committed they need no more.
+        // Also of a view that was left here: its messages can still complete a certificate.
+        for (height, slot) in self.log.slots_of(status.view) {
             let young = now.moment.since(slot.since) < self.youth();
-            // Also of a view that was left here: what was said there can still complete a certificate.
-            if *view != status.view || *height <= status.committed {
+            if height <= status.committed {
                 continue;
             }
-            let theirs = status.slots.iter().find(|theirs| theirs.height == *height);
+            let theirs = status.slots.iter().find(|theirs| theirs.height == height);
             let contradicts = slot.contradicts(theirs.and_then(|theirs| theirs.proposal));
             if young && !fresh_channel && !contradicts {
                 continue;
@@ -186,7 +145,7 @@ impl Replica {
             out_of_turn |= young && fresh_channel && lacking.len() > before;
         }
         if out_of_turn {
-            self.peers.answered.entry(from).or_default().out_of_turn = Some(now.moment);
+            self.peers.answered_out_of_turn(from, now.moment);
         }
         self.counters.repaired += lacking.len() as u64;
         for message in lacking.into_iter().filter(|_| !is(Mutant::NothingRepaired)) {
@@ -200,7 +159,7 @@ impl Replica {
         slot: &'a Slot,
         theirs: Option<&SlotStatus>,
     ) -> impl Iterator<Item = Message> + use<'a> {
-        let me = self.signing.signer.replica();
+        let me = self.signing.replica();
         let (proposal, prepares, commits) = theirs
             .map_or((None, Signers::default(), Signers::default()), |theirs| {
                 (theirs.proposal, theirs.prepares, theirs.commits)

@@ -9,8 +9,8 @@ use crate::checkpoint::certificate::Checkpoint;
 use crate::evidence::superseded::FinalProposals;
 use crate::messages::statement::Subject;
 use crate::replica::Replica;
+use crate::signing::SigningState;
 use crate::signing::seen::{Mark, Seen};
-use crate::signing::state::Voice;
 use crate::view_change::messages::{CheckedViewChange, NewView, ViewChange};
 
 /// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds a few hundred bytes
@@ -109,31 +109,31 @@ impl Replica {
     /// messages is screened by a position that knows them.
     pub fn position(&self) -> Position {
         let known = |replica: ReplicaId| Known {
-            said: self.signing.heard.get(&replica).map(Said::of).unwrap_or_default(),
-            view_change: self.views.changes.get(&replica).map(|change| change.vote().body),
-            base: self.views.changes.get(&replica).map(CheckedViewChange::base_height).unwrap_or_default(),
+            said: self.signing.seen_of(replica).map(Said::of).unwrap_or_default(),
+            view_change: self.views.change_of(replica).map(|change| change.vote().body),
+            base: self.views.change_of(replica).map(CheckedViewChange::base_height).unwrap_or_default(),
             checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
-            accused: self.evidence.accused.get(&replica).cloned().unwrap_or_default(),
+            accused: self.faults.of(replica).cloned().unwrap_or_default(),
         };
         let block_of =
             |slot: &crate::votes::slot::Slot| slot.proposal().map(|proposal| proposal.ballot().block);
-        let entered = self.views.entered.as_ref();
+        let entered = self.views.entered();
         Position {
-            view: self.views.view,
-            active: self.views.active,
+            view: self.views.view(),
+            active: self.views.is_active(),
             begun: entered.map(|entered| entered.vote().body),
             again_through: entered
-                .filter(|entered| entered.view() == self.views.view)
+                .filter(|entered| entered.view() == self.views.view())
                 .map(|entered| entered.end()),
-            committed: self.chain.tip.height,
+            committed: self.chain.height(),
             top: self.top(),
-            mark: self.signing.signer.mark(),
-            probing: match &self.signing.state {
-                Voice::Probing(answered) => Some(answered.clone()),
-                Voice::Free | Voice::Recovering { .. } => None,
+            mark: self.signing.mark(),
+            probing: match self.signing.state() {
+                SigningState::Probing { answered } => Some(answered.clone()),
+                SigningState::Enabled | SigningState::Recovering { .. } => None,
             },
-            slots: self.log.slots.iter().map(|(place, slot)| (*place, block_of(slot))).collect(),
-            final_proposals: self.final_proposals(),
+            slots: self.log.slots().map(|(height, view, slot)| ((height, view), block_of(slot))).collect(),
+            final_proposals: self.faults.final_proposals(),
             members: self.config.committee.replicas().map(known).collect(),
         }
     }

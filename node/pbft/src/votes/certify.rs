@@ -1,7 +1,7 @@
 //! From votes to certificates, and from certificates to final blocks.
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified, View};
+use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified};
 
 use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message};
@@ -18,9 +18,9 @@ impl Replica {
             return false;
         }
         let backups = prepares_needed(&self.config.committee);
-        let ready = self.log.slots.iter().find_map(|((height, view), slot)| {
+        let ready = self.log.slots_of(self.views.view()).find_map(|(height, slot)| {
             let Stage::Accepted { proposal } = &slot.stage else { return None };
-            if *view != self.views.view || !self.in_order(*height, &proposal.outline().header().parent) {
+            if !self.in_order(height, &proposal.outline().header().parent) {
                 return None;
             }
             let prepares = slot.prepares.signatures_for(&proposal.ballot().block, backups)?;
@@ -29,14 +29,14 @@ impl Replica {
         let Some((proposal, prepares)) = ready else { return false };
         let ballot = *proposal.ballot();
         let certificate = PreparedCertificate::assemble(&proposal, prepares);
-        let vote = self.signing.signer.sign(Commit(ballot));
+        let vote = self.signing.sign(Commit(ballot));
         // R13: the certificate is remembered before the COMMIT that refers to it leaves.
         if !is(Mutant::PreparedNotDurable) {
             step.records.push(Record::Prepared(certificate.clone()));
         }
-        self.log.prepared.insert(ballot.height, certificate.clone());
+        self.log.keep_prepared(certificate.clone());
         step.send(To::All, Message::Commit(vote.clone().into_inner()));
-        let slot = self.log.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        let slot = self.log.slot_mut(ballot.height, ballot.view).expect("a proposal has its slot");
         slot.stage = Stage::Prepared { proposal, certificate: Box::new(certificate) };
         let recorded = slot.commits.record(vote);
         assert!(!recorded.is_conflicting(), "R4: own votes do not contradict each other");
@@ -50,9 +50,9 @@ impl Replica {
             return true;
         }
         match height.previous() {
-            Some(below) if below == self.chain.tip.height => *parent == self.chain.tip_hash,
+            Some(below) if below == self.chain.height() => *parent == self.chain.hash(),
             Some(below) => {
-                self.log.slots.get(&(below, self.views.view)).is_some_and(|slot| slot.committed_to(parent))
+                self.log.slot(below, self.views.view()).is_some_and(|slot| slot.committed_to(parent))
             }
             None => false,
         }
@@ -63,13 +63,13 @@ impl Replica {
     pub(crate) fn finalise_highest(&mut self, now: Now, step: &mut Step) -> bool {
         let quorum = self.config.committee.quorum();
         let certified: Vec<_> =
-            self.log.slots.values().rev().filter_map(|slot| slot.commits.block_with(quorum)).collect();
+            self.log.slots().rev().filter_map(|(_, _, slot)| slot.commits.block_with(quorum)).collect();
         for ballot in certified {
             let Some(path) = self.path_to(ballot.height, ballot.block) else {
                 self.catch_up(ballot.height, step);
                 continue;
             };
-            let slot = &self.log.slots[&(ballot.height, ballot.view)];
+            let slot = self.log.slot(ballot.height, ballot.view).expect("it has a quorum of commits");
             let certificate = self.certificate(slot, ballot);
             self.finalise(now, &path, certificate, step);
             return true;
@@ -80,9 +80,9 @@ impl Replica {
     /// The certificate that the view began with finalises as any other does. Perhaps no correct member has another
     /// one to hand out (R20).
     pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
-        let base = self.views.entered.as_ref().and_then(|entered| entered.base_certificate());
+        let base = self.views.entered().and_then(|entered| entered.base_certificate());
         let Some(certificate) = base
-            .filter(|base| base.ballot().height > self.chain.tip.height)
+            .filter(|base| base.ballot().height > self.chain.height())
             .cloned()
             .filter(|_| !is(Mutant::BaseFinalisesNothing))
         else {
@@ -108,9 +108,7 @@ impl Replica {
         self.advance_tip(now.moment, headers, certificate);
         // While votes make the chain grow nothing is lost: repair waits until it stands still (R14). Whoever had to
         // fetch blocks missed what was said meanwhile.
-        for slot in self.log.slots.values_mut() {
-            slot.since = now.moment;
-        }
+        self.log.touch(now.moment);
     }
 
     fn certificate(&self, slot: &Slot, ballot: Ballot) -> Verified<CommitCertificate> {
@@ -126,16 +124,13 @@ impl Replica {
     pub(crate) fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
         let (mut height, mut wanted) = (height, block);
         let mut path = Vec::new();
-        while height > self.chain.tip.height {
-            let proposal = self.accepted_block(height, &wanted)?;
+        while height > self.chain.height() {
+            let proposal = self.log.accepted_block(height, &wanted)?;
             wanted = proposal.outline().header().parent;
             path.push(proposal.clone());
             height = height.previous().expect("heights above the tip are above zero");
         }
-        assert_eq!(
-            wanted, self.chain.tip_hash,
-            "FORK: a certified block does not extend the committed chain"
-        );
+        assert_eq!(wanted, self.chain.hash(), "FORK: a certified block does not extend the committed chain");
         path.reverse();
         Some(path)
     }
@@ -143,22 +138,12 @@ impl Replica {
     /// Whether this block was accepted here, in whatever view, and is not final or given up yet: its body must be
     /// kept, because a prepared certificate may promise that somebody has it.
     pub fn holds(&self, height: Height, block: &BlockHash) -> bool {
-        self.accepted_block(height, block).is_some()
-    }
-
-    /// An accepted block by height and hash, in whatever view it was accepted.
-    pub(crate) fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
-        self.log
-            .slots
-            .range((height, View(0))..(height.next(), View(0)))
-            .filter_map(|(_, slot)| slot.accepted())
-            .find(|proposal| proposal.ballot().block == *block)
+        self.log.accepted_block(height, block).is_some()
     }
 
     /// Asks for certified blocks up to a height, once for each height that is higher than the last.
     pub(crate) fn catch_up(&mut self, height: Height, step: &mut Step) {
-        if height > self.chain.behind {
-            self.chain.behind = height;
+        if self.chain.raise_target(height) {
             step.requests.push(Request::CatchUp { height });
         }
     }

@@ -22,21 +22,21 @@ impl Replica {
             return None;
         }
         let parent = self.accepted_end();
-        let window = self.chain.tip.height.plus(self.config.window).min(self.high_watermark());
-        let room = parent.height < window && !self.is_again(parent.height.next());
-        let next = self.log.slots.get(&(parent.height.next(), self.views.view));
+        let window = self.chain.height().plus(self.config.window).min(self.high_watermark());
+        let room = parent.height < window && !self.views.is_again(parent.height.next());
+        let next = self.log.slot(parent.height.next(), self.views.view());
         let proposed = next.is_some_and(|slot| slot.proposal().is_some());
         (self.is_primary() && room && !proposed).then_some(parent)
     }
 
     /// Heights accepted in this view and not committed yet.
     pub fn in_flight(&self) -> u64 {
-        self.accepted_end().height.0 - self.chain.tip.height.0
+        self.accepted_end().height.0 - self.chain.height().0
     }
 
     /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
     fn accepted_end(&self) -> &Header {
-        let (mut end, mut hash) = (&self.chain.tip, self.chain.tip_hash);
+        let (mut end, mut hash) = (self.chain.tip(), self.chain.hash());
         while let Some(accepted) = self.accepted_at(end.height.next()) {
             if accepted.outline().header().parent != hash {
                 break; // built on a block that lost its place to a certified one
@@ -51,24 +51,24 @@ impl Replica {
     pub(crate) fn in_flight_at(&self, height: Height) -> Option<&CheckedProposal> {
         let proposal = self.accepted_at(height)?;
         let mut header = proposal.outline().header();
-        while header.height > self.chain.tip.height.next() {
+        while header.height > self.chain.height().next() {
             let Some(below) = self.accepted_at(header.height.previous()?) else { return Some(proposal) };
             if below.ballot().block != header.parent {
                 return None;
             }
             header = below.outline().header();
         }
-        (header.parent == self.chain.tip_hash).then_some(proposal)
+        (header.parent == self.chain.hash()).then_some(proposal)
     }
 
     fn accepted_at(&self, height: Height) -> Option<&CheckedProposal> {
-        self.log.slots.get(&(height, self.views.view))?.accepted()
+        self.log.slot(height, self.views.view())?.accepted()
     }
 
     /// The parent a proposal at this height needs: committed, or accepted in this view on what is committed (R3).
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
-            below if below == self.chain.tip.height => Some(&self.chain.tip),
+            below if below == self.chain.height() => Some(self.chain.tip()),
             below => self.in_flight_at(below).map(|proposal| proposal.outline().header()),
         }
     }
@@ -76,7 +76,7 @@ impl Replica {
     /// Whether a block extends what is committed, or accepted on it in this view (R3).
     pub fn extends_chain(&self, header: &Header) -> bool {
         match header.height.previous() {
-            Some(below) if below == self.chain.tip.height => header.parent == self.chain.tip_hash,
+            Some(below) if below == self.chain.height() => header.parent == self.chain.hash(),
             Some(below) => {
                 self.in_flight_at(below).is_some_and(|parent| parent.ballot().block == header.parent)
             }
@@ -90,7 +90,7 @@ impl Replica {
         let examined = self.examine(outline.header(), parent);
         assert_eq!(examined, Ok(()), "the engine proposes on the parent it was given, within the limits");
         let ballot = self.ballot_for(&outline);
-        let vote = self.signing.signer.sign(PrePrepare(ballot));
+        let vote = self.signing.sign(PrePrepare(ballot));
         let proposal = CheckedProposal::new(vote, outline);
         let slot = self.slot_for(now, &ballot).expect("the window of a primary is within that of backups");
         assert!(slot.proposal().is_none(), "R4: a primary proposes once for each view and height");
@@ -103,7 +103,7 @@ impl Replica {
     fn ballot_for(&self, outline: &Outline) -> Ballot {
         Ballot {
             epoch: self.config.epoch,
-            view: self.views.view,
+            view: self.views.view(),
             height: outline.height(),
             block: outline.hash(),
         }
@@ -119,13 +119,14 @@ impl Replica {
         let ballot = *proposal.ballot();
         // R9: a primary takes its own proposals from its records alone. Accepting one that came back from
         // others would make it vote as a backup too, and one member would count twice.
-        if proposal.vote().signer == self.signing.signer.replica() {
+        if proposal.vote().signer == self.signing.replica() {
             return;
         }
         // R20: what the view began with is known, and signed by the same primary.
-        let again = self.views.active && self.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
-        if ballot.view == self.views.view && again {
-            let again = self.views.entered.as_ref().and_then(|entered| entered.at(ballot.height)).cloned();
+        let again =
+            self.views.is_active() && self.views.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
+        if ballot.view == self.views.view() && again {
+            let again = self.views.again_at(ballot.height).cloned();
             match again {
                 Some((_, vote)) if vote.body.0 == ballot => {}
                 Some((_, vote)) => {
@@ -135,7 +136,7 @@ impl Replica {
                 None => return,
             }
         }
-        if ballot.height <= self.chain.tip.height {
+        if ballot.height <= self.chain.height() {
             self.accuse_of_other_than_final(proposal.vote(), step);
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
@@ -158,10 +159,8 @@ impl Replica {
         if !self.votes() {
             return false;
         }
-        let ready = self.log.slots.iter().find_map(|((height, view), slot)| match &slot.stage {
-            Stage::Waiting { proposal, from } if *view == self.views.view => {
-                Some((proposal.clone(), *from, self.parent_at(*height)?))
-            }
+        let ready = self.log.slots_of(self.views.view()).find_map(|(height, slot)| match &slot.stage {
+            Stage::Waiting { proposal, from } => Some((proposal.clone(), *from, self.parent_at(height)?)),
             _ => None,
         });
         let Some((proposal, from, parent)) = ready else { return false };
@@ -183,8 +182,8 @@ impl Replica {
     /// R20: a proposal may have come before the NEW-VIEW. At the heights of which that speaks it must be the one
     /// that the view began with; what the base covers is committed, and nothing is voted for there.
     fn begins_with(&self, ballot: &Ballot) -> bool {
-        let again = || self.views.entered.as_ref().and_then(|entered| entered.at(ballot.height));
-        !self.is_again(ballot.height)
+        let again = || self.views.again_at(ballot.height);
+        !self.views.is_again(ballot.height)
             || is(Mutant::AgainUnchecked)
             || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
     }
@@ -195,16 +194,16 @@ impl Replica {
         header.check_follows(parent)?;
         header.check_limits(parent, &self.config.limits)?;
         let wrong = header.proposer != self.primary() && !is(Mutant::ProposerUnchecked);
-        if !self.is_again(header.height) && wrong {
+        if !self.views.is_again(header.height) && wrong {
             return Err(BlockError::Field { field: "proposer" });
         }
         Ok(())
     }
 
     pub(crate) fn on_examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict, step: &mut Step) {
-        let Some(slot) = self.log.slots.get(&(ballot.height, ballot.view)) else { return };
+        let Some(slot) = self.log.slot(ballot.height, ballot.view) else { return };
         let Stage::Examining { proposal } = &slot.stage else { return };
-        if *proposal.ballot() != ballot || ballot.view != self.views.view || !self.votes() {
+        if *proposal.ballot() != ballot || ballot.view != self.views.view() || !self.votes() {
             return;
         }
         let proposal = proposal.clone();
@@ -220,8 +219,8 @@ impl Replica {
         if !self.votes() {
             return false;
         }
-        let held = self.log.slots.iter().find_map(|((_, view), slot)| match &slot.stage {
-            Stage::Held { proposal, .. } if *view == self.views.view => Some(proposal.clone()),
+        let held = self.log.slots_of(self.views.view()).find_map(|(_, slot)| match &slot.stage {
+            Stage::Held { proposal, .. } => Some(proposal.clone()),
             _ => None,
         });
         held.is_some_and(|proposal| self.accept_when_due(now, proposal, step))
@@ -236,7 +235,7 @@ impl Replica {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
             return true;
         }
-        let hold = if self.is_again(header.height) { None } else { self.off_the_clock(now, header) };
+        let hold = if self.views.is_again(header.height) { None } else { self.off_the_clock(now, header) };
         match hold {
             None => {
                 self.accept(now, proposal, step);
@@ -270,8 +269,8 @@ impl Replica {
         if !is(Mutant::AcceptedNotDurable) {
             step.records.push(Record::Accepted(proposal.clone()));
         }
-        let vote = (!self.is_primary()).then(|| self.signing.signer.sign(Prepare(ballot)));
-        let slot = self.log.slots.get_mut(&(ballot.height, ballot.view)).expect("a proposal has its slot");
+        let vote = (!self.is_primary()).then(|| self.signing.sign(Prepare(ballot)));
+        let slot = self.log.slot_mut(ballot.height, ballot.view).expect("a proposal has its slot");
         slot.since = now.moment;
         slot.stage = Stage::Accepted { proposal };
         if let Some(vote) = vote {
@@ -291,6 +290,6 @@ impl Replica {
 
     fn set_stage(&mut self, proposal: &CheckedProposal, stage: Stage) {
         let Ballot { view, height, .. } = *proposal.ballot();
-        self.log.slots.get_mut(&(height, view)).expect("a proposal has its slot").stage = stage;
+        self.log.slot_mut(height, view).expect("a proposal has its slot").stage = stage;
     }
 }

@@ -1,0 +1,41 @@
+//! SEEN: replicas show each other what they have seen signed (R24).
+
+use quorate_ledger::ReplicaId;
+
+use crate::journal::record::Record;
+use crate::messages::{Message, Status};
+use crate::replica::Replica;
+use crate::signing::Comparison;
+use crate::signing::seen::Mark;
+use crate::step::{Request, Step, To};
+
+impl Replica {
+    /// Sends a member its own furthest statements, if it asks for them or its STATUS shows a lower high-water mark.
+    pub(crate) fn show_seen(&self, member: ReplicaId, status: &Status, step: &mut Step) {
+        let seen = self.signing.seen_of(member).cloned().unwrap_or_default();
+        if status.probing || seen.mark().exceeds(&status.mark) {
+            step.send(To::One(member), Message::Seen(seen));
+        }
+    }
+
+    /// Upon receiving SEEN: statements of one member, or none.
+    pub(crate) fn on_seen(&mut self, from: ReplicaId, seen: Option<(ReplicaId, Mark)>, step: &mut Step) {
+        // Statements of another member say nothing about this one.
+        if seen.is_some_and(|(whose, _)| whose != self.signing.replica()) {
+            return;
+        }
+        let remembered = self.signing.mark();
+        match self.signing.compare(from, seen.map(|(_, mark)| mark)) {
+            Comparison::Known => self.try_enable_signing(),
+            Comparison::OldJournal { seen } => {
+                step.records.push(Record::Recovering(seen));
+                step.requests.push(Request::Recovering { seen, remembered });
+            }
+            Comparison::SecondInstance => step.requests.push(Request::SecondInstance),
+        }
+    }
+
+    pub(crate) fn try_enable_signing(&mut self) {
+        self.signing.try_enable(self.config.committee.quorum(), self.chain.height());
+    }
+}
