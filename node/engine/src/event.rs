@@ -5,7 +5,7 @@ use quorate_ledger::{
 };
 use quorate_pbft::{Checked, Departure, Mark, Message, Subject, To};
 
-use crate::run::CheckedRun;
+use crate::fetching::range::CheckedRun;
 use crate::wire::{Answer, Ask};
 
 /// Names something the caller waits for. The caller chooses it; the engine only gives it back.

@@ -12,31 +12,24 @@
 //! [`Observer`] is the same for a node without a vote: it follows the chain by certified blocks, and has nothing to
 //! remember but the ledger.
 
-mod asking;
-mod catchup;
+mod config;
+mod driver;
 mod engine;
 mod event;
-mod examine;
-mod fairness;
 mod fetching;
-mod flight;
 mod observer;
-mod outbound;
-mod outlines;
 mod overview;
-mod promises;
-mod propose;
-mod recent;
-mod recover;
-mod run;
-mod submit;
+mod pool;
+mod proposing;
+mod storage;
 mod wire;
 
-pub use engine::{Counters, Engine, EngineConfig, Fatal};
+pub use config::EngineConfig;
+pub use engine::{Counters, Engine, Fatal};
 pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Refusal, Submission, Ticket};
-pub use examine::serve_committed;
+pub use fetching::bodies::serve_committed;
+pub use fetching::range::{CheckedRun, RunError, serve_run};
 pub use observer::{Observation, Observer, ObserverOverview};
 pub use overview::Overview;
-pub use recover::OpenError;
-pub use run::{CheckedRun, RunError, serve_run};
+pub use storage::open::OpenError;
 pub use wire::{Answer, Ask, HeadClaim, MAX_ASKED, MemberMessage, RunBlock, WireLimits};

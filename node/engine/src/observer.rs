@@ -8,10 +8,11 @@ use quorate_ledger::{Committee, Height, ReplicaId, View};
 use quorate_pbft::{Moment, Now, SILENT_INTERVALS};
 use quorate_store::{Head, Ledger, LedgerReader};
 
-use crate::catchup::{CatchUp, Pace};
-use crate::engine::{DURABLE_INTERVAL, EngineConfig, Fatal};
+use crate::config::EngineConfig;
+use crate::engine::{DURABLE_INTERVAL, Fatal};
 use crate::event::{Effects, FetchId, Notice};
-use crate::run::{CheckedRun, append};
+use crate::fetching::catchup::{CatchUp, Pace};
+use crate::fetching::range::{CheckedRun, append};
 use crate::wire::{Ask, HeadClaim};
 
 /// Everything that can wake an observer. Time alone is no event: call [`Observer::handle`] without any.

@@ -47,34 +47,34 @@ pub struct Overview {
 impl Engine {
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { groups: self.storage.groups(), ..self.counters }
     }
 
     /// What those who check messages must know of the replica. Publish it before the effects of a call are passed on:
     /// see [`quorate_pbft::Position`].
     pub fn position(&self) -> quorate_pbft::Position {
-        self.replica.position()
+        self.driver.replica().position()
     }
 
     /// Where this engine stands.
     pub fn overview(&self, now: Now) -> Overview {
         Overview {
             replica: self.me,
-            pbft: self.replica.overview(now),
-            pbft_counters: self.replica.counters(),
-            mempool: self.mempool.statistics(),
-            oldest_waiting: self.mempool.oldest_waiting(),
-            head: self.ledger.head(),
-            durable: self.ledger.durable_head(),
+            pbft: self.driver.replica().overview(now),
+            pbft_counters: self.driver.replica().counters(),
+            mempool: self.pool.mempool.statistics(),
+            oldest_waiting: self.pool.mempool.oldest_waiting(),
+            head: self.storage.head(),
+            durable: self.storage.durable_head(),
             in_flight: self.flight.len(),
-            examining: self.examinations.len(),
-            remembered_ids: self.recent.len(),
-            journal_rows: self.journal.row_count(),
-            journal_bytes: self.journal.bytes(),
-            heads: self.catchup.heads().clone(),
-            catching_up: self.catchup.is_running(),
+            examining: self.fetching.bodies.len(),
+            remembered_ids: self.pool.recent.len(),
+            journal_rows: self.storage.journal().row_count(),
+            journal_bytes: self.storage.journal().bytes(),
+            heads: self.fetching.blocks.heads().clone(),
+            catching_up: self.fetching.blocks.is_running(),
             evidence: self.evidence.len(),
-            counters: self.counters,
+            counters: self.counters(),
         }
     }
 }

@@ -13,12 +13,16 @@ pub(crate) struct Flight {
     /// An id may be in several blocks of which only one can become final.
     places: BTreeMap<TransactionId, Vec<BlockHash>>,
     marked: BTreeSet<BlockHash>,
+    /// Blocks that the replica gave up: they are kept until the group that says so is written.
+    given_up: Vec<BlockHash>,
 }
 
 impl Flight {
     /// Holds a block; `marked` if the current view proposes it.
     pub(crate) fn insert(&mut self, block: Block, marked: bool) {
         let hash = block.hash();
+        // A block of a view that was left may be given up and be proposed again in one group.
+        self.given_up.retain(|given_up| !marked || *given_up != hash);
         if marked {
             self.marked.insert(hash);
         }
@@ -94,6 +98,17 @@ impl Flight {
         for block in gone {
             self.remove(&block);
         }
+    }
+
+    /// The replica gave a block up: [`Flight::forget_given_up`] forgets it.
+    pub(crate) fn give_up(&mut self, block: BlockHash) {
+        self.given_up.push(block);
+    }
+
+    /// Forgets the blocks that were given up. Answers the ids that were marked by them and by no other.
+    pub(crate) fn forget_given_up(&mut self) -> Vec<TransactionId> {
+        let given_up = std::mem::take(&mut self.given_up);
+        given_up.iter().flat_map(|block| self.remove(block)).collect()
     }
 
     /// Forgets blocks up to a committed height. Answers the ids that were marked by them and by no other.

@@ -9,7 +9,7 @@ use quorate_ledger::{
 use quorate_pbft::{Evidence, Record, Subject};
 use quorate_store::{Row, RowKey};
 
-use crate::flight::Flight;
+use crate::proposing::flight::Flight;
 
 /// Rows of one height are read in the order of these numbers. A number is never reused.
 const ACCEPTED: u8 = 1;
@@ -201,5 +201,5 @@ pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
 }
 
 #[cfg(test)]
-#[path = "promises_tests.rs"]
+#[path = "records_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
-//! Whom to ask for what a block lacks, and when to ask the next as well (R12, R20).
+//! Which member to ask for the missing parts of a block, and when to ask the next one as well (R12, R20).
 //!
 //! The same rule as for ranges of blocks: a member that does not answer is not waited for long, and its late answer
-//! is used all the same.
+//! is used.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use quorate_ledger::ReplicaId;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_pbft::Moment;
 
-use crate::catchup::Pace;
 use crate::event::FetchId;
+use crate::fetching::catchup::Pace;
 
 /// Gossip, or the primary, usually brings what is missing by then.
 const GRACE: Duration = Duration::from_millis(50);
@@ -24,15 +24,15 @@ const OPEN_FOR_EACH: usize = 4;
 
 /// How long to wait for an answer, given how many did not come lately.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Wait {
     pace: Pace,
     /// Questions that were given up since something is missing. Each makes us more patient: the line may be slow.
     given_up: u32,
 }
 
-impl Patience {
+impl Wait {
     pub(crate) fn new(pace: Pace) -> Self {
-        Patience { pace, given_up: 0 }
+        Wait { pace, given_up: 0 }
     }
 
     /// An answer helped: members are quicker than those that were given up.
@@ -41,7 +41,7 @@ impl Patience {
     }
 
     /// Nothing is missing any more.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.given_up = 0;
     }
 }
@@ -59,7 +59,7 @@ pub(crate) enum Helped {
 
 /// The questions for one thing that every member may have.
 #[derive(Debug)]
-pub(crate) struct Asking {
+pub(crate) struct Schedule {
     me: ReplicaId,
     size: usize,
     /// Not answered, and not given up by the network either.
@@ -73,10 +73,10 @@ pub(crate) struct Asking {
     ask_at: Moment,
 }
 
-impl Asking {
+impl Schedule {
     /// Asks `first` after a grace, then the others in turn. `me` is never asked.
     pub(crate) fn new(now: Moment, me: ReplicaId, size: usize, first: ReplicaId) -> Self {
-        let mut asking = Asking {
+        let mut schedule = Schedule {
             me,
             size,
             open: BTreeMap::new(),
@@ -86,12 +86,12 @@ impl Asking {
             ask_at: now.after(GRACE),
         };
         if first == me {
-            asking.turn();
+            schedule.turn();
         }
-        asking
+        schedule
     }
 
-    /// When to call [`Asking::ask`] next.
+    /// When to call [`Schedule::ask`] next.
     pub(crate) fn deadline(&self) -> Moment {
         self.ask_at
     }
@@ -102,13 +102,13 @@ impl Asking {
     }
 
     /// The member to ask now, if it is time; the question is open as `fetch` from now on.
-    pub(crate) fn ask(&mut self, now: Moment, fetch: FetchId, patience: &mut Patience) -> Option<ReplicaId> {
+    pub(crate) fn ask(&mut self, now: Moment, fetch: FetchId, wait: &mut Wait) -> Option<ReplicaId> {
         // A committee of one has no other member to ask, and holds what it proposes.
         if now < self.ask_at || self.size == 1 {
             return None;
         }
         if self.latest.take().is_some() {
-            patience.given_up = patience.given_up.saturating_add(1);
+            wait.given_up = wait.given_up.saturating_add(1);
             self.turn();
         }
         if self.open.len() >= OPEN_FOR_EACH * self.size {
@@ -116,13 +116,13 @@ impl Asking {
         }
         self.open.insert(fetch, self.candidate);
         self.latest = Some(fetch);
-        self.ask_at = now.after(patience.pace.patience(patience.given_up));
+        self.ask_at = now.after(wait.pace.wait(wait.given_up));
         Some(self.candidate)
     }
 
     /// An answer to an open question came, or none will. If it was the last question and brought much, the same member
     /// is asked again; otherwise the next one is, at once. After a round that brought nothing all are given time.
-    pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: Helped, patience: &mut Patience) {
+    pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: Helped, wait: &mut Wait) {
         if self.open.remove(&fetch).is_none() {
             return;
         }
@@ -130,7 +130,7 @@ impl Asking {
             self.fruitless += 1;
         } else {
             self.fruitless = 0;
-            patience.helped();
+            wait.helped();
         }
         // Another member is being asked already: its answer is waited for.
         if self.latest.take_if(|latest| *latest == fetch).is_none() {
@@ -187,8 +187,8 @@ mod tests {
     const ME: ReplicaId = ReplicaId(0);
 
     struct Scene {
-        asking: Asking,
-        patience: Patience,
+        schedule: Schedule,
+        wait: Wait,
         now: Moment,
         asked: u64,
     }
@@ -197,23 +197,23 @@ mod tests {
         /// Member 0 of four lacks something that member 1 proposed.
         fn new() -> Self {
             let config = EngineConfig::of(TestNetwork::seeded(4, 1).genesis()).pbft;
-            let asking = Asking::new(Moment::default(), ME, 4, ReplicaId(1));
-            let patience = Patience::new(Pace::of_member(&config));
-            Scene { asking, patience, now: Moment::default(), asked: 0 }
+            let schedule = Schedule::new(Moment::default(), ME, 4, ReplicaId(1));
+            let wait = Wait::new(Pace::of_member(&config));
+            Scene { schedule, wait, now: Moment::default(), asked: 0 }
         }
 
         /// Whom it asks when it is time, and how long that took.
         fn asks(&mut self) -> (u16, Duration) {
-            let waited = self.asking.deadline().since(self.now);
-            self.now = self.now.max(self.asking.deadline());
+            let waited = self.schedule.deadline().since(self.now);
+            self.now = self.now.max(self.schedule.deadline());
             self.asked += 1;
-            let member = self.asking.ask(self.now, FetchId(self.asked), &mut self.patience).unwrap();
+            let member = self.schedule.ask(self.now, FetchId(self.asked), &mut self.wait).unwrap();
             (member.0, waited)
         }
 
         /// The last question is answered.
         fn answered(&mut self, helped: Helped) {
-            self.asking.answered(self.now, FetchId(self.asked), helped, &mut self.patience);
+            self.schedule.answered(self.now, FetchId(self.asked), helped, &mut self.wait);
         }
     }
 

@@ -45,12 +45,12 @@ impl Pace {
 
     /// How long to wait for the parts of a block before the next member is asked as well (R12), after this many
     /// questions expired. Each expired question makes the wait longer: the line may be slow.
-    pub(crate) fn patience(&self, given_up: u32) -> Duration {
+    pub(crate) fn wait(&self, given_up: u32) -> Duration {
         RUN_PATIENCE.min(self.least().saturating_mul(given_up.saturating_add(1)))
     }
 
     /// How long to wait for blocks from a member that let this many questions expire.
-    fn patience_with(&self, expired: u32) -> Duration {
+    fn wait_for(&self, expired: u32) -> Duration {
         RUN_PATIENCE.min(self.least().saturating_mul(1 << expired.min(EXPIRED_MAX)))
     }
 }
@@ -168,7 +168,7 @@ impl CatchUp {
             *expired = (*expired + 1).min(EXPIRED_MAX);
         }
         self.last = Some(peer);
-        let until = now.after(self.pace.patience_with(self.expired(peer)));
+        let until = now.after(self.pace.wait_for(self.expired(peer)));
         self.open = Some(Question { fetch, peer, asked: now, until });
         let head = self.heads.get(&peer).copied().unwrap_or_default();
         Some((peer, head.max(self.certain)))
@@ -187,7 +187,7 @@ impl CatchUp {
     /// The answer to a question brought blocks.
     pub(crate) fn helped(&mut self, now: Moment, question: &Question) {
         let took = now.since(question.asked);
-        let shorter = self.pace.patience_with(self.expired(question.peer).saturating_sub(1));
+        let shorter = self.pace.wait_for(self.expired(question.peer).saturating_sub(1));
         if took < shorter
             && let Some(expired) = self.expired.get_mut(&question.peer)
         {

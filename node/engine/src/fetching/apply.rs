@@ -4,20 +4,20 @@ use quorate_pbft::{Input, Now};
 
 use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
-use crate::run::{CheckedRun, append};
-use crate::wire::Ask;
+use crate::fetching::range::CheckedRun;
 
 impl Engine {
     /// Asks for certified blocks when it is time.
-    pub(crate) fn catch_up(&mut self, now: Now, effects: &mut Effects) {
-        let (tip, fetch) = (self.replica.tip().height, FetchId(self.fetches));
-        let Some((peer, target)) = self.catchup.ask(now.moment, tip, fetch) else { return };
-        self.fetches += 1;
-        effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
-        effects.notices.push(Notice::CatchingUp { height: tip, target });
+    pub(crate) fn request_blocks(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
+        let tip = self.driver.replica().tip().height;
+        if let Some((request, target)) = self.fetching.blocks_due(now.moment, tip) {
+            effects.asks.push(request);
+            effects.notices.push(Notice::CatchingUp { height: tip, target });
+        }
+        Ok(())
     }
 
-    /// Takes the answer to a question for blocks; `false` if it was not asked by [`Engine::catch_up`].
+    /// Takes the answer to a question for blocks; `false` if it was not asked by [`Engine::request_blocks`].
     pub(crate) fn on_run(
         &mut self,
         now: Now,
@@ -25,20 +25,20 @@ impl Engine {
         run: Option<CheckedRun>,
         effects: &mut Effects,
     ) -> Result<bool, Fatal> {
-        let question = self.catchup.answered(fetch);
+        let question = self.fetching.blocks.answered(fetch);
         if question.is_none() && run.is_none() {
             return Ok(false);
         }
-        let before = self.replica.tip().height;
+        let before = self.driver.replica().tip().height;
         // A checked run proves itself, however late it comes.
         if let Some(run) = run {
             self.append_run(now, run, effects)?;
         }
         match question {
-            Some(question) if self.replica.tip().height == before => {
-                self.catchup.fruitless(&question, before)
+            Some(question) if self.driver.replica().tip().height == before => {
+                self.fetching.blocks.fruitless(&question, before)
             }
-            Some(question) => self.catchup.helped(now.moment, &question),
+            Some(question) => self.fetching.blocks.helped(now.moment, &question),
             None => {}
         }
         Ok(true)
@@ -46,21 +46,21 @@ impl Engine {
 
     fn append_run(&mut self, now: Now, run: CheckedRun, effects: &mut Effects) -> Result<(), Fatal> {
         // Whatever the replica has finalised lies below, in whichever order things came.
-        self.serve_requests(now, effects)?;
+        self.settle(now, effects)?;
         let mut appended = false;
         let mut groups = run.into_groups();
         loop {
-            let (height, hash) = (self.replica.tip().height, self.replica.tip().hash());
+            let (height, hash) = (self.driver.replica().tip().height, self.driver.replica().tip().hash());
             let Some(group) = groups.next_above(height, hash)? else { break };
             // What was decided here lies below, and is remembered before anybody may see it. It may stand on blocks of
             // this run, which no journal has: those must not be lost from under it (R13).
-            if !self.decided.is_empty() {
+            if self.storage.has_decided() {
                 if appended {
                     self.make_durable()?;
                 }
                 self.write_group(effects)?;
             }
-            if let Err(refused) = append(&mut self.ledger, &group)? {
+            if let Err(refused) = self.storage.append(&group)? {
                 let (height, reason) = (height.next(), refused.to_string());
                 effects.notices.push(Notice::BadBlocks { height, reason });
                 break;
@@ -69,10 +69,9 @@ impl Engine {
             let headers = blocks.iter().map(|block| block.header().clone()).collect();
             self.counters.caught_up += blocks.len() as u64;
             self.note_final(&blocks, effects);
-            self.inputs.push_back(Input::CaughtUp { headers, certificate });
-            self.drain_inputs(now);
+            self.driver.step(now, Input::CaughtUp { headers, certificate });
             // Votes that waited for these blocks may have made others final: they come before the next group.
-            self.serve_requests(now, effects)?;
+            self.settle(now, effects)?;
             appended = true;
         }
         if appended {

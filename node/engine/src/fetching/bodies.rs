@@ -3,82 +3,66 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, Block, BlockHash, Body, Height, ReplicaId, TransactionId, VerifiedTransaction};
-use quorate_pbft::{CheckedProposal, Input, Moment, Now, Verdict};
+use quorate_ledger::{Ballot, Block, BlockHash, Body, ReplicaId, TransactionId, VerifiedTransaction};
+use quorate_pbft::{CheckedProposal, Input, Now, Verdict};
 use quorate_store::{LedgerReader, StoreError};
 
-use crate::asking::{Asking, Helped};
 use crate::engine::Engine;
-use crate::event::{Effects, FetchId};
+use crate::fetching::Requests;
+use crate::fetching::schedule::Schedule;
 use crate::wire::{ANSWER_BYTES, Answer, Ask};
 
+/// A proposal whose transactions are not all here yet, or that is about to be found complete.
 #[derive(Debug)]
-struct Examination {
+pub(crate) struct Examination {
     proposal: CheckedProposal,
     /// In block order.
     found: Vec<Option<VerifiedTransaction>>,
+    /// Their places in the block.
     missing: BTreeMap<TransactionId, u32>,
-    /// The sender of the proposal is asked first.
-    asking: Asking,
 }
 
-/// Proposals whose transactions are not all here yet: at most one for each open height.
-#[derive(Debug, Default)]
-pub(crate) struct Examinations {
-    open: BTreeMap<Height, Examination>,
+impl Examination {
+    /// The request for all that is missing.
+    pub(crate) fn ask(&self) -> Ask {
+        let mut indices: Vec<u32> = self.missing.values().copied().collect();
+        indices.sort_unstable();
+        Ask::Transactions { block: self.proposal.outline().hash(), indices }
+    }
+
+    /// Puts a transaction where it is missing. Whether it was.
+    fn supply(&mut self, transaction: &VerifiedTransaction) -> bool {
+        let Some(index) = self.missing.remove(&transaction.id()) else { return false };
+        self.found[index as usize] = Some(transaction.clone());
+        true
+    }
 }
 
-impl Examinations {
+impl Requests<Examination> {
     pub(crate) fn is_missing(&self, id: &TransactionId) -> bool {
-        self.open.values().any(|examination| examination.missing.contains_key(id))
+        self.iter().any(|(_, examination)| examination.missing.contains_key(id))
     }
 
     /// Puts transactions where they are missing. Whether any of them was.
     pub(crate) fn supply(&mut self, transactions: &[VerifiedTransaction]) -> bool {
         let mut helped = false;
-        for examination in self.open.values_mut() {
+        for examination in self.iter_mut() {
             for transaction in transactions {
-                if let Some(index) = examination.missing.remove(&transaction.id()) {
-                    examination.found[index as usize] = Some(transaction.clone());
-                    helped = true;
-                }
+                helped |= examination.supply(transaction);
             }
         }
         helped
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    /// A member is gone: what was asked there last is asked of the next one at once.
-    pub(crate) fn lost(&mut self, now: Now, peer: ReplicaId) {
-        self.open.values_mut().for_each(|open| open.asking.lost(now.moment, peer));
-    }
-
-    /// The view was left.
-    pub(crate) fn clear(&mut self) {
-        self.open.clear();
-    }
-
-    pub(crate) fn forget_through(&mut self, height: Height) {
-        self.open = self.open.split_off(&height.next());
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Moment> {
-        self.open.values().map(|examination| examination.asking.deadline()).min()
-    }
-
     fn take_complete(&mut self) -> Option<Examination> {
-        let height = self.open.iter().find(|(_, examination)| examination.missing.is_empty())?.0;
-        let height = *height;
-        self.open.remove(&height)
+        let (height, _) = self.iter().find(|(_, examination)| examination.missing.is_empty())?;
+        self.remove(height)
     }
 }
 
 impl Engine {
     pub(crate) fn examine(&mut self, now: Now, proposal: CheckedProposal, from: ReplicaId) {
-        self.outlines.found(proposal.ballot().height);
+        self.fetching.skeletons.remove(proposal.ballot().height);
         // Proposed again, and accepted in an earlier view: everything about it is known (R20).
         if let Some(block) = self.flight.get(&proposal.ballot().block).cloned() {
             self.hold(block);
@@ -88,7 +72,7 @@ impl Engine {
         let ids = proposal.outline().ids().clone();
         let parent = proposal.outline().header().parent;
         // R16: an id that an ancestor contains would be ordered twice.
-        let committed = |id: &TransactionId| self.recent.contains(id) && !is(Mutant::RepeatsCommitted);
+        let committed = |id: &TransactionId| self.pool.recent.contains(id) && !is(Mutant::RepeatsCommitted);
         let in_flight =
             |id: &TransactionId| self.flight.on_branch(id, &parent) && !is(Mutant::RepeatsInFlight);
         let repeated = ids.iter().find(|id| committed(id) || in_flight(id));
@@ -97,24 +81,20 @@ impl Engine {
             self.examined(now, *proposal.ballot(), verdict);
             return;
         }
-        let found: Vec<_> = ids.iter().map(|id| self.mempool.get(id).cloned()).collect();
+        let found: Vec<_> = ids.iter().map(|id| self.pool.mempool.get(id).cloned()).collect();
         let missing = (0..)
             .zip(ids.iter().zip(&found))
             .filter(|(_, (_, found))| found.is_none())
             .map(|(index, (id, _))| (*id, index))
             .collect();
-        let examination = Examination {
-            found,
-            missing,
-            asking: Asking::new(now.moment, self.me, self.config.pbft.committee.size(), from),
-            proposal,
-        };
-        self.examinations.open.insert(examination.proposal.ballot().height, examination);
+        let height = proposal.ballot().height;
+        let schedule = self.schedule(now, from);
+        self.fetching.bodies.want(height, Examination { proposal, found, missing }, schedule);
     }
 
     /// Concludes examinations that have become complete, which may start new ones.
     pub(crate) fn conclude_examinations(&mut self, now: Now) {
-        while let Some(examination) = self.examinations.take_complete() {
+        while let Some(examination) = self.fetching.bodies.take_complete() {
             let ballot = *examination.proposal.ballot();
             let transactions: Vec<VerifiedTransaction> = examination.found.into_iter().flatten().collect();
             let outline = examination.proposal.outline();
@@ -130,56 +110,32 @@ impl Engine {
     }
 
     fn examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict) {
-        self.inputs.push_back(Input::Examined { ballot, verdict });
-        self.drain_inputs(now);
+        self.driver.step(now, Input::Examined { ballot, verdict });
     }
 
     /// Keeps a block whose body is complete, and which the current view proposes, until it is committed.
     pub(crate) fn hold(&mut self, block: Block) {
-        self.mempool.mark_in_flight(block.body().ids());
-        // A block of a view that was left may be given up and be proposed again in one group.
-        self.forgotten.retain(|forgotten| *forgotten != block.hash());
+        self.pool.mempool.mark_in_flight(block.body().ids());
         self.flight.insert(block, true);
     }
 
     /// Refuses proposals whose parent lost its place to a committed block while their transactions were fetched (R3):
     /// perhaps no correct member has these.
     pub(crate) fn refuse_superseded(&mut self, now: Now) {
-        let proposals = self.examinations.open.values().map(|examination| &examination.proposal);
+        let proposals = self.fetching.bodies.iter().map(|(_, examination)| &examination.proposal);
         let superseded =
-            proposals.filter(|proposal| !self.replica.extends_chain(proposal.outline().header()));
+            proposals.filter(|proposal| !self.driver.replica().extends_chain(proposal.outline().header()));
         let ballots: Vec<Ballot> = superseded.map(|proposal| *proposal.ballot()).collect();
         for ballot in ballots {
-            self.examinations.open.remove(&ballot.height);
+            self.fetching.bodies.remove(ballot.height);
             let reason = "the block it extends is not the one that was committed".to_owned();
             self.examined(now, ballot, Verdict::Bad(reason));
         }
     }
 
-    /// Asks for what is still missing: one member, and the next one as well when it does not answer soon.
-    pub(crate) fn ask_for_missing(&mut self, now: Now, effects: &mut Effects) {
-        for examination in self.examinations.open.values_mut() {
-            let fetch = FetchId(self.fetches);
-            let Some(member) = examination.asking.ask(now.moment, fetch, &mut self.patience) else {
-                continue;
-            };
-            self.fetches += 1;
-            let mut indices: Vec<u32> = examination.missing.values().copied().collect();
-            indices.sort_unstable();
-            let block = examination.proposal.outline().hash();
-            effects.asks.push((member, fetch, Ask::Transactions { block, indices }));
-            self.counters.bodies_asked += 1;
-        }
-        if self.examinations.open.is_empty() && self.outlines.is_empty() {
-            self.patience.rest();
-        }
-    }
-
-    /// An answer to a question for transactions came, or none did.
-    pub(crate) fn answered(&mut self, now: Now, fetch: FetchId, helped: Helped) {
-        for examination in self.examinations.open.values_mut() {
-            examination.asking.answered(now.moment, fetch, helped, &mut self.patience);
-        }
+    /// Asks the proposal's sender first, after a grace: gossip, or the primary, usually brings what is missing by then.
+    pub(crate) fn schedule(&self, now: Now, first: ReplicaId) -> Schedule {
+        Schedule::new(now.moment, self.me, self.config.pbft.committee.size(), first)
     }
 
     /// Answers another member's question for transactions of a block in flight. For one that is committed

@@ -19,10 +19,10 @@ impl Engine {
         // What is in a block here may be committed until the chain says that it is late, whatever our clock says. It is
         // taken, too: if the block has lost its place, somebody must see to its end (R17).
         let earliest =
-            if self.flight.contains(&id) { self.replica.tip().timestamp } else { self.present(now) };
+            if self.flight.contains(&id) { self.driver.replica().tip().timestamp } else { self.present(now) };
         let refused = match self.admit(now, earliest, transaction.clone()) {
             Ok(Admission::New) => {
-                self.outbound.push(now.moment, transaction);
+                self.pool.outbound.push(now.moment, transaction);
                 return Ok(Submission::Pending);
             }
             Ok(Admission::Known) => return Ok(Submission::Pending),
@@ -32,7 +32,7 @@ impl Engine {
         let ended = matches!(refused, Denied::Repeated | Denied::Refused(Refusal::Expired { .. }));
         // A client chooses what is looked up, so a page that cannot be read must not end the node. Neither does the client
         // get an answer that may be false.
-        let located = if ended { self.ledger.reader().locate(&id) } else { Ok(None) };
+        let located = if ended { self.storage.reader().locate(&id) } else { Ok(None) };
         match (located, refused) {
             (Ok(Some((height, index))), _) => Ok(Submission::Committed { height, index }),
             (Err(StoreError::Damaged { .. }), _) => Err(Refusal::LedgerDamaged),
@@ -48,11 +48,11 @@ impl Engine {
     /// Late is what the chain calls late, not our clock: the member that took it waits for a block to say so, and
     /// may have nobody else to see to it (R17).
     pub(crate) fn on_gossiped(&mut self, now: Now, transactions: Vec<VerifiedTransaction>) {
-        let time = self.replica.tip().timestamp;
+        let time = self.driver.replica().tip().timestamp;
         for transaction in transactions {
             let id = transaction.id();
             match self.admit(now, time, transaction) {
-                Ok(Admission::New) => self.outbound.adopt(now.moment, id),
+                Ok(Admission::New) => self.pool.outbound.adopt(now.moment, id),
                 Ok(Admission::Known) | Err(Denied::Repeated) => {}
                 Err(Denied::Refused(_)) => self.counters.gossip_refused += 1,
             }
@@ -67,15 +67,15 @@ impl Engine {
         transaction: VerifiedTransaction,
     ) -> Result<Admission, Denied> {
         let id = transaction.id();
-        if self.recent.contains(&id) {
+        if self.pool.recent.contains(&id) {
             return Err(Denied::Repeated);
         }
         // A proposal may wait for it, whether or not the pool takes it.
-        if self.examinations.is_missing(&id) {
-            self.examinations.supply(std::slice::from_ref(&transaction));
+        if self.fetching.bodies.is_missing(&id) {
+            self.fetching.bodies.supply(std::slice::from_ref(&transaction));
         }
         // However late it is sent again: it has not ended yet, and may be in the next block.
-        if self.mempool.contains(&id) {
+        if self.pool.mempool.contains(&id) {
             return Ok(Admission::Known);
         }
         let limits = &self.config.pbft.limits.transaction;
@@ -89,7 +89,7 @@ impl Engine {
             let lifetime_ms = limits.max_lifetime_ms;
             return Err(Refusal::LifetimeTooLong { valid_until, now: present, lifetime_ms }.into());
         }
-        self.mempool.admit(earliest, transaction).map_err(|refusal| match refusal {
+        self.pool.mempool.admit(earliest, transaction).map_err(|refusal| match refusal {
             PoolRefusal::PoolFull { transactions, bytes, .. } => {
                 Refusal::PoolFull { transactions, bytes }.into()
             }
@@ -103,18 +103,18 @@ impl Engine {
     /// On an idle chain the last block's time lags behind the clock; with a slow clock it is the other way
     /// round. What counts for admission is the later of the two.
     pub(crate) fn present(&self, now: Now) -> Timestamp {
-        now.wall.max(self.replica.tip().timestamp)
+        now.wall.max(self.driver.replica().tip().timestamp)
     }
 
     /// Whether a transaction waits here.
     pub fn is_pending(&self, id: &TransactionId) -> bool {
-        self.mempool.contains(id)
+        self.pool.mempool.contains(id)
     }
 
     /// Whether a transaction waited here and has expired. Remembered for the last
     /// 50,000 of them.
     pub fn has_expired(&self, id: &TransactionId) -> bool {
-        self.ended.contains(id)
+        self.pool.has_expired(id)
     }
 }
 

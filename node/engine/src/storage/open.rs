@@ -1,24 +1,26 @@
 //! From two files to an engine that remembers what it promised.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use quorate_genesis::Genesis;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
 use quorate_mempool::Mempool;
-use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer, Steps, Work};
+use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
-use crate::asking::Patience;
-use crate::catchup::{CatchUp, Pace};
-use crate::engine::{Counters, Endings, Engine, EngineConfig};
-use crate::examine::Examinations;
-use crate::fairness::Fairness;
-use crate::flight::Flight;
-use crate::outbound::Outbound;
-use crate::outlines::Outlines;
-use crate::promises::{self, Remembered};
-use crate::recent::RecentIds;
+use crate::config::EngineConfig;
+use crate::driver::Driver;
+use crate::engine::{Counters, Engine};
+use crate::fetching::Fetching;
+use crate::fetching::catchup::Pace;
+use crate::pool::Pool;
+use crate::pool::outbound::Outbound;
+use crate::pool::recent::RecentIds;
+use crate::proposing::fairness::Fairness;
+use crate::proposing::flight::Flight;
+use crate::storage::Storage;
+use crate::storage::records::{self, Remembered};
 
 /// Why an engine cannot start on these files.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ impl Engine {
     ) -> Result<Engine, OpenError> {
         let config = EngineConfig::of(genesis);
         let me = config.pbft.committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
-        let remembered = promises::read(journal.rows()?).map_err(OpenError::Journal)?;
+        let remembered = records::read(journal.rows()?).map_err(OpenError::Journal)?;
         let appended = append_final(&mut ledger, &remembered)?;
         if appended {
             ledger.make_durable()?;
@@ -78,39 +80,24 @@ impl Engine {
         let Restored { replica, accepted } =
             Replica::restore(config.pbft.clone(), signer, end, remembered.records)
                 .map_err(|error| OpenError::Journal(error.to_string()))?;
-        let request_timeout = config.pbft.request_timeout;
-        let pace = Pace::of_member(&config.pbft);
-        let (catchup, patience) = (CatchUp::new(pace), Patience::new(pace));
+        let pool = Pool::new(
+            Mempool::new(config.mempool),
+            recent,
+            Outbound::new(config.batch_delay, config.pbft.request_timeout),
+        );
         let mut engine = Engine {
             me,
-            mempool: Mempool::new(config.mempool),
-            outbound: Outbound::new(config.batch_delay, request_timeout),
-            config,
-            replica,
-            collectable: Some(ledger.durable_head()),
-            collected: remembered.collected,
-            inputs: VecDeque::from([Input::Durable(ledger.durable_head())]),
-            ledger,
-            journal,
-            recent,
+            driver: Driver::new(replica, Input::Durable(ledger.durable_head())),
+            storage: Storage::new(ledger, journal, remembered.collected, config.pbft.checkpoint_interval),
+            pool,
             flight: Flight::default(),
-            examinations: Examinations::default(),
-            outlines: Outlines::default(),
-            patience,
+            fetching: Fetching::new(Pace::of_member(&config.pbft)),
             fairness: Fairness::default(),
             evidence: remembered.evidence,
-            forgotten: Vec::new(),
-            expected: None,
-            catchup,
-            steps: Steps::default(),
-            requests: VecDeque::new(),
-            decided: Vec::new(),
-            fetches: 0,
             proposed: None,
-            ended: Endings::default(),
-            durable_due: None,
-            work: Work::default(),
+            expected: None,
             counters: Counters::default(),
+            config,
         };
         let current = engine.proposed_in_view(now);
         for outline in accepted {
@@ -125,15 +112,16 @@ impl Engine {
     fn take_back(&mut self, now: Now, block: &Block, current: bool) {
         for transaction in block.body().transactions() {
             // A block of a view that was left may repeat what was committed in another one since.
-            if self.recent.contains(&transaction.id()) {
+            if self.pool.recent.contains(&transaction.id()) {
                 continue;
             }
             let (id, present) = (transaction.id(), self.present(now));
-            let admitted = self.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
+            let admitted =
+                self.pool.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
             // A pool smaller than before may refuse some; the block holds them all the same. Perhaps nobody else knows
             // those that wait again.
             if admitted.is_ok() {
-                self.outbound.adopt(now.moment, id);
+                self.pool.outbound.adopt(now.moment, id);
             }
         }
         if current {
@@ -145,7 +133,7 @@ impl Engine {
 
     /// The blocks that were accepted in the current view.
     fn proposed_in_view(&self, now: Now) -> BTreeSet<BlockHash> {
-        let stands = self.replica.overview(now);
+        let stands = self.driver.replica().overview(now);
         let accepted = stands.slots.iter().filter(|slot| {
             stands.active
                 && slot.view == stands.view

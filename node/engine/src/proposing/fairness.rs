@@ -8,7 +8,7 @@ use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Mempool, Selection};
 use quorate_pbft::Moment;
 
-use crate::outbound::within_a_batch;
+use crate::pool::outbound::within_a_batch;
 
 /// The first turn of a view may take this many timeouts, as may every later one while the view has no [`debt`].
 /// A queue that takes this long to work off deposes no primary.

@@ -1,0 +1,50 @@
+//! What an engine takes from the genesis.
+
+use std::time::Duration;
+
+use quorate_genesis::Genesis;
+use quorate_mempool::MempoolLimits;
+use quorate_pbft::Config;
+
+/// What an engine must know, all of it from the genesis.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// For the replica.
+    pub pbft: Config,
+    /// For the pool.
+    pub mempool: MempoolLimits,
+    /// How long transactions wait for company, in gossip batches and in blocks.
+    pub batch_delay: Duration,
+}
+
+impl EngineConfig {
+    /// What the genesis says.
+    pub fn of(genesis: &Genesis) -> Self {
+        let consensus = genesis.consensus();
+        let mempool = genesis.mempool();
+
+        EngineConfig {
+            pbft: Config {
+                chain: genesis.chain_id(),
+                epoch: genesis.header().epoch,
+                committee: genesis.committee().clone(),
+                limits: genesis.block_limits(),
+                window: consensus.window,
+                clock_tolerance: Duration::from_millis(consensus.clock_tolerance_ms),
+                request_timeout: Duration::from_millis(consensus.request_timeout_ms),
+                new_view_timeout: Duration::from_millis(consensus.new_view_timeout_ms),
+                timeout_cap: Duration::from_millis(consensus.timeout_cap_ms),
+                checkpoint_interval: consensus.checkpoint_interval,
+                log_window: consensus.log_window,
+                status_interval: Duration::from_millis(consensus.status_interval_ms),
+            },
+            mempool: MempoolLimits {
+                max_transactions: mempool.max_transactions,
+                max_bytes: mempool.max_bytes,
+                max_transactions_per_sender: mempool.max_transactions_per_sender,
+                max_bytes_per_sender: mempool.max_bytes_per_sender,
+            },
+            batch_delay: Duration::from_millis(consensus.batch_delay_ms),
+        }
+    }
+}
