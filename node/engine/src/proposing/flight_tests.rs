@@ -233,11 +233,11 @@ fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
     let body = Body::of(&[]);
     let block = Block::after(genesis.header(), body, genesis.time().plus_ms(9), ReplicaId(0)).unwrap();
     engine.hold(block.clone());
-    engine.forgotten.push(block.hash());
+    engine.flight.give_up(block.hash());
     engine.hold(block.clone());
     drop(engine.handle(now, []).unwrap());
     assert_eq!(engine.flight.get(&block.hash()), Some(&block));
-    engine.forgotten.push(block.hash());
+    engine.flight.give_up(block.hash());
     drop(engine.handle(now, []).unwrap());
     assert_eq!(engine.flight.len(), 0);
 }
