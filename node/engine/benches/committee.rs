@@ -1,6 +1,6 @@
-//! What ordering costs the engines of one committee of four, from admission to the ledger: all four in one
-//! thread, on disks in memory. Signatures of transactions are not checked here; those of votes are, which is
-//! little for full blocks.
+//! What ordering costs the engines of one committee of four, from admission to the ledger: all four
+//! in one thread, on disks in memory. Signatures of transactions are not checked here; those of
+//! votes are, which is little for full blocks.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What an engine takes from the genesis.
+//! The configuration of an engine, derived from the genesis.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use quorate_genesis::Genesis;
 use quorate_mempool::MempoolLimits;
 use quorate_pbft::Config;
 
-/// What an engine must know, all of it from the genesis.
+/// The configuration of an engine. All of it comes from the genesis.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// For the replica.
     pub pbft: Config,
     /// For the pool.
     pub mempool: MempoolLimits,
-    /// How long transactions wait for company, in gossip batches and in blocks.
+    /// How long a transaction waits for others, in a gossip batch and in a block.
     pub batch_delay: Duration,
 }
 
 impl EngineConfig {
-    /// What the genesis says.
+    /// The configuration that the genesis defines.
     pub fn of(genesis: &Genesis) -> Self {
         let consensus = genesis.consensus();
         let mempool = genesis.mempool();

@@ -15,7 +15,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Drives this replica, which gets `first` before anything else.
+    /// Drives this replica. `first` is its first input.
     pub(crate) fn new(replica: Replica, first: Input) -> Self {
         Driver {
             replica,
@@ -49,12 +49,13 @@ impl Driver {
         self.run(now);
     }
 
-    /// The next thing that the replica wants done.
+    /// The next request of the replica to the engine.
     pub(crate) fn take_request(&mut self) -> Option<Request> {
         self.requests.pop_front()
     }
 
-    /// The steps since the last call. Their records must be durable before their messages leave (R13).
+    /// The steps since the last call. Their records must be durable before their messages leave
+    /// (R13).
     pub(crate) fn take_steps(&mut self) -> Steps {
         std::mem::take(&mut self.steps)
     }

@@ -1,4 +1,4 @@
-//! The engine: events in, effects out, in the one order that is safe (R13).
+//! The engine: events in, effects out, in the order that R13 requires.
 
 use std::time::Duration;
 
@@ -18,31 +18,35 @@ use crate::proposing::flight::Flight;
 use crate::storage::Storage;
 use crate::wire::{ANSWER_BYTES, Answer, Ask, HeadClaim};
 
-/// An answer with so many bytes of transactions is one that had no room for more.
+/// An answer with at least this many bytes of transactions is full: it may have had no room for
+/// more.
 const FULL_BYTES: u64 = ANSWER_BYTES as u64 / 2;
 
-/// The ledger is made durable at least this often while it grows.
+/// While the ledger grows, it is made durable at least this often.
 pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a node must stop. It can be started again once the cause is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// Nobody knows what the disk holds now, and a node that cannot remember must not vote.
+    /// A file could not be read or written. The contents of the disk are unknown, and a node
+    /// without reliable records must not vote.
     #[error(
         "storage failed, and a node that cannot remember must not vote: check the disk, then start the node again"
     )]
     Storage(#[from] StoreError),
-    /// More than f members lied, or this node's ledger is another chain's.
+    /// A certified block contradicts this chain (R12d). More than f members are faulty, or this
+    /// ledger belongs to another chain.
     #[error(
         "FORK: a certified block at height {height} does not extend this node's chain; keep the data directory as evidence"
     )]
     Fork {
-        /// Where the chains part.
+        /// The lowest height at which the two chains differ.
         height: Height,
     },
-    /// Another process signs with the same key, or this one's files went back in time while it ran.
+    /// Another process signs with the same key, or the files of this process went back in time
+    /// while it ran (R24c).
     #[error(
-        "somebody else signs with this validator's key: find the second instance and stop it, then start this node again"
+        "a second instance signs with this validator's key: find the second instance and stop it, then start this node again"
     )]
     SecondInstance,
 }
@@ -50,17 +54,17 @@ pub enum Fatal {
 /// Counted since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Gossiped transactions that this node did not take.
+    /// Gossiped transactions that this node refused.
     pub gossip_refused: u64,
-    /// Questions for transactions that gossip had not brought.
+    /// Requests for transactions that gossip did not bring.
     pub bodies_asked: u64,
     /// Groups of records written, each with one sync.
     pub groups: u64,
-    /// Blocks fetched from others instead of ordered here.
+    /// Blocks that this node fetched from others instead of ordering them itself.
     pub caught_up: u64,
 }
 
-/// One node's ordering, synchronous and complete. See the crate's documentation.
+/// The complete ordering of one node, synchronous. See the documentation of the crate.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) config: EngineConfig,
@@ -68,23 +72,24 @@ pub struct Engine {
     pub(crate) driver: Driver,
     pub(crate) storage: Storage,
     pub(crate) pool: Pool,
-    /// Blocks that are complete here and not committed.
+    /// Blocks whose body is complete here and that are not committed.
     pub(crate) flight: Flight,
     pub(crate) fetching: Fetching,
     pub(crate) fairness: Fairness,
-    /// Proofs that members are faulty; the replica bounds them.
+    /// Evidence that members are faulty. The replica bounds its number (R22c).
     pub(crate) evidence: Vec<Verified<Evidence>>,
     /// When this replica last proposed in this view.
     pub(crate) proposed: Option<Moment>,
-    /// When the caller was asked to call again, at the latest.
+    /// The latest time of the next call, as [`Engine::deadline`] last returned it.
     pub(crate) expected: Option<Moment>,
     pub(crate) counters: Counters,
 }
 
-/// Something that the engine looks at in every call, after the events.
+/// A stage of every call. Stages run after the events.
 type Stage = fn(&mut Engine, Now, &mut Effects) -> Result<(), Fatal>;
 
-/// In this order. After each of them the replica is stepped through what follows from it.
+/// The stages in their order. After each one, the engine steps the replica through what follows
+/// from it.
 const STAGES: [Stage; 8] = [
     Engine::tick,
     Engine::propose,
@@ -97,13 +102,13 @@ const STAGES: [Stage; 8] = [
 ];
 
 impl Engine {
-    /// Works through everything that has happened, and through the time that has passed.
+    /// Processes these events, and the time that has passed since the last call.
     ///
-    /// All promises that arise are written with one sync before this returns, so nothing in the effects can
-    /// be forgotten.
+    /// All records that arise are written with one sync before this returns. So a crash cannot lose
+    /// a record on which a returned message depends (R13).
     ///
     /// # Errors
-    /// [`Fatal`]: the node must stop, and the effects are lost on purpose.
+    /// [`Fatal`]: the node must stop. The effects are dropped: their records may not be durable.
     pub fn handle(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Result<Effects, Fatal> {
         let mut effects = Effects::default();
         self.notice_lateness(now);
@@ -118,11 +123,12 @@ impl Engine {
         }
         self.write_group(&mut effects)?;
         self.forget_blocks(now);
-        // Returned transactions may be too late for every block that is still to come.
+        // Some of the transactions that just returned to the pool may be too late for every later
+        // block.
         self.end_expired(&mut effects);
         effects.gossip = self.pool.outbound.flush(now.moment);
         effects.reminders.extend(self.pool.outbound.remind(now.moment, &self.pool.mempool));
-        // A deadline that has passed already makes nothing late: the next call is due at once.
+        // A deadline in the past makes the next call due now. Only a call after that is late.
         self.expected = self.deadline(now).map(|deadline| deadline.max(now.moment));
         Ok(effects)
     }
@@ -132,7 +138,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Steps the replica through its inputs, and does what it requests, until there is neither.
+    /// Steps the replica through its inputs and serves its requests, until there are neither.
     pub(crate) fn settle(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
         self.driver.run(now);
         while let Some(request) = self.driver.take_request() {
@@ -142,8 +148,9 @@ impl Engine {
         Ok(())
     }
 
-    /// R15: whatever should have happened while this process stood still is not held against anybody, so deadlines
-    /// are put off by as much.
+    /// R15e: after a pause of the process, postpones all deadlines by the length of the pause.
+    /// Other replicas are not to blame for messages that the process did not read while it was
+    /// paused.
     fn notice_lateness(&mut self, now: Now) {
         let lateness = self.expected.map_or(Duration::ZERO, |expected| now.moment.since(expected));
         if lateness > self.config.pbft.request_timeout / 8 {
@@ -152,8 +159,8 @@ impl Engine {
         }
     }
 
-    /// Blocks that are committed, and blocks of views long left, are held no more. What is in a block that lost its
-    /// parent waits again.
+    /// Drops the blocks that are committed and those of views that were left long ago. Returns the
+    /// transactions of blocks whose ancestor was replaced to the pool (R15b).
     fn forget_blocks(&mut self, now: Now) {
         let replica = self.driver.replica();
         let (height, hash) = (replica.tip().height, replica.tip_hash());
@@ -167,8 +174,9 @@ impl Engine {
         }
     }
 
-    /// R21: a primary that passes transactions over does not keep its place. What was said without contact may not have
-    /// arrived, and what was ordered meanwhile does not show who was passed over.
+    /// R21: watches for transactions that the primary leaves out. Without recent contact with a
+    /// quorum the watch ends: what was resent may not have arrived, and what is committed meanwhile
+    /// is no sign of unfairness (R21d).
     fn watch_fairness(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
         if !self.driver.replica().is_active() || !self.driver.replica().is_in_contact(now) {
             self.fairness.reset();
@@ -207,8 +215,9 @@ impl Engine {
             Event::Asked { ticket, ask } => {
                 let answer = match ask {
                     Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
-                    // What cannot be read is not served. A member's question must not end this node; what the node
-                    // itself needs from the disk fails by itself.
+                    // An answer that cannot be read from the disk is not sent. A request of another
+                    // member must not stop this node. If the node needs the same page itself, its
+                    // own read reports the error.
                     Ask::Blocks { from } => {
                         serve_run(&self.storage.reader(), from).unwrap_or(Answer::Nothing)
                     }
@@ -235,12 +244,13 @@ impl Engine {
             Some(Fetched::Ids(ids)) => (Vec::new(), None, Some(ids)),
             None => (Vec::new(), None, None),
         };
-        // Whatever the question was, it is over: an answer of another kind is as good as none.
+        // The request is closed in any case. An answer of another kind counts as no answer.
         self.on_ids(now, fetch, ids);
         if self.on_run(now, fetch, run, effects)? {
             return Ok(());
         }
-        // Checked transactions help wherever they are missing, asked for or not.
+        // Verified transactions help every proposal that lacks them, whether or not they were
+        // requested.
         let helped = match self.fetching.bodies.supply(&transactions) {
             false => Helped::Not,
             true if transactions.iter().map(|it| it.transaction().encoded_len()).sum::<u64>()
@@ -282,6 +292,7 @@ impl Engine {
             }
             Request::Entered { view, primary } => {
                 self.end_view(now);
+                // The first proposal of a view waits for no batch delay (R18).
                 self.proposed = None;
                 effects.notices.push(Notice::EnteredView { view, primary });
             }
@@ -302,13 +313,15 @@ impl Engine {
         Ok(())
     }
 
-    /// A view was left, or the next one begins. Returns in-flight transactions to the pool; this replica may be the only
-    /// one that holds them. Proposals of the new view take them out again.
+    /// A view was left, or the next one begins. Returns in-flight transactions to the pool: this
+    /// replica may be the only one that holds them. Proposals of the new view take them out of the
+    /// pool again.
     fn end_view(&mut self, now: Now) {
         let free = self.flight.unmark_all();
         self.pool.mempool.release(&free);
-        // Others may need what was accepted, and this group's records what is final. A block that was only examined is
-        // of no use any more.
+        // Keep accepted blocks, since other replicas may request them, and blocks at or below the
+        // tip, since this group's records may need them. Drop blocks that were validated but not
+        // accepted.
         let replica = self.driver.replica();
         let tip = replica.tip().height;
         self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
@@ -317,8 +330,9 @@ impl Engine {
         self.fairness.reset();
     }
 
-    /// Returns the transactions of blocks without a place to the pool, also those that came with the block alone: the
-    /// client that submitted them may be gone. Expired ones wait too, for a block that proves it (R17).
+    /// Returns the transactions of unmarked blocks to the pool, including those that only the block
+    /// brought: the client that submitted them may be gone. Expired ones return too. They wait for
+    /// the block that proves their expiry (R17).
     fn return_transactions(&mut self, now: Now) {
         let time = self.driver.replica().tip().timestamp;
         for block in self.flight.blocks() {
@@ -333,7 +347,8 @@ impl Engine {
         }
     }
 
-    /// Blocks are final: nothing waits for them or because of them any more. Readers see them once they are in the ledger.
+    /// Blocks are final. Removes their transactions from the pool and the watch, and closes the
+    /// requests at their heights. Readers see the blocks once they are in the ledger.
     pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
         for block in blocks {
             self.pool.note_final(block);
@@ -350,7 +365,7 @@ impl Engine {
         effects.ended.extend(self.pool.expire().into_iter().map(|id| Ended { id }));
     }
 
-    /// Tells the replica what waits for a next block, if that has changed.
+    /// Reports to the replica whether work waits for a next block, if that has changed (R15b).
     fn report_work(&mut self, now: Now, _: &mut Effects) -> Result<(), Fatal> {
         let present = self.present(now);
         if let Some(work) = self.pool.changed_work(present) {
@@ -380,14 +395,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Syncs the ledger, and tells the replica.
+    /// Syncs the ledger, and reports its durable height to the replica.
     pub(crate) fn make_durable(&mut self) -> Result<(), Fatal> {
         let durable = self.storage.make_durable()?;
         self.driver.push(Input::Durable(durable));
         Ok(())
     }
 
-    /// Journals what the replica concluded, then lets its messages go (R13).
+    /// Writes the records of the replica, then releases the messages that depend on them (R13).
     pub(crate) fn write_group(&mut self, effects: &mut Effects) -> Result<(), Fatal> {
         let messages = self.storage.write_group(self.driver.take_steps(), &self.flight)?;
         effects.messages.extend(messages);
@@ -409,7 +424,7 @@ impl Engine {
         .min()
     }
 
-    /// Where this engine stands, as observers are told.
+    /// The head status that this node sends to observers.
     pub fn head_claim(&self) -> HeadClaim {
         let stable = self.stable_checkpoint().map(|stable| stable.checkpoint().height);
         HeadClaim {
@@ -420,7 +435,7 @@ impl Engine {
         }
     }
 
-    /// Lies that were proven, at most 16 of each member.
+    /// Evidence against members, at most 16 pieces for each member (R22c).
     pub fn evidence(&self) -> &[Verified<Evidence>] {
         &self.evidence
     }
@@ -430,12 +445,13 @@ impl Engine {
         self.driver.replica().stable_checkpoint()
     }
 
-    /// Reads the chain; may be used from any thread.
+    /// A reader of the chain, for any thread.
     pub fn reader(&self) -> LedgerReader {
         self.storage.reader()
     }
 
-    /// Makes everything durable, for a quick next start. Nothing is lost without it.
+    /// Makes the ledger durable, so that the next start is quick. Without it, the next start
+    /// restores the ledger from the journal.
     ///
     /// # Errors
     /// [`Fatal`].

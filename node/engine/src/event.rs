@@ -1,4 +1,4 @@
-//! What can happen to an engine, and what comes of it.
+//! The events that an engine handles, and the effects that it returns.
 
 use quorate_ledger::{
     Block, Height, ReplicaId, Timestamp, TransactionError, TransactionId, VerifiedTransaction, View,
@@ -8,15 +8,17 @@ use quorate_pbft::{Checked, Departure, Mark, Message, Subject, To};
 use crate::fetching::range::CheckedRun;
 use crate::wire::{Answer, Ask};
 
-/// Names something the caller waits for. The caller chooses it; the engine only gives it back.
+/// Names an answer that a client of the engine waits for. The client chooses it, and the engine
+/// returns it with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// Names a question this engine asked.
+/// Names a request that this engine sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FetchId(pub u64);
 
-/// Everything that can wake an engine. Time alone is no event: call [`crate::Engine::handle`] without any.
+/// Everything that can wake an engine. Time is not an event: call [`crate::Engine::handle`] without
+/// events.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "events are moved once or twice, never kept")]
 pub enum Event {
@@ -24,36 +26,36 @@ pub enum Event {
     Consensus {
         /// The member at the other end of the authenticated channel.
         from: ReplicaId,
-        /// What it said.
+        /// The message.
         message: Checked,
     },
-    /// A channel to a member came to be.
+    /// A channel to a member was established.
     PeerUp(ReplicaId),
-    /// The channel to a member is gone.
+    /// The channel to a member was closed.
     PeerDown(ReplicaId),
     /// A client submitted a transaction here. Answered in [`Effects::submissions`].
     Submitted {
         /// Given back with the answer.
         ticket: Ticket,
-        /// What was submitted.
+        /// The transaction, its signature verified.
         transaction: VerifiedTransaction,
     },
-    /// Members passed on transactions.
+    /// Transactions that another member sent, by gossip or directly.
     Gossiped(Vec<VerifiedTransaction>),
-    /// A member asks for transactions of a block. Answered in [`Effects::answers`].
+    /// A request of another member. Answered in [`Effects::answers`].
     Asked {
         /// Given back with the answer.
         ticket: Ticket,
-        /// What is asked for.
+        /// The request.
         ask: Ask,
     },
-    /// What became of a question in [`Effects::asks`].
+    /// The outcome of a request in [`Effects::asks`].
     Answered {
-        /// The question.
+        /// The request.
         fetch: FetchId,
-        /// Whom it was put to.
+        /// The member that it was sent to.
         from: ReplicaId,
-        /// The checked answer; `None` if there was none or it was no good.
+        /// The checked answer; `None` if there was no answer or a bad one.
         answer: Option<Fetched>,
     },
 }
@@ -61,20 +63,20 @@ pub enum Event {
 /// A checked answer of another member.
 #[derive(Debug)]
 pub enum Fetched {
-    /// Transactions with good signatures. Whether they are those that were asked for is still to be seen.
+    /// Transactions with valid signatures. They need not be the requested ones.
     Transactions(Vec<VerifiedTransaction>),
     /// Certified blocks.
     Run(CheckedRun),
-    /// Ids, which may be those of any block.
+    /// Ids. They need not be those of the requested block.
     Ids(Vec<TransactionId>),
 }
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
-    /// In the pool, now or already before.
+    /// In the pool, since now or since earlier.
     Pending,
-    /// In a block already.
+    /// In a committed block already.
     Committed {
         /// The block's height.
         height: Height,
@@ -83,98 +85,100 @@ pub enum Submission {
     },
 }
 
-/// Why a transaction was not taken.
+/// Why a transaction was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It can never be ordered on this chain.
     #[error(transparent)]
     Rejected(#[from] TransactionError),
-    /// The ledger is damaged where it would say whether the transaction is in the chain.
+    /// The part of the ledger that would show whether the transaction is committed is damaged.
     #[error(
         "this node's ledger is damaged and cannot tell whether the transaction is committed: ask another node"
     )]
     LedgerDamaged,
-    /// Its time is over, and it was not committed before.
+    /// It has expired, and it was not committed before.
     #[error(
         "valid_until_ms {valid_until} has passed, it is {now}: sign the transaction again with a later time"
     )]
     Expired {
-        /// Its last moment.
+        /// The last time at which it is valid.
         valid_until: Timestamp,
         /// The later of this node's clock and the chain's time.
         now: Timestamp,
     },
-    /// It would outlive the chain's memory of ids.
+    /// It would be valid for longer than nodes remember ids (R16).
     #[error(
         "valid_until_ms {valid_until} lies more than {lifetime_ms} ms ahead of {now}: sign the transaction again with an earlier time"
     )]
     LifetimeTooLong {
-        /// Its last moment.
+        /// The last time at which it is valid.
         valid_until: Timestamp,
         /// The later of this node's clock and the chain's time.
         now: Timestamp,
         /// The genesis's `max_transaction_lifetime_ms`.
         lifetime_ms: u64,
     },
-    /// The pool is full. Worth another try a little later.
+    /// The pool is full. The client may try again a little later.
     #[error("the pool of waiting transactions is full: try again a little later")]
     PoolFull {
-        /// Transactions there would be.
+        /// The number of transactions that the pool would hold with this one.
         transactions: u64,
-        /// Bytes there would be.
+        /// The number of bytes that the pool would hold with this one.
         bytes: u64,
     },
-    /// This sender has as much waiting as one may. Worth another try a little later.
+    /// This sender's quota in the pool is full. The client may try again a little later.
     #[error(
         "this sender has as many transactions waiting as a sender may: try again when some are committed"
     )]
     SenderQuota {
-        /// Transactions of the sender there would be.
+        /// The number of transactions of the sender that the pool would hold with this one.
         transactions: u64,
-        /// Bytes of the sender there would be.
+        /// The number of bytes of the sender that the pool would hold with this one.
         bytes: u64,
     },
-    /// It may be committed, and this node's ledger cannot be read where that would be found.
+    /// The transaction may be committed, and this node failed to read the part of the ledger that
+    /// would show it.
     #[error("this node cannot read its ledger: submit the transaction to another node")]
     LedgerUnreadable,
 }
 
-/// The end of a transaction that was waiting here and is in no block.
+/// A transaction left the pool without being ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// The transaction, which has expired: a committed block has a later time than its last moment.
+    /// The transaction. It has expired: a committed block has a later time than its `valid_until`.
     pub id: TransactionId,
 }
 
-/// Something an operator should hear about.
+/// Something that an operator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A member made two different statements where one is allowed. The proof is kept.
+    /// A member made two statements that a correct member never makes both (R22). The evidence is
+    /// kept.
     Contradiction {
-        /// Who did.
+        /// The faulty member.
         replica: ReplicaId,
-        /// About what.
+        /// The subject of the statements.
         subject: Subject,
     },
-    /// The primary proposed what no correct primary proposes.
+    /// The primary proposed a block that no correct primary proposes (R5).
     BadProposal {
-        /// Whose proposal it is.
+        /// The primary.
         primary: ReplicaId,
-        /// At which height.
+        /// The height of the proposal.
         height: Height,
-        /// What is wrong with it.
+        /// The broken rule.
         reason: String,
     },
-    /// The ledger refused certified blocks that a member answered with. Another member is asked.
+    /// The ledger refused certified blocks from a member (R12d). The node asks another member.
     BadBlocks {
         /// The height of the first of them.
         height: Height,
-        /// What is wrong with them.
+        /// Why the ledger refused them.
         reason: String,
     },
-    /// A view was left.
+    /// The replica left a view.
     LeftView(Departure),
-    /// A view has begun.
+    /// A view has begun for this replica.
     EnteredView {
         /// The view.
         view: View,
@@ -183,33 +187,35 @@ pub enum Notice {
     },
     /// A checkpoint became stable.
     Stable(Height),
-    /// Others have seen this validator sign what its files do not remember: it follows, and never signs again.
+    /// Others have received statements of this validator that its files do not contain. The
+    /// validator follows the chain, and never signs again with these files (R24c).
     Recovering {
-        /// How far others have seen it go.
+        /// The high-water mark that others have received.
         seen: Mark,
-        /// How far its files remember.
+        /// The high-water mark in its files.
         remembered: Mark,
     },
-    /// Others are ahead; blocks are being fetched from there.
+    /// Other members are ahead. The node fetches blocks from them.
     CatchingUp {
-        /// Our last block.
+        /// The last committed height of this node.
         height: Height,
-        /// The highest block somebody claims to have.
+        /// The height that the member claims, or that a certificate proves.
         target: Height,
     },
 }
 
-/// What the caller is to do, now that everything that had to be durable is.
+/// What the driver of the engine does next. Everything that had to be durable before it is durable.
 #[must_use = "messages of persisted steps must be sent"]
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Protocol messages to send over direct streams, in order.
     pub messages: Vec<(To, Message)>,
-    /// Transactions to gossip, one message a batch.
+    /// Transactions to gossip, one message for each batch.
     pub gossip: Vec<Vec<VerifiedTransaction>>,
-    /// Transactions to send over direct streams: gossip may have lost them.
+    /// Transactions to resend to all members over direct streams: gossip may have lost them.
     pub reminders: Vec<VerifiedTransaction>,
-    /// Questions to put to members. Each is answered with [`Event::Answered`], or forgotten after a while.
+    /// Requests to send to members. The driver reports the outcome as [`Event::Answered`]. The
+    /// engine drops a request that stays without an outcome after a while.
     pub asks: Vec<(ReplicaId, FetchId, Ask)>,
     /// Answers to [`Event::Asked`].
     pub answers: Vec<(Ticket, Answer)>,
@@ -217,7 +223,7 @@ pub struct Effects {
     pub submissions: Vec<(Ticket, Result<Submission, Refusal>)>,
     /// Blocks that became final, ascending.
     pub committed: Vec<Block>,
-    /// Transactions that were waiting and will be in no block.
+    /// Transactions that left the pool because they expired.
     pub ended: Vec<Ended>,
     /// For logs and counters.
     pub notices: Vec<Notice>,

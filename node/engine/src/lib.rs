@@ -1,16 +1,17 @@
-//! All that must be right together: PBFT, mempool, ledger and journal behind one synchronous door.
+//! The engine: PBFT, mempool, ledger and journal of one node, as one synchronous state machine.
 //!
-//! [`Engine::handle`] takes whatever has happened and the time, steps the replica through it, writes one
-//! group of promises with one sync, and only then hands out the messages that give them ([`Effects`]). It
-//! knows no sockets, no threads and no system clock; production drives it from a thread, the simulator from a
-//! loop, and both run this same code.
+//! [`Engine::handle`] takes events and the time, and steps the replica through them. It writes all
+//! journal records that arise as one group, with one sync. Only then does it return the messages
+//! that depend on these records ([`Effects`], R13). The engine has no sockets, no threads and no
+//! system clock. Production drives it from a thread, the simulator from a loop, and both run this
+//! same code.
 //!
-//! The order of work that everything depends on is in [`Engine::handle`]: events, finality, proposals,
-//! journal, effects. A storage error is final ([`Fatal`]): after it nobody knows what the disk holds, and a
-//! node that cannot remember must not vote.
+//! The order of work matters: events, finality, proposals, journal, effects. See
+//! [`Engine::handle`]. A storage error is final ([`Fatal`]): after it the contents of the disk are
+//! unknown, and a node without reliable records must not vote.
 //!
-//! [`Observer`] is the same for a node without a vote: it follows the chain by certified blocks, and has nothing to
-//! remember but the ledger.
+//! [`Observer`] is the same for a node without a vote. It follows the chain by certified blocks,
+//! and its only file is the ledger.
 
 mod config;
 mod driver;

@@ -15,42 +15,45 @@ use crate::fetching::catchup::{CatchUp, Pace};
 use crate::fetching::range::{CheckedRun, append};
 use crate::wire::{Ask, HeadClaim};
 
-/// Everything that can wake an observer. Time alone is no event: call [`Observer::handle`] without any.
+/// Everything that can wake an observer. Time is not an event: call [`Observer::handle`] without
+/// events.
 #[derive(Debug)]
 pub enum Observation {
-    /// A member says where it stands.
+    /// A member sent its head status.
     Head {
         /// The member at the other end of the authenticated channel.
         from: ReplicaId,
-        /// What it said. A claim: it costs a question at most.
+        /// Its head status. It is unproven: a false one costs one request at most.
         claim: HeadClaim,
     },
-    /// The channel to a member is gone.
+    /// The channel to a member was closed.
     PeerDown(ReplicaId),
-    /// What became of a question in [`Effects::asks`].
+    /// The outcome of a request in [`Effects::asks`].
     Answered {
-        /// The question.
+        /// The request.
         fetch: FetchId,
-        /// The checked answer; `None` if there was none or it was no good.
+        /// The checked answer; `None` if there was no answer or a bad one.
         run: Option<CheckedRun>,
     },
 }
 
-/// What a member said last.
+/// The latest head status of a member.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     claim: HeadClaim,
     at: Moment,
 }
 
-/// A node that follows the chain and signs nothing: synchronous and complete, like [`crate::Engine`].
+/// A node that follows the chain and signs nothing. It is synchronous and complete, like
+/// [`crate::Engine`].
 ///
-/// It appends whatever a certificate proves, from whomever it comes, and believes no member anything else. Its only file
-/// is the ledger. What a power cut takes of that is fetched again, since nothing anywhere depends on this node.
+/// It appends every block that a certificate proves, whichever member sent it, and trusts no other
+/// claim. Its only file is the ledger. It fetches again what a power cut removes from that file: no
+/// other node depends on this one.
 #[derive(Debug)]
 pub struct Observer {
     committee: Committee,
-    /// A gap of more heights than may be in flight is worth a word.
+    /// W. The observer reports a gap of more heights, since these cannot all be in flight.
     window: u64,
     silent_after: Duration,
     ledger: Ledger,
@@ -61,35 +64,36 @@ pub struct Observer {
     fetched: u64,
 }
 
-/// Where an observer stands, for status pages, metrics and explanations.
+/// The state of an observer, for status pages, metrics and explanations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObserverOverview {
     /// The newest block in the ledger.
     pub head: Head,
-    /// The last block it has.
+    /// The height of that block.
     pub committed: Height,
-    /// The last block it would keep in a power cut.
+    /// The highest block that is durable.
     pub durable: Height,
-    /// The highest block that some honest member has: of what f members say more than all others nothing is believed.
+    /// The highest block that at least one correct member has: f + 1 members claim this height or a
+    /// higher one.
     pub credible: Height,
-    /// The highest stable checkpoint that some honest member has.
+    /// The highest stable checkpoint that at least one correct member has.
     pub stable: Height,
-    /// The highest view that some honest member is in.
+    /// The highest view that at least one correct member is in.
     pub view: View,
-    /// Whether f + 1 members say that this view, or a later one, has begun for them.
+    /// Whether f + 1 members claim that this view, or a later one, has begun for them.
     pub active: bool,
-    /// Last committed height of each connected member, as it said itself.
+    /// The last committed height that each connected member claims.
     pub heads: BTreeMap<ReplicaId, Height>,
-    /// Members that were heard of within three status intervals.
+    /// Members recently heard from: within three status intervals.
     pub contacts: Vec<ReplicaId>,
-    /// Whether more blocks are to be fetched than can be in flight.
+    /// Whether the observer lacks more blocks than can be in flight.
     pub catching_up: bool,
     /// Blocks fetched since the start.
     pub fetched: u64,
 }
 
 impl Observer {
-    /// Puts an observer together from a ledger.
+    /// Opens an observer on a ledger.
     pub fn open(genesis: &Genesis, ledger: Ledger) -> Observer {
         let config = EngineConfig::of(genesis).pbft;
         Observer {
@@ -105,8 +109,8 @@ impl Observer {
         }
     }
 
-    /// Works through everything that has happened, and through the time that has passed. Of the effects only questions,
-    /// blocks and notices are ever there.
+    /// Processes these events, and the time that has passed. The effects contain only requests,
+    /// blocks and notices.
     ///
     /// # Errors
     /// [`Fatal`]: the node must stop.
@@ -139,7 +143,7 @@ impl Observer {
         let Some((peer, target)) = self.catchup.ask(now.moment, tip, fetch) else { return };
         self.fetches += 1;
         effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
-        // Every block is fetched: only a large gap is news.
+        // An observer fetches every block. Only a large gap is worth a notice.
         if target > tip.plus(self.window) {
             effects.notices.push(Notice::CatchingUp { height: tip, target });
         }
@@ -154,7 +158,7 @@ impl Observer {
     ) -> Result<(), Fatal> {
         let question = self.catchup.answered(fetch);
         let before = self.ledger.head().height;
-        // A checked run proves itself, whoever sent it and however late it comes.
+        // A checked range proves itself, whichever member sent it and however late it arrives.
         if let Some(run) = run {
             let mut groups = run.into_groups();
             loop {
@@ -180,7 +184,8 @@ impl Observer {
         Ok(())
     }
 
-    /// One sync a second, not one for each block.
+    /// Syncs the ledger once a second instead of once a block. What a power cut removes is fetched
+    /// again.
     fn keep_durable(&mut self, now: Now) -> Result<(), Fatal> {
         if self.ledger.head().height == self.ledger.durable_head() {
             self.durable_due = None;
@@ -197,7 +202,7 @@ impl Observer {
         ask.into_iter().chain(self.durable_due).min()
     }
 
-    /// Where this observer stands.
+    /// The state of this observer.
     pub fn overview(&self, now: Now) -> ObserverOverview {
         let committed = self.ledger.head().height;
         let credible = self.credible(|claim| claim.committed).unwrap_or_default();
@@ -220,19 +225,20 @@ impl Observer {
         }
     }
 
-    /// The highest value that f + 1 members claim to have reached, of whom one is honest; `None` while fewer are heard.
+    /// The highest value that f + 1 members claim to have reached; at least one of them is correct.
+    /// `None` while fewer members have sent a status.
     fn credible<T: Ord>(&self, value: impl Fn(&HeadClaim) -> T) -> Option<T> {
         let mut claims: Vec<T> = self.heard.values().map(|heard| value(&heard.claim)).collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
         claims.into_iter().nth(self.committee.faults())
     }
 
-    /// Reads the chain; may be used from any thread.
+    /// A reader of the chain, for any thread.
     pub fn reader(&self) -> LedgerReader {
         self.ledger.reader()
     }
 
-    /// Makes everything durable. Without it a little is fetched again at the next start.
+    /// Makes the ledger durable. Without it, the next start fetches a few blocks again.
     ///
     /// # Errors
     /// [`Fatal`].

@@ -7,14 +7,14 @@ use quorate_store::Head;
 
 use crate::engine::{Counters, Engine};
 
-/// Where an engine stands, for status pages, metrics and explanations.
+/// The state of an engine, for status pages, metrics and explanations.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// This node's index in the committee.
     pub replica: ReplicaId,
     /// The replica.
     pub pbft: quorate_pbft::Overview,
-    /// What the replica has seen others do.
+    /// What the replica counted.
     pub pbft_counters: quorate_pbft::Counters,
     /// The pool.
     pub mempool: MempoolStatistics,
@@ -22,41 +22,41 @@ pub struct Overview {
     pub oldest_waiting: Option<Timestamp>,
     /// The newest block in the ledger.
     pub head: Head,
-    /// Highest block that the ledger would keep in a power cut, without help of the journal.
+    /// The highest block that is durable in the ledger, without the journal.
     pub durable: Height,
-    /// Blocks complete here and not committed.
+    /// Blocks whose body is complete here and that are not committed.
     pub in_flight: usize,
-    /// Proposals whose transactions are not all here.
+    /// Proposals that lack transactions here.
     pub examining: usize,
-    /// Ids that a new block must not repeat.
+    /// Ids that a new block must not contain again (R16).
     pub remembered_ids: usize,
     /// Rows in the journal.
     pub journal_rows: u64,
     /// Bytes of keys and values in the journal.
     pub journal_bytes: u64,
-    /// Last committed height of each other member, as it said itself.
+    /// The last committed height that each other member claims.
     pub heads: BTreeMap<ReplicaId, Height>,
-    /// Whether blocks are being fetched from others.
+    /// Whether this node is fetching blocks from others.
     pub catching_up: bool,
-    /// Lies that were proven, as many as are kept.
+    /// Number of pieces of evidence that are kept.
     pub evidence: usize,
     /// Counted since the start.
     pub counters: Counters,
 }
 
 impl Engine {
-    /// What was counted since the start.
+    /// The counters since the start of the process.
     pub fn counters(&self) -> Counters {
         Counters { groups: self.storage.groups(), ..self.counters }
     }
 
-    /// What those who check messages must know of the replica. Publish it before the effects of a call are passed on:
-    /// see [`quorate_pbft::Position`].
+    /// The position that message checking needs (R25). Publish it before sending the effects of a
+    /// call: see [`quorate_pbft::Position`].
     pub fn position(&self) -> quorate_pbft::Position {
         self.driver.replica().position()
     }
 
-    /// Where this engine stands.
+    /// The state of this engine.
     pub fn overview(&self, now: Now) -> Overview {
         Overview {
             replica: self.me,

@@ -1,4 +1,4 @@
-//! What members send each other: over direct streams, by gossip, and as question and answer.
+//! What nodes send each other: messages on direct streams, gossip, requests and answers.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
@@ -7,16 +7,16 @@ use quorate_ledger::{
 };
 use quorate_pbft::{Message, PrePrepare};
 
-/// Most indices in one question for transactions.
+/// Most indices in one request for transactions.
 pub const MAX_ASKED: u32 = MAX_TRANSACTIONS;
 
-/// Bytes of transactions in one gossip message or reminder, unless a single transaction is larger.
+/// Bytes of transactions in one gossip message or resend, unless a single transaction is larger.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
 
 /// Bytes of transactions in one answer, unless a single transaction is larger.
 pub(crate) const ANSWER_BYTES: usize = 1 << 20;
 
-/// Bytes of blocks in one answer, unless a single certified run is larger.
+/// Bytes of blocks in one answer, unless the shortest certified block range is larger.
 pub(crate) const RUN_BYTES: usize = 4 << 20;
 
 /// Blocks in one answer.
@@ -28,15 +28,16 @@ pub(crate) const RUN_BLOCKS: u32 = 256;
 #[repr(u8)]
 #[expect(clippy::large_enum_variant, reason = "messages are moved once or twice, never kept")]
 pub enum MemberMessage {
-    /// Of the ordering protocol.
+    /// A message of the ordering protocol.
     Consensus(Message) = 0,
-    /// Transactions that the sender admitted.
+    /// Transactions that the sender has admitted.
     Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 1,
-    /// Of a member to an observer, which takes no other.
+    /// The head status of a member. Observers receive no other message.
     Head(HeadClaim) = 2,
 }
 
-/// Where a member stands, as it says itself: what an observer asks for blocks by.
+/// The head status of a member: what it claims about itself. Observers choose by it which member to
+/// ask for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HeadClaim {
     /// Its last committed height.
@@ -50,19 +51,20 @@ pub struct HeadClaim {
 }
 
 impl HeadClaim {
-    /// Bytes of its message: nothing longer is one.
+    /// Bytes of its message. Every message with a head status has this length.
     pub const MESSAGE_BYTES: usize = 26;
 
-    /// The bytes of the message that makes it.
+    /// The bytes of the message with this head status.
     pub fn to_message(self) -> Vec<u8> {
         encode(&MemberMessage::Head(self))
     }
 
-    /// Reads what a member told an observer; `None` if it is another message.
+    /// Reads a message of a member to an observer; `None` if it is no head status.
     ///
     /// # Errors
     /// [`DecodeError`]: the sender is at fault.
     pub fn read(message: &[u8]) -> Result<Option<Self>, DecodeError> {
+        // The length alone excludes other messages, without decoding them.
         if message.len() != Self::MESSAGE_BYTES {
             return Ok(None);
         }
@@ -82,14 +84,15 @@ impl MemberMessage {
         decode(bytes)
     }
 
-    /// The vote at the front of a proposal; `None` if these bytes do not begin as one. The ids that follow are not read.
+    /// The vote at the front of a proposal; `None` if these bytes do not begin with one. It does
+    /// not read the ids that follow.
     pub fn proposal_vote(bytes: &[u8]) -> Option<Signed<PrePrepare>> {
         let mut vote = bytes.strip_prefix(&[0, 0])?;
         Signed::deserialize(&mut vote).ok()
     }
 
-    /// Whether these bytes begin as a VIEW-CHANGE or a NEW-VIEW does. Such a message may take as long to check as
-    /// thousands of others, and this is told before it is read.
+    /// Whether these bytes begin like a VIEW-CHANGE or a NEW-VIEW. Checking one may cost as much as
+    /// thousands of other messages, so the node must know this before it decodes the message.
     pub fn is_dear(bytes: &[u8]) -> bool {
         matches!(bytes, [0, 4 | 5, ..])
     }
@@ -99,7 +102,7 @@ impl MemberMessage {
         encode(&MemberMessage::Consensus(message))
     }
 
-    /// The bytes of a batch of transactions, without copying them into a message first.
+    /// The bytes of a batch of transactions. Does not copy the transactions into a message first.
     pub fn transactions(batch: &[VerifiedTransaction]) -> Vec<u8> {
         let bytes: usize = batch.iter().map(|transaction| transaction.bytes() as usize).sum();
         let mut out = Vec::with_capacity(bytes + 5);
@@ -113,16 +116,16 @@ impl MemberMessage {
     }
 }
 
-/// A question to one member.
+/// A request to one member.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Ask {
-    /// Some transactions of a block that the member is thought to hold.
+    /// Some transactions of a block that the member probably holds.
     Transactions {
         /// The block.
         block: BlockHash,
-        /// Their places in it, ascending.
+        /// Their positions in the block, ascending.
         #[borsh(deserialize_with = "bounded::<MAX_ASKED, _, _>")]
         indices: Vec<u32>,
     } = 0,
@@ -131,29 +134,29 @@ pub enum Ask {
         /// The first wanted height.
         from: Height,
     } = 1,
-    /// The ids of a block that the member is thought to hold.
+    /// The ids of a block that the member probably holds.
     Ids {
         /// The block.
         block: BlockHash,
     } = 2,
 }
 
-/// What a member answers. Everything in it is a claim.
+/// An answer to a request. Nothing in it is checked.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Answer {
-    /// The first of the wanted transactions, as many as fit into an answer.
+    /// The first requested transactions, as many as fit into an answer.
     Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 0,
-    /// Blocks without a gap; the last one carries a certificate.
+    /// Consecutive blocks; the last one has a certificate.
     Blocks(#[borsh(deserialize_with = "bounded::<RUN_BLOCKS, _, _>")] Vec<RunBlock>) = 1,
-    /// The member does not have it.
+    /// The member has nothing of it.
     Nothing = 2,
     /// All ids of the block, in order.
     Ids(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<TransactionId>) = 3,
 }
 
-/// A block as it is passed on.
+/// A block in a certified block range.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RunBlock {
     /// Its header.
@@ -161,12 +164,12 @@ pub struct RunBlock {
     /// The encoding of its body.
     #[borsh(deserialize_with = "bounded_bytes::<{ MAX_BODY_BYTES + 4 }, _>")]
     pub body: Vec<u8>,
-    /// Its own certificate, if it has one; otherwise a later block's finalises it.
+    /// Its own certificate, if it has one. Otherwise the certificate of a later block finalises it.
     pub certificate: Option<CommitCertificate>,
 }
 
 impl Answer {
-    /// Takes transactions as long as they fit into one answer; at least one.
+    /// Takes transactions as long as they fit into one answer, at least one.
     pub(crate) fn transactions(wanted: impl Iterator<Item = Transaction>) -> Self {
         let mut room = ANSWER_BYTES;
         let mut taken = Vec::new();
@@ -182,22 +185,22 @@ impl Answer {
     }
 }
 
-/// Most bytes of each kind of message, for the network to refuse larger ones unread.
+/// The largest size of each kind of message in bytes. The network refuses larger messages unread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WireLimits {
     /// A message over a direct stream.
     pub message: usize,
     /// A gossip message.
     pub gossip: usize,
-    /// A question.
+    /// A request.
     pub ask: usize,
     /// An answer.
     pub answer: usize,
 }
 
 impl WireLimits {
-    /// The limits that follow from a genesis with so many members: the largest proposal, batch, NEW-VIEW and
-    /// certified run.
+    /// The limits that follow from a genesis with this many members: the largest proposal, batch,
+    /// NEW-VIEW and certified block range.
     pub fn of(limits: &BlockLimits, window: u64, members: usize) -> Self {
         const SLACK: usize = 4096;
         const PER_BLOCK: usize = 4096; // header, certificate of the largest committee, lengths
@@ -205,8 +208,9 @@ impl WireLimits {
         let ids = 32 * limits.max_transactions as usize;
         let body = limits.max_body_bytes as usize + PER_BLOCK;
         let open = usize::try_from(2 * window).expect("a genesis has a small window") + 1;
-        // A header, a PRE-PREPARE and the signatures of all members; for each open height one of these. A VIEW-CHANGE
-        // that lists more is refused (R19), so no NEW-VIEW is longer, whatever faulty members put into it.
+        // A certificate is a header, a PRE-PREPARE and the signatures of all members. A VIEW-CHANGE
+        // has one for each open height. Replicas refuse one that lists more (R19b), so no NEW-VIEW
+        // is longer, whatever faulty members put into it.
         let certificate = 512 + 64 * members;
         let view_change = SLACK + certificate * (open + 1);
         let new_view = SLACK + view_change * members + 256 * open;

@@ -1,5 +1,5 @@
-//! The vectors and limits of `WIRE.md` that this crate owns: what members send each other, around the messages
-//! of the protocol.
+//! The vectors and limits of `WIRE.md` that this crate owns: what members send each other, around
+//! the messages of the protocol.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -208,8 +208,8 @@ impl Member {
     }
 }
 
-/// What stands in real journals: of a member that left view 0 because its primary lied, and entered view 1; and of
-/// one that is alone.
+/// What stands in real journals: of a member that left view 0 because its primary lied, and entered
+/// view 1; and of one that is alone.
 fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     let mut member = Member::new(4, 3);
     for from in [1, 2] {

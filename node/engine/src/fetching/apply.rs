@@ -1,4 +1,4 @@
-//! Appending blocks that others have ordered (R12).
+//! Appends blocks that others have ordered (R12).
 
 use quorate_pbft::{Input, Now};
 
@@ -7,7 +7,7 @@ use crate::event::{Effects, FetchId, Notice};
 use crate::fetching::range::CheckedRun;
 
 impl Engine {
-    /// Asks for certified blocks when it is time.
+    /// Requests certified blocks when a request is due.
     pub(crate) fn request_blocks(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
         let tip = self.driver.replica().tip().height;
         if let Some((request, target)) = self.fetching.blocks_due(now.moment, tip) {
@@ -17,7 +17,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the answer to a question for blocks; `false` if it was not asked by [`Engine::request_blocks`].
+    /// Takes the outcome of a request for blocks; `false` if [`Engine::request_blocks`] did not
+    /// send it.
     pub(crate) fn on_run(
         &mut self,
         now: Now,
@@ -26,11 +27,12 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<bool, Fatal> {
         let question = self.fetching.blocks.answered(fetch);
+        // Neither an open request for blocks nor blocks: the outcome belongs to another request.
         if question.is_none() && run.is_none() {
             return Ok(false);
         }
         let before = self.driver.replica().tip().height;
-        // A checked run proves itself, however late it comes.
+        // A checked range proves itself, however late it arrives.
         if let Some(run) = run {
             self.append_run(now, run, effects)?;
         }
@@ -45,15 +47,17 @@ impl Engine {
     }
 
     fn append_run(&mut self, now: Now, run: CheckedRun, effects: &mut Effects) -> Result<(), Fatal> {
-        // Whatever the replica has finalised lies below, in whichever order things came.
+        // Everything that the replica has finalised lies below, so take it first, whatever arrived
+        // first.
         self.settle(now, effects)?;
         let mut appended = false;
         let mut groups = run.into_groups();
         loop {
             let (height, hash) = (self.driver.replica().tip().height, self.driver.replica().tip().hash());
             let Some(group) = groups.next_above(height, hash)? else { break };
-            // What was decided here lies below, and is remembered before anybody may see it. It may stand on blocks of
-            // this run, which no journal has: those must not be lost from under it (R13).
+            // Blocks that became final here lie below the next group, and must be durable before
+            // readers see them. Their ancestors may be blocks of this range, which the journal does
+            // not contain. So first make those durable in the ledger (R13c).
             if self.storage.has_decided() {
                 if appended {
                     self.make_durable()?;
@@ -70,12 +74,14 @@ impl Engine {
             self.counters.caught_up += blocks.len() as u64;
             self.note_final(&blocks, effects);
             self.driver.step(now, Input::CaughtUp { headers, certificate });
-            // Votes that waited for these blocks may have made others final: they come before the next group.
+            // Votes that waited for these blocks may have finalised others. Take those before the
+            // next group.
             self.settle(now, effects)?;
             appended = true;
         }
         if appended {
-            // These blocks are in no journal: what is answered about them must not be forgotten.
+            // The journal does not contain these blocks. Make them durable before a message depends
+            // on them (R13c).
             self.make_durable()?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Getting and checking the transactions of a proposal (R5, R16).
+//! Fetches and validates the transactions of a proposal (R5, R16).
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::fetching::Requests;
 use crate::fetching::schedule::Schedule;
 use crate::wire::{ANSWER_BYTES, Answer, Ask};
 
-/// A proposal whose transactions are not all here yet, or that is about to be found complete.
+/// A proposal that lacks transactions here, or is about to be found complete.
 #[derive(Debug)]
 pub(crate) struct Examination {
     proposal: CheckedProposal,
-    /// In block order.
+    /// The transactions in block order; `None` where one is missing.
     found: Vec<Option<VerifiedTransaction>>,
-    /// Their places in the block.
+    /// The missing transactions, with their positions in the block.
     missing: BTreeMap<TransactionId, u32>,
 }
 
 impl Examination {
-    /// The request for all that is missing.
+    /// The request for all missing transactions.
     pub(crate) fn ask(&self) -> Ask {
         let mut indices: Vec<u32> = self.missing.values().copied().collect();
         indices.sort_unstable();
         Ask::Transactions { block: self.proposal.outline().hash(), indices }
     }
 
-    /// Puts a transaction where it is missing. Whether it was.
+    /// Adds a transaction. Returns whether it was missing.
     fn supply(&mut self, transaction: &VerifiedTransaction) -> bool {
         let Some(index) = self.missing.remove(&transaction.id()) else { return false };
         self.found[index as usize] = Some(transaction.clone());
@@ -43,7 +43,7 @@ impl Requests<Examination> {
         self.iter().any(|(_, examination)| examination.missing.contains_key(id))
     }
 
-    /// Puts transactions where they are missing. Whether any of them was.
+    /// Adds transactions to all proposals that lack them. Returns whether any was missing.
     pub(crate) fn supply(&mut self, transactions: &[VerifiedTransaction]) -> bool {
         let mut helped = false;
         for examination in self.iter_mut() {
@@ -62,8 +62,10 @@ impl Requests<Examination> {
 
 impl Engine {
     pub(crate) fn examine(&mut self, now: Now, proposal: CheckedProposal, from: ReplicaId) {
+        // The proposal contains the ids, so a request for them is not needed.
         self.fetching.skeletons.remove(proposal.ballot().height);
-        // Proposed again, and accepted in an earlier view: everything about it is known (R20).
+        // The block is proposed again and was accepted in an earlier view: it is known to be valid
+        // (R20c).
         if let Some(block) = self.flight.get(&proposal.ballot().block).cloned() {
             self.hold(block);
             self.examined(now, *proposal.ballot(), Verdict::Good);
@@ -71,7 +73,7 @@ impl Engine {
         }
         let ids = proposal.outline().ids().clone();
         let parent = proposal.outline().header().parent;
-        // R16: an id that an ancestor contains would be ordered twice.
+        // R16: an id in an ancestor would be ordered twice.
         let committed = |id: &TransactionId| self.pool.recent.contains(id) && !is(Mutant::RepeatsCommitted);
         let in_flight =
             |id: &TransactionId| self.flight.on_branch(id, &parent) && !is(Mutant::RepeatsInFlight);
@@ -92,7 +94,8 @@ impl Engine {
         self.fetching.bodies.want(height, Examination { proposal, found, missing }, schedule);
     }
 
-    /// Concludes examinations that have become complete, which may start new ones.
+    /// Validates the proposals whose transactions are complete. This may start the validation of
+    /// their children.
     pub(crate) fn conclude_examinations(&mut self, now: Now) {
         while let Some(examination) = self.fetching.bodies.take_complete() {
             let ballot = *examination.proposal.ballot();
@@ -113,14 +116,15 @@ impl Engine {
         self.driver.step(now, Input::Examined { ballot, verdict });
     }
 
-    /// Keeps a block whose body is complete, and which the current view proposes, until it is committed.
+    /// Keeps a block whose body is complete, and which the current view proposes, until it is
+    /// committed.
     pub(crate) fn hold(&mut self, block: Block) {
         self.pool.mempool.mark_in_flight(block.body().ids());
         self.flight.insert(block, true);
     }
 
-    /// Refuses proposals whose parent lost its place to a committed block while their transactions were fetched (R3):
-    /// perhaps no correct member has these.
+    /// Refuses proposals whose parent was replaced by a committed block while their transactions
+    /// were being fetched (R3). Perhaps no correct member has these transactions.
     pub(crate) fn refuse_superseded(&mut self, now: Now) {
         let proposals = self.fetching.bodies.iter().map(|(_, examination)| &examination.proposal);
         let superseded =
@@ -133,26 +137,27 @@ impl Engine {
         }
     }
 
-    /// Asks the proposal's sender first, after a grace: gossip, or the primary, usually brings what is missing by then.
+    /// The schedule of requests that begins with `first`, the sender of the proposal, after a short
+    /// wait.
     pub(crate) fn schedule(&self, now: Now, first: ReplicaId) -> Schedule {
         Schedule::new(now.moment, self.me, self.config.pbft.committee.size(), first)
     }
 
-    /// Answers another member's question for transactions of a block in flight. For one that is committed
-    /// already see [`serve_committed`].
+    /// Answers a member's request for transactions of a block in flight. For a committed block see
+    /// [`serve_committed`].
     pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Answer {
         self.flight.get(block).map_or(Answer::Nothing, |block| pick(block.body(), indices))
     }
 
-    /// Answers another member's question what is in a block in flight.
+    /// Answers a member's request for the ids in a block in flight.
     pub(crate) fn serve_ids(&self, block: &BlockHash) -> Answer {
         self.flight.get(block).map_or(Answer::Nothing, |block| Answer::Ids(block.body().ids().to_vec()))
     }
 }
 
-/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger alone. It reads the body
-/// of a block, and decodes no transactions but those that are asked for; it belongs on a thread that may wait for the
-/// disk.
+/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger
+/// alone. It reads the body of the block, but decodes only the requested transactions. Call it on a
+/// thread that may wait for the disk.
 ///
 /// # Errors
 /// Those of the ledger.

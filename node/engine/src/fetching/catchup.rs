@@ -1,4 +1,4 @@
-//! Which member to ask for certified blocks, and when (R12). The same for members and for observers.
+//! Which member to ask for certified blocks, and when (R12b). Validators and observers share it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,72 +9,76 @@ use quorate_pbft::{Config, Moment};
 
 use crate::event::FetchId;
 
-/// The longest wait for an answer: enough for some megabytes and their signatures over a slow line.
+/// The longest wait for an answer: enough for some megabytes and their signatures over a slow
+/// connection.
 const RUN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Expired questions that make the wait longer, at most. The wait reaches [`RUN_PATIENCE`] earlier.
+/// The number of expired requests beyond which the wait does not grow. The wait reaches
+/// [`RUN_PATIENCE`] earlier.
 const EXPIRED_MAX: u32 = 16;
 
-/// How soon to ask, and how long to wait.
+/// When to ask, and how long to wait for an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// A gap of at most this many heights may close by itself within a status interval. 0 for an observer, which gets
-    /// blocks in no other way.
+    /// A gap of at most this many heights may close without a request within a status interval. It
+    /// is 0 for an observer, which gets blocks only by requests.
     window: u64,
     status_interval: Duration,
-    /// Members among which one is honest.
+    /// f + 1: among so many members, at least one is correct.
     one_honest: u32,
 }
 
 impl Pace {
-    /// For a member, which takes part in ordering.
+    /// For a validator, which takes part in ordering.
     pub(crate) fn of_member(config: &Config) -> Self {
         let one_honest = u32::try_from(config.committee.one_honest()).unwrap_or(u32::MAX);
         Pace { window: config.window, status_interval: config.status_interval, one_honest }
     }
 
-    /// For an observer, which gets every block by asking.
+    /// For an observer, which gets every block by a request.
     pub(crate) fn of_observer(config: &Config) -> Self {
         Pace { window: 0, ..Pace::of_member(config) }
     }
 
-    /// The shortest wait for an answer (R12). f faulty members that never answer cost less than half a status interval.
+    /// The shortest wait for an answer (R12b). f faulty members that never answer cost less than
+    /// half a status interval.
     fn least(&self) -> Duration {
         self.status_interval / (2 * self.one_honest)
     }
 
-    /// How long to wait for the parts of a block before the next member is asked as well (R12), after this many
-    /// questions expired. Each expired question makes the wait longer: the line may be slow.
+    /// How long to wait for the parts of a block before asking the next member as well (R12c),
+    /// after this many requests expired. Each expired request makes the wait longer: the connection
+    /// may be slow.
     pub(crate) fn wait(&self, given_up: u32) -> Duration {
         RUN_PATIENCE.min(self.least().saturating_mul(given_up.saturating_add(1)))
     }
 
-    /// How long to wait for blocks from a member that let this many questions expire.
+    /// How long to wait for blocks from a member that let this many requests expire (R12b).
     fn wait_for(&self, expired: u32) -> Duration {
         RUN_PATIENCE.min(self.least().saturating_mul(1 << expired.min(EXPIRED_MAX)))
     }
 }
 
-/// The committed heights that members claim, and the question for the blocks that are missing here.
+/// The committed heights that members claim, and the request for the blocks that are missing here.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
     pace: Pace,
-    /// Last committed height of each member, as it says itself. A false claim costs a question, and never delays one to
-    /// a member that let fewer questions expire.
+    /// The last committed height that each member claims. A false claim costs a request, and never
+    /// delays one to a member that let fewer requests expire.
     heads: BTreeMap<ReplicaId, Height>,
-    /// A certificate says that this height is committed.
+    /// A certificate proves that this height is committed.
     certain: Height,
-    /// Since when we are behind without having made progress.
+    /// Since when this node is behind without progress.
     behind_since: Option<Moment>,
     open: Option<Question>,
-    /// Questions that each member let expire. Useful answers that are quick take them back one by one, so that the wait
-    /// for a member follows the speed of its line.
+    /// The number of requests that each member let expire. A quick useful answer takes one back, so
+    /// the wait for a member follows the speed of its connection.
     expired: BTreeMap<ReplicaId, u32>,
-    /// The member that was asked last: members with equally many expired questions take turns.
+    /// The member that was asked last. Members with equally many expired requests take turns.
     last: Option<ReplicaId>,
 }
 
-/// A question that waits for its answer.
+/// A request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Question {
     fetch: FetchId,
@@ -100,8 +104,9 @@ impl CatchUp {
         self.heads.insert(from, committed);
     }
 
-    /// The connection to a member is gone. Its answer is not waited for, and its claim does not count until it is back.
-    /// The questions that it let expire are remembered: a new connection must not be a new reputation.
+    /// The channel to a member was closed. Its answer is not awaited, and its claim does not count
+    /// until it connects again and claims anew. Its expired requests stay counted: a new connection
+    /// must not clear them.
     pub(crate) fn lost(&mut self, peer: ReplicaId) {
         self.heads.remove(&peer);
         self.open.take_if(|open| open.peer == peer);
@@ -127,8 +132,9 @@ impl CatchUp {
         self.expired.get(&peer).copied().unwrap_or_default()
     }
 
-    /// The members that claim to have more than `tip`, in the order in which to ask them: those that let the fewest
-    /// questions expire first, and among these the ones after the last asked.
+    /// The members that claim to have more than `tip`, in the order in which to ask them. Members
+    /// with the fewest expired requests come first. Among equals, the order continues after the
+    /// member that was asked last.
     fn candidates(&self, tip: Height) -> Vec<ReplicaId> {
         let ahead = self.heads.iter().filter(|(_, head)| **head > tip).map(|(peer, _)| *peer);
         let mut candidates: Vec<_> = ahead.collect();
@@ -136,8 +142,9 @@ impl CatchUp {
         candidates
     }
 
-    /// When this member may be asked: at once if the gap to it is larger than the window, else when the gap has lasted
-    /// for a status interval. A question that is open comes first, unless its member let more questions expire.
+    /// When this member may be asked: at once if the gap to its height is larger than the window,
+    /// otherwise when the gap has lasted for a status interval. An open request delays it, unless
+    /// its member let more requests expire.
     fn due(&self, peer: ReplicaId, tip: Height) -> Moment {
         let head = self.heads.get(&peer).copied().unwrap_or_default().max(self.certain);
         let gap_lasted = match self.behind_since {
@@ -150,8 +157,8 @@ impl CatchUp {
         }
     }
 
-    /// The next question for blocks above `tip`, if it is time for one: the member to ask, and the height that it
-    /// claims or that a certificate proves. The question is open as `fetch` from now on.
+    /// The next request for blocks above `tip`, if one is due: the member to ask, and the height
+    /// that it claims or that a certificate proves. From now on the request is open as `fetch`.
     pub(crate) fn ask(&mut self, now: Moment, tip: Height, fetch: FetchId) -> Option<(ReplicaId, Height)> {
         let candidates = self.candidates(tip);
         if candidates.is_empty() {
@@ -174,17 +181,18 @@ impl CatchUp {
         Some((peer, head.max(self.certain)))
     }
 
-    /// When to call [`CatchUp::ask`] next; `None` while no member claims to be ahead: a claim comes as an event.
+    /// When to call [`CatchUp::ask`] next; `None` while no member claims to be ahead. A new claim
+    /// comes as an event.
     pub(crate) fn deadline(&self, tip: Height) -> Option<Moment> {
         self.candidates(tip).into_iter().map(|peer| self.due(peer, tip)).min()
     }
 
-    /// Takes the open question, if this is its answer.
+    /// Takes the open request, if this is its answer.
     pub(crate) fn answered(&mut self, fetch: FetchId) -> Option<Question> {
         self.open.take_if(|open| open.fetch == fetch || is(Mutant::AnyAnswer))
     }
 
-    /// The answer to a question brought blocks.
+    /// The answer to a request contained new blocks.
     pub(crate) fn helped(&mut self, now: Moment, question: &Question) {
         let took = now.since(question.asked);
         let shorter = self.pace.wait_for(self.expired(question.peer).saturating_sub(1));
@@ -195,7 +203,8 @@ impl CatchUp {
         }
     }
 
-    /// The answer to a question brought nothing: until its next claim, that member counts as no further than we are.
+    /// The answer to a request contained no new blocks. Until its next claim, this member counts as
+    /// not ahead (R12b).
     pub(crate) fn fruitless(&mut self, question: &Question, tip: Height) {
         self.heads.insert(question.peer, tip);
     }
@@ -219,7 +228,7 @@ mod tests {
     }
 
     impl Scene {
-        /// A member of four, with a window of some heights, that has block 100 and nothing else.
+        /// A member of a committee of four that has 100 blocks and no claim of others.
         fn new() -> Self {
             let config = EngineConfig::of(TestNetwork::seeded(4, 1).genesis()).pbft;
             let pace = Pace::of_member(&config);
@@ -239,14 +248,14 @@ mod tests {
             self.catchup.heard(ReplicaId(peer), Height(height));
         }
 
-        /// The member that is asked at this moment, if any is.
+        /// The member that is asked at this moment, if any.
         fn asks_now(&mut self) -> Option<u16> {
             let asked = self.catchup.ask(self.now, self.tip, FetchId(self.asked + 1))?;
             self.asked += 1;
             Some(asked.0.0)
         }
 
-        /// The member that is asked when it is time, and the wait until then.
+        /// The member that is asked when the next request is due, and the wait until then.
         fn asks(&mut self) -> (u16, Duration) {
             let due = self.catchup.deadline(self.tip).unwrap().max(self.now);
             let waited = due.since(self.now);
@@ -266,7 +275,7 @@ mod tests {
         }
     }
 
-    /// R12: the member that claims the most and never answers costs the shortest wait, once.
+    /// R12b: the member that claims the most and never answers costs the shortest wait, once.
     #[test]
     fn a_silent_member_delays_catching_up_once() {
         let mut scene = Scene::new();
@@ -281,8 +290,9 @@ mod tests {
         }
     }
 
-    /// R12: without anything else to ask for, the silent member is asked now and then. An honest member that gets ahead
-    /// meanwhile is asked when it is its time, whatever is still awaited.
+    /// R12b: while no other member is ahead, the silent member is asked again and again. A correct
+    /// member that gets ahead meanwhile is asked when it is due, even while another request is
+    /// open.
     #[test]
     fn an_honest_member_does_not_wait_for_the_answer_of_a_silent_one() {
         let mut scene = Scene::new();
@@ -295,10 +305,10 @@ mod tests {
         scene.answered(100);
         assert_eq!(scene.asks(), (0, Duration::ZERO));
         scene.claims(1, 201);
-        assert_eq!(scene.asks(), (1, scene.interval), "a gap that could have closed by itself");
+        assert_eq!(scene.asks(), (1, scene.interval), "a gap within the window, which votes may close");
     }
 
-    /// R12: gaps within the window close by themselves, also while a faulty member claims a large one.
+    /// R12b: votes close gaps within the window, also while a faulty member claims a large one.
     #[test]
     fn a_false_claim_makes_no_small_gap_urgent() {
         let mut scene = Scene::new();
@@ -306,13 +316,14 @@ mod tests {
         scene.claims(1, 101);
         assert_eq!(scene.asks_now(), Some(0));
         assert_eq!(scene.asks_now(), None);
-        // Answers that bring nothing do not start the wait for the other member again.
+        // Answers without new blocks do not restart the wait for the other member.
         scene.now = scene.now.after(scene.least / 2);
         scene.answered(0);
         assert_eq!(scene.asks(), (1, scene.interval - scene.least / 2));
     }
 
-    /// A slow line: every member lets some questions expire. The wait grows until answers come in time, and no longer.
+    /// A slow connection: every member lets some requests expire. The wait grows until answers
+    /// arrive in time, and no longer.
     #[test]
     fn the_wait_follows_the_speed_of_the_line() {
         let mut scene = Scene::new();
@@ -329,8 +340,8 @@ mod tests {
                 expired += 1;
             }
         }
-        assert_eq!(expired, 6, "two questions to each of the three members");
-        // The line is fast again: quick answers shorten the wait.
+        assert_eq!(expired, 6, "two requests to each of the three members");
+        // The connection is fast again: quick answers shorten the wait.
         for _ in 0..50 {
             scene.asks();
             scene.answered(65);
@@ -339,7 +350,7 @@ mod tests {
         assert_eq!(scene.catchup.open.as_ref().unwrap().until, scene.now.after(scene.least));
     }
 
-    /// A member cannot wash off its silence with a new connection.
+    /// A silent member cannot clear its expired requests by connecting again.
     #[test]
     fn a_new_connection_keeps_the_expired_questions() {
         let mut scene = Scene::new();

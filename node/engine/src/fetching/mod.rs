@@ -42,26 +42,27 @@ impl Fetching {
         }
     }
 
-    /// A member is gone: what it was asked last is asked of the next one at once.
+    /// A channel was closed. Requests that waited for this member go to the next one at once.
     pub(crate) fn lost(&mut self, now: Moment, peer: ReplicaId) {
         self.blocks.lost(peer);
         self.bodies.lost(now, peer);
         self.skeletons.lost(now, peer);
     }
 
-    /// A view was left: its proposals are examined no more.
+    /// A view was left: drops the requests for its proposals.
     pub(crate) fn clear(&mut self) {
         self.bodies.clear();
         self.skeletons.clear();
     }
 
-    /// A height is committed.
+    /// A height is committed: drops the requests at and below it.
     pub(crate) fn forget_through(&mut self, height: Height) {
         self.bodies.forget_through(height);
         self.skeletons.forget_through(height);
     }
 
-    /// The request for certified blocks above `tip` that is due, and the height that some member claims to have.
+    /// The request for certified blocks above `tip` that is due, and the target: the height that
+    /// the member claims, or that a certificate proves.
     pub(crate) fn blocks_due(
         &mut self,
         now: Moment,
@@ -88,24 +89,24 @@ impl Fetching {
         self.skeletons.due(now, &mut self.next, &mut self.wait, ask)
     }
 
-    /// A request for transactions was answered, or will not be.
+    /// The outcome of a request for transactions.
     pub(crate) fn body_answered(&mut self, now: Moment, fetch: FetchId, helped: Helped) {
         self.bodies.answered(now, fetch, helped, &mut self.wait);
     }
 
-    /// A request for ids was answered with something else, or will not be.
+    /// A request for ids brought no usable answer.
     pub(crate) fn skeleton_not_answered(&mut self, now: Moment, fetch: FetchId) {
         self.skeletons.answered(now, fetch, Helped::Not, &mut self.wait);
     }
 
-    /// When something is due, for a committed chain that ends at `tip`.
+    /// When the next request is due, if the committed chain ends at `tip`.
     pub(crate) fn deadline(&self, tip: Height) -> Option<Moment> {
         let deadlines = [self.bodies.deadline(), self.skeletons.deadline(), self.blocks.deadline(tip)];
         deadlines.into_iter().flatten().min()
     }
 }
 
-/// What is missing at open heights, at most one thing for each, and the requests for it.
+/// What is missing at open heights, at most one thing for each height, and the requests for it.
 #[derive(Debug)]
 pub(crate) struct Requests<T> {
     open: BTreeMap<Height, Missing<T>>,
@@ -124,12 +125,12 @@ impl<T> Default for Requests<T> {
 }
 
 impl<T> Requests<T> {
-    /// Something is missing at this height; anything else that was is not wanted any more.
+    /// Registers what is missing at this height. It replaces what was missing there before.
     pub(crate) fn want(&mut self, height: Height, what: T, schedule: Schedule) {
         self.open.insert(height, Missing { what, schedule });
     }
 
-    /// It is not missing any more, or not wanted.
+    /// Drops what was missing: it arrived, or is not needed any more.
     pub(crate) fn remove(&mut self, height: Height) -> Option<T> {
         self.open.remove(&height).map(|missing| missing.what)
     }

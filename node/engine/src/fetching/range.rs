@@ -1,4 +1,4 @@
-//! Certified blocks as they are passed on from member to member (R12).
+//! Certified block ranges: validating, serving and appending them (R12).
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
@@ -10,51 +10,53 @@ use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 use crate::engine::Fatal;
 use crate::wire::{Answer, RUN_BLOCKS, RUN_BYTES, RunBlock};
 
-/// A block, with its certificate if it has its own.
+/// A block, with its own certificate if it has one.
 type Passed = (Block, Option<Verified<CommitCertificate>>);
 
-/// Blocks without a gap, and the certificate that finalises the last of them and so all.
+/// Consecutive blocks, and the certificate that finalises the last one and so all of them.
 pub(crate) type Group = (Vec<Block>, Verified<CommitCertificate>);
 
-/// Blocks without a gap, each with its own certificate or finalised by a later one's; all checked but for the
-/// link to our own tip.
+/// A validated certified block range: consecutive blocks, each with its own certificate or
+/// finalised by that of a later block. Only the link to this node's own chain is still unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedRun {
     blocks: Vec<Passed>,
 }
 
-/// Why an answer proves nothing. Always the answering member's doing.
+/// Why an answer is no certified block range. The answering member is at fault in each case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// A body does not decode.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// A body is another header's, or headers do not follow each other.
+    /// A body does not match its header, or two headers do not follow each other.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// A certificate does not hold.
+    /// A certificate is invalid.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// A certificate is for another block than it lies beside.
+    /// A certificate is for another block than the one that it comes with.
     #[error("the certificate at height {0} is for another block")]
     Misplaced(Height),
-    /// No block at all, or the last one is not certified.
-    #[error("the run does not end in a certified block")]
+    /// There is no block, or the last one has no certificate.
+    #[error("the last block of the range has no certificate")]
     Open,
-    /// A certificate would finalise more blocks than the protocol leaves without one of their own: certificates were
-    /// taken out. Such blocks could be stored, but not be served in one answer.
+    /// More blocks in a row lack a certificate of their own than the protocol permits (R12d), so
+    /// certificates were removed. The ledger could store such blocks, but could not serve them in
+    /// one answer.
     #[error("more than {limit} blocks up to height {height} for one certificate")]
     Stripped {
-        /// The first height that is one too many.
+        /// The first height beyond the limit.
         height: Height,
-        /// 2 W + 1 blocks.
+        /// The limit: 2 W + 1 blocks.
         limit: usize,
     },
 }
 
 impl CheckedRun {
-    /// Checks links, bodies and every certificate: a quorum of verifications for each. What needs no signature is
-    /// checked first. Needs no state, so it can run on any thread. `window` is W of the genesis.
+    /// Validates links, bodies and every certificate, which costs a quorum of signature
+    /// verifications each. What needs no signature is checked first. It needs no state, so it can
+    /// run on any thread. `window` is W of the genesis.
     ///
     /// # Errors
     /// [`RunError`].
@@ -84,18 +86,19 @@ impl CheckedRun {
         self.blocks.len()
     }
 
-    /// Never true: a checked run holds a certified block.
+    /// Always false: a checked range contains a certified block.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// Its blocks, to be appended.
+    /// Its blocks in groups, to be appended.
     pub(crate) fn into_groups(self) -> Groups {
         Groups { rest: self.blocks.into_iter() }
     }
 }
 
-/// Checks which blocks have a certificate, and that each certificate is for the block that it lies beside.
+/// Checks which blocks have a certificate, and that each certificate is for the block that it comes
+/// with.
 fn check_certificates(claims: &[RunBlock], limit: usize) -> Result<(), RunError> {
     let mut uncertified = 0;
     for RunBlock { header, certificate, .. } in claims {
@@ -118,8 +121,9 @@ fn check_certificates(claims: &[RunBlock], limit: usize) -> Result<(), RunError>
     if ends_certified { Ok(()) } else { Err(RunError::Open) }
 }
 
-/// Appends a group of a run to the ledger. A refusal changes nothing and is the answering member's doing: the caller asks
-/// another member. Only a fork and a failing disk stop the node.
+/// Appends a group of a range to the ledger. If the ledger refuses the group, the ledger stays
+/// unchanged, and the answering member is at fault: the caller asks another member. Only a fork and
+/// a failing disk stop the node.
 ///
 /// # Errors
 /// [`Fatal::Storage`] and [`Fatal::Fork`]; the inner error is the ledger's refusal.
@@ -133,14 +137,15 @@ pub(crate) fn append(ledger: &mut Ledger, group: &Group) -> Result<Result<(), St
     }
 }
 
-/// What is left of a run while it is appended: a group of blocks with the certificate that finalises them at a time.
+/// The rest of a range while it is appended, one group at a time: blocks with the certificate that
+/// finalises them.
 pub(crate) struct Groups {
     rest: std::vec::IntoIter<Passed>,
 }
 
 impl Groups {
-    /// Takes the next group that follows on a chain that ends here; what that chain has already is passed over. `None`
-    /// when there is none.
+    /// Takes the next group that extends a chain with this end. Skips blocks that the chain already
+    /// has. `None` if there is no such group.
     ///
     /// # Errors
     /// [`Fatal::Fork`]: a certified block has another parent than this chain's last block.
@@ -151,7 +156,7 @@ impl Groups {
                 continue;
             }
             if block.height() != tip.plus(group.len() as u64 + 1) {
-                return Ok(None); // it does not start where the chain ends
+                return Ok(None); // the range leaves a gap above the chain
             }
             group.push(block);
             let Some(certificate) = certificate else { continue };
@@ -165,8 +170,9 @@ impl Groups {
     }
 }
 
-/// The answer to [`crate::Ask::Blocks`], from the ledger alone: certified blocks from a height on, as many as fit
-/// into an answer, ending in one with a certificate. Reads only, so it can run on any thread.
+/// The answer to [`crate::Ask::Blocks`] from the ledger alone: certified blocks from a height on,
+/// as many as fit into an answer. The last one has a certificate. Only reads, so it can run on any
+/// thread.
 ///
 /// # Errors
 /// Those of the ledger.
@@ -175,19 +181,21 @@ pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreErr
         return Ok(Answer::Nothing);
     }
     let (mut run, mut bytes) = (Vec::new(), 0);
-    // A run must end in a certified block: how many of its blocks may be sent.
+    // How many of its blocks may be sent: a range must end in a block with a certificate.
     let mut certified = 0;
     let mut next = from;
     while run.len() < RUN_BLOCKS as usize {
         let stored = match ledger.blocks(next, 1, usize::MAX) {
             Ok(blocks) => blocks.into_iter().next(),
-            // What stands below the damage is intact, and is served as far as it is certified.
+            // The blocks below the damage are intact. Serve them up to the last one with a
+            // certificate.
             Err(StoreError::Damaged { .. }) if certified > 0 => None,
             Err(error) => return Err(error),
         };
         let Some(stored) = stored else { break };
         let body = stored.block.body().as_bytes().to_vec();
         bytes += body.len();
+        // Without a certificate yet, continue beyond the limit: the range must end in one.
         if bytes > RUN_BYTES && certified > 0 {
             break;
         }

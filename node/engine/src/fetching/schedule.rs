@@ -1,7 +1,8 @@
-//! Which member to ask for the missing parts of a block, and when to ask the next one as well (R12, R20).
+//! Which member to ask for the missing parts of a block, and when to ask the next one as well
+//! (R12c, R20c).
 //!
-//! The same rule as for ranges of blocks: a member that does not answer is not waited for long, and its late answer
-//! is used.
+//! As for certified block ranges, the wait for a member that does not answer is short, and late
+//! answers are used.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,20 +14,22 @@ use quorate_pbft::Moment;
 use crate::event::FetchId;
 use crate::fetching::catchup::Pace;
 
-/// Gossip, or the primary, usually brings what is missing by then.
+/// The time before the first request. Gossip or the primary usually brings the missing parts within
+/// it.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// If no member had it, the next round of questions begins after this pause.
+/// If no member had it, the next round of requests begins after this pause.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
-/// Questions for one thing that may be open, for each member. The oldest is forgotten then.
+/// The number of open requests for one thing, for each member. Beyond it, the oldest is dropped.
 const OPEN_FOR_EACH: usize = 4;
 
-/// How long to wait for an answer, given how many did not come lately.
+/// How long to wait for an answer, given the number of requests that expired recently.
 #[derive(Debug)]
 pub(crate) struct Wait {
     pace: Pace,
-    /// Questions that were given up since something is missing. Each makes us more patient: the line may be slow.
+    /// Requests that expired while parts are missing. Each one makes the wait longer: the
+    /// connection may be slow.
     given_up: u32,
 }
 
@@ -35,7 +38,8 @@ impl Wait {
         Wait { pace, given_up: 0 }
     }
 
-    /// An answer helped: members are quicker than those that were given up.
+    /// An answer helped: its member is quicker than those whose requests expired, so shorten the
+    /// wait.
     fn helped(&mut self) {
         self.given_up /= 2;
     }
@@ -46,35 +50,36 @@ impl Wait {
     }
 }
 
-/// What an answer brought.
+/// How much an answer helped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Helped {
-    /// Nothing that was missing.
+    /// It contained nothing that was missing.
     Not,
-    /// Something, and there was room for more: the member has no more, or sends it piece by piece to gain time.
+    /// It contained missing parts, but was not full. The member has no more, or sends its parts one
+    /// by one to delay this node.
     Little,
-    /// As much as fits into an answer: the member may have more.
+    /// It was full: the member may have more.
     Much,
 }
 
-/// The questions for one thing that every member may have.
+/// The requests for one thing that every member may have.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     me: ReplicaId,
     size: usize,
-    /// Not answered, and not given up by the network either.
+    /// Requests without an answer that the network has not given up either.
     open: BTreeMap<FetchId, ReplicaId>,
-    /// The last one, while it is open.
+    /// The last request, while it is open.
     latest: Option<FetchId>,
     /// The member to ask next.
     candidate: ReplicaId,
-    /// Answers in a row that brought nothing.
+    /// Answers in a row that contained nothing that was missing.
     fruitless: usize,
     ask_at: Moment,
 }
 
 impl Schedule {
-    /// Asks `first` after a grace, then the others in turn. `me` is never asked.
+    /// Asks `first` after [`GRACE`], then the others in turns. It never asks `me`.
     pub(crate) fn new(now: Moment, me: ReplicaId, size: usize, first: ReplicaId) -> Self {
         let mut schedule = Schedule {
             me,
@@ -96,17 +101,18 @@ impl Schedule {
         self.ask_at
     }
 
-    /// Whether this question is one for this thing, and still open.
+    /// Whether this request is for this thing, and still open.
     pub(crate) fn is_open(&self, fetch: FetchId) -> bool {
         self.open.contains_key(&fetch)
     }
 
-    /// The member to ask now, if it is time; the question is open as `fetch` from now on.
+    /// The member to ask now, if a request is due. From now on the request is open as `fetch`.
     pub(crate) fn ask(&mut self, now: Moment, fetch: FetchId, wait: &mut Wait) -> Option<ReplicaId> {
-        // A committee of one has no other member to ask, and holds what it proposes.
+        // In a committee of one, the only member holds everything that it proposes.
         if now < self.ask_at || self.size == 1 {
             return None;
         }
+        // The last request expired without an answer.
         if self.latest.take().is_some() {
             wait.given_up = wait.given_up.saturating_add(1);
             self.turn();
@@ -120,8 +126,9 @@ impl Schedule {
         Some(self.candidate)
     }
 
-    /// An answer to an open question came, or none will. If it was the last question and brought much, the same member
-    /// is asked again; otherwise the next one is, at once. After a round that brought nothing all are given time.
+    /// Takes the outcome of an open request. If it was the last request and its answer was full,
+    /// the same member is asked again. Otherwise the next member is asked at once. After a round of
+    /// answers that contained nothing, the next round waits for [`ROUND_PAUSE`].
     pub(crate) fn answered(&mut self, now: Moment, fetch: FetchId, helped: Helped, wait: &mut Wait) {
         if self.open.remove(&fetch).is_none() {
             return;
@@ -132,7 +139,7 @@ impl Schedule {
             self.fruitless = 0;
             wait.helped();
         }
-        // Another member is being asked already: its answer is waited for.
+        // Another member has been asked since: wait for its answer.
         if self.latest.take_if(|latest| *latest == fetch).is_none() {
             return;
         }
@@ -146,7 +153,7 @@ impl Schedule {
         }
     }
 
-    /// A member is gone: if it was asked last, the next one is asked at once.
+    /// A channel was closed. If that member was asked last, the next one is asked at once.
     pub(crate) fn lost(&mut self, now: Moment, peer: ReplicaId) {
         let waited_for = self.latest.and_then(|latest| self.open.get(&latest)) == Some(&peer);
         self.open.retain(|_, asked| *asked != peer);
@@ -157,8 +164,9 @@ impl Schedule {
         }
     }
 
-    /// The member after this one, ourselves left out. Those whose answers are still awaited come last, but before
-    /// this one: it may just have answered that it has nothing.
+    /// Selects the next member after the candidate, without this one. Members whose answers are
+    /// still open come last, but before the candidate: it may just have answered that it has
+    /// nothing.
     fn turn(&mut self) {
         if is(Mutant::AsksOneMember) && self.candidate != self.me {
             return;
@@ -202,7 +210,7 @@ mod tests {
             Scene { schedule, wait, now: Moment::default(), asked: 0 }
         }
 
-        /// Whom it asks when it is time, and how long that took.
+        /// The member that is asked when the next request is due, and the wait until then.
         fn asks(&mut self) -> (u16, Duration) {
             let waited = self.schedule.deadline().since(self.now);
             self.now = self.now.max(self.schedule.deadline());
@@ -211,13 +219,13 @@ mod tests {
             (member.0, waited)
         }
 
-        /// The last question is answered.
+        /// The last request is answered.
         fn answered(&mut self, helped: Helped) {
             self.schedule.answered(self.now, FetchId(self.asked), helped, &mut self.wait);
         }
     }
 
-    /// R12: a faulty member that sends one transaction at a time gains nothing by it.
+    /// R12c: a faulty member that sends one transaction at a time cannot delay the others.
     #[test]
     fn only_a_member_whose_answer_was_full_is_asked_again() {
         let mut scene = Scene::new();
@@ -230,7 +238,8 @@ mod tests {
         assert_eq!(scene.asks(), (3, Duration::ZERO));
     }
 
-    /// Members whose answers are awaited come before the one that has just answered that it has nothing.
+    /// Members whose answers are still open come before the one that has just answered that it has
+    /// nothing.
     #[test]
     fn a_member_that_has_nothing_is_asked_last() {
         let mut scene = Scene::new();
@@ -240,7 +249,7 @@ mod tests {
         scene.answered(Helped::Not);
         assert_eq!(scene.asks(), (1, Duration::ZERO));
         scene.answered(Helped::Not);
-        assert_eq!(scene.asks(), (3, Duration::ZERO), "the question to member 2 is still open");
+        assert_eq!(scene.asks(), (3, Duration::ZERO), "the request to member 2 is still open");
     }
 
     #[test]

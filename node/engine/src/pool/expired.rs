@@ -1,13 +1,14 @@
-//! The last transactions that expired here, so that their clients can still be told.
+//! The transactions that expired here last, so that a later request of a client can still be
+//! answered.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use quorate_ledger::TransactionId;
 
-/// How many are remembered. The oldest is forgotten first.
+/// How many ids are kept. The oldest is dropped first.
 pub(crate) const EXPIRED_MAX: usize = 50_000;
 
-/// See the module.
+/// The ids of the last [`EXPIRED_MAX`] expired transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Expired {
     order: VecDeque<TransactionId>,

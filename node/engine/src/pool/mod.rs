@@ -1,4 +1,4 @@
-//! Transactions that wait for a block, and the ids that no block may contain again.
+//! The mempool, and the ids that no block may contain again.
 
 pub(crate) mod expired;
 pub(crate) mod outbound;
@@ -13,14 +13,14 @@ use self::expired::Expired;
 use self::outbound::Outbound;
 use self::recent::RecentIds;
 
-/// The mempool with what belongs to it: gossip, repetitions, and the last transactions that expired.
+/// The mempool with its surroundings: gossip, recent ids, and the transactions that expired last.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) mempool: Mempool,
     pub(crate) recent: RecentIds,
     pub(crate) outbound: Outbound,
     expired: Expired,
-    /// What the replica was last told about the pool.
+    /// The work that was last reported to the replica.
     reported: Work,
 }
 
@@ -29,13 +29,14 @@ impl Pool {
         Pool { mempool, recent, outbound, expired: Expired::default(), reported: Work::default() }
     }
 
-    /// A block is final: its transactions wait no longer, and no later block may contain them.
+    /// A block is final: removes its transactions from the pool, and records that no later block
+    /// may contain them (R16).
     pub(crate) fn note_final(&mut self, block: &Block) {
         self.mempool.remove(block.body().ids());
         self.recent.push(block.header().timestamp, block.outline().ids().clone());
     }
 
-    /// Expires the transactions that no later block can contain. Answers their ids.
+    /// Expires the transactions that no later block can contain. Returns their ids.
     pub(crate) fn expire(&mut self) -> Vec<TransactionId> {
         let Some(time) = self.recent.latest() else { return Vec::new() };
         let expired = self.mempool.expire(time);
@@ -45,13 +46,13 @@ impl Pool {
         expired
     }
 
-    /// Whether a transaction waited here and has expired, among the last [`expired::EXPIRED_MAX`].
+    /// Whether a pooled transaction expired here. Covers the last [`expired::EXPIRED_MAX`] ones.
     pub(crate) fn has_expired(&self, id: &TransactionId) -> bool {
         self.expired.contains(id)
     }
 
-    /// Returns a transaction of a block that lost its place to the pool. This node may be the only one that holds it, so it
-    /// is sent again later. A full pool takes none.
+    /// Returns a transaction of a dropped block to the pool. This node may be the only one that
+    /// holds it, so it is resent later. A full pool refuses it.
     pub(crate) fn return_transaction(
         &mut self,
         now: Moment,
@@ -64,7 +65,7 @@ impl Pool {
         }
     }
 
-    /// What waits for a next block, if the replica was last told something else.
+    /// The work that waits for a next block (R15b); `None` if it equals the last report.
     pub(crate) fn changed_work(&mut self, present: Timestamp) -> Option<Work> {
         let work = match self.mempool.last_expiry() {
             None => Work::Nothing,

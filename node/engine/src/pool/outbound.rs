@@ -7,16 +7,17 @@ use quorate_pbft::Moment;
 
 use crate::wire::BATCH_BYTES;
 
-/// The pause between two reminders, which are no larger than a batch: what gossip lost is little, and under
-/// overload everything is late without being lost.
+/// The pause between two resends, each of one batch at most. Gossip loses few transactions, and
+/// under overload transactions are late without being lost.
 const REMINDER_PAUSE: Duration = Duration::from_millis(125);
 
-/// Transactions on their way to the others.
+/// Transactions to send to the other members.
 ///
-/// Those submitted here are gossiped in batches: at once when the last batch is some time ago, else when the
-/// delay is over or 64 KiB are full. Because gossip is only probable, what no block took within half the
-/// request timeout is sent again directly, again and again until it is ordered or has expired. What others
-/// submitted is left to them for another quarter: then they may be gone.
+/// Transactions that clients submit here are gossiped in batches: at once if the last batch is a
+/// batch delay ago, otherwise when the delay ends or 64 KiB are full. Gossip may lose a message. So
+/// a transaction that no block contains after half the request timeout is resent directly, again
+/// and again until it is ordered or has expired. The replica resends transactions from other
+/// members after another quarter of the timeout, in case these members are gone.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     delay: Duration,
@@ -28,10 +29,11 @@ pub(crate) struct Outbound {
     reminded: Option<Moment>,
 }
 
-/// Transactions that were in no block when last looked at, in the order of their next reminders.
+/// Transactions that no block contained when they were last checked, ordered by the time of their
+/// next resend.
 ///
-/// An entry outlives its transaction until its reminder is due, so the list is bounded by the pool and by
-/// what is committed within the patience.
+/// An entry stays until its resend is due, even if its transaction is ordered before. So the list
+/// is bounded by the pool and by the transactions that are committed within the waiting time.
 #[derive(Debug)]
 struct Unordered {
     patience: Duration,
@@ -47,17 +49,18 @@ impl Unordered {
         self.entries.push_back((now.after(self.patience), id));
     }
 
-    /// Takes what is due and still held, as much as there is room for.
+    /// Takes the due transactions that the pool still holds, as many as fit into `room` bytes.
     fn take_due(&mut self, now: Moment, pool: &Mempool, room: &mut usize) -> Vec<VerifiedTransaction> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.entries.front().copied()
             && at <= now
         {
-            // Ordered or expired, unless the pool holds it.
+            // If the pool does not hold it, it is ordered or expired: drop the entry.
             if let Some(transaction) = pool.get(&id) {
                 let bytes = transaction.bytes() as usize;
+                // A transaction that is larger than a batch is sent alone.
                 if bytes > *room && *room < BATCH_BYTES {
-                    break; // the next reminder begins with it
+                    break; // the next resend begins with it
                 }
                 *room = room.saturating_sub(bytes);
                 due.push(transaction.clone());
@@ -86,19 +89,19 @@ impl Outbound {
         }
     }
 
-    /// Takes a transaction that was submitted here.
+    /// Adds a transaction that a client submitted here.
     pub(crate) fn push(&mut self, now: Moment, transaction: VerifiedTransaction) {
         self.own.push(now, transaction.id());
         self.fresh_bytes += transaction.bytes() as usize;
         self.fresh.push(transaction);
     }
 
-    /// Takes note of a transaction that another member passed on.
+    /// Adds a transaction that another member sent, or that returned to the pool.
     pub(crate) fn adopt(&mut self, now: Moment, id: TransactionId) {
         self.adopted.push(now, id);
     }
 
-    /// The batches that are due.
+    /// The gossip batches that are due.
     pub(crate) fn flush(&mut self, now: Moment) -> Vec<Vec<VerifiedTransaction>> {
         let rested = self.flushed.is_none_or(|last| now.since(last) >= self.delay);
         if self.fresh.is_empty() || !(rested || self.fresh_bytes >= BATCH_BYTES) {
@@ -122,7 +125,8 @@ impl Outbound {
         batches
     }
 
-    /// Transactions that have waited too long, to be sent to everyone directly: no more than a batch.
+    /// Transactions that have waited too long, to be resent to all members directly: one batch at
+    /// most.
     pub(crate) fn remind(&mut self, now: Moment, pool: &Mempool) -> Vec<VerifiedTransaction> {
         if self.reminded.is_some_and(|last| now.since(last) < REMINDER_PAUSE) {
             return Vec::new();
@@ -146,7 +150,7 @@ impl Outbound {
     }
 }
 
-/// As many transactions as fit into one batch, from the front; at least one.
+/// The first transactions, as many as fit into one batch; at least one.
 pub(crate) fn within_a_batch<'a>(
     transactions: impl Iterator<Item = &'a VerifiedTransaction>,
 ) -> Vec<VerifiedTransaction> {

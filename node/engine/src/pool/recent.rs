@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use quorate_ledger::{Timestamp, TransactionId};
 
-/// The ids a new block must not repeat (R16): those of all blocks young enough that a transaction in them
-/// could still be in time.
+/// The ids that a new block must not contain again (R16). They are those of all blocks so young
+/// that one of their transactions could still be valid.
 ///
-/// It holds what was committed within one transaction lifetime, so its size follows from the network's rate;
-/// older repetitions are refused for their `valid_until`.
+/// It holds the ids that were committed within one transaction lifetime, so its size follows from
+/// the rate of the network. The `valid_until` of older transactions excludes their repetition.
 #[derive(Debug)]
 pub(crate) struct RecentIds {
     lifetime_ms: u64,
@@ -22,8 +22,9 @@ impl RecentIds {
 
     /// Adds a committed block. Times strictly increase along the chain.
     pub(crate) fn push(&mut self, time: Timestamp, ids: Arc<[TransactionId]>) {
-        // A block after this one has a later time; what it may contain is valid until then at least, and
-        // was at most one lifetime ahead of the block that contains it already.
+        // Every later block has a later time than this one, so all its transactions are valid
+        // beyond this time. A transaction in a block that is one lifetime old or more expired by
+        // now: R5 limits `valid_until` to one lifetime after its block.
         while self.blocks.front().is_some_and(|(old, _)| old.plus_ms(self.lifetime_ms) <= time) {
             let (_, gone) = self.blocks.pop_front().expect("there is a front");
             for id in gone.iter() {
@@ -38,7 +39,7 @@ impl RecentIds {
         self.ids.contains(id)
     }
 
-    /// The time of the last committed block; `None` if that was before all that is remembered.
+    /// The time of the last committed block; `None` if no block is recent enough to be held here.
     pub(crate) fn latest(&self) -> Option<Timestamp> {
         self.blocks.back().map(|(time, _)| *time)
     }
@@ -56,15 +57,16 @@ mod tests {
         Arc::from([TransactionId::from_bytes([number; 32])])
     }
 
-    /// R16: an id is remembered exactly as long as a transaction with it could be in a further block.
+    /// R16: an id is kept exactly as long as a further block could contain its transaction.
     #[test]
     fn an_id_is_remembered_for_one_lifetime() {
         let mut recent = RecentIds::new(100);
         recent.push(Timestamp(1000), ids(1));
-        // Its transaction is valid until 1100 at most. After a block of time 1099 another of 1100 could come.
+        // Its transaction is valid until 1100 at most. After a block of time 1099, a block of time
+        // 1100 may follow.
         recent.push(Timestamp(1099), ids(2));
         assert!(recent.contains(&ids(1)[0]));
-        // After a block of time 1100 every block is later than 1100.
+        // After a block of time 1100, every block is later than 1100.
         recent.push(Timestamp(1100), ids(3));
         assert!(!recent.contains(&ids(1)[0]));
         assert!(recent.contains(&ids(2)[0]) && recent.contains(&ids(3)[0]));

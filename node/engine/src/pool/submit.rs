@@ -1,4 +1,4 @@
-//! The door for transactions: from clients and from other members alike.
+//! Admission of transactions from clients and from other members.
 
 use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Admission, Refusal as PoolRefusal};
@@ -9,15 +9,16 @@ use crate::engine::Engine;
 use crate::event::{Refusal, Submission};
 
 impl Engine {
-    /// Takes a transaction from a client and says what became of it.
+    /// Admits a transaction of a client, and returns the outcome.
     pub(crate) fn on_submitted(
         &mut self,
         now: Now,
         transaction: VerifiedTransaction,
     ) -> Result<Submission, Refusal> {
         let id = transaction.id();
-        // What is in a block here may be committed until the chain says that it is late, whatever our clock says. It is
-        // taken, too: if the block has lost its place, somebody must see to its end (R17).
+        // A transaction in a block here may still be committed while the time of the chain permits
+        // it, even if this node's clock says that it is late. It is admitted, too: if its block
+        // loses its place, a later block must prove the expiry (R17).
         let earliest =
             if self.flight.contains(&id) { self.driver.replica().tip().timestamp } else { self.present(now) };
         let refused = match self.admit(now, earliest, transaction.clone()) {
@@ -28,25 +29,28 @@ impl Engine {
             Ok(Admission::Known) => return Ok(Submission::Pending),
             Err(refused) => refused,
         };
-        // A transaction that is in the chain is no error however late it is sent again: the client asks where.
+        // Submitting a committed transaction again is no error, however late. The answer is its
+        // place.
         let ended = matches!(refused, Denied::Repeated | Denied::Refused(Refusal::Expired { .. }));
-        // A client chooses what is looked up, so a page that cannot be read must not end the node. Neither does the client
-        // get an answer that may be false.
+        // The client chooses which page is read, so a page that cannot be read must not stop the
+        // node. The client gets an error instead of an answer that may be false.
         let located = if ended { self.storage.reader().locate(&id) } else { Ok(None) };
         match (located, refused) {
             (Ok(Some((height, index))), _) => Ok(Submission::Committed { height, index }),
             (Err(StoreError::Damaged { .. }), _) => Err(Refusal::LedgerDamaged),
             (Err(_), _) => Err(Refusal::LedgerUnreadable),
             (Ok(None), Denied::Refused(refusal)) => Err(refusal),
-            // Final in this very group, which is not in the ledger yet: a wait ends at once.
+            // The block became final in this group and is not in the ledger yet. A waiting client
+            // gets its place at once.
             (Ok(None), Denied::Repeated) => Ok(Submission::Pending),
         }
     }
 
-    /// Takes transactions from another member. What is refused here was refused to nobody.
+    /// Admits transactions from another member. Refusals are only counted: no client is waiting.
     ///
-    /// Late is what the chain calls late, not our clock: the member that took it waits for a block to say so, and
-    /// may have nobody else to see to it (R17).
+    /// The time of the chain decides what is late, not the clock of this node (R17). The member
+    /// that admitted the transaction needs a block that proves the expiry, and may be unable to get
+    /// one alone.
     pub(crate) fn on_gossiped(&mut self, now: Now, transactions: Vec<VerifiedTransaction>) {
         let time = self.driver.replica().tip().timestamp;
         for transaction in transactions {
@@ -59,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// Takes a transaction that is still valid at `earliest`.
+    /// Admits a transaction that is valid at `earliest` or later.
     fn admit(
         &mut self,
         now: Now,
@@ -70,11 +74,12 @@ impl Engine {
         if self.pool.recent.contains(&id) {
             return Err(Denied::Repeated);
         }
-        // A proposal may wait for it, whether or not the pool takes it.
+        // A proposal may lack it, whether or not the pool takes it.
         if self.fetching.bodies.is_missing(&id) {
             self.fetching.bodies.supply(std::slice::from_ref(&transaction));
         }
-        // However late it is sent again: it has not ended yet, and may be in the next block.
+        // It has not expired on the chain yet, and the next block may contain it, however late it
+        // is submitted again.
         if self.pool.mempool.contains(&id) {
             return Ok(Admission::Known);
         }
@@ -100,19 +105,19 @@ impl Engine {
         })
     }
 
-    /// On an idle chain the last block's time lags behind the clock; with a slow clock it is the other way
-    /// round. What counts for admission is the later of the two.
+    /// The time that counts for admission: the later of the clock and the time of the last block.
+    /// On an idle chain the last block is older than the clock; with a slow clock it is the other
+    /// way round.
     pub(crate) fn present(&self, now: Now) -> Timestamp {
         now.wall.max(self.driver.replica().tip().timestamp)
     }
 
-    /// Whether a transaction waits here.
+    /// Whether the pool holds a transaction.
     pub fn is_pending(&self, id: &TransactionId) -> bool {
         self.pool.mempool.contains(id)
     }
 
-    /// Whether a transaction waited here and has expired. Remembered for the last
-    /// 50,000 of them.
+    /// Whether a pooled transaction expired here. Covers the last 50,000 ones.
     pub fn has_expired(&self, id: &TransactionId) -> bool {
         self.pool.has_expired(id)
     }
@@ -120,9 +125,9 @@ impl Engine {
 
 /// Why a transaction does not enter the pool.
 enum Denied {
-    /// It is in a recent block.
+    /// A recent block contains it.
     Repeated,
-    /// For a reason that its sender should hear.
+    /// For a reason that the client should get.
     Refused(Refusal),
 }
 

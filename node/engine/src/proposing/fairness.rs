@@ -1,4 +1,4 @@
-//! Whether the primary passes transactions over (R21).
+//! The censorship watch: whether the primary leaves transactions out (R21).
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -10,51 +10,55 @@ use quorate_pbft::Moment;
 
 use crate::pool::outbound::within_a_batch;
 
-/// The first turn of a view may take this many timeouts, as may every later one while the view has no [`debt`].
-/// A queue that takes this long to work off deposes no primary.
+/// The limit of a censorship watch in request timeouts, while the view has no [`debt`] (R21c). A
+/// primary keeps its view if it orders its queue within this time.
 ///
 /// [`debt`]: Fairness::debt
 pub(crate) const LONGEST_TURN: u32 = 9;
 
-/// A turn that takes more timeouts than this leaves a debt, one that takes fewer repays it. A turn holds a block's
-/// worth at most, and a fair primary needs a timeout until it is sent what it does not know, one in which this is
-/// sent, and one to order it.
+/// A watch that takes more timeouts than this adds the excess to the debt, and a shorter one repays
+/// the difference (R21c). A watch holds a block's worth at most. A correct primary needs one
+/// timeout until the resend starts, one for the resend, and one to order the transactions.
 pub(crate) const PACE: u32 = 3;
 
-/// The transactions whose turn it is: what this replica would propose next if it were the primary. They are watched
-/// until the last of them is ordered or has expired; then the next ones are.
+/// The censorship watch (R21a): the transactions that this replica would propose if it were
+/// primary. The watch ends when the last of them is ordered, in an accepted block, or expired. Then
+/// the next watch begins.
 ///
-/// All turns of a view are limited together: k turns in a row end within [`LONGEST_TURN`] + [`PACE`] (k − 1)
-/// timeouts. Otherwise a primary could use up the longest turn for every block's worth of a long queue.
+/// All watches of a view are limited together: k watches in a row end within [`LONGEST_TURN`] +
+/// [`PACE`] (k − 1) timeouts. Without this limit, a primary could use the longest watch for every
+/// block's worth of a long queue.
 ///
-/// It holds no more ids than a block may have transactions.
+/// A watch holds at most as many ids as a block may have transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Fairness {
     turn: BTreeSet<TransactionId>,
-    /// When the turn began; `None` while nothing is watched.
+    /// When the watch began; `None` while no transaction is watched.
     since: Option<Moment>,
     grace: Option<Grace>,
-    /// The time by which the turns of this view took longer than [`PACE`] timeouts each.
+    /// The debt: the time by which the watches of this view took longer than [`PACE`] timeouts
+    /// each.
     debt: Duration,
 }
 
-/// The turn has lasted for a timeout. Other transactions may have been before these in the primary's queue, so as
-/// many as were here may still come first. The primary may not know these, so they are sent to it.
+/// The second part of a watch, after it has lasted for a timeout (R21b, R21c). The primary may lack
+/// these transactions, so the replica resends them. The primary's queue may hold other transactions
+/// before these: it may order as many others first as the pool here held when the resends began.
 #[derive(Debug)]
 struct Grace {
     until: Moment,
     others: u64,
     urge_at: Moment,
-    /// The last one that was sent, in the round that is under way.
+    /// The last transaction that was sent in the current round of resends.
     sent: Option<TransactionId>,
     /// When all of them had been sent once.
     told: Option<Moment>,
-    /// The turn is over and the view cannot be left yet.
+    /// The watch timed out while the view could not be left. The complaint is kept (R21d).
     overdue: bool,
 }
 
 impl Grace {
-    /// When it is over, as things are.
+    /// When the watch times out, as far as is known now.
     fn end(&self, timeout: Duration) -> Moment {
         match self.told {
             Some(told) if self.others == 0 => self.until.min(told.after(timeout)),
@@ -63,24 +67,24 @@ impl Grace {
     }
 }
 
-/// What to do about it.
+/// What the engine does about the watch.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// Nothing.
     Fair,
-    /// Make sure that the primary knows of these.
+    /// Resend these transactions to all members: the primary may lack them.
     Urge(Vec<VerifiedTransaction>),
-    /// The primary leaves transactions out, or orders too little of what waits.
+    /// The watch timed out: the primary leaves transactions out, or orders too little.
     Starved,
 }
 
 impl Fairness {
-    /// Begins anew, without a debt: another primary, or no contact with those who would have to be told.
+    /// Ends the watch and clears the debt (R21d): a new view, or no recent contact with a quorum.
     pub(crate) fn reset(&mut self) {
         *self = Fairness::default();
     }
 
-    /// These are committed.
+    /// Records that these transactions are committed.
     pub(crate) fn committed(&mut self, ids: &[TransactionId]) {
         for id in ids {
             self.turn.remove(id);
@@ -90,7 +94,7 @@ impl Fairness {
         }
     }
 
-    /// The process stood still for so long.
+    /// R15e: postpones the deadlines after a pause of the process.
     pub(crate) fn put_off(&mut self, lateness: Duration) {
         self.since = self.since.map(|since| since.after(lateness));
         if let Some(grace) = &mut self.grace {
@@ -101,8 +105,9 @@ impl Fairness {
         }
     }
 
-    /// Looks at the pool. `present` is the time a next block would have at least, `timeout` that of the view.
-    /// A turn that is over while `may_leave` is false stays so, and is looked at again once it is true.
+    /// Looks at the pool. `present` is the earliest time of a next block, `timeout` the request
+    /// timeout in force. While `may_leave` is false, a watch that has timed out is kept. It is
+    /// checked again once `may_leave` is true.
     pub(crate) fn watch(
         &mut self,
         now: Moment,
@@ -129,7 +134,7 @@ impl Fairness {
             Some(grace) if now < grace.urge_at => return Verdict::Fair,
             Some(_) => false,
         };
-        // What is in an accepted block is served; no primary can serve what has expired.
+        // Transactions in an accepted block are served, and no primary can order expired ones.
         let timely = |id: &TransactionId| {
             pool.is_waiting(id) && pool.get(id).is_some_and(|held| held.transaction().valid_until >= present)
         };
@@ -141,7 +146,7 @@ impl Fairness {
         if over { Verdict::Starved } else { Verdict::Urge(self.urge(now, timeout, pool)) }
     }
 
-    /// Nothing of the turn is left: its length counts against the pace of this view, and the next ones are watched.
+    /// The watch is over. Adds its length to the debt of this view, and begins the next watch.
     fn next_turn(
         &mut self,
         now: Moment,
@@ -150,7 +155,8 @@ impl Fairness {
         pool: &Mempool,
         selection: &Selection,
     ) {
-        // Where the view could not be left when the turn was over, this replica was late to see what was ordered.
+        // If the view could not be left when the watch timed out, this replica was late to learn
+        // what was ordered. The delay is not the primary's, so it adds nothing to the debt (R21d).
         let overdue = self.grace.take().is_some_and(|grace| grace.overdue);
         if let Some(since) = self.since.take().filter(|_| !overdue) {
             let length = now.since(since);
@@ -162,14 +168,15 @@ impl Fairness {
         }
     }
 
-    /// How long the turn may last in all.
+    /// The limit of the whole watch (R21c).
     fn limit(&self, timeout: Duration) -> Duration {
         let left = timeout.saturating_mul(LONGEST_TURN).saturating_sub(self.debt);
-        // Less than that is left only where the timeout was halved, or the turn before ended late.
+        // Less is left only if the timeout was halved, or if the last watch ended late.
         left.max(timeout.saturating_mul(PACE))
     }
 
-    /// The next batch of those whose turn has lasted for a timeout; after the last one from the front again.
+    /// The next batch of watched transactions to resend. After the last one it begins again with
+    /// the first (R21b).
     fn urge(&mut self, now: Moment, timeout: Duration, pool: &Mempool) -> Vec<VerifiedTransaction> {
         let until = self.since.unwrap_or(now).after(self.limit(timeout));
         let grace = self.grace.get_or_insert_with(|| Grace {
@@ -190,12 +197,13 @@ impl Fairness {
         batch
     }
 
-    /// When to look again although nothing happens.
+    /// When to call [`Fairness::watch`] next if no event comes before.
     pub(crate) fn deadline(&self, timeout: Duration) -> Option<Moment> {
         let since = self.since.filter(|_| !self.turn.is_empty())?;
         match &self.grace {
             None => Some(since.after(timeout)),
-            // What the replica must hear before it may leave wakes it.
+            // The complaint waits for messages of other members, and their arrival wakes the
+            // engine.
             Some(grace) if grace.overdue => None,
             Some(grace) => Some(grace.end(timeout).min(grace.urge_at)),
         }

@@ -2,26 +2,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{Block, BlockHash, Height, TransactionId};
 
-/// Blocks that are complete here and not committed yet: their bodies, and where each id is.
+/// Blocks in flight: their bodies are complete here, and they are not committed. Also maps each id
+/// to the blocks that contain it.
 ///
-/// Those that the current view proposes have their transactions *marked*: they wait for nothing else. Blocks of
-/// views that were left are kept because others may need them. At most one block for each open height and view,
-/// and the replica bounds the views, so all of it is bounded.
+/// A block that the current view proposes is *marked*: its transactions are reserved, and are not
+/// selected for another block. Blocks of views that were left are kept, since other replicas may
+/// request them. There is at most one block for each open height and view, and the replica bounds
+/// the views (R20d), so the memory is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
     blocks: BTreeMap<BlockHash, Block>,
-    /// An id may be in several blocks of which only one can become final.
+    /// An id may be in several blocks. Only one of them can become final.
     places: BTreeMap<TransactionId, Vec<BlockHash>>,
     marked: BTreeSet<BlockHash>,
-    /// Blocks that the replica gave up: they are kept until the group that says so is written.
+    /// Blocks that the replica dropped. They are kept until the group with the record of that is
+    /// written.
     given_up: Vec<BlockHash>,
 }
 
 impl Flight {
-    /// Holds a block; `marked` if the current view proposes it.
+    /// Keeps a block; `marked` if the current view proposes it.
     pub(crate) fn insert(&mut self, block: Block, marked: bool) {
         let hash = block.hash();
-        // A block of a view that was left may be given up and be proposed again in one group.
+        // The replica may drop a block of a past view, and accept the same block again in the
+        // current view, within one group. Then the block must stay.
         self.given_up.retain(|given_up| !marked || *given_up != hash);
         if marked {
             self.marked.insert(hash);
@@ -39,7 +43,7 @@ impl Flight {
         self.blocks.get(block)
     }
 
-    /// All of them, in no order that means anything.
+    /// All blocks. The order has no meaning.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.blocks.values()
     }
@@ -62,15 +66,17 @@ impl Flight {
         false
     }
 
-    /// A new view: no block is proposed by it yet. Answers the ids that were marked.
+    /// Unmarks all blocks for a new view, which proposes no block yet. Returns the ids that were
+    /// marked.
     pub(crate) fn unmark_all(&mut self) -> Vec<TransactionId> {
         let marked = std::mem::take(&mut self.marked);
         let blocks = marked.iter().filter_map(|hash| self.blocks.get(hash));
         blocks.flat_map(|block| block.body().ids().iter().copied()).collect()
     }
 
-    /// Unmarks the blocks below which another block became final than the one they extend: the committed chain ends in
-    /// `tip`, at `height`. Answers their ids that no other marked block contains.
+    /// Unmarks the blocks whose ancestor was replaced by a committed block (R15b). The committed
+    /// chain ends in `tip` at `height`. Returns the ids in them that no other marked block
+    /// contains.
     pub(crate) fn unmark_superseded(&mut self, height: Height, tip: &BlockHash) -> Vec<TransactionId> {
         let mut marked: Vec<&Block> = self.marked.iter().filter_map(|hash| self.blocks.get(hash)).collect();
         marked.sort_by_key(|block| block.height());
@@ -91,7 +97,7 @@ impl Flight {
         self.places.get(id).is_some_and(|places| places.iter().any(|place| self.marked.contains(place)))
     }
 
-    /// Forgets unmarked blocks that are not wanted.
+    /// Removes unmarked blocks that are not wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&Block) -> bool) {
         let unwanted = |block: &&Block| !self.marked.contains(&block.hash()) && !wanted(block);
         let gone: Vec<BlockHash> = self.blocks.values().filter(unwanted).map(Block::hash).collect();
@@ -100,25 +106,28 @@ impl Flight {
         }
     }
 
-    /// The replica gave a block up: [`Flight::forget_given_up`] forgets it.
+    /// The replica dropped a block. [`Flight::forget_given_up`] removes it once the group is
+    /// written.
     pub(crate) fn give_up(&mut self, block: BlockHash) {
         self.given_up.push(block);
     }
 
-    /// Forgets the blocks that were given up. Answers the ids that were marked by them and by no other.
+    /// Removes the blocks that the replica dropped. Returns the ids that were marked by them and by
+    /// no other block.
     pub(crate) fn forget_given_up(&mut self) -> Vec<TransactionId> {
         let given_up = std::mem::take(&mut self.given_up);
         given_up.iter().flat_map(|block| self.remove(block)).collect()
     }
 
-    /// Forgets blocks up to a committed height. Answers the ids that were marked by them and by no other.
+    /// Removes blocks up to a committed height. Returns the ids that were marked by them and by no
+    /// other block.
     pub(crate) fn forget_through(&mut self, height: Height) -> Vec<TransactionId> {
         let gone: Vec<BlockHash> =
             self.blocks.values().filter(|block| block.height() <= height).map(Block::hash).collect();
         gone.iter().flat_map(|hash| self.remove(hash)).collect()
     }
 
-    /// Forgets a block. Answers its ids that were marked by it and by no other.
+    /// Removes a block. Returns its ids that were marked by it and by no other block.
     pub(crate) fn remove(&mut self, block: &BlockHash) -> Vec<TransactionId> {
         let Some(block) = self.blocks.remove(block) else { return Vec::new() };
         let hash = block.hash();

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
-//! Flight and pool together, moved as the engine moves them, against a model that knows only blocks and marks.
+//! Blocks in flight and the pool together, changed as the engine changes them. A model that knows
+//! only blocks and marks checks the result.
 
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{Body, Payload, ReplicaId, SecretKey, Timestamp, Transaction, VerifiedTransaction};
@@ -25,7 +26,7 @@ impl Random {
 
 struct World {
     transactions: Vec<VerifiedTransaction>,
-    /// Two blocks or three at each height; many share transactions.
+    /// Three blocks at each height; many share transactions.
     blocks: Vec<Block>,
     flight: Flight,
     pool: Mempool,
@@ -83,14 +84,14 @@ impl World {
                     self.pool.admit(Timestamp(0), transaction).unwrap();
                 }
             }
-            // As `Engine::hold`: proposed by the current view.
+            // As `Engine::hold`: the current view proposes the block.
             3..=5 if !open.is_empty() => {
                 let block = open[random.below(open.len())].clone();
                 self.pool.mark_in_flight(block.body().ids());
                 self.held.insert(block.hash(), true);
                 self.flight.insert(block, true);
             }
-            // As after a restart: of a view that was left.
+            // As after a restart: a block of a view that was left.
             6 if !open.is_empty() => {
                 let block = open[random.below(open.len())].clone();
                 self.held.entry(block.hash()).or_insert(false);
@@ -111,14 +112,15 @@ impl World {
                     });
                 }
             }
-            // A block is given up.
+            // The replica drops a block.
             8 if !self.held.is_empty() => {
                 let hash = *self.held.keys().nth(random.below(self.held.len())).unwrap();
                 let free = self.flight.remove(&hash);
                 self.pool.release(&free);
                 self.held.remove(&hash);
             }
-            // A held block is committed: first its ids leave the pool, then its height is forgotten.
+            // A held block is committed: its ids leave the pool, then all blocks up to its height
+            // are removed.
             9 => {
                 let next = self.tip.next();
                 let Some(block) =
@@ -145,7 +147,8 @@ impl World {
         }
     }
 
-    /// Whether marked blocks lead from this one down to the height of the tip, and to another block there.
+    /// Whether marked blocks lead from this one down to the height of the tip, and end at another
+    /// block than the tip.
     fn is_superseded(&self, block: &BlockHash, tip: &Block) -> bool {
         let mut next = *block;
         while self.held.get(&next) == Some(&true) {
@@ -171,7 +174,7 @@ impl World {
                 assert_eq!(
                     self.pool.is_waiting(&id),
                     !marked(&id),
-                    "{what}: a held transaction waits, or has a place"
+                    "{what}: a pooled transaction waits unless a marked block contains it"
                 );
             }
             let places = self.held.keys().filter(|hash| {
@@ -179,12 +182,13 @@ impl World {
                 block.body().ids().contains(&id)
             });
             let listed = self.flight.places.get(&id).map_or(0, Vec::len);
-            assert_eq!(listed, places.count(), "{what}: every place is known, and no other");
+            assert_eq!(listed, places.count(), "{what}: the map has exactly the blocks that contain the id");
         }
     }
 }
 
-/// R16, R20: whatever happens, what no block of the current view contains waits, and nothing else does.
+/// R16, R20: after every event, a pooled transaction waits if and only if no block of the current
+/// view contains it.
 #[test]
 fn no_transaction_is_ever_stuck_in_flight() {
     for seed in 0..300 {
@@ -197,7 +201,7 @@ fn no_transaction_is_ever_stuck_in_flight() {
     }
 }
 
-/// R16: the ancestors of a block are found by hash, through blocks of whatever view.
+/// R16: the ancestors of a block are found by hash, through blocks of any view.
 #[test]
 fn an_id_is_on_a_branch_if_an_ancestor_has_it_and_not_if_a_sibling_has() {
     let mut random = Random(1);
@@ -221,7 +225,8 @@ fn an_id_is_on_a_branch_if_an_ancestor_has_it_and_not_if_a_sibling_has() {
     }
 }
 
-/// A block of a view that was left may be given up and be proposed again before the group is written: it is held.
+/// The replica may drop a block of a past view, and accept it again in the current view, before the
+/// group is written. Such a block is kept.
 #[test]
 fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
     let (genesis, keys) = TestNetwork::seeded(1, 1).into_parts();

@@ -1,4 +1,4 @@
-//! Proposals of this node, blocks in flight, and the watch over the primary.
+//! Proposals of this node, blocks in flight, and the censorship watch.
 
 pub(crate) mod fairness;
 pub(crate) mod flight;

@@ -10,7 +10,7 @@ use crate::engine::{Engine, Fatal};
 use crate::event::Effects;
 
 impl Engine {
-    /// Proposes as long as there is something to propose and the window has room.
+    /// Proposes blocks while transactions are due and the window has room (R7).
     pub(crate) fn propose(&mut self, now: Now, _: &mut Effects) -> Result<(), Fatal> {
         while let Some(parent) = self.driver.replica().proposal_parent().cloned() {
             let Some(transactions) = self.next_batch(now, &parent) else { break };
@@ -25,7 +25,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The transactions of the next block; `None` while none should be proposed.
+    /// The transactions of the next block; `None` while no block is due.
     fn next_batch(&self, now: Now, parent: &Header) -> Option<Vec<VerifiedTransaction>> {
         if self.pool.mempool.waiting_len() == 0 || now.moment < self.propose_at() {
             return None;
@@ -35,7 +35,7 @@ impl Engine {
         (!transactions.is_empty() || self.needs_empty_block(time, parent)).then_some(transactions)
     }
 
-    /// What a block may take.
+    /// The limits of a block, for the selection from the pool.
     pub(crate) fn selection(&self) -> Selection {
         let limits = &self.config.pbft.limits;
         Selection {
@@ -45,8 +45,8 @@ impl Engine {
         }
     }
 
-    /// R17: a transaction that waits has expired, and no block says so yet. Only a block with a later time tells its
-    /// sender for certain.
+    /// R17: a pooled transaction has expired, and no committed block proves it yet. Only a block
+    /// with a later time proves to the sender that the transaction has expired.
     fn needs_empty_block(&self, time: Timestamp, parent: &Header) -> bool {
         let gap_ms = self.config.pbft.limits.empty_block_gap_ms;
         self.driver.replica().in_flight() == 0
@@ -54,8 +54,9 @@ impl Engine {
             && self.pool.mempool.next_expiry().is_some_and(|expired| expired <= time)
     }
 
-    /// R18: at once after a pause or when a full block waits; otherwise one batch delay after the last proposal
-    /// for each block in flight, and at least one, so that blocks grow with the load instead of multiplying.
+    /// R18: the time of the next proposal. It is at once after a pause or when a full block waits.
+    /// Otherwise it is one batch delay after the last proposal for each block in flight, and at
+    /// least one. So blocks grow with the load instead of becoming more numerous.
     fn propose_at(&self) -> Moment {
         let full = self.pool.mempool.waiting_len() >= self.config.pbft.limits.max_transactions as usize;
         match self.proposed {
@@ -67,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::propose`] may have something to do although nothing happens.
+    /// When to call [`Engine::propose`] next if no event comes before.
     pub(crate) fn proposal_deadline(&self, now: Now) -> Option<Moment> {
         if self.pool.mempool.waiting_len() == 0 || self.driver.replica().proposal_parent().is_none() {
             return None;
@@ -76,7 +77,8 @@ impl Engine {
         if at > now.moment {
             return Some(at);
         }
-        // Nothing that waits fits a block of this time: something expires, or becomes timely.
+        // No pooled transaction fits a block of the current time. Look again soon: one of them may
+        // expire or become timely.
         Some(now.moment.after(Duration::from_millis(100)))
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger and the journal, and what may be said after which of them was written (R13).
+//! The ledger and the journal, and the order in which they are written before messages leave (R13).
 
 pub(crate) mod open;
 pub(crate) mod records;
@@ -12,27 +12,28 @@ use crate::engine::{DURABLE_INTERVAL, Fatal};
 use crate::fetching::range::{Group, append};
 use crate::proposing::flight::Flight;
 
-/// Both files of a validator, and what is to be written to them with the next group.
+/// Both files of a validator, and what the next group writes to them.
 #[derive(Debug)]
 pub(crate) struct Storage {
     ledger: Ledger,
     journal: Journal,
     /// Blocks that became final in this group, with their certificates.
     decided: Vec<(Vec<Block>, Verified<CommitCertificate>)>,
-    /// When the ledger must be durable at the latest; `None` while it is.
+    /// When the ledger must be made durable at the latest; `None` while it is durable.
     durable_due: Option<Moment>,
-    /// Journal rows up to here can go with the next group.
+    /// The next group can delete journal rows up to this height.
     collectable: Option<Height>,
-    /// Up to here rows have been collected. It never falls, also when the ledger is an old copy.
+    /// Rows were deleted up to this height. It never decreases, even if the ledger is an old copy
+    /// (R24d).
     collected: Height,
-    /// Height difference between checkpoints.
+    /// K: the number of heights between checkpoints.
     checkpoint_interval: u64,
     /// Groups written since the start, each with one sync.
     groups: u64,
 }
 
 impl Storage {
-    /// Both files as they were opened; rows up to `collected` were collected before.
+    /// Takes both opened files. Journal rows up to `collected` were deleted before.
     pub(crate) fn new(ledger: Ledger, journal: Journal, collected: Height, checkpoint_interval: u64) -> Self {
         Storage {
             collectable: Some(ledger.durable_head()),
@@ -46,7 +47,7 @@ impl Storage {
         }
     }
 
-    /// Reads the chain; may be used from any thread.
+    /// A reader of the chain, for any thread.
     pub(crate) fn reader(&self) -> LedgerReader {
         self.ledger.reader()
     }
@@ -55,7 +56,7 @@ impl Storage {
         self.ledger.head()
     }
 
-    /// Up to here the ledger alone survives a power cut.
+    /// The highest block that is durable in the ledger, without the journal.
     pub(crate) fn durable_head(&self) -> Height {
         self.ledger.durable_head()
     }
@@ -69,7 +70,7 @@ impl Storage {
         self.groups
     }
 
-    /// These blocks became final: they go to the ledger with this group.
+    /// Takes blocks that became final. They go to the ledger with this group.
     pub(crate) fn decide(&mut self, blocks: Vec<Block>, certificate: Verified<CommitCertificate>) {
         self.decided.push((blocks, certificate));
     }
@@ -78,7 +79,7 @@ impl Storage {
         !self.decided.is_empty()
     }
 
-    /// Appends blocks that were fetched.
+    /// Appends fetched blocks.
     ///
     /// # Errors
     /// See [`append`].
@@ -86,7 +87,8 @@ impl Storage {
         append(&mut self.ledger, group)
     }
 
-    /// Whether the ledger must be made durable now: it is a while since it grew, or a checkpoint waits for it.
+    /// Whether to make the ledger durable now: it has grown and was not synced for an interval, or
+    /// a checkpoint waits for it.
     pub(crate) fn is_durable_due(&mut self, now: Moment, urgent: bool) -> bool {
         if self.head().height == self.durable_head() {
             self.durable_due = None;
@@ -95,12 +97,13 @@ impl Storage {
         urgent || now >= *self.durable_due.get_or_insert(now.after(DURABLE_INTERVAL))
     }
 
-    /// When [`Storage::is_durable_due`] must be asked next.
+    /// When to call [`Storage::is_durable_due`] next.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         self.durable_due
     }
 
-    /// Syncs the ledger, after which the journal need not have what is in it. Answers the height.
+    /// Syncs the ledger. After that the journal may delete the records of its blocks. Returns the
+    /// durable height.
     ///
     /// # Errors
     /// The disk fails.
@@ -111,9 +114,10 @@ impl Storage {
         Ok(durable)
     }
 
-    /// Writes the records of these steps with one sync, then answers their messages (R13). Blocks that became final go to
-    /// the ledger only then, in one transaction with the certificate that finalises them: readers on other threads see
-    /// them at once, and a certificate is a message too.
+    /// Writes the records of these steps with one sync, then returns their messages (R13). Only
+    /// after that do final blocks go to the ledger, each group in one transaction with its
+    /// certificate. Readers on other threads see them at once, and a certificate contains votes
+    /// that must be durable first.
     ///
     /// # Errors
     /// The disk fails.
@@ -124,7 +128,8 @@ impl Storage {
     ) -> Result<Vec<(To, Message)>, StoreError> {
         let (journal, collectable, collected) =
             (&mut self.journal, &mut self.collectable, &mut self.collected);
-        // Up to here the ledger has everything itself, and no vote is given any more.
+        // Up to this height the ledger is durable, and the replica signs nothing any more (R13c).
+        // Records about these heights are not needed.
         let durable = self.ledger.durable_head();
         let lasts = |record: &&Record| record.height().is_none_or(|height| height > durable);
         let interval = self.checkpoint_interval;
@@ -152,7 +157,7 @@ impl Storage {
         Ok(messages)
     }
 
-    /// Makes everything durable, for a quick next start.
+    /// Makes the ledger durable, so that the next start is quick.
     ///
     /// # Errors
     /// The disk fails.

@@ -1,4 +1,4 @@
-//! From two files to an engine that remembers what it promised.
+//! Opens an engine on its two files and restores what it signed (R13b).
 
 use std::collections::BTreeSet;
 
@@ -25,13 +25,13 @@ use crate::storage::records::{self, Remembered};
 /// Why an engine cannot start on these files.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The key belongs to nobody in the committee.
+    /// The key belongs to no member of the committee.
     #[error("the key {0} is not a validator of this genesis")]
     NotAMember(quorate_ledger::PublicKey),
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal holds something that this node cannot have promised. It must not vote.
+    /// The journal contains records that this node cannot have written. The node must not vote.
     #[error(
         "the journal cannot be understood: {0}; check the disk; the validator votes again only with this journal intact, and an older copy must never take its place"
     )]
@@ -39,11 +39,11 @@ pub enum OpenError {
 }
 
 impl Engine {
-    /// Puts an engine together from a ledger and a journal.
+    /// Opens an engine on a ledger and a journal.
     ///
-    /// Blocks that the journal knows to be final and the ledger lost with a power cut are appended again, so
-    /// nothing that was answered is forgotten. Reads what is in flight and the blocks of one transaction
-    /// lifetime, not the whole chain.
+    /// Final blocks that the journal has, and the ledger lost in a power cut, are appended again.
+    /// So no answer to a client is lost. Opening reads the blocks in flight and those of one
+    /// transaction lifetime, not the whole chain.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -107,19 +107,19 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Holds an accepted block again. Its transactions go into the pool too, so that they are still here
-    /// should another block take its place.
+    /// Restores an accepted block. Its transactions return to the pool too: they are needed if
+    /// another block becomes final in its place.
     fn take_back(&mut self, now: Now, block: &Block, current: bool) {
         for transaction in block.body().transactions() {
-            // A block of a view that was left may repeat what was committed in another one since.
+            // Blocks of another view may have committed these transactions since.
             if self.pool.recent.contains(&transaction.id()) {
                 continue;
             }
             let (id, present) = (transaction.id(), self.present(now));
             let admitted =
                 self.pool.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
-            // A pool smaller than before may refuse some; the block holds them all the same. Perhaps nobody else knows
-            // those that wait again.
+            // A pool that is smaller than before may refuse some; the block still contains them.
+            // Resend those that the pool admits: this replica may be the only one that holds them.
             if admitted.is_ok() {
                 self.pool.outbound.adopt(now.moment, id);
             }
@@ -143,7 +143,7 @@ impl Engine {
     }
 }
 
-/// Where the ledger ends, with what a replica must know about it.
+/// The end of the ledger, with what the replica needs of it.
 fn chain_end(
     reader: &LedgerReader,
     tip: Header,
@@ -158,7 +158,8 @@ fn chain_end(
     Ok(ChainEnd { tip, certificate, checkpoint, forgotten_through })
 }
 
-/// Appends what the journal knows to be final above the ledger's head. `true` if there was something.
+/// Appends the final blocks that the journal has above the ledger's head. Returns `true` if there
+/// were any.
 fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<bool, StoreError> {
     let mut appended = false;
     for (height, certificate) in &remembered.finalised {
@@ -174,7 +175,8 @@ fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<bool, St
                     wanted = block.header().parent;
                     path.push(block.clone());
                 }
-                // The blocks below were fetched from others and are fetched again.
+                // The blocks below were fetched, so the journal does not contain them (R13c). Fetch
+                // them again.
                 _ => break,
             }
         }

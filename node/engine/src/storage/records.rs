@@ -1,4 +1,4 @@
-//! How promises lie in the journal: one row for each record, and one for each accepted body.
+//! The layout of the journal: one row for each record, and one for each accepted body.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ const ACCEPTED: u8 = 1;
 const BODY: u8 = 2;
 const PREPARED: u8 = 3;
 const FINALISED: u8 = 4;
-/// Rows about no height stand at height 0, where nothing is ever collected.
+/// Rows about no height have height 0, at which no row is ever collected.
 const VIEW_CHANGE: u8 = 5;
 const NEW_VIEW: u8 = 6;
 const CHECKPOINT: u8 = 7;
@@ -52,7 +52,7 @@ fn of_subject(culprit: ReplicaId, subject: &Subject) -> [u8; 32] {
     detail(&[&numbers.0, &[*kind as u8], &numbers.1, &numbers.2])
 }
 
-/// What a group of records does to the journal.
+/// The changes of the journal that a group of records makes.
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
     rows: BTreeMap<RowKey, Cow<'a, [u8]>>,
@@ -61,6 +61,7 @@ pub(crate) struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     fn put(&mut self, key: RowKey, value: Cow<'a, [u8]>) {
+        // Within a group, the last change of a row counts.
         self.gone.remove(&key);
         self.rows.insert(key, value);
     }
@@ -70,7 +71,8 @@ impl<'a> Changes<'a> {
         self.gone.insert(key);
     }
 
-    /// Rows up to this height are collected with this group: from now on the ledger alone knows about them.
+    /// Records that rows up to this height are deleted with this group. From then on only the
+    /// ledger knows about these heights.
     pub(crate) fn collected(&mut self, through: Height) {
         let key = RowKey { height: Height(0), kind: COLLECTED, detail: [0; 32] };
         self.put(key, Cow::Owned(encode(&through)));
@@ -81,7 +83,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// What makes these records durable, in their order. `interval` is that of checkpoints.
+/// The changes that make these records durable, in their order. `interval` is K.
 pub(crate) fn changes<'a, 'b>(
     records: impl Iterator<Item = &'b Record>,
     flight: &'a Flight,
@@ -105,12 +107,12 @@ pub(crate) fn changes<'a, 'b>(
                 }
                 continue;
             }
-            // Of several views the last one counts, and overwrites.
+            // One row for each height: the record of the latest view overwrites the others.
             Record::Prepared(_) => (PREPARED, [0; 32]),
             Record::Finalised(_) => (FINALISED, [0; 32]),
             Record::ViewChange(_) => (VIEW_CHANGE, [0; 32]),
             Record::NewView(_) => (NEW_VIEW, [0; 32]),
-            // The last two are kept.
+            // Two rows in turn, since the last two CHECKPOINTs are kept (R23).
             Record::Checkpoint(vote) => {
                 let odd = vote.body.height.0 / interval % 2 == 1;
                 (CHECKPOINT, detail(&[&[u8::from(odd)]]))
@@ -126,25 +128,25 @@ pub(crate) fn changes<'a, 'b>(
     changes
 }
 
-/// What a journal says, put back together.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
-    /// Everything but what is final.
+    /// All records except commit certificates.
     pub(crate) records: Vec<Record>,
-    /// Blocks of the accepted records.
+    /// The blocks of the accepted proposals.
     pub(crate) blocks: BTreeMap<BlockHash, Block>,
     /// Ascending by height.
     pub(crate) finalised: Vec<(Height, Verified<CommitCertificate>)>,
-    /// Proofs of lies, ascending by culprit.
+    /// Evidence, ascending by the faulty member.
     pub(crate) evidence: Vec<Verified<Evidence>>,
-    /// Up to here records were collected.
+    /// Records were collected up to this height.
     pub(crate) collected: Height,
 }
 
 /// Reads rows back, in key order.
 ///
 /// # Errors
-/// A sentence for the operator: a row is not what this version writes.
+/// A message for the operator: a row is not one that this version writes.
 pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
     let mut remembered = Remembered::default();
     let mut accepted = Vec::new();

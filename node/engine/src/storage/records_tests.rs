@@ -45,7 +45,7 @@ impl Maker {
             .unwrap()
     }
 
-    /// A block with one transaction; it is held.
+    /// A block with one transaction, kept in flight.
     fn block(&mut self, parent: &Header, nonce: u64) -> Block {
         let until = self.genesis.time().plus_ms(9000);
         let signed = Transaction::sign(
@@ -192,7 +192,7 @@ fn remembered(journal: &Journal) -> Remembered {
     read(journal.rows().unwrap()).unwrap()
 }
 
-/// In the order of rows, accepted blocks last.
+/// The records in the order of rows, accepted proposals last.
 fn records(journal: &Journal) -> Vec<Record> {
     remembered(journal).records
 }
@@ -273,14 +273,14 @@ fn what_is_dropped_goes_away_and_the_body_with_its_last_view() {
     let (block, sibling) = (maker.block(&genesis, 1), maker.block(&genesis, 2));
     let mut journal = journal();
     write(&mut journal, &maker, &[maker.accepted(&block, 0), maker.accepted(&sibling, 1)]);
-    // Proposed again: the old place goes with the group that has the new one.
+    // Proposed again: the row of the old view goes with the group that adds the new one.
     write(&mut journal, &maker, &[maker.accepted(&block, 2), dropped(&block, 0, false)]);
     assert_eq!(records(&journal), [maker.accepted(&sibling, 1), maker.accepted(&block, 2)]);
     write(&mut journal, &maker, &[dropped(&sibling, 1, true)]);
     assert_eq!(journal.row_count(), 2, "a proposal and its body");
     write(&mut journal, &maker, &[dropped(&block, 2, true)]);
     assert_eq!((journal.row_count(), journal.bytes()), (0, 0));
-    // Of what is not there nothing is left either.
+    // Dropping a block that is not in the journal changes nothing.
     write(&mut journal, &maker, &[dropped(&block, 2, true)]);
     assert_eq!(records(&journal), []);
 }
@@ -292,13 +292,13 @@ fn in_one_group_the_order_of_records_decides() {
     let block = maker.block(&genesis, 1);
     let mut journal = journal();
     write(&mut journal, &maker, &[maker.accepted(&block, 0), dropped(&block, 0, true)]);
-    assert_eq!(journal.row_count(), 0, "accepted, then given up");
+    assert_eq!(journal.row_count(), 0, "accepted, then dropped");
     write(&mut journal, &maker, &[maker.accepted(&block, 0)]);
     write(&mut journal, &maker, &[dropped(&block, 0, true), maker.accepted(&block, 1)]);
-    assert_eq!(records(&journal), [maker.accepted(&block, 1)], "given up, then accepted again with its body");
+    assert_eq!(records(&journal), [maker.accepted(&block, 1)], "dropped, then accepted again with its body");
 }
 
-/// R24: an old ledger is told from a new one by the journal beside it.
+/// R24d: this height shows after a start whether the ledger is an old copy.
 #[test]
 fn how_far_rows_were_collected_is_read_back() {
     let mut journal = journal();

@@ -60,7 +60,8 @@ fn whoever_has_nothing_is_followed_by_the_next_member_at_once() {
     let mut net = Net::of(4);
     let transaction = net.transaction(1);
     let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
-    // A primary that withholds the body: nobody has it. It knows what it signed, whatever others show it.
+    // A primary that withholds the body: nobody has it. It knows what it signed, whatever others
+    // show it.
     net.lose(|_, _, parcel| parcel.is_seen());
     let message = net.proposal(&block);
     net.handle(1, [Event::Consensus { from: id(0), message }]);
@@ -100,7 +101,8 @@ fn whoever_does_not_answer_is_followed_by_the_next_member_after_a_while() {
     assert_eq!(questions(&net)[2..], [(id(3), id(2))]);
 }
 
-/// The line to the first member is slow: the next is asked as well, and the answer of the first is used when it comes.
+/// The line to the first member is slow: the next is asked as well, and the answer of the first is
+/// used when it comes.
 #[test]
 fn an_answer_that_comes_late_is_used() {
     let mut net = Net::of(4);
@@ -123,7 +125,8 @@ fn an_answer_that_comes_late_is_used() {
     assert_eq!(net.ids(3), [transaction.id()]);
 }
 
-/// R12: other transactions, or an answer of another kind, end the question. The next member is asked at once.
+/// R12: other transactions, or an answer of another kind, end the question. The next member is
+/// asked at once.
 #[test]
 fn an_answer_with_something_else_counts_as_none() {
     for of_another_kind in [false, true] {

@@ -148,7 +148,8 @@ fn runs_that_prove_nothing_are_refused() {
     assert!(matches!(check(&net, forged), Err(RunError::Certificate(_))));
 }
 
-/// A certificate finalises at most 2 W + 1 blocks: more could be stored, but no answer that is sent on has room for them.
+/// A certificate finalises at most 2 W + 1 blocks: more could be stored, but no answer that is sent
+/// on has room for them.
 #[test]
 fn a_run_without_its_certificates_is_refused() {
     for window in [1, 8, 32] {
@@ -173,7 +174,8 @@ fn a_run_without_its_certificates_is_refused() {
     }
 }
 
-/// Headers at the end of 64 bits, every one certified: none follows where the numbers end, and the check says so.
+/// Headers at the end of 64 bits, every one certified: none follows where the numbers end, and the
+/// check says so.
 #[test]
 fn runs_at_extreme_heights_are_checked_and_refused() {
     let mut net = Net::of(4);
@@ -211,8 +213,8 @@ fn runs_at_extreme_heights_are_checked_and_refused() {
     assert_eq!(net.height(3), 2);
 }
 
-/// A faulty member answers with genuine blocks and takes out all certificates but the last. The asking member refuses the
-/// range and asks the next one.
+/// A faulty member answers with genuine blocks and takes out all certificates but the last. The
+/// asking member refuses the range and asks the next one.
 #[test]
 fn a_range_without_certificates_does_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -243,8 +245,8 @@ fn a_range_without_certificates_does_not_stop_the_node() {
     assert_eq!(check(&net, run).unwrap().len(), 70);
 }
 
-/// What the ledger refuses leaves it as it was, and is the answering member's doing: only the disk stops a node. Here a
-/// quorum has certified a block that breaks a rule.
+/// What the ledger refuses leaves it as it was, and is the answering member's doing: only the disk
+/// stops a node. Here a quorum has certified a block that breaks a rule.
 #[test]
 fn blocks_that_the_ledger_refuses_do_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -269,8 +271,8 @@ fn blocks_that_the_ledger_refuses_do_not_stop_the_node() {
     assert_eq!(answer(&mut net, 40, run).unwrap(), blocks);
 }
 
-/// A question selects what is read: a block that the disk has damaged is not served, what is intact is, and the node
-/// goes on.
+/// A question selects what is read: a block that the disk has damaged is not served, what is intact
+/// is, and the node goes on.
 #[test]
 fn a_damaged_block_is_not_served_and_does_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -341,7 +343,8 @@ fn a_certified_block_that_does_not_extend_the_chain_stops_the_node() {
     assert!(matches!(error, Fatal::Fork { height: Height(11) }), "{error}");
 }
 
-/// Whoever claims heights that it cannot prove is asked once for each claim, and in turn with others.
+/// Whoever claims heights that it cannot prove is asked once for each claim, and in turn with
+/// others.
 #[test]
 fn an_empty_claim_costs_one_question() {
     let mut net = Net::of(4);
@@ -359,7 +362,8 @@ fn an_empty_claim_costs_one_question() {
     assert!(matches!(net.nodes[3].notices[0], Notice::CatchingUp { target: Height(u64::MAX), .. }));
 }
 
-/// Votes that waited for a block of the run make the blocks above it final before the run gets there.
+/// Votes that waited for a block of the run make the blocks above it final before the run gets
+/// there.
 #[test]
 fn votes_and_a_run_may_finalise_the_same_blocks() {
     let mut net = Net::of(4);
@@ -386,8 +390,9 @@ fn votes_and_a_run_may_finalise_the_same_blocks() {
     assert_eq!(net.height(3), 12);
 }
 
-/// R13: what becomes final on top of a run is written down only when the run would survive a power cut: it is in no
-/// journal. Otherwise the journal would speak of blocks whose parents are gone. Here the disk fails in the middle.
+/// R13: what becomes final on top of a run is written down only when the run would survive a power
+/// cut: it is in no journal. Otherwise the journal would speak of blocks whose parents are gone.
+/// Here the disk fails in the middle.
 #[test]
 fn what_a_run_brought_is_durable_before_anything_is_written_on_top_of_it() {
     let mut net = Net::of(4);
@@ -440,8 +445,9 @@ fn run_from(net: &Net, member: usize, from: u64) -> CheckedRun {
     check(net, run).unwrap()
 }
 
-/// A member with a slow clock holds a proposal that the others commit. It stands still until the clock is there; the
-/// first thing it reads then is a run with that block and the next. Both are appended, in order.
+/// A member with a slow clock holds a proposal that the others commit. It stands still until the
+/// clock is there; the first thing it reads then is a run with that block and the next. Both are
+/// appended, in order.
 #[test]
 fn a_run_that_arrives_as_a_held_block_becomes_final_goes_on_above_it() {
     let mut net = Net::of(4);
@@ -477,8 +483,8 @@ fn a_question_for_blocks_to_a_member_that_is_gone_goes_to_the_next() {
     assert!(!net.overview(3).heads.contains_key(&id(1)), "its claim counts again when it is back");
 }
 
-/// R12: what a member lacks may be all that a block waits for, so f members that do not answer do not hold it up, be the
-/// gap short or long, and whatever height they claim.
+/// R12: what a member lacks may be all that a block waits for, so f members that do not answer do
+/// not hold it up, be the gap short or long, and whatever height they claim.
 #[test]
 fn members_that_do_not_answer_are_not_waited_for() {
     for (size, blocks) in [(4, 1), (7, 1), (10, 1), (4, 20), (7, 20), (10, 20)] {
@@ -497,14 +503,15 @@ fn members_that_do_not_answer_are_not_waited_for() {
             net.handle(size - 1, [Event::Consensus { from: ReplicaId(liar), message }]);
         }
         let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
-        // It hears of the blocks by the next STATUS, and waits an interval before it asks for a short gap.
+        // It hears of the blocks by the next STATUS, and waits an interval before it asks for a
+        // short gap.
         net.pass(2 * interval + interval * u32::from(faults) / 2);
         assert_eq!(net.height(size - 1), blocks, "{size} members");
     }
 }
 
-/// R12: over a slow line a member does not ask for the same blocks ever again: each question that was given up gives the
-/// next one more time.
+/// R12: over a slow line a member does not ask for the same blocks ever again: each question that
+/// was given up gives the next one more time.
 #[test]
 fn whoever_is_answered_slowly_becomes_patient() {
     let mut net = Net::of(4);
@@ -524,8 +531,9 @@ fn whoever_is_answered_slowly_becomes_patient() {
     assert_eq!(waits.last(), Some(&Duration::from_secs(10)), "never more");
 }
 
-/// A block that was in flight here loses its place to one that is fetched, and that one is later than what the lost one
-/// brought may be ordered: its end is known at once, without a further block.
+/// A block that was in flight here loses its place to one that is fetched, and that one is later
+/// than what the lost one brought may be ordered: its end is known at once, without a further
+/// block.
 #[test]
 fn what_waits_again_when_its_last_block_has_passed_comes_to_its_end() {
     let mut net = Net::of(4);

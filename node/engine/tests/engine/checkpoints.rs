@@ -107,7 +107,8 @@ fn a_fast_chain_does_not_wait_for_the_sync_of_the_ledger() {
     assert!(net.overview(0).pbft.stable >= Height(88));
 }
 
-/// R13, R23: the ledger is durable up to the checkpoint, and power fails before the CHECKPOINT is in the journal.
+/// R13, R23: the ledger is durable up to the checkpoint, and power fails before the CHECKPOINT is
+/// in the journal.
 #[test]
 fn a_crash_between_the_durable_ledger_and_the_checkpoint_costs_nothing() {
     let mut net = net();

@@ -95,9 +95,9 @@ fn proofs_against_one_member_are_bounded_in_memory_and_on_disk() {
     assert_eq!(net.departures(1), [], "a backup that lies deposes nobody");
 }
 
-/// R15, R21: the primary shows member 3 a block and its child, and the others another block, which becomes final. What
-/// is in the child waits again at member 3: as long as it counted as in flight there, it was neither ordered, nor
-/// watched, nor could it expire.
+/// R15, R21: the primary shows member 3 a block and its child, and the others another block, which
+/// becomes final. What is in the child waits again at member 3: as long as it counted as in flight
+/// there, it was neither ordered, nor watched, nor could it expire.
 #[test]
 fn what_is_in_a_block_that_lost_its_parent_waits_again() {
     let mut net = Net::of(4);

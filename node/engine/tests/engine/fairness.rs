@@ -1,4 +1,5 @@
-//! A primary that passes transactions over is deposed, one that has too much to do is not (R15, R17, R21).
+//! A primary that passes transactions over is deposed, one that has too much to do is not (R15,
+//! R17, R21).
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::net::{Net, id};
 /// T: the request timeout of the default genesis.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Within this time a transaction is ordered, or the view is left, if its turn is the k-th after the one that runs
-/// when it comes (R21).
+/// Within this time a transaction is ordered, or the view is left, if its turn is the k-th after
+/// the one that runs when it comes (R21).
 fn bound(turns: u32) -> Duration {
     TIMEOUT * (9 + 3 * turns)
 }
@@ -110,8 +111,9 @@ fn a_primary_that_leaves_out_one_sender_is_deposed_within_the_bound() {
     assert!(longest > TIMEOUT * 4, "with others before it a primary is given time: {longest:?}");
 }
 
-/// R21: a hundred transactions wait, each of another sender, and a block holds ten. The primary orders so many of them
-/// at a time. When its view is left, if it is before all of them are ordered.
+/// R21: a hundred transactions wait, each of another sender, and a block holds ten. The primary
+/// orders so many of them at a time. When its view is left, if it is before all of them are
+/// ordered.
 fn left_after(blocks: &[usize], interval: Duration) -> Option<Duration> {
     let mut net = Net::with(4, |parameters| parameters.block.max_transactions = 10);
     let mut primary = Crooked::instead_of_member_0(&mut net);
@@ -140,8 +142,9 @@ fn left_after(blocks: &[usize], interval: Duration) -> Option<Duration> {
     None
 }
 
-/// R21: the turns of one view are limited together, so that a long queue gives a primary no more time for each of
-/// them. A primary that orders a block's worth every 3 T keeps its view, a slower one is left at the bound exactly.
+/// R21: the turns of one view are limited together, so that a long queue gives a primary no more
+/// time for each of them. A primary that orders a block's worth every 3 T keeps its view, a slower
+/// one is left at the bound exactly.
 #[test]
 fn a_primary_that_dribbles_through_a_long_queue_is_deposed_within_the_bound() {
     // One transaction every 1.6 s: the first turn takes 8 T, so the second must end within 12 T.
@@ -152,8 +155,8 @@ fn a_primary_that_dribbles_through_a_long_queue_is_deposed_within_the_bound() {
     assert_eq!(left_after(&[10], Duration::from_millis(1900)), None);
 }
 
-/// R21: a complaint that is due while this replica knows that others are further is kept until it has caught up. It
-/// used to be dropped, and the turn began anew.
+/// R21: a complaint that is due while this replica knows that others are further is kept until it
+/// has caught up. It used to be dropped, and the turn began anew.
 #[test]
 fn a_complaint_is_kept_while_the_replica_is_behind() {
     let mut net = Net::of(4);
@@ -165,7 +168,8 @@ fn a_complaint_is_kept_while_the_replica_is_behind() {
     net.pass(TIMEOUT / 2);
     net.commit_each(1..2);
     net.pass(TIMEOUT * 5 / 8);
-    // It was sent to all, and as many others as waited then are ordered: its turn is over in a timeout.
+    // It was sent to all, and as many others as waited then are ordered: its turn is over in a
+    // timeout.
     net.commit_each(2..3);
     // Member 3 hears STATUS and nothing else, so it does not learn what the others order meanwhile.
     net.lose(|from, to, parcel| {
@@ -193,8 +197,8 @@ fn an_overloaded_but_fair_primary_is_not_deposed() {
     assert_fair_under_overload(|_, _| {});
 }
 
-/// R21: nor is it when it hears of others' transactions late and in bursts, so that what waits longest elsewhere is
-/// young in its own queue.
+/// R21: nor is it when it hears of others' transactions late and in bursts, so that what waits
+/// longest elsewhere is young in its own queue.
 #[test]
 fn an_overloaded_but_fair_primary_that_hears_late_is_not_deposed() {
     assert_fair_under_overload(|net, round| match round % 8 {
@@ -204,7 +208,8 @@ fn an_overloaded_but_fair_primary_that_hears_late_is_not_deposed() {
     });
 }
 
-/// R21: nor when what a member takes reaches the others only because it sends it again, and to them directly.
+/// R21: nor when what a member takes reaches the others only because it sends it again, and to them
+/// directly.
 #[test]
 fn an_overloaded_but_fair_primary_is_not_deposed_by_a_member_whose_gossip_is_lost() {
     assert_fair_under_overload(|net, _| net.lose(|from, _, parcel| from == id(1) && parcel.is_gossip()));
@@ -242,7 +247,8 @@ fn assert_fair_under_overload(disturb: impl Fn(&mut Net, u32)) {
     }
 }
 
-/// One block of one transaction, a little before the timeout, again and again: that is no progress worth its name.
+/// One block of one transaction, a little before the timeout, again and again: that is no progress
+/// worth its name.
 #[test]
 fn a_primary_that_dribbles_is_deposed() {
     let mut net = Net::of(4);
@@ -317,8 +323,9 @@ fn what_cannot_be_ordered_deposes_nobody() {
     assert!(net.ids(3).len() >= 110, "while everything else is ordered: {}", net.ids(3).len());
 }
 
-/// R21: a member that nobody heard, and that then heard nobody, holds against no primary that it did not order what it
-/// could not know of. Otherwise it would leave the view alone once it is back, and be mute.
+/// R21: a member that nobody heard, and that then heard nobody, holds against no primary that it
+/// did not order what it could not know of. Otherwise it would leave the view alone once it is
+/// back, and be mute.
 #[test]
 fn whoever_was_cut_off_blames_nobody_for_what_it_alone_had() {
     let mut net = Net::of(4);
@@ -327,7 +334,8 @@ fn whoever_was_cut_off_blames_nobody_for_what_it_alone_had() {
     for nonce in 100..110 {
         net.submit(3, &net.transaction(nonce)).unwrap();
     }
-    // It says so to everybody, in vain, before the channels are found to be dead. Others' are ordered.
+    // It says so to everybody, in vain, before the channels are found to be dead. Others' are
+    // ordered.
     for nonce in 2..5 {
         net.pass(TIMEOUT / 3);
         net.commit_each(nonce..nonce + 1);

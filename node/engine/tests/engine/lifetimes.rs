@@ -43,7 +43,8 @@ fn the_door_looks_at_the_chain_when_the_clock_is_behind_it() {
     assert!(matches!(net.submit(1, &late), Err(Refusal::Expired { .. })));
 }
 
-/// Whoever is told that its transaction has expired signs another one, so nobody is told so who may be committed yet.
+/// Whoever is told that its transaction has expired signs another one, so nobody is told so who may
+/// be committed yet.
 #[test]
 fn what_may_still_be_committed_is_not_refused_when_it_is_sent_again_late() {
     let mut net = Net::of(4);
@@ -81,7 +82,8 @@ fn proposals_with_transactions_out_of_time_are_refused() {
     }
 }
 
-/// Nobody sends anything any more; the sender of an expired transaction still hears of it, by one block.
+/// Nobody sends anything any more; the sender of an expired transaction still hears of it, by one
+/// block.
 #[test]
 fn on_an_idle_chain_an_empty_block_brings_the_end() {
     let mut net = Net::with(4, |parameters| parameters.block.empty_block_gap_ms = 2000);
@@ -125,7 +127,8 @@ fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
     assert_eq!(net.nodes[3].committed.last().unwrap().body().count(), 0);
 }
 
-/// R17: for the others it was late when they heard of it, and the primary is dead. They see to its end all the same.
+/// R17: for the others it was late when they heard of it, and the primary is dead. They see to its
+/// end all the same.
 #[test]
 fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
     let mut net = Net::of(4);
@@ -142,8 +145,8 @@ fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
     }
 }
 
-/// Everybody has lost its pool, the primary is gone, and a transaction that is late by now is only in a block that has
-/// lost its place.
+/// Everybody has lost its pool, the primary is gone, and a transaction that is late by now is only
+/// in a block that has lost its place.
 fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_old_vote());
@@ -162,7 +165,8 @@ fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
     (net, transaction)
 }
 
-/// R17: it waits again when the view is left, and an empty block says that it has ended, although nobody asks.
+/// R17: it waits again when the view is left, and an empty block says that it has ended, although
+/// nobody asks.
 #[test]
 fn what_is_late_when_its_block_loses_its_place_comes_to_its_end() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
@@ -174,8 +178,8 @@ fn what_is_late_when_its_block_loses_its_place_comes_to_its_end() {
     }
 }
 
-/// R17: whoever is told that it is pending is told its end, too. Everybody has restarted once more since the view
-/// began, so nobody remembers that it waited again.
+/// R17: whoever is told that it is pending is told its end, too. Everybody has restarted once more
+/// since the view began, so nobody remembers that it waited again.
 #[test]
 fn what_is_sent_again_late_and_is_only_in_a_lost_block_comes_to_its_end() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
@@ -199,8 +203,8 @@ fn what_is_sent_again_late_and_is_only_in_a_lost_block_comes_to_its_end() {
     assert!(matches!(net.submit(2, &transaction), Err(Refusal::Expired { .. })));
 }
 
-/// A block of the chain's time cannot contain a transaction that is valid for too long after it, although the
-/// door took it from a clock that is ahead. It waits until it is timely.
+/// A block of the chain's time cannot contain a transaction that is valid for too long after it,
+/// although the door took it from a clock that is ahead. It waits until it is timely.
 #[test]
 fn what_lives_too_long_for_the_next_block_waits_for_a_later_one() {
     let mut net = Net::of(4);

@@ -1,4 +1,5 @@
-//! The network's message limit holds every NEW-VIEW that a member accepts, also with the longest lies in it.
+//! The network's message limit holds every NEW-VIEW that a member accepts, also with the longest
+//! lies in it.
 
 use quorate_engine::{MemberMessage, WireLimits};
 use quorate_genesis::TestNetwork;
@@ -16,7 +17,8 @@ const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
 /// The base stands here: any height that is not the first.
 const BASE: u64 = 1000;
 
-/// Messages of members that lie as long as they can. No member signed them: every signature is of something else.
+/// Messages of members that lie as long as they can. No member signed them: every signature is of
+/// something else.
 struct Liars {
     committee: Committee,
     signature: Signature,
@@ -96,7 +98,8 @@ impl Liars {
         Message::NewView(NewViewMessage { vote, view_changes, pre_prepares })
     }
 
-    /// Whether nothing but the signatures is wrong with a message: a liar that signs it is believed.
+    /// Whether nothing but the signatures is wrong with a message: a liar that signs it is
+    /// believed.
     fn believed_if_signed(&self, message: Message, window: u64) -> bool {
         let refused = message.check(ReplicaId(0), &CHAIN, Epoch(0), &self.committee, window).unwrap_err();
         match refused {
@@ -126,8 +129,8 @@ fn message_limit(window: u64, members: usize) -> usize {
     WireLimits::of(&limits, window, members).message
 }
 
-/// R7, R19: for every committee and every window, the longest NEW-VIEW that is believed fits. One block more in a
-/// VIEW-CHANGE is refused before a signature is looked at.
+/// R7, R19: for every committee and every window, the longest NEW-VIEW that is believed fits. One
+/// block more in a VIEW-CHANGE is refused before a signature is looked at.
 #[test]
 fn the_largest_new_view_that_is_believed_fits() {
     for members in 4..=31 {
@@ -144,8 +147,8 @@ fn the_largest_new_view_that_is_believed_fits() {
             let bytes = MemberMessage::consensus(Message::Evidence(proof)).len();
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
         }
-        // Hashing what is megabytes long takes time: the smallest windows are those that a list without a limit of its
-        // own would break.
+        // Hashing what is megabytes long takes time: the smallest windows are those that a list
+        // without a limit of its own would break.
         for window in [1, 2, 4] {
             let largest = liars.new_view(open(window));
             assert!(liars.believed_if_signed(largest, window), "{members} members, window {window}");

@@ -95,8 +95,8 @@ impl Parcel {
 type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
 type Lie = Box<dyn Fn(&Ask, Answer) -> Answer>;
 
-/// A member loses power at the end of a call, after its records are durable and before or after its messages
-/// have left, and starts again at once.
+/// A member loses power at the end of a call, after its records are durable and before or after its
+/// messages have left, and starts again at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crash {
     pub(crate) member: usize,
@@ -136,7 +136,8 @@ pub(crate) struct Net {
     held: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
     pub(crate) crash: Option<Crash>,
     crashed: Option<usize>,
-    /// What was checked last: a message to all is checked once, as its signatures cost most of the time.
+    /// What was checked last: a message to all is checked once, as its signatures cost most of the
+    /// time.
     checked: RefCell<Option<(ReplicaId, Message, Checked)>>,
 }
 
@@ -479,7 +480,8 @@ impl Net {
         }
     }
 
-    /// Lets time pass: everybody wakes at its deadlines and never else, and what is sent arrives at once.
+    /// Lets time pass: everybody wakes at its deadlines and never else, and what is sent arrives at
+    /// once.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         self.deliver_all();

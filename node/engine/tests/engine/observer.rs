@@ -164,7 +164,8 @@ fn a_long_chain_comes_in_several_runs_from_members_in_turn() {
     assert_eq!((stands.fetched, stands.catching_up), (600, false));
 }
 
-/// A liar that claims the sky costs one question each time, and members that do not answer are not waited for.
+/// A liar that claims the sky costs one question each time, and members that do not answer are not
+/// waited for.
 #[test]
 fn liars_and_silent_members_hold_nobody_up() {
     let net = Net::of(4);
@@ -226,7 +227,8 @@ fn a_certified_block_that_contradicts_its_chain_stops_it() {
     assert_eq!(watcher.height(), 1);
 }
 
-/// What its ledger refuses changes nothing, also when a quorum has certified it: another member is asked.
+/// What its ledger refuses changes nothing, also when a quorum has certified it: another member is
+/// asked.
 #[test]
 fn blocks_that_its_ledger_refuses_do_not_stop_it() {
     let net = Net::of(4);
@@ -251,7 +253,8 @@ fn blocks_that_its_ledger_refuses_do_not_stop_it() {
     assert_eq!(watcher.height(), 3);
 }
 
-/// One sync a second, however many blocks there are; a restart and a power cut cost what is fetched again.
+/// One sync a second, however many blocks there are; a restart and a power cut cost what is fetched
+/// again.
 #[test]
 fn a_power_cut_takes_no_more_than_it_fetches_again() {
     let net = Net::of(4);

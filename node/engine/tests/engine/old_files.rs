@@ -108,7 +108,8 @@ fn an_old_ledger_alone_is_caught_up() {
     assert_eq!(net.overview(0).pbft_counters.contradictions, 0);
 }
 
-/// R24: a copy that runs beside the original stops the original, as soon as somebody shows it what it never signed.
+/// R24: a copy that runs beside the original stops the original, as soon as somebody shows it what
+/// it never signed.
 #[test]
 fn a_second_instance_with_the_same_key_is_found_out() {
     let mut net = Net::of(4);

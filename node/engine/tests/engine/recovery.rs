@@ -9,7 +9,8 @@ use quorate_store::{Journal, Ledger, Row, RowKey};
 
 use crate::net::{Net, Parcel, id};
 
-/// Only the journal is synced for each block. The ledger follows once a second, and may lose what it has.
+/// Only the journal is synced for each block. The ledger follows once a second, and may lose what
+/// it has.
 #[test]
 fn blocks_that_only_the_journal_kept_are_appended_again() {
     let mut net = Net::of(4);

@@ -1,4 +1,5 @@
-//! A deposed primary's blocks: kept, proposed again, or given up, and nothing ordered twice or lost (R16, R19, R20).
+//! A deposed primary's blocks: kept, proposed again, or given up, and nothing ordered twice or lost
+//! (R16, R19, R20).
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::net::{Net, Parcel, id};
 /// The request timeout of the default genesis.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A committee whose members from 1 on hold the first transaction in an accepted block of view 0, prepared or
-/// not; then the primary dies. What they said about it in view 0 does not arrive.
+/// A committee whose members from 1 on hold the first transaction in an accepted block of view 0,
+/// prepared or not; then the primary dies. What they said about it in view 0 does not arrive.
 fn with_a_block_in_flight(prepared: bool) -> (Net, VerifiedTransaction) {
     let mut net = Net::of(4);
     net.lose(move |_, _, parcel| if prepared { parcel.is_old_commit() } else { parcel.is_old_vote() });
@@ -45,7 +46,8 @@ fn ordered_once(net: &Net, members: std::ops::Range<usize>, expected: &[Transact
     }
 }
 
-/// R20: the quorum's view changes carry the certificate, so the old block has its place in the new view.
+/// R20: the quorum's view changes carry the certificate, so the old block has its place in the new
+/// view.
 #[test]
 fn a_prepared_block_of_a_dead_primary_is_proposed_again_and_ordered_once() {
     let (mut net, transaction) = with_a_block_in_flight(true);
@@ -77,8 +79,8 @@ fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
     assert_eq!(committed.header().proposer, id(1));
 }
 
-/// A view is left and the next one does not begin: what was in flight is in nobody's hands, so it waits, and others are
-/// told of it.
+/// A view is left and the next one does not begin: what was in flight is in nobody's hands, so it
+/// waits, and others are told of it.
 #[test]
 fn what_a_view_had_in_flight_waits_as_soon_as_it_is_left() {
     let (mut net, transaction) = with_a_block_in_flight(false);
@@ -115,8 +117,8 @@ fn what_only_a_block_brought_waits_again_when_the_block_loses_its_place() {
     ordered_once(&net, 1..4, &[transaction.id()]);
 }
 
-/// A block of view 0 that only one member accepted, and other transactions at the others: whatever the new view
-/// orders, each is in the chain once.
+/// A block of view 0 that only one member accepted, and other transactions at the others: whatever
+/// the new view orders, each is in the chain once.
 #[test]
 fn old_and_new_blocks_with_the_same_transactions_order_them_once() {
     for prepared_by_others in [true, false] {
@@ -182,8 +184,8 @@ fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
         .collect()
 }
 
-/// R20: it learns from the NEW-VIEW which block that is, from another member which ids, and then which
-/// transactions.
+/// R20: it learns from the NEW-VIEW which block that is, from another member which ids, and then
+/// which transactions.
 #[test]
 fn a_member_that_never_saw_a_block_that_is_proposed_again_finds_out_what_is_in_it() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
@@ -217,7 +219,8 @@ fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
     }
 }
 
-/// R12, R20: a member that is asked for the ids and does not answer is not waited for; its late answer is used.
+/// R12, R20: a member that is asked for the ids and does not answer is not waited for; its late
+/// answer is used.
 #[test]
 fn silence_about_the_ids_of_a_block_is_not_waited_for() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
@@ -260,8 +263,8 @@ fn a_restarted_member_asks_again_for_what_the_view_began_with() {
     assert_eq!(net.ids(3)[0], transaction.id());
 }
 
-/// R13, R19, R20: power fails at every boundary of a member on the way through a departure, the wait, the beginning
-/// of a view and its first blocks; before its messages leave, or after.
+/// R13, R19, R20: power fails at every boundary of a member on the way through a departure, the
+/// wait, the beginning of a view and its first blocks; before its messages leave, or after.
 #[test]
 fn a_crash_at_any_moment_of_a_view_change_loses_nothing_and_contradicts_nothing() {
     for member in [1, 2] {
@@ -348,8 +351,9 @@ fn rows_and_blocks_stay_bounded_over_many_failing_views() {
         assert!(stuck <= 4, "{stands:?}");
     }
     assert!(views >= 20, "{views} views");
-    // Of views that were left 8 full windows of 2 W blocks, and W in the current one: a proposal and a body each.
-    // Standing are the last VIEW-CHANGE and NEW-VIEW, our mark and what was heard of three others.
+    // Of views that were left 8 full windows of 2 W blocks, and W in the current one: a proposal
+    // and a body each. Standing are the last VIEW-CHANGE and NEW-VIEW, our mark and what was heard
+    // of three others.
     let most = 8 * 4 + 2;
     assert!(held <= most && rows <= 2 * most as u64 + 6, "{held} blocks, {rows} rows");
     assert!(held > 30, "{held} blocks: the limit was reached");

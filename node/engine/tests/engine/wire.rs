@@ -210,7 +210,8 @@ fn the_largest_run_of_blocks_fits() {
         for limits in [limits(1000, 1 << 20, 256 << 10), limits(4, 4 << 20, 1 << 20), limits(1, 256, 256)] {
             let wire = WireLimits::of(&limits, window, 4);
             let open = 2 * window + 1;
-            // Each with a certificate; the longest stretches without; a small stretch before a long one.
+            // Each with a certificate; the longest stretches without; a small stretch before a long
+            // one.
             let spread: [&dyn Fn(u64) -> bool; 3] =
                 [&|_| true, &|height| height % open == 0, &|height| height == 1 || height == 1 + open];
             let lengths = [if limits.max_body_bytes == 256 { 300 } else { 10 }, 2 * open, 1 + open];

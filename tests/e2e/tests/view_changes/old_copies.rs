@@ -195,7 +195,7 @@ fn two_instances(index: usize) -> Network {
         second.ended().map(|_| ("the second stopped", second.log()))
     });
     println!("of two instances of validator {index} that start together: {end}");
-    assert!(log.contains("somebody else signs with this validator's key"), "{log}");
+    assert!(log.contains("a second instance signs with this validator's key"), "{log}");
     load.wait_for_more(400);
     let promised = load.finish();
     network.equal_chains(&rest).assert_contains(&promised);
