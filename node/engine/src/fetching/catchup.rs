@@ -325,7 +325,7 @@ mod tests {
     /// A slow connection: every member lets some requests expire. The wait grows until answers
     /// arrive in time, and no longer.
     #[test]
-    fn the_wait_follows_the_speed_of_the_line() {
+    fn the_wait_follows_the_speed_of_the_connection() {
         let mut scene = Scene::new();
         (0..3).for_each(|peer| scene.claims(peer, 100_000));
         let takes = scene.least * 3;
@@ -352,7 +352,7 @@ mod tests {
 
     /// A silent member cannot clear its expired requests by connecting again.
     #[test]
-    fn a_new_connection_keeps_the_expired_questions() {
+    fn a_new_connection_keeps_the_expired_requests() {
         let mut scene = Scene::new();
         scene.claims(0, u64::MAX);
         scene.claims(1, 100_000);

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_help_make_it_impatient_again() {
+    fn answers_that_help_shorten_the_wait() {
         let mut scene = Scene::new();
         scene.asks();
         let waits: Vec<Duration> = (0..6).map(|_| scene.asks().1).collect();

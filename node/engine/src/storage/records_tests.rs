@@ -236,7 +236,7 @@ fn every_kind_of_record_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn of_each_name_the_last_one_stands() {
+fn the_last_record_of_each_row_is_kept() {
     let mut maker = Maker::new();
     let genesis = maker.genesis.header().clone();
     let block = maker.block(&genesis, 1);
@@ -267,7 +267,7 @@ fn of_each_name_the_last_one_stands() {
 }
 
 #[test]
-fn what_is_dropped_goes_away_and_the_body_with_its_last_view() {
+fn dropped_proposals_are_deleted_and_the_body_with_the_last_one() {
     let mut maker = Maker::new();
     let genesis = maker.genesis.header().clone();
     let (block, sibling) = (maker.block(&genesis, 1), maker.block(&genesis, 2));

@@ -35,7 +35,7 @@ fn a_member_that_missed_the_gossip_asks_the_primary_after_a_grace() {
 }
 
 #[test]
-fn late_gossip_or_a_submission_completes_a_proposal_without_a_question() {
+fn late_gossip_or_a_submission_completes_a_proposal_without_a_request() {
     for by_client in [false, true] {
         let mut net = Net::of(4);
         net.lose(|_, to, parcel| parcel.is_gossip() && to == id(3));
@@ -56,7 +56,7 @@ fn late_gossip_or_a_submission_completes_a_proposal_without_a_question() {
 }
 
 #[test]
-fn whoever_has_nothing_is_followed_by_the_next_member_at_once() {
+fn after_an_empty_answer_the_next_member_is_asked_at_once() {
     let mut net = Net::of(4);
     let transaction = net.transaction(1);
     let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
@@ -82,7 +82,7 @@ fn whoever_has_nothing_is_followed_by_the_next_member_at_once() {
 }
 
 #[test]
-fn whoever_does_not_answer_is_followed_by_the_next_member_after_a_while() {
+fn without_an_answer_the_next_member_is_asked_after_the_wait() {
     let mut net = Net::of(4);
     net.lose(|_, to, parcel| {
         (parcel.is_gossip() && to == id(3)) || matches!(parcel, Parcel::Answer(..) if to == id(3))
@@ -190,7 +190,7 @@ fn bodies_are_served_while_in_flight_and_when_committed() {
 }
 
 #[test]
-fn a_question_to_a_member_that_is_gone_goes_to_the_next_at_once() {
+fn a_request_for_transactions_to_a_disconnected_member_goes_to_the_next() {
     let mut net = Net::of(4);
     net.lose(|_, to, parcel| parcel.is_gossip() && to == id(3) || matches!(parcel, Parcel::Answer(..)));
     net.submit(1, &net.transaction(1)).unwrap();

@@ -83,7 +83,7 @@ fn a_late_member_fetches_the_whole_chain() {
 
 /// More blocks than one answer holds: it goes on asking until it has them all.
 #[test]
-fn a_long_chain_comes_in_several_runs() {
+fn a_long_chain_is_served_in_several_ranges() {
     let net = Net::of(4);
     let blocks = net.chain_of(600);
     let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
@@ -102,7 +102,7 @@ fn a_long_chain_comes_in_several_runs() {
 
 /// A run ends in a certified block, even if others are above it.
 #[test]
-fn a_run_is_never_left_open() {
+fn a_served_range_ends_in_a_certified_block() {
     let net = Net::of(4);
     let blocks = net.chain_of(300);
     let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
@@ -115,7 +115,7 @@ fn a_run_is_never_left_open() {
 }
 
 #[test]
-fn runs_that_prove_nothing_are_refused() {
+fn invalid_block_ranges_are_refused() {
     let net = Net::of(4);
     let blocks = net.chain_of(3);
     let good = || run_of(&net, &blocks);
@@ -151,7 +151,7 @@ fn runs_that_prove_nothing_are_refused() {
 /// A certificate finalises at most 2 W + 1 blocks: more could be stored, but no answer that is sent
 /// on has room for them.
 #[test]
-fn a_run_without_its_certificates_is_refused() {
+fn a_range_without_its_certificates_is_refused() {
     for window in [1, 8, 32] {
         let net = Net::with(4, |parameters| {
             parameters.consensus.window = window;
@@ -177,7 +177,7 @@ fn a_run_without_its_certificates_is_refused() {
 /// Headers at the end of 64 bits, every one certified: none follows where the numbers end, and the
 /// check says so.
 #[test]
-fn runs_at_extreme_heights_are_checked_and_refused() {
+fn ranges_at_extreme_heights_are_checked_and_refused() {
     let mut net = Net::of(4);
     let first = net.chain_of(1).remove(0);
     let at = |height: u64, parent: BlockHash, time: u64| {
@@ -305,7 +305,7 @@ fn a_damaged_block_is_not_served_and_does_not_stop_the_node() {
 }
 
 #[test]
-fn a_run_that_does_not_start_at_the_tip_changes_nothing() {
+fn a_range_that_leaves_a_gap_above_the_tip_changes_nothing() {
     let mut net = Net::of(4);
     let blocks = net.chain_of(20);
     let run = run_of(&net, &blocks[5..]);
@@ -316,7 +316,7 @@ fn a_run_that_does_not_start_at_the_tip_changes_nothing() {
 }
 
 #[test]
-fn a_run_may_begin_below_the_tip_and_one_certificate_may_cover_several_blocks() {
+fn a_range_may_begin_below_the_tip_and_one_certificate_may_cover_several_blocks() {
     let mut net = Net::of(4);
     let blocks = net.chain_of(20);
     let run = run_of(&net, &blocks[..12]);
@@ -346,7 +346,7 @@ fn a_certified_block_that_does_not_extend_the_chain_stops_the_node() {
 /// Whoever claims heights that it cannot prove is asked once for each claim, and in turn with
 /// others.
 #[test]
-fn an_empty_claim_costs_one_question() {
+fn a_false_claim_costs_one_request() {
     let mut net = Net::of(4);
     net.log.clear();
     let message = status(&net, u64::MAX);
@@ -365,7 +365,7 @@ fn an_empty_claim_costs_one_question() {
 /// Votes that waited for a block of the run make the blocks above it final before the run gets
 /// there.
 #[test]
-fn votes_and_a_run_may_finalise_the_same_blocks() {
+fn votes_and_a_range_may_finalise_the_same_blocks() {
     let mut net = Net::of(4);
     let blocks = net.chain_of(12);
     // Member 3 has all proposals but the first, all transactions, and all COMMITs of the others.
@@ -394,7 +394,7 @@ fn votes_and_a_run_may_finalise_the_same_blocks() {
 /// cut: it is in no journal. Otherwise the journal would speak of blocks whose parents are gone.
 /// Here the disk fails in the middle.
 #[test]
-fn what_a_run_brought_is_durable_before_anything_is_written_on_top_of_it() {
+fn fetched_blocks_are_durable_before_records_that_depend_on_them() {
     let mut net = Net::of(4);
     let blocks = net.chain_of(12);
     let transactions: Vec<_> = blocks
@@ -423,7 +423,7 @@ fn what_a_run_brought_is_durable_before_anything_is_written_on_top_of_it() {
 
 /// A block of a run may contain what a member still has in its pool or holds in a proposal.
 #[test]
-fn what_a_run_brings_does_not_wait_any_more() {
+fn fetched_transactions_leave_the_pool_and_the_requests() {
     let mut net = Net::of(4);
     let blocks = net.chain_of(12);
     let first = blocks[0].body().transaction(0).unwrap().verify(&net.genesis.chain_id()).unwrap();
@@ -449,7 +449,7 @@ fn run_from(net: &Net, member: usize, from: u64) -> CheckedRun {
 /// clock is there; the first thing it reads then is a run with that block and the next. Both are
 /// appended, in order.
 #[test]
-fn a_run_that_arrives_as_a_held_block_becomes_final_goes_on_above_it() {
+fn a_range_is_appended_above_a_held_block_that_becomes_final() {
     let mut net = Net::of(4);
     net.nodes[3].ahead_ms = -2000;
     net.submit(0, &net.transaction(1)).unwrap();
@@ -468,7 +468,7 @@ fn a_run_that_arrives_as_a_held_block_becomes_final_goes_on_above_it() {
 
 /// Whoever is gone answers nothing: the next member that has blocks is asked at once.
 #[test]
-fn a_question_for_blocks_to_a_member_that_is_gone_goes_to_the_next() {
+fn a_request_for_blocks_to_a_disconnected_member_goes_to_the_next() {
     let mut net = Net::of(4);
     let asked = |net: &Net| -> Vec<_> {
         let asks =
@@ -513,7 +513,7 @@ fn members_that_do_not_answer_are_not_waited_for() {
 /// R12: over a slow line a member does not ask for the same blocks ever again: each question that
 /// was given up gives the next one more time.
 #[test]
-fn whoever_is_answered_slowly_becomes_patient() {
+fn requests_that_expire_lengthen_the_wait() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| matches!(parcel, Parcel::Ask(..) | Parcel::Consensus(..)));
     let events = [0, 1, 2].map(|from| Event::Consensus { from: id(from), message: status(&net, 100) });
@@ -535,7 +535,7 @@ fn whoever_is_answered_slowly_becomes_patient() {
 /// than what the lost one brought may be ordered: its end is known at once, without a further
 /// block.
 #[test]
-fn what_waits_again_when_its_last_block_has_passed_comes_to_its_end() {
+fn a_returned_transaction_that_is_too_late_expires_at_once() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_old_vote());
     let hurried = net.transaction_until(1, net.wall().plus_ms(500));

@@ -160,7 +160,7 @@ fn a_crash_at_any_moment_around_a_checkpoint_loses_and_contradicts_nothing() {
 
 /// Two members, since most of the time goes into signatures.
 #[test]
-fn over_ten_thousand_blocks_everything_but_the_chain_stays_flat() {
+fn over_ten_thousand_blocks_only_the_chain_grows() {
     let mut net = Net::with(2, |parameters| parameters.block.max_transactions = 1);
     let mut table = String::from("height  rows  bytes  in flight  slots  remembered ids\n");
     let mut most = [0; 3];

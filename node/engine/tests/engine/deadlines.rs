@@ -15,7 +15,7 @@ use crate::net::{Net, Parcel, id};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn lost_votes_are_made_good_by_status_alone() {
+fn lost_votes_are_repaired_by_status_alone() {
     let mut net = Net::of(4);
     let count = std::cell::Cell::new(0);
     net.lose(move |_, _, parcel| {
@@ -35,7 +35,7 @@ fn lost_votes_are_made_good_by_status_alone() {
 }
 
 #[test]
-fn what_gossip_lost_is_sent_again_directly() {
+fn transactions_that_gossip_lost_are_resent_directly() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_gossip());
     let transaction = net.transaction(1);
@@ -48,7 +48,7 @@ fn what_gossip_lost_is_sent_again_directly() {
 
 /// Gossip reached one member only, and then the one that knew the client was gone.
 #[test]
-fn a_member_reminds_of_what_others_passed_on() {
+fn a_member_resends_transactions_of_other_members() {
     let mut net = Net::of(4);
     net.lose(|_, to, parcel| parcel.is_gossip() && to != id(3));
     let transaction = net.transaction(1);
@@ -63,7 +63,7 @@ fn a_member_reminds_of_what_others_passed_on() {
 }
 
 #[test]
-fn reminders_are_bounded_and_paused() {
+fn resends_are_bounded_and_paused() {
     let mut net = Net::of(4);
     net.lose(|_, to, parcel| parcel.is_gossip() || to == id(0));
     for nonce in 0..1200 {
@@ -104,7 +104,7 @@ fn a_dead_primary_is_left_after_the_timeout_and_the_next_one_orders_what_waits()
 }
 
 #[test]
-fn a_fast_primary_is_followed_when_the_clocks_get_there() {
+fn a_proposal_of_a_fast_clock_is_accepted_when_the_other_clocks_reach_it() {
     let mut net = Net::of(4);
     net.nodes[0].ahead_ms = 2000;
     let transaction = net.transaction(1);
@@ -118,7 +118,7 @@ fn a_fast_primary_is_followed_when_the_clocks_get_there() {
 }
 
 #[test]
-fn a_network_at_rest_says_nothing_but_status() {
+fn an_idle_network_sends_only_status() {
     let mut net = Net::of(4);
     net.commit_each(0..3);
     net.pass(Duration::from_secs(3));

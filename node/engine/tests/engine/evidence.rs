@@ -18,7 +18,7 @@ fn told(net: &Net, member: usize) -> usize {
 }
 
 #[test]
-fn a_primary_that_proposes_twice_is_proven_a_liar_and_deposed_at_once() {
+fn a_primary_that_proposes_twice_is_proven_faulty_and_deposed_at_once() {
     let mut net = Net::of(4);
     net.power_loss(0);
     for nonce in 1..=2 {
@@ -99,7 +99,7 @@ fn proofs_against_one_member_are_bounded_in_memory_and_on_disk() {
 /// becomes final. What is in the child waits again at member 3: as long as it counted as in flight
 /// there, it was neither ordered, nor watched, nor could it expire.
 #[test]
-fn what_is_in_a_block_that_lost_its_parent_waits_again() {
+fn transactions_of_a_block_whose_parent_was_replaced_return_to_the_pool() {
     let mut net = Net::of(4);
     net.power_loss(0);
     // The proof of the lie, for which all would leave the view at once, does not come about.

@@ -22,7 +22,7 @@ fn a_transaction_submitted_to_two_members_is_in_the_chain_once() {
 }
 
 #[test]
-fn whoever_sends_it_again_learns_where_it_is() {
+fn submitting_a_committed_transaction_again_returns_its_place() {
     let mut net = Net::of(4);
     net.commit_each(0..2);
     let transaction = net.transaction_until(2, net.wall().plus_ms(3000));
@@ -96,7 +96,7 @@ fn a_block_that_contains_a_transaction_twice_cannot_be_proposed() {
 
 /// The primary has committed a transaction, and late gossip brings it again.
 #[test]
-fn what_arrives_after_it_was_committed_does_not_wait() {
+fn a_committed_transaction_that_arrives_again_does_not_enter_the_pool() {
     let mut net = Net::of(4);
     let transaction = net.transaction(1);
     net.submit(0, &transaction).unwrap();

@@ -146,7 +146,7 @@ fn left_after(blocks: &[usize], interval: Duration) -> Option<Duration> {
 /// time for each of them. A primary that orders a block's worth every 3 T keeps its view, a slower
 /// one is left at the bound exactly.
 #[test]
-fn a_primary_that_dribbles_through_a_long_queue_is_deposed_within_the_bound() {
+fn a_primary_that_is_slow_with_a_long_queue_is_deposed_within_the_bound() {
     // One transaction every 1.6 s: the first turn takes 8 T, so the second must end within 12 T.
     assert_eq!(left_after(&[1], Duration::from_millis(1600)), Some(bound(1)));
     // A turn every 4.75 T: 9 T + 3 T for each turn after the first are used up in the fourth.
@@ -200,7 +200,7 @@ fn an_overloaded_but_fair_primary_is_not_deposed() {
 /// R21: nor is it when it hears of others' transactions late and in bursts, so that what waits
 /// longest elsewhere is young in its own queue.
 #[test]
-fn an_overloaded_but_fair_primary_that_hears_late_is_not_deposed() {
+fn an_overloaded_but_fair_primary_that_receives_late_is_not_deposed() {
     assert_fair_under_overload(|net, round| match round % 8 {
         0 => net.lose_nothing(),
         1 => net.lose(|_, to, parcel| to == id(0) && parcel.is_transactions()),
@@ -250,7 +250,7 @@ fn assert_fair_under_overload(disturb: impl Fn(&mut Net, u32)) {
 /// One block of one transaction, a little before the timeout, again and again: that is no progress
 /// worth its name.
 #[test]
-fn a_primary_that_dribbles_is_deposed() {
+fn a_primary_that_orders_one_transaction_per_timeout_is_deposed() {
     let mut net = Net::of(4);
     let mut primary = Crooked::instead_of_member_0(&mut net);
     let valid_until = net.wall().plus_ms(119_000);
@@ -292,7 +292,7 @@ fn a_dead_primary_with_only_expired_work_is_deposed_after_the_timeout_and_the_ga
 
 /// What no primary may order is held against none: too late, too early, too large.
 #[test]
-fn what_cannot_be_ordered_deposes_nobody() {
+fn transactions_that_cannot_be_ordered_cause_no_view_change() {
     let mut net = Net::with(4, |parameters| parameters.block.max_transaction_bytes = 1000);
     let lifetime = 120_000;
     // This member takes what is not timely for others yet.
@@ -327,7 +327,7 @@ fn what_cannot_be_ordered_deposes_nobody() {
 /// did not order what it could not know of. Otherwise it would leave the view alone once it is
 /// back, and be mute.
 #[test]
-fn whoever_was_cut_off_blames_nobody_for_what_it_alone_had() {
+fn a_replica_that_was_cut_off_does_not_complain_about_its_own_transactions() {
     let mut net = Net::of(4);
     net.commit_each(0..2);
     net.lose(|from, _, _| from == id(3));

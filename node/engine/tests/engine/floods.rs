@@ -99,7 +99,7 @@ fn slots_and_examinations_stay_within_the_window() {
 
 /// A member may ask as much as it likes; each answer has its limit, and nothing is kept.
 #[test]
-fn questions_leave_nothing_behind() {
+fn requests_leave_no_state_behind() {
     let mut net = Net::of(4);
     net.commit_each(0..3);
     let before = format!("{:?}", net.overview(1));

@@ -10,7 +10,7 @@ use crate::net::{Net, id};
 const LIFETIME_MS: u64 = 120_000;
 
 #[test]
-fn the_door_takes_what_is_valid_now_and_no_longer_than_a_lifetime() {
+fn transactions_valid_now_and_for_a_lifetime_at_most_are_admitted() {
     let mut net = Net::of(4);
     let now = net.wall();
     let cases = [
@@ -35,7 +35,7 @@ fn the_door_takes_what_is_valid_now_and_no_longer_than_a_lifetime() {
 
 /// Otherwise a member with a slow clock would take what no block may contain.
 #[test]
-fn the_door_looks_at_the_chain_when_the_clock_is_behind_it() {
+fn a_member_with_a_slow_clock_admits_by_the_time_of_the_chain() {
     let mut net = Net::of(4);
     net.commit_each(0..1);
     net.nodes[1].ahead_ms = -60_000;
@@ -46,7 +46,7 @@ fn the_door_looks_at_the_chain_when_the_clock_is_behind_it() {
 /// Whoever is told that its transaction has expired signs another one, so nobody is told so who may
 /// be committed yet.
 #[test]
-fn what_may_still_be_committed_is_not_refused_when_it_is_sent_again_late() {
+fn a_transaction_that_may_still_be_committed_is_not_refused_as_expired() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_gossip() || parcel.is_transactions() || parcel.is_commit());
     let transaction = net.transaction_until(1, net.wall().plus_ms(500));
@@ -85,7 +85,7 @@ fn proposals_with_transactions_out_of_time_are_refused() {
 /// Nobody sends anything any more; the sender of an expired transaction still hears of it, by one
 /// block.
 #[test]
-fn on_an_idle_chain_an_empty_block_brings_the_end() {
+fn on_an_idle_chain_an_empty_block_proves_the_expiry() {
     let mut net = Net::with(4, |parameters| parameters.block.empty_block_gap_ms = 2000);
     net.commit_each(0..1);
     // The primary is slow to hear of it, and then there is no time left.
@@ -108,7 +108,7 @@ fn on_an_idle_chain_an_empty_block_brings_the_end() {
 }
 
 #[test]
-fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
+fn an_expired_transaction_of_the_primary_gets_its_proof_too() {
     let mut net = Net::with(4, |parameters| {
         parameters.block.empty_block_gap_ms = 2000;
         parameters.consensus.window = 1;
@@ -130,7 +130,7 @@ fn an_expired_transaction_in_the_primary_s_own_pool_ends_as_well() {
 /// R17: for the others it was late when they heard of it, and the primary is dead. They see to its
 /// end all the same.
 #[test]
-fn what_only_a_member_with_a_slow_clock_took_ends_also_under_a_dead_primary() {
+fn a_transaction_that_only_a_slow_clock_admitted_expires_under_a_dead_primary() {
     let mut net = Net::of(4);
     net.nodes[1].ahead_ms = -1500;
     net.stop(0);
@@ -168,7 +168,7 @@ fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
 /// R17: it waits again when the view is left, and an empty block says that it has ended, although
 /// nobody asks.
 #[test]
-fn what_is_late_when_its_block_loses_its_place_comes_to_its_end() {
+fn a_late_transaction_of_a_dropped_block_expires() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
     let other = net.transaction_until(2, net.wall().plus_ms(100));
     net.submit(2, &other).unwrap();
@@ -181,7 +181,7 @@ fn what_is_late_when_its_block_loses_its_place_comes_to_its_end() {
 /// R17: whoever is told that it is pending is told its end, too. Everybody has restarted once more
 /// since the view began, so nobody remembers that it waited again.
 #[test]
-fn what_is_sent_again_late_and_is_only_in_a_lost_block_comes_to_its_end() {
+fn a_late_transaction_of_a_dropped_block_expires_when_submitted_again() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
     net.lose(|_, _, parcel| parcel.is_old_vote() || parcel.is_proposal());
     net.pass(Duration::from_secs(3));
@@ -206,7 +206,7 @@ fn what_is_sent_again_late_and_is_only_in_a_lost_block_comes_to_its_end() {
 /// A block of the chain's time cannot contain a transaction that is valid for too long after it,
 /// although the door took it from a clock that is ahead. It waits until it is timely.
 #[test]
-fn what_lives_too_long_for_the_next_block_waits_for_a_later_one() {
+fn a_transaction_that_is_too_early_for_the_next_block_waits() {
     let mut net = Net::of(4);
     net.nodes[1].ahead_ms = 400;
     let transaction = net.transaction_until(1, net.wall().plus_ms(LIFETIME_MS + 300));

@@ -132,7 +132,7 @@ fn message_limit(window: u64, members: usize) -> usize {
 /// R7, R19: for every committee and every window, the longest NEW-VIEW that is believed fits. One
 /// block more in a VIEW-CHANGE is refused before a signature is looked at.
 #[test]
-fn the_largest_new_view_that_is_believed_fits() {
+fn the_largest_acceptable_new_view_fits_the_message_limit() {
     for members in 4..=31 {
         let liars = Liars::of(members);
         for window in 1..=MAX_WINDOW {

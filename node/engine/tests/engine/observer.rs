@@ -123,7 +123,7 @@ fn ledger_of(net: &Net, blocks: &[Block]) -> Ledger {
 }
 
 #[test]
-fn it_follows_what_members_order_and_says_nothing() {
+fn an_observer_follows_the_chain_and_sends_nothing() {
     let mut net = Net::of(4);
     let mut watcher = Watcher::of(&net);
     for round in 0..5 {
@@ -146,7 +146,7 @@ fn it_follows_what_members_order_and_says_nothing() {
 
 /// More blocks than one answer holds: it goes on asking, and says that it catches up.
 #[test]
-fn a_long_chain_comes_in_several_runs_from_members_in_turn() {
+fn an_observer_fetches_a_long_chain_from_members_in_turns() {
     let net = Net::of(4);
     let source = ledger_of(&net, &net.chain_of(600)).reader();
     let mut watcher = Watcher::of(&net);
@@ -167,7 +167,7 @@ fn a_long_chain_comes_in_several_runs_from_members_in_turn() {
 /// A liar that claims the sky costs one question each time, and members that do not answer are not
 /// waited for.
 #[test]
-fn liars_and_silent_members_hold_nobody_up() {
+fn faulty_and_silent_members_do_not_delay_an_observer() {
     let net = Net::of(4);
     let blocks = net.chain_of(20);
     let source = ledger_of(&net, &blocks).reader();
@@ -194,7 +194,7 @@ fn liars_and_silent_members_hold_nobody_up() {
 
 /// Whoever is gone answers nothing: the next is asked at once.
 #[test]
-fn a_question_to_a_member_that_is_gone_goes_to_the_next() {
+fn an_observer_s_request_to_a_disconnected_member_goes_to_the_next() {
     let net = Net::of(4);
     let mut watcher = Watcher::of(&net);
     watcher.handle([told(1, 9, 0, true), told(2, 9, 0, true)]);
@@ -302,7 +302,7 @@ fn a_storage_error_is_final() {
 
 /// What it tells of the others is what f + 1 of them say, and it knows whom it has not heard of.
 #[test]
-fn it_tells_what_some_honest_member_says() {
+fn an_observer_reports_what_f_plus_1_members_claim() {
     let net = Net::of(4);
     let mut watcher = Watcher::of(&net);
     let stands = |watcher: &Watcher| watcher.running().overview(watcher.time());

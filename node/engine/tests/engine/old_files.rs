@@ -56,7 +56,7 @@ fn a_member_with_an_old_journal_follows_and_never_signs() {
 
 /// It takes part in no view change either, and follows into the next view.
 #[test]
-fn a_recovering_member_follows_into_the_next_view_and_helps_nobody_to_get_there() {
+fn a_recovering_member_follows_into_the_next_view_and_signs_nothing() {
     let (mut net, [_, journal]) = with_a_copy();
     net.nodes[3].journal = journal;
     net.open(3);
@@ -138,7 +138,7 @@ fn a_second_instance_with_the_same_key_is_found_out() {
 }
 
 #[test]
-fn files_that_are_as_new_as_the_word_they_hold_open_as_before() {
+fn a_restart_with_current_files_votes_again() {
     let mut net = Net::of(4);
     net.commit_each(0..5);
     for member in 0..4 {

@@ -7,7 +7,7 @@ use quorate_ledger::View;
 use crate::net::Net;
 
 #[test]
-fn after_a_pause_a_member_blames_nobody() {
+fn after_a_pause_a_member_does_not_leave_the_view() {
     for pause_ms in [300, 1500, 2500, 10_000] {
         for before_ms in [0, 400, 900, 1300] {
             let mut net = Net::of(4);
@@ -34,7 +34,7 @@ fn after_a_pause_a_member_blames_nobody() {
 
 /// A host that was suspended: everybody on it wakes up late, with work under way.
 #[test]
-fn after_a_pause_of_everybody_nobody_is_blamed() {
+fn after_a_pause_of_all_members_no_view_is_left() {
     let mut net = Net::of(4);
     net.commit_each(0..2);
     net.submit(1, &net.transaction(5)).unwrap();

@@ -30,7 +30,7 @@ fn blocks_that_only_the_journal_kept_are_appended_again() {
 }
 
 #[test]
-fn after_a_power_loss_of_everybody_the_chain_goes_on() {
+fn after_a_power_loss_of_all_members_the_chain_continues() {
     let mut net = Net::of(4);
     net.commit_each(0..3);
     net.lose(|_, _, parcel| parcel.is_commit());
@@ -76,7 +76,7 @@ fn an_accepted_block_survives_with_its_body() {
 
 /// The same proposal, not another one: a primary that proposes twice at one height is faulty.
 #[test]
-fn a_restarted_primary_repeats_itself() {
+fn a_restarted_primary_proposes_the_same_block_again() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_vote());
     net.submit(0, &net.transaction(1)).unwrap();
@@ -95,7 +95,7 @@ fn a_restarted_primary_repeats_itself() {
 }
 
 #[test]
-fn a_failed_sync_is_the_end_and_nothing_is_said() {
+fn after_a_failed_sync_no_message_leaves() {
     for of_journal in [true, false] {
         let mut net = Net::of(4);
         net.log.clear();
@@ -132,7 +132,7 @@ fn a_failed_sync_is_the_end_and_nothing_is_said() {
 
 /// R13: a certificate may hold our own COMMIT, and a reader on another thread passes it on at once.
 #[test]
-fn readers_see_a_block_only_when_its_promises_are_durable() {
+fn readers_see_a_block_only_when_its_records_are_durable() {
     let mut net = Net::of(1);
     let reader = net.engine(0).reader();
     net.nodes[0].journal.fail_sync_after(0);
@@ -180,7 +180,7 @@ fn closing_makes_everything_durable() {
 }
 
 #[test]
-fn a_key_of_nobody_opens_nothing() {
+fn a_key_outside_the_committee_is_refused() {
     let net = Net::of(1);
     let node = &net.nodes[0];
     let ledger = Ledger::open_on(node.ledger.attach(), net.genesis.header()).unwrap();
@@ -192,7 +192,7 @@ fn a_key_of_nobody_opens_nothing() {
 
 /// Rows that this version did not write, or half of what it wrote: such a member must not vote.
 #[test]
-fn a_journal_that_makes_no_sense_is_refused() {
+fn an_unreadable_journal_is_refused() {
     let spoiled = |spoil: &dyn Fn(&mut Journal)| {
         let mut net = Net::of(4);
         net.lose(|_, _, parcel| parcel.is_commit());

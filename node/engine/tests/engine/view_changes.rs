@@ -82,7 +82,7 @@ fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
 /// A view is left and the next one does not begin: what was in flight is in nobody's hands, so it
 /// waits, and others are told of it.
 #[test]
-fn what_a_view_had_in_flight_waits_as_soon_as_it_is_left() {
+fn in_flight_transactions_return_to_the_pool_when_the_view_is_left() {
     let (mut net, transaction) = with_a_block_in_flight(false);
     net.lose(|_, _, parcel| parcel.is_old_vote() || parcel.is_view_change());
     net.log.clear();
@@ -101,7 +101,7 @@ fn what_a_view_had_in_flight_waits_as_soon_as_it_is_left() {
 
 /// The dead primary alone had it from its client: gossip did not bring it, but the block did.
 #[test]
-fn what_only_a_block_brought_waits_again_when_the_block_loses_its_place() {
+fn transactions_that_only_a_block_brought_return_when_it_loses_its_place() {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_transactions() || parcel.is_old_vote());
     let transaction = net.transaction(1);
@@ -143,7 +143,7 @@ fn old_and_new_blocks_with_the_same_transactions_order_them_once() {
 
 /// R13: the block, its body and its certificate are in the journals, and nowhere else.
 #[test]
-fn a_block_is_proposed_again_from_the_journal_after_everybody_restarted() {
+fn a_block_is_proposed_again_from_the_journal_after_all_members_restarted() {
     let (mut net, transaction) = with_a_block_in_flight(true);
     for member in 1..4 {
         net.power_loss(member);
@@ -187,7 +187,7 @@ fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
 /// R20: it learns from the NEW-VIEW which block that is, from another member which ids, and then
 /// which transactions.
 #[test]
-fn a_member_that_never_saw_a_block_that_is_proposed_again_finds_out_what_is_in_it() {
+fn a_member_that_never_received_a_block_that_is_proposed_again_fetches_it() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
     net.pass(TIMEOUT + Duration::from_secs(1));
     assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1)], "the new primary, once");
@@ -199,7 +199,7 @@ fn a_member_that_never_saw_a_block_that_is_proposed_again_finds_out_what_is_in_i
 }
 
 #[test]
-fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
+fn after_a_false_answer_for_ids_the_next_member_is_asked() {
     let lies: [fn(Vec<TransactionId>) -> Answer; 4] = [
         |ids| Answer::Ids(vec![TransactionId::from_bytes([9; 32]); ids.len()]),
         |ids| Answer::Ids([&ids[..], &ids[..]].concat()),
@@ -222,7 +222,7 @@ fn whoever_lies_about_the_ids_of_a_block_is_followed_by_the_next_member() {
 /// R12, R20: a member that is asked for the ids and does not answer is not waited for; its late
 /// answer is used.
 #[test]
-fn silence_about_the_ids_of_a_block_is_not_waited_for() {
+fn without_an_answer_for_ids_the_next_member_is_asked() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
     net.lose(|_, to, parcel| {
         let is_kept = parcel.is_proposal_at(Height(1)) || parcel.is_transactions();
@@ -307,7 +307,7 @@ fn a_member_that_restarts_between_two_views_stays_there() {
 
 /// R24: nothing is signed before others have answered, however often the process starts.
 #[test]
-fn a_member_that_restarts_while_it_asks_goes_on_asking() {
+fn a_member_that_restarts_while_probing_keeps_probing() {
     let mut net = Net::of(4);
     net.commit_each(0..3);
     let transaction = net.transaction(9);

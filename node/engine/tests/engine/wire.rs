@@ -137,7 +137,7 @@ fn corners() -> Vec<BlockLimits> {
 }
 
 #[test]
-fn the_largest_proposal_question_and_batch_fit() {
+fn the_largest_proposal_request_and_batch_fit() {
     let net = Net::of(1);
     for limits in corners() {
         let wire = WireLimits::of(&limits, 8, 4);
@@ -204,7 +204,7 @@ fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -
 }
 
 #[test]
-fn the_largest_run_of_blocks_fits() {
+fn the_largest_block_range_fits() {
     let net = Net::of(1);
     for window in [1, 2] {
         for limits in [limits(1000, 1 << 20, 256 << 10), limits(4, 4 << 20, 1 << 20), limits(1, 256, 256)] {
