@@ -1,6 +1,6 @@
-//! What ordering costs the engines of one committee of four, from admission to the ledger: all four
-//! in one thread, on disks in memory. Signatures of transactions are not checked here; those of
-//! votes are, which is little for full blocks.
+//! The cost of ordering for the engines of one committee of four, from admission to the ledger. All
+//! four run in one thread, on disks in memory. Signatures of transactions are not verified here.
+//! Those of votes are, which costs little with full blocks.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::VecDeque;
@@ -64,7 +64,7 @@ impl Committee {
         }
     }
 
-    /// Once for all three that get it.
+    /// Checks a message once for its three receivers.
     fn check(&self, from: usize, message: Message) -> Checked {
         message
             .check(
@@ -77,7 +77,7 @@ impl Committee {
             .unwrap()
     }
 
-    /// Everybody takes all that waits for it with one group of records, as under load.
+    /// Each member handles all its waiting messages with one group of records, as under load.
     fn order(&mut self, transactions: &[VerifiedTransaction]) {
         for batch in transactions.chunks(BATCH) {
             for index in 0..MEMBERS {
@@ -98,7 +98,7 @@ impl Committee {
     }
 }
 
-/// Signed by nobody: engines take the word of whoever has verified them.
+/// Transactions without valid signatures: an engine relies on the check of its caller.
 fn transactions(genesis: &Genesis) -> Vec<VerifiedTransaction> {
     let key = SecretKey::from_bytes(&[1; 32]).unwrap();
     let valid_until = genesis.time().plus_ms(100_000);

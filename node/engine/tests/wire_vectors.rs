@@ -1,5 +1,5 @@
-//! The vectors and limits of `WIRE.md` that this crate owns: what members send each other, around
-//! the messages of the protocol.
+//! The vectors and limits of `WIRE.md` that this crate owns: the messages of nodes around those of
+//! the protocol.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -105,14 +105,14 @@ fn every_vector_is_what_the_code_computes() {
     vectors.check("member_message_transactions", &message);
     let inner: Vec<Transaction> = batch.iter().map(|transaction| transaction.transaction().clone()).collect();
     let batch = MemberMessage::Transactions(inner.clone());
-    assert_eq!(encode(&batch), message, "both ways to write a batch give the same bytes");
+    assert_eq!(encode(&batch), message, "both encoders of a batch give the same bytes");
     assert_eq!(MemberMessage::from_bytes(&message), Ok(batch));
 
     let claim = HeadClaim { committed: Height(8), stable: Height(0), view: View(2), active: true };
     vectors.check("member_message_head", &claim.to_message());
     assert_eq!(claim.to_message().len(), HeadClaim::MESSAGE_BYTES);
     assert_eq!(HeadClaim::read(&claim.to_message()), Ok(Some(claim)));
-    assert_eq!(HeadClaim::read(&message), Ok(None), "an observer takes nothing else");
+    assert_eq!(HeadClaim::read(&message), Ok(None), "an observer takes no other message");
     let mut lie = claim.to_message();
     lie[25] = 2;
     assert!(HeadClaim::read(&lie).is_err(), "a flag is 0 or 1");
@@ -208,8 +208,8 @@ impl Member {
     }
 }
 
-/// What stands in real journals: of a member that left view 0 because its primary lied, and entered
-/// view 1; and of one that is alone.
+/// The row keys of real journals: of a member that left view 0 because its primary was proven
+/// faulty, and entered view 1; and of a committee of one.
 fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     let mut member = Member::new(4, 3);
     for from in [1, 2] {
@@ -245,7 +245,7 @@ fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     let transaction = Transaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
     let gossiped = Event::Gossiped(vec![VerifiedTransaction::from_own_storage(transaction)]);
     drop(alone.engine.handle(alone.now, [gossiped]).unwrap());
-    // The ledger is synced a second after it was seen to have grown.
+    // The ledger is synced a second after the engine saw it grow.
     for _ in 0..2 {
         alone.now.moment = alone.now.moment.after(Duration::from_secs(1));
         drop(alone.engine.handle(alone.now, []).unwrap());
@@ -275,7 +275,8 @@ fn number(value: u32) -> [u8; 4] {
     value.to_le_bytes()
 }
 
-/// A list one element too long is told by its number alone, before any element: the error says so.
+/// A list that is one element too long is refused by its length alone, before any element is read.
+/// The error names the limit.
 #[test]
 fn what_the_document_forbids_is_refused() {
     let refusal = |result: Result<(), quorate_ledger::DecodeError>| result.unwrap_err().to_string();
@@ -298,7 +299,7 @@ fn what_the_document_forbids_is_refused() {
     let reason = answer(&body);
     assert!(reason.contains(&format!("at most {} fit", MAX_BODY_BYTES + 4)), "{reason}");
 
-    assert!(MemberMessage::from_bytes(&[3]).is_err(), "a tag without a meaning");
+    assert!(MemberMessage::from_bytes(&[3]).is_err(), "an unknown tag");
     assert!(decode::<Ask>(&[3]).is_err());
     assert!(decode::<Answer>(&[4]).is_err());
     assert!(decode::<Answer>(&[2, 0]).is_err(), "a byte after the end");

@@ -25,7 +25,7 @@ fn a_busy_primary_waits_the_longer_the_more_is_in_flight() {
         let before = proposals(&net);
         net.submit(0, &net.transaction(nonce)).unwrap();
         if waited_ms > 0 {
-            assert_eq!(proposals(&net), before, "block {nonce} waits for company");
+            assert_eq!(proposals(&net), before, "block {nonce} waits for the batch delay");
             net.pass(Duration::from_millis(waited_ms - 1));
             assert_eq!(proposals(&net), before);
             net.pass(Duration::from_millis(1));

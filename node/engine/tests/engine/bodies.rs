@@ -1,4 +1,4 @@
-//! Transactions that gossip did not bring are asked for (R5).
+//! A member requests the transactions that gossip did not bring (R5, R12c).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_millis(50);
 /// A quarter of the status interval in a committee of four.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Questions for transactions so far: who asked whom.
+/// The requests for transactions so far: from, to.
 fn questions(net: &Net) -> Vec<(ReplicaId, ReplicaId)> {
     let asks =
         net.log.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Transactions { .. })));
@@ -60,24 +60,24 @@ fn after_an_empty_answer_the_next_member_is_asked_at_once() {
     let mut net = Net::of(4);
     let transaction = net.transaction(1);
     let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
-    // A primary that withholds the body: nobody has it. It knows what it signed, whatever others
-    // show it.
+    // The primary withholds the body, and no other member has it. SEEN is lost: it would stop
+    // member 0 as a second instance, since the test signed with its key.
     net.lose(|_, _, parcel| parcel.is_seen());
     let message = net.proposal(&block);
     net.handle(1, [Event::Consensus { from: id(0), message }]);
     net.pass(GRACE);
     assert_eq!(questions(&net), [(id(1), id(0)), (id(1), id(2)), (id(1), id(3))]);
-    // Nobody has it: they are left alone for a while, not asked in a circle.
+    // No member has it: the next round of requests waits for a pause.
     net.pass(Duration::from_millis(900));
     assert_eq!(questions(&net).len(), 3);
     net.pass(Duration::from_millis(200));
     assert_eq!(questions(&net).len(), 6);
-    // Member 2 gets it at last, and has it for the others.
+    // Member 2 receives it at last, and can serve it to the others.
     let message = net.proposal(&block);
     let id_of_it = transaction.id();
     net.handle(2, [Event::Gossiped(vec![transaction]), Event::Consensus { from: id(0), message }]);
     net.pass(Duration::from_secs(5));
-    // Both vote for it now, and pass the proposal on to the third.
+    // Both vote for it now, and relay the proposal to the third.
     assert_eq!(net.ids(1), [id_of_it]);
 }
 
@@ -94,15 +94,15 @@ fn without_an_answer_the_next_member_is_asked_after_the_wait() {
     assert_eq!(questions(&net), [(id(3), id(0))]);
     net.pass(Duration::from_millis(1));
     assert_eq!(questions(&net), [(id(3), id(0)), (id(3), id(1))]);
-    // Each that does not answer lets the next have more time.
+    // Each member that does not answer makes the wait for the next one longer.
     net.pass(2 * PATIENCE - Duration::from_millis(1));
     assert_eq!(questions(&net).len(), 2);
     net.pass(Duration::from_millis(1));
     assert_eq!(questions(&net)[2..], [(id(3), id(2))]);
 }
 
-/// The line to the first member is slow: the next is asked as well, and the answer of the first is
-/// used when it comes.
+/// R12c: the connection to the first member is slow. The next one is asked as well, and the answer
+/// of the first is used when it arrives.
 #[test]
 fn an_answer_that_comes_late_is_used() {
     let mut net = Net::of(4);
@@ -125,7 +125,7 @@ fn an_answer_that_comes_late_is_used() {
     assert_eq!(net.ids(3), [transaction.id()]);
 }
 
-/// R12: other transactions, or an answer of another kind, end the question. The next member is
+/// R12c: other transactions, or an answer of another kind, close the request. The next member is
 /// asked at once.
 #[test]
 fn an_answer_with_something_else_counts_as_none() {
@@ -138,14 +138,14 @@ fn an_answer_with_something_else_counts_as_none() {
         net.queue.clear();
         net.now += GRACE;
         net.handle(1, []);
-        let Some((_, to, Parcel::Ask(fetch, _))) = net.queue.pop_front() else { panic!("no question") };
+        let Some((_, to, Parcel::Ask(fetch, _))) = net.queue.pop_front() else { panic!("no request") };
         assert_eq!(to, id(0));
         let answer = match of_another_kind {
             true => Fetched::Ids(vec![other.id()]),
             false => Fetched::Transactions(vec![other]),
         };
         net.handle(1, [Event::Answered { fetch, from: to, answer: Some(answer) }]);
-        let Some((_, next, Parcel::Ask(..))) = net.queue.pop_front() else { panic!("no further question") };
+        let Some((_, next, Parcel::Ask(..))) = net.queue.pop_front() else { panic!("no further request") };
         assert_eq!(next, id(2));
     }
 }

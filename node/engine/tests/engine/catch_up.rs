@@ -15,7 +15,7 @@ fn claim(block: &Block, certificate: Option<CommitCertificate>) -> RunBlock {
     RunBlock { header: block.header().clone(), body: block.body().as_bytes().to_vec(), certificate }
 }
 
-/// A run in which every block has its own certificate.
+/// A range in which every block has its own certificate.
 fn run_of(net: &Net, blocks: &[Block]) -> Vec<RunBlock> {
     blocks.iter().map(|block| claim(block, Some(net.certificate(block)))).collect()
 }
@@ -49,7 +49,8 @@ fn status(net: &Net, height: u64) -> Checked {
         .unwrap()
 }
 
-/// Lets member 3 hear that member 1 has so many blocks, and answers its question with a run.
+/// Member 3 receives the STATUS of member 1 with this height. Its request is answered with this
+/// range.
 fn answer(net: &mut Net, height: u64, run: Vec<RunBlock>) -> Result<Vec<Block>, Fatal> {
     let message = status(net, height);
     net.handle(3, [Event::Consensus { from: id(1), message }]);
@@ -81,7 +82,7 @@ fn a_late_member_fetches_the_whole_chain() {
     assert_eq!(net.height(3), 21, "and takes part again");
 }
 
-/// More blocks than one answer holds: it goes on asking until it has them all.
+/// A chain of more blocks than one answer holds: a member requests blocks until it has them all.
 #[test]
 fn a_long_chain_is_served_in_several_ranges() {
     let net = Net::of(4);
@@ -97,10 +98,10 @@ fn a_long_chain_is_served_in_several_ranges() {
         assert!(check(&net, run).is_ok());
     }
     assert_eq!(lengths, [256, 256, 88]);
-    assert_eq!(serve_run(&reader, Height(0)).unwrap(), Answer::Nothing, "everybody has the genesis");
+    assert_eq!(serve_run(&reader, Height(0)).unwrap(), Answer::Nothing, "every node has the genesis");
 }
 
-/// A run ends in a certified block, even if others are above it.
+/// A served range ends in a certified block, even if others are above it.
 #[test]
 fn a_served_range_ends_in_a_certified_block() {
     let net = Net::of(4);
@@ -109,7 +110,7 @@ fn a_served_range_ends_in_a_certified_block() {
     for group in blocks.chunks(7) {
         ledger.append(group, &net.certificate(group.last().unwrap())).unwrap();
     }
-    let Answer::Blocks(run) = serve_run(&ledger.reader(), Height(3)).unwrap() else { panic!("no run") };
+    let Answer::Blocks(run) = serve_run(&ledger.reader(), Height(3)).unwrap() else { panic!("no range") };
     assert_eq!(run.len(), 250, "up to height 252, the last multiple of 7");
     assert!(check(&net, run).is_ok());
 }
@@ -148,8 +149,8 @@ fn invalid_block_ranges_are_refused() {
     assert!(matches!(check(&net, forged), Err(RunError::Certificate(_))));
 }
 
-/// A certificate finalises at most 2 W + 1 blocks: more could be stored, but no answer that is sent
-/// on has room for them.
+/// R12d: a certificate finalises at most 2 W + 1 blocks. The ledger could store more, but could not
+/// serve them in one answer.
 #[test]
 fn a_range_without_its_certificates_is_refused() {
     for window in [1, 8, 32] {
@@ -174,8 +175,8 @@ fn a_range_without_its_certificates_is_refused() {
     }
 }
 
-/// Headers at the end of 64 bits, every one certified: none follows where the numbers end, and the
-/// check says so.
+/// Heights at the end of 64 bits, every block certified. No height follows the highest number, and
+/// the check refuses one that claims to.
 #[test]
 fn ranges_at_extreme_heights_are_checked_and_refused() {
     let mut net = Net::of(4);
@@ -213,8 +214,8 @@ fn ranges_at_extreme_heights_are_checked_and_refused() {
     assert_eq!(net.height(3), 2);
 }
 
-/// A faulty member answers with genuine blocks and takes out all certificates but the last. The
-/// asking member refuses the range and asks the next one.
+/// R12d: a faulty member answers with genuine blocks and removes all certificates but the last. The
+/// requesting member refuses the range and asks the next member.
 #[test]
 fn a_range_without_certificates_does_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -238,15 +239,15 @@ fn a_range_without_certificates_does_not_stop_the_node() {
     });
     assert!(asked.count() > 0, "the faulty member was asked");
     assert_eq!(net.ids(3), net.ids(1));
-    // What was stored can be served, since every certificate is there.
+    // The stored blocks can be served, since the ledger has every certificate.
     let Answer::Blocks(run) = serve_run(&net.engine(3).reader(), Height(1)).unwrap() else {
-        panic!("no run")
+        panic!("no range")
     };
     assert_eq!(check(&net, run).unwrap().len(), 70);
 }
 
-/// What the ledger refuses leaves it as it was, and is the answering member's doing: only the disk
-/// stops a node. Here a quorum has certified a block that breaks a rule.
+/// R12d: blocks that the ledger refuses leave it unchanged, and the answering member is at fault.
+/// Only the disk stops a node. Here a quorum has certified a block that breaks a rule.
 #[test]
 fn blocks_that_the_ledger_refuses_do_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -271,8 +272,8 @@ fn blocks_that_the_ledger_refuses_do_not_stop_the_node() {
     assert_eq!(answer(&mut net, 40, run).unwrap(), blocks);
 }
 
-/// A question selects what is read: a block that the disk has damaged is not served, what is intact
-/// is, and the node goes on.
+/// A request selects which blocks are read. A block that the disk has damaged is not served, intact
+/// ones are, and the node continues.
 #[test]
 fn a_damaged_block_is_not_served_and_does_not_stop_the_node() {
     let mut net = Net::of(4);
@@ -310,7 +311,7 @@ fn a_range_that_leaves_a_gap_above_the_tip_changes_nothing() {
     let blocks = net.chain_of(20);
     let run = run_of(&net, &blocks[5..]);
     assert_eq!(answer(&mut net, 20, run).unwrap(), []);
-    // The member that sent it counts as having no more than we do, until it says so again.
+    // The member that sent it counts as not ahead, until its next STATUS.
     assert_eq!(net.overview(3).heads[&id(1)], Height(0));
     assert!(!net.overview(3).catching_up);
 }
@@ -343,8 +344,7 @@ fn a_certified_block_that_does_not_extend_the_chain_stops_the_node() {
     assert!(matches!(error, Fatal::Fork { height: Height(11) }), "{error}");
 }
 
-/// Whoever claims heights that it cannot prove is asked once for each claim, and in turn with
-/// others.
+/// R12b: a member that claims heights that it cannot prove is asked once for each claim.
 #[test]
 fn a_false_claim_costs_one_request() {
     let mut net = Net::of(4);
@@ -358,12 +358,12 @@ fn a_false_claim_costs_one_request() {
     assert_eq!(questions(&net), 1);
     assert_eq!(net.overview(3).heads[&id(1)], Height(0));
     net.commit_each(0..2);
-    assert_eq!(net.height(3), 2, "and nothing else is held up");
+    assert_eq!(net.height(3), 2, "and ordering is not delayed");
     assert!(matches!(net.nodes[3].notices[0], Notice::CatchingUp { target: Height(u64::MAX), .. }));
 }
 
-/// Votes that waited for a block of the run make the blocks above it final before the run gets
-/// there.
+/// Votes that waited for a block of the range finalise the blocks above it before the range reaches
+/// them.
 #[test]
 fn votes_and_a_range_may_finalise_the_same_blocks() {
     let mut net = Net::of(4);
@@ -390,9 +390,9 @@ fn votes_and_a_range_may_finalise_the_same_blocks() {
     assert_eq!(net.height(3), 12);
 }
 
-/// R13: what becomes final on top of a run is written down only when the run would survive a power
-/// cut: it is in no journal. Otherwise the journal would speak of blocks whose parents are gone.
-/// Here the disk fails in the middle.
+/// R13c: a record of a block that becomes final on top of a fetched range is written only when the
+/// range is durable in the ledger, since the journal does not contain fetched blocks. Otherwise the
+/// journal would refer to blocks whose parents are lost. Here the disk fails in between.
 #[test]
 fn fetched_blocks_are_durable_before_records_that_depend_on_them() {
     let mut net = Net::of(4);
@@ -414,14 +414,14 @@ fn fetched_blocks_are_durable_before_records_that_depend_on_them() {
     let run = check(&net, run_of(&net, &blocks)).unwrap();
     net.nodes[3].ledger.fail_sync_after(0);
     let answer = Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Run(run)) };
-    assert!(net.try_handle(3, [answer]).is_err(), "it cannot remember, so it stops");
+    assert!(net.try_handle(3, [answer]).is_err(), "the disk fails, so the node stops");
     net.power_loss(3);
     net.open(3);
     let stands = net.overview(3);
-    assert_eq!((net.height(3), stands.in_flight), (0, 0), "nothing stands on what is gone");
+    assert_eq!((net.height(3), stands.in_flight), (0, 0), "no record depends on lost blocks");
 }
 
-/// A block of a run may contain what a member still has in its pool or holds in a proposal.
+/// A fetched block may contain transactions that a member still has in its pool or in a proposal.
 #[test]
 fn fetched_transactions_leave_the_pool_and_the_requests() {
     let mut net = Net::of(4);
@@ -438,16 +438,16 @@ fn fetched_transactions_leave_the_pool_and_the_requests() {
     assert_eq!((stands.examining, stands.in_flight, stands.mempool.transactions), (0, 0, 0));
 }
 
-/// What a member has, as it would answer.
+/// The range that a member would answer with.
 fn run_from(net: &Net, member: usize, from: u64) -> CheckedRun {
     let answer = serve_run(&net.engine(member).reader(), Height(from)).unwrap();
     let Answer::Blocks(run) = answer else { panic!("it has blocks") };
     check(net, run).unwrap()
 }
 
-/// A member with a slow clock holds a proposal that the others commit. It stands still until the
-/// clock is there; the first thing it reads then is a run with that block and the next. Both are
-/// appended, in order.
+/// A member with a slow clock holds a proposal that the others commit. Its process is paused until
+/// its clock accepts the proposal. Then it first reads a range with that block and the next one.
+/// Both are appended, in order.
 #[test]
 fn a_range_is_appended_above_a_held_block_that_becomes_final() {
     let mut net = Net::of(4);
@@ -466,7 +466,7 @@ fn a_range_is_appended_above_a_held_block_that_becomes_final() {
     assert_eq!(net.ids(3), net.ids(0));
 }
 
-/// Whoever is gone answers nothing: the next member that has blocks is asked at once.
+/// A disconnected member does not answer: the next member that is ahead is asked at once.
 #[test]
 fn a_request_for_blocks_to_a_disconnected_member_goes_to_the_next() {
     let mut net = Net::of(4);
@@ -483,8 +483,8 @@ fn a_request_for_blocks_to_a_disconnected_member_goes_to_the_next() {
     assert!(!net.overview(3).heads.contains_key(&id(1)), "its claim counts again when it is back");
 }
 
-/// R12: what a member lacks may be all that a block waits for, so f members that do not answer do
-/// not hold it up, be the gap short or long, and whatever height they claim.
+/// R12b: the quorum may need this member, and this member may need the missing block. So f members
+/// that do not answer must not delay it, whether the gap is short or long, and whatever they claim.
 #[test]
 fn members_that_do_not_answer_are_not_waited_for() {
     for (size, blocks) in [(4, 1), (7, 1), (10, 1), (4, 20), (7, 20), (10, 20)] {
@@ -503,15 +503,15 @@ fn members_that_do_not_answer_are_not_waited_for() {
             net.handle(size - 1, [Event::Consensus { from: ReplicaId(liar), message }]);
         }
         let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
-        // It hears of the blocks by the next STATUS, and waits an interval before it asks for a
+        // It learns of the blocks by the next STATUS, and waits an interval before it asks for a
         // short gap.
         net.pass(2 * interval + interval * u32::from(faults) / 2);
         assert_eq!(net.height(size - 1), blocks, "{size} members");
     }
 }
 
-/// R12: over a slow line a member does not ask for the same blocks ever again: each question that
-/// was given up gives the next one more time.
+/// R12b: over a slow connection a member does not request the same blocks for ever. Each request
+/// that expires gives the next one more time.
 #[test]
 fn requests_that_expire_lengthen_the_wait() {
     let mut net = Net::of(4);
@@ -531,9 +531,8 @@ fn requests_that_expire_lengthen_the_wait() {
     assert_eq!(waits.last(), Some(&Duration::from_secs(10)), "never more");
 }
 
-/// A block that was in flight here loses its place to one that is fetched, and that one is later
-/// than what the lost one brought may be ordered: its end is known at once, without a further
-/// block.
+/// A fetched block replaces a block that was in flight here. It is later than the last time at
+/// which the dropped transactions may be ordered. So they expire at once, without a further block.
 #[test]
 fn a_returned_transaction_that_is_too_late_expires_at_once() {
     let mut net = Net::of(4);

@@ -1,4 +1,4 @@
-//! CHECKPOINTs become stable, hold the window, and let go of what lies below (R7, R13, R23).
+//! CHECKPOINTs become stable, limit the window, and let records below be deleted (R7, R13, R23).
 
 use std::time::Duration;
 
@@ -48,14 +48,15 @@ fn every_k_heights_a_checkpoint_becomes_stable_everywhere() {
         assert!(claim.verify(&net.genesis.chain_id(), net.genesis.committee()).is_ok());
         assert_eq!(net.overview(member).pbft.stable, Height(40));
     }
-    // Mark, three heard of, two checkpoints, one stable, how far rows were collected.
+    // The own high-water mark, those of three others, two CHECKPOINTs, one stable checkpoint, and
+    // the height up to which rows were collected.
     assert_eq!(net.overview(0).journal_rows, 8);
     net.power_loss(0);
     net.open(0);
     assert_eq!(net.overview(0).pbft.stable, Height(40), "it is known at once after a restart");
 }
 
-/// R7: L above the last stable checkpoint nothing is proposed nor accepted.
+/// R7: more than L above the stable checkpoint, no block is proposed or accepted.
 #[test]
 fn without_a_stable_checkpoint_the_chain_stops_at_the_watermark() {
     let mut net = net();
@@ -71,11 +72,15 @@ fn without_a_stable_checkpoint_the_chain_stops_at_the_watermark() {
     net.lose_nothing();
     net.pass(Duration::from_secs(20));
     for member in 0..4 {
-        assert_eq!(net.ids(member).len(), 30, "member {member}: CHECKPOINTs were repeated, and it went on");
+        assert_eq!(
+            net.ids(member).len(),
+            30,
+            "member {member}: CHECKPOINTs were resent, and the chain continued"
+        );
     }
 }
 
-/// R23: a member with room in its window signs as soon as others, who may have none.
+/// R23: a member with room in its window signs as soon as others that may have none.
 #[test]
 fn a_checkpoint_is_signed_when_its_block_is_final_however_wide_the_window() {
     let mut net = Net::with(4, |parameters| {
@@ -91,7 +96,8 @@ fn a_checkpoint_is_signed_when_its_block_is_final_however_wide_the_window() {
     }
 }
 
-/// Faster than once a second: before the window is full the ledger is synced out of turn.
+/// R23: blocks come faster than the sync of the ledger once a second. Before the window is full,
+/// the ledger is synced early.
 #[test]
 fn a_fast_chain_does_not_wait_for_the_sync_of_the_ledger() {
     let mut net = net();
@@ -122,7 +128,7 @@ fn a_crash_between_the_durable_ledger_and_the_checkpoint_costs_nothing() {
     net.log.clear();
     net.nodes[3].journal.cut_power_after(0);
     assert!(matches!(net.try_handle(3, []), Err(Fatal::Storage(_))));
-    assert!(!net.log.iter().any(|(from, ..)| *from == id(3)), "nothing was said");
+    assert!(!net.log.iter().any(|(from, ..)| *from == id(3)), "no message left");
     net.power_loss(3);
     let ledger = Ledger::open_on(net.nodes[3].ledger.attach(), net.genesis.header()).unwrap();
     assert_eq!(ledger.head().height, Height(INTERVAL), "the ledger has it");
@@ -158,7 +164,7 @@ fn a_crash_at_any_moment_around_a_checkpoint_loses_and_contradicts_nothing() {
     }
 }
 
-/// Two members, since most of the time goes into signatures.
+/// Two members only, since most of the time goes into signatures.
 #[test]
 fn over_ten_thousand_blocks_only_the_chain_grows() {
     let mut net = Net::with(2, |parameters| parameters.block.max_transactions = 1);
@@ -197,6 +203,6 @@ fn over_ten_thousand_blocks_only_the_chain_grows() {
     }
     println!("{table}");
     let [rows, bytes, in_flight] = most;
-    // A second's blocks, four rows each, and the rows that stand.
+    // The blocks of a second with four rows each, and the rows that stay.
     assert!(rows <= 4 * 2 * 50 + 7 && bytes < 1 << 20 && in_flight <= 16, "{table}");
 }

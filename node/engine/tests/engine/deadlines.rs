@@ -1,7 +1,7 @@
-//! Waking up at deadlines alone is enough, and never in vain for long.
+//! It is enough to wake an engine at its deadlines, and each of them has work to do.
 //!
-//! [`Net::pass`] wakes members at their deadlines and never else, and refuses a deadline that does not lie
-//! ahead of what was just handled.
+//! [`Net::pass`] wakes members only at their deadlines. It fails if a member's next deadline is not
+//! later than the one that it has just handled.
 
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ fn transactions_that_gossip_lost_are_resent_directly() {
     assert_eq!(net.ids(2), [transaction.id()]);
 }
 
-/// Gossip reached one member only, and then the one that knew the client was gone.
+/// Gossip reached one member only, and then the member that had the transaction from its client
+/// failed.
 #[test]
 fn a_member_resends_transactions_of_other_members() {
     let mut net = Net::of(4);
@@ -80,7 +81,7 @@ fn resends_are_bounded_and_paused() {
             _ => None,
         })
         .collect();
-    assert_eq!(reminders.len(), 1, "the next comes after a pause");
+    assert_eq!(reminders.len(), 1, "the next one follows after a pause");
     assert!(reminders[0] > 60 << 10 && reminders[0] <= 64 << 10, "{reminders:?}");
 }
 
@@ -100,7 +101,7 @@ fn a_dead_primary_is_left_after_the_timeout_and_the_next_one_orders_what_waits()
     }
     net.open(0);
     net.pass(Duration::from_secs(5));
-    assert_eq!((net.height(0), net.overview(0).pbft.view), (1, View(1)), "it follows when it returns");
+    assert_eq!((net.height(0), net.overview(0).pbft.view), (1, View(1)), "it follows after its restart");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn an_idle_network_sends_only_status() {
         assert_eq!(
             (stands.pbft.committed, stands.durable, stands.journal_rows),
             (stands.durable, stands.pbft.committed, 1 + 3 + 1),
-            "what stands is our mark, what was heard of each other member, how far rows were collected"
+            "rows left: own high-water mark, those of the others, collected height"
         );
     }
 }

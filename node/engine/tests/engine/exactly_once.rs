@@ -32,12 +32,12 @@ fn submitting_a_committed_transaction_again_returns_its_place() {
     for member in 0..4 {
         assert_eq!(net.submit(member, &transaction), Ok(place), "member {member}");
     }
-    // Also when its time is over, and when its id is no longer among those that are remembered.
+    // Also after it has expired, and when its id is no longer kept.
     net.pass(Duration::from_secs(4));
     assert_eq!(net.submit(1, &transaction), Ok(place));
     net.pass(Duration::from_secs(200));
     net.commit_each(10..12);
-    assert!(net.overview(1).remembered_ids <= 2, "the id itself is forgotten by now");
+    assert!(net.overview(1).remembered_ids <= 2, "the id is no longer kept");
     assert_eq!(net.submit(1, &transaction), Ok(place));
     assert_eq!(net.ids(0).iter().filter(|id| **id == transaction.id()).count(), 1);
 }
@@ -83,7 +83,7 @@ fn refuses(net: &mut Net, block: &quorate_ledger::Block, reason: &str) {
     assert!(net.log.iter().all(|(.., parcel)| !parcel.is_vote()), "no vote for it");
 }
 
-/// Such a block is not even a proposal: header and ids do not make an outline.
+/// Such a block is no valid proposal: header and ids do not make a block skeleton.
 #[test]
 fn a_block_that_contains_a_transaction_twice_cannot_be_proposed() {
     let net = Net::of(1);

@@ -1,5 +1,5 @@
-//! A primary that passes transactions over is deposed, one that has too much to do is not (R15,
-//! R17, R21).
+//! A primary that leaves transactions out is deposed; a primary that has too much to do is not
+//! (R15, R17, R21).
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::net::{Net, id};
 /// T: the request timeout of the default genesis.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Within this time a transaction is ordered, or the view is left, if its turn is the k-th after
-/// the one that runs when it comes (R21).
+/// R21e: within this time a transaction is ordered, or the view is left. Its censorship watch is
+/// the k-th after the one that runs when it arrives.
 fn bound(turns: u32) -> Duration {
     TIMEOUT * (9 + 3 * turns)
 }
@@ -22,7 +22,7 @@ fn sender(number: u8) -> SecretKey {
     SecretKey::from_bytes(&[number; 32]).unwrap()
 }
 
-/// A primary that proposes what it likes: its engine is off, and its key signs what the test says.
+/// A faulty primary: its engine is off, and the test signs proposals with its key.
 struct Crooked {
     parent: Header,
 }
@@ -52,7 +52,8 @@ fn give_to_backups(net: &mut Net, transactions: &[VerifiedTransaction]) {
     }
 }
 
-/// It orders everybody else's, now and then, and never this one's.
+/// The primary orders some transactions of all other senders, and none of one sender. Returns how
+/// long it keeps its view after that sender's submission.
 fn censored_for(others: u64, per_block: usize, victim_after: Duration) -> Duration {
     let mut net = Net::of(4);
     let mut primary = Crooked::instead_of_member_0(&mut net);
@@ -72,8 +73,8 @@ fn censored_for(others: u64, per_block: usize, victim_after: Duration) -> Durati
         if !net.departures(2).is_empty() {
             break;
         }
-        assert!(net.now - start < bound(1) * 2, "it is never deposed");
-        // Others keep coming, so there is always something to order.
+        assert!(net.now - start < bound(1) * 2, "it is deposed within twice the bound");
+        // Others keep submitting, so there is always a transaction to order.
         let another = net.transaction_of(&sender(30), fresh, valid_until);
         fresh += 1;
         give_to_backups(&mut net, std::slice::from_ref(&another));
@@ -82,7 +83,7 @@ fn censored_for(others: u64, per_block: usize, victim_after: Duration) -> Durati
         primary.order(&mut net, &taken);
         net.pass(Duration::from_millis(500));
     }
-    let censored = net.now - submitted.expect("nobody is deposed before");
+    let censored = net.now - submitted.expect("the primary is not deposed before the submission");
     for member in 1..4 {
         let first = net.departures(member)[0];
         assert!(matches!(first, (View(1), Cause::Censorship | Cause::Joined)), "{first:?}");
@@ -108,12 +109,11 @@ fn a_primary_that_leaves_out_one_sender_is_deposed_within_the_bound() {
             longest = longest.max(censored);
         }
     }
-    assert!(longest > TIMEOUT * 4, "with others before it a primary is given time: {longest:?}");
+    assert!(longest > TIMEOUT * 4, "with others in front, the primary has more time: {longest:?}");
 }
 
 /// R21: a hundred transactions wait, each of another sender, and a block holds ten. The primary
-/// orders so many of them at a time. When its view is left, if it is before all of them are
-/// ordered.
+/// orders blocks of these sizes. Returns when its view is left, if that is before all are ordered.
 fn left_after(blocks: &[usize], interval: Duration) -> Option<Duration> {
     let mut net = Net::with(4, |parameters| parameters.block.max_transactions = 10);
     let mut primary = Crooked::instead_of_member_0(&mut net);
@@ -142,36 +142,37 @@ fn left_after(blocks: &[usize], interval: Duration) -> Option<Duration> {
     None
 }
 
-/// R21: the turns of one view are limited together, so that a long queue gives a primary no more
-/// time for each of them. A primary that orders a block's worth every 3 T keeps its view, a slower
-/// one is left at the bound exactly.
+/// R21c: the watches of one view are limited together, so a long queue gives a primary no more time
+/// for each of them. A primary that orders a block's worth every 3 T keeps its view. A slower one
+/// is left exactly at the bound.
 #[test]
 fn a_primary_that_is_slow_with_a_long_queue_is_deposed_within_the_bound() {
-    // One transaction every 1.6 s: the first turn takes 8 T, so the second must end within 12 T.
+    // One transaction every 1.6 s: the first watch takes 8 T, so the second must end within 12 T.
     assert_eq!(left_after(&[1], Duration::from_millis(1600)), Some(bound(1)));
-    // A turn every 4.75 T: 9 T + 3 T for each turn after the first are used up in the fourth.
+    // A watch every 4.75 T: the limit of 9 T, and 3 T for each watch after the first, is used up in
+    // the fourth.
     assert_eq!(left_after(&[2], Duration::from_millis(1900)), Some(bound(3)));
     assert_eq!(left_after(&[4, 3, 3], Duration::from_millis(1900)), None);
     assert_eq!(left_after(&[10], Duration::from_millis(1900)), None);
 }
 
-/// R21: a complaint that is due while this replica knows that others are further is kept until it
-/// has caught up. It used to be dropped, and the turn began anew.
+/// R21d: a watch that times out while the replica knows that others are ahead keeps its complaint
+/// until the replica has caught up. Dropping the complaint would begin a new watch.
 #[test]
 fn a_complaint_is_kept_while_the_replica_is_behind() {
     let mut net = Net::of(4);
     net.commit_each(0..1);
-    // No other replica hears of this transaction.
+    // No other replica receives this transaction.
     net.lose(|from, _, parcel| from == id(3) && parcel.is_transactions());
     let lonely = net.transaction(1000);
     net.submit(3, &lonely).unwrap();
     net.pass(TIMEOUT / 2);
     net.commit_each(1..2);
     net.pass(TIMEOUT * 5 / 8);
-    // It was sent to all, and as many others as waited then are ordered: its turn is over in a
-    // timeout.
+    // The transaction was sent to all, and as many others as waited then are ordered: its watch
+    // times out after a timeout.
     net.commit_each(2..3);
-    // Member 3 hears STATUS and nothing else, so it does not learn what the others order meanwhile.
+    // Member 3 receives only STATUS, so it does not learn what the others order meanwhile.
     net.lose(|from, to, parcel| {
         let transactions = from == id(3) && parcel.is_transactions();
         transactions || to == id(3) && !parcel.is_status()
@@ -179,26 +180,27 @@ fn a_complaint_is_kept_while_the_replica_is_behind() {
     for nonce in 3..6 {
         net.submit(0, &net.transaction(nonce)).unwrap();
         net.pass(TIMEOUT / 2);
-        assert_eq!(net.departures(3), [], "it knows that others are further");
+        assert_eq!(net.departures(3), [], "it knows that others are ahead");
     }
     assert!(net.height(3) < net.height(0));
     net.lose(|from, _, parcel| from == id(3) && parcel.is_transactions());
     let healed = net.now;
     while net.height(3) < net.height(0) {
-        assert!(net.now - healed < TIMEOUT, "it catches up before another turn could be over");
+        assert!(net.now - healed < TIMEOUT, "it catches up before another watch could time out");
         net.pass(Duration::from_millis(10));
     }
-    assert_eq!(net.departures(3), [(View(1), Cause::Censorship)], "its turn was over long ago");
+    assert_eq!(net.departures(3), [(View(1), Cause::Censorship)], "its watch timed out long ago");
 }
 
-/// A hundred transactions a second fit into blocks, and a thousand wait: nobody is passed over.
+/// A hundred transactions a second fit into blocks, and a thousand wait: the primary leaves none
+/// out.
 #[test]
 fn an_overloaded_but_fair_primary_is_not_deposed() {
     assert_fair_under_overload(|_, _| {});
 }
 
-/// R21: nor is it when it hears of others' transactions late and in bursts, so that what waits
-/// longest elsewhere is young in its own queue.
+/// R21: such a primary is not deposed either when transactions of others reach it late and in
+/// bursts. Then the oldest transactions elsewhere are young in its own queue.
 #[test]
 fn an_overloaded_but_fair_primary_that_receives_late_is_not_deposed() {
     assert_fair_under_overload(|net, round| match round % 8 {
@@ -208,8 +210,8 @@ fn an_overloaded_but_fair_primary_that_receives_late_is_not_deposed() {
     });
 }
 
-/// R21: nor when what a member takes reaches the others only because it sends it again, and to them
-/// directly.
+/// R21: such a primary is not deposed either when a member's transactions reach the others only by
+/// direct resends.
 #[test]
 fn an_overloaded_but_fair_primary_is_not_deposed_by_a_member_whose_gossip_is_lost() {
     assert_fair_under_overload(|net, _| net.lose(|from, _, parcel| from == id(1) && parcel.is_gossip()));
@@ -241,14 +243,13 @@ fn assert_fair_under_overload(disturb: impl Fn(&mut Net, u32)) {
         submit(&mut net, 50);
     }
     let waiting = net.overview(1).mempool.transactions;
-    assert!(waiting >= 900, "{waiting} wait: ten seconds' worth, for half a minute");
+    assert!(waiting >= 900, "{waiting} wait: the network orders as many in ten seconds");
     for member in 0..4 {
         assert_eq!(net.departures(member), [], "member {member}");
     }
 }
 
-/// One block of one transaction, a little before the timeout, again and again: that is no progress
-/// worth its name.
+/// R21: one block of one transaction, a little before each timeout, does not count as progress.
 #[test]
 fn a_primary_that_orders_one_transaction_per_timeout_is_deposed() {
     let mut net = Net::of(4);
@@ -261,17 +262,17 @@ fn a_primary_that_orders_one_transaction_per_timeout_is_deposed() {
         if !net.departures(1).is_empty() {
             break;
         }
-        assert!(net.now - start <= bound(0), "it goes on for ever");
+        assert!(net.now - start <= bound(0), "it is deposed within the bound");
         primary.order(&mut net, std::slice::from_ref(transaction));
         net.pass(TIMEOUT - Duration::from_millis(100));
     }
-    assert!(net.height(1) >= 8, "nobody could say that nothing was committed");
+    assert!(net.height(1) >= 8, "it committed a block in every timeout");
     assert!(matches!(net.departures(1)[..], [(View(1), Cause::Censorship | Cause::Joined)]));
     net.pass(Duration::from_secs(2));
     assert_eq!(net.ids(2).len(), 200, "the next primary orders all of them");
 }
 
-/// R17: the senders of what has expired are still told, by the block of another primary.
+/// R17: the senders of expired transactions still get their proof, by the block of another primary.
 #[test]
 fn a_dead_primary_with_only_expired_work_is_deposed_after_the_timeout_and_the_gap() {
     let gap = Duration::from_secs(3);
@@ -290,12 +291,13 @@ fn a_dead_primary_with_only_expired_work_is_deposed_after_the_timeout_and_the_ga
     assert!(net.engine(1).has_expired(&transaction.id()));
 }
 
-/// What no primary may order is held against none: too late, too early, too large.
+/// R21a: no view is left for transactions that no primary may order: too late, too early, too
+/// large.
 #[test]
 fn transactions_that_cannot_be_ordered_cause_no_view_change() {
     let mut net = Net::with(4, |parameters| parameters.block.max_transaction_bytes = 1000);
     let lifetime = 120_000;
-    // This member takes what is not timely for others yet.
+    // This member admits transactions that are too early for the others.
     net.nodes[1].ahead_ms = 400;
     for round in 0..60 {
         let now = net.wall();
@@ -306,7 +308,7 @@ fn transactions_that_cannot_be_ordered_cause_no_view_change() {
         let payload = Payload::Data(vec![0; 2000]);
         let large = Transaction::sign(&chain, &net.client, nonce + 2, now.plus_ms(1000), payload);
         let large = large.verify(&chain).unwrap();
-        // The primary does not hear of what is late until it is too late.
+        // The primary receives the late transaction only after it has expired.
         net.lose(|_, to, parcel| to == id(0) && parcel.is_transactions());
         assert_eq!(net.submit(1, &late), Ok(Submission::Pending));
         assert!(matches!(net.submit(1, &large), Err(Refusal::Rejected(_))));
@@ -323,9 +325,9 @@ fn transactions_that_cannot_be_ordered_cause_no_view_change() {
     assert!(net.ids(3).len() >= 110, "while everything else is ordered: {}", net.ids(3).len());
 }
 
-/// R21: a member that nobody heard, and that then heard nobody, holds against no primary that it
-/// did not order what it could not know of. Otherwise it would leave the view alone once it is
-/// back, and be mute.
+/// R21d: a replica's messages do not arrive, and then it receives none. It does not complain that
+/// the primary did not order what the primary could not have. Otherwise it would leave the view
+/// alone once it is back, and be excluded from the view.
 #[test]
 fn a_replica_that_was_cut_off_does_not_complain_about_its_own_transactions() {
     let mut net = Net::of(4);
@@ -334,8 +336,8 @@ fn a_replica_that_was_cut_off_does_not_complain_about_its_own_transactions() {
     for nonce in 100..110 {
         net.submit(3, &net.transaction(nonce)).unwrap();
     }
-    // It says so to everybody, in vain, before the channels are found to be dead. Others' are
-    // ordered.
+    // It resends its transactions to all members before the channels turn out to be dead. Others'
+    // transactions are ordered meanwhile.
     for nonce in 2..5 {
         net.pass(TIMEOUT / 3);
         net.commit_each(nonce..nonce + 1);

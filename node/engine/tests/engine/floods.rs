@@ -1,4 +1,4 @@
-//! Whatever members and clients send, what is kept has a limit.
+//! Memory stays bounded, whatever members and clients send.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn gossip_beyond_the_pool_is_dropped_and_counted() {
     assert_eq!(stands.counters.gossip_refused, 20 * 20 - POOL);
 }
 
-/// A pool that is full does not keep a proposal from being completed.
+/// R5: a full pool does not prevent completing a proposal.
 #[test]
 fn a_proposal_is_completed_although_the_pool_is_full() {
     let mut net = small_pools();
@@ -77,7 +77,7 @@ fn a_proposal_is_completed_although_the_pool_is_full() {
     assert_eq!(net.height(3), 1);
 }
 
-/// Votes for far heights and proposals that never become complete.
+/// R7: votes for far heights, and proposals that never become complete.
 #[test]
 fn slots_and_examinations_stay_within_the_window() {
     let mut net = Net::of(4);
@@ -97,7 +97,7 @@ fn slots_and_examinations_stay_within_the_window() {
     assert!(stands.examining as u64 <= 2 * window && stands.in_flight as u64 <= 2 * window);
 }
 
-/// A member may ask as much as it likes; each answer has its limit, and nothing is kept.
+/// A member may send any number of requests. Each answer has its limit, and no state is kept.
 #[test]
 fn requests_leave_no_state_behind() {
     let mut net = Net::of(4);

@@ -1,4 +1,4 @@
-//! A transaction lives as long as it says, and every one has an end (R16, R17).
+//! Lifetimes of transactions: each one is ordered while it is valid, or proven expired (R16, R17).
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ fn transactions_valid_now_and_for_a_lifetime_at_most_are_admitted() {
             (Ok(Submission::Pending), Ok(())) => {}
             (Err(refusal), Err(reason)) => {
                 assert!(refusal.to_string().contains(reason), "{refusal}");
-                assert!(!net.engine(1).is_pending(&transaction.id()), "no trace is left");
+                assert!(!net.engine(1).is_pending(&transaction.id()), "the pool does not hold it");
             }
             (outcome, _) => panic!("{valid_until}: {outcome:?}"),
         }
     }
 }
 
-/// Otherwise a member with a slow clock would take what no block may contain.
+/// R17: otherwise a member with a slow clock would admit what no block may contain.
 #[test]
 fn a_member_with_a_slow_clock_admits_by_the_time_of_the_chain() {
     let mut net = Net::of(4);
@@ -43,8 +43,8 @@ fn a_member_with_a_slow_clock_admits_by_the_time_of_the_chain() {
     assert!(matches!(net.submit(1, &late), Err(Refusal::Expired { .. })));
 }
 
-/// Whoever is told that its transaction has expired signs another one, so nobody is told so who may
-/// be committed yet.
+/// A client that learns that its transaction has expired signs another one. So the answer "expired"
+/// is only for transactions that can no longer be committed.
 #[test]
 fn a_transaction_that_may_still_be_committed_is_not_refused_as_expired() {
     let mut net = Net::of(4);
@@ -74,7 +74,7 @@ fn proposals_with_transactions_out_of_time_are_refused() {
         let block = net.block_on(net.genesis.header(), std::slice::from_ref(&transaction));
         let message = net.proposal(&block);
         net.handle(1, [Event::Consensus { from: id(0), message }]);
-        // Its pool did not take it, but it may still come with an answer or by gossip.
+        // Its pool refused the transaction, but an answer or gossip may still bring it.
         net.handle(1, [Event::Gossiped(vec![transaction])]);
         let refused = |notice: &Notice| matches!(notice, Notice::BadProposal { reason, .. } if reason.contains("is valid until"));
         assert!(net.nodes[1].notices.iter().any(refused), "{ahead_ms}: {:?}", net.nodes[1].notices);
@@ -82,18 +82,18 @@ fn proposals_with_transactions_out_of_time_are_refused() {
     }
 }
 
-/// Nobody sends anything any more; the sender of an expired transaction still hears of it, by one
-/// block.
+/// No client submits more transactions. The sender of an expired one still gets its proof, by one
+/// empty block (R17).
 #[test]
 fn on_an_idle_chain_an_empty_block_proves_the_expiry() {
     let mut net = Net::with(4, |parameters| parameters.block.empty_block_gap_ms = 2000);
     net.commit_each(0..1);
-    // The primary is slow to hear of it, and then there is no time left.
+    // The primary receives the transaction too late.
     net.lose(|_, to, parcel| to == id(0) && !parcel.is_vote() && !parcel.is_status());
     let transaction = net.transaction_until(1, net.wall().plus_ms(300));
     net.submit(1, &transaction).unwrap();
     net.pass(Duration::from_secs(3));
-    assert!(net.engine(1).is_pending(&transaction.id()), "without the primary nobody can say");
+    assert!(net.engine(1).is_pending(&transaction.id()), "without the primary no block proves the expiry");
     net.lose_nothing();
     net.pass(Duration::from_secs(5));
     for member in 0..4 {
@@ -104,7 +104,7 @@ fn on_an_idle_chain_an_empty_block_proves_the_expiry() {
     assert!(net.engine(1).has_expired(&transaction.id()));
     assert!(matches!(net.submit(1, &transaction), Err(Refusal::Expired { .. })));
     net.pass(Duration::from_secs(30));
-    assert_eq!(net.height(0), 2, "and then there is silence");
+    assert_eq!(net.height(0), 2, "no further block follows");
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn an_expired_transaction_of_the_primary_gets_its_proof_too() {
     assert_eq!(net.nodes[3].committed.last().unwrap().body().count(), 0);
 }
 
-/// R17: for the others it was late when they heard of it, and the primary is dead. They see to its
-/// end all the same.
+/// R17: the other members receive the transaction when it is late by their clocks, and the primary
+/// is dead. They replace the primary and prove the expiry all the same.
 #[test]
 fn a_transaction_that_only_a_slow_clock_admitted_expires_under_a_dead_primary() {
     let mut net = Net::of(4);
@@ -145,8 +145,8 @@ fn a_transaction_that_only_a_slow_clock_admitted_expires_under_a_dead_primary() 
     }
 }
 
-/// Everybody has lost its pool, the primary is gone, and a transaction that is late by now is only
-/// in a block that has lost its place.
+/// All members have lost their pools, and the primary is gone. The transaction is late by now, and
+/// only a block that has lost its place contains it.
 fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
     let mut net = Net::of(4);
     net.lose(|_, _, parcel| parcel.is_old_vote());
@@ -165,8 +165,8 @@ fn with_a_late_transaction_in_a_lost_block() -> (Net, VerifiedTransaction) {
     (net, transaction)
 }
 
-/// R17: it waits again when the view is left, and an empty block says that it has ended, although
-/// nobody asks.
+/// R17: the transaction returns to the pool when the view is left, and an empty block proves that
+/// it has expired, although no client asks.
 #[test]
 fn a_late_transaction_of_a_dropped_block_expires() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
@@ -178,8 +178,8 @@ fn a_late_transaction_of_a_dropped_block_expires() {
     }
 }
 
-/// R17: whoever is told that it is pending is told its end, too. Everybody has restarted once more
-/// since the view began, so nobody remembers that it waited again.
+/// R17: a client that gets the answer "pending" gets the expiry too. All members have restarted
+/// again since the view began, so no member knows that the transaction returned to the pool.
 #[test]
 fn a_late_transaction_of_a_dropped_block_expires_when_submitted_again() {
     let (mut net, transaction) = with_a_late_transaction_in_a_lost_block();
@@ -203,8 +203,8 @@ fn a_late_transaction_of_a_dropped_block_expires_when_submitted_again() {
     assert!(matches!(net.submit(2, &transaction), Err(Refusal::Expired { .. })));
 }
 
-/// A block of the chain's time cannot contain a transaction that is valid for too long after it,
-/// although the door took it from a clock that is ahead. It waits until it is timely.
+/// A block may not contain a transaction that is valid for too long after the block's time. A
+/// member whose clock is ahead admits it all the same. It waits until a block may contain it.
 #[test]
 fn a_transaction_that_is_too_early_for_the_next_block_waits() {
     let mut net = Net::of(4);

@@ -1,4 +1,4 @@
-//! Whole committees of engines in lock-step: what an engine must get right together with others.
+//! Whole committees of engines in lock-step: how an engine works together with others.
 #![allow(clippy::unwrap_used)]
 
 mod batching;

@@ -1,5 +1,5 @@
-//! The network's message limit holds every NEW-VIEW that a member accepts, also with the longest
-//! lies in it.
+//! The message limit of the network holds every NEW-VIEW that a replica accepts, also if faulty
+//! members make it as long as they can.
 
 use quorate_engine::{MemberMessage, WireLimits};
 use quorate_genesis::TestNetwork;
@@ -14,17 +14,17 @@ use quorate_pbft::{
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
-/// The base stands here: any height that is not the first.
+/// The height of the committed anchor: any height but the first.
 const BASE: u64 = 1000;
 
-/// Messages of members that lie as long as they can. No member signed them: every signature is of
-/// something else.
+/// Messages that faulty members make as long as they can. No member signed them: every signature is
+/// for something else.
 struct Liars {
     committee: Committee,
     signature: Signature,
-    /// The base and the blocks on it, as many as any list can name and one more.
+    /// The committed anchor and the blocks on it: one more than any list can contain.
     headers: Vec<Header>,
-    /// The view they want: its primary is member 0.
+    /// The view that they begin; its primary is member 0.
     view: View,
 }
 
@@ -62,13 +62,13 @@ impl Liars {
         Ballot { epoch: Epoch(0), view, height: header.height, block: header.hash() }
     }
 
-    /// Prepared in view 0, whose primary is member 0, by the members after it.
+    /// A certificate of view 0, whose primary is member 0, with PREPAREs of the members after it.
     fn prepared(&self, header: &Header) -> PreparedCertificate {
         let prepares = self.votes(1..self.committee.quorum());
         decode(&encode(&(header, View(0), self.signature, prepares))).unwrap()
     }
 
-    /// The base, and so many blocks prepared on it.
+    /// A view-change payload: the committed anchor, and this many blocks prepared on it.
     fn knowledge(&self, count: usize) -> Knowledge {
         let base = self.base(0..self.committee.quorum());
         let prepared = self.headers[1..=count].iter().map(|header| self.prepared(header)).collect();
@@ -84,7 +84,7 @@ impl Liars {
         ViewChangeMessage { vote: self.signed(signer, body), knowledge: knowledge.clone() }
     }
 
-    /// A NEW-VIEW in which every member of the quorum lists as many prepared blocks as this.
+    /// A NEW-VIEW in which each VIEW-CHANGE has this many prepared certificates.
     fn new_view(&self, count: usize) -> Message {
         let knowledge = self.knowledge(count);
         let quorum = u16::try_from(self.committee.quorum()).unwrap();
@@ -98,8 +98,8 @@ impl Liars {
         Message::NewView(NewViewMessage { vote, view_changes, pre_prepares })
     }
 
-    /// Whether nothing but the signatures is wrong with a message: a liar that signs it is
-    /// believed.
+    /// Whether only the signatures of a message are wrong: a replica accepts it if a faulty member
+    /// signs it.
     fn believed_if_signed(&self, message: Message, window: u64) -> bool {
         let refused = message.check(ReplicaId(0), &CHAIN, Epoch(0), &self.committee, window).unwrap_err();
         match refused {
@@ -113,13 +113,13 @@ impl Liars {
     }
 }
 
-/// The heights above a base at which blocks may be prepared.
+/// The number of heights above a committed anchor at which blocks may be prepared.
 fn open(window: u64) -> usize {
     usize::try_from(2 * window).unwrap()
 }
 
 fn message_limit(window: u64, members: usize) -> usize {
-    // The smallest blocks a genesis may have: the limit is that of view changes.
+    // The smallest blocks that a genesis may have, so the message limit is that of view changes.
     let limits = BlockLimits {
         max_transactions: 1,
         max_body_bytes: 256,
@@ -129,8 +129,8 @@ fn message_limit(window: u64, members: usize) -> usize {
     WireLimits::of(&limits, window, members).message
 }
 
-/// R7, R19: for every committee and every window, the longest NEW-VIEW that is believed fits. One
-/// block more in a VIEW-CHANGE is refused before a signature is looked at.
+/// R7, R19b: for every committee and every window, the longest acceptable NEW-VIEW fits. A
+/// VIEW-CHANGE with one more block is refused before a signature is verified.
 #[test]
 fn the_largest_acceptable_new_view_fits_the_message_limit() {
     for members in 4..=31 {
@@ -140,15 +140,15 @@ fn the_largest_acceptable_new_view_fits_the_message_limit() {
             let most = message_limit(window, members);
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
             assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
-            // R22: so does the proof that one of these VIEW-CHANGEs hides a certificate.
+            // R22b: so does the evidence that one of these VIEW-CHANGEs hides a certificate.
             let commit = liars.signed(0, Commit(Liars::ballot(&liars.headers[1], View(0))));
             let view_change = liars.view_change(0, &liars.knowledge(open(window)));
             let proof = Evidence::Hidden(HiddenCertificate { commit, view_change });
             let bytes = MemberMessage::consensus(Message::Evidence(proof)).len();
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
         }
-        // Hashing what is megabytes long takes time: the smallest windows are those that a list
-        // without a limit of its own would break.
+        // Hashing megabytes takes time, so try the smallest windows only: a list without a limit of
+        // its own would exceed the message limit there.
         for window in [1, 2, 4] {
             let largest = liars.new_view(open(window));
             assert!(liars.believed_if_signed(largest, window), "{members} members, window {window}");
@@ -162,7 +162,8 @@ fn the_largest_acceptable_new_view_fits_the_message_limit() {
     }
 }
 
-/// R8, R19: so is what has another number of signers than it must have.
+/// R8, R19b: a certificate with a wrong number of signers is refused before signatures are
+/// verified.
 #[test]
 fn signers_are_counted_before_signatures_are_verified() {
     let liars = Liars::of(7);

@@ -1,4 +1,4 @@
-//! A committee in memory: real engines on real stores, and a network that does what the test says.
+//! A committee in memory: real engines on real stores, and a network that the test controls.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use quorate_ledger::{
 use quorate_pbft::{Cause, Checked, Message, Moment, Now, To};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
-/// What goes from one member to another.
+/// A message from one member to another.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub(crate) enum Parcel {
@@ -32,7 +32,7 @@ impl Parcel {
         matches!(self, Parcel::Gossip(_))
     }
 
-    /// Of clients, however they are passed on.
+    /// Whether it contains transactions of clients, gossiped or sent directly.
     pub(crate) fn is_transactions(&self) -> bool {
         matches!(self, Parcel::Gossip(_) | Parcel::Reminder(_))
     }
@@ -41,7 +41,7 @@ impl Parcel {
         matches!(self, Parcel::Consensus(Message::ViewChange(_)))
     }
 
-    /// Whether it bears a statement that its sender made with its key.
+    /// Whether it contains a statement that its sender, this member, signed.
     pub(crate) fn is_signed_by(&self, member: ReplicaId) -> bool {
         match self {
             Parcel::Consensus(Message::PrePrepare(proposal)) => proposal.vote.signer == member,
@@ -82,7 +82,7 @@ impl Parcel {
         matches!(self, Parcel::Consensus(Message::Commit(_)))
     }
 
-    /// What others have seen a member sign (R24).
+    /// Whether it is SEEN: the statements of a member that another one has received (R24a).
     pub(crate) fn is_seen(&self) -> bool {
         matches!(self, Parcel::Consensus(Message::Seen(_)))
     }
@@ -96,11 +96,11 @@ type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
 type Lie = Box<dyn Fn(&Ask, Answer) -> Answer>;
 
 /// A member loses power at the end of a call, after its records are durable and before or after its
-/// messages have left, and starts again at once.
+/// messages have left. It starts again at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crash {
     pub(crate) member: usize,
-    /// After so many more calls.
+    /// After this many more calls.
     pub(crate) calls: u32,
     pub(crate) messages_left: bool,
 }
@@ -109,7 +109,7 @@ pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) ledger: ForgetfulDisk,
     pub(crate) journal: ForgetfulDisk,
-    /// Milliseconds by which the wall clock is ahead.
+    /// Milliseconds by which the wall clock is ahead of true time.
     pub(crate) ahead_ms: i64,
     pub(crate) committed: Vec<Block>,
     pub(crate) ended: Vec<TransactionId>,
@@ -122,22 +122,23 @@ pub(crate) struct Net {
     pub(crate) client: SecretKey,
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Duration,
-    /// What is under way, in order: from, to, what.
+    /// Messages in flight, in order: from, to, message.
     pub(crate) queue: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
-    /// Everything that was ever sent and not lost, but STATUS.
+    /// Every message that was sent and not lost, except STATUS.
     pub(crate) log: Vec<(ReplicaId, ReplicaId, Parcel)>,
     questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId, Ask)>,
     tickets: u64,
     lost: Option<Filter>,
-    /// Who answers what it likes.
+    /// A faulty member, and the function that changes its answers.
     pub(crate) liar: Option<(usize, Lie)>,
-    /// A member whose process stands still, as with SIGSTOP, and what waits for it.
+    /// A member whose process is paused, as with SIGSTOP.
     stopped: Option<usize>,
+    /// Messages that wait for the paused member.
     held: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
     pub(crate) crash: Option<Crash>,
     crashed: Option<usize>,
-    /// What was checked last: a message to all is checked once, as its signatures cost most of the
-    /// time.
+    /// The message that was checked last. A message to all is checked once, since its signatures
+    /// cost most of the time.
     checked: RefCell<Option<(ReplicaId, Message, Checked)>>,
 }
 
@@ -146,7 +147,7 @@ impl Net {
         Net::with(size, |_| {})
     }
 
-    /// A committee with other parameters than the default ones. Everybody runs and is connected.
+    /// A committee with other parameters than the default ones. All members run and are connected.
     pub(crate) fn with(size: usize, change: impl FnOnce(&mut Parameters)) -> Self {
         let network = TestNetwork::seeded(size, 7).with_parameters(change).unwrap();
         let (genesis, keys) = network.into_parts();
@@ -234,7 +235,7 @@ impl Net {
         self.nodes[index].engine.as_ref().unwrap()
     }
 
-    /// Where a member stands now.
+    /// The present state of a member.
     pub(crate) fn overview(&self, index: usize) -> Overview {
         self.engine(index).overview(self.time(index))
     }
@@ -243,7 +244,7 @@ impl Net {
         self.engine(index).reader().head().unwrap().height.0
     }
 
-    /// Loses what the filter says, from now on.
+    /// Loses the messages that the filter selects, from now on.
     pub(crate) fn lose(&mut self, filter: impl Fn(ReplicaId, ReplicaId, &Parcel) -> bool + 'static) {
         self.lost = Some(Box::new(filter));
     }
@@ -252,7 +253,7 @@ impl Net {
         self.lost = None;
     }
 
-    /// A transaction with a minute to live.
+    /// A transaction that is valid for a minute.
     pub(crate) fn transaction(&self, nonce: u64) -> VerifiedTransaction {
         self.transaction_until(nonce, self.wall().plus_ms(60_000))
     }
@@ -277,7 +278,7 @@ impl Net {
         Ticket(self.tickets)
     }
 
-    /// Submits a transaction; what comes of it is under way, not delivered.
+    /// Submits a transaction. The messages that follow are in flight, not delivered.
     pub(crate) fn submit(
         &mut self,
         index: usize,
@@ -290,12 +291,12 @@ impl Net {
         outcome
     }
 
-    /// Lets a member handle events; what it sends is under way afterwards.
+    /// Lets a member handle events. Its messages are in flight afterwards.
     pub(crate) fn handle(&mut self, index: usize, events: impl IntoIterator<Item = Event>) {
         drop(self.outcome(index, events));
     }
 
-    /// As [`Net::handle`]; answers what is for the test and not for other members.
+    /// As [`Net::handle`]. Returns the effects that are for the test and not for other members.
     pub(crate) fn outcome(&mut self, index: usize, events: impl IntoIterator<Item = Event>) -> Effects {
         self.try_handle(index, events).unwrap()
     }
@@ -322,7 +323,7 @@ impl Net {
         Ok(effects)
     }
 
-    /// Starts a member again that has crashed.
+    /// Restarts a member that has crashed.
     fn revive(&mut self) {
         if let Some(index) = self.crashed.take() {
             self.power_loss(index);
@@ -330,12 +331,13 @@ impl Net {
         }
     }
 
-    /// Lets a member's process stand still.
+    /// Pauses a member's process.
     pub(crate) fn stop(&mut self, index: usize) {
         self.stopped = Some(index);
     }
 
-    /// Lets it go on: it wakes up late, and then reads what has come meanwhile.
+    /// Continues it: the process wakes up late, and then reads the messages that have arrived
+    /// meanwhile.
     pub(crate) fn go_on(&mut self) {
         if let Some(index) = self.stopped.take() {
             self.handle(index, []);
@@ -343,7 +345,7 @@ impl Net {
         }
     }
 
-    /// What is on a member's disks.
+    /// A copy of a member's files.
     pub(crate) fn copy_of_files(&self, index: usize) -> [ForgetfulDisk; 2] {
         let node = &self.nodes[index];
         [&node.ledger, &node.journal].map(|disk| ForgetfulDisk::with_contents(disk.contents()))
@@ -384,7 +386,7 @@ impl Net {
         }
     }
 
-    /// What the node around an engine answers when the engine has nothing in flight.
+    /// The answer of the node around an engine if the engine has nothing in flight.
     pub(crate) fn or_committed(&self, by: usize, answer: Answer, ask: &Ask) -> Answer {
         match answer {
             Answer::Nothing => serve_committed(&self.engine(by).reader(), ask).unwrap(),
@@ -408,7 +410,7 @@ impl Net {
         self.queue.push_back((from, to, parcel));
     }
 
-    /// Delivers until nothing is under way. Time stands still.
+    /// Delivers messages until none is in flight. Time does not pass.
     pub(crate) fn deliver_all(&mut self) {
         while let Some((from, to, parcel)) = self.queue.pop_front() {
             self.deliver(from, to, parcel);
@@ -438,7 +440,7 @@ impl Net {
         self.handle(index, [event]);
     }
 
-    /// Through bytes and back, as production does.
+    /// Checks a message after encoding and decoding it, as production does.
     pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
         if let Some((by, known, checked)) = &*self.checked.borrow()
             && (*by, known) == (from, &message)
@@ -447,7 +449,7 @@ impl Net {
         }
         let bytes = MemberMessage::consensus(message.clone());
         let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
-            panic!("a protocol message stays one");
+            panic!("a protocol message decodes as one");
         };
         let checked = read
             .check(
@@ -480,8 +482,7 @@ impl Net {
         }
     }
 
-    /// Lets time pass: everybody wakes at its deadlines and never else, and what is sent arrives at
-    /// once.
+    /// Lets time pass. Members wake only at their deadlines, and messages arrive at once.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         self.deliver_all();
@@ -505,7 +506,7 @@ impl Net {
                     let again = self.engine(index).deadline(self.time(index));
                     assert!(
                         again.is_none_or(|again| again.0 > self.now),
-                        "member {index} has done what there was to do, and wants to wake up at once"
+                        "member {index} has handled its deadline, and its next one is not later"
                     );
                 }
             }
@@ -524,7 +525,7 @@ impl Net {
         }
     }
 
-    /// Which views a member left, for which and why; those of the whole test.
+    /// The views that a member left for, and why, during the whole test.
     pub(crate) fn departures(&self, index: usize) -> Vec<(View, Cause)> {
         let left = self.nodes[index].notices.iter().filter_map(|notice| match notice {
             Notice::LeftView(departure) => Some((departure.to, departure.cause)),

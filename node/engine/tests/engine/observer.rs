@@ -1,4 +1,4 @@
-//! A node without a vote follows the chain by certified blocks, and believes nothing else.
+//! A node without a vote follows the chain by certified blocks, and trusts no other claim.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ struct Watcher {
     observer: Option<Observer>,
     disk: ForgetfulDisk,
     now: Duration,
-    /// Questions that nobody has answered.
+    /// Requests without an answer.
     asked: Vec<(ReplicaId, FetchId, Height)>,
     committed: Vec<Block>,
     notices: Vec<Notice>,
@@ -62,10 +62,10 @@ impl Watcher {
         let now = self.time();
         let Effects { asks, committed, notices, messages, gossip, reminders, .. } =
             self.observer.as_mut().unwrap().handle(now, events)?;
-        assert!(messages.is_empty() && gossip.is_empty() && reminders.is_empty(), "it says nothing");
+        assert!(messages.is_empty() && gossip.is_empty() && reminders.is_empty(), "it sends only requests");
         self.asked.extend(asks.into_iter().map(|(to, fetch, ask)| match ask {
             Ask::Blocks { from } => (to, fetch, from),
-            other => panic!("it asks for blocks alone, not {other:?}"),
+            other => panic!("it requests only blocks, not {other:?}"),
         }));
         self.committed.extend(committed);
         self.notices.extend(notices);
@@ -76,12 +76,12 @@ impl Watcher {
         self.try_handle(events).unwrap();
     }
 
-    /// Hears from a member that it has so many blocks.
+    /// Receives the head status of a member with this height.
     fn hear(&mut self, from: usize, committed: u64) {
         self.handle([told(from, committed, 0, true)]);
     }
 
-    /// Lets its next question be answered from this ledger, as far as it goes.
+    /// Answers its oldest request from this ledger, as far as that goes.
     fn answer(&mut self, net: &Net, from: &LedgerReader) {
         let (_, fetch, height) = self.asked.remove(0);
         let run = match serve_run(from, height).unwrap() {
@@ -93,7 +93,7 @@ impl Watcher {
         self.handle([Observation::Answered { fetch, run }]);
     }
 
-    /// Lets time pass; nobody answers.
+    /// Lets time pass without answers.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(next) = self.running().deadline().map(|next| next.0.max(self.now))
@@ -102,7 +102,7 @@ impl Watcher {
             self.now = next;
             self.handle([]);
             let again = self.running().deadline();
-            assert!(again.is_none_or(|again| again.0 > self.now), "it does not want to wake up at once");
+            assert!(again.is_none_or(|again| again.0 > self.now), "its next deadline is later");
         }
         self.now = end;
     }
@@ -133,18 +133,19 @@ fn an_observer_follows_the_chain_and_sends_nothing() {
         watcher.handle([Observation::Head { from: id(1), claim }]);
         watcher.answer(&net, &net.engine(1).reader());
         assert_eq!(watcher.height(), net.height(1));
-        assert!(watcher.asked.is_empty(), "there is nothing more to ask for");
+        assert!(watcher.asked.is_empty(), "no request is left");
     }
     let ids = |blocks: &[Block]| -> Vec<_> {
         blocks.iter().flat_map(|block| block.body().ids().to_vec()).collect()
     };
     assert_eq!(ids(&watcher.committed), net.ids(0), "each once and in order");
-    assert!(watcher.notices.is_empty(), "to fetch a few blocks is no news");
+    assert!(watcher.notices.is_empty(), "fetching a few blocks needs no notice");
     let receipt = watcher.running().reader().receipt(&net.ids(0)[7]).unwrap().unwrap();
     assert!(receipt.verify(net.genesis.anchor()).is_ok(), "and it proves what it serves");
 }
 
-/// More blocks than one answer holds: it goes on asking, and says that it catches up.
+/// A chain of more blocks than one answer holds: it requests blocks until it has them all, and
+/// reports that it catches up.
 #[test]
 fn an_observer_fetches_a_long_chain_from_members_in_turns() {
     let net = Net::of(4);
@@ -164,8 +165,8 @@ fn an_observer_fetches_a_long_chain_from_members_in_turns() {
     assert_eq!((stands.fetched, stands.catching_up), (600, false));
 }
 
-/// A liar that claims the sky costs one question each time, and members that do not answer are not
-/// waited for.
+/// R12b: a false claim costs one request each time, and the wait for members that do not answer is
+/// short.
 #[test]
 fn faulty_and_silent_members_do_not_delay_an_observer() {
     let net = Net::of(4);
@@ -175,8 +176,8 @@ fn faulty_and_silent_members_do_not_delay_an_observer() {
     watcher.hear(0, u64::MAX);
     assert_eq!(watcher.asked[0].0, id(0));
     watcher.handle([told(1, 20, 0, true)]);
-    assert_eq!(watcher.asked.len(), 1, "one question at a time");
-    // Member 0 never answers: half a status interval is shared by f + 1 members.
+    assert_eq!(watcher.asked.len(), 1, "one request at a time");
+    // Member 0 never answers. The wait is half a status interval divided by f + 1.
     let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
     watcher.pass(interval / 4);
     assert_eq!(watcher.asked[1].0, id(1));
@@ -184,15 +185,19 @@ fn faulty_and_silent_members_do_not_delay_an_observer() {
     watcher.answer(&net, &source);
     assert_eq!(watcher.height(), 20);
 
-    // It is asked last as long as it claims more, and its answers bring nothing.
+    // It is asked last while it claims more, and its answers contain nothing.
     let (to, fetch, _) = watcher.asked.pop().unwrap();
     assert_eq!(to, id(0));
     watcher.handle([Observation::Answered { fetch, run: None }]);
-    assert!(watcher.asked.is_empty(), "it is believed to have no more, until it says so again");
-    assert_eq!(watcher.running().overview(watcher.time()).credible, Height(20), "one claim alone is nothing");
+    assert!(watcher.asked.is_empty(), "it counts as not ahead until its next head status");
+    assert_eq!(
+        watcher.running().overview(watcher.time()).credible,
+        Height(20),
+        "the claim of one member does not count"
+    );
 }
 
-/// Whoever is gone answers nothing: the next is asked at once.
+/// A disconnected member does not answer: the next one is asked at once.
 #[test]
 fn an_observer_s_request_to_a_disconnected_member_goes_to_the_next() {
     let net = Net::of(4);
@@ -202,10 +207,11 @@ fn an_observer_s_request_to_a_disconnected_member_goes_to_the_next() {
     let asked: Vec<_> = watcher.asked.iter().map(|(to, ..)| *to).collect();
     assert_eq!(asked, [id(1), id(2)]);
     watcher.handle([Observation::PeerDown(id(2))]);
-    assert_eq!(watcher.running().deadline(), None, "nobody is there to be asked");
+    assert_eq!(watcher.running().deadline(), None, "no connected member is ahead");
 }
 
-/// More than f members lied, or the ledger is another chain's: it stops and keeps what it has.
+/// R12d: more than f members are faulty, or the ledger belongs to another chain. The observer stops
+/// and keeps its files.
 #[test]
 fn a_certified_block_that_contradicts_its_chain_stops_it() {
     let net = Net::of(4);
@@ -227,8 +233,8 @@ fn a_certified_block_that_contradicts_its_chain_stops_it() {
     assert_eq!(watcher.height(), 1);
 }
 
-/// What its ledger refuses changes nothing, also when a quorum has certified it: another member is
-/// asked.
+/// R12d: blocks that its ledger refuses change nothing, even if a quorum has certified them.
+/// Another member is asked.
 #[test]
 fn blocks_that_its_ledger_refuses_do_not_stop_it() {
     let net = Net::of(4);
@@ -253,8 +259,8 @@ fn blocks_that_its_ledger_refuses_do_not_stop_it() {
     assert_eq!(watcher.height(), 3);
 }
 
-/// One sync a second, however many blocks there are; a restart and a power cut cost what is fetched
-/// again.
+/// The ledger is synced once a second, however many blocks arrive. A restart or a power cut costs
+/// only blocks that are fetched again.
 #[test]
 fn a_power_cut_takes_no_more_than_it_fetches_again() {
     let net = Net::of(4);
@@ -269,8 +275,12 @@ fn a_power_cut_takes_no_more_than_it_fetches_again() {
     assert_eq!((watcher.height(), watcher.disk.syncs()), (20, syncs), "nothing is synced for a block");
     assert_eq!(watcher.running().overview(watcher.time()).durable, Height(0));
     watcher.pass(Duration::from_secs(1));
-    assert_eq!(watcher.running().overview(watcher.time()).durable, Height(20), "a second later all is");
-    assert_eq!(watcher.running().deadline(), None, "and there is nothing to do");
+    assert_eq!(
+        watcher.running().overview(watcher.time()).durable,
+        Height(20),
+        "all are durable a second later"
+    );
+    assert_eq!(watcher.running().deadline(), None, "no deadline is left");
 
     watcher.hear(2, 30);
     watcher.answer(&net, &source(30));
@@ -283,12 +293,12 @@ fn a_power_cut_takes_no_more_than_it_fetches_again() {
     watcher.observer.take().unwrap().close().unwrap();
     watcher.power_loss();
     watcher.open(&net);
-    assert_eq!(watcher.height(), 40, "who is closed in good order fetches nothing again");
+    assert_eq!(watcher.height(), 40, "after an orderly close, no block is fetched again");
     let read = watcher.running().reader().blocks(Height(1), 40, usize::MAX).unwrap();
     assert!(read.iter().map(|stored| &stored.block).eq(&blocks));
 }
 
-/// A disk that does not sync ends it, as it ends a member.
+/// A failed sync stops an observer, as it stops a validator.
 #[test]
 fn a_storage_error_is_final() {
     let net = Net::of(4);
@@ -300,7 +310,7 @@ fn a_storage_error_is_final() {
     assert!(matches!(watcher.try_handle([]), Err(Fatal::Storage(_))));
 }
 
-/// What it tells of the others is what f + 1 of them say, and it knows whom it has not heard of.
+/// Its overview contains what f + 1 members claim, and the members that it has recently heard from.
 #[test]
 fn an_observer_reports_what_f_plus_1_members_claim() {
     let net = Net::of(4);
@@ -312,13 +322,13 @@ fn an_observer_reports_what_f_plus_1_members_claim() {
     watcher.handle([told(1, 8, 3, true), told(2, 6, 3, false)]);
     let told_now = stands(&watcher);
     assert_eq!((told_now.credible, told_now.stable, told_now.view), (Height(8), Height(4), View(3)));
-    assert!(told_now.active, "two are in this view or say that they are further");
+    assert!(told_now.active, "two claim that this view or a later one has begun");
     assert_eq!(told_now.contacts, [id(0), id(1), id(2)]);
     let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
     watcher.now += 2 * interval;
     watcher.handle([told(1, 8, 3, true)]);
     watcher.now += 2 * interval;
-    assert_eq!(stands(&watcher).contacts, [id(1)], "silence is noticed");
+    assert_eq!(stands(&watcher).contacts, [id(1)], "a silent member is no longer listed");
     watcher.handle([Observation::PeerDown(id(1))]);
     assert!(stands(&watcher).contacts.is_empty());
 }

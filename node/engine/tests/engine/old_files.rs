@@ -1,4 +1,4 @@
-//! What becomes of a member whose files went back in time (R12, R24).
+//! Members whose files are older than what they signed (R12, R24).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use quorate_pbft::{Cause, Checked, Standing};
 
 use crate::net::{Net, Parcel, id};
 
-/// A committee in which member 3 has signed since its files were copied; it is off now.
+/// A committee in which member 3 has signed since its files were copied. Member 3 is off now.
 fn with_a_copy() -> (Net, [quorate_store::ForgetfulDisk; 2]) {
     let mut net = Net::with(4, |parameters| {
         parameters.consensus.checkpoint_interval = 8;
@@ -26,7 +26,7 @@ fn signed_by_3(net: &Net) -> usize {
     net.log.iter().filter(|(from, _, parcel)| *from == id(3) && parcel.is_signed_by(id(3))).count()
 }
 
-/// R24: an honest member with an old journal would vote twice and not know it.
+/// R24c: a correct member with an old journal could vote twice without knowing it.
 #[test]
 fn a_member_with_an_old_journal_follows_and_never_signs() {
     for both in [false, true] {
@@ -44,7 +44,7 @@ fn a_member_with_an_old_journal_follows_and_never_signs() {
             assert!(matches!(standing, Standing::Recovering { .. }), "start {start}: {standing:?}");
             let told = |notice: &&Notice| matches!(notice, Notice::Recovering { .. });
             let times = net.nodes[3].notices.iter().filter(told).count();
-            assert_eq!(times, start + 1, "it stays so, and says so once after each start");
+            assert_eq!(times, start + 1, "it stays recovering, and reports that once after each start");
             net.commit_each(100 + 10 * start as u64..105 + 10 * start as u64);
             net.pass(Duration::from_secs(3));
             assert_eq!(net.ids(3), net.ids(0), "it follows by certified blocks");
@@ -54,7 +54,7 @@ fn a_member_with_an_old_journal_follows_and_never_signs() {
     }
 }
 
-/// It takes part in no view change either, and follows into the next view.
+/// R24c: it sends no VIEW-CHANGE either, and follows the others into the next view.
 #[test]
 fn a_recovering_member_follows_into_the_next_view_and_signs_nothing() {
     let (mut net, [_, journal]) = with_a_copy();
@@ -66,7 +66,7 @@ fn a_recovering_member_follows_into_the_next_view_and_signs_nothing() {
     net.submit(1, &net.transaction(200)).unwrap();
     net.submit(3, &net.transaction(201)).unwrap();
     net.pass(Duration::from_secs(6));
-    assert_eq!(net.height(1), 18, "two that may sign are no quorum");
+    assert_eq!(net.height(1), 18, "two members that may sign are no quorum");
     assert_eq!(net.departures(3), []);
     net.open(0);
     net.pass(Duration::from_secs(6));
@@ -77,7 +77,7 @@ fn a_recovering_member_follows_into_the_next_view_and_signs_nothing() {
     assert_eq!(signed_by_3(&net), 0);
 }
 
-/// The ledger may be copied, restored and pruned.
+/// R24d: the ledger may be copied, restored and pruned.
 #[test]
 fn an_old_ledger_alone_is_caught_up() {
     let (mut net, [ledger, _]) = with_a_copy();
@@ -87,7 +87,7 @@ fn an_old_ledger_alone_is_caught_up() {
     net.open(3);
     assert_eq!(net.height(3), 3);
     net.deliver_all();
-    // The others have answered, but what it promised above its ledger is in no file any more.
+    // The others have answered, but no file has its records above its ledger any more.
     let standing = net.overview(3).pbft.standing;
     assert!(
         matches!(standing, Standing::Probing { answered: 2.., needed: 2, through: Some(Height(8..=18)) }),
@@ -96,7 +96,7 @@ fn an_old_ledger_alone_is_caught_up() {
     net.pass(Duration::from_secs(5));
     assert_eq!(signed_by_3(&net), 0);
     net.lose_nothing();
-    // The question that was lost is waited for so long.
+    // The wait for the lost request takes this long.
     net.pass(Duration::from_secs(8));
     assert_eq!(net.ids(3), net.ids(0));
     assert_eq!(net.overview(3).pbft.standing, Standing::Voting);
@@ -108,8 +108,8 @@ fn an_old_ledger_alone_is_caught_up() {
     assert_eq!(net.overview(0).pbft_counters.contradictions, 0);
 }
 
-/// R24: a copy that runs beside the original stops the original, as soon as somebody shows it what
-/// it never signed.
+/// R24c: a copy that runs beside the original stops the original, as soon as another member sends
+/// SEEN with a statement that the original never signed.
 #[test]
 fn a_second_instance_with_the_same_key_is_found_out() {
     let mut net = Net::of(4);
@@ -118,7 +118,7 @@ fn a_second_instance_with_the_same_key_is_found_out() {
     let block = net.block_on(&tip, &[]);
     let message = net.check(id(3), net.prepare_vote(3, &block));
     net.handle(0, [Event::Consensus { from: id(3), message }]);
-    // The original says where it stands, and is shown what was seen of it.
+    // The original sends STATUS, and receives SEEN with what others have received from it.
     net.handle(3, [Event::PeerUp(id(0))]);
     net.now += Duration::from_millis(300);
     let mut shown = None;
@@ -133,7 +133,7 @@ fn a_second_instance_with_the_same_key_is_found_out() {
             net.handle(0, [Event::Consensus { from, message }]);
         }
     }
-    let shown = Event::Consensus { from: id(0), message: shown.expect("it is shown") };
+    let shown = Event::Consensus { from: id(0), message: shown.expect("SEEN is sent") };
     assert!(matches!(net.try_handle(3, [shown]), Err(Fatal::SecondInstance)));
 }
 

@@ -1,4 +1,4 @@
-//! A process that stood still holds against nobody what it did not see (R15).
+//! A replica whose process was paused does not blame others for what it did not receive (R15e).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn after_a_pause_a_member_does_not_leave_the_view() {
         for before_ms in [0, 400, 900, 1300] {
             let mut net = Net::of(4);
             net.commit_each(0..2);
-            // It knows of work and has seen nothing come of it for a while.
+            // The replica has pending work, and has received no votes for a while.
             let silent = before_ms > 0;
             net.lose(move |_, to, parcel| silent && to.index() == 1 && parcel.is_vote());
             net.submit(1, &net.transaction(5)).unwrap();
@@ -32,7 +32,7 @@ fn after_a_pause_a_member_does_not_leave_the_view() {
     }
 }
 
-/// A host that was suspended: everybody on it wakes up late, with work under way.
+/// A suspended host: all members on it wake up late, with pending work.
 #[test]
 fn after_a_pause_of_all_members_no_view_is_left() {
     let mut net = Net::of(4);
@@ -48,7 +48,7 @@ fn after_a_pause_of_all_members_no_view_is_left() {
     }
 }
 
-/// Being late once is not being patient for ever.
+/// A pause postpones the deadlines once, not for ever.
 #[test]
 fn a_dead_primary_is_still_left_after_a_pause() {
     let mut net = Net::of(4);

@@ -1,4 +1,4 @@
-//! What a member has promised or answered is there when it starts again (R13).
+//! After a restart, a member has everything that it signed and answered (R13).
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use quorate_store::{Journal, Ledger, Row, RowKey};
 
 use crate::net::{Net, Parcel, id};
 
-/// Only the journal is synced for each block. The ledger follows once a second, and may lose what
-/// it has.
+/// R13: only the journal is synced for each block. The ledger follows once a second, and a power
+/// cut may remove its last blocks.
 #[test]
 fn blocks_that_only_the_journal_kept_are_appended_again() {
     let mut net = Net::of(4);
@@ -19,7 +19,7 @@ fn blocks_that_only_the_journal_kept_are_appended_again() {
     let ids = net.ids(2);
     net.power_loss(2);
     let ledger = Ledger::open_on(net.nodes[2].ledger.attach(), net.genesis.header()).unwrap();
-    assert_eq!(ledger.head().height, Height(0), "the ledger alone has forgotten");
+    assert_eq!(ledger.head().height, Height(0), "the ledger alone has lost the blocks");
     drop(ledger);
     net.nodes[2].engine = Some(net.try_open(2).unwrap());
     assert_eq!(net.ids(2), ids);
@@ -49,13 +49,14 @@ fn after_a_power_loss_of_all_members_the_chain_continues() {
     net.pass(Duration::from_secs(5));
     for member in 0..4 {
         assert_eq!(net.height(member), 4);
-        assert_eq!(net.ids(member).last(), Some(&transaction.id()), "what was prepared is committed");
+        assert_eq!(net.ids(member).last(), Some(&transaction.id()), "the prepared block is committed");
     }
     net.commit_each(10..12);
     assert_eq!(net.height(3), 6);
 }
 
-/// Nobody else has the body: a promise for it would be worth nothing if the primary could lose it.
+/// R13a: no other member has the body. PREPARE promises the body, so the primary must not lose it
+/// either.
 #[test]
 fn an_accepted_block_survives_with_its_body() {
     let mut net = Net::of(4);
@@ -70,11 +71,16 @@ fn an_accepted_block_survives_with_its_body() {
     assert!(net.engine(0).is_pending(&transaction.id()));
     net.pass(Duration::from_secs(5));
     for member in 0..4 {
-        assert_eq!(net.ids(member), [transaction.id()], "proposed once more, and its body served");
+        assert_eq!(
+            net.ids(member),
+            [transaction.id()],
+            "the block is proposed again, and its body is served"
+        );
     }
 }
 
-/// The same proposal, not another one: a primary that proposes twice at one height is faulty.
+/// R4, R13b: a primary that proposes two blocks at one height is faulty, so it proposes the same
+/// block again.
 #[test]
 fn a_restarted_primary_proposes_the_same_block_again() {
     let mut net = Net::of(4);
@@ -106,7 +112,7 @@ fn after_a_failed_sync_no_message_leaves() {
         let failed = if of_journal {
             net.try_handle(0, submitted)
         } else {
-            // The ledger is synced when it has grown for a second.
+            // The ledger is synced a second after it has grown.
             net.handle(0, submitted);
             net.deliver_all();
             net.log.clear();
@@ -117,9 +123,9 @@ fn after_a_failed_sync_no_message_leaves() {
         assert!(net.log.is_empty(), "nothing left the member: {:?}", net.log);
         net.now += Duration::from_secs(1);
         let again = net.try_handle(0, [Event::Gossiped(vec![net.transaction(2)])]);
-        assert!(matches!(again, Err(Fatal::Storage(_))), "and it does not recover by itself");
+        assert!(matches!(again, Err(Fatal::Storage(_))), "the engine stays stopped");
         assert!(net.log.is_empty());
-        // After the disk was looked at, it starts again where it was.
+        // After the disk is repaired, the node starts again where it was.
         net.power_loss(0);
         net.open(0);
         net.pass(Duration::from_secs(5));
@@ -130,7 +136,8 @@ fn after_a_failed_sync_no_message_leaves() {
     }
 }
 
-/// R13: a certificate may hold our own COMMIT, and a reader on another thread passes it on at once.
+/// R13: a certificate may contain this node's own COMMIT, and a reader on another thread may serve
+/// it at once.
 #[test]
 fn readers_see_a_block_only_when_its_records_are_durable() {
     let mut net = Net::of(1);
@@ -152,14 +159,14 @@ fn journal_rows_go_when_the_ledger_is_durable() {
         most = most.max(net.overview(1).journal_rows);
     }
     assert_eq!(net.height(1), 300);
-    // Blocks of little more than a second at 20 milliseconds each, four rows a block.
+    // Blocks of little more than a second at 20 milliseconds each, with four rows a block.
     assert!(most <= 4 * 60, "{most} rows");
     net.pass(Duration::from_secs(2));
     let standing = net.overview(1).journal_rows;
     assert_eq!(
         standing,
         1 + 3 + 2 + 1 + 1,
-        "our mark, three others', two checkpoints, the stable one, the end"
+        "own high-water mark, three of others, two CHECKPOINTs, stable checkpoint, collected height"
     );
 }
 
@@ -172,11 +179,7 @@ fn closing_makes_everything_durable() {
     let ledger = Ledger::open_on(net.nodes[0].ledger.attach(), net.genesis.header()).unwrap();
     assert_eq!(ledger.head().height, Height(3));
     let journal = Journal::open_on(net.nodes[0].journal.attach(), &net.identity(0)).unwrap();
-    assert_eq!(
-        journal.row_count(),
-        2,
-        "how far it went, and how far rows were collected, outlast every block"
-    );
+    assert_eq!(journal.row_count(), 2, "the high-water mark and the collected height stay");
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn a_key_outside_the_committee_is_refused() {
     assert!(matches!(error, OpenError::NotAMember(key) if key == stranger.public()));
 }
 
-/// Rows that this version did not write, or half of what it wrote: such a member must not vote.
+/// A member must not vote if the journal has rows that this version did not write, or lacks rows.
 #[test]
 fn an_unreadable_journal_is_refused() {
     let spoiled = |spoil: &dyn Fn(&mut Journal)| {
@@ -200,7 +203,7 @@ fn an_unreadable_journal_is_refused() {
         net.deliver_all();
         net.power_loss(1);
         let mut journal = Journal::open_on(net.nodes[1].journal.attach(), &net.identity(1)).unwrap();
-        assert_eq!(journal.row_count(), 3 + 4, "accepted, its body, prepared; what stands");
+        assert_eq!(journal.row_count(), 3 + 4, "accepted, its body, prepared; rows without a height");
         spoil(&mut journal);
         drop(journal);
         net.try_open(1).map(|_| ()).map_err(|error| error.to_string())
@@ -227,7 +230,8 @@ fn an_unreadable_journal_is_refused() {
     assert!(incomplete.contains("the body of block"), "{incomplete}");
 }
 
-/// A restarted member takes its time to be told what happened meanwhile, and then votes as before.
+/// R24a: a restarted member first asks the others which statements they received, and then votes
+/// again.
 #[test]
 fn a_restarted_backup_takes_part_again() {
     let mut net = Net::of(4);

@@ -1,5 +1,5 @@
-//! A deposed primary's blocks: kept, proposed again, or given up, and nothing ordered twice or lost
-//! (R16, R19, R20).
+//! The blocks of a deposed primary are kept, proposed again or dropped. No transaction is lost or
+//! ordered twice (R16, R19, R20).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::net::{Net, Parcel, id};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A committee whose members from 1 on hold the first transaction in an accepted block of view 0,
-/// prepared or not; then the primary dies. What they said about it in view 0 does not arrive.
+/// prepared or not. Then the primary dies. Their votes of view 0 for the block do not arrive.
 fn with_a_block_in_flight(prepared: bool) -> (Net, VerifiedTransaction) {
     let mut net = Net::of(4);
     net.lose(move |_, _, parcel| if prepared { parcel.is_old_commit() } else { parcel.is_old_vote() });
@@ -23,7 +23,7 @@ fn with_a_block_in_flight(prepared: bool) -> (Net, VerifiedTransaction) {
     for member in 1..4 {
         let phase = if prepared { Phase::Prepared } else { Phase::PrePrepared };
         assert_eq!(net.overview(member).pbft.slots[0].phase, phase, "member {member}");
-        assert_eq!(net.overview(member).mempool.in_flight, 1, "it waits for nothing else");
+        assert_eq!(net.overview(member).mempool.in_flight, 1, "the block reserves it");
     }
     net.power_loss(0);
     (net, transaction)
@@ -46,8 +46,8 @@ fn ordered_once(net: &Net, members: std::ops::Range<usize>, expected: &[Transact
     }
 }
 
-/// R20: the quorum's view changes carry the certificate, so the old block has its place in the new
-/// view.
+/// R20a: the VIEW-CHANGEs of the quorum carry the certificate, so the new view proposes the block
+/// again.
 #[test]
 fn a_prepared_block_of_a_dead_primary_is_proposed_again_and_ordered_once() {
     let (mut net, transaction) = with_a_block_in_flight(true);
@@ -56,18 +56,19 @@ fn a_prepared_block_of_a_dead_primary_is_proposed_again_and_ordered_once() {
     ordered_once(&net, 1..4, &[transaction.id()]);
     assert_eq!(net.departures(2), [(View(1), Cause::NoProgress)]);
     let committed = &net.nodes[2].committed[0];
-    assert_eq!(Some(committed.hash()), block, "the very block");
-    assert_eq!(committed.header().proposer, id(0), "which says who proposed it first");
+    assert_eq!(Some(committed.hash()), block, "the same block");
+    assert_eq!(committed.header().proposer, id(0), "the header names the first proposer");
     assert!(
         !net.log.iter().any(|(.., parcel)| matches!(parcel, Parcel::Ask(..))),
-        "all of them held it: nobody asked for anything"
+        "all of them held it, so no member requested anything"
     );
     net.submit(2, &net.transaction(2)).unwrap();
     net.pass(Duration::from_secs(1));
-    assert_eq!(net.ids(3).len(), 2, "and the view goes on with fresh blocks");
+    assert_eq!(net.ids(3).len(), 2, "and the view continues with fresh blocks");
 }
 
-/// R19: what was not prepared anywhere cannot be final, and has no place in the new view.
+/// R20a: a block that no VIEW-CHANGE shows as prepared cannot be final, and the new view does not
+/// propose it again.
 #[test]
 fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
     let (mut net, transaction) = with_a_block_in_flight(false);
@@ -79,8 +80,8 @@ fn transactions_of_a_block_that_lost_its_place_are_ordered_in_another_one() {
     assert_eq!(committed.header().proposer, id(1));
 }
 
-/// A view is left and the next one does not begin: what was in flight is in nobody's hands, so it
-/// waits, and others are told of it.
+/// R19: the view is left and the next one does not begin. In-flight transactions return to the
+/// pool, and the replicas resend them to others.
 #[test]
 fn in_flight_transactions_return_to_the_pool_when_the_view_is_left() {
     let (mut net, transaction) = with_a_block_in_flight(false);
@@ -99,7 +100,8 @@ fn in_flight_transactions_return_to_the_pool_when_the_view_is_left() {
     ordered_once(&net, 1..4, &[transaction.id()]);
 }
 
-/// The dead primary alone had it from its client: gossip did not bring it, but the block did.
+/// Only the dead primary had the transaction from its client: gossip lost it, and the block brought
+/// it.
 #[test]
 fn transactions_that_only_a_block_brought_return_when_it_loses_its_place() {
     let mut net = Net::of(4);
@@ -117,8 +119,8 @@ fn transactions_that_only_a_block_brought_return_when_it_loses_its_place() {
     ordered_once(&net, 1..4, &[transaction.id()]);
 }
 
-/// A block of view 0 that only one member accepted, and other transactions at the others: whatever
-/// the new view orders, each is in the chain once.
+/// Only one member accepted a block of view 0, and the others hold other transactions. Whatever the
+/// new view orders, each transaction is in the chain once.
 #[test]
 fn old_and_new_blocks_with_the_same_transactions_order_them_once() {
     for prepared_by_others in [true, false] {
@@ -141,7 +143,7 @@ fn old_and_new_blocks_with_the_same_transactions_order_them_once() {
     }
 }
 
-/// R13: the block, its body and its certificate are in the journals, and nowhere else.
+/// R13b: only the journals contain the block, its body and its certificate.
 #[test]
 fn a_block_is_proposed_again_from_the_journal_after_all_members_restarted() {
     let (mut net, transaction) = with_a_block_in_flight(true);
@@ -157,7 +159,7 @@ fn a_block_is_proposed_again_from_the_journal_after_all_members_restarted() {
     assert_eq!(net.nodes[1].committed.last().unwrap().header().proposer, id(0));
 }
 
-/// Three of four are left and all of them are needed, but one has never seen the block.
+/// Three of four members are left and all of them are needed, but one has never received the block.
 fn with_a_member_that_never_saw_the_block() -> (Net, VerifiedTransaction) {
     let mut net = Net::of(4);
     net.lose(|_, to, parcel| parcel.is_old_commit() || to == id(3));
@@ -167,12 +169,12 @@ fn with_a_member_that_never_saw_the_block() -> (Net, VerifiedTransaction) {
     assert_eq!(net.overview(1).pbft.slots[0].phase, Phase::Prepared);
     assert_eq!(net.overview(3).pbft.slots, []);
     net.power_loss(0);
-    // Nobody passes it on to member 3, neither the block nor the transaction.
+    // No member relays the block or the transaction to member 3.
     net.lose(|_, to, parcel| {
         parcel.is_old_commit()
             || to == id(3) && (parcel.is_proposal_at(Height(1)) || parcel.is_transactions())
     });
-    // It has heard of other work.
+    // Member 3 has other work.
     net.submit(3, &net.transaction(2)).unwrap();
     (net, transaction)
 }
@@ -184,8 +186,8 @@ fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
         .collect()
 }
 
-/// R20: it learns from the NEW-VIEW which block that is, from another member which ids, and then
-/// which transactions.
+/// R20c: it learns the header of the block from the NEW-VIEW. Then it requests the ids and the
+/// transactions from other members.
 #[test]
 fn a_member_that_never_received_a_block_that_is_proposed_again_fetches_it() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
@@ -219,7 +221,7 @@ fn after_a_false_answer_for_ids_the_next_member_is_asked() {
     }
 }
 
-/// R12, R20: a member that is asked for the ids and does not answer is not waited for; its late
+/// R12c, R20c: the wait for a member that does not answer a request for ids is short, and its late
 /// answer is used.
 #[test]
 fn without_an_answer_for_ids_the_next_member_is_asked() {
@@ -239,10 +241,10 @@ fn without_an_answer_for_ids_the_next_member_is_asked() {
     net.handle(3, [Event::Answered { fetch: first.unwrap(), from: id(1), answer }]);
     net.pass(Duration::from_secs(1));
     assert_eq!(net.ids(3)[0], transaction.id());
-    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })).len(), 2, "nothing more is asked");
+    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })).len(), 2, "no further request is sent");
 }
 
-/// R20, after a restart in the middle of it: what is not known yet is asked for again.
+/// R20c: after a restart in between, the replica requests again what it still lacks.
 #[test]
 fn a_restarted_member_asks_again_for_what_the_view_began_with() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
@@ -252,7 +254,7 @@ fn a_restarted_member_asks_again_for_what_the_view_began_with() {
     assert_eq!(
         questions(&net, |ask| matches!(ask, Ask::Ids { .. })),
         [],
-        "the primary may still send it along"
+        "the primary may still send the block skeleton"
     );
     net.power_loss(3);
     net.liar = None;
@@ -263,8 +265,8 @@ fn a_restarted_member_asks_again_for_what_the_view_began_with() {
     assert_eq!(net.ids(3)[0], transaction.id());
 }
 
-/// R13, R19, R20: power fails at every boundary of a member on the way through a departure, the
-/// wait, the beginning of a view and its first blocks; before its messages leave, or after.
+/// R13, R19, R20: a member loses power at every boundary of a view change: when it leaves, waits,
+/// enters the view, and orders its first blocks. Its messages leave before, or not.
 #[test]
 fn a_crash_at_any_moment_of_a_view_change_loses_nothing_and_contradicts_nothing() {
     for member in [1, 2] {
@@ -286,7 +288,8 @@ fn a_crash_at_any_moment_of_a_view_change_loses_nothing_and_contradicts_nothing(
     }
 }
 
-/// R19: between two views, with the VIEW-CHANGE in the journal and nobody to answer it.
+/// R19: a restart between two views, with the VIEW-CHANGE in the journal, when the VIEW-CHANGEs of
+/// the others are lost.
 #[test]
 fn a_member_that_restarts_between_two_views_stays_there() {
     let (mut net, transaction) = with_a_block_in_flight(true);
@@ -299,13 +302,13 @@ fn a_member_that_restarts_between_two_views_stays_there() {
     net.deliver_all();
     let after = net.overview(2).pbft;
     assert_eq!((after.view, after.active, after.standing), (View(1), false, Standing::Voting));
-    assert_eq!(net.overview(2).mempool.in_flight, 0, "no view proposes it now");
+    assert_eq!(net.overview(2).mempool.in_flight, 0, "no view proposes the block now");
     net.lose(|_, _, parcel| parcel.is_old_commit());
     net.pass(Duration::from_secs(2));
     ordered_once(&net, 1..4, &[transaction.id()]);
 }
 
-/// R24: nothing is signed before others have answered, however often the process starts.
+/// R24a: the replica signs nothing before others have answered, however often the process starts.
 #[test]
 fn a_member_that_restarts_while_probing_keeps_probing() {
     let mut net = Net::of(4);
@@ -329,7 +332,7 @@ fn a_member_that_restarts_while_probing_keeps_probing() {
     assert_eq!((net.height(1), net.height(2)), (4, 4));
 }
 
-/// Many views fail, one after the other: what is kept of them has a limit.
+/// R20d: many views fail, one after the other, and the memory for them stays bounded.
 #[test]
 fn rows_and_blocks_stay_bounded_over_many_failing_views() {
     let mut net = Net::with(4, |parameters| {
@@ -352,8 +355,8 @@ fn rows_and_blocks_stay_bounded_over_many_failing_views() {
     }
     assert!(views >= 20, "{views} views");
     // Of views that were left 8 full windows of 2 W blocks, and W in the current one: a proposal
-    // and a body each. Standing are the last VIEW-CHANGE and NEW-VIEW, our mark and what was heard
-    // of three others.
+    // and a body each. Further rows are the last VIEW-CHANGE and NEW-VIEW, the own high-water mark
+    // and those of three others.
     let most = 8 * 4 + 2;
     assert!(held <= most && rows <= 2 * most as u64 + 6, "{held} blocks, {rows} rows");
     assert!(held > 30, "{held} blocks: the limit was reached");

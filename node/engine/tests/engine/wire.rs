@@ -1,4 +1,4 @@
-//! The bytes that members exchange, and how many there can be.
+//! The bytes that members exchange, and their limits.
 
 use quorate_engine::{Answer, Ask, MAX_ASKED, MemberMessage, RunBlock, WireLimits, serve_run};
 use quorate_ledger::Signed;
@@ -22,7 +22,7 @@ fn transaction(payload: usize, nonce: u64, net: &Net) -> VerifiedTransaction {
     VerifiedTransaction::from_own_storage(signed)
 }
 
-/// The kinds have fixed numbers, and what is inside is the canonical encoding of its own type.
+/// The kinds have fixed numbers, and each content is the canonical encoding of its own type.
 #[test]
 fn the_bytes_of_every_kind_of_message() {
     let net = Net::of(1);
@@ -92,7 +92,7 @@ fn other_bytes_are_no_message() {
     assert!(decode::<Answer>(&[4]).is_err());
 }
 
-/// Lengths are refused before anything is set aside for them.
+/// A length is refused before memory is allocated for it.
 #[test]
 fn longer_lists_than_any_honest_message_has_do_not_decode() {
     let ask = |count: u32| {
@@ -125,7 +125,7 @@ fn limits(max_transactions: u32, max_body_bytes: u32, max_bytes: u32) -> BlockLi
     }
 }
 
-/// The corners of what a genesis may say.
+/// The extreme block limits that a genesis may have.
 fn corners() -> Vec<BlockLimits> {
     vec![
         limits(1, 256, 256),
@@ -158,7 +158,7 @@ fn the_largest_proposal_request_and_batch_fit() {
         let ask = Ask::Transactions { block: block.hash(), indices: (0..count).collect() };
         assert!(encode(&ask).len() <= wire.ask, "{limits:?}");
 
-        // A batch: full, or one transaction of the largest size.
+        // A batch: a full one, or one transaction of the largest size.
         let largest = limits.transaction.max_bytes as usize - 118;
         let single = MemberMessage::transactions(&[transaction(largest, 0, &net)]);
         let full: Vec<_> = (0..(64 << 10) / 118).map(|nonce| transaction(0, nonce, &net)).collect();
@@ -168,7 +168,7 @@ fn the_largest_proposal_request_and_batch_fit() {
     }
 }
 
-/// The certificate of the largest committee; whether it holds does not matter here.
+/// A certificate of the largest committee. Its signatures need not be valid here.
 fn largest_certificate(net: &Net, block: &Block) -> CommitCertificate {
     let signature = net.certificate(block).votes().signatures()[0];
     let members = u16::try_from(MAX_MEMBERS).unwrap();
@@ -179,7 +179,7 @@ fn largest_certificate(net: &Net, block: &Block) -> CommitCertificate {
     )
 }
 
-/// Blocks of the largest size on the genesis; `own` says which have a certificate of their own.
+/// Blocks of the largest size on the genesis; `own` selects those with a certificate of their own.
 fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -> bool) -> Answer {
     let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
     let mut parent = net.genesis.header().clone();
@@ -210,8 +210,8 @@ fn the_largest_block_range_fits() {
         for limits in [limits(1000, 1 << 20, 256 << 10), limits(4, 4 << 20, 1 << 20), limits(1, 256, 256)] {
             let wire = WireLimits::of(&limits, window, 4);
             let open = 2 * window + 1;
-            // Each with a certificate; the longest stretches without; a small stretch before a long
-            // one.
+            // Each block with a certificate; the longest stretches without; a short stretch before
+            // a long one.
             let spread: [&dyn Fn(u64) -> bool; 3] =
                 [&|_| true, &|height| height % open == 0, &|height| height == 1 || height == 1 + open];
             let lengths = [if limits.max_body_bytes == 256 { 300 } else { 10 }, 2 * open, 1 + open];
