@@ -2,14 +2,14 @@
 
 use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Verified, View};
 
-/// The end of the committed chain, and how far others have surely committed.
+/// The end of the committed chain, and the height that others have provably committed.
 #[derive(Debug)]
 pub(crate) struct Chain {
     tip: Header,
     tip_hash: BlockHash,
-    /// For the tip; `None` for the genesis.
+    /// For the last block; `None` for the genesis.
     certificate: Option<Verified<CommitCertificate>>,
-    /// Somewhere this height is committed: the highest one that a certificate proved.
+    /// The highest height that a certificate proves committed. It may be above the last block here.
     target: Height,
 }
 
@@ -24,40 +24,41 @@ impl Chain {
         &self.tip
     }
 
-    /// Its hash.
+    /// The hash of the last committed block.
     pub(crate) fn hash(&self) -> BlockHash {
         self.tip_hash
     }
 
-    /// Its height.
+    /// The height of the last committed block.
     pub(crate) fn height(&self) -> Height {
         self.tip.height
     }
 
-    /// Proof of the tip; `None` for the genesis.
+    /// The commit certificate of the last block; `None` for the genesis.
     pub(crate) fn certificate(&self) -> Option<&Verified<CommitCertificate>> {
         self.certificate.as_ref()
     }
 
-    /// The view in which the tip was certified; `None` for the genesis.
+    /// The view of the last block's certificate; `None` for the genesis.
     pub(crate) fn certified_in(&self) -> Option<View> {
         self.certificate.as_ref().map(|certificate| certificate.ballot().view)
     }
 
-    /// The chain grows; the certificate is for its new last block.
+    /// Advances the chain to this block. The certificate is for it.
     pub(crate) fn advance(&mut self, tip: Header, certificate: Verified<CommitCertificate>) {
         self.target = self.target.max(tip.height);
         (self.tip_hash, self.tip, self.certificate) = (tip.hash(), tip, Some(certificate));
     }
 
-    /// Notes that a certificate proves this height committed. Whether that is higher than all heights before.
+    /// Notes that a certificate proves this height committed. `true` if it is higher than all
+    /// before.
     pub(crate) fn raise_target(&mut self, height: Height) -> bool {
         let higher = height > self.target;
         self.target = self.target.max(height);
         higher
     }
 
-    /// Whether a certificate proves that others have committed more.
+    /// Whether a certificate proves that others have committed more than this replica.
     pub(crate) fn is_behind(&self) -> bool {
         self.target > self.tip.height
     }

@@ -2,36 +2,41 @@ use std::time::Duration;
 
 use quorate_ledger::{BlockLimits, ChainId, Committee, Epoch, MAX_DESCENDANTS};
 
-/// Largest window W (R7). Twice this many heights fit into one STATUS and into one finality proof.
+/// Largest window W (R7). A STATUS and a finality proof have room for twice as many heights.
 pub const MAX_WINDOW: u64 = 32;
 const _: () = assert!(MAX_DESCENDANTS as u64 == 2 * MAX_WINDOW, "every block in flight can be proven");
 
-/// What a replica must know before it starts. All of it comes from the genesis, so it is the same everywhere.
+/// The parameters of a replica. All of them come from the genesis, so they are the same at all
+/// replicas.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The chain that is ordered.
+    /// The id of the chain.
     pub chain: ChainId,
-    /// The committee's number.
+    /// The epoch of the committee.
     pub epoch: Epoch,
-    /// Who orders it.
+    /// The members that order the chain.
     pub committee: Committee,
     /// Limits of blocks and transactions.
     pub limits: BlockLimits,
-    /// W: most heights in flight, 1 to [`MAX_WINDOW`]. A primary proposes up to W above the last committed
-    /// block, a backup accepts up to 2 W, since its own last committed block may be older than the primary's.
+    /// W, in heights, 1 to [`MAX_WINDOW`]. A primary proposes up to W above its last committed
+    /// block. A backup accepts up to 2 W above its own, which may lag behind the primary's (R7).
     pub window: u64,
-    /// How far a fresh block's time may lie ahead of this node's wall clock.
+    /// How far the time of a fresh block may be ahead of the wall clock (R6).
     pub clock_tolerance: Duration,
-    /// How long pending work may go without a commit before the view is left; doubled while views fail.
+    /// The request timeout before doublings: how long work may be pending without a commit before
+    /// the replica leaves the view (R15a).
     pub request_timeout: Duration,
-    /// How long a quorum that has left the views below waits for a NEW-VIEW; doubled while views fail.
+    /// The new-view timeout before doublings: how long a replica waits for a NEW-VIEW once a quorum
+    /// has left the views below (R15c).
     pub new_view_timeout: Duration,
-    /// Neither of the two grows beyond this. Messages must arrive within it for the network to go on.
+    /// Doublings make no timeout longer than this. For progress, messages must arrive within it
+    /// (R15a).
     pub timeout_cap: Duration,
-    /// K: every so many heights a CHECKPOINT is signed.
+    /// K, in heights: members sign a CHECKPOINT at every multiple of it (R23).
     pub checkpoint_interval: u64,
-    /// L: how far above the stable checkpoint proposals are accepted, at least 2 K.
+    /// L, in heights: replicas accept proposals up to this far above the stable checkpoint. At
+    /// least 2 K (R23).
     pub log_window: u64,
-    /// How often STATUS is sent, idle or not.
+    /// How often a replica sends STATUS, also when idle (R14a).
     pub status_interval: Duration,
 }

@@ -1,4 +1,4 @@
-//! A look at a replica from outside, for status pages and explanations.
+//! A replica's progress as the node shows it, for status pages and explanations.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::time::{Moment, Now};
 use crate::timer::Timer;
 use crate::votes::slot::{Slot, Stage};
 
-/// How far a height has come.
+/// Progress of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// No proposal seen, but votes.
+    /// Votes are here, the proposal is not.
     WaitingForProposal,
-    /// The proposal waits for its parent.
+    /// The proposal waits until its parent is accepted (R3).
     WaitingForParent,
-    /// Its transactions are fetched or checked.
+    /// The engine fetches or checks its transactions (R5).
     Examining,
-    /// Its time lies ahead of our clock.
+    /// The block's time and the wall clock differ too much (R6).
     WaitingForClock,
-    /// It breaks a rule.
+    /// The proposal breaks a rule (R5).
     Refused,
-    /// Accepted; waits for PREPAREs, or for the height below.
+    /// Accepted. It waits for PREPAREs, or for the height below (R10).
     PrePrepared,
-    /// Prepared; waits for COMMITs.
+    /// Prepared. It waits for COMMITs.
     Prepared,
 }
 
-/// One height in flight.
+/// One open height in one view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotOverview {
     /// The height.
@@ -41,24 +41,25 @@ pub struct SlotOverview {
     pub block: Option<BlockHash>,
     /// Transactions in the proposed block.
     pub transactions: Option<u32>,
-    /// How far it has come.
+    /// Its progress.
     pub phase: Phase,
-    /// Whose PREPARE is here (the primary sends none).
+    /// The members whose PREPARE is here. The primary sends none (R9).
     pub prepares: Vec<ReplicaId>,
-    /// Whose COMMIT is here.
+    /// The members whose COMMIT is here.
     pub commits: Vec<ReplicaId>,
-    /// When it was first heard of, it was accepted, or votes made the committed chain grow, whichever was last.
+    /// The last activity at this height (R14b): the slot was created, the proposal was accepted, or
+    /// votes extended the committed chain.
     pub since: Moment,
 }
 
-/// Where a replica stands.
+/// The progress of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
     /// The epoch.
     pub epoch: Epoch,
     /// The view.
     pub view: View,
-    /// Whether the view has begun; otherwise a NEW-VIEW is waited for.
+    /// Whether the view has begun. Otherwise the replica waits for its NEW-VIEW.
     pub active: bool,
     /// Whether this replica may sign (R24).
     pub standing: Standing,
@@ -66,41 +67,44 @@ pub struct Overview {
     pub primary: ReplicaId,
     /// The last committed height.
     pub committed: Height,
-    /// Heights in flight, ascending.
+    /// Open heights, ascending by height and view.
     pub slots: Vec<SlotOverview>,
-    /// Since when work is pending and nothing was committed.
+    /// Since when work is pending without a commit; `None` while the timer does not run.
     pub pending_since: Option<Moment>,
-    /// How long a view may take at present before it is left (R15).
+    /// T: the request timeout in force (R15a).
     pub request_timeout: Duration,
-    /// When the view is left unless something is committed, or begins, before.
+    /// When the replica leaves the view unless a block is committed, or the view begins, before
+    /// that.
     pub leaves_at: Option<Moment>,
-    /// Who was heard of lately.
+    /// The members recently heard from (R15d).
     pub contacts: Vec<ReplicaId>,
-    /// Whose VIEW-CHANGE for this view or a later one is here.
+    /// The members whose VIEW-CHANGE for this view or a later one is here.
     pub departed: Vec<ReplicaId>,
     /// Height of the stable checkpoint; 0 before the first.
     pub stable: Height,
-    /// Height of the next CHECKPOINT to sign, which waits for the ledger to be durable.
+    /// Height of the next CHECKPOINT to sign. It waits until the ledger is durable there (R23).
     pub checkpoint_due: Option<Height>,
 }
 
-/// Whether a replica may sign (R24).
+/// Whether a replica may sign: its signing state (R24).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It asks others what they have seen of it; so many have answered, of so many it needs.
+    /// The replica asks others which of its statements they have received (R24a). It signs nothing
+    /// new.
     Probing {
         /// Members that have answered.
         answered: usize,
-        /// Members that must.
+        /// Members that must answer: q - 1.
         needed: usize,
-        /// The height to which the ledger must be caught up first, if it is an old copy.
+        /// The height that the ledger must reach first, if it is an old copy (R24d).
         through: Option<Height>,
     },
-    /// It takes part.
+    /// The replica takes part.
     Voting,
-    /// Its files are older than what it signed: it follows and never signs.
+    /// The files are older than what the replica signed. It follows the chain and never signs
+    /// (R24c).
     Recovering {
-        /// How far others have seen it go.
+        /// The high-water mark that others know.
         seen: Mark,
     },
 }
@@ -118,9 +122,10 @@ impl Replica {
         }
     }
 
-    /// Where this replica stands.
+    /// The progress of this replica.
     pub fn overview(&self, now: Now) -> Overview {
-        // Accepted on a block in whose place another one became final: in flight no more.
+        // The block was accepted, but another block became final in place of one of its ancestors.
+        // It is no longer in flight (R15b).
         let superseded = |height: Height, view: View, slot: &Slot| {
             view == self.views.view() && slot.accepted().is_some() && self.in_flight_at(height).is_none()
         };

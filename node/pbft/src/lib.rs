@@ -1,14 +1,15 @@
-//! PBFT without input and output: facts go in, a [`Step`] comes out.
+//! PBFT without input and output: the caller passes events in, and each event yields a [`Step`].
 //!
-//! A [`Replica`] is told what happened ([`Input`]) and when ([`Now`]); it answers with records that must be
-//! durable, messages that may leave after that, and requests to the engine around it. It reads no clock,
-//! opens no file or socket, spawns nothing and draws no random numbers, so any run can be repeated from its
-//! inputs. The rules it follows are numbered in `PROTOCOL.md`; code and tests cite them.
+//! A [`Replica`] receives an event ([`Input`]) and the time ([`Now`]). The step contains journal
+//! records that must become durable, messages that may leave after that, and requests to the engine
+//! around the replica. A replica reads no clock, opens no file or socket, starts no thread and
+//! draws no random numbers. Any run can therefore be repeated from its inputs. `PROTOCOL.md`
+//! numbers the rules that it follows; code and tests cite these numbers.
 //!
-//! Three types keep the order that safety depends on:
-//! * only checked messages go in: [`Checked`] comes from [`Message::check`] alone;
-//! * messages come out of [`Steps::persist`] alone, after the records were written;
-//! * a [`PreparedCertificate`] or commit certificate comes from a quorum of verified votes alone.
+//! Three types enforce the order that safety depends on:
+//! * Only checked messages go in: [`Message::check`] is the only source of [`Checked`].
+//! * Messages come out of [`Steps::persist`] alone, after their records were written.
+//! * A [`PreparedCertificate`] or commit certificate is made from a quorum of verified votes alone.
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};
@@ -25,20 +26,22 @@
 //! #     request_timeout: seconds(2), new_view_timeout: seconds(2), timeout_cap: seconds(30),
 //! #     status_interval: seconds(1), checkpoint_interval: 128, log_window: 512,
 //! # };
-//! // A committee of one, on a chain that has only its root.
+//! // A committee of one, on a chain that has only its genesis.
 //! let mut replica = Replica::new(config, Signer::new(chain, key, ReplicaId(0)), root);
 //! let now = Now { moment: Moment::default(), wall: Timestamp(1000) };
 //!
 //! let parent = replica.proposal_parent().expect("the only member is the primary");
 //! let block = Block::after(parent, Body::of(&[]), now.wall, ReplicaId(0))?;
 //! let mut step = replica.step(now, Input::Proposed(block.outline().clone()));
-//! assert!(matches!(&step.take_requests()[..], [Request::Finalise(last)] if last.blocks == [block.hash()]));
+//! let requests = step.take_requests();
+//! assert!(matches!(&requests[..], [Request::Finalise(last)] if last.blocks == [block.hash()]));
 //!
 //! let mut steps = Steps::default();
 //! steps.absorb(step);
 //! let mut journal = Vec::new();
-//! let messages = steps.persist(|records| Ok::<_, Infallible>(journal.extend_from_slice(records)))?;
-//! assert_eq!(journal.len(), 4, "accepted, prepared, finalised, and how far we went: before anybody hears of it");
+//! let write = |records: &[Record]| Ok::<_, Infallible>(journal.extend_from_slice(records));
+//! let messages = steps.persist(write)?;
+//! assert_eq!(journal.len(), 4, "accepted, prepared, finalised, and the high-water mark");
 //! assert!(matches!(messages[0], (To::All, Message::PrePrepare(_))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

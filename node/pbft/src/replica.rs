@@ -1,4 +1,4 @@
-//! The state of a replica and the one way in.
+//! The state of a replica, and its entry point [`Replica::step`].
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::view_change::state::Views;
 use crate::votes::Log;
 use crate::votes::slot::{Recorded, Slot, Stage};
 
-/// Everything that can happen to a replica.
+/// Every event that a replica reacts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "inputs are moved once or twice, never kept")]
 pub enum Input {
@@ -32,74 +32,78 @@ pub enum Input {
     Received {
         /// The member at the other end of the channel.
         from: ReplicaId,
-        /// What it said.
+        /// The checked message.
         message: Checked,
     },
-    /// A channel to this member came to be, or came back: what was lost is exchanged again (R14).
+    /// The channel to this member was opened, or opened again. Messages on the old channel are
+    /// lost, so the replica sends STATUS (R14a), and its VIEW-CHANGE if the view has not begun
+    /// (R14c).
     PeerUp(ReplicaId),
-    /// The channel to this member is gone: it is not in contact until it is heard of again (R15).
+    /// The channel to this member is closed. Until its next message, the member does not count as
+    /// recently heard from (R15d).
     PeerDown(ReplicaId),
-    /// The engine made a block on [`Replica::proposal_parent`] and holds its body.
+    /// The engine made a block on [`Replica::proposal_parent`], and holds its body.
     Proposed(Outline),
     /// The answer to [`crate::Request::Outline`].
     Outlined(Outline),
     /// The answer to [`crate::Request::Examine`].
     Examined {
-        /// Which proposal was examined.
+        /// The ballot of the examined proposal.
         ballot: Ballot,
-        /// What came out.
+        /// The result.
         verdict: Verdict,
     },
-    /// The engine appended these blocks, without a gap; the certificate is for the last (R12).
+    /// The engine appended these fetched blocks to the ledger, without a gap (R12d).
     CaughtUp {
-        /// Their headers.
+        /// Their headers, ascending by height.
         headers: Vec<Header>,
-        /// For the last of them.
+        /// The commit certificate of the last one.
         certificate: Verified<CommitCertificate>,
     },
-    /// The ledger up to this height would survive a power cut (R23).
+    /// The ledger up to this height is durable: it would survive a power cut (R13c, R23).
     Durable(Height),
-    /// What waits for a next block.
+    /// What the mempool holds for the next block (R15b).
     Pending(Work),
-    /// A transaction at the head of the queue was passed over for too long (R21).
+    /// The censorship watch timed out (R21d).
     Starved,
-    /// The process stood still for so long: deadlines that passed meanwhile are put off by as much (R15).
+    /// The process was paused for this long. The replica postpones its deadlines by as much (R15e).
     Late(Duration),
-    /// [`Replica::deadline`] has come. Late or needless ticks do no harm.
+    /// The moment of [`Replica::deadline`] has come. Late or needless ticks do no harm.
     Tick,
 }
 
-/// What the engine found about a proposal's transactions.
+/// The engine's result for the transactions of a proposal (R5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// All are here and none breaks a rule; the body is held by the engine.
+    /// All transactions are here, and none breaks a rule. The engine holds the body.
     Good,
-    /// A rule is broken, for this reason.
+    /// A transaction breaks a rule, for this reason.
     Bad(String),
 }
 
-/// What a replica has seen others do, for metrics. Counted since the start of the process.
+/// Counters for metrics. They count from the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Two different statements of one member where one is allowed.
+    /// Equivocations and hidden certificates that were proven (R22).
     pub contradictions: u64,
-    /// Proposals that break a rule.
+    /// Proposals that were refused because they break a rule (R5).
     pub bad_proposals: u64,
-    /// Messages outside the window of heights and views, dropped.
+    /// Proposals, votes and CHECKPOINTs that were dropped: outside the windows of heights and views
+    /// (R7, R11), or at a height that has no checkpoint (R23).
     pub outside_window: u64,
-    /// PREPAREs sent by a primary, ignored.
+    /// PREPAREs of the primary of their view, ignored (R9).
     pub primary_prepares: u64,
-    /// Messages sent again because a STATUS showed that they were lacking.
+    /// Proposals and votes that were resent because a STATUS lacked them (R14b).
     pub repaired: u64,
-    /// Views left because nothing was committed in time.
+    /// Views left because no block was committed in time (R15b).
     pub no_progress: u64,
-    /// Views left because a transaction was passed over.
+    /// Views left because of censorship (R21d).
     pub censorship: u64,
-    /// Views left because their primary lied.
+    /// Views left because of evidence against their primary (R22c).
     pub proven_liars: u64,
-    /// Views left because f + 1 others had left them.
+    /// Views left because f + 1 others had left them (R19c).
     pub joined: u64,
-    /// Views given up because no NEW-VIEW came.
+    /// Views left because no NEW-VIEW arrived in time (R15c).
     pub no_new_view: u64,
     /// Views entered.
     pub views_entered: u64,
@@ -107,9 +111,13 @@ pub struct Counters {
     pub stable_checkpoints: u64,
 }
 
-/// Proposals and votes are kept this many views ahead of the current one (R11). With [`MAX_WINDOW`] it bounds
-/// the memory that others can fill: 2 W slots for each of 1 + 2 views, each with one proposal and two votes
-/// of every member.
+/// A replica keeps proposals and votes of its view and of this many views after it (R11).
+///
+/// The number of slots does not depend on what others send. In an active view there are at most 2 W
+/// slots in each of 1 + 2 views (W is at most [`MAX_WINDOW`]). While a view has not begun, at most
+/// 3 more views have 2 W slots each. The blocks that a view proposes again (R20c) and the accepted
+/// blocks of past views (R20d) come on top. A slot holds one proposal, and one PREPARE and one
+/// COMMIT of each member.
 pub(crate) const VIEWS_AHEAD: u64 = 2;
 
 /// One member's part in PBFT. See the crate's documentation for how to drive it.
@@ -125,27 +133,28 @@ pub struct Replica {
     pub(crate) peers: Peers,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
-    /// The next step is the first one after a restart.
+    /// The next step is the first one after a restart (R13b).
     pub(crate) restored: bool,
 }
 
 impl Replica {
-    /// A replica on a chain that ends in `root`, its genesis. It has promised nothing; see [`Replica::restore`]
-    /// for one that may have.
+    /// A replica on a chain that ends in `root`, its genesis, without journal records.
+    /// [`Replica::restore`] makes one from its records.
     ///
     /// # Panics
-    /// If the window is not within 1 to [`MAX_WINDOW`], or an interval is zero: no checked genesis says so.
+    /// If the window is not within 1 to [`MAX_WINDOW`], or an interval is zero. A checked genesis
+    /// contains no such value.
     pub fn new(config: Config, signer: Signer, root: Header) -> Self {
         Replica::on(Chain::new(root, None), config, signer)
     }
 
     /// A replica on this chain, with nothing in its log.
     pub(crate) fn on(chain: Chain, config: Config, signer: Signer) -> Self {
-        assert!((1..=MAX_WINDOW).contains(&config.window), "a window of 1 to {MAX_WINDOW} heights");
-        assert!(!config.request_timeout.is_zero(), "a request timeout above zero");
-        assert!(!config.new_view_timeout.is_zero(), "a new-view timeout above zero");
-        assert!(!config.status_interval.is_zero(), "a status interval above zero");
-        assert!(config.checkpoint_interval > 0, "a checkpoint interval above zero");
+        assert!((1..=MAX_WINDOW).contains(&config.window), "the window must be 1 to {MAX_WINDOW} heights");
+        assert!(!config.request_timeout.is_zero(), "the request timeout must be above zero");
+        assert!(!config.new_view_timeout.is_zero(), "the new-view timeout must be above zero");
+        assert!(!config.status_interval.is_zero(), "the status interval must be above zero");
+        assert!(config.checkpoint_interval > 0, "the checkpoint interval must be above zero");
         Replica {
             signing: Signing::new(signer),
             chain,
@@ -161,9 +170,10 @@ impl Replica {
         }
     }
 
-    /// The only way in.
+    /// Handles one event. This is the only way to change a replica.
     pub fn step(&mut self, now: Now, input: Input) -> Step {
         let mut step = Step::default();
+        // Restoring cannot make requests, since only a step hands them to the engine.
         if std::mem::take(&mut self.restored) {
             self.begin_again(now, &mut step);
         }
@@ -183,15 +193,18 @@ impl Replica {
         }
         self.settle(now, &mut step);
         if self.watch_progress(now, &mut step) {
+            // After leaving, the replica may begin or enter the next view at once, or its timer starts.
             self.settle(now, &mut step);
             self.watch_progress(now, &mut step);
         }
+        // STATUS comes after all conclusions of this step, so that it shows their result.
         self.report_status(now, &mut step);
         self.write_marks(&mut step);
         step
     }
 
     fn on_message(&mut self, now: Now, from: ReplicaId, message: Checked, step: &mut Step) {
+        // Contact (R15d) and high-water marks (R24b) need every message, also one that is ignored below.
         self.peers.heard(from, now.moment);
         self.signing.observe(&message);
         match message {
@@ -209,7 +222,8 @@ impl Replica {
 
     fn on_prepare(&mut self, now: Now, vote: &Verified<Signed<Prepare>>, step: &mut Step) {
         let (ballot, signer) = (vote.body.0, vote.signer);
-        // R9: the PRE-PREPARE is the primary's PREPARE; another one does not count, and accuses nobody.
+        // R9: the PRE-PREPARE is the primary's PREPARE, so another one must not count. It is not
+        // evidence: some implementations send it.
         let by_primary = signer == self.config.committee.primary(ballot.epoch, ballot.view);
         if by_primary && !is(Mutant::PrimaryPrepareCounts) {
             self.counters.primary_prepares += 1;
@@ -234,15 +248,17 @@ impl Replica {
         }
     }
 
-    /// The highest height at which proposals and votes are taken: R7, R23.
+    /// The highest height at which the replica takes proposals and votes (R7, R23).
     pub(crate) fn top(&self) -> Height {
         self.chain.height().plus(2 * self.config.window).min(self.high_watermark())
     }
 
-    /// The slot a vote belongs to, made if need be; `None` outside the window of heights (R7) and views (R11).
+    /// The slot that a ballot belongs to. Makes it if it does not exist. `None` if the ballot is
+    /// outside the windows of heights (R7) and views (R11).
     pub(crate) fn slot_for(&mut self, now: Now, ballot: &Ballot) -> Option<&mut Slot> {
         let heights = self.chain.height().next()..=self.top();
-        // Votes of past views can still complete a certificate, but start nothing new.
+        // A vote of an earlier view may still complete a certificate, so it is kept if its slot
+        // exists. No new slot is made for it (R11).
         let views = self.views.view()..=View(self.views.view().0.saturating_add(VIEWS_AHEAD));
         let key = (ballot.height, ballot.view);
         let (high, late) = (is(Mutant::WindowUnbounded), is(Mutant::ViewsUnbounded));
@@ -257,7 +273,8 @@ impl Replica {
         Some(self.log.open(now.moment, key.0, key.1))
     }
 
-    /// R12: what is final already is not final twice; another block in its place is a fork.
+    /// Upon fetched blocks: advances the chain. Blocks that are final already change nothing
+    /// (R12d).
     fn on_caught_up(&mut self, now: Now, headers: Vec<Header>, certificate: Verified<CommitCertificate>) {
         let Some(last) = headers.last() else { return };
         assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
@@ -273,13 +290,15 @@ impl Replica {
         }
     }
 
-    /// Moves the committed end of the chain and forgets what lies below (R12).
+    /// Advances the committed chain to the last of these headers, and drops what is known about the
+    /// heights up to there (R12a).
     pub(crate) fn advance_tip(
         &mut self,
         moment: Moment,
         headers: Vec<Header>,
         certificate: Verified<CommitCertificate>,
     ) {
+        // Before the slots go: R14d needs the proposals of these heights.
         self.note_final(&headers, certificate.ballot().view);
         for header in &headers {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
@@ -287,15 +306,17 @@ impl Replica {
         let tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
         self.chain.advance(tip, certificate);
         self.log.prune_through(self.chain.height());
+        // R20e: suspicion holds until the committed chain grows.
         self.views.clear_suspects();
         let interval = self.config.checkpoint_interval;
         self.signing
             .forget_through(self.chain.height(), Height(self.chain.height().0.saturating_sub(2 * interval)));
+        // R24d: the ledger may have reached the height that an old copy of it lacked.
         self.try_enable_signing();
         self.timers.committed(moment, self.views.is_active());
     }
 
-    /// Draws all conclusions that are possible, until there is none left.
+    /// Applies the rules that need no further event, until none of them applies.
     fn settle(&mut self, now: Now, step: &mut Step) {
         loop {
             let concluded = self.follow_others(step)
@@ -313,19 +334,21 @@ impl Replica {
         }
     }
 
-    /// Whether new statements may be signed, and the view has begun and is not known to be over.
+    /// Whether this replica may vote in its view: signing is enabled (R24), and the view has begun
+    /// and is not known to be over (R12e).
     pub(crate) fn votes(&self) -> bool {
         self.views.is_active() && self.signing.is_enabled() && !self.is_overtaken()
     }
 
-    /// R12: whether the committed chain ends in a block that was certified in a later view. A quorum has left ours,
-    /// so what is proposed in it can lead nowhere, and need not fit the chain.
+    /// R12e: whether the certificate of the last committed block is of a later view. A quorum has
+    /// left this replica's view then, and proposals of this view need not fit the committed chain.
     fn is_overtaken(&self) -> bool {
         let certified = self.chain.certified_in();
         certified > Some(self.views.view()) && !is(Mutant::VotesWhenOvertaken)
     }
 
-    /// R24: with every promise goes what we know of how far everybody has gone.
+    /// R24b: adds the high-water marks of all members to a group of records that a message waits
+    /// for. Marks alone do not cause a write.
     fn write_marks(&mut self, step: &mut Step) {
         if step.records.iter().any(Record::is_promise) {
             step.records.extend(self.signing.take_records());
@@ -333,14 +356,15 @@ impl Replica {
     }
 
     pub(crate) fn has_open_proposal(&self) -> bool {
-        // What the view began with is work, also for those who have not found what is in it. A block whose parent
-        // was replaced by what was committed is none: no primary can bring it to an end.
+        // The blocks that the view proposes again are work even if their ids are not known here
+        // yet. A block whose ancestor was replaced by a committed block is no work: no primary can
+        // get it committed (R15b).
         self.views.is_again(self.chain.height().next())
             || self.log.slots_of(self.views.view()).any(|(height, _)| self.in_flight_at(height).is_some())
     }
 
-    /// When to call [`Replica::step`] with [`Input::Tick`] if nothing else happens before. Ticking at deadlines
-    /// alone is enough; a tick that comes late only delays what it would have done.
+    /// When to call [`Replica::step`] with [`Input::Tick`] if no other event comes before. Ticks at
+    /// these deadlines are enough. A late tick only delays what it would have done.
     pub fn deadline(&self) -> Option<Moment> {
         let held = self.log.slots().filter_map(|(_, _, slot)| match slot.stage {
             Stage::Held { until, .. } if self.votes() => Some(until),
@@ -349,17 +373,17 @@ impl Replica {
         held.chain(self.view_deadline()).chain([self.status_due()]).min()
     }
 
-    /// Who proposes in the current view.
+    /// The primary of the current view.
     pub fn primary(&self) -> ReplicaId {
         self.config.committee.primary(self.config.epoch, self.views.view())
     }
 
-    /// Whether this replica proposes in the current view.
+    /// Whether this replica is the primary of the current view.
     pub fn is_primary(&self) -> bool {
         self.primary() == self.signing.replica()
     }
 
-    /// The current view.
+    /// The current view. If it has not begun, the replica waits for its NEW-VIEW.
     pub fn view(&self) -> View {
         self.views.view()
     }
@@ -374,12 +398,12 @@ impl Replica {
         self.chain.tip()
     }
 
-    /// Its hash.
+    /// Hash of the last committed block.
     pub fn tip_hash(&self) -> BlockHash {
         self.chain.hash()
     }
 
-    /// What others were seen to do.
+    /// The counters for metrics.
     pub fn counters(&self) -> Counters {
         self.counters
     }

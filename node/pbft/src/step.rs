@@ -1,4 +1,4 @@
-//! What a step asks for, and the order in which it may happen.
+//! What a step yields, and the order in which the engine must carry it out (R13a).
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message};
 use crate::signing::seen::Mark;
 
-/// To whom a message goes.
+/// The recipients of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
     /// To every other member.
@@ -19,103 +19,110 @@ pub enum To {
     One(ReplicaId),
 }
 
-/// What a replica needs from the engine around it. Nothing here is a promise, so nothing waits for the disk.
+/// What a replica requests from the engine. No request tells another member anything, so none waits
+/// for the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Get the transactions of this proposal, check them against limits and chain (R5), and answer with
-    /// [`crate::Input::Examined`]. The proposal was sent by the primary or passed on by `from`.
+    /// Get the transactions of this proposal and check them (R5, R16). Answer with
+    /// [`crate::Input::Examined`].
     Examine {
-        /// What was proposed.
+        /// The proposal.
         proposal: CheckedProposal,
-        /// Who sent it to us: the first one to ask for what is missing.
+        /// The member that sent it: the first one to ask for missing parts (R12c).
         from: ReplicaId,
     },
-    /// Append these blocks, all of which were accepted here before; the certificate is for the last.
+    /// Append these blocks to the ledger. All of them were accepted here.
     Finalise(Finalised),
-    /// A quorum of COMMITs makes this height final, and a block up to there was not accepted here: fetch
-    /// certified blocks. Told once for each height; keep trying until the tip has reached it.
+    /// Fetch certified blocks up to this height (R12). A quorum of COMMITs, the anchor of a
+    /// NEW-VIEW, or CHECKPOINTs of f + 1 members show that it is final, and this replica has not
+    /// accepted all blocks up to there. The replica requests each height once. The engine keeps
+    /// trying until the chain has reached it.
     CatchUp {
-        /// Height of the certified block.
+        /// The height to reach.
         height: Height,
     },
-    /// Get the ids of the block with this header, which is proposed again and was not accepted here before, and
-    /// answer with [`crate::Input::Outlined`]. Told once; keep trying until the height is final or the view left.
+    /// Get the ids of the block with this header and answer with [`crate::Input::Outlined`]. The
+    /// view proposes the block again, and this replica has not accepted it before (R20c). The
+    /// replica requests it once. The engine keeps trying until the height is final or the view is
+    /// left.
     Outline {
-        /// The block.
+        /// The header of the block.
         header: Header,
-        /// The primary that proposes it again: the first one to ask.
+        /// The primary that proposes it again: the first member to ask (R12c).
         from: ReplicaId,
     },
-    /// A member lied, for the first time about this subject. It is broadcast and stored besides.
+    /// New evidence that a member is faulty (R22c). The step also records and broadcasts it.
     Evidence(Verified<Evidence>),
-    /// The primary's proposal breaks a rule that does not depend on clocks.
+    /// A proposal of the primary breaks a rule that does not depend on clocks (R5).
     BadProposal {
         /// The view.
         view: View,
         /// The height.
         height: Height,
-        /// What is wrong.
+        /// The rule that it breaks, in words for the log.
         reason: String,
     },
-    /// A view was left. What was being examined for it need not be any more.
+    /// The replica has left a view. The engine may stop examining its proposals.
     Left(Departure),
-    /// A view has begun. Blocks that it does not propose again lose their place: what was in them is waiting.
+    /// A view has begun. Transactions of blocks that it does not propose again return to the pool
+    /// (R20a).
     Entered {
         /// The view.
         view: View,
         /// Its primary.
         primary: ReplicaId,
     },
-    /// This block of a view that was left is not kept any longer.
+    /// The log has dropped this block of a past view (R20d). The engine need not keep its body.
     Forget(BlockHash),
     /// A checkpoint became stable.
     Stable(Verified<CheckpointCertificate>),
-    /// Others have seen us sign what we do not remember: these files are old. Nothing is signed any more (R24).
+    /// Others have received statements of this replica that its journal lacks, so its files are
+    /// old. It signs nothing any more (R24c).
     Recovering {
-        /// How far others have seen us go.
+        /// The high-water mark that others know.
         seen: Mark,
-        /// How far we remember to have gone.
+        /// The high-water mark in the journal.
         remembered: Mark,
     },
-    /// Somebody else signs with our key while we run: the process must stop (R24).
+    /// Another process signs with the same key while this one may sign. The node must stop (R24c).
     SecondInstance,
 }
 
-/// Why a view was left.
+/// Why a replica left a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Work was pending and nothing was committed for the whole timeout.
+    /// Work was pending for T, and nothing was committed (R15b).
     NoProgress,
-    /// A transaction at the head of the queue was passed over for too long.
+    /// The censorship watch timed out (R21d).
     Censorship,
-    /// The primary lied, and there is proof.
+    /// Evidence proves that the primary equivocated in this view (R22c).
     Evidence,
-    /// f + 1 others have left it.
+    /// f + 1 others have left it (R19c).
     Joined,
-    /// No NEW-VIEW came in time.
+    /// No NEW-VIEW arrived within the new-view timeout (R15c).
     NoNewView,
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Cause::NoProgress => "work waited and no block was committed in time",
-            Cause::Censorship => "a transaction was passed over",
-            Cause::Evidence => "the primary lied",
-            Cause::Joined => "more validators than may be faulty have left it",
-            Cause::NoNewView => "its primary did not begin it in time",
+            Cause::NoProgress => "work was pending and no block was committed in time",
+            Cause::Censorship => "its primary censored a transaction",
+            Cause::Evidence => "its primary is proven faulty",
+            Cause::Joined => "f + 1 other validators have left it",
+            Cause::NoNewView => "its NEW-VIEW did not arrive in time",
         })
     }
 }
 
-/// A view was left for another one.
+/// A replica left a view for a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departure {
     /// The view that was left.
     pub from: View,
     /// Its primary.
     pub primary: ReplicaId,
-    /// The view that is wanted.
+    /// The view that the replica waits for.
     pub to: View,
     /// Why.
     pub cause: Cause,
@@ -124,14 +131,14 @@ pub struct Departure {
 /// Blocks that became final together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finalised {
-    /// Ascending and contiguous, from one above the last committed block.
+    /// Ascending without a gap, from the height above the last committed block.
     pub blocks: Vec<BlockHash>,
-    /// For the last of them.
+    /// The commit certificate of the last of them.
     pub certificate: Verified<CommitCertificate>,
 }
 
-/// What one call of [`crate::Replica::step`] asks for.
-#[must_use = "a step that is dropped loses promises"]
+/// The result of one call of [`crate::Replica::step`].
+#[must_use = "a dropped step loses its journal records and messages"]
 #[derive(Debug, Default)]
 pub struct Step {
     pub(crate) records: Vec<Record>,
@@ -140,7 +147,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// What is needed from the engine, at once and in this order.
+    /// The requests to the engine. It serves them at once and in this order.
     pub fn take_requests(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.requests)
     }
@@ -150,10 +157,11 @@ impl Step {
     }
 }
 
-/// The records and messages of several steps, written with one sync.
+/// The records and messages of several steps, written with one fsync.
 ///
-/// Messages leave only through [`Steps::persist`]: "remember, then speak" is not left to discipline.
-#[must_use = "steps that are dropped lose promises"]
+/// [`Steps::persist`] is the only way to the messages. It enforces that they leave after their
+/// records are durable (R13a).
+#[must_use = "dropped steps lose their journal records and messages"]
 #[derive(Debug, Default)]
 pub struct Steps {
     records: Vec<Record>,
@@ -161,18 +169,18 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Adds a step whose requests were taken.
+    /// Adds a step. The caller has taken its requests before.
     pub fn absorb(&mut self, step: Step) {
-        assert!(step.requests.is_empty(), "requests are served before a step is absorbed");
+        assert!(step.requests.is_empty(), "take and serve the requests of a step before absorbing it");
         self.records.extend(step.records);
         self.messages.extend(step.messages);
     }
 
-    /// Makes the records durable with `write`, which returns once they would survive a power cut, and hands
-    /// out the messages.
+    /// Makes the records durable with `write`, and then returns the messages. `write` must return
+    /// only once the records would survive a power cut.
     ///
     /// # Errors
-    /// Those of `write`; the messages are lost with it, as they must be.
+    /// The error of `write`. The messages are dropped, because their records may not be durable.
     pub fn persist<E>(self, write: impl FnOnce(&[Record]) -> Result<(), E>) -> Result<Vec<(To, Message)>, E> {
         write(&self.records)?;
         Ok(self.messages)
