@@ -1,4 +1,4 @@
-//! From votes to certificates, and from certificates to final blocks.
+//! From votes to certificates, and from certificates to final blocks (R8, R10, R12a).
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified};
@@ -12,7 +12,7 @@ use crate::votes::prepared::{PreparedCertificate, prepares_needed};
 use crate::votes::slot::{Slot, Stage};
 
 impl Replica {
-    /// Commits to the next accepted proposal that is prepared, in height order (R8, R10).
+    /// Sends COMMIT for the next accepted proposal that is prepared, in height order (R8, R10).
     pub(crate) fn prepare_next(&mut self, step: &mut Step) -> bool {
         if !self.votes() {
             return false;
@@ -30,7 +30,7 @@ impl Replica {
         let ballot = *proposal.ballot();
         let certificate = PreparedCertificate::assemble(&proposal, prepares);
         let vote = self.signing.sign(Commit(ballot));
-        // R13: the certificate is remembered before the COMMIT that refers to it leaves.
+        // R13a: the certificate must be durable before the COMMIT leaves.
         if !is(Mutant::PreparedNotDurable) {
             step.records.push(Record::Prepared(certificate.clone()));
         }
@@ -43,8 +43,9 @@ impl Replica {
         true
     }
 
-    /// R10: the parent is committed, or our COMMIT for it was given in this view. Otherwise a block could be
-    /// final while a new view refills the height below it differently.
+    /// R10: whether the parent is committed here, or this replica sent COMMIT for it in this view.
+    /// Otherwise the block could become final while a new view fills the height below with another
+    /// block.
     fn in_order(&self, height: Height, parent: &BlockHash) -> bool {
         if is(Mutant::CommitOutOfOrder) {
             return true;
@@ -58,8 +59,8 @@ impl Replica {
         }
     }
 
-    /// Finalises the highest block that has a quorum of COMMITs and whose ancestors are all here; asks for
-    /// those that are not (R12).
+    /// R12a: finalises the highest block that has a quorum of COMMITs and whose uncommitted
+    /// ancestors are all accepted here. Requests the blocks that are missing.
     pub(crate) fn finalise_highest(&mut self, now: Now, step: &mut Step) -> bool {
         let quorum = self.config.committee.quorum();
         let certified: Vec<_> =
@@ -77,8 +78,8 @@ impl Replica {
         false
     }
 
-    /// The certificate that the view began with finalises as any other does. Perhaps no correct member has another
-    /// one to hand out (R20).
+    /// R20b: the certificate of the committed anchor finalises blocks like any other. Perhaps no
+    /// correct member has another certificate to serve.
     pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
         let base = self.views.entered().and_then(|entered| entered.base_certificate());
         let Some(certificate) = base
@@ -106,8 +107,8 @@ impl Replica {
         step.records.push(Record::Finalised(certificate.clone()));
         step.requests.push(Request::Finalise(Finalised { blocks, certificate: certificate.clone() }));
         self.advance_tip(now.moment, headers, certificate);
-        // While votes make the chain grow nothing is lost: repair waits until it stands still (R14). Whoever had to
-        // fetch blocks missed what was said meanwhile.
+        // R14b: votes extended the chain, so other messages are probably in flight as well. Fetched
+        // blocks are no activity: a replica that had to fetch missed the messages of that time.
         self.log.touch(now.moment);
     }
 
@@ -116,11 +117,12 @@ impl Replica {
             .expect("a quorum of commits was counted")
     }
 
-    /// The blocks from one above the tip to this one, if all of them were accepted here.
+    /// The blocks from the height above the committed chain up to this one, if all were accepted
+    /// here.
     ///
     /// # Panics
-    /// If they do not lead to the tip. More than f members have lied then, two chains are final, and a node
-    /// that goes on would only make it worse (R12).
+    /// If they do not extend the committed chain. More than f members are faulty then, and two
+    /// chains are final. Software must not choose between them (R12d).
     pub(crate) fn path_to(&self, height: Height, block: BlockHash) -> Option<Vec<CheckedProposal>> {
         let (mut height, mut wanted) = (height, block);
         let mut path = Vec::new();
@@ -135,13 +137,15 @@ impl Replica {
         Some(path)
     }
 
-    /// Whether this block was accepted here, in whatever view, and is not final or given up yet: its body must be
-    /// kept, because a prepared certificate may promise that somebody has it.
+    /// Whether the replica keeps this block: it was accepted in some view, is not final, and was
+    /// not dropped (R20d). The engine must keep its body, because a prepared certificate may
+    /// promise it.
     pub fn holds(&self, height: Height, block: &BlockHash) -> bool {
         self.log.accepted_block(height, block).is_some()
     }
 
-    /// Asks for certified blocks up to a height, once for each height that is higher than the last.
+    /// R12a: requests certified blocks up to a height, if a certificate has proven no higher one
+    /// before.
     pub(crate) fn catch_up(&mut self, height: Height, step: &mut Step) {
         if self.chain.raise_target(height) {
             step.requests.push(Request::CatchUp { height });

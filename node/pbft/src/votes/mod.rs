@@ -15,26 +15,27 @@ use self::slot::Slot;
 use crate::messages::CheckedProposal;
 use crate::time::Moment;
 
-/// Accepted blocks of views that were left are kept as long as they are no more than this many full windows: a prepared
-/// certificate that shows up late says that some replica has the body.
+/// The log keeps accepted blocks of past views up to this many full windows of 2 W heights (R20d).
+/// A prepared certificate that arrives late promises that some replica has the body.
 const PAST_WINDOWS: u64 = 8;
 
 /// The message log: proposals and votes above the committed chain.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// By height first, so that committed heights can be split off.
+    /// Ordered by height first, so that committed heights can be split off.
     slots: BTreeMap<(Height, View), Slot>,
-    /// For each open height the prepared certificate of the highest view: every later view must know them.
+    /// For each open height, the prepared certificate of the highest view. Each VIEW-CHANGE carries
+    /// them (R19a).
     prepared: BTreeMap<Height, Verified<PreparedCertificate>>,
 }
 
-/// An accepted block of a past view that the log gave up.
+/// An accepted block of a past view that the log dropped (R20d).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GivenUp {
     pub(crate) view: View,
     pub(crate) height: Height,
     pub(crate) block: BlockHash,
-    /// Whether it was accepted in no other view that is kept: then its body is not needed any more.
+    /// Whether the log has the block in no other view. Its body is not needed any more then.
     pub(crate) with_body: bool,
 }
 
@@ -47,12 +48,12 @@ impl Log {
         self.slots.get_mut(&(height, view))
     }
 
-    /// The slot, made if need be.
+    /// The slot. Makes it if it does not exist.
     pub(crate) fn open(&mut self, now: Moment, height: Height, view: View) -> &mut Slot {
         self.slots.entry((height, view)).or_insert_with(|| Slot { since: now, ..Slot::default() })
     }
 
-    /// Takes a slot back after a restart.
+    /// Restores a slot after a restart (R13b).
     pub(crate) fn restore(&mut self, height: Height, view: View, slot: Slot) {
         self.slots.insert((height, view), slot);
     }
@@ -67,14 +68,15 @@ impl Log {
         self.slots().filter(move |(_, of, _)| *of == view).map(|(height, _, slot)| (height, slot))
     }
 
-    /// Something was committed by votes: no slot lacks anything for now (R14).
+    /// Votes extended the committed chain. This is activity at every open height, so nothing counts
+    /// as lost yet (R14b).
     pub(crate) fn touch(&mut self, now: Moment) {
         for slot in self.slots.values_mut() {
             slot.since = now;
         }
     }
 
-    /// An accepted block by height and hash, in whatever view it was accepted.
+    /// An accepted block by height and hash, whichever view accepted it.
     pub(crate) fn accepted_block(&self, height: Height, block: &BlockHash) -> Option<&CheckedProposal> {
         self.slots
             .range((height, View(0))..(height.next(), View(0)))
@@ -87,26 +89,28 @@ impl Log {
         self.prepared.values()
     }
 
-    /// Keeps a prepared certificate in the place of the one of an earlier view.
+    /// Keeps a prepared certificate, and drops the one of an earlier view for its height.
     pub(crate) fn keep_prepared(&mut self, certificate: Verified<PreparedCertificate>) {
         self.prepared.insert(certificate.ballot().height, certificate);
     }
 
-    /// Forgets all heights up to this one: they are committed.
+    /// Drops all that is about heights up to this one: they are committed.
     pub(crate) fn prune_through(&mut self, height: Height) {
         self.slots = self.slots.split_off(&(height.next(), View(0)));
         self.prepared = self.prepared.split_off(&height.next());
     }
 
-    /// The replica leaves `view`. Forgets the messages of views up to this one that never began here. Messages of `began`,
-    /// the last one that did, may still complete a certificate.
+    /// The replica leaves `view`. Drops slots of views up to this one that never began here, unless
+    /// their block is accepted. Keeps the slots of `began`, the view that began last: their
+    /// messages may still complete a certificate (R11).
     pub(crate) fn forget_unbegun(&mut self, view: View, began: View) {
         self.slots.retain(|(_, of), slot| *of > view || *of == began || slot.accepted().is_some());
     }
 
-    /// Forgets what is left of the views below this one: slots without an accepted block, blocks that are accepted again
-    /// in this view, and the oldest ones beyond [`PAST_WINDOWS`]. It never forgets a block that a prepared certificate here
-    /// is for: a later view may need its body from this replica.
+    /// Drops what past views need no longer: slots without an accepted block, blocks that are
+    /// accepted again in `view`, and blocks beyond [`PAST_WINDOWS`], those of the lowest views
+    /// first. It never drops a block whose prepared certificate is here: a later view may need the
+    /// body from this replica (R20d).
     pub(crate) fn forget_past(&mut self, view: View, window: u64) -> Vec<GivenUp> {
         self.slots.retain(|(_, of), slot| *of >= view || slot.accepted().is_some());
         let mut past: Vec<(View, Height)> = Vec::new();
@@ -117,6 +121,7 @@ impl Log {
             let same = now.is_some_and(|now| now.ballot().block == accepted.ballot().block);
             if same { again.push((*of, *height)) } else { past.push((*of, *height)) }
         }
+        // Blocks that are accepted again do not count: their slot in this view has them.
         let mut given_up: Vec<GivenUp> = again.into_iter().filter_map(|place| self.give_up(place)).collect();
         let most = usize::try_from(PAST_WINDOWS * 2 * window).unwrap_or(usize::MAX);
         past.sort_unstable();

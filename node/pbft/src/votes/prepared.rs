@@ -7,10 +7,10 @@ use quorate_ledger::{
 
 use crate::messages::{CheckedProposal, PrePrepare, Prepare};
 
-/// Proof that no other block can be prepared at this height in this view (R8): the primary's PRE-PREPARE and
-/// the PREPAREs of a quorum less one of backups.
+/// Proof that no other block can be prepared at this height in this view (R8). It has the
+/// PRE-PREPARE of the primary and the PREPAREs of exactly q - 1 backups.
 ///
-/// It carries the header but no transactions, so that view changes stay small.
+/// It contains the header and no transactions, so that VIEW-CHANGEs stay small.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PreparedCertificate {
     header: Header,
@@ -19,27 +19,28 @@ pub struct PreparedCertificate {
     prepares: SignatureSet,
 }
 
-/// Why a claimed prepared certificate proves nothing.
+/// Why a claimed prepared certificate is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PreparedError {
-    /// The PRE-PREPARE is not the primary's.
-    #[error("pre-prepare: {0}")]
+    /// The PRE-PREPARE is not signed by the primary.
+    #[error("its PRE-PREPARE: {0}")]
     PrePrepare(#[from] SignedError),
-    /// The primary's PREPARE would count it twice.
+    /// It contains a PREPARE of the primary, which would count twice (R9).
     #[error("the primary is among the signers of PREPARE")]
     PrimaryPrepared,
-    /// The PREPAREs do not hold.
-    #[error("prepares: {0}")]
+    /// The PREPAREs are not valid signatures of as many members as needed.
+    #[error("its PREPAREs: {0}")]
     Prepares(#[from] CertificateError),
 }
 
-/// PREPAREs in a prepared certificate: a quorum less the primary, whose PRE-PREPARE counts (R8, R9).
+/// PREPAREs in a prepared certificate: a quorum less the primary, whose PRE-PREPARE counts as its
+/// PREPARE (R8, R9).
 pub(crate) fn prepares_needed(committee: &Committee) -> usize {
     committee.quorum() - 1 - usize::from(is(Mutant::PreparedOneShort) && committee.quorum() > 1)
 }
 
 impl PreparedCertificate {
-    /// Makes a certificate of a proposal and the votes of backups for it.
+    /// Joins an accepted proposal and verified PREPAREs of backups for it.
     pub(crate) fn assemble(proposal: &CheckedProposal, prepares: SignatureSet) -> Verified<Self> {
         Verified::from_own_storage(PreparedCertificate {
             header: proposal.outline().header().clone(),
@@ -49,7 +50,7 @@ impl PreparedCertificate {
         })
     }
 
-    /// Checks a claimed certificate: a quorum of verifications.
+    /// Verifies a claimed certificate: q signatures.
     ///
     /// # Errors
     /// [`PreparedError`].
@@ -58,7 +59,7 @@ impl PreparedCertificate {
         Ok(Verified::from_own_storage(self))
     }
 
-    /// As [`PreparedCertificate::verify`], without taking it.
+    /// Like [`PreparedCertificate::verify`], on a borrowed certificate.
     ///
     /// # Errors
     /// [`PreparedError`].
@@ -72,17 +73,17 @@ impl PreparedCertificate {
         Ok(())
     }
 
-    /// PREPAREs that this certificate must have.
+    /// The number of PREPAREs that this certificate must have.
     fn needed(&self, committee: &Committee) -> usize {
         let claimed = self.prepares.signers().count();
         let weak = is(Mutant::WeakPrepared) && claimed >= committee.faults();
         if weak { claimed } else { prepares_needed(committee) }
     }
 
-    /// Checks what costs no verification: the signers of PREPARE are a quorum less one of backups.
+    /// Checks what needs no signature: exactly q - 1 signers of PREPARE, without the primary.
     ///
     /// # Errors
-    /// [`PreparedError`]; no signature was looked at.
+    /// [`PreparedError`]. No signature was verified.
     pub fn check_form(&self, committee: &Committee) -> Result<(), PreparedError> {
         let primary = committee.primary(self.header.epoch, self.view);
         if self.prepares.signers().contains(primary) && !is(Mutant::PrimaryAmongPrepares) {
@@ -91,7 +92,7 @@ impl PreparedCertificate {
         Ok(self.prepares.check_form(committee, self.needed(committee))?)
     }
 
-    /// What was prepared.
+    /// What is prepared.
     pub fn ballot(&self) -> Ballot {
         Ballot {
             epoch: self.header.epoch,
@@ -101,7 +102,7 @@ impl PreparedCertificate {
         }
     }
 
-    /// Signatures in it, whether or not they hold.
+    /// The number of signatures in it, verified or not.
     pub(crate) fn signature_count(&self) -> usize {
         1 + self.prepares.signatures().len()
     }

@@ -1,4 +1,4 @@
-//! From a proposal to our vote for it.
+//! From a proposal to this replica's vote for it (R3 to R6).
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::time::Now;
 use crate::votes::slot::Stage;
 
 impl Replica {
-    /// The header to build the next block on, if this replica is the primary of a view that has begun, all that the
-    /// view began with is accepted (R20), its window has room (R7, R23), and it has not proposed at that height
-    /// before (R4).
+    /// The header to build the next block on. `None` unless this replica may propose now: it is the
+    /// primary of a view that has begun, it has accepted all blocks that the view proposes again
+    /// (R20c), the window has room (R7, R23), and it has not proposed at this height before (R4).
     pub fn proposal_parent(&self) -> Option<&Header> {
         if !self.votes() {
             return None;
@@ -29,25 +29,29 @@ impl Replica {
         (self.is_primary() && room && !proposed).then_some(parent)
     }
 
-    /// Heights accepted in this view and not committed yet.
+    /// The number of heights in flight: accepted in this view on the committed chain, and not
+    /// committed.
     pub fn in_flight(&self) -> u64 {
         self.accepted_end().height.0 - self.chain.height().0
     }
 
-    /// The end of the unbroken run of accepted blocks on the committed tip in the current view.
+    /// The last block of the unbroken chain of accepted blocks above the committed one, in the
+    /// current view.
     fn accepted_end(&self) -> &Header {
         let (mut end, mut hash) = (self.chain.tip(), self.chain.hash());
         while let Some(accepted) = self.accepted_at(end.height.next()) {
             if accepted.outline().header().parent != hash {
-                break; // built on a block that lost its place to a certified one
+                break; // its ancestor was replaced by a committed block
             }
             (end, hash) = (accepted.outline().header(), accepted.outline().hash());
         }
         end
     }
 
-    /// The block accepted at this height in the current view, unless it extends one in whose place another became final:
-    /// then it leads nowhere. A gap below, as after a restart with a ledger that lost fetched blocks, proves nothing.
+    /// The block accepted at this height in the current view, if it is in flight (R15b). It is not
+    /// if another block became final in place of one of its ancestors. If an ancestor is not
+    /// accepted here, nothing shows that it was replaced, so the block counts as in flight. This
+    /// happens after a restart, when the ledger has lost fetched blocks.
     pub(crate) fn in_flight_at(&self, height: Height) -> Option<&CheckedProposal> {
         let proposal = self.accepted_at(height)?;
         let mut header = proposal.outline().header();
@@ -65,7 +69,7 @@ impl Replica {
         self.log.slot(height, self.views.view())?.accepted()
     }
 
-    /// The parent a proposal at this height needs: committed, or accepted in this view on what is committed (R3).
+    /// The block below this height, if it is committed here, or in flight in this view (R3).
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
             below if below == self.chain.height() => Some(self.chain.tip()),
@@ -73,7 +77,7 @@ impl Replica {
         }
     }
 
-    /// Whether a block extends what is committed, or accepted on it in this view (R3).
+    /// Whether the block's parent is the last committed block, or in flight in this view (R3).
     pub fn extends_chain(&self, header: &Header) -> bool {
         match header.height.previous() {
             Some(below) if below == self.chain.height() => header.parent == self.chain.hash(),
@@ -86,9 +90,9 @@ impl Replica {
 
     pub(crate) fn on_proposed(&mut self, now: Now, outline: Outline, step: &mut Step) {
         let parent = self.proposal_parent().expect("only a primary with room in its window proposes (R7)");
-        // A block that no backup may accept would stand in the way of all that follow.
+        // R5: backups would refuse an invalid block, and it would block all heights above it.
         let examined = self.examine(outline.header(), parent);
-        assert_eq!(examined, Ok(()), "the engine proposes on the parent it was given, within the limits");
+        assert_eq!(examined, Ok(()), "R5: the engine must propose a valid block on the parent it was given");
         let ballot = self.ballot_for(&outline);
         let vote = self.signing.sign(PrePrepare(ballot));
         let proposal = CheckedProposal::new(vote, outline);
@@ -117,12 +121,13 @@ impl Replica {
         step: &mut Step,
     ) {
         let ballot = *proposal.ballot();
-        // R9: a primary takes its own proposals from its records alone. Accepting one that came back from
-        // others would make it vote as a backup too, and one member would count twice.
+        // R9: a primary takes its own proposals from its journal alone. If it accepted one from
+        // another member, it would also vote as a backup, and count twice.
         if proposal.vote().signer == self.signing.replica() {
             return;
         }
-        // R20: what the view began with is known, and signed by the same primary.
+        // R20b: at the heights that the view proposes again, the NEW-VIEW has the primary's
+        // PRE-PREPARE.
         let again =
             self.views.is_active() && self.views.is_again(ballot.height) && !is(Mutant::AgainUnchecked);
         if ballot.view == self.views.view() && again {
@@ -133,10 +138,12 @@ impl Replica {
                     let evidence = Evidence::PrePrepare(pair(&vote, proposal.vote()));
                     return self.accuse(&evidence, step);
                 }
+                // At or below the anchor, which is committed.
                 None => return,
             }
         }
         if ballot.height <= self.chain.height() {
+            // R14d: the proposal may contradict the one that became final.
             self.accuse_of_other_than_final(proposal.vote(), step);
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
@@ -146,7 +153,7 @@ impl Replica {
             Some(_) if is(Mutant::SecondProposalReplaces) && matches!(slot.stage, Stage::Waiting { .. }) => {
                 slot.stage = Stage::Waiting { proposal, from };
             }
-            // R4: the first proposal stands; a second one proves that its signer lies.
+            // R4: the first proposal stays. A second one proves that the primary is faulty (R22a).
             Some(first) => {
                 let evidence = Evidence::PrePrepare(pair(first.vote(), proposal.vote()));
                 self.accuse(&evidence, step);
@@ -154,7 +161,7 @@ impl Replica {
         }
     }
 
-    /// Asks for the examination of the next proposal whose parent is accepted (R3).
+    /// Requests the examination of a waiting proposal whose parent is accepted (R3, R5).
     pub(crate) fn examine_next(&mut self, step: &mut Step) -> bool {
         if !self.votes() {
             return false;
@@ -165,7 +172,7 @@ impl Replica {
         });
         let Some((proposal, from, parent)) = ready else { return false };
         if !self.begins_with(proposal.ballot()) {
-            let reason = "the view began with another block at this height, or above it".to_owned();
+            let reason = "the view began with another block here, or an anchor at or above it".to_owned();
             self.refuse(proposal, reason, step);
             return true;
         }
@@ -179,8 +186,8 @@ impl Replica {
         true
     }
 
-    /// R20: a proposal may have come before the NEW-VIEW. At the heights of which that speaks it must be the one
-    /// that the view began with; what the base covers is committed, and nothing is voted for there.
+    /// R20b: a proposal may have come before the NEW-VIEW. At a height that the view proposes
+    /// again, it must be that block. At or below the anchor, the replica votes for nothing.
     fn begins_with(&self, ballot: &Ballot) -> bool {
         let again = || self.views.again_at(ballot.height);
         !self.views.is_again(ballot.height)
@@ -188,8 +195,8 @@ impl Replica {
             || again().is_some_and(|(_, vote)| vote.body.0 == *ballot)
     }
 
-    /// R5: what can be said about a block without its transactions. Who proposed it first is asked of fresh ones
-    /// only.
+    /// R5: checks what a header shows without the transactions. The proposer is checked for fresh
+    /// blocks only: a block that is proposed again names the primary that proposed it first.
     fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
         header.check_follows(parent)?;
         header.check_limits(parent, &self.config.limits)?;
@@ -203,6 +210,7 @@ impl Replica {
     pub(crate) fn on_examined(&mut self, now: Now, ballot: Ballot, verdict: Verdict, step: &mut Step) {
         let Some(slot) = self.log.slot(ballot.height, ballot.view) else { return };
         let Stage::Examining { proposal } = &slot.stage else { return };
+        // The result may be late: the replica has left the view, or a quorum has (R12e).
         if *proposal.ballot() != ballot || ballot.view != self.views.view() || !self.votes() {
             return;
         }
@@ -213,8 +221,7 @@ impl Replica {
         }
     }
 
-    /// Looks at held proposals again (R6). The wall clock may have jumped either way, so it is asked every
-    /// time.
+    /// Checks a held proposal again (R6). The wall clock may have jumped in either direction.
     pub(crate) fn accept_held(&mut self, now: Now, step: &mut Step) -> bool {
         if !self.votes() {
             return false;
@@ -226,11 +233,11 @@ impl Replica {
         held.is_some_and(|proposal| self.accept_when_due(now, proposal, step))
     }
 
-    /// Accepts a proposal that was found good, or holds it until our clock has come close to its time (R6).
-    /// Says whether anything was concluded.
+    /// Accepts a valid proposal, or holds it until the wall clock permits it (R6). `true` if its
+    /// stage is final: it was accepted or refused.
     fn accept_when_due(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) -> bool {
         let header = proposal.outline().header();
-        // R3: catching up may meanwhile have put another block below it.
+        // R3: fetched blocks may meanwhile have put another block below it.
         if !self.extends_chain(header) && !is(Mutant::ParentNotAskedAgain) {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);
             return true;
@@ -249,8 +256,8 @@ impl Replica {
         }
     }
 
-    /// R6: how long a fresh proposal must wait until its time is no further ahead than the tolerance. One that is
-    /// older than any transaction may live is held as long as the clock says so.
+    /// R6: how long to hold a fresh proposal whose time is too far ahead of the wall clock. A
+    /// proposal that is too old is held for a status interval and then checked again.
     fn off_the_clock(&self, now: Now, header: &Header) -> Option<Duration> {
         let time = header.timestamp.0;
         let tolerance = u64::try_from(self.config.clock_tolerance.as_millis()).unwrap_or(u64::MAX);
@@ -262,8 +269,8 @@ impl Replica {
         (time > latest && !is(Mutant::ClockUnchecked)).then(|| Duration::from_millis(time - latest))
     }
 
-    /// R5, R13: remember the proposal, then vote for it. A primary has given its vote for a block that it proposes
-    /// again with the NEW-VIEW.
+    /// R5, R13a: records the proposal, then votes for it. A primary does not vote here: its
+    /// PRE-PREPARE for a block that it proposes again is in its NEW-VIEW.
     fn accept(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) {
         let ballot = *proposal.ballot();
         if !is(Mutant::AcceptedNotDurable) {
@@ -278,6 +285,7 @@ impl Replica {
             let recorded = slot.prepares.record(vote);
             assert!(!recorded.is_conflicting(), "R4: own votes do not contradict each other");
         }
+        // The block may now be accepted in two views, of which one is enough (R20d).
         self.forget_past(step);
     }
 

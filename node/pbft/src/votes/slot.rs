@@ -8,14 +8,15 @@ use crate::messages::{CheckedProposal, Prepare};
 use crate::time::Moment;
 use crate::votes::prepared::PreparedCertificate;
 
-/// What happened to a vote that was put into a tally.
+/// The result of adding a vote to a tally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recorded<T> {
-    /// The first of its signer.
+    /// It is the first vote of its signer.
     New,
-    /// The same once more.
+    /// The signer sent this vote before.
     Repeated,
-    /// The signer voted for another block before; that first vote, which stands (R4).
+    /// The signer voted for another block before. Contains that first vote, which the tally keeps
+    /// (R4).
     Conflicting(Verified<Signed<T>>),
 }
 
@@ -25,7 +26,7 @@ impl<T> Recorded<T> {
     }
 }
 
-/// The votes of one kind for one view and height: one per member, the first.
+/// The votes of one kind for one view and height: the first vote of each member.
 #[derive(Debug)]
 pub(crate) struct Tally<T> {
     votes: BTreeMap<ReplicaId, Verified<Signed<T>>>,
@@ -57,10 +58,11 @@ impl<T: Vote> Tally<T> {
         self.votes.values()
     }
 
-    /// The first `count` signatures for this block, if there are as many: votes are counted by hash (R8).
+    /// Exactly `count` signatures for this block, if there are as many. Votes for other blocks do
+    /// not count (R8).
     pub(crate) fn signatures_for(&self, block: &BlockHash, count: usize) -> Option<SignatureSet> {
         if self.votes.len() < count {
-            return None; // asked after every step: most of the time this is the whole answer
+            return None; // called after every step, and mostly with too few votes
         }
         let votes = self
             .votes
@@ -88,40 +90,41 @@ impl<T: Vote> Tally<T> {
     }
 }
 
-/// How far a proposal has come here. Each conclusion owns its proof.
+/// Progress of the proposal in its slot. Each stage contains the proof of what it claims.
 #[derive(Debug, Default)]
 pub(crate) enum Stage {
-    /// No proposal yet; votes may be here already (R11).
+    /// No proposal yet. Votes may be here already (R11).
     #[default]
     Empty,
-    /// Its parent is not accepted yet.
+    /// Waits until its parent is accepted (R3).
     Waiting { proposal: CheckedProposal, from: ReplicaId },
-    /// The engine gets and checks its transactions.
+    /// The engine fetches and checks its transactions (R5).
     Examining { proposal: CheckedProposal },
-    /// Good, but its time lies ahead of our clock by more than the tolerance (R6).
+    /// Valid, but its time and the wall clock differ by more than permitted (R6).
     Held { proposal: CheckedProposal, until: Moment },
-    /// It breaks a rule, so it is never voted for. A certificate for it would still count: the block is then
-    /// caught up.
+    /// It breaks a rule, so the replica never votes for it. If a quorum certifies the block all the
+    /// same, it is final, and the replica fetches it (R5).
     Refused { proposal: CheckedProposal },
-    /// Accepted: our PRE-PREPARE or PREPARE is given.
+    /// Accepted. This replica has signed its PRE-PREPARE or PREPARE.
     Accepted { proposal: CheckedProposal },
-    /// Prepared, in order: our COMMIT is given.
+    /// Prepared, and so are its uncommitted ancestors. This replica has signed its COMMIT (R10).
     Prepared { proposal: CheckedProposal, certificate: Box<Verified<PreparedCertificate>> },
 }
 
-/// Everything known about one height in one view.
+/// What the replica knows about one height in one view.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub(crate) stage: Stage,
     pub(crate) prepares: Tally<Prepare>,
     pub(crate) commits: Tally<Commit>,
-    /// When the slot came to be, its proposal was accepted, or votes made the committed chain grow, whichever was
-    /// last. What is younger than three eighths of a status interval is on its way and not lost (R14).
+    /// The last activity: the slot was created, its proposal was accepted, or votes extended the
+    /// committed chain. Messages are not resent within three eighths of a status interval of it,
+    /// because they may be in flight (R14b).
     pub(crate) since: Moment,
 }
 
 impl Slot {
-    /// The first proposal seen, whatever became of it.
+    /// The first proposal received, whatever its stage.
     pub(crate) fn proposal(&self) -> Option<&CheckedProposal> {
         match &self.stage {
             Stage::Empty => None,
@@ -134,12 +137,12 @@ impl Slot {
         }
     }
 
-    /// Whether the first proposal seen here is for another block than this one.
+    /// Whether the proposal here is for another block than this one.
     pub(crate) fn contradicts(&self, block: Option<BlockHash>) -> bool {
         self.proposal().zip(block).is_some_and(|(own, block)| own.ballot().block != block)
     }
 
-    /// The proposal, if its body is here and it was accepted.
+    /// The proposal, if it is accepted.
     pub(crate) fn accepted(&self) -> Option<&CheckedProposal> {
         match &self.stage {
             Stage::Accepted { proposal } | Stage::Prepared { proposal, .. } => Some(proposal),
@@ -147,7 +150,7 @@ impl Slot {
         }
     }
 
-    /// Whether our COMMIT for this block was given in this view.
+    /// Whether this replica sent COMMIT for this block in this view.
     pub(crate) fn committed_to(&self, block: &BlockHash) -> bool {
         matches!(&self.stage, Stage::Prepared { certificate, .. } if certificate.ballot().block == *block)
     }
