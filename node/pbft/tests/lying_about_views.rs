@@ -124,7 +124,7 @@ fn a_view_change_speaks_of_what_is_above_its_base() {
     let a = first(&net, "A", 0);
     let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
     let change = net.view_change(3, 1, Knowledge { base, prepared: vec![net.prepared(&a, 0, &[1, 2])] });
-    assert!(refused_change(&mut net, change).contains("above its base"));
+    assert!(refused_change(&mut net, change).contains("above its anchor"));
 }
 
 /// R2, R19: view 0 needs no VIEW-CHANGE; one of another epoch, with other content than was signed, or on another's

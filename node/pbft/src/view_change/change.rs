@@ -16,13 +16,14 @@ use crate::votes::GivenUp;
 use crate::votes::slot::Stage;
 
 impl Replica {
-    /// Leaves all views below `to`, and says so (R19). From now on nothing is voted for in them, also after a
-    /// restart.
+    /// Leaves all views below `to`, and sends VIEW-CHANGE (R19a). From now on, also after a
+    /// restart, the replica votes in none of them.
     pub(crate) fn leave(&mut self, to: View, cause: Cause, step: &mut Step) {
         assert!(
             to > self.views.view() && self.signing.is_enabled(),
-            "views only grow, and the mute leave none"
+            "a replica leaves only for a later view, and only while it may sign (R24)"
         );
+        // R20e: upon evidence, the primary is at fault, and not the signers of its VIEW-CHANGEs.
         if cause != Cause::Evidence {
             self.suspect_signers();
         }
@@ -48,9 +49,11 @@ impl Replica {
         step.requests.push(Request::Left(departure));
     }
 
-    /// Keeps the latest VIEW-CHANGE of each member, no more.
+    /// Keeps the latest VIEW-CHANGE of each member (R19b). Two different ones for the same view are
+    /// evidence (R22a).
     pub(crate) fn on_view_change(&mut self, change: CheckedViewChange, step: &mut Step) {
         let signer = change.signer();
+        // The replica keeps its own VIEW-CHANGE when it signs it.
         if signer == self.signing.replica() {
             return;
         }
@@ -67,8 +70,9 @@ impl Replica {
         self.views.keep_change(change);
     }
 
-    /// R19: f + 1 others have left for later views, one of them at least correct. Follows to the highest view
-    /// that f + 1 of them have reached or passed, whichever views they are.
+    /// R19c: if f + 1 others have left for later views, one of them at least is correct, so the
+    /// replica leaves too. It leaves for the highest view that f + 1 of them have reached or
+    /// passed, whichever views those are.
     pub(crate) fn follow_others(&mut self, step: &mut Step) -> bool {
         if !self.signing.is_enabled() {
             return false;
@@ -77,7 +81,8 @@ impl Replica {
         let others = self.views.changes().filter(|change| change.signer() != me);
         let mut views: Vec<View> = others.map(CheckedViewChange::view).collect();
         views.sort_unstable_by(|a, b| b.cmp(a));
-        // The later of both: with a deliberate fault a member stays in a view that it has left.
+        // With the deliberate fault `VotesAfterViewChange`, the replica stays in a view that it
+        // left, so its last VIEW-CHANGE may be for a later view.
         let left =
             self.views.change_of(me).map_or(self.views.view(), |own| own.view().max(self.views.view()));
         let joined = match self.config.committee.faults() {
@@ -97,7 +102,8 @@ impl Replica {
         }
     }
 
-    /// A NEW-VIEW proves itself: it is entered also by those who did not leave the view before.
+    /// Enters the view of a NEW-VIEW from any member. The replica need not have left its view
+    /// (R20b).
     pub(crate) fn on_new_view(&mut self, now: Now, new_view: CheckedNewView, step: &mut Step) {
         if let Some(entered) = self.views.entered()
             && entered.view() == new_view.view()
@@ -111,9 +117,10 @@ impl Replica {
         let later = new_view.view() > self.views.view()
             || new_view.view() == self.views.view() && !self.views.is_active()
             || earlier;
-        // A primary begins its views itself; what it forgot that it had begun is for R24 to find out.
+        // R20b: a primary begins its views itself. If it has lost the record of a NEW-VIEW, R24
+        // finds out.
         if later && new_view.vote().signer != self.signing.replica() {
-            // A faulty member may send this VIEW-CHANGE to the new primary alone.
+            // R22b: a faulty member may have sent this VIEW-CHANGE to the new primary only.
             for change in &new_view.message().view_changes {
                 self.examine_departure(change, step);
             }
@@ -123,6 +130,7 @@ impl Replica {
 
     pub(crate) fn enter(&mut self, now: Now, new_view: CheckedNewView, step: &mut Step) {
         self.assert_keeps_what_is_final(&new_view);
+        // R20e: the replica may enter without having left, so the old view ends here.
         self.suspect_signers();
         self.views.enter(new_view.clone());
         self.signing.leave_below(self.views.view());
@@ -134,8 +142,9 @@ impl Replica {
         self.place_again(now, step);
     }
 
-    /// What is final here was locked, so every later view begins with it or above (R10). Otherwise more than f
-    /// members lied, and a node that goes on would only make it worse.
+    /// R20b: a COMMIT quorum covers all heights below it, so every later view begins with the block
+    /// that is final here, or above it. Otherwise more than f members are faulty, and the node
+    /// stops (R12d).
     fn assert_keeps_what_is_final(&self, new_view: &CheckedNewView) {
         let Some(certificate) = self.chain.certificate() else { return };
         if certificate.ballot().view >= new_view.view() {
@@ -151,7 +160,7 @@ impl Replica {
         assert!(same, "FORK: view {view} begins with another block at height {tip}, which is final");
     }
 
-    /// Puts the blocks that the view begins with into their slots (R20).
+    /// Puts the blocks that the view proposes again into their slots (R20c).
     pub(crate) fn place_again(&mut self, now: Now, step: &mut Step) {
         let Some(new_view) = self.views.entered().cloned() else { return };
         if let Some(base) = new_view.base()
@@ -168,10 +177,12 @@ impl Replica {
             let known = self.log.accepted_block(height, &header.hash()).map(|known| known.outline().clone());
             let slot = self.log.open(now.moment, height, self.views.view());
             if slot.accepted().is_some() {
-                continue; // before a restart
+                continue; // restored from the journal
             }
             slot.since = now.moment;
             let early = slot.proposal().cloned();
+            // The block may be known from an earlier view, or from a PRE-PREPARE that arrived before
+            // the NEW-VIEW. Otherwise the engine fetches its ids (R20c).
             match (known, &early) {
                 (Some(outline), _) => {
                     let proposal = CheckedProposal::new(vote.clone(), outline);
@@ -186,12 +197,14 @@ impl Replica {
             if let Some(early) = early
                 && early.ballot() != &vote.body.0
             {
+                // R22a: the primary signed two blocks. The replica records and broadcasts the
+                // evidence, but does not leave the view while it enters it.
                 self.accuse_quietly(Evidence::PrePrepare(pair(early.vote(), vote)), step);
             }
         }
     }
 
-    /// The ids of a block that is proposed again were found.
+    /// The engine found the ids of a block that is proposed again.
     pub(crate) fn on_outlined(&mut self, outline: &quorate_ledger::Outline) {
         let Some((header, vote)) = self.views.again_at(outline.height()) else {
             return;
@@ -208,7 +221,7 @@ impl Replica {
         }
     }
 
-    /// Forgets what is left of past views, and tells the journal and the engine (R20).
+    /// Drops what past views need no longer (R20d), and passes it on to the journal and the engine.
     pub(crate) fn forget_past(&mut self, step: &mut Step) {
         for given_up in self.log.forget_past(self.views.view(), self.config.window) {
             let GivenUp { view, height, block, with_body } = given_up;
@@ -219,7 +232,7 @@ impl Replica {
         }
     }
 
-    /// The members whose VIEW-CHANGE for the wanted view or a later one is here.
+    /// The members whose VIEW-CHANGE for this replica's view or a later one is here.
     pub(crate) fn departed(&self) -> impl Iterator<Item = ReplicaId> {
         self.views
             .changes()

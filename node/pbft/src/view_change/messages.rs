@@ -1,5 +1,5 @@
-//! VIEW-CHANGE and NEW-VIEW: what a member takes with it into a new view, and what the new primary makes of a
-//! quorum of those (R19, R20).
+//! VIEW-CHANGE and NEW-VIEW: the payload of a VIEW-CHANGE, and what the new primary selects from a
+//! quorum of them (R19, R20).
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use quorate_ledger::{
 use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected, verify_unless};
 use crate::votes::prepared::PreparedCertificate;
 
-/// "I have left all views below this one, and this is what I know."
+/// States that its signer has left all views below this one, with this payload (R19a).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ViewChange {
     /// The epoch.
     pub epoch: Epoch,
-    /// The view it wants to enter, above 0.
+    /// The view that its signer waits for, above 0.
     pub view: View,
-    /// Hash of its [`Knowledge`]: evidence of two different ones stays small.
+    /// Hash of the payload, a [`Knowledge`]. The hash keeps evidence of two VIEW-CHANGEs short.
     pub content: Hash,
 }
 
@@ -28,14 +28,14 @@ impl Signable for ViewChange {
     const DOMAIN: Domain = Domain::ViewChange;
 }
 
-/// "A quorum has left the views below; this view begins like this."
+/// States that a quorum has left the views below, and how this view begins (R20a).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct NewView {
     /// The epoch.
     pub epoch: Epoch,
     /// The view, above 0.
     pub view: View,
-    /// Hash of the view changes and the proposals made again.
+    /// Hash of the VIEW-CHANGEs and of the PRE-PREPAREs of the blocks that are proposed again.
     pub content: Hash,
 }
 
@@ -43,34 +43,37 @@ impl Signable for NewView {
     const DOMAIN: Domain = Domain::NewView;
 }
 
-/// Everything a later view must not lose: the last committed block, and what is prepared above it.
+/// The payload of a VIEW-CHANGE (R19a): the committed anchor, and what is prepared above it. No
+/// later view may lose it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Knowledge {
-    /// Proof of the last committed block; `None` while that is the genesis.
+    /// The committed anchor: the certificate of the last committed block. `None` for the genesis.
     pub base: Option<CommitCertificate>,
-    /// For each height above, the prepared certificate of the highest view, ascending by height.
+    /// For each height above the anchor, the prepared certificate of the highest view, ascending by
+    /// height.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub prepared: Vec<PreparedCertificate>,
 }
 
 impl Knowledge {
-    /// What a [`ViewChange`] signs.
+    /// The hash that a [`ViewChange`] signs.
     pub fn hash(&self) -> Hash {
         tagged_hash(Domain::ViewChangeContent, &[&encode(self)])
     }
 
-    /// Whether it says that this block is prepared, in whatever view.
+    /// Whether it has a prepared certificate for this block, of any view.
     pub(crate) fn has_prepared(&self, block: &Header) -> bool {
         self.prepared.iter().any(|certificate| certificate.header() == block)
     }
 
-    /// Height of the last committed block.
+    /// Height of the committed anchor.
     pub fn base_height(&self) -> Height {
         self.base.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
     }
 }
 
-/// View changes that begin a view: a quorum, so that whatever may be final is known to one of them at least.
+/// Number of VIEW-CHANGEs that begin a view: a quorum, so that one of them at least contains each
+/// block that may be final (R20a).
 pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
     if is(Mutant::ViewChangeQuorumShort) { committee.one_honest() } else { committee.quorum() }
 }
@@ -78,53 +81,54 @@ pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
 /// A VIEW-CHANGE as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ViewChangeMessage {
-    /// Who left, and for which view.
+    /// The signed statement.
     pub vote: Signed<ViewChange>,
-    /// What it knows.
+    /// The payload.
     pub knowledge: Knowledge,
 }
 
-/// A NEW-VIEW as it goes over the wire. It proves itself, whoever passes it on.
+/// A NEW-VIEW as it goes over the wire. Any member may relay it, since its signatures prove it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct NewViewMessage {
     /// The new primary's signature.
     pub vote: Signed<NewView>,
-    /// Exactly a quorum, for exactly this view, ascending by signer.
+    /// Exactly a quorum of VIEW-CHANGEs for exactly this view, ascending by signer.
     #[borsh(deserialize_with = "bounded::<MAX_SIGNATURES, _, _>")]
     pub view_changes: Vec<ViewChangeMessage>,
-    /// The new primary's PRE-PREPARE in this view for each block that is proposed again, ascending by height.
+    /// The new primary's PRE-PREPARE in this view for each block that is proposed again, ascending by
+    /// height.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub pre_prepares: Vec<Signed<PrePrepare>>,
 }
 
 impl NewViewMessage {
-    /// What a [`NewView`] signs.
+    /// The hash that a [`NewView`] signs.
     pub fn content(view_changes: &[ViewChangeMessage], pre_prepares: &[Signed<PrePrepare>]) -> Hash {
         tagged_hash(Domain::NewViewContent, &[&encode(&(view_changes, pre_prepares))])
     }
 }
 
-/// A VIEW-CHANGE whose signature and certificates were checked. Cloning shares it.
+/// A VIEW-CHANGE of which the signature and all certificates were verified. Cloning shares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedViewChange(Arc<ViewChangeMessage>);
 
 impl CheckedViewChange {
-    /// Takes back what this node made or checked itself.
+    /// Wraps a message that this node made or checked itself.
     pub(crate) fn own(message: ViewChangeMessage) -> Self {
         CheckedViewChange(Arc::new(message))
     }
 
-    /// Whose it is.
+    /// The member that left.
     pub fn signer(&self) -> ReplicaId {
         self.0.vote.signer
     }
 
-    /// The view it wants to enter.
+    /// The view that the member waits for.
     pub fn view(&self) -> View {
         self.0.vote.body.view
     }
 
-    /// Height of the last committed block that it starts from.
+    /// Height of its committed anchor.
     pub(crate) fn base_height(&self) -> Height {
         self.0.knowledge.base_height()
     }
@@ -141,7 +145,8 @@ impl CheckedViewChange {
 }
 
 impl ViewChangeMessage {
-    /// Checks the form and then every signature: the whole is believed or nothing of it (R19). `window` is W.
+    /// Checks the form, and then every signature. The replica accepts all of it or nothing (R19b).
+    /// `window` is W.
     pub(crate) fn check(
         self,
         chain: &ChainId,
@@ -154,19 +159,20 @@ impl ViewChangeMessage {
         Ok(CheckedViewChange(Arc::new(self)))
     }
 
-    /// Checks all that costs no verification, so that a refusal here is cheap (R19).
+    /// Checks what needs no signature (R19b), so that refusing costs little.
     fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<(), Rejected> {
         let ViewChange { epoch: claimed, view, content } = self.vote.body;
         if claimed != epoch {
             return Err(Rejected::Epoch(claimed));
         }
         if view == View(0) {
-            return Err(Rejected::ViewChange("view 0 needs none"));
+            return Err(Rejected::ViewChange("it is for view 0, which begins without one"));
         }
         if let Some(base) = &self.knowledge.base {
-            // Any view is allowed: a replica that fetches certified blocks may be ahead of its own view.
+            // Any view is valid: a replica that fetches certified blocks may be behind the view of
+            // their certificates.
             if base.ballot().epoch != epoch {
-                return Err(Rejected::ViewChange("its base is certified in another epoch"));
+                return Err(Rejected::ViewChange("its committed anchor is certified in another epoch"));
             }
             if !is(Mutant::BaseUnchecked) {
                 base.check_form(committee)?;
@@ -183,14 +189,14 @@ impl ViewChangeMessage {
             }
             if header.height <= below {
                 return Err(Rejected::ViewChange(
-                    "its prepared blocks are not in ascending order above its base",
+                    "its prepared blocks are not in ascending order above its anchor",
                 ));
             }
-            // R7: nothing higher is accepted, so a correct replica has nothing prepared there. This also bounds the
+            // R19b: a correct replica prepares nothing higher (R7). The limit also bounds the
             // length of a NEW-VIEW, and the signatures to verify.
             if header.height > base.plus(2 * window) {
                 return Err(Rejected::ViewChange(
-                    "a block in it was prepared beyond the window above its base",
+                    "a block in it was prepared beyond the window above its anchor",
                 ));
             }
             below = header.height;
@@ -218,22 +224,25 @@ impl ViewChangeMessage {
     }
 }
 
-/// How a new view begins: a function of a quorum of view changes, the same for everybody (R20).
+/// How a view begins: a function of a quorum of VIEW-CHANGEs, the same at all replicas (R20a).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// The highest committed block among them; `None` is the genesis.
+    /// The highest committed anchor among them; `None` for the genesis.
     pub base: Option<CommitCertificate>,
-    /// The blocks to propose again, from one above the base, each the parent of the next.
+    /// The blocks to propose again, from the height above the anchor on, each the parent of the
+    /// next.
     pub chain: Vec<Header>,
 }
 
 impl Selection {
-    /// The selection from these view changes: the highest base, then for each height above it the block
-    /// prepared in the highest view, up to the first height without one or that does not extend the block
-    /// below. What is dropped cannot be locked: by R10 a lock covers all heights below it.
+    /// Selects from these payloads (R20a): the highest anchor, and for each height above it the
+    /// block that is prepared in the highest view. Stops at the first height without such a block,
+    /// or whose block does not extend the one below. No block from there on can be final, because a
+    /// quorum of COMMITs covers all heights below (R10).
     ///
     /// # Errors
-    /// More than f members have lied: two blocks are committed at one height, or prepared in one view.
+    /// [`Rejected`] if two blocks are committed at one height, or prepared at one height in one
+    /// view. More than f members are faulty then.
     pub fn of<'a>(known: &(impl Iterator<Item = &'a Knowledge> + Clone)) -> Result<Self, Rejected> {
         let known = || known.clone();
         let mut base: Option<&CommitCertificate> = None;
@@ -250,7 +259,7 @@ impl Selection {
         let mut end = base.map(|certificate| certificate.ballot().block);
         let mut height = base.map_or(Height(0), |certificate| certificate.ballot().height);
         let mut chain = Vec::new();
-        // Heights are claims until the signatures are verified, so the last one may be the end of `u64`.
+        // Heights are claims until the signatures are verified, so a height may be `u64::MAX`.
         while let Some(next) = height.0.checked_add(1).map(Height) {
             height = next;
             let candidates = known()
@@ -280,7 +289,7 @@ impl Selection {
     }
 }
 
-/// The certificate of the highest view.
+/// Among these certificates, the one of the highest view.
 fn highest<'a>(
     candidates: impl Iterator<Item = &'a PreparedCertificate>,
 ) -> Result<Option<&'a PreparedCertificate>, Rejected> {
@@ -299,7 +308,7 @@ fn highest<'a>(
     Ok(best)
 }
 
-/// A NEW-VIEW that follows from its view changes. Cloning shares it.
+/// A NEW-VIEW that was verified, with what follows from its VIEW-CHANGEs. Cloning shares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedNewView(Arc<Start>);
 
@@ -311,7 +320,7 @@ struct Start {
 }
 
 impl CheckedNewView {
-    /// Joins a NEW-VIEW and the selection it was made from, whose certificates were checked.
+    /// Joins a NEW-VIEW with the selection that it was made from. All certificates were verified.
     pub(crate) fn own(
         message: NewViewMessage,
         selection: Selection,
@@ -323,7 +332,8 @@ impl CheckedNewView {
         CheckedNewView(Arc::new(Start { message, base, chain }))
     }
 
-    /// Takes back what this node wrote down when it entered the view.
+    /// Restores the NEW-VIEW that this node recorded when it entered the view. It verifies no
+    /// signature.
     pub(crate) fn from_own_storage(message: NewViewMessage) -> Result<Self, Rejected> {
         let selection = Selection::of(&message.view_changes.iter().map(|change| &change.knowledge))?;
         let votes: Vec<_> = message.pre_prepares.iter().cloned().map(Verified::from_own_storage).collect();
@@ -343,28 +353,29 @@ impl CheckedNewView {
         &self.0.message.vote
     }
 
-    /// The committed block it starts from; `None` is the genesis.
+    /// The committed anchor that the view begins with; `None` for the genesis.
     pub fn base(&self) -> Option<&Ballot> {
         self.base_certificate().map(|certificate| certificate.ballot())
     }
 
-    /// Proof of it.
+    /// The certificate of the committed anchor.
     pub(crate) fn base_certificate(&self) -> Option<&Verified<CommitCertificate>> {
         self.0.base.as_ref()
     }
 
-    /// The blocks it proposes again, ascending, with the new primary's PRE-PREPAREs.
+    /// The blocks that the view proposes again, ascending by height, with the primary's
+    /// PRE-PREPAREs.
     pub fn chain(&self) -> &[(Header, Verified<Signed<PrePrepare>>)] {
         &self.0.chain
     }
 
-    /// The last height it speaks of: fresh proposals lie above it.
+    /// The last height that the view proposes again, or the anchor's. Fresh proposals are above it.
     pub fn end(&self) -> Height {
         let base = self.base().map_or(Height(0), |base| base.height);
         base.plus(self.0.chain.len() as u64)
     }
 
-    /// The block proposed again at a height.
+    /// The block that the view proposes again at this height.
     pub fn at(&self, height: Height) -> Option<&(Header, Verified<Signed<PrePrepare>>)> {
         self.0.chain.iter().find(|(header, _)| header.height == height)
     }
@@ -376,7 +387,8 @@ impl CheckedNewView {
 }
 
 impl NewViewMessage {
-    /// The headers of whatever the primary proposes again, as far as they are known.
+    /// Only for a fault: the headers of the blocks that the primary claims to propose again, as far
+    /// as the VIEW-CHANGEs contain them.
     fn claimed_chain(&self) -> Vec<Header> {
         let known = || self.view_changes.iter().flat_map(|change| &change.knowledge.prepared);
         let header = |vote: &Signed<PrePrepare>| {
@@ -388,7 +400,8 @@ impl NewViewMessage {
         self.pre_prepares.iter().filter_map(header).collect()
     }
 
-    /// Checks the form, selects again, compares, and then verifies every signature (R20). `window` is W.
+    /// Checks the form, selects again, compares, and then verifies every signature (R20b). `window`
+    /// is W.
     pub(crate) fn check(
         self,
         chain: &ChainId,
@@ -406,8 +419,8 @@ impl NewViewMessage {
         Ok(CheckedNewView::own(self, selection, votes))
     }
 
-    /// Checks all that costs no verification, so that a refusal here is cheap (R20). Returns how the view begins if
-    /// the signatures are good.
+    /// Checks what needs no signature, so that refusing costs little (R20b). Returns how the view
+    /// begins if the signatures are valid.
     fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<Selection, Rejected> {
         let NewView { epoch: claimed, view, content } = self.vote.body;
         if claimed != epoch {

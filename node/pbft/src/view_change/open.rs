@@ -1,4 +1,4 @@
-//! Beginning a view as its primary, and the choice of the VIEW-CHANGEs it begins with (R20).
+//! Beginning a view as its primary: choosing the VIEW-CHANGEs, and sending NEW-VIEW (R20a, R20e).
 
 use quorate_ledger::{Header, Height, Signers, View};
 
@@ -11,7 +11,7 @@ use crate::view_change::messages::{
     CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, view_changes_needed,
 };
 
-/// How this replica would begin its view.
+/// The VIEW-CHANGEs that the primary would begin its view with, and what they select.
 #[derive(Debug)]
 pub(crate) struct Beginning {
     basis: Basis,
@@ -19,7 +19,7 @@ pub(crate) struct Beginning {
     selection: Selection,
 }
 
-/// What the choice of a beginning depends on. Suspicions change with the view and the tip alone.
+/// The inputs of the choice. Suspicions change only with the view and the committed chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Basis {
     view: View,
@@ -35,8 +35,8 @@ impl Beginning {
 }
 
 impl Replica {
-    /// R20: the primary of the wanted view begins it once a quorum has sent VIEW-CHANGE for exactly this view.
-    /// Returns whether it did.
+    /// R20a: as the primary of a view that has not begun, begins it once a quorum has sent
+    /// VIEW-CHANGEs for exactly this view. `true` if it began.
     pub(crate) fn open_view(&mut self, now: Now, step: &mut Step) -> bool {
         if self.views.is_active() || !self.signing.is_enabled() || !self.is_primary() {
             return false;
@@ -56,11 +56,13 @@ impl Replica {
         true
     }
 
-    /// A quorum of VIEW-CHANGEs for this view, ascending by signer, and how the view begins with them. Any quorum is
-    /// safe (R19), so this replica takes its own and those of the members that are suspected least.
+    /// A quorum of VIEW-CHANGEs for this view, ascending by signer, and what they select. Any
+    /// quorum is safe (R19a), so the replica takes its own, and others of the members that it
+    /// suspects least (R20e).
     fn choose_beginning(&mut self) -> Option<Beginning> {
         let (me, quorum) = (self.signing.replica(), view_changes_needed(&self.config.committee));
-        // Each further message would select again, which takes up to a millisecond in a large committee.
+        // Reuse the choice while its inputs are the same. Selecting takes up to a millisecond in a
+        // large committee, and this runs at every step.
         let signers = Signers::of(self.views.changes_for_this_view().map(CheckedViewChange::signer));
         let basis = Basis { view: self.views.view(), tip: self.chain.height(), signers };
         if let Some(same) = self.views.take_put_off(basis) {
@@ -69,7 +71,8 @@ impl Replica {
         let own = self.views.changes_for_this_view().find(|change| change.signer() == me)?;
         let others = self.views.changes_for_this_view().filter(|change| change.signer() != me);
         let mut chosen: Vec<&CheckedViewChange> = others.collect();
-        // Members without suspicion first, then those that were suspected the longest time ago, then by index.
+        // Members without suspicion first, then those suspected in the lowest view, then by index
+        // (the sort is stable).
         chosen.sort_by_key(|change| self.views.suspected_in(change.signer()));
         chosen.truncate(quorum - 1);
         chosen.push(own);
@@ -77,13 +80,13 @@ impl Replica {
             return None;
         }
         chosen.sort_by_key(|change| change.signer());
-        // Only more than f faulty members can make this fail. The view then ends by its timeout.
+        // This fails only if more than f members are faulty. The view then ends by its timeout.
         let selection = Selection::of(&chosen.iter().map(|change| &change.message().knowledge)).ok()?;
         Some(Beginning { basis, chosen: chosen.into_iter().cloned().collect(), selection })
     }
 
-    /// Whether a suspected member is the reason to begin with a block that this replica does not hold. The VIEW-CHANGE
-    /// of another member may make that member's needless.
+    /// R20e: whether a suspected member has the certificate for a block that this replica would
+    /// propose again without holding it. The VIEW-CHANGE of another member may replace it.
     fn is_doubtful(&self, Beginning { chosen, selection, .. }: &Beginning) -> bool {
         let base = selection.base.as_ref().map_or(Height(0), |base| base.ballot().height);
         let Some(missing) = self.first_missing(base, selection.chain.iter()) else { return false };
@@ -103,7 +106,7 @@ impl Replica {
         let message = NewViewMessage { vote, view_changes, pre_prepares };
         step.send(To::All, Message::NewView(message.clone()));
         self.enter(now, CheckedNewView::own(message, selection, votes), step);
-        // Members that lack a block that is proposed again need to know what is in it.
+        // Members that lack a block that is proposed again need its ids (R20a).
         for (header, _) in self.views.entered().into_iter().flat_map(|new_view| new_view.chain()) {
             let slot = self.log.slot(header.height, view);
             if let Some(proposal) = slot.and_then(|slot| slot.proposal()) {
@@ -112,8 +115,9 @@ impl Replica {
         }
     }
 
-    /// The view ends. If it began with a block that never came to this replica, the members whose VIEW-CHANGE said that
-    /// it was prepared are suspected of holding the certificate of a block that no correct member keeps (R20).
+    /// R20e: the view ends. If it proposed a block again that this replica never accepted, suspects
+    /// the members whose VIEW-CHANGE has its prepared certificate. They may have hidden it until no
+    /// correct member kept the block.
     pub(crate) fn suspect_signers(&mut self) {
         let Some(began) = self.views.beginning().filter(|_| self.views.is_active()).cloned() else {
             return;
@@ -129,8 +133,9 @@ impl Replica {
         }
     }
 
-    /// The lowest of these blocks on `base` that is open and was never accepted here. None is missing for certain while
-    /// this replica is behind the base, and none above the lowest: a block is accepted after its parent (R3).
+    /// The lowest of these blocks above `base` that is open and was never accepted here. `None`
+    /// while this replica is behind `base`, since nothing is certain then. Blocks above the lowest
+    /// do not count: a block is accepted after its parent (R3).
     fn first_missing<'a>(
         &self,
         base: Height,

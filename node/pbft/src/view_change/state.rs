@@ -1,4 +1,4 @@
-//! The view of this replica, and what it knows about the way into the next one (R19, R20).
+//! The view of this replica, and its state on the way to the next one (R19, R20).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::messages::PrePrepare;
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange};
 use crate::view_change::open::{Basis, Beginning};
 
-/// See the module.
+/// The view, the NEW-VIEW that began it, the VIEW-CHANGEs of all members, and the suspected
+/// members.
 #[derive(Debug)]
 pub(crate) struct Views {
     view: View,
@@ -22,7 +23,7 @@ pub(crate) struct Views {
 }
 
 impl Default for Views {
-    /// View 0 is active: it needs no NEW-VIEW.
+    /// View 0 is active from the start: it needs no NEW-VIEW.
     fn default() -> Self {
         Views {
             view: View(0),
@@ -41,7 +42,7 @@ impl Views {
         self.view
     }
 
-    /// Whether the view has begun; otherwise the replica waits for a NEW-VIEW.
+    /// Whether the view has begun. Otherwise the replica waits for its NEW-VIEW.
     pub(crate) fn is_active(&self) -> bool {
         self.active
     }
@@ -51,45 +52,48 @@ impl Views {
         self.entered.as_ref()
     }
 
-    /// The last view that began here.
+    /// The view that was entered last; 0 before the first NEW-VIEW.
     pub(crate) fn entered_view(&self) -> View {
         self.entered.as_ref().map_or(View(0), CheckedNewView::view)
     }
 
-    /// The NEW-VIEW of the present view, once it has begun; `None` in view 0.
+    /// The NEW-VIEW of the current view, if it has begun; `None` in view 0.
     pub(crate) fn beginning(&self) -> Option<&CheckedNewView> {
         self.entered.as_ref().filter(|entered| entered.view() == self.view)
     }
 
-    /// Whether the view began with a block at this height, or above it: such blocks are proposed again, not afresh.
+    /// Whether this height is at or below the last one that the view proposes again. A proposal
+    /// there is not fresh.
     pub(crate) fn is_again(&self, height: Height) -> bool {
         self.beginning().is_some_and(|beginning| height <= beginning.end())
     }
 
-    /// The block that the last view to begin has at this height, and the new primary's PRE-PREPARE for it.
+    /// The block that the view entered last proposes again at this height, and the primary's
+    /// PRE-PREPARE for it.
     pub(crate) fn again_at(&self, height: Height) -> Option<&(Header, Verified<Signed<PrePrepare>>)> {
         self.entered.as_ref()?.at(height)
     }
 
-    /// The replica leaves all views below this one.
+    /// The replica leaves all views below `to`, and waits for a NEW-VIEW.
     pub(crate) fn leave(&mut self, to: View) {
         (self.view, self.active) = (to, false);
         (self.doubtful, self.departure_evidence) = (None, None);
     }
 
-    /// The view begins.
+    /// The replica enters the view.
     pub(crate) fn enter(&mut self, new_view: CheckedNewView) {
         (self.view, self.active) = (new_view.view(), true);
         self.entered = Some(new_view);
         (self.doubtful, self.departure_evidence) = (None, None);
     }
 
-    /// Takes a record back after a restart. [`Views::resume`] must follow.
+    /// Restores the NEW-VIEW record. [`Views::resume`] must follow.
     pub(crate) fn restore_entered(&mut self, new_view: CheckedNewView) {
         self.entered = Some(new_view);
     }
 
-    /// Ends a restart: back in the view that was entered last, or waiting for a later one that `left` names.
+    /// Ends the restart. The replica is in the view that it entered last, or waits for a later one,
+    /// `left`, that its VIEW-CHANGE names (R13b).
     pub(crate) fn resume(&mut self, left: View) {
         let entered = self.entered_view();
         (self.view, self.active) = (left.max(entered), entered >= left);
@@ -110,37 +114,39 @@ impl Views {
         self.changes.get(&member)
     }
 
-    /// Keeps the VIEW-CHANGE in the place of the one that its signer sent before.
+    /// Keeps the VIEW-CHANGE, and drops the earlier one of its signer.
     pub(crate) fn keep_change(&mut self, change: CheckedViewChange) {
         self.changes.insert(change.signer(), change);
     }
 
-    /// This member made a view begin with a block that never came here (R20).
+    /// R20e: `view` began with a block that never came here, and the member's VIEW-CHANGE had its
+    /// certificate.
     pub(crate) fn suspect(&mut self, member: ReplicaId, view: View) {
         self.suspects.insert(member, view);
     }
 
-    /// The last view for which a member is suspected. Suspicions end when the committed chain grows.
+    /// The last view for which the member is suspected; `None` if it is not.
     pub(crate) fn suspected_in(&self, member: ReplicaId) -> Option<View> {
         self.suspects.get(&member).copied()
     }
 
-    /// The committed chain grows.
+    /// R20e: the committed chain grew, so the replica suspects no member any more.
     pub(crate) fn clear_suspects(&mut self) {
         self.suspects.clear();
     }
 
-    /// This replica, the primary of the view, puts this beginning off (R20).
+    /// R20e: this replica, the primary, waits for VIEW-CHANGEs of more members before it begins so.
     pub(crate) fn put_off(&mut self, beginning: Beginning) {
         self.doubtful = Some(beginning);
     }
 
-    /// The beginning that was put off, if it was chosen from the same.
+    /// The beginning that was postponed, if its inputs are still the same.
     pub(crate) fn take_put_off(&mut self, basis: Basis) -> Option<Beginning> {
         self.doubtful.take().filter(|beginning| beginning.is_from(basis))
     }
 
-    /// The evidence for which this replica left the last view, until the next one begins. Other members need it, too.
+    /// The evidence for which this replica left the last view, until the next view begins. The
+    /// replica resends it (R22c).
     pub(crate) fn departure_evidence(&self) -> Option<&Evidence> {
         self.departure_evidence.as_ref()
     }
