@@ -1,4 +1,4 @@
-//! Lies that can be proven (R22).
+//! What a replica does with evidence (R22c).
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Domain, Verified};
@@ -11,17 +11,19 @@ use crate::replica::Replica;
 use crate::step::{Cause, Request, Step, To};
 
 impl Replica {
-    /// Two statements that were both verified contradict each other: everybody shall know, and a primary that
-    /// lies about its view is left.
+    /// Upon two verified statements that contradict each other: records and broadcasts the
+    /// evidence. Leaves the view if it proves that its primary equivocated in it.
     pub(crate) fn accuse(&mut self, evidence: &Evidence, step: &mut Step) {
         let new = self.accuse_quietly(evidence.clone(), step);
         if self.leave_liar(evidence, step) && !new {
-            // Whoever leaves alone is only mute. One message a view at most.
+            // Known evidence was not broadcast again above. Other members may lack it, and a
+            // replica that leaves the view alone is excluded from it. It leaves a view once, so
+            // this is one message a view.
             step.send(To::All, Message::Evidence(evidence.clone()));
         }
     }
 
-    /// The same, without leaving the view. `true` if it was not known.
+    /// Like [`Replica::accuse`], but never leaves the view. `true` if the evidence is new.
     pub(crate) fn accuse_quietly(&mut self, evidence: Evidence, step: &mut Step) -> bool {
         let checked = Verified::from_own_storage(evidence);
         let new = self.keep_evidence(checked.clone(), step);
@@ -36,7 +38,7 @@ impl Replica {
         self.leave_liar(evidence, step);
     }
 
-    /// Keeps evidence, and records it. `true` if it is new, and there is room for another proof against its culprit.
+    /// Keeps and records evidence. `true` if it is new and there was room for it.
     fn keep_evidence(&mut self, evidence: Verified<Evidence>, step: &mut Step) -> bool {
         let kept = self.faults.keep(&evidence);
         self.counters.contradictions += u64::from(kept != Kept::Known);
@@ -48,8 +50,9 @@ impl Replica {
         true
     }
 
-    /// Leaves the view if its primary lied about it, also if that is not new: it may have been heard while nothing
-    /// could be signed, or when there was no room for another proof. Whether it did.
+    /// Leaves the view if the evidence proves that its primary equivocated in it. Known evidence
+    /// counts too: it may have arrived while this replica could not sign, or while there was no
+    /// room for it. `true` if it left.
     fn leave_liar(&mut self, evidence: &Evidence, step: &mut Step) -> bool {
         let subject = evidence.subject();
         let about_view = matches!(subject.kind, Domain::PrePrepare | Domain::NewView);

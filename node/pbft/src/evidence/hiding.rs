@@ -1,4 +1,5 @@
-//! VIEW-CHANGEs that hide what their signer gave COMMIT for (R19, R22).
+//! Evidence of hidden prepared certificates: a VIEW-CHANGE that does not account for a COMMIT of
+//! its signer (R22b).
 
 use quorate_ledger::{Commit, ReplicaId, Signed};
 
@@ -9,8 +10,8 @@ use crate::step::Step;
 use crate::view_change::messages::ViewChangeMessage;
 
 impl Replica {
-    /// Compares a VIEW-CHANGE with the COMMITs of its signer that are known here, and accuses the signer if one of them is
-    /// not accounted for. The VIEW-CHANGE may have come inside a NEW-VIEW.
+    /// Upon a VIEW-CHANGE, alone or in a NEW-VIEW: compares it with the COMMITs of its signer that
+    /// are known here. If it does not account for one of them, that is evidence.
     pub(crate) fn examine_departure(&mut self, change: &ViewChangeMessage, step: &mut Step) {
         let (signer, view) = (change.vote.signer, change.vote.body.view);
         if self.is_known_to_hide(signer) {
@@ -22,7 +23,7 @@ impl Replica {
         }
     }
 
-    /// Compares a COMMIT that came late with the VIEW-CHANGE of its signer.
+    /// Upon a late COMMIT: compares it with the last VIEW-CHANGE of its signer.
     pub(crate) fn examine_late_commit(&mut self, commit: &Signed<Commit>, step: &mut Step) {
         let Some(change) = self.views.change_of(commit.signer) else { return };
         if self.is_known_to_hide(commit.signer) {
@@ -35,19 +36,22 @@ impl Replica {
     }
 
     fn accuse_hiding(&mut self, commit: Signed<Commit>, view_change: ViewChangeMessage, step: &mut Step) {
-        // Our own statements are checked where they are made: a member does not accuse itself.
+        // A replica does not accuse itself: `Signer` and the journal rule out its own faults (R4,
+        // R13).
         if commit.signer != self.signing.replica() {
             self.accuse_quietly(Evidence::Hidden(HiddenCertificate { commit, view_change }), step);
         }
     }
 
-    /// One proof of this kind against a member is kept, so another one is not looked for.
+    /// Whether there is evidence of this kind against the member. One proof is kept, so no other is
+    /// sought.
     fn is_known_to_hide(&self, member: ReplicaId) -> bool {
         self.faults.of(member).is_some_and(|proofs| proofs.iter().any(Subject::is_hidden_certificate))
     }
 
-    /// The COMMITs of a member that are known here: those of open heights, the furthest one, which may be for a height
-    /// that is final here, and the one in the certificate of the last committed block, which may have been fetched.
+    /// The known COMMITs of a member: those of open heights; the furthest one, whose height may be
+    /// final here; and the one in the certificate of the last committed block, which may have been
+    /// fetched.
     fn commits_of(&self, member: ReplicaId) -> impl Iterator<Item = Signed<Commit>> {
         let open = self.log.slots().filter_map(move |(_, _, slot)| slot.commits.of(member));
         let furthest = self.signing.seen_of(member).and_then(|seen| seen.commit.clone());

@@ -1,4 +1,4 @@
-//! Proofs that a replica is faulty (R22).
+//! Evidence against faulty members (R22).
 
 pub(crate) mod accuse;
 pub(crate) mod hiding;
@@ -15,47 +15,47 @@ use self::superseded::{FinalProposals, final_other_than};
 use crate::messages::PrePrepare;
 use crate::messages::statement::{Statement, Subject};
 
-/// Proofs kept against one member. More would prove nothing more (R22).
+/// Proofs that are kept against one member (R22c). One is enough; more would only use memory.
 pub(crate) const PROOFS_MAX: usize = 16;
 
-/// Heights whose final proposal is remembered. More than a fast network orders while a certified block is fetched and a
-/// STATUS is sent.
+/// Final heights whose PRE-PREPARE is remembered (R14d). A fast network orders fewer while a
+/// replica fetches a certified block and sends STATUS.
 const FINAL_PROPOSALS_MAX: usize = 256;
 
 /// The faults that are proven, and the proposals that may still prove one.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// For each faulty member the statements about which it is proven.
+    /// For each faulty member, the subjects of the evidence against it.
     accused: BTreeMap<ReplicaId, BTreeSet<Subject>>,
     of_final: Arc<FinalProposals>,
-    /// The last PRE-PREPARE received here in the place of which another block became final in the same view.
+    /// The last superseded proposal: another block became final in its place, in its view (R14d).
     superseded: Option<Verified<Signed<PrePrepare>>>,
 }
 
-/// What became of a proof.
+/// The result of adding evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
     /// It is new, and kept.
     New,
-    /// It is new, and there are enough proofs against its culprit.
+    /// It is new, but there are enough proofs against its member.
     Full,
-    /// The same fault was proven before.
+    /// There is evidence about this subject already.
     Known,
 }
 
 impl Faults {
-    /// The statements about which this member is proven faulty.
+    /// The subjects of the evidence against this member.
     pub(crate) fn of(&self, member: ReplicaId) -> Option<&BTreeSet<Subject>> {
         self.accused.get(&member)
     }
 
-    /// Whether a member is proven faulty about this statement.
+    /// Whether there is evidence against this member about this subject.
     pub(crate) fn is_proven(&self, member: ReplicaId, subject: &Subject) -> bool {
         self.of(member).is_some_and(|known| known.contains(subject))
     }
 
-    /// Keeps evidence, at most [`PROOFS_MAX`] about one member. Of hidden certificates one proof is kept, which holds a
-    /// whole VIEW-CHANGE and can be long.
+    /// Keeps evidence, at most [`PROOFS_MAX`] proofs against one member. Only one of them may be
+    /// for a hidden certificate, because it contains a whole VIEW-CHANGE and can be long.
     pub(crate) fn keep(&mut self, evidence: &Evidence) -> Kept {
         let proofs = self.accused.entry(evidence.culprit()).or_default();
         let subject = evidence.subject();
@@ -71,12 +71,12 @@ impl Faults {
         Kept::New
     }
 
-    /// Takes a record back after a restart.
+    /// Restores evidence after a restart.
     pub(crate) fn restore(&mut self, evidence: &Evidence) {
         self.accused.entry(evidence.culprit()).or_default().insert(evidence.subject());
     }
 
-    /// A block became final with this proposal, in the proposal's view.
+    /// Remembers the PRE-PREPARE of a block that became final in the view of that PRE-PREPARE.
     pub(crate) fn keep_final(&mut self, height: Height, vote: Verified<Signed<PrePrepare>>) {
         let of_final = Arc::make_mut(&mut self.of_final);
         of_final.insert(height, vote);
@@ -85,23 +85,24 @@ impl Faults {
         }
     }
 
-    /// Another block became final in the place of this proposal, in its view.
+    /// Remembers a superseded proposal.
     pub(crate) fn keep_superseded(&mut self, vote: Verified<Signed<PrePrepare>>) {
         self.superseded = Some(vote);
     }
 
-    /// The last superseded proposal, if it is of this view, and its signer is not proven faulty by it.
+    /// The last superseded proposal, if it is of this view and there is no evidence about it yet.
     pub(crate) fn superseded_in(&self, view: View) -> Option<&Verified<Signed<PrePrepare>>> {
         let vote = self.superseded.as_ref().filter(|vote| vote.body.0.view == view)?;
         (!self.is_proven(vote.signer, &vote.body.subject())).then_some(vote)
     }
 
-    /// The final proposal that contradicts this one: of the same view and height, for another block.
+    /// The PRE-PREPARE of the final block that this one contradicts: same view and height, another
+    /// block.
     pub(crate) fn final_other_than(&self, vote: &PrePrepare) -> Option<&Verified<Signed<PrePrepare>>> {
         final_other_than(&self.of_final, &vote.0)
     }
 
-    /// The proposals of final blocks that are remembered.
+    /// The PRE-PREPAREs of final blocks that are remembered.
     pub(crate) fn final_proposals(&self) -> Arc<FinalProposals> {
         Arc::clone(&self.of_final)
     }

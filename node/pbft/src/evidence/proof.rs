@@ -1,4 +1,4 @@
-//! Proof that a member lied (R22).
+//! Evidence: two signed statements that prove a member faulty (R22).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
@@ -10,46 +10,51 @@ use crate::messages::{PrePrepare, Prepare, Rejected};
 use crate::view_change::messages::{Knowledge, NewView, ViewChange, ViewChangeMessage};
 use crate::votes::prepared::PreparedCertificate;
 
-/// Two statements of one member about one subject. A correct member never makes two, also after a restart.
+/// Two different statements of one member about one subject (R22a). A correct member never makes
+/// two, also after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Pair<T> {
-    /// The one that was heard first.
+    /// The one that arrived first.
     pub first: Signed<T>,
     /// The other one.
     pub second: Signed<T>,
 }
 
-/// A COMMIT and a VIEW-CHANGE of one member that cannot both be true (R19, R22). COMMIT says that the member holds a
-/// prepared certificate, and a VIEW-CHANGE for a later view must contain it, or one of a later view for that height,
-/// or a base at or above that height.
+/// A COMMIT and a VIEW-CHANGE of one member that a correct member never makes both (R22b). COMMIT
+/// says that the member holds a prepared certificate. A VIEW-CHANGE for a later view must contain
+/// that certificate, or one of a later view for the same height, or an anchor at or above that
+/// height (R19a).
 ///
-/// The order of both does not matter: a COMMIT in a view that was left is a lie too.
+/// The order of the two does not matter: a COMMIT in a view that its member has left is a fault
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HiddenCertificate {
     /// The COMMIT.
     pub commit: Signed<Commit>,
-    /// The VIEW-CHANGE for a view above that of the COMMIT, whole: its signature covers a hash of what it knows.
+    /// The VIEW-CHANGE for a view above that of the COMMIT. It is whole because the signature
+    /// covers a hash of the payload.
     pub view_change: ViewChangeMessage,
 }
 
-/// Proof that a member made two statements that a correct member never makes both.
+/// Two signed statements that a correct member never makes both. They prove that the member is
+/// faulty.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Evidence {
     /// Two blocks proposed at one height in one view.
     PrePrepare(Pair<PrePrepare>) = 0,
-    /// Two blocks accepted at one height in one view.
+    /// Two blocks for which the member sent PREPARE at one height in one view.
     Prepare(Pair<Prepare>) = 1,
-    /// Two blocks committed to at one height in one view.
+    /// Two blocks for which the member sent COMMIT at one height in one view.
     Commit(Pair<Commit>) = 2,
-    /// Two accounts of one departure.
+    /// Two VIEW-CHANGEs for one view.
     ViewChange(Pair<ViewChange>) = 3,
-    /// Two beginnings of one view.
+    /// Two NEW-VIEWs for one view.
     NewView(Pair<NewView>) = 4,
-    /// Two states at one height.
+    /// Two CHECKPOINTs at one height.
     Checkpoint(Pair<Checkpoint>) = 5,
-    /// A COMMIT whose prepared certificate a later VIEW-CHANGE does not contain.
+    /// A COMMIT whose prepared certificate a VIEW-CHANGE for a later view does not contain.
     Hidden(HiddenCertificate) = 6,
 }
 
@@ -72,8 +77,9 @@ impl<T: Statement> Pair<T> {
 }
 
 impl HiddenCertificate {
-    /// Checks both signatures, after all that needs none. The certificates in the VIEW-CHANGE are not checked: what a
-    /// correct member claims to know always accounts for its COMMITs, and holds.
+    /// Checks what needs no signature, and then both signatures. It does not verify the
+    /// certificates in the VIEW-CHANGE: the payload of a correct member accounts for its COMMITs,
+    /// and its certificates are valid.
     fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
         let HiddenCertificate { commit, view_change: ViewChangeMessage { vote, knowledge } } = self;
         for claimed in [commit.body.0.epoch, vote.body.epoch] {
@@ -92,13 +98,15 @@ impl HiddenCertificate {
         Ok(())
     }
 
-    /// The departure, and the height of which it hides something: a pair of VIEW-CHANGEs is about height 0.
+    /// The subject of the VIEW-CHANGE, with the height of the COMMIT. A pair of VIEW-CHANGEs has
+    /// height 0.
     fn subject(&self) -> Subject {
         Subject { height: self.commit.body.0.height, ..self.view_change.vote.body.subject() }
     }
 }
 
-/// Whether a member that gave COMMIT for this ballot hides that, if it leaves for this view with this knowledge (R19).
+/// Whether a VIEW-CHANGE for this view, with this payload, hides the prepared certificate of a
+/// COMMIT for this ballot (R19a, R22b).
 pub(crate) fn hides(view: View, knowledge: &Knowledge, ballot: &Ballot) -> bool {
     let accounts = |certificate: &PreparedCertificate| {
         certificate.header().height == ballot.height && certificate.view() >= ballot.view
@@ -121,10 +129,11 @@ macro_rules! each {
 }
 
 impl Evidence {
-    /// Checks that both statements are signed by one member and cannot both be made by a correct one: two verifications.
+    /// Checks that one member signed both statements, and that a correct member never makes both.
+    /// It verifies two signatures.
     ///
     /// # Errors
-    /// [`Rejected`]: it accuses nobody but its sender.
+    /// [`Rejected`]: the evidence proves nothing.
     pub fn check(
         self,
         chain: &ChainId,
@@ -138,18 +147,18 @@ impl Evidence {
         Ok(Verified::from_own_storage(self))
     }
 
-    /// Who lied.
+    /// The member that is proven faulty.
     pub fn culprit(&self) -> ReplicaId {
         each!(self, pair => pair.first.signer, hidden => hidden.commit.signer)
     }
 
-    /// About what.
+    /// The subject of the evidence.
     pub fn subject(&self) -> Subject {
         each!(self, pair => pair.first.body.subject(), hidden => hidden.subject())
     }
 }
 
-/// Two verified statements, made into evidence.
+/// Joins two verified statements to evidence.
 pub(crate) fn pair<T: Clone>(first: &Signed<T>, second: &Signed<T>) -> Pair<T> {
     Pair { first: first.clone(), second: second.clone() }
 }

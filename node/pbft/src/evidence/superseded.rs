@@ -1,8 +1,9 @@
-//! Proposals of one primary that contradict each other and are found when one of them is final already (R14, R22).
+//! Equivocation of a primary that is found when one of the two blocks is final (R14d, R22a).
 //!
-//! A primary may send one block to most members and another one to a few. The few see the first become final, and drop
-//! theirs. Both would be forgotten before they meet. So the last proposals that became final are remembered by their
-//! signed PRE-PREPAREs, and a replica whose own proposal was superseded shows it in its STATUS.
+//! A faulty primary may send one block to most members and another one to a few. The few see the
+//! first block become final, and drop their own. Without this module both proposals would be
+//! forgotten before they meet. Every replica therefore remembers the PRE-PREPAREs of the last final
+//! heights, and a replica whose proposal was superseded sends that PRE-PREPARE in its STATUS.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +14,13 @@ use crate::messages::PrePrepare;
 use crate::replica::Replica;
 use crate::step::Step;
 
-/// The PRE-PREPAREs of final blocks, in the views in which they became final. Positions share them (R25).
+/// The PRE-PREPAREs of final blocks, each of the view in which its block became final. Positions
+/// share them (R25a).
 pub(crate) type FinalProposals = BTreeMap<Height, Verified<Signed<PrePrepare>>>;
 
 impl Replica {
-    /// Blocks become final with a certificate of this view. Their slots are about to go.
+    /// Blocks become final with a certificate of this view. Remembers their PRE-PREPAREs, or the
+    /// ones that they supersede, before the slots are dropped.
     pub(crate) fn note_final(&mut self, headers: &[Header], view: View) {
         for header in headers {
             let slot = self.log.slot(header.height, view);
@@ -29,14 +32,14 @@ impl Replica {
                 self.faults.keep_final(header.height, vote);
             } else if view == self.views.view() {
                 self.faults.keep_superseded(vote);
-                // Others remember the final one for a while only.
+                // R14d: at once, because others remember the final proposal only for 256 heights.
                 self.peers.hurry_status();
             }
         }
     }
 
-    /// A proposal for a height that is final: if the final one is of the same view and another one, its signer is proven
-    /// faulty.
+    /// Upon a proposal for a final height: it is evidence if another block became final in the same
+    /// view.
     pub(crate) fn accuse_of_other_than_final(
         &mut self,
         other: &Verified<Signed<PrePrepare>>,
@@ -49,7 +52,7 @@ impl Replica {
     }
 }
 
-/// The proposal among these for another block than this ballot's, in its view and at its height.
+/// The remembered PRE-PREPARE for another block at the height and in the view of this ballot.
 pub(crate) fn final_other_than<'a>(
     of_final: &'a FinalProposals,
     ballot: &Ballot,

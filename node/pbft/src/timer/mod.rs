@@ -1,4 +1,4 @@
-//! How long a view may take (R15).
+//! The timers of a view, and the timeouts in force (R15a to R15c).
 
 pub(crate) mod watch;
 
@@ -10,36 +10,39 @@ use crate::config::Config;
 use crate::step::Cause;
 use crate::time::Moment;
 
-/// What waits for a next block.
+/// What the mempool holds for the next block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Work {
-    /// Nothing.
+    /// No transaction.
     #[default]
     Nothing,
-    /// Only transactions that no block can contain any more. Their clients wait for the block that proves it (R17).
+    /// Only expired transactions. Their clients wait for a block that proves it (R17).
     Expired,
     /// Transactions that a block can contain.
     Timely,
 }
 
-/// STATUS is sent every interval. A member that was silent for so many is not recently heard from (R15).
+/// In status intervals: a member that sent nothing for this long is not recently heard from (R15d).
+/// STATUS comes every interval.
 pub const SILENT_INTERVALS: u32 = 3;
 
-/// This many timeouts of progress without a failed view halve the timeout again.
+/// The timeouts are halved after this many request timeouts of progress without a failed view
+/// (R15a).
 const CALM_TIMEOUTS: u32 = 10;
 
-/// The waits of a replica. Each runs from the moment at which it was started.
+/// The timers of a replica. Each runs from the moment at which it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// Work is pending, and nothing was committed since.
+    /// Work is pending, and nothing was committed since (R15b).
     Work,
-    /// Some of that work can be committed at once.
+    /// Work is pending that a block can contain now, and nothing was committed since.
     TimelyWork,
-    /// A quorum has left for this view, and its NEW-VIEW has not come.
+    /// The replica has left, a quorum has sent VIEW-CHANGE for its view or a later one, and no
+    /// NEW-VIEW has arrived (R15c).
     NewView,
-    /// The primary of a view that has not begun waits for the VIEW-CHANGEs of more members (R20).
+    /// The primary of a view that has not begun waits for VIEW-CHANGEs of more members (R20e).
     Opening,
-    /// No view failed, and the timeout was not halved.
+    /// Since the view began, or since the timeouts were last halved (R15a).
     Calm,
 }
 
@@ -51,13 +54,14 @@ pub(crate) struct ViewTimers {
     request_timeout: Duration,
     new_view_timeout: Duration,
     cap: Duration,
-    /// How often the timeouts were doubled.
+    /// How many times the timeouts are doubled at present, 0 to 31.
     doublings: u32,
     started: [Option<Moment>; TIMERS],
     work: Work,
-    /// Whether anything was committed in this view.
+    /// Whether a block was committed in this view.
     progressed: bool,
-    /// The view timer has expired, and the replica stays because it has not heard from a quorum.
+    /// T has ended, and the replica does not leave because it lacks messages from a quorum (R15d,
+    /// case 3).
     awaiting_contact: bool,
 }
 
@@ -75,7 +79,7 @@ impl ViewTimers {
         }
     }
 
-    /// Starts a timer unless it runs. The moment at which it was started.
+    /// Starts a timer unless it runs. Returns the moment at which it was started.
     pub(crate) fn start(&mut self, timer: Timer, now: Moment) -> Moment {
         *self.started[timer as usize].get_or_insert(now)
     }
@@ -102,24 +106,24 @@ impl ViewTimers {
         timeout.saturating_mul(1 << self.doublings).min(self.cap.max(timeout))
     }
 
-    /// T: how long pending work may wait for a commit in this view.
+    /// T: how long work may be pending without a commit (R15a).
     pub(crate) fn request_timeout(&self) -> Duration {
         self.scaled(self.request_timeout)
     }
 
-    /// How long a quorum that has left waits for the NEW-VIEW.
+    /// The new-view timeout in force (R15a).
     pub(crate) fn new_view_timeout(&self) -> Duration {
         self.scaled(self.new_view_timeout)
     }
 
-    /// The doublings after which both timeouts are at the cap. Further ones would make no timeout longer, and each would
-    /// take ten timeouts of progress to be taken back.
+    /// The number of doublings after which both timeouts are at the cap. Further ones would make no
+    /// timeout longer, and each would need ten timeouts of progress to be undone.
     fn doublings_max(&self) -> u32 {
         let shorter = self.request_timeout.min(self.new_view_timeout);
         (0..31).find(|doublings| shorter.saturating_mul(1 << doublings) >= self.cap).unwrap_or(31)
     }
 
-    /// The engine says what waits for a next block.
+    /// Notes what the mempool holds for the next block.
     pub(crate) fn set_work(&mut self, work: Work) {
         self.work = work;
     }
@@ -132,7 +136,8 @@ impl ViewTimers {
         self.awaiting_contact = awaiting;
     }
 
-    /// A block was committed, in a view that has begun or not.
+    /// A block was committed. Stops the work timers, and halves the timeouts after 10 T of progress
+    /// in an active view (R15a, R15b).
     pub(crate) fn committed(&mut self, now: Moment, active: bool) {
         self.stop_work();
         self.progressed = true;
@@ -144,7 +149,8 @@ impl ViewTimers {
         }
     }
 
-    /// A view is left. It has failed if nothing was committed in it, or if it never began.
+    /// The replica leaves a view. The view failed if nothing was committed in it, or if its
+    /// NEW-VIEW did not arrive in time (R15a).
     pub(crate) fn left(&mut self, was_active: bool, cause: Cause) {
         let failed = was_active && !self.progressed || cause == Cause::NoNewView;
         if failed && !is(Mutant::TimeoutNeverDoubled) {
@@ -153,23 +159,24 @@ impl ViewTimers {
         self.started = [None; TIMERS];
     }
 
-    /// A view begins.
+    /// The replica enters a view.
     pub(crate) fn entered(&mut self, now: Moment) {
         self.started = [None; TIMERS];
         self.progressed = false;
         self.restart(Timer::Calm, now);
     }
 
-    /// The process stood still for so long. All timers go on from where they were: the other members could not be heard
-    /// meanwhile.
+    /// The process was paused for this long. Postpones all timers by as much: no message could
+    /// arrive meanwhile (R15e).
     pub(crate) fn put_off(&mut self, lateness: Duration) {
         for started in &mut self.started {
             *started = started.map(|started| started.after(lateness));
         }
     }
 
-    /// When work has waited for too long: all of it, or the part that can be committed at once. Work that has only
-    /// expired waits for `gap` as well, the time between a block and an empty one.
+    /// When T ends for the pending work. Work that a block can contain waits for T from its own
+    /// start. Work that has only expired waits for `gap` as well, the minimum time from a block to
+    /// an empty one (R15b).
     pub(crate) fn progress_due(&self, gap: Duration) -> Option<Moment> {
         let timeout = self.request_timeout();
         let any = self.started(Timer::Work)?.after(timeout).after(gap);
@@ -177,18 +184,19 @@ impl ViewTimers {
         Some(timely.map_or(any, |timely| timely.min(any)))
     }
 
-    /// The next moment at which a view that has begun may be left; `None` while the replica waits for contact.
+    /// When a replica leaves an active view. `None` while it waits for messages from a quorum
+    /// (R15d, case 3).
     pub(crate) fn progress_deadline(&self, gap: Duration) -> Option<Moment> {
         self.progress_due(gap).filter(|_| !self.awaiting_contact)
     }
 
-    /// When the wait for the NEW-VIEW is over; `None` until a quorum waits.
+    /// When the new-view timeout ends; `None` until a quorum has left (R15c).
     pub(crate) fn new_view_due(&self) -> Option<Moment> {
         Some(self.started(Timer::NewView)?.after(self.new_view_timeout()))
     }
 
-    /// R20: until when the primary of a view that has not begun puts a doubtful beginning off: half of the time after
-    /// which the others leave the view.
+    /// R20e: how long the primary postpones a beginning that contains a certificate of a suspected
+    /// member. It is half of the time after which the others leave the view.
     pub(crate) fn opening_due(&self) -> Option<Moment> {
         Some(self.started(Timer::Opening)?.after(self.new_view_timeout() / 2))
     }
@@ -216,7 +224,7 @@ mod tests {
         Moment::default().after(Duration::from_secs(seconds))
     }
 
-    /// R15: failures double both timeouts up to the cap, and failures at the cap are not counted.
+    /// R15a: failures double both timeouts up to the cap, and failures at the cap do not count.
     #[test]
     fn timeouts_double_up_to_the_cap() {
         let mut timers = timers();
@@ -229,7 +237,7 @@ mod tests {
         assert_eq!(timers.doublings, 3);
     }
 
-    /// R15: a view in which something was committed has not failed.
+    /// R15a: a view in which a block was committed has not failed.
     #[test]
     fn a_view_with_a_commit_has_not_failed() {
         let mut timers = timers();
@@ -255,7 +263,8 @@ mod tests {
         assert_eq!(timers.new_view_due(), None);
     }
 
-    /// R17: expired work may wait for the gap of an empty block too; timely work may not.
+    /// R15b: expired work waits for the gap of an empty block as well; work that a block can
+    /// contain does not.
     #[test]
     fn timely_work_does_not_wait_for_the_gap() {
         let (mut timers, gap) = (timers(), Duration::from_secs(9));

@@ -1,4 +1,4 @@
-//! When a replica leaves its view by itself (R15, R21).
+//! When a replica leaves its view because of its own timers or its censorship watch (R15, R21).
 
 use std::time::Duration;
 
@@ -11,40 +11,44 @@ use crate::time::{Moment, Now};
 use crate::timer::{SILENT_INTERVALS, Timer, Work};
 
 impl Replica {
-    /// T: how long pending work may wait for a commit in this view, and a transaction for its turn.
+    /// T: how long work may be pending without a commit, and the unit of the censorship watch
+    /// (R15a, R21c).
     pub fn request_timeout(&self) -> Duration {
         self.timers.request_timeout()
     }
 
-    /// R15: whether this replica recently heard from a quorum, itself included. Without one no view can begin: a replica that
-    /// left would only be excluded from its view when the connections come back.
+    /// R15d, case 2: whether this replica recently heard from a quorum, itself included. Without a
+    /// quorum no view can begin, and a replica that leaves alone is excluded from its view when
+    /// contact comes back.
     pub fn is_in_contact(&self, now: Now) -> bool {
         self.recently_heard(now).count() + 1 >= self.config.committee.quorum()
             || is(Mutant::LeavesWithoutContact)
     }
 
-    /// The members that were recently heard from.
+    /// The members that this replica recently heard from (R15d).
     pub(crate) fn recently_heard(&self, now: Now) -> impl Iterator<Item = quorate_ledger::ReplicaId> {
         self.peers.heard_within(now.moment, self.config.status_interval * SILENT_INTERVALS)
     }
 
-    /// Whether others have surely committed more: a certificate proves it, or f + 1 members claim it, of which one at least
-    /// is correct. The blocks are fetched then, and the primary is not to blame.
+    /// R15d, case 1: whether others have committed more. A certificate proves it, or the STATUS of
+    /// f + 1 members claims it, at least one of them correct. The replica fetches the blocks then;
+    /// the primary is not at fault.
     fn is_behind(&self) -> bool {
         let ahead = self.peers.ahead_of(self.chain.height());
         (self.chain.is_behind() || ahead >= self.config.committee.one_honest())
             && !is(Mutant::LeavesWhileBehind)
     }
 
-    /// Whether this replica heard from a quorum, itself included, within little more than the time in which STATUS comes. A
-    /// replica that was cut off a moment after a commit has heard nothing for most of T, and must not leave alone.
+    /// R15d, case 3: whether messages of a quorum, this replica included, arrived within 5 / 4
+    /// status intervals, or within T if that is shorter. A replica that lost contact a moment after
+    /// a commit has received nothing for most of T, and must not leave alone.
     fn hears_quorum(&self, now: Now) -> bool {
         let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
         let heard = self.peers.heard_within(now.moment, limit).count();
         heard + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
     }
 
-    /// Leaves the view if it takes too long (R15). Whether it did.
+    /// Leaves the view if its timer has ended (R15b, R15c). `true` if it left.
     pub(crate) fn watch_progress(&mut self, now: Now, step: &mut Step) -> bool {
         if !self.signing.is_enabled() {
             return false;
@@ -55,13 +59,14 @@ impl Replica {
     fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
         self.timers.set_awaiting_contact(false);
         let busy = self.timers.work() != Work::Nothing || self.has_open_proposal();
-        // A replica that knows that it is behind fetches blocks: the primary need not do anything for it.
+        // R15d: the replica fetches blocks, or lacks contact. T begins anew when that ends.
         if !busy || self.is_behind() || !self.is_in_contact(now) {
             self.timers.stop(Timer::Work);
             self.timers.stop(Timer::TimelyWork);
             return false;
         }
         self.timers.start(Timer::Work, now.moment);
+        // R15b: a block in flight needs no new block, so it does not wait for `empty_block_gap`.
         if self.timers.work() == Work::Timely || self.has_open_proposal() {
             self.timers.start(Timer::TimelyWork, now.moment);
         } else {
@@ -71,6 +76,7 @@ impl Replica {
             return false;
         }
         if !self.hears_quorum(now) {
+            // R15d, case 3: leave upon the missing messages, not at a later deadline.
             self.timers.set_awaiting_contact(true);
             return false;
         }
@@ -84,7 +90,7 @@ impl Replica {
     }
 
     fn watch_new_view(&mut self, now: Now, step: &mut Step) -> bool {
-        // VIEW-CHANGEs for later views count too: only the latest one of each member is kept.
+        // R15c: later views count too, because only the latest VIEW-CHANGE of each member is kept.
         let counts = |view: View| {
             let current = self.views.view();
             if is(Mutant::NewViewTimerExact) { view == current } else { view >= current }
@@ -102,13 +108,14 @@ impl Replica {
         true
     }
 
-    /// Whether this replica may leave its view for what it alone observed (R15): it is in the view, knows of no blocks that
-    /// it lacks, and heard from a quorum just now. The engine keeps a complaint of R21 until this is so.
+    /// Whether this replica may leave its view for what it alone observed (R15d, R21d). It votes in
+    /// the view, knows of no blocks that it lacks, and received messages from a quorum just now.
+    /// The engine keeps a complaint of R21d until then.
     pub fn may_leave(&self, now: Now) -> bool {
         self.votes() && !self.is_behind() && self.hears_quorum(now)
     }
 
-    /// R21: the engine saw that the primary censors transactions.
+    /// Upon a censorship watch that timed out: leaves the view if permitted (R21d).
     pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
         if self.may_leave(now) && !is(Mutant::CensorshipIgnored) {
             self.counters.censorship += 1;
@@ -116,8 +123,8 @@ impl Replica {
         }
     }
 
-    /// When [`Replica::watch_progress`] must be called next. Without contact it waits for a message, which wakes the
-    /// replica by itself.
+    /// When to call [`Replica::watch_progress`] next. A replica that waits for messages from a
+    /// quorum needs no deadline, because each message is a step.
     pub(crate) fn view_deadline(&self) -> Option<Moment> {
         if !self.signing.is_enabled() {
             return None;

@@ -181,7 +181,7 @@ impl Replica {
             }
             slot.since = now.moment;
             let early = slot.proposal().cloned();
-            // The block may be known from an earlier view, or from a PRE-PREPARE that arrived before
+            // The block may be known from an earlier view, or from a PRE-PREPARE that came before
             // the NEW-VIEW. Otherwise the engine fetches its ids (R20c).
             match (known, &early) {
                 (Some(outline), _) => {

@@ -95,8 +95,8 @@ pub struct NewViewMessage {
     /// Exactly a quorum of VIEW-CHANGEs for exactly this view, ascending by signer.
     #[borsh(deserialize_with = "bounded::<MAX_SIGNATURES, _, _>")]
     pub view_changes: Vec<ViewChangeMessage>,
-    /// The new primary's PRE-PREPARE in this view for each block that is proposed again, ascending by
-    /// height.
+    /// The new primary's PRE-PREPARE in this view for each block that is proposed again, ascending
+    /// by height.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub pre_prepares: Vec<Signed<PrePrepare>>,
 }
