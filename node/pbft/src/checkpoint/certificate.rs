@@ -1,4 +1,4 @@
-//! CHECKPOINT: what members say about the state at every K-th height (R23).
+//! CHECKPOINT: what members sign about the state at every K-th height (R23).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
@@ -6,7 +6,8 @@ use quorate_ledger::{
     SignatureSet, Verified, encode, tagged_hash,
 };
 
-/// "I hold the chain up to this block durably, and this is the state after it."
+/// States that its signer has the chain up to this block durably, and that this is the state after
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Checkpoint {
     /// The epoch.
@@ -23,8 +24,8 @@ impl Signable for Checkpoint {
     const DOMAIN: Domain = Domain::Checkpoint;
 }
 
-/// All replicated state besides the chain itself: what a new member must know to go on from a block. The
-/// parameters and the registry of clients are those of the genesis, which the chain's id stands for.
+/// The replicated state besides the chain: what a new member must know to continue from a block.
+/// The chain id stands for the parameters and the clients' keys, which are in the genesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct State {
     version: u16,
@@ -53,7 +54,7 @@ impl Checkpoint {
     }
 }
 
-/// Exactly a quorum of CHECKPOINTs: the state at this height is stable (R23).
+/// Exactly a quorum of CHECKPOINTs: the checkpoint is stable (R23).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CheckpointCertificate {
     checkpoint: Checkpoint,
@@ -61,12 +62,12 @@ pub struct CheckpointCertificate {
 }
 
 impl CheckpointCertificate {
-    /// Joins a checkpoint with the verified votes of a quorum for it.
+    /// Joins a checkpoint with verified CHECKPOINTs of a quorum for it.
     pub(crate) fn assemble(checkpoint: Checkpoint, votes: SignatureSet) -> Verified<Self> {
         Verified::from_own_storage(CheckpointCertificate { checkpoint, votes })
     }
 
-    /// Checks a claimed certificate: a quorum of verifications.
+    /// Verifies a claimed certificate: q signatures.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -75,12 +76,12 @@ impl CheckpointCertificate {
         Ok(Verified::from_own_storage(self))
     }
 
-    /// What is stable.
+    /// The stable checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// Who says so.
+    /// The signers and their signatures.
     pub fn votes(&self) -> &SignatureSet {
         &self.votes
     }

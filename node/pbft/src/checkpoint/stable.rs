@@ -1,4 +1,4 @@
-//! Checkpoints: votes for them, and what becomes stable (R23).
+//! Signing CHECKPOINTs, and adopting stable checkpoints (R23).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,15 +12,15 @@ use crate::messages::{Message, Status};
 use crate::replica::Replica;
 use crate::step::{Request, Step, To};
 
-/// CHECKPOINTs kept of each member, our own included: of the last two heights.
+/// CHECKPOINTs that are kept of each member, this replica included: those of the last two heights.
 pub(crate) const KEPT: usize = 2;
 
-/// What is known about checkpoints.
+/// The checkpoints to sign, those received, and the stable one.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
-    /// Committed and not signed yet, ascending, the last [`KEPT`].
+    /// Committed but not signed yet, ascending by height, the last [`KEPT`].
     reached: VecDeque<Checkpoint>,
-    /// Up to here the ledger survives a power cut.
+    /// The ledger is durable up to this height.
     durable: Height,
     /// By member, ascending by height, the last [`KEPT`] of each.
     votes: BTreeMap<ReplicaId, Vec<Verified<Signed<Checkpoint>>>>,
@@ -41,12 +41,12 @@ impl Checkpoints {
         self.durable = self.durable.max(height);
     }
 
-    /// The height from which watermarks are counted; 0 before the first stable checkpoint.
+    /// The low watermark: height of the stable checkpoint, 0 before the first.
     pub(crate) fn stable_height(&self) -> Height {
         self.stable.as_ref().map_or(Height(0), |stable| stable.checkpoint().height)
     }
 
-    /// Height of the next CHECKPOINT to sign, once the ledger is durable up to there.
+    /// Height of the next CHECKPOINT to sign. It may be signed once the ledger is durable there.
     pub(crate) fn next(&self) -> Option<Height> {
         self.reached.front().map(|checkpoint| checkpoint.height)
     }
@@ -55,8 +55,8 @@ impl Checkpoints {
         self.votes.get(&replica).map_or(&[], Vec::as_slice)
     }
 
-    /// Keeps a vote if it is among the latest of its member. An earlier one about the same height that says
-    /// something else is handed back.
+    /// Keeps a CHECKPOINT if it is among the latest of its member. Returns an earlier, different
+    /// one for the same height: the two are evidence.
     pub(crate) fn record(
         &mut self,
         vote: Verified<Signed<Checkpoint>>,
@@ -80,7 +80,8 @@ impl Checkpoints {
         }
     }
 
-    /// A checkpoint above the stable one that so many members vouch for, the highest; with its votes.
+    /// The highest checkpoint above the stable one for which at least `count` members sent equal
+    /// CHECKPOINTs, with their signatures.
     fn vouched(&self, count: usize) -> Option<(Checkpoint, BTreeMap<ReplicaId, quorate_ledger::Signature>)> {
         let mut tally: BTreeMap<Checkpoint, BTreeMap<_, _>> = BTreeMap::new();
         for vote in self.votes.values().flatten() {
@@ -94,18 +95,20 @@ impl Checkpoints {
 }
 
 impl Replica {
-    /// The stable checkpoint, once there is one.
+    /// The stable checkpoint; `None` before the first.
     pub fn stable_checkpoint(&self) -> Option<&Verified<CheckpointCertificate>> {
         self.checkpoints.stable.as_ref()
     }
 
-    /// Whether a CHECKPOINT waits for the ledger to be durable. It should not wait long: others, whose window may be
-    /// fuller than ours, may have no quorum without it.
+    /// Whether a CHECKPOINT waits for the ledger to be durable. The engine must not delay that,
+    /// even if the window here has room. The window of another replica may be full, and without
+    /// this CHECKPOINT it may have no quorum.
     pub fn needs_checkpoint(&self) -> bool {
         self.checkpoints.next().is_some_and(|height| height > self.checkpoints.durable)
     }
 
-    /// The highest height at which anything is accepted: L above the stable checkpoint.
+    /// The high watermark: L above the stable checkpoint. The replica accepts and proposes nothing
+    /// above it.
     pub(crate) fn high_watermark(&self) -> Height {
         if is(Mutant::NoWatermark) {
             return Height(u64::MAX);
@@ -113,7 +116,8 @@ impl Replica {
         self.checkpoints.stable_height().plus(self.config.log_window)
     }
 
-    /// Signs the next CHECKPOINT once the ledger below it is durable: whoever sees it may come and fetch.
+    /// Signs the next CHECKPOINT once the ledger is durable there (R13a). Members that receive it
+    /// may fetch the blocks.
     pub(crate) fn checkpoint_next(&mut self, step: &mut Step) -> bool {
         let durable = |height| height <= self.checkpoints.durable || is(Mutant::CheckpointBeforeDurable);
         let due = self.checkpoints.next().is_some_and(durable);
@@ -139,11 +143,13 @@ impl Replica {
         }
     }
 
-    /// Adopts a checkpoint of a quorum once our own chain has reached it; before that, a checkpoint that one
-    /// correct member vouches for says where to go.
+    /// Adopts the checkpoint of a quorum once the own chain has reached it. If f + 1 members sent
+    /// equal CHECKPOINTs above the chain, fetches blocks up to there: one of these members is
+    /// correct.
     ///
     /// # Panics
-    /// If the quorum's state is not ours: more than f members lied, or this node computes something else.
+    /// If the quorum has another state than this replica at that height. More than f members are
+    /// faulty then, or this node computes another state.
     pub(crate) fn stabilise(&mut self, step: &mut Step) -> bool {
         let one_honest = self.config.committee.one_honest();
         if let Some((ahead, _)) = self.checkpoints.vouched(one_honest)
@@ -169,7 +175,8 @@ impl Replica {
         true
     }
 
-    /// Our CHECKPOINTs that a member lacks for its next stable one: also when nothing new is ordered.
+    /// Sends a member the own CHECKPOINTs above its stable one (R14b), also when nothing new is
+    /// ordered.
     pub(crate) fn repeat_checkpoints(&self, member: ReplicaId, status: &Status, step: &mut Step) {
         for vote in self.checkpoints.of(self.signing.replica()) {
             if vote.body.height > status.stable {

@@ -36,8 +36,7 @@ impl Replica {
     }
 
     fn accuse_hiding(&mut self, commit: Signed<Commit>, view_change: ViewChangeMessage, step: &mut Step) {
-        // A replica does not accuse itself: `Signer` and the journal rule out its own faults (R4,
-        // R13).
+        // A replica does not accuse itself. Its own statements are checked where it makes them.
         if commit.signer != self.signing.replica() {
             self.accuse_quietly(Evidence::Hidden(HiddenCertificate { commit, view_change }), step);
         }

@@ -1,4 +1,4 @@
-//! Retransmission of lost messages (R14).
+//! Resending lost messages (R14).
 
 pub(crate) mod peers;
 pub(crate) mod retransmit;

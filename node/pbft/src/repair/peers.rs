@@ -1,4 +1,4 @@
-//! What a replica knows of its connections to the other members.
+//! What a replica knows of its channels to the other members (R12, R14, R15d).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,39 +7,42 @@ use quorate_ledger::{Height, ReplicaId};
 
 use crate::time::Moment;
 
-/// A member's STATUS is answered at most this many times per status interval: asking more often shows no more that is
-/// lacking.
+/// STATUS of one member is answered at most this many times in a status interval (R14c). More
+/// answers would hardly show anything new.
 pub(crate) const ANSWERS_PER_INTERVAL: u32 = 4;
 
-/// See the module.
+/// The last messages and claims of each member, and the answers sent to it.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     status_sent: Option<Moment>,
     answered: BTreeMap<ReplicaId, Answered>,
     last_heard: BTreeMap<ReplicaId, Moment>,
-    /// The last committed height of each connected member, as its last STATUS says.
+    /// The last committed height of each connected member, as claimed by its last STATUS.
     heads: BTreeMap<ReplicaId, Height>,
 }
 
-/// What a member was sent in answer to its STATUS and its connections, whatever the channel.
+/// What was sent to one member in answer to its STATUS and its connections, whatever the channel
+/// (R14c).
 #[derive(Debug, Default)]
 struct Answered {
     /// When its STATUS was last answered.
     last: Option<Moment>,
-    /// When the first STATUS on a new channel was last answered before its time, or with young messages.
+    /// When the first STATUS on a new channel last got an additional answer: early, or with
+    /// messages that may still be in flight on an open channel.
     out_of_turn: Option<Moment>,
-    /// Whether the first STATUS on the present channel was answered as such.
+    /// Whether the first STATUS on the present channel was answered.
     knows_channel: bool,
-    /// When this replica's VIEW-CHANGE was last sent because the member connected.
+    /// When this replica last sent its VIEW-CHANGE because the member connected.
     greeted: Option<Moment>,
 }
 
-/// How a STATUS may be answered.
+/// How the replica may answer a STATUS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The first STATUS on a new channel: all messages sent before are lost, however young.
+    /// It is the first STATUS on a new channel. Messages on the old channel are lost, so recent
+    /// ones are resent too.
     pub(crate) fresh_channel: bool,
-    /// It comes earlier than STATUS of this member would be answered otherwise.
+    /// It comes earlier than STATUS of this member is answered otherwise.
     pub(crate) early: bool,
 }
 
@@ -49,18 +52,19 @@ impl Peers {
         self.last_heard.insert(member, now);
     }
 
-    /// A member claims to have committed this height.
+    /// A member claims that its last committed block has this height.
     pub(crate) fn claims(&mut self, member: ReplicaId, committed: Height) {
         self.heads.insert(member, committed);
     }
 
-    /// The channel to a member is gone: its claims do not count until it is back.
+    /// The channel to a member is closed. Its claims and messages do not count until it is back
+    /// (R15d).
     pub(crate) fn lost(&mut self, member: ReplicaId) {
         self.last_heard.remove(&member);
         self.heads.remove(&member);
     }
 
-    /// The members of which a message arrived within this time.
+    /// The members of which a message arrived within this time, on a channel that still exists.
     pub(crate) fn heard_within(&self, now: Moment, limit: Duration) -> impl Iterator<Item = ReplicaId> {
         self.last_heard.iter().filter(move |(_, last)| now.since(**last) <= limit).map(|(member, _)| *member)
     }
@@ -79,27 +83,28 @@ impl Peers {
         self.status_sent = Some(now);
     }
 
-    /// STATUS is due at once: others must see something of it while they remember what it is about.
+    /// Makes STATUS due at once (R14d).
     pub(crate) fn hurry_status(&mut self) {
         self.status_sent = None;
     }
 
-    /// A member connected. Whether it is sent this replica's VIEW-CHANGE: once in a status interval, so that connecting
-    /// again gains nothing.
+    /// A member connected. `true` if it may be sent this replica's VIEW-CHANGE: once in a status
+    /// interval, so a member that connects more often receives no more (R14c).
     pub(crate) fn connected(&mut self, member: ReplicaId, now: Moment, interval: Duration) -> bool {
         let answered = self.answered.entry(member).or_default();
         answered.knows_channel = false;
         answered.greeted.is_none_or(|last| now.since(last) >= interval)
     }
 
-    /// The member was sent this replica's VIEW-CHANGE because it connected.
+    /// Notes that the member was sent this replica's VIEW-CHANGE because it connected.
     pub(crate) fn greeted(&mut self, member: ReplicaId, now: Moment) {
         self.answered.entry(member).or_default().greeted = Some(now);
     }
 
-    /// A STATUS of a member arrived. How it may be answered; `None`: not, since this member was answered a moment ago.
+    /// Upon STATUS of a member: how to answer it. `None` if it was answered less than a quarter of
+    /// a status interval ago (R14c).
     ///
-    /// The first STATUS on a new channel is answered at once, but once in an interval only.
+    /// The first STATUS on a new channel is answered at once, but only once in an interval.
     pub(crate) fn answer(&mut self, member: ReplicaId, now: Moment, interval: Duration) -> Option<Answer> {
         let answered = self.answered.entry(member).or_default();
         let fresh_channel =
@@ -114,7 +119,7 @@ impl Peers {
         Some(Answer { fresh_channel, early })
     }
 
-    /// The answer came early, or had messages that are young: the next such answer must wait.
+    /// Notes that the answer was additional. The next additional one must wait for an interval.
     pub(crate) fn answered_out_of_turn(&mut self, member: ReplicaId, now: Moment) {
         self.answered.entry(member).or_default().out_of_turn = Some(now);
     }

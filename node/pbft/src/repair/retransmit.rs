@@ -1,4 +1,4 @@
-//! What was lost on the way is found by exchange of STATUS and sent again (R14).
+//! Repair by STATUS: resending what other members lack (R14).
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::time::{Moment, Now};
 use crate::votes::slot::Slot;
 
 impl Replica {
-    /// Tells a member that just connected where we stand. Our VIEW-CHANGE goes with it once in a status interval:
-    /// connecting again buys nothing that is not sent anyway.
+    /// Upon a new channel: sends STATUS, and this replica's VIEW-CHANGE at most once in a status
+    /// interval (R14a, R14c).
     pub(crate) fn greet(&mut self, now: Now, peer: ReplicaId, step: &mut Step) {
         let is_new = self.peers.connected(peer, now.moment, self.config.status_interval);
         step.send(To::One(peer), Message::Status(self.status()));
@@ -23,7 +23,7 @@ impl Replica {
         step.send(To::One(peer), change);
     }
 
-    /// Our VIEW-CHANGE, as long as the view has not begun.
+    /// This replica's VIEW-CHANGE; `None` if its view has begun.
     fn own_view_change(&self) -> Option<Message> {
         let own = self.views.change_of(self.signing.replica()).filter(|own| own.view() == self.views.view());
         own.filter(|_| !self.views.is_active() && !is(Mutant::ViewChangeSaidOnce))
@@ -34,18 +34,19 @@ impl Replica {
         if now.moment >= self.status_due() {
             self.peers.set_status_sent(now.moment);
             step.send(To::All, Message::Status(self.status()));
-            // R19: said again and again until the view begins: a lost round of it must not end everything.
+            // R19a: resend until the view begins, since a lost VIEW-CHANGE could keep a quorum from
+            // forming.
             if let Some(change) = self.own_view_change() {
                 step.send(To::All, change);
-                // Who did not hear why would stay.
+                // R22c: a member that lacks the evidence would stay in the view.
                 let parting = self.views.departure_evidence().cloned().into_iter().map(Message::Evidence);
                 parting.for_each(|evidence| step.send(To::All, evidence));
             }
         }
     }
 
-    /// When STATUS is said to all again: after an interval, but as often as it may be answered while nothing may be
-    /// signed yet (R24), or while something stands still.
+    /// When STATUS to all is due (R14a): after an interval, but as often as STATUS is answered
+    /// while probing (R24a), or while a height is stalled (R14e).
     pub(crate) fn status_due(&self) -> Moment {
         let Some(sent) = self.peers.status_sent() else { return Moment::default() };
         let soon = sent.after(self.config.status_interval / ANSWERS_PER_INTERVAL);
@@ -57,8 +58,8 @@ impl Replica {
             .map_or(late, |since| soon.max(since.after(self.patience_with_heights())).min(late))
     }
 
-    /// Since when the lowest height stands still that correct members work on. What liars alone speak of does not
-    /// count: it would make everybody talk for nothing.
+    /// The last activity of the lowest open height that correct members work on (R14e). Claims of f
+    /// or fewer members do not count, since they would raise the rate of STATUS.
     fn standing_since(&self) -> Option<Moment> {
         let open = |height: Height, view: View, slot: &Slot| {
             view == self.views.view() && self.in_flight_at(height).is_some()
@@ -68,24 +69,26 @@ impl Replica {
         stalled.map(|(_, _, slot)| slot.since)
     }
 
-    /// Whether f + 1 members have voted there, one of them at least correct.
+    /// Whether f + 1 members have voted in this slot, at least one of them correct.
     fn is_voted_on(&self, slot: &Slot) -> bool {
         let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
         voters >= self.config.committee.one_honest()
     }
 
-    /// What is older without having got on stands still. More than [`Replica::youth`], so that what we ask for is old
-    /// enough to be sent again where it was said a little later than it is missed here.
+    /// R14e: a height without activity for this long is stalled. It is longer than
+    /// [`Replica::youth`]: another replica may have seen the activity a little later, and must find
+    /// it old enough to resend.
     fn patience_with_heights(&self) -> Duration {
         self.config.status_interval / 2
     }
 
-    /// What is younger is on its way, and not lost.
+    /// R14b: heights with activity within this time are not resent. Their messages may be in
+    /// flight.
     fn youth(&self) -> Duration {
         self.config.status_interval * 3 / 8
     }
 
-    /// Where this replica stands.
+    /// The STATUS of this replica.
     pub fn status(&self) -> Status {
         let slots = self
             .log
@@ -129,7 +132,7 @@ impl Replica {
             step.send(To::One(from), Message::NewView(entered.message().clone()));
         }
         let mut lacking = Vec::new();
-        // Also of a view that was left here: its messages can still complete a certificate.
+        // A view that this replica has left counts too: its votes may still complete a certificate.
         for (height, slot) in self.log.slots_of(status.view) {
             let young = now.moment.since(slot.since) < self.youth();
             if height <= status.committed {
@@ -137,6 +140,7 @@ impl Replica {
             }
             let theirs = status.slots.iter().find(|theirs| theirs.height == height);
             let contradicts = slot.contradicts(theirs.and_then(|theirs| theirs.proposal));
+            // R14b: two proposals that contradict each other must meet, also recent ones.
             if young && !fresh_channel && !contradicts {
                 continue;
             }
@@ -153,7 +157,8 @@ impl Replica {
         }
     }
 
-    /// Our part of a slot that the other side does not have.
+    /// What this replica holds of a slot and the other lacks: the accepted proposal, and the own
+    /// PREPARE and COMMIT.
     fn lacking<'a>(
         &'a self,
         slot: &'a Slot,
@@ -164,7 +169,7 @@ impl Replica {
             .map_or((None, Signers::default(), Signers::default()), |theirs| {
                 (theirs.proposal, theirs.prepares, theirs.commits)
             });
-        // R22: two proposals for one height in one view are evidence for the one who has both.
+        // R14b: if the other names another proposal, send this one. The two are evidence (R22a).
         let proposal = match proposal {
             None => slot.accepted(),
             theirs => slot.proposal().filter(|_| slot.contradicts(theirs)),

@@ -1,4 +1,4 @@
-//! SEEN: replicas show each other what they have seen signed (R24).
+//! SEEN: replicas send each other the furthest statements that they received of them (R24).
 
 use quorate_ledger::ReplicaId;
 
@@ -10,7 +10,8 @@ use crate::signing::seen::Mark;
 use crate::step::{Request, Step, To};
 
 impl Replica {
-    /// Sends a member its own furthest statements, if it asks for them or its STATUS shows a lower high-water mark.
+    /// Sends a member its own furthest statements, if it is probing, or if its STATUS has a lower
+    /// high-water mark (R24a, R24b).
     pub(crate) fn show_seen(&self, member: ReplicaId, status: &Status, step: &mut Step) {
         let seen = self.signing.seen_of(member).cloned().unwrap_or_default();
         if status.probing || seen.mark().exceeds(&status.mark) {
@@ -18,9 +19,9 @@ impl Replica {
         }
     }
 
-    /// Upon receiving SEEN: statements of one member, or none.
+    /// Upon SEEN: it contains statements of one member, or none.
     pub(crate) fn on_seen(&mut self, from: ReplicaId, seen: Option<(ReplicaId, Mark)>, step: &mut Step) {
-        // Statements of another member say nothing about this one.
+        // Statements of another member say nothing about this replica.
         if seen.is_some_and(|(whose, _)| whose != self.signing.replica()) {
             return;
         }

@@ -1,4 +1,5 @@
-//! What this replica signed, whether it may sign, and what it has seen others sign (R4, R13, R24).
+//! What this replica has signed, whether it may sign, and the furthest statements of all members
+//! (R4, R13, R24).
 
 pub(crate) mod exchange;
 pub(crate) mod seen;
@@ -15,48 +16,52 @@ use crate::journal::record::Record;
 use crate::messages::Checked;
 use crate::messages::statement::Statement;
 
-/// Whether new statements may be signed.
+/// The signing state: whether the replica may sign new statements (R24).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SigningState {
-    /// Since the restart this replica asks the others how far they have seen it go, and signs nothing new.
+    /// The replica asks the others which of its statements they have received. It signs nothing new
+    /// (R24a).
     Probing {
         /// The members that have answered.
         answered: BTreeSet<ReplicaId>,
     },
-    /// A quorum, this replica included, has seen nothing that the journal does not have.
+    /// The journal has all that a quorum, this replica included, has received. The replica may
+    /// sign.
     Enabled,
-    /// Others have seen more than the journal has. What else this replica signed is unknown, so it never signs again.
+    /// Others have received statements that the journal lacks. It may lack more, so the replica
+    /// never signs again with these files (R24c).
     Recovering {
-        /// The furthest statements that others have seen.
+        /// The high-water mark that the others showed.
         seen: Mark,
     },
 }
 
-/// The result of comparing what another member has seen with this replica's own high-water mark.
+/// The result of comparing SEEN of another member with this replica's own high-water mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
-    /// The member has seen nothing that is unknown here.
+    /// The member has received nothing that goes further.
     Known,
-    /// The journal is an old copy: this replica has stopped to sign.
+    /// The replica was probing, so the journal is an old copy. Signing has stopped (R24c).
     OldJournal {
-        /// What the member has seen.
+        /// The high-water mark that the member showed.
         seen: Mark,
     },
-    /// This replica was allowed to sign, and another process signs with the same key.
+    /// The replica was enabled, so another process signs with the same key (R24c).
     SecondInstance,
 }
 
-/// The signer, the right to use it, and the furthest statements of every member.
+/// The signer, the signing state, and the furthest statements of every member.
 #[derive(Debug)]
 pub(crate) struct Signing {
     signer: Signer,
     state: SigningState,
-    /// The ledger once reached this height: the journal has no records up to here, or it has records that were written
-    /// while the ledger reached further. Nothing is signed while the ledger ends lower.
+    /// R24d: the height that the ledger had reached. The journal has collected its records up to
+    /// here, or has records that were written while the ledger ended further. The replica signs
+    /// nothing while the ledger ends lower.
     ledger_had: Height,
     /// The furthest statements of each other member.
     seen: BTreeMap<ReplicaId, Seen>,
-    /// The members whose furthest statements are newer than the journal's.
+    /// The members whose furthest statements are newer than those in the journal.
     unwritten: BTreeSet<ReplicaId>,
 }
 
@@ -71,28 +76,28 @@ impl Signing {
         }
     }
 
-    /// The member whose key this is.
+    /// The member whose key signs.
     pub(crate) fn replica(&self) -> ReplicaId {
         self.signer.replica()
     }
 
-    /// The furthest statements of this replica.
+    /// The high-water mark of this replica.
     pub(crate) fn mark(&self) -> Mark {
         self.signer.mark()
     }
 
-    /// Signs a statement. What may be signed now is for the caller to know ([`Signing::is_enabled`]): a restart repeats
-    /// statements before.
+    /// Signs a statement. The caller must know that it may be signed ([`Signing::is_enabled`]).
+    /// Before that, a restart signs only statements that are in the journal.
     pub(crate) fn sign<S: Statement>(&mut self, body: S) -> Verified<Signed<S>> {
         self.signer.sign(body)
     }
 
-    /// From now on nothing is signed in views below this one (R19).
+    /// From now on, the replica signs no vote in a view below this one (R19a).
     pub(crate) fn leave_below(&mut self, view: View) {
         self.signer.leave_below(view);
     }
 
-    /// Forgets the statements about heights up to this one, and CHECKPOINTs below the other.
+    /// Forgets the statements about heights up to this one, and CHECKPOINTs below the other height.
     pub(crate) fn forget_through(&mut self, height: Height, checkpoints_below: Height) {
         self.signer.forget_through(height, checkpoints_below);
     }
@@ -101,7 +106,7 @@ impl Signing {
         &self.state
     }
 
-    /// Whether new statements may be signed.
+    /// Whether the replica may sign new statements.
     pub(crate) fn is_enabled(&self) -> bool {
         self.state == SigningState::Enabled
     }
@@ -110,17 +115,18 @@ impl Signing {
         matches!(self.state, SigningState::Probing { .. })
     }
 
-    /// The height that the ledger must reach before anything is signed, if it does not with this tip.
+    /// The height that the ledger must reach before the replica signs; `None` if `tip` has reached
+    /// it (R24d).
     pub(crate) fn ledger_lacks(&self, tip: Height) -> Option<Height> {
         (tip < self.ledger_had).then_some(self.ledger_had)
     }
 
-    /// The furthest statements of another member.
+    /// The furthest statements received of another member.
     pub(crate) fn seen_of(&self, member: ReplicaId) -> Option<&Seen> {
         self.seen.get(&member)
     }
 
-    /// Keeps a statement if it is the furthest of its signer (R24).
+    /// Keeps a statement if it goes further than all known of its signer (R24b).
     pub(crate) fn observe(&mut self, message: &Checked) {
         let me = self.replica();
         let mut note = |signer: ReplicaId, keep: &dyn Fn(&mut Seen) -> bool| {
@@ -138,12 +144,12 @@ impl Signing {
             Checked::NewView(new_view) => {
                 note(new_view.vote().signer, &|seen| seen.opened(new_view.vote()));
             }
-            // CHECKPOINTs are statements about committed blocks, which an old journal cannot contradict.
+            // A CHECKPOINT is about a committed block, which an old journal cannot contradict.
             Checked::Checkpoint(_) | Checked::Status(_) | Checked::Evidence(_) | Checked::Seen(_) => {}
         }
     }
 
-    /// The records of the high-water marks that changed since they were written last.
+    /// The records of all high-water marks that changed since they were last written.
     pub(crate) fn take_records(&mut self) -> Vec<Record> {
         let changed = std::mem::take(&mut self.unwritten);
         let seen =
@@ -151,7 +157,8 @@ impl Signing {
         std::iter::once(Record::Mark(self.mark())).chain(seen).collect()
     }
 
-    /// Compares what `from` has seen of this replica with the journal (R24). `None`: it has seen nothing.
+    /// Compares SEEN of `from` about this replica with the journal (R24a, R24c). `None`: it has
+    /// received nothing.
     pub(crate) fn compare(&mut self, from: ReplicaId, seen: Option<Mark>) -> Comparison {
         if let Some(seen) = seen
             && seen.exceeds(&self.mark())
@@ -162,6 +169,7 @@ impl Signing {
                     Comparison::OldJournal { seen }
                 }
                 SigningState::Enabled => Comparison::SecondInstance,
+                // The replica signs nothing, and has recorded why.
                 SigningState::Recovering { .. } => Comparison::Known,
             };
         }
@@ -171,7 +179,8 @@ impl Signing {
         Comparison::Known
     }
 
-    /// Enables signing once a quorum, this replica included, was compared with, and the ledger is no old copy (R24).
+    /// Enables signing once SEEN of q - 1 others went no further than the journal, and the ledger
+    /// is no old copy (R24a, R24d).
     pub(crate) fn try_enable(&mut self, quorum: usize, tip: Height) {
         if let SigningState::Probing { answered } = &self.state
             && answered.len() + 1 >= quorum
@@ -181,22 +190,23 @@ impl Signing {
         }
     }
 
-    /// Takes a record back after a restart.
+    /// Restores the high-water mark after a restart.
     pub(crate) fn restore_mark(&mut self, mark: Mark) {
         self.signer.reminded(mark);
     }
 
-    /// Takes a record back after a restart: it was found out before that the journal is an old copy.
+    /// Restores the record that the journal is an old copy, which was found out before the restart.
     pub(crate) fn restore_recovering(&mut self, seen: Mark) {
         self.state = SigningState::Recovering { seen };
     }
 
-    /// Takes a record back after a restart.
+    /// Restores the furthest statements of a member after a restart.
     pub(crate) fn restore_seen(&mut self, member: ReplicaId, seen: Seen) {
         self.seen.insert(member, seen);
     }
 
-    /// Ends a restart: nothing new is signed until others have answered, and the ledger has reached this height.
+    /// Ends the restart: the replica signs nothing new until others have answered, and the ledger
+    /// has reached this height.
     pub(crate) fn start_probing(&mut self, ledger_had: Height) {
         self.ledger_had = ledger_had;
         if self.is_enabled() && !is(Mutant::SpeaksUnasked) {

@@ -1,4 +1,4 @@
-//! How far a member has gone in what it signed, as it knows itself and as others have seen (R24).
+//! High-water marks: the furthest statements that a member has signed (R24).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::Mutant;
@@ -7,8 +7,8 @@ use quorate_ledger::{ChainId, Commit, Committee, Epoch, Height, ReplicaId, Signe
 use crate::messages::{PrePrepare, Prepare, Rejected, verify_unless};
 use crate::view_change::messages::{NewView, ViewChange};
 
-/// The furthest statements of a member, kind by kind. Within a kind a correct member only moves forward: views
-/// grow, and within a view heights do (R3, R10).
+/// A high-water mark: the furthest statement of each kind of one member. Of each kind, a correct
+/// member only moves forward: views grow, and in a view heights grow (R3, R10).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Mark {
     /// View and height of its last PRE-PREPARE or PREPARE.
@@ -22,7 +22,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether something in it is further than the other.
+    /// Whether some kind in it goes further than in the other.
     pub fn exceeds(&self, other: &Mark) -> bool {
         self.accepted > other.accepted
             || self.committed > other.committed
@@ -30,7 +30,7 @@ impl Mark {
             || self.opened > other.opened
     }
 
-    /// The further of both, kind by kind.
+    /// The further of both, for each kind.
     #[must_use]
     pub fn max(self, other: Mark) -> Mark {
         Mark {
@@ -42,8 +42,8 @@ impl Mark {
     }
 }
 
-/// The furthest statements of one member that another has seen, signatures and all: nobody can be silenced by a
-/// mere claim.
+/// The furthest statements that were received of one member, with their signatures. A claim without
+/// signatures must not stop a member from signing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Seen {
     /// Its last PRE-PREPARE.
@@ -71,7 +71,7 @@ fn keep<T: Clone, K: PartialOrd>(
 }
 
 impl Seen {
-    /// Takes note of a statement; `true` if it is further than those before.
+    /// Keeps a statement if it goes further than the one before. `true` if it does.
     pub(crate) fn pre_prepared(&mut self, vote: &Signed<PrePrepare>) -> bool {
         keep(&mut self.pre_prepare, vote, |body| (body.0.view, body.0.height))
     }
@@ -92,7 +92,7 @@ impl Seen {
         keep(&mut self.new_view, vote, |body| body.view)
     }
 
-    /// How far it goes.
+    /// The high-water mark of these statements. Signatures do not matter.
     pub fn mark(&self) -> Mark {
         let ballot = |ballot: &quorate_ledger::Ballot| (ballot.view, ballot.height);
         let pre_prepare = self.pre_prepare.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default();
@@ -105,7 +105,7 @@ impl Seen {
         }
     }
 
-    /// Who is said to have signed it, by its first statement; `None` if it is empty.
+    /// The member that is claimed to have signed it, by its first statement; `None` if it is empty.
     pub(crate) fn whose(&self) -> Option<ReplicaId> {
         let pre_prepare = self.pre_prepare.as_ref().map(|vote| vote.signer);
         let prepare = self.prepare.as_ref().map(|vote| vote.signer);
@@ -115,7 +115,8 @@ impl Seen {
         pre_prepare.or(prepare).or(commit).or(view_change).or(new_view)
     }
 
-    /// Checks that all of it is signed by one member, `None` if it is empty: up to five verifications.
+    /// Checks that one member signed all of it, with up to five verifications. `None` if it is
+    /// empty.
     pub(crate) fn check(
         &self,
         chain: &ChainId,

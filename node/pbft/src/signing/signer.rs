@@ -8,42 +8,42 @@ use quorate_ledger::{
 use crate::messages::statement::{Statement, Subject};
 use crate::signing::seen::Mark;
 
-/// Owns this replica's key and its word (R4): it makes one statement about each subject, none about a view it
-/// has left (R19), and panics rather than do otherwise. A contradiction here is a bug above, and a node that
-/// stops is better than one that lies.
+/// Owns this replica's key. It signs one statement about each subject (R4) and no vote in a view
+/// that the replica has left (R19a). It panics rather than break this: a second statement is a bug
+/// in the caller, and a stopped node is better than one that equivocates.
 #[derive(Debug)]
 pub struct Signer {
     chain: ChainId,
     key: SecretKey,
     replica: ReplicaId,
     given: BTreeMap<Subject, Hash>,
-    /// Votes below this view would break the promise of a VIEW-CHANGE.
+    /// A vote in a lower view would contradict the VIEW-CHANGE (R19a).
     floor: View,
     mark: Mark,
 }
 
 impl Signer {
-    /// A signer that has promised nothing yet. After a restart [`crate::Replica::restore`] reminds it.
+    /// A signer without statements. After a restart, [`crate::Replica::restore`] restores them.
     pub fn new(chain: ChainId, key: SecretKey, replica: ReplicaId) -> Self {
         Signer { chain, key, replica, given: BTreeMap::new(), floor: View(0), mark: Mark::default() }
     }
 
-    /// Whose statements these are.
+    /// The member whose key this is.
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
 
-    /// How far it has gone.
+    /// The high-water mark of what it signed.
     pub(crate) fn mark(&self) -> Mark {
         self.mark
     }
 
-    /// Takes note of how far it had gone when it last ran.
+    /// Restores the high-water mark from the journal.
     pub(crate) fn reminded(&mut self, mark: Mark) {
         self.mark = self.mark.max(mark);
     }
 
-    /// Signs a statement. RFC 6979 makes the same statement the same bytes every time.
+    /// Signs a statement. The same statement gives the same bytes each time (RFC 6979).
     pub(crate) fn sign<S: Statement>(&mut self, body: S) -> Verified<Signed<S>> {
         let subject = body.subject();
         let hash = signing_hash(&self.chain, &body);
@@ -74,7 +74,8 @@ impl Signer {
         }
     }
 
-    /// Promises never to vote below a view again, and forgets what was said there.
+    /// From now on, signs no vote in a view below this one, and forgets the statements of those
+    /// views.
     pub(crate) fn leave_below(&mut self, view: View) {
         if is(Mutant::VotesAfterViewChange) || is(Mutant::ViewRegresses) {
             return;
@@ -83,8 +84,8 @@ impl Signer {
         self.given.retain(|subject, _| subject.kind == Domain::Checkpoint || subject.view >= view);
     }
 
-    /// Forgets what was promised up to a committed height: nothing is signed there any more. CHECKPOINTs are
-    /// remembered for the last two heights that have one.
+    /// Forgets the statements about heights up to this committed one: the replica signs nothing
+    /// there any more. CHECKPOINTs are kept for the last two heights that have one.
     pub(crate) fn forget_through(&mut self, height: Height, checkpoints_below: Height) {
         self.given.retain(|subject, _| match subject.kind {
             Domain::Checkpoint => subject.height >= checkpoints_below,
