@@ -173,7 +173,7 @@ impl Replica {
     /// Handles one event. This is the only way to change a replica.
     pub fn step(&mut self, now: Now, input: Input) -> Step {
         let mut step = Step::default();
-        // Restoring cannot make requests, since only a step hands them to the engine.
+        // A restart needs this step: only a step can make requests to the engine.
         if std::mem::take(&mut self.restored) {
             self.begin_again(now, &mut step);
         }
@@ -193,7 +193,7 @@ impl Replica {
         }
         self.settle(now, &mut step);
         if self.watch_progress(now, &mut step) {
-            // After leaving, the replica may begin or enter the next view at once, or its timer starts.
+            // The replica may begin the next view at once; otherwise its new-view timer may start.
             self.settle(now, &mut step);
             self.watch_progress(now, &mut step);
         }
@@ -204,7 +204,7 @@ impl Replica {
     }
 
     fn on_message(&mut self, now: Now, from: ReplicaId, message: Checked, step: &mut Step) {
-        // Contact (R15d) and high-water marks (R24b) need every message, also one that is ignored below.
+        // R15d and R24b need every message, also one that is ignored below.
         self.peers.heard(from, now.moment);
         self.signing.observe(&message);
         match message {

@@ -43,7 +43,7 @@ fn a_view_change_with_a_bad_certificate_is_refused() {
         let text = refused(1, knows(vec![good_a.clone(), forged.clone()]));
         assert!(text.contains("ascending"), "it is not even looked at: {text}");
         let text = refused(1, knows(vec![forged]));
-        assert!(text.contains("a prepared block"), "{text}");
+        assert!(text.contains("a prepared certificate"), "{text}");
     }
     let later = Net::of(4).prepared(&a, 1, &[0, 2]);
     assert!(

@@ -290,8 +290,8 @@ fn a_prepared_certificate_proves_itself() {
     };
     let swap = |bytes: &mut Vec<u8>, at: usize, with: &[u8]| bytes[at..at + with.len()].copy_from_slice(with);
     let pre_prepare = encode(&sign(1, PrePrepare(ballot())).signature);
-    assert!(refusal(&|bytes| bytes[196] = 2).contains("pre-prepare"), "of another view");
-    assert!(refusal(&|bytes| bytes[34] = 1).contains("pre-prepare"), "of another epoch");
+    assert!(refusal(&|bytes| bytes[196] = 2).contains("PRE-PREPARE"), "of another view");
+    assert!(refusal(&|bytes| bytes[34] = 1).contains("PRE-PREPARE"), "of another epoch");
     assert!(refusal(&|bytes| bytes[signers] = 0b1010).contains("the primary is among"), "the primary twice");
     assert!(refusal(&|bytes| bytes[signers] = 0b1101).contains("exactly 2"), "three signers");
     assert!(refusal(&|bytes| bytes[signers] = 0b0101).contains("member 2"), "another signer");

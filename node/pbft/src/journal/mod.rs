@@ -1,4 +1,4 @@
-//! Records, and the restart from them (R13).
+//! Journal records, and the restart from them (R13).
 
 pub(crate) mod record;
 pub(crate) mod restore;

@@ -1,4 +1,4 @@
-//! What a replica writes down before it speaks (R13), and how it is read back.
+//! What must be durable before a message leaves (R13a), and how it is read back.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
@@ -13,56 +13,60 @@ use crate::signing::seen::{Mark, Seen};
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 use crate::votes::prepared::PreparedCertificate;
 
-/// A promise this replica gives, to be durable before the message that gives it leaves (R13), or something it
-/// must know when it starts again.
+/// A journal record. It must be durable before the message that depends on it leaves (R13a), or the
+/// replica needs it after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// Before PRE-PREPARE or PREPARE: this proposal was accepted in its view. The engine stores the block's
-    /// body with it, because a prepared certificate promises that the body can be fetched.
+    /// Before PRE-PREPARE or PREPARE: the proposal was accepted in its view. The engine stores the
+    /// body with it, because a prepared certificate promises that the body can be fetched (R5).
     Accepted(CheckedProposal),
-    /// Before COMMIT: this certificate must reach every later view change. Of one height the last one counts.
+    /// Before COMMIT: the prepared certificate, which every later VIEW-CHANGE must contain (R19a).
+    /// The last one of each height counts.
     Prepared(Verified<PreparedCertificate>),
-    /// Before a client hears of it: this certificate finalised a block.
+    /// Before `committed` is sent to a client: the certificate that finalised a block.
     Finalised(Verified<CommitCertificate>),
-    /// Before VIEW-CHANGE: all views below are left. The last one counts.
+    /// Before VIEW-CHANGE: the replica left all views below. The last one counts.
     ViewChange(CheckedViewChange),
-    /// Before NEW-VIEW, and before any vote in the view: it was entered. The last one counts.
+    /// Before NEW-VIEW, and before any vote in the view: the replica entered it. The last one
+    /// counts.
     NewView(CheckedNewView),
-    /// Before CHECKPOINT. The last two count.
+    /// Before CHECKPOINT: the CHECKPOINT. The last two count.
     Checkpoint(Verified<Signed<Checkpoint>>),
-    /// This checkpoint is stable. The last one counts.
+    /// The stable checkpoint (R23). The last one counts.
     Stable(Verified<CheckpointCertificate>),
-    /// How far this replica has gone in what it signed. The last one counts.
+    /// The high-water mark of this replica (R24b). The last one counts.
     Mark(Mark),
-    /// How far another member was seen to have gone. The last one of each member counts. Not a promise: it is
-    /// written along with others.
+    /// The furthest statements received of another member (R24b). The last one of each member
+    /// counts. No message depends on it, so it is written along with other records.
     Heard(ReplicaId, Box<Seen>),
-    /// Others have seen this replica sign what its files do not remember: with these files it never signs again.
+    /// Others have received statements of this replica that its files lack. It never signs again
+    /// with these files (R24c). Contains the high-water mark that they showed.
     Recovering(Mark),
-    /// A member lied.
+    /// Evidence that a member is faulty (R22c).
     Evidence(Verified<Evidence>),
-    /// An accepted block of a view that was left, kept because others might need its body, is given up: it may
-    /// be deleted, and its body too if `with_body`.
+    /// The log has dropped an accepted block of a past view (R20d). Its record may be deleted, and
+    /// with `with_body` its body too.
     Dropped {
-        /// Where it was accepted.
+        /// The view in which it was accepted.
         view: View,
-        /// Where it was accepted.
+        /// The height.
         height: Height,
         /// The block.
         block: BlockHash,
-        /// Whether it was accepted in no other view.
+        /// Whether the log has it in no other view.
         with_body: bool,
     },
 }
 
-/// The stored form of [`Record::Accepted`]: the transactions' ids are in the body stored beside it.
+/// The stored form of [`Record::Accepted`]. The ids of the transactions are in the body, which is
+/// stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct StoredProposal {
     vote: Signed<PrePrepare>,
     header: Header,
 }
 
-/// A record that is not what this version writes, in words for the operator.
+/// The bytes of a record are not what this version writes. Contains a text for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(String);
@@ -74,7 +78,8 @@ impl From<DecodeError> for Unreadable {
 }
 
 impl Record {
-    /// Height the record is about; `None` for those that are about no height and must outlast all of them.
+    /// Height the record is about. `None` if it is about no height: such a record is not collected
+    /// with final heights (R13c).
     pub fn height(&self) -> Option<Height> {
         match self {
             Record::Accepted(proposal) => Some(proposal.ballot().height),
@@ -85,12 +90,12 @@ impl Record {
         }
     }
 
-    /// Whether a message may follow from it, so that it must be written without delay.
+    /// Whether a message may depend on it, so that it must be written without delay (R13a).
     pub fn is_promise(&self) -> bool {
         !matches!(self, Record::Mark(_) | Record::Heard(..) | Record::Dropped { .. })
     }
 
-    /// The bytes to store. The body of an accepted block is stored beside this, not in it.
+    /// The bytes to store, without the body of an accepted block.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Record::Accepted(proposal) => encode(&StoredProposal {
@@ -110,10 +115,12 @@ impl Record {
         }
     }
 
-    /// Reads back an accepted proposal that this node stored, with the outline of the body stored beside it.
+    /// Reads an accepted proposal that this node stored, with the block skeleton of the body beside
+    /// it.
     ///
     /// # Errors
-    /// [`Unreadable`], as for all that follow.
+    /// [`Unreadable`] if the bytes are not what this version writes, or the two are of different
+    /// blocks.
     pub fn read_accepted(bytes: &[u8], outline_of: &Outline) -> Result<Record, Unreadable> {
         let stored: StoredProposal = decode(bytes)?;
         if stored.vote.body.0.block != outline_of.hash() || stored.header.hash() != outline_of.hash() {
@@ -123,7 +130,7 @@ impl Record {
         Ok(Record::Accepted(CheckedProposal::new(vote, outline_of.clone())))
     }
 
-    /// The header inside a stored accepted proposal, needed to join it with its body.
+    /// The header in a stored accepted proposal. The caller needs it to find the body.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -131,7 +138,7 @@ impl Record {
         Ok(decode::<StoredProposal>(bytes)?.header)
     }
 
-    /// Reads back a prepared certificate.
+    /// Reads a prepared certificate.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -139,7 +146,7 @@ impl Record {
         Ok(Record::Prepared(Verified::from_own_storage(decode(bytes)?)))
     }
 
-    /// Reads back a commit certificate.
+    /// Reads a commit certificate.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -147,7 +154,7 @@ impl Record {
         Ok(Record::Finalised(Verified::from_own_storage(decode(bytes)?)))
     }
 
-    /// Reads back our last VIEW-CHANGE.
+    /// Reads this replica's last VIEW-CHANGE.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -155,7 +162,7 @@ impl Record {
         Ok(Record::ViewChange(CheckedViewChange::own(decode::<ViewChangeMessage>(bytes)?)))
     }
 
-    /// Reads back the NEW-VIEW of the view that was entered last.
+    /// Reads the NEW-VIEW of the view that was entered last.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -166,7 +173,7 @@ impl Record {
             .map_err(|error| Unreadable(error.to_string()))
     }
 
-    /// Reads back a CHECKPOINT of ours.
+    /// Reads a CHECKPOINT of this replica.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -174,7 +181,7 @@ impl Record {
         Ok(Record::Checkpoint(Verified::from_own_storage(decode(bytes)?)))
     }
 
-    /// Reads back the stable checkpoint.
+    /// Reads the stable checkpoint.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -182,7 +189,7 @@ impl Record {
         Ok(Record::Stable(Verified::from_own_storage(decode(bytes)?)))
     }
 
-    /// Reads back how far this replica had gone.
+    /// Reads the high-water mark of this replica.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -190,7 +197,7 @@ impl Record {
         Ok(Record::Mark(decode(bytes)?))
     }
 
-    /// Reads back that these files are old.
+    /// Reads the record that these files are old.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -198,7 +205,7 @@ impl Record {
         Ok(Record::Recovering(decode(bytes)?))
     }
 
-    /// Reads back how far another member was seen to have gone.
+    /// Reads the furthest statements of another member.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -206,7 +213,7 @@ impl Record {
         Ok(Record::Heard(member, Box::new(decode(bytes)?)))
     }
 
-    /// Reads back evidence.
+    /// Reads evidence.
     ///
     /// # Errors
     /// [`Unreadable`].

@@ -1,4 +1,4 @@
-//! A replica that remembers what it promised (R13).
+//! Restoring a replica from its journal (R13b).
 
 use std::collections::BTreeMap;
 
@@ -17,57 +17,59 @@ use crate::time::Now;
 use crate::votes::prepared::PreparedCertificate;
 use crate::votes::slot::{Slot, Stage};
 
-/// Where a chain ends, as the ledger has it.
+/// The end of the chain in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainEnd {
     /// The last block.
     pub tip: Header,
-    /// Proof of it; `None` for the genesis.
+    /// The certificate of the last block; `None` for the genesis.
     pub certificate: Option<Verified<CommitCertificate>>,
     /// The last block at a checkpoint height, if there is one.
     pub checkpoint: Option<Header>,
-    /// The journal gave up its records up to this height, because the ledger was durable up to there. If the
-    /// ledger is lower now, it is an old copy, and promises are missing until it has been caught up (R24).
+    /// The journal has collected its records up to this height, because the ledger was durable
+    /// there (R13c). If the ledger ends lower now, it is an old copy, and records are missing
+    /// (R24d).
     pub forgotten_through: Height,
 }
 
-/// A replica as it was when its last record became durable.
+/// A replica in the state of its last durable record.
 #[derive(Debug)]
 pub struct Restored {
-    /// Ready to step. What it promised is sent again as others turn out to lack it. It signs nothing new until a
-    /// quorum less one of others have said that they have seen no more than it remembers (R24).
+    /// Ready to step. It resends its statements as others turn out to lack them (R13b). It signs
+    /// nothing new until q - 1 others have sent SEEN that goes no further than its journal (R24a).
     pub replica: Replica,
-    /// The accepted, uncommitted blocks whose bodies the engine must hold, ascending.
+    /// The accepted, uncommitted blocks, ascending by height. The engine must hold their bodies.
     pub accepted: Vec<Outline>,
 }
 
-/// Why records cannot have been written by this replica on this chain.
+/// Why this replica cannot have written the records on this chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// A certificate without the proposal that had to be recorded before it.
+    /// A prepared certificate without the proposal that had to be recorded before it.
     #[error(
         "the record of a prepared block at height {0} has no accepted proposal: the journal is incomplete"
     )]
     Incomplete(Height),
-    /// A certificate for another block than the one that was accepted.
-    #[error("the records at height {0} speak of two blocks: the journal is damaged or of two nodes")]
+    /// A prepared certificate for another block than the accepted one.
+    #[error("the records at height {0} name two blocks: the journal is damaged, or mixed from two nodes")]
     Mismatch(Height),
-    /// A proposal of a view that was never entered.
+    /// A proposal of a view that the replica has not entered.
     #[error(
-        "a block at height {0} was accepted in view {1}, which was not entered: the journal is incomplete"
+        "a block at height {0} was accepted in view {1}, which was never entered: the journal is incomplete"
     )]
     NotEntered(Height, View),
 }
 
 impl Replica {
-    /// Puts back together what the records say, in whatever order they come, on a chain that ends here. Records
-    /// of committed heights are ignored.
+    /// Restores a replica from its records, in any order, on a chain that ends at `end`. Ignores
+    /// records about committed heights.
     ///
     /// # Errors
-    /// [`RestoreError`]: the journal is damaged, and this replica must not vote.
+    /// [`RestoreError`]: the journal is damaged or incomplete, and this replica must not vote.
     ///
     /// # Panics
-    /// If the certificate is not for the last block: a VIEW-CHANGE without it would lose what is final.
+    /// If the certificate is not for the last block. The replica's VIEW-CHANGE would lack its
+    /// committed anchor then.
     pub fn restore(
         config: Config,
         signer: Signer,
@@ -77,7 +79,7 @@ impl Replica {
         let certified = end.certificate.as_ref().map(|certificate| certificate.ballot().block);
         assert!(
             end.tip.height == Height(0) || certified == Some(end.tip.hash()),
-            "a chain ends in a certified block"
+            "the last block of the ledger must be certified"
         );
         let mut replica = Replica::on(Chain::new(end.tip, end.certificate), config, signer);
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
@@ -120,8 +122,9 @@ impl Replica {
                 replica.checkpoints.reached(replica.config.checkpoint_interval, header);
             }
         }
-        // R7: a promise at this height was given when the ledger ended at most 2 W below. A ledger that ends lower is an
-        // old copy, and what this replica knows to be prepared would lie beyond the window above its base (R19).
+        // R24d: a record at this height was written when the ledger ended at most 2 W below it
+        // (R7). A ledger that ends lower is an old copy. A VIEW-CHANGE from there would contain
+        // prepared certificates beyond 2 W above its anchor, which others refuse (R19b).
         let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.window));
         replica.signing.start_probing(end.forgotten_through.max(ledger_had));
         replica.try_enable_signing();
@@ -130,8 +133,9 @@ impl Replica {
         Ok(Restored { replica, accepted })
     }
 
-    /// What a step alone can do: ask for the blocks that the view began with and that were not accepted before, and
-    /// say that the files are old, which was found out in an earlier life.
+    /// The part of a restart that needs a step: requests the blocks that the view proposes again
+    /// and that were not accepted before, and reports that the files are old if the journal says
+    /// so.
     pub(crate) fn begin_again(&mut self, now: Now, step: &mut Step) {
         if self.views.is_active() {
             self.place_again(now, step);
@@ -141,7 +145,7 @@ impl Replica {
         }
     }
 
-    /// Takes back a record that is about no height.
+    /// Restores a record that is about no height.
     fn remember(&mut self, record: Record) {
         match record {
             Record::ViewChange(change) => {
@@ -163,7 +167,8 @@ impl Replica {
             Record::Recovering(seen) => self.signing.restore_recovering(seen),
             Record::Heard(replica, seen) => self.signing.restore_seen(replica, *seen),
             Record::Evidence(evidence) => self.faults.restore(&evidence),
-            // The engine has appended what was finalised, and deleted what was dropped, before it calls this.
+            // Nothing to do: before this call, the engine has appended the finalised blocks and
+            // deleted the dropped ones.
             Record::Finalised(_) | Record::Dropped { .. } => {}
             Record::Accepted(_) | Record::Prepared(_) => unreachable!("these are about a height"),
         }
@@ -175,7 +180,8 @@ impl Replica {
         if ballot.view > self.views.view() {
             return Err(RestoreError::NotEntered(ballot.height, ballot.view));
         }
-        // What was promised in a view that was left is said no more; the block may still be needed.
+        // In a view that the replica has left, it does not sign again. It keeps the block, because
+        // a later view may need it (R20d).
         if ballot.view == self.views.view() && self.views.is_active() {
             if self.is_primary() {
                 self.signing.sign(PrePrepare(ballot));
@@ -194,7 +200,8 @@ impl Replica {
     ) -> Result<(), RestoreError> {
         let ballot = certificate.ballot();
         let key = (ballot.height, ballot.view);
-        // What was prepared in an earlier view may have been accepted again in this one.
+        // A certificate of a view that was left. If the present view has accepted the block again,
+        // the copy of that earlier view was dropped, so a copy of any view will do.
         if ballot.view < self.views.view() || !self.views.is_active() {
             let held = self.log.accepted_block(ballot.height, &ballot.block).is_some();
             self.log.keep_prepared(certificate);

@@ -1,4 +1,4 @@
-//! What members tell each other: claims as they come off the wire, and the same after checking.
+//! The messages between members: claims as they arrive, and their checked forms.
 
 pub(crate) mod statement;
 
@@ -16,7 +16,8 @@ use crate::evidence::proof::Evidence;
 use crate::signing::seen::{Mark, Seen};
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 
-/// "I propose this block at this height in this view." Counts as the primary's PREPARE.
+/// PRE-PREPARE: its signer, the primary, proposes this block at this height in this view. It counts
+/// as the primary's PREPARE (R9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PrePrepare(pub Ballot);
 
@@ -24,7 +25,7 @@ impl Signable for PrePrepare {
     const DOMAIN: Domain = Domain::PrePrepare;
 }
 
-/// "I accepted this proposal and hold its whole body."
+/// PREPARE: its signer has accepted this proposal, and holds the whole body (R5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Prepare(pub Ballot);
 
@@ -32,10 +33,11 @@ impl Signable for Prepare {
     const DOMAIN: Domain = Domain::Prepare;
 }
 
-/// A PRE-PREPARE with what it is about. The signature covers the header's hash, the header covers the ids.
+/// A PRE-PREPARE with its block skeleton. The signature covers the hash of the header, and the
+/// header covers the ids.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Proposal {
-    /// The primary's vote.
+    /// The signed PRE-PREPARE.
     pub vote: Signed<PrePrepare>,
     /// The proposed header.
     pub header: Header,
@@ -44,19 +46,19 @@ pub struct Proposal {
     pub ids: Vec<TransactionId>,
 }
 
-/// Most slots one STATUS speaks of: twice the largest window.
+/// Most slots in a STATUS: 2 W for the largest window.
 pub const MAX_STATUS_SLOTS: u32 = 64;
-const _: () = assert!(MAX_STATUS_SLOTS as u64 == 2 * MAX_WINDOW, "a STATUS speaks of every open height");
+const _: () = assert!(MAX_STATUS_SLOTS as u64 == 2 * MAX_WINDOW, "a STATUS has room for every open height");
 
-/// Where a replica stands, so that others can send what it lacks. Unsigned: it is believed no further than
-/// that, and the channel it arrives on is authenticated.
+/// The progress of a replica, so that others can send what it lacks (R14). It is not signed, but
+/// arrives on an authenticated channel. A replica uses it only as R12, R14, R15 and R24 say.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Status {
     /// Its epoch.
     pub epoch: Epoch,
     /// Its view.
     pub view: View,
-    /// Whether that view has begun for it; otherwise it waits for a NEW-VIEW.
+    /// Whether that view has begun at the sender. Otherwise it waits for the NEW-VIEW.
     pub active: bool,
     /// Height of its last committed block.
     pub committed: Height,
@@ -64,20 +66,20 @@ pub struct Status {
     pub committed_hash: BlockHash,
     /// Height of its stable checkpoint.
     pub stable: Height,
-    /// How far it has gone in what it signed, as far as it remembers (R24).
+    /// Its high-water mark (R24b).
     pub mark: Mark,
-    /// Whether it just started and asks what others have seen of it (R24).
+    /// Whether it is probing: it asks which of its statements others have received (R24a).
     pub probing: bool,
-    /// The primary's signed proposal of another block than the one that became final in its view, at the last height
-    /// where that happened. A receiver that remembers the PRE-PREPARE of the final one can prove the lie (R22).
+    /// The PRE-PREPARE of the last superseded proposal of its view (R14d). A receiver that
+    /// remembers the PRE-PREPARE of the final block can prove the equivocation (R22a).
     pub superseded: Option<Signed<PrePrepare>>,
-    /// What it holds of the heights above, ascending.
+    /// The open heights in its view, ascending.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub slots: Vec<SlotStatus>,
 }
 
 impl Status {
-    /// Whether it says that it lacks the beginning of this view.
+    /// Whether the sender needs the NEW-VIEW of this view.
     pub(crate) fn lacks_view(&self, view: View) -> bool {
         self.view < view || self.view == view && !self.active
     }
@@ -90,90 +92,93 @@ pub struct SlotStatus {
     pub height: Height,
     /// The proposed block, if it has the proposal.
     pub proposal: Option<BlockHash>,
-    /// Whose PREPARE it has.
+    /// The members whose PREPARE it has.
     pub prepares: Signers,
-    /// Whose COMMIT it has.
+    /// The members whose COMMIT it has.
     pub commits: Signers,
 }
 
-/// A message as it comes off the wire: a claim.
+/// A message as it arrives: an unchecked claim.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 #[expect(clippy::large_enum_variant, reason = "messages are moved once or twice, never kept")]
 pub enum Message {
-    /// From the primary, or passed on by anyone to a replica that lacks it.
+    /// From the primary, or relayed by any member to one that lacks it (R2).
     PrePrepare(Proposal) = 0,
     /// From a backup.
     Prepare(Signed<Prepare>) = 1,
-    /// From anyone.
+    /// From any member.
     Commit(Signed<Commit>) = 2,
-    /// From anyone, regularly and on connecting.
+    /// From any member, every status interval and upon a new channel (R14a).
     Status(Status) = 3,
-    /// From anyone who leaves a view, until the next one begins.
+    /// From a member that has left a view, resent until the next one begins (R19a).
     ViewChange(ViewChangeMessage) = 4,
-    /// From the primary of the new view, or passed on by anyone to a replica that lacks it.
+    /// From the primary of the new view, or relayed by any member to one that lacks it (R20b).
     NewView(NewViewMessage) = 5,
-    /// From anyone, at every checkpoint height.
+    /// From any member, at every checkpoint height (R23).
     Checkpoint(Signed<Checkpoint>) = 6,
-    /// From anyone: proof that a member lied.
+    /// From any member: proof that a member is faulty (R22).
     Evidence(Evidence) = 7,
-    /// What the sender has seen the receiver sign.
+    /// The furthest statements of the receiver that the sender received (R24a).
     Seen(Seen) = 8,
 }
 
-/// Why a message was thrown away unread. Always the sender's doing.
+/// Why a message was refused. The sender is faulty in all cases: a correct member sends no such
+/// message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// Votes are only taken from their signer; others may have collected them for later use.
+    /// R2: a vote is taken only from the channel of its signer. A member that collects votes of
+    /// others could release them at a time of its choice.
     #[error("a vote signed by member {signer} arrived from member {from}")]
     Relayed {
-        /// Who sent it.
+        /// The member that sent it.
         from: ReplicaId,
-        /// Who is said to have signed it.
+        /// The claimed signer.
         signer: ReplicaId,
     },
-    /// Proposed by somebody who is not the primary of that view.
+    /// R2: the signer is not the primary of the view.
     #[error("member {signer} proposed in view {view}, whose primary is another")]
     NotPrimary {
-        /// Who is said to have signed it.
+        /// The claimed signer.
         signer: ReplicaId,
         /// The view.
         view: View,
     },
-    /// Of another epoch.
-    #[error("message of epoch {0}")]
+    /// The message is of another epoch.
+    #[error("it is of epoch {0}, not of the present one")]
     Epoch(Epoch),
-    /// The signature does not hold.
+    /// The signature is not valid.
     #[error(transparent)]
     Signature(#[from] SignedError),
-    /// The signed ballot is about another header.
+    /// The signed ballot is for another header.
     #[error("the proposal's header is not the one that was signed")]
     OtherHeader,
-    /// Header and ids do not belong together.
+    /// The header and the ids do not match.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// A certificate in a view change does not hold.
-    #[error("a certificate in a view change: {0}")]
+    /// A commit certificate in a VIEW-CHANGE is not valid.
+    #[error("a commit certificate in a VIEW-CHANGE: {0}")]
     Certificate(#[from] CertificateError),
-    /// A prepared certificate in a view change does not hold.
-    #[error("a prepared block in a view change: {0}")]
+    /// A prepared certificate in a VIEW-CHANGE is not valid.
+    #[error("a prepared certificate in a VIEW-CHANGE: {0}")]
     Prepared(#[from] crate::votes::prepared::PreparedError),
-    /// A view change breaks a rule.
-    #[error("a view change: {0}")]
+    /// A VIEW-CHANGE breaks a rule (R19b).
+    #[error("a VIEW-CHANGE: {0}")]
     ViewChange(&'static str),
-    /// A NEW-VIEW does not follow from its view changes.
-    #[error("a new view: {0}")]
+    /// A NEW-VIEW does not follow from its VIEW-CHANGEs (R20b).
+    #[error("a NEW-VIEW: {0}")]
     NewView(&'static str),
-    /// Statements that prove nothing.
-    #[error("statements that are not of one member, or do not contradict each other")]
+    /// The statements are no evidence, or SEEN is not of one member.
+    #[error("its statements are not of one member, or a correct member could make both")]
     Evidence,
-    /// A CHECKPOINT at a height that has none.
-    #[error("a checkpoint at height {0}")]
+    /// A CHECKPOINT at a height that has none: 0.
+    #[error("a CHECKPOINT at height {0}, which has none")]
     Checkpoint(Height),
 }
 
-/// A proposal whose signature, header and ids were checked against each other. Cloning shares the ids.
+/// A proposal of which the signature, the header and the ids were checked against each other.
+/// Cloning shares the ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedProposal {
     vote: Verified<Signed<PrePrepare>>,
@@ -181,23 +186,23 @@ pub struct CheckedProposal {
 }
 
 impl CheckedProposal {
-    /// Joins a vote and an outline that are known to belong together.
+    /// Joins a verified PRE-PREPARE with its block skeleton.
     pub(crate) fn new(vote: Verified<Signed<PrePrepare>>, outline: Outline) -> Self {
         assert_eq!(vote.body.0.block, outline.hash(), "the vote is for this outline");
         CheckedProposal { vote, outline }
     }
 
-    /// The primary's vote.
+    /// The primary's PRE-PREPARE.
     pub fn vote(&self) -> &Verified<Signed<PrePrepare>> {
         &self.vote
     }
 
-    /// What is proposed, where and when.
+    /// The ballot of the PRE-PREPARE.
     pub fn ballot(&self) -> &Ballot {
         &self.vote.body.0
     }
 
-    /// The proposed header and ids.
+    /// The block skeleton: header and ids.
     pub fn outline(&self) -> &Outline {
         &self.outline
     }
@@ -212,7 +217,7 @@ impl CheckedProposal {
     }
 }
 
-/// A STATUS whose superseded proposal, if it shows one, was signed by the primary of the proposal's view.
+/// A STATUS. Its superseded proposal, if it contains one, was signed by the primary of that view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedStatus {
     status: Status,
@@ -240,44 +245,46 @@ impl CheckedStatus {
         Ok(CheckedStatus { status, superseded })
     }
 
-    /// What the sender says of itself: a claim.
+    /// The unsigned claims of the sender, without the superseded proposal.
     pub fn claim(&self) -> &Status {
         &self.status
     }
 
-    /// The superseded proposal that it shows.
+    /// The superseded proposal that it contains.
     pub(crate) fn superseded(&self) -> Option<&Verified<Signed<PrePrepare>>> {
         self.superseded.as_ref()
     }
 }
 
-/// A message that may be believed as far as its signer goes. [`Message::check`] is its only source.
+/// A message whose signatures are verified, so that it proves what its signers state.
+/// [`Message::check`] is the only source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
-    /// A proposal by the primary of its view.
+    /// A proposal of the primary of its view.
     PrePrepare(CheckedProposal),
-    /// A vote by the replica that sent it.
+    /// A vote of the replica that sent it.
     Prepare(Verified<Signed<Prepare>>),
-    /// A vote by the replica that sent it.
+    /// A vote of the replica that sent it.
     Commit(Verified<Signed<Commit>>),
-    /// Unsigned, but for the proposal that it may show.
+    /// Not signed, except for the superseded proposal.
     Status(CheckedStatus),
-    /// By the replica that sent it.
+    /// A VIEW-CHANGE of the replica that sent it.
     ViewChange(CheckedViewChange),
-    /// Proves itself.
+    /// A NEW-VIEW, which proves itself.
     NewView(CheckedNewView),
-    /// A vote by the replica that sent it.
+    /// A CHECKPOINT of the replica that sent it.
     Checkpoint(Verified<Signed<Checkpoint>>),
-    /// Proves itself.
+    /// Evidence, which proves itself.
     Evidence(Verified<Evidence>),
-    /// Statements of one member, `None` if there are none.
+    /// The member whose statements SEEN contains, and their high-water mark. `None` if it is empty.
     Seen(Option<(ReplicaId, Mark)>),
 }
 
 impl Message {
-    /// Checks who may say this and whether they did: one signature, the Merkle root of a proposal, every
-    /// certificate of a view change, which has nothing beyond the `window` W (R7). Needs no state, so it can run on
-    /// any thread.
+    /// Checks that the signer may make this statement, and verifies all signatures: one for most
+    /// kinds, and all certificates of a VIEW-CHANGE or NEW-VIEW. Compares the Merkle root of a
+    /// proposal with its ids. `window` is W (R7, R19b). It needs no state, so it can run on any
+    /// thread.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -298,7 +305,7 @@ impl Message {
             Message::PrePrepare(proposal) => {
                 let (ballot, signer) = (proposal.vote.body.0, proposal.vote.signer);
                 of_epoch(ballot.epoch)?;
-                // R2: anyone may pass a proposal on, only the primary can make one.
+                // R2: any member may relay a proposal, but only the primary signs it.
                 let by_primary = signer == committee.primary(ballot.epoch, ballot.view);
                 if !by_primary && !is(Mutant::ProposalByAnyone) {
                     return Err(Rejected::NotPrimary { signer, view: ballot.view });
@@ -348,7 +355,7 @@ impl Message {
     }
 }
 
-/// Verifies a signature, unless a deliberate fault leaves that out.
+/// Verifies a signature, unless the deliberate fault skips that.
 pub(crate) fn verify_unless<S: Signable>(
     fault: Mutant,
     signed: Signed<S>,

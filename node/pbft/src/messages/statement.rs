@@ -1,4 +1,4 @@
-//! What members sign, and what two of them may not say of one thing.
+//! Statements that members sign, and their subjects (R4).
 
 use quorate_ledger::{Ballot, Commit, Domain, Epoch, Height, Signable, View};
 
@@ -15,25 +15,26 @@ pub struct Subject {
     pub epoch: Epoch,
     /// The view; 0 for a CHECKPOINT, which belongs to no view.
     pub view: View,
-    /// The height; 0 for VIEW-CHANGE and NEW-VIEW, which belong to no height. Evidence that a VIEW-CHANGE hides a
-    /// prepared certificate is about the height of that.
+    /// The height; 0 for VIEW-CHANGE and NEW-VIEW, which belong to no height. Evidence of a hidden
+    /// certificate has the height of that certificate (R22b).
     pub height: Height,
 }
 
 impl Subject {
-    /// Whether this is what evidence of a hidden certificate is about: a pair of VIEW-CHANGEs belongs to no height.
+    /// Whether this is the subject of evidence of a hidden certificate. A pair of VIEW-CHANGEs has
+    /// height 0.
     pub fn is_hidden_certificate(&self) -> bool {
         self.kind == Domain::ViewChange && self.height > Height(0)
     }
 }
 
-/// Something a member signs once for each subject.
+/// What a member signs at most once for each subject.
 pub trait Statement: Signable + Copy + PartialEq {
-    /// What it is about.
+    /// The subject of this statement.
     fn subject(&self) -> Subject;
 }
 
-/// A vote: one of the statements that sign a [`Ballot`].
+/// A vote: a statement that signs a [`Ballot`].
 pub(crate) trait Vote: Statement {
     fn ballot(&self) -> &Ballot;
 }

@@ -1,4 +1,5 @@
-//! Cheap checks before any signature is verified or any tree is hashed (R25).
+//! Checks that need no signature and no hash of a tree: useless, repeated and too frequent messages
+//! (R25).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,53 +21,56 @@ use crate::signing::seen::Seen;
 use crate::time::Moment;
 use crate::view_change::messages::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
 
-/// Proposals and votes of one member that are remembered to tell repetitions: its PREPARE and COMMIT for every height
-/// of the largest window, and as many proposals.
+/// Proposals and votes of one member that are remembered to find repetitions (R25c). This is its
+/// PREPARE and COMMIT for each of 2 W = 64 heights of the largest window, and as many proposals.
 const REMEMBERED: usize = 192;
 
-/// Why a message is not checked. None of it accuses its sender: correct members repeat themselves.
+/// Why a message is not checked. It says nothing against its sender: correct members resend
+/// messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
-    /// The replica would ignore it where it stands, or has it.
+    /// The replica would ignore it at its position (R25b).
     Useless,
-    /// The same member sent the same a moment ago.
+    /// The same member sent it before, and the position has not changed since (R25c).
     Repeated,
-    /// The member has sent more of this dear kind than is checked in a status interval.
+    /// The member has sent more of this expensive kind than are checked in a status interval
+    /// (R25d).
     TooOften,
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Dropped::Useless => "it would change nothing",
-            Dropped::Repeated => "the same came a moment ago",
-            Dropped::TooOften => "too many of its kind came in a status interval",
+            Dropped::Useless => "the replica would ignore it",
+            Dropped::Repeated => "the same member sent it before",
+            Dropped::TooOften => "the member sent too many of its kind in a status interval",
         })
     }
 }
 
-/// Decides which messages of one member are worth checking. One for each member: what one member does never costs
-/// another's messages.
+/// Decides which messages of one member are checked. Each member has its own screen, so one member
+/// cannot cause messages of another to be dropped.
 ///
-/// It drops only what the replica would ignore and what this member has sent before; of the dear kinds it also drops
-/// what comes too often, which correct members send again. `PROTOCOL.md` has the argument (R25).
+/// It drops what the replica would ignore (R25b) and what this member has sent before (R25c). Of
+/// the expensive kinds it also drops what comes too often (R25d), because correct members resend
+/// it.
 #[derive(Debug)]
 pub struct Screen {
     config: Config,
     me: ReplicaId,
     from: ReplicaId,
-    /// Proposals and votes that were let through lately, and where the replica stood then.
+    /// Proposals and votes that passed, each with the stamp of the position at that time.
     passed: VecDeque<(Domain, Ballot, Stamp)>,
     view_changes: Allowance,
     new_views: Allowance,
     seen: Allowance,
     evidence: Allowance,
-    /// The VIEW-CHANGE, and the NEW-VIEW, of the highest view that was let through.
+    /// Of all VIEW-CHANGEs and NEW-VIEWs that passed, the one of the highest view.
     latest_view_change: Option<ViewChange>,
     latest_new_view: Option<NewView>,
 }
 
-/// One message of a dear kind in a status interval, and one more that is urgent.
+/// In a status interval: one message of an expensive kind, and one more if it is urgent (R25d).
 #[derive(Debug, Default)]
 struct Allowance {
     since: Option<Moment>,
@@ -108,11 +112,11 @@ impl Screen {
         }
     }
 
-    /// Whether a message is worth checking. `position` is where the replica stood when it was last looked at. From a
-    /// STATUS it takes out the superseded proposal, unless that would prove its signer faulty.
+    /// Whether to check a message. `position` is the last one that the replica published. Takes the
+    /// superseded proposal out of a STATUS, unless it would prove its signer faulty.
     ///
     /// # Errors
-    /// [`Dropped`]: the message is not to be checked.
+    /// [`Dropped`]: do not check the message.
     pub fn admit(&mut self, now: Moment, position: &Position, message: &mut Message) -> Result<(), Dropped> {
         self.useful(position, message)?;
         let interval = self.config.status_interval;
@@ -150,11 +154,11 @@ impl Screen {
         }
     }
 
-    /// As [`Screen::admit`] for the proposal that begins with this vote: the rest of it need not be read for that.
-    /// A caller that asks here does not ask there as well.
+    /// Like [`Screen::admit`], for the proposal that begins with this vote, so that the rest of it
+    /// need not be read. Call only one of the two for a proposal.
     ///
     /// # Errors
-    /// [`Dropped`]: the proposal is not to be checked.
+    /// [`Dropped`]: do not check the proposal.
     pub fn admit_proposal(&mut self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
         self.useful_proposal(position, vote)?;
         self.repeated_proposal(position, vote)
@@ -164,8 +168,9 @@ impl Screen {
         self.first(Domain::PrePrepare, vote.body.0, position.stamp())
     }
 
-    /// Refuses a proposal or vote that this member has sent before, as long as the replica stands where it stood then:
-    /// it was given the first one there or further on, and what it ignored there it would ignore again.
+    /// R25c: drops a proposal or vote that this member has sent before, if the position has the
+    /// same stamp as then. The replica received the first copy at that position or a later one, and
+    /// would treat this copy alike.
     fn first(&mut self, kind: Domain, ballot: Ballot, stamp: Stamp) -> Result<(), Dropped> {
         let entry = (kind, ballot, stamp);
         if self.passed.contains(&entry) {
@@ -178,8 +183,8 @@ impl Screen {
         Ok(())
     }
 
-    /// Refuses what the replica would ignore where it stands. Decides by fields alone, whether or not the signatures
-    /// hold; what [`Message::check`] refuses without a signature is left to it.
+    /// Drops what the replica would ignore at its position (R25b). Compares fields only, whether or
+    /// not the signatures are valid. [`Message::check`] refuses the rest.
     ///
     /// # Errors
     /// [`Dropped::Useless`].
@@ -190,7 +195,7 @@ impl Screen {
                 let said = position.member(self.from).and_then(|known| known.said.prepare);
                 let primary = self.config.committee.primary(vote.body.0.epoch, vote.body.0.view);
                 self.useful_vote(position, &vote.body.0, said)?;
-                // R9: ignored, unless R24 has to remember it.
+                // R9: the replica ignores it, unless R24b has to remember it.
                 useless_if(vote.signer == primary && !is_further(&vote.body.0, said))
             }
             Message::Commit(vote) if vote.signer == self.from => self.useful_commit(position, &vote.body.0),
@@ -211,7 +216,7 @@ impl Screen {
 
     fn useful_proposal(&self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
         let (ballot, signer) = (&vote.body.0, vote.signer);
-        // R9: a primary takes its own proposals from its records alone.
+        // R9: a primary takes its own proposals from its journal alone.
         useless_if(signer == self.me)?;
         let Some(known) = position.member(signer) else { return Ok(()) };
         if is_further(ballot, known.said.pre_prepare) {
@@ -219,11 +224,12 @@ impl Screen {
         }
         let here = position.slots.get(&(ballot.height, ballot.view)).copied().flatten();
         useless_if(here == Some(ballot.block))?;
-        // R22: another block than the one that became final in this view proves a lie, once.
+        // R14d: another block than the one that became final in this view proves a fault, once.
         if proves_a_fault(position, vote) {
             return Ok(());
         }
-        // R20: another block than the one that the view began with proves a lie, whatever has become final since.
+        // R20c: another block than the one that the view proposes again proves a fault, whatever
+        // has become final since.
         if ballot.view == position.view
             && position.again_through.is_some_and(|end| ballot.height <= end)
             && !known.accused.contains(&vote.body.subject())
@@ -233,7 +239,8 @@ impl Screen {
         self.useful_vote(position, ballot, known.said.pre_prepare)
     }
 
-    /// R22: a COMMIT for what the member's VIEW-CHANGE may hide proves a lie, once, wherever it lies.
+    /// R22b: a COMMIT that the member's VIEW-CHANGE may not account for proves a fault, once,
+    /// whatever its height and view.
     fn useful_commit(&self, position: &Position, ballot: &Ballot) -> Result<(), Dropped> {
         let Some(known) = position.member(self.from) else { return Ok(()) };
         let may_be_hidden =
@@ -244,23 +251,24 @@ impl Screen {
         self.useful_vote(position, ballot, known.said.commit)
     }
 
-    /// R7, R11: a ballot in a slot that the replica has, or may make.
+    /// R7, R11: keeps a ballot whose slot the replica has or may make.
     fn useful_vote(
         &self,
         position: &Position,
         ballot: &Ballot,
         said: Option<(View, Height)>,
     ) -> Result<(), Dropped> {
-        // R24: what goes further than all that is known of the member is remembered, wherever it lies.
+        // R24b: what goes further than all known of the member is remembered, outside of the window
+        // too.
         if is_further(ballot, said) {
             return Ok(());
         }
         useless_if(ballot.height <= position.committed)?;
         let is_past = ballot.view < position.view;
         useless_if(is_past && !position.slots.contains_key(&(ballot.height, ballot.view)))?;
-        // The replica may have moved on since, so the bounds above are twice as wide as its own.
+        // The replica may have advanced since, so the bounds ahead are twice as wide as its own.
         useless_if(ballot.height > position.top.plus(2 * self.config.window))?;
-        // This member may just have shown how a later view begins.
+        // The member may have sent a NEW-VIEW before, and the replica be in that view by now.
         let shown = self.latest_new_view.map_or(position.view, |latest| latest.view.max(position.view));
         useless_if(ballot.view.0 > shown.0.saturating_add(2 * VIEWS_AHEAD))
     }
@@ -282,7 +290,8 @@ impl Screen {
         useless_if(known.checkpoints.contains(&vote.body))
     }
 
-    /// A proof that is known, or for which there is no room, still makes the replica leave a view that it is about.
+    /// Evidence that is known, or for which there is no room, is useful if the replica may leave a
+    /// view because of it (R22c).
     fn useful_evidence(&self, position: &Position, evidence: &Evidence) -> Result<(), Dropped> {
         let Some(known) = position.member(evidence.culprit()) else { return Ok(()) };
         let subject = evidence.subject();
@@ -300,7 +309,8 @@ impl Screen {
             && evidence.culprit() == primary
     }
 
-    /// R24: what others have seen of this replica matters while it asks, and when it goes further than it remembers.
+    /// R24: SEEN is useful while this replica is probing and the member has not answered, or if it
+    /// goes further than the high-water mark here.
     fn useful_seen(&self, position: &Position, seen: &Seen) -> Result<(), Dropped> {
         useless_if(seen.whose().is_some_and(|whose| whose != self.me))?;
         let is_awaited = position.probing.as_ref().is_some_and(|answered| !answered.contains(&self.from));
@@ -308,17 +318,17 @@ impl Screen {
     }
 }
 
-/// Whether a statement goes further than all of its kind that are known of its member.
+/// Whether a ballot goes further than all statements of its kind that are known of the member.
 fn is_further(ballot: &Ballot, said: Option<(View, Height)>) -> bool {
     said.is_none_or(|said| (ballot.view, ballot.height) > said)
 }
 
-/// Whether a statement about this view is urgent: it is about a later view than the latest, or contradicts it.
+/// Whether a statement is urgent (R25d): for a later view than the latest, or contradicting it.
 fn is_news(view: View, latest: View, differs: bool) -> bool {
     view > latest || view == latest && differs
 }
 
-/// The one of these statements that is about the later view; of two about one view the first.
+/// Of these two statements, the one for the later view; the first if the views are equal.
 fn later<T: Copy>(known: Option<T>, new: T, view: impl Fn(&T) -> View) -> Option<T> {
     known.filter(|known| view(known) >= view(&new)).or(Some(new))
 }
@@ -330,12 +340,12 @@ fn useful_new_view(position: &Position, new_view: &NewViewMessage) -> Result<(),
         return Ok(());
     }
     let Some(begun) = &position.begun else { return useless_if(body.view < position.view) };
-    // Another beginning of the view that was entered last is a proof.
+    // Another NEW-VIEW for the view that was entered last is evidence (R22a).
     useless_if(begun == body || begun.view != body.view && body.view < position.view)
 }
 
-/// R22: whether this proposal is for another block than the one that became final in its view, and its signer is not
-/// accused of that yet.
+/// R14d: whether another block became final in the view of this proposal, and there is no evidence
+/// about it yet.
 fn proves_a_fault(position: &Position, vote: &Signed<PrePrepare>) -> bool {
     let accused = |known: &Known| known.accused.contains(&vote.body.subject());
     final_other_than(&position.final_proposals, &vote.body.0).is_some()
@@ -343,8 +353,8 @@ fn proves_a_fault(position: &Position, vote: &Signed<PrePrepare>) -> bool {
 }
 
 impl Message {
-    /// What it may cost to check this message, in verifications of a signature, each of them about 50 µs. Hashing 32
-    /// ids into their tree costs as much as one. Always at least 1.
+    /// Upper bound of the cost of checking this message, at least 1. The unit is one verification
+    /// of a signature, about 50 µs. Hashing 32 ids into their tree costs as much.
     pub fn cost(&self) -> u64 {
         let of_change = |change: &ViewChangeMessage| {
             let base =

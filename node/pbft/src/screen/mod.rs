@@ -1,4 +1,4 @@
-//! Cheap checks before expensive ones (R25).
+//! Dropping useless messages before their signatures are verified (R25).
 
 pub(crate) mod admit;
 pub(crate) mod position;

@@ -1,4 +1,4 @@
-//! Where a replica stands, for those who check messages beside it (R25).
+//! The position of a replica, which it publishes after each step (R25a).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,31 +13,33 @@ use crate::signing::SigningState;
 use crate::signing::seen::{Mark, Seen};
 use crate::view_change::messages::{CheckedViewChange, NewView, ViewChange};
 
-/// What a [`crate::Screen`] must know of a replica to tell which messages it would ignore. It holds a few hundred bytes
-/// for each member and 50 for each slot, and shares the proposals of the last final blocks.
+/// What a [`crate::Screen`] needs to know of a replica to find the messages that it would ignore.
+/// It takes a few hundred bytes for each member and 50 for each slot. It shares the PRE-PREPAREs of
+/// the last final blocks.
 ///
-/// A position may be old when it is used. The screen therefore relies only on what never becomes untrue: heights that
-/// are committed stay committed, views that were left stay left, statements that are known stay known.
+/// A position may be old when it is used. The screen therefore relies on facts that stay true:
+/// committed heights stay committed, left views stay left, and known statements stay known (R25b).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub(crate) view: View,
     pub(crate) active: bool,
-    /// How the view that was entered last began.
+    /// The NEW-VIEW of the view that was entered last.
     pub(crate) begun: Option<NewView>,
-    /// The last height that the current view began with (R20).
+    /// The last height that the current view proposes again, or its anchor's (R20).
     pub(crate) again_through: Option<Height>,
     pub(crate) committed: Height,
-    /// The highest height at which proposals and votes are taken (R7, R23).
+    /// The highest height at which the replica takes proposals and votes (R7, R23).
     pub(crate) top: Height,
-    /// The furthest statements of the replica itself (R24).
+    /// The high-water mark of the replica itself (R24b).
     pub(crate) mark: Mark,
-    /// The members that have answered, while the replica asks what others have seen of it (R24).
+    /// While the replica is probing: the members that have answered (R24a).
     pub(crate) probing: Option<BTreeSet<ReplicaId>>,
-    /// The slots, with the block that is proposed there.
+    /// The slots, each with the block that is proposed there.
     pub(crate) slots: BTreeMap<(Height, View), Option<BlockHash>>,
-    /// Proposals of final blocks: another one for the same height and view proves a lie (R22).
+    /// PRE-PREPAREs of final blocks. Another block for the same view and height proves a fault
+    /// (R14d).
     pub(crate) final_proposals: Arc<FinalProposals>,
-    /// By index.
+    /// By index of the member.
     pub(crate) members: Vec<Known>,
 }
 
@@ -47,15 +49,15 @@ pub(crate) struct Known {
     pub(crate) said: Said,
     /// Its latest VIEW-CHANGE.
     pub(crate) view_change: Option<ViewChange>,
-    /// The height of the base of that VIEW-CHANGE.
+    /// The height of the anchor of that VIEW-CHANGE.
     pub(crate) base: Height,
     /// Its CHECKPOINTs that are kept, ascending by height.
     pub(crate) checkpoints: Vec<Checkpoint>,
-    /// About what it is known to have lied.
+    /// The subjects of the evidence against it.
     pub(crate) accused: BTreeSet<Subject>,
 }
 
-/// How far a member has gone in each kind of statement: R24 wants every further one remembered.
+/// The furthest statement of each kind that is known of a member. R24b remembers every further one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) pre_prepare: Option<(View, Height)>,
@@ -78,7 +80,8 @@ impl Said {
     }
 }
 
-/// Two positions with equal stamps treat a proposal or a vote alike that the replica was given before.
+/// The part of a position that decides about repetitions (R25c). Positions with equal stamps treat
+/// a repeated proposal or vote alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     view: View,
@@ -105,8 +108,8 @@ impl Position {
 }
 
 impl Replica {
-    /// Where this replica stands. Publish it before the messages of a step leave: then whatever answers these
-    /// messages is screened by a position that knows them.
+    /// The position of this replica. Publish it before the messages of a step leave. The answers to
+    /// these messages are then screened by a position that knows about them (R25a).
     pub fn position(&self) -> Position {
         let known = |replica: ReplicaId| Known {
             said: self.signing.seen_of(replica).map(Said::of).unwrap_or_default(),

@@ -338,7 +338,7 @@ impl CheckedNewView {
         let selection = Selection::of(&message.view_changes.iter().map(|change| &change.knowledge))?;
         let votes: Vec<_> = message.pre_prepares.iter().cloned().map(Verified::from_own_storage).collect();
         if selection.chain.len() != votes.len() {
-            return Err(Rejected::NewView("it does not propose again what follows from its view changes"));
+            return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
         Ok(CheckedNewView::own(message, selection, votes))
     }
@@ -432,15 +432,15 @@ impl NewViewMessage {
             return Err(foreign(self.vote.signer));
         }
         if self.view_changes.len() != view_changes_needed(committee) {
-            return Err(Rejected::NewView("it needs exactly a quorum of view changes"));
+            return Err(Rejected::NewView("it must have exactly a quorum of VIEW-CHANGEs"));
         }
         let in_order = |pair: &[ViewChangeMessage]| pair[0].vote.signer < pair[1].vote.signer;
         if !self.view_changes.windows(2).all(in_order) && !is(Mutant::NewViewSignersRepeat) {
-            return Err(Rejected::NewView("its view changes are not in ascending order of their signers"));
+            return Err(Rejected::NewView("its VIEW-CHANGEs are not in ascending order of their signers"));
         }
         let foreign_view = |change: &ViewChangeMessage| change.vote.body.view != view;
         if self.view_changes.iter().any(foreign_view) && !is(Mutant::NewViewForeignViews) {
-            return Err(Rejected::NewView("a view change in it is for another view"));
+            return Err(Rejected::NewView("a VIEW-CHANGE in it is for another view"));
         }
         if let Some(vote) = self.pre_prepares.iter().find(|vote| vote.signer != self.vote.signer) {
             return Err(foreign(vote.signer));
@@ -457,7 +457,7 @@ impl NewViewMessage {
         }
         let claimed = self.pre_prepares.iter().map(|vote| vote.body.0);
         if !selection.ballots(epoch, view).eq(claimed) {
-            return Err(Rejected::NewView("it does not propose again what follows from its view changes"));
+            return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
         Ok(selection)
     }
