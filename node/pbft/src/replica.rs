@@ -239,6 +239,7 @@ impl Replica {
 
     fn on_commit(&mut self, now: Now, vote: &Verified<Signed<Commit>>, step: &mut Step) {
         let ballot = vote.body.0;
+        // Before the window is checked: the COMMIT may prove a fault at any height (R22b).
         self.examine_late_commit(vote, step);
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         if let Recorded::Conflicting(first) = slot.commits.record(vote.clone())
@@ -308,6 +309,7 @@ impl Replica {
         self.log.prune_through(self.chain.height());
         // R20e: suspicion holds until the committed chain grows.
         self.views.clear_suspects();
+        // The last two CHECKPOINTs stay known, because they are resent (R23).
         let interval = self.config.checkpoint_interval;
         self.signing
             .forget_through(self.chain.height(), Height(self.chain.height().0.saturating_sub(2 * interval)));
@@ -343,6 +345,7 @@ impl Replica {
     /// R12e: whether the certificate of the last committed block is of a later view. A quorum has
     /// left this replica's view then, and proposals of this view need not fit the committed chain.
     fn is_overtaken(&self) -> bool {
+        // The genesis has no certificate: `None` is less than any view.
         let certified = self.chain.certified_in();
         certified > Some(self.views.view()) && !is(Mutant::VotesWhenOvertaken)
     }
@@ -367,6 +370,7 @@ impl Replica {
     /// these deadlines are enough. A late tick only delays what it would have done.
     pub fn deadline(&self) -> Option<Moment> {
         let held = self.log.slots().filter_map(|(_, _, slot)| match slot.stage {
+            // Without a vote nothing is accepted, so there is nothing to wake up for.
             Stage::Held { until, .. } if self.votes() => Some(until),
             _ => None,
         });

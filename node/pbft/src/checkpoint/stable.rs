@@ -160,6 +160,7 @@ impl Replica {
         let short = is(Mutant::CheckpointQuorumShort);
         let quorum = if short { one_honest } else { self.config.committee.quorum() };
         let Some((checkpoint, votes)) = self.checkpoints.vouched(quorum) else { return false };
+        // The blocks are being fetched, by the request above.
         if checkpoint.height > self.chain.height() {
             return false;
         }

@@ -86,6 +86,7 @@ impl Replica {
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         let mut promised = Height(0);
         for record in records {
+            // Also of committed heights: R24d needs the highest one.
             promised = promised.max(record.height().unwrap_or_default());
             if record.height().is_some_and(|height| height <= replica.chain.height()) {
                 continue;
@@ -103,6 +104,8 @@ impl Replica {
         let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
         replica.views.resume(left);
         replica.signing.leave_below(replica.views.view());
+        // A primary has signed a PRE-PREPARE for each block of its NEW-VIEW, also for those without
+        // a record here. Signing them again makes the signer know them (R4).
         if replica.views.is_active() && replica.is_primary() {
             for (_, vote) in replica.views.entered().cloned().iter().flat_map(|entered| entered.chain()) {
                 replica.signing.sign(vote.body);
@@ -115,6 +118,7 @@ impl Replica {
         for certificate in prepared {
             replica.take_back_certificate(certificate)?;
         }
+        // The ledger may have reached a checkpoint height before the CHECKPOINT was recorded.
         if let Some(header) = &end.checkpoint {
             let signed =
                 replica.checkpoints.of(replica.signing.replica()).last().map(|vote| vote.body.height);

@@ -188,7 +188,7 @@ pub struct CheckedProposal {
 impl CheckedProposal {
     /// Joins a verified PRE-PREPARE with its block skeleton.
     pub(crate) fn new(vote: Verified<Signed<PrePrepare>>, outline: Outline) -> Self {
-        assert_eq!(vote.body.0.block, outline.hash(), "the vote is for this outline");
+        assert_eq!(vote.body.0.block, outline.hash(), "the vote must be for this block skeleton");
         CheckedProposal { vote, outline }
     }
 

@@ -223,6 +223,7 @@ impl Screen {
             return Ok(());
         }
         let here = position.slots.get(&(ballot.height, ballot.view)).copied().flatten();
+        // The slot has this proposal; relayed copies change nothing.
         useless_if(here == Some(ballot.block))?;
         // R14d: another block than the one that became final in this view proves a fault, once.
         if proves_a_fault(position, vote) {

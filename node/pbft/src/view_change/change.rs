@@ -34,6 +34,7 @@ impl Replica {
         if !stays {
             self.views.leave(to);
         }
+        // R19a: this is all that a later view must not lose.
         let knowledge = Knowledge {
             base: self.chain.certificate().map(|certificate| (**certificate).clone()),
             prepared: self.log.prepared().map(|certificate| (**certificate).clone()).collect(),
@@ -152,6 +153,8 @@ impl Replica {
         }
         let (tip, view) = (self.chain.height(), new_view.view());
         assert!(new_view.end() >= tip, "FORK: view {view} begins below height {tip}, which is final");
+        // The view accounts for the height by its anchor, or by a block that it proposes again. If
+        // the height is below the anchor, nothing here shows a contradiction.
         let again = match new_view.base() {
             Some(base) if base.height == tip => Some(base.block),
             _ => new_view.at(tip).map(|(header, _)| header.hash()),

@@ -42,6 +42,7 @@ impl Replica {
             return false;
         }
         let Some(beginning) = self.choose_beginning() else {
+            // Without a quorum of VIEW-CHANGEs there is no beginning to postpone.
             self.timers.stop(Timer::Opening);
             return false;
         };
