@@ -16,9 +16,12 @@
 //! # use quorate_ledger::*;
 //! # use quorate_pbft::*;
 //! # let key = SecretKey::from_bytes(&[1; 32]).unwrap();
-//! # let (chain, committee) = (ChainId::from_bytes([7; 32]), Committee::new(vec![key.public()]).unwrap());
+//! # let chain = ChainId::from_bytes([7; 32]);
+//! # let committee = Committee::new(vec![key.public()]).unwrap();
 //! # let transaction = TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 };
-//! # let limits = BlockLimits { max_transactions: 9, max_body_bytes: 9000, transaction, empty_block_gap_ms: 0 };
+//! # let limits = BlockLimits {
+//! #     max_transactions: 9, max_body_bytes: 9000, transaction, empty_block_gap_ms: 0,
+//! # };
 //! # let root = Header::genesis(chain, committee.hash(), Timestamp(0));
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
