@@ -13,7 +13,7 @@ mod net;
 /// R20: a block that was prepared at one member may have been committed at another. It is proposed again, the same
 /// bytes in another view.
 #[test]
-fn a_block_prepared_somewhere_is_proposed_again() {
+fn a_block_prepared_at_one_replica_is_proposed_again() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_prepare() && envelope.to != id(2));
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
@@ -31,7 +31,7 @@ fn a_block_prepared_somewhere_is_proposed_again() {
 
 /// R20: the new primary begins with the certificate of its last block, and those who lack that are helped.
 #[test]
-fn a_block_final_at_one_is_the_base_of_the_new_view() {
+fn a_block_final_at_one_replica_is_the_anchor_of_the_new_view() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(1));
     net.propose("A");
@@ -39,7 +39,7 @@ fn a_block_final_at_one_is_the_base_of_the_new_view() {
     assert_eq!(net.heights(), [0, 1, 0, 0]);
     net.crash(0);
     net.catching_up = false;
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     net.assert_chain(&["A"]);
@@ -105,10 +105,10 @@ fn a_block_proposed_again_is_final_through_a_fresh_descendant() {
 /// R20: a NEW-VIEW that was lost is given to whoever says that it lacks it, also by those who only received it, also
 /// when its primary is dead by then.
 #[test]
-fn a_lost_new_view_is_passed_on() {
+fn a_lost_new_view_is_relayed() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_new_view() && envelope.to == id(3));
     net.pass(TIMEOUT);
     assert_eq!((net.view(2), net.view(3)), ((1, true), (1, false)));
@@ -139,7 +139,7 @@ fn a_new_view_is_entered_without_having_left() {
 /// R20: the new primary lacks a block that it must propose again. It proposes it by its hash, others that have it tell
 /// their own votes, and its engine finds what is in it.
 #[test]
-fn a_new_primary_proposes_again_what_it_never_saw() {
+fn a_new_primary_proposes_again_a_block_it_never_received() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(1));
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
@@ -148,7 +148,7 @@ fn a_new_primary_proposes_again_what_it_never_saw() {
     assert!(net.slots(1).is_empty());
     net.finding_outlines = false;
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     assert_eq!(net.proposer(), None, "nothing fresh before all that the view began with is accepted");
@@ -184,7 +184,7 @@ fn a_new_primary_that_lacks_a_body_waits_for_it() {
 /// R20: a backup that lacks a block proposed again takes its ids from whoever has it; when nobody answers, the work is
 /// not forgotten and the view ends.
 #[test]
-fn a_block_that_nobody_finds_ends_the_view() {
+fn a_block_whose_ids_are_not_found_ends_the_view() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_proposal() && envelope.to == id(3));
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
@@ -235,7 +235,7 @@ fn a_fresh_block_that_is_too_old_is_held() {
     net.nodes[0].clock_error_ms = -900_000;
     net.moment = net.moment.after(Duration::from_millis(900_000));
     net.links.queue_mut().clear();
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.propose("A");
     net.deliver_all();
     assert!(900_000 > lifetime);

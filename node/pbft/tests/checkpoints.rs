@@ -67,7 +67,7 @@ fn one_vote_less_than_a_quorum_is_not_stable() {
 
 /// R23: CHECKPOINTs that were lost are said again with every STATUS, also when nothing new is ordered.
 #[test]
-fn checkpoints_are_said_again_on_an_idle_network() {
+fn checkpoints_are_resent_on_an_idle_network() {
     let mut net = of(4);
     net.links.lose(Envelope::is_checkpoint);
     order(&mut net, 4);
@@ -83,7 +83,7 @@ fn checkpoints_are_said_again_on_an_idle_network() {
 
 /// R23: a checkpoint of others that is ahead says where to go; it is adopted when the own chain has reached it.
 #[test]
-fn a_checkpoint_ahead_is_a_goal_before_it_is_stable() {
+fn a_checkpoint_ahead_is_fetched_before_it_is_stable() {
     let mut net = of(4);
     net.catching_up = false;
     net.links.lose(|envelope| envelope.to == id(3) && !envelope.is_checkpoint());
@@ -98,7 +98,7 @@ fn a_checkpoint_ahead_is_a_goal_before_it_is_stable() {
 
 /// R23: one member that speaks of a far checkpoint sends nobody anywhere, and takes no room from others.
 #[test]
-fn a_checkpoint_of_one_member_is_only_its_word() {
+fn a_checkpoint_of_one_member_has_no_effect() {
     let mut net = of(4);
     net.corrupt(3);
     let header = net::root(&net.config);
@@ -131,7 +131,7 @@ fn a_checkpoint_waits_for_the_ledger() {
 /// R7, R23: without a stable checkpoint proposals stop L above the last one, at the primary and at backups, and go on
 /// when one becomes stable.
 #[test]
-fn nothing_is_ordered_further_than_the_log_window() {
+fn nothing_is_ordered_beyond_the_log_window() {
     let mut net = of(4);
     net.links.lose(Envelope::is_checkpoint);
     order(&mut net, LOG);
@@ -185,7 +185,7 @@ fn a_member_with_two_states_is_accused() {
 
 /// R23: only multiples of K have checkpoints, and the genesis needs none.
 #[test]
-fn checkpoints_at_other_heights_are_nothing() {
+fn checkpoints_at_other_heights_are_not_kept() {
     let mut net = of(4);
     let root = net::root(&net.config);
     for height in [0, 3] {

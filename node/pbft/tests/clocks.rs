@@ -66,7 +66,7 @@ fn a_held_block_is_accepted_at_once_when_the_clock_is_set_forward() {
 
 /// R6: a time that never comes blocks nothing but its own height, and overflows nothing.
 #[test]
-fn a_block_of_the_last_moment_of_all_time_is_held() {
+fn a_block_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);
     net.corrupt(0);
     let outline = block(&net::root(&net.config), "A", Timestamp(u64::MAX), id(0));

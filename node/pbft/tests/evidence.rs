@@ -37,7 +37,7 @@ fn an_equivocating_primary_loses_its_view_at_once() {
 /// R22: whoever leaves because of a lie says why again and again: if the first proof is lost, the others still follow, although
 /// they wait for nothing.
 #[test]
-fn a_proof_that_is_lost_is_said_again() {
+fn lost_evidence_is_resent() {
     let mut net = Net::of(4);
     net.corrupt(0);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
@@ -149,7 +149,7 @@ fn proofs_against_one_member_are_bounded() {
 
 /// R22, R24: proof that is heard while nothing may be signed counts when it is heard again.
 #[test]
-fn evidence_heard_too_early_counts_later() {
+fn evidence_received_while_probing_counts_when_it_is_resent() {
     let mut net = Net::of(4);
     net.corrupt(0);
     net.crash(1);

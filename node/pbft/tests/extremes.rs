@@ -152,7 +152,7 @@ fn check(net: &Net, message: &Message) -> bool {
 
 /// Any committee may sign anything: the check must not fail on numbers.
 #[test]
-fn checking_ends_at_every_number() {
+fn checking_does_not_panic_at_extreme_numbers() {
     let net = Net::of(4);
     let mut passed = 0;
     for (height, view) in pairs() {
@@ -186,7 +186,7 @@ fn extreme_numbers_of_a_faulty_member_change_nothing() {
     let mut net = Net::of(4);
     net.corrupt(0);
     // Member 1 begins view 1, so the faulty member is a backup, and the primary of views 4, 8, and so on.
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     net.assert_view(1);
     net.propose("A");
@@ -221,7 +221,7 @@ fn extreme_numbers_of_a_faulty_member_change_nothing() {
 /// A proposal of the end of time is held as long as the clock says so: its view ends by its timeout, and no deadline
 /// overflows.
 #[test]
-fn a_proposal_of_the_end_of_time_is_held() {
+fn a_proposal_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);
     net.corrupt(0);
     let outline = block_at(&net, 1, u64::MAX);
@@ -233,7 +233,7 @@ fn a_proposal_of_the_end_of_time_is_held() {
     net.pass(Duration::from_secs(1));
     net.assert_view(0);
     assert_eq!(net.heights(), [0; 4]);
-    net.everybody_waits(quorate_pbft::Work::Timely);
+    net.all_have_work(quorate_pbft::Work::Timely);
     net.pass(2 * TIMEOUT);
     assert!((1..4).all(|node| net.view(node).0 >= 1));
 }

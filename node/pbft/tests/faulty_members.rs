@@ -49,7 +49,7 @@ fn two_proposals_that_wait_for_their_parent_are_evidence() {
 
 /// R4, R8: a primary that proposes two blocks gets at most one of them committed, whatever it votes for.
 #[test]
-fn an_equivocating_primary_splits_nobody() {
+fn an_equivocating_primary_commits_at_most_one_block() {
     let mut net = Net::of(4);
     let (a, b) = two_blocks(&mut net);
     net.corrupt(0);
@@ -69,7 +69,7 @@ fn an_equivocating_primary_splits_nobody() {
 
 /// R4: with every backup following another proposal nothing is committed, and nothing is undone.
 #[test]
-fn a_primary_that_proposes_to_each_its_own_block_stops_the_network_and_no_more() {
+fn a_different_proposal_for_each_backup_commits_nothing() {
     let mut net = Net::of(4);
     net.corrupt(0);
     for (node, name) in [(1, "A"), (2, "B"), (3, "C")] {
@@ -199,7 +199,7 @@ fn a_repeated_vote_counts_once() {
 
 /// R1: with five or six members 2f + 1 = 3 votes are no quorum: two liars' worth of votes less than needed.
 #[test]
-fn a_quorum_is_not_twice_the_faults_and_one() {
+fn three_votes_are_no_quorum_of_five_or_six() {
     for size in [5, 6] {
         let mut net = Net::of(size);
         for silent in 3..size {
@@ -350,7 +350,7 @@ fn a_branch_that_lost_is_not_continued() {
 
 /// R1: while a quorum lives the rest may be dead; with one more dead nothing is committed until it returns.
 #[test]
-fn the_network_goes_on_exactly_as_long_as_a_quorum_lives() {
+fn the_network_orders_blocks_exactly_while_a_quorum_runs() {
     for (size, quorum) in [(4, 3), (5, 4), (6, 4), (7, 5), (10, 7)] {
         let mut net = Net::of(size);
         for node in quorum..size {
@@ -440,7 +440,7 @@ fn two_certified_blocks_at_one_height_stop_the_node() {
 
 /// R2: a vote counts only on its signer's own channel: whoever passes votes on could hold them back for later.
 #[test]
-fn a_vote_that_another_member_passes_on_is_refused() {
+fn a_relayed_vote_is_refused() {
     let mut net = Net::of(4);
     net.links.hold(|envelope| envelope.is_prepare() && envelope.is_between(1, 2));
     let a = net.propose("A");

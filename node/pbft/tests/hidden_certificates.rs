@@ -22,7 +22,7 @@ struct Hidden {
 fn network(size: usize, faulty: usize) -> Net {
     let mut net = Net::with(size, |config| config.window = 1);
     (0..faulty).for_each(|liar| net.corrupt(liar));
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_prepare() || envelope.is_commit());
     net
 }
@@ -51,7 +51,7 @@ fn reach(net: &mut Net, view: u64) {
         match net.try_propose(&format!("B{round} before {view}")) {
             Some(_) => {
                 net.deliver_all();
-                net.everybody_starves();
+                net.all_report_censorship();
                 net.deliver_all();
             }
             None => net.pass(STATUS),
@@ -180,7 +180,7 @@ fn hidden_certificates_of_two_members_cost_a_view_each() {
 /// R20: without the VIEW-CHANGE of another member a suspected one is taken, after half of the time that others wait for
 /// the view to begin.
 #[test]
-fn a_primary_begins_with_a_suspected_member_after_a_while() {
+fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     let mut net = network(4, 1);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2])];
     until_forgotten(&mut net, &hidden);

@@ -35,7 +35,7 @@ fn hidden(net: &Net, node: usize) -> Vec<(u16, u64, u64)> {
 /// COMMIT and VIEW-CHANGE of the faulty member arrive in either order. The member that received them broadcasts the proof,
 /// and no member leaves the view for it.
 #[test]
-fn a_member_that_hides_what_it_gave_commit_for_is_proven_faulty() {
+fn a_member_that_hides_the_certificate_of_its_commit_is_proven_faulty() {
     for commit_first in [true, false] {
         let mut net = Net::of(4);
         net.corrupt(3);
@@ -63,7 +63,7 @@ fn a_member_that_hides_what_it_gave_commit_for_is_proven_faulty() {
 
 /// The faulty member sends its VIEW-CHANGE to the new primary alone. The NEW-VIEW carries it to all others.
 #[test]
-fn what_is_hidden_in_a_new_view_comes_to_light() {
+fn a_certificate_hidden_in_a_new_view_is_proven() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let commit = net.commit(3, ballot(&first(&net), 0));
@@ -76,7 +76,7 @@ fn what_is_hidden_in_a_new_view_comes_to_light() {
             net.inject(3, 1, Message::ViewChange(change));
         }
     }
-    net.everybody_starves_but(2);
+    net.all_report_censorship_but(2);
     net.deliver_all();
     net.links.heal();
     net.pass(STATUS);
@@ -106,7 +106,7 @@ fn a_certificate_holds_the_commits_of_its_signers() {
 
 /// One VIEW-CHANGE can hide many heights. It is long, so one proof of this kind is kept against one member.
 #[test]
-fn one_proof_of_this_kind_is_kept_against_one_member() {
+fn one_hidden_certificate_proof_is_kept_against_each_member() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let outline = first(&net);
@@ -125,7 +125,7 @@ fn one_proof_of_this_kind_is_kept_against_one_member() {
 
 /// R19: what a COMMIT in view 2 at height 3 obliges its signer to, in one table.
 #[test]
-fn what_accounts_for_a_commit_is_no_proof() {
+fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let at = |height: u64| {
@@ -201,14 +201,14 @@ fn correct_members_account_for_their_commits() {
         net.crash(crashing);
         net.restart(crashing);
         net.deliver_all();
-        net.everybody_starves();
+        net.all_report_censorship();
         net.deliver_all();
         net.crash(held);
         net.restart(held);
         net.links.release();
         net.deliver_all();
         net.pass(4 * STATUS);
-        net.everybody_starves();
+        net.all_report_censorship();
         net.pass(4 * STATUS);
         for node in 0..4 {
             assert_eq!(net.contradictions(node), [], "member {node}, after {crashing} crashed");

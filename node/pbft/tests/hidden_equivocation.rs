@@ -41,7 +41,7 @@ fn hide_b_from_member_3(net: &mut Net) -> Outline {
 
 /// R22: nothing else is ordered, so no second proposal ever comes. STATUS brings both blocks together, and all leave.
 #[test]
-fn a_proposal_that_was_superseded_proves_its_primary_a_liar() {
+fn a_superseded_proposal_proves_its_primary_faulty() {
     let mut net = Net::of(4);
     hide_b_from_member_3(&mut net);
     // Member 3 hears of B, fetches it, and its next STATUS shows A.

@@ -237,6 +237,6 @@ fn a_status_has_room_for_the_largest_window() {
 /// A window beyond what STATUS and proofs can carry comes from no genesis.
 #[test]
 #[should_panic(expected = "window")]
-fn a_larger_window_is_a_mistake() {
+fn a_window_above_the_maximum_is_refused() {
     let _ = Net::with(4, |config| config.window = MAX_WINDOW + 1);
 }

@@ -15,7 +15,7 @@ mod net;
 fn a_primary_dies_before_it_proposes() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     assert_eq!(net.proposer(), Some(1));
@@ -32,7 +32,7 @@ fn a_primary_dies_after_it_proposed_to_one() {
     net.links.lose(|envelope| envelope.is_proposal() && envelope.is_in_view(0) && envelope.to != id(3));
     net.propose("A");
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     net.propose("B");
@@ -42,7 +42,7 @@ fn a_primary_dies_after_it_proposed_to_one() {
 
 /// R19, R20: a block that is final at one member alone, which dies, is final in every later view.
 #[test]
-fn a_block_final_at_one_stays_final() {
+fn a_block_final_at_one_replica_stays_final() {
     for lost in [0, 1, 2, 3] {
         let mut net = Net::of(4);
         net.links
@@ -51,7 +51,7 @@ fn a_block_final_at_one_stays_final() {
         net.deliver_all();
         assert_eq!(net.height(lost), 1);
         net.crash(lost);
-        net.everybody_waits(Work::Timely);
+        net.all_have_work(Work::Timely);
         net.pass(3 * TIMEOUT);
         net.assert_chain(&["A"]);
         net.restart(lost);
@@ -64,13 +64,13 @@ fn a_block_final_at_one_stays_final() {
 
 /// R19: with f dead, one after the other gets its view, and the time doubles for each that fails.
 #[test]
-fn dead_primaries_in_a_row_are_passed() {
+fn dead_primaries_in_a_row_are_skipped() {
     for (size, dead) in [(4, 1), (7, 2), (10, 3)] {
         let mut net = Net::of(size);
         for node in 0..dead {
             net.crash(node);
         }
-        net.everybody_waits(Work::Timely);
+        net.all_have_work(Work::Timely);
         let failing: Duration = (1..dead).map(|index| NEW_VIEW_TIMEOUT * (1 << index)).sum();
         net.pass(TIMEOUT + failing);
         net.assert_view(dead as u64);
@@ -86,7 +86,7 @@ fn a_network_without_a_quorum_waits_for_one() {
     let mut net = Net::of(4);
     net.crash(0);
     net.crash(1);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(10 * TIMEOUT);
     assert_eq!((net.view(2), net.view(3)), ((0, true), (0, true)), "without a quorum nobody leaves");
     net.restart(1);
@@ -105,7 +105,7 @@ fn members_spread_over_views_converge() {
     net.crash(3);
     // Member 0 hears the others and is not heard: it alone knows of a quorum, waits for view 1 and gives it up.
     net.links.lose(|envelope| envelope.is_view_change() && envelope.from == id(0));
-    net.everybody_starves();
+    net.all_report_censorship();
     net.pass(2 * NEW_VIEW_TIMEOUT);
     let views: Vec<_> = (0..3).map(|node| net.view(node)).collect();
     assert_eq!(views, [(2, false), (1, false), (1, false)]);
@@ -120,7 +120,7 @@ fn members_spread_over_views_converge() {
 /// R19: having given COMMIT does not keep a member from leaving the view. In dBFT it does, and four good nodes, two of
 /// which have committed, wait for each other for ever.
 #[test]
-fn four_good_members_are_not_split_by_commits() {
+fn commits_do_not_keep_replicas_in_their_view() {
     let mut net = Net::of(4);
     // Members 0 and 1 prepare A and commit to it, 2 and 3 lack PREPAREs, and all COMMITs are lost for good.
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_prepare() && envelope.to.0 >= 2);
@@ -136,10 +136,10 @@ fn four_good_members_are_not_split_by_commits() {
 
 /// R19: a whole round of VIEW-CHANGEs is lost. They are said again with every STATUS until the view begins.
 #[test]
-fn a_lost_round_of_view_changes_is_said_again() {
+fn a_lost_round_of_view_changes_is_resent() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(Envelope::is_view_change);
     net.pass(TIMEOUT);
     assert!((1..4).all(|node| net.view(node) == (1, false)));
@@ -153,7 +153,7 @@ fn a_lost_round_of_view_changes_is_said_again() {
 
 /// R19: a single member that leaves, however often and however far, moves nobody.
 #[test]
-fn one_member_moves_nobody() {
+fn one_member_makes_no_replica_leave_its_view() {
     let mut net = Net::of(4);
     net.corrupt(3);
     for view in [1, 2, 3, 7, 1 << 40, u64::MAX] {
@@ -173,7 +173,7 @@ fn one_member_moves_nobody() {
 
 /// R19: nor do f of them move a correct primary's view, while it makes progress.
 #[test]
-fn f_members_move_no_correct_primary() {
+fn f_members_make_no_correct_primary_leave_its_view() {
     let mut net = Net::of(7);
     net.corrupt(5);
     net.corrupt(6);
@@ -191,7 +191,7 @@ fn f_members_move_no_correct_primary() {
 
 /// R19: f + 1 that have left take everybody with them, to the highest view that f + 1 have reached.
 #[test]
-fn f_and_one_members_take_everybody_along() {
+fn f_and_one_members_make_a_replica_follow() {
     let mut net = Net::of(7);
     for node in [4, 5, 6] {
         net.corrupt(node);
@@ -233,7 +233,7 @@ fn memory_is_bounded_while_views_come_and_go() {
         net.links.heal();
         let view = net.view(0).0;
         votes_for_everything(&mut net, view);
-        net.everybody_starves();
+        net.all_report_censorship();
         for _ in 0..40 {
             net.pass(STATUS);
             if net.view(0).1 {
@@ -259,7 +259,7 @@ fn memory_is_bounded_while_no_view_begins() {
     let mut net = Net::of(4);
     net.corrupt(3);
     net.links.lose(Envelope::is_new_view);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     let window = usize::try_from(net::WINDOW).unwrap();
     for _ in 0..20 {
         let view = net.view(0).0;
@@ -278,7 +278,7 @@ fn memory_is_bounded_while_no_view_begins() {
 /// R12, R22: a member that missed a view change fetches what was ordered in the later view. What waits with it belongs
 /// to the old chain, and its correct proposer is not called a liar for that; nor does the old primary go on.
 #[test]
-fn who_is_overtaken_judges_nobody() {
+fn a_replica_that_missed_a_view_change_ignores_old_proposals() {
     for overtaken in [0, 3] {
         let mut net = Net::of(4);
         net.links.lose(|envelope| envelope.is_proposal() && envelope.is_at(1) && envelope.to == id(3));
@@ -287,7 +287,7 @@ fn who_is_overtaken_judges_nobody() {
         net.propose("B");
         net.deliver_all();
         net.links.lose(move |envelope| envelope.to == id(overtaken) && !envelope.is_status());
-        net.everybody_starves_but(overtaken);
+        net.all_report_censorship_but(overtaken);
         net.deliver_all();
         net.propose("C");
         net.pass(3 * STATUS);

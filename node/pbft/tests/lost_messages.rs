@@ -15,7 +15,7 @@ type Kind = fn(&Envelope) -> bool;
 /// R14: whatever kind of message is lost, everywhere and for several blocks, an exchange of STATUS brings it
 /// again; with f members dead every single vote is needed for it.
 #[test]
-fn every_kind_of_message_is_sent_again() {
+fn every_kind_of_message_is_resent() {
     let kinds: [(&str, Kind); 4] = [
         ("proposals", Envelope::is_proposal),
         ("prepares", Envelope::is_prepare),
@@ -43,7 +43,7 @@ fn every_kind_of_message_is_sent_again() {
 
 /// R14: one COMMIT that was lost on one link is the difference between a quorum and none.
 #[test]
-fn a_single_lost_vote_is_sent_again_to_whom_it_lacks() {
+fn a_single_lost_vote_is_resent_to_the_member_that_lacks_it() {
     let mut net = Net::of(4);
     net.crash(3);
     net.links.lose(|envelope| envelope.is_commit() && envelope.is_between(1, 2));
@@ -120,7 +120,7 @@ fn a_partition_heals() {
 
 /// R14: what is on its way is not lost. While a network is merely slow, STATUS makes nobody send anything twice.
 #[test]
-fn young_heights_are_not_repaired() {
+fn messages_in_flight_are_not_resent() {
     let mut net = Net::of(4);
     net.pass(STATUS - Duration::from_millis(10));
     net.links.hold(|envelope| !envelope.is_status());
@@ -135,7 +135,7 @@ fn young_heights_are_not_repaired() {
 /// R14: votes that were lost at any time between two rounds of STATUS are sent again within three quarters of an
 /// interval: whoever sees that a height stands still asks as often as it is answered.
 #[test]
-fn what_stands_still_is_asked_for_soon() {
+fn stalled_heights_are_repaired_soon() {
     for tenths in 0..10 {
         let mut net = Net::of(4);
         net.crash(3);
@@ -153,7 +153,7 @@ fn what_stands_still_is_asked_for_soon() {
 /// R14: members say STATUS once an interval, idle or in the flow, and four times while a height stands still that f + 1
 /// speak of. What f liars alone speak of changes nothing.
 #[test]
-fn liars_alone_make_nobody_ask_more_often() {
+fn claims_of_f_members_do_not_raise_the_status_rate() {
     fn rounds_after(event: impl FnOnce(&mut Net)) -> usize {
         let mut net = Net::of(4);
         event(&mut net);
@@ -182,7 +182,7 @@ fn liars_alone_make_nobody_ask_more_often() {
 /// R14: a member that had to fetch blocks missed what was said meanwhile. What others speak of since before is not young
 /// again when the blocks come: this primary dies while the member catches up, and all three others are needed.
 #[test]
-fn who_was_behind_asks_without_another_wait() {
+fn a_replica_that_fetched_blocks_repairs_without_another_wait() {
     let mut net = Net::of(4);
     net.crash(3);
     net.propose("A");
@@ -207,7 +207,7 @@ fn who_was_behind_asks_without_another_wait() {
 
 /// R14: what the other side has is not sent again, and nobody sends what it does not have itself.
 #[test]
-fn only_what_is_lacking_is_sent() {
+fn only_missing_messages_are_resent() {
     let mut net = Net::of(4);
     net.crash(3);
     net.links.lose(|envelope| envelope.is_prepare() && envelope.to == id(0));
@@ -269,7 +269,7 @@ fn a_flood_of_status_is_answered_at_a_bounded_rate() {
 
 /// R14: whoever (re)connects hears at once where we stand, and is answered at once.
 #[test]
-fn a_new_connection_is_greeted() {
+fn a_new_connection_receives_status_at_once() {
     let mut net = Net::of(4);
     net.links.hold(|_| true);
     let before = net.links.sent[3];
@@ -303,7 +303,7 @@ fn a_new_channel_repairs_at_once() {
 /// R14: a member that connects again and again gets one answer in full for it in a status interval, and no more than
 /// the usual ones besides.
 #[test]
-fn connecting_again_buys_no_more_answers() {
+fn reconnecting_brings_no_more_answers() {
     let mut net = Net::of(4);
     net.links.lose(|_| true);
     net.propose("A");
@@ -329,7 +329,7 @@ fn connecting_again_buys_no_more_answers() {
 
 /// R19: our VIEW-CHANGE is sent to a member that connects, once in an interval.
 #[test]
-fn connecting_again_buys_no_more_view_changes() {
+fn reconnecting_brings_no_more_view_changes() {
     let mut net = Net::of(4);
     net.links.hold(|_| true);
     net.input(0, Input::Starved);

@@ -119,7 +119,7 @@ fn a_view_change_with_a_forged_signature_is_refused() {
 
 /// R19: what is prepared at or below the base is not above it.
 #[test]
-fn a_view_change_speaks_of_what_is_above_its_base() {
+fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
     let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
@@ -130,7 +130,7 @@ fn a_view_change_speaks_of_what_is_above_its_base() {
 /// R2, R19: view 0 needs no VIEW-CHANGE; one of another epoch, with other content than was signed, or on another's
 /// channel, says nothing.
 #[test]
-fn a_view_change_is_its_signers_and_whole() {
+fn an_altered_or_relayed_view_change_is_refused() {
     let mut net = Net::of(4);
     let zero = net.view_change(3, 0, Knowledge::default());
     assert!(refused_change(&mut net, zero).contains("view 0"));
@@ -155,7 +155,7 @@ fn a_view_change_is_its_signers_and_whole() {
 /// R12, R19: a base may be certified in a later view than the one that is wanted: whoever fetches certified blocks may
 /// be ahead of its own view. A correct member's VIEW-CHANGE is never refused.
 #[test]
-fn a_member_whose_chain_is_ahead_of_its_view_is_believed() {
+fn a_view_change_with_an_anchor_of_a_later_view_is_accepted() {
     let mut net = Net::of(4);
     net.partition(&[3]);
     for _ in 0..3 {
@@ -238,7 +238,7 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
 
 /// R20: the highest base counts. What was prepared at its height or below is not proposed again.
 #[test]
-fn a_new_view_that_begins_below_its_base_is_refused() {
+fn a_new_view_that_begins_below_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
     let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]).into_inner());
@@ -284,7 +284,7 @@ fn a_new_view_needs_exactly_a_quorum_for_this_view() {
 
 /// R20: only the primary of the view begins it, and signs all of it.
 #[test]
-fn a_new_view_is_its_primarys() {
+fn an_altered_new_view_or_one_of_a_backup_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
     let good = net.new_view(1, net.changes(&a));
@@ -308,14 +308,14 @@ fn a_new_view_is_its_primarys() {
 #[test]
 fn a_new_view_of_an_earlier_view_is_not_entered() {
     let mut net = Net::of(4);
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     net.assert_view(1);
     let begun = net.nodes[1].journal.iter().find_map(|record| match record {
         Record::NewView(new_view) => Some(new_view.message().clone()),
         _ => None,
     });
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     net.assert_view(2);
     let again = Message::NewView(begun.expect("member 1 began view 1"));
@@ -328,7 +328,7 @@ fn a_new_view_of_an_earlier_view_is_not_entered() {
 /// liar holds a certificate for that height; everybody has committed to another block there. Voting for the early
 /// proposal would make two blocks final at one height.
 #[test]
-fn an_early_proposal_below_the_base_of_its_view_is_not_voted_for() {
+fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
     let a = net.propose("A");
@@ -339,7 +339,7 @@ fn an_early_proposal_below_the_base_of_its_view_is_not_voted_for() {
     for node in [0, 2, 3] {
         net.inject(1, node, early.clone());
     }
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     let changes = [0, 2].map(|node| {
         let own = net.nodes[node].journal.iter().rev().find_map(|record| match record {
@@ -365,7 +365,7 @@ fn an_early_proposal_below_the_base_of_its_view_is_not_voted_for() {
 
 /// R20: the same for a member that has to fetch the base: it does not vote below it either.
 #[test]
-fn nothing_is_voted_for_below_a_base_that_is_fetched() {
+fn no_vote_is_sent_below_a_fetched_anchor() {
     let mut net = Net::of(4);
     net.catching_up = false;
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(3));
@@ -375,7 +375,7 @@ fn nothing_is_voted_for_below_a_base_that_is_fetched() {
     let evil = first(&net, "X", 1);
     let early = net.proposal(1, &evil, 1);
     net.inject(1, 3, early);
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
     let view_changes = [0, 1, 2]
@@ -403,7 +403,7 @@ fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
     let evil = first(&net, "X", 1);
     let early = net.proposal(1, &evil, 1);
     net.inject(1, 2, early);
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     assert_eq!(net.contradictions(2), [1]);
     net.pass(2 * TIMEOUT);
@@ -412,7 +412,7 @@ fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
 
 /// R19: a liar that hides what it prepared, with a quorum that includes one who tells, changes nothing.
 #[test]
-fn a_view_change_that_hides_a_certificate_hides_nothing() {
+fn a_hidden_certificate_comes_from_another_member() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
     net.propose("A");
@@ -423,7 +423,7 @@ fn a_view_change_that_hides_a_certificate_hides_nothing() {
         let hiding = Message::ViewChange(net.view_change(3, 1, Knowledge::default()));
         net.inject(3, node, hiding);
     }
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     assert_eq!(net.view(1), (1, true));
     net.restart(0);

@@ -206,7 +206,7 @@ const TWO_FINAL: &str = "AGREEMENT broken at height 1";
 /// M1, R1: of five members 0 lies, and is the primary. It proposes A to 1 and 2, B to 3 and 4, and commits to both.
 /// If three are a quorum, each half is one together with the liar.
 #[test]
-fn a_quorum_of_two_faults_and_one_lets_a_liar_split_five() {
+fn a_quorum_of_2f_plus_1_lets_a_faulty_member_split_five() {
     fn story(mut play: Play) {
         play.net.corrupt(0);
         for (name, half) in [("A", [1, 2]), ("B", [3, 4])] {
@@ -224,7 +224,7 @@ fn a_quorum_of_two_faults_and_one_lets_a_liar_split_five() {
 /// M1, R1: six correct members are cut in two halves: 0, 2 and 3 with the primary of view 0; 1, 4 and 5 with that of
 /// view 1. If three are a quorum, each half goes on by itself, and nobody has to lie.
 #[test]
-fn a_quorum_of_two_faults_and_one_splits_six_correct_members() {
+fn a_quorum_of_2f_plus_1_splits_six_correct_members() {
     fn story(mut play: Play) {
         play.cut_off(&[1, 4, 5]);
         play.propose(0, "A");
@@ -266,7 +266,7 @@ fn prepared_one_short_leaves_two_blocks_that_no_view_can_choose_from() {
 /// M3, R20: A is final at 0 with the COMMITs of 2 and of the liar 3; 2 knows that it is prepared, 1 knows nothing. If
 /// two VIEW-CHANGEs are enough, 1 begins view 1 with its own and the liar's, that hides A. Then 2 follows.
 #[test]
-fn a_view_that_begins_with_too_few_loses_what_is_final() {
+fn a_view_that_begins_without_a_quorum_loses_a_final_block() {
     fn story(mut play: Play) {
         play.net.corrupt(3);
         play.net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(1));
@@ -296,7 +296,7 @@ fn a_view_that_begins_with_too_few_loses_what_is_final() {
 /// M4, R10: A is proposed and C on top of it, and all PREPAREs for A are lost. If COMMIT for C does not wait for A, both
 /// become final at 0 with the COMMITs for C alone. Nobody can show that A was prepared, so view 1 begins without it.
 #[test]
-fn a_commit_above_a_hole_makes_a_block_final_that_nobody_has_prepared() {
+fn a_commit_above_a_hole_finalises_a_block_that_is_not_prepared() {
     fn story(mut play: Play) {
         play.net.links.lose(|envelope| envelope.is_prepare() && envelope.is_at(1));
         play.net
@@ -317,7 +317,7 @@ fn a_commit_above_a_hole_makes_a_block_final_that_nobody_has_prepared() {
 /// alone. View 2 begins without 1 and with 0: A was prepared in view 0, B in view 1. If the lower one counts, A is
 /// taken.
 #[test]
-fn the_lowest_certificate_brings_back_a_block_that_was_passed_over() {
+fn the_lowest_certificate_selects_an_outdated_block() {
     fn story(mut play: Play) {
         play.net.links.lose(|envelope| {
             envelope.is_in_view(0) && (envelope.is_commit() || envelope.is_prepare() && envelope.to != id(0))
@@ -342,7 +342,7 @@ fn the_lowest_certificate_brings_back_a_block_that_was_passed_over() {
 /// M6, R20: A is final at 0. The primary of view 1 lies: it begins the view with the VIEW-CHANGEs of 2 and 3, which show
 /// that A was prepared, and proposes nothing again. Whoever does not select again believes it, and votes for B.
 #[test]
-fn a_new_view_that_is_not_selected_again_lets_its_primary_drop_a_block() {
+fn an_unverified_selection_lets_the_primary_drop_a_final_block() {
     fn story(mut play: Play) {
         play.net.corrupt(1);
         play.net
@@ -367,7 +367,7 @@ fn a_new_view_that_is_not_selected_again_lets_its_primary_drop_a_block() {
 /// M7, R20: A is final at 0, and all others have prepared it. View 1 begins without 0. If it forgets what was prepared,
 /// its primary fills the height with B.
 #[test]
-fn a_new_view_that_forgets_what_was_prepared_loses_what_is_final() {
+fn a_new_view_without_the_prepared_blocks_loses_a_final_block() {
     fn story(mut play: Play) {
         play.net
             .links
@@ -387,7 +387,7 @@ fn a_new_view_that_forgets_what_was_prepared_loses_what_is_final() {
 /// 2 hears of it, it restarts. Only 0, which has not heard that 2 left, and the liar answer when it asks how far it
 /// had gone. If it is back in view 0, it prepares A and commits to it: A is final at 0. Then it hears of view 1, and
 /// votes for B there.
-fn a_member_restarts_that_has_left_its_view(mut play: Play) {
+fn a_replica_restarts_after_it_left_its_view(mut play: Play) {
     play.net.corrupt(3);
     play.net.links.lose(|envelope| envelope.is_prepare() && envelope.from != id(3) && envelope.to != id(0));
     play.net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(0));
@@ -418,17 +418,17 @@ fn a_member_restarts_that_has_left_its_view(mut play: Play) {
     play.ends_with(&["B"]);
 }
 
-/// M8, R13: [`a_member_restarts_that_has_left_its_view`], and did not write it down.
+/// M8, R13: [`a_replica_restarts_after_it_left_its_view`], and did not write it down.
 #[test]
 fn a_view_change_that_is_not_durable_is_broken_after_a_restart() {
-    let story = a_member_restarts_that_has_left_its_view;
+    let story = a_replica_restarts_after_it_left_its_view;
     shows(Mutant::ViewChangeNotDurable, 4, story, "R13: a view is left", TWO_FINAL);
 }
 
-/// M13, R19: [`a_member_restarts_that_has_left_its_view`]. It is written down, and not heeded.
+/// M13, R19: [`a_replica_restarts_after_it_left_its_view`]. It is written down, and not heeded.
 #[test]
 fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
-    let story = a_member_restarts_that_has_left_its_view;
+    let story = a_replica_restarts_after_it_left_its_view;
     shows(Mutant::ViewRegresses, 4, story, "member 2 was in view 1 and is in 0", TWO_FINAL);
 }
 
@@ -437,7 +437,7 @@ fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
 /// another for B, and two blocks are prepared in one view. What is prepared it cannot forget and still start
 /// (`RestoreError::Incomplete`), so this alone makes no second final block; but no view can begin any more (R20).
 #[test]
-fn a_proposal_that_is_not_remembered_is_contradicted_after_a_restart() {
+fn a_proposal_that_is_not_durable_is_contradicted_after_a_restart() {
     fn story(mut play: Play) {
         play.net.corrupt(0);
         play.net.links.lose(|envelope| envelope.is_prepare() && !envelope.is_between(2, 1));
@@ -461,7 +461,7 @@ fn a_proposal_that_is_not_remembered_is_contradicted_after_a_restart() {
 /// M10, R13: A is final at 0 with the COMMITs of 1 and 2; 3 was deaf. 1 and 2 lose power at once, and nobody who has
 /// heard their COMMITs can be asked. If they have forgotten that A was prepared, view 1 begins without it.
 #[test]
-fn a_certificate_that_is_not_remembered_is_missing_when_the_view_is_left() {
+fn a_certificate_that_is_not_durable_is_missing_in_the_view_change() {
     fn story(mut play: Play) {
         play.net.links.lose(|envelope| {
             envelope.is_in_view(0) && (envelope.to == id(3) || envelope.is_commit() && envelope.to != id(0))
@@ -485,7 +485,7 @@ fn a_certificate_that_is_not_remembered_is_missing_when_the_view_is_left() {
 /// M12, R19: 2 and 3 leave view 0 when nothing is prepared, and say so to the liar 1 alone. Then A turns out to be
 /// prepared. If they still vote in view 0, A is final at 0. The liar begins view 1 with what they said before.
 #[test]
-fn votes_in_a_view_that_was_left_make_a_block_final_that_no_view_knows_of() {
+fn votes_in_a_left_view_finalise_a_block_that_the_next_view_lacks() {
     fn story(mut play: Play) {
         play.net.corrupt(1);
         play.net.links.hold(Envelope::is_prepare);

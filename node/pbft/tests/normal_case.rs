@@ -77,7 +77,7 @@ fn a_later_block_finalises_the_earlier_ones() {
 
 /// R10: with PREPAREs for the first block missing, nobody commits to the second, prepared as it may be.
 #[test]
-fn nobody_commits_out_of_order() {
+fn commits_are_sent_in_height_order() {
     let mut net = Net::of(4);
     net.links.hold(|envelope| envelope.is_prepare() && envelope.is_at(1));
     net.propose("A");

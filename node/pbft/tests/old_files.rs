@@ -49,7 +49,7 @@ fn a_member_with_an_old_journal_never_votes_again() {
     assert!(told, "{:?}", net.heard(2));
     let before = signed(&net, 2);
     order(&mut net, &["D"]);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.crash(0);
     net.pass(3 * TIMEOUT);
     net.restart(0);
@@ -88,7 +88,7 @@ fn an_old_journal_stays_old_until_the_newest_is_put_back() {
 /// R24: what was promised and never heard of by anybody matters to nobody: an old copy that lacks nothing that was
 /// heard is as good as a crash before the write.
 #[test]
-fn a_member_whose_lost_promises_nobody_heard_takes_part() {
+fn a_member_whose_lost_records_were_never_sent_may_sign() {
     let mut net = Net::of(4);
     order(&mut net, &["A"]);
     let old = net.nodes[2].files();
@@ -106,7 +106,7 @@ fn a_member_whose_lost_promises_nobody_heard_takes_part() {
 /// R24: an old copy of the ledger beside the right journal: what was promised at the heights between is not written
 /// anywhere any more, so the member is silent until the chain has passed them, and then takes part.
 #[test]
-fn a_member_with_an_old_ledger_is_silent_until_it_has_caught_up() {
+fn a_member_with_an_old_ledger_signs_nothing_until_it_has_caught_up() {
     let mut net = Net::of(4);
     order(&mut net, &["A"]);
     let old = net.nodes[2].files();
@@ -132,7 +132,7 @@ fn a_member_with_an_old_ledger_is_silent_until_it_has_caught_up() {
 
 /// R24: even when everybody restarts at the same time: what others had heard is in their files.
 #[test]
-fn an_old_journal_is_found_out_after_a_restart_of_everybody() {
+fn an_old_journal_is_detected_after_a_restart_of_all_members() {
     let mut net = Net::of(4);
     order(&mut net, &["A"]);
     let old = net.nodes[2].files();
@@ -178,7 +178,7 @@ fn a_restarted_member_votes_when_a_quorum_has_answered() {
 /// R24: answers are given also by those who wait for answers themselves, so all may start at once, also in a view that
 /// has not begun.
 #[test]
-fn everybody_restarts_and_comes_back() {
+fn all_members_restart_at_once() {
     for leaving in [false, true] {
         let mut net = Net::of(4);
         order(&mut net, &["A"]);
@@ -187,7 +187,7 @@ fn everybody_restarts_and_comes_back() {
         net.deliver_all();
         if leaving {
             net.links.lose(Envelope::is_view_change);
-            net.everybody_starves();
+            net.all_report_censorship();
         }
         for node in 0..4 {
             net.crash(node);
@@ -231,7 +231,7 @@ fn a_second_instance_is_noticed() {
 /// R24: nobody is silenced by a claim: a Seen holds signatures of one member, or it is refused; what others signed
 /// says nothing about us, and no answer either.
 #[test]
-fn a_lying_seen_changes_nothing() {
+fn a_forged_seen_changes_nothing() {
     let mut net = Net::of(4);
     order(&mut net, &["A"]);
     net.crash(2);
@@ -302,7 +302,7 @@ fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
 /// R19, R24: an old ledger beside a journal with promises far above it. What is prepared there would lie beyond the window
 /// above the base, and every VIEW-CHANGE would be refused, so the member signs nothing until the ledger is near enough.
 #[test]
-fn promises_far_above_an_old_ledger_wait_for_it() {
+fn records_far_above_an_old_ledger_disable_signing() {
     let mut net = Net::with(4, |config| config.window = 1);
     order(&mut net, &["A", "B", "C", "D"]);
     net.links.lose(|envelope| envelope.is_commit());

@@ -16,7 +16,7 @@ const FAILED_VIEWS: u64 = 2 * 8 + 4;
 #[test]
 fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
     let mut net = Net::with(4, |config| config.window = 1);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_commit());
     net.links.lose(|envelope| envelope.is_prepare() && !(envelope.is_in_view(0) && envelope.to == id(2)));
     // The views of the others begin without member 2, and its own do not begin.
@@ -44,7 +44,7 @@ fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
         if failed == FAILED_VIEWS {
             break;
         }
-        net.everybody_starves();
+        net.all_report_censorship();
         net.pass(STATUS);
     }
     assert!([0, 1, 3].iter().all(|node| !holds(&net, *node)), "the others have given X up");
@@ -53,7 +53,7 @@ fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
     net.links.heal();
     net.partition(&[3]);
     for _ in 0..1000 {
-        net.everybody_starves();
+        net.all_report_censorship();
         net.pass(STATUS);
         if net.heights()[..3] == [1, 1, 1] {
             break;

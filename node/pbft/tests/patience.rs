@@ -29,13 +29,13 @@ fn a_dead_primary_costs_its_view_when_work_has_waited_for_the_timeout() {
 
 /// R15: work that is withdrawn before the time is over ends nothing.
 #[test]
-fn work_that_is_withdrawn_was_not_neglected() {
+fn withdrawn_work_does_not_end_the_view() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT - MOMENT);
-    net.everybody_waits(Work::Nothing);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Nothing);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT - MOMENT);
     net.assert_view(0);
     net.pass(MOMENT);
@@ -60,7 +60,7 @@ fn an_accepted_block_without_a_quorum_ends_the_view() {
 fn expired_work_waits_for_the_gap_of_an_empty_block_too() {
     let mut net = Net::of(4);
     let gap = Duration::from_millis(net.config.limits.empty_block_gap_ms);
-    net.everybody_waits(Work::Expired);
+    net.all_have_work(Work::Expired);
     net.pass(TIMEOUT + gap - MOMENT);
     net.assert_view(0);
     net.pass(MOMENT);
@@ -71,7 +71,7 @@ fn expired_work_waits_for_the_gap_of_an_empty_block_too() {
 #[test]
 fn progress_postpones_the_deadline() {
     let mut net = Net::of(4);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     for round in 0..5 {
         net.pass(TIMEOUT - MOMENT);
         net.propose(&format!("block {round}"));
@@ -88,7 +88,7 @@ fn progress_postpones_the_deadline() {
 fn deadlines_move_on() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| !envelope.is_status() && !envelope.is_view_change());
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.propose("A");
     for _ in 0..200 {
         net.pass(STATUS / 4);
@@ -116,10 +116,10 @@ fn a_late_tick_does_no_harm() {
 /// R15e: a process that stood still does not hold against others what it could not see: deadlines move by as
 /// much, and what came meanwhile is heard first.
 #[test]
-fn lateness_puts_deadlines_off() {
+fn a_pause_postpones_deadlines() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT - STATUS);
     let lateness = STATUS;
     net.moment = net.moment.after(lateness);
@@ -137,9 +137,9 @@ fn lateness_puts_deadlines_off() {
 /// R15: whoever hears of no quorum cannot begin another view, and would be mute in this one when contact comes back.
 /// So it stays, and votes again at once.
 #[test]
-fn an_isolated_member_stays_in_its_view_and_is_not_mute_afterwards() {
+fn an_isolated_replica_stays_in_its_view_and_votes_afterwards() {
     let mut net = Net::of(4);
-    net.everybody_waits(Work::Nothing);
+    net.all_have_work(Work::Nothing);
     net.partition(&[3]);
     net.pass(4 * STATUS);
     net.input(3, Input::Pending(Work::Timely));
@@ -155,10 +155,10 @@ fn an_isolated_member_stays_in_its_view_and_is_not_mute_afterwards() {
 
 /// R15: a member that is cut off a moment after a commit heard of a quorum in this turn, and all the same not of late.
 #[test]
-fn whoever_is_cut_off_right_after_a_commit_stays() {
+fn a_replica_cut_off_right_after_a_commit_stays_in_its_view() {
     // The usual ratio: whoever fell silent then is still in contact when the time is over.
     let mut net = Net::with(4, |config| config.request_timeout = 2 * STATUS);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.propose("A");
     net.deliver_all();
     net.partition(&[3]);
@@ -169,7 +169,7 @@ fn whoever_is_cut_off_right_after_a_commit_stays() {
 
 /// R15: one that hears of no quorum at the end of its patience does not begin anew when it does.
 #[test]
-fn a_status_that_comes_late_costs_no_second_timeout() {
+fn a_late_status_costs_no_second_timeout() {
     let mut net = Net::of(4);
     net.crash(0);
     net.input(1, Input::Pending(Work::Timely));
@@ -184,7 +184,7 @@ fn a_status_that_comes_late_costs_no_second_timeout() {
 
 /// R15: the time without contact does not count: with contact the primary has its whole timeout again.
 #[test]
-fn contact_that_comes_back_gives_the_primary_its_time_again() {
+fn contact_that_comes_back_restarts_the_timeout() {
     let mut net = Net::of(4);
     net.partition(&[3]);
     net.input(3, Input::Pending(Work::Timely));
@@ -200,7 +200,7 @@ fn contact_that_comes_back_gives_the_primary_its_time_again() {
 /// R15: f + 1 members say in their STATUS that they have committed more, so one that cannot tell from votes blames nobody:
 /// it is about to fetch what it misses.
 #[test]
-fn whoever_hears_that_others_are_further_blames_nobody() {
+fn a_replica_that_is_behind_does_not_leave_its_view() {
     let mut net = Net::of(4);
     net.catching_up = false;
     net.links.lose(|envelope| envelope.to == id(3) && !envelope.is_status());
@@ -222,7 +222,7 @@ fn whoever_hears_that_others_are_further_blames_nobody() {
 
 /// R15: what f members claim keeps nobody in a view, and what was said on a channel that is gone does not count.
 #[test]
-fn claims_of_f_members_keep_nobody_in_a_view() {
+fn claims_of_f_members_keep_no_replica_in_a_view() {
     let mut net = Net::of(4);
     net.catching_up = false;
     net.crash(0);
@@ -243,7 +243,7 @@ fn claims_of_f_members_keep_nobody_in_a_view() {
 #[test]
 fn time_doubles_while_views_fail_and_stops_at_the_cap() {
     let mut net = Net::of(4);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_new_view() || envelope.is_proposal());
     let mut waited = Vec::new();
     for _ in 0..6 {
@@ -268,7 +268,7 @@ fn time_doubles_while_views_fail_and_stops_at_the_cap() {
 fn time_shrinks_again_while_the_chain_grows() {
     let mut net = Net::of(4);
     net.crash(0);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     assert_eq!(net.nodes[1].replica().request_timeout(), 2 * TIMEOUT);
@@ -287,7 +287,7 @@ fn time_shrinks_again_while_the_chain_grows() {
 #[test]
 fn a_long_outage_is_forgotten_as_soon_as_a_short_one() {
     let mut net = Net::of(4);
-    net.everybody_waits(Work::Timely);
+    net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_new_view() || envelope.is_proposal());
     while net.view(1).0 < 20 {
         net.pass(STATUS);
@@ -312,13 +312,13 @@ fn a_long_outage_is_forgotten_as_soon_as_a_short_one() {
 
 /// R21: the engine says that transactions are passed over: the view is left, blocks or not.
 #[test]
-fn no_transaction_is_passed_over() {
+fn a_report_of_censorship_ends_the_view() {
     let mut net = Net::of(4);
     for index in 0..3 {
         net.propose(&format!("block {index}"));
         net.deliver_all();
     }
-    net.everybody_starves();
+    net.all_report_censorship();
     net.deliver_all();
     net.assert_view(1);
     assert_eq!(net.departures(0)[..1], [Cause::Censorship]);
@@ -329,7 +329,7 @@ fn no_transaction_is_passed_over() {
 
 /// R21: a starved member alone moves nobody, and whoever has fallen behind has nothing to complain about.
 #[test]
-fn starvation_of_one_is_its_own_affair() {
+fn censorship_reported_by_one_replica_moves_no_other() {
     let mut net = Net::of(4);
     net.catching_up = false;
     net.links.lose(|envelope| envelope.is_proposal() && envelope.to == id(3));

@@ -292,7 +292,7 @@ impl World {
 
     /// Whoever the primary is, all come to the same chain, and what is proposed from now on is ordered.
     fn goes_on(&mut self) {
-        self.net.everybody_waits(Work::Timely);
+        self.net.all_have_work(Work::Timely);
         let correct: Vec<usize> = (0..self.net.size()).filter(|node| Some(*node) != self.liar).collect();
         let mut goal = None;
         for _ in 0..250 {
@@ -361,7 +361,7 @@ fn run(seed: u64, seen: &mut Seen) {
 }
 
 #[test]
-fn correct_members_agree_and_go_on_whatever_happens() {
+fn correct_members_agree_and_make_progress() {
     let every = |first: u64, threads: usize| {
         let mut seen = Seen::default();
         (first..RUNS).step_by(threads).for_each(|seed| run(seed, &mut seen));

@@ -122,7 +122,7 @@ fn a_crash_soon_after_a_restart() {
 
 /// R13: what was promised is promised again, byte for byte, and what was not may be decided anew.
 #[test]
-fn a_primary_that_was_not_heard_repeats_its_proposal() {
+fn a_restarted_primary_resends_its_durable_proposal() {
     let mut net = Net::of(4);
     net.nodes[0].crash_at = Some((0, Boundary::AfterPersist));
     let a = net.propose("A");
@@ -147,7 +147,7 @@ fn a_primary_that_was_not_heard_repeats_its_proposal() {
 
 /// R13: a backup that accepted A stays with A after a restart, whatever else the primary shows it.
 #[test]
-fn a_restarted_backup_keeps_its_word() {
+fn a_restarted_backup_keeps_its_accepted_proposal() {
     let mut net = Net::of(4);
     let root = net::root(&net.config);
     for silent in [0, 2, 3] {

@@ -13,7 +13,7 @@ mod net;
 fn a_restart_while_waiting_for_a_view() {
     for boundary in [Boundary::BeforePersist, Boundary::AfterPersist] {
         let mut net = Net::of(4);
-        net.everybody_waits(Work::Timely);
+        net.all_have_work(Work::Timely);
         net.pass(TIMEOUT - STATUS);
         net.nodes[2].crash_at = Some((0, boundary));
         net.links.lose(|envelope| envelope.is_view_change());
@@ -24,7 +24,7 @@ fn a_restart_while_waiting_for_a_view() {
         let expected = if boundary == Boundary::BeforePersist { (0, true) } else { (1, false) };
         assert_eq!(net.view(2), expected, "what was not written was not said: {boundary:?}");
         net.links.heal();
-        net.everybody_waits(Work::Timely);
+        net.all_have_work(Work::Timely);
         net.pass(2 * STATUS);
         net.assert_view(1);
         net.propose("A");
@@ -121,7 +121,7 @@ fn a_crash_at_every_boundary_of_a_view_change() {
                     net.restart(node);
                 }
             }
-            net.everybody_waits(Work::Timely);
+            net.all_have_work(Work::Timely);
             if net.heights().iter().all(|height| *height == net.height(0) && *height >= 3) {
                 return net.nodes.iter().map(|node| node.groups).collect::<Vec<_>>();
             }

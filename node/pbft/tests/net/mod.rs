@@ -437,7 +437,7 @@ impl Net {
     }
 
     /// Tells every running node what waits for a next block.
-    pub(crate) fn everybody_waits(&mut self, work: Work) {
+    pub(crate) fn all_have_work(&mut self, work: Work) {
         for node in 0..self.size() {
             if self.nodes[node].runs() {
                 self.input(node, Input::Pending(work));
@@ -446,12 +446,12 @@ impl Net {
     }
 
     /// Everybody leaves the view on the word of its engine.
-    pub(crate) fn everybody_starves(&mut self) {
+    pub(crate) fn all_report_censorship(&mut self) {
         self.starve(|_| true);
     }
 
     /// Everybody but one leaves the view on the word of its engine.
-    pub(crate) fn everybody_starves_but(&mut self, spared: usize) {
+    pub(crate) fn all_report_censorship_but(&mut self, spared: usize) {
         self.starve(|node| node != spared);
     }
 
