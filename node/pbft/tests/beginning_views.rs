@@ -43,7 +43,7 @@ fn a_block_final_at_one_replica_is_the_anchor_of_the_new_view() {
     net.pass(TIMEOUT);
     net.assert_view(1);
     net.assert_chain(&["A"]);
-    assert!(net.heard(2).iter().all(|request| !matches!(request, Request::CatchUp { .. })));
+    assert!(net.requests(2).iter().all(|request| !matches!(request, Request::CatchUp { .. })));
 }
 
 /// R20: several prepared blocks are proposed again in order, and fresh ones follow on them.

@@ -30,8 +30,8 @@ fn stable(net: &Net) -> Vec<u64> {
     (0..net.size()).filter(|node| net.nodes[*node].runs()).map(height).collect()
 }
 
-fn asked(net: &Net, node: usize) -> Vec<u64> {
-    let heights = net.heard(node).iter().filter_map(|request| match request {
+fn requested_heights(net: &Net, node: usize) -> Vec<u64> {
+    let heights = net.requests(node).iter().filter_map(|request| match request {
         Request::CatchUp { height } => Some(height.0),
         _ => None,
     });
@@ -51,7 +51,7 @@ fn every_kth_block_becomes_stable() {
         assert_eq!(certificate.checkpoint(), &Checkpoint::of(&net.nodes[0].chain[8]));
         let claim = (**certificate).clone();
         assert!(claim.verify(&CHAIN, &net.config.committee).is_ok());
-        let told = net.heard(0).iter().filter(|request| matches!(request, Request::Stable(_)));
+        let told = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
         assert_eq!(told.count(), 2);
     }
 }
@@ -89,7 +89,7 @@ fn a_checkpoint_ahead_is_fetched_before_it_is_stable() {
     net.links.lose(|envelope| envelope.to == id(3) && !envelope.is_checkpoint());
     order(&mut net, 4);
     assert_eq!((net.height(3), stable(&net)), (0, vec![4, 4, 4, 0]));
-    assert_eq!(asked(&net, 3), [4]);
+    assert_eq!(requested_heights(&net, 3), [4]);
     net.links.heal();
     net.catching_up = true;
     net.pass(2 * STATUS);
@@ -108,7 +108,7 @@ fn a_checkpoint_of_one_member_has_no_effect() {
         net.inject(3, 0, message);
     }
     order(&mut net, 4);
-    assert_eq!((asked(&net, 0), stable(&net)), (vec![], vec![4, 4, 4]));
+    assert_eq!((requested_heights(&net, 0), stable(&net)), (vec![], vec![4, 4, 4]));
 }
 
 /// R23: a CHECKPOINT is signed after the ledger is durable up to there: whoever sees it may come and fetch.
@@ -179,7 +179,7 @@ fn a_member_with_two_states_is_accused() {
     order(&mut net, 4);
     assert_eq!(stable(&net)[0], 0, "two of four say the same");
     let proof = Request::Evidence(Verified::from_own_storage(Evidence::Checkpoint(Pair { first, second })));
-    assert!((0..3).all(|node| net.heard(node).contains(&proof)));
+    assert!((0..3).all(|node| net.requests(node).contains(&proof)));
     net.assert_view(0);
 }
 

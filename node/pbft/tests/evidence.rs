@@ -4,7 +4,7 @@
 use quorate_ledger::{Ballot, Height, Outline, Signed, SignedError};
 use quorate_pbft::{Cause, Evidence, Knowledge, Message, Pair, PrePrepare, Rejected};
 
-use net::{Net, STATUS, ballot, block, id, knows};
+use net::{Net, STATUS, ballot, block, id, payload_of};
 
 mod net;
 
@@ -26,7 +26,7 @@ fn an_equivocating_primary_loses_its_view_at_once() {
     net.deliver_all();
     net.assert_view(1);
     for node in 1..4 {
-        assert_eq!(net.contradictions(node), [0]);
+        assert_eq!(net.accused(node), [0]);
         assert_eq!(net.departures(node), [Cause::Evidence]);
     }
     net.propose("C");
@@ -109,7 +109,7 @@ fn evidence_that_proves_nothing_is_refused() {
         net.inject(3, 2, Message::Evidence(evidence));
     }
     net.deliver_all();
-    assert_eq!(net.contradictions(2), [3, 3]);
+    assert_eq!(net.accused(2), [3, 3]);
     net.assert_view(0);
 }
 
@@ -135,7 +135,7 @@ fn proofs_against_one_member_are_bounded() {
         }
     }
     net.deliver_all();
-    assert_eq!(net.contradictions(1).len(), 16);
+    assert_eq!(net.accused(1).len(), 16);
     assert_eq!(net.counters(1).contradictions, 20);
     net.assert_view(0);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
@@ -161,7 +161,7 @@ fn evidence_received_while_probing_counts_when_it_is_resent() {
     let evidence = Message::Evidence(Evidence::PrePrepare(Pair { first: vote(&a), second: vote(&b) }));
     net.inject(3, 1, evidence.clone());
     net.deliver_all();
-    assert_eq!((net.contradictions(1), net.view(1)), (vec![0], (0, true)));
+    assert_eq!((net.accused(1), net.view(1)), (vec![0], (0, true)));
     net.links.release();
     net.deliver_all();
     for node in [1, 2, 3] {
@@ -186,7 +186,7 @@ fn evidence_survives_a_restart() {
     net.restart(1);
     net.inject(3, 1, Message::Evidence(evidence));
     net.deliver_all();
-    assert_eq!(net.contradictions(1), [3]);
+    assert_eq!(net.accused(1), [3]);
 }
 
 /// R19: a member that leaves one view in two ways is proven a liar, and that moves nobody.
@@ -196,11 +196,11 @@ fn two_view_changes_for_one_view_are_evidence() {
     net.corrupt(3);
     let a = first(&net, "A", 0);
     let hiding = net.view_change(3, 1, Knowledge::default());
-    let telling = net.view_change(3, 1, knows(vec![net.prepared(&a, 0, &[1, 2])]));
+    let telling = net.view_change(3, 1, payload_of(vec![net.prepared(&a, 0, &[1, 2])]));
     for change in [&hiding, &telling, &hiding] {
         net.inject(3, 1, Message::ViewChange(change.clone()));
     }
     net.deliver_all();
-    assert!((0..3).all(|node| net.contradictions(node) == [3]));
+    assert!((0..3).all(|node| net.accused(node) == [3]));
     net.assert_view(0);
 }

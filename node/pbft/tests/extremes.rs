@@ -105,7 +105,7 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
         view_change: Some(net.sign(0, left)),
         new_view: Some(net.sign(0, opened)),
     };
-    let lie = |block: u8| {
+    let vote = |block: u8| {
         net.sign(0, Commit(Ballot { block: BlockHash::from_bytes([block; 32]), ..at(height, view) }))
     };
     let hidden = HiddenCertificate {
@@ -116,13 +116,13 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
         Message::Status(status(true)),
         Message::Status(status(false)),
         Message::Seen(seen),
-        Message::Evidence(Evidence::Commit(Pair { first: lie(1), second: lie(2) })),
+        Message::Evidence(Evidence::Commit(Pair { first: vote(1), second: vote(2) })),
         Message::Evidence(Evidence::Hidden(hidden)),
     ]
 }
 
 /// Departures of member 0 that speak of these numbers. Others had to sign for what is in them.
-fn departures(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
+fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
     let known = |base_height: Option<u64>, heights: &[u64]| Knowledge {
         base: base_height.map(|height| base(net, height, view)),
         prepared: heights.iter().map(|height| prepared(net, *height, view)).collect(),
@@ -158,7 +158,7 @@ fn checking_does_not_panic_at_extreme_numbers() {
     for (height, view) in pairs() {
         let mut messages = votes(&net, height, view);
         messages.extend(claims(&net, height, view));
-        for change in departures(&net, height, view) {
+        for change in view_changes(&net, height, view) {
             let mut changes: Vec<_> = (1..3)
                 .map(|signer| net.view_change(signer, change.vote.body.view.0, Knowledge::default()))
                 .collect();
@@ -194,7 +194,7 @@ fn extreme_numbers_of_a_faulty_member_change_nothing() {
     for (height, view) in pairs() {
         let mut messages = votes(&net, height, view);
         messages.extend(claims(&net, height, view));
-        messages.extend(departures(&net, height, view).into_iter().map(Message::ViewChange));
+        messages.extend(view_changes(&net, height, view).into_iter().map(Message::ViewChange));
         // The faulty member cannot sign proposals of views of other primaries.
         messages.retain(|message| match message {
             Message::PrePrepare(proposal) => proposal.vote.signer == id(0),

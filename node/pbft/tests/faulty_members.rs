@@ -18,7 +18,7 @@ fn two_blocks(net: &mut Net) -> (Outline, Outline) {
     (a, b)
 }
 
-fn nonsense(height: u64) -> Ballot {
+fn unknown_ballot(height: u64) -> Ballot {
     let at = Net::of(1).config;
     let outline = block(&net::root(&at), "nonsense", Timestamp(0), id(0));
     Ballot { height: Height(height), ..ballot(&outline, 0) }
@@ -95,7 +95,7 @@ fn a_second_proposal_accuses_the_primary_once() {
     send_to(&mut net, 2, &[1, 1, 1], &proposal_b);
     net.inject(3, 1, proposal_a);
     net.deliver_all();
-    assert_eq!(net.contradictions(1), [0]);
+    assert_eq!(net.accused(1), [0]);
     assert_eq!(net.nodes[1].replica().counters().contradictions, 1);
     assert_eq!(net.slots(1)[0].block, Some(a.hash()));
 }
@@ -107,18 +107,18 @@ fn a_backup_that_votes_twice_is_accused_once() {
     net.corrupt(3);
     let a = net.propose("A");
     let honest = net.prepare(3, ballot(&a, 0));
-    let other = net.prepare(3, nonsense(1));
+    let other = net.prepare(3, unknown_ballot(1));
     for message in [other.clone(), honest.clone(), other, honest] {
         net.inject(3, 1, message);
     }
-    let (commit, other) = (net.commit(3, ballot(&a, 0)), net.commit(3, nonsense(1)));
+    let (commit, other) = (net.commit(3, ballot(&a, 0)), net.commit(3, unknown_ballot(1)));
     net.inject(3, 2, commit.clone());
     net.inject(3, 2, other);
     net.inject(3, 2, commit);
     net.links.hold(|envelope| envelope.is_commit() && envelope.from != id(3));
     net.deliver_all();
     let expected = "one proof of two PREPAREs and one of two COMMITs, found here or heard from others";
-    assert_eq!((net.contradictions(1), net.contradictions(2)), (vec![3, 3], vec![3, 3]), "{expected}");
+    assert_eq!((net.accused(1), net.accused(2)), (vec![3, 3], vec![3, 3]), "{expected}");
     let slot = &net.slots(1)[0];
     assert_eq!((slot.phase, slot.prepares.len()), (Phase::Prepared, 3), "A is prepared by 1 and 2 alone");
     net.links.release();
@@ -134,7 +134,7 @@ fn a_second_vote_does_not_replace_the_first() {
     let mut net = Net::of(4);
     net.crash(2);
     net.corrupt(3);
-    let other = net.prepare(3, nonsense(1));
+    let other = net.prepare(3, unknown_ballot(1));
     net.inject(3, 1, other);
     net.deliver_all();
     let a = net.propose("A");
@@ -142,7 +142,7 @@ fn a_second_vote_does_not_replace_the_first() {
     net.inject(3, 1, second);
     net.deliver_all();
     assert_eq!(net.slots(1)[0].phase, Phase::PrePrepared);
-    assert_eq!(net.contradictions(1), [3]);
+    assert_eq!(net.accused(1), [3]);
 }
 
 /// R8: votes count for the block they name. A PREPARE for A and one for another block prepare nothing.
@@ -152,7 +152,7 @@ fn prepares_for_different_blocks_do_not_add_up() {
     net.crash(2);
     net.corrupt(3);
     net.propose("A");
-    let prepare = net.prepare(3, nonsense(1));
+    let prepare = net.prepare(3, unknown_ballot(1));
     send_to(&mut net, 3, &[0, 1], &prepare);
     net.deliver_all();
     for node in [0, 1] {
@@ -168,7 +168,7 @@ fn commits_for_different_blocks_do_not_add_up() {
     net.corrupt(3);
     net.links.hold(|envelope| envelope.is_commit() && envelope.from == id(2));
     net.propose("A");
-    let commit = net.commit(3, nonsense(1));
+    let commit = net.commit(3, unknown_ballot(1));
     send_to(&mut net, 3, &[0, 1, 2], &commit);
     net.deliver_all();
     for node in [0, 1] {
@@ -194,7 +194,7 @@ fn a_repeated_vote_counts_once() {
     send_to(&mut net, 1, &[0, 0], &again);
     net.deliver_all();
     assert_eq!(net.links.sent[2], 0, "member 0 has one PREPARE, of member 1");
-    assert_eq!(net.contradictions(0), [] as [u16; 0], "repeating oneself is no contradiction");
+    assert_eq!(net.accused(0), [] as [u16; 0], "repeating oneself is no contradiction");
 }
 
 /// R1: with five or six members 2f + 1 = 3 votes are no quorum: two liars' worth of votes less than needed.
@@ -224,7 +224,7 @@ fn a_primary_does_not_vote_twice_by_sending_prepare() {
     assert_eq!(net.links.sent[2], 0, "only two of four stand behind A");
     assert_eq!(net.counters(1).primary_prepares, 1);
     assert_eq!(net.slots(1)[0].prepares, [id(1)]);
-    assert!(net.heard(1).is_empty(), "it accuses nobody: some implementations send it");
+    assert!(net.requests(1).is_empty(), "it accuses nobody: some implementations send it");
 }
 
 /// R9: a proposal of one's own that comes back, from before a loss of memory perhaps, is not taken for another
@@ -338,12 +338,12 @@ fn a_branch_that_lost_is_not_continued() {
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
-    assert_eq!(net.promises(1).len(), 1, "A is accepted, the block on it waits for its body");
+    assert_eq!(net.open_records(1).len(), 1, "A is accepted, the block on it waits for its body");
     let chain = [net::root(&net.config), b.header().clone()];
     let (now, certificate) = (net.now(1), net.certificate(ballot(&b, 0), &[0, 2, 3]));
     net.nodes[1].catch_up_from(now, &chain, certificate);
     net.supply(1);
-    assert_eq!(net.promises(1).len(), 1, "no promise for the branch that lost");
+    assert_eq!(net.open_records(1).len(), 1, "no promise for the branch that lost");
     assert_eq!(net.bad_proposals(1).len(), 1);
     assert_eq!(net.nodes[1].replica().in_flight(), 0);
 }
@@ -409,8 +409,8 @@ fn a_certificate_for_a_branch_that_lost_stops_the_node() {
     let mut net = Net::of(4);
     let (a, b) = two_blocks(&mut net);
     let on_a = block(a.header(), "on A", net.now(0).wall, id(0));
-    for liar in [0, 2, 3] {
-        net.corrupt(liar);
+    for member in [0, 2, 3] {
+        net.corrupt(member);
     }
     for outline in [&a, &on_a] {
         let proposal = net.proposal(0, outline, 0);
@@ -419,9 +419,9 @@ fn a_certificate_for_a_branch_that_lost_stops_the_node() {
     net.deliver_all();
     let fetched = net.fetched(&[&b]);
     net.input(1, fetched);
-    for liar in [0, 2, 3] {
-        let commit = net.commit(liar, ballot(&on_a, 0));
-        net.inject(liar, 1, commit);
+    for member in [0, 2, 3] {
+        let commit = net.commit(member, ballot(&on_a, 0));
+        net.inject(member, 1, commit);
     }
     net.deliver_all();
 }
@@ -451,5 +451,5 @@ fn a_relayed_vote_is_refused() {
     }
     let slots = net.slots(2);
     assert!(slots.iter().all(|slot| !slot.prepares.contains(&id(1))));
-    assert!(!net.heard(2).iter().any(|request| matches!(request, Request::Evidence(_))));
+    assert!(!net.requests(2).iter().any(|request| matches!(request, Request::Evidence(_))));
 }

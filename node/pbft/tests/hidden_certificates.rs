@@ -7,13 +7,13 @@ use std::time::Duration;
 use quorate_ledger::{Outline, View};
 use quorate_pbft::{Message, PreparedCertificate, Record, ViewChangeMessage, Work};
 
-use net::{Envelope, Net, STATUS, TIMEOUT_CAP, block, id, knows};
+use net::{Envelope, Net, STATUS, TIMEOUT_CAP, block, id, payload_of};
 
 mod net;
 
 /// A prepared certificate that only a faulty member has, and its block.
 struct Hidden {
-    liar: usize,
+    faulty_member: usize,
     certificate: PreparedCertificate,
     outline: Outline,
 }
@@ -21,7 +21,7 @@ struct Hidden {
 /// A network with a window of one height, whose first `faulty` members are faulty.
 fn network(size: usize, faulty: usize) -> Net {
     let mut net = Net::with(size, |config| config.window = 1);
-    (0..faulty).for_each(|liar| net.corrupt(liar));
+    (0..faulty).for_each(|faulty_member| net.corrupt(faulty_member));
     net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_prepare() || envelope.is_commit());
     net
@@ -61,31 +61,31 @@ fn reach(net: &mut Net, view: u64) {
 
 /// The faulty primary of this view proposes a block to these members and keeps their PREPAREs.
 fn hide(net: &mut Net, view: u64, name: &str, backups: &[usize]) -> Hidden {
-    let liar = net.primary_of(view);
+    let faulty_member = net.primary_of(view);
     let correct = correct(net);
     if view > 0 {
         reach(net, view);
         let changes = correct.iter().map(|node| last_view_change(net, *node)).collect();
         let new_view = Message::NewView(net.new_view(view, changes));
-        correct.iter().for_each(|node| net.inject(liar, *node, new_view.clone()));
+        correct.iter().for_each(|node| net.inject(faulty_member, *node, new_view.clone()));
         net.deliver_all();
     }
-    let outline = block(&net::root(&net.config), name, net.now(correct[0]).wall, id(liar));
+    let outline = block(&net::root(&net.config), name, net.now(correct[0]).wall, id(faulty_member));
     net.name(&outline, name);
-    let proposal = net.proposal(liar, &outline, view);
+    let proposal = net.proposal(faulty_member, &outline, view);
     for node in backups.iter().filter(|node| correct.contains(node)) {
-        net.inject(liar, *node, proposal.clone());
+        net.inject(faulty_member, *node, proposal.clone());
     }
     net.deliver_all();
-    let promised = |node: &&usize| net.nodes[**node].bodies.contains_key(&outline.hash());
-    assert!(backups.iter().filter(|node| correct.contains(node)).all(|node| promised(&node)), "PREPAREs");
+    let accepted = |node: &&usize| net.nodes[**node].bodies.contains_key(&outline.hash());
+    assert!(backups.iter().filter(|node| correct.contains(node)).all(|node| accepted(&node)), "PREPAREs");
     let certificate = net.prepared(&outline, view, backups);
-    Hidden { liar, certificate, outline }
+    Hidden { faulty_member, certificate, outline }
 }
 
 /// Views fail until no correct member holds any of these blocks. Then all links are good for ever. The last view is one
 /// of member 0, which is faulty and does not begin it.
-fn until_forgotten(net: &mut Net, hidden: &[Hidden]) {
+fn until_bodies_are_dropped(net: &mut Net, hidden: &[Hidden]) {
     let holds = |net: &Net| {
         let nodes = correct(net);
         let blocks = || hidden.iter().map(|hidden| hidden.outline.hash());
@@ -106,7 +106,7 @@ fn until_forgotten(net: &mut Net, hidden: &[Hidden]) {
 /// carry what they hid. `show` says which of it, for each view.
 fn show_late(net: &mut Net, hidden: Vec<Hidden>, show: impl Fn(&Hidden, u64) -> bool + 'static) {
     let mut answered = View(0);
-    net.liars = Some(Box::new(move |net, envelope| {
+    net.byzantine = Some(Box::new(move |net, envelope| {
         let Message::ViewChange(change) = &envelope.message else { return Vec::new() };
         let view = change.vote.body.view;
         if view <= answered {
@@ -115,9 +115,10 @@ fn show_late(net: &mut Net, hidden: Vec<Hidden>, show: impl Fn(&Hidden, u64) -> 
         answered = view;
         let mut answers = Vec::new();
         for hidden in hidden.iter().filter(|hidden| show(hidden, view.0)) {
-            let known = knows(vec![hidden.certificate.clone()]);
-            let message = Message::ViewChange(net.view_change(hidden.liar, view.0, known));
-            let to = |node| Envelope { from: id(hidden.liar), to: id(node), message: message.clone() };
+            let known = payload_of(vec![hidden.certificate.clone()]);
+            let message = Message::ViewChange(net.view_change(hidden.faulty_member, view.0, known));
+            let to =
+                |node| Envelope { from: id(hidden.faulty_member), to: id(node), message: message.clone() };
             answers.extend(correct(net).into_iter().map(to));
         }
         answers
@@ -145,7 +146,7 @@ fn views_until_ordered(net: &mut Net) -> u64 {
 fn a_hidden_certificate_costs_one_view() {
     let mut net = network(4, 1);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2])];
-    until_forgotten(&mut net, &hidden);
+    until_bodies_are_dropped(&mut net, &hidden);
     show_late(&mut net, hidden, |_, _| true);
     let views = views_until_ordered(&mut net);
     assert!(views <= 3, "{views} views");
@@ -157,7 +158,7 @@ fn a_hidden_certificate_costs_one_view() {
 fn two_hidden_certificates_of_one_member_cost_one_view() {
     let mut net = network(4, 1);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2]), hide(&mut net, 4, "Y", &[2, 3])];
-    until_forgotten(&mut net, &hidden);
+    until_bodies_are_dropped(&mut net, &hidden);
     let later = hidden[1].certificate.view().0;
     show_late(&mut net, hidden, move |hidden, view| {
         (hidden.certificate.view().0 == later) == (view % 2 == 0)
@@ -171,7 +172,7 @@ fn two_hidden_certificates_of_one_member_cost_one_view() {
 fn hidden_certificates_of_two_members_cost_a_view_each() {
     let mut net = network(7, 2);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2, 3, 4]), hide(&mut net, 1, "Y", &[0, 4, 5, 6])];
-    until_forgotten(&mut net, &hidden);
+    until_bodies_are_dropped(&mut net, &hidden);
     show_late(&mut net, hidden, |_, _| true);
     let views = views_until_ordered(&mut net);
     assert!(views <= 5, "{views} views: two with hidden blocks, two with a faulty primary, and the last");
@@ -183,7 +184,7 @@ fn hidden_certificates_of_two_members_cost_a_view_each() {
 fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     let mut net = network(4, 1);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2])];
-    until_forgotten(&mut net, &hidden);
+    until_bodies_are_dropped(&mut net, &hidden);
     let hash = hidden[0].outline.hash();
     show_late(&mut net, hidden, |_, _| true);
     let first = net.view(3).0 + 1;

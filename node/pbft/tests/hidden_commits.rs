@@ -6,7 +6,7 @@ use quorate_pbft::{
     Evidence, HiddenCertificate, Input, Knowledge, Message, Rejected, Request, ViewChangeMessage,
 };
 
-use net::{Net, STATUS, ballot, block, id, knows};
+use net::{Net, STATUS, ballot, block, id, payload_of};
 
 mod net;
 
@@ -20,7 +20,7 @@ fn commit_of(net: &Net, signer: usize, ballot: Ballot) -> Signed<quorate_ledger:
 
 /// What a node has proof of: the culprit, and the view and height of the subject.
 fn hidden(net: &Net, node: usize) -> Vec<(u16, u64, u64)> {
-    let proofs = net.heard(node).iter().filter_map(|request| match request {
+    let proofs = net.requests(node).iter().filter_map(|request| match request {
         Request::Evidence(evidence) => match &**evidence {
             Evidence::Hidden(_) => {
                 Some((evidence.culprit().0, evidence.subject().view.0, evidence.subject().height.0))
@@ -135,7 +135,7 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     let given = ballot(&at(3), 2);
     let prepared = |height: u64, view: u64| {
         let backups: Vec<usize> = (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect();
-        knows(vec![net.prepared(&at(height), view, &backups)])
+        payload_of(vec![net.prepared(&at(height), view, &backups)])
     };
     let based = |height: u64| Knowledge {
         base: Some(net.certificate(ballot(&at(height), 0), &[0, 1, 2]).into_inner()),
@@ -211,7 +211,7 @@ fn correct_members_account_for_their_commits() {
         net.all_report_censorship();
         net.pass(4 * STATUS);
         for node in 0..4 {
-            assert_eq!(net.contradictions(node), [], "member {node}, after {crashing} crashed");
+            assert_eq!(net.accused(node), [], "member {node}, after {crashing} crashed");
             assert_eq!(net.chain(node), ["A", "B"]);
         }
     }

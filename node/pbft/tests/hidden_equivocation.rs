@@ -49,7 +49,7 @@ fn a_superseded_proposal_proves_its_primary_faulty() {
     assert!(3 * STATUS < TIMEOUT);
     for member in 1..4 {
         assert_eq!(net.height(member), 1, "member {member}");
-        assert_eq!(net.contradictions(member), [0], "member {member}");
+        assert_eq!(net.accused(member), [0], "member {member}");
         assert_eq!(net.departures(member).len(), 1, "member {member}");
     }
     assert!((1..4).any(|member| net.departures(member) == [Cause::Evidence]));
@@ -111,11 +111,11 @@ fn open_proposals_of_one_height_meet_through_status() {
     propose_to(&mut net, &a, &[1]);
     propose_to(&mut net, &b, &[2, 3]);
     net.deliver_all();
-    assert!((1..4).all(|member| net.contradictions(member).is_empty()));
+    assert!((1..4).all(|member| net.accused(member).is_empty()));
     net.pass(STATUS);
     assert!(STATUS < TIMEOUT);
     for member in 1..4 {
-        assert_eq!(net.contradictions(member), [0], "member {member}");
+        assert_eq!(net.accused(member), [0], "member {member}");
     }
     net.assert_view(1);
 }
@@ -132,7 +132,7 @@ fn a_second_proposal_for_a_final_height_accuses() {
     let other = named(&net, &root, "other");
     propose_to(&mut net, &other, &[2]);
     net.deliver_all();
-    assert!((1..4).all(|member| net.contradictions(member) == [0]));
+    assert!((1..4).all(|member| net.accused(member) == [0]));
     net.assert_view(1);
     // Without a second statement there is nothing to accuse of: the final proposal itself, once more.
     let mut honest = Net::of(4);
@@ -142,5 +142,5 @@ fn a_second_proposal_for_a_final_height_accuses() {
     honest.inject(1, 2, again);
     honest.input(2, Input::Tick);
     honest.deliver_all();
-    assert!(honest.contradictions(2).is_empty());
+    assert!(honest.accused(2).is_empty());
 }

@@ -165,7 +165,7 @@ fn proposals_of_other_views_wait() {
     let slots = net.slots(2);
     assert_eq!((slots.len(), slots[0].view, slots[0].prepares.len()), (1, View(1), 2));
     assert_eq!(slots[0].phase, quorate_pbft::Phase::WaitingForParent);
-    assert!(net.heard(2).is_empty(), "it is not judged by the rules of this view either");
+    assert!(net.requests(2).is_empty(), "it is not judged by the rules of this view either");
     net.propose("in this view");
     net.deliver_all();
     net.assert_chain(&["in this view"]);
@@ -209,7 +209,7 @@ fn a_nonsensical_status_does_no_harm() {
     net.pass(net::STATUS / 2);
     let status = Status { superseded: Some(forged), ..net.nodes[1].replica().status() };
     assert!(matches!(refusal(&mut net, Message::Status(status)), Rejected::Signature(_)));
-    assert!(net.contradictions(2).is_empty());
+    assert!(net.accused(2).is_empty());
     let foreign = Status { epoch: Epoch(3), ..net.nodes[1].replica().status() };
     assert_eq!(refusal(&mut net, Message::Status(foreign)), Rejected::Epoch(Epoch(3)));
 }

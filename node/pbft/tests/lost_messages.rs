@@ -358,6 +358,6 @@ fn order_and_repetition_do_not_matter() {
             net.receive(envelope).unwrap();
         }
         net.assert_chain(&["A", "B", "C"]);
-        assert!(net.nodes.iter().all(|node| net.contradictions(node.me.index()).is_empty()), "seed {seed}");
+        assert!(net.nodes.iter().all(|node| net.accused(node.me.index()).is_empty()), "seed {seed}");
     }
 }

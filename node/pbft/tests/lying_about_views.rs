@@ -7,7 +7,7 @@ use quorate_pbft::{
     ViewChange, ViewChangeMessage, Work,
 };
 
-use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, knows};
+use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, payload_of};
 
 mod net;
 
@@ -33,24 +33,27 @@ fn a_view_change_with_a_bad_certificate_is_refused() {
         let change = net.view_change(3, view, knowledge);
         refused_change(&mut net, change)
     };
-    assert!(refused(1, knows(vec![good_b, good_a.clone()])).contains("ascending"), "descending");
-    assert!(refused(1, knows(vec![good_a.clone(), good_a.clone()])).contains("ascending"), "the same twice");
+    assert!(refused(1, payload_of(vec![good_b, good_a.clone()])).contains("ascending"), "descending");
+    assert!(
+        refused(1, payload_of(vec![good_a.clone(), good_a.clone()])).contains("ascending"),
+        "the same twice"
+    );
     let forgeries = {
         let net = Net::of(4);
         [net.prepared(&a, 0, &[1]), net.prepared(&a, 0, &[1, 2, 3]), net.prepared(&a, 0, &[0, 1])]
     };
     for forged in forgeries {
-        let text = refused(1, knows(vec![good_a.clone(), forged.clone()]));
+        let text = refused(1, payload_of(vec![good_a.clone(), forged.clone()]));
         assert!(text.contains("ascending"), "it is not even looked at: {text}");
-        let text = refused(1, knows(vec![forged]));
+        let text = refused(1, payload_of(vec![forged]));
         assert!(text.contains("a prepared certificate"), "{text}");
     }
     let later = Net::of(4).prepared(&a, 1, &[0, 2]);
     assert!(
-        refused(1, knows(vec![later.clone()])).contains("later view"),
+        refused(1, payload_of(vec![later.clone()])).contains("later view"),
         "prepared in the view it wants to enter"
     );
-    let change = Message::ViewChange(net.view_change(3, 2, knows(vec![later])));
+    let change = Message::ViewChange(net.view_change(3, 2, payload_of(vec![later])));
     assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: change }), Ok(()));
 }
 
@@ -66,10 +69,10 @@ fn a_view_change_that_reaches_beyond_its_window_is_refused() {
     }
     let old: Vec<_> = blocks.iter().map(|block| net.prepared(block, 0, &[1, 2])).collect();
     let beyond = "beyond the window";
-    let full = net.view_change(3, 1, knows(old[..8].to_vec()));
+    let full = net.view_change(3, 1, payload_of(old[..8].to_vec()));
     assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: Message::ViewChange(full) }), Ok(()));
     for known in [old[..9].to_vec(), vec![old[8].clone()]] {
-        let change = net.view_change(3, 1, knows(known));
+        let change = net.view_change(3, 1, payload_of(known));
         let unsigned = ViewChangeMessage {
             vote: Signed { signature: net.sign(1, change.vote.body).signature, ..change.vote.clone() },
             ..change.clone()
@@ -105,7 +108,7 @@ fn a_view_change_with_a_forged_signature_is_refused() {
     let signatures = forged.len() - 128;
     forged[signatures..].copy_from_slice(&swapped[signatures..]);
     let forged = quorate_ledger::decode(&forged).unwrap();
-    let change = net.view_change(3, 1, knows(vec![forged]));
+    let change = net.view_change(3, 1, payload_of(vec![forged]));
     let refused = net.refusal(3, Message::ViewChange(change));
     assert!(matches!(refused, Rejected::Prepared(PreparedError::Prepares(_))), "{refused:?}");
 
@@ -140,7 +143,7 @@ fn an_altered_or_relayed_view_change_is_refused() {
     assert_eq!(net.refusal(3, Message::ViewChange(later)), Rejected::Epoch(Epoch(1)));
 
     let a = first(&net, "A", 0);
-    let whole = net.view_change(3, 1, knows(vec![net.prepared(&a, 0, &[1, 2])]));
+    let whole = net.view_change(3, 1, payload_of(vec![net.prepared(&a, 0, &[1, 2])]));
     let hiding = ViewChangeMessage { knowledge: Knowledge::default(), ..whole.clone() };
     assert!(refused_change(&mut net, hiding).contains("not what was signed"));
 
@@ -221,8 +224,8 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
     net.screening = false;
     let (old, new) = (first(&net, "A", 0), first(&net, "B", 1));
     let view_changes = vec![
-        net.view_change(0, 2, knows(vec![net.prepared(&old, 0, &[1, 3])])),
-        net.view_change(1, 2, knows(vec![net.prepared(&new, 1, &[0, 3])])),
+        net.view_change(0, 2, payload_of(vec![net.prepared(&old, 0, &[1, 3])])),
+        net.view_change(1, 2, payload_of(vec![net.prepared(&new, 1, &[0, 3])])),
         net.view_change(2, 2, Knowledge::default()),
     ];
     let vote = net.sign(2, PrePrepare(ballot(&old, 2)));
@@ -334,8 +337,8 @@ fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
     let a = net.propose("A");
     net.deliver_all();
     net.corrupt(1);
-    let evil = first(&net, "X", 1);
-    let early = net.proposal(1, &evil, 1);
+    let other_block = first(&net, "X", 1);
+    let early = net.proposal(1, &other_block, 1);
     for node in [0, 2, 3] {
         net.inject(1, node, early.clone());
     }
@@ -349,9 +352,9 @@ fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
         own.unwrap()
     });
     let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
-    let liar = net.view_change(1, 1, Knowledge { base, prepared: Vec::new() });
+    let late = net.view_change(1, 1, Knowledge { base, prepared: Vec::new() });
     let [zero, two] = changes;
-    let new_view = Message::NewView(net.new_view(1, vec![zero, liar, two]));
+    let new_view = Message::NewView(net.new_view(1, vec![zero, late, two]));
     for node in [0, 2, 3] {
         net.inject(1, node, new_view.clone());
     }
@@ -372,8 +375,8 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     let a = net.propose("A");
     net.deliver_all();
     net.corrupt(1);
-    let evil = first(&net, "X", 1);
-    let early = net.proposal(1, &evil, 1);
+    let other_block = first(&net, "X", 1);
+    let early = net.proposal(1, &other_block, 1);
     net.inject(1, 3, early);
     net.all_report_censorship();
     net.deliver_all();
@@ -385,9 +388,12 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     net.links.heal();
     net.deliver_all();
     assert_eq!(net.view(3), (1, true));
-    assert!(net.promises(3).is_empty(), "no vote for X");
+    assert!(net.open_records(3).is_empty(), "no vote for X");
     assert!(net.bad_proposals(3)[0].contains("began with another block"));
-    assert_eq!(net.heard(3).iter().filter(|request| matches!(request, Request::CatchUp { .. })).count(), 1);
+    assert_eq!(
+        net.requests(3).iter().filter(|request| matches!(request, Request::CatchUp { .. })).count(),
+        1
+    );
     net.catching_up = true;
     net.pass(2 * STATUS);
     assert_eq!(net.chain(3), ["A"]);
@@ -400,12 +406,12 @@ fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
     net.propose("A");
     net.deliver_all();
-    let evil = first(&net, "X", 1);
-    let early = net.proposal(1, &evil, 1);
+    let other_block = first(&net, "X", 1);
+    let early = net.proposal(1, &other_block, 1);
     net.inject(1, 2, early);
     net.all_report_censorship();
     net.deliver_all();
-    assert_eq!(net.contradictions(2), [1]);
+    assert_eq!(net.accused(2), [1]);
     net.pass(2 * TIMEOUT);
     net.assert_chain(&["A"]);
 }

@@ -22,12 +22,12 @@ mod net;
 const MANY: usize = 20_000;
 
 /// A committee and who watches it: the whole oracle, or agreement alone.
-struct Play {
+struct Scenario {
     net: Net,
     rules: bool,
 }
 
-impl Play {
+impl Scenario {
     fn input(&mut self, node: usize, input: Input) {
         if self.rules {
             return self.net.input(node, input);
@@ -92,24 +92,24 @@ impl Play {
     }
 
     /// A liar's block on the genesis, that it tells these members of.
-    fn lie(&mut self, liar: usize, view: u64, name: &str, to: &[usize]) -> Outline {
-        let outline = block(&net::root(&self.net.config), name, self.net.now(liar).wall, id(liar));
+    fn propose_on_genesis(&mut self, from: usize, view: u64, name: &str, to: &[usize]) -> Outline {
+        let outline = block(&net::root(&self.net.config), name, self.net.now(from).wall, id(from));
         self.net.name(&outline, name);
-        self.tell(liar, to, &self.net.proposal(liar, &outline, view));
+        self.send(from, to, &self.net.proposal(from, &outline, view));
         outline
     }
 
     /// A liar says this to these members.
-    fn tell(&mut self, liar: usize, to: &[usize], message: &Message) {
+    fn send(&mut self, from: usize, to: &[usize], message: &Message) {
         for node in to {
-            self.net.inject(liar, *node, message.clone());
+            self.net.inject(from, *node, message.clone());
         }
     }
 
     /// A liar says to these members that it leaves for view 1, and hides what it knows.
-    fn leaves_and_hides(&mut self, liar: usize, to: &[usize]) -> ViewChangeMessage {
-        let change = self.net.view_change(liar, 1, Knowledge::default());
-        self.tell(liar, to, &Message::ViewChange(change.clone()));
+    fn leave_without_certificates(&mut self, from: usize, to: &[usize]) -> ViewChangeMessage {
+        let change = self.net.view_change(from, 1, Knowledge::default());
+        self.send(from, to, &Message::ViewChange(change.clone()));
         change
     }
 
@@ -185,13 +185,13 @@ impl Play {
 
 /// Tells a story of a committee of this size, watched by the whole oracle and by agreement alone: without the fault, and
 /// with it, when it must end in a broken rule, and in what comes of that.
-fn shows(mutant: Mutant, size: usize, story: fn(Play), rule: &str, end: &str) {
+fn detects(mutant: Mutant, size: usize, steps: fn(Scenario), rule: &str, end: &str) {
     for (rules, expected) in [(true, rule), (false, end)] {
-        story(Play { net: Net::of(size), rules });
+        steps(Scenario { net: Net::of(size), rules });
         activate(Some(mutant));
-        let told = catch_unwind(|| story(Play { net: Net::of(size), rules }));
+        let outcome = catch_unwind(|| steps(Scenario { net: Net::of(size), rules }));
         activate(None);
-        let message = text(told.expect_err("nobody notices the fault").as_ref());
+        let message = text(outcome.expect_err("nobody notices the fault").as_ref());
         assert!(message.contains(expected), "{mutant:?} should end in {expected:?}, not in {message:?}");
     }
 }
@@ -207,37 +207,37 @@ const TWO_FINAL: &str = "AGREEMENT broken at height 1";
 /// If three are a quorum, each half is one together with the liar.
 #[test]
 fn a_quorum_of_2f_plus_1_lets_a_faulty_member_split_five() {
-    fn story(mut play: Play) {
-        play.net.corrupt(0);
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(0);
         for (name, half) in [("A", [1, 2]), ("B", [3, 4])] {
-            let lie = play.lie(0, 0, name, &half);
-            play.tell(0, &half, &play.net.commit(0, ballot(&lie, 0)));
+            let block = scenario.propose_on_genesis(0, 0, name, &half);
+            scenario.send(0, &half, &scenario.net.commit(0, ballot(&block, 0)));
         }
-        play.deliver();
-        play.leave(&[1, 2, 3, 4]);
-        play.propose(1, "C");
-        play.ends_with(&["C"]);
+        scenario.deliver();
+        scenario.leave(&[1, 2, 3, 4]);
+        scenario.propose(1, "C");
+        scenario.ends_with(&["C"]);
     }
-    shows(Mutant::QuorumOfTwoFaults, 5, story, "R1: exactly a quorum", TWO_FINAL);
+    detects(Mutant::QuorumOfTwoFaults, 5, steps, "R1: exactly a quorum", TWO_FINAL);
 }
 
 /// M1, R1: six correct members are cut in two halves: 0, 2 and 3 with the primary of view 0; 1, 4 and 5 with that of
 /// view 1. If three are a quorum, each half goes on by itself, and nobody has to lie.
 #[test]
 fn a_quorum_of_2f_plus_1_splits_six_correct_members() {
-    fn story(mut play: Play) {
-        play.cut_off(&[1, 4, 5]);
-        play.propose(0, "A");
-        play.leave(&[1, 4, 5]);
-        if play.net.view(1) == (1, true) {
-            play.propose(1, "B");
+    fn steps(mut scenario: Scenario) {
+        scenario.cut_off(&[1, 4, 5]);
+        scenario.propose(0, "A");
+        scenario.leave(&[1, 4, 5]);
+        if scenario.net.view(1) == (1, true) {
+            scenario.propose(1, "B");
         }
-        play.net.links.heal();
-        play.net.pass(2 * STATUS);
-        play.propose(1, "C");
-        play.ends_with(&["C"]);
+        scenario.net.links.heal();
+        scenario.net.pass(2 * STATUS);
+        scenario.propose(1, "C");
+        scenario.ends_with(&["C"]);
     }
-    shows(Mutant::QuorumOfTwoFaults, 6, story, "R1: exactly a quorum", TWO_FINAL);
+    detects(Mutant::QuorumOfTwoFaults, 6, steps, "R1: exactly a quorum", TWO_FINAL);
 }
 
 /// M2, R8: the primary lies and proposes to each another block. If one PREPARE is enough, each backup prepares its
@@ -245,72 +245,74 @@ fn a_quorum_of_2f_plus_1_splits_six_correct_members() {
 /// when views change (R20). But no view can begin any more: each would have to take two blocks at one height.
 #[test]
 fn prepared_one_short_leaves_two_blocks_that_no_view_can_choose_from() {
-    fn story(mut play: Play) {
-        play.net.corrupt(0);
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(0);
         for (node, name) in [(1, "A"), (2, "B"), (3, "C")] {
-            play.lie(0, 0, name, &[node]);
+            scenario.propose_on_genesis(0, 0, name, &[node]);
         }
-        play.deliver();
-        play.leave(&[1, 2, 3]);
-        if play.rules {
-            play.assert_one_prepared();
+        scenario.deliver();
+        scenario.leave(&[1, 2, 3]);
+        if scenario.rules {
+            scenario.assert_one_prepared();
         }
-        play.net.pass(20 * TIMEOUT);
-        assert!((1..4).any(|node| play.net.view(node).1), "no view begins any more");
-        play.propose(1, "D");
-        play.ends_with(&["D"]);
+        scenario.net.pass(20 * TIMEOUT);
+        assert!((1..4).any(|node| scenario.net.view(node).1), "no view begins any more");
+        scenario.propose(1, "D");
+        scenario.ends_with(&["D"]);
     }
-    shows(Mutant::PreparedOneShort, 4, story, "R8: two blocks are prepared", "no view begins any more");
+    detects(Mutant::PreparedOneShort, 4, steps, "R8: two blocks are prepared", "no view begins any more");
 }
 
 /// M3, R20: A is final at 0 with the COMMITs of 2 and of the liar 3; 2 knows that it is prepared, 1 knows nothing. If
 /// two VIEW-CHANGEs are enough, 1 begins view 1 with its own and the liar's, that hides A. Then 2 follows.
 #[test]
 fn a_view_that_begins_without_a_quorum_loses_a_final_block() {
-    fn story(mut play: Play) {
-        play.net.corrupt(3);
-        play.net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(1));
-        play.net
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(3);
+        scenario.net.links.lose(|envelope| envelope.is_in_view(0) && envelope.to == id(1));
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to == id(2));
-        let a = play.propose(0, "A");
-        play.tell(3, &[0, 2], &play.net.prepare(3, ballot(&a, 0)));
-        play.tell(3, &[0], &play.net.commit(3, ballot(&a, 0)));
-        play.deliver();
-        assert_eq!(play.net.heights()[..3], [1, 0, 0]);
+        let a = scenario.propose(0, "A");
+        scenario.send(3, &[0, 2], &scenario.net.prepare(3, ballot(&a, 0)));
+        scenario.send(3, &[0], &scenario.net.commit(3, ballot(&a, 0)));
+        scenario.deliver();
+        assert_eq!(scenario.net.heights()[..3], [1, 0, 0]);
 
-        play.cut_off(&[0]);
-        play.leaves_and_hides(3, &[1]);
-        play.leave(&[1]);
-        play.leaves_and_hides(3, &[2]);
-        play.deliver();
-        let b = play.propose(1, "B");
-        play.tell(3, &[1, 2], &play.net.prepare(3, ballot(&b, 1)));
-        play.tell(3, &[1, 2], &play.net.commit(3, ballot(&b, 1)));
-        play.deliver();
-        play.ends_with(&["A", "B"]);
+        scenario.cut_off(&[0]);
+        scenario.leave_without_certificates(3, &[1]);
+        scenario.leave(&[1]);
+        scenario.leave_without_certificates(3, &[2]);
+        scenario.deliver();
+        let b = scenario.propose(1, "B");
+        scenario.send(3, &[1, 2], &scenario.net.prepare(3, ballot(&b, 1)));
+        scenario.send(3, &[1, 2], &scenario.net.commit(3, ballot(&b, 1)));
+        scenario.deliver();
+        scenario.ends_with(&["A", "B"]);
     }
-    shows(Mutant::ViewChangeQuorumShort, 4, story, "a quorum of view changes", TWO_FINAL);
+    detects(Mutant::ViewChangeQuorumShort, 4, steps, "a quorum of view changes", TWO_FINAL);
 }
 
 /// M4, R10: A is proposed and C on top of it, and all PREPAREs for A are lost. If COMMIT for C does not wait for A, both
 /// become final at 0 with the COMMITs for C alone. Nobody can show that A was prepared, so view 1 begins without it.
 #[test]
 fn a_commit_above_a_hole_finalises_a_block_that_is_not_prepared() {
-    fn story(mut play: Play) {
-        play.net.links.lose(|envelope| envelope.is_prepare() && envelope.is_at(1));
-        play.net
+    fn steps(mut scenario: Scenario) {
+        scenario.net.links.lose(|envelope| envelope.is_prepare() && envelope.is_at(1));
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
-        play.propose(0, "A");
-        play.propose(0, "C");
+        scenario.propose(0, "A");
+        scenario.propose(0, "C");
 
-        play.cut_off(&[0]);
-        play.leave(&[1, 2, 3]);
-        play.propose(1, "B");
-        play.ends_with(&["B"]);
+        scenario.cut_off(&[0]);
+        scenario.leave(&[1, 2, 3]);
+        scenario.propose(1, "B");
+        scenario.ends_with(&["B"]);
     }
-    shows(Mutant::CommitOutOfOrder, 4, story, "commits out of order", TWO_FINAL);
+    detects(Mutant::CommitOutOfOrder, 4, steps, "commits out of order", TWO_FINAL);
 }
 
 /// M5, R20: A is prepared at 0 alone, in view 0. The others begin view 1 without it, and B becomes final there, at 1
@@ -318,118 +320,127 @@ fn a_commit_above_a_hole_finalises_a_block_that_is_not_prepared() {
 /// taken.
 #[test]
 fn the_lowest_certificate_selects_an_outdated_block() {
-    fn story(mut play: Play) {
-        play.net.links.lose(|envelope| {
+    fn steps(mut scenario: Scenario) {
+        scenario.net.links.lose(|envelope| {
             envelope.is_in_view(0) && (envelope.is_commit() || envelope.is_prepare() && envelope.to != id(0))
         });
-        play.propose(0, "A");
+        scenario.propose(0, "A");
 
-        play.cut_off(&[0]);
-        play.net
+        scenario.cut_off(&[0]);
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(1) && envelope.is_commit() && envelope.to != id(1));
-        play.leave(&[1, 2, 3]);
-        play.propose(1, "B");
-        assert_eq!(play.net.heights(), [0, 1, 0, 0]);
+        scenario.leave(&[1, 2, 3]);
+        scenario.propose(1, "B");
+        assert_eq!(scenario.net.heights(), [0, 1, 0, 0]);
 
-        play.cut_off(&[1]);
-        play.leave(&[2, 3]);
-        play.ends_with(&["B"]);
+        scenario.cut_off(&[1]);
+        scenario.leave(&[2, 3]);
+        scenario.ends_with(&["B"]);
     }
-    shows(Mutant::LowestCertificate, 4, story, "R20: the selection", TWO_FINAL);
+    detects(Mutant::LowestCertificate, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
 /// M6, R20: A is final at 0. The primary of view 1 lies: it begins the view with the VIEW-CHANGEs of 2 and 3, which show
 /// that A was prepared, and proposes nothing again. Whoever does not select again believes it, and votes for B.
 #[test]
 fn an_unverified_selection_lets_the_primary_drop_a_final_block() {
-    fn story(mut play: Play) {
-        play.net.corrupt(1);
-        play.net
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(1);
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
-        play.propose(0, "A");
-        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+        scenario.propose(0, "A");
+        assert_eq!(scenario.net.heights(), [1, 0, 0, 0]);
 
-        play.cut_off(&[0]);
-        play.leave(&[2, 3]);
-        let hides = play.leaves_and_hides(1, &[2, 3]);
-        let changes = vec![hides, play.view_change_of(2), play.view_change_of(3)];
-        play.tell(1, &[2, 3], &Message::NewView(play.net.new_view_of(1, changes, vec![])));
-        let b = play.lie(1, 1, "B", &[2, 3]);
-        play.tell(1, &[2, 3], &play.net.commit(1, ballot(&b, 1)));
-        play.deliver();
-        play.ends_with(&["A"]);
+        scenario.cut_off(&[0]);
+        scenario.leave(&[2, 3]);
+        let hides = scenario.leave_without_certificates(1, &[2, 3]);
+        let changes = vec![hides, scenario.view_change_of(2), scenario.view_change_of(3)];
+        scenario.send(1, &[2, 3], &Message::NewView(scenario.net.new_view_of(1, changes, vec![])));
+        let b = scenario.propose_on_genesis(1, 1, "B", &[2, 3]);
+        scenario.send(1, &[2, 3], &scenario.net.commit(1, ballot(&b, 1)));
+        scenario.deliver();
+        scenario.ends_with(&["A"]);
     }
-    shows(Mutant::NewViewNotRecomputed, 4, story, "R20: the selection", TWO_FINAL);
+    detects(Mutant::NewViewNotRecomputed, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
 /// M7, R20: A is final at 0, and all others have prepared it. View 1 begins without 0. If it forgets what was prepared,
 /// its primary fills the height with B.
 #[test]
 fn a_new_view_without_the_prepared_blocks_loses_a_final_block() {
-    fn story(mut play: Play) {
-        play.net
+    fn steps(mut scenario: Scenario) {
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
-        play.propose(0, "A");
-        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+        scenario.propose(0, "A");
+        assert_eq!(scenario.net.heights(), [1, 0, 0, 0]);
 
-        play.cut_off(&[0]);
-        play.leave(&[1, 2, 3]);
-        play.propose(1, "B");
-        play.ends_with(&["A", "B"]);
+        scenario.cut_off(&[0]);
+        scenario.leave(&[1, 2, 3]);
+        scenario.propose(1, "B");
+        scenario.ends_with(&["A", "B"]);
     }
-    shows(Mutant::NewViewDropsPrepared, 4, story, "R20: the selection", TWO_FINAL);
+    detects(Mutant::NewViewDropsPrepared, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
 /// R19: A is prepared at 0. Members 1 and 2 and the liar 3 leave view 0 without knowing that, and view 1 begins. Before
 /// 2 hears of it, it restarts. Only 0, which has not heard that 2 left, and the liar answer when it asks how far it
 /// had gone. If it is back in view 0, it prepares A and commits to it: A is final at 0. Then it hears of view 1, and
 /// votes for B there.
-fn a_replica_restarts_after_it_left_its_view(mut play: Play) {
-    play.net.corrupt(3);
-    play.net.links.lose(|envelope| envelope.is_prepare() && envelope.from != id(3) && envelope.to != id(0));
-    play.net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(0));
-    play.net.links.lose(|envelope| envelope.is_view_change() && envelope.to == id(0));
-    play.net.links.lose(Envelope::is_new_view);
-    let a = play.propose(0, "A");
-    play.leaves_and_hides(3, &[1, 2]);
-    play.leave(&[1]);
-    assert_eq!((play.net.view(0), play.net.view(1), play.net.view(2)), ((0, true), (1, true), (1, false)));
+fn a_replica_restarts_after_it_left_its_view(mut scenario: Scenario) {
+    scenario.net.corrupt(3);
+    scenario
+        .net
+        .links
+        .lose(|envelope| envelope.is_prepare() && envelope.from != id(3) && envelope.to != id(0));
+    scenario.net.links.lose(|envelope| envelope.is_commit() && envelope.from == id(0));
+    scenario.net.links.lose(|envelope| envelope.is_view_change() && envelope.to == id(0));
+    scenario.net.links.lose(Envelope::is_new_view);
+    let a = scenario.propose(0, "A");
+    scenario.leave_without_certificates(3, &[1, 2]);
+    scenario.leave(&[1]);
+    assert_eq!(
+        (scenario.net.view(0), scenario.net.view(1), scenario.net.view(2)),
+        ((0, true), (1, true), (1, false))
+    );
 
-    play.net.crash(2);
-    play.net.links.lose(|envelope| envelope.is_between(1, 2) || envelope.is_between(2, 1));
-    play.restart(2);
-    play.tell(3, &[2], &Message::Seen(Seen::default()));
-    play.deliver();
-    play.tell(3, &[2], &play.net.prepare(3, ballot(&a, 0)));
-    play.tell(3, &[0], &play.net.commit(3, ballot(&a, 0)));
-    play.deliver();
+    scenario.net.crash(2);
+    scenario.net.links.lose(|envelope| envelope.is_between(1, 2) || envelope.is_between(2, 1));
+    scenario.restart(2);
+    scenario.send(3, &[2], &Message::Seen(Seen::default()));
+    scenario.deliver();
+    scenario.send(3, &[2], &scenario.net.prepare(3, ballot(&a, 0)));
+    scenario.send(3, &[0], &scenario.net.commit(3, ballot(&a, 0)));
+    scenario.deliver();
 
-    play.cut_off(&[0]);
-    play.net.links.lose(Envelope::is_seen);
-    play.connect(1, 2);
-    play.deliver();
-    let b = play.propose(1, "B");
-    play.tell(3, &[1, 2], &play.net.prepare(3, ballot(&b, 1)));
-    play.tell(3, &[1, 2], &play.net.commit(3, ballot(&b, 1)));
-    play.deliver();
-    play.ends_with(&["B"]);
+    scenario.cut_off(&[0]);
+    scenario.net.links.lose(Envelope::is_seen);
+    scenario.connect(1, 2);
+    scenario.deliver();
+    let b = scenario.propose(1, "B");
+    scenario.send(3, &[1, 2], &scenario.net.prepare(3, ballot(&b, 1)));
+    scenario.send(3, &[1, 2], &scenario.net.commit(3, ballot(&b, 1)));
+    scenario.deliver();
+    scenario.ends_with(&["B"]);
 }
 
 /// M8, R13: [`a_replica_restarts_after_it_left_its_view`], and did not write it down.
 #[test]
 fn a_view_change_that_is_not_durable_is_broken_after_a_restart() {
-    let story = a_replica_restarts_after_it_left_its_view;
-    shows(Mutant::ViewChangeNotDurable, 4, story, "R13: a view is left", TWO_FINAL);
+    let steps = a_replica_restarts_after_it_left_its_view;
+    detects(Mutant::ViewChangeNotDurable, 4, steps, "R13: a view is left", TWO_FINAL);
 }
 
 /// M13, R19: [`a_replica_restarts_after_it_left_its_view`]. It is written down, and not heeded.
 #[test]
 fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
-    let story = a_replica_restarts_after_it_left_its_view;
-    shows(Mutant::ViewRegresses, 4, story, "member 2 was in view 1 and is in 0", TWO_FINAL);
+    let steps = a_replica_restarts_after_it_left_its_view;
+    detects(Mutant::ViewRegresses, 4, steps, "member 2 was in view 1 and is in 0", TWO_FINAL);
 }
 
 /// M9, R4, R13: the primary 0 lies. It proposes A to 1 and 2, and 1 prepares it. Then 2 restarts, and asks only 3, which
@@ -438,74 +449,81 @@ fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
 /// (`RestoreError::Incomplete`), so this alone makes no second final block; but no view can begin any more (R20).
 #[test]
 fn a_proposal_that_is_not_durable_is_contradicted_after_a_restart() {
-    fn story(mut play: Play) {
-        play.net.corrupt(0);
-        play.net.links.lose(|envelope| envelope.is_prepare() && !envelope.is_between(2, 1));
-        play.net.links.lose(Envelope::is_commit);
-        play.lie(0, 0, "A", &[1, 2]);
-        play.deliver();
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(0);
+        scenario.net.links.lose(|envelope| envelope.is_prepare() && !envelope.is_between(2, 1));
+        scenario.net.links.lose(Envelope::is_commit);
+        scenario.propose_on_genesis(0, 0, "A", &[1, 2]);
+        scenario.deliver();
 
-        play.net.crash(2);
-        play.cut_off(&[1]);
-        play.restart(2);
-        play.tell(0, &[2], &Message::Seen(Seen::default()));
-        play.deliver();
-        play.lie(0, 0, "B", &[2, 3]);
-        play.deliver();
-        play.assert_one_prepared();
-        play.ends_with(&["A"]);
+        scenario.net.crash(2);
+        scenario.cut_off(&[1]);
+        scenario.restart(2);
+        scenario.send(0, &[2], &Message::Seen(Seen::default()));
+        scenario.deliver();
+        scenario.propose_on_genesis(0, 0, "B", &[2, 3]);
+        scenario.deliver();
+        scenario.assert_one_prepared();
+        scenario.ends_with(&["A"]);
     }
-    shows(Mutant::AcceptedNotDurable, 4, story, "speaks before it remembers", "R8: two blocks are prepared");
+    detects(
+        Mutant::AcceptedNotDurable,
+        4,
+        steps,
+        "sends a vote before its record is durable",
+        "R8: two blocks are prepared",
+    );
 }
 
 /// M10, R13: A is final at 0 with the COMMITs of 1 and 2; 3 was deaf. 1 and 2 lose power at once, and nobody who has
 /// heard their COMMITs can be asked. If they have forgotten that A was prepared, view 1 begins without it.
 #[test]
 fn a_certificate_that_is_not_durable_is_missing_in_the_view_change() {
-    fn story(mut play: Play) {
-        play.net.links.lose(|envelope| {
+    fn steps(mut scenario: Scenario) {
+        scenario.net.links.lose(|envelope| {
             envelope.is_in_view(0) && (envelope.to == id(3) || envelope.is_commit() && envelope.to != id(0))
         });
-        play.propose(0, "A");
-        assert_eq!(play.net.heights(), [1, 0, 0, 0]);
+        scenario.propose(0, "A");
+        assert_eq!(scenario.net.heights(), [1, 0, 0, 0]);
 
-        play.cut_off(&[0]);
-        play.net.links.lose(|envelope| envelope.is_in_view(0));
-        play.net.crash(1);
-        play.net.crash(2);
-        play.restart(1);
-        play.restart(2);
-        play.leave(&[1, 2, 3]);
-        play.propose(1, "B");
-        play.ends_with(&["A", "B"]);
+        scenario.cut_off(&[0]);
+        scenario.net.links.lose(|envelope| envelope.is_in_view(0));
+        scenario.net.crash(1);
+        scenario.net.crash(2);
+        scenario.restart(1);
+        scenario.restart(2);
+        scenario.leave(&[1, 2, 3]);
+        scenario.propose(1, "B");
+        scenario.ends_with(&["A", "B"]);
     }
-    shows(Mutant::PreparedNotDurable, 4, story, "speaks before it remembers", TWO_FINAL);
+    detects(Mutant::PreparedNotDurable, 4, steps, "sends a vote before its record is durable", TWO_FINAL);
 }
 
 /// M12, R19: 2 and 3 leave view 0 when nothing is prepared, and say so to the liar 1 alone. Then A turns out to be
 /// prepared. If they still vote in view 0, A is final at 0. The liar begins view 1 with what they said before.
 #[test]
 fn votes_in_a_left_view_finalise_a_block_that_the_next_view_lacks() {
-    fn story(mut play: Play) {
-        play.net.corrupt(1);
-        play.net.links.hold(Envelope::is_prepare);
-        play.net.links.lose(Envelope::is_view_change);
-        play.net
+    fn steps(mut scenario: Scenario) {
+        scenario.net.corrupt(1);
+        scenario.net.links.hold(Envelope::is_prepare);
+        scenario.net.links.lose(Envelope::is_view_change);
+        scenario
+            .net
             .links
             .lose(|envelope| envelope.is_in_view(0) && envelope.is_commit() && envelope.to != id(0));
-        play.propose(0, "A");
-        play.leave(&[2, 3]);
-        play.net.links.release();
-        play.deliver();
+        scenario.propose(0, "A");
+        scenario.leave(&[2, 3]);
+        scenario.net.links.release();
+        scenario.deliver();
 
-        play.cut_off(&[0]);
-        let hides = play.leaves_and_hides(1, &[]);
-        let changes = vec![hides, play.view_change_of(2), play.view_change_of(3)];
-        play.tell(1, &[2, 3], &Message::NewView(play.net.new_view(1, changes)));
-        let b = play.lie(1, 1, "B", &[2, 3]);
-        play.tell(1, &[2, 3], &play.net.commit(1, ballot(&b, 1)));
-        play.deliver();
-        play.ends_with(&["B"]);
+        scenario.cut_off(&[0]);
+        let hides = scenario.leave_without_certificates(1, &[]);
+        let changes = vec![hides, scenario.view_change_of(2), scenario.view_change_of(3)];
+        scenario.send(1, &[2, 3], &Message::NewView(scenario.net.new_view(1, changes)));
+        let b = scenario.propose_on_genesis(1, 1, "B", &[2, 3]);
+        scenario.send(1, &[2, 3], &scenario.net.commit(1, ballot(&b, 1)));
+        scenario.deliver();
+        scenario.ends_with(&["B"]);
     }
-    shows(Mutant::VotesAfterViewChange, 4, story, "R19: member 3 votes in", TWO_FINAL);
+    detects(Mutant::VotesAfterViewChange, 4, steps, "R19: member 3 votes in", TWO_FINAL);
 }

@@ -20,7 +20,7 @@ fn every_committee_orders_blocks() {
         net.assert_chain(&["A", "B", "C"]);
         for node in &net.nodes {
             assert_eq!(node.replica().in_flight(), 0, "nothing is left open with {size} members");
-            assert!(node.heard.is_empty(), "nobody has anything to complain about with {size} members");
+            assert!(node.requests.is_empty(), "nobody has anything to complain about with {size} members");
         }
     }
 }
@@ -137,7 +137,7 @@ fn a_certified_block_that_is_missing_is_caught_up() {
     net.propose("B");
     net.deliver_all();
     let asked = [Height(1), Height(2)].map(|height| quorate_pbft::Request::CatchUp { height });
-    assert_eq!(net.heard(3), asked, "once for each certificate");
+    assert_eq!(net.requests(3), asked, "once for each certificate");
     assert_eq!(net.heights(), [2, 2, 2, 0]);
     net.pass(net::STATUS);
     net.assert_chain(&["A", "B"]);
@@ -177,5 +177,5 @@ fn an_idle_network_is_quiet() {
     assert_eq!(ordering(before), ordering(after), "no proposal, no vote, no view change");
     assert_eq!(after[3] - before[3], 10 * 4 * 3, "one STATUS to each other member an interval");
     net.assert_chain(&["A"]);
-    assert!(net.nodes.iter().all(|node| node.heard.is_empty()));
+    assert!(net.nodes.iter().all(|node| node.requests.is_empty()));
 }

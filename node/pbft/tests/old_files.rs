@@ -42,11 +42,11 @@ fn a_member_with_an_old_journal_never_votes_again() {
     net.restart(2);
     net.deliver_all();
     assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
-    let told = net.heard(2).iter().any(|request| {
+    let told = net.requests(2).iter().any(|request| {
         matches!(request, Request::Recovering { seen, remembered }
         if seen.accepted == (View(0), Height(3)) && remembered.accepted == (View(0), Height(1)))
     });
-    assert!(told, "{:?}", net.heard(2));
+    assert!(told, "{:?}", net.requests(2));
     let before = signed(&net, 2);
     order(&mut net, &["D"]);
     net.all_have_work(Work::Timely);
@@ -162,7 +162,7 @@ fn a_restarted_member_votes_when_a_quorum_has_answered() {
     assert_eq!(net.standing(1), Standing::Probing { answered: 1, needed: 2, through: None });
     net.propose("B");
     net.deliver_all();
-    assert_eq!((net.promises(1).len(), net.height(0)), (3, 1), "nothing about B");
+    assert_eq!((net.open_records(1).len(), net.height(0)), (3, 1), "nothing about B");
     net.pass(2 * STATUS);
     assert_eq!(
         net.standing(1),
@@ -225,7 +225,7 @@ fn a_second_instance_is_noticed() {
     let elsewhere = net.prepare(2, ballot(&outline, 0));
     net.inject(2, 1, elsewhere);
     net.pass(2 * STATUS);
-    assert!(net.heard(2).contains(&Request::SecondInstance));
+    assert!(net.requests(2).contains(&Request::SecondInstance));
 }
 
 /// R24: nobody is silenced by a claim: a Seen holds signatures of one member, or it is refused; what others signed
@@ -256,7 +256,7 @@ fn a_forged_seen_changes_nothing() {
     net.links.release();
     net.deliver_all();
     assert_eq!(net.standing(2), Standing::Voting);
-    assert!(!net.heard(2).iter().any(|request| matches!(request, Request::Recovering { .. })));
+    assert!(!net.requests(2).iter().any(|request| matches!(request, Request::Recovering { .. })));
 }
 
 /// R24: a mark is further if any kind of statement in it is; the kinds do not make up for each other.
@@ -307,7 +307,7 @@ fn records_far_above_an_old_ledger_disable_signing() {
     order(&mut net, &["A", "B", "C", "D"]);
     net.links.lose(|envelope| envelope.is_commit());
     order(&mut net, &["E"]);
-    let promised = net.promises(2).iter().filter_map(Record::height).max();
+    let promised = net.open_records(2).iter().filter_map(Record::height).max();
     assert_eq!(promised, Some(Height(5)), "E is prepared");
     let chain = net.nodes[2].chain.clone();
     let certificate = |height: usize| net.nodes[2].certificates[&Height(height as u64)].clone();

@@ -1,7 +1,7 @@
 //! Thousands of short runs in which everything that may go wrong does, at random but repeatably (a run is named
 //! by its seed). Views are left and begun, members crash at every boundary and start again in whatever state they
 //! were, and one member says whatever it likes: two proposals, votes for anything, VIEW-CHANGEs that hide what it
-//! knows, NEW-VIEWs of different quorums. The oracle checks agreement, certificates, in-order COMMITs, kept promises
+//! payload_of, NEW-VIEWs of different quorums. The oracle checks agreement, certificates, in-order COMMITs, kept promises
 //! and the beginning of every view at every step; after healing the network must go on.
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ const RUNS: u64 = 2000;
 
 /// What happened in all runs together, so that a run of nothing but quiet nights does not pass for a test.
 #[derive(Debug, Default)]
-struct Seen {
+struct Coverage {
     contradictions: usize,
     hidden: usize,
     crashes: usize,
@@ -28,13 +28,13 @@ struct Seen {
     blocks: u64,
     views: u64,
     proposed_again: usize,
-    liar_began: usize,
+    byzantine_began: usize,
     stable: u64,
 }
 
-impl Seen {
-    fn and(&self, other: &Seen) -> Seen {
-        Seen {
+impl Coverage {
+    fn and(&self, other: &Coverage) -> Coverage {
+        Coverage {
             contradictions: self.contradictions + other.contradictions,
             hidden: self.hidden + other.hidden,
             crashes: self.crashes + other.crashes,
@@ -44,16 +44,16 @@ impl Seen {
             blocks: self.blocks.max(other.blocks),
             views: self.views + other.views,
             proposed_again: self.proposed_again + other.proposed_again,
-            liar_began: self.liar_began + other.liar_began,
+            byzantine_began: self.byzantine_began + other.byzantine_began,
             stable: self.stable + other.stable,
         }
     }
 }
 
 /// Says which run it was that failed.
-struct Named(u64);
+struct SeedReport(u64);
 
-impl Drop for Named {
+impl Drop for SeedReport {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("this was seed {}", self.0);
@@ -65,7 +65,7 @@ struct World {
     net: Net,
     random: Random,
     /// The member that lies; everybody else is correct.
-    liar: Option<usize>,
+    byzantine: Option<usize>,
     /// Blocks that were proposed, for the liar to vote for.
     known: Vec<Outline>,
     percent_lost: u64,
@@ -83,27 +83,27 @@ impl World {
             config.timeout_cap = 8 * STATUS;
             (config.checkpoint_interval, config.log_window) = (3, 8);
         });
-        let liar = random.chance(60).then(|| random.below(size));
-        if let Some(liar) = liar {
-            net.corrupt(liar);
+        let byzantine = random.chance(60).then(|| random.below(size));
+        if let Some(byzantine) = byzantine {
+            net.corrupt(byzantine);
         }
         World {
             percent_lost: [0, 5, 30][random.below(3)],
             percent_repeated: [0, 20][random.below(2)],
             net,
             random,
-            liar,
+            byzantine,
             known: Vec::new(),
             proposed: 0,
             crashes: 0,
         }
     }
 
-    fn something_happens(&mut self) {
+    fn random_step(&mut self) {
         match self.random.below(100) {
             0..70 => self.deliver_one(),
             70..76 => self.propose(),
-            76..86 => self.lie(),
+            76..86 => self.byzantine_acts(),
             86..89 => self.crash_or_restart(),
             89..97 => self.time_passes(),
             97 => {
@@ -143,42 +143,42 @@ impl World {
     }
 
     /// The liar says something to somebody.
-    fn lie(&mut self) {
-        let Some(liar) = self.liar else { return };
+    fn byzantine_acts(&mut self) {
+        let Some(byzantine) = self.byzantine else { return };
         let to = self.random.below(self.net.size());
         let views = self.net.nodes.iter().filter(|node| node.runs()).map(|node| node.replica().view().0);
         let view = views.max().unwrap_or(0) + self.random.next() % 3;
         let view = view.saturating_sub(self.random.next() % 2);
-        let is_primary = liar == self.net.primary_of(view);
+        let is_primary = byzantine == self.net.primary_of(view);
         let message = match self.random.below(100) {
-            0..40 if is_primary => Some(self.propose_anything(liar, view)),
-            40..80 if is_primary => self.begin_view(liar, view),
+            0..40 if is_primary => Some(self.propose_anything(byzantine, view)),
+            40..80 if is_primary => self.begin_view(byzantine, view),
             0..25 if view > 0 => {
-                let knowledge = self.what_it_admits();
-                Some(Message::ViewChange(self.net.view_change(liar, view, knowledge)))
+                let knowledge = self.payload();
+                Some(Message::ViewChange(self.net.view_change(byzantine, view, knowledge)))
             }
-            _ => Some(self.vote_for_anything(liar, view)),
+            _ => Some(self.vote_for_anything(byzantine, view)),
         };
         if let Some(message) = message {
-            self.net.inject(liar, to, message);
+            self.net.inject(byzantine, to, message);
         }
     }
 
     /// A proposal on any block that it or another knows.
-    fn propose_anything(&mut self, liar: usize, view: u64) -> Message {
+    fn propose_anything(&mut self, byzantine: usize, view: u64) -> Message {
         let root = net::root(&self.net.config);
         let place = self.random.below(self.known.len() + 1);
         let parent = self.known.get(place).map_or(&root, |outline| outline.header());
         let name = format!("lie {}", self.random.below(3));
-        let outline = block(parent, &name, self.net.now(liar).wall, id(liar));
+        let outline = block(parent, &name, self.net.now(byzantine).wall, id(byzantine));
         if !self.known.contains(&outline) {
             self.known.push(outline.clone());
         }
-        self.net.proposal(liar, &outline, view)
+        self.net.proposal(byzantine, &outline, view)
     }
 
     /// A vote for a block that was proposed, made up or its own.
-    fn vote_for_anything(&mut self, liar: usize, view: u64) -> Message {
+    fn vote_for_anything(&mut self, byzantine: usize, view: u64) -> Message {
         let ballot = if self.known.is_empty() || self.random.chance(20) {
             Ballot {
                 epoch: Epoch(0),
@@ -191,20 +191,24 @@ impl World {
             let back = self.random.below(self.known.len().min(6));
             ballot(&self.known[self.known.len() - 1 - back], view)
         };
-        if self.random.chance(50) { self.net.prepare(liar, ballot) } else { self.net.commit(liar, ballot) }
+        if self.random.chance(50) {
+            self.net.prepare(byzantine, ballot)
+        } else {
+            self.net.commit(byzantine, ballot)
+        }
     }
 
     /// A base that it can prove, also one that nobody else can, and some of the certificates that others have.
-    fn what_it_admits(&mut self) -> Knowledge {
-        let liar = self.liar.unwrap();
+    fn payload(&mut self) -> Knowledge {
+        let byzantine = self.byzantine.unwrap();
         let mut votes: BTreeMap<Ballot, BTreeMap<_, _>> = BTreeMap::new();
         for (signer, ballot, signature) in self.net.oracle.commits() {
             votes.entry(*ballot).or_default().insert(*signer, *signature);
         }
         let quorum = self.net.config.committee.quorum();
         let proven = votes.into_iter().filter_map(|(ballot, mut votes)| {
-            let Message::Commit(own) = self.net.commit(liar, ballot) else { unreachable!() };
-            votes.insert(id(liar), own.signature);
+            let Message::Commit(own) = self.net.commit(byzantine, ballot) else { unreachable!() };
+            votes.insert(id(byzantine), own.signature);
             Some(CommitCertificate::claimed(ballot, SignatureSet::first(quorum, &votes)?))
         });
         let mut proven: Vec<_> = proven.collect();
@@ -224,7 +228,7 @@ impl World {
     }
 
     /// A NEW-VIEW of some quorum that wants this view, itself included or not.
-    fn begin_view(&mut self, liar: usize, view: u64) -> Option<Message> {
+    fn begin_view(&mut self, byzantine: usize, view: u64) -> Option<Message> {
         if view == 0 {
             return None;
         }
@@ -236,8 +240,8 @@ impl World {
             });
             changes.extend(said.map(|change| (node.me.index(), change)));
         }
-        let knowledge = self.what_it_admits();
-        changes.insert(liar, self.net.view_change(liar, view, knowledge));
+        let knowledge = self.payload();
+        changes.insert(byzantine, self.net.view_change(byzantine, view, knowledge));
         let quorum = self.net.config.committee.quorum();
         while changes.len() > quorum {
             let place = self.random.below(changes.len());
@@ -252,7 +256,7 @@ impl World {
 
     fn crash_or_restart(&mut self) {
         let node = self.random.below(self.net.size());
-        if Some(node) == self.liar {
+        if Some(node) == self.byzantine {
             return;
         }
         if !self.net.nodes[node].runs() {
@@ -284,16 +288,16 @@ impl World {
         self.percent_lost = 0;
         for node in 0..self.net.size() {
             self.net.nodes[node].crash_at = None;
-            if !self.net.nodes[node].runs() && Some(node) != self.liar {
+            if !self.net.nodes[node].runs() && Some(node) != self.byzantine {
                 self.net.restart(node);
             }
         }
     }
 
     /// Whoever the primary is, all come to the same chain, and what is proposed from now on is ordered.
-    fn goes_on(&mut self) {
+    fn assert_progress(&mut self) {
         self.net.all_have_work(Work::Timely);
-        let correct: Vec<usize> = (0..self.net.size()).filter(|node| Some(*node) != self.liar).collect();
+        let correct: Vec<usize> = (0..self.net.size()).filter(|node| Some(*node) != self.byzantine).collect();
         let mut goal = None;
         for _ in 0..250 {
             self.net.pass(STATUS / 2);
@@ -312,20 +316,20 @@ impl World {
         panic!("the network got stuck at {:?} in views {views:?}", self.net.heights());
     }
 
-    fn add_to(&self, seen: &mut Seen) {
+    fn add_to(&self, seen: &mut Coverage) {
         seen.crashes += self.crashes;
         for node in 0..self.net.size() {
-            seen.contradictions += self.net.contradictions(node).len();
+            seen.contradictions += self.net.accused(node).len();
             let hides = |request: &&Request| match request {
                 Request::Evidence(evidence) => matches!(**evidence, Evidence::Hidden(_)),
                 _ => false,
             };
-            seen.hidden += self.net.heard(node).iter().filter(hides).count();
+            seen.hidden += self.net.requests(node).iter().filter(hides).count();
             let node = &self.net.nodes[node];
             // R24: whoever starts from its own files and runs once is never taken for another.
             let doubted =
                 |request: &Request| matches!(request, Request::Recovering { .. } | Request::SecondInstance);
-            assert!(!node.heard.iter().any(doubted), "member {} is doubted", node.me);
+            assert!(!node.requests.iter().any(doubted), "member {} is doubted", node.me);
             seen.caught_up += node.caught_up;
             seen.through_descendants +=
                 node.finalised.iter().filter(|final_| final_.blocks.len() > 1).count();
@@ -336,7 +340,7 @@ impl World {
             });
             for new_view in begins {
                 seen.proposed_again += new_view.chain().len();
-                seen.liar_began += usize::from(Some(new_view.vote().signer.index()) == self.liar);
+                seen.byzantine_began += usize::from(Some(new_view.vote().signer.index()) == self.byzantine);
             }
             if node.runs() {
                 let counters = node.replica().counters();
@@ -348,22 +352,22 @@ impl World {
     }
 }
 
-fn run(seed: u64, seen: &mut Seen) {
-    let _named = Named(seed);
+fn run(seed: u64, seen: &mut Coverage) {
+    let _named = SeedReport(seed);
     let mut world = World::of(seed);
     let steps = 100 + world.random.below(300);
     for _ in 0..steps {
-        world.something_happens();
+        world.random_step();
     }
     world.heal();
-    world.goes_on();
+    world.assert_progress();
     world.add_to(seen);
 }
 
 #[test]
 fn correct_members_agree_and_make_progress() {
     let every = |first: u64, threads: usize| {
-        let mut seen = Seen::default();
+        let mut seen = Coverage::default();
         (first..RUNS).step_by(threads).for_each(|seed| run(seed, &mut seen));
         seen
     };
@@ -375,6 +379,6 @@ fn correct_members_agree_and_make_progress() {
     // A schedule that never does these things would prove little.
     assert!(seen.contradictions > 100 && seen.crashes > 1000 && seen.caught_up > 100, "{seen:?}");
     assert!(seen.through_descendants > 100 && seen.repaired > 1000 && seen.blocks > 8, "{seen:?}");
-    assert!(seen.views > 1000 && seen.proposed_again > 1000 && seen.liar_began > 100, "{seen:?}");
+    assert!(seen.views > 1000 && seen.proposed_again > 1000 && seen.byzantine_began > 100, "{seen:?}");
     assert!(seen.stable > 1000 && seen.hidden > 100, "{seen:?}");
 }

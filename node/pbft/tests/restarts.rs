@@ -163,7 +163,7 @@ fn a_restarted_backup_keeps_its_accepted_proposal() {
     net.restart(1);
     net.inject(0, 1, proposal_b);
     net.deliver_all();
-    assert_eq!(net.contradictions(1), [0]);
+    assert_eq!(net.accused(1), [0]);
     let slot = net.slots(1)[0].clone();
     assert_eq!((slot.block, slot.phase, slot.prepares), (Some(a.hash()), Phase::PrePrepared, vec![id(1)]));
 }
@@ -206,7 +206,7 @@ fn a_damaged_journal_is_refused() {
     net.links.lose(|envelope| envelope.is_commit());
     net.propose("A");
     net.deliver_all();
-    let journal = net.promises(1);
+    let journal = net.open_records(1);
     assert!(matches!(journal[..], [Record::Accepted(_), Record::Prepared(_)]));
     let restore = |records: &[Record]| {
         let signer = Signer::new(CHAIN, net.keys[1].clone(), id(1));
@@ -223,7 +223,7 @@ fn a_damaged_journal_is_refused() {
     let mut other = Net::of(4);
     other.propose("B");
     other.deliver_all();
-    let of_another_node = [journal[0].clone(), other.promises(1)[1].clone()];
+    let of_another_node = [journal[0].clone(), other.open_records(1)[1].clone()];
     assert_eq!(restore(&of_another_node), Err(RestoreError::Mismatch(Height(1))));
 }
 
@@ -252,7 +252,7 @@ fn records_below_the_tip_are_ignored() {
     let b = net.propose("B");
     net.crash(1);
     net.restart(1);
-    assert_eq!(net.promises(1).len(), 3, "accepted, prepared, finalised");
+    assert_eq!(net.open_records(1).len(), 3, "accepted, prepared, finalised");
     assert!(net.slots(1).is_empty());
     let prepare = net.prepare(2, ballot(&b, 0));
     net.inject(2, 1, prepare);

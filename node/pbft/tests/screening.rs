@@ -4,7 +4,7 @@
 use quorate_ledger::{Height, View};
 use quorate_pbft::{Dropped, Evidence, Input, Message, Pair, PrePrepare, Prepare, Screen, Seen, Status};
 
-use net::{Net, STATUS, WINDOW, ballot, block, id, knows};
+use net::{Net, STATUS, WINDOW, ballot, block, id, payload_of};
 
 mod net;
 
@@ -134,7 +134,7 @@ fn votes_outside_the_window_are_not_checked() {
 #[test]
 fn view_changes_are_checked_once_an_interval() {
     let mut net = Net::of(4);
-    let change = |net: &Net, view| Message::ViewChange(net.view_change(1, view, knows(Vec::new())));
+    let change = |net: &Net, view| Message::ViewChange(net.view_change(1, view, payload_of(Vec::new())));
     let mut screen = screen(&net);
     assert_eq!(admit(&mut screen, &net, &change(&net, 5)), Ok(()));
     assert_eq!(
@@ -144,7 +144,7 @@ fn view_changes_are_checked_once_an_interval() {
     );
     assert_eq!(admit(&mut screen, &net, &change(&net, 4)), Err(Dropped::TooOften));
     let prepared = net.prepared(&block(net.nodes[3].tip(), "A", net.now(0).wall, id(0)), 0, &[1, 2]);
-    let contradiction = Message::ViewChange(net.view_change(1, 5, knows(vec![prepared])));
+    let contradiction = Message::ViewChange(net.view_change(1, 5, payload_of(vec![prepared])));
     let mut other = Screen::new(net.config.clone(), id(3), id(1));
     assert_eq!(admit(&mut other, &net, &change(&net, 5)), Ok(()));
     assert_eq!(admit(&mut other, &net, &contradiction), Ok(()), "nor is a proof of a lie");
@@ -216,7 +216,7 @@ fn messages_cost_what_their_signatures_do() {
     let root = net.nodes[3].tip().clone();
     let outline = block(&root, "A", net.now(0).wall, id(0));
     let prepared = net.prepared(&outline, 0, &[1, 2]);
-    let change = net.view_change(1, 1, knows(vec![prepared]));
+    let change = net.view_change(1, 1, payload_of(vec![prepared]));
     assert_eq!(Message::ViewChange(change).cost(), 1 + 3);
     assert_eq!(net.prepare(1, ballot(&outline, 0)).cost(), 1);
     assert_eq!(net.proposal(0, &outline, 0).cost(), 1);

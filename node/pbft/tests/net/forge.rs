@@ -14,7 +14,7 @@ use quorate_pbft::{
 use super::{Envelope, Net, ballot, id};
 
 /// The knowledge of a member that has committed nothing and prepared this.
-pub(crate) fn knows(prepared: Vec<PreparedCertificate>) -> Knowledge {
+pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> Knowledge {
     Knowledge { base: None, prepared }
 }
 
@@ -87,7 +87,7 @@ impl Net {
         vec![
             self.view_change(0, 1, Knowledge::default()),
             self.view_change(1, 1, Knowledge::default()),
-            self.view_change(3, 1, knows(vec![self.prepared(outline, 0, &[2, 3])])),
+            self.view_change(3, 1, payload_of(vec![self.prepared(outline, 0, &[2, 3])])),
         ]
     }
 

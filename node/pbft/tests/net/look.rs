@@ -34,22 +34,22 @@ impl Net {
     }
 
     /// What a node has written down about open heights, Finalised included.
-    pub(crate) fn promises(&self, node: usize) -> Vec<Record> {
+    pub(crate) fn open_records(&self, node: usize) -> Vec<Record> {
         let journal = self.nodes[node].journal.iter();
         journal.filter(|record| record.height().is_some()).cloned().collect()
     }
 
     /// What a node told its engine, besides examinations and final blocks.
-    pub(crate) fn heard(&self, node: usize) -> &[Request] {
-        &self.nodes[node].heard
+    pub(crate) fn requests(&self, node: usize) -> &[Request] {
+        &self.nodes[node].requests
     }
 
-    pub(crate) fn contradictions(&self, node: usize) -> Vec<u16> {
-        let accused = self.heard(node).iter().filter_map(|request| match request {
+    pub(crate) fn accused(&self, node: usize) -> Vec<u16> {
+        let culprits = self.requests(node).iter().filter_map(|request| match request {
             Request::Evidence(evidence) => Some(evidence.culprit().0),
             _ => None,
         });
-        accused.collect()
+        culprits.collect()
     }
 
     /// How often a node has found that this member hides a certificate.
@@ -58,11 +58,11 @@ impl Net {
             matches!(request, Request::Evidence(evidence)
                 if evidence.culprit() == member && matches!(**evidence, Evidence::Hidden(_)))
         };
-        self.heard(node).iter().filter(hides).count()
+        self.requests(node).iter().filter(hides).count()
     }
 
     pub(crate) fn bad_proposals(&self, node: usize) -> Vec<&str> {
-        let reasons = self.heard(node).iter().filter_map(|request| match request {
+        let reasons = self.requests(node).iter().filter_map(|request| match request {
             Request::BadProposal { reason, .. } => Some(reason.as_str()),
             _ => None,
         });
@@ -71,7 +71,7 @@ impl Net {
 
     /// Why a node left its views, in order.
     pub(crate) fn departures(&self, node: usize) -> Vec<Cause> {
-        let causes = self.heard(node).iter().filter_map(|request| match request {
+        let causes = self.requests(node).iter().filter_map(|request| match request {
             Request::Left(departure) => Some(departure.cause),
             _ => None,
         });

@@ -46,7 +46,7 @@ pub(crate) const WINDOW: u64 = 4;
 const START_MS: u64 = 1_000_000;
 
 /// What corrupt members answer to a message that reached one of them.
-pub(crate) type Liars = Box<dyn FnMut(&Net, &Envelope) -> Vec<Envelope>>;
+pub(crate) type Byzantine = Box<dyn FnMut(&Net, &Envelope) -> Vec<Envelope>>;
 
 pub(crate) struct Net {
     pub(crate) config: Config,
@@ -60,7 +60,7 @@ pub(crate) struct Net {
     /// Whether engines find what is in blocks that are proposed again.
     pub(crate) finding_outlines: bool,
     /// What corrupt members say, faster than any correct one.
-    pub(crate) liars: Option<Liars>,
+    pub(crate) byzantine: Option<Byzantine>,
     /// Whether messages are screened before they are checked, as in production (R25).
     pub(crate) screening: bool,
     /// Where each node stood before its last input: screens must cope with what is a little old.
@@ -161,7 +161,7 @@ impl Net {
             moment: Moment::default(),
             catching_up: true,
             finding_outlines: true,
-            liars: None,
+            byzantine: None,
             screening: true,
             positions: Vec::new(),
             screens: BTreeMap::new(),
@@ -210,7 +210,7 @@ impl Net {
     /// R25: what the screen calls useless changes nothing if it is received all the same.
     fn assert_useless(&mut self, node: usize, from: ReplicaId, message: Checked) {
         // What comes of the time, and of contact with the member, comes first: STATUS is never screened, and brings it too.
-        let nothing = Checked::Seen(Some((self.stranger_to(node), Mark::default())));
+        let nothing = Checked::Seen(Some((self.another_member_than(node), Mark::default())));
         self.input(node, Input::Received { from, message: nothing });
         if !self.nodes[node].runs() {
             return;
@@ -227,7 +227,7 @@ impl Net {
         assert_eq!(self.links.sent, sent, "{told}");
     }
 
-    fn stranger_to(&self, node: usize) -> ReplicaId {
+    fn another_member_than(&self, node: usize) -> ReplicaId {
         id((node + 1) % self.size())
     }
 
@@ -240,7 +240,7 @@ impl Net {
         self.oracle.agrees(&self.nodes[node]);
         self.oracle.wrote(&self.nodes[node]);
         for (to, message) in messages {
-            self.oracle.speaks(&self.nodes[node], &message);
+            self.oracle.sends(&self.nodes[node], &message);
             self.post(id(node), to, &message);
         }
         if ran && !self.nodes[node].runs() {
@@ -344,7 +344,7 @@ impl Net {
     /// Delivers until nothing is on its way; correct members send nothing that others refuse.
     pub(crate) fn deliver_all(&mut self) {
         while let Some(envelope) = self.links.next() {
-            self.provoke(&envelope);
+            self.answer_as_byzantine(&envelope);
             let corrupt = !self.nodes[envelope.from.index()].runs();
             let delivered = self.receive(envelope);
             assert!(corrupt || delivered.is_ok(), "{delivered:?}");
@@ -354,16 +354,16 @@ impl Net {
     }
 
     /// Shows corrupt members what reaches one of them. Their answers overtake everything that is on its way.
-    fn provoke(&mut self, envelope: &Envelope) {
+    fn answer_as_byzantine(&mut self, envelope: &Envelope) {
         if self.nodes[envelope.to.index()].runs() {
             return;
         }
-        let Some(mut liars) = self.liars.take() else { return };
-        for answer in liars(self, envelope).into_iter().rev() {
+        let Some(mut byzantine) = self.byzantine.take() else { return };
+        for answer in byzantine(self, envelope).into_iter().rev() {
             self.oracle.injected(&answer.message);
             self.links.queue_mut().push_front(answer);
         }
-        self.liars = Some(liars);
+        self.byzantine = Some(byzantine);
     }
 
     /// Lets time pass. Nodes are woken at their deadlines and at no other time.
@@ -447,15 +447,15 @@ impl Net {
 
     /// Everybody leaves the view on the word of its engine.
     pub(crate) fn all_report_censorship(&mut self) {
-        self.starve(|_| true);
+        self.report_censorship(|_| true);
     }
 
     /// Everybody but one leaves the view on the word of its engine.
     pub(crate) fn all_report_censorship_but(&mut self, spared: usize) {
-        self.starve(|node| node != spared);
+        self.report_censorship(|node| node != spared);
     }
 
-    fn starve(&mut self, whom: impl Fn(usize) -> bool) {
+    fn report_censorship(&mut self, whom: impl Fn(usize) -> bool) {
         for node in (0..self.size()).filter(|node| whom(*node)) {
             if self.nodes[node].runs() {
                 self.input(node, Input::Starved);
@@ -471,13 +471,13 @@ impl Net {
     /// Somebody puts an old copy of a stopped node's files in their place.
     pub(crate) fn put_back(&mut self, node: usize, files: Files) {
         self.nodes[node].put_back(files);
-        self.oracle.excuse(id(node));
+        self.oracle.forget_records(id(node));
     }
 
     /// The same for its ledger alone.
     pub(crate) fn put_back_ledger(&mut self, node: usize, files: Files) {
         self.nodes[node].put_back_ledger(files);
-        self.oracle.excuse(id(node));
+        self.oracle.forget_records(id(node));
     }
 
     /// Starts a node again; everybody who runs notices the new connection.

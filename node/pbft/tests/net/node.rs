@@ -38,7 +38,7 @@ pub(crate) struct Node {
     pub(crate) certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
     /// The journal has given up what is about heights up to here.
-    forgotten: Height,
+    collected: Height,
 
     /// Blocks whose transactions this node does not find.
     pub(crate) withheld: BTreeSet<BlockHash>,
@@ -49,7 +49,7 @@ pub(crate) struct Node {
     /// Blocks proposed again whose ids it looks for.
     pub(crate) wanted: Vec<Header>,
     /// Everything asked of the engine that tests may want to see.
-    pub(crate) heard: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     /// Every block this node finalised by itself, with the signers of the certificate, and how many at once.
     pub(crate) finalised: Vec<Finalised>,
     /// Last committed height of each member, as it says itself, and of blocks a certificate is known for.
@@ -77,7 +77,7 @@ pub(crate) struct Files {
     chain: Vec<Header>,
     certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
-    forgotten: Height,
+    collected: Height,
 }
 
 impl Node {
@@ -94,12 +94,12 @@ impl Node {
             chain: vec![root],
             certificates: BTreeMap::new(),
             durable: 1,
-            forgotten: Height(0),
+            collected: Height(0),
             withheld: BTreeSet::new(),
             faults: BTreeMap::new(),
             examining: Vec::new(),
             wanted: Vec::new(),
-            heard: Vec::new(),
+            requests: Vec::new(),
             finalised: Vec::new(),
             heads: BTreeMap::new(),
             certain: Height(0),
@@ -143,13 +143,13 @@ impl Node {
             Request::Finalise(finalised) => self.append(finalised),
             Request::CatchUp { height } => {
                 self.certain = self.certain.max(height);
-                self.heard.push(request);
+                self.requests.push(request);
             }
             Request::Outline { header, .. } => self.wanted.push(header),
             Request::Left(_) => {
                 self.examining.clear();
                 self.wanted.clear();
-                self.heard.push(request);
+                self.requests.push(request);
             }
             // Deleted with the record of it, in one write.
             Request::Forget(block) => assert!(self.bodies.contains_key(&block), "it was kept until now"),
@@ -158,7 +158,7 @@ impl Node {
             | Request::BadProposal { .. }
             | Request::Stable(_)
             | Request::Recovering { .. }
-            | Request::SecondInstance => self.heard.push(request),
+            | Request::SecondInstance => self.requests.push(request),
         }
         None
     }
@@ -260,7 +260,7 @@ impl Node {
 
     /// The rows of the journal. Those about heights up to which the ledger was durable were given up.
     fn rows(&self) -> Vec<Record> {
-        let open = |record: &Record| record.height().is_none_or(|height| height > self.forgotten);
+        let open = |record: &Record| record.height().is_none_or(|height| height > self.collected);
         live(&self.journal).into_iter().filter(open).collect()
     }
 
@@ -271,23 +271,23 @@ impl Node {
 
     /// A copy of all files.
     pub(crate) fn files(&self) -> Files {
-        let Node { journal, bodies, chain, certificates, durable, forgotten, .. } = self;
+        let Node { journal, bodies, chain, certificates, durable, collected, .. } = self;
         Files {
             journal: journal.clone(),
             bodies: bodies.clone(),
             chain: chain.clone(),
             certificates: certificates.clone(),
             durable: *durable,
-            forgotten: *forgotten,
+            collected: *collected,
         }
     }
 
     /// The files of a stopped node are replaced.
     pub(crate) fn put_back(&mut self, files: Files) {
         assert!(!self.runs(), "only a stopped node's files are replaced");
-        let Files { journal, bodies, chain, certificates, durable, forgotten } = files;
+        let Files { journal, bodies, chain, certificates, durable, collected } = files;
         (self.journal, self.bodies, self.chain) = (journal, bodies, chain);
-        (self.certificates, self.durable, self.forgotten) = (certificates, durable, forgotten);
+        (self.certificates, self.durable, self.collected) = (certificates, durable, collected);
     }
 
     /// Only the ledger of a stopped node is replaced.
@@ -302,7 +302,7 @@ impl Node {
         self.steps = Steps::default();
         self.crash_at = None;
         self.chain.truncate(self.durable);
-        self.forgotten = self.durable();
+        self.collected = self.durable();
         let tip = self.tip().height;
         self.certificates.retain(|height, _| *height <= tip);
         let accepted: BTreeSet<BlockHash> = self.rows().iter().filter_map(accepted_block).collect();
@@ -328,7 +328,7 @@ impl Node {
                 .iter()
                 .rfind(|header| header.height > Height(0) && header.height.0.is_multiple_of(interval))
                 .cloned(),
-            forgotten_through: self.forgotten,
+            forgotten_through: self.collected,
         };
         let restored = Replica::restore(self.config.clone(), signer, end, records)
             .expect("the journal is what this node wrote");

@@ -21,9 +21,9 @@ enum Kind {
 pub(crate) struct Oracle {
     members: usize,
     /// What each correct member said, by kind, view and height; as 32 bytes, whatever it is.
-    said: BTreeMap<(ReplicaId, Kind, View, Height), Vec<u8>>,
-    /// Members in whose name something was said that no correct node said.
-    liars: BTreeSet<ReplicaId>,
+    statements: BTreeMap<(ReplicaId, Kind, View, Height), Vec<u8>>,
+    /// Members in whose name something was said that no correct node statements.
+    byzantine: BTreeSet<ReplicaId>,
     /// Every COMMIT that was put on the way by anybody.
     commits: BTreeSet<(ReplicaId, Ballot, Signature)>,
     /// What correct members hold to be final.
@@ -31,7 +31,7 @@ pub(crate) struct Oracle {
     /// The state at each checkpoint that correct members signed.
     states: BTreeMap<Height, Checkpoint>,
     /// Length of each member's chain when it was last looked at.
-    looked_at: BTreeMap<ReplicaId, usize>,
+    checked_lengths: BTreeMap<ReplicaId, usize>,
     /// How much of each member's journal was looked at, and the view below which it votes no more.
     read: BTreeMap<ReplicaId, (usize, View)>,
     /// The view each member was in when it last wrote down everything.
@@ -57,7 +57,7 @@ impl Oracle {
                 Record::Prepared(certificate) => (Some(certificate.view()), left),
                 Record::ViewChange(change) => (None, change.view()),
                 Record::NewView(new_view) => {
-                    self.follows(new_view.message());
+                    self.check_selection(new_view.message());
                     (None, new_view.view())
                 }
                 _ => (None, left),
@@ -79,7 +79,7 @@ impl Oracle {
     }
 
     /// R20: base and chain once more, in another way than the replica does it.
-    fn follows(&self, message: &NewViewMessage) {
+    fn check_selection(&self, message: &NewViewMessage) {
         let changes = &message.view_changes;
         let view = message.vote.body.view;
         let signers: BTreeSet<ReplicaId> = changes.iter().map(|change| change.vote.signer).collect();
@@ -117,13 +117,13 @@ impl Oracle {
     }
 
     /// R4: said once.
-    fn says(&mut self, node: &Node, kind: Kind, view: View, height: Height, what: &[u8]) {
-        let said = self.said.entry((node.me, kind, view, height)).or_insert_with(|| what.to_vec());
-        assert_eq!(said, what, "R4: member {} contradicts itself: {kind:?} {view} {height}", node.me);
+    fn states_once(&mut self, node: &Node, kind: Kind, view: View, height: Height, what: &[u8]) {
+        let first = self.statements.entry((node.me, kind, view, height)).or_insert_with(|| what.to_vec());
+        assert_eq!(first, what, "R4: member {} contradicts itself: {kind:?} {view} {height}", node.me);
     }
 
     /// A correct node hands out a message: its own statements in it must be promises that it has written down.
-    pub(crate) fn speaks(&mut self, node: &Node, message: &Message) {
+    pub(crate) fn sends(&mut self, node: &Node, message: &Message) {
         match message {
             Message::PrePrepare(proposal) if proposal.vote.signer == node.me => {
                 self.votes(node, Kind::PrePrepare, &proposal.vote.body.0);
@@ -141,16 +141,16 @@ impl Oracle {
             Message::ViewChange(change) => {
                 assert_eq!(change.vote.signer, node.me, "R2: view changes are not passed on");
                 let body = change.vote.body;
-                self.says(node, Kind::ViewChange, body.view, Height(0), body.content.as_bytes());
+                self.states_once(node, Kind::ViewChange, body.view, Height(0), body.content.as_bytes());
                 let written = node.journal.iter().position(
                     |record| matches!(record, Record::ViewChange(known) if known.message() == change),
                 );
                 let written = written.expect("R13: a view is left after that was written");
-                Oracle::knows_all(node, written, &change.knowledge);
+                Oracle::carries_all(node, written, &change.knowledge);
             }
             Message::NewView(new_view) if new_view.vote.signer == node.me => {
                 let body = new_view.vote.body;
-                self.says(node, Kind::NewView, body.view, Height(0), body.content.as_bytes());
+                self.states_once(node, Kind::NewView, body.view, Height(0), body.content.as_bytes());
                 let written = node
                     .journal
                     .iter()
@@ -164,7 +164,7 @@ impl Oracle {
                 let body = vote.body;
                 assert_eq!(vote.signer, node.me, "R2: checkpoints are not passed on");
                 let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
-                self.says(node, Kind::Checkpoint, View(0), body.height, &what);
+                self.states_once(node, Kind::Checkpoint, View(0), body.height, &what);
                 assert!(node.durable() >= body.height, "R23: the ledger is durable first");
                 let written = node
                     .journal
@@ -176,7 +176,10 @@ impl Oracle {
             }
             Message::Evidence(evidence) => {
                 let culprit = evidence.culprit();
-                assert!(self.liars.contains(&culprit), "R22: member {culprit}, which is correct, is accused");
+                assert!(
+                    self.byzantine.contains(&culprit),
+                    "R22: member {culprit}, which is correct, is accused"
+                );
             }
             Message::PrePrepare(_) | Message::NewView(_) | Message::Status(_) | Message::Seen(_) => {}
         }
@@ -184,8 +187,8 @@ impl Oracle {
 
     /// R4, R13: a vote is given once, and after what it rests on was written down.
     fn votes(&mut self, node: &Node, kind: Kind, ballot: &Ballot) {
-        self.says(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
-        let remembered = node.journal.iter().any(|record| match (kind, record) {
+        self.states_once(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
+        let durable = node.journal.iter().any(|record| match (kind, record) {
             (Kind::PrePrepare | Kind::Prepare, Record::Accepted(proposal)) => proposal.ballot() == ballot,
             (Kind::PrePrepare, Record::NewView(new_view)) => {
                 new_view.message().pre_prepares.iter().any(|vote| vote.body.0 == *ballot)
@@ -193,7 +196,7 @@ impl Oracle {
             (Kind::Commit, Record::Prepared(certificate)) => certificate.ballot() == *ballot,
             _ => false,
         });
-        assert!(remembered, "R13: member {} speaks before it remembers: {ballot:?}", node.me);
+        assert!(durable, "R13: member {} sends a vote before its record is durable: {ballot:?}", node.me);
         let entered = ballot.view == View(0)
             || node
                 .journal
@@ -203,7 +206,7 @@ impl Oracle {
     }
 
     /// R19: a VIEW-CHANGE carries the certificate of everything that was prepared above its base.
-    fn knows_all(node: &Node, written: usize, knowledge: &Knowledge) {
+    fn carries_all(node: &Node, written: usize, knowledge: &Knowledge) {
         let mut best: BTreeMap<Height, &PreparedCertificate> = BTreeMap::new();
         let mut base = Height(0);
         for record in &node.journal[..written] {
@@ -233,21 +236,21 @@ impl Oracle {
         let below = ballot.height.previous().expect("nobody commits to the root");
         let below_it = usize::try_from(below.0).expect("a short chain");
         let is_final = node.chain.get(below_it).is_some_and(|header| header.hash() == parent);
-        let promised = Ballot { height: below, block: parent, ..*ballot };
-        let is_promised = || {
+        let parent_ballot = Ballot { height: below, block: parent, ..*ballot };
+        let parent_is_prepared = || {
             node.journal.iter().any(|record| match record {
-                Record::Prepared(certificate) => certificate.ballot() == promised,
+                Record::Prepared(certificate) => certificate.ballot() == parent_ballot,
                 _ => false,
             })
         };
-        assert!(is_final || is_promised(), "R10: member {} commits out of order: {ballot:?}", node.me);
+        assert!(is_final || parent_is_prepared(), "R10: member {} commits out of order: {ballot:?}", node.me);
     }
 
     /// A member starts from old files: what was written later is not there, and it is not its fault.
-    pub(crate) fn excuse(&mut self, member: ReplicaId) {
+    pub(crate) fn forget_records(&mut self, member: ReplicaId) {
         self.read.remove(&member);
         self.views.remove(&member);
-        self.looked_at.remove(&member);
+        self.checked_lengths.remove(&member);
     }
 
     /// Every COMMIT that anybody has sent.
@@ -257,7 +260,7 @@ impl Oracle {
 
     /// A corrupt member sends something: its COMMITs may end in certificates.
     pub(crate) fn injected(&mut self, message: &Message) {
-        self.liars.extend(match message {
+        self.byzantine.extend(match message {
             Message::PrePrepare(proposal) => Some(proposal.vote.signer),
             Message::Prepare(vote) => Some(vote.signer),
             Message::Commit(vote) => Some(vote.signer),
@@ -304,7 +307,7 @@ impl Oracle {
 
     /// Agreement, on what is durable: nobody holds another block to be final, and every block extends the one below.
     pub(crate) fn agrees(&mut self, node: &Node) {
-        let before = self.looked_at.insert(node.me, node.chain.len()).unwrap_or(1);
+        let before = self.checked_lengths.insert(node.me, node.chain.len()).unwrap_or(1);
         for pair in node.chain[before.min(node.chain.len()) - 1..].windows(2) {
             assert_eq!(pair[1].parent, pair[0].hash(), "a chain");
             assert_eq!(pair[1].height, pair[0].height.next(), "without a gap");
