@@ -1,4 +1,4 @@
-//! How a view begins, and what it proposes again (R20).
+//! Beginning a view, and the blocks that it proposes again (R20).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -10,8 +10,8 @@ use net::{Net, STATUS, TIMEOUT, id};
 
 mod net;
 
-/// R20: a block that was prepared at one member may have been committed at another. It is proposed again, the same
-/// bytes in another view.
+/// R20a: a block that is prepared at one replica may be final at another. The view proposes it
+/// again, with the same bytes.
 #[test]
 fn a_block_prepared_at_one_replica_is_proposed_again() {
     let mut net = Net::of(4);
@@ -24,12 +24,13 @@ fn a_block_prepared_at_one_replica_is_proposed_again() {
     net.pass(TIMEOUT);
     net.assert_view(1);
     net.assert_chain(&["A"]);
-    assert_eq!(net.nodes[1].tip(), a.header(), "proposer and time are the first primary's");
+    assert_eq!(net.nodes[1].tip(), a.header(), "proposer and time are those of the first primary");
     let voted = net.nodes[3].finalised[0].certificate.ballot().view;
-    assert_eq!(voted, View(1), "it was voted for again");
+    assert_eq!(voted, View(1), "it was voted for in the new view");
 }
 
-/// R20: the new primary begins with the certificate of its last block, and those who lack that are helped.
+/// R20a: the new primary begins with the commit certificate of its last block. R20b: replicas that
+/// lack this certificate finalise the block with it, without a fetch.
 #[test]
 fn a_block_final_at_one_replica_is_the_anchor_of_the_new_view() {
     let mut net = Net::of(4);
@@ -46,7 +47,7 @@ fn a_block_final_at_one_replica_is_the_anchor_of_the_new_view() {
     assert!(net.requests(2).iter().all(|request| !matches!(request, Request::CatchUp { .. })));
 }
 
-/// R20: several prepared blocks are proposed again in order, and fresh ones follow on them.
+/// R20c: the view proposes several prepared blocks again, in order. Fresh blocks follow above them.
 #[test]
 fn a_chain_of_prepared_blocks_is_proposed_again() {
     let mut net = Net::of(4);
@@ -67,8 +68,8 @@ fn a_chain_of_prepared_blocks_is_proposed_again() {
     net.assert_chain(&["A", "B", "C", "D"]);
 }
 
-/// R20: what is prepared above a height where nothing is cannot be locked (R10), so it is not proposed again. Here
-/// member 2 prepared A and C but not B.
+/// R20a: a block above a height without a prepared block cannot be final (R10), so the view does
+/// not propose it again. Here replica 2 prepared A and C, but not B.
 #[test]
 fn a_hole_ends_the_chain_that_is_proposed_again() {
     let mut net = Net::of(4);
@@ -86,7 +87,7 @@ fn a_hole_ends_the_chain_that_is_proposed_again() {
     net.assert_chain(&["A", "D"]);
 }
 
-/// R12, R20: a block proposed again becomes final with a fresh one above it.
+/// R12a, R20c: a block that is proposed again becomes final with a fresh block above it.
 #[test]
 fn a_block_proposed_again_is_final_through_a_fresh_descendant() {
     let mut net = Net::of(4);
@@ -102,8 +103,8 @@ fn a_block_proposed_again_is_final_through_a_fresh_descendant() {
     assert!((1..4).all(|node| net.nodes[node].finalised[0].blocks.len() == 2));
 }
 
-/// R20: a NEW-VIEW that was lost is given to whoever says that it lacks it, also by those who only received it, also
-/// when its primary is dead by then.
+/// R14b: a replica relays the NEW-VIEW to a replica whose STATUS shows that it lacks it. It also
+/// does so if it only received the NEW-VIEW, and when the primary of that view is dead.
 #[test]
 fn a_lost_new_view_is_relayed() {
     let mut net = Net::of(4);
@@ -116,11 +117,12 @@ fn a_lost_new_view_is_relayed() {
     net.crash(1);
     net.restart(0);
     net.pass(2 * STATUS);
-    assert_eq!(net.view(3), (1, true), "member 2 passed it on");
-    assert_eq!(net.view(0), (1, true), "and to the member that slept");
+    assert_eq!(net.view(3), (1, true), "replica 2 relayed it");
+    assert_eq!(net.view(0), (1, true), "and to replica 0, which was down");
 }
 
-/// R20: whoever sleeps through a view change enters the view by its NEW-VIEW, which proves itself.
+/// R20b: a replica that was down during a view change enters the view with its NEW-VIEW, which
+/// proves itself.
 #[test]
 fn a_new_view_is_entered_without_having_left() {
     let mut net = Net::of(4);
@@ -136,8 +138,9 @@ fn a_new_view_is_entered_without_having_left() {
     net.assert_view(1);
 }
 
-/// R20: the new primary lacks a block that it must propose again. It proposes it by its hash, others that have it tell
-/// their own votes, and its engine finds what is in it.
+/// R20c: the new primary lacks a block that it must propose again. It proposes the block by its
+/// hash. Other replicas that have it send their votes, and the engine of the primary fetches its
+/// ids.
 #[test]
 fn a_new_primary_proposes_again_a_block_it_never_received() {
     let mut net = Net::of(4);
@@ -151,7 +154,7 @@ fn a_new_primary_proposes_again_a_block_it_never_received() {
     net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
-    assert_eq!(net.proposer(), None, "nothing fresh before all that the view began with is accepted");
+    assert_eq!(net.proposer(), None, "no fresh block before all blocks of the NEW-VIEW are accepted");
     net.finding_outlines = true;
     net.deliver_all();
     net.find_outlines();
@@ -160,8 +163,8 @@ fn a_new_primary_proposes_again_a_block_it_never_received() {
     assert_eq!(net.proposer(), Some(1));
 }
 
-/// R5, R20: the new primary has heard of a block that it must propose again and does not have its transactions. It
-/// proposes it, and gives its COMMIT when it holds what it vouches for.
+/// R5, R20c: the new primary knows the ids of a block that it must propose again, but lacks its
+/// transactions. It proposes the block. It votes for it only once it holds the body.
 #[test]
 fn a_new_primary_that_lacks_a_body_waits_for_it() {
     let mut net = Net::of(4);
@@ -181,8 +184,8 @@ fn a_new_primary_that_lacks_a_body_waits_for_it() {
     assert_eq!(net.proposer(), Some(1));
 }
 
-/// R20: a backup that lacks a block proposed again takes its ids from whoever has it; when nobody answers, the work is
-/// not forgotten and the view ends.
+/// R12c, R15b: a backup that lacks a block proposed again requests its ids from other members. If
+/// none answers, the block still counts as work, and the view ends.
 #[test]
 fn a_block_whose_ids_are_not_found_ends_the_view() {
     let mut net = Net::of(4);
@@ -199,15 +202,15 @@ fn a_block_whose_ids_are_not_found_ends_the_view() {
     net.pass(2 * TIMEOUT - STATUS);
     assert!((1..4).any(|node| net.view(node) == (1, true)));
     net.pass(2 * STATUS);
-    assert!(net.departures(3).contains(&Cause::NoProgress), "member 3 knows that there is work to do");
+    assert!(net.departures(3).contains(&Cause::NoProgress), "replica 3 counts the block as work");
     net.finding_outlines = true;
     net.links.heal();
     net.pass(4 * TIMEOUT);
     net.assert_chain(&["A"]);
 }
 
-/// R6, R20: the clock is not asked about blocks that are proposed again, however old they have become and however far
-/// the clock is off.
+/// R6, R20c: replicas do not compare blocks that are proposed again with the clock, however old the
+/// blocks are and however wrong the clock is.
 #[test]
 fn an_old_block_is_proposed_again_whatever_the_clock_says() {
     for error in [-3_600_000, 3_600_000] {
@@ -226,8 +229,8 @@ fn an_old_block_is_proposed_again_whatever_the_clock_says() {
     }
 }
 
-/// R6: a fresh block that is older than any transaction in it may be is held and not refused. The next primary's fresh
-/// block takes the height.
+/// R6: replicas hold a fresh block that is older than the lifetime of transactions, and do not
+/// refuse it. The next primary's fresh block takes the height.
 #[test]
 fn a_fresh_block_that_is_too_old_is_held() {
     let mut net = Net::of(4);
@@ -240,16 +243,17 @@ fn a_fresh_block_that_is_too_old_is_held() {
     net.deliver_all();
     assert!(900_000 > lifetime);
     assert_eq!(net.slots(1)[0].phase, Phase::WaitingForClock);
-    assert!(net.bad_proposals(1).is_empty(), "it breaks no rule: our clock may be wrong");
+    assert!(net.bad_proposals(1).is_empty(), "it breaks no rule: the clock of the backup may be wrong");
     net.pass(TIMEOUT + STATUS);
     net.assert_view(1);
     net.propose("B");
-    // Member 0, whose clock is slow, follows by certified blocks.
+    // Replica 0, whose clock is slow, fetches certified blocks.
     net.pass(2 * STATUS);
     net.assert_chain(&["B"]);
 }
 
-/// R6: the same block just within the lifetime is accepted.
+/// R6: a fresh block that is exactly as old as the lifetime is accepted; one a millisecond older is
+/// not.
 #[test]
 fn a_fresh_block_as_old_as_a_transaction_may_be_is_accepted() {
     for (age, height) in [(120_000, 1), (120_001, 0)] {

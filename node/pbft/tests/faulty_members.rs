@@ -338,12 +338,12 @@ fn a_branch_that_lost_is_not_continued() {
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
-    assert_eq!(net.open_records(1).len(), 1, "A is accepted, the block on it waits for its body");
+    assert_eq!(net.height_records(1).len(), 1, "A is accepted, the block on it waits for its body");
     let chain = [net::root(&net.config), b.header().clone()];
     let (now, certificate) = (net.now(1), net.certificate(ballot(&b, 0), &[0, 2, 3]));
     net.nodes[1].catch_up_from(now, &chain, certificate);
     net.supply(1);
-    assert_eq!(net.open_records(1).len(), 1, "no promise for the branch that lost");
+    assert_eq!(net.height_records(1).len(), 1, "no promise for the branch that lost");
     assert_eq!(net.bad_proposals(1).len(), 1);
     assert_eq!(net.nodes[1].replica().in_flight(), 0);
 }

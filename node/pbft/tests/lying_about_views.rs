@@ -388,7 +388,7 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     net.links.heal();
     net.deliver_all();
     assert_eq!(net.view(3), (1, true));
-    assert!(net.open_records(3).is_empty(), "no vote for X");
+    assert!(net.height_records(3).is_empty(), "no vote for X");
     assert!(net.bad_proposals(3)[0].contains("began with another block"));
     assert_eq!(
         net.requests(3).iter().filter(|request| matches!(request, Request::CatchUp { .. })).count(),

@@ -1,8 +1,9 @@
-//! Faults that are switched on in the replica (`ledger/src/mutant.rs`), and the shortest story that shows each.
+//! Faults that are switched on in the replica (`ledger/src/mutant.rs`), and the shortest scenario
+//! that shows each.
 //!
-//! Without the fault every story ends well. With the fault the oracle notices a broken rule. Told once more with
-//! nobody but agreement watching, it goes on to where the fault leads: two final blocks at one height, or a network that
-//! stands still for ever.
+//! Without the fault, every scenario ends well. With the fault, the oracle notices a broken rule. A
+//! second run has agreement as its only check. It goes on to the consequence of the fault: two
+//! final blocks at one height, or a network that stops for ever.
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used)]
 
@@ -18,10 +19,10 @@ use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
 
 mod net;
 
-/// More messages than any story has.
+/// More messages than any scenario has.
 const MANY: usize = 20_000;
 
-/// A committee and who watches it: the whole oracle, or agreement alone.
+/// A committee and its checks: the whole oracle (`rules`), or agreement alone.
 struct Scenario {
     net: Net,
     rules: bool,
@@ -37,7 +38,7 @@ impl Scenario {
         self.flush(node);
     }
 
-    /// What a node has to say goes on its way, and nobody but agreement looks at it.
+    /// Sends the messages of a node, and checks only agreement.
     fn flush(&mut self, from: usize) {
         let messages = self.net.nodes[from].flush();
         self.net.oracle.agrees(&self.net.nodes[from]);
@@ -49,7 +50,7 @@ impl Scenario {
         }
     }
 
-    /// Delivers until nothing is on its way.
+    /// Delivers until no message is in flight.
     fn deliver(&mut self) {
         if self.rules {
             return self.net.deliver_all();
@@ -65,21 +66,21 @@ impl Scenario {
             }
             self.find_outlines();
         }
-        panic!("the members talk without end");
+        panic!("the members send messages without end");
     }
 
-    /// Engines find what is in blocks that are proposed again.
+    /// Stands in for the engines when a view proposes blocks again: supplies their ids.
     fn find_outlines(&mut self) {
         for node in 0..self.net.size() {
             for header in std::mem::take(&mut self.net.nodes[node].wanted) {
                 let holders = self.net.nodes.iter();
                 let found = holders.filter_map(|holder| holder.bodies.get(&header.hash())).next().cloned();
-                self.input(node, Input::Outlined(found.expect("somebody has accepted it")));
+                self.input(node, Input::Outlined(found.expect("a node has accepted it")));
             }
         }
     }
 
-    /// A primary makes a block of this name, and everybody hears of it.
+    /// A primary proposes a block of this name, and all messages are delivered.
     fn propose(&mut self, primary: usize, name: &str) -> Outline {
         let parent =
             self.net.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
@@ -91,7 +92,7 @@ impl Scenario {
         outline
     }
 
-    /// A liar's block on the genesis, that it tells these members of.
+    /// A Byzantine primary proposes a block on the genesis to these members.
     fn propose_on_genesis(&mut self, from: usize, view: u64, name: &str, to: &[usize]) -> Outline {
         let outline = block(&net::root(&self.net.config), name, self.net.now(from).wall, id(from));
         self.net.name(&outline, name);
@@ -99,21 +100,22 @@ impl Scenario {
         outline
     }
 
-    /// A liar says this to these members.
+    /// A Byzantine member sends this message to these members.
     fn send(&mut self, from: usize, to: &[usize], message: &Message) {
         for node in to {
             self.net.inject(from, *node, message.clone());
         }
     }
 
-    /// A liar says to these members that it leaves for view 1, and hides what it knows.
+    /// A Byzantine member sends these members a VIEW-CHANGE for view 1 without any certificate.
     fn leave_without_certificates(&mut self, from: usize, to: &[usize]) -> ViewChangeMessage {
         let change = self.net.view_change(from, 1, Knowledge::default());
         self.send(from, to, &Message::ViewChange(change.clone()));
         change
     }
 
-    /// These members leave their view on the word of their engines, all of them before they hear of each other.
+    /// The engines of these members report censorship. All of them leave their view before a
+    /// message is delivered.
     fn leave(&mut self, nodes: &[usize]) {
         for node in nodes {
             self.input(*node, Input::Starved);
@@ -121,16 +123,16 @@ impl Scenario {
         self.deliver();
     }
 
-    /// What a member said when it left its view.
+    /// The last VIEW-CHANGE that a member wrote.
     fn view_change_of(&self, node: usize) -> ViewChangeMessage {
-        let said = self.net.nodes[node].journal.iter().rev().find_map(|record| match record {
+        let written = self.net.nodes[node].journal.iter().rev().find_map(|record| match record {
             Record::ViewChange(change) => Some(change.message().clone()),
             _ => None,
         });
-        said.expect("it has left a view")
+        written.expect("it has left a view")
     }
 
-    /// Nothing comes to these members any more, nor from them.
+    /// Cuts these members off: all messages from and to them are lost. Replaces earlier losses.
     fn cut_off(&mut self, nodes: &'static [u16]) {
         self.net.links.heal();
         self.net.partition(nodes);
@@ -158,7 +160,7 @@ impl Scenario {
         self.input(one, Input::PeerUp(id(other)));
     }
 
-    /// R8: at most one block is prepared in a view and height, whoever prepared it.
+    /// R8: at most one block is prepared in a view and height, at any members.
     fn assert_one_prepared(&self) {
         let mut prepared: BTreeMap<(Height, View), BlockHash> = BTreeMap::new();
         for record in self.net.nodes.iter().flat_map(|node| &node.journal) {
@@ -170,8 +172,8 @@ impl Scenario {
         }
     }
 
-    /// The network is healed, and in the end everybody correct has these blocks and no others. The oracle has to have
-    /// seen everything for that.
+    /// Heals the network. In the end every correct node has exactly these blocks. Runs only with
+    /// the whole oracle, which must have seen every message for that.
     fn ends_with(mut self, names: &[&str]) {
         if !self.rules {
             return;
@@ -183,16 +185,17 @@ impl Scenario {
     }
 }
 
-/// Tells a story of a committee of this size, watched by the whole oracle and by agreement alone: without the fault, and
-/// with it, when it must end in a broken rule, and in what comes of that.
+/// Runs a scenario without the fault and with it, each checked by the whole oracle and by agreement
+/// alone. With the fault, the oracle must report `rule`, and the run without the oracle must end
+/// with `end`.
 fn detects(mutant: Mutant, size: usize, steps: fn(Scenario), rule: &str, end: &str) {
     for (rules, expected) in [(true, rule), (false, end)] {
         steps(Scenario { net: Net::of(size), rules });
         activate(Some(mutant));
         let outcome = catch_unwind(|| steps(Scenario { net: Net::of(size), rules }));
         activate(None);
-        let message = text(outcome.expect_err("nobody notices the fault").as_ref());
-        assert!(message.contains(expected), "{mutant:?} should end in {expected:?}, not in {message:?}");
+        let message = text(outcome.expect_err("no check detects the fault").as_ref());
+        assert!(message.contains(expected), "{mutant:?} must end with {expected:?}, not with {message:?}");
     }
 }
 
@@ -203,8 +206,9 @@ fn text(panic: &(dyn Any + Send)) -> String {
 
 const TWO_FINAL: &str = "AGREEMENT broken at height 1";
 
-/// M1, R1: of five members 0 lies, and is the primary. It proposes A to 1 and 2, B to 3 and 4, and commits to both.
-/// If three are a quorum, each half is one together with the liar.
+/// M1, R1: of five members, 0 is Byzantine and the primary. It proposes A to 1 and 2, and B to 3
+/// and 4, and sends COMMIT for both. If three are a quorum, each half is a quorum together with
+/// member 0.
 #[test]
 fn a_quorum_of_2f_plus_1_lets_a_faulty_member_split_five() {
     fn steps(mut scenario: Scenario) {
@@ -221,8 +225,9 @@ fn a_quorum_of_2f_plus_1_lets_a_faulty_member_split_five() {
     detects(Mutant::QuorumOfTwoFaults, 5, steps, "R1: exactly a quorum", TWO_FINAL);
 }
 
-/// M1, R1: six correct members are cut in two halves: 0, 2 and 3 with the primary of view 0; 1, 4 and 5 with that of
-/// view 1. If three are a quorum, each half goes on by itself, and nobody has to lie.
+/// M1, R1: a partition cuts six correct members in two halves. Replicas 0, 2 and 3 are with the
+/// primary of view 0; replicas 1, 4 and 5 are with the primary of view 1. If three are a quorum,
+/// each half orders blocks, although no member is faulty.
 #[test]
 fn a_quorum_of_2f_plus_1_splits_six_correct_members() {
     fn steps(mut scenario: Scenario) {
@@ -240,9 +245,10 @@ fn a_quorum_of_2f_plus_1_splits_six_correct_members() {
     detects(Mutant::QuorumOfTwoFaults, 6, steps, "R1: exactly a quorum", TWO_FINAL);
 }
 
-/// M2, R8: the primary lies and proposes to each another block. If one PREPARE is enough, each backup prepares its
-/// block by its own vote alone. Nothing becomes final by that, since COMMITs are counted as ever and a tie is refused
-/// when views change (R20). But no view can begin any more: each would have to take two blocks at one height.
+/// M2, R8: the Byzantine primary 0 proposes another block to each backup. If one PREPARE is enough,
+/// each backup prepares its block by its own vote alone. No block becomes final by that, since
+/// COMMITs are still counted correctly and R20a refuses a tie. But no view can begin any more: each
+/// would have to select two blocks at one height.
 #[test]
 fn prepared_one_short_leaves_two_blocks_that_no_view_can_choose_from() {
     fn steps(mut scenario: Scenario) {
@@ -256,15 +262,17 @@ fn prepared_one_short_leaves_two_blocks_that_no_view_can_choose_from() {
             scenario.assert_one_prepared();
         }
         scenario.net.pass(20 * TIMEOUT);
-        assert!((1..4).any(|node| scenario.net.view(node).1), "no view begins any more");
+        assert!((1..4).any(|node| scenario.net.view(node).1), "no further view begins");
         scenario.propose(1, "D");
         scenario.ends_with(&["D"]);
     }
-    detects(Mutant::PreparedOneShort, 4, steps, "R8: two blocks are prepared", "no view begins any more");
+    detects(Mutant::PreparedOneShort, 4, steps, "R8: two blocks are prepared", "no further view begins");
 }
 
-/// M3, R20: A is final at 0 with the COMMITs of 2 and of the liar 3; 2 knows that it is prepared, 1 knows nothing. If
-/// two VIEW-CHANGEs are enough, 1 begins view 1 with its own and the liar's, that hides A. Then 2 follows.
+/// M3, R20a: A is final at replica 0 with the COMMITs of replica 2 and the Byzantine member 3.
+/// Replica 2 has prepared A; replica 1 has received nothing. If two VIEW-CHANGEs are enough,
+/// replica 1 begins view 1 with its own and that of member 3, which omits A. Then replica 2
+/// follows.
 #[test]
 fn a_view_that_begins_without_a_quorum_loses_a_final_block() {
     fn steps(mut scenario: Scenario) {
@@ -294,8 +302,9 @@ fn a_view_that_begins_without_a_quorum_loses_a_final_block() {
     detects(Mutant::ViewChangeQuorumShort, 4, steps, "a quorum of view changes", TWO_FINAL);
 }
 
-/// M4, R10: A is proposed and C on top of it, and all PREPAREs for A are lost. If COMMIT for C does not wait for A, both
-/// become final at 0 with the COMMITs for C alone. Nobody can show that A was prepared, so view 1 begins without it.
+/// M4, R10: the primary 0 proposes A and, on top of it, C. All PREPAREs for A are lost. If COMMIT
+/// for C does not wait for A, both become final at replica 0 with the COMMITs for C alone. No
+/// member has a prepared certificate for A, so view 1 begins without it.
 #[test]
 fn a_commit_above_a_hole_finalises_a_block_that_is_not_prepared() {
     fn steps(mut scenario: Scenario) {
@@ -315,9 +324,10 @@ fn a_commit_above_a_hole_finalises_a_block_that_is_not_prepared() {
     detects(Mutant::CommitOutOfOrder, 4, steps, "commits out of order", TWO_FINAL);
 }
 
-/// M5, R20: A is prepared at 0 alone, in view 0. The others begin view 1 without it, and B becomes final there, at 1
-/// alone. View 2 begins without 1 and with 0: A was prepared in view 0, B in view 1. If the lower one counts, A is
-/// taken.
+/// M5, R20a: only replica 0 prepares A, in view 0. The others begin view 1 without A, and B becomes
+/// final there, at replica 1 alone. View 2 begins without replica 1 and with replica 0: A was
+/// prepared in view 0, B in view 1. If the certificate of the lowest view counts, the view selects
+/// A.
 #[test]
 fn the_lowest_certificate_selects_an_outdated_block() {
     fn steps(mut scenario: Scenario) {
@@ -342,8 +352,9 @@ fn the_lowest_certificate_selects_an_outdated_block() {
     detects(Mutant::LowestCertificate, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
-/// M6, R20: A is final at 0. The primary of view 1 lies: it begins the view with the VIEW-CHANGEs of 2 and 3, which show
-/// that A was prepared, and proposes nothing again. Whoever does not select again believes it, and votes for B.
+/// M6, R20b: A is final at replica 0. The Byzantine primary 1 begins view 1 with the VIEW-CHANGEs
+/// of replicas 2 and 3, which prove that A was prepared. It proposes no block again. A replica that
+/// does not select again accepts this, and votes for B.
 #[test]
 fn an_unverified_selection_lets_the_primary_drop_a_final_block() {
     fn steps(mut scenario: Scenario) {
@@ -368,8 +379,8 @@ fn an_unverified_selection_lets_the_primary_drop_a_final_block() {
     detects(Mutant::NewViewNotRecomputed, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
-/// M7, R20: A is final at 0, and all others have prepared it. View 1 begins without 0. If it forgets what was prepared,
-/// its primary fills the height with B.
+/// M7, R20a: A is final at replica 0, and all others have prepared it. View 1 begins without
+/// replica 0. If the NEW-VIEW omits prepared blocks, the primary fills the height with B.
 #[test]
 fn a_new_view_without_the_prepared_blocks_loses_a_final_block() {
     fn steps(mut scenario: Scenario) {
@@ -388,10 +399,12 @@ fn a_new_view_without_the_prepared_blocks_loses_a_final_block() {
     detects(Mutant::NewViewDropsPrepared, 4, steps, "R20: the selection", TWO_FINAL);
 }
 
-/// R19: A is prepared at 0. Members 1 and 2 and the liar 3 leave view 0 without knowing that, and view 1 begins. Before
-/// 2 hears of it, it restarts. Only 0, which has not heard that 2 left, and the liar answer when it asks how far it
-/// had gone. If it is back in view 0, it prepares A and commits to it: A is final at 0. Then it hears of view 1, and
-/// votes for B there.
+/// R19a: replica 0 has prepared A. Replicas 1 and 2 and the Byzantine member 3 leave view 0 without
+/// having prepared it, and view 1 begins. Replica 2 restarts before the NEW-VIEW arrives. It asks
+/// for its high-water mark (R24a). Only member 3 answers, and replica 0, which has not received the
+/// VIEW-CHANGE of replica 2. If replica 2 is in view 0 again, it prepares A and sends COMMIT for
+/// it: A is final at replica 0. Then replica 2 receives the NEW-VIEW of view 1, and votes for B
+/// there.
 fn a_replica_restarts_after_it_left_its_view(mut scenario: Scenario) {
     scenario.net.corrupt(3);
     scenario
@@ -429,24 +442,27 @@ fn a_replica_restarts_after_it_left_its_view(mut scenario: Scenario) {
     scenario.ends_with(&["B"]);
 }
 
-/// M8, R13: [`a_replica_restarts_after_it_left_its_view`], and did not write it down.
+/// M8, R13a: [`a_replica_restarts_after_it_left_its_view`], and it had not written its VIEW-CHANGE.
 #[test]
 fn a_view_change_that_is_not_durable_is_broken_after_a_restart() {
     let steps = a_replica_restarts_after_it_left_its_view;
-    detects(Mutant::ViewChangeNotDurable, 4, steps, "R13: a view is left", TWO_FINAL);
+    detects(Mutant::ViewChangeNotDurable, 4, steps, "R13: the VIEW-CHANGE has no durable record", TWO_FINAL);
 }
 
-/// M13, R19: [`a_replica_restarts_after_it_left_its_view`]. It is written down, and not heeded.
+/// M13, R19a: [`a_replica_restarts_after_it_left_its_view`]. It had written its VIEW-CHANGE, but
+/// ignores the record when it starts.
 #[test]
 fn a_restart_that_goes_back_to_an_earlier_view_breaks_a_view_change() {
     let steps = a_replica_restarts_after_it_left_its_view;
     detects(Mutant::ViewRegresses, 4, steps, "member 2 was in view 1 and is in 0", TWO_FINAL);
 }
 
-/// M9, R4, R13: the primary 0 lies. It proposes A to 1 and 2, and 1 prepares it. Then 2 restarts, and asks only 3, which
-/// has not heard its vote, and the liar. The liar proposes B to 2 and 3. If 2 has forgotten its PREPARE for A, it gives
-/// another for B, and two blocks are prepared in one view. What is prepared it cannot forget and still start
-/// (`RestoreError::Incomplete`), so this alone makes no second final block; but no view can begin any more (R20).
+/// M9, R4, R13a: the Byzantine primary 0 proposes A to replicas 1 and 2, and replica 1 prepares it.
+/// Then replica 2 restarts. It asks only member 0 and replica 3, which has not received its vote.
+/// The primary proposes B to replicas 2 and 3. If replica 2 has lost its PREPARE for A, it sends
+/// one for B, and two blocks are prepared in one view. A replica that lost the proposal of a
+/// prepared block does not start (`RestoreError::Incomplete`). So this fault alone makes no second
+/// final block, but no view can begin any more (R20a).
 #[test]
 fn a_proposal_that_is_not_durable_is_contradicted_after_a_restart() {
     fn steps(mut scenario: Scenario) {
@@ -475,8 +491,9 @@ fn a_proposal_that_is_not_durable_is_contradicted_after_a_restart() {
     );
 }
 
-/// M10, R13: A is final at 0 with the COMMITs of 1 and 2; 3 was deaf. 1 and 2 lose power at once, and nobody who has
-/// heard their COMMITs can be asked. If they have forgotten that A was prepared, view 1 begins without it.
+/// M10, R13a: A is final at replica 0 with the COMMITs of replicas 1 and 2. Replica 3 received
+/// nothing. Replicas 1 and 2 lose power at once, and no member that received their COMMITs can
+/// answer them. If they have lost the prepared certificate of A, view 1 begins without A.
 #[test]
 fn a_certificate_that_is_not_durable_is_missing_in_the_view_change() {
     fn steps(mut scenario: Scenario) {
@@ -499,8 +516,9 @@ fn a_certificate_that_is_not_durable_is_missing_in_the_view_change() {
     detects(Mutant::PreparedNotDurable, 4, steps, "sends a vote before its record is durable", TWO_FINAL);
 }
 
-/// M12, R19: 2 and 3 leave view 0 when nothing is prepared, and say so to the liar 1 alone. Then A turns out to be
-/// prepared. If they still vote in view 0, A is final at 0. The liar begins view 1 with what they said before.
+/// M12, R19a: replicas 2 and 3 leave view 0 before a block is prepared. Their VIEW-CHANGEs reach
+/// only the Byzantine member 1. Then the PREPAREs for A arrive. If replicas 2 and 3 still vote in
+/// view 0, A is final at replica 0. Member 1 begins view 1 with the earlier VIEW-CHANGEs.
 #[test]
 fn votes_in_a_left_view_finalise_a_block_that_the_next_view_lacks() {
     fn steps(mut scenario: Scenario) {

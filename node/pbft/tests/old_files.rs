@@ -162,7 +162,7 @@ fn a_restarted_member_votes_when_a_quorum_has_answered() {
     assert_eq!(net.standing(1), Standing::Probing { answered: 1, needed: 2, through: None });
     net.propose("B");
     net.deliver_all();
-    assert_eq!((net.open_records(1).len(), net.height(0)), (3, 1), "nothing about B");
+    assert_eq!((net.height_records(1).len(), net.height(0)), (3, 1), "nothing about B");
     net.pass(2 * STATUS);
     assert_eq!(
         net.standing(1),
@@ -307,7 +307,7 @@ fn records_far_above_an_old_ledger_disable_signing() {
     order(&mut net, &["A", "B", "C", "D"]);
     net.links.lose(|envelope| envelope.is_commit());
     order(&mut net, &["E"]);
-    let promised = net.open_records(2).iter().filter_map(Record::height).max();
+    let promised = net.height_records(2).iter().filter_map(Record::height).max();
     assert_eq!(promised, Some(Height(5)), "E is prepared");
     let chain = net.nodes[2].chain.clone();
     let certificate = |height: usize| net.nodes[2].certificates[&Height(height as u64)].clone();

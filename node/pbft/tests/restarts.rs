@@ -206,7 +206,7 @@ fn a_damaged_journal_is_refused() {
     net.links.lose(|envelope| envelope.is_commit());
     net.propose("A");
     net.deliver_all();
-    let journal = net.open_records(1);
+    let journal = net.height_records(1);
     assert!(matches!(journal[..], [Record::Accepted(_), Record::Prepared(_)]));
     let restore = |records: &[Record]| {
         let signer = Signer::new(CHAIN, net.keys[1].clone(), id(1));
@@ -223,7 +223,7 @@ fn a_damaged_journal_is_refused() {
     let mut other = Net::of(4);
     other.propose("B");
     other.deliver_all();
-    let of_another_node = [journal[0].clone(), other.open_records(1)[1].clone()];
+    let of_another_node = [journal[0].clone(), other.height_records(1)[1].clone()];
     assert_eq!(restore(&of_another_node), Err(RestoreError::Mismatch(Height(1))));
 }
 
@@ -252,7 +252,7 @@ fn records_below_the_tip_are_ignored() {
     let b = net.propose("B");
     net.crash(1);
     net.restart(1);
-    assert_eq!(net.open_records(1).len(), 3, "accepted, prepared, finalised");
+    assert_eq!(net.height_records(1).len(), 3, "accepted, prepared, finalised");
     assert!(net.slots(1).is_empty());
     let prepare = net.prepare(2, ballot(&b, 0));
     net.inject(2, 1, prepare);

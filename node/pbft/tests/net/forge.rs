@@ -1,4 +1,4 @@
-//! What corrupt members say: anything, signed with keys they hold.
+//! Messages of Byzantine members: any content, signed with the keys that they hold.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use quorate_pbft::{
 
 use super::{Envelope, Net, ballot, id};
 
-/// The knowledge of a member that has committed nothing and prepared this.
+/// The view-change payload of a member that has committed nothing and prepared these blocks.
 pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> Knowledge {
     Knowledge { base: None, prepared }
 }
 
 impl Net {
-    /// Signs anything in the name of a member.
+    /// Signs any statement in the name of a member.
     pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
         Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
     }
@@ -52,7 +52,8 @@ impl Net {
         Verified::from_own_storage(CommitCertificate::claimed(ballot, votes))
     }
 
-    /// What an engine says after it fetched these blocks, certified in view 0 by the first members.
+    /// The input of an engine that fetched these blocks, certified in view 0 by the first q
+    /// members.
     pub(crate) fn fetched(&self, blocks: &[&Outline]) -> Input {
         let signers: Vec<usize> = (0..self.config.committee.quorum()).collect();
         let last = blocks.last().unwrap();
@@ -76,13 +77,13 @@ impl Net {
         decode(&bytes).unwrap()
     }
 
-    /// A VIEW-CHANGE that says this.
+    /// A VIEW-CHANGE with this payload.
     pub(crate) fn view_change(&self, signer: usize, view: u64, knowledge: Knowledge) -> ViewChangeMessage {
         let body = ViewChange { epoch: Epoch(0), view: View(view), content: knowledge.hash() };
         ViewChangeMessage { vote: self.sign(signer, body), knowledge }
     }
 
-    /// Three view changes for view 1, of which the last knows that the block was prepared in view 0.
+    /// Three VIEW-CHANGEs for view 1. Only the last, of member 3, has the block prepared in view 0.
     pub(crate) fn changes(&self, outline: &Outline) -> Vec<ViewChangeMessage> {
         vec![
             self.view_change(0, 1, Knowledge::default()),
@@ -91,16 +92,17 @@ impl Net {
         ]
     }
 
-    /// What member 2 says to a message from this member that it must refuse.
+    /// Why replica 2 refuses this message of this member. It must refuse it.
     pub(crate) fn refusal(&mut self, from: usize, message: Message) -> Rejected {
-        // Every one of many such messages is checked, however soon after the last it comes.
+        // Without the screen, the rate limits of R25d drop no message, however soon it follows the
+        // last.
         let screening = std::mem::replace(&mut self.screening, false);
         let refused = self.receive(Envelope { from: id(from), to: id(2), message });
         self.screening = screening;
         refused.unwrap_err()
     }
 
-    /// A NEW-VIEW of these view changes, with the PRE-PREPAREs that follow from them.
+    /// A NEW-VIEW of these VIEW-CHANGEs, with the PRE-PREPAREs that R20a requires.
     pub(crate) fn new_view(&self, view: u64, view_changes: Vec<ViewChangeMessage>) -> NewViewMessage {
         let selection = Selection::of(&view_changes.iter().map(|change| &change.knowledge)).unwrap();
         let ballots = selection.chain.iter().map(|header| Ballot {
@@ -113,7 +115,7 @@ impl Net {
         self.new_view_of(view, view_changes, again)
     }
 
-    /// A NEW-VIEW of anything, signed by the primary of the view.
+    /// A NEW-VIEW with any content, signed by the primary of the view.
     pub(crate) fn new_view_of(
         &self,
         view: u64,

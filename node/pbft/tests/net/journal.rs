@@ -1,11 +1,12 @@
-//! What an engine keeps of the records: the last of each kind that is about one thing, in any order.
+//! The rows that an engine keeps of the records: the last record of each kind about one subject, in
+//! any order.
 
 use std::collections::BTreeMap;
 
 use quorate_ledger::{BlockHash, Height, Outline, ReplicaId, View};
 use quorate_pbft::Record;
 
-/// What a row is found by.
+/// The key of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Row {
     Accepted(Height, View),
@@ -21,7 +22,7 @@ enum Row {
     Evidence(usize),
 }
 
-/// The rows that are there after all of this was written.
+/// The rows that exist after all of this was written.
 pub(crate) fn live(written: &[Record]) -> Vec<Record> {
     let mut rows: BTreeMap<Row, &Record> = BTreeMap::new();
     for (index, record) in written.iter().enumerate() {
@@ -38,7 +39,7 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
             Record::Heard(member, _) => Row::Heard(*member),
             Record::Evidence(_) => Row::Evidence(index),
             Record::Dropped { view, height, .. } => {
-                rows.remove(&Row::Accepted(*height, *view)).expect("what is dropped was accepted");
+                rows.remove(&Row::Accepted(*height, *view)).expect("a dropped proposal was accepted before");
                 continue;
             }
         };
@@ -47,7 +48,7 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
     rows.into_values().cloned().collect()
 }
 
-/// The record as it is read from its bytes, which must be the same.
+/// The record, written to bytes and read back. Both must be equal.
 pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, Outline>) -> Record {
     let bytes = record.to_bytes();
     let read = match record {
@@ -65,7 +66,7 @@ pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, Outline>) 
         Record::Recovering(_) => Record::read_recovering(&bytes),
         Record::Heard(member, _) => Record::read_heard(*member, &bytes),
         Record::Evidence(_) => Record::read_evidence(&bytes),
-        Record::Dropped { .. } => unreachable!("it deletes a row and makes none"),
+        Record::Dropped { .. } => unreachable!("this record deletes a row and makes none"),
     };
     let read = read.expect("own bytes");
     assert_eq!(&read, record, "records survive being written");

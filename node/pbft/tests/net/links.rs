@@ -1,11 +1,11 @@
-//! Messages on their way, and what may happen to them.
+//! Messages in flight, and the rules that lose or hold them.
 
 use std::collections::VecDeque;
 
 use quorate_ledger::{Ballot, Height, ReplicaId, View};
 use quorate_pbft::Message;
 
-/// One message on its way.
+/// One message in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
     pub(crate) from: ReplicaId,
@@ -14,7 +14,7 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// What the vote in it is about; `None` for what is no vote.
+    /// The ballot of the vote in it; `None` if it is no vote.
     pub(crate) fn ballot(&self) -> Option<Ballot> {
         match &self.message {
             Message::PrePrepare(proposal) => Some(proposal.vote.body.0),
@@ -73,19 +73,20 @@ impl Envelope {
     }
 }
 
-/// More messages than any test has on the way: a mistake that multiplies them ends the test, not the machine.
+/// More messages in flight than any test has. A mistake that multiplies messages ends the test
+/// before it exhausts the machine.
 const MANY: usize = 20_000;
 
 type Rule = Box<dyn Fn(&Envelope) -> bool>;
 
-/// All messages on their way, oldest first, and the rules that lose or hold some.
+/// All messages in flight, oldest first, and the rules that lose or hold some of them.
 #[derive(Default)]
 pub(crate) struct Links {
     queue: VecDeque<Envelope>,
     losing: Vec<Rule>,
     holding: Option<Rule>,
     held: Vec<Envelope>,
-    /// How many messages of each kind were put on the way, by the number the kind has on the wire.
+    /// How many messages of each kind were sent. The index is the number of the kind on the wire.
     pub(crate) sent: [usize; 9],
 }
 
@@ -103,32 +104,32 @@ impl Links {
             Message::Seen(_) => 8,
         };
         self.sent[kind] += 1;
-        assert!(self.queue.len() < MANY, "the members talk without end");
+        assert!(self.queue.len() < MANY, "the members send messages without end");
         self.queue.push_back(envelope);
     }
 
-    /// Loses what fits, from now on.
+    /// Loses matching messages from now on.
     pub(crate) fn lose(&mut self, rule: impl Fn(&Envelope) -> bool + 'static) {
         self.losing.push(Box::new(rule));
     }
 
-    /// Keeps back what fits, until [`Links::release`].
+    /// Holds matching messages back until [`Links::release`].
     pub(crate) fn hold(&mut self, rule: impl Fn(&Envelope) -> bool + 'static) {
         self.holding = Some(Box::new(rule));
     }
 
-    /// Lets go what was held back.
+    /// Puts all held messages back into the queue.
     pub(crate) fn release(&mut self) {
         self.holding = None;
         self.queue.extend(self.held.drain(..));
     }
 
-    /// Loses nothing any more.
+    /// Removes all rules that lose messages.
     pub(crate) fn heal(&mut self) {
         self.losing.clear();
     }
 
-    /// The next message to arrive, first come, first served.
+    /// The next message to arrive: the oldest one.
     pub(crate) fn next(&mut self) -> Option<Envelope> {
         self.take(0)
     }
@@ -156,7 +157,7 @@ impl Links {
         &mut self.queue
     }
 
-    /// What is on its way to a process that ended reaches nobody.
+    /// Drops the messages in flight to a process that ended.
     pub(crate) fn cut_off(&mut self, node: ReplicaId) {
         self.queue.retain(|envelope| envelope.to != node);
     }

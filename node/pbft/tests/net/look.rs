@@ -1,4 +1,4 @@
-//! What can be seen of a committee from outside.
+//! Observation of a committee from outside.
 
 use quorate_ledger::{Header, Outline, ReplicaId};
 use quorate_pbft::{Cause, Counters, Evidence, Record, Request, SlotOverview, Standing};
@@ -21,7 +21,7 @@ impl Net {
         self.nodes[node].chain[1..].iter().map(name).collect()
     }
 
-    /// Gives a block that a corrupt member made a name.
+    /// Names a block that a Byzantine member made.
     pub(crate) fn name(&mut self, outline: &Outline, name: &str) {
         self.names.insert(outline.hash(), name.to_owned());
     }
@@ -33,17 +33,18 @@ impl Net {
         }
     }
 
-    /// What a node has written down about open heights, Finalised included.
-    pub(crate) fn open_records(&self, node: usize) -> Vec<Record> {
+    /// All records about single heights that a node has written, Finalised included.
+    pub(crate) fn height_records(&self, node: usize) -> Vec<Record> {
         let journal = self.nodes[node].journal.iter();
         journal.filter(|record| record.height().is_some()).cloned().collect()
     }
 
-    /// What a node told its engine, besides examinations and final blocks.
+    /// Requests of a node to its engine, without examinations and final blocks.
     pub(crate) fn requests(&self, node: usize) -> &[Request] {
         &self.nodes[node].requests
     }
 
+    /// The members against which a node has evidence, in the order in which it found it.
     pub(crate) fn accused(&self, node: usize) -> Vec<u16> {
         let culprits = self.requests(node).iter().filter_map(|request| match request {
             Request::Evidence(evidence) => Some(evidence.culprit().0),
@@ -52,7 +53,7 @@ impl Net {
         culprits.collect()
     }
 
-    /// How often a node has found that this member hides a certificate.
+    /// How many proofs a node has that this member hid a certificate (R22b).
     pub(crate) fn proofs_of_hiding(&self, node: usize, member: ReplicaId) -> usize {
         let hides = |request: &&Request| {
             matches!(request, Request::Evidence(evidence)
@@ -69,7 +70,7 @@ impl Net {
         reasons.collect()
     }
 
-    /// Why a node left its views, in order.
+    /// The causes for which a node left its views, in order.
     pub(crate) fn departures(&self, node: usize) -> Vec<Cause> {
         let causes = self.requests(node).iter().filter_map(|request| match request {
             Request::Left(departure) => Some(departure.cause),
@@ -78,20 +79,20 @@ impl Net {
         causes.collect()
     }
 
-    /// The view a node is in, and whether it has begun there.
+    /// The view of a node, and whether it is active in it.
     pub(crate) fn view(&self, node: usize) -> (u64, bool) {
         let replica = self.nodes[node].replica();
         (replica.view().0, replica.is_active())
     }
 
-    /// Asserts that every running node is in this view, which has begun.
+    /// Asserts that every running node is active in this view.
     pub(crate) fn assert_view(&self, view: u64) {
         for node in self.nodes.iter().filter(|node| node.runs()) {
             assert_eq!(self.view(node.me.index()), (view, true), "the view of member {}", node.me);
         }
     }
 
-    /// What a node has in flight, in order of heights and views.
+    /// The slots of a node, in order of heights and views.
     pub(crate) fn slots(&self, node: usize) -> Vec<SlotOverview> {
         self.nodes[node].replica().overview(self.now(node)).slots
     }

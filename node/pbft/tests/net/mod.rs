@@ -1,8 +1,8 @@
-//! A whole committee in memory, in lock-step: nothing happens unless the test says so.
+//! A whole committee in memory, in lock-step: the network does nothing on its own.
 //!
-//! Messages travel as bytes and are checked on arrival like in production. Every node has its own durable
-//! records, chain and clock. An oracle watches every vote and every final block, so each scenario checks
-//! agreement, in-order COMMITs and "remember, then speak" on the side.
+//! Messages travel as bytes and are checked on arrival, as in production. Every node has its own
+//! durable records, chain and clock. An oracle checks every vote, record and final block. So each
+//! scenario also checks agreement, COMMITs in height order (R10) and "durable before sent" (R13).
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code, unused_imports, reason = "every scenario file uses another part of it")]
 
@@ -42,10 +42,10 @@ pub(crate) const NEW_VIEW_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const TIMEOUT_CAP: Duration = Duration::from_secs(20);
 pub(crate) const TOLERANCE: Duration = Duration::from_millis(500);
 pub(crate) const WINDOW: u64 = 4;
-/// Time on all wall clocks when a test begins.
+/// Milliseconds on all wall clocks when a test begins.
 const START_MS: u64 = 1_000_000;
 
-/// What corrupt members answer to a message that reached one of them.
+/// The messages with which Byzantine members answer a message that reached one of them.
 pub(crate) type Byzantine = Box<dyn FnMut(&Net, &Envelope) -> Vec<Envelope>>;
 
 pub(crate) struct Net {
@@ -57,19 +57,21 @@ pub(crate) struct Net {
     pub(crate) moment: Moment,
     /// Whether engines fetch certified blocks.
     pub(crate) catching_up: bool,
-    /// Whether engines find what is in blocks that are proposed again.
+    /// Whether engines find the ids of blocks that are proposed again (R12c).
     pub(crate) finding_outlines: bool,
-    /// What corrupt members say, faster than any correct one.
+    /// Answers of the Byzantine members. They arrive before all messages in flight.
     pub(crate) byzantine: Option<Byzantine>,
     /// Whether messages are screened before they are checked, as in production (R25).
     pub(crate) screening: bool,
-    /// Where each node stood before its last input: screens must cope with what is a little old.
+    /// Position of each node before its last input. A screen must work with a position that is a
+    /// little old (R25a).
     positions: Vec<Position>,
     screens: BTreeMap<(ReplicaId, ReplicaId), Screen>,
-    /// Messages that were not checked.
+    /// How many messages the screens dropped before the check, by reason.
     pub(crate) dropped: BTreeMap<Dropped, usize>,
     names: BTreeMap<BlockHash, String>,
-    /// Messages that passed the check before, by receiver's view of them: signatures cost most of a test's time.
+    /// Messages that passed the check before, with their sender. Signatures take most of a test's
+    /// time, so each message is verified once.
     checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
 }
 
@@ -138,7 +140,7 @@ pub(crate) fn ballot(outline: &Outline, view: u64) -> Ballot {
 }
 
 impl Net {
-    /// A committee of this size at rest: everybody is connected and has exchanged STATUS.
+    /// A committee of this size at rest: all members are connected and have exchanged STATUS.
     pub(crate) fn of(size: usize) -> Self {
         Net::with(size, |_| {})
     }
@@ -185,9 +187,9 @@ impl Net {
         Now { moment: self.moment, wall: Timestamp(wall) }
     }
 
-    // ---- what happens
+    // ---- inputs and delivery
 
-    /// Gives one node an input, and sends what it has to say.
+    /// Gives one node an input, then writes its records and sends its messages.
     pub(crate) fn input(&mut self, node: usize, input: Input) {
         let now = self.now(node);
         let before = self.nodes[node].finalised.len();
@@ -198,7 +200,7 @@ impl Net {
         self.flush(node, before);
     }
 
-    /// Whether a message is worth checking for the member that it is sent to.
+    /// Screens a message for the node that it is sent to, as R25 says.
     fn admit(&mut self, from: ReplicaId, to: ReplicaId, message: &mut Message) -> Result<(), Dropped> {
         let config = &self.config;
         let new = || Screen::new(config.clone(), to, from);
@@ -207,24 +209,27 @@ impl Net {
         screen.admit(self.moment, &self.nodes[to.index()].replica().position(), message)
     }
 
-    /// R25: what the screen calls useless changes nothing if it is received all the same.
+    /// R25: a message that the screen calls useless changes nothing when the replica receives it.
     fn assert_useless(&mut self, node: usize, from: ReplicaId, message: Checked) {
-        // What comes of the time, and of contact with the member, comes first: STATUS is never screened, and brings it too.
+        // First give the replica an input without content. It lets time and contact take effect, so
+        // a difference after the second input comes from the message. STATUS brings contact, too,
+        // and the screen never drops it.
         let nothing = Checked::Seen(Some((self.another_member_than(node), Mark::default())));
         self.input(node, Input::Received { from, message: nothing });
         if !self.nodes[node].runs() {
             return;
         }
         let (position, sent) = (self.nodes[node].replica().position(), self.links.sent);
-        let told = format!("{message:?}");
+        let text = format!("{message:?}");
         let proofs = self.proofs_of_hiding(node, from);
         self.input(node, Input::Received { from, message });
-        // The one exception: a late COMMIT, or an old VIEW-CHANGE, that proves no more than that its sender hides something.
+        // The exception in R25b: a late COMMIT or an old VIEW-CHANGE that proves a hidden
+        // certificate. The screen may drop it although the position does not show what it proves.
         if self.proofs_of_hiding(node, from) > proofs {
             return;
         }
-        assert_eq!(self.nodes[node].replica().position(), position, "{told}");
-        assert_eq!(self.links.sent, sent, "{told}");
+        assert_eq!(self.nodes[node].replica().position(), position, "{text}");
+        assert_eq!(self.links.sent, sent, "{text}");
     }
 
     fn another_member_than(&self, node: usize) -> ReplicaId {
@@ -260,7 +265,7 @@ impl Net {
         }
     }
 
-    /// The node that may propose at present: of several the one in the latest view.
+    /// The node that may propose now. If several may, the one in the latest view.
     pub(crate) fn proposer(&self) -> Option<usize> {
         let ready =
             self.nodes.iter().filter(|node| node.runs() && node.replica().proposal_parent().is_some());
@@ -273,7 +278,7 @@ impl Net {
         Some(self.propose_by(primary, name))
     }
 
-    /// This node makes a block of this name; it is a primary with room.
+    /// This node makes a block of this name. It must be a primary with room in its window.
     pub(crate) fn propose_by(&mut self, primary: usize, name: &str) -> Outline {
         let parent = self.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
         let outline = block(&parent, name, self.now(primary).wall, id(primary));
@@ -287,19 +292,20 @@ impl Net {
         self.try_propose(name).expect("the primary runs and has room")
     }
 
-    /// A member has become corrupt: it says nothing any more but what the test says in its name.
+    /// The member becomes Byzantine: its correct process ends, and the test sends messages in its
+    /// name.
     pub(crate) fn corrupt(&mut self, node: usize) {
         self.nodes[node].crash();
         self.links.cut_off(id(node));
     }
 
-    /// Puts a message on the way that no correct node made.
+    /// Sends a message that no correct node made.
     pub(crate) fn inject(&mut self, from: usize, to: usize, message: Message) {
         self.oracle.injected(&message);
         self.links.send(Envelope { from: id(from), to: id(to), message });
     }
 
-    /// Hands a message over at once; says why it was thrown away, if it was.
+    /// Delivers a message at once. Returns why the check refused it, if it did.
     pub(crate) fn receive(&mut self, envelope: Envelope) -> Result<(), Rejected> {
         let Envelope { from, to, mut message } = envelope;
         let node = to.index();
@@ -313,7 +319,7 @@ impl Net {
                 return Ok(());
             }
         }
-        // Whoever passes on what proves itself, the check is the same.
+        // These messages prove themselves: the result of the check does not depend on the sender.
         let proves_itself = matches!(
             message,
             Message::PrePrepare(_) | Message::NewView(_) | Message::Evidence(_) | Message::Seen(_)
@@ -341,7 +347,8 @@ impl Net {
         Ok(())
     }
 
-    /// Delivers until nothing is on its way; correct members send nothing that others refuse.
+    /// Delivers until no message is in flight. Fails if a correct member sends a message that
+    /// another refuses.
     pub(crate) fn deliver_all(&mut self) {
         while let Some(envelope) = self.links.next() {
             self.answer_as_byzantine(&envelope);
@@ -353,7 +360,8 @@ impl Net {
         }
     }
 
-    /// Shows corrupt members what reaches one of them. Their answers overtake everything that is on its way.
+    /// Passes a message that reaches a Byzantine member to the Byzantine members. Their answers
+    /// arrive before all messages in flight.
     fn answer_as_byzantine(&mut self, envelope: &Envelope) {
         if self.nodes[envelope.to.index()].runs() {
             return;
@@ -366,7 +374,7 @@ impl Net {
         self.byzantine = Some(byzantine);
     }
 
-    /// Lets time pass. Nodes are woken at their deadlines and at no other time.
+    /// Lets time pass. Nodes get a tick at their deadlines and at no other time.
     pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.moment.after(duration);
         for _ in 0..10_000 {
@@ -385,11 +393,12 @@ impl Net {
                 }
             }
         }
-        panic!("the nodes never come to rest: some deadline does not move on");
+        panic!("some deadline stays in the past: ticks do not move it");
     }
 
-    /// What engines do for nodes that are behind: take certified blocks from somebody who has them, at once if
-    /// a certificate is known, after a status interval if somebody merely says so.
+    /// Stands in for the engines of nodes that are behind: fetches certified blocks from a member
+    /// that has them (R12b). It fetches at once if a certificate is known, and after a status
+    /// interval if a member only claims them.
     pub(crate) fn catch_up(&mut self) {
         if !self.catching_up {
             return;
@@ -408,7 +417,7 @@ impl Net {
                 let (chain, now) = (self.nodes[source].chain.clone(), self.now(index));
                 let certified = chain.last().expect("a chain has its root").height;
                 if certified <= tip {
-                    continue; // it has lost what it spoke of
+                    continue; // a crash took the blocks that it claimed
                 }
                 let certificate = self.nodes[source].certificates[&certified].clone();
                 let before = self.nodes[index].finalised.len();
@@ -419,7 +428,8 @@ impl Net {
         }
     }
 
-    /// What engines do for blocks that are proposed again: hand over their ids, if any node still has them.
+    /// Stands in for the engines when a view proposes blocks again: supplies their ids, if any
+    /// running node has them (R12c).
     pub(crate) fn find_outlines(&mut self) {
         if !self.finding_outlines {
             return;
@@ -436,7 +446,7 @@ impl Net {
         }
     }
 
-    /// Tells every running node what waits for a next block.
+    /// Reports this pending work to every running node.
     pub(crate) fn all_have_work(&mut self, work: Work) {
         for node in 0..self.size() {
             if self.nodes[node].runs() {
@@ -445,18 +455,18 @@ impl Net {
         }
     }
 
-    /// Everybody leaves the view on the word of its engine.
+    /// The engine of every running node reports censorship, so each node leaves its view (R21d).
     pub(crate) fn all_report_censorship(&mut self) {
         self.report_censorship(|_| true);
     }
 
-    /// Everybody but one leaves the view on the word of its engine.
+    /// The engine of every running node but one reports censorship.
     pub(crate) fn all_report_censorship_but(&mut self, spared: usize) {
         self.report_censorship(|node| node != spared);
     }
 
-    fn report_censorship(&mut self, whom: impl Fn(usize) -> bool) {
-        for node in (0..self.size()).filter(|node| whom(*node)) {
+    fn report_censorship(&mut self, included: impl Fn(usize) -> bool) {
+        for node in (0..self.size()).filter(|node| included(*node)) {
             if self.nodes[node].runs() {
                 self.input(node, Input::Starved);
             }
@@ -468,23 +478,23 @@ impl Net {
         self.links.cut_off(id(node));
     }
 
-    /// Somebody puts an old copy of a stopped node's files in their place.
+    /// Replaces the files of a stopped node by an old copy.
     pub(crate) fn put_back(&mut self, node: usize, files: Files) {
         self.nodes[node].put_back(files);
         self.oracle.forget_records(id(node));
     }
 
-    /// The same for its ledger alone.
+    /// Replaces only the ledger of a stopped node.
     pub(crate) fn put_back_ledger(&mut self, node: usize, files: Files) {
         self.nodes[node].put_back_ledger(files);
         self.oracle.forget_records(id(node));
     }
 
-    /// Starts a node again; everybody who runs notices the new connection.
+    /// Starts a node again. It and every other running node notice the new connection.
     pub(crate) fn restart(&mut self, node: usize) {
         let now = self.now(node);
         self.nodes[node].restart(now);
-        // A new process knows of no message that came before.
+        // A new process has no memory of messages that came before (R25c).
         self.screens.retain(|(to, _), _| to.index() != node);
         if self.nodes[node].runs() {
             self.positions[node] = self.nodes[node].replica().position();
@@ -498,14 +508,14 @@ impl Net {
         }
     }
 
-    /// The transactions of all blocks are found on this node.
+    /// Supplies the transactions of all withheld blocks to this node.
     pub(crate) fn supply(&mut self, node: usize) {
         let (now, before) = (self.now(node), self.nodes[node].finalised.len());
         self.nodes[node].supply(now);
         self.flush(node, before);
     }
 
-    /// Loses everything between the two sides, both ways.
+    /// Loses all messages between the two sides, in both directions.
     pub(crate) fn partition(&mut self, side: &'static [u16]) {
         self.links.lose(move |envelope| side.contains(&envelope.from.0) != side.contains(&envelope.to.0));
     }

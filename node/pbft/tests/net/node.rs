@@ -1,4 +1,4 @@
-//! A replica with the engine, disk and clock it needs around it, all in memory.
+//! A replica with the engine, disk and clock that it needs, all in memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,12 +10,12 @@ use quorate_pbft::{
 
 use super::journal::{live, read_back};
 
-/// Where a crash comes in the way of a group of records and the messages that wait for it.
+/// When a crash happens, relative to the writing of a group of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Boundary {
-    /// The records are lost, and so are the messages.
+    /// The crash comes before the write: records and messages are lost.
     BeforePersist,
-    /// The records are durable, the messages never leave.
+    /// The crash comes after the write: the records are durable, the messages are never sent.
     AfterPersist,
 }
 
@@ -30,40 +30,41 @@ pub(crate) struct Node {
     replica: Option<Replica>,
     steps: Steps,
 
-    /// What survives a crash: records in the order of writing, the bodies that belong to them, the chain up to
-    /// `durable` with the certificates of those blocks that have one.
+    /// These fields survive a crash: records in the order of writing, the bodies that belong to
+    /// them, the chain up to `durable`, and the certificates of those blocks that have one.
     pub(crate) journal: Vec<Record>,
     pub(crate) bodies: BTreeMap<BlockHash, Outline>,
     pub(crate) chain: Vec<Header>,
     pub(crate) certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
-    /// The journal has given up what is about heights up to here.
+    /// The journal has collected the records about heights up to here (R13c).
     collected: Height,
 
-    /// Blocks whose transactions this node does not find.
+    /// Blocks whose transactions this node cannot get until the test supplies them.
     pub(crate) withheld: BTreeSet<BlockHash>,
-    /// Blocks it finds fault with, and the fault.
+    /// Blocks that its validation refuses, with the reason.
     pub(crate) faults: BTreeMap<BlockHash, String>,
     /// Proposals that wait for their transactions.
     examining: Vec<CheckedProposal>,
-    /// Blocks proposed again whose ids it looks for.
+    /// Blocks proposed again whose ids it requests.
     pub(crate) wanted: Vec<Header>,
-    /// Everything asked of the engine that tests may want to see.
+    /// Requests of the replica to the engine that tests look at.
     pub(crate) requests: Vec<Request>,
-    /// Every block this node finalised by itself, with the signers of the certificate, and how many at once.
+    /// What this node finalised by votes, in order. Fetched blocks are not in it.
     pub(crate) finalised: Vec<Finalised>,
-    /// Last committed height of each member, as it says itself, and of blocks a certificate is known for.
+    /// Last committed height that each member claims in its STATUS. `certain` is the highest height
+    /// for which a certificate is known.
     pub(crate) heads: BTreeMap<ReplicaId, Height>,
     pub(crate) certain: Height,
     pub(crate) behind_since: Option<Moment>,
 
-    /// The ledger is written and not synced: nothing is said to be durable.
+    /// While set, the ledger is not synced: the node reports no durable heights.
     pub(crate) ledger_lags: bool,
-    /// How far this node's wall clock is off, in milliseconds.
+    /// Error of this node's wall clock in milliseconds; positive means ahead.
     pub(crate) clock_error_ms: i64,
-    /// Stop at the n-th group of records from now (0 is the next).
+    /// Crash at the n-th group of records from now (0 is the next), at this boundary.
     pub(crate) crash_at: Option<(usize, Boundary)>,
-    /// How often it took blocks from another node.
+    /// How often it fetched blocks from another node.
     pub(crate) caught_up: usize,
     /// How many groups of records were written.
     pub(crate) groups: usize,
@@ -124,7 +125,8 @@ impl Node {
         self.chain.last().expect("a chain has its root")
     }
 
-    /// Steps through an input and whatever answers it calls for. Nothing is written or sent yet.
+    /// Steps through an input and the answers of the engine to its requests. Nothing is written or
+    /// sent yet.
     pub(crate) fn input(&mut self, now: Now, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
@@ -151,8 +153,10 @@ impl Node {
                 self.wanted.clear();
                 self.requests.push(request);
             }
-            // Deleted with the record of it, in one write.
-            Request::Forget(block) => assert!(self.bodies.contains_key(&block), "it was kept until now"),
+            // The body is deleted together with its record, in one write.
+            Request::Forget(block) => {
+                assert!(self.bodies.contains_key(&block), "the body was kept until now")
+            }
             Request::Entered { .. }
             | Request::Evidence(_)
             | Request::BadProposal { .. }
@@ -179,7 +183,7 @@ impl Node {
         Some(Input::Examined { ballot, verdict })
     }
 
-    /// The transactions of all withheld blocks are found.
+    /// Supplies the transactions of all withheld blocks.
     pub(crate) fn supply(&mut self, now: Now) {
         self.withheld.clear();
         for proposal in std::mem::take(&mut self.examining) {
@@ -219,8 +223,8 @@ impl Node {
         self.input(now, Input::Durable(self.tip().height));
     }
 
-    /// Writes one group of records and hands out the messages that waited for it. A planned crash comes in
-    /// between.
+    /// Writes one group of records and returns the messages that depend on it (R13a). A planned
+    /// crash happens here.
     pub(crate) fn flush(&mut self) -> Vec<(To, Message)> {
         let steps = std::mem::take(&mut self.steps);
         let (journal, bodies, durable) = (&mut self.journal, &mut self.bodies, &mut self.durable);
@@ -258,13 +262,13 @@ impl Node {
         messages.expect("only a planned crash keeps records from being written")
     }
 
-    /// The rows of the journal. Those about heights up to which the ledger was durable were given up.
+    /// The rows of the journal, without those that it has collected (R13c).
     fn rows(&self) -> Vec<Record> {
         let open = |record: &Record| record.height().is_none_or(|height| height > self.collected);
         live(&self.journal).into_iter().filter(open).collect()
     }
 
-    /// Up to here the chain survives a crash.
+    /// The height up to which the chain survives a crash.
     pub(crate) fn durable(&self) -> Height {
         Height(self.durable as u64 - 1)
     }
@@ -282,7 +286,7 @@ impl Node {
         }
     }
 
-    /// The files of a stopped node are replaced.
+    /// Replaces the files of a stopped node.
     pub(crate) fn put_back(&mut self, files: Files) {
         assert!(!self.runs(), "only a stopped node's files are replaced");
         let Files { journal, bodies, chain, certificates, durable, collected } = files;
@@ -290,13 +294,13 @@ impl Node {
         (self.certificates, self.durable, self.collected) = (certificates, durable, collected);
     }
 
-    /// Only the ledger of a stopped node is replaced.
+    /// Replaces only the ledger of a stopped node.
     pub(crate) fn put_back_ledger(&mut self, files: Files) {
         assert!(!self.runs(), "only a stopped node's files are replaced");
         (self.chain, self.certificates, self.durable) = (files.chain, files.certificates, files.durable);
     }
 
-    /// The process ends; only what is durable is left.
+    /// The process ends. Only durable data is left.
     pub(crate) fn crash(&mut self) {
         self.replica = None;
         self.steps = Steps::default();
@@ -314,7 +318,7 @@ impl Node {
         self.behind_since = None;
     }
 
-    /// The process starts again from what is durable, read back from bytes.
+    /// The process starts again from its durable data, read back from bytes.
     pub(crate) fn restart(&mut self, now: Now) {
         assert!(!self.runs(), "only a stopped node starts");
         let signer = Signer::new(self.config.chain, self.key.clone(), self.me);
@@ -333,7 +337,7 @@ impl Node {
         let restored = Replica::restore(self.config.clone(), signer, end, records)
             .expect("the journal is what this node wrote");
         for outline in &restored.accepted {
-            assert!(self.bodies.contains_key(&outline.hash()), "the body is durable with the promise");
+            assert!(self.bodies.contains_key(&outline.hash()), "the body is durable with its record");
         }
         self.replica = Some(restored.replica);
         self.input(now, Input::Durable(self.durable()));

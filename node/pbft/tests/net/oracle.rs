@@ -1,4 +1,4 @@
-//! What must hold whatever happens, checked on every message, record and block with arithmetic of its own.
+//! Invariants, checked on every message, record and block, with calculations of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,21 +20,22 @@ enum Kind {
 #[derive(Default)]
 pub(crate) struct Oracle {
     members: usize,
-    /// What each correct member said, by kind, view and height; as 32 bytes, whatever it is.
+    /// The statements of each correct member, by kind, view and height; the bytes of their content.
     statements: BTreeMap<(ReplicaId, Kind, View, Height), Vec<u8>>,
-    /// Members in whose name something was said that no correct node statements.
+    /// Members in whose name the test sent a message that no correct node made.
     byzantine: BTreeSet<ReplicaId>,
-    /// Every COMMIT that was put on the way by anybody.
+    /// Every COMMIT that any member has sent.
     commits: BTreeSet<(ReplicaId, Ballot, Signature)>,
-    /// What correct members hold to be final.
+    /// The final blocks of correct members.
     finals: BTreeMap<Height, BlockHash>,
     /// The state at each checkpoint that correct members signed.
     states: BTreeMap<Height, Checkpoint>,
-    /// Length of each member's chain when it was last looked at.
+    /// Length of each member's chain at its last check.
     checked_lengths: BTreeMap<ReplicaId, usize>,
-    /// How much of each member's journal was looked at, and the view below which it votes no more.
+    /// How many records of each member's journal are checked, and the view below which it must not
+    /// vote.
     read: BTreeMap<ReplicaId, (usize, View)>,
-    /// The view each member was in when it last wrote down everything.
+    /// The view of each member at the time of its last write.
     views: BTreeMap<ReplicaId, View>,
 }
 
@@ -47,8 +48,9 @@ impl Oracle {
         (2 * self.members).div_ceil(3)
     }
 
-    /// A correct node has written records: no vote in a view follows the promise to have left it (R19), and a
-    /// view that was entered begins as it must (R20).
+    /// Checks the records that a correct node has written. No vote in a view follows the
+    /// VIEW-CHANGE that left it (R19a). Each view that was entered begins with the chain that R20a
+    /// selects.
     pub(crate) fn wrote(&mut self, node: &Node) {
         let (read, mut left) = self.read.get(&node.me).copied().unwrap_or_default();
         for record in &node.journal[read..] {
@@ -78,7 +80,7 @@ impl Oracle {
         }
     }
 
-    /// R20: base and chain once more, in another way than the replica does it.
+    /// R20: selects committed anchor and chain again, by another method than the replica.
     fn check_selection(&self, message: &NewViewMessage) {
         let changes = &message.view_changes;
         let view = message.vote.body.view;
@@ -92,7 +94,7 @@ impl Oracle {
         let known: Vec<&Knowledge> = changes.iter().map(|change| &change.knowledge).collect();
         let base = known.iter().filter_map(|known| known.base.as_ref()).map(CommitCertificate::ballot);
         let base = base.max_by_key(|base| base.height).copied();
-        // By height and then by view, so that the last of each height is the one that counts.
+        // In the order of heights and then views, so that the certificate of the highest view wins.
         let prepared: BTreeMap<(Height, View), &PreparedCertificate> = known
             .iter()
             .flat_map(|known| &known.prepared)
@@ -116,36 +118,37 @@ impl Oracle {
         assert!(message.pre_prepares.iter().all(|vote| vote.body.0.view == view), "all in {view}");
     }
 
-    /// R4: said once.
+    /// R4: a member makes one statement for each kind, view and height.
     fn states_once(&mut self, node: &Node, kind: Kind, view: View, height: Height, what: &[u8]) {
         let first = self.statements.entry((node.me, kind, view, height)).or_insert_with(|| what.to_vec());
         assert_eq!(first, what, "R4: member {} contradicts itself: {kind:?} {view} {height}", node.me);
     }
 
-    /// A correct node hands out a message: its own statements in it must be promises that it has written down.
+    /// Checks a message that a correct node sends: its own statements in it must have a durable
+    /// record (R13a).
     pub(crate) fn sends(&mut self, node: &Node, message: &Message) {
         match message {
             Message::PrePrepare(proposal) if proposal.vote.signer == node.me => {
                 self.votes(node, Kind::PrePrepare, &proposal.vote.body.0);
             }
             Message::Prepare(vote) => {
-                assert_eq!(vote.signer, node.me, "R2: votes are not passed on");
+                assert_eq!(vote.signer, node.me, "R2: a replica relays no votes");
                 self.votes(node, Kind::Prepare, &vote.body.0);
             }
             Message::Commit(vote) => {
-                assert_eq!(vote.signer, node.me, "R2: votes are not passed on");
+                assert_eq!(vote.signer, node.me, "R2: a replica relays no votes");
                 self.commits.insert((vote.signer, vote.body.0, vote.signature));
                 self.votes(node, Kind::Commit, &vote.body.0);
                 Oracle::commits_in_order(node, &vote.body.0);
             }
             Message::ViewChange(change) => {
-                assert_eq!(change.vote.signer, node.me, "R2: view changes are not passed on");
+                assert_eq!(change.vote.signer, node.me, "R2: a replica relays no VIEW-CHANGEs");
                 let body = change.vote.body;
                 self.states_once(node, Kind::ViewChange, body.view, Height(0), body.content.as_bytes());
                 let written = node.journal.iter().position(
                     |record| matches!(record, Record::ViewChange(known) if known.message() == change),
                 );
-                let written = written.expect("R13: a view is left after that was written");
+                let written = written.expect("R13: the VIEW-CHANGE has no durable record");
                 Oracle::carries_all(node, written, &change.knowledge);
             }
             Message::NewView(new_view) if new_view.vote.signer == node.me => {
@@ -155,14 +158,14 @@ impl Oracle {
                     .journal
                     .iter()
                     .any(|record| matches!(record, Record::NewView(known) if known.message() == new_view));
-                assert!(written, "R13: a view is begun after that was written");
+                assert!(written, "R13: the NEW-VIEW has no durable record");
                 for vote in &new_view.pre_prepares {
                     self.votes(node, Kind::PrePrepare, &vote.body.0);
                 }
             }
             Message::Checkpoint(vote) => {
                 let body = vote.body;
-                assert_eq!(vote.signer, node.me, "R2: checkpoints are not passed on");
+                assert_eq!(vote.signer, node.me, "R2: a replica relays no CHECKPOINTs");
                 let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
                 self.states_once(node, Kind::Checkpoint, View(0), body.height, &what);
                 assert!(node.durable() >= body.height, "R23: the ledger is durable first");
@@ -170,7 +173,7 @@ impl Oracle {
                     .journal
                     .iter()
                     .any(|record| matches!(record, Record::Checkpoint(known) if **known == *vote));
-                assert!(written, "R13: a checkpoint is said after that was written");
+                assert!(written, "R13: the CHECKPOINT has no durable record");
                 let same = *self.states.entry(body.height).or_insert(body);
                 assert_eq!(same, body, "R23: one state at a height");
             }
@@ -185,7 +188,7 @@ impl Oracle {
         }
     }
 
-    /// R4, R13: a vote is given once, and after what it rests on was written down.
+    /// R4, R13: a replica votes once, and after the records on which the vote depends are written.
     fn votes(&mut self, node: &Node, kind: Kind, ballot: &Ballot) {
         self.states_once(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
         let durable = node.journal.iter().any(|record| match (kind, record) {
@@ -205,7 +208,7 @@ impl Oracle {
         assert!(entered, "R13: member {} votes in a view it did not enter: {ballot:?}", node.me);
     }
 
-    /// R19: a VIEW-CHANGE carries the certificate of everything that was prepared above its base.
+    /// R19a: a VIEW-CHANGE carries the prepared certificate of every block above its anchor.
     fn carries_all(node: &Node, written: usize, knowledge: &Knowledge) {
         let mut best: BTreeMap<Height, &PreparedCertificate> = BTreeMap::new();
         let mut base = Height(0);
@@ -221,19 +224,25 @@ impl Oracle {
                 _ => {}
             }
         }
-        assert!(knowledge.base_height() >= base, "R19: member {} hides its base", node.me);
+        assert!(knowledge.base_height() >= base, "R19: member {} omits its committed anchor", node.me);
         best.retain(|height, _| *height > knowledge.base_height());
         let carried: Vec<&PreparedCertificate> = knowledge.prepared.iter().collect();
-        assert_eq!(carried, best.into_values().collect::<Vec<_>>(), "R19: member {} hides a block", node.me);
+        assert_eq!(
+            carried,
+            best.into_values().collect::<Vec<_>>(),
+            "R19: member {} omits a prepared certificate",
+            node.me
+        );
     }
 
-    /// R10: a COMMIT needs the parent to be final here, or our COMMIT for it in the same view, which counts from
-    /// when it was written down.
+    /// R10: a COMMIT needs a parent that is final here, or for which the replica sent COMMIT in the
+    /// same view. That COMMIT counts from its record on.
     fn commits_in_order(node: &Node, ballot: &Ballot) {
-        // A vote of a view that was left is said again while the height is open; its body may be gone since.
+        // A replica resends a vote of a left view while the height is open. It may have dropped the
+        // body since then, so the parent is not known here.
         let Some(outline) = node.bodies.get(&ballot.block) else { return };
         let parent = outline.header().parent;
-        let below = ballot.height.previous().expect("nobody commits to the root");
+        let below = ballot.height.previous().expect("no replica commits to the genesis");
         let below_it = usize::try_from(below.0).expect("a short chain");
         let is_final = node.chain.get(below_it).is_some_and(|header| header.hash() == parent);
         let parent_ballot = Ballot { height: below, block: parent, ..*ballot };
@@ -246,19 +255,20 @@ impl Oracle {
         assert!(is_final || parent_is_prepared(), "R10: member {} commits out of order: {ballot:?}", node.me);
     }
 
-    /// A member starts from old files: what was written later is not there, and it is not its fault.
+    /// Forgets the records of a member that starts from old files: later records are missing, which
+    /// is not its fault.
     pub(crate) fn forget_records(&mut self, member: ReplicaId) {
         self.read.remove(&member);
         self.views.remove(&member);
         self.checked_lengths.remove(&member);
     }
 
-    /// Every COMMIT that anybody has sent.
+    /// Every COMMIT that any member has sent.
     pub(crate) fn commits(&self) -> impl Iterator<Item = &(ReplicaId, Ballot, Signature)> {
         self.commits.iter()
     }
 
-    /// A corrupt member sends something: its COMMITs may end in certificates.
+    /// Notes a message of a Byzantine member. Certificates may contain its COMMITs.
     pub(crate) fn injected(&mut self, message: &Message) {
         self.byzantine.extend(match message {
             Message::PrePrepare(proposal) => Some(proposal.vote.signer),
@@ -291,21 +301,22 @@ impl Oracle {
         }
     }
 
-    /// R8: a certificate has exactly two thirds of the members, rounded up, and all of them said it.
+    /// R8: a certificate has exactly ⌈2n / 3⌉ signers, and each of them sent this COMMIT.
     pub(crate) fn certified(&mut self, node: &Node, finalised: &Finalised) {
         let (ballot, votes) = (finalised.certificate.ballot(), finalised.certificate.votes());
         assert_eq!(votes.signers().count(), self.quorum(), "R1: exactly a quorum");
         for (signer, signature) in votes.signers().iter().zip(votes.signatures()) {
-            // Its own COMMIT may come to others in the certificate alone, if it crashes now.
+            // If the node crashes now, its own COMMIT may reach others in the certificate alone.
             let vote = (signer, *ballot, *signature);
             if signer == node.me {
                 self.commits.insert(vote);
             }
-            assert!(self.commits.contains(&vote), "member {signer} never committed to {ballot:?}");
+            assert!(self.commits.contains(&vote), "member {signer} sent no COMMIT for {ballot:?}");
         }
     }
 
-    /// Agreement, on what is durable: nobody holds another block to be final, and every block extends the one below.
+    /// Agreement of the durable chains: no two nodes have different final blocks at one height, and
+    /// every block extends the one below.
     pub(crate) fn agrees(&mut self, node: &Node) {
         let before = self.checked_lengths.insert(node.me, node.chain.len()).unwrap_or(1);
         for pair in node.chain[before.min(node.chain.len()) - 1..].windows(2) {

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudorandom numbers that are the same in every run.
 
-/// SplitMix64: small, good enough to choose what goes wrong, and the same everywhere.
+/// SplitMix64: small and portable, and good enough to choose faults.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
