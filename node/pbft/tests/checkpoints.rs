@@ -1,4 +1,4 @@
-//! CHECKPOINTs, what becomes stable, and how far ahead of that anything is ordered (R23).
+//! CHECKPOINTs, stable checkpoints, and how far above them replicas order blocks (R23).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Hash, Height, Verified};
@@ -38,7 +38,8 @@ fn requested_heights(net: &Net, node: usize) -> Vec<u64> {
     heights.collect()
 }
 
-/// R23: every K-th block is signed by everybody and becomes stable; the certificate convinces anybody.
+/// R23: all members sign every K-th block, and it becomes stable. The certificate proves this to
+/// third parties.
 #[test]
 fn every_kth_block_becomes_stable() {
     for size in [1, 4, 6] {
@@ -51,21 +52,22 @@ fn every_kth_block_becomes_stable() {
         assert_eq!(certificate.checkpoint(), &Checkpoint::of(&net.nodes[0].chain[8]));
         let claim = (**certificate).clone();
         assert!(claim.verify(&CHAIN, &net.config.committee).is_ok());
-        let told = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
-        assert_eq!(told.count(), 2);
+        let stable = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
+        assert_eq!(stable.count(), 2);
     }
 }
 
-/// R23: f + 1 members are not enough: one of them may be the only one that has the state.
+/// R23: f + 1 members do not make a checkpoint stable, since only one of them may be correct and
+/// have the state.
 #[test]
 fn one_vote_less_than_a_quorum_is_not_stable() {
     let mut net = of(4);
     net.links.lose(|envelope| envelope.is_checkpoint() && envelope.from.0 >= 2);
     order(&mut net, 4);
-    assert_eq!(stable(&net), [0, 0, 4, 4], "members 2 and 3 know their own votes besides");
+    assert_eq!(stable(&net), [0, 0, 4, 4], "replicas 2 and 3 have their own CHECKPOINTs, too");
 }
 
-/// R23: CHECKPOINTs that were lost are said again with every STATUS, also when nothing new is ordered.
+/// R23: replicas resend lost CHECKPOINTs in answer to STATUS, also when nothing new is ordered.
 #[test]
 fn checkpoints_are_resent_on_an_idle_network() {
     let mut net = of(4);
@@ -78,10 +80,11 @@ fn checkpoints_are_resent_on_an_idle_network() {
     assert_eq!(stable(&net), [4; 4]);
     let before = net.links.sent[6];
     net.pass(5 * STATUS);
-    assert_eq!(net.links.sent[6], before, "and no more once they are stable everywhere");
+    assert_eq!(net.links.sent[6], before, "no CHECKPOINT is sent once it is stable at all members");
 }
 
-/// R23: a checkpoint of others that is ahead says where to go; it is adopted when the own chain has reached it.
+/// R23: upon a checkpoint of others above its chain, the replica fetches blocks up to there. It
+/// adopts the checkpoint once its own chain has reached it.
 #[test]
 fn a_checkpoint_ahead_is_fetched_before_it_is_stable() {
     let mut net = of(4);
@@ -96,7 +99,8 @@ fn a_checkpoint_ahead_is_fetched_before_it_is_stable() {
     assert_eq!((net.height(3), stable(&net)), (4, vec![4; 4]));
 }
 
-/// R23: one member that speaks of a far checkpoint sends nobody anywhere, and takes no room from others.
+/// R23: CHECKPOINTs of one member at far heights cause no request for blocks, and take no room from
+/// other members.
 #[test]
 fn a_checkpoint_of_one_member_has_no_effect() {
     let mut net = of(4);
@@ -111,14 +115,15 @@ fn a_checkpoint_of_one_member_has_no_effect() {
     assert_eq!((requested_heights(&net, 0), stable(&net)), (vec![], vec![4, 4, 4]));
 }
 
-/// R23: a CHECKPOINT is signed after the ledger is durable up to there: whoever sees it may come and fetch.
+/// R23: a replica signs a CHECKPOINT only after its ledger is durable up to there, since members
+/// that receive it may fetch those blocks.
 #[test]
 fn a_checkpoint_waits_for_the_ledger() {
     let mut net = of(4);
     net.nodes[1].ledger_lags = true;
     net.crash(3);
     order(&mut net, 5);
-    assert_eq!(stable(&net), [0; 3], "members 0 and 2 are not a quorum");
+    assert_eq!(stable(&net), [0; 3], "replicas 0 and 2 are not a quorum");
     let due = |net: &Net| net.nodes[1].replica().overview(net.now(1)).checkpoint_due;
     assert_eq!(due(&net), Some(Height(4)));
     net.input(1, Input::Durable(Height(3)));
@@ -128,8 +133,8 @@ fn a_checkpoint_waits_for_the_ledger() {
     assert_eq!((due(&net), stable(&net)), (None, vec![4; 3]));
 }
 
-/// R7, R23: without a stable checkpoint proposals stop L above the last one, at the primary and at backups, and go on
-/// when one becomes stable.
+/// R7, R23: without a new stable checkpoint, proposals stop L above the last one, at the primary
+/// and at backups. They continue when a checkpoint becomes stable.
 #[test]
 fn nothing_is_ordered_beyond_the_log_window() {
     let mut net = of(4);
@@ -150,7 +155,7 @@ fn nothing_is_ordered_beyond_the_log_window() {
     assert_eq!(net.heights(), [9; 4]);
 }
 
-/// R23: the highest checkpoint of a quorum counts, so one that was missed is made up for by the next.
+/// R23: the highest checkpoint of a quorum counts, so the next one replaces one that was lost.
 #[test]
 fn a_later_checkpoint_makes_up_for_an_earlier_one() {
     let mut net = of(4);
@@ -161,8 +166,8 @@ fn a_later_checkpoint_makes_up_for_an_earlier_one() {
     assert_eq!(stable(&net), [8; 4]);
 }
 
-/// R4, R22, R23: two states at one height are a lie that can be proven, and another state than that of the others does
-/// not count for theirs.
+/// R4, R22a, R23: two states of one member at one height are evidence. A CHECKPOINT with another
+/// state does not count towards the quorum of the others.
 #[test]
 fn a_member_with_two_states_is_accused() {
     let mut net = of(4);
@@ -177,13 +182,13 @@ fn a_member_with_two_states_is_accused() {
     }
     net.links.lose(|envelope| envelope.is_checkpoint() && envelope.from == id(2));
     order(&mut net, 4);
-    assert_eq!(stable(&net)[0], 0, "two of four say the same");
+    assert_eq!(stable(&net)[0], 0, "only two of four have sent the same CHECKPOINT");
     let proof = Request::Evidence(Verified::from_own_storage(Evidence::Checkpoint(Pair { first, second })));
     assert!((0..3).all(|node| net.requests(node).contains(&proof)));
     net.assert_view(0);
 }
 
-/// R23: only multiples of K have checkpoints, and the genesis needs none.
+/// R23: replicas keep CHECKPOINTs only at multiples of K. The genesis needs none.
 #[test]
 fn checkpoints_at_other_heights_are_not_kept() {
     let mut net = of(4);
@@ -197,7 +202,8 @@ fn checkpoints_at_other_heights_are_not_kept() {
     assert_eq!(net.counters(2).outside_window, 1);
 }
 
-/// R23: a quorum whose state at a height is another than ours means that we compute something else: the node stops.
+/// R23: a quorum has another state at a height than this node. The node computes something else
+/// than the others, so it stops.
 #[test]
 #[should_panic(expected = "FORK")]
 fn another_state_than_the_quorums_stops_the_node() {
@@ -211,7 +217,8 @@ fn another_state_than_the_quorums_stops_the_node() {
     }
 }
 
-/// R13, R23: a member stops at every group of records around a checkpoint, and signs it once, the same.
+/// R13, R23: replica 1 crashes at every group of records around a checkpoint. It signs the
+/// checkpoint once, with the same content.
 #[test]
 fn a_crash_at_every_boundary_of_a_checkpoint() {
     let groups = {
@@ -231,7 +238,7 @@ fn a_crash_at_every_boundary_of_a_checkpoint() {
             assert_eq!(stable(&net), [8; 4], "{group} {boundary:?}");
             net.crash(0);
             net.restart(0);
-            assert_eq!(stable(&net)[0], 8, "what is stable is remembered");
+            assert_eq!(stable(&net)[0], 8, "the stable checkpoint survives a restart");
         }
     }
 }

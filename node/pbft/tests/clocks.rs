@@ -14,7 +14,7 @@ fn phase(net: &Net, node: usize) -> Phase {
     net.slots(node)[0].phase
 }
 
-/// A proposal of a primary whose clock is `ahead` of everybody else's.
+/// A proposal of a primary whose clock is `ahead` of all others.
 fn from_the_future(ahead: Duration) -> (Net, Outline) {
     let mut net = Net::of(4);
     net.nodes[0].clock_error_ms = i64::try_from(ahead.as_millis()).unwrap();
@@ -23,7 +23,8 @@ fn from_the_future(ahead: Duration) -> (Net, Outline) {
     (net, outline)
 }
 
-/// R6: a block may lie ahead of our clock by the tolerance and not a millisecond more; then it waits.
+/// R6: a backup accepts a block whose time is ahead of its clock by the tolerance, and holds one
+/// that is a millisecond further ahead.
 #[test]
 fn a_block_from_the_future_is_held_until_its_time_has_come() {
     let (net, _) = from_the_future(TOLERANCE);
@@ -39,7 +40,8 @@ fn a_block_from_the_future_is_held_until_its_time_has_come() {
     net.assert_chain(&["A"]);
 }
 
-/// R6: the wall clock may be set back while a block is held. It is asked again, not the calculation of before.
+/// R6: the wall clock may be set back while a block is held. The replica reads the clock again, and
+/// does not use its earlier calculation.
 #[test]
 fn a_held_block_waits_longer_when_the_clock_is_set_back() {
     let (mut net, _) = from_the_future(TOLERANCE + Duration::from_millis(300));
@@ -52,7 +54,7 @@ fn a_held_block_waits_longer_when_the_clock_is_set_back() {
     net.assert_chain(&["A"]);
 }
 
-/// R6: and less long when it is set forward, as soon as anything happens.
+/// R6: the wall clock may be set forward. The replica accepts the block at its next input.
 #[test]
 fn a_held_block_is_accepted_at_once_when_the_clock_is_set_forward() {
     let (mut net, _) = from_the_future(Duration::from_secs(3600));
@@ -64,7 +66,7 @@ fn a_held_block_is_accepted_at_once_when_the_clock_is_set_forward() {
     net.assert_chain(&["A"]);
 }
 
-/// R6: a time that never comes blocks nothing but its own height, and overflows nothing.
+/// R6: a time that never comes blocks only its own height, and overflows no deadline.
 #[test]
 fn a_block_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);
@@ -77,7 +79,8 @@ fn a_block_with_the_largest_timestamp_is_held() {
     assert!(net.nodes[1].replica().deadline().unwrap() <= net.moment.after(STATUS), "STATUS goes on");
 }
 
-/// R6 holds for fresh proposals only. A certified block needs no clock: the node with the slow clock follows.
+/// R6 holds for fresh proposals only. Certified blocks are not compared with the clock, so the node
+/// with the slow clock follows.
 #[test]
 fn a_slow_clock_does_not_keep_a_node_from_following() {
     let mut net = Net::of(4);

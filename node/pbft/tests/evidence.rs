@@ -1,4 +1,4 @@
-//! Lies that can be proven, and what follows from the proof (R22).
+//! Evidence against faulty members, and what replicas do with it (R22).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, Height, Outline, Signed, SignedError};
@@ -12,8 +12,8 @@ fn first(net: &Net, name: &str, proposer: usize) -> Outline {
     block(&net::root(&net.config), name, net.now(0).wall, id(proposer))
 }
 
-/// R4, R22: a primary that proposes two blocks is proven a liar by whoever sees both, and everybody leaves its view at
-/// once.
+/// R4, R22c: a replica that receives two proposals of the primary for one height broadcasts the
+/// evidence, and all replicas leave the view at once.
 #[test]
 fn an_equivocating_primary_loses_its_view_at_once() {
     let mut net = Net::of(4);
@@ -34,8 +34,8 @@ fn an_equivocating_primary_loses_its_view_at_once() {
     assert!((1..4).all(|node| net.height(node) == 1));
 }
 
-/// R22: whoever leaves because of a lie says why again and again: if the first proof is lost, the others still follow, although
-/// they wait for nothing.
+/// R22c: a replica that leaves because of evidence resends it every status interval. If the first
+/// copy is lost, the others still follow, although they have no pending work.
 #[test]
 fn lost_evidence_is_resent() {
     let mut net = Net::of(4);
@@ -53,7 +53,8 @@ fn lost_evidence_is_resent() {
     net.assert_view(1);
 }
 
-/// R20, R22: two beginnings of one view, each of which follows from its view changes, are a lie too.
+/// R20, R22c: two different NEW-VIEWs of one view are evidence, although each one follows from its
+/// VIEW-CHANGEs.
 #[test]
 fn two_new_views_for_one_view_end_it() {
     let mut net = Net::of(4);
@@ -66,7 +67,8 @@ fn two_new_views_for_one_view_end_it() {
     net.inject(1, 2, Message::NewView(other.clone()));
     net.deliver_all();
     assert_eq!((net.view(0), net.view(2)), ((1, true), (1, true)));
-    // Members 0 and 2 find out when one passes on what it has to the other; here member 3 gets both.
+    // Replicas 0 and 2 have evidence once one of them relays its NEW-VIEW to the other. Here
+    // replica 3 receives both.
     net.inject(1, 3, Message::NewView(one));
     net.inject(1, 3, Message::NewView(other));
     net.deliver_all();
@@ -77,12 +79,12 @@ fn two_new_views_for_one_view_end_it() {
     net.assert_view(2);
 }
 
-/// R22: evidence proves itself or accuses nobody; proof of a vote does not end a view, and proof about another view or
-/// another member neither.
+/// R22: evidence that does not prove itself is refused. Evidence about a vote, about another view
+/// or against a backup does not end the view.
 #[test]
 fn evidence_that_proves_nothing_is_refused() {
     let mut net = Net::of(4);
-    net.screening = false; // one proof follows the other
+    net.screening = false; // the rate limit of R25d would drop proofs
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
     let vote = |net: &Net, signer: usize, outline: &Outline, view: u64| {
         net.sign(signer, PrePrepare(ballot(outline, view)))
@@ -113,12 +115,12 @@ fn evidence_that_proves_nothing_is_refused() {
     net.assert_view(0);
 }
 
-/// R22: there is room for so many proofs against one member, and one more is not written down; it costs the liar its
-/// view all the same.
+/// R22c: a replica keeps 16 proofs against one member, and only counts further ones. A further
+/// proof still ends the view of a faulty primary.
 #[test]
 fn proofs_against_one_member_are_bounded() {
     let mut net = Net::of(4);
-    net.screening = false; // one proof follows the other
+    net.screening = false; // the rate limit of R25d would drop proofs
     net.corrupt(0);
     let root = net::root(&net.config);
     let proof = |net: &Net, height: u64| {
@@ -147,7 +149,8 @@ fn proofs_against_one_member_are_bounded() {
     net.assert_view(1);
 }
 
-/// R22, R24: proof that is heard while nothing may be signed counts when it is heard again.
+/// R22c, R24a: evidence against the primary that arrives while the replica is probing does not make
+/// it leave. The replica leaves when it receives the evidence again.
 #[test]
 fn evidence_received_while_probing_counts_when_it_is_resent() {
     let mut net = Net::of(4);
@@ -172,7 +175,7 @@ fn evidence_received_while_probing_counts_when_it_is_resent() {
     net.assert_view(1);
 }
 
-/// R22: evidence is remembered over a restart, and not reported twice.
+/// R22c: evidence survives a restart, and is not reported twice.
 #[test]
 fn evidence_survives_a_restart() {
     let mut net = Net::of(4);
@@ -189,7 +192,8 @@ fn evidence_survives_a_restart() {
     assert_eq!(net.accused(1), [3]);
 }
 
-/// R19: a member that leaves one view in two ways is proven a liar, and that moves nobody.
+/// R19, R22a: two different VIEW-CHANGEs of one member for one view are evidence. They make no
+/// replica leave its view.
 #[test]
 fn two_view_changes_for_one_view_are_evidence() {
     let mut net = Net::of(4);

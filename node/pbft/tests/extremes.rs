@@ -1,5 +1,6 @@
-//! Numbers at the edge of what their types hold, in every message and in all its parts, with every signature it
-//! needs. Checking them ends without a panic, and what one faulty member can bring past the check changes nothing.
+//! Numbers at the limits of their types, in every message and in all its parts, with all signatures
+//! that it needs. The check must not panic. Messages of one faulty member that pass the check must
+//! change nothing.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -32,14 +33,14 @@ fn at(height: u64, view: u64) -> Ballot {
     }
 }
 
-/// A block at any height on any parent, at any time.
+/// A block at any height and time.
 fn block_at(net: &Net, height: u64, time: u64) -> Outline {
     let first = block(&net::root(&net.config), "A", net.now(0).wall, id(0));
     let header = Header { height: Height(height), timestamp: Timestamp(time), ..first.header().clone() };
     Outline::new(header, first.ids().to_vec()).unwrap()
 }
 
-/// The members but the primary of a view: whose PREPAREs count.
+/// Two backups of a view, whose PREPAREs count.
 fn backups(net: &Net, view: u64) -> Vec<usize> {
     (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect()
 }
@@ -52,7 +53,8 @@ fn base(net: &Net, height: u64, view: u64) -> CommitCertificate {
     net.certificate(ballot(&block_at(net, height, 1_000_000), view), &[0, 1, 2]).into_inner()
 }
 
-/// Every kind of vote, and proposals, at these numbers; signed by member 0, which is corrupt.
+/// Proposals and votes of every kind at these numbers. Member 0, which is Byzantine, signs the
+/// votes.
 fn votes(net: &Net, height: u64, view: u64) -> Vec<Message> {
     let proposal = |time| net.proposal(net.primary_of(view), &block_at(net, height, time), view);
     let checkpoint = |height| Checkpoint {
@@ -71,7 +73,7 @@ fn votes(net: &Net, height: u64, view: u64) -> Vec<Message> {
     ]
 }
 
-/// What is not signed, or signed and not about what is open.
+/// STATUS, SEEN and evidence with these numbers.
 fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
     let mark = Mark {
         accepted: (View(view), Height(height)),
@@ -121,7 +123,8 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
     ]
 }
 
-/// Departures of member 0 that speak of these numbers. Others had to sign for what is in them.
+/// VIEW-CHANGEs of member 0 with these numbers. Their certificates need signatures of other
+/// members.
 fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
     let known = |base_height: Option<u64>, heights: &[u64]| Knowledge {
         base: base_height.map(|height| base(net, height, view)),
@@ -144,13 +147,13 @@ fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
         .collect()
 }
 
-/// The message through bytes and the check; whatever comes of it.
+/// Encodes, decodes and checks the message; whether it passes.
 fn check(net: &Net, message: &Message) -> bool {
     let read: Message = decode(&encode(message)).unwrap();
     read.check(id(0), &net.config.chain, Epoch(0), &net.config.committee, net.config.window).is_ok()
 }
 
-/// Any committee may sign anything: the check must not fail on numbers.
+/// The check must not panic on any number, even if the whole committee signed it.
 #[test]
 fn checking_does_not_panic_at_extreme_numbers() {
     let net = Net::of(4);
@@ -177,15 +180,17 @@ fn checking_does_not_panic_at_extreme_numbers() {
         }
         passed += messages.iter().filter(|message| check(&net, message)).count();
     }
-    assert!(passed > 100, "{passed} messages were in order but for their numbers");
+    assert!(passed > 100, "{passed} messages passed the check");
 }
 
-/// One faulty member sends all of it to a network at work. All others keep running, stay in the view, and order blocks.
+/// One faulty member sends all these messages to a network at work. The other replicas keep
+/// running, stay in their view, and order blocks.
 #[test]
 fn extreme_numbers_of_a_faulty_member_change_nothing() {
     let mut net = Net::of(4);
     net.corrupt(0);
-    // Member 1 begins view 1, so the faulty member is a backup, and the primary of views 4, 8, and so on.
+    // Replica 1 begins view 1. So the faulty member is a backup now, and the primary of views 4, 8,
+    // and so on.
     net.all_report_censorship();
     net.deliver_all();
     net.assert_view(1);
@@ -218,8 +223,8 @@ fn extreme_numbers_of_a_faulty_member_change_nothing() {
     assert!((1..4).all(|node| net.chain(node) == ["A", "B"]));
 }
 
-/// A proposal of the end of time is held as long as the clock says so: its view ends by its timeout, and no deadline
-/// overflows.
+/// R6: replicas hold a proposal with the largest timestamp as long as their clock requires. The
+/// view ends by its timeout, and no deadline overflows.
 #[test]
 fn a_proposal_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);

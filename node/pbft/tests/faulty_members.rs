@@ -1,4 +1,4 @@
-//! Members that lie, and what it gains them: nothing.
+//! Byzantine members: false proposals and votes, and why they have no effect.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, BlockHash, Header, Height, Outline, Timestamp};
@@ -8,7 +8,7 @@ use net::{Envelope, Net, ballot, block, id};
 
 mod net;
 
-/// Two blocks at height 1 that a corrupt member 0 made.
+/// Two blocks at height 1 of the Byzantine member 0.
 fn two_blocks(net: &mut Net) -> (Outline, Outline) {
     let root = net::root(&net.config);
     let time = net.now(0).wall;
@@ -18,6 +18,7 @@ fn two_blocks(net: &mut Net) -> (Outline, Outline) {
     (a, b)
 }
 
+/// A ballot for a block that no member proposed.
 fn unknown_ballot(height: u64) -> Ballot {
     let at = Net::of(1).config;
     let outline = block(&net::root(&at), "nonsense", Timestamp(0), id(0));
@@ -30,7 +31,7 @@ fn send_to(net: &mut Net, from: usize, to: &[usize], message: &quorate_pbft::Mes
     }
 }
 
-/// R4, R22: a second proposal is evidence also while the first one waits for its parent.
+/// R4, R22a: a second proposal is evidence even while the first one waits for its parent.
 #[test]
 fn two_proposals_that_wait_for_their_parent_are_evidence() {
     let mut net = Net::of(4);
@@ -47,7 +48,8 @@ fn two_proposals_that_wait_for_their_parent_are_evidence() {
     assert_eq!(net.nodes[3].replica().counters().contradictions, 1);
 }
 
-/// R4, R8: a primary that proposes two blocks gets at most one of them committed, whatever it votes for.
+/// R4, R8: if a primary proposes two blocks for one height, at most one of them is committed,
+/// whatever it votes for.
 #[test]
 fn an_equivocating_primary_commits_at_most_one_block() {
     let mut net = Net::of(4);
@@ -60,14 +62,14 @@ fn an_equivocating_primary_commits_at_most_one_block() {
     send_to(&mut net, 0, &[1], &commit_a);
     send_to(&mut net, 0, &[2], &commit_b);
     net.deliver_all();
-    assert_eq!(net.heights(), [0, 0, 1, 0], "member 2 has COMMITs for B from 0, 2 and 3");
+    assert_eq!(net.heights(), [0, 0, 1, 0], "replica 2 has COMMITs for B from 0, 2 and 3");
     net.pass(2 * net::STATUS);
     for node in 1..4 {
-        assert_eq!(net.chain(node), ["B"], "the others hear of it, also member 1 that accepted A");
+        assert_eq!(net.chain(node), ["B"], "the others fetch B, also replica 1, which accepted A");
     }
 }
 
-/// R4: with every backup following another proposal nothing is committed, and nothing is undone.
+/// R4: if every backup receives another proposal, nothing is committed, and nothing is undone.
 #[test]
 fn a_different_proposal_for_each_backup_commits_nothing() {
     let mut net = Net::of(4);
@@ -80,11 +82,12 @@ fn a_different_proposal_for_each_backup_commits_nothing() {
     }
     net.deliver_all();
     assert_eq!(net.heights(), [0; 4]);
-    assert_eq!(net.links.sent[2], 3, "no COMMIT besides those of the liar");
+    assert_eq!(net.links.sent[2], 3, "no COMMITs except those of the faulty member");
 }
 
-/// R2, R4: anyone may pass a proposal on, so the second proposal of an equivocating primary comes to light;
-/// the first one stands, and repeating the second accuses nobody again.
+/// R2, R4: any member may relay a proposal, so the second proposal of an equivocating primary
+/// arrives. The replica keeps the first one. It reports the equivocation once, however often the
+/// second one comes.
 #[test]
 fn a_second_proposal_accuses_the_primary_once() {
     let mut net = Net::of(4);
@@ -100,7 +103,8 @@ fn a_second_proposal_accuses_the_primary_once() {
     assert_eq!(net.slots(1)[0].block, Some(a.hash()));
 }
 
-/// R4: of a backup that votes twice the first vote stands; the contradiction is reported once for each height.
+/// R4: if a backup votes twice, the replica keeps the first vote. It reports one equivocation for
+/// each kind and height.
 #[test]
 fn a_backup_that_votes_twice_is_accused_once() {
     let mut net = Net::of(4);
@@ -117,7 +121,7 @@ fn a_backup_that_votes_twice_is_accused_once() {
     net.inject(3, 2, commit);
     net.links.hold(|envelope| envelope.is_commit() && envelope.from != id(3));
     net.deliver_all();
-    let expected = "one proof of two PREPAREs and one of two COMMITs, found here or heard from others";
+    let expected = "one proof of two PREPAREs and one of two COMMITs, found here or received";
     assert_eq!((net.accused(1), net.accused(2)), (vec![3, 3], vec![3, 3]), "{expected}");
     let slot = &net.slots(1)[0];
     assert_eq!((slot.phase, slot.prepares.len()), (Phase::Prepared, 3), "A is prepared by 1 and 2 alone");
@@ -128,7 +132,8 @@ fn a_backup_that_votes_twice_is_accused_once() {
     }
 }
 
-/// R4: the first vote stands: a member cannot take back what it said when the right block turns out.
+/// R4: the replica keeps the first vote. A member cannot replace its vote when it learns which
+/// block was proposed.
 #[test]
 fn a_second_vote_does_not_replace_the_first() {
     let mut net = Net::of(4);
@@ -145,7 +150,8 @@ fn a_second_vote_does_not_replace_the_first() {
     assert_eq!(net.accused(1), [3]);
 }
 
-/// R8: votes count for the block they name. A PREPARE for A and one for another block prepare nothing.
+/// R8: votes count only for the block that they name. A PREPARE for A and one for another block
+/// make no prepared certificate.
 #[test]
 fn prepares_for_different_blocks_do_not_add_up() {
     let mut net = Net::of(4);
@@ -161,7 +167,7 @@ fn prepares_for_different_blocks_do_not_add_up() {
     }
 }
 
-/// R8: the same for COMMITs. Three of four are a quorum only if they name one block.
+/// R8: three COMMITs of four members are a quorum only if they name one block.
 #[test]
 fn commits_for_different_blocks_do_not_add_up() {
     let mut net = Net::of(4);
@@ -181,7 +187,7 @@ fn commits_for_different_blocks_do_not_add_up() {
     net.assert_chain(&["A"]);
 }
 
-/// R8: the same vote twice is one vote.
+/// R8: a vote that arrives twice counts once.
 #[test]
 fn a_repeated_vote_counts_once() {
     let mut net = Net::of(4);
@@ -194,10 +200,11 @@ fn a_repeated_vote_counts_once() {
     send_to(&mut net, 1, &[0, 0], &again);
     net.deliver_all();
     assert_eq!(net.links.sent[2], 0, "member 0 has one PREPARE, of member 1");
-    assert_eq!(net.accused(0), [] as [u16; 0], "repeating oneself is no contradiction");
+    assert_eq!(net.accused(0), [] as [u16; 0], "a repeated vote is no equivocation");
 }
 
-/// R1: with five or six members 2f + 1 = 3 votes are no quorum: two liars' worth of votes less than needed.
+/// R1: with five or six members, 2f + 1 = 3 votes are no quorum. Two sets of three votes may share
+/// no correct member.
 #[test]
 fn three_votes_are_no_quorum_of_five_or_six() {
     for size in [5, 6] {
@@ -211,7 +218,8 @@ fn three_votes_are_no_quorum_of_five_or_six() {
     }
 }
 
-/// R9: the PRE-PREPARE is the primary's PREPARE. Another one would make it count twice.
+/// R9: the PRE-PREPARE of the primary counts as its PREPARE. With a PREPARE besides, the primary
+/// would count twice.
 #[test]
 fn a_primary_does_not_vote_twice_by_sending_prepare() {
     let mut net = Net::of(4);
@@ -221,14 +229,14 @@ fn a_primary_does_not_vote_twice_by_sending_prepare() {
     let prepare = net.prepare(0, ballot(&a, 0));
     net.inject(0, 1, prepare);
     net.deliver_all();
-    assert_eq!(net.links.sent[2], 0, "only two of four stand behind A");
+    assert_eq!(net.links.sent[2], 0, "only two of four members voted for A");
     assert_eq!(net.counters(1).primary_prepares, 1);
     assert_eq!(net.slots(1)[0].prepares, [id(1)]);
-    assert!(net.requests(1).is_empty(), "it accuses nobody: some implementations send it");
+    assert!(net.requests(1).is_empty(), "no evidence: some implementations send this PREPARE");
 }
 
-/// R9: a proposal of one's own that comes back, from before a loss of memory perhaps, is not taken for another
-/// primary's: voting for it as a backup would count one member twice.
+/// R9: a primary does not take its own proposals from others, for example after it lost its memory.
+/// If it voted for one as a backup, it would count twice.
 #[test]
 fn a_primary_does_not_learn_its_own_proposals_from_others() {
     let mut net = Net::of(4);
@@ -243,7 +251,8 @@ fn a_primary_does_not_learn_its_own_proposals_from_others() {
     net.assert_chain(&["B"]);
 }
 
-/// R3, R5: what a backup refuses without looking at the transactions. It neither votes nor waits for a body.
+/// R3, R5: header faults that a backup refuses without the transactions. It neither votes nor waits
+/// for the body.
 #[test]
 fn proposals_that_break_a_rule_are_refused_and_reported() {
     type Change = fn(&mut Header);
@@ -271,11 +280,11 @@ fn proposals_that_break_a_rule_are_refused_and_reported() {
         assert_eq!(reasons.len(), 1, "{field}");
         assert!(reasons[0].contains(field), "{field}: {}", reasons[0]);
         assert_eq!(net.slots(1)[0].phase, Phase::Refused);
-        assert!(net.nodes[1].journal.is_empty() && net.links.sent[1] == 0, "no promise, no vote for {field}");
+        assert!(net.nodes[1].journal.is_empty() && net.links.sent[1] == 0, "no record, no vote for {field}");
     }
 }
 
-/// R5: an empty block so soon after its parent says nothing, so nobody votes for it.
+/// R5, R17: a backup does not vote for an empty block before the gap has passed.
 #[test]
 fn an_empty_block_without_need_is_refused() {
     let mut net = Net::of(4);
@@ -299,7 +308,8 @@ fn an_empty_block_without_need_is_refused() {
     assert_eq!(net.bad_proposals(2).len(), 0);
 }
 
-/// R5: what only the engine can see counts as much: faulty transactions are not voted for, missing ones wait.
+/// R5: a backup does not vote for a block whose transactions its engine refuses. If transactions
+/// are missing, the backup waits for them.
 #[test]
 fn a_backup_votes_only_for_bodies_it_holds_and_finds_good() {
     let mut net = Net::of(4);
@@ -311,7 +321,7 @@ fn a_backup_votes_only_for_bodies_it_holds_and_finds_good() {
     assert_eq!(net.bad_proposals(1), ["a repeated transaction"]);
     assert_eq!(net.slots(2)[0].phase, Phase::Examining);
     assert!(net.nodes[1].journal.is_empty() && net.nodes[2].journal.is_empty());
-    assert_eq!(net.links.sent[1], 3, "member 3 alone sends PREPARE");
+    assert_eq!(net.links.sent[1], 3, "only replica 3 sends PREPARE");
     assert_eq!(net.links.sent[2], 0);
     net.supply(2);
     net.deliver_all();
@@ -320,12 +330,12 @@ fn a_backup_votes_only_for_bodies_it_holds_and_finds_good() {
     assert_eq!(
         net.nodes[1].finalised.len(),
         0,
-        "what a quorum certified counts, whatever member 1 thought of it"
+        "replica 1 fetched A: a certified block is final although it refused it"
     );
 }
 
-/// R3, R12: after another block than the accepted one was certified, what was built on the accepted one is not
-/// voted for any more.
+/// R3, R12: another block than the accepted one was certified. The replica votes for no descendant
+/// of the accepted one any more.
 #[test]
 fn a_branch_that_lost_is_not_continued() {
     let mut net = Net::of(4);
@@ -343,12 +353,13 @@ fn a_branch_that_lost_is_not_continued() {
     let (now, certificate) = (net.now(1), net.certificate(ballot(&b, 0), &[0, 2, 3]));
     net.nodes[1].catch_up_from(now, &chain, certificate);
     net.supply(1);
-    assert_eq!(net.height_records(1).len(), 1, "no promise for the branch that lost");
+    assert_eq!(net.height_records(1).len(), 1, "no record for the superseded branch");
     assert_eq!(net.bad_proposals(1).len(), 1);
     assert_eq!(net.nodes[1].replica().in_flight(), 0);
 }
 
-/// R1: while a quorum lives the rest may be dead; with one more dead nothing is committed until it returns.
+/// R1: blocks are ordered while a quorum runs. With one member less, nothing is committed until it
+/// returns.
 #[test]
 fn the_network_orders_blocks_exactly_while_a_quorum_runs() {
     for (size, quorum) in [(4, 3), (5, 4), (6, 4), (7, 5), (10, 7)] {
@@ -370,8 +381,8 @@ fn the_network_orders_blocks_exactly_while_a_quorum_runs() {
     }
 }
 
-/// R4, R7: others may have gone on in another view without this primary. It then keeps to what it proposed: at
-/// heights where it did it proposes nothing else, and above them it goes on from what is certified.
+/// R4, R7: others may have ordered blocks in another view without this primary. It proposes no
+/// second block at heights where it has proposed. Above them, it proposes on the certified chain.
 #[test]
 fn a_primary_that_was_overtaken_does_not_propose_twice() {
     let mut net = Net::of(4);
@@ -384,14 +395,14 @@ fn a_primary_that_was_overtaken_does_not_propose_twice() {
     let fetched = net.fetched(&[&x]);
     net.input(0, fetched);
     let replica = net.nodes[0].replica();
-    assert_eq!(replica.in_flight(), 0, "what is built on A lost its place");
-    assert_eq!(replica.proposal_parent(), None, "height 2 was proposed at");
+    assert_eq!(replica.in_flight(), 0, "A and its child were superseded");
+    assert_eq!(replica.proposal_parent(), None, "it has proposed at height 2");
     let fetched = net.fetched(&[&y]);
     net.input(0, fetched);
     assert_eq!(net.nodes[0].replica().proposal_parent(), Some(y.header()));
 }
 
-/// R5: a primary stops rather than propose what its backups must refuse.
+/// R5: a primary stops the process rather than propose a block that its backups must refuse.
 #[test]
 #[should_panic(expected = "within the limits")]
 fn a_primary_does_not_propose_what_breaks_a_rule() {
@@ -402,7 +413,8 @@ fn a_primary_does_not_propose_what_breaks_a_rule() {
     net.input(0, Input::Proposed(Outline::new(header, ids).unwrap()));
 }
 
-/// R12: more than f liars can make two blocks final. A node that sees both stops instead of choosing.
+/// R12d: more than f Byzantine members can make two blocks final at one height. A node that sees
+/// both stops, since it must not choose.
 #[test]
 #[should_panic(expected = "FORK")]
 fn a_certificate_for_a_branch_that_lost_stops_the_node() {
@@ -426,7 +438,7 @@ fn a_certificate_for_a_branch_that_lost_stops_the_node() {
     net.deliver_all();
 }
 
-/// R12: the same, when the second block comes from the engine.
+/// R12d: the node also stops if its engine fetched both blocks.
 #[test]
 #[should_panic(expected = "FORK")]
 fn two_certified_blocks_at_one_height_stop_the_node() {
@@ -438,7 +450,8 @@ fn two_certified_blocks_at_one_height_stop_the_node() {
     }
 }
 
-/// R2: a vote counts only on its signer's own channel: whoever passes votes on could hold them back for later.
+/// R2: a vote counts only on the channel of its signer. A member that could relay votes could hold
+/// them back for later.
 #[test]
 fn a_relayed_vote_is_refused() {
     let mut net = Net::of(4);

@@ -1,5 +1,5 @@
-//! Faulty members that keep prepared certificates to themselves and show them when no correct member holds the body any
-//! more (R20).
+//! Faulty members that keep prepared certificates to themselves, and show them when every correct
+//! member has dropped the body (R20e).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn correct(net: &Net) -> Vec<usize> {
     (0..net.size()).filter(|node| net.nodes[*node].runs()).collect()
 }
 
-/// The last VIEW-CHANGE that this member has written down.
+/// The last VIEW-CHANGE that this member has written.
 fn last_view_change(net: &Net, node: usize) -> ViewChangeMessage {
     let written = net.nodes[node].journal.iter().rev().find_map(|record| match record {
         Record::ViewChange(change) => Some(change.message().clone()),
@@ -40,10 +40,10 @@ fn last_view_change(net: &Net, node: usize) -> ViewChangeMessage {
     written.expect("it left a view")
 }
 
-/// Correct members reach this view, and all that is proposed before stays unprepared.
+/// Lets the correct members reach this view. All that is proposed before stays unprepared.
 fn reach(net: &mut Net, view: u64) {
     for round in 0.. {
-        assert!(round < 1000, "view {view} is not reached");
+        assert!(round < 1000, "the members do not reach view {view}");
         let views: Vec<u64> = correct(net).into_iter().map(|node| net.view(node).0).collect();
         if views.iter().all(|reached| *reached == view) {
             return;
@@ -83,8 +83,8 @@ fn hide(net: &mut Net, view: u64, name: &str, backups: &[usize]) -> Hidden {
     Hidden { faulty_member, certificate, outline }
 }
 
-/// Views fail until no correct member holds any of these blocks. Then all links are good for ever. The last view is one
-/// of member 0, which is faulty and does not begin it.
+/// Lets views fail until no correct member holds any of these blocks. Then no message is lost any
+/// more. The last view is one of member 0, which is faulty and does not begin it.
 fn until_bodies_are_dropped(net: &mut Net, hidden: &[Hidden]) {
     let holds = |net: &Net| {
         let nodes = correct(net);
@@ -96,14 +96,14 @@ fn until_bodies_are_dropped(net: &mut Net, hidden: &[Hidden]) {
         if !holds(net) && net.primary_of(view - 1) == 0 {
             break;
         }
-        assert!(view < 200, "the blocks are never given up");
+        assert!(view < 200, "correct members never drop the blocks");
         reach(net, view);
     }
     net.links.heal();
 }
 
-/// From now on the faulty members answer the first VIEW-CHANGE for each view with theirs, which overtake all others and
-/// carry what they hid. `show` says which of it, for each view.
+/// From now on, the faulty members answer the first VIEW-CHANGE for each view with theirs. These
+/// arrive before all others and carry hidden certificates. `show` selects which, for each view.
 fn show_late(net: &mut Net, hidden: Vec<Hidden>, show: impl Fn(&Hidden, u64) -> bool + 'static) {
     let mut answered = View(0);
     net.byzantine = Some(Box::new(move |net, envelope| {
@@ -125,7 +125,7 @@ fn show_late(net: &mut Net, hidden: Vec<Hidden>, show: impl Fn(&Hidden, u64) -> 
     }));
 }
 
-/// Lets time pass until something is ordered; the number of views that this took.
+/// Lets time pass until a block is ordered. Returns the number of views that this took.
 fn views_until_ordered(net: &mut Net) -> u64 {
     let first = net.view(net.size() - 1).0;
     for round in 0..4000 {
@@ -137,11 +137,12 @@ fn views_until_ordered(net: &mut Net) -> u64 {
             return net.view(correct[0]).0 - first;
         }
     }
-    panic!("nothing is ordered in 1,000 s of a perfect network, and view {:?} is reached", net.view(3));
+    panic!("no block is ordered in 1,000 s without loss, up to view {:?}", net.view(3));
 }
 
-/// R20: the block of a hidden certificate costs its owner's VIEW-CHANGE the preference. Here it makes one view fail,
-/// and one more has the faulty member as its primary.
+/// R20e: replicas suspect the member that showed a hidden certificate, and primaries take its
+/// VIEW-CHANGE last. Here the certificate makes one view fail. One more view fails because its
+/// primary is the faulty member.
 #[test]
 fn a_hidden_certificate_costs_one_view() {
     let mut net = network(4, 1);
@@ -153,7 +154,8 @@ fn a_hidden_certificate_costs_one_view() {
     assert!(net.oracle.commits().all(|(_, ballot, _)| ballot.height.0 == 1));
 }
 
-/// R20: the same member shows another certificate each time. It is one member all the same.
+/// R20e: one member shows another certificate each time. It costs one view, since replicas suspect
+/// members, not certificates.
 #[test]
 fn two_hidden_certificates_of_one_member_cost_one_view() {
     let mut net = network(4, 1);
@@ -167,7 +169,7 @@ fn two_hidden_certificates_of_one_member_cost_one_view() {
     assert!(views <= 3, "{views} views");
 }
 
-/// R20: each of the f faulty members costs one view at most.
+/// R20e: each of the f faulty members costs one view at most.
 #[test]
 fn hidden_certificates_of_two_members_cost_a_view_each() {
     let mut net = network(7, 2);
@@ -178,8 +180,8 @@ fn hidden_certificates_of_two_members_cost_a_view_each() {
     assert!(views <= 5, "{views} views: two with hidden blocks, two with a faulty primary, and the last");
 }
 
-/// R20: without the VIEW-CHANGE of another member a suspected one is taken, after half of the time that others wait for
-/// the view to begin.
+/// R20e: if no other VIEW-CHANGE arrives, the primary takes that of a suspected member. It does so
+/// after half of its new-view timeout.
 #[test]
 fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     let mut net = network(4, 1);
@@ -194,7 +196,11 @@ fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
             Record::NewView(new_view) if new_view.view() == View(view) => Some(new_view.clone()),
             _ => None,
         });
-        new_view.expect("it was entered").chain().iter().any(|(header, _)| header.hash() == hash)
+        new_view
+            .expect("replica 2 has entered the view")
+            .chain()
+            .iter()
+            .any(|(header, _)| header.hash() == hash)
     };
     assert!(again(&net, first), "no member is suspected yet");
     net.links.lose(|envelope| envelope.is_view_change() && envelope.is_between(3, 2));
@@ -203,14 +209,14 @@ fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     }
     let mut waited = Duration::ZERO;
     while !net.view(2).1 {
-        assert_eq!(net.view(2).0, first + 1, "its primary, member 2, does not give it up");
+        assert_eq!(net.view(2).0, first + 1, "its primary, replica 2, does not leave it");
         net.pass(STATUS / 4);
         waited += STATUS / 4;
     }
     assert!(waited.abs_diff(TIMEOUT_CAP / 2) <= STATUS / 4, "{waited:?}");
     assert!(again(&net, first + 1));
     net.assert_view(first + 1);
-    // Member 3 is heard again: the next view needs no suspected member.
+    // Messages of replica 3 arrive again, so the next view needs no suspected member.
     net.links.heal();
     assert!(views_until_ordered(&mut net) <= 2);
 }

@@ -1,4 +1,5 @@
-//! Members that give COMMIT and leave without the prepared certificate (R19, R22).
+//! Faulty members that send COMMIT and leave the view without the prepared certificate (R19a,
+//! R22b).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, Epoch, Hash, Height, Outline, Signed, SignedError};
@@ -18,7 +19,8 @@ fn commit_of(net: &Net, signer: usize, ballot: Ballot) -> Signed<quorate_ledger:
     net.sign(signer, quorate_ledger::Commit(ballot))
 }
 
-/// What a node has proof of: the culprit, and the view and height of the subject.
+/// The proofs of hidden certificates that a node has: the faulty member, and view and height of the
+/// COMMIT.
 fn hidden(net: &Net, node: usize) -> Vec<(u16, u64, u64)> {
     let proofs = net.requests(node).iter().filter_map(|request| match request {
         Request::Evidence(evidence) => match &**evidence {
@@ -32,8 +34,8 @@ fn hidden(net: &Net, node: usize) -> Vec<(u16, u64, u64)> {
     proofs.collect()
 }
 
-/// COMMIT and VIEW-CHANGE of the faulty member arrive in either order. The member that received them broadcasts the proof,
-/// and no member leaves the view for it.
+/// R22b: COMMIT and VIEW-CHANGE of the faulty member arrive in either order. The replica that
+/// received them broadcasts the proof, and no replica leaves its view for it.
 #[test]
 fn a_member_that_hides_the_certificate_of_its_commit_is_proven_faulty() {
     for commit_first in [true, false] {
@@ -44,14 +46,14 @@ fn a_member_that_hides_the_certificate_of_its_commit_is_proven_faulty() {
         let [earlier, later] = if commit_first { [commit, change] } else { [change, commit] };
         net.inject(3, 1, earlier);
         net.deliver_all();
-        assert_eq!(hidden(&net, 1), [], "one statement is no contradiction");
+        assert_eq!(hidden(&net, 1), [], "one statement is no evidence");
         net.inject(3, 1, later.clone());
         net.deliver_all();
         for node in 0..3 {
             assert_eq!(hidden(&net, node), [(3, 1, 1)], "member {node}");
         }
         net.assert_view(0);
-        // It is no news when it is said again, and it survives a restart.
+        // The proof survives a restart, and the repeated message is not reported again.
         net.crash(1);
         net.restart(1);
         net.inject(3, 1, later);
@@ -61,7 +63,8 @@ fn a_member_that_hides_the_certificate_of_its_commit_is_proven_faulty() {
     }
 }
 
-/// The faulty member sends its VIEW-CHANGE to the new primary alone. The NEW-VIEW carries it to all others.
+/// R22b: the faulty member sends its VIEW-CHANGE to the new primary alone. The NEW-VIEW carries it
+/// to all others.
 #[test]
 fn a_certificate_hidden_in_a_new_view_is_proven() {
     let mut net = Net::of(4);
@@ -85,8 +88,8 @@ fn a_certificate_hidden_in_a_new_view_is_proven() {
     assert_eq!(hidden(&net, 0), [(3, 1, 1)]);
 }
 
-/// The block is final here and was fetched with its certificate. The certificate holds the COMMIT of the faulty member, which
-/// never arrived by itself.
+/// R22b: the replica fetched a final block with its certificate. The certificate contains the
+/// COMMIT of the faulty member, which never arrived by itself.
 #[test]
 fn a_certificate_holds_the_commits_of_its_signers() {
     let mut net = Net::of(4);
@@ -104,7 +107,8 @@ fn a_certificate_holds_the_commits_of_its_signers() {
     assert_eq!(hidden(&net, 1), [(2, 3, 1)]);
 }
 
-/// One VIEW-CHANGE can hide many heights. It is long, so one proof of this kind is kept against one member.
+/// R22c: one VIEW-CHANGE can omit the certificates of many heights. The proof contains all of it,
+/// so a replica keeps one proof of this kind against one member.
 #[test]
 fn one_hidden_certificate_proof_is_kept_against_each_member() {
     let mut net = Net::of(4);
@@ -123,7 +127,7 @@ fn one_hidden_certificate_proof_is_kept_against_each_member() {
     assert_eq!(net.counters(1).contradictions, 1);
 }
 
-/// R19: what a COMMIT in view 2 at height 3 obliges its signer to, in one table.
+/// R19a, R22b: what a COMMIT in view 2 at height 3 obliges its signer to, in one table.
 #[test]
 fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     let mut net = Net::of(4);
@@ -185,15 +189,16 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     assert_eq!(check(&net, commit_of(&net, 3, given), forged), bad);
 }
 
-/// Correct members carry what they gave COMMIT for through departures and restarts: at every step all others compare their
-/// VIEW-CHANGEs with their COMMITs, and find nothing. The oracle fails the test when a correct member is accused.
+/// R22b: correct members carry the certificates of their COMMITs through view changes and restarts.
+/// At every step, all others compare their VIEW-CHANGEs with their COMMITs, and find no evidence.
+/// The oracle fails the test when a correct member is accused.
 #[test]
 fn correct_members_account_for_their_commits() {
     for (crashing, held) in [(0, 1), (1, 2), (2, 1), (3, 0)] {
         let mut net = Net::of(4);
         net.propose("A");
         net.deliver_all();
-        // B is prepared everywhere, and committed only where COMMITs arrive.
+        // All replicas prepare B. Only replica `held` receives COMMITs of others for it.
         net.links.hold(move |envelope| envelope.is_commit() && envelope.to != id(held));
         net.propose("B");
         net.deliver_all();

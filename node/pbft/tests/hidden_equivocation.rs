@@ -1,4 +1,5 @@
-//! A primary that sends different blocks to different members, so that no member sees two of them (R14, R15, R22).
+//! A primary that sends different blocks to different members, so that no member receives two of
+//! them (R14, R15, R22).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Header, Outline};
@@ -20,7 +21,8 @@ fn propose_to(net: &mut Net, outline: &Outline, members: &[usize]) {
     }
 }
 
-/// The primary sends A and its child A2 to member 3, and B to members 1 and 2, which commit to it. Answers A2.
+/// The primary sends A and its child A2 to member 3, and B to members 1 and 2, which commit to it.
+/// Returns A2.
 fn hide_b_from_member_3(net: &mut Net) -> Outline {
     net.corrupt(0);
     let root = net::root(&net.config);
@@ -39,12 +41,13 @@ fn hide_b_from_member_3(net: &mut Net) -> Outline {
     a2
 }
 
-/// R22: nothing else is ordered, so no second proposal ever comes. STATUS brings both blocks together, and all leave.
+/// R14d, R22: nothing else is ordered, so the replicas never receive a second proposal. STATUS
+/// brings both blocks together, and all replicas leave the view.
 #[test]
 fn a_superseded_proposal_proves_its_primary_faulty() {
     let mut net = Net::of(4);
     hide_b_from_member_3(&mut net);
-    // Member 3 hears of B, fetches it, and its next STATUS shows A.
+    // Replica 3 learns of B by STATUS and fetches it. Its next STATUS contains A.
     net.pass(3 * STATUS);
     assert!(3 * STATUS < TIMEOUT);
     for member in 1..4 {
@@ -59,12 +62,13 @@ fn a_superseded_proposal_proves_its_primary_faulty() {
     assert!((1..4).all(|member| net.height(member) == 2));
 }
 
-/// R15: where the proof does not come about, member 3 waits for nothing: A2 lost its parent. It does not leave its view
-/// alone, nor does it send STATUS more often than others.
+/// R15b: here no replica gets evidence. A2 is no work of replica 3, because its parent was
+/// superseded. Replica 3 does not leave its view alone, and does not send STATUS more often than
+/// others (R14e).
 #[test]
 fn a_block_whose_parent_was_replaced_is_no_work() {
     let mut net = Net::of(4);
-    // What it holds does not get about.
+    // The messages of replica 3 that name A or A2 are lost.
     net.links.lose(|envelope| match &envelope.message {
         Message::Status(status) => envelope.from == id(3) && status.superseded.is_some(),
         Message::Prepare(_) => envelope.from == id(3),
@@ -72,21 +76,21 @@ fn a_block_whose_parent_was_replaced_is_no_work() {
     });
     let a2 = hide_b_from_member_3(&mut net);
     net.pass(2 * STATUS);
-    assert_eq!((net.height(3), net.nodes[3].replica().in_flight()), (1, 0), "it has adopted B");
+    assert_eq!((net.height(3), net.nodes[3].replica().in_flight()), (1, 0), "it has fetched B");
     assert!(net.slots(3).is_empty(), "nothing is in flight");
-    let said = net.nodes[3].replica().status().slots;
-    assert_eq!(said[0].proposal, Some(a2.hash()), "yet what it saw is told");
+    let slots = net.nodes[3].replica().status().slots;
+    assert_eq!(slots[0].proposal, Some(a2.hash()), "its STATUS still names A2");
     let before = net.links.sent[3];
     net.pass(8 * STATUS);
     assert_eq!(net.links.sent[3] - before, 8 * 3 * 3, "three members send STATUS to three others");
     assert!((1..4).all(|member| net.view(member) == (0, true) && net.departures(member).is_empty()));
-    // What waits here and is not ordered is work as ever.
+    // A pooled transaction is work as usual.
     net.input(3, Input::Pending(Work::Timely));
     net.pass(TIMEOUT);
     assert_eq!(net.departures(3), [Cause::NoProgress]);
 }
 
-/// R3: nor is anything accepted on such a block.
+/// R3: a replica accepts nothing on a block whose parent was superseded.
 #[test]
 fn nothing_is_accepted_on_a_block_whose_parent_was_replaced() {
     let mut net = Net::of(4);
@@ -100,8 +104,8 @@ fn nothing_is_accepted_on_a_block_whose_parent_was_replaced() {
     assert_eq!(net.nodes[3].replica().status().mark.accepted.1, a2.height(), "no PREPARE for A3");
 }
 
-/// R14, R22: two blocks, neither of which gets a quorum. STATUS says which one each member has, so they meet long
-/// before the timeout.
+/// R14b, R22a: two blocks, neither of which gets a quorum. STATUS names the block of each replica,
+/// so both proposals meet long before the timeout.
 #[test]
 fn open_proposals_of_one_height_meet_through_status() {
     let mut net = Net::of(4);
@@ -120,7 +124,7 @@ fn open_proposals_of_one_height_meet_through_status() {
     net.assert_view(1);
 }
 
-/// R22: a second proposal for a height that is final accuses as well, however late it comes.
+/// R14d, R22a: a second proposal for a final height is evidence, too, however late it comes.
 #[test]
 fn a_second_proposal_for_a_final_height_accuses() {
     let mut net = Net::of(4);
@@ -134,7 +138,7 @@ fn a_second_proposal_for_a_final_height_accuses() {
     net.deliver_all();
     assert!((1..4).all(|member| net.accused(member) == [0]));
     net.assert_view(1);
-    // Without a second statement there is nothing to accuse of: the final proposal itself, once more.
+    // A repeated proposal of the final block itself is no evidence.
     let mut honest = Net::of(4);
     let a = honest.propose("A");
     honest.deliver_all();
