@@ -1,4 +1,4 @@
-//! What anybody may send: refused with a reason, or kept within bounds.
+//! Messages that any member may send: refused with a reason, or kept within bounds.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
@@ -26,12 +26,12 @@ fn at(height: u64, view: u64) -> Ballot {
     }
 }
 
-/// What member 2 says to a message from member 1.
+/// Why replica 2 refuses a message from member 1.
 fn refusal(net: &mut Net, message: Message) -> Rejected {
     net.refusal(1, message)
 }
 
-/// R2: one primary for each view; nobody else proposes, neither for this view nor for others.
+/// R2: only the primary of a view proposes in it.
 #[test]
 fn only_the_primary_of_a_view_proposes_in_it() {
     let mut net = Net::of(4);
@@ -43,7 +43,7 @@ fn only_the_primary_of_a_view_proposes_in_it() {
     }
 }
 
-/// R2: header, ids and signature must be the primary's, each.
+/// R2: header, ids and signature of a proposal must belong together and be the primary's.
 #[test]
 fn proposals_with_parts_of_others_are_refused() {
     let mut net = Net::of(4);
@@ -75,7 +75,8 @@ fn proposals_with_parts_of_others_are_refused() {
     assert_eq!(refusal(&mut net, Message::PrePrepare(signature)), expected);
 }
 
-/// Votes of another kind, chain or epoch, and of members that do not exist, count nowhere.
+/// The check refuses votes of another kind, chain or epoch, and votes of signers that are no
+/// members.
 #[test]
 fn votes_made_for_something_else_are_refused() {
     let mut net = Net::of(4);
@@ -104,7 +105,8 @@ fn votes_made_for_something_else_are_refused() {
     assert_eq!(net.receive(envelope), Err(Rejected::Signature(SignedError::UnknownSigner(id(9)))));
 }
 
-/// R7, R11: members that vote for all heights and views there are fill 2 W heights of three views, once.
+/// R7, R11: two members vote for all heights and views that exist. Their votes fill 2 W heights of
+/// three views, once.
 #[test]
 fn a_flood_of_votes_fills_the_window_and_no_more() {
     let mut net = Net::of(4);
@@ -124,14 +126,16 @@ fn a_flood_of_votes_fills_the_window_and_no_more() {
         assert_eq!(slots.len() as u64, 2 * WINDOW * 3, "in round {round}");
         assert_eq!(slots.last().unwrap().height, Height(2 * WINDOW));
         let votes: usize = slots.iter().map(|slot| slot.prepares.len() + slot.commits.len()).sum();
-        // Two members, PREPARE and COMMIT, but no PREPARE of members 1 and 2 in the views they are primaries of.
+        // Each slot has PREPARE and COMMIT of both members. The exception is the PREPARE of member
+        // 1 or 2 in views of which it is the primary (R9).
         assert_eq!(votes, slots.len() * 4 - 2 * usize::try_from(2 * WINDOW).unwrap(), "in round {round}");
     }
     assert!(net.nodes[3].replica().counters().outside_window > 0);
     assert!(net.nodes[3].journal.is_empty());
 }
 
-/// R7: a backup's window is twice the primary's, counted from its own last committed block.
+/// R7: the window of a backup is twice the primary's, counted from the backup's own last committed
+/// block.
 #[test]
 fn a_backup_takes_proposals_up_to_twice_the_window() {
     let mut net = Net::of(4);
@@ -149,7 +153,8 @@ fn a_backup_takes_proposals_up_to_twice_the_window() {
     assert!(net.nodes[1].replica().proposal_parent().is_none(), "a backup proposes nothing");
 }
 
-/// R11: proposals and votes of the next views are kept, and nothing is done about them in this one.
+/// R11: the replica keeps proposals and votes of the next views, and does not act on them in this
+/// view.
 #[test]
 fn proposals_of_other_views_wait() {
     let mut net = Net::of(4);
@@ -165,13 +170,13 @@ fn proposals_of_other_views_wait() {
     let slots = net.slots(2);
     assert_eq!((slots.len(), slots[0].view, slots[0].prepares.len()), (1, View(1), 2));
     assert_eq!(slots[0].phase, quorate_pbft::Phase::WaitingForParent);
-    assert!(net.requests(2).is_empty(), "it is not judged by the rules of this view either");
+    assert!(net.requests(2).is_empty(), "the proposal is not validated by the rules of this view");
     net.propose("in this view");
     net.deliver_all();
     net.assert_chain(&["in this view"]);
 }
 
-/// A STATUS is believed no further than that it asks for something: nonsense in it does nothing.
+/// R14a: a replica uses STATUS only to see what to send or fetch. False content does no harm.
 #[test]
 fn a_nonsensical_status_does_no_harm() {
     let mut net = Net::of(4);
@@ -179,7 +184,7 @@ fn a_nonsensical_status_does_no_harm() {
     net.links.hold(|envelope| envelope.is_commit());
     net.propose("A");
     net.deliver_all();
-    // A proposal of the primary that contradicts a final one, were it signed.
+    // A proposal that would prove an equivocation of the primary if its signature were valid.
     let forged = Signed { signer: id(0), ..net.sign(1, PrePrepare(at(1, 0))) };
     let slot = |height| SlotStatus {
         height: Height(height),
@@ -214,8 +219,8 @@ fn a_nonsensical_status_does_no_harm() {
     assert_eq!(refusal(&mut net, Message::Status(foreign)), Rejected::Epoch(Epoch(3)));
 }
 
-/// A STATUS speaks of all open heights, also with the largest window there may be; a list longer than that is
-/// refused before it is read.
+/// A STATUS has room for all open heights of the largest window. A longer list is refused before it
+/// is read.
 #[test]
 fn a_status_has_room_for_the_largest_window() {
     let mut net = Net::with(4, |config| config.window = MAX_WINDOW);
@@ -234,7 +239,7 @@ fn a_status_has_room_for_the_largest_window() {
     assert!(error.reason.contains("65 elements"), "{error}");
 }
 
-/// A window beyond what STATUS and proofs can carry comes from no genesis.
+/// R7: a window above 32 does not fit into STATUS and proofs. `Replica::new` panics.
 #[test]
 #[should_panic(expected = "window")]
 fn a_window_above_the_maximum_is_refused() {

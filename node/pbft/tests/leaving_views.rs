@@ -1,4 +1,4 @@
-//! Leaving a view (R19), when members die or messages are lost.
+//! Leaving a view (R19) when members die or messages are lost.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use net::{Envelope, NEW_VIEW_TIMEOUT, Net, STATUS, TIMEOUT, id};
 
 mod net;
 
-/// R20: a primary that dies before it proposes costs one timeout; the next one proposes.
+/// R15b, R20: a primary that dies before it proposes costs one timeout. The next one proposes.
 #[test]
 fn a_primary_dies_before_it_proposes() {
     let mut net = Net::of(4);
@@ -24,8 +24,8 @@ fn a_primary_dies_before_it_proposes() {
     net.assert_chain(&["A"]);
 }
 
-/// R20: what a dead primary proposed to one alone was prepared nowhere: the new view begins without it, and the one
-/// who accepted it goes with the others.
+/// R20a: the dead primary proposed its block to replica 3 alone, so no replica prepared it. The new
+/// view begins without it, and replica 3 enters the view as well.
 #[test]
 fn a_primary_dies_after_it_proposed_to_one() {
     let mut net = Net::of(4);
@@ -40,7 +40,8 @@ fn a_primary_dies_after_it_proposed_to_one() {
     net.assert_chain(&["B"]);
 }
 
-/// R19, R20: a block that is final at one member alone, which dies, is final in every later view.
+/// R19a, R20a: a block that is final at one replica alone, which dies, is final in every later
+/// view.
 #[test]
 fn a_block_final_at_one_replica_stays_final() {
     for lost in [0, 1, 2, 3] {
@@ -62,7 +63,8 @@ fn a_block_final_at_one_replica_stays_final() {
     }
 }
 
-/// R19: with f dead, one after the other gets its view, and the time doubles for each that fails.
+/// R15: with f primaries dead in a row, each gets its view. The timeout doubles for each view that
+/// fails.
 #[test]
 fn dead_primaries_in_a_row_are_skipped() {
     for (size, dead) in [(4, 1), (7, 2), (10, 3)] {
@@ -80,7 +82,8 @@ fn dead_primaries_in_a_row_are_skipped() {
     }
 }
 
-/// R19: more than f dead: nothing can be decided, and nothing is; with one of them back it goes on.
+/// R15d: with more than f members dead, nothing is committed, and no replica leaves its view. Once
+/// one of them is back, the network makes progress.
 #[test]
 fn a_network_without_a_quorum_waits_for_one() {
     let mut net = Net::of(4);
@@ -88,7 +91,11 @@ fn a_network_without_a_quorum_waits_for_one() {
     net.crash(1);
     net.all_have_work(Work::Timely);
     net.pass(10 * TIMEOUT);
-    assert_eq!((net.view(2), net.view(3)), ((0, true), (0, true)), "without a quorum nobody leaves");
+    assert_eq!(
+        (net.view(2), net.view(3)),
+        ((0, true), (0, true)),
+        "without a quorum, no replica leaves its view"
+    );
     net.restart(1);
     net.pass(TIMEOUT + 2 * STATUS);
     net.assert_view(1);
@@ -97,13 +104,15 @@ fn a_network_without_a_quorum_waits_for_one() {
     net.assert_chain(&["A"]);
 }
 
-/// R19: one member wants view 2, two want view 1, the fourth is silent. Counting exact views nobody would ever have a
-/// quorum; counting whoever wants this view or a later one, the two give up view 1 and meet the first.
+/// R15c: one replica waits for view 2, two wait for view 1, and the fourth is dead. If only
+/// VIEW-CHANGEs for the same view counted, no replica would ever have a quorum. Since those for
+/// later views count as well, the two leave view 1 and meet the first one in view 2.
 #[test]
 fn members_spread_over_views_converge() {
     let mut net = Net::of(4);
     net.crash(3);
-    // Member 0 hears the others and is not heard: it alone knows of a quorum, waits for view 1 and gives it up.
+    // Replica 0 receives VIEW-CHANGEs, but its own are lost. It alone knows of a quorum, waits for
+    // view 1, and leaves it.
     net.links.lose(|envelope| envelope.is_view_change() && envelope.from == id(0));
     net.all_report_censorship();
     net.pass(2 * NEW_VIEW_TIMEOUT);
@@ -117,12 +126,13 @@ fn members_spread_over_views_converge() {
     net.assert_chain(&["A"]);
 }
 
-/// R19: having given COMMIT does not keep a member from leaving the view. In dBFT it does, and four good nodes, two of
-/// which have committed, wait for each other for ever.
+/// R19a: a replica that has sent COMMIT may leave the view. In dBFT it may not, and four correct
+/// nodes, two of which have committed, wait for each other for ever.
 #[test]
 fn commits_do_not_keep_replicas_in_their_view() {
     let mut net = Net::of(4);
-    // Members 0 and 1 prepare A and commit to it, 2 and 3 lack PREPAREs, and all COMMITs are lost for good.
+    // Replicas 0 and 1 prepare A and send COMMIT for it. Replicas 2 and 3 lack PREPAREs, and all
+    // COMMITs of the view are lost for good.
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_prepare() && envelope.to.0 >= 2);
     net.links.lose(|envelope| envelope.is_in_view(0) && envelope.is_commit());
     net.propose("A");
@@ -134,7 +144,8 @@ fn commits_do_not_keep_replicas_in_their_view() {
     net.assert_chain(&["A"]);
 }
 
-/// R19: a whole round of VIEW-CHANGEs is lost. They are said again with every STATUS until the view begins.
+/// R19a: a whole round of VIEW-CHANGEs is lost. The replicas resend them every status interval
+/// until the view begins.
 #[test]
 fn a_lost_round_of_view_changes_is_resent() {
     let mut net = Net::of(4);
@@ -148,10 +159,11 @@ fn a_lost_round_of_view_changes_is_resent() {
     net.assert_view(1);
     let before = net.links.sent[4];
     net.pass(5 * STATUS);
-    assert_eq!(net.links.sent[4], before, "once the view has begun there is nothing to say any more");
+    assert_eq!(net.links.sent[4], before, "no VIEW-CHANGE is sent once the view has begun");
 }
 
-/// R19: a single member that leaves, however often and however far, moves nobody.
+/// R19c: VIEW-CHANGEs of a single member make no replica leave, however many and for whichever
+/// views.
 #[test]
 fn one_member_makes_no_replica_leave_its_view() {
     let mut net = Net::of(4);
@@ -168,10 +180,10 @@ fn one_member_makes_no_replica_leave_its_view() {
     net.deliver_all();
     net.assert_chain(&["A"]);
     let overview = net.nodes[0].replica().overview(net.now(0));
-    assert_eq!(overview.departed, [id(3)], "one VIEW-CHANGE of a member is kept, the latest");
+    assert_eq!(overview.departed, [id(3)], "only the latest VIEW-CHANGE of a member is kept");
 }
 
-/// R19: nor do f of them move a correct primary's view, while it makes progress.
+/// R19c: nor do VIEW-CHANGEs of f members, while the correct primary makes progress.
 #[test]
 fn f_members_make_no_correct_primary_leave_its_view() {
     let mut net = Net::of(7);
@@ -189,7 +201,8 @@ fn f_members_make_no_correct_primary_leave_its_view() {
     assert!((0..5).all(|node| net.height(node) == 19));
 }
 
-/// R19: f + 1 that have left take everybody with them, to the highest view that f + 1 have reached.
+/// R19c: upon VIEW-CHANGEs of f + 1 members, a replica leaves for the highest view that f + 1 of
+/// them have reached.
 #[test]
 fn f_and_one_members_make_a_replica_follow() {
     let mut net = Net::of(7);
@@ -206,7 +219,7 @@ fn f_and_one_members_make_a_replica_follow() {
     assert_eq!(net.departures(0), [Cause::Joined]);
 }
 
-/// Member 3 votes for everything in this view and those near it.
+/// Member 3 sends COMMIT for many heights in this view and those near it.
 fn votes_for_everything(net: &mut Net, view: u64) {
     let outline = net::block(&net::root(&net.config), "X", quorate_ledger::Timestamp(0), id(0));
     for (ahead, height) in (0..4).flat_map(|ahead| (1..10).map(move |height| (ahead, height))) {
@@ -217,8 +230,9 @@ fn votes_for_everything(net: &mut Net, view: u64) {
     net.deliver_all();
 }
 
-/// R11, R20: however many views come and go with blocks that are not prepared, and whatever is sent meanwhile, what is
-/// kept of them is bounded, and the bodies of the oldest are given up.
+/// R11, R20d: many views begin and fail, each with a block that is not prepared, while a faulty
+/// member sends votes. The memory for these views is bounded, and the replica drops the bodies of
+/// the lowest views.
 #[test]
 fn memory_is_bounded_while_views_come_and_go() {
     let mut net = Net::of(4);
@@ -253,7 +267,7 @@ fn memory_is_bounded_while_views_come_and_go() {
     net.restart(0);
 }
 
-/// R11, R19: the same while no view begins at all.
+/// R11, R19: memory is also bounded while no view begins at all.
 #[test]
 fn memory_is_bounded_while_no_view_begins() {
     let mut net = Net::of(4);
@@ -267,16 +281,17 @@ fn memory_is_bounded_while_no_view_begins() {
         let slots = net.slots(0).len();
         assert!(slots <= 2 * window * 4, "{slots} slots in view {view}");
         for node in 0..3 {
-            let given_up = net.view_change(3, view + 1, Knowledge::default());
-            net.inject(3, node, Message::ViewChange(given_up));
+            let leaving = net.view_change(3, view + 1, Knowledge::default());
+            net.inject(3, node, Message::ViewChange(leaving));
         }
         net.pass(TIMEOUT);
     }
     assert!(net.view(0).0 >= 5, "{:?}", net.view(0));
 }
 
-/// R12, R22: a member that missed a view change fetches what was ordered in the later view. What waits with it belongs
-/// to the old chain, and its correct proposer is not called a liar for that; nor does the old primary go on.
+/// R12e, R22: a replica that missed a view change fetches a block of the later view. The proposals
+/// in its slots belong to a superseded branch. It reports none of them as bad, since their proposer
+/// is correct. The old primary proposes nothing more.
 #[test]
 fn a_replica_that_missed_a_view_change_ignores_old_proposals() {
     for overtaken in [0, 3] {
@@ -292,7 +307,7 @@ fn a_replica_that_missed_a_view_change_ignores_old_proposals() {
         net.propose("C");
         net.pass(3 * STATUS);
         assert_eq!(net.heights(), [1; 4]);
-        assert_eq!(net.view(overtaken), (0, true), "it has not heard of the new view");
+        assert_eq!(net.view(overtaken), (0, true), "it has not received the NEW-VIEW");
         assert_eq!(net.bad_proposals(overtaken), [""; 0]);
         assert!(net.nodes[overtaken].replica().proposal_parent().is_none());
         net.links.heal();
@@ -301,6 +316,6 @@ fn a_replica_that_missed_a_view_change_ignores_old_proposals() {
         net.propose("D");
         net.deliver_all();
         net.assert_chain(&["C", "D"]);
-        assert!(net.departures(overtaken).is_empty(), "it was taken along by NEW-VIEW");
+        assert!(net.departures(overtaken).is_empty(), "it entered the view with the NEW-VIEW");
     }
 }

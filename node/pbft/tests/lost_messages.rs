@@ -1,4 +1,5 @@
-//! Messages that are lost, late, repeated or out of order, and how what is missing comes again (R14).
+//! Messages that are lost, late, repeated or out of order, and how replicas resend what is missing
+//! (R14).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -12,8 +13,8 @@ mod net;
 
 type Kind = fn(&Envelope) -> bool;
 
-/// R14: whatever kind of message is lost, everywhere and for several blocks, an exchange of STATUS brings it
-/// again; with f members dead every single vote is needed for it.
+/// R14: all messages of one kind are lost, for several blocks. An exchange of STATUS brings them
+/// again. With f members dead, every vote is needed.
 #[test]
 fn every_kind_of_message_is_resent() {
     let kinds: [(&str, Kind); 4] = [
@@ -33,15 +34,16 @@ fn every_kind_of_message_is_resent() {
         net.assert_chain(&[]);
         net.links.heal();
         net.catching_up = false;
-        // Every phase takes an interval to be missed, and what came late another to be seen as lacking.
+        // In each phase, replicas notice a lost message after an interval. A message that arrives
+        // late needs another interval to appear in STATUS.
         net.pass(6 * STATUS);
         net.assert_chain(&["A", "B", "C"]);
         let repaired: u64 = (0..3).map(|node| net.nodes[node].replica().counters().repaired).sum();
-        assert!(repaired >= 3, "{what} were sent again: {repaired}");
+        assert!(repaired >= 3, "{what}: {repaired} messages were resent");
     }
 }
 
-/// R14: one COMMIT that was lost on one link is the difference between a quorum and none.
+/// R14b: one COMMIT that was lost on one link makes the difference between a quorum and none.
 #[test]
 fn a_single_lost_vote_is_resent_to_the_member_that_lacks_it() {
     let mut net = Net::of(4);
@@ -55,8 +57,8 @@ fn a_single_lost_vote_is_resent_to_the_member_that_lacks_it() {
     net.assert_chain(&["A"]);
 }
 
-/// R12, R14: members 0 and 2 lack the COMMIT of member 1, which has committed and forgotten the height. A vote
-/// for the next block makes up for it: it finalises the ancestors.
+/// R12a, R14: replicas 0 and 2 lack the COMMIT of replica 1, which has committed and forgotten the
+/// height. COMMITs for the next block replace it: they finalise the ancestors, too.
 #[test]
 fn the_next_block_makes_up_for_votes_that_are_gone() {
     let mut net = Net::of(4);
@@ -72,7 +74,8 @@ fn the_next_block_makes_up_for_votes_that_are_gone() {
     net.assert_chain(&["A", "B"]);
 }
 
-/// R12: and without a next block the certified block itself is fetched from the member that says it has it.
+/// R12a: if no next block comes, the replicas fetch the certified block from the member that claims
+/// to have it.
 #[test]
 fn a_block_whose_votes_are_gone_is_fetched() {
     let mut net = Net::of(4);
@@ -85,7 +88,8 @@ fn a_block_whose_votes_are_gone_is_fetched() {
     net.assert_chain(&["A"]);
 }
 
-/// R2, R14: a primary that reached two backups and died. They pass its proposal on, and three are a quorum.
+/// R2, R14b: the primary's proposal reaches two backups, and the primary dies. They relay it to the
+/// third, and three are a quorum.
 #[test]
 fn a_proposal_outlives_its_primary() {
     let mut net = Net::of(4);
@@ -99,7 +103,8 @@ fn a_proposal_outlives_its_primary() {
     net.assert_chain(&["A"]);
 }
 
-/// A partition without a quorum stops, the other side goes on, and after it heals all have the same chain.
+/// The side of a partition without a quorum stops, and the other side makes progress. After the
+/// partition, all have the same chain.
 #[test]
 fn a_partition_heals() {
     for side in [&[3][..], &[0, 1], &[0]] {
@@ -118,7 +123,8 @@ fn a_partition_heals() {
     }
 }
 
-/// R14: what is on its way is not lost. While a network is merely slow, STATUS makes nobody send anything twice.
+/// R14b: messages in flight are not lost. While a network is only slow, STATUS makes no replica
+/// send a message twice.
 #[test]
 fn messages_in_flight_are_not_resent() {
     let mut net = Net::of(4);
@@ -132,8 +138,9 @@ fn messages_in_flight_are_not_resent() {
     net.assert_chain(&["A"]);
 }
 
-/// R14: votes that were lost at any time between two rounds of STATUS are sent again within three quarters of an
-/// interval: whoever sees that a height stands still asks as often as it is answered.
+/// R14e: votes that were lost at any time between two rounds of STATUS are resent within three
+/// quarters of an interval. A replica with a stalled height sends STATUS as often as others answer
+/// it.
 #[test]
 fn stalled_heights_are_repaired_soon() {
     for tenths in 0..10 {
@@ -150,8 +157,9 @@ fn stalled_heights_are_repaired_soon() {
     }
 }
 
-/// R14: members say STATUS once an interval, idle or in the flow, and four times while a height stands still that f + 1
-/// speak of. What f liars alone speak of changes nothing.
+/// R14a, R14e: replicas send STATUS once an interval, whether they are idle or order blocks. They
+/// send it four times an interval while a height is stalled at which f + 1 members have voted.
+/// Claims of f members change nothing.
 #[test]
 fn claims_of_f_members_do_not_raise_the_status_rate() {
     fn rounds_after(event: impl FnOnce(&mut Net)) -> usize {
@@ -163,12 +171,12 @@ fn claims_of_f_members_do_not_raise_the_status_rate() {
         (net.links.sent[3] - before) / 3
     }
     assert_eq!(rounds_after(|_| {}), 4 * 2, "four members for two intervals");
-    let standing = rounds_after(|net| {
+    let stalled = rounds_after(|net| {
         net.links.lose(Envelope::is_commit);
         net.propose("A");
     });
-    assert_eq!(standing, 4 * 8);
-    let lying = rounds_after(|net| {
+    assert_eq!(stalled, 4 * 8);
+    let claimed = rounds_after(|net| {
         net.corrupt(3);
         let made_up = net::block(&net::root(&net.config), "X", net.now(0).wall, id(0));
         let vote = net.prepare(3, net::ballot(&made_up, 0));
@@ -176,11 +184,12 @@ fn claims_of_f_members_do_not_raise_the_status_rate() {
             net.inject(3, to, vote.clone());
         }
     });
-    assert_eq!(lying, 3 * 2, "three members for two intervals");
+    assert_eq!(claimed, 3 * 2, "three members for two intervals");
 }
 
-/// R14: a member that had to fetch blocks missed what was said meanwhile. What others speak of since before is not young
-/// again when the blocks come: this primary dies while the member catches up, and all three others are needed.
+/// R14b: a replica that had to fetch blocks missed the messages of that time, so a fetched block is
+/// no activity. Here the primary dies while replica 3 fetches, and all three others are needed.
+/// They need not wait again before they resend.
 #[test]
 fn a_replica_that_fetched_blocks_repairs_without_another_wait() {
     let mut net = Net::of(4);
@@ -205,7 +214,7 @@ fn a_replica_that_fetched_blocks_repairs_without_another_wait() {
     net.assert_chain(&["A", "B"]);
 }
 
-/// R14: what the other side has is not sent again, and nobody sends what it does not have itself.
+/// R14b: a replica does not resend what the other has, and cannot send what it lacks itself.
 #[test]
 fn only_missing_messages_are_resent() {
     let mut net = Net::of(4);
@@ -223,11 +232,13 @@ fn only_missing_messages_are_resent() {
     net.deliver_all();
     let after = net.links.sent;
     let sent: Vec<usize> = after[..3].iter().zip(before).map(|(after, before)| after - before).collect();
-    // Member 1 sends its PREPARE to 0, which lacks it, and its COMMIT to 0 and 2. Member 0 has nothing to send.
+    // Replica 1 sends its PREPARE to replica 0, which lacks it, and its COMMIT to replicas 0 and 2.
+    // Replica 0 has nothing to send.
     assert_eq!(sent, [0, 1, 2]);
 }
 
-/// R14: votes of one view are of no use in another: a STATUS from there is not answered.
+/// R14b: votes of one view are useless in another, so replicas do not answer STATUS of another view
+/// with votes.
 #[test]
 fn a_status_of_another_view_is_not_answered() {
     let mut net = Net::of(4);
@@ -244,8 +255,8 @@ fn a_status_of_another_view_is_not_answered() {
     }
 }
 
-/// R14: STATUS is answered four times an interval at most, whoever asks how often, and each answer is bounded by
-/// the window.
+/// R14c: a replica answers STATUS of one member at most four times an interval. The window bounds
+/// each answer.
 #[test]
 fn a_flood_of_status_is_answered_at_a_bounded_rate() {
     let mut net = Net::of(4);
@@ -267,7 +278,7 @@ fn a_flood_of_status_is_answered_at_a_bounded_rate() {
     assert_eq!(repaired, 4 * 4 * 3, "four answers of proposal, PREPARE and COMMIT for four heights");
 }
 
-/// R14: whoever (re)connects hears at once where we stand, and is answered at once.
+/// R14a: a replica sends STATUS at once to a member that connects.
 #[test]
 fn a_new_connection_receives_status_at_once() {
     let mut net = Net::of(4);
@@ -278,8 +289,8 @@ fn a_new_connection_receives_status_at_once() {
     assert_eq!(net.links.sent[3] - before, 2, "a STATUS for each connection, to that member alone");
 }
 
-/// R14: what was sent on a channel that broke is lost, however young: the first STATUS on the new one is answered
-/// without waiting.
+/// R14c: messages on a broken channel are lost, even if they are young. The replica answers the
+/// first STATUS on the new channel at once.
 #[test]
 fn a_new_channel_repairs_at_once() {
     let mut net = Net::of(4);
@@ -300,8 +311,8 @@ fn a_new_channel_repairs_at_once() {
     net.assert_chain(&["A"]);
 }
 
-/// R14: a member that connects again and again gets one answer in full for it in a status interval, and no more than
-/// the usual ones besides.
+/// R14c: for its new channels, a member gets one additional answer in full in each status interval,
+/// however often it connects.
 #[test]
 fn reconnecting_brings_no_more_answers() {
     let mut net = Net::of(4);
@@ -320,14 +331,14 @@ fn reconnecting_brings_no_more_answers() {
         }
         net.links.sent[0] - before
     };
-    assert_eq!(answers(&mut net, 10), 1, "the proposal, however young it is");
+    assert_eq!(answers(&mut net, 10), 1, "the proposal, although it is young");
     net.moment = net.moment.after(STATUS / 2);
-    assert_eq!(answers(&mut net, 10), 1, "it is old enough to be sent again in its turn");
+    assert_eq!(answers(&mut net, 10), 1, "it is old enough for an ordinary answer");
     net.moment = net.moment.after(STATUS / 2);
-    assert_eq!(answers(&mut net, 10), 2, "the next interval: one in its turn, and one besides");
+    assert_eq!(answers(&mut net, 10), 2, "the next interval: one ordinary and one additional answer");
 }
 
-/// R19: our VIEW-CHANGE is sent to a member that connects, once in an interval.
+/// R14c: a replica sends its VIEW-CHANGE to a member that connects, at most once an interval.
 #[test]
 fn reconnecting_brings_no_more_view_changes() {
     let mut net = Net::of(4);
@@ -341,7 +352,7 @@ fn reconnecting_brings_no_more_view_changes() {
     assert_eq!(net.links.sent[4] - before, 1);
 }
 
-/// Repeated and reordered messages change nothing about the outcome, for any order.
+/// Repeated and reordered messages do not change the outcome, in any order.
 #[test]
 fn order_and_repetition_do_not_matter() {
     for seed in 0..50 {

@@ -1,4 +1,5 @@
-//! Members that lie when views change (R19, R20): refused with a reason, or without effect.
+//! Byzantine members in view changes (R19, R20): their messages are refused with a reason, or have
+//! no effect.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, Epoch, Hash, Outline, Signed, SignedError, View};
@@ -22,7 +23,7 @@ fn refused_change(net: &mut Net, change: ViewChangeMessage) -> String {
 
 // ---- VIEW-CHANGE
 
-/// R19: a VIEW-CHANGE is believed as a whole or not at all: one bad certificate spoils it.
+/// R19b: a VIEW-CHANGE is accepted as a whole or not at all. One bad certificate invalidates it.
 #[test]
 fn a_view_change_with_a_bad_certificate_is_refused() {
     let mut net = Net::of(4);
@@ -44,21 +45,22 @@ fn a_view_change_with_a_bad_certificate_is_refused() {
     };
     for forged in forgeries {
         let text = refused(1, payload_of(vec![good_a.clone(), forged.clone()]));
-        assert!(text.contains("ascending"), "it is not even looked at: {text}");
+        assert!(text.contains("ascending"), "the certificate is not verified: {text}");
         let text = refused(1, payload_of(vec![forged]));
         assert!(text.contains("a prepared certificate"), "{text}");
     }
     let later = Net::of(4).prepared(&a, 1, &[0, 2]);
     assert!(
         refused(1, payload_of(vec![later.clone()])).contains("later view"),
-        "prepared in the view it wants to enter"
+        "prepared in the view that it leaves for"
     );
     let change = Message::ViewChange(net.view_change(3, 2, payload_of(vec![later])));
     assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: change }), Ok(()));
 }
 
-/// R7, R19: nothing beyond the window above the base can be prepared. A genuine certificate of an old block is refused
-/// there before any signature is verified, so recorded ones make no VIEW-CHANGE longer.
+/// R7, R19b: a correct replica prepares nothing beyond 2 W above its anchor. A VIEW-CHANGE with a
+/// valid certificate of an old block there is refused before any signature is verified. So recorded
+/// certificates make no VIEW-CHANGE longer.
 #[test]
 fn a_view_change_that_reaches_beyond_its_window_is_refused() {
     let mut net = Net::of(4);
@@ -82,7 +84,7 @@ fn a_view_change_that_reaches_beyond_its_window_is_refused() {
             assert!(refused.contains(beyond), "{refused}");
         }
     }
-    // Above a base the window begins there.
+    // The window begins at the committed anchor.
     let base = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]).into_inner());
     let above = |last: usize| Knowledge { base: base.clone(), prepared: old[1..last].to_vec() };
     let refused = net.view_change(3, 1, above(10));
@@ -96,12 +98,12 @@ fn a_view_change_that_reaches_beyond_its_window_is_refused() {
     assert_eq!(net.receive(Envelope { from: id(3), to: id(2), message: Message::ViewChange(good) }), Ok(()));
 }
 
-/// R19: certificates are verified, signature by signature, also the base.
+/// R19b: every signature in the certificates is verified, also those of the anchor.
 #[test]
 fn a_view_change_with_a_forged_signature_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
-    // Member 3 puts its own signature where member 1's should be.
+    // Replace the signatures of the certificate for A by those of a certificate for another block.
     let other = first(&net, "B", 0);
     let mut forged = quorate_ledger::encode(&net.prepared(&a, 0, &[1, 2]));
     let swapped = quorate_ledger::encode(&net.prepared(&other, 0, &[1, 2]));
@@ -120,7 +122,7 @@ fn a_view_change_with_a_forged_signature_is_refused() {
     }
 }
 
-/// R19: what is prepared at or below the base is not above it.
+/// R19b: prepared certificates at or below the committed anchor are refused.
 #[test]
 fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
     let mut net = Net::of(4);
@@ -130,8 +132,8 @@ fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
     assert!(refused_change(&mut net, change).contains("above its anchor"));
 }
 
-/// R2, R19: view 0 needs no VIEW-CHANGE; one of another epoch, with other content than was signed, or on another's
-/// channel, says nothing.
+/// R2, R19b: refused are a VIEW-CHANGE for view 0, one of another epoch, one with other content
+/// than was signed, and one on another member's channel.
 #[test]
 fn an_altered_or_relayed_view_change_is_refused() {
     let mut net = Net::of(4);
@@ -155,8 +157,9 @@ fn an_altered_or_relayed_view_change_is_refused() {
     assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(1))));
 }
 
-/// R12, R19: a base may be certified in a later view than the one that is wanted: whoever fetches certified blocks may
-/// be ahead of its own view. A correct member's VIEW-CHANGE is never refused.
+/// R12e, R19b: the anchor may be certified in a later view than the one that the replica leaves
+/// for, since it may have fetched certified blocks. A VIEW-CHANGE of a correct replica is never
+/// refused.
 #[test]
 fn a_view_change_with_an_anchor_of_a_later_view_is_accepted() {
     let mut net = Net::of(4);
@@ -167,7 +170,7 @@ fn a_view_change_with_an_anchor_of_a_later_view_is_accepted() {
         }
         net.pass(2 * STATUS);
     }
-    assert_eq!(net.view(0), (3, false), "its primary is the one that is cut off");
+    assert_eq!(net.view(0), (3, false), "the primary of view 3 is cut off");
     net.pass(6 * TIMEOUT);
     assert_eq!(net.view(0), (4, true));
     net.propose("A");
@@ -178,7 +181,7 @@ fn a_view_change_with_an_anchor_of_a_later_view_is_accepted() {
     assert_eq!((net.height(3), net.view(3)), (1, (0, true)));
     net.input(3, Input::Pending(Work::Timely));
     net.pass(TIMEOUT + STATUS);
-    assert_eq!(net.view(3), (1, false), "and nobody refused what it said");
+    assert_eq!(net.view(3), (1, false), "no member refused its VIEW-CHANGE");
     net.links.heal();
     net.pass(2 * STATUS);
     net.assert_view(4);
@@ -190,7 +193,8 @@ fn refused_new_view(net: &mut Net, message: NewViewMessage) -> String {
     net.refusal(1, Message::NewView(message)).to_string()
 }
 
-/// R20: everybody selects again: what the view changes say was prepared must be proposed again, and nothing else.
+/// R20b: every replica selects again. The NEW-VIEW must propose again the blocks that its
+/// VIEW-CHANGEs require, and no others.
 #[test]
 fn a_new_view_that_proposes_something_else_is_refused() {
     let mut net = Net::of(4);
@@ -216,11 +220,12 @@ fn a_new_view_that_proposes_something_else_is_refused() {
     assert_eq!(net.view(2), (1, true));
 }
 
-/// R20: the certificate of the highest view counts. One of an earlier view is not enough.
+/// R20a: the certificate of the highest view counts. A NEW-VIEW that takes one of an earlier view
+/// is refused.
 #[test]
 fn a_new_view_that_takes_an_old_certificate_is_refused() {
     let mut net = Net::of(4);
-    // A second NEW-VIEW of the same member follows at once.
+    // The second NEW-VIEW of the member follows at once, and the screen would drop it (R25d).
     net.screening = false;
     let (old, new) = (first(&net, "A", 0), first(&net, "B", 1));
     let view_changes = vec![
@@ -239,7 +244,8 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
     assert_eq!(net.view(3), (2, true));
 }
 
-/// R20: the highest base counts. What was prepared at its height or below is not proposed again.
+/// R20a: the highest committed anchor counts. Blocks prepared at its height or below are not
+/// proposed again.
 #[test]
 fn a_new_view_that_begins_below_its_anchor_is_refused() {
     let mut net = Net::of(4);
@@ -253,7 +259,8 @@ fn a_new_view_that_begins_below_its_anchor_is_refused() {
     assert!(net.new_view(1, view_changes).pre_prepares.is_empty());
 }
 
-/// R20: exactly a quorum of view changes, of distinct members, for this view.
+/// R20a: a NEW-VIEW has exactly a quorum of VIEW-CHANGEs, of distinct members in ascending order,
+/// for its view.
 #[test]
 fn a_new_view_needs_exactly_a_quorum_for_this_view() {
     let mut net = Net::of(4);
@@ -285,7 +292,7 @@ fn a_new_view_needs_exactly_a_quorum_for_this_view() {
     assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(0))));
 }
 
-/// R20: only the primary of the view begins it, and signs all of it.
+/// R20a: only the primary of the view begins it, and its signature covers the whole NEW-VIEW.
 #[test]
 fn an_altered_new_view_or_one_of_a_backup_is_refused() {
     let mut net = Net::of(4);
@@ -307,7 +314,7 @@ fn an_altered_new_view_or_one_of_a_backup_is_refused() {
     assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(1))));
 }
 
-/// R20: a valid NEW-VIEW of a view that is over takes no replica back.
+/// R20b: a valid NEW-VIEW of an earlier view takes no replica back.
 #[test]
 fn a_new_view_of_an_earlier_view_is_not_entered() {
     let mut net = Net::of(4);
@@ -327,9 +334,10 @@ fn a_new_view_of_an_earlier_view_is_not_entered() {
     net.assert_view(2);
 }
 
-/// R20: a primary proposes early, before its NEW-VIEW, at a height that the base of the NEW-VIEW covers. Nobody but the
-/// liar holds a certificate for that height; everybody has committed to another block there. Voting for the early
-/// proposal would make two blocks final at one height.
+/// R20b: the faulty primary sends a proposal before its NEW-VIEW, at a height that the anchor of
+/// the NEW-VIEW covers. Only the primary holds a certificate for that height; all replicas have
+/// sent COMMIT for another block there. A vote for the early proposal would make two blocks final
+/// at one height.
 #[test]
 fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
     let mut net = Net::of(4);
@@ -360,13 +368,14 @@ fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
     }
     net.links.heal();
     net.deliver_all();
-    // The certificate that only the liar had is in the NEW-VIEW, and the block is here: nobody has to ask the liar.
+    // The NEW-VIEW contains the certificate that only the primary had, and all replicas hold the
+    // block. No replica has to fetch it.
     net.assert_view(1);
     net.assert_chain(&["A"]);
     assert!(net.nodes.iter().all(|node| node.caught_up == 0));
 }
 
-/// R20: the same for a member that has to fetch the base: it does not vote below it either.
+/// R20b: a replica that has to fetch the anchor does not vote below it either.
 #[test]
 fn no_vote_is_sent_below_a_fetched_anchor() {
     let mut net = Net::of(4);
@@ -399,7 +408,8 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     assert_eq!(net.chain(3), ["A"]);
 }
 
-/// R20: an early proposal at a height that is proposed again loses its place, and proves that the primary lies.
+/// R20b, R20c: the view discards an early proposal at a height that it proposes again. The proposal
+/// proves that the primary is faulty.
 #[test]
 fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
     let mut net = Net::of(4);
@@ -416,7 +426,8 @@ fn an_early_proposal_gives_way_to_the_block_that_is_proposed_again() {
     net.assert_chain(&["A"]);
 }
 
-/// R19: a liar that hides what it prepared, with a quorum that includes one who tells, changes nothing.
+/// R19a: a faulty member omits its prepared certificate. This changes nothing, since the quorum
+/// contains a correct member that carries one.
 #[test]
 fn a_hidden_certificate_comes_from_another_member() {
     let mut net = Net::of(4);
