@@ -1,4 +1,4 @@
-//! The normal case: what happens when nobody fails, however messages interleave.
+//! The normal case: no member fails, and messages arrive in any order.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::Height;
@@ -8,7 +8,7 @@ use net::{Net, WINDOW, id};
 
 mod net;
 
-/// R1, R8: for every size the same three phases, with the quorum that belongs to the size.
+/// R1, R8: committees of every size use the same three phases, with the quorum for their size.
 #[test]
 fn every_committee_orders_blocks() {
     for size in [1, 2, 3, 4, 5, 6, 7, 10] {
@@ -20,12 +20,13 @@ fn every_committee_orders_blocks() {
         net.assert_chain(&["A", "B", "C"]);
         for node in &net.nodes {
             assert_eq!(node.replica().in_flight(), 0, "nothing is left open with {size} members");
-            assert!(node.requests.is_empty(), "nobody has anything to complain about with {size} members");
+            assert!(node.requests.is_empty(), "no node reports a problem with {size} members");
         }
     }
 }
 
-/// In the normal case every member sends each of its votes once to every other: n(n - 1) COMMITs a block.
+/// In the normal case, every member sends each of its votes once to every other member: n(n − 1)
+/// COMMITs for a block.
 #[test]
 fn nothing_is_sent_twice_without_need() {
     let mut net = Net::of(4);
@@ -36,7 +37,7 @@ fn nothing_is_sent_twice_without_need() {
     assert_eq!((proposals, prepares, commits), (3, 3 * 3, 4 * 3));
 }
 
-/// R7: a primary has W blocks in flight and not one more until one is committed.
+/// R7: a primary proposes W blocks, and the next one only when one is committed.
 #[test]
 fn a_primary_fills_its_window_and_stops() {
     let mut net = Net::of(4);
@@ -50,8 +51,8 @@ fn a_primary_fills_its_window_and_stops() {
     assert!(net.try_propose("the next").is_some());
 }
 
-/// R3, R10, R12: COMMITs for a later block may be complete first; then it and all below become final together,
-/// in order, and the oracle sees a chain.
+/// R3, R10, R12a: COMMITs for a later block may be complete first. Then it and all blocks below
+/// become final together, in order.
 #[test]
 fn a_later_block_finalises_the_earlier_ones() {
     let mut net = Net::of(4);
@@ -75,7 +76,8 @@ fn a_later_block_finalises_the_earlier_ones() {
     net.assert_chain(&["A", "B", "C"]);
 }
 
-/// R10: with PREPAREs for the first block missing, nobody commits to the second, prepared as it may be.
+/// R10: while PREPAREs for the first block are missing, no replica sends COMMIT for the second one,
+/// although it is prepared.
 #[test]
 fn commits_are_sent_in_height_order() {
     let mut net = Net::of(4);
@@ -91,7 +93,7 @@ fn commits_are_sent_in_height_order() {
     net.assert_chain(&["A", "B"]);
 }
 
-/// R3: proposals that overtake their parent wait for it.
+/// R3: a proposal that arrives before its parent waits for it.
 #[test]
 fn proposals_out_of_order_are_accepted_in_order() {
     let mut net = Net::of(4);
@@ -104,12 +106,12 @@ fn proposals_out_of_order_are_accepted_in_order() {
     let backup = first.to;
     net.receive(first).unwrap();
     assert_eq!(net.slots(backup.index())[0].phase, Phase::WaitingForParent);
-    assert!(net.nodes[backup.index()].journal.is_empty(), "nothing is promised for it yet");
+    assert!(net.nodes[backup.index()].journal.is_empty(), "it has no record yet");
     net.deliver_all();
     net.assert_chain(&["A", "B", "C"]);
 }
 
-/// R11: votes that overtake their proposal are kept and count when it comes.
+/// R11: votes that arrive before their proposal are kept, and count once it arrives.
 #[test]
 fn votes_before_their_proposal_count() {
     let mut net = Net::of(4);
@@ -126,8 +128,8 @@ fn votes_before_their_proposal_count() {
     net.assert_chain(&["A"]);
 }
 
-/// R12: a quorum of COMMITs for a block that was never seen shows that it is missing, and the engine fetches it
-/// with its certificate; afterwards the replica takes part again.
+/// R12a: a quorum of COMMITs for a block that the replica never received shows that the block is
+/// missing. The engine fetches it with its certificate. After that, the replica votes again.
 #[test]
 fn a_certified_block_that_is_missing_is_caught_up() {
     let mut net = Net::of(4);
@@ -147,7 +149,7 @@ fn a_certified_block_that_is_missing_is_caught_up() {
     net.assert_chain(&["A", "B", "C"]);
 }
 
-/// R12: what is final is not final twice, whichever way it is heard of again.
+/// R12d: a block that is final already is skipped when it is fetched.
 #[test]
 fn finality_is_idempotent() {
     let mut net = Net::of(4);
@@ -163,7 +165,7 @@ fn finality_is_idempotent() {
     assert_eq!(net.nodes[2].finalised.len(), 1);
 }
 
-/// The network makes no blocks and no noise of its own when there is nothing to do: only STATUS is sent.
+/// R15, R17: an idle network makes no blocks, and its members send only STATUS.
 #[test]
 fn an_idle_network_is_quiet() {
     let mut net = Net::of(4);

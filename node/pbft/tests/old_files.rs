@@ -1,4 +1,4 @@
-//! Files that are older than what was signed, and two processes with one key (R24).
+//! Files that are older than the signed statements, and two processes with one key (R24).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Ballot, Height, SignedError, View};
@@ -18,19 +18,20 @@ fn order(net: &mut Net, names: &[&str]) {
     }
 }
 
-/// Everything in a journal that stands behind a signature.
+/// How many records in a journal belong to a signed statement.
 fn signed(net: &Net, node: usize) -> usize {
-    let promises = net.nodes[node].journal.iter().filter(|record| {
+    let records = net.nodes[node].journal.iter().filter(|record| {
         matches!(
             record,
             Record::Accepted(_) | Record::Prepared(_) | Record::ViewChange(_) | Record::Checkpoint(_)
         )
     });
-    promises.count()
+    records.count()
 }
 
-/// R24: a member whose disk was replaced by an old copy has forgotten promises. It finds out from the others, says so,
-/// follows, and signs nothing any more, neither votes nor view changes.
+/// R24c: an old copy of the files replaces those of replica 2, so it has lost records of its
+/// statements. It learns this from SEEN of the others and reports it. It follows the chain, and
+/// signs neither votes nor VIEW-CHANGEs any more.
 #[test]
 fn a_member_with_an_old_journal_never_votes_again() {
     let mut net = Net::of(4);
@@ -42,11 +43,11 @@ fn a_member_with_an_old_journal_never_votes_again() {
     net.restart(2);
     net.deliver_all();
     assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
-    let told = net.requests(2).iter().any(|request| {
+    let reported = net.requests(2).iter().any(|request| {
         matches!(request, Request::Recovering { seen, remembered }
         if seen.accepted == (View(0), Height(3)) && remembered.accepted == (View(0), Height(1)))
     });
-    assert!(told, "{:?}", net.requests(2));
+    assert!(reported, "{:?}", net.requests(2));
     let before = signed(&net, 2);
     order(&mut net, &["D"]);
     net.all_have_work(Work::Timely);
@@ -55,12 +56,12 @@ fn a_member_with_an_old_journal_never_votes_again() {
     net.restart(0);
     net.pass(4 * TIMEOUT);
     assert_eq!(signed(&net, 2), before);
-    assert_eq!(net.chain(2), ["A", "B", "C", "D"], "it follows");
+    assert_eq!(net.chain(2), ["A", "B", "C", "D"], "it follows the chain");
     assert!(net.nodes[2].replica().proposal_parent().is_none());
 }
 
-/// R24: what was found out about the files is written into them. A restart among members that have seen less does not
-/// give the voice back; the newest journal does.
+/// R24c, R24e: the replica records that its files are old. A restart among members that received
+/// less does not enable signing again. The newest journal does.
 #[test]
 fn an_old_journal_stays_old_until_the_newest_is_put_back() {
     let mut net = Net::of(4);
@@ -85,8 +86,8 @@ fn an_old_journal_stays_old_until_the_newest_is_put_back() {
     assert_eq!(net.standing(2), Standing::Voting);
 }
 
-/// R24: what was promised and never heard of by anybody matters to nobody: an old copy that lacks nothing that was
-/// heard is as good as a crash before the write.
+/// R24a: lost records of statements that no member received do no harm. An old copy that lacks only
+/// those is as good as a crash before the write.
 #[test]
 fn a_member_whose_lost_records_were_never_sent_may_sign() {
     let mut net = Net::of(4);
@@ -103,8 +104,9 @@ fn a_member_whose_lost_records_were_never_sent_may_sign() {
     assert_eq!(net.standing(2), Standing::Voting);
 }
 
-/// R24: an old copy of the ledger beside the right journal: what was promised at the heights between is not written
-/// anywhere any more, so the member is silent until the chain has passed them, and then takes part.
+/// R24d: the ledger is an old copy, and the journal is the newest. The journal has collected the
+/// records of the heights between. So the replica signs nothing until the chain has reached those
+/// heights.
 #[test]
 fn a_member_with_an_old_ledger_signs_nothing_until_it_has_caught_up() {
     let mut net = Net::of(4);
@@ -130,7 +132,8 @@ fn a_member_with_an_old_ledger_signs_nothing_until_it_has_caught_up() {
     net.assert_chain(&["A", "B", "C", "D"]);
 }
 
-/// R24: even when everybody restarts at the same time: what others had heard is in their files.
+/// R24b: old files are also detected when all members restart at the same time, since the
+/// high-water marks are in the files of the others.
 #[test]
 fn an_old_journal_is_detected_after_a_restart_of_all_members() {
     let mut net = Net::of(4);
@@ -149,7 +152,7 @@ fn an_old_journal_is_detected_after_a_restart_of_all_members() {
     assert!([0, 1, 3].iter().all(|node| net.standing(*node) == Standing::Voting));
 }
 
-/// R24: after a restart nothing new is signed before a quorum, the member included, has said what it saw.
+/// R24a: after a restart, the replica signs nothing new before q − 1 other members have sent SEEN.
 #[test]
 fn a_restarted_member_votes_when_a_quorum_has_answered() {
     let mut net = Net::of(4);
@@ -175,8 +178,8 @@ fn a_restarted_member_votes_when_a_quorum_has_answered() {
     net.assert_chain(&["A", "B"]);
 }
 
-/// R24: answers are given also by those who wait for answers themselves, so all may start at once, also in a view that
-/// has not begun.
+/// R24a: replicas that are probing also answer with SEEN. So all members may start at once, even
+/// while a view has not begun.
 #[test]
 fn all_members_restart_at_once() {
     for leaving in [false, true] {
@@ -204,7 +207,7 @@ fn all_members_restart_at_once() {
     }
 }
 
-/// R24: a committee of one has nobody to ask.
+/// R24a: in a committee of one, the replica needs no answers.
 #[test]
 fn a_single_member_starts_at_once() {
     let mut net = Net::of(1);
@@ -216,7 +219,8 @@ fn a_single_member_starts_at_once() {
     net.assert_chain(&["A", "B"]);
 }
 
-/// R24: somebody else signs with our key while we run. The others tell us what they saw, and the process must stop.
+/// R24c: another process signs with the key of a running replica. The others send what they
+/// received, and the process must stop.
 #[test]
 fn a_second_instance_is_noticed() {
     let mut net = Net::of(4);
@@ -228,8 +232,9 @@ fn a_second_instance_is_noticed() {
     assert!(net.requests(2).contains(&Request::SecondInstance));
 }
 
-/// R24: nobody is silenced by a claim: a Seen holds signatures of one member, or it is refused; what others signed
-/// says nothing about us, and no answer either.
+/// R24a: a claim alone does not disable a replica. SEEN without valid signatures of one member is
+/// refused. SEEN with statements of another member says nothing about this replica, and does not
+/// count as an answer.
 #[test]
 fn a_forged_seen_changes_nothing() {
     let mut net = Net::of(4);
@@ -259,7 +264,8 @@ fn a_forged_seen_changes_nothing() {
     assert!(!net.requests(2).iter().any(|request| matches!(request, Request::Recovering { .. })));
 }
 
-/// R24: a mark is further if any kind of statement in it is; the kinds do not make up for each other.
+/// R24b: a high-water mark goes further than another if any kind of statement in it does. Each kind
+/// is compared for itself.
 #[test]
 fn marks_are_compared_kind_by_kind() {
     let at = |view, height| (View(view), Height(height));
@@ -280,8 +286,7 @@ fn marks_are_compared_kind_by_kind() {
     assert!(crossed.exceeds(&mark) && mark.exceeds(&crossed));
 }
 
-/// R24: whoever is asked to propose while it waits for answers has nothing to build on, and an engine that is late with
-/// an order finds the same.
+/// R24a: a probing primary offers no parent to propose on, so its engine cannot make it propose.
 #[test]
 fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
     let mut net = Net::of(4);
@@ -292,23 +297,24 @@ fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
     net.deliver_all();
     assert_eq!(net.proposer(), None);
     net.input(0, Input::Starved);
-    assert_eq!(net.departures(0), [], "nor does it leave the view: that is a statement too");
+    assert_eq!(net.departures(0), [], "it does not leave the view: a VIEW-CHANGE is a statement, too");
     net.links.release();
     net.deliver_all();
     order(&mut net, &["B"]);
     net.assert_chain(&["A", "B"]);
 }
 
-/// R19, R24: an old ledger beside a journal with promises far above it. What is prepared there would lie beyond the window
-/// above the base, and every VIEW-CHANGE would be refused, so the member signs nothing until the ledger is near enough.
+/// R19b, R24d: the ledger is an old copy, and the journal has records far above its end. Blocks
+/// prepared there would lie beyond the window above the anchor, and every VIEW-CHANGE would be
+/// refused. So the replica signs nothing until the ledger is near enough.
 #[test]
 fn records_far_above_an_old_ledger_disable_signing() {
     let mut net = Net::with(4, |config| config.window = 1);
     order(&mut net, &["A", "B", "C", "D"]);
     net.links.lose(|envelope| envelope.is_commit());
     order(&mut net, &["E"]);
-    let promised = net.height_records(2).iter().filter_map(Record::height).max();
-    assert_eq!(promised, Some(Height(5)), "E is prepared");
+    let highest = net.height_records(2).iter().filter_map(Record::height).max();
+    assert_eq!(highest, Some(Height(5)), "E is prepared");
     let chain = net.nodes[2].chain.clone();
     let certificate = |height: usize| net.nodes[2].certificates[&Height(height as u64)].clone();
     let end = ChainEnd {

@@ -1,4 +1,4 @@
-//! Accepted blocks of views that were left, and which of them a replica gives up (R20).
+//! Accepted blocks of past views, and which of them a replica drops (R20d).
 #![allow(clippy::unwrap_used)]
 
 use quorate_pbft::{Record, Work};
@@ -7,19 +7,20 @@ use net::{Net, STATUS, id};
 
 mod net;
 
-/// More failed views than blocks of past views are kept: eight full windows, of two heights each here.
+/// More failed views than accepted blocks of past views are kept: 16 W, and W is 1 here.
 const FAILED_VIEWS: u64 = 2 * 8 + 4;
 
-/// R20: member 2 alone knows that X was prepared in view 0. Then more views fail, each with another block, than blocks of
-/// past views are kept. All other members give X up. Member 2 keeps it for its certificate: as soon as its VIEW-CHANGE
-/// counts, the view must begin with X, and nobody else could say what is in X.
+/// R20d: replica 2 alone has a prepared certificate for X, of view 0. Then more views fail, each
+/// with another block, than accepted blocks of past views are kept. All other replicas drop X.
+/// Replica 2 keeps it because of the certificate. Once its VIEW-CHANGE counts, the view must begin
+/// with X, and only replica 2 can supply its body.
 #[test]
 fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
     let mut net = Net::with(4, |config| config.window = 1);
     net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_commit());
     net.links.lose(|envelope| envelope.is_prepare() && !(envelope.is_in_view(0) && envelope.to == id(2)));
-    // The views of the others begin without member 2, and its own do not begin.
+    // The views of the other primaries begin without replica 2. Its own views do not begin.
     net.links.lose(|envelope| envelope.is_view_change() && envelope.from == id(2));
     net.links.lose(|envelope| envelope.is_new_view() && envelope.from == id(2));
     net.links.lose(|envelope| match &envelope.message {
@@ -47,9 +48,9 @@ fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
         net.all_report_censorship();
         net.pass(STATUS);
     }
-    assert!([0, 1, 3].iter().all(|node| !holds(&net, *node)), "the others have given X up");
+    assert!([0, 1, 3].iter().all(|node| !holds(&net, *node)), "the others have dropped X");
     assert!(holds(&net, 2));
-    // Without member 3 there is no quorum of VIEW-CHANGEs but with that of member 2.
+    // Without replica 3, every quorum of VIEW-CHANGEs contains that of replica 2.
     net.links.heal();
     net.partition(&[3]);
     for _ in 0..1000 {

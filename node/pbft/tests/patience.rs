@@ -1,4 +1,4 @@
-//! How long a view may take, and who is not blamed for what (R15, R21).
+//! The view timer: when a replica leaves its view, and when it does not (R15, R21).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ mod net;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// R15: work that waits for the whole timeout ends the view, and work that nobody waits for does not.
+/// R15b: work that is pending for the whole timeout ends the view. Without pending work, a dead
+/// primary keeps its view.
 #[test]
 fn a_dead_primary_costs_its_view_when_work_has_waited_for_the_timeout() {
     let mut net = Net::of(4);
@@ -24,10 +25,10 @@ fn a_dead_primary_costs_its_view_when_work_has_waited_for_the_timeout() {
     assert_eq!(net.departures(1), []);
     net.pass(MOMENT);
     assert_eq!(net.departures(1), [Cause::NoProgress]);
-    assert_eq!(net.departures(2), [], "member 2 knows of no work, and one member moves nobody");
+    assert_eq!(net.departures(2), [], "replica 2 has no work, and one VIEW-CHANGE makes no replica leave");
 }
 
-/// R15: work that is withdrawn before the time is over ends nothing.
+/// R15b: work that is withdrawn before the timeout does not end the view.
 #[test]
 fn withdrawn_work_does_not_end_the_view() {
     let mut net = Net::of(4);
@@ -42,7 +43,7 @@ fn withdrawn_work_does_not_end_the_view() {
     net.assert_view(1);
 }
 
-/// R15: an accepted block that is not committed is pending work, whoever knows of its transactions.
+/// R15b: an accepted block that is not committed is pending work, even if the pool is empty.
 #[test]
 fn an_accepted_block_without_a_quorum_ends_the_view() {
     let mut net = Net::of(4);
@@ -54,8 +55,8 @@ fn an_accepted_block_without_a_quorum_ends_the_view() {
     net.assert_chain(&["A"]);
 }
 
-/// R15, R17: transactions that no block can contain any more wait for an empty block, whose gap the primary may
-/// use up first.
+/// R15b, R17: transactions that no block can contain any more wait for an empty block. The primary
+/// may wait for its gap first.
 #[test]
 fn expired_work_waits_for_the_gap_of_an_empty_block_too() {
     let mut net = Net::of(4);
@@ -67,7 +68,7 @@ fn expired_work_waits_for_the_gap_of_an_empty_block_too() {
     net.assert_view(1);
 }
 
-/// R15: every commit gives the primary a new timeout, for work that goes on waiting too.
+/// R15b: every commit restarts the timeout, also for work that remains pending.
 #[test]
 fn progress_postpones_the_deadline() {
     let mut net = Net::of(4);
@@ -82,8 +83,8 @@ fn progress_postpones_the_deadline() {
     net.assert_view(1);
 }
 
-/// R15: a replica that is never woken but at its deadlines sends STATUS in time, and its deadline always lies ahead
-/// after a tick, whatever it waits for.
+/// R15: a replica that gets ticks only at its deadlines sends STATUS in time. After a tick, its
+/// deadline is always in the future.
 #[test]
 fn deadlines_move_on() {
     let mut net = Net::of(4);
@@ -100,7 +101,7 @@ fn deadlines_move_on() {
     assert_eq!(net.departures(0)[..2], [Cause::NoProgress, Cause::NoNewView]);
 }
 
-/// R15: a late tick does what was due, once, and not what it missed as many times as it missed it.
+/// R15: a late tick does the due work once, not once for each missed interval.
 #[test]
 fn a_late_tick_does_no_harm() {
     let mut net = Net::of(4);
@@ -113,8 +114,8 @@ fn a_late_tick_does_no_harm() {
     assert_eq!(net.links.sent[3] - before, 3, "one STATUS to each other member");
 }
 
-/// R15e: a process that stood still does not hold against others what it could not see: deadlines move by as
-/// much, and what came meanwhile is heard first.
+/// R15e: after a pause of its process, a replica postpones its deadlines by as much. It processes
+/// the messages of that time first.
 #[test]
 fn a_pause_postpones_deadlines() {
     let mut net = Net::of(4);
@@ -124,9 +125,9 @@ fn a_pause_postpones_deadlines() {
     let lateness = STATUS;
     net.moment = net.moment.after(lateness);
     net.input(1, Input::Late(lateness));
-    assert_eq!(net.departures(1), [], "it stood still for one of its four seconds");
+    assert_eq!(net.departures(1), [], "it was paused for one of its four seconds");
     net.input(2, Input::Tick);
-    assert_eq!(net.departures(2), [Cause::NoProgress], "member 2 did not say so");
+    assert_eq!(net.departures(2), [Cause::NoProgress], "the engine of replica 2 did not report the pause");
     net.links.lose(|envelope| envelope.is_view_change());
     net.pass(STATUS - MOMENT);
     assert_eq!(net.departures(1), []);
@@ -134,8 +135,8 @@ fn a_pause_postpones_deadlines() {
     assert_eq!(net.departures(1), [Cause::NoProgress]);
 }
 
-/// R15: whoever hears of no quorum cannot begin another view, and would be mute in this one when contact comes back.
-/// So it stays, and votes again at once.
+/// R15d: without a quorum, no view can begin. If a replica left alone, it would be excluded from
+/// its view when contact comes back. So it stays, and votes again at once.
 #[test]
 fn an_isolated_replica_stays_in_its_view_and_votes_afterwards() {
     let mut net = Net::of(4);
@@ -153,10 +154,12 @@ fn an_isolated_replica_stays_in_its_view_and_votes_afterwards() {
     net.assert_chain(&["A"]);
 }
 
-/// R15: a member that is cut off a moment after a commit heard of a quorum in this turn, and all the same not of late.
+/// R15d: replica 3 is cut off a moment after a commit. It received messages from a quorum since the
+/// timer began, but none of late, so it stays.
 #[test]
 fn a_replica_cut_off_right_after_a_commit_stays_in_its_view() {
-    // The usual ratio: whoever fell silent then is still in contact when the time is over.
+    // The usual ratio of T to the status interval: the silent members still count as in contact
+    // when T ends.
     let mut net = Net::with(4, |config| config.request_timeout = 2 * STATUS);
     net.all_have_work(Work::Timely);
     net.propose("A");
@@ -164,10 +167,11 @@ fn a_replica_cut_off_right_after_a_commit_stays_in_its_view() {
     net.partition(&[3]);
     net.pass(5 * TIMEOUT);
     assert_eq!((net.height(3), net.view(3), net.departures(3)), (1, (0, true), vec![]));
-    assert_ne!(net.departures(2), [], "those who hear each other do not wait for it");
+    assert_ne!(net.departures(2), [], "replicas with contact to a quorum leave without it");
 }
 
-/// R15: one that hears of no quorum at the end of its patience does not begin anew when it does.
+/// R15d: if the messages of a quorum are missing at the end of T, the replica leaves as soon as
+/// they arrive. T does not begin anew.
 #[test]
 fn a_late_status_costs_no_second_timeout() {
     let mut net = Net::of(4);
@@ -182,7 +186,8 @@ fn a_late_status_costs_no_second_timeout() {
     assert_eq!(net.departures(1), [Cause::NoProgress]);
 }
 
-/// R15: the time without contact does not count: with contact the primary has its whole timeout again.
+/// R15d: time without contact does not count. Upon contact, the primary has the whole timeout
+/// again.
 #[test]
 fn contact_that_comes_back_restarts_the_timeout() {
     let mut net = Net::of(4);
@@ -197,8 +202,8 @@ fn contact_that_comes_back_restarts_the_timeout() {
     assert_eq!(net.departures(3), [Cause::NoProgress]);
 }
 
-/// R15: f + 1 members say in their STATUS that they have committed more, so one that cannot tell from votes blames nobody:
-/// it is about to fetch what it misses.
+/// R15d: the STATUS of f + 1 members claims that they have committed more. The replica cannot tell
+/// from votes, but does not leave: it will fetch the blocks that it lacks.
 #[test]
 fn a_replica_that_is_behind_does_not_leave_its_view() {
     let mut net = Net::of(4);
@@ -216,11 +221,12 @@ fn a_replica_that_is_behind_does_not_leave_its_view() {
     assert_eq!(
         net.departures(3),
         [Cause::NoProgress],
-        "it has all that others have, and still nothing happens"
+        "it has all committed blocks, and its work is still pending"
     );
 }
 
-/// R15: what f members claim keeps nobody in a view, and what was said on a channel that is gone does not count.
+/// R15d: claims of f members keep no replica in a view. Claims that arrived on a closed channel do
+/// not count.
 #[test]
 fn claims_of_f_members_keep_no_replica_in_a_view() {
     let mut net = Net::of(4);
@@ -239,7 +245,7 @@ fn claims_of_f_members_keep_no_replica_in_a_view() {
     assert_eq!(net.departures(3), [Cause::NoProgress]);
 }
 
-/// R15: each view that fails doubles the time that the next one has, up to the cap.
+/// R15a: each view that fails doubles the timeouts, up to the cap.
 #[test]
 fn time_doubles_while_views_fail_and_stops_at_the_cap() {
     let mut net = Net::of(4);
@@ -253,8 +259,8 @@ fn time_doubles_while_views_fail_and_stops_at_the_cap() {
         }
         waited.push(net.moment.since(since).as_millis());
     }
-    // The first is TIMEOUT; a NEW-VIEW is then waited for twice, four times, eight times as long, and never longer
-    // than the cap.
+    // The first wait is TIMEOUT. The waits for a NEW-VIEW are twice, four times and eight times its
+    // timeout, and never longer than the cap.
     let expected =
         [TIMEOUT, 2 * NEW_VIEW_TIMEOUT, 4 * NEW_VIEW_TIMEOUT, TIMEOUT_CAP, TIMEOUT_CAP, TIMEOUT_CAP];
     for (waited, expected) in waited.iter().zip(expected) {
@@ -263,7 +269,7 @@ fn time_doubles_while_views_fail_and_stops_at_the_cap() {
     }
 }
 
-/// R15: ten timeouts of progress on end halve the time again, step by step.
+/// R15a: each 10 T of progress halves the timeout again, step by step.
 #[test]
 fn time_shrinks_again_while_the_chain_grows() {
     let mut net = Net::of(4);
@@ -277,13 +283,14 @@ fn time_shrinks_again_while_the_chain_grows() {
         net.propose(&format!("block {blocks}"));
         blocks += 1;
         net.pass(STATUS);
-        assert!(blocks < 100, "it never shrinks");
+        assert!(blocks < 100, "the timeout does not shrink");
     }
     assert_eq!(blocks, 81, "ten times the doubled timeout, and the first block");
     net.assert_view(1);
 }
 
-/// R15: however many views failed, the first ten timeouts of progress make the time shorter than the cap.
+/// R15a: however many views failed, the first 10 T of progress make the timeout shorter than the
+/// cap.
 #[test]
 fn a_long_outage_is_forgotten_as_soon_as_a_short_one() {
     let mut net = Net::of(4);
@@ -310,7 +317,8 @@ fn a_long_outage_is_forgotten_as_soon_as_a_short_one() {
     assert!(net.moment.since(since) <= 10 * TIMEOUT_CAP + STATUS, "{:?}", net.moment.since(since));
 }
 
-/// R21: the engine says that transactions are passed over: the view is left, blocks or not.
+/// R21d: the engine reports censorship, and the replica leaves the view, although blocks are
+/// committed.
 #[test]
 fn a_report_of_censorship_ends_the_view() {
     let mut net = Net::of(4);
@@ -322,12 +330,13 @@ fn a_report_of_censorship_ends_the_view() {
     net.deliver_all();
     net.assert_view(1);
     assert_eq!(net.departures(0)[..1], [Cause::Censorship]);
-    net.propose("the one that waited");
+    net.propose("the censored transaction");
     net.deliver_all();
     assert!((0..4).all(|node| net.height(node) == 4));
 }
 
-/// R21: a starved member alone moves nobody, and whoever has fallen behind has nothing to complain about.
+/// R21d, R19c: a report of censorship at one replica makes no other leave. A replica that is behind
+/// does not leave because of a report.
 #[test]
 fn censorship_reported_by_one_replica_moves_no_other() {
     let mut net = Net::of(4);
@@ -337,7 +346,11 @@ fn censorship_reported_by_one_replica_moves_no_other() {
     net.deliver_all();
     net.input(3, Input::Starved);
     net.deliver_all();
-    assert_eq!((net.view(3), net.height(3)), ((0, true), 0), "a certificate says that others are further");
+    assert_eq!(
+        (net.view(3), net.height(3)),
+        ((0, true), 0),
+        "a certificate proves that others have committed more"
+    );
     net.input(2, Input::Starved);
     net.deliver_all();
     assert_eq!(net.departures(2), [Cause::Censorship]);

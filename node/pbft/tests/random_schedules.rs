@@ -1,8 +1,10 @@
-//! Thousands of short runs in which everything that may go wrong does, at random but repeatably (a run is named
-//! by its seed). Views are left and begun, members crash at every boundary and start again in whatever state they
-//! were, and one member says whatever it likes: two proposals, votes for anything, VIEW-CHANGEs that hide what it
-//! payload_of, NEW-VIEWs of different quorums. The oracle checks agreement, certificates, in-order COMMITs, kept promises
-//! and the beginning of every view at every step; after healing the network must go on.
+//! Thousands of short runs with faults at random times. A run is repeatable: its seed names it.
+//!
+//! Views end and begin. Members crash at every boundary and restart in any state. One Byzantine
+//! member sends anything: two proposals, votes for any block, VIEW-CHANGEs without its
+//! certificates, NEW-VIEWs of different quorums. At every step, the oracle checks agreement,
+//! certificates, COMMITs in height order, records before messages, and the beginning of every view.
+//! After healing, the network must make progress.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ mod net;
 
 const RUNS: u64 = 2000;
 
-/// What happened in all runs together, so that a run of nothing but quiet nights does not pass for a test.
+/// What happened in all runs together. A test whose runs reach none of this would prove little.
 #[derive(Debug, Default)]
 struct Coverage {
     contradictions: usize,
@@ -50,13 +52,13 @@ impl Coverage {
     }
 }
 
-/// Says which run it was that failed.
+/// Prints the seed of a run that fails.
 struct SeedReport(u64);
 
 impl Drop for SeedReport {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("this was seed {}", self.0);
+            println!("the run with seed {} failed", self.0);
         }
     }
 }
@@ -64,9 +66,9 @@ impl Drop for SeedReport {
 struct World {
     net: Net,
     random: Random,
-    /// The member that lies; everybody else is correct.
+    /// The Byzantine member, if any. All others are correct.
     byzantine: Option<usize>,
-    /// Blocks that were proposed, for the liar to vote for.
+    /// Blocks that were proposed, for the Byzantine member to vote for.
     known: Vec<Outline>,
     percent_lost: u64,
     percent_repeated: u64,
@@ -120,7 +122,7 @@ impl World {
         }
     }
 
-    /// Any message on the way arrives, is lost, or arrives and stays on the way.
+    /// Any message in flight arrives, is lost, or arrives and stays in flight.
     fn deliver_one(&mut self) {
         let waiting = self.net.links.len();
         if waiting == 0 {
@@ -142,7 +144,7 @@ impl World {
         self.known.extend(self.net.try_propose(&name));
     }
 
-    /// The liar says something to somebody.
+    /// The Byzantine member sends a message to one member.
     fn byzantine_acts(&mut self) {
         let Some(byzantine) = self.byzantine else { return };
         let to = self.random.below(self.net.size());
@@ -164,12 +166,12 @@ impl World {
         }
     }
 
-    /// A proposal on any block that it or another knows.
+    /// A proposal on any block that was proposed, or on the genesis.
     fn propose_anything(&mut self, byzantine: usize, view: u64) -> Message {
         let root = net::root(&self.net.config);
         let place = self.random.below(self.known.len() + 1);
         let parent = self.known.get(place).map_or(&root, |outline| outline.header());
-        let name = format!("lie {}", self.random.below(3));
+        let name = format!("false {}", self.random.below(3));
         let outline = block(parent, &name, self.net.now(byzantine).wall, id(byzantine));
         if !self.known.contains(&outline) {
             self.known.push(outline.clone());
@@ -177,7 +179,7 @@ impl World {
         self.net.proposal(byzantine, &outline, view)
     }
 
-    /// A vote for a block that was proposed, made up or its own.
+    /// A vote for a proposed block, or for a hash that names none.
     fn vote_for_anything(&mut self, byzantine: usize, view: u64) -> Message {
         let ballot = if self.known.is_empty() || self.random.chance(20) {
             Ballot {
@@ -187,7 +189,7 @@ impl World {
                 block: BlockHash::from_bytes([self.random.next().to_le_bytes()[0] % 4; 32]),
             }
         } else {
-            // The latest blocks are those that a vote still matters for.
+            // Votes matter only for the latest blocks.
             let back = self.random.below(self.known.len().min(6));
             ballot(&self.known[self.known.len() - 1 - back], view)
         };
@@ -198,7 +200,8 @@ impl World {
         }
     }
 
-    /// A base that it can prove, also one that nobody else can, and some of the certificates that others have.
+    /// A view-change payload. Its anchor is one that the Byzantine member can prove, perhaps as the
+    /// only one. It has some of the prepared certificates of the others.
     fn payload(&mut self) -> Knowledge {
         let byzantine = self.byzantine.unwrap();
         let mut votes: BTreeMap<Ballot, BTreeMap<_, _>> = BTreeMap::new();
@@ -227,18 +230,19 @@ impl World {
         Knowledge { base, prepared: prepared.into_values().collect() }
     }
 
-    /// A NEW-VIEW of some quorum that wants this view, itself included or not.
+    /// A NEW-VIEW of some quorum with VIEW-CHANGEs for this view. The own VIEW-CHANGE may be in it
+    /// or not.
     fn begin_view(&mut self, byzantine: usize, view: u64) -> Option<Message> {
         if view == 0 {
             return None;
         }
         let mut changes: BTreeMap<usize, ViewChangeMessage> = BTreeMap::new();
         for node in &self.net.nodes {
-            let said = node.journal.iter().filter_map(|record| match record {
+            let written = node.journal.iter().filter_map(|record| match record {
                 Record::ViewChange(change) if change.view() == View(view) => Some(change.message().clone()),
                 _ => None,
             });
-            changes.extend(said.map(|change| (node.me.index(), change)));
+            changes.extend(written.map(|change| (node.me.index(), change)));
         }
         let knowledge = self.payload();
         changes.insert(byzantine, self.net.view_change(byzantine, view, knowledge));
@@ -271,7 +275,7 @@ impl World {
         }
     }
 
-    /// Part of a status interval passes for everybody; whoever has a deadline by then is woken.
+    /// A quarter of a status interval passes. Most running nodes get a tick.
     fn time_passes(&mut self) {
         self.net.moment = self.net.moment.after(STATUS / 4);
         for node in 0..self.net.size() {
@@ -283,7 +287,7 @@ impl World {
         self.net.find_outlines();
     }
 
-    /// Everything lost so far is gone, nothing is lost any more, everybody correct runs.
+    /// Restarts all correct members. Later messages are not lost.
     fn heal(&mut self) {
         self.percent_lost = 0;
         for node in 0..self.net.size() {
@@ -294,7 +298,8 @@ impl World {
         }
     }
 
-    /// Whoever the primary is, all come to the same chain, and what is proposed from now on is ordered.
+    /// All correct members reach the same chain, and new proposals are ordered, whichever member is
+    /// the primary.
     fn assert_progress(&mut self) {
         self.net.all_have_work(Work::Timely);
         let correct: Vec<usize> = (0..self.net.size()).filter(|node| Some(*node) != self.byzantine).collect();
@@ -313,7 +318,7 @@ impl World {
             }
         }
         let views: Vec<_> = correct.iter().map(|node| self.net.view(*node)).collect();
-        panic!("the network got stuck at {:?} in views {views:?}", self.net.heights());
+        panic!("the network makes no progress at heights {:?} in views {views:?}", self.net.heights());
     }
 
     fn add_to(&self, seen: &mut Coverage) {
@@ -326,10 +331,15 @@ impl World {
             };
             seen.hidden += self.net.requests(node).iter().filter(hides).count();
             let node = &self.net.nodes[node];
-            // R24: whoever starts from its own files and runs once is never taken for another.
+            // R24: a replica with its own files and a single process is never reported as one with
+            // old files or two processes.
             let doubted =
                 |request: &Request| matches!(request, Request::Recovering { .. } | Request::SecondInstance);
-            assert!(!node.requests.iter().any(doubted), "member {} is doubted", node.me);
+            assert!(
+                !node.requests.iter().any(doubted),
+                "the files or process of member {} are reported",
+                node.me
+            );
             seen.caught_up += node.caught_up;
             seen.through_descendants +=
                 node.finalised.iter().filter(|final_| final_.blocks.len() > 1).count();
@@ -376,7 +386,7 @@ fn correct_members_agree_and_make_progress() {
         every(0, 2).and(&other.join().unwrap())
     });
     println!("{seen:?}");
-    // A schedule that never does these things would prove little.
+    // Schedules that never do these things would prove little.
     assert!(seen.contradictions > 100 && seen.crashes > 1000 && seen.caught_up > 100, "{seen:?}");
     assert!(seen.through_descendants > 100 && seen.repaired > 1000 && seen.blocks > 8, "{seen:?}");
     assert!(seen.views > 1000 && seen.proposed_again > 1000 && seen.byzantine_began > 100, "{seen:?}");

@@ -1,4 +1,4 @@
-//! Remember, then speak (R13): crashes at every boundary between promising, writing and sending.
+//! Durable before sent (R13): crashes at every boundary between decision, write and send.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ mod net;
 
 const BOUNDARIES: [Boundary; 2] = [Boundary::BeforePersist, Boundary::AfterPersist];
 
-/// Proposes as long as there is room, until all have committed `count` blocks. Whoever stops is started again.
+/// Proposes while there is room, until all have committed `count` blocks. Restarts nodes that
+/// crashed.
 fn order(net: &mut Net, count: u64) {
     for round in 0..30 {
         for node in 0..net.size() {
@@ -30,12 +31,12 @@ fn order(net: &mut Net, count: u64) {
             return;
         }
     }
-    panic!("the network got stuck at {:?}", net.heights());
+    panic!("the network makes no progress at heights {:?}", net.heights());
 }
 
-/// R13: a member stops at every single group of records it writes in an ordinary run, before and after the disk
-/// has it, starts again and goes on. The oracle sees that it never contradicts itself, and that all it says is
-/// written.
+/// R13: a replica crashes at every single group of records that it writes in an ordinary run,
+/// before and after the write. Then it restarts and makes progress. The oracle checks that it never
+/// contradicts itself, and that all its statements have records.
 #[test]
 fn a_crash_at_every_boundary_of_every_member() {
     for size in [1, 4] {
@@ -45,7 +46,7 @@ fn a_crash_at_every_boundary_of_every_member() {
             net.nodes.iter().map(|node| node.groups).collect::<Vec<_>>()
         };
         for (node, groups) in groups.into_iter().enumerate() {
-            assert!(groups >= 3, "every block makes a member write something");
+            assert!(groups >= 3, "every block makes a replica write records");
             for group in 0..groups {
                 for boundary in BOUNDARIES {
                     let mut net = Net::of(size);
@@ -64,8 +65,8 @@ fn a_crash_at_every_boundary_of_every_member() {
     }
 }
 
-/// R13: the whole committee loses power at every boundary of one member, and goes on without losing a final
-/// block.
+/// R13: the whole committee loses power at every boundary of one replica. It makes progress again,
+/// and no final block is lost.
 #[test]
 fn the_whole_committee_loses_power() {
     for group in 0..8 {
@@ -92,7 +93,7 @@ fn the_whole_committee_loses_power() {
     }
 }
 
-/// R13: two crashes in a row, the second right after the first records of the new life.
+/// R13: two crashes in a row, the second one right after the first records of the new process.
 #[test]
 fn a_crash_soon_after_a_restart() {
     for first in 0..4 {
@@ -120,7 +121,8 @@ fn a_crash_soon_after_a_restart() {
     }
 }
 
-/// R13: what was promised is promised again, byte for byte, and what was not may be decided anew.
+/// R13b: a durable proposal is sent again, byte for byte. One that was not durable was never sent,
+/// and the primary may propose another block.
 #[test]
 fn a_restarted_primary_resends_its_durable_proposal() {
     let mut net = Net::of(4);
@@ -128,7 +130,7 @@ fn a_restarted_primary_resends_its_durable_proposal() {
     let a = net.propose("A");
     assert!(!net.nodes[0].runs());
     net.restart(0);
-    assert_eq!(net.nodes[0].replica().in_flight(), 1, "A is proposed, although nobody heard of it");
+    assert_eq!(net.nodes[0].replica().in_flight(), 1, "A is proposed, although no member received it");
     net.deliver_all();
     assert_eq!(net.nodes[0].replica().proposal_parent(), Some(a.header()));
     net.pass(3 * STATUS);
@@ -138,14 +140,14 @@ fn a_restarted_primary_resends_its_durable_proposal() {
     net.nodes[0].crash_at = Some((0, Boundary::BeforePersist));
     net.propose("A");
     net.restart(0);
-    assert_eq!(net.nodes[0].replica().in_flight(), 0, "A is forgotten, and was never said");
+    assert_eq!(net.nodes[0].replica().in_flight(), 0, "A is lost, and was never sent");
     net.deliver_all();
     net.propose("B");
     net.deliver_all();
     net.assert_chain(&["B"]);
 }
 
-/// R13: a backup that accepted A stays with A after a restart, whatever else the primary shows it.
+/// R13b: a backup that accepted A keeps A after a restart, whatever other block the primary sends.
 #[test]
 fn a_restarted_backup_keeps_its_accepted_proposal() {
     let mut net = Net::of(4);
@@ -168,7 +170,7 @@ fn a_restarted_backup_keeps_its_accepted_proposal() {
     assert_eq!((slot.block, slot.phase, slot.prepares), (Some(a.hash()), Phase::PrePrepared, vec![id(1)]));
 }
 
-/// R10, R13: a COMMIT that was promised before the crash still counts as given: the next height builds on it.
+/// R10, R13b: a COMMIT with a record still counts after a crash. The next height builds on it.
 #[test]
 fn commits_go_on_in_order_after_a_restart() {
     let mut net = Net::of(4);
@@ -184,7 +186,8 @@ fn commits_go_on_in_order_after_a_restart() {
     assert_eq!(net.slots(1)[1].phase, Phase::Prepared);
 }
 
-/// R15: after a restart the view has the whole timeout again, for what was accepted before too.
+/// R15b: after a restart, the whole timeout applies again, also for blocks that were accepted
+/// before.
 #[test]
 fn accepted_blocks_are_pending_after_a_restart() {
     let mut net = Net::of(4);
@@ -199,7 +202,8 @@ fn accepted_blocks_are_pending_after_a_restart() {
     assert_eq!(net.departures(2), [Cause::NoProgress]);
 }
 
-/// A journal that does not add up is not voted on: better no voter than one that does not know what it said.
+/// A replica does not start with an inconsistent journal: it would not know which statements it has
+/// signed.
 #[test]
 fn a_damaged_journal_is_refused() {
     let mut net = Net::of(4);
@@ -227,7 +231,7 @@ fn a_damaged_journal_is_refused() {
     assert_eq!(restore(&of_another_node), Err(RestoreError::Mismatch(Height(1))));
 }
 
-/// Rows that do not belong together are refused when they are read.
+/// An accepted record and a body that do not belong together are refused when they are read.
 #[test]
 fn records_are_joined_with_their_own_bodies_only() {
     let mut net = Net::of(1);
@@ -243,7 +247,7 @@ fn records_are_joined_with_their_own_bodies_only() {
     }
 }
 
-/// R13: records of final heights are history: they are neither promises to keep nor work to do.
+/// R13c: records of final heights are neither votes to resend nor work.
 #[test]
 fn records_below_the_tip_are_ignored() {
     let mut net = Net::of(4);

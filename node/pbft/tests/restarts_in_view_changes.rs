@@ -1,4 +1,4 @@
-//! Remember, then speak (R13), while views are left and begun: crashes at every boundary.
+//! Durable before sent (R13) in view changes: crashes at every boundary.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::View;
@@ -8,7 +8,8 @@ use net::{Boundary, Net, STATUS, TIMEOUT};
 
 mod net;
 
-/// R13, R19: a member that restarts while it waits for a view still waits for it, and votes no more in the view it left.
+/// R13b, R19a: a replica that restarts while it waits for a view still waits for it. It does not
+/// vote in the view that it left.
 #[test]
 fn a_restart_while_waiting_for_a_view() {
     for boundary in [Boundary::BeforePersist, Boundary::AfterPersist] {
@@ -22,7 +23,7 @@ fn a_restart_while_waiting_for_a_view() {
         net.restart(2);
         net.deliver_all();
         let expected = if boundary == Boundary::BeforePersist { (0, true) } else { (1, false) };
-        assert_eq!(net.view(2), expected, "what was not written was not said: {boundary:?}");
+        assert_eq!(net.view(2), expected, "a VIEW-CHANGE without a record was not sent: {boundary:?}");
         net.links.heal();
         net.all_have_work(Work::Timely);
         net.pass(2 * STATUS);
@@ -33,8 +34,8 @@ fn a_restart_while_waiting_for_a_view() {
     }
 }
 
-/// R13, R20: a member restarts in a view with blocks proposed again that it has not accepted yet: they are put in their
-/// places again.
+/// R13b, R20c: a replica restarts in a view with blocks proposed again that it has not accepted
+/// yet. It restores the slots of these blocks.
 #[test]
 fn a_restart_in_a_view_with_blocks_to_accept() {
     for node in [1, 2] {
@@ -57,7 +58,8 @@ fn a_restart_in_a_view_with_blocks_to_accept() {
     }
 }
 
-/// R13, R20: the new primary stops when its NEW-VIEW is written and not sent. It begins the view with the same bytes.
+/// R13b, R20a: the new primary crashes after its NEW-VIEW is durable and before it is sent. After
+/// the restart, it begins the view with the same bytes.
 #[test]
 fn a_restart_of_a_primary_whose_new_view_was_not_sent() {
     for boundary in [Boundary::BeforePersist, Boundary::AfterPersist] {
@@ -70,7 +72,7 @@ fn a_restart_of_a_primary_whose_new_view_was_not_sent() {
         net.nodes[1].crash_at = Some((1, boundary));
         net.pass(TIMEOUT);
         assert!(!net.nodes[1].runs());
-        assert_eq!(net.links.sent[5], 0, "nobody has heard of it");
+        assert_eq!(net.links.sent[5], 0, "no NEW-VIEW was sent");
         net.restart(1);
         net.deliver_all();
         net.assert_view(1);
@@ -78,7 +80,7 @@ fn a_restart_of_a_primary_whose_new_view_was_not_sent() {
     }
 }
 
-/// R13: everybody stops at once in the middle of a view change, at every boundary of one member.
+/// R13: all members crash at once in the middle of a view change, at every boundary of one replica.
 #[test]
 fn the_whole_committee_loses_power_in_a_view_change() {
     for group in 0..6 {
@@ -103,7 +105,8 @@ fn the_whole_committee_loses_power_in_a_view_change() {
     }
 }
 
-/// R13: every member stops at every group of records that it writes in a run with a view change, and goes on.
+/// R13: every replica crashes at every group of records that it writes in a run with a view change.
+/// Then the network makes progress.
 #[test]
 fn a_crash_at_every_boundary_of_a_view_change() {
     let run = |crash: Option<(usize, usize, Boundary)>| {
@@ -130,7 +133,7 @@ fn a_crash_at_every_boundary_of_a_view_change() {
             }
         }
         panic!(
-            "{crash:?}: stuck at {:?} in {:?}",
+            "{crash:?}: no progress at heights {:?} in views {:?}",
             net.heights(),
             (0..4).map(|n| net.view(n)).collect::<Vec<_>>()
         );

@@ -1,4 +1,4 @@
-//! What is not worth a signature is not checked (R25).
+//! Useless messages are dropped before their signatures are verified (R25).
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{Height, View};
@@ -8,7 +8,7 @@ use net::{Net, STATUS, WINDOW, ballot, block, id, payload_of};
 
 mod net;
 
-/// The screen for what member 1 sends to member 3.
+/// The screen of replica 3 for messages of member 1.
 fn screen(net: &Net) -> Screen {
     Screen::new(net.config.clone(), id(3), id(1))
 }
@@ -17,8 +17,8 @@ fn admit(screen: &mut Screen, net: &Net, message: &Message) -> Result<(), Droppe
     screen.admit(net.moment, &net.nodes[3].replica().position(), &mut message.clone())
 }
 
-/// A replayed proposal, valid and as large as may be, costs a comparison: whichever member sends it, before and after it is
-/// final.
+/// R25b: a replayed proposal, valid and as large as permitted, costs one comparison. This is so for
+/// every sender, before and after the block is final.
 #[test]
 fn a_replayed_proposal_is_not_checked() {
     let mut net = Net::of(4);
@@ -36,7 +36,8 @@ fn a_replayed_proposal_is_not_checked() {
     assert_eq!(admit(&mut screen(&net), &net, &proposal), Err(Dropped::Useless), "final");
 }
 
-/// R22: a superseded proposal in a STATUS costs a signature only if it would prove a fault that is not known yet.
+/// R22, R25b: the signature of a superseded proposal in STATUS is verified only if it would prove a
+/// fault that is not known yet.
 #[test]
 fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
     let mut net = Net::of(4);
@@ -69,7 +70,8 @@ fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
     assert!(!kept(&net, &position, proves), "member 0 is proven faulty");
 }
 
-/// Before the replica has taken it there is no trace of a proposal but that this member has sent it.
+/// R25c: until the replica has processed a proposal, the only trace of it is that this member has
+/// sent it.
 #[test]
 fn a_repetition_is_not_checked_until_the_replica_has_moved_on() {
     let mut net = Net::of(4);
@@ -81,15 +83,16 @@ fn a_repetition_is_not_checked_until_the_replica_has_moved_on() {
         assert_eq!(admit(&mut screen, &net, message), Ok(()));
         assert_eq!(admit(&mut screen, &net, message), Err(Dropped::Repeated));
     }
-    // Another member may have sent something else before.
+    // Repetitions are remembered for each member separately.
     let mut other = Screen::new(net.config.clone(), id(3), id(2));
     assert_eq!(admit(&mut other, &net, &proposal), Ok(()));
-    // A view was left since: what did not fit may fit now.
+    // The replica has left a view since then, so it may use the message now.
     net.input(3, Input::Starved);
     assert_eq!(admit(&mut screen, &net, &vote), Ok(()));
 }
 
-/// R7, R11: votes that the replica would not take, unless they are the furthest of their signer, which R24 remembers.
+/// R7, R11, R25b: votes that the replica would not keep are dropped. The exception is a vote that
+/// goes further than all known of its signer, which R24b remembers.
 #[test]
 fn votes_outside_the_window_are_not_checked() {
     let mut net = Net::of(4);
@@ -126,11 +129,12 @@ fn votes_outside_the_window_are_not_checked() {
     assert_eq!(
         admit(&mut Screen::new(net.config.clone(), id(3), id(1)), &net, &net.prepare(0, at(3, 0))),
         Ok(()),
-        "a vote on another's channel is for the check to refuse: it costs no signature"
+        "the check refuses a vote on another member's channel, without verifying a signature"
     );
 }
 
-/// One VIEW-CHANGE of a member in a status interval, and a later one at once.
+/// R25d: one VIEW-CHANGE of a member is checked in a status interval. One for a later view is
+/// checked at once.
 #[test]
 fn view_changes_are_checked_once_an_interval() {
     let mut net = Net::of(4);
@@ -140,16 +144,20 @@ fn view_changes_are_checked_once_an_interval() {
     assert_eq!(
         admit(&mut screen, &net, &change(&net, 5)),
         Err(Dropped::TooOften),
-        "not taken by the replica yet"
+        "the replica has not processed it yet"
     );
     assert_eq!(admit(&mut screen, &net, &change(&net, 4)), Err(Dropped::TooOften));
     let prepared = net.prepared(&block(net.nodes[3].tip(), "A", net.now(0).wall, id(0)), 0, &[1, 2]);
     let contradiction = Message::ViewChange(net.view_change(1, 5, payload_of(vec![prepared])));
     let mut other = Screen::new(net.config.clone(), id(3), id(1));
     assert_eq!(admit(&mut other, &net, &change(&net, 5)), Ok(()));
-    assert_eq!(admit(&mut other, &net, &contradiction), Ok(()), "nor is a proof of a lie");
-    assert_eq!(admit(&mut screen, &net, &change(&net, 6)), Ok(()), "a later view is not held up");
-    assert_eq!(admit(&mut screen, &net, &change(&net, 7)), Err(Dropped::TooOften), "but once");
+    assert_eq!(admit(&mut other, &net, &contradiction), Ok(()), "a contradicting one is urgent");
+    assert_eq!(admit(&mut screen, &net, &change(&net, 6)), Ok(()), "one for a later view is urgent");
+    assert_eq!(
+        admit(&mut screen, &net, &change(&net, 7)),
+        Err(Dropped::TooOften),
+        "only one urgent message is checked"
+    );
     let message = change(&net, 6);
     net.receive(net::Envelope { from: id(1), to: id(3), message }).unwrap();
     net.moment = net.moment.after(STATUS);
@@ -160,10 +168,11 @@ fn view_changes_are_checked_once_an_interval() {
             "the replica has {view}"
         );
     }
-    assert_eq!(admit(&mut screen, &net, &change(&net, 7)), Ok(()), "it is repeated every interval");
+    assert_eq!(admit(&mut screen, &net, &change(&net, 7)), Ok(()), "one is checked in every interval");
 }
 
-/// A proof in a status interval, and one more that makes the view end; none that is known.
+/// R25d: one proof is checked in a status interval, and one more that ends the view. Known proofs
+/// are dropped.
 #[test]
 fn evidence_is_checked_once_an_interval() {
     let mut net = Net::of(4);
@@ -180,16 +189,17 @@ fn evidence_is_checked_once_an_interval() {
     let mut screen = screen(&net);
     assert_eq!(admit(&mut screen, &net, &of(&net, 2, 0)), Ok(()));
     assert_eq!(admit(&mut screen, &net, &of(&net, 2, 1)), Err(Dropped::TooOften));
-    assert_eq!(admit(&mut screen, &net, &primary), Ok(()), "the view ends with it");
+    assert_eq!(admit(&mut screen, &net, &primary), Ok(()), "the proof ends the view");
     assert_eq!(admit(&mut screen, &net, &primary), Err(Dropped::TooOften));
     let message = of(&net, 2, 0);
     net.receive(net::Envelope { from: id(1), to: id(3), message: message.clone() }).unwrap();
     net.moment = net.moment.after(STATUS);
-    assert_eq!(admit(&mut screen, &net, &message), Err(Dropped::Useless), "it is known");
+    assert_eq!(admit(&mut screen, &net, &message), Err(Dropped::Useless), "the proof is known");
     assert_eq!(admit(&mut screen, &net, &of(&net, 2, 1)), Ok(()));
 }
 
-/// R24: SEEN is for members that ask, or have forgotten what they signed.
+/// R24, R25b: SEEN is useful only to a replica that is probing, or if it goes further than the
+/// replica's records.
 #[test]
 fn seen_is_not_checked_when_it_says_nothing_new() {
     let mut net = Net::of(4);
@@ -203,13 +213,18 @@ fn seen_is_not_checked_when_it_says_nothing_new() {
     };
     let mut screen = screen(&net);
     let known = Message::Seen(Seen::default());
-    assert_eq!(admit(&mut screen, &net, &known), Err(Dropped::Useless), "it does not ask");
-    assert_eq!(admit(&mut screen, &net, &seen(&net, 2, 9)), Err(Dropped::Useless), "what another signed");
-    assert_eq!(admit(&mut screen, &net, &seen(&net, 3, 9)), Ok(()), "it has not signed that");
+    assert_eq!(admit(&mut screen, &net, &known), Err(Dropped::Useless), "the replica is not probing");
+    assert_eq!(
+        admit(&mut screen, &net, &seen(&net, 2, 9)),
+        Err(Dropped::Useless),
+        "statements of another member"
+    );
+    assert_eq!(admit(&mut screen, &net, &seen(&net, 3, 9)), Ok(()), "it goes further than the records");
     assert_eq!(admit(&mut screen, &net, &seen(&net, 3, 10)), Err(Dropped::TooOften));
 }
 
-/// What a message may cost is told from its fields: the share of a member is counted in it.
+/// The cost of a message, in signatures, follows from its fields. It counts towards the share of
+/// its member.
 #[test]
 fn messages_cost_what_their_signatures_do() {
     let net = Net::of(4);

@@ -1,5 +1,5 @@
-//! Every test vector of `WIRE.md` that this crate owns, recomputed through the public API: a change of format is
-//! a decision, not an accident.
+//! Recomputes every test vector of `WIRE.md` that this crate owns, through the public API. A change
+//! of format must be a decision, not an accident.
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
@@ -105,7 +105,7 @@ fn status() -> Status {
     }
 }
 
-/// The certificate that the header and the signatures on the wire make, put together by hand.
+/// The prepared certificate of the header and the signatures on the wire, put together by hand.
 fn prepared() -> PreparedCertificate {
     let mut bytes = encode(block().header());
     bytes.extend(encode(&VIEW));
@@ -132,7 +132,7 @@ fn base() -> CommitCertificate {
     CommitCertificate::claimed(ballot, SignatureSet::first(3, &votes.into()).unwrap())
 }
 
-/// What member 3 takes with it.
+/// The view-change payload of member 3.
 fn knowledge() -> Knowledge {
     Knowledge { base: Some(base()), prepared: vec![prepared()] }
 }
@@ -176,7 +176,7 @@ fn evidence() -> Evidence {
     Evidence::Prepare(Pair { first: vote(ballot()), second: vote(other) })
 }
 
-/// Member 3 gave COMMIT in view 1, and leaves for view 2 as if it knew of nothing.
+/// Member 3 sent COMMIT in view 1, and leaves for view 2 without the prepared certificate.
 fn hidden() -> Evidence {
     let commit = sign(3, Commit(ballot())).into_inner();
     Evidence::Hidden(HiddenCertificate { commit, view_change: view_change(3, Knowledge::default()) })
@@ -195,7 +195,7 @@ fn mark() -> Mark {
     Mark { accepted: (VIEW, Height(7)), committed: (View(0), Height(6)), left: VIEW, opened: View(0) }
 }
 
-/// Says that a row is read back as what was written.
+/// Checks the bytes of a row, and that they read back as the same record.
 fn row(
     vectors: &mut Vectors,
     name: &str,
@@ -213,7 +213,7 @@ fn check_rows(vectors: &mut Vectors) {
     row(vectors, "stored_mark", &Record::Mark(mark()), Record::read_mark);
     let stable = stable().verify(&CHAIN, &members().1).unwrap();
     row(vectors, "checkpoint_certificate", &Record::Stable(stable), Record::read_stable);
-    // The others are stored as they are sent, without the tag.
+    // The other records are stored with the bytes of their message, without its tag.
     let Checked::ViewChange(change) = checked(Message::ViewChange(view_change(3, knowledge())), 3) else {
         unreachable!()
     };
@@ -273,7 +273,7 @@ fn the_vectors_of_the_document() {
     vectors.finish().unwrap_or_else(|problems| panic!("WIRE.md:\n{problems}"));
 }
 
-/// R8: what a replica writes down as prepared anyone can check, and nobody can make of fewer or other votes.
+/// R8: third parties can verify a prepared certificate. It cannot be made of fewer or other votes.
 #[test]
 fn a_prepared_certificate_proves_itself() {
     let (_, committee) = members();
@@ -300,7 +300,7 @@ fn a_prepared_certificate_proves_itself() {
     assert!(prepared().verify(&ChainId::from_bytes([1; 32]), &committee).is_err(), "of another chain");
 }
 
-/// What replicas write down in a run verifies with the public keys alone, for every size.
+/// The certificates that replicas write in a run verify with the public keys alone, for every size.
 #[test]
 fn certificates_of_a_run_verify() {
     for size in [1, 4, 6] {
