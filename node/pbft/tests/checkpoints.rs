@@ -52,8 +52,8 @@ fn every_kth_block_becomes_stable() {
         assert_eq!(certificate.checkpoint(), &Checkpoint::of(&net.nodes[0].chain[8]));
         let claim = (**certificate).clone();
         assert!(claim.verify(&CHAIN, &net.config.committee).is_ok());
-        let stable = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
-        assert_eq!(stable.count(), 2);
+        let reports = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
+        assert_eq!(reports.count(), 2);
     }
 }
 

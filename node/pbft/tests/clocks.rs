@@ -76,7 +76,7 @@ fn a_block_with_the_largest_timestamp_is_held() {
     net.inject(0, 1, proposal);
     net.pass(3 * STATUS);
     assert_eq!(phase(&net, 1), Phase::WaitingForClock);
-    assert!(net.nodes[1].replica().deadline().unwrap() <= net.moment.after(STATUS), "STATUS goes on");
+    assert!(net.nodes[1].replica().deadline().unwrap() <= net.moment.after(STATUS), "it still sends STATUS");
 }
 
 /// R6 holds for fresh proposals only. Certified blocks are not compared with the clock, so the node

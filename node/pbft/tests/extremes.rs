@@ -49,7 +49,7 @@ fn prepared(net: &Net, height: u64, view: u64) -> PreparedCertificate {
     net.prepared(&block_at(net, height, 1_000_000), view, &backups(net, view))
 }
 
-fn base(net: &Net, height: u64, view: u64) -> CommitCertificate {
+fn anchor(net: &Net, height: u64, view: u64) -> CommitCertificate {
     net.certificate(ballot(&block_at(net, height, 1_000_000), view), &[0, 1, 2]).into_inner()
 }
 
@@ -127,7 +127,7 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
 /// members.
 fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
     let known = |base_height: Option<u64>, heights: &[u64]| Knowledge {
-        base: base_height.map(|height| base(net, height, view)),
+        base: base_height.map(|height| anchor(net, height, view)),
         prepared: heights.iter().map(|height| prepared(net, *height, view)).collect(),
     };
     let knowledge = [

@@ -2,8 +2,8 @@
 //! that shows each.
 //!
 //! Without the fault, every scenario ends well. With the fault, the oracle notices a broken rule. A
-//! second run has agreement as its only check. It goes on to the consequence of the fault: two
-//! final blocks at one height, or a network that stops for ever.
+//! second run checks agreement alone. It continues to the consequence of the fault: two final
+//! blocks at one height, or a network that stops for ever.
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used)]
 

@@ -171,7 +171,7 @@ impl World {
         let root = net::root(&self.net.config);
         let place = self.random.below(self.known.len() + 1);
         let parent = self.known.get(place).map_or(&root, |outline| outline.header());
-        let name = format!("false {}", self.random.below(3));
+        let name = format!("lie {}", self.random.below(3));
         let outline = block(parent, &name, self.net.now(byzantine).wall, id(byzantine));
         if !self.known.contains(&outline) {
             self.known.push(outline.clone());

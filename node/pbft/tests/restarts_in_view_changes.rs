@@ -58,8 +58,8 @@ fn a_restart_in_a_view_with_blocks_to_accept() {
     }
 }
 
-/// R13b, R20a: the new primary crashes after its NEW-VIEW is durable and before it is sent. After
-/// the restart, it begins the view with the same bytes.
+/// R13b, R20a: the new primary crashes before or after its NEW-VIEW is durable, and before it is
+/// sent. After the restart, it begins the view. It sends a durable NEW-VIEW with the same bytes.
 #[test]
 fn a_restart_of_a_primary_whose_new_view_was_not_sent() {
     for boundary in [Boundary::BeforePersist, Boundary::AfterPersist] {

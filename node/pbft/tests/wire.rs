@@ -121,7 +121,7 @@ fn prepared() -> PreparedCertificate {
 const NEXT_VIEW: View = View(2);
 
 /// The block below, committed in view 0.
-fn base() -> CommitCertificate {
+fn anchor() -> CommitCertificate {
     let ballot = Ballot {
         epoch: Epoch(0),
         view: View(0),
@@ -134,7 +134,7 @@ fn base() -> CommitCertificate {
 
 /// The view-change payload of member 3.
 fn knowledge() -> Knowledge {
-    Knowledge { base: Some(base()), prepared: vec![prepared()] }
+    Knowledge { base: Some(anchor()), prepared: vec![prepared()] }
 }
 
 fn view_change(member: u16, knowledge: Knowledge) -> ViewChangeMessage {

@@ -63,7 +63,8 @@ impl Net {
         }
     }
 
-    /// A prepared certificate of the primary's PRE-PREPARE and these backups' PREPAREs, put together by hand.
+    /// A prepared certificate of the primary's PRE-PREPARE and the PREPAREs of these backups, put
+    /// together by hand.
     pub(crate) fn prepared(&self, outline: &Outline, view: u64, backups: &[usize]) -> PreparedCertificate {
         let ballot = ballot(outline, view);
         let mut bytes = encode(outline.header());

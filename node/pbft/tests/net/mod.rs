@@ -29,7 +29,7 @@ mod node;
 mod oracle;
 mod random;
 
-pub(crate) use forge::knows;
+pub(crate) use forge::payload_of;
 pub(crate) use links::{Envelope, Links};
 pub(crate) use node::{Boundary, Files, Node};
 pub(crate) use oracle::Oracle;

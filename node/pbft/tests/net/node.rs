@@ -255,7 +255,7 @@ impl Node {
         }
         if wrote && crash.is_some() {
             let lost = crash == Some(Boundary::BeforePersist);
-            assert_eq!(messages.is_err(), lost, "R13: a write that fails hands out no message");
+            assert_eq!(messages.is_err(), lost, "R13: a write that fails releases no message");
             self.crash();
             return Vec::new();
         }
