@@ -86,13 +86,31 @@ impl Record {
             Record::Prepared(certificate) => Some(certificate.header().height),
             Record::Finalised(certificate) => Some(certificate.ballot().height),
             Record::Dropped { height, .. } => Some(*height),
-            _ => None,
+            Record::ViewChange(_)
+            | Record::NewView(_)
+            | Record::Checkpoint(_)
+            | Record::Stable(_)
+            | Record::Mark(_)
+            | Record::Heard(..)
+            | Record::Recovering(_)
+            | Record::Evidence(_) => None,
         }
     }
 
     /// Whether a message may depend on it, so that it must be written without delay (R13a).
     pub fn is_promise(&self) -> bool {
-        !matches!(self, Record::Mark(_) | Record::Heard(..) | Record::Dropped { .. })
+        match self {
+            Record::Mark(_) | Record::Heard(..) | Record::Dropped { .. } => false,
+            Record::Accepted(_)
+            | Record::Prepared(_)
+            | Record::Finalised(_)
+            | Record::ViewChange(_)
+            | Record::NewView(_)
+            | Record::Checkpoint(_)
+            | Record::Stable(_)
+            | Record::Recovering(_)
+            | Record::Evidence(_) => true,
+        }
     }
 
     /// The bytes to store, without the body of an accepted block.

@@ -70,7 +70,9 @@ impl Signer {
                 self.leave_below(view);
             }
             Domain::NewView => self.mark.opened = self.mark.opened.max(view),
-            _ => {}
+            // It is about a committed block, which an old journal cannot contradict.
+            Domain::Checkpoint => {}
+            other => unreachable!("{other:?} is the domain of no statement of a replica"),
         }
     }
 
