@@ -38,7 +38,7 @@ impl Signable for Commit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// A bit is set for a member that the committee does not have.
-    #[error("the certificate names a signer that is not in the committee")]
+    #[error("the certificate names a signer, but the committee has no member with this index")]
     UnknownSigner,
     /// More or fewer signers than the rule requires. Exactly a quorum is accepted.
     #[error("the certificate has {got} signers, but exactly {wanted} are required")]

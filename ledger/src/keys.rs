@@ -31,7 +31,7 @@ pub enum KeyError {
     #[error("the key is encrypted: give its passphrase")]
     PassphraseNeeded,
     /// The passphrase is wrong.
-    #[error("the passphrase does not decrypt the key: check the passphrase")]
+    #[error("the passphrase does not open the key: check the passphrase")]
     WrongPassphrase,
 }
 

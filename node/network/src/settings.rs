@@ -158,7 +158,7 @@ mod tests {
             ("listen", "/ip4/127.0.0.1/udp/9000/quic-v1", "without a host name"),
             ("listen", "127.0.0.1:9000", "write a multiaddress"),
             ("listen", "/ip4/127.0.0.300/tcp/9000", "not a multiaddress"),
-            ("advertise", "/ip4/0.0.0.0/tcp/9000", "nowhere to connect to"),
+            ("advertise", "/ip4/0.0.0.0/tcp/9000", "cannot be dialed"),
             ("advertise", "/ip4/10.0.0.1/udp/9000/quic-v1", "/tcp/"),
             ("bootstrap", "/ip4/10.0.0.1/tcp/0", "port 0"),
             ("bootstrap", "/ip4/10.0.0.1/tcp/9000/carrier-pigeon", "not a multiaddress"),
