@@ -1,11 +1,12 @@
-// Keeps a page up to date. Without it pages are complete, and as old as the line at their end says.
+// Keeps a page up to date. Without it pages are complete, and a line at their end shows their time.
 //
-// What a page wants is in its <main>:
-//   data-live="poll"    the page is fetched every two seconds and its <main> replaced
-//   data-live="stream"  blocks come as Server-Sent Events and are put on top of the table; what has data-part is
-//                       replaced by that of the page at data-pulse every two seconds, which also tells whether the
-//                       node still answers. If the node gives no stream, the page is polled.
-// The line #live says whether what is shown is live, and since when it is not. A hidden tab asks for nothing.
+// The attributes of <main> select the mode:
+//   data-live="poll"    fetch the page every two seconds and replace its <main>
+//   data-live="stream"  receive blocks as Server-Sent Events and add them on top of the table. Every two seconds, replace
+//                       the elements with data-part by those of the page at data-pulse; this also shows whether the
+//                       node still responds. If the node refuses a stream, poll the page.
+// The line #live says whether the page is live, and if not, since when. A hidden tab sends no
+// requests.
 
 import { checkReceipt } from "./receipt.js";
 
@@ -15,25 +16,25 @@ const line = document.querySelector("#live");
 
 /** @type {EventSource | null} The stream of blocks, at most one. */
 let stream = null;
-/** Whether it broke off: blocks may be missing in the table, and the node may be another one now. */
+/** Whether it was interrupted: blocks may be missing in the table, and another node may serve the address now. */
 let interrupted = false;
-/** When a stream may be asked for again after the node refused one. */
+/** When to request a stream again after the node refused one. */
 let noStreamBefore = 0;
-/** Timer of the next look. */
+/** Timer of the next fetch. */
 let timer = 0;
-/** @type {AbortController | null} The request that is on its way, at most one. */
+/** @type {AbortController | null} The request in flight, at most one. */
 let asking = null;
-/** Looks in a row that failed. */
+/** Number of consecutive failed fetches. */
 let failures = 0;
-/** @type {Date | null} Since when what is shown may be out of date. */
+/** @type {Date | null} Since when the page may be out of date. */
 let staleSince = null;
 
 const main = () => document.querySelector("main");
 const mode = () => main().dataset.live;
 
-// --- What the page says of itself -----------------------------------------------------------------------------------
+// --- The line that says whether the page is live --------------------------------------------------------------------
 
-/** @param {string} how in which way it is kept up to date */
+/** @param {string} how how the page is kept up to date */
 function live(how) {
   staleSince = null;
   show("on", `● live, ${how}`);
@@ -47,15 +48,15 @@ function notLive(why) {
   main().classList.add("stale");
 }
 
-/** Screen readers read the line aloud, so it changes only when it says something else. */
+/** Changes the line only if its text differs, because screen readers read every change aloud. */
 function show(state, text) {
   if (line.textContent !== text) line.textContent = text;
   line.className = `live ${state}`;
 }
 
-// --- Looks: fetching a page and putting it in place of what is shown ------------------------------------------------
+// --- Fetching a page and replacing what is shown --------------------------------------------------------------------
 
-/** @param {number} wait milliseconds until the next look */
+/** @param {number} wait milliseconds until the next fetch */
 function lookIn(wait) {
   clearTimeout(timer);
   if (mode() && !document.hidden) timer = setTimeout(look, wait);
@@ -72,15 +73,15 @@ async function look() {
       signal: request.signal, headers: { accept: "text/html" }, cache: "no-store",
     });
     const text = await response.text();
-    // A transaction that is unknown is a page, too: it may be known later.
+    // The page of an unknown transaction is valid: the transaction may be known later.
     if (!response.ok && response.status !== 404) {
       wait = 1000 * Number(response.headers.get("retry-after") ?? 0);
-      throw new Error(`the node answers ${response.status}`);
+      throw new Error(`the node responds with status ${response.status}`);
     }
     failures = 0;
     const isPage = response.headers.get("content-type")?.startsWith("text/html");
     const isOpen = stream?.readyState === EventSource.OPEN;
-    if (isPage && !replace(text, partly)) notLive("it waits while text is selected");
+    if (isPage && !replace(text, partly)) notLive("paused while text is selected");
     else if (!mode()) show("", "");
     else if (!partly) live("every 2 s");
     else if (isOpen) live("block by block");
@@ -90,7 +91,7 @@ async function look() {
     failures += 1;
     wait = Math.max(wait, Math.min(EVERY_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS));
     const silent = error instanceof TypeError || request.signal.aborted;
-    if (!document.hidden) notLive(silent ? "the node does not answer" : error.message);
+    if (!document.hidden) notLive(silent ? "the node does not respond" : error.message);
   } finally {
     clearTimeout(patience);
     if (asking === request) asking = null;
@@ -100,13 +101,13 @@ async function look() {
 
 /**
  * @param {string} text a page
- * @param {boolean} partly whether only what has data-part is replaced
+ * @param {boolean} partly whether to replace only the elements with data-part
  * @returns {boolean} whether it was replaced
  */
 function replace(text, partly) {
   const fetched = new DOMParser().parseFromString(text, "text/html").querySelector("main");
   if (fetched && fetched.dataset.chain !== main().dataset.chain) location.reload(); // another network at this address
-  // Who is copying something out of the page goes first.
+  // Do not replace text that the user has selected.
   if (!fetched || !getSelection().isCollapsed) return false;
   const pairs = partly
     ? [...fetched.querySelectorAll("[data-part]")].map((part) => [document.getElementById(part.id), part])
@@ -128,7 +129,7 @@ function replace(text, partly) {
 
 // --- The stream of blocks -------------------------------------------------------------------------------------------
 
-/** Begins the stream if the page wants one, none is there, and the node has not just refused one. */
+/** Begins the stream if the page has that mode, there is none, and the node has not just refused one. */
 function begin() {
   if (mode() !== "stream" || stream || document.hidden || Date.now() < noStreamBefore) return;
   const source = stream = new EventSource(`/stream?from_height=${main().dataset.next}&full=false`);
@@ -137,13 +138,13 @@ function begin() {
   source.addEventListener("block", (event) => put(JSON.parse(event.data)));
   source.addEventListener("error", () => {
     if (stream !== source) return;
-    if (source.readyState === EventSource.CLOSED) { // refused: as many streams as the node gives, perhaps
+    if (source.readyState === EventSource.CLOSED) { // refused, perhaps because of the limit of streams
       end();
       noStreamBefore = Date.now() + RETRY_STREAM_MS;
     } else {
-      interrupted = true; // the browser tries again by itself
+      interrupted = true; // the browser reconnects
     }
-    lookIn(0); // from now on the page is fetched whole
+    lookIn(0); // fetch the whole page from now on
   });
 }
 
@@ -153,7 +154,7 @@ function end() {
 }
 
 /**
- * Puts a block on top of the table, and its height where that of the head stands.
+ * Adds a block on top of the table, and shows its height as the head.
  * @param {object} block as of `chain_block`
  */
 function put({ header, hash, certificate }) {
@@ -182,14 +183,14 @@ function put({ header, hash, certificate }) {
   while (table.childElementCount > most) table.lastElementChild.remove();
 }
 
-/** As the pages say it. */
+/** Formats a size like the pages do. */
 function bytes(count) {
   if (count < 1024) return `${count} B`;
   const [unit, name] = count < 1024 ** 2 ? [1024, "KiB"] : [1024 ** 2, "MiB"];
   return `${(Math.floor((count * 10) / unit) / 10).toFixed(1)} ${name}`;
 }
 
-// --- Coming and going -----------------------------------------------------------------------------------------------
+// --- Hiding and showing the tab -------------------------------------------------------------------------------------
 
 function pause() {
   clearTimeout(timer);
@@ -197,7 +198,7 @@ function pause() {
   end();
 }
 
-/** What is shown is from before: the page is fetched first, and then goes on from there. */
+/** The page is out of date: fetch it first, then continue from there. */
 function resume() {
   failures = 0;
   if (mode()) look();

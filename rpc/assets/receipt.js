@@ -1,14 +1,15 @@
-// Verifies the receipt of the transaction on a page, and says what was checked.
+// Verifies the receipt of the transaction on a page, and shows each check.
 //
-// Nothing that the page says is believed: receipt, transaction and genesis are asked for by JSON-RPC and checked with
-// verify.js, which is the verifier of rpc/client/web. The genesis is the node's own word unless somebody gives another.
+// It trusts nothing on the page: it requests receipt, transaction and genesis by JSON-RPC and
+// checks them with verify.js, the verifier of rpc/client/web. The genesis comes from the node
+// unless the user chooses a file.
 
 import { anchorOf } from "./genesis.js";
 import {
   blockHash, concat, encodeNumber, rootOfPath, transactionId, hex, unhex, verifyProof, verifyReceipt,
 } from "./verify.js";
 
-/** Larger payloads are not hashed here: it would take seconds. */
+/** Larger payloads are not hashed here, because that would take seconds. */
 const MAX_PAYLOAD_DIGITS = 2 * 65536;
 
 /**
@@ -37,7 +38,7 @@ function namesOf(toml) {
 }
 
 /**
- * What receipts are verified with, from a file: a genesis in TOML, what `network_genesis` answers, or
+ * Reads the anchor for verification from a file: a genesis in TOML, a result of `network_genesis`, or
  * `{ chain_id, committee }`.
  * @param {string} text
  */
@@ -51,7 +52,7 @@ function readAnchor(text) {
 }
 
 /**
- * The id of a transaction as `tx_get` tells it, by section Transactions of ledger/WIRE.md.
+ * The id of a transaction as in the result of `tx_get`, by section Transactions of ledger/WIRE.md.
  * @returns {string | null} null if it cannot be computed here
  */
 function idOf({ sender, nonce, valid_until_ms: until, payload, signature }) {
@@ -64,7 +65,7 @@ function idOf({ sender, nonce, valid_until_ms: until, payload, signature }) {
   ])));
 }
 
-/** @typedef {{ name: string, check: () => string }} Step what is checked; `check` throws, or says what was found */
+/** @typedef {{ name: string, check: () => string }} Step a check; `check` throws, or returns its result as a sentence */
 
 /**
  * The steps from the content of a transaction to the genesis.
@@ -76,7 +77,7 @@ function stepsOf({ id, height, index }, receipt, located, anchor) {
   return [
     { name: "Content", check: () => {
       const found = idOf(located.transaction);
-      if (found === null) return "Not checked here: the payload or nonce is too large. The rest is about the id alone.";
+      if (found === null) return "Not checked here: the payload or nonce is too large. The other checks only use the id.";
       must(found === id, `the content hashes to another id, ${found}`);
       return `Sender, nonce, payload and signature hash to the id ${found}.`;
     } },
@@ -99,13 +100,13 @@ function stepsOf({ id, height, index }, receipt, located, anchor) {
         + `${certificate.view}. A quorum of ${anchor.committee.length} is ${signers.length}.`;
     } },
     { name: "Committee", check: () => {
-      verifyReceipt(receipt, anchor); // all of it once more, by the one function that counts
+      verifyReceipt(receipt, anchor); // the complete verification once more
       return `The keys are those of the genesis of chain ${anchor.chain_id}, and the block is of that chain.`;
     } },
   ];
 }
 
-/** Writes a step into the list. */
+/** Adds a step to the list. */
 function tell(list, sign, name, text) {
   const [item, head, words] = ["li", "strong", "span"].map((name) => document.createElement(name));
   head.textContent = `${sign} ${name}`;
@@ -123,13 +124,13 @@ function judge(verdict, state, strong, text) {
   verdict.replaceChildren(head, ` ${text}`);
 }
 
-/** The last run of each section: what an earlier one finds out later is not told. @type {WeakMap<Element, symbol>} */
+/** The last run of each section. Results of earlier runs are discarded. @type {WeakMap<Element, symbol>} */
 const runs = new WeakMap();
 
 /**
- * Verifies and tells.
+ * Verifies and shows the results.
  * @param {HTMLElement} section
- * @param {() => Promise<{ anchor: object, source: string }>} trust what to verify with
+ * @param {() => Promise<{ anchor: object, source: string }>} trust loads the anchor to verify with
  */
 async function verify(section, trust) {
   const run = Symbol("run");
@@ -163,8 +164,8 @@ async function verify(section, trust) {
   judge(verdict, "good", "✓ verified:", `committed at ${place}.`);
 }
 
-const NODES_WORD = "The genesis came from this same node, so this says that the node does not contradict itself. "
-  + "Choose your own genesis file to know that the transaction was ordered by the network you mean.";
+const FROM_NODE = "The genesis came from this same node, so this only shows that the node does not contradict itself. "
+  + "Choose your own genesis file to verify that your network ordered the transaction.";
 
 /** Verifies the receipt on the page, if there is one. */
 export function checkReceipt() {
@@ -174,10 +175,10 @@ export function checkReceipt() {
   const input = section.querySelector("#genesis");
   const ofNode = async () => {
     const told = await call("network_genesis", {});
-    return { anchor: readAnchor(JSON.stringify(told)), source: NODES_WORD };
+    return { anchor: readAnchor(JSON.stringify(told)), source: FROM_NODE };
   };
   const ofFile = async (file) => {
-    const source = `Verified with your file ${file.name}, and not with the word of this node.`;
+    const source = `Verified with your file ${file.name}, not with the genesis of this node.`;
     return { anchor: readAnchor(await file.text()), source };
   };
   input.addEventListener("change", () => {

@@ -1,4 +1,4 @@
-//! Accepting connections, and stopping.
+//! Accepts connections, and stops.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,26 +31,29 @@ use crate::stall::{HangUp, StallGuard};
 use crate::stopping::Stopping;
 use crate::stream::ConnectionPlace;
 
-/// Connections above the limit that are told so before they are closed. Beyond these they are just closed.
+/// How many connections above the limit get a response before they are closed. Others are closed
+/// without one.
 const REFUSED_CONNECTIONS: usize = 64;
 
-/// One of so many connections is kept for clients on the node's own machine: `quorate explain` must reach a node whose
-/// clients wait. Where these are limited as others are, since they stand for many, none is kept.
+/// One of this many connections is reserved for clients on the node's own machine, so that `quorate
+/// explain` reaches a node that is busy with clients. None is reserved if local clients are limited
+/// like others (a proxy for many).
 const LOCAL_SHARE: usize = 16;
 
-/// What is read of a head that is too long, so that it can be told so. Beyond this hyper answers 431 without a body.
+/// How much is read of a head that is too long, so that it can get a refusal with a body. Beyond
+/// this hyper responds with 431 without a body.
 const READ_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
-/// How long to wait when the system has no file descriptors left, or another fault of the listener.
+/// How long to wait after an error of the listener, such as no free file descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Where connections come from.
+/// A source of connections.
 pub(crate) trait Listener: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection, with the address of its other side where there are addresses. Dropping the future
-    /// loses none.
+    /// The next connection, with the client's address if the transport has addresses. Dropping the
+    /// future loses no connection.
     fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
 }
 
@@ -59,7 +62,7 @@ impl Listener for TcpListener {
 
     async fn next(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         let (stream, client) = self.accept().await?;
-        // Answers are written in one piece, so waiting for more only delays them.
+        // Responses are written in one piece, so Nagle's algorithm would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot send without delay");
         }
@@ -67,7 +70,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// A server that runs. Dropping it stops it, too, without waiting for what is in flight.
+/// A running server. Dropping it also stops it, without waiting for requests in flight.
 #[derive(Debug)]
 pub(crate) struct Accepting {
     stop: watch::Sender<bool>,
@@ -75,17 +78,17 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
-    /// Stops accepting, ends all waits with what is known, answers what is in flight for at most the
-    /// configured grace, then closes every connection.
+    /// Stops accepting, ends all waits with the status so far, serves requests in flight for at
+    /// most the configured grace, then closes every connection.
     pub(crate) async fn shutdown(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "a server ended badly");
+            tracing::error!(%error, "a server task failed");
         }
     }
 }
 
-/// Serves what `router` makes when it is given the sign to stop.
+/// Serves the router that `router` makes from the stop signal.
 pub(crate) fn accept<L: Listener>(
     listener: L,
     config: RpcConfig,
@@ -107,11 +110,11 @@ pub(crate) fn accept<L: Listener>(
     Accepting { stop, task: tokio::spawn(acceptor.run(listener)) }
 }
 
-/// Whether a client may have one of so many free connections.
+/// Whether a client may take one of this many free connections.
 fn has_room(config: &RpcConfig, free: usize, client: Option<SocketAddr>) -> bool {
     let is_local = client.is_none_or(|client| Client::from(client.ip()).is_local());
-    let kept = if is_local || config.limit_loopback { 0 } else { config.max_connections / LOCAL_SHARE };
-    free > kept
+    let reserved = if is_local || config.limit_loopback { 0 } else { config.max_connections / LOCAL_SHARE };
+    free > reserved
 }
 
 fn http(config: &RpcConfig) -> http1::Builder {
@@ -156,12 +159,16 @@ impl Acceptor {
         let Acceptor { mut connections, slots, config, .. } = self;
         let all_closed = async {
             while connections.join_next().await.is_some() {}
-            // A WebSocket has left its connection behind and kept the place.
+            // A WebSocket outlives its HTTP connection and keeps its slot, so wait for all slots
+            // too.
             let places = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
             drop(slots.acquire_many(places).await);
         };
         if timeout(config.shutdown_grace, all_closed).await.is_err() {
-            tracing::warn!(connections = connections.len(), "connections are cut off at shutdown");
+            tracing::warn!(
+                connections = connections.len(),
+                "closing connections that did not finish before shutdown"
+            );
         }
         connections.shutdown().await;
     }
@@ -217,12 +224,12 @@ impl Acceptor {
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = stopping.stopped() => {
-                    // What is in flight is answered, then the connection closes.
+                    // Serve the requests in flight, then close the connection.
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             };
-            // Whatever ends a connection early is the client's doing.
+            // The client caused the error, so it is not worth a warning.
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended");
             }
@@ -235,17 +242,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_connections_are_kept_for_the_own_machine() {
+    fn the_last_connections_are_reserved_for_local_clients() {
         let config = RpcConfig { max_connections: 32, ..RpcConfig::default() };
         let (local, other) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([192, 0, 2, 1], 1)));
         assert!(has_room(&config, 3, Some(other)) && !has_room(&config, 2, Some(other)));
-        // A client without an address came through a socket of the owner's.
+        // A client without an address uses the operator's Unix socket.
         assert!(has_room(&config, 1, Some(local)) && has_room(&config, 1, None));
         assert!(!has_room(&config, 0, Some(local)) && !has_room(&config, 0, None));
-        // Behind a proxy on the own machine, all clients look local.
+        // All clients of a proxy on the same machine look local.
         let proxied = RpcConfig { limit_loopback: true, ..config };
         assert!(has_room(&proxied, 1, Some(other)));
         let small = RpcConfig { max_connections: 15, ..RpcConfig::default() };
-        assert!(has_room(&small, 1, Some(other)), "there is no sixteenth of it");
+        assert!(has_room(&small, 1, Some(other)), "a sixteenth of 15 rounds to zero");
     }
 }

@@ -1,6 +1,7 @@
-//! What may change how a node runs, at a socket in the file system that only its owner can use.
+//! The administrative methods, at a Unix socket that only the node's user can use.
 //!
-//! A port of the loopback interface would be open to everybody on the machine, and to pages in browsers there.
+//! A port on the loopback interface would be open to every user of the machine, and to pages in
+//! their browsers.
 
 use std::fs::Permissions;
 use std::io;
@@ -24,38 +25,38 @@ use crate::endpoint::{self, Endpoint};
 use crate::meter::Meter;
 use crate::rate::RateLimiter;
 
-/// What can be changed while a node runs.
+/// The settings that can change while a node runs.
 pub trait Administration: Send + Sync + 'static {
-    /// What is logged.
+    /// The log level.
     fn log_level(&self) -> String;
 
-    /// Changes what is logged; answers what was logged before.
+    /// Changes the log level; returns the previous one.
     ///
     /// # Errors
-    /// What is wrong with the level, for people.
+    /// The problem with the level, for people.
     fn set_log_level(&self, level: &str) -> Result<String, String>;
 }
 
-/// Why there is no socket.
+/// Why the socket could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminStartError {
-    /// Something is there that no node has made.
-    #[error("{0} is there and is no socket: move it away, or choose another name")]
+    /// The path has a file that is not a socket, so no node created it.
+    #[error("{0} exists and is not a socket: move it away, or choose another path")]
     NotASocket(PathBuf),
-    /// The system refuses.
+    /// The system refused.
     #[error(
-        "cannot listen for administration on {path}: {source}; the path must have fewer than 108 bytes, in a directory that can be written"
+        "cannot listen for administration on {path}: {source}; the path must have fewer than 108 bytes, in a writable directory"
     )]
     Bind {
         /// The path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// A socket that is served. Dropping it stops it, too, without waiting for what is in flight. Either way the file is
-/// removed.
+/// A running server at a socket. Dropping it also stops it, without waiting for requests in flight.
+/// Either way the file is removed.
 #[derive(Debug)]
 pub struct AdminServer {
     accepting: Accepting,
@@ -63,7 +64,7 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// Answers what is in flight and removes the socket.
+    /// Serves the requests in flight and removes the socket.
     pub async fn shutdown(self) {
         self.accepting.shutdown().await;
     }
@@ -76,15 +77,15 @@ struct SocketFile(PathBuf);
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "the socket cannot be removed");
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove the socket");
         }
     }
 }
 
-/// Most bytes of a socket's path, with the zero at its end: what the system has room for.
+/// The system's limit for the path of a socket, including the terminating zero, bytes.
 const MAX_PATH_BYTES: usize = 108;
 
-/// Whether a socket can be made at this path, as far as that can be seen without making it.
+/// Whether a socket can be created at this path, as far as this can be checked without creating it.
 ///
 /// # Errors
 /// [`AdminStartError`].
@@ -104,8 +105,8 @@ pub fn check_admin_path(path: &Path) -> Result<(), AdminStartError> {
     }
 }
 
-/// Serves [`ADMIN_METHODS`] at a socket that is made for it. A socket that is there is taken for what a node that was
-/// killed has left behind: the caller makes sure that no other node uses the same path.
+/// Serves [`ADMIN_METHODS`] at a new socket. An existing socket is removed as the remains of a
+/// killed node: the caller must ensure that no other node uses the same path.
 ///
 /// # Errors
 /// [`AdminStartError`].
@@ -136,7 +137,7 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
     Ok(AdminServer { accepting, _file: file })
 }
 
-/// Few requests, and small ones.
+/// Limits for few and small requests.
 fn limits() -> RpcConfig {
     RpcConfig {
         max_connections: 16,
@@ -148,8 +149,8 @@ fn limits() -> RpcConfig {
     }
 }
 
-/// Connections of the node's own user, and of root. The mode of the file says the same, but is set only after the
-/// file was made.
+/// Accepts only connections of the node's own user and of root. The file's mode has the same
+/// effect, but is set only after the file was created.
 #[derive(Debug)]
 struct OwnersOnly(UnixListener);
 
@@ -163,7 +164,7 @@ impl Listener for OwnersOnly {
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own.as_raw() || peer.uid() == 0 => return Ok((stream, None)),
                 Ok(peer) => tracing::warn!(user = peer.uid(), "another user tried to administer the node"),
-                Err(error) => tracing::debug!(%error, "a connection without a user"),
+                Err(error) => tracing::debug!(%error, "cannot determine the user of a connection"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Answers as JSON-RPC and HTTP have them, whose bodies hold their room in memory until they are sent.
+//! Responses of JSON-RPC and HTTP. A body holds its memory reservation until it is sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::budget::{Reservation, UNIT_BYTES};
 
-/// The answer to one request, with the room it takes.
+/// The response to one request, with its memory reservation.
 #[derive(Debug)]
 pub(crate) struct Part {
     text: Bytes,
@@ -28,11 +28,11 @@ impl Part {
     }
 }
 
-/// What goes back over HTTP. The room is given back when the connection has taken the last piece.
+/// A response body. Its reservations end when the connection has taken the last piece.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pieces: VecDeque<Bytes>,
-    /// Held, not looked at.
+    /// Only held until the response is sent.
     reservations: Vec<Reservation>,
 }
 
@@ -56,10 +56,10 @@ impl Answer {
         Answer { pieces, reservations }
     }
 
-    /// All of it, with the room it takes.
+    /// The whole text, with its memory reservations.
     pub(crate) fn into_text(self) -> (String, Vec<Reservation>) {
         let bytes: Vec<u8> = self.pieces.iter().flatten().copied().collect();
-        let text = String::from_utf8(bytes).expect("answers are made of texts");
+        let text = String::from_utf8(bytes).expect("responses are made of UTF-8 parts");
         (text, self.reservations)
     }
 
@@ -91,7 +91,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// An answer as JSON over HTTP.
+/// A response as JSON over HTTP.
 pub(crate) fn json(status: StatusCode, answer: Answer) -> Response {
     let mut response = answer.into_response();
     *response.status_mut() = status;
@@ -113,12 +113,12 @@ pub(crate) fn failed(id: &RawValue, error: RpcError) -> Part {
         error: ErrorObjectOwned,
     }
     let failure = Failure { jsonrpc: "2.0", id, error: error.into() };
-    let text = serde_json::to_string(&failure).expect("an error without maps of odd keys is always JSON");
-    // Errors are small, and must get through when there is no room for anything else.
+    let text = serde_json::to_string(&failure).expect("an error has only string keys");
+    // Errors are small, and must be sent even if no memory is left for other responses.
     Part::new(text, Reservation::default())
 }
 
-/// The same as a whole answer.
+/// The same as a whole response.
 pub(crate) fn failure(id: &RawValue, error: RpcError) -> Answer {
     failed(id, error).into()
 }

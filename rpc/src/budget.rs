@@ -1,17 +1,18 @@
-//! Memory for what strangers send and ask for.
+//! Limits the memory of requests and responses.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What is counted at once. Requests and answers up to this size are free: connections limit their number.
+/// The unit of accounting. Requests and responses up to this size are free, because connections
+/// limit their number.
 pub(crate) const UNIT_BYTES: usize = 64 << 10;
 
-/// A number of bytes that all large requests and answers share.
+/// A number of bytes that all large requests and responses share.
 #[derive(Debug, Clone)]
 pub(crate) struct MemoryBudget(Arc<Semaphore>);
 
-/// Bytes taken from a budget; given back when dropped.
+/// Bytes reserved from a budget; released when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Reservation(Option<OwnedSemaphorePermit>);
 
@@ -20,13 +21,14 @@ impl MemoryBudget {
         MemoryBudget(Arc::new(Semaphore::new((bytes / UNIT_BYTES).max(1))))
     }
 
-    /// Room for this many bytes, if there is any now.
+    /// Reserves this many bytes, if they are free now.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Reservation> {
         let mut reservation = Reservation::default();
         self.grow(&mut reservation, bytes).then_some(reservation)
     }
 
-    /// Makes a reservation large enough for `bytes` in all. If there is no room, it stays as it is.
+    /// Grows a reservation to `bytes` in all. If too few are free, returns false and leaves it
+    /// unchanged.
     pub(crate) fn grow(&self, reservation: &mut Reservation, bytes: usize) -> bool {
         let held = reservation.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         // The first unit is free.
@@ -54,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_reserved_is_given_back() {
+    fn a_reservation_is_released_when_dropped() {
         let budget = MemoryBudget::new(4 * UNIT_BYTES);
         let first = budget.reserve(4 * UNIT_BYTES).unwrap();
         let mut second = budget.reserve(2 * UNIT_BYTES).unwrap();
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_is_too_large_to_be_refused() {
+    fn a_huge_reservation_is_refused() {
         assert!(MemoryBudget::new(1 << 20).reserve(usize::MAX).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Blocks and proofs out of the ledger.
+//! Reads of blocks and proofs from the ledger.
 
 use std::sync::Arc;
 
@@ -12,48 +12,50 @@ use tokio::sync::Semaphore;
 
 use crate::dispatch::internal;
 
-/// Bytes of blocks that one `chain_blocks` answers with, as encoded in the ledger. JSON needs up to five
-/// times as many. A larger single block is answered all the same.
+/// Most bytes of blocks in one result of `chain_blocks`, as encoded in the ledger. JSON needs up to
+/// five times as many. A single block is returned even if it is larger.
 const BLOCKS_BYTES: usize = 2 << 20;
 
-/// What a stream of blocks reads at a time: blocks, and their bytes as encoded in the ledger. Streams are
-/// many and each holds what it has read, so they read less at a time than an answer has.
+/// How many blocks a stream reads at a time, and their bytes as encoded in the ledger. There are
+/// many streams, and each holds the blocks that it has read, so a stream reads less at a time than
+/// a response has.
 const STREAM_BLOCKS: usize = 100;
 const STREAM_BYTES: usize = 256 << 10;
 
-/// A block as it is written to clients.
+/// A block as JSON text for clients.
 #[derive(Debug)]
 pub(crate) struct BlockText {
     pub(crate) height: u64,
     pub(crate) json: String,
 }
 
-/// The ledger, with large reads kept few and off the threads that serve connections.
+/// The ledger. Limits the number of large reads, and runs them on other threads than connections.
 ///
 /// Reading a head, an index entry or a certificate touches a few pages, mostly cached, and takes
-/// microseconds: handing it to another thread would cost more. Whole blocks are megabytes to read, decode
-/// and convert, and take milliseconds.
+/// microseconds: switching threads would cost more. A whole block may have megabytes to read,
+/// decode and convert, which takes milliseconds.
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerAccess {
     reader: LedgerReader,
-    turns: Arc<Semaphore>,
+    read_permits: Arc<Semaphore>,
 }
 
 impl LedgerAccess {
     pub(crate) fn new(reader: LedgerReader, max_block_reads: usize) -> Self {
-        LedgerAccess { reader, turns: Arc::new(Semaphore::new(max_block_reads)) }
+        LedgerAccess { reader, read_permits: Arc::new(Semaphore::new(max_block_reads)) }
     }
 
-    /// A large read, once it is its turn.
+    /// A large read on another thread. Waits while as many as may run at a time are running.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&LedgerReader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, RpcError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            Arc::clone(&self.read_permits).acquire_owned().await.expect("the semaphore is never closed");
         let reader = self.reader.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            // The read goes on when the request is dropped, so the turn goes with the read.
-            let _turn = turn;
+            // The read continues if the request is dropped, so the read itself holds the permit.
+            let _permit = permit;
             look(&reader)
         });
         match reading.await {
@@ -65,7 +67,7 @@ impl LedgerAccess {
         }
     }
 
-    /// A small read, at once.
+    /// A small read on this thread.
     pub(crate) fn look<T>(
         &self,
         look: impl FnOnce(&LedgerReader) -> Result<T, StoreError>,
@@ -120,13 +122,14 @@ impl LedgerAccess {
         Ok(Blocks { blocks })
     }
 
-    /// Consecutive blocks from a height on, for a stream; none above the head and where they were pruned.
+    /// Consecutive blocks from a height on, for a stream; none above the head and if the blocks
+    /// were pruned.
     pub(crate) async fn texts(&self, from: Height, full: bool) -> Result<Vec<BlockText>, RpcError> {
         self.read(move |reader| {
             let stored = reader.blocks(from, STREAM_BLOCKS, STREAM_BYTES)?;
             let text = |stored: &quorate_store::StoredBlock| {
                 let block = BlockJson::of(&stored.block, stored.certificate.as_ref(), full);
-                let json = serde_json::to_string(&block).expect("a block has no maps of odd keys");
+                let json = serde_json::to_string(&block).expect("a block has only string keys");
                 BlockText { height: stored.block.height().0, json }
             };
             Ok(stored.iter().map(text).collect())
@@ -148,7 +151,7 @@ impl LedgerAccess {
         &self,
         id: TransactionId,
     ) -> Result<Option<LocatedTransaction>, RpcError> {
-        // Most unknown ids end here; a known one needs its block's body.
+        // Avoids a large read for an unknown id. A known one needs the body of its block.
         if self.locate(&id)?.is_none() {
             return Ok(None);
         }
@@ -164,7 +167,7 @@ impl LedgerAccess {
         self.look(|reader| reader.locate(id))
     }
 
-    /// Tells what was never there from what is no longer there.
+    /// If nothing was found, distinguishes a pruned block from one that never existed.
     fn unless_pruned<T>(&self, height: Height, found: Option<T>) -> Result<Option<T>, RpcError> {
         if found.is_none() {
             check_not_pruned(height, self.look(LedgerReader::earliest)?)?;
@@ -174,28 +177,29 @@ impl LedgerAccess {
 }
 
 fn check_not_pruned(height: Height, earliest: Height) -> Result<(), RpcError> {
-    // Height 0 is never pruned: what is missing of it, a proof or certificate, was never there.
+    // Height 0 is never pruned. It has no proof and no certificate.
     if height == Height(0) || height >= earliest {
         return Ok(());
     }
-    let message = format!("block {height} was pruned here; the earliest this node holds is {earliest}");
+    let message = format!("this node pruned block {height}; the earliest block that it holds is {earliest}");
     Err(RpcError::new(ErrorKind::Pruned, message).detail("earliest_height", earliest.0))
 }
 
-/// The text of the error names paths of this machine, which clients are not told.
+/// The error's text has file paths of this machine, so clients get another message.
 fn ledger_error(reader: &LedgerReader, error: &StoreError) -> RpcError {
     if !matches!(error, StoreError::Damaged { .. }) {
         tracing::error!(%error, "the ledger could not be read");
         return internal();
     }
-    // Clients can ask for a damaged block as often as they like: the log has the first time, the metric counts.
+    // Clients can request a damaged block any number of times: log only the first read; the metric
+    // counts all.
     if reader.damage().is_none_or(|damage| damage.failed_reads <= 1) {
         tracing::error!(%error, "the ledger is damaged");
     } else {
         tracing::debug!(%error, "the ledger is damaged");
     }
-    let message = "the disk of this node has damaged what was asked for: ask another node, and tell the operator of this \
-                   one, whose consensus_explain says what to do";
+    let message = "the disk of this node has damaged the requested data: use another node, and notify the operator of this \
+                   one; its consensus_explain says what to do";
     RpcError::new(ErrorKind::StorageDamaged, message)
 }
 

@@ -1,12 +1,12 @@
-//! Who a request comes from, as far as limits go.
+//! The client of a request, for limits.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::http::Extensions;
 
-/// Who counts as one client: an IPv4 address, or an IPv6 network of 64 bits, since whoever has one address of
-/// it usually has them all.
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, because a host that
+/// has one address of such a network usually has all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     network: IpAddr,
@@ -14,8 +14,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The client behind a request, if the server under it says so by axum's `ConnectInfo<SocketAddr>`.
-    /// Headers of proxies are not asked: anybody can write them.
+    /// The client of a request, if the server provides axum's `ConnectInfo<SocketAddr>`. Headers of
+    /// proxies are ignored, because any client can set them.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().into())
     }

@@ -1,4 +1,4 @@
-//! Where to listen and how much to take.
+//! Settings: the listen address and the limits.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,78 +9,85 @@ use quorate_api::{DEFAULT_WAIT_MS, MAX_WAIT_MS};
 use crate::hosts::is_host;
 use crate::stream::is_origin;
 
-/// Local settings of the HTTP interface. Every limit is here; the documentation names the defaults.
+/// Local settings of the HTTP interface, with all its limits. The documentation names the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcConfig {
-    /// Where to listen. Port 0 lets the system choose.
+    /// The address to listen on. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Most open connections. Further ones are answered 503 and closed. Clients from other machines leave a sixteenth free
-    /// for those on this one, unless [`RpcConfig::limit_loopback`] is set.
+    /// Most open connections. Further ones get 503 and are closed. A sixteenth is reserved for
+    /// clients on this machine, unless [`RpcConfig::limit_loopback`] is set.
     pub max_connections: usize,
-    /// Most JSON-RPC requests at a time, waiting ones included, and pages of the explorer. Further ones are
-    /// answered 503. Submissions take at most three quarters, submissions and reads of the ledger together seven
-    /// eighths: questions about the node itself always find a place.
+    /// Most JSON-RPC requests at a time, including waiting ones and pages of the explorer. Further
+    /// ones get 503. Submissions take at most three quarters, submissions and reads of the ledger
+    /// together seven eighths; the rest is reserved for requests about the node itself.
     pub max_concurrent_requests: usize,
-    /// Most bytes of a request's body. Twice the largest transaction and some must fit.
+    /// Most bytes of a request's body. Somewhat more than twice the largest transaction must fit.
     pub max_body_bytes: usize,
-    /// Most bytes of an answer, for a batch of all its answers together. The largest block must fit.
+    /// Most bytes of a response, for a batch of all its responses together. The largest block must
+    /// fit.
     pub max_response_bytes: usize,
-    /// Most bytes of all request bodies and answers at a time, those up to 64 KiB not counted. What does
-    /// not fit is refused with 503.
+    /// Most bytes of all request bodies and responses at a time; those up to 64 KiB are not
+    /// counted. If this is exceeded, requests are refused with 503.
     pub max_memory_bytes: usize,
     /// Most entries of a batch.
     pub max_batch: usize,
-    /// Most requests of one client address per second in the long run, entries of batches counted one by one.
-    /// Further ones are answered 429. 0 sets no limit.
+    /// Most requests of one client address per second in the long run. Each entry of a batch
+    /// counts. Further ones get 429. 0 sets no limit.
     pub max_requests_per_second: usize,
-    /// Most requests of one client address at once, after it has been quiet for a while. A whole batch must
-    /// fit.
+    /// Most requests of one client address at once, after it has been quiet for a while. A whole
+    /// batch must fit.
     pub max_request_burst: usize,
-    /// Whether clients on this machine are limited as others are. They stand for many, if they are a proxy.
+    /// Whether clients on this machine are limited like others. Set it if one of them is a proxy
+    /// for many clients.
     pub limit_loopback: bool,
-    /// Most transactions on their way into the pool that nobody waits for (`wait: none`). Further ones are
-    /// refused as `overloaded`.
+    /// Most submissions without a wait (`wait: none`) in progress. Further ones are refused as
+    /// `overloaded`.
     pub max_background_submissions: usize,
-    /// Most reads of whole blocks at a time; further ones wait for their turn.
+    /// Most reads of whole blocks at a time; further ones wait.
     pub max_block_reads: usize,
-    /// Most connections that carry streams: WebSockets and Server-Sent Events together. Further ones are
-    /// answered 503. Each also counts as a connection.
+    /// Most connections that carry streams: WebSockets and Server-Sent Events together. Further
+    /// ones get 503. Each also counts as a connection.
     pub max_streams: usize,
-    /// Most of them from one address, where an IPv6 network of 64 bits counts as one. Further ones are
-    /// answered 429. Behind a reverse proxy all clients have its address.
+    /// Most of them from one address, where an IPv6 network of 64 bits counts as one. Further ones
+    /// get
+    /// 429. All clients of a reverse proxy have its address.
     pub max_streams_per_address: usize,
     /// Most subscriptions of one WebSocket. Further ones are refused as `overloaded`.
     pub max_subscriptions: usize,
-    /// Most requests of one WebSocket that run at a time, a batch counting as one. Further ones are read
-    /// when one of them is answered.
+    /// Most requests of one WebSocket that run at a time; a batch counts as one. Further ones are
+    /// read when one of them is complete.
     pub max_socket_requests: usize,
-    /// Most bytes of a message that a WebSocket sends to the node; larger ones end it. Twice the largest
-    /// transaction and some must fit.
+    /// Most bytes of a message that a client sends over a WebSocket; a larger one closes it.
+    /// Somewhat more than twice the largest transaction must fit.
     pub max_message_bytes: usize,
-    /// Origins whose pages may use the interface from a browser, as `https://explorer.example`; `*` is all
-    /// of them. Requests without an `Origin` come from no page and are always served.
+    /// Origins whose pages may use the interface from a browser, such as
+    /// `https://explorer.example`; `*` is all origins. Requests without an `Origin` do not come
+    /// from a page and are always served.
     pub allowed_origins: Vec<String>,
-    /// Names by which clients may call the node in `Host`, besides `localhost` and all IP addresses; `*` is all names.
+    /// Names that clients may use for the node in `Host`, besides `localhost` and all IP addresses;
+    /// `*` is all names.
     pub allowed_hosts: Vec<String>,
-    /// Whether there are pages for people at `/`. They show nothing that the methods do not answer.
+    /// Whether the explorer serves pages at `/`. They show only results of the methods.
     pub explorer: bool,
-    /// How long a reader of a stream may take for 64 KiB, or for a smaller message. Slower ones are told
-    /// where they stand and cut off. Shorter than [`RpcConfig::write_stall_timeout`], or it does not matter.
+    /// How long a reader of a stream may take for 64 KiB, or for a smaller message. The stream of a
+    /// slower one ends with the height from which to continue. Has no effect unless shorter than
+    /// [`RpcConfig::write_stall_timeout`].
     pub stream_write_timeout: Duration,
-    /// How long a stream is silent before it is sent a sign of life. A WebSocket whose other side has been
-    /// silent three times as long is closed.
+    /// How long a stream is silent before the node sends a sign of life. A WebSocket is closed if
+    /// its client has been silent three times as long.
     pub stream_keep_alive: Duration,
-    /// How long a request's head may take, and how long a connection may be idle between two requests.
+    /// How long a request's head may take, and how long a connection may be idle between two
+    /// requests.
     pub header_read_timeout: Duration,
     /// How long a request's body may take.
     pub body_read_timeout: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may take nothing of a response.
     pub write_stall_timeout: Duration,
-    /// How long `tx_submit` waits when it is not told.
+    /// How long `tx_submit` waits by default.
     pub default_wait: Duration,
-    /// How long `tx_submit` waits at most, whatever it is told.
+    /// How long `tx_submit` waits at most, whatever the request says.
     pub max_wait: Duration,
-    /// How long requests in flight may take after the server was told to stop.
+    /// How long requests in flight may take after the server begins to stop.
     pub shutdown_grace: Duration,
 }
 
@@ -119,28 +126,28 @@ impl Default for RpcConfig {
     }
 }
 
-/// A setting with which nothing could be served, or which was meant in another unit. Its text begins with the
-/// name of the setting, so that a prefix can say where it stands.
+/// A setting with which nothing could be served, or which was probably meant in another unit. Its
+/// text begins with the name of the setting, so that a caller can prefix the section.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RpcProblem {
-    /// A number outside of what makes sense.
+    /// A number outside of its range.
     #[error("{setting} is {value}: choose {rule}")]
     Number {
         /// Name of the field in [`RpcConfig`].
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         value: usize,
-        /// What it must be.
+        /// The allowed values.
         rule: String,
     },
-    /// An entry of the allowed origins is none.
+    /// An entry of the allowed origins is not an origin.
     #[error(
         "allowed_origins contains {0:?}: write an origin as a browser does, such as https://explorer.example, or *"
     )]
     Origin(String),
-    /// An entry of the allowed hosts is none.
+    /// An entry of the allowed hosts is not a host name.
     #[error(
-        "allowed_hosts contains {0:?}: write a host name in small letters without a port, such as node.example, or *"
+        "allowed_hosts contains {0:?}: write a host name in lower case without a port, such as node.example, or *"
     )]
     Host(String),
 }
@@ -148,36 +155,39 @@ pub enum RpcProblem {
 /// Why the HTTP interface did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RpcStartError {
-    /// The settings cannot be used, for each of these reasons.
-    #[error("the RPC settings cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    /// The settings are invalid, for each of these reasons.
+    #[error("the RPC settings are invalid: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(Vec<RpcProblem>),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error(
         "cannot listen for RPC on {address}: {source}; stop the program that uses the port or choose another listen address"
     )]
     Bind {
         /// The address in the configuration.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Beyond this a number was meant in another unit.
+/// A larger number was probably meant in another unit.
 const MOST_BYTES: usize = 16 << 30;
 const MOST: usize = 1_000_000;
 
-/// The least bytes of a request: the smallest transaction fits, and every method without one.
+/// The lower limit for the bytes of a request: the smallest transaction fits, and every method
+/// without a transaction.
 const LEAST_REQUEST_BYTES: usize = 512;
 
-/// The least bytes of an answer: every error fits, and what a node says of itself.
+/// The lower limit for the bytes of a response: every error fits, and the reports of a node about
+/// itself.
 const LEAST_RESPONSE_BYTES: usize = 16 << 10;
 
-/// The least memory for large requests and answers: what counts as large.
+/// The lower limit for the memory of large requests and responses: the size from which they count
+/// as large.
 const LEAST_MEMORY_BYTES: usize = 64 << 10;
 
 impl RpcConfig {
-    /// Everything that is wrong with the settings; nothing if they can be used.
+    /// All problems of the settings; empty if they are valid.
     pub fn problems(&self) -> Vec<RpcProblem> {
         let counts = [
             ("max_connections", self.max_connections, 1, MOST),
@@ -217,9 +227,9 @@ impl RpcConfig {
             let rule = format!("1 to {MOST}, or 0 for no limit");
             return Some(RpcProblem::Number { setting: "max_requests_per_second", value: rate, rule });
         }
-        // A batch above it could never be served.
+        // A batch with more entries than the burst could never be served.
         (rate > 0 && (1..self.max_batch).contains(&burst)).then(|| {
-            let rule = format!("no less than max_batch, {}", self.max_batch);
+            let rule = format!("max_batch ({}) or more", self.max_batch);
             RpcProblem::Number { setting: "max_request_burst", value: burst, rule }
         })
     }

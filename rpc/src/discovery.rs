@@ -1,4 +1,5 @@
-//! `rpc.discover`: the interface as an OpenRPC document, out of the table of methods and the types' schemas.
+//! `rpc.discover`: the interface as an OpenRPC document, made from the table of methods and the
+//! types' schemas.
 
 use std::sync::LazyLock;
 
@@ -12,10 +13,11 @@ use serde_json::{Map, Value, json};
 const OPENRPC: &str = "1.3.2";
 
 const DESCRIPTION: &str = "Interface of a node of a permissioned network that orders transactions by PBFT. Bytes are \
-    lower-case hex behind 0x; times are milliseconds since the Unix epoch. Integers go up to 2^64 - 1. `data` of every \
-    error is an `ErrorData`; errors that are listed at no method are answers to requests that reached none.";
+    lower-case hex after 0x; times are milliseconds since the Unix epoch. Integers go up to 2^64 - 1. `data` of every \
+    error is an `ErrorData`; a request that reaches no method gets one of the errors that no method lists.";
 
-/// The document. It is the same for every node of this version, so it is made once, when it is first asked for.
+/// The document. It is the same for every node of this version, so it is made only once, at the
+/// first request.
 pub(crate) fn discovery() -> Discovery {
     static DOCUMENT: LazyLock<Discovery> =
         LazyLock::new(|| Discovery(to_raw_value(&document()).expect("a JSON value has string keys")));

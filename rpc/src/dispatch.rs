@@ -1,4 +1,4 @@
-//! From a checked request to jsonrpsee and back.
+//! Runs a checked request with jsonrpsee and reads its result.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,7 +14,7 @@ use crate::meter::Meter;
 use crate::parameters;
 use crate::request::{Call, present};
 
-/// What jsonrpsee says when an answer grows too large.
+/// jsonrpsee's error code for a response that is too large.
 const OVERSIZED_RESPONSE: i32 = jsonrpsee::types::error::OVERSIZED_RESPONSE_CODE;
 
 /// Runs methods.
@@ -26,7 +26,7 @@ pub(crate) struct Dispatcher {
     meter: Meter,
 }
 
-/// What jsonrpsee answers; the id in it is our placeholder.
+/// A response of jsonrpsee. Its id is a placeholder of this module.
 #[derive(Deserialize)]
 struct Outcome<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -36,7 +36,7 @@ struct Outcome<'a> {
 }
 
 impl Dispatcher {
-    /// Runs the methods of a table, and no others.
+    /// Runs only the methods of a table.
     pub(crate) fn new(
         methods: Methods,
         table: &'static [Method],
@@ -45,11 +45,12 @@ impl Dispatcher {
     ) -> Self {
         let described = methods.method_names().all(|name| Method::find(table, name).is_some());
         let served = table.iter().all(|method| methods.method(method.name).is_some());
-        assert!(described && served, "the methods of the trait are those of the catalogue");
+        assert!(described && served, "the trait and the catalogue have the same methods");
         Dispatcher { methods, table, max_response_bytes, meter }
     }
 
-    /// Runs one method to its end and hands its result to `take`, which saves a copy of large ones.
+    /// Runs one method to its end and passes its result to `take`, which avoids a copy of large
+    /// ones.
     pub(crate) async fn run<T>(
         &self,
         call: &Call<'_>,
@@ -57,7 +58,7 @@ impl Dispatcher {
     ) -> Result<T, RpcError> {
         let (_running, began) = (self.meter.running(), Instant::now());
         let outcome = self.attempt(call, take).await;
-        // Names of their own invention would let strangers make as many series as they like.
+        // Unknown names share one label to bound the metric's cardinality.
         let known = Method::find(self.table, &call.method).map_or("unknown", |method| method.name);
         self.meter.answered(known, began.elapsed(), outcome.as_ref().err().map(|error| error.data.kind));
         outcome
@@ -68,7 +69,7 @@ impl Dispatcher {
             let message = if Method::find(STREAM_METHODS, &call.method).is_some() {
                 "subscriptions need a WebSocket: send this to /ws"
             } else if Method::find(ADMIN_METHODS, &call.method).is_some() {
-                "administrative methods are answered at the node's own socket only, admin.sock in its home"
+                "administrative methods are served only at the node's admin socket, admin.sock in its home"
             } else {
                 "there is no such method; the documentation lists them"
             };
@@ -81,13 +82,13 @@ impl Dispatcher {
         };
         let params = Params::new(call.params.map(RawValue::get)).into_owned();
         let running = callback(Id::Null, params, ConnectionId(0), self.max_response_bytes, Extensions::new());
-        // A panic is a fault of ours, or of a ledger file whose pages are damaged. It ends this call alone.
+        // A panic is a bug, or comes from damaged pages of the ledger file. It ends only this call.
         let Ok(response) = AssertUnwindSafe(running).catch_unwind().await else {
-            tracing::error!(method = method.name, "the method panicked");
+            tracing::error!(method = method.name, "a method panicked");
             return Err(internal());
         };
         let outcome: Outcome<'_> = serde_json::from_str(response.as_json().get()).map_err(|error| {
-            tracing::error!(method = method.name, %error, "unreadable answer");
+            tracing::error!(method = method.name, %error, "cannot read the response of jsonrpsee");
             internal()
         })?;
         match (outcome.result, outcome.error) {
@@ -102,10 +103,10 @@ impl Dispatcher {
 }
 
 pub(crate) fn internal() -> RpcError {
-    RpcError::new(ErrorKind::Internal, "the node failed to answer; its log says why")
+    RpcError::new(ErrorKind::Internal, "the node failed to respond; its log says why")
 }
 
 pub(crate) fn response_too_large(limit: usize) -> RpcError {
-    let message = format!("the answer would have more than {limit} bytes; ask for less at a time");
+    let message = format!("the response would have more than {limit} bytes; request less at a time");
     RpcError::new(ErrorKind::ResponseTooLarge, message).detail("limit", limit)
 }

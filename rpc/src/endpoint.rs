@@ -1,4 +1,4 @@
-//! From HTTP and WebSockets to JSON-RPC and back, under every limit.
+//! Serves JSON-RPC over HTTP and WebSockets, under all limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,10 +25,10 @@ use crate::rate::RateLimiter;
 use crate::refusal::{Refusal, overloaded, rate_limited};
 use crate::request::{Call, Entry, Message, parse};
 
-/// Answers the methods that only one kind of connection has; `None` for all others.
+/// Runs the methods that only one kind of connection has; `None` for all others.
 pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue>, RpcError>> + Sync);
 
-/// Everything a POST or a message of a WebSocket needs.
+/// The state that a POST or a message of a WebSocket needs.
 pub(crate) struct Endpoint {
     dispatcher: Dispatcher,
     rates: Arc<RateLimiter>,
@@ -40,7 +40,7 @@ pub(crate) struct Endpoint {
     body_read_timeout: Duration,
 }
 
-/// The only content coding that is read: none.
+/// The only accepted content coding: none.
 const IDENTITY: &str = "identity";
 
 /// Why a message is refused as a whole.
@@ -78,8 +78,9 @@ impl Endpoint {
         }
     }
 
-    /// Lets in a request for a page, under the limits of requests per second and of requests at a time: it
-    /// counts as one JSON-RPC request, and has its place as long as it is held.
+    /// Admits a request for a page, under the limits of requests per second and of concurrent
+    /// requests. It counts as one JSON-RPC request, and holds its place until the result is
+    /// dropped.
     pub(crate) fn admit(&self, request: &Request) -> Result<Place<'_>, RpcError> {
         self.rates.admit(Client::of(request.extensions()), 1).map_err(rate_limited)?;
         self.places.take(Load::Reads).map_err(overloaded)
@@ -91,7 +92,7 @@ impl Endpoint {
             return Err(self.rate_limited(client, request).await);
         }
         check_content(request.headers())?;
-        // A body that comes slowly takes no place from those that run.
+        // A body that arrives slowly takes no place: the place is taken after it was read.
         if self.places.is_full() {
             return Err(Refusal::overloaded("it serves as many requests as it may"));
         }
@@ -108,7 +109,7 @@ impl Endpoint {
             Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, error))),
         };
         if let Message::Batch(entries) = &message {
-            // One was taken when the request came; these are the other entries.
+            // One token was taken when the request arrived; these are for the other entries.
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
         let _place = self.places.take(Load::of(&message)).map_err(Refusal::overloaded)?;
@@ -118,14 +119,14 @@ impl Endpoint {
         })
     }
 
-    /// Refuses a request, with the time after which there is enough for all of its entries.
+    /// Refuses a request, with the time until there are enough tokens for all of its entries.
     ///
-    /// Only a small body is read for that. Of a larger one it is only known that no batch has more than
-    /// [`RpcConfig::max_batch`] entries.
+    /// Only a small body is read to count them. For a larger one, the time is that of
+    /// [`RpcConfig::max_batch`] entries, the most that a batch may have.
     async fn rate_limited(&self, client: Option<Client>, request: Request) -> Refusal {
         let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= UNIT_BYTES as u64);
         let entries = if is_small {
-            // It takes no place among the requests: there are no more such bodies than connections.
+            // This needs no place: the number of connections limits such bodies.
             let read = timeout(self.body_read_timeout, self.read(request.into_body())).await;
             read.ok()
                 .and_then(Result::ok)
@@ -136,7 +137,7 @@ impl Endpoint {
         Refusal::rate_limited(self.rates.wait(client, entries))
     }
 
-    /// Reads a body, taking room for it as it arrives: what was only announced costs nothing.
+    /// Reads a body, and reserves memory as it arrives: an announced length reserves nothing.
     async fn read(&self, body: Body) -> Result<(Vec<u8>, Reservation), Refusal> {
         let limit = self.max_body_bytes;
         let too_large = || {
@@ -158,17 +159,18 @@ impl Endpoint {
                 return Err(too_large());
             }
             if !self.memory.grow(&mut reservation, bytes.len() + chunk.len()) {
-                return Err(Refusal::overloaded("it has no memory left for large requests"));
+                return Err(Refusal::overloaded("no memory is left for large requests"));
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok((bytes, reservation))
     }
 
-    /// What is answered to a message of a WebSocket; `None` if it held notifications only.
+    /// The response to a message of a WebSocket; `None` if it has only notifications.
     ///
-    /// There it is the id by which a client finds the request that an error is about. So a message that is refused as a
-    /// whole is read all the same unless it is large, and every request in it is refused under its own id.
+    /// On a WebSocket, a client finds the request of an error by its id. So a message that is
+    /// refused as a whole is still parsed unless it is large, and every request in it is refused
+    /// under its own id.
     pub(crate) async fn message(
         &self,
         client: Option<Client>,
@@ -191,7 +193,7 @@ impl Endpoint {
             Err(error) => return Some(failure(RawValue::NULL, error)),
         };
         let count = entries_of(&message);
-        // One was taken when the message came; these are the other entries.
+        // One token was taken when the message arrived; these are for the other entries.
         let rest = || self.rates.admit_rest(client, count).err().map(rate_limited);
         if let Some(error) = refusal(count).or_else(rest) {
             return refuse_all(message, &error);
@@ -203,21 +205,22 @@ impl Endpoint {
         self.answer(message, local).await
     }
 
-    /// Room for a message of a WebSocket while it is answered.
+    /// Memory for a message of a WebSocket while it is served.
     fn room(&self, client: Option<Client>, bytes: usize) -> Result<Reservation, NoRoom> {
         self.rates.admit(client, 1).map_err(|_| NoRoom::Rate)?;
-        let full = || NoRoom::Memory(overloaded("it has no memory left for large requests"));
+        let full = || NoRoom::Memory(overloaded("no memory is left for large requests"));
         self.memory.reserve(bytes).ok_or_else(full)
     }
 
-    /// What is answered to a message; `None` if it held notifications only.
+    /// The response to a message; `None` if it has only notifications.
     async fn answer(&self, message: Message<'_>, local: Local<'_>) -> Option<Answer> {
-        // What is left of the room for the answers of this request.
+        // The bytes that are left for the responses to this message.
         let left = AtomicUsize::new(self.max_response_bytes);
         match message {
             Message::Single(entry) => self.answer_entry(entry, &left, local).await.map(Answer::from),
             Message::Batch(entries) => {
-                // All at once: a batch of transactions waits for one block, not for one each.
+                // Concurrently: a batch of transactions waits for one block, not for one block
+                // each.
                 let running = entries.into_iter().map(|entry| self.answer_entry(entry, &left, local));
                 let parts: Vec<Part> = join_all(running).await.into_iter().flatten().collect();
                 (!parts.is_empty()).then(|| Answer::array(parts))
@@ -229,7 +232,7 @@ impl Endpoint {
         match entry {
             Entry::Invalid(id, error) => Some(failed(id, error)),
             Entry::Notification(call) => {
-                // The specification leaves the caller without an answer, be it an error.
+                // The specification allows no response to a notification, not even an error.
                 let _ = self.dispatcher.run(&call, |_| ()).await;
                 None
             }
@@ -248,15 +251,13 @@ impl Endpoint {
         let bytes = text.len();
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
             .map_err(|_| response_too_large(self.max_response_bytes))?;
-        let reservation = self
-            .memory
-            .reserve(bytes)
-            .ok_or_else(|| overloaded("it has no memory left for large answers"))?;
+        let reservation =
+            self.memory.reserve(bytes).ok_or_else(|| overloaded("no memory is left for large responses"))?;
         Ok(Part::new(text, reservation))
     }
 }
 
-/// Requests in a message, for the limit of requests per second.
+/// Number of requests in a message, for the limit of requests per second.
 fn entries_of(message: &Message<'_>) -> usize {
     match message {
         Message::Single(_) => 1,
@@ -264,7 +265,7 @@ fn entries_of(message: &Message<'_>) -> usize {
     }
 }
 
-/// The same error for every request in a message, none for notifications.
+/// The same error for every request in a message. Notifications get none.
 fn refuse_all(message: Message<'_>, error: &RpcError) -> Option<Answer> {
     let refuse = |entry| match entry {
         Entry::Call(id, _) => Some(failed(id, error.clone())),
@@ -280,8 +281,8 @@ fn refuse_all(message: Message<'_>, error: &RpcError) -> Option<Answer> {
     }
 }
 
-/// Browsers send other types across sites without asking; JSON they ask for first. A body that is compressed would be
-/// taken for garbage.
+/// Checks the content type and the content encoding. Browsers send other content types to other
+/// origins without a preflight request, but not JSON. A compressed body would not parse.
 fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
     let refused = |message| {
         let error = RpcError::new(ErrorKind::InvalidRequest, message);
@@ -289,7 +290,7 @@ fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
     };
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes())) {
-        let refusal = refused("the body must not be compressed: leave Content-Encoding out");
+        let refusal = refused("the body must not be compressed: omit Content-Encoding");
         return Err(refusal.with_header(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY)));
     }
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

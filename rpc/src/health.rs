@@ -1,4 +1,4 @@
-//! What load balancers, orchestrators and monitoring ask.
+//! Endpoints for load balancers, orchestrators and monitoring.
 
 use std::sync::Arc;
 
@@ -21,15 +21,16 @@ const WELCOME: &str = "Quorate node. Send JSON-RPC 2.0 requests to this address 
     \x20 {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chain_head\"}\n\
     \n\
     The same over a WebSocket at /ws, and blocks as Server-Sent Events: GET /stream?from_height=1\n\
-    GET /livez, /readyz?verbose and /version tell how the node is.\n\
-    The method rpc.discover describes all others to tools, rpc/README.md of the source to people.\n";
+    GET /livez, /readyz?verbose and /version report the state of the node.\n\
+    The method rpc.discover describes all others for tools, rpc/README.md in the source for people.\n";
 
-/// `GET /`, for all that do not ask for HTML
+/// `GET /`, for clients that do not accept HTML
 pub(crate) async fn welcome() -> &'static str {
     WELCOME
 }
 
-/// `GET /livez`: the process answers. A node whose storage fails ends, so there is nothing more to say.
+/// `GET /livez`: the process responds. A node whose storage fails exits, so there is nothing else
+/// to check.
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
@@ -41,7 +42,8 @@ struct Ready {
     checks: Option<Vec<ReadinessCheck>>,
 }
 
-/// `GET /readyz`: 200 if the node can do its work, else 503 with the reasons. `?verbose` gives them always.
+/// `GET /readyz`: 200 if the node can do its work, else 503 with the checks. `?verbose` always
+/// lists the checks.
 pub(crate) async fn ready<N: Node>(State(node): State<Arc<N>>, RawQuery(query): RawQuery) -> Response {
     let readiness = node.readiness();
     let ready = readiness.is_ready();
@@ -61,8 +63,8 @@ pub(crate) fn metrics(registry: &Registry) -> Response {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
         Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "metrics cannot be written down");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the node failed to answer; its log says why\n")
+            tracing::error!(%error, "the metrics cannot be encoded");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the node failed to respond; its log says why\n")
                 .into_response()
         }
     }

@@ -1,7 +1,8 @@
-//! By which names clients may call the node.
+//! The names that clients may use for the node in `Host`.
 //!
-//! A page can let its own name point at the node's address (DNS rebinding). For the browser the node is then of the
-//! page's origin, and no rule about origins holds. What gives it away is the name in `Host`.
+//! A page can make its own host name resolve to the node's address (DNS rebinding). Then the
+//! browser treats the node as the page's own origin, and rules about origins do not apply. The name
+//! in `Host` reveals such a request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use quorate_api::{ErrorKind, RpcError, excerpt};
 
 use crate::refusal::Refusal;
 
-/// Means every node's own machine, and no page can make it mean anything else.
+/// Always the client's own machine; no page can make it resolve to another address.
 const LOCALHOST: &str = "localhost";
 
 /// The names that are allowed.
@@ -31,21 +32,22 @@ impl Hosts {
         Hosts { any: allowed.iter().any(|host| host == "*"), listed: allowed.to_vec() }
     }
 
-    /// Refuses requests to other names. An IP address is no name: no attacker can make it point elsewhere.
+    /// Refuses requests to other names. IP addresses are allowed, because DNS cannot change what
+    /// they point to.
     fn check(&self, request: &Request) -> Result<(), Refusal> {
-        // The authority of an absolute target counts for more than the header (RFC 9112, 3.2.2).
+        // The authority of an absolute target takes precedence over the header (RFC 9112, 3.2.2).
         let target = request.uri().authority().map(|authority| authority.as_str());
         let called = match (target, request.headers().get(HOST)) {
             (Some(target), _) => target,
             (None, Some(host)) => host.to_str().unwrap_or_default(),
-            // Only HTTP/1.0 leaves it out, which browsers do not speak.
+            // Only HTTP/1.0 may omit it, which browsers do not use.
             (None, None) => return Ok(()),
         };
         if self.any || host_of(called).is_some_and(|host| self.allows(&host)) {
             return Ok(());
         }
         let message = format!(
-            "this node is not to be called {:?}; use its address, or its operator can add the name to allowed_hosts",
+            "this node has no name {:?}; use its IP address, or ask its operator to add the name to allowed_hosts",
             excerpt(called)
         );
         Err(Refusal::new(StatusCode::FORBIDDEN, RpcError::new(ErrorKind::InvalidRequest, message)))
@@ -59,7 +61,7 @@ impl Hosts {
     }
 }
 
-/// The host without its port, in small letters and without the dot of the root.
+/// The host without its port, in lower case and without a trailing dot.
 fn host_of(called: &str) -> Option<String> {
     let authority: Authority = called.parse().ok()?;
     if authority.as_str().contains('@') {
@@ -69,7 +71,7 @@ fn host_of(called: &str) -> Option<String> {
     (!host.is_empty()).then_some(host)
 }
 
-/// Lets requests to the node's own names pass.
+/// Admits only requests to the node's own names.
 pub(crate) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
     match hosts.check(&request) {
         Ok(()) => next.run(request).await,
@@ -77,7 +79,7 @@ pub(crate) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, nex
     }
 }
 
-/// Whether an origin is the node itself, as the client calls it. Its name was checked before.
+/// Whether an origin is the node itself under the name in `Host`, which was checked before.
 pub(crate) fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(HOST).map(HeaderValue::to_str)) else {
         return false;
@@ -86,8 +88,8 @@ pub(crate) fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// Whether this is a name as [`crate::RpcConfig::allowed_hosts`] may have: a host name in small letters without a port,
-/// or `*` for all.
+/// Whether this is a valid entry of [`crate::RpcConfig::allowed_hosts`]: a host name in lower case
+/// without a port, or `*` for all names.
 pub(crate) fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     text == "*"
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_counts_for_more_than_the_header() {
+    fn the_target_takes_precedence_over_the_header() {
         let hosts = Hosts::new(&[]);
         let request = Request::get("http://evil.example/").header(HOST, "localhost").body(Body::empty());
         assert!(hosts.check(&request.unwrap()).is_err());
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_from_addresses_with_ports_and_urls() {
+    fn names_are_distinguished_from_addresses_with_ports_and_urls() {
         for name in ["*", "node.example", "validator-0", "a_b"] {
             assert!(is_host(name), "{name}");
         }

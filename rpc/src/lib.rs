@@ -1,15 +1,17 @@
-//! The HTTP interface of a node: JSON-RPC 2.0, streams of blocks, pages for people, health, metrics.
+//! The HTTP interface of a node: JSON-RPC 2.0, streams of blocks, pages for people, health,
+//! metrics.
 //!
-//! This is the only crate that knows axum. It asks its questions through the trait [`Node`], so it knows
-//! nothing of the ordering protocol, the pool or the network; the types it answers with are those of
-//! `quorate-api`. `README.md` beside this crate documents every method, error and limit for clients.
+//! This is the only crate that uses axum. It accesses the node through the trait [`Node`], so it
+//! does not depend on the ordering protocol, the pool or the network. Its responses use the types
+//! of `quorate-api`. `README.md` in this directory documents every method, error and limit for
+//! clients.
 //!
-//! The way of a request: own accept loop with limits ([`serve`]), axum router ([`router()`]), the body read
-//! under limits of size, time and memory, JSON-RPC framing checked to the letter of the specification, and
-//! only then jsonrpsee, which decodes parameters and encodes results. The entries of a batch run
-//! concurrently, so that waiting for one block serves them all. A WebSocket's messages take the same way;
-//! streams of blocks read the ledger at the pace of their readers. The pages of the explorer are made of what
-//! the same methods answer.
+//! A request passes these stages: an accept loop with limits ([`serve`]); the axum router
+//! ([`router()`]); reading the body under limits of size, time and memory; a check of the JSON-RPC
+//! framing exactly as specified; and jsonrpsee, which decodes parameters and encodes results. The
+//! entries of a batch run concurrently, so that all of them can wait for the same block. Messages
+//! of a WebSocket pass the same stages. Streams of blocks read the ledger at the pace of their
+//! readers. The pages of the explorer are made of the results of the same methods.
 //!
 //! ```no_run
 //! # async fn example(node: std::sync::Arc<impl quorate_rpc::Node>) -> Result<(), quorate_rpc::RpcStartError> {

@@ -1,4 +1,4 @@
-//! What the server counts about itself, and what a metric is.
+//! The metrics of this server, and the specification of a metric.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use quorate_api::ErrorKind;
 
-/// What a metric means, for `/metrics` and for the documentation alike.
+/// The specification of a metric, for `/metrics` and for the documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct MetricSpec {
-    /// Its name, with the unit and, if it only rises, `_total` at the end.
+    /// Its name, with the unit; a counter ends in `_total`.
     pub name: &'static str,
-    /// How it is read.
+    /// Its kind.
     pub kind: MetricKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it says, in a sentence.
+    /// Its meaning, in a sentence.
     pub help: &'static str,
 }
 
-/// How a metric is read.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only rises, and starts at 0 with the process.
+    /// Only increases, and starts at 0 with the process.
     Counter,
-    /// Rises and falls.
+    /// Increases and decreases.
     Gauge,
-    /// Counts in buckets.
+    /// Counts observations in buckets.
     Histogram,
 }
 
 impl MetricKind {
-    /// The word of the Prometheus text format.
+    /// Its name in the Prometheus text format.
     pub const fn name(self) -> &'static str {
         match self {
             MetricKind::Counter => "counter",
@@ -51,89 +51,90 @@ impl MetricSpec {
         MetricSpec { name, kind, labels, help }
     }
 
-    /// A number that only rises.
+    /// The specification of a counter.
     pub const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Self {
         MetricSpec::new(name, MetricKind::Counter, labels, help)
     }
 
-    /// A number that rises and falls.
+    /// The specification of a gauge.
     pub const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Self {
         MetricSpec::new(name, MetricKind::Gauge, labels, help)
     }
 
-    /// A distribution.
+    /// The specification of a histogram.
     pub const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Self {
         MetricSpec::new(name, MetricKind::Histogram, labels, help)
     }
 
-    /// Name and meaning, as the library wants them.
+    /// Name and help text for the Prometheus library.
     pub fn opts(&self) -> Opts {
         Opts::new(self.name, self.help)
     }
 
-    /// A histogram of this name with these buckets, in seconds or whatever the name says.
+    /// A histogram of this name with these buckets, in the unit of the name.
     ///
     /// # Panics
-    /// If the name or a label is not one, or buckets do not ascend: the tables are written by hand and tested.
+    /// If the name or a label is invalid, or the buckets do not ascend. Tests cover all
+    /// specifications.
     pub fn histogram_vec(&self, buckets: &[f64]) -> HistogramVec {
         let opts = HistogramOpts::from(self.opts()).buckets(buckets.to_vec());
-        HistogramVec::new(opts, self.labels).expect("a histogram that is written down correctly")
+        HistogramVec::new(opts, self.labels).expect("the specification of the histogram is valid")
     }
 
-    /// Rising numbers of this name.
+    /// A counter of this name.
     ///
     /// # Panics
     /// As [`MetricSpec::histogram_vec`].
     pub fn counter_vec(&self) -> IntCounterVec {
-        IntCounterVec::new(self.opts(), self.labels).expect("a counter that is written down correctly")
+        IntCounterVec::new(self.opts(), self.labels).expect("the specification of the counter is valid")
     }
 
     fn one_counter(&self) -> IntCounter {
-        IntCounter::with_opts(self.opts()).expect("a counter that is written down correctly")
+        IntCounter::with_opts(self.opts()).expect("the specification of the counter is valid")
     }
 
     fn one_gauge(&self) -> IntGauge {
-        IntGauge::with_opts(self.opts()).expect("a gauge that is written down correctly")
+        IntGauge::with_opts(self.opts()).expect("the specification of the gauge is valid")
     }
 }
 
 const REQUEST_SECONDS: MetricSpec = MetricSpec::histogram(
     "quorate_rpc_request_seconds",
     &["method"],
-    "Time from a request's admission to its answer, with what it waits for: tx_submit waits for a commit if asked to.",
+    "Time from a request's admission to its response, waits included: tx_submit can wait for a commit.",
 );
 const ERRORS: MetricSpec = MetricSpec::counter(
     "quorate_rpc_errors_total",
     &["method", "kind"],
-    "Requests answered with an error, by data.kind; of names that are no methods the method is unknown.",
+    "Requests that got an error, by data.kind. The label method is unknown for a name that is not a method.",
 );
 const REQUESTS_RUNNING: MetricSpec =
-    MetricSpec::gauge("quorate_rpc_requests_running", &[], "Methods that run or wait now.");
+    MetricSpec::gauge("quorate_rpc_requests_running", &[], "Methods that are running or waiting.");
 const RESPONSES: MetricSpec = MetricSpec::counter(
     "quorate_rpc_http_responses_total",
     &["code"],
-    "HTTP responses by status code, those of /livez, /readyz and /metrics not counted; 429 and 503 are refusals for a client's \
-     rate, for lack of room, or because the node is not ready.",
+    "HTTP responses by status code, except those of /livez, /readyz and /metrics. 429 and 503 are refusals because of a client's \
+     rate, lack of capacity, or a node that is not ready.",
 );
 const CONNECTIONS: MetricSpec =
     MetricSpec::gauge("quorate_rpc_connections", &[], "Open connections of clients.");
 const CONNECTIONS_REFUSED: MetricSpec = MetricSpec::counter(
     "quorate_rpc_connections_refused_total",
     &[],
-    "Connections refused because rpc.max_connections were open.",
+    "Connections refused because rpc.max_connections was reached.",
 );
 const STREAMS: MetricSpec =
-    MetricSpec::gauge("quorate_rpc_streams", &[], "WebSockets and event streams that are open.");
+    MetricSpec::gauge("quorate_rpc_streams", &[], "Open WebSockets and event streams.");
 
-/// What this crate counts.
+/// The metrics of this crate.
 pub const RPC_METRICS: &[MetricSpec] =
     &[REQUEST_SECONDS, ERRORS, REQUESTS_RUNNING, RESPONSES, CONNECTIONS, CONNECTIONS_REFUSED, STREAMS];
 
-/// From a cached answer to a wait for a commit in a view change.
+/// Buckets from a cached result to a wait for a commit during a view change.
 const SECONDS: &[f64] =
     &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// The counts of one server. Clones count together.
+/// The metrics of one server. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
     request_seconds: HistogramVec,
@@ -145,7 +146,7 @@ pub(crate) struct Meter {
     streams: IntGauge,
 }
 
-/// Counts one more until it is dropped.
+/// Increments a gauge until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Inside(IntGauge);
 
@@ -175,10 +176,10 @@ impl Meter {
         }
     }
 
-    /// Shows the counts in a registry.
+    /// Registers the metrics in a registry.
     ///
     /// # Panics
-    /// If it has metrics of these names: a registry is for one server.
+    /// If the registry has metrics of these names already: a registry is for one server.
     pub(crate) fn register(&self, registry: &Registry) {
         let collectors: [Box<dyn Collector>; 7] = [
             Box::new(self.request_seconds.clone()),

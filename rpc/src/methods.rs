@@ -1,4 +1,4 @@
-//! The methods, each in a few lines over the parts that do the work.
+//! The methods, each in a few lines; other modules do the work.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
 use crate::transactions::{Transactions, place};
 
-/// What answers the methods, to JSON-RPC and to the explorer. Clones are the same.
+/// Implements the methods, for JSON-RPC and the explorer. Clones share their state.
 pub(crate) struct Api<N> {
     node: Arc<N>,
     ledger: LedgerAccess,
@@ -30,7 +30,7 @@ pub(crate) struct Api<N> {
     transactions: Arc<Transactions<N>>,
 }
 
-// Derived, it would ask for nodes that can be cloned.
+// A derived implementation would require `N: Clone`.
 impl<N> Clone for Api<N> {
     fn clone(&self) -> Self {
         Api {

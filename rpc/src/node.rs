@@ -1,4 +1,4 @@
-//! What this crate asks of a node.
+//! The interface of a node that this crate needs.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use quorate_ledger::{Height, Timestamp, Transaction, TransactionError, Transacti
 use quorate_store::{Damage, LedgerReader};
 use tokio::sync::watch;
 
-/// What a node says about itself, all of it from one snapshot of its ordering thread.
+/// A node's reports about itself, all from one snapshot of its ordering thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeReport {
     /// As [`Node::status`].
@@ -24,25 +24,25 @@ pub struct NodeReport {
     pub mempool: MempoolStatus,
     /// As [`Node::readiness`].
     pub readiness: Readiness,
-    /// What reads of the ledger have met.
+    /// Damage that reads of the ledger found.
     pub damage: Option<Damage>,
 }
 
 /// A running node, as far as the HTTP interface needs it.
 ///
-/// Methods that are not asynchronous answer at once from memory, or from a few pages of the ledger file.
+/// Synchronous methods return at once, from memory or from a few pages of the ledger file.
 pub trait Node: Send + Sync + 'static {
     /// The chain as this node holds it.
     fn ledger(&self) -> &LedgerReader;
 
-    /// The height of the newest block, as it grows. A height in it promises that the ledger already holds
-    /// the block; it closes when no more will come.
+    /// The height of the newest block, updated as the chain grows. The ledger already holds the
+    /// block of every height in it. The channel closes when no more blocks will follow.
     fn committed(&self) -> watch::Receiver<Height>;
 
-    /// What the network agrees on.
+    /// The genesis of the network.
     fn genesis(&self) -> &Genesis;
 
-    /// Whether transactions can be submitted here at all.
+    /// Whether this node accepts transactions at all.
     ///
     /// # Errors
     /// [`SubmitRefusal::Observer`].
@@ -50,39 +50,40 @@ pub trait Node: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Verifies a transaction and takes it into the pool.
+    /// Verifies a transaction and adds it to the pool.
     ///
-    /// Returns once it is there (`pending`), or at once if it is known already, whatever has become of it.
-    /// Dropping the future leaves open whether the transaction was taken.
+    /// Returns once it is there (`pending`), or at once with its status if it is known already. If
+    /// the future is dropped, the transaction may or may not have been added.
     fn submit(
         &self,
         transaction: Transaction,
     ) -> impl Future<Output = Result<TransactionStatus, SubmitRefusal>> + Send;
 
-    /// Waits until a transaction is no longer pending, for at most this long, and tells its status then.
+    /// Waits until a transaction is no longer pending, for at most this long, and returns its
+    /// status then.
     ///
-    /// A status of `committed` promises that the ledger already holds the block.
+    /// If the status is `committed`, the ledger already holds the block.
     fn ended(&self, id: TransactionId, within: Duration) -> impl Future<Output = TransactionStatus> + Send;
 
-    /// What this node knows of a transaction now. `committed` promises as [`Node::ended`] does.
+    /// The present status of a transaction. `committed` has the same meaning as in [`Node::ended`].
     fn status_of(&self, id: TransactionId) -> impl Future<Output = TransactionStatus> + Send;
 
-    /// Everything that the methods below say, at one moment.
+    /// The results of the methods below, all from one moment.
     fn report(&self) -> NodeReport;
 
     /// The node's summary of itself.
     fn status(&self) -> NodeStatus;
 
-    /// The other nodes it knows.
+    /// The other nodes that it knows.
     fn peers(&self) -> Vec<PeerJson>;
 
-    /// Where ordering stands.
+    /// The state of ordering.
     fn consensus(&self) -> ConsensusState;
 
     /// The stable checkpoint, once there is one.
     fn checkpoint(&self) -> Option<CheckpointJson>;
 
-    /// Proofs that members lied, a limited number against each.
+    /// Evidence of faulty members, with a limited number of entries against each.
     fn evidence(&self) -> Vec<EvidenceJson>;
 
     /// How full the pool is.
@@ -91,19 +92,19 @@ pub trait Node: Send + Sync + 'static {
     /// Whether the node can do its work.
     fn readiness(&self) -> Readiness;
 
-    /// Which program this is.
+    /// The program and its version.
     fn version(&self) -> VersionInfo;
 }
 
-/// Why a transaction was not taken. It leaves no trace in the node.
+/// Why a transaction was refused. A refused transaction leaves no trace in the node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitRefusal {
     /// It can never be ordered on this chain.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
-    /// The ledger is damaged where it would say whether the transaction is committed already.
+    /// The ledger is damaged at the place that tells whether the transaction is committed already.
     #[error(
-        "the disk of this node has damaged what would tell whether the transaction is committed; ask another node"
+        "the disk of this node has damaged the data that tells whether the transaction is committed; use another node"
     )]
     LedgerDamaged,
     /// Its time has passed.
@@ -116,25 +117,25 @@ pub enum SubmitRefusal {
         /// The later of the node's clock and the newest block's time.
         now: Timestamp,
     },
-    /// It would be valid for longer than nodes remember ids.
+    /// It is valid for longer than nodes remember ids.
     #[error(
-        "the transaction is valid until {valid_until}, and by this node's clock, or the time of its newest block if that is later, the network takes at most {latest} now; sign it with an earlier valid_until_ms, and compare your clock"
+        "the transaction is valid until {valid_until}, and by this node's clock, or the time of its newest block if that is later, the network accepts at most {latest} now; sign it with an earlier valid_until_ms, and compare your clock"
     )]
     LifetimeTooLong {
         /// Its last moment.
         valid_until: Timestamp,
-        /// The latest last moment that is taken.
+        /// The latest accepted last moment.
         latest: Timestamp,
     },
-    /// The pool takes no more.
-    #[error("the pool holds {transactions} transactions of {bytes} bytes and takes no more; try again")]
+    /// The pool accepts no more.
+    #[error("the pool holds {transactions} transactions of {bytes} bytes and accepts no more; try again")]
     PoolFull {
         /// Transactions in the pool.
         transactions: u64,
         /// Their bytes.
         bytes: u64,
     },
-    /// The pool takes no more from this sender.
+    /// The pool accepts no more from this sender.
     #[error(
         "the sender has {transactions} transactions of {bytes} bytes in the pool and may have no more; try again"
     )]
@@ -144,21 +145,18 @@ pub enum SubmitRefusal {
         /// Their bytes.
         bytes: u64,
     },
-    /// The node does not know the newest blocks yet.
-    #[error("the node is catching up with the network; try another one")]
-    Syncing,
-    /// The node has no vote.
-    #[error("this node observes and orders nothing: submit to a validator")]
+    /// The node is an observer.
+    #[error("this node is an observer and orders nothing: submit to a validator")]
     Observer,
     /// The node is starting or stopping.
-    #[error("the node takes no transactions now: {0}; try another one")]
+    #[error("the node accepts no transactions now: {0}; use another node")]
     Unavailable(&'static str),
 }
 
-/// When to try again after a full pool or quota: a few blocks later.
+/// When to try again after a full pool or a sender's full quota: a few blocks later.
 const POOL_RETRY_MS: u64 = 500;
 
-/// When to try again with a node that is starting, stopping or catching up.
+/// When to try again with a node that is starting or stopping.
 const NODE_RETRY_MS: u64 = 2000;
 
 impl From<SubmitRefusal> for RpcError {
@@ -184,7 +182,6 @@ impl From<SubmitRefusal> for RpcError {
             SubmitRefusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
             SubmitRefusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
             SubmitRefusal::LedgerDamaged => error(ErrorKind::StorageDamaged),
-            SubmitRefusal::Syncing => error(ErrorKind::Syncing).retry_after_ms(NODE_RETRY_MS),
             SubmitRefusal::Observer => error(ErrorKind::Observer),
             SubmitRefusal::Unavailable(_) => error(ErrorKind::Unavailable).retry_after_ms(NODE_RETRY_MS),
         }

@@ -1,8 +1,8 @@
-//! Whether a call has the parameters its method has, each of its type.
+//! Checks that a call has the parameters of its method, each of the right type.
 //!
-//! jsonrpsee ignores surplus and unknown parameters, so that a mistyped name would be taken for an absent one without a
-//! word, and formats whole values into its errors, which costs a second for a large one. So everything is checked
-//! here first, and jsonrpsee reads what is known to be right.
+//! jsonrpsee ignores surplus and unknown parameters, so it would silently ignore a mistyped name.
+//! It also formats whole values into its errors, which takes a second for a large one. So this
+//! module checks everything first, and jsonrpsee reads only valid parameters.
 
 use std::fmt;
 
@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 
 use crate::request::split;
 
-/// Refuses missing, surplus, unknown and repeated parameters, and values of another type than the parameter has.
+/// Refuses missing, surplus, unknown and repeated parameters, and values of another type than the
+/// parameter has.
 ///
 /// # Errors
-/// `invalid_params`, with the method and the parameter by name.
+/// `invalid_params`, which names the method and the parameter.
 pub(crate) fn check(method: &Method, params: Option<&RawValue>) -> Result<(), RpcError> {
     let checked = match params {
         None => missing(method.parameters),
@@ -23,13 +24,16 @@ pub(crate) fn check(method: &Method, params: Option<&RawValue>) -> Result<(), Rp
         Some(params) => check_names(method, params),
     };
     checked.map_err(|problem| {
-        let message =
-            format!("invalid params for {}: {problem}; it takes {}", method.name, signature(method));
+        let message = format!(
+            "invalid params for {}: {problem}; its parameters are {}",
+            method.name,
+            signature(method)
+        );
         RpcError::new(ErrorKind::InvalidParams, message)
     })
 }
 
-/// As in `(at, full?)`.
+/// The parameters as text, as in `(at, full?)`.
 fn signature(method: &Method) -> String {
     let names: Vec<String> = method
         .parameters
@@ -51,7 +55,7 @@ fn check_positions(method: &Method, params: &RawValue) -> Result<(), String> {
 }
 
 fn check_names(method: &Method, params: &RawValue) -> Result<(), String> {
-    // Half a surrogate pair is well-formed JSON and yet no text.
+    // Half a surrogate pair is well-formed JSON, but not Unicode.
     let members = members(params, method.parameters.len()).ok_or("a name is not Unicode")?;
     let mut absent = method.parameters.to_vec();
     for (name, value) in &members {
@@ -79,8 +83,8 @@ fn missing(absent: &[Parameter]) -> Result<(), String> {
     }
 }
 
-/// The members of an object, and one more than `limit` at most: then one of them is unknown or repeated. `None` if a
-/// name is not Unicode.
+/// The members of an object, at most one more than `limit`: with that one, a member is unknown or
+/// repeated. `None` if a name is not Unicode.
 fn members(object: &RawValue, limit: usize) -> Option<Vec<(String, &RawValue)>> {
     struct Members(usize);
 
@@ -113,13 +117,13 @@ mod tests {
 
     use super::*;
 
-    fn verdict(method: &str, params: Option<&str>) -> Result<(), String> {
+    fn checked(method: &str, params: Option<&str>) -> Result<(), String> {
         let raw = params.map(|text| RawValue::from_string(text.to_owned()).unwrap());
         check(Method::find(METHODS, method).unwrap(), raw.as_deref()).map_err(|error| error.message)
     }
 
     #[test]
-    fn what_a_method_takes_is_let_through() {
+    fn valid_parameters_are_accepted() {
         for (method, params) in [
             ("chain_head", None),
             ("chain_head", Some("[]")),
@@ -130,12 +134,12 @@ mod tests {
             ("chain_block", Some(r#"{"at": "latest", "full": null}"#)),
             ("network_validators", None),
         ] {
-            assert_eq!(verdict(method, params), Ok(()), "{method} {params:?}");
+            assert_eq!(checked(method, params), Ok(()), "{method} {params:?}");
         }
     }
 
     #[test]
-    fn what_it_does_not_take_is_named() {
+    fn invalid_parameters_are_named() {
         for (method, params, said) in [
             ("chain_head", Some("[1]"), "1 are too many"),
             ("chain_block", None, "\"at\" is missing"),
@@ -150,10 +154,10 @@ mod tests {
             ("tx_submit", Some(r#"{"transaction": "0x", "timeoutMs": 1}"#), "\"timeoutMs\" is unknown"),
             ("tx_submit", Some(r#"["0x", {"committed": null}]"#), "\"wait\" must be \"none\""),
         ] {
-            let message = verdict(method, params).unwrap_err();
+            let message = checked(method, params).unwrap_err();
             assert!(message.contains(said), "{method} {params:?}: {message}");
             assert!(message.starts_with(&format!("invalid params for {method}: ")), "{message}");
-            assert!(message.contains("it takes ("), "{message}");
+            assert!(message.contains("its parameters are ("), "{message}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Places for requests that run or wait.
 //!
-//! Requests that wait must not keep others out: an operator asks a node that is in trouble how it is, and it is in trouble that
-//! clients wait longest. Therefore each kind of request may take all places but those that are kept for the kinds before it.
+//! Requests that wait must not exclude others: when a node has problems, its clients wait longest,
+//! and just then its operator queries its state. Therefore each kind of request may take all places
+//! except those reserved for lighter kinds.
 
 use quorate_api::{ADMIN_METHODS, Method};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,15 +12,15 @@ use crate::request::Message;
 /// What a request does with its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Load {
-    /// Answers at once from memory: the state of the node, and what administers it.
+    /// Reads memory only: the state of the node, and administration.
     Light,
-    /// Reads the ledger, and waits for its turn.
+    /// Reads the ledger, and may wait for other reads.
     Reads,
-    /// Waits for what becomes of a transaction.
+    /// Waits for the outcome of a transaction.
     Waits,
 }
 
-/// Answered from memory, or from one page of the ledger.
+/// Methods that read memory, or one page of the ledger.
 const LIGHT: &[&str] = &[
     "chain_head",
     "consensus_explain",
@@ -32,7 +33,7 @@ const LIGHT: &[&str] = &[
 ];
 
 impl Load {
-    /// A message is as heavy as the heaviest of its calls.
+    /// The load of a message is that of its heaviest call.
     pub(crate) fn of(message: &Message<'_>) -> Self {
         message.calls().map(|call| Load::of_method(&call.method)).max().unwrap_or(Load::Light)
     }
@@ -46,8 +47,8 @@ impl Load {
     }
 }
 
-/// As many places as requests may run at a time. Of these an eighth is kept for light requests, and as many for requests that
-/// do not wait for transactions.
+/// As many places as requests may run at a time. An eighth of them is reserved for light requests,
+/// and another eighth for requests that do not wait for transactions.
 #[derive(Debug)]
 pub(crate) struct Places {
     all: Semaphore,
@@ -55,7 +56,7 @@ pub(crate) struct Places {
     waiting: Semaphore,
 }
 
-/// A place, given back when dropped.
+/// A place; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     _permits: [Option<SemaphorePermit<'a>>; 3],
@@ -71,21 +72,21 @@ impl Places {
         }
     }
 
-    /// Whether nothing finds a place now, whatever it is.
+    /// Whether no place is free for any request.
     pub(crate) fn is_full(&self) -> bool {
         self.all.available_permits() == 0
     }
 
-    /// A place for a request, if there is one now.
+    /// A place for a request, if one is free.
     ///
     /// # Errors
-    /// Why there is none, for people.
+    /// The reason, for people.
     pub(crate) fn take(&self, load: Load) -> Result<Place<'_>, &'static str> {
         let waiting = permit(&self.waiting, load >= Load::Waits);
-        let waiting = waiting.ok_or("as many requests wait for transactions as may")?;
+        let waiting = waiting.ok_or("its limit of requests that wait for transactions is reached")?;
         let heavy = permit(&self.heavy, load >= Load::Reads);
         let place = heavy.zip(permit(&self.all, true));
-        let (heavy, place) = place.ok_or("it serves as many requests as it may")?;
+        let (heavy, place) = place.ok_or("its limit of concurrent requests is reached")?;
         Ok(Place { _permits: [waiting, heavy, place] })
     }
 }
@@ -104,7 +105,7 @@ mod tests {
     use crate::request::parse;
 
     #[test]
-    fn each_kind_of_request_leaves_places_for_those_that_are_over_sooner() {
+    fn each_kind_of_request_leaves_places_for_lighter_ones() {
         let places = Places::new(16);
         let fill = |load| std::iter::from_fn(|| places.take(load).ok()).collect::<Vec<_>>();
         let waiting = fill(Load::Waits);
@@ -139,9 +140,9 @@ mod tests {
         assert_eq!((load(&light), load(&reads), load(&waits)), (Load::Light, Load::Reads, Load::Waits));
         assert_eq!(load(&format!("[{light},{waits},{reads}]")), Load::Waits);
         assert_eq!(load(&format!("[{light},{reads}]")), Load::Reads);
-        assert_eq!(load("[1]"), Load::Light, "it is answered with an error at once");
+        assert_eq!(load("[1]"), Load::Light, "it only gets an error");
         let notification = r#"{"jsonrpc":"2.0","method":"tx_submit"}"#;
-        assert_eq!(load(notification), Load::Waits, "it runs, too");
+        assert_eq!(load(notification), Load::Waits, "a notification runs too");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Requests per second, for each client address: a token bucket each, in a table of limited size.
+//! The limit of requests per second: a token bucket for each client address, in a table of limited
+//! size.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,29 +14,31 @@ use crate::client::Client;
 use crate::config::RpcConfig;
 use crate::refusal::Refusal;
 
-/// Addresses remembered at a time, in some three megabytes. Beyond these, newcomers share one bucket.
+/// Most addresses in the table, which then has some three megabytes. Further addresses share one
+/// bucket.
 const MAX_ADDRESSES: usize = 1 << 16;
 
-/// How often a full table is searched for addresses that can be forgotten, at most.
+/// Shortest time between two searches of a full table for addresses that can be removed.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts the requests of every address.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
-    /// In which one token comes back. Zero: nothing is limited.
+    /// Time in which one token is added. Zero: no limit.
     per_request: Duration,
-    /// In which an empty bucket fills up.
+    /// Time in which an empty bucket becomes full.
     whole_bucket: Duration,
     limit_loopback: bool,
     buckets: Mutex<Buckets>,
 }
 
-/// A bucket is when it is full again: it lacks as many tokens as come back until then. An address that has no
-/// entry, or one in the past, has a full bucket, so forgetting the latter changes nothing.
+/// A bucket is represented by the time at which it is full again: it lacks the tokens that are
+/// added until then. An address without an entry, or with a time in the past, has a full bucket, so
+/// removing such an entry changes nothing.
 #[derive(Debug)]
 struct Buckets {
     full_at: HashMap<Client, Instant>,
-    /// The bucket of all addresses that found no room in the table.
+    /// The bucket of all addresses for which the table has no space.
     shared: Instant,
     searched: Option<Instant>,
     max_addresses: usize,
@@ -61,10 +64,11 @@ impl RateLimiter {
         }
     }
 
-    /// Takes so many requests out of a client's bucket, all or none. An unknown client is not limited.
+    /// Takes this many tokens from a client's bucket, all or none. A request without a known client
+    /// is not limited.
     ///
     /// # Errors
-    /// When there will be enough in it.
+    /// The time until the bucket has enough tokens.
     pub(crate) fn admit(&self, client: Option<Client>, requests: usize) -> Result<(), Duration> {
         let Some(client) = client else {
             return Ok(());
@@ -72,10 +76,10 @@ impl RateLimiter {
         if self.per_request.is_zero() || (client.is_local() && !self.limit_loopback) {
             return Ok(());
         }
-        // Configurations in which a whole batch exceeds the bucket are refused.
+        // A whole batch fits into the bucket: the configuration was checked for that.
         let price = self.per_request * u32::try_from(requests).unwrap_or(u32::MAX);
         let now = Instant::now();
-        // Nothing that can panic runs while it is held.
+        // Nothing that can panic runs while the lock is held.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.of(client, now);
         let charged = (*full_at).max(now) + price;
@@ -87,7 +91,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// When a client's bucket will have so many requests in it. Takes nothing.
+    /// The time until a client's bucket has this many tokens. Takes none.
     pub(crate) fn wait(&self, client: Option<Client>, requests: usize) -> Duration {
         let Some(client) = client else {
             return Duration::ZERO;
@@ -99,17 +103,17 @@ impl RateLimiter {
         missing.saturating_sub(self.whole_bucket)
     }
 
-    /// Takes what a message that was admitted as one request turns out to need beyond it.
+    /// Takes the remaining tokens of a message that was admitted as one request.
     ///
     /// # Errors
-    /// When there will be enough for the whole message. The request that was taken before stays taken: reading
-    /// the message has cost something.
+    /// The time until there are enough tokens for the whole message. The token that was taken
+    /// before is not returned, because reading the message was work.
     pub(crate) fn admit_rest(&self, client: Option<Client>, requests: usize) -> Result<(), Duration> {
         self.admit(client, requests.saturating_sub(1)).map_err(|late| late + self.per_request)
     }
 }
 
-/// Takes one request for each that passes, before anything is done for it, or refuses it with 429.
+/// Takes one token for each request before it is handled, or refuses the request with 429.
 pub(crate) async fn limit(State(rates): State<Arc<RateLimiter>>, request: Request, next: Next) -> Response {
     match rates.admit(Client::of(request.extensions()), 1) {
         Ok(()) => next.run(request).await,
@@ -126,7 +130,7 @@ impl Buckets {
         self.full_at.entry(client).or_insert(now)
     }
 
-    /// Forgets the addresses whose buckets are full.
+    /// Removes the addresses whose buckets are full.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.searched.is_some_and(|last| now - last < SEARCH_EVERY) {
             return false;
@@ -165,16 +169,16 @@ mod tests {
         assert_eq!(limiter.admit(client, 6), Err(TENTH), "five are left: one is missing");
         assert_eq!(limiter.admit(client, 5), Ok(()), "a refusal takes nothing");
         assert_eq!(limiter.admit(client, 1), Err(TENTH));
-        assert_eq!(limiter.admit(address("192.0.2.2"), 20), Ok(()), "others have their own");
+        assert_eq!(limiter.admit(address("192.0.2.2"), 20), Ok(()), "other addresses have their own bucket");
         advance(TENTH).await;
         assert_eq!(limiter.admit(client, 1), Ok(()));
         advance(Duration::from_secs(3600)).await;
         assert_eq!(limiter.admit(client, 20), Ok(()));
-        assert_eq!(limiter.admit(client, 1), Err(TENTH), "it holds no more than it ever did");
+        assert_eq!(limiter.admit(client, 1), Err(TENTH), "a bucket never exceeds the burst");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_back_with_a_batch_when_told_gets_through() {
+    async fn a_batch_that_is_sent_again_at_the_given_time_is_admitted() {
         let (limiter, client) = (limiter(), address("192.0.2.1"));
         assert_eq!(limiter.admit(client, 15), Ok(()));
         let send = || limiter.admit(client, 1).and_then(|()| limiter.admit_rest(client, 20));
@@ -197,18 +201,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn in_a_full_table_newcomers_share_a_bucket_until_others_are_forgotten() {
+    async fn in_a_full_table_new_addresses_share_a_bucket_until_others_are_removed() {
         let limiter = limiter();
         limiter.buckets.lock().unwrap().max_addresses = 2;
         assert_eq!(limiter.admit(address("192.0.2.1"), 20), Ok(()));
         assert_eq!(limiter.admit(address("192.0.2.2"), 1), Ok(()));
         assert_eq!(limiter.admit(address("192.0.2.3"), 19), Ok(()));
         assert_eq!(limiter.admit(address("192.0.2.4"), 2), Err(TENTH), "the third has left one");
-        assert_eq!(limiter.admit(address("192.0.2.2"), 19), Ok(()), "who is known has a bucket of its own");
-        // The two are full again after two seconds, and a search is due.
+        assert_eq!(limiter.admit(address("192.0.2.2"), 19), Ok(()), "a known address keeps its own bucket");
+        // The two buckets are full again after two seconds, and a search may run again.
         advance(Duration::from_secs(3)).await;
         assert_eq!(limiter.admit(address("192.0.2.5"), 20), Ok(()));
-        assert_eq!(limiter.admit(address("192.0.2.6"), 20), Ok(()), "both found room");
+        assert_eq!(limiter.admit(address("192.0.2.6"), 20), Ok(()), "both have their own bucket");
         assert_eq!(limiter.buckets.lock().unwrap().full_at.len(), 2);
     }
 }

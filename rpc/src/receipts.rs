@@ -1,8 +1,9 @@
-//! Receipts of recent blocks, cheap for the many who ask at once.
+//! A cache of receipts of recent blocks.
 //!
-//! When a block is committed, everybody who waited for one of its transactions wants a receipt at the same
-//! moment. Reading the block, hashing its Merkle tree and reading its finality proof once for each of a
-//! thousand transactions would cost more than ordering them did, so it is done once for each block.
+//! When a block is committed, all clients that waited for its transactions need a receipt at the
+//! same moment. Reading the block, hashing its Merkle tree and reading its finality proof once for
+//! each of a thousand transactions would cost more than ordering them, so this is done once for
+//! each block.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +15,11 @@ use tokio::sync::OnceCell;
 
 use crate::chain::LedgerAccess;
 
-/// Blocks remembered: more than are committed while their waiters are served. The largest block takes about
-/// a megabyte here.
-const REMEMBERED_BLOCKS: usize = 32;
+/// How many blocks are cached: more than are committed while the waiting clients are served. The
+/// largest block takes about a megabyte here.
+const CACHED_BLOCKS: usize = 32;
 
-/// Everything receipts of one block are made of.
+/// The parts of all receipts of one block.
 #[derive(Debug)]
 struct BlockReceipts {
     tree: MerkleTree,
@@ -28,12 +29,13 @@ struct BlockReceipts {
 
 type Shared = Arc<OnceCell<Arc<BlockReceipts>>>;
 
-/// The receipts of recent blocks. Heights are final, so nothing in it ever becomes wrong.
+/// The receipts of recent blocks. Committed heights are final, so no entry ever becomes invalid.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiptBook(Mutex<BTreeMap<Height, Shared>>);
 
 impl ReceiptBook {
-    /// The receipt of the transaction at a place where the ledger has it; `None` if the block is gone.
+    /// The receipt of the transaction at its height and index in the ledger; `None` if the block
+    /// was pruned.
     pub(crate) async fn receipt(
         &self,
         ledger: &LedgerAccess,
@@ -41,8 +43,8 @@ impl ReceiptBook {
         height: Height,
         index: u32,
     ) -> Result<Option<ReceiptJson>, RpcError> {
-        let shared = self.remembered(height);
-        // Whoever comes first reads the block, the others wait for it.
+        let shared = self.cached(height);
+        // The first request reads the block; the others wait for it.
         let read = || async {
             let block = ledger.read(move |reader| BlockReceipts::read(reader, height)).await;
             match block {
@@ -59,7 +61,7 @@ impl ReceiptBook {
         let position = usize::try_from(index).expect("indices in a block fit");
         let path = block.tree.path(position).filter(|_| block.ids[position] == id);
         let Some(path) = path else {
-            // It is not where the index says: the ledger itself finds out what is wrong, and remembers it.
+            // The ledger's index is wrong. Let the ledger detect and record the damage.
             let receipt = ledger.read(move |reader| reader.receipt(&id)).await?;
             return Ok(receipt.as_ref().map(ReceiptJson::from));
         };
@@ -71,12 +73,12 @@ impl ReceiptBook {
         }))
     }
 
-    fn remembered(&self, height: Height) -> Shared {
-        // Nothing that can panic runs while it is held.
+    fn cached(&self, height: Height) -> Shared {
+        // Nothing that can panic runs while the lock is held.
         let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = Arc::clone(blocks.entry(height).or_default());
-        if blocks.len() > REMEMBERED_BLOCKS {
-            // The oldest block goes, or the one just asked for if it is that: it is served, not remembered.
+        if blocks.len() > CACHED_BLOCKS {
+            // Evict the lowest block. If that is the requested one, it is served but not cached.
             blocks.pop_first();
         }
         shared
@@ -99,16 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_blocks_are_remembered() {
+    fn only_the_newest_blocks_are_cached() {
         let book = ReceiptBook::default();
-        let newest = 1000 + u64::try_from(REMEMBERED_BLOCKS).unwrap();
+        let newest = 1000 + u64::try_from(CACHED_BLOCKS).unwrap();
         for height in 1000..newest {
-            book.remembered(Height(height));
+            book.cached(Height(height));
         }
-        book.remembered(Height(3));
-        book.remembered(Height(newest));
+        book.cached(Height(3));
+        book.cached(Height(newest));
         let blocks = book.0.lock().unwrap();
-        assert_eq!(blocks.len(), REMEMBERED_BLOCKS);
+        assert_eq!(blocks.len(), CACHED_BLOCKS);
         assert!(!blocks.contains_key(&Height(3)));
         assert!(blocks.contains_key(&Height(newest)));
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{failure, json};
 
-/// When to come again after a refusal for lack of room.
+/// When to try again after a refusal for lack of capacity.
 const OVERLOAD_RETRY_MS: u64 = 1000;
 
 /// A request refused before any method ran.
@@ -26,7 +26,7 @@ impl Refusal {
         Refusal { status, error, headers: Vec::new() }
     }
 
-    /// Says more in a header.
+    /// Adds a header.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -54,9 +54,9 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Too many requests, with when to come again.
+/// The error for too many requests, with the time until the next attempt.
 pub(crate) fn rate_limited(wait: Duration) -> RpcError {
-    // Rounded up, so that there is enough when the client comes back.
+    // Rounded up, so that there are enough tokens when the client tries again.
     let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     let message = format!(
         "too many requests from this address; try again in {milliseconds} ms, or at another node, and send \
@@ -65,7 +65,7 @@ pub(crate) fn rate_limited(wait: Duration) -> RpcError {
     RpcError::new(ErrorKind::RateLimited, message).retry_after_ms(milliseconds)
 }
 
-/// No room for a request.
+/// The error for lack of capacity.
 pub(crate) fn overloaded(what: &str) -> RpcError {
     let message = format!("the node is busy: {what}; try again, here or at another node");
     RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(OVERLOAD_RETRY_MS)

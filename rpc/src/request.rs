@@ -1,8 +1,9 @@
-//! JSON-RPC 2.0 framing, to the letter of the specification.
+//! JSON-RPC 2.0 framing, exactly as specified.
 //!
-//! jsonrpsee answers some invalid requests with another code than the specification, takes odd ids for
-//! notifications and does not run notifications at all, so the framing is checked here and jsonrpsee is
-//! left with what it does well. Ids are kept as they were written and go back unchanged.
+//! jsonrpsee responds to some invalid requests with another code than the specification, treats
+//! requests with invalid ids as notifications, and does not run notifications. So this module
+//! checks the framing, and jsonrpsee only decodes parameters and runs methods. Ids are returned
+//! exactly as they were written.
 
 use std::fmt;
 
@@ -11,30 +12,30 @@ use serde::Deserialize;
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Most bytes of an id, as it is written.
+/// Most bytes of an id, as written.
 pub(crate) const MAX_ID_BYTES: usize = 256;
 
-/// What a body holds.
+/// The content of a body.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     /// One request.
     Single(Entry<'a>),
-    /// Several, in an array that is not empty.
+    /// Several requests, in a non-empty array.
     Batch(Vec<Entry<'a>>),
 }
 
-/// One request or what is given for one.
+/// One request, valid or not.
 #[derive(Debug)]
 pub(crate) enum Entry<'a> {
-    /// To be answered, under this id.
+    /// To be run, and to be responded to under this id.
     Call(&'a RawValue, Call<'a>),
-    /// To be run and not answered.
+    /// To be run without a response.
     Notification(Call<'a>),
-    /// No request; answered under the id if there was one, else under null.
+    /// Not a valid request; gets an error under its id, or under null if it has none.
     Invalid(&'a RawValue, RpcError),
 }
 
-/// What is to be run.
+/// A method to run, with its parameters.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: String,
@@ -43,7 +44,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// What it asks to run.
+    /// The calls in it, including notifications.
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Call<'a>> {
         let entries = match self {
             Message::Single(entry) => std::slice::from_ref(entry),
@@ -59,7 +60,7 @@ impl<'a> Message<'a> {
 /// Reads a body.
 ///
 /// # Errors
-/// What is answered to the whole body, under the id null.
+/// The error for the whole body, under the id null.
 pub(crate) fn parse(body: &[u8], max_batch: usize) -> Result<Message<'_>, RpcError> {
     let whole: &RawValue = serde_json::from_slice(body)
         .map_err(|error| RpcError::new(ErrorKind::ParseError, format!("the body is not JSON: {error}")))?;
@@ -69,7 +70,7 @@ pub(crate) fn parse(body: &[u8], max_batch: usize) -> Result<Message<'_>, RpcErr
     let (entries, count) = split(whole, max_batch);
     if count > max_batch {
         let message =
-            format!("the batch has {count} entries, the node takes {max_batch}; send several batches");
+            format!("the batch has {count} entries, but the node accepts {max_batch}; send several batches");
         return Err(RpcError::new(ErrorKind::BatchTooLarge, message).detail("limit", max_batch));
     }
     if entries.is_empty() {
@@ -110,7 +111,7 @@ pub(crate) fn split(array: &RawValue, limit: usize) -> (Vec<&RawValue>, usize) {
 
     serde_json::Deserializer::from_str(array.get())
         .deserialize_seq(Elements(limit))
-        .expect("the text was found to be JSON and starts like an array")
+        .expect("the text is JSON and starts like an array")
 }
 
 #[derive(Deserialize)]
@@ -125,7 +126,7 @@ struct Members<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// Tells a member that is null from one that is absent.
+/// Distinguishes a member that is null from one that is absent.
 pub(crate) fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
@@ -156,11 +157,12 @@ fn entry(raw: &RawValue) -> Entry<'_> {
     }
 }
 
-/// Ids come back in answers, which must be small when there is room for nothing else.
+/// Limits the length of an id, because it is part of error responses, which must stay small to need
+/// no memory reservation.
 fn check_id(id: &RawValue) -> Result<(), String> {
     let text = id.get();
     if text.len() > MAX_ID_BYTES {
-        return Err(format!("id has {} bytes, at most {MAX_ID_BYTES} are taken", text.len()));
+        return Err(format!("id has {} bytes, but at most {MAX_ID_BYTES} are accepted", text.len()));
     }
     let is_id = match text.as_bytes().first() {
         Some(b'"') => string(id).is_some(),

@@ -1,4 +1,4 @@
-//! Which path is answered by what.
+//! The routes: which handler serves which path.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -31,10 +31,11 @@ use crate::refusal::Refusal;
 use crate::stopping::Stopping;
 use crate::stream::{self, BlockSource, Origins, Streams};
 
-/// The whole interface as an axum router, for tests in process and for servers of one's own.
+/// The whole interface as an axum router, for tests in the same process and for other servers.
 ///
-/// Limits of connections and times are [`crate::serve`]'s; all others hold here, too, that of requests per
-/// second for requests that carry axum's `ConnectInfo<SocketAddr>`. Without a registry there is no `/metrics`.
+/// Only [`crate::serve`] limits connections and times; all other limits apply here too. The limit
+/// of requests per second applies to requests that have axum's `ConnectInfo<SocketAddr>`. Without a
+/// registry there is no `/metrics`.
 pub fn router<N: Node>(config: &RpcConfig, node: Arc<N>, registry: Option<Registry>) -> Router {
     stoppable_router(config, node, registry, Meter::new(), Stopping::never())
 }
@@ -67,8 +68,8 @@ pub(crate) fn stoppable_router<N: Node>(
         }
         None => (get(health::welcome), Router::new()),
     };
-    // Pages count, too, and say so in their own words. Whoever watches the node is told how it is, however busy it
-    // is.
+    // Pages count their own requests, because they show refusals as pages. Monitoring is not
+    // limited, so that it gets an answer however busy the node is.
     let limited = from_fn_with_state(rates, rate::limit);
     let mut router = Router::new()
         .route("/", json_rpc.merge(home))
@@ -92,20 +93,21 @@ pub(crate) fn stoppable_router<N: Node>(
         .layer(from_fn_with_state(meter, count))
 }
 
-/// Counts responses, but not those to whoever watches the node: a node that is not ready says 503 all the time.
+/// Counts responses, except those to monitoring: a node that is not ready responds with 503 to
+/// every probe.
 async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Response {
-    let watching = matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
+    let is_monitoring = matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
     let response = next.run(request).await;
-    if !watching {
+    if !is_monitoring {
         meter.responded(response.status().as_u16());
     }
     response
 }
 
-/// What connections above the limit get.
+/// Refuses every request of a connection above the limit.
 pub(crate) fn refusing_router() -> Router {
     Router::new().fallback(|| async {
-        let refusal = Refusal::overloaded("it has as many connections as it may").into_response();
+        let refusal = Refusal::overloaded("its limit of connections is reached").into_response();
         ([(CONNECTION, "close")], refusal)
     })
 }

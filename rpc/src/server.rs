@@ -1,4 +1,4 @@
-//! The interface for everybody, over TCP.
+//! The public interface, over TCP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::meter::Meter;
 use crate::node::Node;
 use crate::router::stoppable_router;
 
-/// A server that runs. Dropping it stops it, too, without waiting for what is in flight.
+/// A running server. Dropping it also stops it, without waiting for requests in flight.
 #[derive(Debug)]
 pub struct RpcServer {
     local_addr: SocketAddr,
@@ -20,22 +20,23 @@ pub struct RpcServer {
 }
 
 impl RpcServer {
-    /// Where it listens; tells the port that was chosen for port 0.
+    /// The address that it listens on, with the port that the system chose for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Stops accepting, ends all waits with what is known, answers what is in flight for at most the
-    /// configured grace, then closes every connection.
+    /// Stops accepting, ends all waits with the status so far, serves requests in flight for at
+    /// most the configured grace, then closes every connection.
     pub async fn shutdown(self) {
         self.accepting.shutdown().await;
     }
 }
 
-/// Starts to serve a node over HTTP. With a registry, `/metrics` shows what is in it, and what the server counts itself.
+/// Starts to serve a node over HTTP. With a registry, `/metrics` shows its metrics and those of the
+/// server.
 ///
 /// # Errors
-/// [`RpcStartError`]: the port is taken or not ours, or settings make no sense.
+/// [`RpcStartError`]: the port is in use or not permitted, or a setting is invalid.
 pub async fn serve<N: Node>(
     config: RpcConfig,
     node: Arc<N>,

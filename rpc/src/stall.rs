@@ -1,4 +1,4 @@
-//! Cuts off clients that ask and then do not listen.
+//! Closes connections of clients that do not read their responses.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,18 +10,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Most bytes that a client may send on behind the request of a stream. They are thrown away.
-const MAX_SENT_BEHIND: usize = 64 << 10;
+/// Most bytes that a client may send after the request of a stream. They are discarded.
+const MAX_DISCARDED: usize = 64 << 10;
 
-/// Whether a connection is looked after while its answer is on its way.
+/// Whether the client's end of a connection is watched while a response is sent.
 ///
-/// hyper notices that a client has gone as long as the client has sent nothing behind its request. An answer that has
-/// no end would keep its place until something is written.
+/// hyper notices that a client has closed the connection only if the client has sent nothing after
+/// its request. Otherwise an endless response would keep its place until the next write.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HangUp(Arc<AtomicBool>);
 
 impl HangUp {
-    /// From now on the client has nothing more to say: what it sends is thrown away, and its end ends the connection.
+    /// From now on, discard what the client sends, and close the connection when the client closes
+    /// its side.
     pub(crate) fn watch(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -31,22 +32,22 @@ impl HangUp {
     }
 }
 
-/// A stream whose writes fail once the other side has taken nothing for some time. Answers wait in memory
-/// until they are taken, so patience has to end.
+/// A stream whose writes fail if the client has taken nothing for some time. Responses stay in
+/// memory until they are taken, so the wait must be limited.
 #[derive(Debug)]
 pub(crate) struct StallGuard<S> {
     stream: S,
-    patience: Duration,
+    stall_timeout: Duration,
     hang_up: HangUp,
-    /// Bytes that were thrown away.
-    sent_behind: usize,
+    /// Bytes that were discarded.
+    discarded: usize,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> StallGuard<S> {
-    pub(crate) fn new(stream: S, patience: Duration, hang_up: HangUp) -> Self {
-        StallGuard { stream, patience, hang_up, sent_behind: 0, stalled: None }
+    pub(crate) fn new(stream: S, stall_timeout: Duration, hang_up: HangUp) -> Self {
+        StallGuard { stream, stall_timeout, hang_up, discarded: 0, stalled: None }
     }
 
     fn watch<T>(&mut self, context: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -54,21 +55,21 @@ impl<S> StallGuard<S> {
             self.stalled = None;
             return progress;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let stall_timeout = self.stall_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
         stalled
             .as_mut()
             .poll(context)
-            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take the answer")))
+            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take the response")))
     }
 }
 
 impl<S: AsyncRead + Unpin> StallGuard<S> {
-    /// Throws away what the client sends, and is woken when there is more.
+    /// Discards what the client has sent, and registers for a wake-up when more arrives.
     ///
     /// # Errors
-    /// The client has gone, or sends without end.
-    fn throw_away(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// If the client has closed its side, or has sent too much.
+    fn discard(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let mut bytes = [0; 1024];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
@@ -76,9 +77,12 @@ impl<S: AsyncRead + Unpin> StallGuard<S> {
                 return Ok(());
             };
             read?;
-            self.sent_behind += buffer.filled().len();
-            if buffer.filled().is_empty() || self.sent_behind > MAX_SENT_BEHIND {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the client has gone"));
+            self.discarded += buffer.filled().len();
+            if buffer.filled().is_empty() || self.discarded > MAX_DISCARDED {
+                return Err(io::Error::new(
+                    io::ErrorKind::ConnectionReset,
+                    "the client has closed the connection",
+                ));
             }
         }
     }
@@ -117,10 +121,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes whenever anything has happened on the connection.
+    /// hyper calls this whenever anything has happened on the connection, so it also watches the
+    /// client's end.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.hang_up.is_watched() {
-            self.throw_away(context)?;
+            self.discard(context)?;
         }
         let progress = Pin::new(&mut self.stream).poll_flush(context);
         self.watch(context, progress)
@@ -148,13 +153,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_a_little_now_and_then_is_not() {
+    async fn a_client_that_takes_a_little_at_times_is_not() {
         let (server, mut client) = duplex(16);
         let mut guarded = StallGuard::new(server, Duration::from_secs(20), HangUp::default());
         let reader = tokio::spawn(async move {
             let mut taken = [0; 8];
             for _ in 0..8 {
-                // Paused time: it jumps when nothing else can happen.
+                // Time is paused and advances only here, or when all tasks are idle.
                 tokio::time::advance(Duration::from_secs(15)).await;
                 client.read_exact(&mut taken).await.unwrap();
             }
@@ -164,9 +169,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_is_looked_after_may_go_and_may_not_talk_without_end() {
-        for (sent, ended) in [(&b"x"[..], false), (&[0; MAX_SENT_BEHIND + 1][..], true)] {
-            let (server, mut client) = duplex(2 * MAX_SENT_BEHIND);
+    async fn a_watched_client_may_close_and_may_not_send_without_end() {
+        for (sent, ended) in [(&b"x"[..], false), (&[0; MAX_DISCARDED + 1][..], true)] {
+            let (server, mut client) = duplex(2 * MAX_DISCARDED);
             let hang_up = HangUp::default();
             let mut guarded = StallGuard::new(server, Duration::from_secs(20), hang_up.clone());
             client.write_all(sent).await.unwrap();

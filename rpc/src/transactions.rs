@@ -1,4 +1,4 @@
-//! Transactions on their way into the chain.
+//! Submission of transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::config::RpcConfig;
 use crate::node::{Node, SubmitRefusal};
 use crate::stopping::Stopping;
 
-/// When to try again when too many submissions are on their way.
+/// When to try again if too many submissions without a wait are in progress.
 const BACKGROUND_RETRY_MS: u64 = 200;
 
-/// Hands transactions to the node and waits for their end.
+/// Submits transactions to the node and waits for their outcome.
 pub(crate) struct Transactions<N> {
     node: Arc<N>,
     default_wait: Duration,
@@ -35,7 +35,7 @@ impl<N: Node> Transactions<N> {
         }
     }
 
-    /// Everything of `tx_submit` but the receipt.
+    /// Everything that `tx_submit` does except the receipt.
     pub(crate) async fn submit(
         &self,
         bytes: &[u8],
@@ -44,13 +44,13 @@ impl<N: Node> Transactions<N> {
     ) -> Result<SubmitResult, RpcError> {
         self.node.takes_transactions()?;
         let transaction = self.decode(bytes)?;
-        // The encoding is canonical, so these bytes are the transaction's own.
+        // The encoding is canonical, so these bytes are exactly the transaction's encoding.
         let id = Transaction::id_of(bytes);
         let status = match wait {
-            Wait::None => self.submit_unattended(id, transaction)?,
+            Wait::None => self.submit_without_wait(id, transaction)?,
             Wait::Accepted | Wait::Committed => {
-                let patience = timeout_ms.map_or(self.default_wait, Duration::from_millis).min(self.max_wait);
-                self.submit_attended(id, transaction, wait, patience).await?
+                let limit = timeout_ms.map_or(self.default_wait, Duration::from_millis).min(self.max_wait);
+                self.submit_and_wait(id, transaction, wait, limit).await?
             }
         };
         Ok(SubmitResult { id, status, receipt: None })
@@ -72,34 +72,34 @@ impl<N: Node> Transactions<N> {
         Ok(transaction)
     }
 
-    /// Nobody waits, so nobody hears of a refusal either: the log does.
-    fn submit_unattended(
+    /// Submits in the background. No client waits for the outcome, so a refusal is only logged.
+    fn submit_without_wait(
         &self,
         id: TransactionId,
         transaction: Transaction,
     ) -> Result<TransactionStatus, RpcError> {
         let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
-            let message = "too many transactions are on their way into the pool; try again";
+            let message = "too many submissions without a wait are in progress; try again";
             return Err(RpcError::new(ErrorKind::Overloaded, message).retry_after_ms(BACKGROUND_RETRY_MS));
         };
         let node = Arc::clone(&self.node);
         tokio::spawn(async move {
             let _permit = permit;
             if let Err(refusal) = node.submit(transaction).await {
-                tracing::debug!(%id, %refusal, "refused a transaction that nobody waits for");
+                tracing::debug!(%id, %refusal, "refused a transaction that no client waits for");
             }
         });
         Ok(TransactionStatus::Unknown)
     }
 
-    async fn submit_attended(
+    async fn submit_and_wait(
         &self,
         id: TransactionId,
         transaction: Transaction,
         wait: Wait,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<TransactionStatus, RpcError> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         let status = match timeout_at(deadline, self.node.submit(transaction)).await {
             Ok(answer) => answer?,
             Err(_) => self.node.status_of(id).await,
@@ -113,20 +113,20 @@ impl<N: Node> Transactions<N> {
             status = self.node.ended(id, left) => return Ok(status),
             () = stopping.stopped() => {}
         }
-        // A server that stops sends everybody home with what is known, which is no error either.
+        // The server stops: end the wait with the status so far, as if it had timed out.
         Ok(self.node.status_of(id).await)
     }
 }
 
-/// Bytes of a transaction before its payload, by WIRE.md, and what is behind it.
+/// Length of a transaction's fields before its payload, by WIRE.md, and of the signature after it.
 const HEAD_BYTES: usize = 54;
 const SIGNATURE_BYTES: usize = 64;
 
-/// What is wrong with bytes that are no transaction, for people who wrote an encoder.
+/// What is wrong with bytes that are not a transaction, to help developers of encoders.
 fn malformed(bytes: &[u8]) -> String {
     let least = HEAD_BYTES + SIGNATURE_BYTES;
     let problem = match bytes {
-        _ if bytes.len() < least => format!("a transaction has {least} bytes or more, not {}", bytes.len()),
+        _ if bytes.len() < least => format!("a transaction has at least {least} bytes, not {}", bytes.len()),
         [sender, ..] if ![2, 3].contains(sender) => {
             format!("the sender is a compressed public key: its first byte is 02 or 03, not {sender:02x}")
         }
@@ -135,18 +135,16 @@ fn malformed(bytes: &[u8]) -> String {
             let length = u32::from_le_bytes([bytes[50], bytes[51], bytes[52], bytes[53]]);
             let room = bytes.len() - least;
             if usize::try_from(length) == Ok(room) {
-                "its signature is not canonical: r and s are from 1 to the order of the curve, s to half of it".to_owned()
+                "its signature is not canonical: r and s must be from 1 to the order of the curve, and s at most half of it".to_owned()
             } else {
-                format!(
-                    "bytes 50 to 53 say that the payload has {length} bytes, and there is room for {room}"
-                )
+                format!("bytes 50 to 53 give the payload {length} bytes, but there are {room} bytes for it")
             }
         }
     };
     format!("not the encoding of a transaction (WIRE.md, Transactions): {problem}")
 }
 
-/// Where a committed transaction stands.
+/// Height and index of a committed transaction.
 pub(crate) fn place(status: &TransactionStatus) -> Option<(Height, u32)> {
     match status {
         TransactionStatus::Committed { height, index } => Some((Height(*height), *index)),

@@ -1,8 +1,8 @@
-//! Counters of network events since the start.
+//! What happened since the start, in plain numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only rises.
+/// One rising number.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -20,8 +20,8 @@ impl Counter {
     }
 }
 
-/// Declares the public snapshot and the atomics behind it from one list, so that both have the same
-/// fields.
+/// Declares the public snapshot and the atomics behind it from one list, so that neither can forget
+/// a field.
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Totals over all peers since the start of the network.
@@ -56,60 +56,59 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections refused because the key is neither a member's nor an admitted observer's.
-    strangers_refused,
-    /// Incoming connections that never proved an identity: garbage, silence, a broken handshake.
+    /// Connections refused because the key belongs to neither a member nor an admitted observer.
+    unknown_peers_refused,
+    /// Incoming connections that did not prove an identity: malformed data, silence, a failed
+    /// handshake.
     upgrades_failed,
     /// Incoming connections closed at once because too many were pending or established.
     incoming_over_limit,
-    /// Connections closed because the member belongs to another network, or speaks another protocol
+    /// Connections closed because the member belongs to another network or has another protocol
     /// version.
-    foreign_networks,
-    /// Connections cut because their member reconnected on a newer one.
+    wrong_network,
+    /// Connections closed because their member opened a newer one.
     connections_replaced,
-    /// Connections closed because no byte arrived from their member within the timeout, or it never
-    /// opened its direct stream.
+    /// Connections closed because their member was silent, or did not open its direct stream.
     connections_silent,
-    /// Connections closed because a peer sent a frame above the limit or a malformed one, or
-    /// because an observer sent a message; and requests above the limit, which end only their
-    /// stream.
-    garbage_received,
+    /// Connections closed because of a frame that is malformed or above the limit, or because an
+    /// observer sent a message; and requests above the limit, which end with their stream.
+    malformed_received,
     /// Attempts to connect.
     dials,
     /// Attempts to connect that failed.
     dials_failed,
-    /// Members looked up through others.
+    /// Lookups of members through other members.
     lookups,
-    /// Direct messages that reached the layer above.
-    messages_in,
+    /// Direct messages that were passed to the node.
+    messages_received,
     /// Direct messages written to a connection.
-    messages_out,
-    /// Direct messages dropped from a full queue, or still waiting when their connection ended.
+    messages_sent,
+    /// Direct messages dropped because of a full queue, or because their connection ended first.
     messages_dropped,
     /// Direct messages for members that were not connected.
-    messages_unconnected,
-    /// Direct messages that this node did not send because they exceed the limit.
+    messages_to_disconnected,
+    /// Outgoing direct messages that were dropped because they exceed the limit.
     messages_oversized,
-    /// Gossip messages that reached the layer above.
-    gossip_in,
-    /// Gossip messages dropped because the layer above had not taken enough of the earlier ones.
+    /// Gossip messages that were passed to the node.
+    gossip_received,
+    /// Gossip messages dropped because the node had not processed enough of the earlier ones.
     gossip_dropped,
     /// Gossip messages published.
-    gossip_out,
-    /// Gossip messages that could not be gossiped, because no member subscribed or all their queues
-    /// were full; they went over direct streams instead.
-    gossip_unheard,
-    /// Gossip messages with the content of a recent one; they are not sent again.
+    gossip_sent,
+    /// Gossip messages without a receiver, because no member had subscribed or all queues were
+    /// full; they were sent over direct streams instead.
+    gossip_without_receiver,
+    /// Gossip messages with the same content as a recent one; they are not sent again.
     gossip_repeated,
-    /// Gossip messages dropped because a member was too slow to take them.
+    /// Gossip messages dropped because a member received them too slowly.
     gossip_slow_peer,
     /// Requests sent.
-    requests_out,
-    /// Requests that ended without an answer, for whatever reason.
+    requests_sent,
+    /// Requests that ended without a response, for any reason.
     requests_failed,
-    /// Requests that reached the layer above.
-    requests_in,
-    /// Requests of members that were refused: too many, dropped by the layer above, answer too long
-    /// or late.
+    /// Requests that were passed to the node.
+    requests_received,
+    /// Requests of members that were refused: too many, dropped by the node, or with a response
+    /// that was too long or late.
     requests_refused,
 }

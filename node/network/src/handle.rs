@@ -132,7 +132,7 @@ impl Network {
         let _permit = peer.requests.clone().try_acquire_owned().map_err(|_| too_many)?;
         let (answer, answered) = oneshot::channel();
         self.command(Command::Request { to: peer.id, bytes, answer }).map_err(|_| RequestError::Closed)?;
-        self.shared.counters.requests_out.one();
+        self.shared.counters.requests_sent.one();
         let after = self.shared.timing.request_timeout;
         match timeout(after, answered).await {
             Ok(Ok(result)) => result,

@@ -174,9 +174,9 @@ impl Work<'_> {
         let link = self.link;
         let length = bytes.len() as u64;
         if link.inbox.message(&link.peer.shares, link.peer.key, bytes).await.is_ok() {
-            link.peer.messages_in.one();
+            link.peer.messages_received.one();
             link.peer.bytes_in.add(length);
-            link.counters.messages_in.one();
+            link.counters.messages_received.one();
         }
         Ok(())
     }
@@ -237,9 +237,9 @@ impl Work<'_> {
         outgoing.flush().await?;
         let messages = batch.len() as u64;
         let bytes = batch.drain(..).map(|message| message.len() as u64).sum();
-        self.link.peer.messages_out.add(messages);
+        self.link.peer.messages_sent.add(messages);
         self.link.peer.bytes_out.add(bytes);
-        self.link.counters.messages_out.add(messages);
+        self.link.counters.messages_sent.add(messages);
         Ok(())
     }
 }

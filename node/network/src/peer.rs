@@ -38,9 +38,9 @@ pub(crate) struct Peer {
     pub(crate) shares: Shares,
     /// Permits for requests in flight to this member.
     pub(crate) requests: Arc<Semaphore>,
-    pub(crate) messages_in: Counter,
+    pub(crate) messages_received: Counter,
     pub(crate) bytes_in: Counter,
-    pub(crate) messages_out: Counter,
+    pub(crate) messages_sent: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) messages_dropped: Counter,
     pub(crate) dial_attempts: Counter,
@@ -72,9 +72,9 @@ impl Peer {
             link_lock: tokio::sync::Mutex::new(()),
             shares: Shares::new(limits),
             requests: Arc::new(Semaphore::new(limits.requests_per_peer)),
-            messages_in: Counter::default(),
+            messages_received: Counter::default(),
             bytes_in: Counter::default(),
-            messages_out: Counter::default(),
+            messages_sent: Counter::default(),
             bytes_out: Counter::default(),
             messages_dropped: Counter::default(),
             dial_attempts: Counter::default(),
@@ -114,7 +114,7 @@ impl Peer {
                 dropped
             }
             None => {
-                counters.messages_unconnected.one();
+                counters.messages_to_disconnected.one();
                 1
             }
         };
@@ -152,8 +152,8 @@ impl Peer {
             since: link.map(|link| link.since),
             direction: link.map(|link| link.direction),
             round_trip: link.and_then(|link| link.round_trip),
-            messages_in: self.messages_in.get(),
-            messages_out: self.messages_out.get(),
+            messages_received: self.messages_received.get(),
+            messages_sent: self.messages_sent.get(),
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             messages_waiting: link.map_or(0, |link| link.outbox.len()),

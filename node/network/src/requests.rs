@@ -52,7 +52,7 @@ impl request_response::Codec for Codec {
     {
         let request = read_block(io, self.request_bytes_max).await;
         if request.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-            self.counters.garbage_received.one();
+            self.counters.malformed_received.one();
         }
         request
     }
@@ -177,6 +177,6 @@ mod tests {
         block_on(codec.write_request(&PROTOCOL, &mut wire, Bytes::from_static(b"abc"))).unwrap();
         let error = block_on(codec.read_request(&PROTOCOL, &mut Cursor::new(&wire))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert_eq!(codec.counters.garbage_received.get(), 1);
+        assert_eq!(codec.counters.malformed_received.get(), 1);
     }
 }

@@ -42,9 +42,9 @@ pub struct PeerStatus {
     /// behind other messages.
     pub round_trip: Option<Duration>,
     /// Direct messages received since the start.
-    pub messages_in: u64,
+    pub messages_received: u64,
     /// Direct messages sent since the start.
-    pub messages_out: u64,
+    pub messages_sent: u64,
     /// Bytes of direct messages received, without framing.
     pub bytes_in: u64,
     /// Bytes of direct messages sent, without framing.

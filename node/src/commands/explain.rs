@@ -1,7 +1,7 @@
 //! `quorate explain`: why a node makes progress or does not.
 
 use clap::Args as ClapArgs;
-use quorate_api::{Awaited, AwaitedHeight, Explanation, MemberName, ValidatorStanding};
+use quorate_api::{Awaited, AwaitedHeight, Explanation, MemberName, ValidatorSigningState};
 
 use crate::commands::block_on;
 use crate::exit::Outcome;
@@ -62,23 +62,23 @@ fn page(explanation: &Explanation, url: &str) -> String {
     let mut page = format!(
         "{node} at {url}: {}\n{}\n\n{}",
         explanation.state,
-        explanation.headline,
+        explanation.summary,
         summary(explanation)
     );
     if !explanation.heights.is_empty() {
         page.push('\n');
         page.push_str(&heights(&explanation.heights).render());
     }
-    if !explanation.remedies.is_empty() {
+    if !explanation.actions.is_empty() {
         page.push_str("\nWhat to do:\n");
-        explanation.remedies.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
+        explanation.actions.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
     }
-    if !explanation.troubles.is_empty() {
+    if !explanation.warnings.is_empty() {
         page.push_str("\nOther problems:\n");
         explanation
-            .troubles
+            .warnings
             .iter()
-            .for_each(|trouble| page.push_str(&format!("  * {} {}\n", trouble.text, trouble.remedy)));
+            .for_each(|warning| page.push_str(&format!("  * {} {}\n", warning.text, warning.action)));
     }
     page
 }
@@ -88,7 +88,7 @@ fn summary(explanation: &Explanation) -> String {
     let bounds = &explanation.bounds;
     fields([
         ("view", format!("{}, {begun}; its primary is {}", explanation.view, explanation.primary.name)),
-        ("standing", standing(explanation.standing).to_owned()),
+        ("standing", standing(explanation.signing_state).to_owned()),
         (
             "committed",
             format!(
@@ -106,12 +106,12 @@ fn summary(explanation: &Explanation) -> String {
     ])
 }
 
-fn standing(standing: ValidatorStanding) -> &'static str {
+fn standing(standing: ValidatorSigningState) -> &'static str {
     match standing {
-        ValidatorStanding::Voting => "voting",
-        ValidatorStanding::Probing => "probing: it must not vote yet",
-        ValidatorStanding::Observing => "observing: an observer has no vote",
-        ValidatorStanding::Recovering => "recovering: it must not vote with this journal",
+        ValidatorSigningState::Voting => "voting",
+        ValidatorSigningState::Probing => "probing: it must not vote yet",
+        ValidatorSigningState::Observing => "observing: an observer has no vote",
+        ValidatorSigningState::Recovering => "recovering: it must not vote with this journal",
     }
 }
 
@@ -138,8 +138,8 @@ fn contact(explanation: &Explanation) -> String {
 }
 
 fn departures(explanation: &Explanation) -> String {
-    let departures = &explanation.departures;
-    let departed = names(&departures.departed);
+    let departures = &explanation.view_changes;
+    let departed = names(&departures.view_changes_from);
     match (departures.more_to_begin, departures.more_to_follow) {
         (Some(more), _) => format!(
             "{departed}, for view {} or a later one; the view begins with {} departures: {more} more needed",
@@ -201,8 +201,8 @@ mod tests {
     fn explanation() -> Value {
         let member = |index: u16| json!({ "index": index, "name": format!("validator-{index}") });
         json!({
-            "node": member(1), "state": "waiting_for_votes", "making_progress": false, "headline": "Votes are missing.",
-            "view": 4, "active": true, "primary": member(0), "standing": "voting", "committed_height": 140,
+            "node": member(1), "state": "waiting_for_votes", "making_progress": false, "summary": "Votes are missing.",
+            "view": 4, "active": true, "primary": member(0), "signing_state": "voting", "committed_height": 140,
             "waiting_ms": 900, "snapshot_age_ms": 4, "pool_transactions": 12,
             "heights": [{
                 "height": 141, "hash": null, "transactions": 12, "phase": "prepared", "awaits": "commits",
@@ -213,20 +213,20 @@ mod tests {
                 "purpose": "request", "in_ms": 1100, "next_view": 5, "next_primary": member(1),
                 "text": "in 1.1 s this node leaves view 4",
             },
-            "departures": {
-                "departed": [member(0), member(1), member(2)], "remaining": [member(3)], "to_begin": 3,
+            "view_changes": {
+                "view_changes_from": [member(0), member(1), member(2)], "remaining": [member(3)], "to_begin": 3,
                 "more_to_begin": null, "to_follow": 2, "more_to_follow": null,
             },
             "contact": {
-                "contacts": [member(0), member(2)], "needed": 2, "more_needed": 0,
+                "recently_heard": [member(0), member(2)], "needed": 2, "more_needed": 0,
                 "silent": [{ "index": 3, "name": "validator-3", "connected": true }],
             },
             "bounds": {
                 "stable_height": 128, "log_window": 256, "highest": 384, "next_checkpoint": 256, "window": 8,
                 "in_flight": 1,
             },
-            "remedies": ["Ask validator-0."],
-            "troubles": [{ "kind": "clock", "members": [member(0)], "text": "The clock is off.", "remedy": "Set it." }],
+            "actions": ["Ask validator-0."],
+            "warnings": [{ "kind": "clock", "members": [member(0)], "text": "The clock is off.", "action": "Set it." }],
         })
     }
 

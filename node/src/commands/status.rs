@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use futures::future::join_all;
 use hyper::StatusCode;
-use quorate_api::{ConsensusState, NodeRole, NodeStatus, Readiness, ReadinessCheck, ValidatorStanding};
+use quorate_api::{ConsensusState, NodeRole, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState};
 use quorate_client::{ClientConfig, Rpc};
 use serde::Serialize;
 
@@ -23,10 +23,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Upper limit of nodes per call.
 const MAX_NODES: usize = 100;
 
-/// Show the status of one or more nodes: height, stable checkpoint, view, primary, standing, peers,
+/// Show the status of one or more nodes: height, stable checkpoint, view, primary, signing state, peers,
 /// readiness.
 ///
-/// The view is `active`, or `changing` until it begins. The standing is `voting`, or the reason why
+/// The view is `active`, or `changing` until it begins. The signing state is `voting`, or the reason why
 /// the node does not vote. An observer shows stable checkpoint, view and primary as validators
 /// report them.
 ///
@@ -119,7 +119,7 @@ fn unmet(body: &[u8]) -> Vec<ReadinessCheck> {
 /// One row for each node.
 fn table(conditions: &[Condition]) -> Table {
     let mut table = Table::new(&[
-        "node", "rpc", "height", "stable", "view", "state", "primary", "standing", "peers", "pool", "ready",
+        "node", "rpc", "height", "stable", "view", "state", "primary", "signing", "peers", "pool", "ready",
     ]);
     for condition in conditions {
         table.row(row(condition));
@@ -141,7 +141,7 @@ fn row(condition: &Condition) -> Vec<String> {
         of_consensus(|state| state.view.to_string()),
         of_consensus(|state| if state.active { "active" } else { "changing" }.to_owned()),
         of_consensus(|state| state.primary_name.clone()),
-        of_consensus(|state| standing(state.standing).to_owned()),
+        of_consensus(|state| signing(state.signing_state).to_owned()),
         of_status(|status| status.peers_connected.to_string()),
         of_status(|status| status.mempool_transactions.to_string()),
         readiness(condition),
@@ -156,12 +156,12 @@ fn name(status: &NodeStatus) -> String {
     status.name.clone().unwrap_or_else(unnamed)
 }
 
-fn standing(standing: ValidatorStanding) -> &'static str {
-    match standing {
-        ValidatorStanding::Voting => "voting",
-        ValidatorStanding::Probing => "probing",
-        ValidatorStanding::Recovering => "recovering",
-        ValidatorStanding::Observing => "observing",
+fn signing(state: ValidatorSigningState) -> &'static str {
+    match state {
+        ValidatorSigningState::Voting => "voting",
+        ValidatorSigningState::Probing => "probing",
+        ValidatorSigningState::Recovering => "recovering",
+        ValidatorSigningState::Observing => "observing",
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
             epoch: 0,
             view: 3,
             active: false,
-            standing: ValidatorStanding::Recovering,
+            signing_state: ValidatorSigningState::Recovering,
             probe: None,
             primary: 3,
             primary_name: "validator-3".into(),
@@ -219,8 +219,8 @@ mod tests {
             deadline: None,
             waiting_ms: None,
             catching_up: false,
-            departed: Vec::new(),
-            contacts: Vec::new(),
+            view_changes_from: Vec::new(),
+            recently_heard: Vec::new(),
             view_changes: ViewChanges::default(),
             evidence_count: 0,
             snapshot_age_ms: 0,
@@ -228,7 +228,8 @@ mod tests {
         let told = |state| table(&[Condition { consensus: Some(state), ..condition() }]).render();
         let text = told(state.clone());
         assert!(text.contains("128     3     changing  validator-3  recovering"), "{text}");
-        let text = told(ConsensusState { active: true, standing: ValidatorStanding::Voting, ..state });
+        let text =
+            told(ConsensusState { active: true, signing_state: ValidatorSigningState::Voting, ..state });
         assert!(text.contains("128     3     active  validator-3  voting"), "{text}");
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_api::{ConsensusState, ReadinessCheck, ValidatorStanding, ViewChanges};
+use quorate_api::{ConsensusState, ReadinessCheck, ValidatorSigningState, ViewChanges};
 use quorate_engine::ObserverOverview;
 use quorate_genesis::Genesis;
 use quorate_ledger::PublicKey;
@@ -24,7 +24,7 @@ pub(crate) fn state(
         epoch: epoch.0,
         view: overview.view.0,
         active: overview.active,
-        standing: ValidatorStanding::Observing,
+        signing_state: ValidatorSigningState::Observing,
         probe: None,
         primary: primary.0,
         primary_name: members.name(primary).to_owned(),
@@ -37,8 +37,8 @@ pub(crate) fn state(
         deadline: None,
         waiting_ms: None,
         catching_up: overview.catching_up,
-        departed: Vec::new(),
-        contacts: indices(&overview.contacts),
+        view_changes_from: Vec::new(),
+        recently_heard: indices(&overview.contacts),
         view_changes: ViewChanges::default(),
         evidence_count: 0,
         snapshot_age_ms,
@@ -100,8 +100,14 @@ mod tests {
     fn the_state_contains_what_validators_reported() {
         let network = TestNetwork::seeded(4, 1);
         let state = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()), 0);
-        assert_eq!((state.standing, state.view, state.primary), (ValidatorStanding::Observing, 6, 2));
-        assert_eq!((state.committed_height, state.stable_height, state.contacts), (90, 64, vec![0, 1, 2]));
+        assert_eq!(
+            (state.signing_state, state.view, state.primary),
+            (ValidatorSigningState::Observing, 6, 2)
+        );
+        assert_eq!(
+            (state.committed_height, state.stable_height, state.recently_heard),
+            (90, 64, vec![0, 1, 2])
+        );
     }
 
     #[test]

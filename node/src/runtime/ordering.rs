@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_api::{
     CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson, EvidenceKind,
-    HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
+    HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChanges,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, encode};
@@ -29,7 +29,7 @@ pub(crate) fn state(
         epoch: pbft.epoch.0,
         view: pbft.view.0,
         active: pbft.active,
-        standing: standing(pbft.standing),
+        signing_state: signing_state(pbft.standing),
         probe: probe(pbft.standing),
         primary: pbft.primary.0,
         primary_name: members.name(pbft.primary).to_owned(),
@@ -42,8 +42,8 @@ pub(crate) fn state(
         deadline: deadline(pbft, now),
         waiting_ms: ordering.progress.waiting(now).map(milliseconds),
         catching_up: ordering.overview.catching_up,
-        departed: indices(&pbft.departed),
-        contacts: indices(&pbft.contacts),
+        view_changes_from: indices(&pbft.departed),
+        recently_heard: indices(&pbft.contacts),
         view_changes: view_changes(&ordering.overview.pbft_counters),
         evidence_count: u64::try_from(ordering.evidence.len()).unwrap_or(u64::MAX),
         snapshot_age_ms,
@@ -95,11 +95,11 @@ fn view_changes(counters: &Counters) -> ViewChanges {
     }
 }
 
-pub(crate) fn standing(standing: Standing) -> ValidatorStanding {
+pub(crate) fn signing_state(standing: Standing) -> ValidatorSigningState {
     match standing {
-        Standing::Voting => ValidatorStanding::Voting,
-        Standing::Probing { .. } => ValidatorStanding::Probing,
-        Standing::Recovering { .. } => ValidatorStanding::Recovering,
+        Standing::Voting => ValidatorSigningState::Voting,
+        Standing::Probing { .. } => ValidatorSigningState::Probing,
+        Standing::Recovering { .. } => ValidatorSigningState::Recovering,
     }
 }
 

@@ -50,7 +50,7 @@ impl Service {
             name: self.name.clone(),
             index: ordering.map(|ordering| ordering.overview.replica.0),
             role: if ordering.is_some() { NodeRole::Validator } else { NodeRole::Observer },
-            standing: ordering.map(|ordering| ordering::standing(ordering.overview.pbft.standing)),
+            signing_state: ordering.map(|ordering| ordering::signing_state(ordering.overview.pbft.standing)),
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             head: ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },

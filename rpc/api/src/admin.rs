@@ -1,17 +1,18 @@
-//! The administrative methods: what may change how a node runs, for whoever runs it.
+//! The administrative methods, with which an operator changes how a node runs.
 
 use jsonrpsee::proc_macros::rpc;
 
 use crate::RpcError;
 
-/// What a node answers at its own socket. [`crate::ADMIN_METHODS`] says the same as data.
+/// The methods that a node serves at its admin socket. [`crate::ADMIN_METHODS`] has the same as
+/// data.
 #[rpc(server)]
 pub trait Admin {
-    /// What the node logs.
+    /// The log level.
     #[method(name = "admin_log_level", param_kind = map)]
     async fn admin_log_level(&self) -> Result<String, RpcError>;
 
-    /// Changes what the node logs until it is restarted; answers what it logged before.
+    /// Changes the log level until the node restarts; returns the previous one.
     #[method(name = "admin_set_log_level", param_kind = map)]
     async fn admin_set_log_level(&self, level: String) -> Result<String, RpcError>;
 }

@@ -20,17 +20,17 @@ objects_only!(HeaderJson, CertificateJson, PayloadJson, TransactionJson, BlockJs
 #[schemars(rename = "Header")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct HeaderJson {
-    /// Rules this block follows.
+    /// Version of the rules that this block follows.
     pub version: u16,
-    /// Chain it belongs to.
+    /// The chain that it belongs to.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
     /// Number of the committee that orders it.
     pub epoch: u64,
-    /// Position in the chain.
+    /// Height of the block.
     pub height: u64,
-    /// Hash of the header one below.
+    /// Hash of the header below.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub parent: BlockHash,
@@ -38,11 +38,11 @@ pub struct HeaderJson {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub transactions_root: Hash,
-    /// Transactions in the block.
+    /// Number of transactions in the block.
     pub transaction_count: u32,
-    /// Bytes of the encoded transactions.
+    /// Length of the encoded transactions, bytes.
     pub body_bytes: u32,
-    /// Agreed time, milliseconds since the Unix epoch.
+    /// Time of the block, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// Hash of the committee whose signatures certify this block.
     #[serde(with = "hex::text")]
@@ -52,7 +52,7 @@ pub struct HeaderJson {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub next_committee: Hash,
-    /// Index of the member that first proposed it.
+    /// Index of the member that first proposed the block.
     pub proposer: u16,
 }
 
@@ -99,11 +99,11 @@ impl From<&HeaderJson> for Header {
 #[schemars(rename = "Certificate")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct CertificateJson {
-    /// Committee that voted.
+    /// Number of the committee that voted.
     pub epoch: u64,
-    /// View in which it voted.
+    /// View in which the committee voted.
     pub view: u64,
-    /// Position of the block.
+    /// Height of the block.
     pub height: u64,
     /// Hash of the block.
     #[serde(with = "hex::text")]
@@ -131,7 +131,7 @@ impl From<&CommitCertificate> for CertificateJson {
     }
 }
 
-/// The result is a claim: verify it against the committee.
+/// The result is unverified: verify it against the committee.
 impl TryFrom<&CertificateJson> for CommitCertificate {
     type Error = InvalidJson;
 
@@ -153,7 +153,7 @@ impl TryFrom<&CertificateJson> for CommitCertificate {
     }
 }
 
-/// What a transaction carries.
+/// The content of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Payload")]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
@@ -179,7 +179,7 @@ pub enum PayloadJson {
 #[schemars(rename = "Transaction")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct TransactionJson {
-    /// Hash of the whole encoding; checked against the rest when read.
+    /// Hash of the whole encoding; checked against the other fields when read.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub id: TransactionId,
@@ -187,11 +187,11 @@ pub struct TransactionJson {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<33>")]
     pub sender: PublicKey,
-    /// The number that makes the id unique. Clients that keep it below 2^53 can be read by every language.
+    /// A number that makes the id unique. Below 2^53, every language can read it.
     pub nonce: u64,
-    /// No block with a later time may contain it.
+    /// No block with a later time may contain the transaction.
     pub valid_until_ms: u64,
-    /// What was ordered.
+    /// The content that is ordered.
     pub payload: PayloadJson,
     /// The sender's signature.
     #[serde(with = "hex::signature")]
@@ -200,7 +200,7 @@ pub struct TransactionJson {
 }
 
 impl TransactionJson {
-    /// The JSON of a transaction whose id is known, so that it is not hashed again.
+    /// The JSON of a transaction whose id is known; it is not hashed again.
     pub fn with_id(id: TransactionId, transaction: &Transaction) -> Self {
         TransactionJson {
             id,
@@ -222,7 +222,7 @@ impl From<&Transaction> for TransactionJson {
     }
 }
 
-/// Checks the id. The signature is still a claim.
+/// Checks the id. The signature is not verified yet.
 impl TryFrom<&TransactionJson> for Transaction {
     type Error = InvalidJson;
 
@@ -274,7 +274,7 @@ impl TransactionsJson {
         self.len() == 0
     }
 
-    /// The ids, in order, as they are claimed.
+    /// The ids in order, as claimed.
     pub fn ids(&self) -> Vec<TransactionId> {
         match self {
             TransactionsJson::Full(transactions) => transactions.iter().map(|json| json.id).collect(),
@@ -283,21 +283,21 @@ impl TransactionsJson {
     }
 }
 
-/// A block as a node tells it.
+/// A block as a node sends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Block")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct BlockJson {
-    /// Fixes everything else.
+    /// The header, which commits to the whole block.
     pub header: HeaderJson,
-    /// Hash of the header, for the reader's convenience; checked against it when read.
+    /// Hash of the header, for convenience; checked against the header when read.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub hash: BlockHash,
     /// The transactions in order.
     pub transactions: TransactionsJson,
-    /// The block's own certificate; null for height 0 and for a block that only a later one finalised,
-    /// whose proof `chain_proof` gives.
+    /// The block's own certificate. Null for height 0, and for a block that became final by a later
+    /// block's certificate; `chain_proof` proves that one.
     pub certificate: Option<CertificateJson>,
 }
 
@@ -321,9 +321,10 @@ impl BlockJson {
         }
     }
 
-    /// The header and the ids it commits to, once they were found to belong together.
+    /// The header and the transaction ids, after checking that they belong together. Does not check
+    /// that the block is final.
     ///
-    /// Works for blocks with ids only, too. That the block is final is another question.
+    /// Also for blocks with ids only.
     ///
     /// # Errors
     /// [`InvalidJson::BlockHash`] and [`InvalidJson::Block`].
@@ -335,11 +336,11 @@ impl BlockJson {
         Ok(outline)
     }
 
-    /// The whole block: every transaction has the id it claims, and all together are what the header
-    /// commits to. That the block is final is another question.
+    /// The whole block, after checking the id of every transaction and that the header commits to
+    /// all of them. Does not check that the block is final.
     ///
     /// # Errors
-    /// Everything in [`InvalidJson`] that speaks of blocks; [`InvalidJson::IdsOnly`] for `full = false`.
+    /// The variants of [`InvalidJson`] for blocks; [`InvalidJson::IdsOnly`] for `full = false`.
     pub fn to_block(&self) -> Result<Block, InvalidJson> {
         let outline = self.outline()?;
         let body = match &self.transactions {
@@ -352,8 +353,8 @@ impl BlockJson {
 }
 
 fn body_of(transactions: &[TransactionJson]) -> Result<Body, InvalidJson> {
-    // A body is a u32 count and the encodings one after the other. A count that does not fit is refused by
-    // the decoder, as every count above its limit.
+    // A body is a u32 count and the concatenated encodings. The decoder refuses a count that does
+    // not fit, like every count above its limit.
     let count = u32::try_from(transactions.len()).unwrap_or(u32::MAX);
     let mut bytes = count.to_le_bytes().to_vec();
     for json in transactions {

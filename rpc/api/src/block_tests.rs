@@ -25,7 +25,7 @@ fn a_block_survives_json() {
 }
 
 #[test]
-fn an_empty_block_is_whole_either_way() {
+fn an_empty_block_is_whole_with_and_without_full() {
     let world = World::new();
     for full in [true, false] {
         let json = through_text(&BlockJson::of(&world.blocks[1], None, full));
@@ -36,7 +36,7 @@ fn an_empty_block_is_whole_either_way() {
 }
 
 #[test]
-fn a_block_with_ids_only_is_checked_as_far_as_it_goes() {
+fn a_block_with_ids_only_is_checked_against_its_header() {
     let (world, json) = json(false);
     let read = through_text(&json);
     assert_eq!(read.transactions, TransactionsJson::Ids(world.blocks[0].body().ids().to_vec()));
@@ -46,7 +46,7 @@ fn a_block_with_ids_only_is_checked_as_far_as_it_goes() {
 }
 
 #[test]
-fn what_does_not_belong_together_is_refused() {
+fn parts_that_do_not_belong_together_are_refused() {
     let (_, whole) = json(true);
 
     let mut other_header = whole.clone();
@@ -97,7 +97,7 @@ fn the_text_of_a_transaction_is_what_the_documentation_shows() {
 }
 
 #[test]
-fn governance_is_told_apart() {
+fn governance_is_distinguished() {
     let (world, _) = json(true);
     let mut transaction = world.blocks[0].body().transaction(0).unwrap();
     transaction.payload = Payload::Governance(vec![1]);

@@ -1,12 +1,13 @@
-//! The one table of methods: what is served, checked and described comes out of it.
+//! The table of methods, from which the server serves, checks and describes them.
 //!
-//! The server runs no method that is not in [`METHODS`], checks parameters by it, and answers
-//! `rpc.discover` from it, so nothing is served that is not described. That types and errors in it are those
-//! of the trait in [`crate::methods`] is what the server's tests check with every answer they get.
+//! The server runs only methods in [`METHODS`], checks parameters by it, and makes the result of
+//! `rpc.discover` from it, so every served method is described. The server's tests check with every
+//! response that the types and errors in the table are those of the trait in [`crate::methods`].
 //!
-//! A new method needs a function in the trait, an entry here with the same name, parameters and types, and a
-//! section with an example and its answer in `rpc/README.md`; tests miss whichever is forgotten. A new type of an
-//! answer derives [`JsonSchema`], with `#[schemars(with = "Hex<32>")]` or its like on fields that are hex.
+//! A new method needs a function in the trait, an entry here with the same name, parameters and
+//! types, and a section with an example and its response in `rpc/README.md`; tests fail if one of
+//! them is missing. A new type of a result derives [`JsonSchema`], with `#[schemars(with =
+//! "Hex<32>")]` or similar on fields that are hex.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -21,14 +22,14 @@ use crate::{
     ValidatorSet, VersionInfo, Wait,
 };
 
-/// Makes the JSON Schema of one type, with the types it is made of as definitions of the generator.
+/// Makes the JSON Schema of one type. The types of its fields become definitions of the generator.
 pub type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
 pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// What an absent optional parameter stands for.
+/// The default of an optional parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
     /// `true` or `false`.
@@ -54,18 +55,18 @@ impl From<DefaultValue> for serde_json::Value {
 pub struct Method {
     /// Its name.
     pub name: &'static str,
-    /// What it answers, in a sentence or two.
+    /// Its result, in one or two sentences.
     pub summary: &'static str,
     /// Its parameters in order, required ones first.
     pub parameters: &'static [Parameter],
     /// The schema of its results.
     pub result: MakeSchema,
-    /// What it may fail with of its own, besides [`Method::COMMON_ERRORS`].
+    /// Its errors, besides [`Method::COMMON_ERRORS`].
     pub errors: &'static [ErrorKind],
 }
 
 impl Method {
-    /// What every method may fail with.
+    /// The errors that every method may return.
     pub const COMMON_ERRORS: &'static [ErrorKind] =
         &[ErrorKind::InvalidParams, ErrorKind::Internal, ErrorKind::Overloaded, ErrorKind::ResponseTooLarge];
 
@@ -92,22 +93,22 @@ impl Method {
 const ID: Parameter = Parameter::required::<Hex<32>>("id", "The transaction's id.");
 
 const FULL: Parameter =
-    Parameter::optional::<bool>("full", "Whether blocks contain whole transactions, or their ids alone.")
+    Parameter::optional::<bool>("full", "Whether blocks contain whole transactions, or only their ids.")
         .or(DefaultValue::Flag(true));
 
 /// Every method, in the order of the documentation.
 pub const METHODS: &[Method] = &[
     Method::answering::<SubmitResult>(
         "tx_submit",
-        "Hands in an encoded, signed transaction. Handing in the same bytes again is always safe, to any node.",
+        "Submits an encoded, signed transaction. Submitting the same bytes again is always safe, to any node.",
     )
     .taking(&[
         Parameter::required::<Bytes>("transaction", "The transaction's canonical encoding."),
-        Parameter::optional::<Wait>("wait", "What to wait for before the answer.")
+        Parameter::optional::<Wait>("wait", "What to wait for before the response.")
             .or(DefaultValue::Word("accepted")),
         Parameter::optional::<u64>(
             "timeout_ms",
-            "How long to wait, in milliseconds; a wait that runs out is no error. At most 60000 count.",
+            "How long to wait, in milliseconds; a wait that times out is no error. Values above 60000 count as 60000.",
         )
         .or(DefaultValue::Number(DEFAULT_WAIT_MS)),
     ])
@@ -120,12 +121,11 @@ pub const METHODS: &[Method] = &[
         ErrorKind::LifetimeTooLong,
         ErrorKind::PoolFull,
         ErrorKind::SenderQuota,
-        ErrorKind::Syncing,
         ErrorKind::Unavailable,
         ErrorKind::StorageDamaged,
         ErrorKind::Observer,
     ]),
-    Method::answering::<TransactionStatus>("tx_status", "What this node knows of a transaction.")
+    Method::answering::<TransactionStatus>("tx_status", "The status of a transaction, as far as this node knows it.")
         .taking(&[ID])
         .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<Option<LocatedTransaction>>(
@@ -149,11 +149,11 @@ pub const METHODS: &[Method] = &[
         .failing(&[ErrorKind::Pruned, ErrorKind::StorageDamaged]),
     Method::answering::<Blocks>(
         "chain_blocks",
-        "Consecutive blocks, ascending; perhaps fewer than asked for, at least one if the first exists.",
+        "Consecutive blocks, ascending; possibly fewer than requested, at least one if the first exists.",
     )
     .taking(&[
         Parameter::required::<u64>("from_height", "Height of the first block."),
-        Parameter::optional::<BlockLimit>("limit", "Most blocks to answer.")
+        Parameter::optional::<BlockLimit>("limit", "Most blocks to return.")
             .or(DefaultValue::Number(DEFAULT_BLOCKS as u64)),
         FULL,
     ])
@@ -168,53 +168,53 @@ pub const METHODS: &[Method] = &[
         "chain_checkpoint",
         "The stable checkpoint; null before the first, and if it is at another height than the given one.",
     )
-    .taking(&[Parameter::optional::<u64>("height", "The only height that is of interest.")]),
-    Method::answering::<NetworkGenesis>("network_genesis", "What the network was founded on."),
+    .taking(&[Parameter::optional::<u64>("height", "Return the checkpoint only if it has this height.")]),
+    Method::answering::<NetworkGenesis>("network_genesis", "The genesis of the network."),
     Method::answering::<Option<ValidatorSet>>(
         "network_validators",
         "The committee that orders the block at a height; null further ahead than the next block.",
     )
-    .taking(&[Parameter::optional::<u64>("height", "The block's height; that of the next block unless given.")]),
+    .taking(&[Parameter::optional::<u64>("height", "The block's height; by default that of the next block.")]),
     Method::answering::<NodeStatus>("node_status", "The node's summary of itself."),
-    Method::answering::<Vec<PeerJson>>("node_peers", "The other nodes it knows."),
-    Method::answering::<VersionInfo>("node_version", "Which program answers."),
-    Method::answering::<ConsensusState>("consensus_state", "Where ordering stands."),
+    Method::answering::<Vec<PeerJson>>("node_peers", "The other nodes that it knows."),
+    Method::answering::<VersionInfo>("node_version", "The program that the node runs."),
+    Method::answering::<ConsensusState>("consensus_state", "The state of ordering."),
     Method::answering::<Explanation>(
         "consensus_explain",
-        "Why this node gets on with ordering or does not, in words and as data.",
+        "Why this node makes progress with ordering or does not, in words and as data.",
     ),
     Method::answering::<ConsensusEvidence>(
         "consensus_evidence",
-        "Proofs that validators lied; empty as long as none did.",
+        "Evidence of faulty validators; empty if there is none.",
     ),
     Method::answering::<MempoolStatus>("mempool_status", "How full the pool of waiting transactions is."),
     Method::answering::<Discovery>("rpc.discover", "This interface, as an OpenRPC document."),
 ];
 
-/// The methods of streams, which a WebSocket has besides [`METHODS`].
+/// The methods of streams, which only a WebSocket serves, besides [`METHODS`].
 pub const STREAM_METHODS: &[Method] = &[
     Method::answering::<u64>(
         "chain_subscribe",
-        "Over a WebSocket alone: streams blocks, each once and in order, as notifications. The number of the subscription.",
+        "Only over a WebSocket: streams blocks, each once and in order, as notifications. Returns the number of the subscription.",
     )
     .taking(&[
-        Parameter::optional::<u64>("from_height", "Height of the first block; the next one unless given."),
+        Parameter::optional::<u64>("from_height", "Height of the first block; by default the next one."),
         FULL,
     ])
     .failing(&[ErrorKind::Pruned, ErrorKind::Syncing, ErrorKind::StorageDamaged]),
     Method::answering::<bool>(
         "chain_unsubscribe",
-        "Over a WebSocket alone: ends a stream of blocks. Whether there was one.",
+        "Only over a WebSocket: ends a stream of blocks. Returns whether there was one.",
     )
     .taking(&[Parameter::required::<u64>("subscription", "The number of the subscription.")]),
 ];
 
-/// The administrative methods, which a node answers at its own socket and nowhere else.
+/// The administrative methods, which a node serves only at its admin socket.
 pub const ADMIN_METHODS: &[Method] = &[
-    Method::answering::<String>("admin_log_level", "What the node logs."),
+    Method::answering::<String>("admin_log_level", "The log level."),
     Method::answering::<String>(
         "admin_set_log_level",
-        "Changes what the node logs until it is restarted. What it logged before.",
+        "Changes the log level until the node restarts. Returns the previous one.",
     )
     .taking(&[Parameter::required::<String>(
         "level",

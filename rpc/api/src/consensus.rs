@@ -1,4 +1,4 @@
-//! Where ordering stands, what is stable and who lied, as a node tells it.
+//! The state of ordering, the stable checkpoint and evidence, as a node reports them.
 
 use quorate_ledger::{BlockHash, Hash, PublicKey, Signature};
 use schemars::JsonSchema;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::hex;
 use crate::hex::{Bytes, Hex};
 
-/// How far a height is.
+/// The phase of a height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeightPhase {
@@ -17,7 +17,7 @@ pub enum HeightPhase {
     PrePrepared,
     /// A quorum prepared it.
     Prepared,
-    /// A quorum committed it; it waits for the heights below.
+    /// A quorum committed it; it waits for the heights below to be committed.
     Committed,
 }
 
@@ -25,15 +25,15 @@ pub enum HeightPhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
-    /// It is not here; votes for its height are.
+    /// The proposal has not arrived, but votes for its height have.
     NoProposal,
-    /// The block below it is neither committed nor accepted here.
+    /// The block below is neither committed nor accepted here.
     Parent,
-    /// Its transactions are being fetched or checked.
+    /// Its transactions are being fetched or validated.
     Body,
     /// Its time is too far from this node's clock.
     Clock,
-    /// It breaks a rule, and this node never votes for it.
+    /// It breaks a rule, so this node never votes for it.
     Refused,
 }
 
@@ -46,32 +46,32 @@ pub struct HeightInFlight {
     #[serde(with = "hex::option")]
     #[schemars(with = "Option<Hex<32>>")]
     pub hash: Option<BlockHash>,
-    /// How far it is.
+    /// Its phase.
     pub phase: HeightPhase,
-    /// What keeps its proposal from being accepted; none once it is.
+    /// What keeps its proposal from being accepted; none once it is accepted.
     pub obstacle: Option<Obstacle>,
     /// Transactions in the accepted proposal.
     pub transactions: Option<u32>,
-    /// Members whose PREPARE for it arrived, ascending.
+    /// Members whose PREPARE for it has arrived, ascending.
     pub prepares: Vec<u16>,
-    /// Members whose COMMIT for it arrived, ascending.
+    /// Members whose COMMIT for it has arrived, ascending.
     pub commits: Vec<u16>,
 }
 
-/// What a view is waiting for.
+/// The event that a view waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadlinePurpose {
-    /// The view is active and work is pending: a commit.
+    /// The view is active and work is pending: it waits for a commit.
     Request,
-    /// The view is not active: its NEW-VIEW.
+    /// The view is not active: it waits for its NEW-VIEW.
     NewView,
 }
 
-/// When the view is left unless what it waits for comes before.
+/// When the node leaves the view unless the awaited event comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusDeadline {
-    /// What is waited for.
+    /// The awaited event.
     pub purpose: DeadlinePurpose,
     /// Milliseconds from now; 0 when it is due.
     pub in_ms: u64,
@@ -80,102 +80,104 @@ pub struct ConsensusDeadline {
 /// Whether a node may vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ValidatorStanding {
+pub enum ValidatorSigningState {
     /// It takes part.
     Voting,
-    /// It has just started and asks the others what they have seen it sign. It votes once a quorum, itself
-    /// included, has seen nothing that its journal does not remember.
+    /// It has just started and asks the other members which of its signed statements they have
+    /// seen. It votes once a quorum, itself included, has seen none that its journal does not
+    /// contain.
     Probing,
-    /// Others have seen it sign what its journal does not remember, so the journal is an old one. It follows
-    /// the chain and signs nothing as long as it runs on this journal.
+    /// Other members hold statements that it signed and that its journal does not contain, so the
+    /// journal is an old one. The node follows the chain and signs nothing with this journal.
     Recovering,
-    /// It is an observer: it has no vote, and tells of the view what f + 1 validators say.
+    /// It is an observer: it has no vote, and reports of the view what f + 1 validators report.
     Observing,
 }
 
-/// How far a node has come with asking the others what they have seen it sign.
+/// Progress of a starting node that asks the others which of its signed statements they have seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
     /// Members that have answered.
     pub answered: u32,
-    /// Members that must.
+    /// Members that must answer.
     pub needed: u32,
-    /// The height up to which blocks must be fetched first, if the ledger is an old copy.
+    /// The height up to which the node must fetch blocks first, if its ledger is an old copy.
     pub through: Option<u64>,
 }
 
-/// How often views were left, by cause, and entered. Counted since the start of the process.
+/// How often the node left views, by cause, and entered them, since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ViewChanges {
-    /// Left because work was pending and nothing was committed in time.
+    /// Left because work was pending and no block was committed in time.
     pub no_progress: u64,
     /// Left because a transaction was passed over for too long.
     pub censorship: u64,
-    /// Left because their primary lied, and there is proof.
+    /// Left because evidence proves that the primary is faulty.
     pub evidence: u64,
-    /// Left because more members than may be faulty had left them.
+    /// Left because more members than may be faulty had left.
     pub joined: u64,
-    /// Given up because their primary did not begin them in time.
+    /// Left because the primary did not begin the view in time.
     pub no_new_view: u64,
     /// Entered.
     pub entered: u64,
 }
 
-/// Where ordering stands, as this node sees it.
+/// The state of ordering, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusState {
     /// Number of the committee.
     pub epoch: u64,
-    /// Current term.
+    /// The current view.
     pub view: u64,
-    /// Whether the view has begun. If not, the one before was left and a NEW-VIEW is awaited.
+    /// Whether the view has begun. If not, the node has left the view before and waits for a
+    /// NEW-VIEW.
     pub active: bool,
     /// Whether this node may vote.
-    pub standing: ValidatorStanding,
-    /// How far it has come on the way there, while it is probing.
+    pub signing_state: ValidatorSigningState,
+    /// Progress of probing, while it is probing.
     pub probe: Option<Probe>,
-    /// Index of the member that proposes in this view.
+    /// Index of the primary of this view.
     pub primary: u16,
     /// Its name.
     pub primary_name: String,
     /// Number of members.
     pub committee_size: u32,
-    /// Votes that decide.
+    /// How many votes are a quorum.
     pub quorum: u32,
     /// Highest committed height.
     pub committed_height: u64,
     /// Height of the stable checkpoint; 0 before the first.
     pub stable_height: u64,
-    /// Heights above the committed one that have begun in this view, ascending; no more than the pipeline's
-    /// window.
+    /// Heights above the committed one that have begun in this view, ascending; at most the
+    /// pipeline's window.
     pub in_flight: Vec<HeightInFlight>,
     /// How long pending work may go without a commit at present, milliseconds: the genesis's
-    /// `request_timeout_ms`, doubled for views that failed.
+    /// `request_timeout_ms`, doubled for each failed view.
     pub request_timeout_ms: u64,
-    /// When this node leaves the view unless what it waits for comes before; none while no work is pending,
-    /// while too few wait for a NEW-VIEW, and for a node that does not vote.
+    /// When this node leaves the view unless the awaited event comes first. None while no work is
+    /// pending, while too few members wait for a NEW-VIEW, and for a node that does not vote.
     pub deadline: Option<ConsensusDeadline>,
-    /// How long there has been something to wait for without a commit, across views, milliseconds: work that
-    /// is pending here, or the beginning of the view. None while there is neither.
+    /// How long work has been pending here without a commit, or the view without its beginning,
+    /// across views, milliseconds. None while neither waits.
     pub waiting_ms: Option<u64>,
-    /// Whether blocks are being fetched from a member that says it is ahead.
+    /// Whether the node fetches blocks from a member that claims to be ahead.
     pub catching_up: bool,
-    /// Members whose VIEW-CHANGE for this view or a later one is here, this node included, ascending. Those
-    /// by which this view began stay until they leave it for a later one.
-    pub departed: Vec<u16>,
-    /// Other members that were heard of lately, ascending.
-    pub contacts: Vec<u16>,
+    /// Members whose VIEW-CHANGE for this view or a later one this node holds, itself included,
+    /// ascending. In an active view, those whose VIEW-CHANGEs began it stay in the list.
+    pub view_changes_from: Vec<u16>,
+    /// Other members that this node has recently heard from, ascending.
+    pub recently_heard: Vec<u16>,
     /// Views left and entered.
     pub view_changes: ViewChanges,
-    /// Proofs that `consensus_evidence` answers with.
+    /// Number of entries that `consensus_evidence` returns.
     pub evidence_count: u64,
     /// How long ago the ordering thread reported all this, milliseconds, as in `node_status`.
     pub snapshot_age_ms: u64,
 }
 
-/// The stable checkpoint: what a quorum says about the state after one block.
+/// The stable checkpoint: the state after one block, signed by a quorum.
 ///
-/// Signed is the ledger's checkpoint statement: epoch, height, block hash, state root.
+/// The members sign the ledger's checkpoint statement: epoch, height, block hash, state root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Checkpoint")]
 #[serde(deny_unknown_fields)]
@@ -200,7 +202,7 @@ pub struct CheckpointJson {
     pub signatures: Vec<Signature>,
 }
 
-/// What a member lied about.
+/// The kind of the contradiction that evidence proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
@@ -210,21 +212,22 @@ pub enum EvidenceKind {
     Prepare,
     /// Two blocks committed to at one height in one view.
     Commit,
-    /// Two accounts of one departure.
+    /// Two VIEW-CHANGEs for one view.
     ViewChange,
-    /// Two beginnings of one view.
+    /// Two NEW-VIEWs for one view.
     NewView,
     /// Two states at one height.
     Checkpoint,
-    /// A block committed to whose prepared certificate is missing in the account of a later departure.
+    /// A COMMIT for a block, and a later VIEW-CHANGE without the prepared certificate of that
+    /// block.
     HiddenCertificate,
 }
 
-/// Proof that a member made two signed statements that a correct member never makes both.
+/// Proof that a member is faulty: two signed statements that a correct member never makes both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Evidence")]
 pub struct EvidenceJson {
-    /// Index of the member that lied.
+    /// Index of the faulty member.
     pub validator: u16,
     /// Its name in the genesis.
     pub name: String,
@@ -232,13 +235,13 @@ pub struct EvidenceJson {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<33>")]
     pub public_key: PublicKey,
-    /// What was lied about.
+    /// The kind of the contradiction.
     pub kind: EvidenceKind,
-    /// The view they are about; 0 for `checkpoint`, which belongs to no view. For `hidden_certificate` the view that was
-    /// left for.
+    /// The view of the statements; 0 for `checkpoint`, which belongs to no view. For
+    /// `hidden_certificate` the view of the VIEW-CHANGE.
     pub view: u64,
-    /// The height they are about; 0 for `view_change` and `new_view`, which belong to no height. For
-    /// `hidden_certificate` that of the block.
+    /// The height of the statements; 0 for `view_change` and `new_view`, which belong to no height.
+    /// For `hidden_certificate` the height of the block.
     pub height: u64,
     /// Both signed statements, as encoded: the proof.
     #[serde(with = "hex")]
@@ -246,10 +249,11 @@ pub struct EvidenceJson {
     pub proof: Vec<u8>,
 }
 
-/// What `consensus_evidence` answers.
+/// The result of `consensus_evidence`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusEvidence {
-    /// Every proof this node keeps: at most 16 against one validator, kept across restarts.
+    /// All evidence that this node keeps: at most 16 entries against one validator, kept across
+    /// restarts.
     pub evidence: Vec<EvidenceJson>,
 }
 
@@ -275,9 +279,9 @@ mod tests {
             "hidden_certificate",
         ];
         assert_eq!(json!(kinds), json!(words));
-        use ValidatorStanding::{Observing, Probing, Recovering, Voting};
-        let standings = [Voting, Probing, Recovering, Observing];
-        assert_eq!(json!(standings), json!(["voting", "probing", "recovering", "observing"]));
+        use ValidatorSigningState::{Observing, Probing, Recovering, Voting};
+        let states = [Voting, Probing, Recovering, Observing];
+        assert_eq!(json!(states), json!(["voting", "probing", "recovering", "observing"]));
         use Obstacle::{Body, Clock, NoProposal, Parent, Refused};
         let obstacles = ["no_proposal", "parent", "body", "clock", "refused"];
         assert_eq!(json!([NoProposal, Parent, Body, Clock, Refused]), json!(obstacles));
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_refuses_what_it_does_not_know() {
+    fn a_checkpoint_refuses_unknown_fields() {
         let mut json = json!({
             "epoch": 0, "height": 128, "hash": BlockHash::from_bytes([1; 32]).to_string(),
             "state_root": Hash::ZERO.to_string(), "signers": [0], "signatures": [quorate_ledger::to_hex(&[1; 64])],

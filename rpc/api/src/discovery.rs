@@ -1,4 +1,4 @@
-//! What `rpc.discover` answers.
+//! The result of `rpc.discover`.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// An OpenRPC document, as JSON text: it is read by tools, not by this crate.
+/// An OpenRPC document as JSON text. Tools read it; this crate does not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Discovery(pub Box<RawValue>);
@@ -16,8 +16,9 @@ impl JsonSchema for Discovery {
         "Discovery".into()
     }
 
-    /// The specification refers to its meta-schema by URL here. Whoever validates answers offline could not
-    /// follow it, so the schema says only what every reader relies on.
+    /// The specification refers to its meta-schema by URL here. A tool that validates responses
+    /// offline cannot follow the URL, so this schema only requires the members that every reader
+    /// relies on.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "An OpenRPC document; https://spec.open-rpc.org has its meta-schema.",

@@ -12,25 +12,27 @@ use crate::excerpt::cut_off;
 
 /// Most bytes of the message of an error, here and as clients read it.
 ///
-/// What others wrote is shortened where it is put into a message; this makes sure that nothing is forgotten.
+/// Untrusted text is shortened where it is put into a message; this limit also covers a place that
+/// forgets it.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = ($name:literal, $code:literal, $retryable:literal),)*) => {
-        /// What went wrong, for programs. Names and codes are stable: none is ever reused or renumbered.
+        /// What went wrong, for programs. Names and codes are stable: none is ever reused or
+        /// renumbered.
         ///
-        /// The standard's own errors keep their codes; the others lie between -32020 and -32069, clear of
-        /// those that JSON-RPC libraries use themselves.
+        /// The errors of JSON-RPC keep their codes. The others have codes from -32069 to -32020,
+        /// which JSON-RPC libraries do not use themselves.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ErrorKind {
             $($(#[doc = $doc])* #[serde(rename = $name)] $kind,)*
-            /// A kind that this version does not know; only seen by clients older than the node.
+            /// A kind that this version does not know, from a node that is newer than the client.
             #[serde(other, rename = "other")]
             Other,
         }
 
         impl ErrorKind {
-            /// All kinds a node of this version can answer.
+            /// All kinds that a node of this version can return.
             pub const ALL: &[ErrorKind] = &[$(ErrorKind::$kind),*];
 
             /// The JSON-RPC error code.
@@ -90,45 +92,48 @@ kinds! {
 
     /// The bytes are not the canonical encoding of a transaction.
     TransactionMalformed = ("transaction_malformed", -32020, false),
-    /// Larger than the network takes.
+    /// Larger than the network accepts.
     TransactionTooLarge = ("transaction_too_large", -32021, false),
-    /// Signed by another key than the sender's, or for another chain.
+    /// Signed with another key than the sender's, or for another chain.
     BadSignature = ("bad_signature", -32022, false),
-    /// Governance transactions are no part of protocol version 1.
+    /// Protocol version 1 has no governance transactions.
     GovernanceUnsupported = ("governance_unsupported", -32023, false),
     /// `valid_until_ms` has passed.
     TransactionExpired = ("transaction_expired", -32024, false),
-    /// `valid_until_ms` lies further ahead than the network allows.
+    /// `valid_until_ms` is further ahead than the network allows.
     LifetimeTooLong = ("lifetime_too_long", -32025, false),
 
     /// The pool of waiting transactions is full.
     PoolFull = ("pool_full", -32030, true),
-    /// The sender has as many waiting transactions as one sender may.
+    /// The sender has as many waiting transactions as one sender may have.
     SenderQuota = ("sender_quota", -32031, true),
 
-    /// The node is still catching up with the network.
+    /// The stream would begin too far above this node's newest block, which is in
+    /// `data.head_height`; another node may be further ahead.
     Syncing = ("syncing", -32040, true),
     /// The node is starting or stopping, or the method is not served there.
     Unavailable = ("unavailable", -32041, true),
-    /// The node has as much to do as it may; nothing was run.
+    /// The node is at one of its limits; nothing was run.
     Overloaded = ("overloaded", -32042, true),
-    /// More requests from one address than the node takes; nothing was run.
+    /// More requests from one address than the node accepts; nothing was run.
     RateLimited = ("rate_limited", -32043, true),
-    /// The node observes and orders nothing; a validator takes the transaction.
+    /// The node is an observer and orders nothing; submit the transaction to a validator.
     Observer = ("observer", -32044, true),
 
-    /// The block is no longer held by this node; `data.earliest_height` is the lowest that is.
+    /// This node no longer holds the block; `data.earliest_height` is the lowest height that it
+    /// holds.
     Pruned = ("pruned", -32050, false),
-    /// A stream of blocks ends; `data.reason` says why and `data.next_height` from where to go on.
+    /// A stream of blocks ends; `data.reason` says why, and `data.next_height` from which height to
+    /// continue.
     SubscriptionEnded = ("subscription_ended", -32051, true),
-    /// The node's disk has damaged what was asked for; any other node that holds it can answer.
+    /// The node's disk has damaged the requested data; use another node.
     StorageDamaged = ("storage_damaged", -32052, true),
 
     /// The request body has more bytes than the node reads.
     RequestTooLarge = ("request_too_large", -32060, false),
-    /// The batch has more entries than the node takes.
+    /// The batch has more entries than the node accepts.
     BatchTooLarge = ("batch_too_large", -32061, false),
-    /// The answer would have more bytes than the node sends; ask for less.
+    /// The response would have more bytes than the node sends; request less.
     ResponseTooLarge = ("response_too_large", -32062, false),
     /// The request body did not arrive in time.
     RequestTimeout = ("request_timeout", -32063, true),
@@ -162,7 +167,7 @@ pub struct ErrorData {
     pub kind: ErrorKind,
     /// Whether the same request may succeed later or on another node.
     pub retryable: bool,
-    /// When to try again, in milliseconds, where the node has an opinion.
+    /// When to try again, in milliseconds, if the node can estimate it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// Further values of the kind, such as `limit` or `earliest_height`.
@@ -170,7 +175,7 @@ pub struct ErrorData {
     pub details: Map<String, Value>,
 }
 
-/// An error as it crosses the interface.
+/// An error of the interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({})", data.kind)]
 pub struct RpcError {
@@ -197,7 +202,7 @@ impl RpcError {
         }
     }
 
-    /// Says when to try again.
+    /// Sets when to try again.
     #[must_use]
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.data.retry_after_ms = Some(milliseconds);
@@ -223,8 +228,8 @@ impl From<RpcError> for ErrorObjectOwned {
     }
 }
 
-/// Reads an error of any JSON-RPC server. One without our `data` gets a kind from its code, and whatever
-/// text its `data` holds is added to the message.
+/// Reads an error of any JSON-RPC server. One without the `data` of this interface gets a kind from
+/// its code, and text in its `data` is added to the message.
 impl From<&ErrorObject<'_>> for RpcError {
     fn from(object: &ErrorObject<'_>) -> Self {
         let raw = object.data().map(|data| data.get());
@@ -317,7 +322,7 @@ mod tests {
         let newer = serde_json::json!({ "kind": "not_thought_of_yet", "retryable": true });
         let error = RpcError::from(&ErrorObject::owned(-32099, "later", Some(newer)));
         assert_eq!(error.kind(), ErrorKind::Other);
-        assert!(error.data.retryable, "what the node says counts, not what we know");
+        assert!(error.data.retryable, "the node decides, not the table of this version");
         assert_eq!(error.code, -32099);
     }
 }

@@ -1,12 +1,12 @@
-//! How much of what others wrote is repeated to people.
+//! Limits how much of untrusted text is repeated to people.
 
-/// Most characters of a value from outside that an error, a log line or a page repeats.
+/// Most characters of an untrusted value that an error, a log line or a page repeats.
 pub const MAX_EXCERPT_CHARS: usize = 64;
 
-/// The first [`MAX_EXCERPT_CHARS`] characters of a text from outside, with `…` for the rest.
+/// The first [`MAX_EXCERPT_CHARS`] characters of an untrusted text, with `…` for the rest.
 ///
-/// What is formatted any further (`{:?}` costs much more than a copy) must go through this first: a request may have
-/// megabytes.
+/// Call this before any further formatting: a request may have megabytes, and `{:?}` costs much
+/// more than a copy.
 pub fn excerpt(text: &str) -> String {
     shorten(text, MAX_EXCERPT_CHARS)
 }
@@ -19,7 +19,7 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// Cuts a text off at so many bytes, at the end of a character.
+/// Cuts a text off at this many bytes, at the end of a character.
 pub fn cut_off(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         text.truncate(text.floor_char_boundary(limit));

@@ -1,4 +1,4 @@
-//! Why a node gets on with ordering or does not, in words and as data.
+//! Why a node makes progress with ordering or does not, in words and as data.
 
 use std::fmt;
 
@@ -6,43 +6,43 @@ use quorate_ledger::BlockHash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{DeadlinePurpose, HeightPhase, ValidatorStanding};
+use crate::consensus::{DeadlinePurpose, HeightPhase, ValidatorSigningState};
 use crate::hex;
 use crate::hex::Hex;
 
-/// What a node does or waits for. If several are true, the one that must end first.
+/// What a node does or waits for. If several states apply, the one that must end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProgressState {
-    /// Its ordering thread does not report, most likely because its disk does not answer.
+    /// Its ordering thread does not report, most likely because its disk does not respond.
     EngineStalled,
     /// It runs on an old journal and never votes with it.
     Recovering,
-    /// It has just started and asks the others what they have seen it sign.
+    /// It has just started and asks the others which of its signed statements they have seen.
     Probing,
-    /// It hears of fewer members than ordering needs.
+    /// It has recently heard from fewer members than ordering needs.
     NoQuorumContact,
-    /// Others have committed more, and it fetches their blocks.
+    /// Other members have committed more blocks, and it fetches them.
     CatchingUp,
     /// It has left a view, and the next one has not begun.
     WaitingForNewView,
     /// Ordering has run as far ahead of the stable checkpoint as it may.
     WaitingForCheckpoint,
-    /// It has no vote, follows the validators, and nothing holds it up.
+    /// It is an observer and follows the validators; nothing holds it up.
     Following,
-    /// Nothing is there to be ordered.
+    /// There is nothing to order.
     Idle,
-    /// Work is on its way, and nothing takes long.
+    /// Work is in flight and has not waited long.
     Ordering,
-    /// Work waits, and the proposal for the next height is not here.
+    /// Work waits, and the proposal for the next height has not arrived.
     WaitingForProposal,
-    /// The next block is proposed, and its transactions are being fetched or checked.
+    /// The next block is proposed, and its transactions are being fetched or validated.
     ExaminingProposal,
-    /// The time of the next block is too far from this node's clock, or would be.
+    /// The time of the next block is, or would be, too far from this node's clock.
     WaitingForClock,
     /// The proposal for the next height breaks a rule.
     ProposalRefused,
-    /// The next block is proposed and accepted, and lacks votes.
+    /// The next block is proposed and accepted, and votes are missing.
     WaitingForVotes,
 }
 
@@ -66,7 +66,7 @@ impl ProgressState {
         ProgressState::WaitingForVotes,
     ];
 
-    /// The word for it, as in JSON.
+    /// Its name, as in JSON.
     pub fn name(self) -> &'static str {
         match self {
             ProgressState::EngineStalled => "engine_stalled",
@@ -87,7 +87,8 @@ impl ProgressState {
         }
     }
 
-    /// Whether nothing holds the node up: it orders, has nothing to order, follows, or fetches what others have.
+    /// Whether nothing holds the node up: it orders, has nothing to order, follows, or fetches
+    /// blocks of others.
     pub fn is_progress(self) -> bool {
         matches!(
             self,
@@ -105,7 +106,7 @@ impl fmt::Display for ProgressState {
     }
 }
 
-/// A member of the committee as people speak of it.
+/// A member of the committee, with its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberName {
     /// Its position in the committee.
@@ -114,41 +115,41 @@ pub struct MemberName {
     pub name: String,
 }
 
-/// What a height waits for before it can go on.
+/// What a height waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Awaited {
-    /// The view's beginning: what is here is kept until then.
+    /// The view's beginning: the node keeps the messages for the height until then.
     View,
-    /// The primary's proposal, from it or from whoever accepted it.
+    /// The primary's proposal, from the primary or from a backup that accepted it.
     Proposal,
-    /// The block below, to be accepted.
+    /// Acceptance of the block below.
     Parent,
     /// Its transactions.
     Body,
     /// This node's clock, or the end of the view.
     Clock,
-    /// Nothing that this node could still do for it: the proposal breaks a rule.
+    /// Nothing: the proposal breaks a rule, and this node takes no further part in it.
     Nothing,
     /// Votes of the first round: the primary's proposal and PREPAREs of backups.
     Prepares,
-    /// The height below, which this node has to commit to first.
+    /// The height below, for which this node must send its COMMIT first.
     HeightBelow,
     /// COMMITs.
     Commits,
 }
 
-/// The votes of one round, as far as they are here.
+/// The votes of one round that have arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoteTally {
-    /// Members that voted. One vote for another block, which only a liar gives, is counted here and does not
-    /// count for the block.
+    /// Number of members that voted. A faulty member may vote for another block; that vote is
+    /// counted here, but not for the block.
     pub have: u32,
-    /// Votes that decide.
+    /// How many votes are a quorum.
     pub needed: u32,
-    /// Who voted, ascending.
+    /// The members that voted, ascending.
     pub voted: Vec<MemberName>,
-    /// Whose vote is not here, ascending. Not all of them are needed.
+    /// The members whose vote has not arrived, ascending. Not all of them are needed.
     pub missing: Vec<MemberName>,
 }
 
@@ -163,7 +164,7 @@ pub struct AwaitedHeight {
     pub hash: Option<BlockHash>,
     /// Transactions in the proposed block.
     pub transactions: Option<u32>,
-    /// How far it is.
+    /// Its phase.
     pub phase: HeightPhase,
     /// What it waits for.
     pub awaits: Awaited,
@@ -173,155 +174,160 @@ pub struct AwaitedHeight {
     pub text: String,
 }
 
-/// What happens next unless something is committed, or the view begins, before.
+/// The view change that this node makes unless a block is committed, or the view begins, before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ViewTimer {
-    /// What is waited for until then.
+    /// The awaited event.
     pub purpose: DeadlinePurpose,
     /// Milliseconds from now; 0 when it is due.
     pub in_ms: u64,
     /// The view this node leaves for.
     pub next_view: u64,
-    /// The member that proposes there.
+    /// The primary of that view.
     pub next_primary: MemberName,
     /// All of this in a sentence.
     pub text: String,
 }
 
-/// Who has left the view, and how many it takes.
+/// The members that have left the view, and how many are needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Departures {
-    /// Members whose VIEW-CHANGE for this view or a later one is here, this node included, ascending. In an
-    /// active view those by which it began are among them.
-    pub departed: Vec<MemberName>,
+pub struct ViewChangeTally {
+    /// Members whose VIEW-CHANGE for this view or a later one this node holds, itself included,
+    /// ascending. In an active view, those whose VIEW-CHANGEs began it are among them.
+    pub view_changes_from: Vec<MemberName>,
     /// All others, ascending.
     pub remaining: Vec<MemberName>,
-    /// VIEW-CHANGEs that begin a view: a quorum.
+    /// How many VIEW-CHANGEs begin a view: a quorum.
     pub to_begin: u32,
     /// How many of them are missing; none in an active view.
     pub more_to_begin: Option<u32>,
-    /// Other members that must have left for a later view for this node to follow: one more than may be
-    /// faulty.
+    /// How many other members must have left for a later view before this node follows: one more
+    /// than may be faulty.
     pub to_follow: u32,
-    /// How many of them are missing. None in a view that has not begun, and in an active one where it cannot be
-    /// told who departed to begin it and who left it since.
+    /// How many of them are missing. None in a view that has not begun, and in an active one if
+    /// this node cannot tell members that left to begin it from those that left it since.
     pub more_to_follow: Option<u32>,
 }
 
-/// Another member this node has not heard of lately.
+/// Another member that this node has not recently heard from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SilentMember {
     /// Its position in the committee.
     pub index: u16,
     /// Its name in the genesis.
     pub name: String,
-    /// Whether a connection is open all the same: then its process stands still, or the network between.
+    /// Whether a connection is open nevertheless: then its process hangs, or the network loses
+    /// messages.
     pub connected: bool,
 }
 
-/// Whom this node hears of. Without a quorum, itself included, it can order nothing and change no view.
+/// The members that this node hears from. Without a quorum, itself included, it can order nothing
+/// and change no view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuorumContact {
-    /// Other members that were heard of within the last three status intervals, ascending.
-    pub contacts: Vec<MemberName>,
+    /// Other members that this node has heard from within the last three status intervals,
+    /// ascending.
+    pub recently_heard: Vec<MemberName>,
     /// All others, ascending.
     pub silent: Vec<SilentMember>,
-    /// Other members it takes: a quorum less this node.
+    /// How many other members this node needs: a quorum less itself.
     pub needed: u32,
     /// How many of them are missing.
     pub more_needed: u32,
 }
 
-/// How far ordering may run ahead.
+/// How far ordering may run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderingBounds {
     /// Height of the stable checkpoint; 0 before the first.
     pub stable_height: u64,
-    /// L: how far above it anything is accepted.
+    /// L: how far above it proposals are accepted.
     pub log_window: u64,
-    /// The last height that may be ordered before a later checkpoint is stable.
+    /// The last height that may be ordered until a later checkpoint is stable.
     pub highest: u64,
-    /// The height whose checkpoint would be stable next.
+    /// The height of the next stable checkpoint.
     pub next_checkpoint: u64,
-    /// W: heights the primary proposes above the last committed one.
+    /// W: how many heights above the last committed one the primary proposes.
     pub window: u64,
-    /// Heights above the committed one that have an accepted proposal here. As many as the window: the
-    /// primary waits for a commit before it proposes more.
+    /// Heights above the committed one that have an accepted proposal here. If they are as many as
+    /// the window, the primary waits for a commit before it proposes more.
     pub in_flight: u64,
 }
 
-/// What kind of trouble.
+/// The kind of a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum TroubleKind {
-    /// There is hardly room to write, or the file system does not answer.
+pub enum WarningKind {
+    /// Hardly any disk space is left, or the file system does not respond.
     Disk,
-    /// Reads of this node's ledger met damage.
+    /// Reads of this node's ledger found damage.
     StorageDamaged,
-    /// This node's clock, or another one, is wrong.
+    /// This node's clock, or that of another member, is wrong.
     Clock,
     /// The newest block's time is further ahead of this node's clock than validators tolerate.
     ChainAhead,
-    /// A member is connected and does not follow.
+    /// A member is connected and far behind.
     MemberBehind,
     /// No validator was reached at addresses of the configuration, and validators are missing.
     Address,
 }
 
-/// Something an operator should know and see to, although ordering may go on with it.
+/// A problem that an operator should fix, although ordering may continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Trouble {
-    /// What it is, in a word.
-    pub kind: TroubleKind,
-    /// Other members it is about, ascending.
+pub struct Warning {
+    /// Its kind.
+    pub kind: WarningKind,
+    /// The other members that it is about, ascending.
     pub members: Vec<MemberName>,
-    /// What it is, in a sentence or two.
+    /// The problem, in one or two sentences.
     pub text: String,
     /// What to do.
-    pub remedy: String,
+    pub action: String,
 }
 
-/// Why a node gets on, or does not.
+/// Why a node makes progress, or does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
-    /// The node that explains itself; none for one without a vote.
+    /// The node that explains itself; none for an observer.
     pub node: Option<MemberName>,
-    /// What it does or waits for, in a word.
+    /// What it does or waits for, as one word.
     pub state: ProgressState,
-    /// Whether nothing holds it up: `idle`, `ordering` or `catching_up`.
+    /// Whether nothing holds it up: `following`, `idle`, `ordering` or `catching_up`.
     pub making_progress: bool,
-    /// What it does or waits for, in a line or two.
-    pub headline: String,
+    /// What it does or waits for, in one or two sentences.
+    pub summary: String,
     /// The view.
     pub view: u64,
     /// Whether the view has begun.
     pub active: bool,
-    /// The member that proposes in it.
+    /// The primary of the view.
     pub primary: MemberName,
     /// Whether this node may vote.
-    pub standing: ValidatorStanding,
+    pub signing_state: ValidatorSigningState,
     /// The last committed height.
     pub committed_height: u64,
-    /// How long there has been something to wait for without a commit, milliseconds; none while there is not.
+    /// How long work has waited without a commit, or the view without its beginning, milliseconds;
+    /// none while neither waits.
     pub waiting_ms: Option<u64>,
-    /// How long ago the ordering thread reported what all this follows from, milliseconds, as in `node_status`.
+    /// How long ago the ordering thread made the report that this explanation is derived from,
+    /// milliseconds, as in `node_status`.
     pub snapshot_age_ms: u64,
     /// Transactions in this node's pool.
     pub pool_transactions: u64,
     /// Heights in flight, ascending.
     pub heights: Vec<AwaitedHeight>,
-    /// What happens next by itself, if a timer runs.
+    /// The view change that follows without any action, if a timer runs.
     pub timer: Option<ViewTimer>,
-    /// Who has left the view.
-    pub departures: Departures,
-    /// Whom this node hears of.
+    /// The members that have left the view.
+    pub view_changes: ViewChangeTally,
+    /// The members that this node hears from.
     pub contact: QuorumContact,
-    /// How far ordering may run ahead.
+    /// How far ordering may run.
     pub bounds: OrderingBounds,
-    /// What an operator can do or look at, the most useful first. Empty while nothing is to be done.
-    pub remedies: Vec<String>,
-    /// What is wrong beside that, whether it holds anything up or not, the most pressing first.
-    pub troubles: Vec<Trouble>,
+    /// What an operator can do or check, the most useful first. Empty if there is nothing to do.
+    pub actions: Vec<String>,
+    /// Other problems, which may or may not hold anything up, the most urgent first.
+    pub warnings: Vec<Warning>,
 }
 
 #[cfg(test)]
@@ -347,13 +353,13 @@ mod tests {
         let words =
             ["view", "proposal", "parent", "body", "clock", "nothing", "prepares", "height_below", "commits"];
         assert_eq!(json!(awaited), json!(words));
-        let troubles = [
-            TroubleKind::Disk,
-            TroubleKind::StorageDamaged,
-            TroubleKind::Clock,
-            TroubleKind::MemberBehind,
-            TroubleKind::Address,
+        let warnings = [
+            WarningKind::Disk,
+            WarningKind::StorageDamaged,
+            WarningKind::Clock,
+            WarningKind::MemberBehind,
+            WarningKind::Address,
         ];
-        assert_eq!(json!(troubles), json!(["disk", "storage_damaged", "clock", "member_behind", "address"]));
+        assert_eq!(json!(warnings), json!(["disk", "storage_damaged", "clock", "member_behind", "address"]));
     }
 }

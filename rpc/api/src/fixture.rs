@@ -13,7 +13,7 @@ const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 pub(crate) struct World {
     keys: Vec<SecretKey>,
     pub(crate) anchor: ChainAnchor,
-    /// Heights 1 to 3; the first holds five transactions, the others none.
+    /// Heights 1 to 3; the first block has five transactions, the others have none.
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -50,7 +50,7 @@ impl World {
         CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
     }
 
-    /// Proof for the first block through the certificate of `blocks[certified]`.
+    /// Proof of the first block by the certificate of `blocks[certified]`.
     pub(crate) fn proof(&self, certified: usize) -> FinalityProof {
         FinalityProof {
             header: self.blocks[0].header().clone(),

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Opaque bytes, `"0x…"` in JSON. Their number is limited by what they are part of.
+/// Opaque bytes, `"0x…"` in JSON. The enclosing object limits their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(#[serde(with = "self")] pub Vec<u8>);
@@ -22,15 +22,15 @@ impl JsonSchema for Bytes {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Any number of bytes: lower-case hex behind 0x, two digits each.",
+            "description": "Any number of bytes: lower-case hex after 0x, two digits each.",
             "type": "string",
             "pattern": "^0x([0-9a-f]{2})*$",
         })
     }
 }
 
-/// Stands for a value of so many bytes in schemas: what [`text`] and its siblings write cannot be seen from
-/// the ledger's types, which know no JSON. It has no value of its own.
+/// Describes a value of this many bytes in schemas. The ledger's types have no JSON, so a schema
+/// cannot be derived from them for what [`text`] and its siblings write. This type has no values.
 pub(crate) enum Hex<const BYTES: usize> {}
 
 impl<const BYTES: usize> JsonSchema for Hex<BYTES> {
@@ -46,14 +46,14 @@ impl<const BYTES: usize> JsonSchema for Hex<BYTES> {
             _ => "Bytes",
         };
         json_schema!({
-            "description": format!("{description}: {BYTES} bytes as lower-case hex behind 0x."),
+            "description": format!("{description}: {BYTES} bytes as lower-case hex after 0x."),
             "type": "string",
             "pattern": format!("^0x[0-9a-f]{{{}}}$", 2 * BYTES),
         })
     }
 }
 
-/// A ledger type whose text is hex, with the text going through [`Display`] and [`FromStr`].
+/// Visits a ledger type whose [`Display`] and [`FromStr`] use hex.
 struct Parse<T>(&'static str, PhantomData<T>);
 
 impl<T> Visitor<'_> for Parse<T>
@@ -86,7 +86,7 @@ pub(crate) mod text {
         T::Err: Display,
         D: Deserializer<'de>,
     {
-        deserializer.deserialize_str(Parse("lower-case hex behind 0x", PhantomData))
+        deserializer.deserialize_str(Parse("lower-case hex after 0x", PhantomData))
     }
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S:
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    Ok(deserializer.deserialize_str(Parse::<RawBytes>("lower-case hex behind 0x", PhantomData))?.0)
+    Ok(deserializer.deserialize_str(Parse::<RawBytes>("lower-case hex after 0x", PhantomData))?.0)
 }
 
 struct RawBytes(Vec<u8>);
@@ -159,7 +159,7 @@ impl FromStr for RawBytes {
     }
 }
 
-/// A signature in its one accepted form. The ledger's type has no parser of its own.
+/// A signature in its only accepted form. The ledger's type has no parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SignatureText(pub(crate) Signature);
 

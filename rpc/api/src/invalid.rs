@@ -1,8 +1,9 @@
-//! Why JSON is not what it claims to be.
+//! Why JSON is not a valid value of the ledger.
 
 use quorate_ledger::{BlockError, BlockHash, BodyError, TransactionId};
 
-/// Well-formed JSON of the right shape that still is no value of the ledger, or JSON of another shape.
+/// JSON of another shape than expected, or of the right shape with contents that the ledger
+/// refuses.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidJson {
     /// Not JSON, a missing, surplus or repeated field, or a value of another type.
@@ -10,11 +11,11 @@ pub enum InvalidJson {
     Shape {
         /// What was expected.
         what: &'static str,
-        /// What the parser stumbled over, with line and column.
+        /// The parser's error, with line and column.
         error: serde_json::Error,
     },
-    /// More text than anything valid has.
-    #[error("{what} has at most {limit} bytes of JSON, this has {bytes}")]
+    /// Longer than any valid text.
+    #[error("{what} has at most {limit} bytes of JSON, but this has {bytes}")]
     TooLong {
         /// What was expected.
         what: &'static str,
@@ -23,45 +24,47 @@ pub enum InvalidJson {
         /// Bytes accepted.
         limit: usize,
     },
-    /// More elements than the format has room for.
-    #[error("{count} {what}, at most {limit} are possible")]
+    /// More elements than the format allows.
+    #[error("{count} {what}, but at most {limit} are possible")]
     TooMany {
-        /// What there is too much of.
+        /// The elements that are too many.
         what: &'static str,
         /// Elements given.
         count: usize,
         /// Elements accepted.
         limit: usize,
     },
-    /// Signers that are no ascending list of possible members.
+    /// The signers are not an ascending list of possible members.
     #[error("signers must be different indices of members below {limit}, in ascending order")]
     Signers {
-        /// Members a committee may have.
+        /// How many members a committee may have.
         limit: usize,
     },
-    /// An id beside a transaction that is not the transaction's.
-    #[error("the transaction is {found}, but it is called {claimed}: it was altered or mislabelled")]
+    /// The id in the JSON is not the transaction's.
+    #[error(
+        "the transaction's id is {found}, but the JSON says {claimed}: the transaction or its id was altered"
+    )]
     TransactionId {
         /// The id in the JSON.
         claimed: TransactionId,
-        /// The id of what stands there.
+        /// The id of the transaction in the JSON.
         found: TransactionId,
     },
-    /// A hash beside a header that is not the header's.
-    #[error("the header hashes to {found}, but the block is called {claimed}: it was altered or mislabelled")]
+    /// The hash in the JSON is not the header's.
+    #[error("the header's hash is {found}, but the JSON says {claimed}: the header or its hash was altered")]
     BlockHash {
         /// The hash in the JSON.
         claimed: BlockHash,
-        /// The hash of what stands there.
+        /// The hash of the header in the JSON.
         found: BlockHash,
     },
-    /// A block that lists only ids where the transactions were wanted.
-    #[error("the block lists transaction ids only; ask for it with full = true")]
+    /// The block lists only ids, but the transactions are needed.
+    #[error("the block lists only transaction ids; request it with full = true")]
     IdsOnly,
-    /// Transactions that form no body.
+    /// The transactions do not form a valid body.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Transactions that are not those of the header.
+    /// The transactions are not those that the header commits to.
     #[error(transparent)]
     Block(#[from] BlockError),
 }

@@ -1,15 +1,17 @@
-//! What crosses the HTTP interface of a node: the JSON types, the errors and the methods.
+//! The HTTP interface of a node: its JSON types, errors and methods.
 //!
-//! Server and client are generated from one trait ([`methods`]), so they cannot disagree. The types here
-//! mirror those of `quorate-ledger` field by field and convert to and from them; the ledger itself knows no
-//! JSON. Without features the crate holds the types alone, which is what a command line or a verifier needs.
+//! Server and client are generated from one trait ([`methods`]), so they cannot disagree. The types
+//! here mirror those of `quorate-ledger` field by field and convert to and from them; the ledger
+//! has no JSON. Without features the crate has only the types, which suffice for a command line or
+//! a verifier.
 //!
-//! The rules of the encoding, everywhere:
-//! * bytes, hashes, keys and signatures are lower-case hex behind `0x`, and nothing else is accepted;
-//! * heights, times, counts and indices are JSON integers; times are milliseconds since the Unix epoch;
+//! The rules of the encoding:
+//! * bytes, hashes, keys and signatures are lower-case hex after `0x`; other forms are refused;
+//! * heights, times, counts and indices are JSON integers; times are milliseconds since the Unix
+//!   epoch;
 //! * field names are the ledger's, in snake_case, with the unit last where there is one;
-//! * whatever is verified ([`ReceiptJson`], [`FinalityProofJson`] and all they contain) refuses surplus and
-//!   repeated fields, so that no digit of it can change without the proof failing.
+//! * verified objects ([`ReceiptJson`], [`FinalityProofJson`] and their parts) refuse surplus and
+//!   repeated fields, so that no digit of them can change without the proof failing.
 //!
 //! ```
 //! use quorate_api::{ChainHead, Wait};
@@ -47,14 +49,14 @@ pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, Transaction
 pub use catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
 pub use consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
-    EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorStanding, ViewChanges,
+    EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChanges,
 };
 pub use discovery::Discovery;
 pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
 pub use excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt, shorten};
 pub use explanation::{
-    Awaited, AwaitedHeight, Departures, Explanation, MemberName, OrderingBounds, ProgressState,
-    QuorumContact, SilentMember, Trouble, TroubleKind, ViewTimer, VoteTally,
+    Awaited, AwaitedHeight, Explanation, MemberName, OrderingBounds, ProgressState, QuorumContact,
+    SilentMember, ViewChangeTally, ViewTimer, VoteTally, Warning, WarningKind,
 };
 pub use hex::Bytes;
 pub use invalid::InvalidJson;

@@ -1,10 +1,10 @@
-//! The methods. `QuorateServer` and `QuorateClient` are generated from the one trait, for the features
-//! `server` and `client`.
+//! The methods. `QuorateServer` and `QuorateClient` are generated from the one trait, for the
+//! features `server` and `client`.
 //!
-//! Parameters may be given by name or by position; trailing optional ones may be left out. An unknown
-//! transaction, block or height is answered by null; a pruned one by an error that names the earliest
-//! height. [`crate::METHODS`] says the same as data; a method that is not in it is not
-//! served.
+//! Parameters may be given by name or by position; trailing optional ones may be omitted. The
+//! result for an unknown transaction, block or height is null; for a pruned one it is an error with
+//! the earliest height. [`crate::METHODS`] has the same as data; the server serves only the methods
+//! in it.
 
 use jsonrpsee::proc_macros::rpc;
 use quorate_ledger::TransactionId;
@@ -16,7 +16,7 @@ use crate::{
     Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus,
     PeerJson, ReceiptJson, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
-// The generated client has errors of its own.
+// The generated client has its own errors.
 #[cfg(feature = "server")]
 use crate::RpcError;
 
@@ -25,13 +25,13 @@ use crate::RpcError;
 #[serde(transparent)]
 pub struct Id(#[serde(with = "hex::text")] pub TransactionId);
 
-/// What a node answers.
+/// The methods that a node serves.
 #[cfg_attr(all(feature = "server", feature = "client"), rpc(server, client))]
 #[cfg_attr(all(feature = "server", not(feature = "client")), rpc(server))]
 #[cfg_attr(all(feature = "client", not(feature = "server")), rpc(client))]
 pub trait Quorate {
-    /// Hands in an encoded transaction and waits as asked, `accepted` unless said otherwise, for at most
-    /// `timeout_ms`. Handing in the same bytes again is always safe, to any node.
+    /// Submits an encoded transaction and waits, by default for `accepted` and at most for
+    /// `timeout_ms`. Submitting the same bytes again is always safe, to any node.
     #[method(name = "tx_submit", param_kind = map)]
     async fn tx_submit(
         &self,
@@ -40,7 +40,7 @@ pub trait Quorate {
         timeout_ms: Option<u64>,
     ) -> Result<SubmitResult, RpcError>;
 
-    /// What this node knows of a transaction.
+    /// The status of a transaction, as far as this node knows it.
     #[method(name = "tx_status", param_kind = map)]
     async fn tx_status(&self, id: Id) -> Result<TransactionStatus, RpcError>;
 
@@ -60,8 +60,8 @@ pub trait Quorate {
     #[method(name = "chain_block", param_kind = map)]
     async fn chain_block(&self, at: BlockAt, full: Option<bool>) -> Result<Option<BlockJson>, RpcError>;
 
-    /// Consecutive blocks, ascending. `limit` is 1 to 100, 20 unless given; fewer may come, at least one
-    /// if the first exists.
+    /// Consecutive blocks, ascending. `limit` is 1 to 100, by default 20; the result may have
+    /// fewer, but has at least one if the first exists.
     #[method(name = "chain_blocks", param_kind = map)]
     async fn chain_blocks(
         &self,
@@ -74,17 +74,17 @@ pub trait Quorate {
     #[method(name = "chain_proof", param_kind = map)]
     async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError>;
 
-    /// The stable checkpoint; null before the first, and if it is at another height than the given one: only
-    /// the latest is kept.
+    /// The stable checkpoint; null before the first, and if it is at another height than the given
+    /// one. A node keeps only the latest.
     #[method(name = "chain_checkpoint", param_kind = map)]
     async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, RpcError>;
 
-    /// What the network was founded on.
+    /// The genesis of the network.
     #[method(name = "network_genesis", param_kind = map)]
     async fn network_genesis(&self) -> Result<NetworkGenesis, RpcError>;
 
-    /// The committee that orders the block at a height, that of the next block unless given; null further
-    /// ahead than that.
+    /// The committee that orders the block at a height, by default the next block; null further
+    /// ahead.
     #[method(name = "network_validators", param_kind = map)]
     async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError>;
 
@@ -92,23 +92,24 @@ pub trait Quorate {
     #[method(name = "node_status", param_kind = map)]
     async fn node_status(&self) -> Result<NodeStatus, RpcError>;
 
-    /// The other nodes it knows.
+    /// The other nodes that it knows.
     #[method(name = "node_peers", param_kind = map)]
     async fn node_peers(&self) -> Result<Vec<PeerJson>, RpcError>;
 
-    /// Which program answers.
+    /// The program that the node runs.
     #[method(name = "node_version", param_kind = map)]
     async fn node_version(&self) -> Result<VersionInfo, RpcError>;
 
-    /// Where ordering stands.
+    /// The state of ordering.
     #[method(name = "consensus_state", param_kind = map)]
     async fn consensus_state(&self) -> Result<ConsensusState, RpcError>;
 
-    /// Why this node makes progress with ordering or does not: what it waits for, from whom, until when.
+    /// Why this node makes progress with ordering or does not: what it waits for, from whom, until
+    /// when.
     #[method(name = "consensus_explain", param_kind = map)]
     async fn consensus_explain(&self) -> Result<Explanation, RpcError>;
 
-    /// Proofs that members lied; empty as long as nobody did.
+    /// Evidence of faulty validators; empty if there is none.
     #[method(name = "consensus_evidence", param_kind = map)]
     async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError>;
 

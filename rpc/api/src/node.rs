@@ -1,17 +1,18 @@
-//! What a node says about the chain, the network and itself. None of this is proven; proofs are in `proof`.
+//! A node's reports about the chain, the network and itself. None of them is proven; proofs are in
+//! `proof`.
 
 use quorate_ledger::{BlockHash, ChainId, Hash, PublicKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::ValidatorStanding;
+use crate::consensus::ValidatorSigningState;
 use crate::hex;
 use crate::hex::Hex;
 
 /// The newest committed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChainHead {
-    /// Its position; 0 is the genesis.
+    /// Its height; 0 is the genesis.
     pub height: u64,
     /// Its hash.
     #[serde(with = "hex::text")]
@@ -44,7 +45,7 @@ pub struct ValidatorSet {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub committee: Hash,
-    /// Signatures in a certificate.
+    /// How many signatures a certificate has.
     pub quorum: u32,
     /// Most members that may be faulty (Byzantine) at once.
     pub faults_tolerated: u32,
@@ -52,10 +53,10 @@ pub struct ValidatorSet {
     pub validators: Vec<ValidatorJson>,
 }
 
-/// What the network was founded on.
+/// The genesis of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkGenesis {
-    /// Hash of the genesis. Compare it with one you got another way before you trust the rest.
+    /// Hash of the genesis. Compare it with one that you got another way before you trust the rest.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
@@ -65,13 +66,13 @@ pub struct NetworkGenesis {
     pub toml: String,
 }
 
-/// What the node does in the network.
+/// The role of a node in the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeRole {
     /// A member of the committee: proposes and votes.
     Validator,
-    /// Follows and serves, without a vote.
+    /// Follows the chain and serves reads, without a vote.
     Observer,
 }
 
@@ -88,10 +89,10 @@ pub struct NodeStatus {
     pub name: Option<String>,
     /// Its index in the committee, for a validator.
     pub index: Option<u16>,
-    /// What it does.
+    /// Its role.
     pub role: NodeRole,
     /// Whether it may vote at present, for a validator.
-    pub standing: Option<ValidatorStanding>,
+    pub signing_state: Option<ValidatorSigningState>,
     /// Its key.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<33>")]
@@ -104,20 +105,21 @@ pub struct NodeStatus {
     pub earliest_height: u64,
     /// Whether it knows of certified blocks that it does not hold yet.
     pub syncing: bool,
-    /// Authenticated connections.
+    /// Number of authenticated connections.
     pub peers_connected: u32,
     /// Transactions in its pool.
     pub mempool_transactions: u64,
-    /// Since its start, milliseconds.
+    /// Time since its start, milliseconds.
     pub uptime_ms: u64,
     /// The time by this node's clock, milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// How long ago the ordering thread reported what is said here about ordering, milliseconds. It reports every two seconds
-    /// even when it is idle, so more than six mean that it is stuck.
+    /// How long ago the ordering thread made the report that this status is derived from,
+    /// milliseconds. The thread reports every two seconds even when it is idle, so more than six
+    /// seconds mean that it is stuck.
     pub snapshot_age_ms: u64,
 }
 
-/// Who opened a connection.
+/// The side that opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerDirection {
@@ -143,34 +145,37 @@ pub struct PeerJson {
     pub peer_id: String,
     /// Whether an authenticated connection is open.
     pub connected: bool,
-    /// Who opened it, while connected.
+    /// The side that opened it, while connected.
     pub direction: Option<PeerDirection>,
     /// How long it has been open, milliseconds, while connected.
     pub connected_ms: Option<u64>,
     /// Round trip of the last heartbeat, microseconds, once measured.
     pub round_trip_us: Option<u64>,
-    /// The height it last said it had committed.
+    /// The height that it last reported as committed.
     pub committed_height: Option<u64>,
-    /// Where it can be reached, as far as known.
+    /// Its known addresses.
     pub addresses: Vec<String>,
-    /// This node's clock less its clock, milliseconds, as proposals of the last two minutes show that came straight from it; their way
-    /// here is in it. Only primaries propose, so it is known of few.
+    /// This node's clock minus its clock, milliseconds, measured by proposals of the last two
+    /// minutes that came directly from it; their time in transit is included. Only primaries
+    /// propose, so it is known for few peers.
     pub clock_ahead_ms: Option<i64>,
-    /// How many blocks it was behind this node when it last said where it stands.
+    /// How many blocks it was behind this node when it last reported its height.
     pub blocks_behind: Option<u64>,
-    /// Name and version of the program it said it was when it was last connected; nobody has checked it.
+    /// Name and version of the program that it claimed to run when it was last connected; not
+    /// verified.
     pub program: Option<String>,
     /// Why the last connection ended or the last attempt failed, since this node started.
     pub last_error: Option<String>,
-    /// Addresses of `p2p.bootstrap` at which this node did not reach it when it last tried. While it is not connected, those without a peer
-    /// id that failed are among them, since they may be its.
+    /// Addresses of `p2p.bootstrap` at which this node did not reach it at the last attempt. While
+    /// it is not connected, failed addresses without a peer id are included, since they may be its
+    /// addresses.
     pub failed_addresses: Vec<FailedAddress>,
 }
 
-/// An address at which no validator was reached when it was last tried.
+/// An address at which no validator was reached at the last attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedAddress {
-    /// The address as it was written.
+    /// The address as written in the configuration.
     pub address: String,
     /// Why not.
     pub reason: String,
@@ -185,24 +190,24 @@ pub struct MempoolStatus {
     pub bytes: u64,
     /// Of these, transactions in proposed blocks.
     pub in_flight: u64,
-    /// Different senders.
+    /// Number of different senders.
     pub senders: u64,
-    /// Most transactions the pool takes.
+    /// Most transactions that the pool accepts.
     pub max_transactions: u64,
-    /// Most bytes the pool takes.
+    /// Most bytes that the pool accepts.
     pub max_bytes: u64,
     /// How long the oldest waiting transaction has waited, milliseconds.
     pub oldest_waiting_ms: Option<u64>,
 }
 
-/// Which program answers.
+/// The program that a node runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionInfo {
     /// Name of the program.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Version of the rules blocks follow.
+    /// Version of the rules that blocks follow.
     pub protocol_version: u16,
     /// The source it was built from, where known.
     pub commit: Option<String>,
@@ -211,7 +216,7 @@ pub struct VersionInfo {
 /// One condition of being ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadinessCheck {
-    /// What is checked, in a word.
+    /// The name of the check.
     pub name: String,
     /// Whether it holds.
     pub ok: bool,

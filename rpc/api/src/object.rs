@@ -1,12 +1,12 @@
-//! Structures that are JSON objects and nothing else.
+//! Structures that are read from JSON objects only.
 //!
-//! What serde derives also reads a structure from an array of its fields. In what is verified that would be a second
-//! form of the same thing, which other verifiers refuse.
+//! Code that serde derives also reads a structure from an array of its fields. For verified objects
+//! that would be a second form of the same value, which other verifiers refuse.
 
 use serde::de::{Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// A deserializer that reads its value from a map alone.
+/// A deserializer that reads its value only from a map.
 pub(crate) struct ObjectOnly<D>(pub(crate) D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
@@ -22,7 +22,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
     }
 }
 
-/// Implements serde's traits for types whose derived functions are their own, by `#[serde(remote = "Self")]`.
+/// Implements serde's traits for types that have the derived functions as their own, by
+/// `#[serde(remote = "Self")]`.
 macro_rules! objects_only {
     ($($type:ident),+) => {$(
         impl serde::Serialize for $type {

@@ -1,4 +1,4 @@
-//! A parameter of a method: what it is called, what it means and which JSON it takes.
+//! A parameter of a method: its name, its meaning and the JSON that it accepts.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use crate::hex::Hex;
 use crate::query::{BlockAtError, BlockLimit};
 use crate::{BlockAt, Bytes, MAX_BLOCKS, Wait, excerpt};
 
-/// Most bytes of JSON of a parameter with a short value. The longest, a hash, has 68; escapes (`\u0030`) may make it
-/// longer.
+/// Most bytes of JSON of a parameter with a short value. The longest, a hash, has 68; escapes
+/// (`\u0030`) may make it longer.
 const MAX_SHORT_BYTES: usize = 512;
 
 /// A parameter of a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
-    /// Its name; its place in [`crate::Method::parameters`] is its position.
+    /// Its name. Its index in [`crate::Method::parameters`] is its position.
     pub name: &'static str,
-    /// Whether it must be given. Optional ones may be null, too.
+    /// Whether it must be given. An optional one may also be null.
     pub required: bool,
-    /// What it says, in a sentence.
+    /// Its meaning, in a sentence.
     pub summary: &'static str,
-    /// What its absence stands for, if that is always the same.
+    /// The default, if it is always the same.
     pub default: Option<DefaultValue>,
     /// The schema of its values.
     pub schema: MakeSchema,
@@ -56,12 +56,14 @@ impl Parameter {
         self
     }
 
-    /// Whether the parameter takes a value, given as the text of well-formed JSON.
+    /// Whether the parameter accepts a value, given as the text of well-formed JSON.
     ///
-    /// Costs no more than reading the value once, and nothing for one that is longer than all that are taken.
+    /// Reads the value at most once, and does not read a value that is longer than all accepted
+    /// ones.
     ///
     /// # Errors
-    /// What it must be and what it is, as in `must be true or false, not 1`. At most some 300 bytes.
+    /// The expected and the actual value, as in `must be true or false, not 1`. At most some 300
+    /// bytes.
     pub fn check(&self, json: &str) -> Result<(), String> {
         if !self.required && json == "null" {
             return Ok(());
@@ -70,24 +72,24 @@ impl Parameter {
     }
 }
 
-/// A type that parameters have.
+/// The type of a parameter.
 pub(crate) trait ParameterType: JsonSchema {
-    /// What its values are, for people.
+    /// Its values, for people.
     const EXPECTED: &'static str;
 
-    /// Most bytes of JSON that are looked at.
+    /// Most bytes of JSON that are read; a longer value is refused unread.
     const MAX_JSON_BYTES: usize = MAX_SHORT_BYTES;
 
-    /// Whether this is a value.
+    /// Whether this JSON is a value of the type.
     ///
     /// # Errors
-    /// Why not, if there is more to say than what was expected.
+    /// The reason, if there is more to say than the expected values.
     fn check(json: &str) -> Result<(), Option<String>>;
 }
 
 fn check_as<T: ParameterType>(json: &str) -> Result<(), String> {
     let checked = if json.len() > T::MAX_JSON_BYTES {
-        Err(Some(format!("it has {} bytes, at most {} are read", json.len(), T::MAX_JSON_BYTES)))
+        Err(Some(format!("it has {} bytes, but at most {} are read", json.len(), T::MAX_JSON_BYTES)))
     } else {
         T::check(json)
     };
@@ -97,14 +99,14 @@ fn check_as<T: ParameterType>(json: &str) -> Result<(), String> {
     })
 }
 
-/// Whether serde reads it.
+/// Whether serde reads it as this type.
 fn is<T: DeserializeOwned>(json: &str) -> Result<(), Option<String>> {
     serde_json::from_str::<T>(json).map(|_| ()).map_err(|_| None)
 }
 
 /// The content of a JSON string; `None` for another value, or for half a surrogate pair.
 fn text(json: &str) -> Option<Cow<'_, str>> {
-    // Without escapes nothing is copied.
+    // A string without escapes is borrowed, not copied.
     serde_json::from_str::<&str>(json)
         .map(Cow::Borrowed)
         .or_else(|_| serde_json::from_str(json).map(Cow::Owned))
@@ -136,7 +138,7 @@ const _: () = assert!(MAX_BLOCKS == 100, "the text below says so");
 impl ParameterType for BlockLimit {
     const EXPECTED: &'static str = "an integer from 1 to 100";
 
-    /// The method itself refuses other numbers, and says the limit as data.
+    /// The method itself checks the range, because its error has the limit as data.
     fn check(json: &str) -> Result<(), Option<String>> {
         is::<u32>(json)
     }
@@ -146,7 +148,7 @@ impl ParameterType for Wait {
     const EXPECTED: &'static str = "\"none\", \"accepted\" or \"committed\"";
 
     fn check(json: &str) -> Result<(), Option<String>> {
-        // serde would also take {"none": null}.
+        // Without this check, serde would also accept {"none": null}.
         if json.starts_with('"') { is::<Wait>(json) } else { Err(None) }
     }
 }
@@ -163,16 +165,16 @@ impl ParameterType for BlockAt {
 }
 
 impl ParameterType for Hex<32> {
-    const EXPECTED: &'static str = "32 bytes as lower-case hex behind 0x";
+    const EXPECTED: &'static str = "32 bytes as lower-case hex after 0x";
 
     fn check(json: &str) -> Result<(), Option<String>> {
         text(json).ok_or(None)?.parse::<Hash>().map(|_| ()).map_err(|error| hex_problem(&error))
     }
 }
 
-/// Its length is limited by that of the request.
+/// Its length is limited only by that of the request.
 impl ParameterType for Bytes {
-    const EXPECTED: &'static str = "bytes as lower-case hex behind 0x";
+    const EXPECTED: &'static str = "bytes as lower-case hex after 0x";
     const MAX_JSON_BYTES: usize = usize::MAX;
 
     fn check(json: &str) -> Result<(), Option<String>> {
@@ -181,7 +183,7 @@ impl ParameterType for Bytes {
 }
 
 impl ParameterType for String {
-    const EXPECTED: &'static str = "a text that is not empty";
+    const EXPECTED: &'static str = "a string that is not empty";
     const MAX_JSON_BYTES: usize = 4096;
 
     fn check(json: &str) -> Result<(), Option<String>> {
@@ -194,20 +196,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn verdict<T: ParameterType>(json: &str) -> Result<(), String> {
+    fn checked<T: ParameterType>(json: &str) -> Result<(), String> {
         Parameter::required::<T>("it", "").check(json)
     }
 
     #[test]
-    fn every_type_takes_its_values_in_every_spelling_of_json() {
-        assert_eq!(verdict::<u64>("18446744073709551615"), Ok(()));
-        assert_eq!(verdict::<bool>("false"), Ok(()));
-        assert_eq!(verdict::<Wait>("\"n\\u006fne\""), Ok(()));
-        assert_eq!(verdict::<Bytes>("\"0\\u0078ff\""), Ok(()));
+    fn every_type_accepts_its_values_in_every_spelling_of_json() {
+        assert_eq!(checked::<u64>("18446744073709551615"), Ok(()));
+        assert_eq!(checked::<bool>("false"), Ok(()));
+        assert_eq!(checked::<Wait>("\"n\\u006fne\""), Ok(()));
+        assert_eq!(checked::<Bytes>("\"0\\u0078ff\""), Ok(()));
         let hash = format!("\"0x{}\"", "ab".repeat(32));
-        assert_eq!(verdict::<Hex<32>>(&hash), Ok(()));
+        assert_eq!(checked::<Hex<32>>(&hash), Ok(()));
         for at in [&hash, "\"latest\"", "7"] {
-            assert_eq!(verdict::<BlockAt>(at), Ok(()));
+            assert_eq!(checked::<BlockAt>(at), Ok(()));
         }
         let whole = Parameter::optional::<bool>("it", "");
         assert_eq!((whole.check("null"), whole.check("true")), (Ok(()), Ok(())));
@@ -215,37 +217,37 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_told_what_is_expected_and_why() {
-        for (checked, said) in [
-            (verdict::<u64>("-1"), "must be an integer from 0 to 2^64 - 1, not -1"),
-            (verdict::<u64>("1.0"), "must be an integer from 0 to 2^64 - 1, not 1.0"),
-            (verdict::<bool>("1"), "must be true or false, not 1"),
-            (verdict::<Wait>("{\"none\":null}"), "not {\"none\":null}"),
-            (verdict::<BlockAt>("\"1\""), "\"latest\", not \"1\""),
-            (verdict::<BlockAt>("\"0x12\""), "(expected 32 bytes, found 1)"),
-            (verdict::<Hex<32>>("\"0X12\""), "(hex must start with 0x)"),
-            (verdict::<Bytes>("\"0xAB\""), "(hex must be pairs of the digits 0-9a-f, lower case)"),
-            (verdict::<Bytes>("[]"), "not []"),
-            (verdict::<String>("\" \""), "a text that is not empty"),
+    fn the_error_of_a_wrong_value_says_what_is_expected_and_why() {
+        for (result, said) in [
+            (checked::<u64>("-1"), "must be an integer from 0 to 2^64 - 1, not -1"),
+            (checked::<u64>("1.0"), "must be an integer from 0 to 2^64 - 1, not 1.0"),
+            (checked::<bool>("1"), "must be true or false, not 1"),
+            (checked::<Wait>("{\"none\":null}"), "not {\"none\":null}"),
+            (checked::<BlockAt>("\"1\""), "\"latest\", not \"1\""),
+            (checked::<BlockAt>("\"0x12\""), "(expected 32 bytes, found 1)"),
+            (checked::<Hex<32>>("\"0X12\""), "(hex must start with 0x)"),
+            (checked::<Bytes>("\"0xAB\""), "(hex must be pairs of the digits 0-9a-f, lower case)"),
+            (checked::<Bytes>("[]"), "not []"),
+            (checked::<String>("\" \""), "a string that is not empty"),
         ] {
-            let problem = checked.unwrap_err();
+            let problem = result.unwrap_err();
             assert!(problem.contains(said), "{problem}");
         }
     }
 
     #[test]
-    fn what_is_too_long_is_not_looked_at_and_not_repeated() {
+    fn a_value_that_is_too_long_is_neither_read_nor_repeated() {
         let long = format!("\"{}\"", "😀".repeat(900_000));
-        for checked in [
-            verdict::<u64>(&long),
-            verdict::<BlockAt>(&long),
-            verdict::<Wait>(&long),
-            verdict::<Bytes>(&long),
+        for result in [
+            checked::<u64>(&long),
+            checked::<BlockAt>(&long),
+            checked::<Wait>(&long),
+            checked::<Bytes>(&long),
         ] {
-            let problem = checked.unwrap_err();
+            let problem = result.unwrap_err();
             assert!(problem.chars().count() < 200, "{problem}");
         }
         let digits = "1".repeat(1_000_000);
-        assert!(verdict::<u64>(&digits).unwrap_err().contains("it has 1000000 bytes"));
+        assert!(checked::<u64>(&digits).unwrap_err().contains("it has 1000000 bytes"));
     }
 }

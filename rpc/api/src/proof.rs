@@ -1,4 +1,4 @@
-//! What is checked offline: finality proofs and receipts.
+//! Finality proofs and receipts, which are verified offline.
 
 use quorate_ledger::{
     FinalityProof, Hash, Header, MAX_DESCENDANTS, MAX_PATH_SIBLINGS, MerklePath, Receipt, TransactionId,
@@ -15,8 +15,8 @@ use crate::object::objects_only;
 
 objects_only!(FinalityProofJson, ReceiptJson);
 
-/// Most bytes of the JSON of a proof or receipt, by WIRE.md. The longest possible one, with every descendant and every
-/// member's signature, has about half as many without spaces.
+/// Most bytes of the JSON of a proof or receipt, by WIRE.md. The longest possible one, with every
+/// descendant and every member's signature, has about half as many bytes without spaces.
 pub const MAX_PROOF_JSON_BYTES: usize = 128 << 10;
 
 /// Proof that a block is final.
@@ -26,9 +26,9 @@ pub const MAX_PROOF_JSON_BYTES: usize = 128 << 10;
 pub struct FinalityProofJson {
     /// The block that is proven final.
     pub header: HeaderJson,
-    /// The headers above it, ascending, up to the certified one; mostly empty.
+    /// The headers above it, ascending, up to the certified one; usually empty.
     pub descendants: Vec<HeaderJson>,
-    /// For the last of these headers.
+    /// The certificate of the last of these headers, or of the block if there are none.
     pub certificate: CertificateJson,
 }
 
@@ -42,7 +42,7 @@ impl From<&FinalityProof> for FinalityProofJson {
     }
 }
 
-/// The result is a claim: call its `verify`.
+/// The result is unverified: call its `verify`.
 impl TryFrom<&FinalityProofJson> for FinalityProof {
     type Error = InvalidJson;
 
@@ -71,7 +71,7 @@ pub struct ReceiptJson {
     #[serde(with = "hex::list")]
     #[schemars(with = "Vec<Hex<32>>")]
     pub path: Vec<Hash>,
-    /// That the block is final.
+    /// Proof that the block is final.
     pub proof: FinalityProofJson,
 }
 
@@ -86,7 +86,7 @@ impl From<&Receipt> for ReceiptJson {
     }
 }
 
-/// The result is a claim: call its `verify`.
+/// The result is unverified: call its `verify`.
 impl TryFrom<&ReceiptJson> for Receipt {
     type Error = InvalidJson;
 
@@ -101,15 +101,16 @@ impl TryFrom<&ReceiptJson> for Receipt {
     }
 }
 
-/// Reads the text of a receipt. The result is a claim: call its `verify`.
+/// Reads the text of a receipt. The result is unverified: call its `verify`.
 ///
 /// # Errors
-/// [`InvalidJson`]: surplus, missing and repeated fields, fractions, other forms of hex, trailing text.
+/// [`InvalidJson`]: surplus, missing and repeated fields, fractions, other forms of hex, trailing
+/// text.
 pub fn parse_receipt(text: &str) -> Result<Receipt, InvalidJson> {
     (&parse::<ReceiptJson>("a receipt", text)?).try_into()
 }
 
-/// Reads the text of a finality proof. The result is a claim: call its `verify`.
+/// Reads the text of a finality proof. The result is unverified: call its `verify`.
 ///
 /// # Errors
 /// As [`parse_receipt`].

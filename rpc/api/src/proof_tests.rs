@@ -26,8 +26,8 @@ fn receipts_and_proofs_survive_json() {
     }
 }
 
-/// Every character of the text is replaced by every digit, hex letter and structural character there is.
-/// Whatever is changed must end in a refusal, by the parser or by the proof.
+/// Replaces every character of the text by every digit, hex letter and structural character. The
+/// parser or the verification must refuse every change.
 #[test]
 fn no_character_of_a_receipt_can_change() {
     let world = World::new();
@@ -54,7 +54,7 @@ fn no_character_of_a_receipt_can_change() {
 }
 
 #[test]
-fn no_digit_can_be_added_or_taken_away() {
+fn no_digit_can_be_added_or_removed() {
     let world = World::new();
     let text = text_of(&world.receipt(3, 1));
     for position in 0..text.len() {

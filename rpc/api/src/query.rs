@@ -1,4 +1,4 @@
-//! How blocks and transactions are asked for, and the answers around them.
+//! How requests name blocks and transactions, and the results that contain them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::block::{BlockJson, TransactionJson};
 use crate::excerpt;
 use crate::hex::Hex;
 
-/// Most blocks one `chain_blocks` may ask for.
+/// The largest `limit` of `chain_blocks`.
 pub const MAX_BLOCKS: u32 = 100;
 
-/// Blocks `chain_blocks` answers at most when no limit is given.
+/// The default `limit` of `chain_blocks`.
 pub const DEFAULT_BLOCKS: u32 = 20;
 
 /// Stands for a `limit` of `chain_blocks` in schemas.
@@ -59,7 +59,7 @@ impl fmt::Display for BlockAt {
     }
 }
 
-/// As people type it: digits, hex behind `0x`, or `latest`.
+/// Parses what people type: digits, hex after `0x`, or `latest`.
 impl FromStr for BlockAt {
     type Err = BlockAtError;
 
@@ -74,14 +74,14 @@ impl FromStr for BlockAt {
     }
 }
 
-/// The text names no block.
+/// The text does not name a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockAtError {
-    /// It starts like a hash and is none.
+    /// It starts like a hash, but is not a hash.
     #[error("not a block hash: {0}")]
     Hash(#[from] HexError),
-    /// Something else, of which this is the beginning.
-    #[error("a block is named by its height, its hash or \"latest\", not by {0:?}")]
+    /// Any other text; this is its beginning.
+    #[error("name a block by its height, its hash or \"latest\", not by {0:?}")]
     Other(String),
 }
 
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for BlockAt {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<BlockAt, E> {
                 match text.parse() {
-                    // One value, one form: a height is a number.
+                    // A height must be a JSON number, so that each value has one form.
                     Ok(BlockAt::Height(_)) => Err(E::invalid_type(de::Unexpected::Str(text), &self)),
                     Ok(at) => Ok(at),
                     Err(error) => Err(E::custom(error)),
@@ -140,14 +140,15 @@ impl JsonSchema for BlockAt {
     }
 }
 
-/// What `chain_blocks` answers.
+/// The result of `chain_blocks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocks {
-    /// Ascending from the height asked for; at least one if it exists, perhaps fewer than asked for.
+    /// Ascending from the requested height; at least one if it exists, possibly fewer than
+    /// requested.
     pub blocks: Vec<BlockJson>,
 }
 
-/// What `tx_get` answers.
+/// The result of `tx_get`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocatedTransaction {
     /// The transaction.
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_named_in_three_ways() {
+    fn a_block_has_three_kinds_of_names() {
         let hash = BlockHash::from_bytes([0xcd; 32]);
         for at in [BlockAt::Height(0), BlockAt::Height(u64::MAX), BlockAt::Hash(hash), BlockAt::Latest] {
             let json = serde_json::to_string(&at).unwrap();

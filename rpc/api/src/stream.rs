@@ -1,13 +1,13 @@
-//! What a stream of blocks says besides blocks.
+//! Messages of a block stream other than blocks.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorKind, RpcError};
 
-/// The method of the notifications that bring blocks, and at last the end, over a WebSocket.
+/// The method of the notifications of a WebSocket subscription: its blocks, and its end.
 pub const NOTIFICATION: &str = "chain_subscription";
 
-/// Why a stream of blocks ended. Clients take an unknown reason for one after which another node may do.
+/// Why a stream of blocks ended. After an unknown reason, clients should try another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
@@ -15,7 +15,7 @@ pub enum EndReason {
     SlowReader,
     /// The node stops.
     Stopping,
-    /// The next block was pruned while the stream was on its way to it.
+    /// The node pruned the next block before the stream reached it.
     Pruned,
     /// The node has no memory left for the next block.
     Overloaded,
@@ -26,19 +26,18 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// What the reader is told, and from where it is to go on.
+    /// The error that the reader gets; it has the height from which to continue.
     pub fn at(self, next_height: u64) -> RpcError {
         let (why, retryable) = match self {
-            EndReason::SlowReader => ("blocks are taken too slowly", true),
+            EndReason::SlowReader => ("the reader takes blocks too slowly", true),
             EndReason::Stopping => ("the node stops", true),
-            EndReason::Pruned => ("the next block was pruned here", false),
+            EndReason::Pruned => ("this node pruned the next block", false),
             EndReason::Overloaded => ("the node has no memory left for the next block", true),
-            EndReason::Damaged => {
-                ("the next block is damaged on this node's disk; another node has it", true)
-            }
+            EndReason::Damaged => ("the next block is damaged on this node's disk; use another node", true),
             EndReason::Internal => ("the node failed to read the next block; its log says why", false),
         };
-        let message = format!("the stream ends: {why}; go on from height {next_height}, here or elsewhere");
+        let message =
+            format!("the stream ends: {why}; continue from height {next_height}, here or at another node");
         let mut error =
             RpcError::new(ErrorKind::SubscriptionEnded, message).detail("next_height", next_height);
         error.data.retryable = retryable;

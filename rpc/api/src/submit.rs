@@ -1,4 +1,4 @@
-//! The life of a transaction as a client sees it.
+//! Submission and status of a transaction, as a client sees them.
 
 use quorate_ledger::TransactionId;
 use schemars::JsonSchema;
@@ -8,26 +8,28 @@ use crate::hex;
 use crate::hex::Hex;
 use crate::proof::ReceiptJson;
 
-/// How long `tx_submit` waits unless it is told, milliseconds.
+/// How long `tx_submit` waits by default, milliseconds.
 pub const DEFAULT_WAIT_MS: u64 = 10_000;
 
-/// How long `tx_submit` waits at most, milliseconds, whatever it is told.
+/// How long `tx_submit` waits at most, milliseconds, whatever `timeout_ms` is.
 pub const MAX_WAIT_MS: u64 = 60_000;
 
-/// What `tx_submit` waits for before it answers.
+/// What `tx_submit` waits for before it returns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
-    /// Nothing: the answer comes once the bytes were decoded, and promises nothing more.
+    /// Nothing: it returns once the bytes are decoded, and guarantees nothing more.
     None,
-    /// That this node verified the transaction and took it into its pool.
+    /// Until this node has verified the transaction and holds it in its pool.
     #[default]
     Accepted,
-    /// That the transaction came to an end; the answer carries the receipt when it was committed.
+    /// Until the transaction is committed or expired; the result has the receipt if it is
+    /// committed.
     Committed,
 }
 
-/// What a node knows about a transaction. `committed`, `rejected` and `expired` never change again.
+/// What a node knows about a transaction. `committed` and `expired` never change into another
+/// status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum TransactionStatus {
@@ -42,17 +44,12 @@ pub enum TransactionStatus {
         /// Position in the block, from 0.
         index: u32,
     },
-    /// It can never be committed on this chain.
-    Rejected {
-        /// Why not.
-        reason: String,
-    },
-    /// A committed block has a later time than its `valid_until_ms`, so no block can contain it any more.
+    /// A committed block has a later time than its `valid_until_ms`, so no block can contain it.
     Expired,
 }
 
 impl TransactionStatus {
-    /// Whether the status can never change again.
+    /// Whether the status is `committed` or `expired`.
     pub fn is_final(&self) -> bool {
         !matches!(self, TransactionStatus::Unknown | TransactionStatus::Pending)
     }
@@ -63,26 +60,25 @@ impl TransactionStatus {
             TransactionStatus::Unknown => "unknown",
             TransactionStatus::Pending => "pending",
             TransactionStatus::Committed { .. } => "committed",
-            TransactionStatus::Rejected { .. } => "rejected",
             TransactionStatus::Expired => "expired",
         }
     }
 }
 
-/// What `tx_submit` answers: `{ "id", "status", "height"?, "index"?, "reason"?, "receipt"? }`.
+/// The result of `tx_submit`: `{ "id", "status", "height"?, "index"?, "receipt"? }`.
 ///
-/// A wait that ran out of time is no error: the status is then the one so far, and the same bytes may be
-/// sent again to any node.
+/// A wait that times out is no error: the result has the status so far, and the client may submit
+/// the same bytes again to any node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubmitResult {
     /// The transaction.
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub id: TransactionId,
-    /// What is known of it.
+    /// Its status.
     #[serde(flatten)]
     pub status: TransactionStatus,
-    /// The proof, if `committed` was waited for and reached.
+    /// The receipt, if the wait was `committed` and so is the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptJson>,
 }
@@ -93,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_one_flat_object() {
+    fn the_result_is_one_flat_object() {
         let id = TransactionId::from_bytes([0xab; 32]);
         let committed =
             SubmitResult { id, status: TransactionStatus::Committed { height: 7, index: 2 }, receipt: None };
@@ -103,12 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn every_status_survives_json_and_says_its_name() {
+    fn every_status_survives_json_with_its_name() {
         let all = [
             TransactionStatus::Unknown,
             TransactionStatus::Pending,
             TransactionStatus::Committed { height: u64::MAX, index: 0 },
-            TransactionStatus::Rejected { reason: "bad signature".into() },
             TransactionStatus::Expired,
         ];
         for status in all {

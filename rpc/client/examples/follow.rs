@@ -1,5 +1,5 @@
-//! Prints the blocks of a network, each proven final, from a height to another; waits for those that are not there yet, and
-//! goes on at another node when one fails.
+//! Prints the blocks of a network, each proven final, from one height to another. Waits for blocks
+//! that do not exist yet, and continues at another node when one fails.
 //!
 //! ```sh
 //! cargo run -p quorate-client --example follow -- genesis.toml 1 10 http://127.0.0.1:8545 http://127.0.0.1:8546
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(block) => {
                 println!("{} {} transactions: {}", block.height(), block.hash(), block.body().ids().len());
             }
-            // Nothing is lost: the next call goes on at the same height.
-            Err(error) => eprintln!("at height {}: {error}; trying on", blocks.position()),
+            // No block is lost: the next call continues at the same height.
+            Err(error) => eprintln!("at height {}: {error}; trying again", blocks.position()),
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Tells what became of a transaction: proven, if it was committed; else by what f + 1 nodes say alike, so that at
-//! least one of them is honest.
+//! Prints the status of a transaction: proven if it was committed, else a status that f + 1 nodes
+//! agree on, so that at least one of them is honest.
 //!
 //! ```sh
 //! cargo run -p quorate-client --example lookup -- genesis.toml 0x6b42… http://127.0.0.1:8545 http://127.0.0.1:8546
@@ -19,17 +19,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let id: TransactionId = arguments.next().ok_or(usage)?.parse()?;
     let client = Client::new(arguments, genesis.anchor().clone(), ClientConfig::default())?;
 
-    // That something was committed can be proven, so one node is enough.
+    // A commit can be proven, so one node suffices.
     if let Some(located) = client.transaction(id).await? {
         let Payload::Data(data) = &located.transaction.payload else {
-            return Err("this version orders nothing but data".into());
+            return Err("this version orders only data".into());
         };
         let height = located.receipt.proof.header.height;
         println!("committed at height {height}: {}", String::from_utf8_lossy(data));
         return Ok(());
     }
-    // That it was not cannot.
+    // That it was not committed cannot be proven.
     let status = client.agreed(async |node: Rpc| node.tx_status(id).await).await?;
-    println!("{}, say f + 1 nodes", status.name());
+    println!("{}, according to f + 1 nodes", status.name());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Orders a text, waits until it is committed, and prints what proves it. Any of the nodes may fail meanwhile.
+//! Submits a text, waits until it is committed, and prints its place. Any of the nodes may fail
+//! meanwhile.
 //!
 //! ```sh
 //! cargo run -p quorate-client --example submit -- genesis.toml 'hello' http://127.0.0.1:8545 http://127.0.0.1:8546
@@ -19,8 +20,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let text = arguments.next().ok_or(usage)?;
     let client = Client::new(arguments, genesis.anchor().clone(), ClientConfig::default())?;
 
-    // An application keeps its key, and keeps what it has signed until it knows how it ended: the same bytes can be
-    // handed in again, by anybody, at any node, and are committed at most once.
+    // An application stores its key, and stores the signed bytes until it knows their outcome: any
+    // client can submit the same bytes again, to any node, and they are committed at most once.
     let key = SecretKey::generate();
     let transaction = TransactionBuilder::new(genesis.chain_id(), text.into_bytes()).sign(&key)?;
     let started = std::time::Instant::now();
@@ -28,15 +29,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match client.submit_and_wait(&transaction, Duration::from_secs(10)).await {
             Ok(submitted) => match submitted.receipt {
                 Some(receipt) => break receipt,
-                None => eprintln!("{} so far, going on", submitted.status.name()),
+                None => eprintln!("{} so far, continuing", submitted.status.name()),
             },
             Err(error) => eprintln!("{error}; trying again"),
         }
         if started.elapsed() > DEFAULT_LIFETIME {
-            return Err("its time is over; `lookup` tells what became of it".into());
+            return Err("the transaction has expired or will soon; run `lookup` for its status".into());
         }
     };
-    // The client has verified it. Whoever has the genesis can do so again, without any node.
+    // The client has verified the receipt. With the genesis, any program can verify it again
+    // without a node.
     receipt.verify(genesis.anchor())?;
     println!(
         "{} committed at height {} index {}",

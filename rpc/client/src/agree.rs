@@ -1,4 +1,5 @@
-//! PBFT's rule for clients: what f + 1 members say alike, an honest one says.
+//! PBFT's rule for clients: if f + 1 members return the same result, at least one honest member
+//! does.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +13,18 @@ use crate::error::{CallError, ClientError};
 use crate::rpc::Rpc;
 
 impl Client {
-    /// Asks all nodes at once for something that none of them can prove, and gives out what f + 1 members of the
-    /// committee answer alike: at least one of those is honest.
+    /// Requests something that no node can prove from all nodes at once, and returns the result
+    /// that f + 1 members of the committee agree on: at least one of them is honest.
     ///
-    /// For what does not change from moment to moment, such as that a transaction has expired, or which validators
-    /// there are; heads and pools of honest nodes differ as well. Everything that can be proven is better asked
-    /// of one node. Every node is asked once, within its usual time.
+    /// Use it for facts that change rarely, such as that a transaction has expired, or the set of
+    /// validators. Heads and pools differ even between honest nodes. For results that can be
+    /// proven, one node suffices. Every node gets the request once, with its usual time limit.
     ///
-    /// Members are counted, not addresses: each node is asked for its key, too (`node_status`), and several nodes with
-    /// the same key are one member. Nodes whose key is not in the committee, such as observers, do not count.
-    /// No node proves its key over RPC. So this holds if no operator has more of the addresses than
-    /// members: an operator with two addresses can claim two keys.
+    /// It counts members, not addresses: each node also returns its key (`node_status`), and
+    /// several nodes with the same key are one member. Nodes whose key is not in the committee,
+    /// such as observers, do not count. Nodes do not prove their keys over RPC, so this is sound
+    /// only if no operator has more of the addresses than members: an operator with two addresses
+    /// can claim two keys.
     ///
     /// ```no_run
     /// # async fn example(client: quorate_client::Client, id: quorate_ledger::TransactionId) {
@@ -31,7 +33,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ClientError::NoAgreement`] as soon as no answer can come to f + 1 any more.
+    /// [`ClientError::NoAgreement`] as soon as no result can reach f + 1 members.
     pub async fn agreed<T: PartialEq, F>(&self, ask: impl Fn(Rpc) -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -70,7 +72,7 @@ impl Client {
         Err(ClientError::NoAgreement { needed, alike, asked, last_error: last_error.map(Box::new) })
     }
 
-    /// The member of the committee that a node says it is.
+    /// The member of the committee that a node claims to be.
     async fn member_at(&self, node: &Rpc) -> Result<ReplicaId, CallError> {
         let key = node.node_status().await?.public_key;
         let member = self.anchor().committee.index_of(&key);

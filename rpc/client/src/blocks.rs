@@ -1,4 +1,4 @@
-//! Blocks: reading and proving.
+//! Reads and verifies blocks.
 
 use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
 use quorate_ledger::{Block, CommitCertificate, FinalityProof, Header, Height};
@@ -8,17 +8,17 @@ use crate::error::{ClientError, Untrusted};
 use crate::rpc::Rpc;
 
 impl Client {
-    /// The header of the newest block that the node that answered tells, proven final. `None` when it tells
-    /// of none but the genesis. That there is no newer one is its word.
+    /// The header of the newest block of the node that responded, proven final. `None` if it has
+    /// only the genesis. The absence of a newer block is a claim of this node.
     ///
     /// # Errors
-    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node asked.
+    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node.
     pub async fn head(&self) -> Result<Option<Header>, ClientError> {
         self.nodes.ask(self.patience(), async |node: Rpc, _| self.head_of(&node).await.into()).await
     }
 
-    /// A block with all its transactions, proven final. `None` when the node that answered has none at this
-    /// height, and at height 0, where the genesis stands.
+    /// A block with all its transactions, proven final. `None` if the node that responded has none
+    /// at this height, and at height 0, which is the genesis.
     ///
     /// # Errors
     /// As [`Client::head`].
@@ -31,8 +31,9 @@ impl Client {
 
     /// Consecutive blocks with all their transactions, proven final, from a height above 0 upwards.
     ///
-    /// At most `limit`, which is capped at 100, perhaps fewer; at least one if the node that answered has the
-    /// first. The last block's proof covers those before it, since each names its parent.
+    /// At most `limit`, which is capped at 100, possibly fewer; at least one if the node that
+    /// responded has the first. The proof of the last block covers those before it, because each
+    /// header has the hash of its parent.
     ///
     /// # Errors
     /// As [`Client::head`].
@@ -67,16 +68,16 @@ impl Client {
     }
 
     async fn blocks_of(&self, node: &Rpc, from: Height, limit: u32) -> Result<Vec<Block>, ClientError> {
-        let told = node.chain_blocks(from.0, limit, true).await?.blocks;
-        let Some(last) = told.last() else {
+        let found = node.chain_blocks(from.0, limit, true).await?.blocks;
+        let Some(last) = found.last() else {
             return Ok(Vec::new());
         };
-        if usize::try_from(limit).is_ok_and(|limit| told.len() > limit) {
-            let reason = Untrusted::TooMany { asked: limit, found: told.len() };
+        if usize::try_from(limit).is_ok_and(|limit| found.len() > limit) {
+            let reason = Untrusted::TooMany { asked: limit, found: found.len() };
             return Err(Client::untrusted(node, reason));
         }
-        let mut blocks: Vec<Block> = Vec::with_capacity(told.len());
-        for json in &told {
+        let mut blocks: Vec<Block> = Vec::with_capacity(found.len());
+        for json in &found {
             let block = json.to_block().map_err(|reason| Client::untrusted(node, reason))?;
             match blocks.last() {
                 None => check_height(node, from, &block)?,
@@ -91,7 +92,7 @@ impl Client {
         Ok(blocks)
     }
 
-    /// Proves a block by the certificate that came with it, or by the proof through its descendants.
+    /// Verifies that a block is final, by its own certificate or by a proof with its descendants.
     pub(crate) async fn prove(&self, node: &Rpc, block: &Block, json: &BlockJson) -> Result<(), ClientError> {
         let Some(certificate) = &json.certificate else {
             let proof = self.proof_of(node, block.height()).await?;
@@ -109,7 +110,7 @@ impl Client {
         check().map_err(|reason| Client::untrusted(node, reason))
     }
 
-    /// A node's proof for a height, checked.
+    /// A node's verified proof for a height.
     async fn proof_of(&self, node: &Rpc, height: Height) -> Result<FinalityProof, ClientError> {
         let json = node.chain_proof(height.0).await?;
         let check = || {

@@ -11,9 +11,9 @@ use crate::rpc::Rpc;
 
 /// A client of one network.
 ///
-/// Every answer that can be proven is checked before it is given out: receipts, blocks and heads against the
-/// chain's anchor. What cannot be proven is a node's word, and the methods say so: that something is unknown,
-/// pending or expired, and that a head is the newest.
+/// Verifies every result that can be proven before it returns it: receipts, blocks and heads
+/// against the chain's anchor. Other results are claims of a node, and the methods say so: that a
+/// transaction is unknown, pending or expired, and that a head is the newest.
 #[derive(Debug)]
 pub struct Client {
     pub(crate) nodes: Nodes,
@@ -24,7 +24,7 @@ pub struct Client {
 impl Client {
     /// A client of the nodes at these URLs. Nothing is sent yet.
     ///
-    /// The anchor follows from the genesis file, which must come from somebody who is trusted.
+    /// The anchor follows from the genesis file, which must come from a trusted source.
     ///
     /// # Errors
     /// [`ClientError::NoNode`] and [`ClientError::Url`].
@@ -37,19 +37,19 @@ impl Client {
         Ok(Client { nodes: Nodes::new(nodes)?, anchor, config })
     }
 
-    /// The nodes one by one, for questions about them rather than about the chain. Their answers are not
-    /// checked.
+    /// The single nodes, for requests about them rather than about the chain. Their results are not
+    /// verified.
     pub fn nodes(&self) -> &[Rpc] {
         self.nodes.all()
     }
 
-    /// The node that did well last, which is asked first next time. As long as one question is asked at a time,
-    /// it is the one that gave the last answer.
+    /// The node that succeeded last, which gets the next request first. If requests do not overlap,
+    /// it is the node of the last result.
     pub fn preferred(&self) -> &Rpc {
         &self.nodes()[self.nodes.preferred()]
     }
 
-    /// What answers are checked against.
+    /// The anchor that results are verified against.
     pub fn anchor(&self) -> &ChainAnchor {
         &self.anchor
     }
@@ -58,7 +58,7 @@ impl Client {
         &self.config
     }
 
-    /// How long to go round the nodes with a question.
+    /// How long to try a request at the nodes.
     pub(crate) fn patience(&self) -> Duration {
         self.config.patience
     }

@@ -1,21 +1,21 @@
-//! How long to wait and how much to take.
+//! Timeouts and limits of a client.
 
 use std::time::Duration;
 
-/// Limits of a client. All are local; none needs to match anything of a node.
+/// Limits of a client. All are local; none needs to match a setting of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// How long opening a connection may take.
+    /// How long a connection attempt may take.
     pub connect_timeout: Duration,
-    /// How long a node may take to answer, beyond what it was asked to wait.
+    /// How long a node may take to respond, in addition to the wait that the request asks for.
     pub answer_timeout: Duration,
-    /// How long a stream of blocks may bring nothing, not even a sign of life, which nodes send every 15 s.
+    /// How long a stream of blocks may be silent. Nodes send a sign of life every 15 s.
     pub stream_silence: Duration,
-    /// How long to go round the nodes with a question before giving up.
+    /// How long to try a request at the nodes before it fails.
     pub patience: Duration,
-    /// Most bytes of an answer. A node answers at most 16 MiB by default.
+    /// Most bytes of a response. By default, a node's response has at most 16 MiB.
     pub max_response_bytes: u32,
-    /// Most requests at a time to one node; further ones wait for their turn.
+    /// Most requests at a time to one node; further ones wait.
     pub max_concurrent_requests: usize,
 }
 

@@ -1,67 +1,68 @@
-//! What can go wrong between a client and its nodes.
+//! Errors of a client and its nodes.
 
 use std::time::Duration;
 
 use quorate_api::{InvalidJson, MAX_MESSAGE_BYTES, RpcError, cut_off};
 use quorate_ledger::{BlockHash, Height, ProofError, TransactionId};
 
-/// Why one call to one node gave no answer.
+/// Why one call to one node has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The node answered with an error.
+    /// The node responded with an error.
     #[error("{url}: {error}")]
     Node {
         /// The node.
         url: String,
-        /// What it said.
+        /// Its error.
         error: RpcError,
     },
-    /// The node cannot be reached, or hung up.
+    /// The node cannot be reached, or closed the connection.
     #[error("{url}: cannot be reached: {reason}")]
     Unreachable {
         /// The node.
         url: String,
-        /// What happened on the way.
+        /// The error of the connection.
         reason: String,
     },
-    /// The node, or something before it, refused the request as HTTP.
+    /// The node, or a proxy in front of it, refused the request with an HTTP status.
     #[error("{url}: refused the request with HTTP status {status}")]
     Refused {
         /// The node.
         url: String,
-        /// For example 503 when it is busy.
+        /// The status, for example 503 if the node is busy.
         status: u16,
     },
-    /// No answer in time. Whether the request was carried out is open.
-    #[error("{url}: no answer within {} ms", after.as_millis())]
+    /// No response in time. The request may or may not have been run.
+    #[error("{url}: no response within {} ms", after.as_millis())]
     Timeout {
         /// The node.
         url: String,
-        /// How long it was waited for.
+        /// How long the client waited.
         after: Duration,
     },
-    /// The answer is not what the interface promises, or larger than we take.
-    #[error("{url}: the answer makes no sense: {reason}; is it a Quorate node of this version?")]
+    /// The response does not conform to the interface, or is too large.
+    #[error("{url}: the response is invalid: {reason}; is it a Quorate node of this version?")]
     Answer {
         /// The node.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// The word of members was asked for, and the node is none.
-    #[error("{url}: its key is not in the committee of this network, so its word does not count")]
+    /// Only claims of members count, and the node's key is not that of a member.
+    #[error("{url}: its key is not in the committee of this network, so its claim does not count")]
     NoMember {
         /// The node.
         url: String,
     },
 }
 
-/// What a parser says of an answer can have as many bytes as the answer.
+/// Shortens a parser's error, which may repeat the whole response.
 pub(crate) fn brief(reason: String) -> String {
     cut_off(reason, MAX_MESSAGE_BYTES)
 }
 
-/// HTTP statuses after which the same request may succeed later: too slow, too many, busy, gateway trouble.
+/// HTTP statuses after which the same request may succeed later: too slow, too many, busy, gateway
+/// error.
 const RETRYABLE_STATUSES: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
 impl CallError {
@@ -75,7 +76,7 @@ impl CallError {
         }
     }
 
-    /// When the node wants to be asked again.
+    /// When the node asks the client to try again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             CallError::Node { error, .. } => error.data.retry_after_ms.map(Duration::from_millis),
@@ -84,101 +85,101 @@ impl CallError {
     }
 }
 
-/// What a node told that is not so, or not proven.
+/// Why a node's result is false or not proven.
 #[derive(Debug, thiserror::Error)]
 pub enum Untrusted {
-    /// It is not even well-formed.
+    /// It is malformed.
     #[error(transparent)]
     Invalid(#[from] InvalidJson),
-    /// The proof does not hold.
+    /// The proof is invalid.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// A `committed` without its receipt.
-    #[error("it calls transaction {0} committed and has no receipt for it")]
+    /// The status is `committed`, but the node has no receipt.
+    #[error("it claims that transaction {0} is committed, but has no receipt for it")]
     NoReceipt(TransactionId),
-    /// The answer is about another transaction.
-    #[error("it answered about transaction {found} where {asked} was asked for")]
+    /// The result is about another transaction.
+    #[error("it returned transaction {found}, but {asked} was requested")]
     OtherTransaction {
-        /// What was asked for.
+        /// The requested one.
         asked: TransactionId,
-        /// What came.
+        /// The returned one.
         found: TransactionId,
     },
-    /// The answer is about another block.
-    #[error("it answered with block {found} where {asked} was asked for")]
+    /// The result is another block.
+    #[error("it returned block {found}, but {asked} was requested")]
     OtherHeight {
-        /// What was asked for.
+        /// The requested one.
         asked: Height,
-        /// What came.
+        /// The returned one.
         found: Height,
     },
-    /// Two consecutive blocks of an answer are not parent and child.
+    /// Two consecutive blocks of a result are not parent and child.
     #[error("block {0} does not follow the one before it")]
     Unlinked(Height),
-    /// A block for which the node has no proof.
+    /// The node has no proof for the block.
     #[error("it has no proof that block {0} is final")]
     NoProof(Height),
-    /// A proof for another block at the same height.
-    #[error("its proof is for another block than {0}")]
+    /// The proof is for another block at the same height.
+    #[error("its proof is not for block {0}, but for another one")]
     OtherBlock(BlockHash),
-    /// More than was asked for.
-    #[error("it answered with {found} blocks where at most {asked} were asked for")]
+    /// More blocks than requested.
+    #[error("it returned {found} blocks, but at most {asked} were requested")]
     TooMany {
-        /// Most that were asked for.
+        /// The requested limit.
         asked: u32,
-        /// What came.
+        /// The returned one.
         found: usize,
     },
 }
 
-/// Why a client could not do what it was asked.
+/// Why a request of a client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A client without nodes.
+    /// The client has no nodes.
     #[error("a client needs the URL of at least one node")]
     NoNode,
-    /// An address that cannot be asked.
+    /// The URL is invalid.
     #[error("{url}: {reason}; give it as http://host:port (TLS is for a reverse proxy)")]
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// The last call failed, for good or after all tries.
+    /// The last call failed, permanently or after all attempts.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The last node that answered told something that is not proven.
+    /// The last node that responded returned something that is false or not proven.
     #[error("{url}: the node cannot be trusted: {reason}")]
     Untrusted {
         /// The node.
         url: String,
-        /// What it told.
+        /// Why its result is refused.
         reason: Untrusted,
     },
-    /// Too few nodes say the same of what none can prove.
+    /// Too few members returned the same result, which none of them can prove.
     #[error(
-        "{alike} members agree, of those at {asked} addresses; {needed} must for one of them to be honest; ask again, or nodes of more members{}",
+        "only {alike} members at {asked} addresses agree, but {needed} must agree so that one of them is honest; try again, or with nodes of more members{}",
         last_error.as_ref().map(|error| format!(" (last failure: {error})")).unwrap_or_default()
     )]
     NoAgreement {
         /// f + 1.
         needed: usize,
-        /// Members with the same answer, at most.
+        /// The largest number of members with the same result.
         alike: usize,
-        /// Addresses that were asked.
+        /// Number of addresses that got the request.
         asked: usize,
-        /// What the last one said that did not answer.
+        /// The error of the last node without a result.
         last_error: Option<Box<CallError>>,
     },
 }
 
 impl ClientError {
-    /// Whether another node, or the same one later, may do better.
+    /// Whether another node, or the same one later, may succeed.
     pub(crate) fn is_worth_another_try(&self) -> bool {
         match self {
             ClientError::NoNode | ClientError::Url { .. } | ClientError::NoAgreement { .. } => false,
-            // A node that makes no sense or lies says nothing about the others.
+            // An invalid or false result of one node does not suggest that other nodes are faulty.
             ClientError::Call(CallError::Answer { .. }) | ClientError::Untrusted { .. } => true,
             ClientError::Call(error) => error.is_retryable(),
         }

@@ -1,4 +1,4 @@
-//! The stream of blocks of one node, taken at its word.
+//! The stream of blocks of one node, without verification.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Events {
     parser: Parser,
 }
 
-/// An error as the interface writes it.
+/// An error of the interface.
 #[derive(Deserialize)]
 struct ErrorJson {
     code: i32,
@@ -65,24 +65,25 @@ impl Events {
         })
     }
 
-    /// The next block. Nothing is lost when the future is dropped.
+    /// Waits for the next block. Dropping the future loses no block.
     pub(crate) async fn next(&mut self) -> Result<BlockJson, CallError> {
         loop {
-            if let Some(event) = self.parser.next().map_err(|reason| self.senseless(&reason))? {
+            if let Some(event) = self.parser.next().map_err(|reason| self.invalid(&reason))? {
                 match event.kind.as_str() {
                     "block" => return self.json(&event.data),
                     "end" => {
                         let error = self.json::<ErrorJson>(&event.data)?.into();
                         return Err(CallError::Node { url: self.url.clone(), error });
                     }
-                    // What a newer node may say besides.
+                    // A newer node may send other events.
                     _ => continue,
                 }
             }
             let frame = timeout(self.silence, self.body.frame())
                 .await
                 .map_err(|_| CallError::Timeout { url: self.url.clone(), after: self.silence })?;
-            let frame = frame.ok_or_else(|| unreachable(&self.url, &"the stream ended without a word"))?;
+            let frame =
+                frame.ok_or_else(|| unreachable(&self.url, &"the stream ended without an end event"))?;
             let frame = frame.map_err(|error| unreachable(&self.url, &error))?;
             if let Ok(bytes) = frame.into_data() {
                 self.parser.push(&bytes);
@@ -91,10 +92,10 @@ impl Events {
     }
 
     fn json<T: for<'de> Deserialize<'de>>(&self, data: &[u8]) -> Result<T, CallError> {
-        serde_json::from_slice(data).map_err(|error| self.senseless(&error))
+        serde_json::from_slice(data).map_err(|error| self.invalid(&error))
     }
 
-    fn senseless(&self, reason: &dyn ToString) -> CallError {
+    fn invalid(&self, reason: &dyn ToString) -> CallError {
         CallError::Answer { url: self.url.clone(), reason: brief(reason.to_string()) }
     }
 }
@@ -106,13 +107,13 @@ fn unreachable(url: &str, reason: &dyn ToString) -> CallError {
 async fn request(url: &str, from: u64) -> Result<Response<Incoming>, CallError> {
     let gone = |reason: &dyn ToString| unreachable(url, reason);
     let uri: Uri = url.parse().map_err(|error: hyper::http::uri::InvalidUri| gone(&error))?;
-    let authority = uri.authority().ok_or_else(|| gone(&"the URL names no host"))?;
+    let authority = uri.authority().ok_or_else(|| gone(&"the URL has no host"))?;
     let host = authority.host().trim_matches(['[', ']']);
     let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await;
     let stream = stream.map_err(|error| gone(&error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| gone(&error))?;
-    // Ends when the body is dropped; whoever reads it hears of errors.
+    // The task ends when the body is dropped; the reader of the body gets its errors.
     tokio::spawn(async move {
         let _ = connection.await;
     });
@@ -138,18 +139,18 @@ async fn refusal(url: &str, response: Response<Incoming>) -> CallError {
     }
 }
 
-/// Takes a stream of Server-Sent Events apart.
+/// Parses a stream of Server-Sent Events.
 #[derive(Debug)]
 struct Parser {
     bytes: Vec<u8>,
-    /// Up to here there is no line break in `bytes`.
+    /// Bytes before this index have no line break.
     searched: usize,
     event: Event,
     /// Most bytes of an event.
     most: usize,
 }
 
-/// An event without its id: the data of ours say more.
+/// An event without its id, which the data of our events include.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Event {
     kind: String,
@@ -165,7 +166,10 @@ impl Parser {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole event among what was pushed. An error means that what comes is none.
+    /// The next complete event of the pushed bytes.
+    ///
+    /// # Errors
+    /// If an event is too large.
     fn next(&mut self) -> Result<Option<Event>, &'static str> {
         let mut begin = 0;
         let mut found = None;
@@ -182,14 +186,14 @@ impl Parser {
         self.bytes.drain(..begin);
         self.searched -= begin;
         if self.bytes.len() + self.event.data.len() > self.most {
-            return Err("an event has more bytes than are taken");
+            return Err("an event has more bytes than the limit");
         }
         Ok(found)
     }
 }
 
 impl Event {
-    /// Takes a line; gives the event if the line ends it.
+    /// Adds a line; returns the event if the line ends it.
     fn line(&mut self, line: &[u8]) -> Option<Event> {
         if line.is_empty() {
             let event = std::mem::take(self);
@@ -213,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_found_wherever_the_pieces_end() {
+    fn events_are_parsed_from_pieces_of_any_size() {
         let text =
             b":\n\nid: 1\nevent: block\ndata: {\"a\":1}\n\n:\r\n\r\nevent:end\r\ndata:x\r\n\r\nevent: bl";
         for size in [1, 2, 7, text.len()] {
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_end_is_not_taken() {
+    fn an_endless_event_is_refused() {
         for line in ["data: ", "data: xxxxxxxx\n"] {
             let mut parser = Parser::new(20);
             let failed = (0..100).any(|_| {

@@ -1,4 +1,4 @@
-//! Going round the nodes until one does.
+//! Tries a request at one node after the other until one succeeds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::rpc::Rpc;
 /// First pause after a round in which every node failed; doubles with every round.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest pause, also when a node asks for a longer one.
+/// Longest pause, even if a node asks for a longer one.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The nodes, and which of them did well last.
+/// The nodes, and the one that succeeded last.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     nodes: Vec<Rpc>,
     preferred: AtomicUsize,
 }
 
-/// What came of asking one node.
+/// The outcome of a request to one node.
 pub(crate) enum Outcome<T> {
-    /// The answer.
+    /// The result.
     Done(T),
-    /// An answer for now: ask on, and give this if nothing better comes in time.
+    /// A preliminary result: continue, and return it if there is no final one in time.
     SoFar(T),
-    /// None; the error says whether another node may do better.
+    /// No result; the error says whether another node may succeed.
     Failed(ClientError),
-    /// None, for a reason that would be final if only this node knew everything: ask on.
+    /// No result, for a reason that would be final if this node were up to date: continue.
     Doubtful(ClientError),
 }
 
@@ -54,14 +54,14 @@ impl Nodes {
         &self.nodes
     }
 
-    /// Index of the one that did well last.
+    /// Index of the node that succeeded last.
     pub(crate) fn preferred(&self) -> usize {
         self.preferred.load(Ordering::Relaxed)
     }
 
-    /// Asks one node after the other, beginning with the one that did well last, until one gives the answer,
-    /// one fails in a way that no other could do better, or the time is over. Every node is asked at least
-    /// once, unless one is done before. `ask` learns how much time is left.
+    /// Tries one node after the other, beginning with the one that succeeded last, until one
+    /// returns a result, one fails in a way that no other node can improve, or the time is over.
+    /// Tries every node at least once unless it ends before. `ask` gets the remaining time.
     pub(crate) async fn ask<T, F>(
         &self,
         within: Duration,
@@ -92,7 +92,7 @@ impl Nodes {
                     }
                     Outcome::Failed(error) if !error.is_worth_another_try() => return so_far.ok_or(error),
                     Outcome::Failed(error) | Outcome::Doubtful(error) => {
-                        tracing::debug!(%error, "asking the next node");
+                        tracing::debug!(%error, "trying the next node");
                         last_error = Some(error);
                     }
                 }
@@ -112,11 +112,11 @@ impl Nodes {
     }
 }
 
-/// Between one and one and a half times the pause, so that clients that failed together do not return
-/// together.
+/// Between one and one and a half times the pause, so that clients that failed at the same time do
+/// not retry at the same time.
 pub(crate) fn spread(pause: Duration) -> Duration {
     let mut byte = [0];
-    // Without randomness they do, which is no reason to fail.
+    // Without randomness they retry at the same time, which is acceptable.
     let _ = getrandom::fill(&mut byte);
     pause + pause * u32::from(byte[0]) / 512
 }

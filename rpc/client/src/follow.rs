@@ -1,4 +1,4 @@
-//! Following the chain over several nodes.
+//! Follows the chain over several nodes.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::error::{ClientError, Untrusted};
 use crate::events::Events;
 use crate::fail_over::{FIRST_PAUSE, LONGEST_PAUSE, spread};
 
-/// Every block from a height on, proven final, exactly once and in order, from whichever node has it.
+/// Reads every block from a height on, proven final, exactly once and in order, from any of the
+/// nodes.
 #[derive(Debug)]
 pub struct Follower<'a> {
     client: &'a Client,
@@ -19,45 +20,48 @@ pub struct Follower<'a> {
     next: Height,
     /// Hash of the block before it, once there is one.
     parent: Option<BlockHash>,
-    /// Which node is read.
+    /// Index of the node that is read.
     node: usize,
     /// Its stream, and when it was opened.
     open: Option<(Events, Instant)>,
 }
 
 impl Client {
-    /// Follows the chain from a height above 0 on: the blocks there are, then each as it is committed.
+    /// Follows the chain from a height above 0 on: existing blocks first, then each block when it
+    /// is committed.
     ///
-    /// When a node fails or tells something that is not proven, the next node goes on at the same height.
+    /// If a node fails or sends something that is not proven, the follower continues at the next
+    /// node, at the same height.
     pub fn follow(&self, from: Height) -> Follower<'_> {
         let node = self.nodes.preferred();
         Follower { client: self, next: from.max(Height(1)), parent: None, node, open: None }
     }
 }
 
-/// Failures since a block came, or since a stream was open for long.
-struct Trouble {
+/// Failures since the last block, or since a stream was open for a long time.
+struct Failures {
     deadline: Instant,
-    failures: usize,
+    count: usize,
     pause: Duration,
 }
 
 impl Follower<'_> {
-    /// Height of the block that [`Follower::next`] gives next.
+    /// Height of the block that [`Follower::next`] returns next.
     pub fn position(&self) -> Height {
         self.next
     }
 
-    /// The next block, once it is committed. Nothing is lost when the future is dropped.
+    /// Waits for the next block. Dropping the future loses no block.
     ///
-    /// While a node is connected, that there is no newer block is its word: one that stands still makes the
-    /// follower wait as an idle chain does.
+    /// While a node is connected, the absence of newer blocks is its claim: the follower waits for
+    /// a stalled node as for an idle chain.
     ///
     /// # Errors
-    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node, when none could go on within
-    /// the client's patience. Calling again tries again, from the same block.
+    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node, if none could
+    /// continue within [`crate::ClientConfig::patience`]. Calling again tries again, from the same
+    /// block.
     pub async fn next(&mut self) -> Result<Block, ClientError> {
-        let mut trouble: Option<Trouble> = None;
+        let mut failures: Option<Failures> = None;
         loop {
             let error = match self.try_next().await {
                 Ok(block) => {
@@ -69,26 +73,27 @@ impl Follower<'_> {
             };
             tracing::debug!(%error, height = %self.next, "following the chain at the next node");
             let patience = self.client.patience();
-            // A node that served for long and then failed is no sign that all do.
+            // A node that served for a long time before it failed does not suggest that all nodes
+            // fail.
             let was_fine = self.open.take().is_some_and(|(_, since)| since.elapsed() > patience);
             if was_fine {
-                trouble = None;
+                failures = None;
             }
             let nodes = self.client.nodes().len();
             self.node = (self.node + 1) % nodes;
-            let trouble = trouble.get_or_insert_with(|| Trouble {
+            let failures = failures.get_or_insert_with(|| Failures {
                 deadline: Instant::now() + patience,
-                failures: 0,
+                count: 0,
                 pause: FIRST_PAUSE,
             });
-            trouble.failures += 1;
-            if trouble.failures.is_multiple_of(nodes) {
-                let pause = spread(trouble.pause);
-                if Instant::now() + pause >= trouble.deadline {
+            failures.count += 1;
+            if failures.count.is_multiple_of(nodes) {
+                let pause = spread(failures.pause);
+                if Instant::now() + pause >= failures.deadline {
                     return Err(error);
                 }
                 sleep(pause).await;
-                trouble.pause = (trouble.pause * 2).min(LONGEST_PAUSE);
+                failures.pause = (failures.pause * 2).min(LONGEST_PAUSE);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! A client of Quorate networks that believes nothing it can check.
+//! A client of Quorate networks that verifies every result that can be proven.
 //!
-//! [`Client`] knows several nodes and the chain's anchor, which follows from the genesis. It asks one node,
-//! goes on to the next when that one fails, and checks every receipt and block against the anchor before it
-//! gives it out: a node can refuse to answer or answer with something old, but it cannot make anything up.
-//! [`Client::follow`] gives every block of the chain as it is committed, from whichever node has it.
-//! [`Rpc`] is one node without checks, for command lines and monitoring. [`TransactionBuilder`] makes
-//! transactions.
+//! [`Client`] has several nodes and the chain's anchor, which follows from the genesis. It sends a
+//! request to one node, continues at the next if that one fails, and verifies every receipt and
+//! block against the anchor before it returns it. A node can refuse to respond or send outdated
+//! data, but it cannot forge data. [`Client::follow`] reads every block of the chain when it is
+//! committed, from any of the nodes. [`Rpc`] is one node without verification, for command lines
+//! and monitoring. [`TransactionBuilder`] makes transactions.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One node, taken at its word.
+//! One node, without verification.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use crate::config::ClientConfig;
 use crate::error::{CallError, ClientError, brief};
 
-/// Above anything a call may take; each call has its own limit.
+/// An upper bound for the HTTP library; each call has its own, shorter limit.
 const CEILING: Duration = Duration::from_secs(3600);
 
-/// The methods of one node. Nothing it says is checked; see [`crate::Client`] for that.
+/// The methods of one node. Results are not verified; see [`crate::Client`] for that.
 #[derive(Debug, Clone)]
 pub struct Rpc {
     url: String,
@@ -48,7 +48,7 @@ impl Rpc {
         Ok(Rpc { url: url.to_owned(), http, answer_timeout: config.answer_timeout })
     }
 
-    /// Where the node is.
+    /// The URL of the node.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -92,12 +92,12 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// The methods, with the same names and meanings as in the interface.
+/// The methods, with the names and meanings of the interface.
 ///
 /// # Errors
 /// Every method: [`CallError`].
 impl Rpc {
-    /// Hands in the encoding of a transaction. The node waits for at most `within`.
+    /// Submits the encoding of a transaction. The node waits for at most `within`.
     pub async fn tx_submit(
         &self,
         transaction: Vec<u8>,
@@ -110,7 +110,7 @@ impl Rpc {
         self.answer_within(limit, call).await
     }
 
-    /// What the node knows of a transaction.
+    /// The status of a transaction, as far as the node knows it.
     pub async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, CallError> {
         self.answer(self.http.tx_status(Id(id))).await
     }
@@ -135,7 +135,7 @@ impl Rpc {
         self.answer(self.http.chain_block(at, Some(full))).await
     }
 
-    /// Consecutive blocks, ascending; perhaps fewer than `limit`.
+    /// Consecutive blocks, ascending; possibly fewer than `limit`.
     pub async fn chain_blocks(&self, from: u64, limit: u32, full: bool) -> Result<Blocks, CallError> {
         self.answer(self.http.chain_blocks(from, Some(limit), Some(full))).await
     }
@@ -150,12 +150,12 @@ impl Rpc {
         self.answer(self.http.chain_checkpoint(height)).await
     }
 
-    /// What the network was founded on.
+    /// The genesis of the network.
     pub async fn network_genesis(&self) -> Result<NetworkGenesis, CallError> {
         self.answer(self.http.network_genesis()).await
     }
 
-    /// The committee at a height, of the next block unless given.
+    /// The committee at a height, by default that of the next block.
     pub async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, CallError> {
         self.answer(self.http.network_validators(height)).await
     }
@@ -165,17 +165,17 @@ impl Rpc {
         self.answer(self.http.node_status()).await
     }
 
-    /// The other nodes it knows.
+    /// The other nodes that it knows.
     pub async fn node_peers(&self) -> Result<Vec<PeerJson>, CallError> {
         self.answer(self.http.node_peers()).await
     }
 
-    /// Which program answers.
+    /// The program that the node runs.
     pub async fn node_version(&self) -> Result<VersionInfo, CallError> {
         self.answer(self.http.node_version()).await
     }
 
-    /// Where ordering stands.
+    /// The state of ordering.
     pub async fn consensus_state(&self) -> Result<ConsensusState, CallError> {
         self.answer(self.http.consensus_state()).await
     }
@@ -185,7 +185,7 @@ impl Rpc {
         self.answer(self.http.consensus_explain()).await
     }
 
-    /// Proofs that members lied. Nothing here checks them.
+    /// Evidence of faulty members. It is not verified here.
     pub async fn consensus_evidence(&self) -> Result<ConsensusEvidence, CallError> {
         self.answer(self.http.consensus_evidence()).await
     }

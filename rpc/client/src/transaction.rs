@@ -1,19 +1,19 @@
-//! Making transactions.
+//! Makes transactions.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorate_ledger::{ChainId, MAX_TRANSACTION_BYTES, Payload, SecretKey, Timestamp, Transaction};
 
-/// How long a transaction is valid unless told otherwise: half of what networks allow by default, so that
-/// clocks may differ.
+/// The default lifetime of a transaction: half of what networks allow by default, so that clocks
+/// may differ.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Nonces are drawn below this, so that every language's JSON reads them exactly.
+/// Random nonces are below this, so that JSON readers of every language read them exactly.
 const NONCES: u64 = 1 << 53;
 
-/// More data than any network takes in one transaction.
+/// The transaction is larger than any network accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the transaction would have {bytes} bytes, no network takes more than {MAX_TRANSACTION_BYTES}")]
+#[error("the transaction would have {bytes} bytes, but no network accepts more than {MAX_TRANSACTION_BYTES}")]
 pub struct TransactionTooLarge {
     /// Bytes of its encoding.
     pub bytes: u64,
@@ -63,18 +63,18 @@ impl TransactionBuilder {
         self
     }
 
-    /// What makes its id unique, instead of a random number. Two transactions of one key with equal data,
-    /// times and nonces are one.
+    /// The nonce, instead of a random one. It makes the id unique: two transactions of one key with
+    /// equal data, times and nonces are the same transaction.
     #[must_use]
     pub fn nonce(mut self, nonce: u64) -> Self {
         self.nonce = Some(nonce);
         self
     }
 
-    /// Signs it. Panics if the system has no randomness to give.
+    /// Signs it. Panics if the system provides no randomness.
     ///
     /// # Errors
-    /// [`TransactionTooLarge`]. A network may take less than that; its nodes say so.
+    /// [`TransactionTooLarge`]. A network may have a lower limit, which its nodes check.
     pub fn sign(self, key: &SecretKey) -> Result<Transaction, TransactionTooLarge> {
         let valid_until = self.valid_until.unwrap_or_else(|| now().plus_ms(millis(self.lifetime)));
         let nonce = self.nonce.unwrap_or_else(random_nonce);
@@ -89,7 +89,7 @@ impl TransactionBuilder {
 }
 
 fn now() -> Timestamp {
-    // A clock before 1970 makes transactions that have expired, which every node says.
+    // With a clock before 1970 the transaction has expired, and every node refuses it as expired.
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_signed() {
+    fn all_given_fields_are_signed() {
         let transaction =
             TransactionBuilder::new(CHAIN, vec![5]).nonce(7).valid_until(Timestamp(9)).sign(&key()).unwrap();
         let expected = Transaction::sign(&CHAIN, &key(), 7, Timestamp(9), Payload::Data(vec![5]));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_network_takes_is_refused_here() {
+    fn a_transaction_that_no_network_accepts_is_refused() {
         let largest = MAX_TRANSACTION_BYTES as usize - 118;
         assert!(TransactionBuilder::new(CHAIN, vec![0; largest]).sign(&key()).is_ok());
         let error = TransactionBuilder::new(CHAIN, vec![0; largest + 1]).sign(&key()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Transactions: handing in, waiting, proving.
+//! Transactions: submission, status and proof.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::error::{CallError, ClientError, Untrusted};
 use crate::fail_over::Outcome;
 use crate::rpc::Rpc;
 
-/// What became of a transaction that was handed in.
+/// The status of a submitted transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
     /// Its id.
     pub id: TransactionId,
-    /// What is known of it. `Committed` is always proven; the others are a node's word.
+    /// Its status. `Committed` is always proven; any other status is a claim of one node.
     pub status: TransactionStatus,
-    /// The proof, checked; there exactly if the status is `Committed`.
+    /// The verified receipt; present exactly if the status is `Committed`.
     pub receipt: Option<Receipt>,
 }
 
@@ -27,18 +27,19 @@ pub struct Submitted {
 pub struct Located {
     /// The transaction.
     pub transaction: Transaction,
-    /// Where it stands, checked.
+    /// The verified receipt of its place.
     pub receipt: Receipt,
 }
 
 impl Client {
-    /// Hands in a transaction; returns once a node has taken it into its pool, or has it committed already.
+    /// Submits a transaction; returns once a node holds it in its pool, or knows it as committed.
     ///
-    /// Retryable failures are retried with the same bytes for as long as the client's patience lasts.
+    /// Retries retryable failures with the same bytes for at most
+    /// [`crate::ClientConfig::patience`].
     ///
     /// # Errors
-    /// [`ClientError::Call`] when a node refuses for good or none could be reached, and
-    /// [`ClientError::Untrusted`] when the last one that answered called it committed without proof.
+    /// [`ClientError::Call`] if a node refuses permanently or none could be reached, and
+    /// [`ClientError::Untrusted`] if the last node that responded claimed a commit without proof.
     pub async fn submit(&self, transaction: &Transaction) -> Result<Submitted, ClientError> {
         let attempts = Attempts::new(self, transaction);
         self.nodes
@@ -46,14 +47,15 @@ impl Client {
             .await
     }
 
-    /// Hands in a transaction and waits until it is committed, for at most `within`.
+    /// Submits a transaction and waits until it is committed, for at most `within`.
     ///
-    /// The same bytes are handed in again, here or there, until they are committed, have expired or are
-    /// refused for good: at most once they are committed, however often. When the time is over, the status
-    /// is the one so far; calling again with the same transaction goes on waiting.
+    /// Submits the same bytes again, to any of the nodes, until they are committed, have expired or
+    /// are refused permanently. They are committed at most once, however often they are submitted.
+    /// When the time is over, the result has the status so far; calling again with the same
+    /// transaction continues the wait.
     ///
     /// # Errors
-    /// As [`Client::submit`], if no node has said anything better within the time.
+    /// As [`Client::submit`], if no node has returned a status within the time.
     pub async fn submit_and_wait(
         &self,
         transaction: &Transaction,
@@ -65,23 +67,24 @@ impl Client {
             .await
     }
 
-    /// What is known of a transaction. `Committed` is proven, the rest is the word of the node that answered.
+    /// The status of a transaction. `Committed` is proven; any other status is a claim of the node
+    /// that responded.
     ///
     /// # Errors
-    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node asked.
+    /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node.
     pub async fn status(&self, id: TransactionId) -> Result<Submitted, ClientError> {
         self.nodes
             .ask(self.patience(), async |node: Rpc, _| {
                 let asked = async {
                     let status = node.tx_status(id).await?;
-                    self.believe(&node, id, status, None).await
+                    self.accept(&node, id, status, None).await
                 };
                 asked.await.into()
             })
             .await
     }
 
-    /// Proof that a transaction was committed, checked. `None` is the word of the node that answered.
+    /// The verified receipt of a transaction. `None` is a claim of the node that responded.
     ///
     /// # Errors
     /// As [`Client::status`].
@@ -89,8 +92,8 @@ impl Client {
         self.nodes.ask(self.patience(), async |node: Rpc, _| self.receipt_from(&node, id).await.into()).await
     }
 
-    /// A committed transaction, with the proof of its place, checked. `None` is the word of the node that
-    /// answered.
+    /// A committed transaction with its verified receipt. `None` is a claim of the node that
+    /// responded.
     ///
     /// # Errors
     /// As [`Client::status`].
@@ -98,8 +101,9 @@ impl Client {
         self.nodes.ask(self.patience(), async |node: Rpc, _| self.located_by(&node, id).await.into()).await
     }
 
-    /// Believes a status once a committed one is proven, by the receipt that came along or another.
-    async fn believe(
+    /// Accepts a status. A committed one needs a verified receipt: the given one, or one that the
+    /// node sends now.
+    async fn accept(
         &self,
         node: &Rpc,
         id: TransactionId,
@@ -116,7 +120,7 @@ impl Client {
         let Some(receipt) = receipt else {
             return Err(Client::untrusted(node, Untrusted::NoReceipt(id)));
         };
-        // The place is the receipt's, whatever the status said.
+        // Take the place from the receipt: the place in the status is not proven.
         let height = receipt.proof.header.height.0;
         let status = TransactionStatus::Committed { height, index: receipt.index };
         Ok(Submitted { id, status, receipt: Some(receipt) })
@@ -130,16 +134,16 @@ impl Client {
     }
 
     async fn located_by(&self, node: &Rpc, id: TransactionId) -> Result<Option<Located>, ClientError> {
-        let Some(told) = node.tx_get(id).await? else {
+        let Some(found) = node.tx_get(id).await? else {
             return Ok(None);
         };
-        if told.transaction.id != id {
-            let reason = Untrusted::OtherTransaction { asked: id, found: told.transaction.id };
+        if found.transaction.id != id {
+            let reason = Untrusted::OtherTransaction { asked: id, found: found.transaction.id };
             return Err(Client::untrusted(node, reason));
         }
-        // The conversion finds out whether the bytes have this id.
+        // The conversion checks that the bytes have this id.
         let transaction =
-            Transaction::try_from(&told.transaction).map_err(|reason| Client::untrusted(node, reason))?;
+            Transaction::try_from(&found.transaction).map_err(|reason| Client::untrusted(node, reason))?;
         match self.receipt_from(node, id).await? {
             Some(receipt) => Ok(Some(Located { transaction, receipt })),
             None => Err(Client::untrusted(node, Untrusted::NoReceipt(id))),
@@ -159,45 +163,45 @@ impl Client {
     }
 }
 
-/// Handing in the same bytes, as often as it takes.
+/// Repeated submission of the same bytes.
 struct Attempts<'a> {
     client: &'a Client,
     id: TransactionId,
     bytes: Vec<u8>,
-    /// Whether an earlier attempt may have got through.
-    open: AtomicBool,
+    /// Whether an earlier attempt may have reached a pool.
+    may_be_submitted: AtomicBool,
 }
 
 impl<'a> Attempts<'a> {
     fn new(client: &'a Client, transaction: &Transaction) -> Self {
         let bytes = transaction.to_bytes();
-        Attempts { client, id: Transaction::id_of(&bytes), bytes, open: AtomicBool::new(false) }
+        Attempts { client, id: Transaction::id_of(&bytes), bytes, may_be_submitted: AtomicBool::new(false) }
     }
 
     async fn make(&self, node: &Rpc, wait: Wait, within: Duration) -> Outcome<Submitted> {
-        let was_open = self.open.load(Ordering::Relaxed);
-        let result = self.hand_in(node, wait, within).await;
+        let may_be_submitted = self.may_be_submitted.load(Ordering::Relaxed);
+        let result = self.submit_once(node, wait, within).await;
         if !matches!(result, Err(ClientError::Call(CallError::Node { .. }))) {
-            self.open.store(true, Ordering::Relaxed);
+            self.may_be_submitted.store(true, Ordering::Relaxed);
         }
         match result {
             Ok(submitted) if wait == Wait::Committed && !submitted.status.is_final() => {
                 Outcome::SoFar(submitted)
             }
-            // A node that lags behind says by its clock that the time is over, and does not know that the
-            // transaction was committed in time.
-            Err(error) if was_open && is_expiry(&error) => Outcome::Doubtful(error),
+            // A node that lags behind decides by its clock that the transaction has expired, and
+            // may not know yet that it was committed in time.
+            Err(error) if may_be_submitted && is_expiry(&error) => Outcome::Doubtful(error),
             other => other.into(),
         }
     }
 
-    async fn hand_in(&self, node: &Rpc, wait: Wait, within: Duration) -> Result<Submitted, ClientError> {
+    async fn submit_once(&self, node: &Rpc, wait: Wait, within: Duration) -> Result<Submitted, ClientError> {
         let result = node.tx_submit(self.bytes.clone(), wait, within).await?;
         if result.id != self.id {
             let reason = Untrusted::OtherTransaction { asked: self.id, found: result.id };
             return Err(Client::untrusted(node, reason));
         }
-        self.client.believe(node, self.id, result.status, result.receipt).await
+        self.client.accept(node, self.id, result.status, result.receipt).await
     }
 }
 

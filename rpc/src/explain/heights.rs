@@ -1,7 +1,7 @@
 //! What each height in flight waits for.
 
 use quorate_api::{
-    Awaited, AwaitedHeight, HeightInFlight, HeightPhase, Obstacle, ValidatorStanding, VoteTally,
+    Awaited, AwaitedHeight, HeightInFlight, HeightPhase, Obstacle, ValidatorSigningState, VoteTally,
 };
 
 use super::facts::{Facts, count};
@@ -45,10 +45,10 @@ fn awaits(facts: &Facts<'_>, height: &HeightInFlight) -> Awaited {
     }
 }
 
-/// A prepared block is committed to in height order (R10), and only by who may vote: anybody else learns from the
-/// COMMITs of others that it is final.
+/// A validator sends COMMITs in height order (R10). A node that may not vote sends none, and learns
+/// from the COMMITs of others that a block is final.
 fn after_acceptance(facts: &Facts<'_>, height: &HeightInFlight) -> Awaited {
-    let votes = facts.consensus.standing == ValidatorStanding::Voting;
+    let votes = facts.consensus.signing_state == ValidatorSigningState::Voting;
     let is_complete = first_voters(facts, height).len() >= facts.quorum();
     if !votes {
         Awaited::Commits
@@ -59,7 +59,8 @@ fn after_acceptance(facts: &Facts<'_>, height: &HeightInFlight) -> Awaited {
     }
 }
 
-/// Who gave the first of the two votes: the primary by its proposal, backups by PREPARE (R8, R9).
+/// The members that gave the first of the two votes: the primary by its proposal, backups by
+/// PREPARE (R8, R9).
 fn first_voters(facts: &Facts<'_>, height: &HeightInFlight) -> Vec<u16> {
     let primary = facts.consensus.primary;
     let backups = height.prepares.iter().copied().filter(|index| *index != primary);
@@ -85,23 +86,24 @@ fn text(facts: &Facts<'_>, height: &HeightInFlight, awaits: Awaited, votes: Opti
     let (this, below) = (height.height, height.height.saturating_sub(1));
     let primary = facts.name(facts.consensus.primary);
     let what = match awaits {
-        Awaited::View => format!("what is here is kept until view {} begins", facts.consensus.view),
+        Awaited::View => format!("its messages are kept until view {} begins", facts.consensus.view),
         Awaited::Proposal => {
             let voters = facts.members(&early_voters(height));
-            let early = if voters.is_empty() { String::new() } else { format!("; {} voted", names(&voters)) };
-            format!("the proposal of {primary} is not here{early}")
+            let early =
+                if voters.is_empty() { String::new() } else { format!("; {} voted already", names(&voters)) };
+            format!("the proposal of {primary} has not arrived{early}")
         }
         Awaited::Parent => format!("the proposal waits until block {below} is accepted"),
         Awaited::Body => {
             let transactions = height.transactions.unwrap_or_default();
             format!(
-                "the proposal is here, and its transactions ({transactions}) are being fetched or checked"
+                "the proposal has arrived, and its transactions ({transactions}) are being fetched or validated"
             )
         }
         Awaited::Clock => "the proposal's time is too far from this node's clock".to_owned(),
-        Awaited::Nothing => "the proposal breaks a rule, and this node does not vote for it".to_owned(),
+        Awaited::Nothing => "the proposal breaks a rule, so this node does not vote for it".to_owned(),
         Awaited::HeightBelow => {
-            format!("it has its PREPAREs, and this node commits to height {below} first")
+            format!("its PREPAREs are complete, and this node sends its COMMIT for height {below} first")
         }
         Awaited::Prepares => counted("votes of the first round (proposal and PREPAREs)", votes),
         Awaited::Commits => counted("COMMITs", votes),
@@ -109,7 +111,7 @@ fn text(facts: &Facts<'_>, height: &HeightInFlight, awaits: Awaited, votes: Opti
     format!("height {this}: {what}")
 }
 
-/// Members that voted before the proposal was here.
+/// Members whose votes arrived before the proposal.
 fn early_voters(height: &HeightInFlight) -> Vec<u16> {
     let mut voters: Vec<u16> = height.prepares.iter().chain(&height.commits).copied().collect();
     voters.sort_unstable();
@@ -120,5 +122,5 @@ fn early_voters(height: &HeightInFlight) -> Vec<u16> {
 fn counted(what: &str, votes: Option<&VoteTally>) -> String {
     let Some(VoteTally { have, needed, voted, missing }) = votes else { return what.to_owned() };
     let (voted, missing) = (names(voted), names(missing));
-    format!("{have} of {needed} {what} are here, of {voted}; missing: {missing}")
+    format!("{have} of {needed} {what} have arrived, from {voted}; missing: {missing}")
 }

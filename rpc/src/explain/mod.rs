@@ -1,25 +1,26 @@
-//! `consensus_explain`: why a node gets on with ordering or does not.
+//! `consensus_explain`: why a node makes progress with ordering or does not.
 //!
-//! A pure function of what the node says about itself anyway, so everything it can say is tried in a table of
-//! tests. What it says follows `node/pbft/PROTOCOL.md`; where that leaves something open, so does it. The state
-//! is found in `state`, the sentences in `headline` and `remedies`, and the rest is the same facts in order.
+//! A pure function of what the node reports elsewhere, so a table of tests covers everything that
+//! it can say. Its conclusions follow `node/pbft/PROTOCOL.md`; it concludes nothing that the
+//! protocol leaves open. `state` derives the state, `summary` and `actions` the sentences. The
+//! other modules arrange the same facts.
 
+mod actions;
 mod facts;
-mod headline;
 mod heights;
 #[cfg(test)]
 mod parts_tests;
 mod phrase;
-mod remedies;
 #[cfg(test)]
 mod scene;
 mod state;
 #[cfg(test)]
 mod state_tests;
-mod troubles;
+mod summary;
+mod warnings;
 
 use quorate_api::{
-    DeadlinePurpose, Departures, Explanation, HeightPhase, OrderingBounds, QuorumContact, SilentMember,
+    DeadlinePurpose, Explanation, HeightPhase, OrderingBounds, QuorumContact, SilentMember, ViewChangeTally,
     ViewTimer,
 };
 
@@ -31,13 +32,13 @@ pub(crate) use phrase::{moment, span};
 use crate::node::NodeReport;
 use facts::{count, less};
 
-/// What follows from what a node says about itself.
+/// Derives the explanation from what a node reports about itself.
 pub fn explain_report(genesis: &Genesis, report: &NodeReport) -> Explanation {
     let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
     explain(&Facts { genesis, consensus, status, peers, pool, readiness, damage: damage.as_ref() })
 }
 
-/// What follows from these facts.
+/// Derives the explanation from these facts.
 pub(crate) fn explain(facts: &Facts<'_>) -> Explanation {
     let consensus = facts.consensus;
     let state = state::state(facts);
@@ -46,21 +47,21 @@ pub(crate) fn explain(facts: &Facts<'_>) -> Explanation {
         node: facts.me().map(|index| facts.member(index)),
         state,
         making_progress: state.is_progress(),
-        headline: headline::headline(state, facts, &heights),
+        summary: summary::summary(state, facts, &heights),
         view: consensus.view,
         active: consensus.active,
         primary: facts.member(consensus.primary),
-        standing: consensus.standing,
+        signing_state: consensus.signing_state,
         committed_height: consensus.committed_height,
         waiting_ms: consensus.waiting_ms,
         snapshot_age_ms: consensus.snapshot_age_ms,
         pool_transactions: facts.pool.transactions,
         timer: timer(facts),
-        departures: departures(facts),
+        view_changes: view_changes(facts),
         contact: contact(facts),
         bounds: bounds(facts),
-        remedies: remedies::remedies(state, facts, &heights),
-        troubles: troubles::troubles(facts),
+        actions: actions::actions(state, facts, &heights),
+        warnings: warnings::warnings(facts),
         heights,
     }
 }
@@ -75,28 +76,31 @@ fn timer(facts: &Facts<'_>) -> Option<ViewTimer> {
              block is committed before"
         ),
         DeadlinePurpose::NewView => format!(
-            "{when} this node gives up waiting for view {view} and leaves for view {next_view}, whose primary \
+            "{when} this node stops waiting for view {view} and leaves for view {next_view}, whose primary \
              would be {next}"
         ),
     };
     Some(ViewTimer { purpose: deadline.purpose, in_ms: deadline.in_ms, next_view, next_primary, text })
 }
 
-/// R19 and R20 count VIEW-CHANGEs: a quorum begins a view, and f + 1 others take a member along.
-fn departures(facts: &Facts<'_>) -> Departures {
+/// R19 and R20 count VIEW-CHANGEs: a quorum of them begins a view, and f + 1 of other members make
+/// a member follow.
+fn view_changes(facts: &Facts<'_>) -> ViewChangeTally {
     let consensus = facts.consensus;
-    let others = consensus.departed.iter().filter(|index| Some(**index) != facts.me()).count();
+    let others = consensus.view_changes_from.iter().filter(|index| Some(**index) != facts.me()).count();
     let to_follow = facts.genesis.committee().one_honest();
-    // An observer sees none of them.
+    // An observer receives no VIEW-CHANGEs.
     let sees = !facts.is_observer();
-    // VIEW-CHANGEs for view 0 do not exist, so whoever departed in it wants a later one. In other active views
-    // those by which the view began look the same as those who have left it since.
+    // View 0 begins without VIEW-CHANGEs, so all that arrive in it are for a later view. In any
+    // other active view, the members whose VIEW-CHANGEs began the view look the same as members
+    // that have left it since.
     let is_certain = sees && consensus.active && (consensus.view == 0 || others == 0);
-    Departures {
-        departed: facts.members(&consensus.departed),
-        remaining: facts.members(&facts.all_but(&consensus.departed)),
+    ViewChangeTally {
+        view_changes_from: facts.members(&consensus.view_changes_from),
+        remaining: facts.members(&facts.all_but(&consensus.view_changes_from)),
         to_begin: count(facts.quorum()),
-        more_to_begin: (sees && !consensus.active).then(|| less(facts.quorum(), consensus.departed.len())),
+        more_to_begin: (sees && !consensus.active)
+            .then(|| less(facts.quorum(), consensus.view_changes_from.len())),
         to_follow: count(to_follow),
         more_to_follow: is_certain.then(|| less(to_follow, others)),
     }
@@ -108,10 +112,10 @@ fn contact(facts: &Facts<'_>) -> QuorumContact {
         SilentMember { index, name: facts.name(index), connected }
     };
     QuorumContact {
-        contacts: facts.members(&facts.consensus.contacts),
+        recently_heard: facts.members(&facts.consensus.recently_heard),
         silent: facts.silent().into_iter().map(silent).collect(),
         needed: count(facts.contacts_needed()),
-        more_needed: less(facts.contacts_needed(), facts.consensus.contacts.len()),
+        more_needed: less(facts.contacts_needed(), facts.consensus.recently_heard.len()),
     }
 }
 

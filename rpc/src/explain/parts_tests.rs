@@ -1,9 +1,9 @@
-//! The facts beside the state: votes, timer, departures, contact, bounds.
+//! The fields besides the state: votes, timer, view changes, contact, bounds.
 #![allow(clippy::unwrap_used)]
 
 use quorate_api::{
     Awaited, DeadlinePurpose, HeightInFlight, HeightPhase, MemberName, Obstacle, Probe, SilentMember,
-    ValidatorStanding,
+    ValidatorSigningState,
 };
 
 use super::scene::{Scene, height};
@@ -12,7 +12,8 @@ fn indices(members: &[MemberName]) -> Vec<u16> {
     members.iter().map(|member| member.index).collect()
 }
 
-/// What one height waits for, with `have` of `needed` votes, and whose votes are missing.
+/// What one height waits for, its votes as `have` and `needed`, and the members whose votes are
+/// missing.
 fn awaited(scene: Scene, given: HeightInFlight) -> (Awaited, Option<(u32, u32, Vec<u16>)>) {
     let told = scene.but(|scene| scene.consensus.in_flight = vec![given]).explained();
     let height = &told.heights[0];
@@ -32,18 +33,19 @@ fn the_proposal_counts_as_the_vote_of_the_primary() {
     let scene = || Scene::with_work(1_000);
     assert_eq!(awaited(scene(), accepted(&[], &[])), (Awaited::Prepares, Some((1, 3, vec![1, 2, 3]))));
     assert_eq!(awaited(scene(), accepted(&[0, 2], &[])), (Awaited::Prepares, Some((2, 3, vec![1, 3]))));
-    // Complete, but not for this block, or not looked at yet.
+    // Three votes have arrived, but not all for this block, or they are not counted yet.
     assert_eq!(awaited(scene(), accepted(&[2, 3], &[])), (Awaited::Prepares, Some((3, 3, vec![1]))));
 }
 
-/// R8: COMMITs are counted without regard for who proposed.
+/// R8: the primary's COMMIT counts like any other.
 #[test]
 fn a_prepared_block_waits_for_commits() {
     let prepared = HeightInFlight { phase: HeightPhase::Prepared, ..accepted(&[1, 2], &[1, 3]) };
     assert_eq!(awaited(Scene::with_work(1_000), prepared), (Awaited::Commits, Some((2, 3, vec![0, 2]))));
 }
 
-/// R10: what has its PREPAREs above the next height waits for its turn, not for votes.
+/// R10: above the next height, a block with all its PREPAREs waits for the height below, not for
+/// votes.
 #[test]
 fn a_height_waits_for_the_one_below() {
     let above = |prepares: &[u16]| HeightInFlight { height: 142, ..accepted(prepares, &[]) };
@@ -52,18 +54,18 @@ fn a_height_waits_for_the_one_below() {
     assert_eq!((awaits, votes.unwrap().0), (Awaited::Prepares, 2));
 }
 
-/// R24: who may not sign prepares nothing, and learns from COMMITs that a block is final.
+/// R24: a node that may not sign sends no PREPARE, and learns from COMMITs that a block is final.
 #[test]
 fn a_node_without_a_vote_waits_for_the_commits_of_others() {
     let scene = Scene::idle().but(|scene| {
-        scene.consensus.standing = ValidatorStanding::Probing;
+        scene.consensus.signing_state = ValidatorSigningState::Probing;
         scene.consensus.probe = Some(Probe { answered: 0, needed: 2, through: None });
     });
     assert_eq!(awaited(scene, accepted(&[2, 3], &[2])), (Awaited::Commits, Some((1, 3, vec![0, 1, 3]))));
 }
 
 #[test]
-fn what_is_not_accepted_says_why() {
+fn a_proposal_that_is_not_accepted_says_why() {
     for (obstacle, expected) in [
         (Obstacle::NoProposal, Awaited::Proposal),
         (Obstacle::Parent, Awaited::Parent),
@@ -73,7 +75,11 @@ fn what_is_not_accepted_says_why() {
     ] {
         let waiting = height(141, HeightPhase::Waiting, Some(obstacle));
         assert_eq!(awaited(Scene::with_work(1), waiting.clone()), (expected, None));
-        assert_eq!(awaited(Scene::changing(&[1]), waiting), (Awaited::View, None), "kept for the view");
+        assert_eq!(
+            awaited(Scene::changing(&[1]), waiting),
+            (Awaited::View, None),
+            "kept until the view begins"
+        );
     }
 }
 
@@ -87,50 +93,54 @@ fn the_timer_names_the_next_view_and_its_primary() {
 
     let timer = Scene::changing(&[0, 1, 2]).explained().timer.unwrap();
     assert_eq!((timer.purpose, timer.next_view, timer.next_primary.index), (DeadlinePurpose::NewView, 2, 2));
-    assert!(timer.text.contains("gives up waiting for view 1"), "{}", timer.text);
+    assert!(timer.text.contains("stops waiting for view 1"), "{}", timer.text);
 
     assert_eq!(Scene::idle().explained().timer, None);
     let around = Scene::with_work(2_500).but(|scene| scene.consensus.view = 3).explained().timer.unwrap();
-    assert_eq!((around.next_view, around.next_primary.index), (4, 0), "the first follows the last");
+    assert_eq!(
+        (around.next_view, around.next_primary.index),
+        (4, 0),
+        "after the last member, the first is the primary again"
+    );
     assert!(around.text.starts_with("now "), "{}", around.text);
 }
 
-/// R19, R20: a quorum begins a view, and f + 1 others take a member along.
+/// R19, R20: a quorum begins a view, and f + 1 other members make a member follow.
 #[test]
-fn departures_say_how_many_more_it_takes() {
-    let told = Scene::changing(&[1, 3]).explained().departures;
-    assert_eq!((indices(&told.departed), indices(&told.remaining)), (vec![1, 3], vec![0, 2]));
+fn view_changes_say_how_many_more_are_needed() {
+    let told = Scene::changing(&[1, 3]).explained().view_changes;
+    assert_eq!((indices(&told.view_changes_from), indices(&told.remaining)), (vec![1, 3], vec![0, 2]));
     assert_eq!((told.to_begin, told.more_to_begin), (3, Some(1)));
     assert_eq!((told.to_follow, told.more_to_follow), (2, None));
-    assert_eq!(Scene::changing(&[0, 1, 2, 3]).explained().departures.more_to_begin, Some(0));
+    assert_eq!(Scene::changing(&[0, 1, 2, 3]).explained().view_changes.more_to_begin, Some(0));
 
-    let departed = |view, departed: &[u16]| {
+    let more_to_follow = |view, from: &[u16]| {
         let scene = Scene::idle().but(|scene| {
-            (scene.consensus.view, scene.consensus.departed) = (view, departed.to_vec());
+            (scene.consensus.view, scene.consensus.view_changes_from) = (view, from.to_vec());
         });
-        let told = scene.explained().departures;
+        let told = scene.explained().view_changes;
         assert_eq!(told.more_to_begin, None, "it has begun");
         told.more_to_follow
     };
-    assert_eq!(departed(0, &[]), Some(2));
-    assert_eq!(departed(0, &[3]), Some(1));
-    assert_eq!(departed(5, &[]), Some(2));
-    assert_eq!(departed(5, &[1]), Some(2), "its own departure began the view");
-    assert_eq!(departed(5, &[0, 1, 2]), None, "they may have departed to begin this view");
+    assert_eq!(more_to_follow(0, &[]), Some(2));
+    assert_eq!(more_to_follow(0, &[3]), Some(1));
+    assert_eq!(more_to_follow(5, &[]), Some(2));
+    assert_eq!(more_to_follow(5, &[1]), Some(2), "its own VIEW-CHANGE began the view");
+    assert_eq!(more_to_follow(5, &[0, 1, 2]), None, "their VIEW-CHANGEs may have begun this view");
 }
 
 #[test]
-fn contact_tells_who_is_silent_and_how() {
+fn contact_lists_silent_members_and_their_connections() {
     let told = Scene::idle().without(&[0]).with_frozen(&[3]).explained().contact;
     let silent =
         |index: u16, connected| SilentMember { index, name: format!("validator-{index}"), connected };
     assert_eq!(told.silent, [silent(0, false), silent(3, true)]);
-    assert_eq!((indices(&told.contacts), told.needed, told.more_needed), (vec![2], 2, 1));
+    assert_eq!((indices(&told.recently_heard), told.needed, told.more_needed), (vec![2], 2, 1));
     assert_eq!(Scene::idle().explained().contact.more_needed, 0);
 }
 
 #[test]
-fn bounds_tell_how_far_ordering_may_go() {
+fn bounds_say_how_far_ordering_may_run() {
     let scene = Scene::with_work(1).but(|scene| {
         scene.consensus.in_flight = vec![
             height(141, HeightPhase::Prepared, None),
@@ -141,18 +151,18 @@ fn bounds_tell_how_far_ordering_may_go() {
     let told = scene.explained().bounds;
     assert_eq!((told.stable_height, told.next_checkpoint), (128, 256));
     assert_eq!((told.log_window, told.highest), (scene.log_window(), 128 + scene.log_window()));
-    assert_eq!((told.window, told.in_flight), (8, 2), "what is not accepted is not in flight");
+    assert_eq!((told.window, told.in_flight), (8, 2), "only accepted heights are in flight");
 }
 
-/// Numbers from elsewhere may be anything.
+/// Extreme numbers in a report must not cause an overflow.
 #[test]
-fn numbers_at_the_edge_do_no_harm() {
+fn extreme_numbers_do_not_overflow() {
     let scene = Scene::with_work(u64::MAX).but(|scene| {
         let consensus = &mut scene.consensus;
         consensus.view = u64::MAX;
         (consensus.committed_height, consensus.stable_height) = (u64::MAX, u64::MAX);
         consensus.in_flight = vec![height(0, HeightPhase::Waiting, Some(Obstacle::Parent))];
-        (consensus.primary, consensus.departed) = (9, vec![7; 100]);
+        (consensus.primary, consensus.view_changes_from) = (9, vec![7; 100]);
     });
     let told = scene.explained();
     assert_eq!(told.primary.name, "member 9", "there is none");

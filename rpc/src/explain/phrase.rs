@@ -1,11 +1,11 @@
-//! Pieces of sentences.
+//! Parts of sentences.
 
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use quorate_api::MemberName;
 
-/// A stretch of time for people.
+/// A duration for people.
 pub(crate) fn span(milliseconds: u64) -> String {
     match milliseconds {
         0..1_000 => format!("{milliseconds} ms"),
@@ -22,31 +22,31 @@ pub(crate) fn moment(milliseconds: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds));
     match time.map(|time| write!(text, "{}", humantime::format_rfc3339_millis(time))) {
         Some(Ok(())) => text,
-        // No calendar has it.
+        // Beyond the last year of the calendar.
         _ => milliseconds.to_string(),
     }
 }
 
-/// When something happens that is this far away.
+/// When something happens, given the time until then.
 pub(super) fn within(milliseconds: u64) -> String {
     if milliseconds == 0 { "now".to_owned() } else { format!("in {}", span(milliseconds)) }
 }
 
-/// A number of things.
+/// A count with its noun in the right number.
 pub(super) fn number(count: u64, one: &str, more: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {more}") }
 }
 
-/// Names in a row.
+/// Names as an enumeration.
 pub(super) fn list(names: &[String]) -> String {
     match names {
-        [] => "nobody".to_owned(),
+        [] => "none".to_owned(),
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
-/// The names of members in a row.
+/// The names of members as an enumeration.
 pub(super) fn names(members: &[MemberName]) -> String {
     list(&members.iter().map(|member| member.name.clone()).collect::<Vec<_>>())
 }
@@ -56,13 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_dates_as_far_as_there_are_dates() {
+    fn moments_are_dates_while_the_calendar_has_them() {
         assert_eq!(moment(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
         assert_eq!(moment(u64::MAX), u64::MAX.to_string());
     }
 
     #[test]
-    fn spans_have_the_unit_that_says_enough() {
+    fn spans_use_the_unit_that_suits_their_length() {
         let minute = 60_000;
         let spans = [999, 1_250, 2 * minute - 1, 2 * minute, 120 * minute, 48 * 60 * minute, u64::MAX];
         let texts = ["999 ms", "1.2 s", "119.9 s", "2 min", "2 h", "2 days", "213503982334 days"];

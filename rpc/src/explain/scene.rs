@@ -1,9 +1,9 @@
-//! A node of four that tests put into situations.
+//! A simulated node of a network of four, which tests put into a situation.
 
 use quorate_api::{
     ChainHead, ConsensusDeadline, ConsensusState, DeadlinePurpose, Explanation, HeightInFlight, HeightPhase,
-    MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck, ValidatorStanding,
-    ViewChanges,
+    MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck,
+    ValidatorSigningState, ViewChanges,
 };
 use quorate_genesis::TestNetwork;
 use quorate_ledger::BlockHash;
@@ -11,7 +11,7 @@ use quorate_store::Damage;
 
 use super::{Facts, explain};
 
-/// What validator-1 of four says about itself. In view 0 validator-0 is the primary, and three are a quorum.
+/// The report of validator-1 of four. In view 0 validator-0 is the primary; a quorum is three.
 pub(super) struct Scene {
     network: TestNetwork,
     pub(super) consensus: ConsensusState,
@@ -26,7 +26,7 @@ pub(super) struct Scene {
 pub(super) const TIMEOUT_MS: u64 = 2_000;
 
 impl Scene {
-    /// Nothing to do, everybody there, 140 blocks committed.
+    /// No work, all validators heard from, 140 blocks committed.
     pub(super) fn idle() -> Scene {
         let network = TestNetwork::seeded(4, 1);
         let genesis = network.genesis();
@@ -52,7 +52,7 @@ impl Scene {
                 epoch: 0,
                 view: 0,
                 active: true,
-                standing: ValidatorStanding::Voting,
+                signing_state: ValidatorSigningState::Voting,
                 probe: None,
                 primary: 0,
                 primary_name: "validator-0".to_owned(),
@@ -65,8 +65,8 @@ impl Scene {
                 deadline: None,
                 waiting_ms: None,
                 catching_up: false,
-                departed: Vec::new(),
-                contacts: vec![0, 2, 3],
+                view_changes_from: Vec::new(),
+                recently_heard: vec![0, 2, 3],
                 view_changes: ViewChanges::default(),
                 evidence_count: 0,
                 snapshot_age_ms: 3,
@@ -77,7 +77,7 @@ impl Scene {
                 name: Some("validator-1".to_owned()),
                 index: Some(1),
                 role: NodeRole::Validator,
-                standing: Some(ValidatorStanding::Voting),
+                signing_state: Some(ValidatorSigningState::Voting),
                 public_key: network.keys()[1].public(),
                 version: "0.0.0".to_owned(),
                 head: ChainHead { height: 140, hash: genesis.header().hash(), timestamp_ms: 0 },
@@ -105,7 +105,7 @@ impl Scene {
         }
     }
 
-    /// Work that has waited for so long, with the timer that runs then.
+    /// Work that has waited for this time, and the timer that runs then.
     pub(super) fn with_work(waiting_ms: u64) -> Scene {
         let mut scene = Scene::idle();
         scene.pool.transactions = 12;
@@ -115,48 +115,49 @@ impl Scene {
         scene
     }
 
-    /// Work that waits for so long that it is worth a word, and the next height in this condition.
+    /// Work that has waited for longer than normal, and the next height in this phase.
     pub(super) fn held_up(phase: HeightPhase, obstacle: Option<Obstacle>) -> Scene {
         let mut scene = Scene::with_work(1_000);
         scene.consensus.in_flight.push(height(141, phase, obstacle));
         scene
     }
 
-    /// View 1 is wanted by these, this node among them, and has not begun.
-    pub(super) fn changing(departed: &[u16]) -> Scene {
+    /// These members, this node among them, have sent a VIEW-CHANGE for view 1, which has not
+    /// begun.
+    pub(super) fn changing(senders: &[u16]) -> Scene {
         let mut scene = Scene::with_work(2_100);
         let consensus = &mut scene.consensus;
         (consensus.view, consensus.active) = (1, false);
         (consensus.primary, consensus.primary_name) = (1, "validator-1".to_owned());
-        consensus.departed = departed.to_vec();
+        consensus.view_changes_from = senders.to_vec();
         let timer = ConsensusDeadline { purpose: DeadlinePurpose::NewView, in_ms: 1_500 };
-        consensus.deadline = (departed.len() >= 3).then_some(timer);
+        consensus.deadline = (senders.len() >= 3).then_some(timer);
         scene
     }
 
-    /// As another member tells it.
+    /// The same as reported by another member.
     pub(super) fn told_by(mut self, index: u16) -> Scene {
         self.status.index = Some(index);
-        self.consensus.contacts = (0..4).filter(|other| *other != index).collect();
+        self.consensus.recently_heard = (0..4).filter(|other| *other != index).collect();
         self
     }
 
-    /// These are not heard of, and their connections are closed.
+    /// These members are silent, and their connections are closed.
     pub(super) fn without(mut self, gone: &[u16]) -> Scene {
-        self.consensus.contacts.retain(|index| !gone.contains(index));
+        self.consensus.recently_heard.retain(|index| !gone.contains(index));
         for peer in &mut self.peers {
             peer.connected &= !peer.index.is_some_and(|index| gone.contains(&index));
         }
         self
     }
 
-    /// These are not heard of, and their connections are open.
+    /// These members are silent, and their connections are open.
     pub(super) fn with_frozen(mut self, frozen: &[u16]) -> Scene {
-        self.consensus.contacts.retain(|index| !frozen.contains(index));
+        self.consensus.recently_heard.retain(|index| !frozen.contains(index));
         self
     }
 
-    /// The ordering thread reports no more.
+    /// The ordering thread no longer reports.
     pub(super) fn stalled(mut self) -> Scene {
         let detail = "the ordering thread reported 12000 ms ago".to_owned();
         self.readiness.checks.push(ReadinessCheck { name: "engine".to_owned(), ok: false, detail });

@@ -1,33 +1,33 @@
-//! What a node does or waits for, in a word.
+//! The state of a node in one word.
 
-use quorate_api::{HeightPhase, Obstacle, ProgressState, ValidatorStanding};
+use quorate_api::{HeightPhase, Obstacle, ProgressState, ValidatorSigningState};
 
 use super::facts::Facts;
 
-/// What takes less than this part of the request timeout is nothing but ordering.
-const PATIENT_PARTS: u64 = 4;
+/// Work that has waited for less than the request timeout divided by this is in normal progress.
+const NORMAL_WAIT_DIVISOR: u64 = 4;
 
-/// What must end first for this node to get on.
+/// The state that must end first before this node can make progress.
 ///
-/// The order matters: who does not run cannot vote, who may not vote cannot hold a quorum together, and without a
-/// quorum no other wait can end.
+/// The order matters: a node that does not run cannot vote, a node that may not vote cannot be part
+/// of a quorum, and without a quorum no other wait can end.
 pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
     let consensus = facts.consensus;
     if facts.engine_silence().is_some() {
         return ProgressState::EngineStalled;
     }
-    match consensus.standing {
-        ValidatorStanding::Recovering => return ProgressState::Recovering,
-        ValidatorStanding::Probing => return ProgressState::Probing,
-        ValidatorStanding::Observing => return state_of_observer(facts),
-        ValidatorStanding::Voting => {}
+    match consensus.signing_state {
+        ValidatorSigningState::Recovering => return ProgressState::Recovering,
+        ValidatorSigningState::Probing => return ProgressState::Probing,
+        ValidatorSigningState::Observing => return state_of_observer(facts),
+        ValidatorSigningState::Voting => {}
     }
     if !facts.hears_enough() {
         ProgressState::NoQuorumContact
     } else if facts.is_catching_up() {
         ProgressState::CatchingUp
     } else if facts.possible_at().is_some() {
-        // No view can end this wait.
+        // Checked before the view: no view change can end this wait.
         ProgressState::WaitingForClock
     } else if !consensus.active {
         ProgressState::WaitingForNewView
@@ -40,7 +40,8 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
     }
 }
 
-/// What goes on in the view is the validators' business.
+/// An observer does not take part in the view, so the progress of the view does not matter for its
+/// state.
 fn state_of_observer(facts: &Facts<'_>) -> ProgressState {
     if !facts.hears_enough() {
         ProgressState::NoQuorumContact
@@ -51,7 +52,7 @@ fn state_of_observer(facts: &Facts<'_>) -> ProgressState {
     }
 }
 
-/// Heights are committed in order (R10), so what the lowest one waits for is what all wait for.
+/// Heights are committed in order (R10), so all heights wait for what the lowest one waits for.
 fn state_of_next_height(facts: &Facts<'_>) -> ProgressState {
     let next = facts.consensus.in_flight.iter().find(|height| height.height == facts.next_height());
     let obstacle = next.map_or(Some(Obstacle::NoProposal), |next| next.obstacle);
@@ -69,8 +70,8 @@ fn state_of_next_height(facts: &Facts<'_>) -> ProgressState {
     }
 }
 
-/// Whether work waits for longer than a network at work takes.
+/// Whether work has waited for longer than normal ordering takes.
 fn is_overdue(facts: &Facts<'_>) -> bool {
     let waiting_ms = facts.consensus.waiting_ms.unwrap_or_default();
-    waiting_ms.saturating_mul(PATIENT_PARTS) >= facts.consensus.request_timeout_ms
+    waiting_ms.saturating_mul(NORMAL_WAIT_DIVISOR) >= facts.consensus.request_timeout_ms
 }

@@ -1,59 +1,59 @@
-//! Every state a node can be in: the word for it, the headline, and what helps.
+//! Every state of a node: its name, its summary and its actions.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
-use quorate_api::{HeightPhase, NodeRole, Obstacle, Probe, ProgressState, ValidatorStanding};
+use quorate_api::{HeightPhase, NodeRole, Obstacle, Probe, ProgressState, ValidatorSigningState};
 
 use super::scene::{Scene, TIMEOUT_MS, height};
 
-/// A situation, and pieces of what is said about it.
+/// A situation, and fragments of its explanation.
 struct Row {
     scene: Scene,
     state: ProgressState,
-    headline: &'static [&'static str],
-    remedies: &'static [&'static str],
+    summary: &'static [&'static str],
+    actions: &'static [&'static str],
 }
 
 fn row(
     state: ProgressState,
     scene: Scene,
-    headline: &'static [&'static str],
-    remedies: &'static [&'static str],
+    summary: &'static [&'static str],
+    actions: &'static [&'static str],
 ) -> Row {
-    Row { scene, state, headline, remedies }
+    Row { scene, state, summary, actions }
 }
 
 fn check(rows: Vec<Row>) -> BTreeSet<ProgressState> {
     let mut seen = BTreeSet::new();
-    for Row { scene, state, headline, remedies } in rows {
+    for Row { scene, state, summary, actions } in rows {
         let told = scene.explained();
         assert_eq!((told.state, told.making_progress), (state, state.is_progress()), "{told:#?}");
-        for piece in headline {
-            assert!(told.headline.contains(piece), "{piece:?} is not in {:?}", told.headline);
+        for piece in summary {
+            assert!(told.summary.contains(piece), "{piece:?} is not in {:?}", told.summary);
         }
-        let said = told.remedies.join("\n");
-        for piece in remedies {
+        let said = told.actions.join("\n");
+        for piece in actions {
             assert!(said.contains(piece), "{piece:?} is not in {said:?}");
         }
-        assert_eq!(remedies.is_empty(), said.is_empty(), "{state}: {said}");
+        assert_eq!(actions.is_empty(), said.is_empty(), "{state}: {said}");
         seen.insert(state);
     }
     seen
 }
 
 fn recovering(scene: &mut Scene) {
-    scene.consensus.standing = ValidatorStanding::Recovering;
+    scene.consensus.signing_state = ValidatorSigningState::Recovering;
 }
 
 fn probing(answered: u32, through: Option<u64>) -> impl FnOnce(&mut Scene) {
     move |scene| {
-        scene.consensus.standing = ValidatorStanding::Probing;
+        scene.consensus.signing_state = ValidatorSigningState::Probing;
         scene.consensus.probe = Some(Probe { answered, needed: 2, through });
     }
 }
 
-/// Others say they are at these heights, and blocks are fetched from one of them.
+/// The other members report these heights, and the node fetches blocks from one of them.
 fn others_at(heights: [u64; 3]) -> impl FnOnce(&mut Scene) {
     move |scene| {
         scene.consensus.catching_up = true;
@@ -63,7 +63,8 @@ fn others_at(heights: [u64; 3]) -> impl FnOnce(&mut Scene) {
     }
 }
 
-/// The newest block is at this height, and its time so many milliseconds ahead of the node's clock.
+/// The newest block has this height, and its time is this many milliseconds ahead of the node's
+/// clock.
 fn ahead(height: u64, milliseconds: u64) -> impl FnOnce(&mut Scene) {
     move |scene| {
         (scene.status.head.height, scene.status.head.timestamp_ms) = (height, 1_700_000_000_000);
@@ -98,23 +99,23 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
             &["old journal"],
             &["validator-2 and"],
         ),
-        row(Probing, Scene::idle().but(probing(1, None)), &["1 have answered", "2 must"], &[]),
+        row(Probing, Scene::idle().but(probing(1, None)), &["1 answer and needs 2"], &[]),
         row(
             Probing,
             Scene::idle().but(probing(0, Some(200))).without(&[0, 3]),
-            &["0 have answered", "old copy", "up to 200", "up to 140"],
-            &["Start or reconnect validator-0 and validator-3: 1 more member is needed"],
+            &["0 answers", "old copy", "up to 200", "up to 140"],
+            &["Start or reconnect validator-0 and validator-3: 1 more validator is needed"],
         ),
-        // All ledgers are older than what the journals remember.
+        // All ledgers are older than the journals.
         row(
             Probing,
             Scene::idle().but(probing(2, Some(200))),
-            &["older than its journal", "up to 200", "more than 140", "does not end by itself"],
+            &["older than its journal", "up to 200", "block above 140", "does not end by itself"],
             &[
                 "newer copy of its ledger",
                 "never the journal",
                 "quorate ledger import",
-                "found a network anew",
+                "found a new network",
             ],
         ),
         row(
@@ -132,28 +133,32 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
         row(
             NoQuorumContact,
             Scene::idle().without(&[0, 2]),
-            &["No quorum", "1 of the 2 other members", "not of validator-0 and validator-2."],
-            &["Start or reconnect validator-0 and validator-2: 1 more member is needed", "node_peers"],
+            &[
+                "No quorum",
+                "1 of the 3 other validators, and needs 2",
+                "Silent: validator-0 and validator-2.",
+            ],
+            &["Start or reconnect validator-0 and validator-2: 1 more validator is needed", "node_peers"],
         ),
         row(
             NoQuorumContact,
             Scene::with_work(9_000).without(&[0, 2, 3]).but(|scene| scene.consensus.deadline = None),
-            &["0 of the 2 other members", "12 transactions wait in its pool"],
-            &["validator-0, validator-2 and validator-3: 2 more members are needed"],
+            &["0 of the 3 other validators", "12 transactions wait in its pool"],
+            &["validator-0, validator-2 and validator-3: 2 more validators are needed"],
         ),
         row(
             NoQuorumContact,
             Scene::changing(&[1, 2]).without(&[0]).with_frozen(&[3]),
             &["validator-0 and validator-3"],
-            &["Start or reconnect validator-0: 1 more", "Look at validator-3: a connection is open"],
+            &["Start or reconnect validator-0: 1 more", "Check validator-3: a connection is open"],
         ),
         row(CatchingUp, Scene::idle().but(others_at([150, 149, 140])), &["up to 149", "has 140"], &[]),
-        // Blocks are claimed and none comes.
+        // Other members claim to have blocks, and none arrives.
         row(
             CatchingUp,
             Scene::with_work(8 * TIMEOUT_MS).but(others_at([150, 150, 140])),
             &["up to 150"],
-            &["No block has come for 16.0 s", "validator-0 and validator-2", "block 141", "ledger import"],
+            &["No block has arrived for 16.0 s", "validator-0 and validator-2", "block 141", "ledger import"],
         ),
         row(
             CatchingUp,
@@ -173,36 +178,36 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
 
 fn rows_of_a_view_that_has_not_begun() -> Vec<Row> {
     use ProgressState::WaitingForNewView;
-    let as_backup = |departed| Scene::changing(departed).told_by(2);
+    let as_backup = |senders| Scene::changing(senders).told_by(2);
     vec![
         row(
             WaitingForNewView,
             as_backup(&[2]),
-            &["View 1 has not begun", "1 of the 3 members", "2 more must", "does not vote"],
-            &["Ask validator-0, validator-1 and validator-3", "without a vote"],
+            &["View 1 has not begun", "1 of the 3 required", "2 more are needed", "does not vote"],
+            &["explain at validator-0, validator-1 and validator-3", "without a vote"],
         ),
         row(
             WaitingForNewView,
             as_backup(&[1, 2]).without(&[0]),
-            &["2 of the 3 members", "1 more must"],
-            &["Start or reconnect validator-0, of which", "Ask validator-3"],
+            &["2 of the 3 required", "1 more is needed"],
+            &["Start or reconnect validator-0: no message", "explain at validator-3"],
         ),
         row(
             WaitingForNewView,
             as_backup(&[0, 2, 3]).without(&[1]),
-            &["NEW-VIEW of its primary validator-1 is awaited"],
-            &["Start or reconnect validator-1", "asks for itself as the next primary in 1.5 s"],
+            &["waits for the NEW-VIEW of the primary validator-1"],
+            &["Start or reconnect validator-1", "itself as the next primary in 1.5 s"],
         ),
         row(
             WaitingForNewView,
             as_backup(&[0, 2, 3]),
-            &["NEW-VIEW of its primary validator-1"],
-            &["Ask validator-1 in the same way", "itself as the next primary"],
+            &["NEW-VIEW of the primary validator-1"],
+            &["explain at validator-1", "itself as the next primary"],
         ),
         row(
             WaitingForNewView,
             Scene::changing(&[1, 2, 3]).without(&[0]),
-            &["this node, its primary, begins it once a quorum wants exactly this one"],
+            &["As the primary of view 1, it begins the view once a quorum has sent VIEW-CHANGEs for exactly"],
             &["Start or reconnect validator-0", "validator-2 as the next primary"],
         ),
     ]
@@ -225,15 +230,20 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
             Idle,
             Scene::idle().without(&[0]),
             &["Nothing waits"],
-            &["validator-0: until then, ordering stops with the next"],
+            &["validator-0: until then, ordering stops if one more"],
         ),
         row(
             Idle,
             Scene::idle().but(early_vote),
-            &["proposal of validator-0 is not here; validator-2 voted"],
+            &["proposal of validator-0 has not arrived; validator-2 voted"],
             &[],
         ),
-        row(Ordering, Scene::with_work(499), &["nothing takes long", "12 transactions are in the pool"], &[]),
+        row(
+            Ordering,
+            Scene::with_work(499),
+            &["has not waited long", "12 transactions are in the pool"],
+            &[],
+        ),
         row(
             Ordering,
             Scene::held_up(PrePrepared, None).but(|scene| scene.consensus.waiting_ms = Some(20)),
@@ -243,32 +253,36 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
         row(
             WaitingForProposal,
             Scene::with_work(500),
-            &["proposal for height 141 is not here", "waited for 500 ms", "turn of validator-0, the primary"],
-            &["Ask validator-0", "asks for itself as the next primary in 1.5 s"],
+            &[
+                "proposal for height 141 has not arrived",
+                "waited for 500 ms",
+                "primary of view 0 is validator-0.",
+            ],
+            &["explain at validator-0", "itself as the next primary in 1.5 s"],
         ),
         row(
             WaitingForProposal,
             Scene::with_work(1_200).without(&[0]),
-            &["validator-0, of which nothing is heard", "waited for 1.2 s"],
+            &["validator-0, which has not been heard from", "waited for 1.2 s"],
             &["Start or reconnect validator-0"],
         ),
         row(
             WaitingForProposal,
             waiting(Obstacle::NoProposal),
-            &["height 141 is not here"],
-            &["Ask validator-0"],
+            &["height 141 has not arrived"],
+            &["explain at validator-0"],
         ),
         row(
             WaitingForProposal,
             Scene::with_work(500).told_by(0),
             &["This node is the primary of view 0"],
-            &["as soon as a block may contain what waits", "empty block"],
+            &["as soon as a block may contain the waiting", "empty block"],
         ),
         row(
             WaitingForProposal,
             waiting(Obstacle::NoProposal).told_by(0),
             &["no complete proposal for height 141"],
-            &["asked for the block that the view began with"],
+            &["for the block that the view proposes again"],
         ),
         row(
             ExaminingProposal,
@@ -276,7 +290,7 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
             &["its transactions (12) are being"],
             &["node_peers"],
         ),
-        row(ExaminingProposal, waiting(Obstacle::Parent), &["until block 140 is accepted"], &["asked"]),
+        row(ExaminingProposal, waiting(Obstacle::Parent), &["until block 140 is accepted"], &["asks"]),
         row(
             WaitingForClock,
             waiting(Obstacle::Clock).but(|scene| scene.consensus.waiting_ms = Some(0)),
@@ -301,52 +315,53 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
             WaitingForClock,
             Scene::changing(&[1]).but(ahead(140, 501)),
             &["Block 140, the newest, has the time", "501 ms ahead"],
-            &["ordering goes on by itself at 2023-11-14T22:13:19.501Z", "valid_until_ms is later than"],
+            &["ordering resumes by itself at 2023-11-14T22:13:19.501Z", "valid_until_ms is later than"],
         ),
         row(Idle, Scene::idle().but(ahead(140, 499)), &["Nothing waits"], &[]),
         row(
             ProposalRefused,
             waiting(Obstacle::Refused).but(|scene| scene.consensus.waiting_ms = Some(0)),
             &["breaks a rule"],
-            &["log of this node", "who runs validator-0"],
+            &["log of this node", "operator of validator-0"],
         ),
         row(
             WaitingForVotes,
             Scene::held_up(PrePrepared, None).but(votes(&[1], &[])).without(&[3]),
             &[
                 "2 of 3 votes of the first round",
-                "of validator-0 and validator-1; missing: validator-2 and validator-3",
+                "from validator-0 and validator-1; missing: validator-2 and validator-3",
             ],
-            &["Start or reconnect validator-3", "Ask validator-2"],
+            &["Start or reconnect validator-3", "explain at validator-2"],
         ),
         row(
             WaitingForVotes,
             Scene::held_up(Prepared, None).but(votes(&[1, 2], &[1])),
             &["1 of 3 COMMITs", "missing: validator-0, validator-2 and validator-3", "waited for 1.0 s"],
-            &["Ask validator-0, validator-2 and validator-3", "itself as the next primary in 1.0 s"],
+            &["explain at validator-0, validator-2 and validator-3", "itself as the next primary in 1.0 s"],
         ),
         row(
             WaitingForCheckpoint,
             Scene::with_work(1_000).but(at_watermark).but(others_at([200, 300, 384])),
             &["the stable checkpoint is at 128", "until a quorum has signed a later one"],
-            &["Look at validator-0: they have not said that they hold the blocks up to 256", "disks"],
+            &["Check validator-0: no report says that the blocks up to 256 are there", "disks"],
         ),
         row(Idle, Scene::idle().but(at_watermark), &["Nothing waits"], &[]),
     ]
 }
 
-/// A node without a vote that hears of these members.
-fn observing(contacts: &[u16]) -> Scene {
-    let contacts = contacts.to_vec();
+/// An observer that has recently heard from these members.
+fn observing(heard: &[u16]) -> Scene {
+    let heard = heard.to_vec();
     Scene::idle().but(|scene| {
-        (scene.status.index, scene.status.name, scene.status.standing) = (None, None, None);
+        (scene.status.index, scene.status.name, scene.status.signing_state) = (None, None, None);
         scene.status.role = NodeRole::Observer;
-        scene.consensus.standing = ValidatorStanding::Observing;
-        scene.consensus.contacts = contacts;
+        scene.consensus.signing_state = ValidatorSigningState::Observing;
+        scene.consensus.recently_heard = heard;
     })
 }
 
-/// It waits for no quorum, and follows as long as it hears of one honest member.
+/// An observer needs no quorum: it follows while it hears from f + 1 members, one of which is
+/// honest.
 fn rows_of_an_observer() -> Vec<Row> {
     vec![
         row(
@@ -359,7 +374,7 @@ fn rows_of_an_observer() -> Vec<Row> {
         row(
             ProgressState::NoQuorumContact,
             observing(&[0]),
-            &["hears of 1 of the 2 validators", "which may be old"],
+            &["heard from 1 of the 4 validators. It needs 2", "which may be old"],
             &["validator-1"],
         ),
         row(
@@ -371,9 +386,9 @@ fn rows_of_an_observer() -> Vec<Row> {
     ]
 }
 
-/// For every state there is a situation, and what is said about it is what PROTOCOL.md says happens there.
+/// Every state has a situation, and its explanation agrees with PROTOCOL.md.
 #[test]
-fn every_state_is_told_with_its_reason_and_its_remedy() {
+fn every_state_has_a_reason_and_an_action() {
     let rows = [
         rows_of_a_node_that_cannot_take_part(),
         rows_of_a_view_that_has_not_begun(),
@@ -384,9 +399,9 @@ fn every_state_is_told_with_its_reason_and_its_remedy() {
     assert_eq!(seen, BTreeSet::from(ProgressState::ALL), "every state is in the table");
 }
 
-/// What keeps everything else from ending is told first.
+/// If several states apply, the node reports the one that keeps the others from ending.
 #[test]
-fn the_wait_that_must_end_first_is_the_one_that_is_told() {
+fn the_wait_that_must_end_first_is_reported() {
     let mut scene = Scene::changing(&[1, 2, 3]).but(others_at([150; 3])).but(at_watermark);
     scene.peers.iter_mut().for_each(|peer| peer.committed_height = Some(u64::MAX));
     let mut told = |change: &dyn Fn(&mut Scene)| {
@@ -394,32 +409,33 @@ fn the_wait_that_must_end_first_is_the_one_that_is_told() {
         scene.explained().state
     };
     assert_eq!(told(&|_| ()), ProgressState::CatchingUp);
-    assert_eq!(told(&|scene| scene.consensus.contacts.clear()), ProgressState::NoQuorumContact);
+    assert_eq!(told(&|scene| scene.consensus.recently_heard.clear()), ProgressState::NoQuorumContact);
     assert_eq!(told(&|scene| probing(0, None)(scene)), ProgressState::Probing);
     assert_eq!(told(&recovering), ProgressState::Recovering);
     assert_eq!(scene.stalled().explained().state, ProgressState::EngineStalled);
 }
 
-/// f members may claim to be anywhere, and one fetch that they cause is no reason to speak of catching up.
+/// f faulty members may claim any height, and a fetch that such a claim causes is not reported as
+/// catching up.
 #[test]
 fn one_claim_to_be_ahead_is_not_believed() {
     assert_eq!(Scene::idle().but(others_at([9_000, 140, 140])).explained().state, ProgressState::Idle);
 }
 
-/// Lies are mentioned where something is held up, since they may be the reason.
+/// Evidence is mentioned only while something is held up, since faulty members may be the reason.
 #[test]
-fn proofs_of_lies_are_pointed_to() {
-    let accused = |scene: Scene| scene.but(|scene| scene.consensus.evidence_count = 1).explained().remedies;
+fn evidence_is_pointed_to() {
+    let accused = |scene: Scene| scene.but(|scene| scene.consensus.evidence_count = 1).explained().actions;
     assert!(accused(Scene::with_work(1_000)).last().unwrap().contains("consensus_evidence"));
     assert!(accused(Scene::idle()).is_empty());
 }
 
-/// It is told what f + 1 members say, and sees nothing of what they do.
+/// An observer knows what f + 1 members report, and receives none of their votes.
 #[test]
-fn an_observer_counts_neither_votes_nor_departures() {
+fn an_observer_counts_neither_votes_nor_view_changes() {
     let told = observing(&[0, 2]).explained();
     assert_eq!((told.contact.needed, told.contact.more_needed), (2, 0));
-    assert_eq!((told.departures.more_to_begin, told.departures.more_to_follow), (None, None));
+    assert_eq!((told.view_changes.more_to_begin, told.view_changes.more_to_follow), (None, None));
     let told = observing(&[0, 2]).but(|scene| scene.consensus.active = false).explained();
-    assert_eq!((told.state, told.departures.more_to_begin), (ProgressState::Following, None));
+    assert_eq!((told.state, told.view_changes.more_to_begin), (ProgressState::Following, None));
 }

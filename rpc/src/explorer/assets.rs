@@ -1,4 +1,4 @@
-//! The files that pages need: no page needs any from elsewhere.
+//! The files that pages need. No page loads files from other origins.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-/// A file in the program.
+/// A file that is compiled into the program.
 #[derive(Hash)]
 struct Asset {
     name: &'static str,
@@ -19,7 +19,7 @@ struct Asset {
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The verifier is the one that `rpc/client/web` offers to everybody.
+/// The verifier is the public one in `rpc/client/web`.
 const ASSETS: [Asset; 6] = [
     Asset {
         name: "explorer.css",
@@ -33,22 +33,22 @@ const ASSETS: [Asset; 6] = [
     Asset { name: "genesis.js", media_type: JAVASCRIPT, text: include_str!("../../client/web/genesis.js") },
 ];
 
-/// Changes with the content of any file. It is a folder in the address, so that modules find each other, and
-/// browsers may keep what they have without asking.
+/// Changes with the content of any file. It is a folder in the address, so that modules find each
+/// other and browsers may cache the files without revalidation.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = DefaultHasher::new();
     ASSETS.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 });
 
-/// Where the files of this version are.
+/// The folder of the files of this version.
 pub(super) fn folder() -> String {
     format!("/assets/{}", *VERSION)
 }
 
 /// `GET /assets/{version}/{name}`
 pub(super) async fn asset(named: Result<Path<(String, String)>, PathRejection>) -> Response {
-    // What is not UTF-8 names none.
+    // A path that is not UTF-8 names no file.
     let (version, name) = named.map(|Path(names)| names).unwrap_or_default();
     let found = ASSETS.iter().find(|asset| asset.name == name && version == *VERSION);
     match found {

@@ -14,7 +14,7 @@ use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 use super::{Explorer, Members, query};
 
-/// Transactions on one page.
+/// How many transactions a page shows.
 const ROWS: usize = 100;
 
 /// A member and whether its signature is in a certificate.
@@ -23,10 +23,10 @@ pub(super) struct Vote {
     pub(super) signed: bool,
 }
 
-/// A certificate as people read it.
+/// A certificate, prepared for the page.
 pub(super) struct Certified {
     pub(super) view: u64,
-    /// Of the block that it is for: this one, or one above.
+    /// Height of the block that it is for: this one, or a later one.
     pub(super) height: u64,
     pub(super) signatures: usize,
     pub(super) votes: Vec<Vote>,
@@ -96,7 +96,7 @@ impl BlockPage {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct Parameters {
     from: Option<usize>,
 }
 
@@ -107,11 +107,10 @@ pub(super) async fn page<A: QuorateServer>(
     at: &str,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let from = query::<Wanted>(uri)?.from.unwrap_or_default();
+    let from = query::<Parameters>(uri)?.from.unwrap_or_default();
     let named: BlockAt = at.parse().map_err(|_| {
-        let text = format!("“{}” names no block.", excerpt(at));
-        let advice =
-            "A block is named by its height, such as 17, or by its hash: 0x and 64 digits from 0 to f.";
+        let text = format!("“{}” does not name a block.", excerpt(at));
+        let advice = "Name a block by its height, such as 17, or by its hash: 0x and 64 digits from 0 to f.";
         Problem::new(StatusCode::BAD_REQUEST, "No such block", text, advice)
     })?;
     let status = explorer.api.node_status().await?;
@@ -120,7 +119,7 @@ pub(super) async fn page<A: QuorateServer>(
         return Err(unknown(named, head));
     };
     let members = explorer.members().await?;
-    // A block that a later one finalised has no certificate of its own.
+    // A block that became final by a later block's certificate has no certificate of its own.
     let certificate = match &block.certificate {
         Some(certificate) => Some(certificate.clone()),
         None => explorer.api.chain_proof(block.header.height).await?.map(|proof| proof.certificate),
@@ -132,7 +131,8 @@ pub(super) async fn page<A: QuorateServer>(
     };
     let count = transactions.len();
     if from > 0 && from >= count {
-        let text = format!("Block {} has {count} transactions, so there is none at {from}.", header.height);
+        let text =
+            format!("Block {} has {count} transactions, so there is none at position {from}.", header.height);
         let advice = "Positions are counted from 0.";
         return Err(Problem::new(StatusCode::NOT_FOUND, "No transactions there", text, advice));
     }
@@ -158,12 +158,14 @@ pub(super) async fn page<A: QuorateServer>(
 fn unknown(named: BlockAt, head: u64) -> Problem {
     let (text, advice) = match named {
         BlockAt::Height(height) if height > head => (
-            format!("Block {height} is not there yet: the newest this node holds is {head}."),
-            "Wait for it, or ask a node that is further on.",
+            format!(
+                "Block {height} does not exist here yet: the newest block that this node holds is {head}."
+            ),
+            "Wait for it, or use a node that is further ahead.",
         ),
         _ => (
             format!("This node holds no block named {named}."),
-            "Compare the hash, and ask another node: a block of another network is never here.",
+            "Check the hash, or use another node. A node never holds blocks of another network.",
         ),
     };
     Problem::new(StatusCode::NOT_FOUND, "No such block", text, advice)

@@ -24,14 +24,14 @@ pub(super) struct BlockRow {
     pub(super) transactions: u32,
     pub(super) body_bytes: u32,
     pub(super) proposer: String,
-    /// Of its own certificate, if it has one.
+    /// The view of its own certificate, if it has one.
     pub(super) view: Option<u64>,
 }
 
 impl BlockRow {
     fn of(block: &BlockJson, members: &Members) -> Self {
         let header = &block.header;
-        // Nobody proposed the genesis.
+        // The genesis has no proposer.
         let proposer = if header.height == 0 { String::new() } else { members.name(header.proposer) };
         BlockRow {
             height: header.height,
@@ -53,8 +53,8 @@ impl BlockRow {
     }
 }
 
-/// The newest blocks below a height, the newest first: as many as asked for, unless they are too large to be
-/// read at once or there are no more.
+/// The newest blocks below a height, the newest first: as many as requested, unless they are too
+/// large for one response or there are fewer.
 pub(super) async fn newest_below<A: QuorateServer>(
     explorer: &Explorer<A>,
     members: &Members,
@@ -69,32 +69,34 @@ pub(super) async fn newest_below<A: QuorateServer>(
         if found >= count {
             return Ok(blocks.iter().rev().map(|block| BlockRow::of(block, members)).collect());
         }
-        // So many fit into an answer: those at the end are wanted, not those at the beginning.
+        // The response has only the lowest `found` blocks. Request that many again, but the highest
+        // ones.
         count = found;
     }
     Ok(Vec::new())
 }
 
-/// How fast blocks come, over a list of the newest, up to now.
-pub(super) struct Pace {
+/// The rate of blocks and transactions, from a list of the newest blocks up to now.
+pub(super) struct Rate {
     pub(super) blocks: String,
     pub(super) transactions: String,
-    /// Blocks that were looked at.
+    /// How many blocks were used.
     pub(super) over: usize,
 }
 
-impl Pace {
-    /// `None` if the list says nothing about it.
+impl Rate {
+    /// `None` if the list has too few blocks.
     pub(super) fn of(newest_first: &[BlockRow], now: Moment) -> Option<Self> {
-        // The genesis has a time that was chosen.
+        // The time of the genesis was chosen, not measured.
         let blocks: Vec<&BlockRow> = newest_first.iter().filter(|block| block.height > 0).collect();
         let (newest, oldest) = (blocks.first()?, blocks.last()?);
-        // A chain that stands still has a pace that falls. Clocks differ, and blocks may seem to be of tomorrow.
+        // Measure up to now, so that the rate of a stalled chain falls. Clocks differ, so a block's
+        // time may be in the future.
         let took = now.0.max(newest.time_ms).checked_sub(oldest.time_ms).filter(|took| *took > 0)?;
-        // Of the oldest block it is not known how long it took.
+        // The time before the oldest block is unknown, so the oldest block does not count.
         let later = blocks.split_last().map(|(_, later)| later).filter(|later| !later.is_empty())?;
         let transactions = later.iter().map(|block| u64::from(block.transactions)).sum::<u64>();
-        Some(Pace {
+        Some(Rate {
             blocks: per_second(later.len() as u64, took),
             transactions: per_second(transactions, took),
             over: blocks.len(),
@@ -102,7 +104,7 @@ impl Pace {
     }
 }
 
-/// A rate to two digits behind the point.
+/// A rate with two decimal digits.
 fn per_second(count: u64, milliseconds: u64) -> String {
     let hundredths = u128::from(count) * 100_000 / u128::from(milliseconds);
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
@@ -117,14 +119,14 @@ struct BlocksPage {
     members: String,
     head: u64,
     earliest: u64,
-    /// Whether these are the newest there are.
+    /// Whether these are the newest blocks.
     is_newest: bool,
     older: Option<u64>,
     newer: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct Parameters {
     below: Option<u64>,
 }
 
@@ -134,18 +136,18 @@ pub(super) async fn page<A: QuorateServer>(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = query(uri)?;
+    let parameters: Parameters = query(uri)?;
     let status = explorer.api.node_status().await?;
     let (head, earliest) = (status.head.height, status.earliest_height);
     let next = head.saturating_add(1);
-    let below = wanted.below.unwrap_or(next).clamp(earliest.saturating_add(1), next);
+    let below = parameters.below.unwrap_or(next).clamp(earliest.saturating_add(1), next);
     let members = explorer.members().await?;
     let blocks = newest_below(explorer, &members, below, earliest, ROWS).await?;
     let lowest = blocks.last().map_or(below, |block| block.height);
-    // Whoever goes back to the newest comes to the page that goes on by itself.
+    // The link to the newest blocks has no `below`, because that page is updated live.
     let newer = (below < next).then(|| below.saturating_add(ROWS.into())).filter(|newer| *newer < next);
     let frame = Frame::new(&status, headers, "/blocks")
-        .live(if wanted.below.is_none() { "stream" } else { "" })
+        .live(if parameters.below.is_none() { "stream" } else { "" })
         .call("chain_blocks", &json!({ "from_height": lowest, "limit": blocks.len().max(1), "full": false }));
     let page = BlocksPage {
         frame,
@@ -171,15 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_counts_what_came_after_the_oldest_block() {
+    fn a_rate_counts_the_blocks_after_the_oldest() {
         let blocks = [row(3, 3000, 7), row(2, 2500, 1), row(1, 1000, 90), row(0, 0, 0)];
         for (now, per_second) in [(2900, ("1.00", "4.00")), (5000, ("0.50", "2.00"))] {
-            let pace = Pace::of(&blocks, Moment(now)).unwrap();
-            assert_eq!((pace.blocks.as_str(), pace.transactions.as_str()), per_second);
-            assert_eq!(pace.over, 3, "the genesis has a time that was chosen");
+            let rate = Rate::of(&blocks, Moment(now)).unwrap();
+            assert_eq!((rate.blocks.as_str(), rate.transactions.as_str()), per_second);
+            assert_eq!(rate.over, 3, "the time of the genesis was chosen");
         }
-        assert!(Pace::of(&blocks[2..], Moment(9000)).is_none(), "one block has no pace");
-        assert!(Pace::of(&[], Moment(0)).is_none());
+        assert!(Rate::of(&blocks[2..], Moment(9000)).is_none(), "one block has no rate");
+        assert!(Rate::of(&[], Moment(0)).is_none());
         assert_eq!(per_second(u64::MAX, 1).len(), 26);
     }
 }

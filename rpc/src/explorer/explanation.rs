@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use quorate_api::methods::QuorateServer;
-use quorate_api::{Explanation, ValidatorStanding};
+use quorate_api::{Explanation, ValidatorSigningState};
 use serde_json::json;
 
 use super::Explorer;
@@ -15,22 +15,24 @@ use super::text;
 #[template(path = "explain.html")]
 struct ExplanationPage {
     frame: Frame,
-    told: Explanation,
-    /// `state` as people write it.
+    explanation: Explanation,
+    /// `state` with spaces.
     state: String,
 }
 
 impl ExplanationPage {
     fn has_left(&self, index: &u16) -> bool {
-        self.told.departures.departed.iter().any(|member| member.index == *index)
+        self.explanation.view_changes.view_changes_from.iter().any(|member| member.index == *index)
     }
 
-    fn standing(&self) -> &'static str {
-        match self.told.standing {
-            ValidatorStanding::Voting => "voting",
-            ValidatorStanding::Probing => "probing: it asks the others what they have seen it sign",
-            ValidatorStanding::Observing => "observing: it has no vote",
-            ValidatorStanding::Recovering => "recovering: it runs on an old journal and signs nothing",
+    fn signing_state(&self) -> &'static str {
+        match self.explanation.signing_state {
+            ValidatorSigningState::Voting => "voting",
+            ValidatorSigningState::Probing => {
+                "probing: it asks the others which of its signed statements they have seen"
+            }
+            ValidatorSigningState::Observing => "observing: it has no vote",
+            ValidatorSigningState::Recovering => "recovering: it runs on an old journal and signs nothing",
         }
     }
 }
@@ -40,10 +42,10 @@ pub(super) async fn page<A: QuorateServer>(
     explorer: &Explorer<A>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let told = explorer.api.consensus_explain().await?;
+    let explanation = explorer.api.consensus_explain().await?;
     let nothing = json!({});
     let frame = explorer.frame(headers, "/explain").await?.live("poll");
     let frame = frame.call("consensus_explain", &nothing).call("consensus_state", &nothing);
-    let state = told.state.name().replace('_', " ");
-    Ok(explorer.show(StatusCode::OK, &ExplanationPage { frame, told, state }))
+    let state = explanation.state.name().replace('_', " ");
+    Ok(explorer.show(StatusCode::OK, &ExplanationPage { frame, explanation, state }))
 }

@@ -1,4 +1,4 @@
-//! How full the pool is.
+//! The fill level of the pool.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,9 +1,9 @@
-//! Pages for people, made of what the methods answer.
+//! Pages for people, made of the results of the methods.
 //!
-//! A page asks the same trait that JSON-RPC is dispatched to, so it can show nothing that `README.md` does not
+//! A page uses the same trait as JSON-RPC, so it can show nothing that `README.md` does not
 //! describe. Pages are complete without JavaScript; `assets/live.js` keeps them up to date, and
-//! `assets/receipt.js` verifies receipts in the browser. Everything strangers wrote is escaped by askama, and
-//! the headers forbid all that does not come from this node.
+//! `assets/receipt.js` verifies receipts in the browser. askama escapes all untrusted text, and the
+//! headers forbid content of other origins.
 
 mod assets;
 mod block;
@@ -34,9 +34,9 @@ use serde::de::DeserializeOwned;
 use crate::budget::MemoryBudget;
 use crate::endpoint::Endpoint;
 use crate::health;
-use page::{Frame, Problem, ProblemPage, refused, shown, tell_when};
+use page::{Frame, Problem, ProblemPage, refused, set_retry_after, shown};
 
-/// What makes pages.
+/// Makes the pages.
 #[derive(Debug)]
 pub(crate) struct Explorer<A> {
     api: A,
@@ -56,7 +56,7 @@ impl<A: QuorateServer> Explorer<A> {
         shown(&self.memory, status, page)
     }
 
-    /// A page, or what stands there instead.
+    /// A page, or the page for its problem.
     async fn answer(&self, headers: &HeaderMap, page: Result<Response, Problem>) -> Response {
         let problem = match page {
             Ok(response) => return response,
@@ -66,7 +66,7 @@ impl<A: QuorateServer> Explorer<A> {
             Ok(frame) => {
                 let page = ProblemPage { frame, problem: &problem };
                 let mut response = self.show(problem.status, &page);
-                tell_when(&mut response, &problem);
+                set_retry_after(&mut response, &problem);
                 response
             }
             Err(error) => refused(error),
@@ -91,21 +91,22 @@ impl Members {
         name.unwrap_or_else(|| format!("member {index}"))
     }
 
-    /// Names do not have spaces.
+    /// The names, separated by spaces. Names have no spaces.
     fn joined(&self) -> String {
         self.0.join(" ")
     }
 }
 
-/// What a query says; what it does not need to say is not looked at.
+/// Parses the parameters of a query; unknown ones are ignored.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    Query::<T>::try_from_uri(uri).map(|Query(wanted)| wanted).map_err(|error| {
+    Query::<T>::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|error| {
         let advice = "Heights and positions are whole numbers from 0 on.";
-        Problem::new(StatusCode::BAD_REQUEST, "This address makes no sense", error.body_text(), advice)
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid address", error.body_text(), advice)
     })
 }
 
-/// The page at `/`. Whoever does not ask for HTML is welcomed in plain text, free of charge.
+/// The page at `/`. A client that does not accept HTML gets plain text, which does not count as a
+/// request.
 pub(crate) fn home<A: QuorateServer, S: Clone + Send + Sync + 'static>(
     explorer: Arc<Explorer<A>>,
     endpoint: Arc<Endpoint>,
@@ -117,7 +118,7 @@ pub(crate) fn home<A: QuorateServer, S: Clone + Send + Sync + 'static>(
         .route_layer(from_fn(welcome_programs))
 }
 
-/// All other pages and what they need.
+/// All other pages, and the assets.
 pub(crate) fn routes<A: QuorateServer>(explorer: Arc<Explorer<A>>, endpoint: Arc<Endpoint>) -> Router {
     Router::new()
         .route("/blocks", get(block_list::<A>))
@@ -149,12 +150,12 @@ async fn welcome_programs(request: Request, next: Next) -> Response {
     }
 }
 
-/// What a path names.
+/// The name in a path.
 fn named(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(name)| name).map_err(|_| {
-        let text = "What the address names is not UTF-8.".to_owned();
-        let advice = "Blocks and transactions are named by digits and letters.";
-        Problem::new(StatusCode::BAD_REQUEST, "This address makes no sense", text, advice)
+        let text = "The address is not UTF-8.".to_owned();
+        let advice = "Names of blocks and transactions have only digits and letters.";
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid address", text, advice)
     })
 }
 

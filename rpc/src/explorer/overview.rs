@@ -1,4 +1,4 @@
-//! The first page: how the network is, and its latest blocks.
+//! The first page: the state of the network, and its latest blocks.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
@@ -8,11 +8,11 @@ use quorate_api::{CheckpointJson, ConsensusState, Explanation, MempoolStatus, No
 use serde_json::json;
 
 use super::Explorer;
-use super::blocks::{BlockRow, Pace, newest_below};
+use super::blocks::{BlockRow, Rate, newest_below};
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 
-/// Latest blocks, by which the pace is measured, too.
+/// How many of the latest blocks are shown and used for the rate.
 const ROWS: u32 = 20;
 
 #[derive(Template)]
@@ -25,7 +25,7 @@ struct OverviewPage {
     explanation: Explanation,
     checkpoint: Option<CheckpointJson>,
     pool: MempoolStatus,
-    pace: Option<Pace>,
+    rate: Option<Rate>,
     blocks: Vec<BlockRow>,
     blank: BlockRow,
     members: String,
@@ -61,7 +61,7 @@ pub(super) async fn page<A: QuorateServer>(
         explanation: api.consensus_explain().await?,
         checkpoint: api.chain_checkpoint(None).await?,
         pool: api.mempool_status().await?,
-        pace: Pace::of(&blocks, Moment::now()),
+        rate: Rate::of(&blocks, Moment::now()),
         blocks,
         blank: BlockRow::default(),
         members: members.joined(),

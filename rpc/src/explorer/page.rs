@@ -1,4 +1,4 @@
-//! What all pages have: their frame, their headers, and what stands there instead of a page.
+//! Parts of all pages: their frame, their headers, and the page for a problem.
 
 use askama::Template;
 use axum::http::header::{
@@ -16,14 +16,14 @@ use crate::answer::{Answer, Part};
 use crate::budget::MemoryBudget;
 use crate::refusal::overloaded;
 
-/// Nothing from elsewhere, no script or style in the page, and no page around it.
+/// Forbids content of other origins, inline scripts and styles, and embedding in another page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Longest `Host` that is repeated in commands to copy.
 const MAX_HOST_BYTES: usize = 255;
 
-/// What a page has around its content.
+/// The parts of a page around its content.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) network: String,
@@ -34,13 +34,13 @@ pub(super) struct Frame {
     pub(super) assets: String,
     /// The page's entry in the navigation, if it has one.
     pub(super) here: &'static str,
-    /// How `live.js` keeps it up to date: `stream`, `poll` or not at all.
+    /// How `live.js` keeps it up to date: `stream`, `poll`, or not at all (empty).
     pub(super) live: &'static str,
     /// The node's address, for commands to copy.
     pub(super) url: String,
-    /// Bodies of the JSON-RPC requests that answer what the page shows.
+    /// Bodies of the JSON-RPC requests whose results the page shows.
     pub(super) calls: Vec<String>,
-    /// When it was made.
+    /// When the page was made.
     pub(super) made: Moment,
 }
 
@@ -60,21 +60,22 @@ impl Frame {
         }
     }
 
-    /// Names a method that answers what the page shows.
+    /// Adds a request whose result the page shows.
     pub(super) fn call(mut self, method: &str, params: &Value) -> Self {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         self.calls.push(request.to_string());
         self
     }
 
-    /// Says how the page is kept up to date.
+    /// Sets how the page is kept up to date.
     pub(super) fn live(mut self, live: &'static str) -> Self {
         self.live = live;
         self
     }
 }
 
-/// The node as the browser reached it. What could be no host is not repeated: it would be copied into a shell.
+/// The node's address as the browser used it. A value that cannot be a host is not repeated,
+/// because users copy the commands into a shell.
 fn url(headers: &HeaderMap) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
     let host = headers.get("host").and_then(|host| host.to_str().ok());
@@ -82,7 +83,7 @@ fn url(headers: &HeaderMap) -> String {
     format!("http://{}", host.unwrap_or("127.0.0.1:8545"))
 }
 
-/// Instead of a page: what is wrong and what to do.
+/// The content of a page for a problem: what is wrong and what to do.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
@@ -102,23 +103,24 @@ impl From<RpcError> for Problem {
     fn from(error: RpcError) -> Self {
         let (status, title, advice) = match error.kind() {
             ErrorKind::InvalidParams => {
-                (StatusCode::BAD_REQUEST, "This cannot be asked", "Correct the address, or search.")
+                (StatusCode::BAD_REQUEST, "Invalid address", "Correct the address, or search.")
             }
             ErrorKind::Pruned => {
-                (StatusCode::GONE, "No longer held here", "Ask a node that keeps more of the chain.")
+                (StatusCode::GONE, "No longer held here", "Use a node that keeps more of the chain.")
             }
             ErrorKind::RateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "Wait a moment and reload.")
             }
             ErrorKind::Overloaded | ErrorKind::Syncing | ErrorKind::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Not now", "Wait a moment and reload, or ask another node.")
+                (StatusCode::SERVICE_UNAVAILABLE, "Not now", "Wait a moment and reload, or use another node.")
             }
             ErrorKind::StorageDamaged => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Damaged on this node", "Ask another node.")
+                (StatusCode::SERVICE_UNAVAILABLE, "Damaged on this node", "Use another node.")
             }
             _ => {
-                let advice = "Reload. If it stays, the log of the node says more to its operator.";
-                (StatusCode::INTERNAL_SERVER_ERROR, "The node failed to answer", advice)
+                let advice =
+                    "Reload. If the problem persists, its operator finds more in the log of the node.";
+                (StatusCode::INTERNAL_SERVER_ERROR, "The node failed to respond", advice)
             }
         };
         let retry_after_ms = error.data.retry_after_ms;
@@ -126,7 +128,7 @@ impl From<RpcError> for Problem {
     }
 }
 
-/// A problem where there is a page around it.
+/// A problem within the frame of a page.
 #[derive(Template)]
 #[template(path = "problem.html")]
 pub(super) struct ProblemPage<'a> {
@@ -134,7 +136,7 @@ pub(super) struct ProblemPage<'a> {
     pub(super) problem: &'a Problem,
 }
 
-/// A problem of a request for which nothing was looked up.
+/// A problem without a frame, for a request that was refused before any method ran.
 #[derive(Template)]
 #[template(path = "refused.html")]
 struct RefusedPage<'a> {
@@ -142,7 +144,7 @@ struct RefusedPage<'a> {
     problem: &'a Problem,
 }
 
-/// The answer to a request that may not be served now.
+/// The response to a request that may not be served now.
 pub(super) fn refused(error: RpcError) -> Response {
     let problem = Problem::from(error);
     let page = RefusedPage { assets: assets::folder(), problem: &problem };
@@ -151,38 +153,38 @@ pub(super) fn refused(error: RpcError) -> Response {
         Err(_) => problem.status.into_response(),
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    tell_when(&mut response, &problem);
+    set_retry_after(&mut response, &problem);
     response
 }
 
-/// Says when to come again.
-pub(super) fn tell_when(response: &mut Response, problem: &Problem) {
+/// Sets `Retry-After` if the problem has a time.
+pub(super) fn set_retry_after(response: &mut Response, problem: &Problem) {
     if let Some(milliseconds) = problem.retry_after_ms {
         let seconds = HeaderValue::from(milliseconds.div_ceil(1000));
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
 }
 
-/// A page as it is sent, holding room in memory if it is large.
+/// A page as a response, which holds a memory reservation if it is large.
 pub(super) fn shown(memory: &MemoryBudget, status: StatusCode, page: &impl Template) -> Response {
     let text = match page.render() {
         Ok(text) => text,
         Err(error) => {
-            tracing::error!(%error, "a page could not be made");
+            tracing::error!(%error, "a page could not be rendered");
             return refused(crate::dispatch::internal());
         }
     };
-    let Some(room) = memory.reserve(text.len()) else {
-        return refused(overloaded("it has no memory left for large answers"));
+    let Some(reservation) = memory.reserve(text.len()) else {
+        return refused(overloaded("no memory is left for large responses"));
     };
-    let mut response = Answer::from(Part::new(text, room)).into_response();
+    let mut response = Answer::from(Part::new(text, reservation)).into_response();
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
 
-/// The headers of everything the explorer sends. Pages are out of date at once; assets say themselves how long
-/// they are good.
+/// Adds the headers of all responses of the explorer. Pages must not be cached; assets have set
+/// their own cache time.
 pub(super) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fixed: [(HeaderName, &'static str); 4] = [
@@ -198,7 +200,7 @@ pub(super) async fn harden(mut response: Response) -> Response {
     response
 }
 
-/// Whether whoever asks prefers to read: browsers name `text/html`, programs mostly nothing.
+/// Whether the client accepts HTML. Browsers name `text/html`; programs usually do not.
 pub(super) fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_are_told_from_programs() {
+    fn browsers_are_distinguished_from_programs() {
         for (accept, html) in [
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
             ("application/json, TEXT/HTML ;q=0.1", true),
@@ -245,7 +247,7 @@ mod tests {
             (ErrorKind::StorageDamaged, StatusCode::SERVICE_UNAVAILABLE),
             (ErrorKind::Internal, StatusCode::INTERNAL_SERVER_ERROR),
         ] {
-            let problem = Problem::from(RpcError::new(kind, "block 6 was pruned here").retry_after_ms(1001));
+            let problem = Problem::from(RpcError::new(kind, "this node pruned block 6").retry_after_ms(1001));
             assert_eq!(problem.status, status, "{kind}");
             assert!(problem.text.contains("block 6") && !problem.advice.is_empty());
             let response = refused(RpcError::new(kind, "x").retry_after_ms(1001));
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hosts_come_into_commands() {
+    fn only_hosts_are_repeated_in_commands() {
         assert_eq!(url(&headers("host", "[::1]:8545")), "http://[::1]:8545");
         for odd in ["a;reboot", "a b", "$(x)", "a'b"] {
             assert_eq!(url(&headers("host", odd)), "http://127.0.0.1:8545", "{odd}");

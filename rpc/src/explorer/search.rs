@@ -1,4 +1,4 @@
-//! From what somebody types to the page of it.
+//! Search: redirects from what a user typed to its page.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -17,18 +17,18 @@ const HEX_DIGITS: usize = 64;
 #[template(path = "search.html")]
 struct SearchPage {
     frame: Frame,
-    /// What was typed, shortened; empty if nothing was.
+    /// The typed text, shortened; may be empty.
     typed: String,
-    /// Whether it could have been found.
+    /// Whether the text can name a block or transaction.
     is_understood: bool,
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct Parameters {
     q: Option<String>,
 }
 
-/// What somebody may mean.
+/// What the typed text may name.
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Nothing,
@@ -57,7 +57,7 @@ pub(super) async fn page<A: QuorateServer>(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let typed = query::<Wanted>(uri)?.q.unwrap_or_default();
+    let typed = query::<Parameters>(uri)?.q.unwrap_or_default();
     let meaning = meaning(&typed);
     let (status, is_understood) = match meaning {
         Meaning::Nothing => (StatusCode::OK, true),
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed_is_understood_generously() {
+    fn typed_text_is_understood_in_many_forms() {
         let hash = "AB".repeat(32);
         let small = Meaning::Hash(format!("0x{}", "ab".repeat(32)));
         assert_eq!(meaning(&hash), small);

@@ -1,4 +1,4 @@
-//! Times, sizes and payloads as people read them.
+//! Formats times, sizes and payloads for people.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use quorate_api::shorten;
 pub(super) const SHOWN_TEXT_BYTES: usize = 4096;
 pub(super) const SHOWN_HEX_BYTES: usize = 1024;
 
-/// Characters of a payload in a list.
+/// How many characters of a payload a list shows.
 const SUMMARY_CHARACTERS: usize = 48;
 
 /// A time in milliseconds since 1970.
@@ -22,12 +22,12 @@ impl Moment {
         Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// As programs read it, for `datetime`. Times that no calendar has stay numbers.
+    /// For programs (`datetime`). Times beyond the calendar stay numbers.
     pub(super) fn iso(&self) -> String {
         crate::explain::moment(self.0)
     }
 
-    /// As people read it, in UTC.
+    /// For people, in UTC.
     pub(super) fn shown(&self) -> String {
         format!("{} {}", self.date(), self.clock())
     }
@@ -46,12 +46,12 @@ pub(super) fn moment(milliseconds: &u64) -> Moment {
     Moment(*milliseconds)
 }
 
-/// A stretch of time; also for templates.
+/// A duration; also for templates.
 pub(super) fn span(milliseconds: &u64) -> String {
     crate::explain::span(*milliseconds)
 }
 
-/// A number of bytes in a unit that suits it; also for templates.
+/// A number of bytes in a suitable unit; also for templates.
 pub(super) fn bytes(count: &u64) -> String {
     let count = *count;
     let unit = |shift: u32, name: &str| {
@@ -70,13 +70,13 @@ pub(super) fn bytes(count: &u64) -> String {
 pub(super) struct Shown {
     /// How many bytes it has.
     pub(super) bytes: usize,
-    /// Its beginning as text, if all of it is text that can be read.
+    /// Its beginning as text, if all of it is readable text.
     pub(super) text: Option<String>,
-    /// Whether the text goes on.
+    /// Whether the text is longer.
     pub(super) text_is_cut: bool,
     /// Its beginning as hex, without `0x`.
     pub(super) hex: String,
-    /// Whether the hex goes on.
+    /// Whether the hex is longer.
     pub(super) hex_is_cut: bool,
 }
 
@@ -104,8 +104,8 @@ pub(super) fn summary(payload: &[u8]) -> String {
     shorten(&text, SUMMARY_CHARACTERS)
 }
 
-/// The text of a payload that is nothing but characters one can see. Those that reorder or hide what stands
-/// beside them could make a reader see another text.
+/// The text of a payload that has only visible characters. Characters that reorder or hide their
+/// neighbours could make a reader see another text.
 fn readable(payload: &[u8]) -> Option<&str> {
     let invisible = |character: char| {
         let lays_out = matches!(character, '\n' | '\r' | '\t');
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar_or_numbers() {
+    fn times_are_dates_or_numbers() {
         let moment = Moment(1_700_000_001_234);
         assert_eq!(moment.iso(), "2023-11-14T22:13:21.234Z");
         assert_eq!(moment.shown(), "2023-11-14 22:13:21.234");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_seen_is_text() {
+    fn only_visible_characters_are_text() {
         assert_eq!(Shown::of("h\u{e9}llo\n".as_bytes()).text.unwrap(), "h\u{e9}llo\n");
         for hidden in ["", "a\0", "a\u{1b}[2J", "abc\u{202e}def", "a\u{200b}b", "\u{feff}a"] {
             assert_eq!(Shown::of(hidden.as_bytes()).text, None, "{hidden:?}");

@@ -1,4 +1,4 @@
-//! One transaction: committed, with its receipt, or on its way.
+//! One transaction: committed, with its receipt, or not.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
@@ -35,7 +35,7 @@ impl TransactionPage {
     }
 }
 
-/// A transaction that this node has in no block.
+/// A transaction that is in no block of this node.
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage {
@@ -51,13 +51,13 @@ pub(super) async fn page<A: QuorateServer>(
     given: &str,
 ) -> Result<Response, Problem> {
     let id: TransactionId = given.parse().map_err(|_| {
-        let text = format!("“{}” is no transaction id.", excerpt(given));
+        let text = format!("“{}” is not a transaction id.", excerpt(given));
         let advice = "An id is 0x and 64 digits from 0 to f, in lower case.";
         Problem::new(StatusCode::BAD_REQUEST, "No such transaction", text, advice)
     })?;
     match explorer.api.tx_get(Id(id)).await? {
         Some(located) => committed(explorer, headers, id, located).await,
-        None => on_its_way(explorer, headers, id).await,
+        None => not_committed(explorer, headers, id).await,
     }
 }
 
@@ -87,7 +87,7 @@ async fn committed<A: QuorateServer>(
     Ok(explorer.show(StatusCode::OK, &page))
 }
 
-async fn on_its_way<A: QuorateServer>(
+async fn not_committed<A: QuorateServer>(
     explorer: &Explorer<A>,
     headers: &HeaderMap,
     id: TransactionId,
@@ -98,7 +98,7 @@ async fn on_its_way<A: QuorateServer>(
         _ => StatusCode::OK,
     };
     let frame = explorer.frame(headers, "").await?.call("tx_status", &json!({ "id": id.to_string() }));
-    // What has come to an end stays as it is.
+    // An expired transaction stays expired, so its page needs no updates.
     let open = matches!(
         status,
         TransactionStatus::Unknown | TransactionStatus::Pending | TransactionStatus::Committed { .. }

@@ -1,4 +1,4 @@
-//! The committee, and what this node sees of it.
+//! The committee, as this node sees it.
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
@@ -19,10 +19,10 @@ struct Row {
     is_primary: bool,
     is_this_node: bool,
     is_heard: bool,
-    has_lied: bool,
-    /// `None` for the node itself, and where nothing is known of a connection.
+    is_faulty: bool,
+    /// `None` for the node itself, and for a validator that is not among its peers.
     peer: Option<PeerJson>,
-    /// The height it says it has committed.
+    /// The height that it reports as committed.
     height: Option<u64>,
 }
 
@@ -102,8 +102,8 @@ pub(super) async fn page<A: QuorateServer>(
             public_key: validator.public_key.to_string(),
             is_primary: validator.index == consensus.primary,
             is_this_node,
-            is_heard: is_this_node || consensus.contacts.contains(&validator.index),
-            has_lied: evidence.iter().any(|evidence| evidence.validator == validator.index),
+            is_heard: is_this_node || consensus.recently_heard.contains(&validator.index),
+            is_faulty: evidence.iter().any(|evidence| evidence.validator == validator.index),
             height: own_height.or_else(|| peer.as_ref().and_then(|peer| peer.committed_height)),
             peer,
         });
@@ -115,7 +115,7 @@ pub(super) async fn page<A: QuorateServer>(
         is_primary: false,
         is_this_node: false,
         is_heard: false,
-        has_lied: false,
+        is_faulty: false,
         height: peer.committed_height,
         peer: Some(peer),
     };

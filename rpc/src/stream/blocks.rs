@@ -1,4 +1,4 @@
-//! Blocks one after the other, as the chain grows.
+//! Consecutive blocks, as the chain grows.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use tokio::sync::watch;
 use crate::budget::{MemoryBudget, Reservation};
 use crate::chain::{BlockText, LedgerAccess};
 
-/// How far above the next block a stream may begin. Whoever goes on at another node meets one that is some
-/// blocks behind now and then, and waits for it; further ahead lies a mistake or a node that is catching up.
+/// How far above the next block a stream may begin. A client that continues at another node may
+/// find it some blocks behind, and waits for it. Further ahead, the height is a mistake or the node
+/// is far behind, so the stream is refused.
 const MAX_AHEAD: u64 = 1024;
 
-/// When to come again to a node that is behind.
+/// When to try again at a node that is behind.
 const BEHIND_RETRY_MS: u64 = 2000;
 
-/// Where streams begin. Clones share the ledger's turns and the memory.
+/// Begins streams. Clones share the limits of reads and memory.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockSource {
     ledger: LedgerAccess,
@@ -26,27 +27,28 @@ pub(crate) struct BlockSource {
     memory: MemoryBudget,
 }
 
-/// A block on its way to a reader, with the room that it and those read with it take.
+/// A block for a reader, with the memory reservation of all blocks that were read together.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct BlockMessage {
     pub(crate) height: u64,
-    /// As `chain_block` answers it; without line breaks, as all JSON here.
+    /// As in the result of `chain_block`, without line breaks.
     pub(crate) json: String,
-    pub(crate) room: Arc<Reservation>,
+    pub(crate) reservation: Arc<Reservation>,
 }
 
 /// Every block from a height on, once and in order.
 ///
-/// Blocks wait in the ledger, not here: the stream is told how far the chain has come, reads a few blocks at
-/// a time, and reads on when they were taken. So a reader may be as far behind as it likes at no cost.
+/// It does not queue blocks: it watches the committed height, reads a few blocks at a time from the
+/// ledger, and reads the next ones when these were taken. So a reader that is far behind needs no
+/// more memory.
 #[derive(Debug)]
 pub(crate) struct BlockStream {
     source: BlockSource,
     full: bool,
-    /// Height of the next block that is given out.
+    /// Height of the block that is returned next.
     next: u64,
-    /// Read and not yet given out: the next blocks without a gap.
-    ready: VecDeque<Told>,
+    /// The next blocks without a gap: read, but not yet returned.
+    ready: VecDeque<BlockMessage>,
 }
 
 impl BlockSource {
@@ -65,8 +67,8 @@ impl BlockSource {
         let next = from.unwrap_or(following);
         if next > following.saturating_add(MAX_AHEAD) {
             let message = format!(
-                "the newest block here is {head}, and a stream begins at most {MAX_AHEAD} blocks above the \
-                 next one; ask for a lower height, or another node if this one is behind"
+                "the newest block here is {head}, and a stream may begin at most {MAX_AHEAD} blocks above the \
+                 next one; choose a lower height, or another node if this one is behind"
             );
             return Err(RpcError::new(ErrorKind::Syncing, message)
                 .retry_after_ms(BEHIND_RETRY_MS)
@@ -78,37 +80,37 @@ impl BlockSource {
 }
 
 impl BlockStream {
-    /// Height of the block that [`BlockStream::next`] gives next.
+    /// Height of the block that [`BlockStream::next`] returns next.
     pub(crate) fn position(&self) -> u64 {
         self.next
     }
 
-    /// The next block, once there is one. Nothing is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> Result<Told, EndReason> {
-        let told = match self.ready.pop_front() {
-            Some(told) => told,
+    /// Waits for the next block. Dropping the future loses no block.
+    pub(crate) async fn next(&mut self) -> Result<BlockMessage, EndReason> {
+        let block = match self.ready.pop_front() {
+            Some(block) => block,
             None => {
                 self.ready = self.read().await?;
                 self.ready.pop_front().ok_or(EndReason::Internal)?
             }
         };
-        if told.height != self.next {
-            tracing::error!(found = told.height, expected = self.next, "the ledger has a gap");
+        if block.height != self.next {
+            tracing::error!(found = block.height, expected = self.next, "the ledger has a gap");
             return Err(EndReason::Internal);
         }
         self.next += 1;
-        Ok(told)
+        Ok(block)
     }
 
-    /// The same as a stream, which goes on where it was when it is polled again.
-    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Told, EndReason>> {
+    /// The same as a stream.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<BlockMessage, EndReason>> {
         stream::unfold(self, |mut blocks| async move { Some((blocks.next().await, blocks)) }).boxed()
     }
 
-    async fn read(&self) -> Result<VecDeque<Told>, EndReason> {
+    async fn read(&self) -> Result<VecDeque<BlockMessage>, EndReason> {
         let BlockSource { ledger, committed, memory } = &self.source;
         let next = Height(self.next);
-        // An error means that the node ends, and no block will come any more.
+        // An error means that the node stops, so no block will follow.
         committed.clone().wait_for(|head| *head >= next).await.map_err(|_| EndReason::Stopping)?;
         let blocks = ledger.texts(next, self.full).await.map_err(|error| match error.kind() {
             ErrorKind::StorageDamaged => EndReason::Damaged,
@@ -119,8 +121,9 @@ impl BlockStream {
             return Err(if pruned { EndReason::Pruned } else { EndReason::Internal });
         }
         let bytes = blocks.iter().map(|block| block.json.len()).sum();
-        let room = Arc::new(memory.reserve(bytes).ok_or(EndReason::Overloaded)?);
-        let told = |BlockText { height, json }| Told { height, json, room: Arc::clone(&room) };
-        Ok(blocks.into_iter().map(told).collect())
+        let reservation = Arc::new(memory.reserve(bytes).ok_or(EndReason::Overloaded)?);
+        let message =
+            |BlockText { height, json }| BlockMessage { height, json, reservation: Arc::clone(&reservation) };
+        Ok(blocks.into_iter().map(message).collect())
     }
 }

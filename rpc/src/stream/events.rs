@@ -1,7 +1,8 @@
 //! `GET /stream`: blocks as Server-Sent Events.
 //!
-//! axum's own type for them hands a whole event to the connection at once. Here a large block goes in
-//! pieces, so that it is known when it was taken and its room can be given back then.
+//! axum's own type for them passes a whole event to the connection at once. This module sends a
+//! large block in pieces, so that it notices when the client has taken the block and can release
+//! its memory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::Streams;
-use super::blocks::{BlockStream, Told};
+use super::blocks::{BlockMessage, BlockStream};
 use super::origins::LAST_EVENT_ID;
 use super::slots::{ConnectionPlace, StreamSlot};
 use crate::budget::{Reservation, UNIT_BYTES};
@@ -28,13 +29,13 @@ use crate::refusal::Refusal;
 use crate::stall::HangUp;
 use crate::stopping::Stopping;
 
-/// A comment, which readers skip.
+/// A comment, which readers ignore.
 const SIGN_OF_LIFE: &[u8] = b":\n\n";
 
-/// What may be asked for.
+/// The parameters of the query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct Parameters {
     from_height: Option<u64>,
     full: Option<bool>,
 }
@@ -45,38 +46,40 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Refusal> {
     streams.origins.check(request.headers())?;
-    let wanted = wanted(request.uri(), request.headers())?;
+    let parameters = parameters(request.uri(), request.headers())?;
     let extensions = request.extensions();
     let slot = streams.slots.take(Client::of(extensions), extensions.get::<ConnectionPlace>().cloned())?;
-    let blocks = streams.source.stream(wanted.from_height, wanted.full.unwrap_or(true)).map_err(refusal)?;
+    let blocks =
+        streams.source.stream(parameters.from_height, parameters.full.unwrap_or(true)).map_err(refusal)?;
     if let Some(hang_up) = extensions.get::<HangUp>() {
         hang_up.watch();
     }
-    // One on its way, and the end.
+    // Capacity for one block in flight, and for the end.
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(feed(streams, blocks, sender, slot));
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     Ok((headers, body(receiver)).into_response())
 }
 
-fn wanted(uri: &Uri, headers: &HeaderMap) -> Result<Wanted, Refusal> {
+fn parameters(uri: &Uri, headers: &HeaderMap) -> Result<Parameters, Refusal> {
     let invalid = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, RpcError::new(ErrorKind::InvalidParams, message))
     };
-    let Query(mut wanted) = Query::<Wanted>::try_from_uri(uri).map_err(|_| {
+    let Query(mut parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| {
         let query = excerpt(uri.query().unwrap_or_default());
         invalid(format!(
-            "{query:?} is not understood; /stream takes from_height=HEIGHT and full=true or false"
+            "the query {query:?} is invalid; the parameters of /stream are from_height=HEIGHT and full=true or false"
         ))
     })?;
-    // A browser that resumes repeats its address, so what it has seen counts for more than what it says.
+    // A browser that resumes repeats the address with its first from_height, so the last seen id
+    // takes precedence.
     if let Some(seen) = headers.get(LAST_EVENT_ID) {
         let seen = seen.to_str().ok().and_then(|text| text.parse::<u64>().ok());
         let next = seen.and_then(|height| height.checked_add(1));
         let next = next.ok_or_else(|| invalid("Last-Event-ID must be the height of a block".to_owned()))?;
-        wanted.from_height = Some(next);
+        parameters.from_height = Some(next);
     }
-    Ok(wanted)
+    Ok(parameters)
 }
 
 fn refusal(error: RpcError) -> Refusal {
@@ -88,21 +91,23 @@ fn refusal(error: RpcError) -> Refusal {
     Refusal::new(status, error)
 }
 
-/// A message on its way, with what is given back when it was taken.
+/// A message in flight, with the permit and the memory that are released when the client has taken
+/// it.
 #[derive(Debug)]
 struct Outgoing {
     text: Bytes,
     _held: (Option<OwnedSemaphorePermit>, Option<Arc<Reservation>>),
 }
 
-/// Sends blocks until the reader goes, is too slow, or the node stops.
+/// Sends blocks until the reader disconnects, the reader is too slow, or the node stops.
 async fn feed(streams: Arc<Streams>, blocks: BlockStream, sender: mpsc::Sender<Outgoing>, slot: StreamSlot) {
     let mut feeder = Feeder { stopping: streams.stopping.clone(), streams, blocks, sender };
     if let Err(Some(reason)) = feeder.run().await {
         let error = ErrorObjectOwned::from(reason.at(feeder.blocks.position()));
         let data = serde_json::to_string(&error).unwrap_or_default();
         let text = format!("event: end\ndata: {data}\n\n").into();
-        // There is room for it. It goes behind the block that is on its way, if the reader ever takes that.
+        // The channel has capacity for it. It follows the block in flight, if the reader ever takes
+        // that.
         let _ = feeder.sender.try_send(Outgoing { text, _held: (None, None) });
     }
     drop(slot);
@@ -117,30 +122,30 @@ struct Feeder {
 
 impl Feeder {
     /// # Errors
-    /// Always: why it ended, `None` if the reader has gone.
+    /// Always returns an error: why the stream ended, `None` if the reader has disconnected.
     async fn run(&mut self) -> Result<(), Option<EndReason>> {
-        let turns = Arc::new(Semaphore::new(1));
+        let in_flight = Arc::new(Semaphore::new(1));
         let mut bytes_before = 0;
         loop {
             let allowance = self.streams.allowance(bytes_before);
-            let turn = self.unless_over(timeout(allowance, Arc::clone(&turns).acquire_owned())).await?;
-            // The semaphore is never closed, so what there can be is a turn or the end of patience.
-            let turn = turn.ok().and_then(Result::ok).ok_or(Some(EndReason::SlowReader))?;
-            let (text, room) = self.message().await?;
+            let permit = self.unless_over(timeout(allowance, Arc::clone(&in_flight).acquire_owned())).await?;
+            // The semaphore is never closed, so the result is a permit or a timeout.
+            let permit = permit.ok().and_then(Result::ok).ok_or(Some(EndReason::SlowReader))?;
+            let (text, reservation) = self.message().await?;
             bytes_before = text.len();
-            let message = Outgoing { text, _held: (Some(turn), room) };
+            let message = Outgoing { text, _held: (Some(permit), reservation) };
             self.sender.try_send(message).map_err(|_| None)?;
         }
     }
 
-    /// The next block, or a sign of life after some silence.
+    /// The next block, or a sign of life after the keep-alive time.
     async fn message(&mut self) -> Result<(Bytes, Option<Arc<Reservation>>), Option<EndReason>> {
         let Feeder { streams, stopping, blocks, sender } = self;
         let next = timeout(streams.keep_alive, blocks.next());
         match unless_over(stopping, sender, next).await? {
-            Ok(Ok(Told { height, json, room })) => {
+            Ok(Ok(BlockMessage { height, json, reservation })) => {
                 let text = format!("id: {height}\nevent: block\ndata: {json}\n\n");
-                Ok((text.into(), Some(room)))
+                Ok((text.into(), Some(reservation)))
             }
             Ok(Err(reason)) => Err(Some(reason)),
             Err(_) => Ok((Bytes::from_static(SIGN_OF_LIFE), None)),
@@ -165,11 +170,13 @@ async fn unless_over<T>(
     }
 }
 
-/// The messages in pieces. One was taken when the connection asks for more.
+/// The messages in pieces. The client has taken a message when the connection polls for the next
+/// one.
 fn body(messages: mpsc::Receiver<Outgoing>) -> Body {
     let pieces = stream::unfold((messages, None), |(mut messages, current)| async move {
         let unfinished = current.filter(|message: &Outgoing| !message.text.is_empty());
-        // What was finished is dropped above, before the next one is waited for.
+        // A finished message was dropped above, which releases its permit before the wait for the
+        // next one.
         let mut message = match unfinished {
             Some(message) => message,
             None => messages.recv().await?,

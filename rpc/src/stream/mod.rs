@@ -1,16 +1,16 @@
 //! Streams of blocks: WebSocket and Server-Sent Events.
 //!
-//! Both read a [`BlockStream`](blocks::BlockStream), which waits in the ledger for its reader, and neither
-//! queues blocks. A message goes out when the one before was taken; whoever takes too long for one is told
-//! why and where it stands, and is cut off.
+//! Both read a [`BlockStream`](blocks::BlockStream), which reads the ledger at the pace of its
+//! reader; neither queues blocks. A message is sent when the client has taken the one before. If
+//! that takes too long, the stream ends with the reason and the height from which to continue.
 
 mod blocks;
-mod desk;
 mod events;
 mod origins;
 mod session;
 mod slots;
 mod socket;
+mod subscribe;
 mod subscriptions;
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::meter::Meter;
 use crate::stopping::Stopping;
 use slots::StreamSlots;
 
-/// What all streams share.
+/// The state that all streams share.
 #[derive(Debug)]
 pub(crate) struct Streams {
     source: BlockSource,
@@ -65,7 +65,7 @@ impl Streams {
         }
     }
 
-    /// How long a reader may take for so many bytes.
+    /// How long a reader may take for this many bytes.
     fn allowance(&self, bytes: usize) -> Duration {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         self.write_timeout.saturating_mul(units.max(1))

@@ -1,4 +1,4 @@
-//! Which web pages may use the interface from a browser.
+//! The web pages that may use the interface from a browser.
 
 use axum::http::header::{CONTENT_TYPE, HeaderName, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -8,7 +8,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::hosts::is_own;
 use crate::refusal::Refusal;
 
-/// How browsers resume a stream.
+/// The header with which browsers resume a stream.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The origins in the configuration.
@@ -24,13 +24,14 @@ impl Origins {
         Origins { any: allowed.iter().any(|origin| origin == "*"), listed }
     }
 
-    /// Refuses pages that are not allowed. The node's own origin is always allowed: the explorer is of it, and clients
-    /// that are no pages send it. Browsers let every page open WebSockets and event streams, and
-    /// would keep the answer from it only, so that strangers' pages could take all places of streams.
+    /// Refuses pages that are not allowed. The node's own origin is always allowed: the explorer
+    /// has it, and clients that are not pages send it. Browsers let every page open WebSockets and
+    /// event streams, and only hide the response, so pages of other origins could take all places
+    /// of streams.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         match headers.get(ORIGIN) {
             Some(origin) if !self.any && !self.listed.contains(origin) && !is_own(origin, headers) => {
-                let message = "pages of this origin may not use this node; its operator can add the origin \
+                let message = "pages of this origin may not use this node; ask its operator to add the origin \
                                to allowed_origins";
                 let error = RpcError::new(ErrorKind::InvalidRequest, message);
                 Err(Refusal::new(StatusCode::FORBIDDEN, error))
@@ -39,7 +40,8 @@ impl Origins {
         }
     }
 
-    /// What tells browsers the same for POST and GET; `None` if no origin is allowed.
+    /// CORS headers that give browsers the same rule for POST and GET; `None` if no origin is
+    /// allowed.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let origins = match (self.any, self.listed.as_slice()) {
             (true, _) => AllowOrigin::any(),
@@ -56,16 +58,16 @@ impl Origins {
     }
 }
 
-/// Whether this is an origin as browsers write it, or `*`: what [`crate::RpcConfig::allowed_origins`] may
-/// have.
+/// Whether this is a valid entry of [`crate::RpcConfig::allowed_origins`]: an origin as browsers
+/// write it, or `*`.
 pub(crate) fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else {
         return text == "*";
     };
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*\"',;<>\\^`{|}".contains(&byte);
     let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let written_small = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    !scheme.is_empty() && is_scheme && !authority.is_empty() && authority.bytes().all(plain) && written_small
+    let is_lower_case = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    !scheme.is_empty() && is_scheme && !authority.is_empty() && authority.bytes().all(plain) && is_lower_case
 }
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_told_from_addresses() {
+    fn origins_are_distinguished_from_addresses() {
         for origin in ["*", "https://explorer.example", "http://localhost:3000", "http://[::1]:80"] {
             assert!(is_origin(origin), "{origin}");
         }

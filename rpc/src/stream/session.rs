@@ -1,7 +1,7 @@
-//! The life of a WebSocket.
+//! Serves a WebSocket.
 //!
-//! One task does everything, so at most one message is on its way at a time and nothing queues up: while a
-//! message is being taken, nothing more is read, answered or fetched.
+//! One task does everything, so at most one message is in flight and nothing queues up: until the
+//! client has taken a message, the task reads, answers and fetches nothing more.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,35 +15,40 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::Streams;
-use super::desk::Desk;
-use super::subscriptions::{News, Subscription, Subscriptions, notification};
+use super::subscribe::SubscriptionMethods;
+use super::subscriptions::{Event, Subscription, Subscriptions, notification};
 use crate::answer::{Answer, failure};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::stopping::Stopping;
 
-/// Pings that the other side may leave without a sign of life.
-const SILENCES: u32 = 3;
+/// How many pings in a row the client may leave unanswered.
+const MAX_UNANSWERED_PINGS: u32 = 3;
 
 /// Serves a WebSocket to its end.
 pub(crate) async fn run(socket: WebSocket, client: Option<Client>, endpoint: &Endpoint, streams: &Streams) {
-    let desk = Desk::new(streams.source.clone(), streams.max_subscriptions);
+    let methods = SubscriptionMethods::new(streams.source.clone(), streams.max_subscriptions);
     let stopping = streams.stopping.clone();
     let mut session = Session { socket, streams, stopping, subscriptions: Subscriptions::default() };
     let mut requests = FuturesUnordered::new();
-    let end = session.serve(&desk, &mut requests, |text| handle(endpoint, client, &desk, text)).await;
+    let end = session.serve(&methods, &mut requests, |text| handle(endpoint, client, &methods, text)).await;
     session.close(end, requests).await;
 }
 
-/// What came of a request.
+/// The outcome of a message.
 struct Handled {
     answer: Option<Answer>,
     begun: Vec<Subscription>,
 }
 
-async fn handle(endpoint: &Endpoint, client: Option<Client>, desk: &Desk, request: Request) -> Handled {
+async fn handle(
+    endpoint: &Endpoint,
+    client: Option<Client>,
+    methods: &SubscriptionMethods,
+    request: Request,
+) -> Handled {
     let begun = Mutex::default();
-    let answer = endpoint.message(client, &request, &|call| desk.call(call, &begun)).await;
+    let answer = endpoint.message(client, &request, &|call| methods.call(call, &begun)).await;
     Handled { answer, begun: begun.into_inner().unwrap_or_else(PoisonError::into_inner) }
 }
 
@@ -52,13 +57,13 @@ type Request = Bytes;
 
 /// Why a session ends.
 enum End {
-    /// The other side has gone.
+    /// The client has disconnected.
     Gone,
     /// The server stops.
     Stopping,
-    /// A message was not taken in time.
+    /// The client did not take a message in time.
     Slow,
-    /// What came is no message, or too large a one.
+    /// The client sent an invalid message, or one that is too large.
     Refused { code: u16, error: RpcError },
 }
 
@@ -72,7 +77,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn serve<F: Future<Output = Handled>>(
         &mut self,
-        desk: &Desk,
+        methods: &SubscriptionMethods,
         requests: &mut FuturesUnordered<F>,
         handle: impl Fn(Request) -> F,
     ) -> End {
@@ -80,19 +85,19 @@ impl Session<'_> {
         let keep_alive = self.streams.keep_alive;
         let mut pings = interval_at(Instant::now() + keep_alive, keep_alive);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut unheard = 0;
+        let mut unanswered = 0;
         loop {
             let has_room = requests.len() < self.streams.max_requests;
             let sent = tokio::select! {
                 biased;
                 () = stopping.stopped() => Err(End::Stopping),
-                Some(handled) = requests.next() => self.answer(desk, handled).await,
+                Some(handled) = requests.next() => self.answer(methods, handled).await,
                 received = self.socket.recv(), if has_room => {
-                    unheard = 0;
+                    unanswered = 0;
                     let request = match received {
                         Some(Ok(Message::Text(text))) => text.into(),
                         Some(Ok(Message::Binary(bytes))) => bytes,
-                        // Pings and closes are answered by the library when it is asked for more.
+                        // The library responds to pings and closes when it is polled again.
                         Some(Ok(_)) => continue,
                         Some(Err(error)) => return self.refusal(error),
                         None => return End::Gone,
@@ -100,16 +105,16 @@ impl Session<'_> {
                     requests.push(handle(request));
                     Ok(())
                 }
-                // Nobody is heard while nothing is read.
+                // While nothing is read, pongs are not read either, so no ping counts.
                 _ = pings.tick(), if has_room => {
-                    unheard += 1;
-                    if unheard > SILENCES {
+                    unanswered += 1;
+                    if unanswered > MAX_UNANSWERED_PINGS {
                         Err(End::Gone)
                     } else {
                         self.send(Message::Ping(Bytes::new())).await
                     }
                 }
-                news = self.subscriptions.next() => self.tell(desk, news).await,
+                event = self.subscriptions.next() => self.notify(methods, event).await,
             };
             if let Err(end) = sent {
                 return end;
@@ -117,30 +122,31 @@ impl Session<'_> {
         }
     }
 
-    async fn answer(&mut self, desk: &Desk, handled: Handled) -> Result<(), End> {
-        // Nothing more is told of what was unsubscribed from, and nothing of what is new before its id.
-        self.subscriptions.retain(|id| desk.is_live(id));
+    async fn answer(&mut self, methods: &SubscriptionMethods, handled: Handled) -> Result<(), End> {
+        // Send no further block of an ended subscription, and none of a new one before the response
+        // with its id.
+        self.subscriptions.retain(|id| methods.is_live(id));
         let mut sent = Ok(());
         if let Some(answer) = handled.answer {
-            let (text, _room) = answer.into_text();
+            let (text, _reservations) = answer.into_text();
             sent = self.send(Message::Text(text.into())).await;
         }
-        self.subscriptions.add(handled.begun.into_iter().filter(|begun| desk.is_live(begun.id)));
+        self.subscriptions.add(handled.begun.into_iter().filter(|begun| methods.is_live(begun.id)));
         sent
     }
 
-    async fn tell(&mut self, desk: &Desk, news: News) -> Result<(), End> {
-        match news {
-            News::Block(id, told) => self.send(Message::Text(notification(id, &told).into())).await,
-            News::Ended(subscription, reason) => {
-                desk.end(subscription.id);
-                self.send(Message::Text(subscription.farewell(reason).into())).await
+    async fn notify(&mut self, methods: &SubscriptionMethods, event: Event) -> Result<(), End> {
+        match event {
+            Event::Block(id, block) => self.send(Message::Text(notification(id, &block).into())).await,
+            Event::Ended(subscription, reason) => {
+                methods.end(subscription.id);
+                self.send(Message::Text(subscription.end_notification(reason).into())).await
             }
         }
     }
 
-    /// Hands a message to the other side. If that takes too long, or the server stops meanwhile, the message
-    /// stays on its way, and what is said at the end comes behind it.
+    /// Sends a message. If that takes too long, or the server stops meanwhile, the message stays in
+    /// flight, and the final messages follow it.
     async fn send(&mut self, message: Message) -> Result<(), End> {
         let bytes = match &message {
             Message::Text(text) => text.len(),
@@ -148,8 +154,9 @@ impl Session<'_> {
         };
         let allowance = self.streams.allowance(bytes);
         tokio::select! {
-            // First the message: a block that counts as told must be on its way before anything is said at
-            // the end. One message was flushed before the next, so the socket takes it at once.
+            // Poll the message first: a block that counts as sent must be in flight before any
+            // final message. The previous message was flushed, so the socket accepts this one at
+            // once.
             biased;
             sent = timeout(allowance, self.socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
@@ -181,18 +188,18 @@ impl Session<'_> {
         End::Refused { code, error }
     }
 
-    /// Says what there is to say, and waits for the other side to hear it.
+    /// Sends the final messages, and waits until the client has read them.
     async fn close<F: Future<Output = Handled>>(mut self, end: End, mut requests: FuturesUnordered<F>) {
-        let patience = match end {
+        let limit = match end {
             End::Gone => return,
-            // Half of the time is for what is done after this.
+            // The other half of the grace is for the rest of the shutdown.
             End::Stopping => self.streams.write_timeout.min(self.streams.shutdown_grace / 2),
             End::Slow | End::Refused { .. } => self.streams.write_timeout,
         };
-        let farewell = async {
+        let final_messages = async {
             let (code, reason) = match end {
                 End::Gone | End::Stopping => {
-                    // Waits end early now.
+                    // Running requests return early, because the server stops.
                     while let Some(handled) = requests.next().await {
                         if let Some(answer) = handled.answer {
                             self.socket.send(Message::Text(answer.into_text().0.into())).await?;
@@ -204,26 +211,27 @@ impl Session<'_> {
                 }
                 End::Slow => {
                     self.end_all(EndReason::SlowReader).await?;
-                    (close_code::POLICY, "messages are taken too slowly")
+                    (close_code::POLICY, "the client takes messages too slowly")
                 }
                 End::Refused { code, error } => {
-                    let (text, _room) = failure(RawValue::NULL, error).into_text();
+                    let (text, _reservations) = failure(RawValue::NULL, error).into_text();
                     self.socket.send(Message::Text(text.into())).await?;
                     (code, "the last message says why")
                 }
             };
             self.socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
-            // A connection that is dropped with something unread takes back what was said last.
+            // Read to the end: closing a connection with unread data may discard the last messages
+            // on their way to the client.
             while let Some(Ok(_)) = self.socket.recv().await {}
             Ok::<(), axum::Error>(())
         };
-        // Whether it was heard is the other side's affair.
-        let _ = timeout(patience, farewell).await;
+        // A client that does not read them in time gets no more.
+        let _ = timeout(limit, final_messages).await;
     }
 
     async fn end_all(&mut self, reason: EndReason) -> Result<(), axum::Error> {
-        for farewell in self.subscriptions.farewells(reason) {
-            self.socket.send(Message::Text(farewell.into())).await?;
+        for notification in self.subscriptions.end_notifications(reason) {
+            self.socket.send(Message::Text(notification.into())).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How many streams there may be, in all and for each address.
+//! Limits the number of streams, in all and for each address.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,8 @@ use crate::client::Client;
 use crate::meter::{Inside, Meter};
 use crate::refusal::{Refusal, overloaded};
 
-/// A connection's place among all connections. The server puts it into every request, so that a stream can keep
-/// it: a WebSocket goes on when its HTTP connection is over.
+/// A connection's place among all connections. The server adds it to every request, so that a
+/// stream can keep it: a WebSocket outlives its HTTP connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionPlace {
     _permit: Arc<OwnedSemaphorePermit>,
@@ -28,7 +28,7 @@ impl ConnectionPlace {
 pub(crate) struct StreamSlots {
     all: Arc<Semaphore>,
     per_client: usize,
-    /// As many entries at most as there are places.
+    /// At most as many entries as places.
     taken: Arc<Mutex<Taken>>,
     meter: Meter,
 }
@@ -50,8 +50,8 @@ impl StreamSlots {
         StreamSlots { all: Arc::new(Semaphore::new(all)), per_client, taken: Arc::default(), meter }
     }
 
-    /// A place, for as long as it is kept. Without a client, as in a router that stands alone, it is counted for
-    /// the node only.
+    /// Takes a place until the result is dropped. Without a client, as in a router without a
+    /// server, only the total is limited.
     pub(crate) fn take(
         &self,
         client: Option<Client>,
@@ -59,12 +59,12 @@ impl StreamSlots {
     ) -> Result<StreamSlot, Refusal> {
         let all = Arc::clone(&self.all)
             .try_acquire_owned()
-            .map_err(|_| Refusal::overloaded("it serves as many streams as it may"))?;
+            .map_err(|_| Refusal::overloaded("its limit of streams is reached"))?;
         if let Some(client) = client {
             let mut taken = lock(&self.taken);
             let count = taken.get(&client).copied().unwrap_or_default();
             if count >= self.per_client {
-                let error = overloaded("it serves as many streams to your address as it may");
+                let error = overloaded("its limit of streams for your address is reached");
                 return Err(Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     error.detail("limit", self.per_client),
@@ -93,7 +93,7 @@ impl Drop for StreamSlot {
     }
 }
 
-/// Nothing that can panic runs while it is held.
+/// Nothing that can panic runs while the lock is held.
 fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_for_each_client_and_given_back() {
+    fn places_are_counted_for_each_client_and_released() {
         let slots = StreamSlots::new(3, 2, Meter::new());
         let (one, other) = (client("10.0.0.1"), client("10.0.0.2"));
         let first = slots.take(one, None).unwrap();
@@ -121,7 +121,7 @@ mod tests {
         drop(first);
         assert!(slots.take(one, None).is_ok());
         drop((second, third));
-        assert!(slots.taken.lock().unwrap().is_empty(), "nobody is remembered");
+        assert!(slots.taken.lock().unwrap().is_empty(), "no client is left in the table");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `GET /ws`: from HTTP to a WebSocket.
+//! `GET /ws`: upgrades HTTP to a WebSocket.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::refusal::Refusal;
 
-/// A frame is sent when it is complete; what a socket holds back costs memory and time.
+/// Send each frame when it is complete; buffering would cost memory and time.
 const WRITE_BUFFER_BYTES: usize = 0;
 
-/// What is read from the system at a time. The default of 128 KiB is much for requests.
+/// How much is read from the system at a time. The default of 128 KiB is more than requests need.
 const READ_BUFFER_BYTES: usize = 8 << 10;
 
-/// The only version of the protocol that there is.
+/// The only version of the protocol.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// As RFC 6455, 4.4 and RFC 9110, 15.5.22 have it.
+/// The refusal of an invalid upgrade, by RFC 6455, 4.4 and RFC 9110, 15.5.22.
 fn refusal(rejection: &WebSocketUpgradeRejection, headers: &HeaderMap) -> Refusal {
     let wants_upgrade = headers.contains_key(UPGRADE) && headers.get(SEC_WEBSOCKET_VERSION) == Some(&VERSION);
     let status = if wants_upgrade { rejection.status() } else { StatusCode::UPGRADE_REQUIRED };
-    let message = format!("not the beginning of a WebSocket: {}", rejection.body_text());
+    let message = format!("not a WebSocket upgrade: {}", rejection.body_text());
     let refusal = Refusal::new(status, RpcError::new(ErrorKind::InvalidRequest, message));
     if wants_upgrade {
         return refusal;

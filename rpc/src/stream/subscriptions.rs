@@ -8,14 +8,14 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use quorate_api::{EndReason, NOTIFICATION, RpcError};
 
-use super::blocks::{BlockStream, Told};
+use super::blocks::{BlockMessage, BlockStream};
 
-/// Blocks that a WebSocket has asked for.
+/// One subscription to blocks.
 pub(crate) struct Subscription {
     pub(crate) id: u64,
-    /// Height of the next block that is handed to the socket.
+    /// Height of the next block that is passed to the socket.
     position: u64,
-    blocks: BoxStream<'static, Result<Told, EndReason>>,
+    blocks: BoxStream<'static, Result<BlockMessage, EndReason>>,
 }
 
 impl fmt::Debug for Subscription {
@@ -29,27 +29,27 @@ impl Subscription {
         Subscription { id, position: blocks.position(), blocks: blocks.into_stream() }
     }
 
-    /// What the reader is told at the end.
-    pub(crate) fn farewell(&self, reason: EndReason) -> String {
-        farewell(self.id, reason.at(self.position))
+    /// The notification that ends it.
+    pub(crate) fn end_notification(&self, reason: EndReason) -> String {
+        end_notification(self.id, reason.at(self.position))
     }
 }
 
-/// What a subscription says.
+/// The next event of a subscription.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum Event {
     /// The next block of the subscription with this id.
-    Block(u64, Told),
-    /// It is over, and was taken out.
+    Block(u64, BlockMessage),
+    /// The subscription has ended, and was removed.
     Ended(Subscription, EndReason),
 }
 
-/// All of them, each in its turn.
+/// All subscriptions of a connection, served in round-robin order.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     all: Vec<Subscription>,
-    /// Where to look first, so that one that has much to say does not silence the others.
-    turn: usize,
+    /// The index to poll first, so that a subscription with many blocks does not starve the others.
+    first: usize,
 }
 
 impl Subscriptions {
@@ -61,45 +61,45 @@ impl Subscriptions {
         self.all.retain(|subscription| keep(subscription.id));
     }
 
-    /// What the reader is told when all end.
-    pub(crate) fn farewells(&self, reason: EndReason) -> Vec<String> {
-        self.all.iter().map(|subscription| subscription.farewell(reason)).collect()
+    /// The notifications that end all of them.
+    pub(crate) fn end_notifications(&self, reason: EndReason) -> Vec<String> {
+        self.all.iter().map(|subscription| subscription.end_notification(reason)).collect()
     }
 
-    /// The next news of any of them, once there is some. Nothing is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> News {
-        let (index, said) = poll_fn(|context| {
+    /// Waits for the next event of any subscription. Dropping the future loses no event.
+    pub(crate) async fn next(&mut self) -> Event {
+        let (index, item) = poll_fn(|context| {
             let count = self.all.len();
             for step in 0..count {
-                let index = (self.turn + step) % count;
-                if let Poll::Ready(said) = self.all[index].blocks.poll_next_unpin(context) {
-                    return Poll::Ready((index, said));
+                let index = (self.first + step) % count;
+                if let Poll::Ready(item) = self.all[index].blocks.poll_next_unpin(context) {
+                    return Poll::Ready((index, item));
                 }
             }
             Poll::Pending
         })
         .await;
-        self.turn = index + 1;
-        match said {
-            Some(Ok(told)) => {
-                self.all[index].position = told.height + 1;
-                News::Block(self.all[index].id, told)
+        self.first = index + 1;
+        match item {
+            Some(Ok(block)) => {
+                self.all[index].position = block.height + 1;
+                Event::Block(self.all[index].id, block)
             }
-            Some(Err(reason)) => News::Ended(self.all.remove(index), reason),
-            None => News::Ended(self.all.remove(index), EndReason::Internal),
+            Some(Err(reason)) => Event::Ended(self.all.remove(index), reason),
+            None => Event::Ended(self.all.remove(index), EndReason::Internal),
         }
     }
 }
 
-/// The notification that brings a block.
-pub(crate) fn notification(id: u64, told: &Told) -> String {
-    let Told { height, json, .. } = told;
+/// The notification with a block.
+pub(crate) fn notification(id: u64, block: &BlockMessage) -> String {
+    let BlockMessage { height, json, .. } = block;
     format!(
         r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{id},"height":{height},"result":{json}}}}}"#
     )
 }
 
-fn farewell(id: u64, error: RpcError) -> String {
+fn end_notification(id: u64, error: RpcError) -> String {
     let error = jsonrpsee::types::ErrorObjectOwned::from(error);
     serde_json::json!({
         "jsonrpc": "2.0",

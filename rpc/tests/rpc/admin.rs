@@ -1,4 +1,4 @@
-//! Administration at a socket of the node's own.
+//! Administration at the Unix socket.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -64,7 +64,7 @@ async fn call(path: &Path, method: &str, params: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_level_is_told_and_changed() {
+async fn the_log_level_is_returned_and_changed() {
     let (_directory, path) = place();
     let server = start(&path).unwrap();
     assert_eq!(call(&path, "admin_log_level", json!([])).await["result"], "info");
@@ -78,7 +78,7 @@ async fn the_level_is_told_and_changed() {
         let error = checked_error(&call(&path, "admin_set_log_level", json!([empty])).await);
         assert_eq!(error["data"]["kind"], "invalid_params");
         assert!(
-            error["message"].as_str().unwrap().contains("\"level\" must be a text that is not empty"),
+            error["message"].as_str().unwrap().contains("\"level\" must be a string that is not empty"),
             "{error}"
         );
     }
@@ -110,11 +110,14 @@ async fn only_the_owner_may_use_the_socket_and_it_goes_with_the_server() {
     timeout(PATIENCE, server.shutdown()).await.unwrap();
     assert!(!path.exists());
     drop(start(&path).unwrap());
-    assert!(!path.exists(), "also if it is not shut down, such as when the start of the node fails later");
+    assert!(
+        !path.exists(),
+        "the socket is also removed if the server is dropped, as when a later step of the start fails"
+    );
 }
 
 #[tokio::test]
-async fn what_a_killed_node_left_is_replaced_and_what_others_put_there_is_not() {
+async fn a_stale_socket_is_replaced_and_another_file_is_not() {
     let (directory, path) = place();
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "it was killed");
@@ -129,12 +132,12 @@ async fn what_a_killed_node_left_is_replaced_and_what_others_put_there_is_not() 
     let error = start(&long).unwrap_err().to_string();
     assert!(error.contains("fewer than 108 bytes"), "{error}");
     let nowhere = start(&directory.path().join("nowhere/admin.sock")).unwrap_err().to_string();
-    assert!(nowhere.contains("nowhere/admin.sock") && nowhere.contains("can be written"), "{nowhere}");
+    assert!(nowhere.contains("nowhere/admin.sock") && nowhere.contains("writable directory"), "{nowhere}");
 }
 
-/// Every method has a section with its parameters, and examples that work.
+/// Every method has a section with its parameters and with examples that work.
 #[tokio::test]
-async fn the_documentation_is_true() {
+async fn the_documentation_of_administration_holds() {
     let (_directory, path) = place();
     let server = start(&path).unwrap();
     let examples: Vec<&str> = README

@@ -1,4 +1,4 @@
-//! What web pages may do.
+//! Access of web pages.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -50,7 +50,7 @@ async fn sockets_are_opened_for_listed_pages_and_for_programs() {
         ("", 101),
         ("origin: https://explorer.example\r\n", 101),
         ("origin: null\r\n", 403),
-        // Clients that are no pages send the node's own.
+        // Clients that are not pages may send the node's own origin.
         ("origin: http://localhost\r\n", 101),
         ("origin: http://localhost:8545\r\n", 403),
     ] {
@@ -66,9 +66,10 @@ async fn sockets_are_opened_for_listed_pages_and_for_programs() {
     host.stop().await;
 }
 
-/// A page whose own name points at the node's address (DNS rebinding) is of the node's origin for the browser.
+/// If a page's host name resolves to the node's address (DNS rebinding), the browser treats the
+/// node as the page's origin.
 #[tokio::test]
-async fn a_name_that_is_not_the_nodes_reaches_nothing() {
+async fn requests_to_other_names_are_refused() {
     let host = Host::start(|config| config.allowed_hosts = vec!["node.example".to_owned()]).await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -98,7 +99,7 @@ async fn a_name_that_is_not_the_nodes_reaches_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_origin_is_refused_at_the_start() {
+async fn an_invalid_origin_is_refused_at_the_start() {
     let node = std::sync::Arc::new(crate::support::FakeNode::new());
     let config = RpcConfig { allowed_origins: vec!["explorer.example".to_owned()], ..RpcConfig::default() };
     let error = serve(config, node, None).await.unwrap_err();

@@ -1,13 +1,13 @@
-//! JSON-RPC 2.0: every example of the specification, with methods of ours in the place of its own, and what
-//! it says without an example.
+//! JSON-RPC 2.0: every example of the specification, with methods of this interface, and its rules
+//! without an example.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::web::{Site, checked_error};
 
-/// What a body is answered, once every error in it was found to have our shape and its message and data
-/// were taken away.
+/// The response to a body. Checks the shape of every error in it, and removes message and data of
+/// the errors.
 async fn answer(site: &Site, body: &str) -> Value {
     let answer = site.post(body.to_owned()).await;
     assert_eq!(answer.status, StatusCode::OK, "{body}");
@@ -32,7 +32,7 @@ fn error(code: i32, id: impl Into<Value>) -> Value {
     json!({ "jsonrpc": "2.0", "error": { "code": code }, "id": id })
 }
 
-/// Runs and answers nothing.
+/// Checks that the body gets no response.
 async fn assert_silent(site: &Site, body: &str) {
     let answer = site.post(body.to_owned()).await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NO_CONTENT, ""), "{body}");
@@ -68,7 +68,7 @@ async fn a_notification_is_run_and_not_answered() {
     let transaction = quorate_ledger::to_hex(&site.node.transaction(1, b"hello").to_bytes());
     let notification = json!({ "jsonrpc": "2.0", "method": "tx_submit", "params": [transaction] });
     assert_silent(&site, &notification.to_string()).await;
-    assert_eq!(site.node.pending(), 1, "it was run");
+    assert_eq!(site.node.pending(), 1, "the notification was run");
     assert_silent(&site, r#"{"jsonrpc": "2.0", "method": "foobar"}"#).await;
     assert_silent(&site, r#"{"jsonrpc": "2.0", "method": "chain_block", "params": {"nothing": 1}}"#).await;
 }
@@ -160,7 +160,7 @@ async fn ids_come_back_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_told_so() {
+async fn invalid_requests_get_an_error() {
     let site = Site::new();
     let null = Value::Null;
     for (body, id) in [
@@ -187,21 +187,21 @@ async fn what_is_no_request_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_inner_array_is_no_request() {
+async fn an_inner_array_is_not_a_request() {
     let site = Site::new();
     let body = r#"[["2.0", "chain_head", [], 1]]"#;
     assert_eq!(answer(&site, body).await, json!([error(-32600, Value::Null)]));
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_told_so() {
+async fn invalid_json_gets_an_error() {
     let site = Site::new();
     for body in ["", " ", "{", "[1,]", "{} {}", "nul", "\u{0}", "{\"a\":01}"] {
         assert_eq!(answer(&site, body).await, error(-32700, Value::Null), "{body:?}");
     }
     let binary = site.post(vec![0xff, 0xfe, 0x00]).await;
     assert_eq!(checked_error(&binary.json())["code"], -32700);
-    // A parser that calls itself for every bracket would end here.
+    // A recursive parser would overflow its stack here.
     let deep = "[".repeat(100_000);
     assert_eq!(answer(&site, &deep).await, error(-32700, Value::Null));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -209,7 +209,7 @@ async fn what_is_no_json_is_told_so() {
 }
 
 #[tokio::test]
-async fn members_of_ones_own_are_ignored() {
+async fn unknown_members_are_ignored() {
     let site = Site::new();
     let body = r#"{"jsonrpc": "2.0", "method": "chain_head", "id": 1, "trace": "x"}"#;
     assert_eq!(answer(&site, body).await["result"]["height"], 0);
@@ -240,10 +240,10 @@ async fn other_content_types_are_refused_before_anything_is_read() {
     }
 }
 
-/// What else follows from the specification's sentences, one line each: what is sent, and what comes back.
-/// `null` for an answer: none, with HTTP 204.
+/// Further rules of the specification, one line each: the request and the response. A response of
+/// `null` means none, with HTTP 204.
 #[tokio::test]
-async fn what_the_specification_says_without_an_example() {
+async fn rules_of_the_specification_without_an_example() {
     let site = Site::new();
     let head =
         answer(&site, r#"{"jsonrpc": "2.0", "method": "chain_head", "id": 0}"#).await["result"].clone();
@@ -262,7 +262,7 @@ async fn what_the_specification_says_without_an_example() {
         (r#"{"jsonrpc": "2.0", "Method": "chain_head", "id": 1}"#, invalid(json!(1))),
         (r#"{"jsonrpc": "2.0", "method": "Chain_Head", "id": 1}"#, unknown(1)),
         (r#"{"jsonrpc": "2.0", "method": "chain_head", "ID": 1}"#, Value::Null),
-        // 4: method is a string, and any string may be asked for.
+        // 4: method is a string; any string is a valid name.
         (r#"{"jsonrpc": "2.0", "method": "", "id": 1}"#, unknown(1)),
         (r#"{"jsonrpc": "2.0", "method": "chain_head ", "id": 1}"#, unknown(1)),
         (r#"{"jsonrpc": "2.0", "method": ["chain_head"], "id": 1}"#, invalid(json!(1))),
@@ -272,12 +272,13 @@ async fn what_the_specification_says_without_an_example() {
         (r#"{"jsonrpc": "2.0", "method": "rpc.chain_head", "id": 1}"#, unknown(1)),
         (r#"{"jsonrpc": "2.0", "method": "rpc.methods", "id": 1}"#, unknown(1)),
         (r#"{"jsonrpc": "2.0", "method": "rpc.discover", "params": [1], "id": 1}"#, error(-32602, 1)),
-        // 4.1: without id it is a notification, whatever becomes of it; with null it is none.
+        // 4.1: a request without id is a notification, whatever its outcome; one with the id null
+        // is not.
         (r#"{"jsonrpc": "2.0", "method": "chain_head"}"#, Value::Null),
         (r#"{"jsonrpc": "2.0", "method": "rpc.discover"}"#, Value::Null),
         (r#"{"jsonrpc": "2.0", "method": "chain_head", "params": [1]}"#, Value::Null),
         (r#"{"jsonrpc": "2.0", "method": "chain_head", "id": null}"#, result(Value::Null)),
-        // 4.1: but what is no request is no notification either.
+        // 4.1: an invalid request is not a notification.
         (r#"{"jsonrpc": "2.0", "params": []}"#, invalid(Value::Null)),
         (r#"{"method": "chain_head"}"#, invalid(Value::Null)),
         // 4.2: params is structured, by position in order or by exact names.
@@ -292,13 +293,14 @@ async fn what_the_specification_says_without_an_example() {
             r#"{"jsonrpc": "2.0", "method": "chain_proof", "params": [0], "id": 1}"#,
             json!({ "jsonrpc": "2.0", "result": null, "id": 1 }),
         ),
-        // 6: a batch of one is answered by an array of one, and equal ids are nobody's business but the client's.
+        // 6: the response to a batch of one is an array of one; only the client cares about equal
+        // ids.
         (r#"[{"jsonrpc": "2.0", "method": "chain_head", "id": 1}]"#, json!([result(json!(1))])),
         (
             r#"[{"jsonrpc": "2.0", "method": "chain_head", "id": 1}, {"jsonrpc": "2.0", "method": "x", "id": 1}]"#,
             json!([result(json!(1)), unknown(1)]),
         ),
-        // 6: every entry is judged by itself.
+        // 6: every entry is handled on its own.
         ("[[]]", json!([invalid(Value::Null)])),
         ("[{}]", json!([invalid(Value::Null)])),
         ("[null]", json!([invalid(Value::Null)])),

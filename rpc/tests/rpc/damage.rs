@@ -1,4 +1,5 @@
-//! A disk that has damaged a block: what is intact is served, and clients are sent to other nodes for the rest.
+//! A disk that has damaged a block: the node serves intact blocks, and refers clients to other
+//! nodes for the damaged one.
 
 use quorate_rpc::RpcConfig;
 use serde_json::{Value, json};
@@ -6,7 +7,8 @@ use serde_json::{Value, json};
 use crate::support::FakeNode;
 use crate::web::Site;
 
-/// Three blocks of one transaction each, of which the second is damaged; and the ids of the transactions.
+/// A site with three blocks of one transaction each, of which the second is damaged; and the ids of
+/// the transactions.
 fn damaged() -> (Site, Vec<String>) {
     let node = FakeNode::new();
     let ids = (1..=3).map(|nonce| {
@@ -29,7 +31,7 @@ fn heights(answer: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_is_intact_is_served_and_the_rest_names_another_node() {
+async fn intact_blocks_are_served_and_others_refer_to_another_node() {
     let (site, ids) = damaged();
     for (method, params) in [
         ("chain_block", json!([2])),
@@ -55,7 +57,7 @@ async fn what_is_intact_is_served_and_the_rest_names_another_node() {
         assert_eq!(site.call("tx_get", json!([id])).await["height"], height);
         assert_eq!(site.call("tx_receipt", json!([id])).await["transaction"], *id);
     }
-    // The damaged block's header and place are intact, too.
+    // The header and the height of the damaged block are intact.
     assert_eq!(site.call("tx_status", json!([ids[1]])).await["height"], 2);
     assert_eq!(site.call("chain_proof", json!([2])).await["header"]["height"], 2);
     assert_eq!(heights(&site.call("chain_blocks", json!([0])).await), [0, 1]);
@@ -63,13 +65,13 @@ async fn what_is_intact_is_served_and_the_rest_names_another_node() {
 }
 
 #[tokio::test]
-async fn the_operator_is_told_once_a_read_has_met_it() {
+async fn damage_is_reported_after_a_read_found_it() {
     let (site, _) = damaged();
-    let troubles = async || site.call("consensus_explain", json!([])).await["troubles"].clone();
-    assert_eq!(troubles().await, json!([]));
+    let warnings = async || site.call("consensus_explain", json!([])).await["warnings"].clone();
+    assert_eq!(warnings().await, json!([]));
     site.fail("chain_block", json!([2])).await;
     site.fail("chain_block", json!([2])).await;
-    let told = troubles().await;
+    let told = warnings().await;
     assert_eq!(told[0]["kind"], "storage_damaged");
     let text = told[0]["text"].as_str().unwrap();
     assert!(text.contains("height 2") && text.contains("2 reads have failed"), "{text}");

@@ -1,4 +1,4 @@
-//! What `rpc.discover` says, as a judge of requests, results and errors.
+//! The document of `rpc.discover`, to check requests, results and errors against it.
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -6,17 +6,17 @@ use tokio::sync::OnceCell;
 use crate::schema::check;
 use crate::web::Site;
 
-/// The document, and what can be asked of it.
+/// The document, with checks.
 pub(crate) struct Described(pub(crate) Value);
 
-/// The document as the server answers it.
+/// The document as the server returns it.
 pub(crate) async fn described() -> &'static Described {
     static DESCRIBED: OnceCell<Described> = OnceCell::const_new();
     DESCRIBED.get_or_init(discover).await
 }
 
-/// The document as judge of illustrations: bytes may be shortened (`0x1a5e…`), and no field may be in them
-/// that is not described.
+/// The document, adapted to check printed examples: bytes may be shortened (`0x1a5e…`), and every
+/// field must be described.
 pub(crate) async fn described_for_print() -> Described {
     let mut described = discover().await;
     for schema in described.0["components"]["schemas"].as_object_mut().unwrap().values_mut() {
@@ -41,14 +41,14 @@ impl Described {
         self.0["methods"].as_array().unwrap().iter().find(|method| method["name"] == name)
     }
 
-    /// Whether a parameter's schema takes a value.
+    /// Whether a parameter's schema accepts a value.
     pub(crate) fn takes(&self, method: &str, parameter: &str, value: &Value) -> bool {
         let mut params = self.method(method).unwrap()["params"].as_array().unwrap().iter();
         let described = params.find(|param| param["name"] == parameter).unwrap();
         check(&self.0, &described["schema"], value).is_ok()
     }
 
-    /// Panics unless a response is one that the method is described to have.
+    /// Panics unless the description of the method allows the response.
     pub(crate) fn check_response(&self, name: &str, response: &Value) {
         let method = self.method(name);
         if let Some(error) = response.get("error") {
@@ -66,7 +66,7 @@ impl Described {
             .unwrap_or_else(|why| panic!("{name}: {why}: {response}"));
     }
 
-    /// Panics unless it is an error as all are, of a kind that is described.
+    /// Panics unless the error has the common shape and a described kind.
     pub(crate) fn check_error(&self, error: &Value) {
         let components = &self.0["components"];
         check(&self.0, &components["schemas"]["ErrorData"], &error["data"])

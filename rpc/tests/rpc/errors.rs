@@ -1,4 +1,4 @@
-//! Every error kind, as a client meets it.
+//! Every error kind, as a client gets it.
 
 use quorate_ledger::{ChainId, Payload, SecretKey, Transaction, to_hex};
 use quorate_rpc::{Node, SubmitRefusal};
@@ -33,7 +33,7 @@ async fn bytes_that_are_no_transaction() {
 }
 
 #[tokio::test]
-async fn who_wrote_an_encoder_is_told_what_is_wrong_with_it() {
+async fn the_error_of_malformed_bytes_says_what_is_wrong() {
     let site = Site::new();
     let good = site.node.transaction(1, b"hello").to_bytes();
     let changed = |place: usize, byte: u8| {
@@ -42,11 +42,11 @@ async fn who_wrote_an_encoder_is_told_what_is_wrong_with_it() {
         bytes
     };
     for (bytes, said) in [
-        (Vec::new(), "a transaction has 118 bytes or more, not 0"),
+        (Vec::new(), "a transaction has at least 118 bytes, not 0"),
         (changed(0, 4), "its first byte is 02 or 03, not 04"),
         (changed(49, 2), "byte 49, the kind, is 00 or 01, not 02"),
-        (changed(50, 6), "bytes 50 to 53 say that the payload has 6 bytes, and there is room for 5"),
-        (good[..good.len() - 1].to_vec(), "the payload has 5 bytes, and there is room for 4"),
+        (changed(50, 6), "bytes 50 to 53 give the payload 6 bytes, but there are 5 bytes for it"),
+        (good[..good.len() - 1].to_vec(), "give the payload 5 bytes, but there are 4 bytes for it"),
         (changed(good.len() - 32, 0xff), "its signature is not canonical"),
     ] {
         let error = site.fail("tx_submit", json!([to_hex(&bytes)])).await;
@@ -56,7 +56,7 @@ async fn who_wrote_an_encoder_is_told_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn hex_that_is_none_is_a_wrong_parameter() {
+async fn invalid_hex_is_an_invalid_parameter() {
     let site = Site::new();
     for wrong in [json!("0xABCD"), json!("abcd"), json!("0x1"), json!(1), json!(null), json!(["0x"])] {
         let error = site.fail("tx_submit", json!([wrong])).await;
@@ -95,7 +95,7 @@ async fn a_transaction_of_another_chain_or_key() {
 }
 
 #[tokio::test]
-async fn governance_is_for_later() {
+async fn governance_is_not_supported() {
     let site = Site::new();
     let key = SecretKey::from_bytes(&[9; 32]).unwrap();
     let chain = site.node.genesis().chain_id();
@@ -124,13 +124,12 @@ async fn a_transaction_out_of_time() {
 }
 
 #[tokio::test]
-async fn what_may_be_tried_again_says_so_and_when() {
+async fn retryable_refusals_say_when_to_retry() {
     let site = Site::new();
     let transaction = site.node.transaction(1, b"hello");
     for (given, kind_name, code) in [
         (SubmitRefusal::PoolFull { transactions: 5, bytes: 9 }, "pool_full", -32030),
         (SubmitRefusal::SenderQuota { transactions: 5, bytes: 9 }, "sender_quota", -32031),
-        (SubmitRefusal::Syncing, "syncing", -32040),
         (SubmitRefusal::Unavailable("it is stopping"), "unavailable", -32041),
         (SubmitRefusal::Observer, "observer", -32044),
     ] {
@@ -143,7 +142,11 @@ async fn what_may_be_tried_again_says_so_and_when() {
     }
     site.node.relent();
     let hex = to_hex(&transaction.to_bytes());
-    assert_eq!(site.call("tx_submit", json!([hex])).await["status"], "pending", "the same bytes go in");
+    assert_eq!(
+        site.call("tx_submit", json!([hex])).await["status"],
+        "pending",
+        "the same bytes are accepted"
+    );
 }
 
 #[tokio::test]
@@ -185,7 +188,7 @@ async fn parameters_of_wrong_type_number_and_name() {
         (
             "tx_status",
             json!({ "id": "0xAB" }),
-            "\"id\" must be 32 bytes as lower-case hex behind 0x, not \"0xAB\"",
+            "\"id\" must be 32 bytes as lower-case hex after 0x, not \"0xAB\"",
         ),
     ] {
         let error = site.fail(method, params).await;

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use crate::support::{PATIENCE, pass};
 use crate::web::{Answer, Site, checked_error};
 
-/// A reader of a stream in process: it takes a piece only when it is told to.
+/// A reader of a stream in the same process. It takes a piece only on request.
 struct Reader {
     pieces: BodyDataStream,
     text: String,
@@ -74,7 +74,7 @@ impl Reader {
         heights
     }
 
-    /// The end, and nothing after it.
+    /// The end event; checks that nothing follows it.
     async fn end(&mut self) -> Value {
         let event = self.event().await.unwrap();
         assert_eq!((event.kind.as_str(), event.id), ("end", None), "{event:?}");
@@ -97,19 +97,19 @@ async fn every_block_comes_once_and_in_order_while_the_chain_grows() {
         site.node.commit(&[site.node.transaction(nonce, &[0; 10_000])]);
         blocks.push(reader.event().await.unwrap());
     }
-    // Two at a time, the first of them without a certificate of its own.
+    // Two blocks at a time, the first of them without its own certificate.
     site.node.commit_through_descendant(&[site.node.transaction(60, b"last")]);
     while blocks.len() < 62 {
         blocks.push(reader.event().await.unwrap());
     }
     for (height, block) in (1..=62).zip(blocks) {
         assert_eq!((block.id, block.kind.as_str()), (Some(height), "block"));
-        assert_eq!(block.data, site.call("chain_block", json!([height])).await, "as everywhere else");
+        assert_eq!(block.data, site.call("chain_block", json!([height])).await, "the same as chain_block");
     }
 }
 
 #[tokio::test]
-async fn a_stream_begins_where_it_is_told_to() {
+async fn a_stream_begins_at_the_requested_height() {
     let site = Site::new();
     for nonce in 0..3 {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
@@ -124,16 +124,16 @@ async fn a_stream_begins_where_it_is_told_to() {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
     }
     assert_eq!(new.heights(4).await, [4, 5, 6, 7], "without a height it begins with the next block");
-    assert_eq!(ahead.heights(2).await, [6, 7], "blocks to come are waited for");
+    assert_eq!(ahead.heights(2).await, [6, 7], "the stream waits for future blocks");
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_after_the_last_event_that_was_seen() {
+async fn a_stream_continues_after_the_last_seen_event() {
     let site = Site::new();
     for nonce in 0..5 {
         site.node.commit(&[site.node.transaction(nonce, b"x")]);
     }
-    // A browser repeats the address it began with.
+    // A browser repeats its first address when it reconnects.
     let again = Request::get("/stream?from_height=1").header("last-event-id", "3");
     assert_eq!(Reader::ask(&site, again).await.heights(2).await, [4, 5]);
 }
@@ -144,7 +144,7 @@ async fn refused(site: &Site, request: axum::http::request::Builder) -> (StatusC
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_before_the_stream_begins() {
+async fn invalid_requests_are_refused_before_the_stream_begins() {
     let site = Site::new();
     for path in ["/stream?from_height=one", "/stream?from_height=-1", "/stream?full=yes", "/stream?form=1"] {
         let (status, data) = refused(&site, Request::get(path)).await;
@@ -162,7 +162,7 @@ async fn what_makes_no_sense_is_refused_before_the_stream_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_stream_shows_that_it_lives() {
+async fn a_quiet_stream_sends_signs_of_life() {
     let site = Site::new();
     let mut reader = Reader::open(&site, "/stream").await;
     let begun = tokio::time::Instant::now();
@@ -174,14 +174,14 @@ async fn a_quiet_stream_shows_that_it_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_told_where_it_stands() {
+async fn a_slow_reader_gets_its_position() {
     let site = Site::new();
     for nonce in 0..5 {
         site.node.commit(&[site.node.transaction(nonce, &[0; 100_000])]);
     }
     let mut reader = Reader::open(&site, "/stream?from_height=1").await;
     assert_eq!(reader.heights(1).await, [1]);
-    // 200 KB of JSON are four units of ten seconds.
+    // 200 KB of JSON are four units, each of which may take ten seconds.
     pass(Duration::from_secs(39)).await;
     assert_eq!(reader.heights(1).await, [2], "slow, but not too slow");
     pass(Duration::from_secs(41)).await;
@@ -200,13 +200,13 @@ async fn a_stream_without_memory_for_its_next_block_ends() {
     let site = Site::with(|config| config.max_memory_bytes = 128 << 10);
     site.node.commit(&[]);
     site.node.commit(&[site.node.transaction(1, &[0; 200_000])]);
-    // The two are read together.
+    // The stream reads both blocks together.
     let end = Reader::open(&site, "/stream?from_height=1").await.end().await;
     assert_eq!((&end["reason"], &end["next_height"]), (&json!("overloaded"), &json!(1)));
 }
 
 #[tokio::test]
-async fn there_are_so_many_streams() {
+async fn the_number_of_streams_is_limited() {
     let site = Site::with(|config| config.max_streams = 1);
     let reader = Reader::open(&site, "/stream").await;
     let (status, data) = refused(&site, Request::get("/stream")).await;

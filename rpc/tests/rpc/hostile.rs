@@ -1,4 +1,5 @@
-//! Requests of legal size that are made to cost as much as they can: the answers are small, and so are the costs.
+//! Requests of legal size that try to cost as much as possible: the responses and the costs stay
+//! small.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::web::{Site, checked_error};
 /// Characters that cost most when they are formatted with their escapes; 3.6 MB of them fit a body.
 const SMILEYS: usize = 900_000;
 
-/// Most bytes of an answer that is an error.
+/// Most bytes of an error response.
 const MAX_ERROR_BYTES: usize = 2048;
 
 fn call(method: &str, params: &str) -> String {
@@ -61,7 +62,8 @@ fn used() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
-/// Everything runs on the thread of the test, whose processor time does not depend on what else the machine does.
+/// Everything runs on the thread of the test, whose processor time does not depend on other load of
+/// the machine.
 #[tokio::test]
 async fn no_request_costs_much_more_than_reading_it() {
     let site = Site::new();
@@ -70,7 +72,7 @@ async fn no_request_costs_much_more_than_reading_it() {
         let answer = site.post(body).await;
         (used() - before, answer)
     };
-    // What is not looked at costs what reading costs.
+    // A value that is not parsed costs only the reading.
     let padding = format!(r#","x":"{}"}}"#, "😀".repeat(SMILEYS));
     let plain = call("chain_head", "[]").replace('}', &padding);
     let (reading, answer) = cost(plain).await;
@@ -105,7 +107,7 @@ async fn a_batch_of_errors_is_answered_by_short_ones() {
 }
 
 #[tokio::test]
-async fn an_id_has_its_limit() {
+async fn an_id_has_a_limit() {
     let site = Site::new();
     let ask = |id: String| {
         let site = &site;
@@ -120,7 +122,7 @@ async fn an_id_has_its_limit() {
     assert!(refused["id"].is_null(), "{refused}");
     let error = checked_error(&refused);
     assert_eq!(error["data"]["kind"], "invalid_request");
-    assert!(error["message"].as_str().unwrap().contains("257 bytes, at most 256"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("257 bytes, but at most 256"), "{error}");
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
-//! Whether a page is what browsers and screen readers expect of one: stricter than a browser, which mends what it is
-//! given, and only as clever as our pages need.
+//! Checks the HTML of a page: stricter than a browser, which repairs errors, and limited to what
+//! the explorer's pages use.
 
 use std::collections::BTreeSet;
 
 const VOID: [&str; 6] = ["meta", "link", "input", "br", "hr", "img"];
 
-/// What may not stand in a paragraph: it would end there.
+/// Elements that may not be inside a paragraph, because they end it.
 const BLOCKS: [&str; 16] = [
     "p", "ul", "ol", "dl", "div", "table", "section", "nav", "form", "pre", "details", "h1", "h2", "h3",
     "main", "header",
 ];
 
-/// An element that begins.
+/// The start tag of an element.
 #[derive(Debug)]
 pub(crate) struct Tag {
     pub(crate) name: String,
@@ -24,20 +24,20 @@ impl Tag {
     }
 }
 
-/// A page taken apart.
+/// A parsed page.
 pub(crate) struct Document {
     pub(crate) tags: Vec<Tag>,
-    /// The text between tags, as a reader sees it: with one space where there are many, or ends of lines.
+    /// The text between tags, with white space collapsed to single spaces.
     pub(crate) text: String,
 }
 
 impl Document {
-    /// Takes a page apart.
+    /// Parses a page.
     ///
     /// # Panics
-    /// If it is not well-formed, or lacks what makes it accessible.
+    /// If it is malformed or not accessible.
     pub(crate) fn parse(html: &str) -> Document {
-        let mut rest = html.strip_prefix("<!DOCTYPE html>").expect("a page says what it is");
+        let mut rest = html.strip_prefix("<!DOCTYPE html>").expect("a page has a doctype");
         let mut document = Document { tags: Vec::new(), text: String::new() };
         let mut open: Vec<String> = Vec::new();
         while let Some((text, after)) = rest.split_once('<') {
@@ -71,7 +71,7 @@ impl Document {
         self.tags.iter().filter(move |tag| tag.name == name)
     }
 
-    /// Addresses that the page leads to or loads.
+    /// Addresses that the page links to or loads.
     pub(crate) fn links(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().filter_map(|tag| tag.get("href").or(tag.get("src")))
     }
@@ -112,8 +112,8 @@ impl Document {
         }
         assert!(self.all("script").all(|script| script.get("src").is_some()), "no script in the page");
         assert_eq!(self.all("style").count(), 0, "no style in the page");
-        assert!(self.all("th").all(|cell| cell.get("scope").is_some()), "headers say what they head");
-        assert_eq!(self.all("table").count(), self.all("caption").count(), "tables say what they are");
+        assert!(self.all("th").all(|cell| cell.get("scope").is_some()), "header cells have a scope");
+        assert_eq!(self.all("table").count(), self.all("caption").count(), "tables have captions");
         let labelled: BTreeSet<_> = self.all("label").filter_map(|label| label.get("for")).collect();
         for field in self.all("input").chain(self.all("meter")) {
             let label = field.get("id").is_some_and(|id| labelled.contains(id));
@@ -148,7 +148,7 @@ fn parse_tag(tag: &str) -> Tag {
     Tag { name: name.to_owned(), attributes }
 }
 
-/// Text with its entities resolved; there are few.
+/// Text with its few entities resolved.
 fn unescaped(text: &str) -> String {
     let mut pieces = text.split('&');
     let mut plain = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Every limit at its edge.
+//! Every limit at its boundary.
 
 use std::convert::Infallible;
 
@@ -21,7 +21,7 @@ fn refused(answer: &Answer, status: StatusCode, kind: &str) -> Value {
     error
 }
 
-/// A body whose length nobody announces.
+/// A body without an announced length.
 fn in_pieces(text: &str) -> Body {
     let pieces: Vec<_> =
         text.as_bytes().chunks(7).map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece))).collect();
@@ -42,7 +42,7 @@ async fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let site = Site::new();
     let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
     let error = refused(&site.post(body).await, StatusCode::REQUEST_TIMEOUT, "request_timeout");
@@ -50,7 +50,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_request() {
+async fn a_body_that_ends_early_is_refused() {
     let site = Site::new();
     let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut"))]);
     refused(&site.post(Body::from_stream(broken)).await, StatusCode::BAD_REQUEST, "parse_error");
@@ -79,16 +79,16 @@ async fn more_requests_than_may_run_are_shed() {
         let error = refused(&shed, StatusCode::SERVICE_UNAVAILABLE, "overloaded");
         assert_eq!((&error["code"], &error["data"]["retryable"]), (&json!(-32042), &json!(true)));
         assert_eq!(shed.headers["retry-after"], "1");
-        assert_eq!(site.get("/livez").await.status, StatusCode::OK, "health is told all the same");
+        assert_eq!(site.get("/livez").await.status, StatusCode::OK, "health is served nevertheless");
         site.node.commit_pool();
     });
     assert_eq!(answered.json()["result"]["status"], "committed");
-    assert_eq!(site.post(HEAD).await.status, StatusCode::OK, "room again");
+    assert_eq!(site.post(HEAD).await.status, StatusCode::OK, "places are free again");
 }
 
-/// An operator asks why nothing is ordered while all clients wait for it.
+/// An operator queries the node while all its clients wait for a commit.
 #[tokio::test]
-async fn clients_that_wait_leave_places_for_questions() {
+async fn waiting_clients_leave_places_for_other_requests() {
     let site = Site::with(|config| config.max_concurrent_requests = 16);
     let submission = |nonce| {
         let transaction = to_hex(&site.node.transaction(nonce, b"x").to_bytes());
@@ -112,9 +112,9 @@ async fn clients_that_wait_leave_places_for_questions() {
     assert!(answers.iter().all(|answer| answer.json()["result"]["status"] == "committed"));
 }
 
-/// A body that comes slowly holds a connection, and nothing else.
+/// A body that arrives slowly takes a connection, but no place.
 #[tokio::test]
-async fn bodies_on_their_way_take_no_places() {
+async fn bodies_in_transit_take_no_places() {
     let site = Site::with(|config| config.max_concurrent_requests = 1);
     let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
     let slow = site.post(body);
@@ -124,9 +124,9 @@ async fn bodies_on_their_way_take_no_places() {
 }
 
 #[tokio::test]
-async fn submissions_that_nobody_waits_for_are_counted() {
+async fn submissions_without_a_wait_are_limited() {
     let site = Site::with(|config| config.max_background_submissions = 1);
-    // Both entries are looked at before the first submission gets to run.
+    // Both entries are parsed before the first submission runs.
     let entry = |id: u64| {
         let transaction = to_hex(&site.node.transaction(id, b"x").to_bytes());
         json!({ "jsonrpc": "2.0", "id": id, "method": "tx_submit", "params": [transaction, "none"] })
@@ -143,7 +143,7 @@ async fn an_answer_has_at_most_so_many_bytes() {
     let site = Site::with(|config| config.max_response_bytes = 100_000);
     site.node.commit(&[site.node.transaction(1, &[0; 30_000])]);
     let answers = site.post(format!("[{whole},{HEAD},{whole}]")).await.json();
-    // Whichever of the two was read first fits.
+    // The response that is ready first fits.
     let (fits, does_not) = if answers[0].get("result").is_some() { (0, 2) } else { (2, 0) };
     assert!(answers[fits].get("result").is_some() && answers[1].get("result").is_some());
     let error = checked_error(&answers[does_not]);
@@ -166,7 +166,7 @@ async fn large_answers_and_bodies_share_a_memory() {
     assert_eq!(error["data"]["kind"], "overloaded", "200 KB take three");
     let long = format!("{HEAD}{}", " ".repeat(200_000));
     refused(&site.post(long).await, StatusCode::SERVICE_UNAVAILABLE, "overloaded");
-    assert!(site.call("chain_block", json!([1])).await.is_object(), "what was taken was given back");
+    assert!(site.call("chain_block", json!([1])).await.is_object(), "the memory was released");
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_large_answer_holds_its_room_until_it_is_sent() {
 async fn many_blocks_come_in_several_answers() {
     let site = Site::new();
     for nonce in 0..12 {
-        // 256 KiB is the most a transaction of this network has.
+        // 256 KiB is the limit of a transaction in this network.
         site.node.commit(&[site.node.transaction(nonce, &[0; 250_000])]);
     }
     let mut heights = Vec::new();

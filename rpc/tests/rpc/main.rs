@@ -1,4 +1,4 @@
-//! The HTTP interface over a node that stands still until it is told to move.
+//! The HTTP interface over a fake node that changes only when a test changes it.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -21,7 +21,7 @@ fn hex(transaction: &Transaction) -> String {
 }
 
 #[tokio::test]
-async fn submit_without_waiting_promises_nothing() {
+async fn submit_without_waiting_guarantees_nothing() {
     let site = Site::new();
     let transaction = site.node.transaction(1, b"hello");
     let params = json!({ "transaction": hex(&transaction), "wait": "none" });
@@ -31,7 +31,7 @@ async fn submit_without_waiting_promises_nothing() {
 }
 
 #[tokio::test]
-async fn submit_waits_for_admission_unless_told_otherwise() {
+async fn submit_waits_for_admission_by_default() {
     let site = Site::new();
     let transaction = site.node.transaction(1, b"hello");
     let result = site.call("tx_submit", json!([hex(&transaction)])).await;
@@ -58,10 +58,10 @@ async fn submit_can_wait_for_the_receipt() {
     receipt.verify(site.node.genesis().anchor()).unwrap();
 
     let again = site.call("tx_submit", params).await;
-    assert_eq!(again, result, "sent again, it is answered the same");
+    assert_eq!(again, result, "the same bytes get the same result");
     let accepted = site.call("tx_submit", json!([hex(&transaction)])).await;
     assert_eq!(accepted["status"], "committed");
-    assert!(accepted.get("receipt").is_none(), "only who waits for it gets the receipt");
+    assert!(accepted.get("receipt").is_none(), "only a wait for the commit returns the receipt");
 }
 
 #[tokio::test]
@@ -112,7 +112,8 @@ async fn a_batch_waits_for_one_block_not_for_one_each() {
             json!({ "jsonrpc": "2.0", "id": id, "method": "tx_submit", "params": [hex(transaction), "committed"] })
         })
         .collect();
-    // Only when all fifty are in the pool is there a block: one after the other would wait for ever.
+    // The block is ordered only when all fifty are in the pool: one after the other would wait
+    // forever.
     let (answer, ()) = tokio::join!(site.post(json!(batch).to_string()), async {
         site.node.until_pending(50).await;
         site.node.commit_pool();
@@ -122,7 +123,7 @@ async fn a_batch_waits_for_one_block_not_for_one_each() {
     assert_eq!(answers.len(), 50);
     let mut indices = BTreeSet::new();
     for (id, answer) in (0_u64..).zip(answers) {
-        assert_eq!(answer["id"], id, "answers stand in the order of their requests");
+        assert_eq!(answer["id"], id, "responses are in the order of their requests");
         assert_eq!(answer["result"]["height"], 1, "{answer}");
         let receipt: ReceiptJson = serde_json::from_value(answer["result"]["receipt"].clone()).unwrap();
         indices.insert(receipt.index);
@@ -146,7 +147,7 @@ async fn status_follows_a_transaction() {
 }
 
 #[tokio::test]
-async fn what_is_committed_is_found_and_what_is_not_is_null() {
+async fn committed_transactions_are_found_and_others_are_null() {
     let site = Site::new();
     let transactions: Vec<_> = (0..3).map(|nonce| site.node.transaction(nonce, b"hello")).collect();
     site.node.commit(&transactions);
@@ -239,7 +240,7 @@ async fn proofs_go_through_descendants() {
 }
 
 #[tokio::test]
-async fn only_the_stable_checkpoint_is_told() {
+async fn only_the_stable_checkpoint_is_returned() {
     let site = Site::new();
     site.node.commit(&[]);
     for params in [json!([]), json!([1]), json!({ "height": null })] {
@@ -266,15 +267,15 @@ async fn only_the_stable_checkpoint_is_told() {
 }
 
 #[tokio::test]
-async fn proven_lies_are_told() {
+async fn evidence_is_returned() {
     let site = Site::new();
     assert_eq!(site.call("consensus_evidence", json!([])).await, json!({ "evidence": [] }));
     site.node.accuse(3);
-    let liar = &site.node.genesis().validators()[3];
+    let faulty = &site.node.genesis().validators()[3];
     let expected = json!({
         "validator": 3,
-        "name": liar.name,
-        "public_key": liar.public_key.to_string(),
+        "name": faulty.name,
+        "public_key": faulty.public_key.to_string(),
         "kind": "prepare",
         "view": 2,
         "height": 7,
@@ -285,7 +286,7 @@ async fn proven_lies_are_told() {
 }
 
 #[tokio::test]
-async fn the_network_tells_its_genesis_and_validators() {
+async fn the_genesis_and_the_validators_are_returned() {
     let site = Site::new();
     let genesis = site.node.genesis();
     let told = site.call("network_genesis", json!([])).await;
@@ -305,11 +306,11 @@ async fn the_network_tells_its_genesis_and_validators() {
     }
     assert_eq!(validators.len(), 4);
     assert_eq!(site.call("network_validators", json!({ "height": 1 })).await, set);
-    assert_eq!(site.call("network_validators", json!([2])).await, Value::Null, "nobody knows yet");
+    assert_eq!(site.call("network_validators", json!([2])).await, Value::Null, "not known yet");
 }
 
 #[tokio::test]
-async fn the_node_tells_about_itself() {
+async fn the_reports_of_a_node_are_returned() {
     let site = Site::new();
     let status = site.call("node_status", json!([])).await;
     assert_eq!(serde_json::from_value::<NodeStatus>(status).unwrap(), site.node.status());
@@ -321,14 +322,14 @@ async fn the_node_tells_about_itself() {
     let consensus = site.call("consensus_state", json!([])).await;
     assert_eq!((&consensus["view"], &consensus["primary"]), (&json!(0), &json!(0)));
     assert_eq!(consensus["in_flight"][0]["phase"], "waiting");
-    assert_eq!((&consensus["active"], &consensus["standing"]), (&json!(true), &json!("voting")));
+    assert_eq!((&consensus["active"], &consensus["signing_state"]), (&json!(true), &json!("voting")));
     assert_eq!(consensus["deadline"], json!({ "purpose": "request", "in_ms": 7 }));
     let causes = ["no_progress", "censorship", "evidence", "joined", "no_new_view", "entered"];
     for cause in causes {
         assert_eq!(consensus["view_changes"][cause], 0, "{cause}");
     }
     let told = site.call("consensus_explain", json!([])).await;
-    // It has waited for 1993 of 2000 ms, and somebody voted for what is not here.
+    // Work has waited for 1993 of 2000 ms, and a vote has arrived without its proposal.
     assert_eq!((&told["state"], &told["making_progress"]), (&json!("waiting_for_proposal"), &json!(false)));
     assert_eq!(told["primary"], json!({ "index": 0, "name": "validator-0" }));
     assert_eq!((&told["heights"][0]["awaits"], &told["timer"]["next_view"]), (&json!("proposal"), &json!(1)));
@@ -336,10 +337,10 @@ async fn the_node_tells_about_itself() {
     assert_eq!((&pool["transactions"], &pool["max_transactions"]), (&json!(0), &json!(10)));
 }
 
-/// The catalogue and the generated methods are the same: everything in it can be called, with exactly the
-/// parameters it names.
+/// The catalogue has exactly the generated methods: each can be called with exactly the parameters
+/// that it names.
 #[tokio::test]
-async fn the_catalogue_is_what_is_served() {
+async fn the_catalogue_has_exactly_the_served_methods() {
     let site = Site::new();
     for method in METHODS {
         let names: serde_json::Map<String, Value> = method
@@ -351,7 +352,7 @@ async fn the_catalogue_is_what_is_served() {
         if method.parameters.is_empty() {
             assert!(response.get("result").is_some(), "{response}");
         } else {
-            // Every parameter reaches its check, which refuses the value and not the name.
+            // Every parameter is known, so the check refuses its value, not its name.
             let error = &response["error"];
             assert_eq!(error["data"]["kind"], "invalid_params", "{}: {response}", method.name);
             assert!(error["message"].as_str().unwrap().contains("must be"), "{response}");
@@ -360,7 +361,7 @@ async fn the_catalogue_is_what_is_served() {
 }
 
 #[tokio::test]
-async fn health_is_told_without_json_rpc() {
+async fn health_is_served_without_json_rpc() {
     let site = Site::new();
     let live = site.get("/livez").await;
     assert_eq!((live.status.as_u16(), live.text.as_str()), (200, "ok\n"));

@@ -1,4 +1,4 @@
-//! What the server tells Prometheus about itself.
+//! The server's metrics.
 
 use prometheus::{IntCounter, Registry};
 use quorate_rpc::{RPC_METRICS, RpcConfig, router, serve};
@@ -30,9 +30,9 @@ async fn requests_are_counted_by_method_and_error() {
     assert!(text.contains("quorate_rpc_requests_running 0\n"), "{text}");
 }
 
-/// Whoever makes up names does not make up series.
+/// A client cannot create series by inventing method names.
 #[tokio::test]
-async fn names_that_are_no_methods_are_counted_as_one() {
+async fn unknown_methods_share_one_label() {
     let site = Site::new();
     for number in 0..50 {
         let method = format!("made_up_{number}");
@@ -44,9 +44,9 @@ async fn names_that_are_no_methods_are_counted_as_one() {
     assert!(text.contains(counted), "{text}");
 }
 
-/// Every series of the server is one that the document knows, and the registry's own are shown beside them.
+/// Every series of the server is documented, and the metrics of the given registry are shown too.
 #[tokio::test]
-async fn what_is_told_is_documented() {
+async fn all_metrics_are_documented() {
     let registry = Registry::new();
     let blocks = IntCounter::new("blocks_total", "Blocks.").unwrap();
     blocks.inc_by(7);
@@ -61,7 +61,7 @@ async fn what_is_told_is_documented() {
     }
 }
 
-/// Connections are counted while they are open, and those above the limit for ever.
+/// Open connections are a gauge, and refused ones a counter.
 #[tokio::test]
 async fn connections_are_counted_while_they_are_open() {
     let listen = "127.0.0.1:0".parse().unwrap();

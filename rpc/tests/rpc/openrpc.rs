@@ -1,4 +1,4 @@
-//! The document that `rpc.discover` answers: well-formed, complete, and true.
+//! The result of `rpc.discover`: well-formed, complete and correct.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::described::described;
 use crate::schema::resolve;
 use crate::web::Site;
 
-/// Every object has the members it must have and no others. `?` marks those it may have.
+/// An object has all required members and no unknown ones. `?` marks optional ones.
 fn assert_members(what: &Value, members: &[&str]) {
     let object = what.as_object().unwrap_or_else(|| panic!("no object: {what}"));
     for member in members.iter().filter(|member| !member.ends_with('?')) {
@@ -68,7 +68,7 @@ async fn the_document_obeys_the_specification() {
 }
 
 #[tokio::test]
-async fn every_reference_leads_somewhere_and_every_schema_is_used() {
+async fn every_reference_resolves_and_every_schema_is_used() {
     let document = &described().await.0;
     let mut references = Vec::new();
     everywhere(document, "$ref", &mut references);
@@ -83,10 +83,10 @@ async fn every_reference_leads_somewhere_and_every_schema_is_used() {
     }
 }
 
-/// What dispatch knows and what is described are the same; the server itself refuses to start with a method
-/// that is only one of both.
+/// The served methods are the described ones. The server itself refuses to start if a method is
+/// only served or only described.
 #[tokio::test]
-async fn what_is_served_is_described() {
+async fn served_methods_are_described() {
     let document = &described().await.0;
     let described: Vec<&str> = document["methods"]
         .as_array()
@@ -101,7 +101,7 @@ async fn what_is_served_is_described() {
     assert_eq!(kinds, ErrorKind::ALL.iter().map(|kind| kind.name()).collect());
 }
 
-/// For every parameter, the schema takes a value exactly if the server does.
+/// For every parameter, the schema accepts a value exactly if the server does.
 #[tokio::test]
 async fn parameters_are_described_as_they_are_read() {
     let (site, described) = (Site::new(), described().await);
@@ -155,12 +155,12 @@ async fn parameters_are_described_as_they_are_read() {
     }
 }
 
-/// Values for the required parameters, none of which starts anything.
+/// Values for the required parameters that have no effect.
 fn fitting(method: &Method, id: &str) -> Vec<Value> {
     let required = method.parameters.iter().filter(|parameter| parameter.required);
     let value = |name: &str| match name {
         "id" => json!(id),
-        // Hex, but no transaction.
+        // Hex, but not a transaction.
         "transaction" => json!("0x00"),
         _ => json!(0),
     };

@@ -1,4 +1,4 @@
-//! Requests per second, as clients meet the limit.
+//! The limit of requests per second.
 
 use std::net::SocketAddr;
 
@@ -52,18 +52,30 @@ fn assert_limited(answer: &Answer, retry_after_ms: u64, retry_after: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_too_often_is_told_when_to_come_back() {
+async fn a_refusal_for_the_rate_says_when_to_retry() {
     let site = Site::with(slow);
     for _ in 0..4 {
         assert_eq!(post(&site, "192.0.2.1", HEAD).await.status, StatusCode::OK);
     }
     assert_limited(&post(&site, "192.0.2.1", HEAD).await, 500, "1");
-    assert_eq!(post(&site, "192.0.2.2", HEAD).await.status, StatusCode::OK, "others are not meant");
+    assert_eq!(
+        post(&site, "192.0.2.2", HEAD).await.status,
+        StatusCode::OK,
+        "other addresses are not limited"
+    );
     for _ in 0..2 {
-        assert_eq!(post(&site, "127.0.0.1", &batch(4)).await.status, StatusCode::OK, "loopback is free");
+        assert_eq!(
+            post(&site, "127.0.0.1", &batch(4)).await.status,
+            StatusCode::OK,
+            "loopback is not limited"
+        );
     }
     let health = Request::get("/livez").body(Body::empty()).unwrap();
-    assert_eq!(send(&site, "192.0.2.1", health).await.status, StatusCode::OK, "health is told all the same");
+    assert_eq!(
+        send(&site, "192.0.2.1", health).await.status,
+        StatusCode::OK,
+        "health is served nevertheless"
+    );
     advance(Duration::from_millis(500)).await;
     assert_eq!(post(&site, "192.0.2.1", HEAD).await.status, StatusCode::OK);
 }
@@ -77,12 +89,16 @@ async fn opening_a_stream_is_a_request() {
     };
     for _ in 0..2 {
         assert_eq!(get("/stream", "192.0.2.1").await.unwrap().status(), StatusCode::OK);
-        assert!(get("/ws", "192.0.2.1").await.unwrap().status().is_client_error(), "that was no socket");
+        assert!(get("/ws", "192.0.2.1").await.unwrap().status().is_client_error(), "that was not an upgrade");
     }
     for path in ["/stream", "/ws"] {
         assert_eq!(get(path, "192.0.2.1").await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
     }
-    assert_eq!(get("/stream", "192.0.2.2").await.unwrap().status(), StatusCode::OK, "others are not meant");
+    assert_eq!(
+        get("/stream", "192.0.2.2").await.unwrap().status(),
+        StatusCode::OK,
+        "other addresses are not limited"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,10 +108,10 @@ async fn a_batch_counts_as_its_entries_and_is_run_whole_or_not_at_all() {
     let transaction = quorate_ledger::to_hex(&site.node.transaction(1, b"x").to_bytes());
     let submit = json!({ "jsonrpc": "2.0", "method": "tx_submit", "params": [transaction] });
     let two = json!([submit, submit]).to_string();
-    // Reading it takes the last token, so those of both entries have to come back.
+    // Reading it takes the last token, so the client must wait for the tokens of both entries.
     assert_limited(&post(&site, "192.0.2.1", &two).await, 1000, "1");
     assert_eq!(site.node.pending(), 0, "nothing was run");
-    // Who comes back exactly when told gets through; notifications count, too.
+    // A retry exactly at the given time is admitted. Notifications count too.
     advance(Duration::from_millis(1000)).await;
     assert_eq!(post(&site, "192.0.2.1", &two).await.status, StatusCode::NO_CONTENT);
     assert_eq!(site.node.pending(), 1);
@@ -103,21 +119,25 @@ async fn a_batch_counts_as_its_entries_and_is_run_whole_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_told_when_all_of_it_can_come() {
+async fn a_refused_batch_gets_the_time_for_all_of_it() {
     let site = Site::with(slow);
     for _ in 0..4 {
         assert_eq!(post(&site, "192.0.2.1", HEAD).await.status, StatusCode::OK);
     }
-    // The bucket is empty: one token comes in 500 ms, four in 2 s.
+    // The bucket is empty: it gets one token in 500 ms, four in 2 s.
     assert_limited(&post(&site, "192.0.2.1", HEAD).await, 500, "1");
     assert_limited(&post(&site, "192.0.2.1", &batch(3)).await, 1500, "2");
     assert_limited(&post(&site, "192.0.2.1", &batch(4)).await, 2000, "2");
     assert_limited(&post(&site, "192.0.2.1", &format!("[{}", batch(4))).await, 500, "1");
-    // A large body is not read only to be refused: it is told what the largest batch needs.
+    // A large body is not read only to refuse it: the response has the time for the largest batch.
     let large = format!("{HEAD}{}", " ".repeat(100_000));
     assert_limited(&post(&site, "192.0.2.1", &large).await, 2000, "2");
     advance(Duration::from_millis(1500)).await;
-    assert_eq!(post(&site, "192.0.2.1", &batch(3)).await.status, StatusCode::OK, "it came when it was told");
+    assert_eq!(
+        post(&site, "192.0.2.1", &batch(3)).await.status,
+        StatusCode::OK,
+        "the retry came at the given time"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +151,8 @@ async fn the_server_knows_who_connects() {
     let mut wire = Wire::open(server.local_addr()).await;
     wire.post(&batch(100)).await;
     assert!(wire.read_until("]").await.starts_with("HTTP/1.1 200"));
-    // Another connection, the same address: it would take a hundred seconds to fill its bucket again.
+    // Another connection from the same address. Its bucket needs a hundred seconds to become full
+    // again.
     let mut other = Wire::open(server.local_addr()).await;
     other.post(&batch(100)).await;
     let refused = other.read_until("\"rate_limited\"").await;

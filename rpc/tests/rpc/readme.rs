@@ -1,4 +1,4 @@
-//! The documentation: every example in it is sent, every method and error is in it.
+//! The documentation: every example works, and every method and error is documented.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::web::{Site, Wire};
 
 const README: &str = include_str!("../../README.md");
 
-/// How the examples splice a transaction in.
+/// The placeholder of a transaction in the examples.
 const SPLICE: &str = r#"'"$TX"'"#;
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn every_example_is_answered() {
         for (name, value) in named(method, &request["params"]) {
             assert!(described.takes(method, name, value), "{body}");
         }
-        // Nothing is committed here, and nobody has the time to wait for it.
+        // Nothing is committed here, so do not wait for long.
         let body = body.replace("\"timeout_ms\":5000", "\"timeout_ms\":1");
         let answer = site.post(body.clone()).await.json();
         assert!(answer.get("result").is_some(), "{body}: {answer}");
@@ -53,7 +53,7 @@ async fn every_example_of_a_stream_works() {
         let answer = socket.json().await;
         assert!(answer["id"] == id && answer.get("result").is_some(), "{request}: {answer}");
         if id == 1 {
-            assert_eq!(height(&socket.news().await.1.unwrap()), 1);
+            assert_eq!(height(&socket.notification().await.1.unwrap()), 1);
         }
     }
     let path = README.lines().find_map(|line| line.strip_prefix("curl -N \"$RPC")?.strip_suffix('"'));
@@ -73,13 +73,13 @@ fn every_end_of_a_stream_is_documented() {
     }
 }
 
-/// The body that a line of shell sends, if it is an example.
+/// The body that a shell line sends, if it is an example.
 fn example(line: &str) -> Option<&str> {
     let body = line.strip_prefix("curl --json '")?;
     Some(body.strip_suffix("' $RPC").unwrap_or_else(|| panic!("{line}")))
 }
 
-/// Parameters by name, however they were given.
+/// Parameters by name, given by name or by position.
 fn named<'a>(method: &str, params: &'a Value) -> Vec<(&'a str, &'a Value)> {
     let parameters = Method::find(METHODS, method).unwrap().parameters;
     match params {
@@ -89,8 +89,8 @@ fn named<'a>(method: &str, params: &'a Value) -> Vec<(&'a str, &'a Value)> {
     }
 }
 
-/// Every answer that is shown is one that the method is described to have. Its request is the one with the
-/// same id in the same section; an answer without one is an error that any request may get.
+/// Every shown response agrees with the description of its method. Its request is the one with the
+/// same id in the same section; a response without a request is an error that any request may get.
 #[tokio::test]
 async fn every_answer_that_is_shown_is_described() {
     let described = described_for_print().await;
@@ -123,11 +123,15 @@ async fn every_answer_that_is_shown_is_described() {
         }
     }
     let all = METHODS.iter().map(|method| method.name.to_owned());
-    // It would fill this page twice.
-    assert_eq!(shown, all.filter(|name| name != "rpc.discover").collect(), "every method has an answer");
+    // Its result is longer than the page.
+    assert_eq!(
+        shown,
+        all.filter(|name| name != "rpc.discover").collect(),
+        "every method has a shown response"
+    );
 }
 
-/// The page from one heading to the next.
+/// The parts of the page from one heading to the next.
 fn sections() -> Vec<&'static str> {
     let mut starts: Vec<usize> = README.match_indices("\n#").map(|(at, _)| at).collect();
     starts.push(README.len());
@@ -144,7 +148,7 @@ fn every_method_has_a_section_with_its_parameters_and_an_example() {
             .collect();
         let signature = format!("`{}({})`", method.name, parameters.join(", "));
         let call = format!(r#""method":"{}""#, method.name);
-        // One transcript shows the methods of streams.
+        // One transcript shows all methods of streams.
         let shown =
             |section: &str| section.contains(&call) || Method::find(STREAM_METHODS, method.name).is_some();
         let described = |section: &&str| section.contains(&signature) && shown(section);

@@ -1,10 +1,10 @@
-//! JSON Schema, as far as the document uses it. A keyword that is not known here is a failure, so that nothing
-//! in a schema is passed over without a word.
+//! JSON Schema, as far as the document uses it. An unknown keyword is a failure, so that no part of
+//! a schema is ignored.
 
 use regex::Regex;
 use serde_json::Value;
 
-/// Whether a value is what a schema says; references lead into `document`.
+/// Whether a value conforms to a schema; references point into `document`.
 pub(crate) fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let keywords = match schema {
         Value::Bool(true) => return Ok(()),
@@ -58,7 +58,7 @@ fn check_keyword(
                 .map_or(Ok(()), |items| items.iter().try_for_each(|item| check(document, argument, item)));
         }
         "description" | "title" => argument.is_string(),
-        // Remarks of the generator on integers, and what an absent value stands for.
+        // The generator's formats of integers, and defaults.
         "format" | "default" => true,
         other => panic!("unknown keyword {other} in {schema}"),
     };
@@ -89,7 +89,7 @@ fn check_others(document: &Value, schema: &Value, others: &Value, value: &Value)
     Ok(())
 }
 
-/// What a reference leads to.
+/// The target of a reference.
 pub(crate) fn resolve<'a>(document: &'a Value, reference: &Value) -> &'a Value {
     let pointer = reference.as_str().and_then(|text| text.strip_prefix('#')).expect("a reference inside");
     document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
@@ -111,9 +111,9 @@ fn number(value: &Value) -> Option<i128> {
     value.as_u64().map(i128::from).or(value.as_i64().map(i128::from))
 }
 
-/// The checker notices what it is there for.
+/// The checker detects violations.
 #[test]
-fn the_checker_tells_right_from_wrong() {
+fn the_checker_distinguishes_valid_from_invalid() {
     use serde_json::json;
     let document = json!({ "components": { "schemas": { "Digit": { "type": "integer", "minimum": 0, "maximum": 9 } } } });
     let digit = json!({ "$ref": "#/components/schemas/Digit" });

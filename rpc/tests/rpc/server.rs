@@ -35,7 +35,7 @@ async fn a_connection_serves_many_requests() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
     wire.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert!(wire.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 404"), "no metrics were given");
+    assert!(wire.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 404"), "there is no registry");
     stop(server).await;
 }
 
@@ -66,7 +66,7 @@ async fn settings_that_serve_nothing_are_refused() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limit_are_told_so() {
+async fn connections_above_the_limit_get_an_error() {
     let (_, server) = start(|config| config.max_connections = 1).await;
     let mut first = Wire::open(server.local_addr()).await;
     first.post(HEAD).await;
@@ -81,7 +81,7 @@ async fn connections_above_the_limit_are_told_so() {
     first.post(HEAD).await;
     first.read_until("\"height\":0").await;
     drop(first);
-    // The place is free once the server has seen the end of the first.
+    // The place is free once the server has noticed the end of the first connection.
     let again = async {
         loop {
             let mut third = Wire::open(server.local_addr()).await;
@@ -96,12 +96,12 @@ async fn connections_above_the_limit_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_ends_the_connection() {
+async fn a_head_that_does_not_arrive_ends_the_connection() {
     let (_, server) = start(|config| config.header_read_timeout = Duration::from_millis(50)).await;
     for beginning in ["", "POST / HTTP/1.1\r\nhost: no", "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let mut wire = Wire::open(server.local_addr()).await;
         wire.send(beginning).await;
-        // Ends by itself: for the last one after an answer and some idle time.
+        // The server closes the connection; the last one after a response and some idle time.
         let answer = wire.read_to_end().await;
         assert_eq!(answer.starts_with("HTTP/1.1 200"), beginning.ends_with("\r\n\r\n"), "{answer}");
     }
@@ -109,7 +109,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn garbage_is_answered_or_cut_and_hurts_nobody() {
+async fn malformed_input_is_refused_and_harms_no_other_client() {
     let (_, server) = start(|_| {}).await;
     let many_headers = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(100));
     let long_header = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(100_000));
@@ -117,7 +117,7 @@ async fn garbage_is_answered_or_cut_and_hurts_nobody() {
         ["\u{16}\u{3}\u{1}\u{2}\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &many_headers, &long_header]
     {
         let mut wire = Wire::open(server.local_addr()).await;
-        // A reset while we still send is an answer, too.
+        // A reset while the client still sends is acceptable.
         let _ = tokio::io::AsyncWriteExt::write_all(&mut wire.0, garbage.as_bytes()).await;
         let answer = wire.read_to_end().await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -128,7 +128,7 @@ async fn garbage_is_answered_or_cut_and_hurts_nobody() {
     stop(server).await;
 }
 
-/// What is answered to a request as it is written.
+/// The response to a raw request.
 async fn answer_to(server: &RpcServer, request: &str) -> String {
     let mut wire = Wire::open(server.local_addr()).await;
     wire.send(request).await;
@@ -136,17 +136,17 @@ async fn answer_to(server: &RpcServer, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn http_is_what_the_rfcs_say() {
+async fn http_follows_the_rfcs() {
     let (_, server) = start(|_| {}).await;
     let long =
         |bytes: usize| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(bytes));
-    // The line has 21 bytes, and the headers around the value 22.
+    // The first line has 21 bytes, and the rest of the headers 22.
     let most = (32 << 10) - 21 - 22;
     let upgrade = "host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
     let post = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     for (request, status, said) in [
         // RFC 9112, 3.2
-        ("GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400, "one host"),
+        ("GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400, "exactly one valid host"),
         (
             "GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n".to_owned(),
             400,
@@ -194,9 +194,9 @@ async fn http_is_what_the_rfcs_say() {
     stop(server).await;
 }
 
-/// A client that has sent something behind its request is not noticed by hyper when it goes.
+/// hyper does not notice that a client disconnects if the client has sent data after its request.
 #[tokio::test]
-async fn a_stream_is_over_when_its_reader_goes_whatever_it_sent() {
+async fn a_stream_ends_when_its_reader_disconnects_whatever_it_sent() {
     let (_, server) = start(|config| config.max_streams = 1).await;
     let request = "GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut reader = Wire::open(server.local_addr()).await;
@@ -206,7 +206,7 @@ async fn a_stream_is_over_when_its_reader_goes_whatever_it_sent() {
     other.send(request).await;
     assert!(other.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 503"), "the place is taken");
     drop(reader);
-    // Far sooner than a sign of life could fail.
+    // Long before a sign of life could fail.
     let again = async {
         loop {
             let mut next = Wire::open(server.local_addr()).await;
@@ -221,7 +221,7 @@ async fn a_stream_is_over_when_its_reader_goes_whatever_it_sent() {
 }
 
 #[tokio::test]
-async fn stopping_answers_what_is_in_flight() {
+async fn stopping_serves_requests_in_flight() {
     let (node, server) = start(|_| {}).await;
     let transaction = node.transaction(1, b"x");
     let params = json!([to_hex(&transaction.to_bytes()), "committed", 60_000]);
@@ -234,8 +234,8 @@ async fn stopping_answers_what_is_in_flight() {
     let address = server.local_addr();
     stop(server).await;
     let answer = waiting.read_to_end().await;
-    assert!(answer.contains("\"status\":\"pending\""), "a wait ends with what is known: {answer}");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(answer.contains("\"status\":\"pending\""), "a wait ends with the status so far: {answer}");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
@@ -249,13 +249,13 @@ async fn dropping_the_server_stops_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_loses_its_connection() {
+async fn a_client_that_reads_nothing_loses_its_connection() {
     let (node, server) = start(|config| {
         config.write_stall_timeout = Duration::from_millis(50);
         config.max_connections = 1;
     })
     .await;
-    // Far more than the buffers of a connection hold.
+    // Much more than the buffers of a connection hold.
     for nonce in 0..40 {
         node.commit(&[node.transaction(nonce, &[0; 250_000])]);
     }
@@ -265,7 +265,7 @@ async fn a_client_that_takes_nothing_loses_its_connection() {
     for _ in 0..10 {
         greedy.post(&blocks).await;
     }
-    // It reads nothing; its place becomes free all the same.
+    // It reads nothing; its place becomes free nevertheless.
     let again = async {
         loop {
             let mut other = Wire::open(server.local_addr()).await;

@@ -37,7 +37,7 @@ impl Host {
         Host { node, server }
     }
 
-    /// Orders so many blocks with one transaction each.
+    /// Orders this many blocks with one transaction each.
     pub(crate) fn grow(&self, count: u64, bytes: usize) {
         for _ in 0..count {
             let nonce = self.node.next_time().0;
@@ -54,12 +54,12 @@ impl Host {
     }
 }
 
-/// A connection: a real one, or one in memory that holds exactly so many bytes.
+/// A connection: a real one, or one in memory with a buffer of a given size.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
-/// A client that believes in nothing but JSON.
+/// A client that reads raw JSON.
 pub(crate) struct Socket(pub(crate) WebSocketStream<Box<dyn Connection>>);
 
 impl Socket {
@@ -67,8 +67,8 @@ impl Socket {
         Socket::over(TcpStream::connect(host.address()).await.unwrap()).await
     }
 
-    /// To a router in process, over a connection that holds so many bytes in each direction. Nothing in
-    /// between has a mind or a clock of its own.
+    /// To a router in the same process, over a connection with buffers of this size, so that no
+    /// system buffers and clocks are involved.
     pub(crate) async fn within(router: Router, bytes: usize) -> Self {
         let (client, server) = duplex(bytes);
         let connection = http1::Builder::new()
@@ -92,11 +92,11 @@ impl Socket {
         self.send(json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": params })).await;
     }
 
-    /// What comes next, be it the end.
+    /// The next message, including the end.
     async fn message(&mut self) -> Message {
         loop {
             let message = timeout(PATIENCE, self.0.next()).await.expect("nothing comes");
-            match message.expect("closed without a word").unwrap() {
+            match message.expect("closed without a close frame").unwrap() {
                 Message::Ping(_) => {}
                 message => return message,
             }
@@ -114,7 +114,7 @@ impl Socket {
         serde_json::from_str(&self.text().await).unwrap()
     }
 
-    /// The answer to what was called, which comes next.
+    /// The response to a call, which must be the next message.
     pub(crate) async fn result(&mut self, method: &str, params: Value) -> Value {
         self.call(method, params).await;
         let answer = self.json().await;
@@ -127,8 +127,8 @@ impl Socket {
         checked_error(&self.json().await)["data"].clone()
     }
 
-    /// A notification: which subscription, and its block or its end.
-    pub(crate) async fn news(&mut self) -> (u64, Result<Value, Value>) {
+    /// The next notification: its subscription, and its block or end.
+    pub(crate) async fn notification(&mut self) -> (u64, Result<Value, Value>) {
         let mut news = self.json().await;
         assert_eq!((&news["method"], news.get("id")), (&json!("chain_subscription"), None), "{news}");
         let params = news["params"].take();
@@ -161,14 +161,14 @@ async fn every_block_comes_once_and_in_order_while_the_chain_grows() {
     let mut blocks = Vec::new();
     for _ in 0..30 {
         host.grow(2, 10_000);
-        blocks.push(socket.news().await.1.unwrap());
+        blocks.push(socket.notification().await.1.unwrap());
     }
     while blocks.len() < 80 {
-        blocks.push(socket.news().await.1.unwrap());
+        blocks.push(socket.notification().await.1.unwrap());
     }
     for (expected, block) in (1..=80).zip(blocks) {
         assert_eq!(height(&block), expected);
-        assert_eq!(block, socket.result("chain_block", json!([expected])).await, "as everywhere else");
+        assert_eq!(block, socket.result("chain_block", json!([expected])).await, "the same as chain_block");
     }
     drop(socket);
     host.stop().await;
@@ -184,7 +184,7 @@ async fn several_subscriptions_share_a_connection_and_end_one_by_one() {
     host.grow(10, 100);
     let mut seen: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for _ in 0..20 {
-        let (id, block) = socket.news().await;
+        let (id, block) = socket.notification().await;
         let block = block.unwrap();
         assert_eq!(block["transactions"][0].is_string(), id == 1, "ids only, or whole transactions");
         seen.entry(id).or_default().push(height(&block));
@@ -196,10 +196,10 @@ async fn several_subscriptions_share_a_connection_and_end_one_by_one() {
     assert_eq!(socket.result("chain_unsubscribe", json!({ "subscription": 1 })).await, false);
     host.grow(2, 100);
     for _ in 0..2 {
-        assert_eq!(socket.news().await.0, 2, "nothing more of what was unsubscribed from");
+        assert_eq!(socket.notification().await.0, 2, "no block of an ended subscription");
     }
     assert_eq!(socket.result("chain_subscribe", json!([15])).await, 3, "no id is given twice");
-    assert_eq!(socket.news().await.0, 3);
+    assert_eq!(socket.notification().await.0, 3);
     drop(socket);
     host.stop().await;
 }
@@ -219,7 +219,7 @@ async fn a_subscription_in_a_batch_begins_after_the_answer() {
     let answers = socket.json().await;
     let results: Vec<&Value> = (0..3).map(|index| &answers[index]["result"]).collect();
     assert_eq!(results, [&json!(1), &json!(2), &json!(true)]);
-    let (id, block) = socket.news().await;
+    let (id, block) = socket.notification().await;
     assert_eq!((id, height(&block.unwrap())), (2, 2));
     drop(socket);
     host.stop().await;
@@ -256,7 +256,7 @@ async fn requests_are_answered_as_those_by_post() {
         socket.send(&body).await;
         assert_eq!(socket.text().await, posted, "{body}");
     }
-    // Notifications are run and not answered.
+    // Notifications get no response.
     socket.send(json!({ "jsonrpc": "2.0", "method": "chain_head" })).await;
     assert_eq!(socket.result("chain_head", json!([])).await["height"], 2);
     drop(socket);
@@ -264,7 +264,7 @@ async fn requests_are_answered_as_those_by_post() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_no_subscription() {
+async fn invalid_subscriptions_are_refused() {
     let host = Host::start(|_| {}).await;
     let mut socket = Socket::open(&host).await;
     for params in [json!(["1"]), json!([-1]), json!([1, true, 2]), json!({ "from": 1 })] {
@@ -275,7 +275,7 @@ async fn what_makes_no_sense_is_no_subscription() {
     }
     let ahead = socket.error("chain_subscribe", json!([1026])).await;
     assert_eq!((&ahead["kind"], &ahead["head_height"]), (&json!("syncing"), &json!(0)));
-    // Nobody would know its id.
+    // Without a response, the client would not know the subscription's number.
     socket.send(json!({ "jsonrpc": "2.0", "method": "chain_subscribe" })).await;
     host.grow(1, 100);
     assert_eq!(socket.result("chain_head", json!([])).await["height"], 1, "no block came");
@@ -283,7 +283,7 @@ async fn what_makes_no_sense_is_no_subscription() {
     let mut wire = Wire::open(host.address()).await;
     wire.post(r#"{"jsonrpc":"2.0","id":1,"method":"chain_subscribe"}"#).await;
     let answer = wire.read_until("method_not_found").await;
-    assert!(answer.contains("/ws"), "it says where: {answer}");
+    assert!(answer.contains("/ws"), "the error names the path: {answer}");
     drop(socket);
     host.stop().await;
 }
@@ -294,7 +294,7 @@ async fn stopping_ends_streams_with_a_reason() {
     host.grow(2, 100);
     let mut socket = Socket::open(&host).await;
     socket.result("chain_subscribe", json!([2])).await;
-    assert_eq!(height(&socket.news().await.1.unwrap()), 2);
+    assert_eq!(height(&socket.notification().await.1.unwrap()), 2);
     let transaction = to_hex(&host.node.transaction(1, b"x").to_bytes());
     socket.call("tx_submit", json!([transaction, "committed", 60_000])).await;
     host.node.until_pending(1).await;
@@ -304,8 +304,8 @@ async fn stopping_ends_streams_with_a_reason() {
 
     let reading = async move {
         let answer = socket.json().await;
-        assert_eq!(answer["result"]["status"], "pending", "a wait ends with what is known");
-        let (id, end) = socket.news().await;
+        assert_eq!(answer["result"]["status"], "pending", "a wait ends with the status so far");
+        let (id, end) = socket.notification().await;
         let end = end.unwrap_err();
         assert_eq!((id, &end["kind"], &end["reason"]), (1, &json!("subscription_ended"), &json!("stopping")));
         assert_eq!((&end["next_height"], &end["retryable"]), (&json!(3), &json!(true)));
@@ -322,11 +322,11 @@ async fn stopping_in_the_middle_loses_no_block() {
     host.grow(200, 10_000);
     let mut socket = Socket::open(&host).await;
     socket.result("chain_subscribe", json!([1])).await;
-    assert_eq!(height(&socket.news().await.1.unwrap()), 1);
+    assert_eq!(height(&socket.notification().await.1.unwrap()), 1);
     let reading = async move {
         let mut next = 2;
         let end = loop {
-            match socket.news().await.1 {
+            match socket.notification().await.1 {
                 Ok(block) => assert_eq!(height(&block), next),
                 Err(end) => break end,
             }
@@ -339,12 +339,12 @@ async fn stopping_in_the_middle_loses_no_block() {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_does_not_hold_up_a_stop() {
+async fn an_unread_stream_does_not_delay_a_stop() {
     let host = Host::start(|config| config.shutdown_grace = std::time::Duration::from_millis(50)).await;
     host.grow(40, 250_000);
     let mut socket = Socket::open(&host).await;
     socket.result("chain_subscribe", json!([1])).await;
-    socket.news().await.1.unwrap();
+    socket.notification().await.1.unwrap();
     let mut events = Wire::open(host.address()).await;
     events.send("GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     events.read_until("event: block").await;

@@ -1,4 +1,4 @@
-//! What a WebSocket may not do.
+//! The limits of a WebSocket.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, pass};
 use crate::web::{Site, Wire, checked_error};
 
 #[tokio::test]
-async fn malformed_requests_are_answered_and_the_connection_goes_on() {
+async fn malformed_requests_get_errors_and_the_connection_stays_open() {
     let host = Host::start(|_| {}).await;
     let mut socket = Socket::open(&host).await;
     socket.send("chain_head").await;
@@ -28,7 +28,7 @@ async fn malformed_requests_are_answered_and_the_connection_goes_on() {
     host.stop().await;
 }
 
-/// web3.py sends its requests so.
+/// web3.py sends its requests in this way.
 #[tokio::test]
 async fn a_binary_message_is_read_as_a_text_message_is() {
     let host = Host::start(|_| {}).await;
@@ -44,7 +44,8 @@ async fn a_binary_message_is_read_as_a_text_message_is() {
 #[tokio::test]
 async fn malformed_frames_end_the_connection_with_a_reason() {
     let host = Host::start(|_| {}).await;
-    // Text that is not UTF-8 and a reserved kind, both masked with zeros; a frame without a mask.
+    // Text that is not UTF-8, and a reserved opcode, both masked with zeros; a frame without a
+    // mask.
     for (frame, kind, code) in [
         (vec![0x81, 0x81, 0, 0, 0, 0, 0xff], "parse_error", 1007_u16),
         (vec![0x83, 0x80, 0, 0, 0, 0], "invalid_request", 1002),
@@ -77,7 +78,7 @@ async fn a_message_has_at_most_so_many_bytes() {
     host.stop().await;
 }
 
-/// As by POST: it makes no difference to the node how its time is taken up.
+/// The same as by POST: the limit does not depend on the transport.
 #[tokio::test]
 async fn requests_per_second_are_limited_as_by_post() {
     let host = Host::start(|config| {
@@ -85,14 +86,15 @@ async fn requests_per_second_are_limited_as_by_post() {
         (config.max_requests_per_second, config.max_request_burst, config.max_batch) = (1, 4, 3);
     })
     .await;
-    // That is one of four.
+    // This takes one of four tokens.
     let mut socket = Socket::open(&host).await;
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
     socket.send(&format!("[{request},{request}]")).await;
     assert_eq!(socket.json().await.as_array().unwrap().len(), 2);
     socket.send(request).await;
     assert!(socket.json().await["result"].is_object());
-    // Every request of the batch is refused under its own id; reading the batch took the last token, if one was left.
+    // Every request of the batch is refused under its own id; reading the batch took the last
+    // token, if one was left.
     let notification = r#"{"jsonrpc":"2.0","method":"chain_head"}"#;
     socket.send(&format!("[{request},{notification},{}]", request.replace(":1,", ":2,"))).await;
     let answers = socket.json().await;
@@ -103,7 +105,7 @@ async fn requests_per_second_are_limited_as_by_post() {
         let wait = error["data"]["retry_after_ms"].as_u64().unwrap();
         assert!((1000..=3000).contains(&wait), "three tokens, of which at most two are there soon: {error}");
     }
-    // What is not read because it is large is refused under no id.
+    // A message that is not read because it is large gets an error with id null.
     let large = format!("{request}{}", " ".repeat(100_000));
     for (text, id) in [(request, json!(1)), (&large, json!(null))] {
         socket.send(text).await;
@@ -124,13 +126,13 @@ async fn a_connection_has_at_most_so_many_subscriptions() {
     let error = socket.error("chain_subscribe", json!([])).await;
     assert_eq!((&error["kind"], &error["limit"]), (&json!("overloaded"), &json!(2)));
     socket.result("chain_unsubscribe", json!([1])).await;
-    assert_eq!(socket.result("chain_subscribe", json!([])).await, 3, "room again");
+    assert_eq!(socket.result("chain_subscribe", json!([])).await, 3, "a place is free again");
     drop(socket);
     host.stop().await;
 }
 
 #[tokio::test]
-async fn further_requests_of_a_connection_wait_for_their_turn() {
+async fn further_requests_of_a_connection_wait() {
     let host = Host::start(|config| config.max_socket_requests = 1).await;
     let mut socket = Socket::open(&host).await;
     let transaction = to_hex(&host.node.transaction(1, b"x").to_bytes());
@@ -165,7 +167,7 @@ const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrad
 
 const STREAM: &str = "GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Asks for a stream until it is given.
+/// Requests a stream until it is accepted.
 async fn once_there_is_a_place(host: &Host, request: &str) -> Wire {
     let asking = async {
         loop {
@@ -205,13 +207,13 @@ async fn a_stream_whose_reader_takes_nothing_loses_its_place() {
         config.max_streams = 1;
     })
     .await;
-    // Far more than the buffers of a connection hold.
+    // Much more than the buffers of a connection hold.
     host.grow(40, 250_000);
     let mut events = Wire::open(host.address()).await;
     events.send("GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     events.read_until("event: block").await;
     let mut socket = once_there_is_a_place(&host, UPGRADE).await;
-    // A text message masked with zeros, and then not a byte is read.
+    // Send a text message masked with zeros, and then read nothing.
     let request = br#"{"jsonrpc":"2.0","id":1,"method":"chain_subscribe","params":[1]}"#;
     let head = [0x81, 0x80 | u8::try_from(request.len()).unwrap(), 0, 0, 0, 0];
     socket.0.write_all(&[&head, request.as_slice()].concat()).await.unwrap();
@@ -233,7 +235,7 @@ async fn a_websocket_keeps_the_place_of_its_connection() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_is_told_so() {
+async fn a_request_that_is_not_an_upgrade_is_refused() {
     let host = Host::start(|_| {}).await;
     let mut wire = Wire::open(host.address()).await;
     wire.send("GET /ws HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -243,7 +245,7 @@ async fn what_is_no_websocket_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_told_where_it_stands_and_cut_off() {
+async fn a_slow_reader_gets_its_position_and_is_cut_off() {
     let site = Site::new();
     for nonce in 0..10 {
         site.node.commit(&[site.node.transaction(nonce, &[0; 25_000])]);
@@ -252,11 +254,12 @@ async fn a_slow_reader_is_told_where_it_stands_and_cut_off() {
     assert_eq!(socket.result("chain_subscribe", json!([11])).await, 1);
     assert_eq!(socket.result("chain_subscribe", json!([1])).await, 2);
     let mut next = 1;
-    assert_eq!(height(&socket.news().await.1.unwrap()), next);
-    // Ten seconds are too much, and there are another ten to come back and hear so.
+    assert_eq!(height(&socket.notification().await.1.unwrap()), next);
+    // More than ten seconds are too slow; then the reader has another ten seconds to read the final
+    // messages.
     pass(Duration::from_secs(15)).await;
     let (id, end) = loop {
-        match socket.news().await {
+        match socket.notification().await {
             (id, Ok(block)) => {
                 next += 1;
                 assert_eq!((id, height(&block)), (2, next));
@@ -265,7 +268,7 @@ async fn a_slow_reader_is_told_where_it_stands_and_cut_off() {
         }
     };
     assert_eq!((id, &end["reason"], &end["next_height"]), (1, &json!("slow_reader"), &json!(11)));
-    let (id, end) = socket.news().await;
+    let (id, end) = socket.notification().await;
     let end = end.unwrap_err();
     assert_eq!((id, &end["reason"], &end["next_height"]), (2, &json!("slow_reader"), &json!(next + 1)));
     assert!(next < 10, "ten blocks do not fit the connection");
@@ -273,11 +276,11 @@ async fn a_slow_reader_is_told_where_it_stands_and_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_silent_for_long_is_gone() {
+async fn a_silent_client_is_disconnected() {
     let site = Site::new();
     let mut socket = Socket::within(site.router.clone(), 1000).await;
     let begun = Instant::now();
-    // Pings come and are not answered.
+    // Pings arrive, and the client does not respond.
     let mut bytes = Vec::new();
     socket.0.get_mut().read_to_end(&mut bytes).await.unwrap();
     assert_eq!((bytes, begun.elapsed().as_secs()), (vec![0x89, 0, 0x89, 0, 0x89, 0], 60));

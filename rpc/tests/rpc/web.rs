@@ -1,4 +1,4 @@
-//! Requests in process and over sockets.
+//! Sends requests in the same process and over sockets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use crate::described::described;
 use crate::support::{FakeNode, PATIENCE};
 
-/// An answer over HTTP.
+/// A response over HTTP.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -30,7 +30,7 @@ impl Answer {
     }
 }
 
-/// A node with its interface in process.
+/// A node with its interface, in the same process.
 pub(crate) struct Site {
     pub(crate) node: Arc<FakeNode>,
     pub(crate) router: Router,
@@ -73,7 +73,7 @@ impl Site {
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    /// The whole response object of one call, once it was found to be what `rpc.discover` promises.
+    /// The whole response object of one call, after checking it against `rpc.discover`.
     pub(crate) async fn respond(&self, method: &str, params: Value) -> Value {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let answer = self.post(request.to_string()).await;
@@ -91,7 +91,7 @@ impl Site {
         response["result"].clone()
     }
 
-    /// The error of a call that fails, which always has the same shape.
+    /// The error of a call that fails, after checking its shape.
     pub(crate) async fn fail(&self, method: &str, params: Value) -> Value {
         let response = self.respond(method, params).await;
         assert!(response.get("result").is_none(), "{response}");
@@ -99,7 +99,7 @@ impl Site {
     }
 }
 
-/// The error of a response, once its shape was found to be what every error has.
+/// The error of a response, after checking its shape.
 pub(crate) fn checked_error(response: &Value) -> Value {
     let error = &response["error"];
     assert!(error["code"].is_i64(), "{response}");
@@ -109,7 +109,7 @@ pub(crate) fn checked_error(response: &Value) -> Value {
     error.clone()
 }
 
-/// What somebody types into a socket.
+/// A raw connection.
 pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
@@ -130,15 +130,15 @@ impl Wire {
         self.send(&(head + body)).await;
     }
 
-    /// Everything until the other side closes.
+    /// Everything until the server closes the connection.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
-        // A reset after the answer ends it as well as a close does.
+        // A reset after the response is as good as a close.
         let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Reads until the text has come.
+    /// Reads until the text has arrived.
     pub(crate) async fn read_until(&mut self, wanted: &str) -> String {
         let mut text = String::new();
         let reading = async {

@@ -1,4 +1,5 @@
-//! A node that stands still until it is told to move: a real ledger in memory, a pool, no network.
+//! A fake node that changes only when a test changes it: a real ledger in memory, a pool, no
+//! network.
 //!
 //! Shared by the tests of the server and of the client.
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use quorate_api::{
     ChainHead, CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerDirection,
-    PeerJson, Readiness, ReadinessCheck, TransactionStatus, ValidatorStanding, VersionInfo, ViewChanges,
+    PeerJson, Readiness, ReadinessCheck, TransactionStatus, ValidatorSigningState, VersionInfo, ViewChanges,
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
@@ -23,10 +24,10 @@ use tokio::sync::watch;
 /// Time between two blocks of the fake chain, milliseconds.
 pub(crate) const BLOCK_TIME_MS: u64 = 1000;
 
-/// How long anything in these tests may take before they fail.
+/// The time limit of every wait in these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Lets so much time pass on a paused clock, which goes on only when nothing else has anything to do.
+/// Lets this much time pass on a paused clock, which advances only when all tasks are idle.
 pub(crate) async fn pass(time: Duration) {
     let nothing = std::future::pending::<()>();
     assert!(tokio::time::timeout(time, nothing).await.is_err());
@@ -106,11 +107,12 @@ impl FakeNode {
         changed
     }
 
-    /// As after a restart on a disk that has flipped a bit of the last transaction in this block.
+    /// The same node after a restart, with a bit of this block's last transaction flipped on its
+    /// disk.
     #[allow(dead_code, reason = "not all who share this file need it")]
     pub(crate) fn with_damaged_block(self, height: Height) -> Self {
         let body = self.reader.block(height).unwrap().unwrap().body().as_bytes().to_vec();
-        assert!(body.len() > 32, "the body is found by what is in it");
+        assert!(body.len() > 32, "the body is found by its contents");
         let FakeNode { network, disk, reader, state, changes, committed } = self;
         let mut state = state.into_inner().unwrap();
         state.ledger.make_durable().unwrap();
@@ -128,12 +130,12 @@ impl FakeNode {
         FakeNode { network, disk, reader, state: Mutex::new(state), changes, committed }
     }
 
-    /// From now on nothing is taken.
+    /// Refuses all transactions from now on.
     pub(crate) fn refuse(&self, refusal: SubmitRefusal) {
         self.change(|state| state.refusal = Some(refusal));
     }
 
-    /// From now on everything is taken again.
+    /// Accepts transactions again.
     pub(crate) fn relent(&self) {
         self.change(|state| state.refusal = None);
     }
@@ -142,7 +144,8 @@ impl FakeNode {
         self.change(|state| state.ready = ready);
     }
 
-    /// Makes the head the stable checkpoint. Nothing here checks the signatures, which are the block's.
+    /// Makes the head the stable checkpoint, with the signatures of the block, which nothing checks
+    /// here.
     pub(crate) fn stabilise(&self) {
         let head = self.reader.head().unwrap();
         let certificate = self.reader.certificate(head.height).unwrap().unwrap();
@@ -158,13 +161,14 @@ impl FakeNode {
         self.change(|state| state.checkpoint = Some(checkpoint));
     }
 
-    /// Accuses a validator of two votes. Nothing here checks the proof, which is none.
+    /// Adds evidence of two votes against a validator. Its proof is a dummy, which nothing checks
+    /// here.
     pub(crate) fn accuse(&self, validator: u16) {
-        let liar = &self.genesis().validators()[usize::from(validator)];
+        let faulty = &self.genesis().validators()[usize::from(validator)];
         let evidence = EvidenceJson {
             validator,
-            name: liar.name.clone(),
-            public_key: liar.public_key,
+            name: faulty.name.clone(),
+            public_key: faulty.public_key,
             kind: EvidenceKind::Prepare,
             view: 2,
             height: 7,
@@ -173,12 +177,12 @@ impl FakeNode {
         self.change(|state| state.evidence.push(evidence));
     }
 
-    /// From now on these are the other nodes.
+    /// Sets the other nodes.
     pub(crate) fn set_peers(&self, peers: Vec<PeerJson>) {
         self.change(|state| state.peers = peers);
     }
 
-    /// From now on questions for the consensus state panic.
+    /// Makes requests for the consensus state panic from now on.
     pub(crate) fn panic_on_consensus(&self) {
         self.change(|state| state.panicking = true);
     }
@@ -188,7 +192,7 @@ impl FakeNode {
         self.state.lock().unwrap().pool.len()
     }
 
-    /// Returns once the pool holds this many.
+    /// Waits until the pool holds this many.
     pub(crate) async fn until_pending(&self, count: usize) {
         let mut changes = self.changes.subscribe();
         tokio::time::timeout(PATIENCE, changes.wait_for(|_| self.pending() == count))
@@ -202,14 +206,14 @@ impl FakeNode {
         self.reader.head().unwrap().timestamp.plus_ms(BLOCK_TIME_MS)
     }
 
-    /// A transaction this node would take.
+    /// A transaction that this node accepts.
     pub(crate) fn transaction(&self, nonce: u64, data: &[u8]) -> Transaction {
         let key = SecretKey::from_bytes(&[9; 32]).unwrap();
         let valid_until = self.next_time().plus_ms(60_000);
         Transaction::sign(&self.genesis().chain_id(), &key, nonce, valid_until, Payload::Data(data.to_vec()))
     }
 
-    /// Lets time pass for everything in the pool.
+    /// Lets all transactions in the pool expire.
     pub(crate) fn expire_pool(&self) {
         self.change(|state| {
             let expired = std::mem::take(&mut state.pool);
@@ -226,7 +230,7 @@ impl FakeNode {
         })
     }
 
-    /// Orders these, then an empty block whose certificate finalises both.
+    /// Orders these, then an empty block whose certificate makes both final.
     pub(crate) fn commit_through_descendant(&self, transactions: &[Transaction]) -> Height {
         let verified: Vec<_> = transactions.iter().map(|transaction| self.verified(transaction)).collect();
         self.change(|state| {
@@ -271,7 +275,7 @@ impl FakeNode {
     }
 }
 
-/// The head's header, which the reader tells in two steps.
+/// The header of the head.
 trait HeadHeader {
     fn header_at_head(&self) -> quorate_ledger::Header;
 }
@@ -283,8 +287,8 @@ impl HeadHeader for LedgerReader {
 }
 
 impl FakeNode {
-    /// What became of a transaction.
-    fn standing(&self, id: &TransactionId) -> TransactionStatus {
+    /// The status of a transaction.
+    fn current_status(&self, id: &TransactionId) -> TransactionStatus {
         {
             let state = self.state.lock().unwrap();
             if state.pool.contains_key(id) {
@@ -315,7 +319,7 @@ impl Node for FakeNode {
     }
 
     async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
-        let known = self.standing(&transaction.id());
+        let known = self.current_status(&transaction.id());
         if known != TransactionStatus::Unknown {
             return Ok(known);
         }
@@ -339,13 +343,13 @@ impl Node for FakeNode {
 
     async fn ended(&self, id: TransactionId, within: Duration) -> TransactionStatus {
         let mut changes = self.changes.subscribe();
-        let ended = changes.wait_for(|_| self.standing(&id) != TransactionStatus::Pending);
+        let ended = changes.wait_for(|_| self.current_status(&id) != TransactionStatus::Pending);
         let _ = tokio::time::timeout(within, ended).await;
-        self.standing(&id)
+        self.current_status(&id)
     }
 
     async fn status_of(&self, id: TransactionId) -> TransactionStatus {
-        self.standing(&id)
+        self.current_status(&id)
     }
 
     fn report(&self) -> NodeReport {
@@ -367,7 +371,7 @@ impl Node for FakeNode {
             name: Some("validator-0".to_owned()),
             index: Some(0),
             role: NodeRole::Validator,
-            standing: Some(ValidatorStanding::Voting),
+            signing_state: Some(ValidatorSigningState::Voting),
             public_key: self.network.keys()[0].public(),
             version: "0.0.0".to_owned(),
             head: ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },
@@ -387,12 +391,12 @@ impl Node for FakeNode {
 
     fn consensus(&self) -> ConsensusState {
         let panicking = self.state.lock().unwrap().panicking;
-        assert!(!panicking, "told to");
+        assert!(!panicking, "requested by the test");
         ConsensusState {
             epoch: 0,
             view: 0,
             active: true,
-            standing: ValidatorStanding::Voting,
+            signing_state: ValidatorSigningState::Voting,
             probe: None,
             primary: 0,
             primary_name: "validator-0".to_owned(),
@@ -413,8 +417,8 @@ impl Node for FakeNode {
             deadline: Some(ConsensusDeadline { purpose: DeadlinePurpose::Request, in_ms: 7 }),
             waiting_ms: Some(1993),
             catching_up: false,
-            departed: Vec::new(),
-            contacts: vec![1, 2, 3],
+            view_changes_from: Vec::new(),
+            recently_heard: vec![1, 2, 3],
             view_changes: ViewChanges::default(),
             evidence_count: self.evidence().len() as u64,
             snapshot_age_ms: 3,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quorate_api::{ConsensusState, ValidatorStanding};
+use quorate_api::{ConsensusState, ValidatorSigningState};
 
 use crate::network::Network;
 use crate::rpc::Rpc;
@@ -31,7 +31,7 @@ impl Network {
         let (rpc, other) = (self.rpc(index), self.rpc(other));
         let height = other.head().height;
         let (its, others) = (rpc.consensus(), other.consensus());
-        its.standing == ValidatorStanding::Voting
+        its.signing_state == ValidatorSigningState::Voting
             && its.active
             && (its.view, its.primary) == (others.view, others.primary)
             && rpc.head().height >= height

@@ -144,7 +144,7 @@ impl Driver {
 
     /// A peer whose key is neither a member's nor an observer's was refused.
     pub(super) fn on_stranger(&mut self, stranger: &PeerId, what: &'static str) {
-        self.counters.strangers_refused.one();
+        self.counters.unknown_peers_refused.one();
         if let Some(more) = self.work.strangers.admit(Instant::now()) {
             tracing::warn!(peer = %stranger, more, "refused a peer that is no member: it {what}");
         }
@@ -199,7 +199,7 @@ impl Driver {
         let Ended { connection, peer, end } = ended;
         match end {
             LinkEnd::Cut | LinkEnd::Stopped => {}
-            LinkEnd::Garbage(_) => self.counters.garbage_received.one(),
+            LinkEnd::Garbage(_) => self.counters.malformed_received.one(),
             LinkEnd::Silent(_) => self.counters.connections_silent.one(),
             LinkEnd::Closed | LinkEnd::Broken(_) => {}
         }
@@ -215,7 +215,7 @@ impl Driver {
         let Some(peer) = self.peers.by_id(id) else { return };
         peer.identified(version::program(&info.agent_version));
         if let Err(error) = version::check(&self.network, &info.protocol_version) {
-            self.counters.foreign_networks.one();
+            self.counters.wrong_network.one();
             if let Some(more) = self.work.versions.admit(Instant::now()) {
                 let program = version::program(&info.agent_version);
                 tracing::warn!(peer = %peer.key, program, more, "closed the connection to a member that is incompatible: {error}");

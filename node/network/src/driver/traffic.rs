@@ -18,7 +18,7 @@ impl Driver {
             gossipsub::Event::Message { propagation_source, message, .. } => {
                 let Some(peer) = self.peers.by_id(&propagation_source) else { return };
                 match self.inbox.gossip(&peer.shares, peer.key, message.data.into()) {
-                    Ok(()) => self.counters.gossip_in.one(),
+                    Ok(()) => self.counters.gossip_received.one(),
                     Err(_) => self.counters.gossip_dropped.one(),
                 }
             }
@@ -36,10 +36,10 @@ impl Driver {
             Command::Publish { bytes, room } => {
                 let sent = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), bytes.to_vec());
                 match sent {
-                    Ok(_) => self.counters.gossip_out.one(),
+                    Ok(_) => self.counters.gossip_sent.one(),
                     Err(gossipsub::PublishError::Duplicate) => self.counters.gossip_repeated.one(),
                     Err(_) => {
-                        self.counters.gossip_unheard.one();
+                        self.counters.gossip_without_receiver.one();
                         // Just after connecting no subscription is known yet, but the direct
                         // streams work.
                         self.peers.broadcast(Rank::Member, &bytes, &self.counters);
@@ -82,7 +82,7 @@ impl Driver {
             self.counters.requests_refused.one();
             return self.reply(channel, Reply::Busy);
         }
-        self.counters.requests_in.one();
+        self.counters.requests_received.one();
         let request_timeout = self.timing.request_timeout;
         let answering = async move {
             let answer = tokio::time::timeout(request_timeout, answered).await;

@@ -67,7 +67,7 @@ async fn is_cut(bytes: Vec<u8>, why: &str) {
     let members = by_key(2);
     let mut node = Node::join(members[0], &members, &[]).await;
     timeout(PATIENCE, write_raw(members[1], &node, Some(bytes))).await.unwrap();
-    eventually("the garbage counted", || node.network.counters().garbage_received == 1).await;
+    eventually("the garbage counted", || node.network.counters().malformed_received == 1).await;
     let error = node.status(members[1]).last_error.unwrap();
     assert!(error.contains(why), "{error}");
     let events = node.drain();
@@ -118,7 +118,7 @@ async fn a_member_that_opens_no_stream_is_cut() {
     timeout(PATIENCE, write_raw(members[1], &node, None)).await.unwrap();
     eventually("the refusal counted", || {
         let counters = node.network.counters();
-        counters.connections_silent + counters.foreign_networks >= 1
+        counters.connections_silent + counters.wrong_network >= 1
     })
     .await;
     assert!(!node.status(members[1]).connected);

@@ -145,11 +145,11 @@ async fn messages_of_one_stream_stay_in_order() {
         assert_eq!(bytes.len(), if number % 100 == 0 { 100_000 } else { 20 });
     }
     let status = receiver.status(sender.number);
-    assert_eq!(status.messages_in, u64::from(COUNT));
+    assert_eq!(status.messages_received, u64::from(COUNT));
     assert_eq!(status.bytes_in, 30 * 100_000 + (u64::from(COUNT) - 30) * 20);
     eventually("all counted as sent", || {
         let out = sender.status(receiver.number);
-        (out.messages_out, out.bytes_out) == (status.messages_in, status.bytes_in)
+        (out.messages_sent, out.bytes_out) == (status.messages_received, status.bytes_in)
     })
     .await;
     assert_eq!(sender.status(receiver.number).messages_dropped, 0);
@@ -219,7 +219,7 @@ async fn messages_for_members_that_are_not_connected_are_dropped() {
     node.network.send(key(members[1]), Bytes::from_static(b"hello?"));
     node.network.broadcast(Bytes::from_static(b"anyone?"));
     assert_eq!(
-        node.network.counters().messages_unconnected,
+        node.network.counters().messages_to_disconnected,
         1,
         "a broadcast counts only for connected members"
     );

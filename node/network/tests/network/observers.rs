@@ -77,7 +77,7 @@ async fn messages_between_members_do_not_reach_an_observer_and_it_cannot_gossip(
         })
         .await;
     assert_eq!(heard, "the end");
-    assert_eq!(observer.network.counters().gossip_in, 0);
+    assert_eq!(observer.network.counters().gossip_received, 0);
 }
 
 /// A direct message from an observer ends its connection and is not delivered.
@@ -88,7 +88,7 @@ async fn an_observer_that_sends_a_direct_message_is_cut() {
         observer.network.send(first.key(), message.into());
         first.disconnected(OBSERVER).await;
         observer.disconnected(first.number).await;
-        assert_eq!(first.network.counters().garbage_received, 1);
+        assert_eq!(first.network.counters().malformed_received, 1);
         observer.connected(first.number).await;
         let events = first.drain();
         assert!(!events.iter().any(|event| matches!(event, NetworkEvent::Message { .. })), "{events:?}");
@@ -132,7 +132,7 @@ async fn observers_do_not_connect_to_each_other_and_unknown_keys_are_refused() {
     let mut other = config(OBSERVER + 1, &members);
     other.bootstrap = vec![first.address(), observer.bare_address()];
     let other = Node::start(OBSERVER + 1, other).await;
-    eventually("refusals", || first.network.counters().strangers_refused >= 2).await;
+    eventually("refusals", || first.network.counters().unknown_peers_refused >= 2).await;
     assert!(other.network.peers().iter().all(|peer| !peer.connected));
     assert!(
         observer.network.peers().iter().all(|peer| peer.connected),

@@ -27,7 +27,7 @@ async fn an_unknown_peer_is_refused_and_its_messages_are_not_delivered() {
     eventually("refusals", || {
         stranger.network.broadcast("let me in".into());
         stranger.network.publish("let me in".into()).unwrap();
-        [&first, &second].iter().map(|node| node.network.counters().strangers_refused).sum::<u64>()
+        [&first, &second].iter().map(|node| node.network.counters().unknown_peers_refused).sum::<u64>()
             >= ATTEMPTS
     })
     .await;
@@ -51,7 +51,7 @@ async fn a_node_of_another_network_is_refused() {
         config.bootstrap = vec![node.address()];
         let mut other = Node::start(members[second], config).await;
         eventually("refusals", || {
-            let foreign = |node: &Node| node.network.counters().foreign_networks;
+            let foreign = |node: &Node| node.network.counters().wrong_network;
             foreign(&node) + foreign(&other) >= ATTEMPTS
         })
         .await;
@@ -90,7 +90,7 @@ async fn a_member_with_a_later_version_is_reported() {
         }
     };
     timeout(PATIENCE, cut).await.unwrap();
-    eventually("the refusal counted", || node.network.counters().foreign_networks == 1).await;
+    eventually("the refusal counted", || node.network.counters().wrong_network == 1).await;
     let status = node.status(members[1]);
     assert_eq!(status.program.as_deref(), Some("quorate/9.8.7"));
     let why = status.last_error.unwrap();
@@ -151,7 +151,7 @@ async fn a_message_above_the_receivers_limit_ends_the_connection() {
     sender.network.send(receiver.key(), vec![0; 1001].into());
     receiver.connected(sender.number).await;
     receiver.disconnected(sender.number).await;
-    assert_eq!(receiver.network.counters().garbage_received, 1);
+    assert_eq!(receiver.network.counters().malformed_received, 1);
     let why = receiver.status(sender.number).last_error.unwrap();
     assert!(why.contains("1001 bytes"), "{why}");
     // Messages within the limit still arrive after a reconnect.

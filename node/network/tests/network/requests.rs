@@ -71,7 +71,7 @@ async fn a_request_above_the_responders_limit_is_not_read() {
     let (requester, mut responder) = pair(limits, LONG).await;
     let answer = requester.network.request(responder.key(), vec![0; 1001].into()).await;
     assert!(matches!(answer, Err(RequestError::Failed { .. })), "{answer:?}");
-    assert_eq!(responder.network.counters().garbage_received, 1);
+    assert_eq!(responder.network.counters().malformed_received, 1);
     let seen = responder.drain();
     assert!(!seen.iter().any(|event| matches!(event, NetworkEvent::Request { .. })), "{seen:?}");
 }
@@ -156,7 +156,7 @@ async fn a_responder_without_room_replies_busy() {
             tokio::spawn(async move { network.request(to, "waits".into()).await })
         })
         .collect();
-    eventually("two waiting requests", || responder.network.counters().requests_in == 2).await;
+    eventually("two waiting requests", || responder.network.counters().requests_received == 2).await;
     assert_eq!(requester.network.request(to, "third".into()).await, Err(RequestError::Busy));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -30,7 +30,7 @@ struct Which {
 
 /// Show the status of a transaction at a node.
 ///
-/// The status is unknown, pending, committed (with its place), rejected or expired. The last three
+/// The status is unknown, pending, committed (with its place) or expired. The last two
 /// never change again. Exit code 3 if it is unknown.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -95,7 +95,6 @@ pub(super) fn describe(status: &TransactionStatus) -> String {
         TransactionStatus::Committed { height, index } => {
             format!("committed at height {height}, index {index}")
         }
-        TransactionStatus::Rejected { reason } => format!("rejected: {reason}"),
         TransactionStatus::Expired => "expired: no later block can contain it".to_owned(),
         TransactionStatus::Pending => {
             "pending: a node holds it, but no final block contains it yet".to_owned()

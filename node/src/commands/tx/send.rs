@@ -40,7 +40,7 @@ Examples:
   quorate tx send --key client.pem --data-file order.json --wait accepted --rpc http://127.0.0.1:8546
   quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
 
-Exit code 0 when the wait was reached, 3 when it was not: not in time, rejected or expired.")]
+Exit code 0 when the wait was reached, 3 when it was not: not in time, or expired.")]
 pub(crate) struct SendArgs {
     #[command(flatten)]
     node: Node,
@@ -156,7 +156,7 @@ async fn genesis_of(rpc: &Rpc) -> anyhow::Result<Genesis> {
 
 fn is_reached(wait: WaitFor, status: &TransactionStatus) -> bool {
     match wait {
-        WaitFor::None => !matches!(status, TransactionStatus::Rejected { .. } | TransactionStatus::Expired),
+        WaitFor::None => !matches!(status, TransactionStatus::Expired),
         WaitFor::Accepted => {
             matches!(status, TransactionStatus::Pending | TransactionStatus::Committed { .. })
         }
@@ -185,12 +185,10 @@ mod tests {
     #[test]
     fn each_wait_is_reached_by_its_own_statuses() {
         let committed = TransactionStatus::Committed { height: 1, index: 0 };
-        let rejected = TransactionStatus::Rejected { reason: String::new() };
         let table = [
             (TransactionStatus::Unknown, [true, false, false]),
             (TransactionStatus::Pending, [true, true, false]),
             (committed, [true, true, true]),
-            (rejected, [false, false, false]),
             (TransactionStatus::Expired, [false, false, false]),
         ];
         for (status, reached) in table {

@@ -35,7 +35,7 @@ pub(crate) struct Facts {
     pub(crate) names: Vec<String>,
     /// Pieces of work that wait for the engine.
     pub(crate) inbox: usize,
-    /// Jobs that wait for a thread that checks signatures.
+    /// Jobs that wait for a verification thread.
     pub(crate) checking: usize,
     /// Messages of members that were dropped unchecked, by reason.
     pub(crate) not_checked: [(&'static str, u64); 3],

@@ -14,17 +14,17 @@ use crate::runtime::members::Members;
 const PHASES: MetricSpec = MetricSpec::histogram(
     "quorate_phase_seconds",
     &["phase"],
-    "Time a block takes here: prepare, from its acceptance to our COMMIT; commit, from our COMMIT to being final.",
+    "Time that a block takes here: prepare, from its acceptance to this node's COMMIT; commit, from that COMMIT to being final.",
 );
 const TRANSACTION: MetricSpec = MetricSpec::histogram(
     "quorate_transaction_seconds",
     &[],
-    "Time from a client's transaction being taken here to its block being final, for those that are.",
+    "Time from the acceptance of a client's transaction here until its block is final, for committed ones.",
 );
-const GROUP: MetricSpec = MetricSpec::histogram(
-    "quorate_engine_group_seconds",
+const JOURNAL_COMMIT: MetricSpec = MetricSpec::histogram(
+    "quorate_journal_commit_seconds",
     &[],
-    "Time the ordering thread takes for a group of events of which something has to be written, with the sync.",
+    "Time that the ordering thread takes for a group of events that writes to the journal, including the sync.",
 );
 const BLOCKS: MetricSpec =
     MetricSpec::counter("quorate_blocks_total", &[], "Blocks that became final here, fetched ones included.");
@@ -36,28 +36,28 @@ const TRANSACTIONS: MetricSpec = MetricSpec::counter(
 const CERTIFICATES: MetricSpec = MetricSpec::counter(
     "quorate_certificates_total",
     &[],
-    "Certificates of the newest block that were looked at for the next metric.",
+    "Certificates of the newest block that were sampled for the next metric.",
 );
 const SIGNATURES: MetricSpec = MetricSpec::counter(
     "quorate_certificate_signatures_total",
     &["validator"],
-    "Of these certificates, those with its signature. A certificate has as many as a quorum: of four equally fast \
-     validators each is in three of four.",
+    "Of these certificates, those with this validator's signature. A certificate has exactly a quorum: of four equally fast \
+     validators, each is in three of four certificates.",
 );
 /// The metrics of this module, for the document.
 #[cfg(test)]
 pub(crate) const MEASURED: &[MetricSpec] =
-    &[PHASES, TRANSACTION, GROUP, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES];
+    &[PHASES, TRANSACTION, JOURNAL_COMMIT, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES];
 
 const PHASE_SECONDS: &[f64] =
     &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
 const TRANSACTION_SECONDS: &[f64] =
     &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 30.0, 60.0];
-const GROUP_SECONDS: &[f64] =
+const JOURNAL_COMMIT_SECONDS: &[f64] =
     &[0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096];
 
 /// Transactions that are measured at a time. Further ones are not measured.
-const FOLLOWED: usize = 1 << 16;
+const MAX_MEASURED: usize = 1 << 16;
 
 /// Clones share the counters.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Measured {
         Measured {
             phases: PHASES.histogram_vec(PHASE_SECONDS),
             transaction: histogram(&TRANSACTION, TRANSACTION_SECONDS),
-            group: histogram(&GROUP, GROUP_SECONDS),
+            group: histogram(&JOURNAL_COMMIT, JOURNAL_COMMIT_SECONDS),
             blocks: one(&BLOCKS),
             transactions: one(&TRANSACTIONS),
             certificates: one(&CERTIFICATES),
@@ -139,7 +139,7 @@ impl Stopwatch {
 
     /// A client's transaction was accepted.
     pub(crate) fn taken(&mut self, now: Moment, id: TransactionId) {
-        if self.transactions.len() < FOLLOWED {
+        if self.transactions.len() < MAX_MEASURED {
             self.transactions.entry(id).or_insert(now);
         }
     }

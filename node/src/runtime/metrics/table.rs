@@ -1,5 +1,5 @@
-//! Every metric that is read on request. `node/METRICS.md` is generated from this table and similar
-//! ones.
+//! The metrics that are read at each scrape. `node/METRICS.md` is made from this table and the
+//! others.
 
 use quorate_api::ProgressState;
 use quorate_rpc::MetricSpec;
@@ -41,7 +41,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_info",
         &["version", "network", "validator"],
-        "1, with what the node is.",
+        "1; the labels identify the node.",
         |facts, samples| {
             let status = &facts.status;
             let name = status.name.clone().unwrap_or_default();
@@ -54,16 +54,16 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_log_lines_lost_total",
         &[],
-        "Lines that the log lost, because standard error did not take them or not fast enough.",
+        "Log lines that were lost because standard error did not accept them, or not fast enough.",
         |facts, samples| samples.counts(facts.log_lines_lost),
     ),
     gauge(
         "quorate_snapshot_age_seconds",
         &[],
-        "Age of what the ordering thread last said; readiness, status and most of these metrics follow from it.",
+        "Age of the ordering thread's last report; readiness, status and most of these metrics are derived from it.",
         |facts, samples| samples.is(seconds(facts.status.snapshot_age_ms)),
     ),
-    gauge("quorate_ready", &[], "1 while /readyz answers 200.", |facts, samples| {
+    gauge("quorate_ready", &[], "1 while /readyz responds with 200.", |facts, samples| {
         samples.counts(u64::from(facts.readiness.is_ready()));
     }),
     gauge("quorate_ready_check", &["check"], "1 while this check of /readyz holds.", |facts, samples| {
@@ -72,7 +72,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_ordering_state",
         &["state"],
-        "1 for the state that consensus_explain tells, 0 for all others.",
+        "1 for the state that consensus_explain returns, 0 for all others.",
         |facts, samples| {
             ProgressState::ALL.iter().for_each(|state| samples.says(state.name(), *state == facts.state));
         },
@@ -84,43 +84,53 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_committed_time_seconds",
         &[],
-        "Time in the newest final block, seconds since 1970.",
+        "Time of the newest final block, seconds since 1970.",
         |facts, samples| samples.is(seconds(facts.status.head.timestamp_ms)),
     ),
     gauge(
         "quorate_ordering_possible_time_seconds",
         &[],
-        "While the newest block's time is so far ahead of this node's clock that no block can follow: when one can, seconds \
-         since 1970. 0 otherwise.",
+        "If the newest block's time is so far ahead of this node's clock that no block can follow: the time at which one can, \
+         seconds since 1970. 0 otherwise.",
         |facts, samples| samples.is(facts.possible_at.map_or(0.0, |time| seconds(time.0))),
     ),
     gauge(
         "quorate_durable_height",
         &[],
-        "Height up to which the ledger file alone survives a power cut; the journal has the rest.",
+        "Height up to which the ledger file alone survives a power failure; the journal has the rest.",
         |facts, samples| samples.counts(facts.snapshot.durable().0),
     ),
     gauge("quorate_stable_height", &[], "Height of the stable checkpoint.", |facts, samples| {
         samples.counts(facts.consensus.stable_height);
     }),
-    gauge("quorate_earliest_height", &[], "Height of the oldest block that is kept.", |facts, samples| {
-        samples.counts(facts.status.earliest_height);
-    }),
+    gauge(
+        "quorate_earliest_height",
+        &[],
+        "Height of the oldest block that the node keeps.",
+        |facts, samples| {
+            samples.counts(facts.status.earliest_height);
+        },
+    ),
     counter(
         "quorate_blocks_fetched_total",
         &[],
-        "Blocks fetched from others instead of ordered here.",
+        "Blocks fetched from other validators instead of ordered here.",
         |facts, samples| samples.counts(facts.snapshot.fetched()),
     ),
-    gauge("quorate_catching_up", &[], "1 while blocks are being fetched from others.", |facts, samples| {
-        samples.counts(u64::from(facts.consensus.catching_up));
-    }),
+    gauge(
+        "quorate_catching_up",
+        &[],
+        "1 while the node fetches blocks from other validators.",
+        |facts, samples| {
+            samples.counts(u64::from(facts.consensus.catching_up));
+        },
+    ),
     // ---- ordering
-    gauge("quorate_view", &[], "The view.", |facts, samples| samples.counts(facts.consensus.view)),
+    gauge("quorate_view", &[], "Number of the view.", |facts, samples| samples.counts(facts.consensus.view)),
     gauge(
         "quorate_view_active",
         &[],
-        "1 while the view has begun, 0 while a NEW-VIEW is waited for.",
+        "1 while the view has begun, 0 while the node waits for its NEW-VIEW.",
         |facts, samples| samples.counts(u64::from(facts.consensus.active)),
     ),
     gauge(
@@ -133,17 +143,17 @@ pub(crate) const READ: &[Reading] = &[
         },
     ),
     gauge(
-        "quorate_standing",
-        &["standing"],
-        "1 for whether this validator may sign: voting, probing or recovering.",
+        "quorate_signing_state",
+        &["state"],
+        "1 for the state that says whether this validator may sign (voting, probing or recovering), 0 for the others.",
         |facts, samples| {
             if facts.ordering().is_none() {
                 return;
             }
-            let word = |standing| serde_json::to_value(standing).ok();
-            let own = word(facts.consensus.standing);
-            for standing in ["voting", "probing", "recovering"] {
-                samples.says(standing, own.as_ref().is_some_and(|own| own == standing));
+            let word = |state| serde_json::to_value(state).ok();
+            let own = word(facts.consensus.signing_state);
+            for state in ["voting", "probing", "recovering"] {
+                samples.says(state, own.as_ref().is_some_and(|own| own == state));
             }
         },
     ),
@@ -157,7 +167,7 @@ pub(crate) const READ: &[Reading] = &[
             let causes = [
                 ("no_progress", counters.no_progress),
                 ("censorship", counters.censorship),
-                ("proven_lie", counters.proven_liars),
+                ("evidence", counters.proven_liars),
                 ("others_left", counters.joined),
                 ("no_new_view", counters.no_new_view),
             ];
@@ -170,7 +180,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_request_timeout_seconds",
         &[],
-        "How long pending work may go without a commit at present; doubled by views that failed.",
+        "How long pending work may go without a commit at present; doubled for each failed view.",
         |facts, samples| {
             let timeout = seconds(facts.consensus.request_timeout_ms);
             facts.ordering().iter().for_each(|_| samples.is(timeout));
@@ -179,59 +189,71 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_waiting_seconds",
         &[],
-        "How long work has waited without a commit, across views; 0 while none waits.",
+        "How long work has waited without a commit, across views; 0 while no work waits.",
         |facts, samples| {
             let waiting = seconds(facts.consensus.waiting_ms.unwrap_or(0));
             facts.ordering().iter().for_each(|_| samples.is(waiting));
         },
     ),
-    gauge("quorate_heights_in_flight", &[], "Heights begun and not final in this view.", |facts, samples| {
-        let in_flight = count(facts.consensus.in_flight.len());
-        samples.counts_if(facts.ordering().map(|_| in_flight));
-    }),
     gauge(
-        "quorate_proposals_examining",
+        "quorate_heights_in_flight",
         &[],
-        "Proposals whose transactions are not all here.",
-        |facts, samples| samples.counts_if(facts.ordering().map(|it| count(it.overview.examining))),
-    ),
-    counter(
-        "quorate_bodies_asked_total",
-        &[],
-        "Questions for transactions that gossip had not brought.",
-        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.counters.bodies_asked)),
-    ),
-    gauge("quorate_quorum", &[], "Votes that decide.", |facts, samples| {
-        samples.counts_if(facts.ordering().map(|_| facts.consensus.quorum.into()));
-    }),
-    gauge(
-        "quorate_contacts",
-        &[],
-        "Validators heard of within three status intervals, this one included.",
+        "Heights that have begun in this view and are not final.",
         |facts, samples| {
-            samples.counts(count(facts.consensus.contacts.len()) + u64::from(facts.status.index.is_some()));
+            let in_flight = count(facts.consensus.in_flight.len());
+            samples.counts_if(facts.ordering().map(|_| in_flight));
         },
     ),
     gauge(
-        "quorate_contact",
+        "quorate_proposals_validating",
+        &[],
+        "Proposals in validation, some of whose transactions have not arrived.",
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| count(it.overview.examining))),
+    ),
+    counter(
+        "quorate_body_requests_total",
+        &[],
+        "Requests for transactions of a proposal that had not arrived by gossip.",
+        |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.counters.bodies_asked)),
+    ),
+    gauge("quorate_quorum", &[], "Quorum size: how many votes are a quorum.", |facts, samples| {
+        samples.counts_if(facts.ordering().map(|_| facts.consensus.quorum.into()));
+    }),
+    gauge(
+        "quorate_validators_heard",
+        &[],
+        "Validators heard from within three status intervals, this one included.",
+        |facts, samples| {
+            samples.counts(
+                count(facts.consensus.recently_heard.len()) + u64::from(facts.status.index.is_some()),
+            );
+        },
+    ),
+    gauge(
+        "quorate_validator_heard",
         VALIDATOR,
-        "1 for every other validator heard of within three status intervals.",
+        "1 for every other validator heard from within three status intervals, 0 for the others.",
         |facts, samples| {
             for (index, name) in (0_u16..).zip(&facts.names).filter(|(index, _)| facts.is_other(*index)) {
-                samples.says(name, facts.consensus.contacts.contains(&index));
+                samples.says(name, facts.consensus.recently_heard.contains(&index));
             }
         },
     ),
     counter("quorate_stable_checkpoints_total", &[], "Checkpoints that became stable.", |facts, samples| {
         samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.stable_checkpoints));
     }),
-    gauge("quorate_evidence", &[], "Proofs of lies that are kept.", |facts, samples| {
-        samples.counts_if(facts.ordering().map(|_| facts.consensus.evidence_count));
-    }),
-    counter(
-        "quorate_contradictions_total",
+    gauge(
+        "quorate_evidence",
         &[],
-        "Different statements of one validator where one is allowed, seen since the start.",
+        "Entries of evidence against faulty validators that the node keeps.",
+        |facts, samples| {
+            samples.counts_if(facts.ordering().map(|_| facts.consensus.evidence_count));
+        },
+    ),
+    counter(
+        "quorate_equivocations_total",
+        &[],
+        "Conflicting statements of one validator where only one is allowed, since the start.",
         |facts, samples| {
             samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.contradictions));
         },
@@ -242,7 +264,7 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_messages_dropped_total",
         &["reason"],
-        "Messages of other validators that ordering ignored.",
+        "Messages of other validators that ordering ignored, by reason.",
         |facts, samples| {
             let Some(ordering) = facts.ordering() else { return };
             let counters = &ordering.overview.pbft_counters;
@@ -252,16 +274,16 @@ pub(crate) const READ: &[Reading] = &[
         },
     ),
     counter(
-        "quorate_messages_repaired_total",
+        "quorate_messages_retransmitted_total",
         &[],
-        "Messages sent again because a STATUS showed that they were lacking.",
+        "Messages sent again because a STATUS showed that the other validator lacks them.",
         |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.pbft_counters.repaired)),
     ),
     // ---- disk
     counter(
-        "quorate_journal_groups_total",
+        "quorate_journal_commits_total",
         &[],
-        "Groups of promises written, each with one sync.",
+        "Commits of the journal: groups of records that were written with one sync.",
         |facts, samples| {
             samples.counts_if(facts.ordering().map(|it| it.overview.counters.groups));
         },
@@ -272,19 +294,24 @@ pub(crate) const READ: &[Reading] = &[
     gauge("quorate_journal_bytes", &[], "Bytes of keys and values in the journal.", |facts, samples| {
         samples.counts_if(facts.ordering().map(|it| it.overview.journal_bytes));
     }),
-    gauge("quorate_file_bytes", &["file"], "Size of the ledger and the journal file.", |facts, samples| {
-        facts.files.iter().for_each(|(file, bytes)| samples.counts_of(file, *bytes));
-    }),
+    gauge(
+        "quorate_file_bytes",
+        &["file"],
+        "Size of the ledger file and of the journal file.",
+        |facts, samples| {
+            facts.files.iter().for_each(|(file, bytes)| samples.counts_of(file, *bytes));
+        },
+    ),
     counter(
         "quorate_ledger_damaged_reads_total",
         &[],
-        "Reads of the ledger that failed because it is damaged.",
+        "Reads of the ledger that failed because of damage.",
         |facts, samples| samples.counts(facts.damaged_reads),
     ),
     gauge(
         "quorate_disk_free_bytes",
         &[],
-        "What can still be written to the file system of the journal, or of the ledger if that has less.",
+        "Free space on the file system of the journal, or of the ledger if that has less.",
         |facts, samples| samples.counts_if(facts.free),
     ),
     // ---- the pool
@@ -294,10 +321,15 @@ pub(crate) const READ: &[Reading] = &[
     gauge("quorate_mempool_bytes", &[], "Bytes of the transactions in the pool.", |facts, samples| {
         samples.counts(facts.pool.bytes);
     }),
-    gauge("quorate_mempool_max_transactions", &[], "Most transactions the pool takes.", |facts, samples| {
-        samples.counts(facts.pool.max_transactions);
-    }),
-    gauge("quorate_mempool_max_bytes", &[], "Most bytes the pool takes.", |facts, samples| {
+    gauge(
+        "quorate_mempool_max_transactions",
+        &[],
+        "Most transactions that the pool accepts.",
+        |facts, samples| {
+            samples.counts(facts.pool.max_transactions);
+        },
+    ),
+    gauge("quorate_mempool_max_bytes", &[], "Most bytes that the pool accepts.", |facts, samples| {
         samples.counts(facts.pool.max_bytes);
     }),
     gauge(
@@ -312,16 +344,21 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_mempool_oldest_seconds",
         &[],
-        "How long the oldest transaction that waits for a block has waited; 0 while none does.",
+        "How long the oldest transaction without a block has waited; 0 if there is none.",
         |facts, samples| samples.is(seconds(facts.pool.oldest_waiting_ms.unwrap_or(0))),
     ),
-    counter("quorate_mempool_admitted_total", &[], "Transactions taken into the pool.", |facts, samples| {
-        samples.counts_if(facts.ordering().map(|it| it.overview.mempool.admitted));
-    }),
+    counter(
+        "quorate_mempool_admitted_total",
+        &[],
+        "Transactions that the pool accepted.",
+        |facts, samples| {
+            samples.counts_if(facts.ordering().map(|it| it.overview.mempool.admitted));
+        },
+    ),
     counter(
         "quorate_mempool_refused_total",
         &["reason"],
-        "Transactions of clients and gossip that the pool did not take.",
+        "Transactions of clients and gossip that the pool refused, by reason.",
         |facts, samples| {
             let Some(ordering) = facts.ordering() else { return };
             let pool = &ordering.overview.mempool;
@@ -339,20 +376,20 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_gossip_refused_total",
         &[],
-        "Gossiped transactions that the pool did not take, those it has already not counted.",
+        "Gossiped transactions that the pool refused; duplicates of pooled ones are not counted.",
         |facts, samples| samples.counts_if(facts.ordering().map(|it| it.overview.counters.gossip_refused)),
     ),
     // ---- queues
     gauge(
         "quorate_engine_inbox",
         &[],
-        "Work that waits for the ordering thread; at 4096 others wait to add to it.",
+        "Items that wait for the ordering thread; at 4096, senders wait.",
         |facts, samples| samples.counts(count(facts.inbox)),
     ),
     gauge(
         "quorate_verification_queue",
         &[],
-        "Clients' transactions and gossiped batches that wait for a thread that checks signatures; at 1024 gossip is dropped.",
+        "Clients' transactions and gossiped batches that wait for a verification thread; at 1024, gossip is dropped.",
         |facts, samples| samples.counts(count(facts.checking)),
     ),
     // ---- other validators
@@ -362,8 +399,8 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_clock_ahead_seconds",
         VALIDATOR,
-        "This node's clock less that of this validator, as its proposals of the last two minutes show, their way here \
-         included. Only primaries propose, so there are few of these; far from 0, one of the two clocks is wrong.",
+        "This node's clock minus that of this validator, from its proposals of the last two minutes, including their time in \
+         transit. Only primaries propose, so few validators have a sample. If it is far from 0, one of the two clocks is wrong.",
         |facts, samples| {
             for peer in &facts.peers {
                 if let Some(ahead) = peer.clock_ahead_ms {
@@ -380,7 +417,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_blocks_behind",
         VALIDATOR,
-        "Blocks that it was behind this node when it last said where it stands.",
+        "Blocks that this validator was behind this node when it last reported its height.",
         |facts, samples| {
             for peer in &facts.peers {
                 if let Some(behind) = peer.blocks_behind {
@@ -392,7 +429,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_committed_height",
         VALIDATOR,
-        "The height it last said it had committed; our own after it said it had more and did not send it.",
+        "Height that this validator last reported as committed; this node's own height after it reported more and did not send it.",
         |facts, samples| {
             for (name, peer) in facts.validators() {
                 peer.committed_height.into_iter().for_each(|height| samples.counts_of(name, height));
@@ -402,7 +439,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_round_trip_seconds",
         VALIDATOR,
-        "Round trip of the last heartbeat, with what it waited behind.",
+        "Round trip of the last heartbeat, including the wait behind other messages.",
         |facts, samples| {
             for (name, peer) in facts.validators() {
                 let micros = peer.round_trip_us.into_iter();
@@ -413,7 +450,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_messages_waiting",
         VALIDATOR,
-        "Messages that wait to be sent to it.",
+        "Messages that wait to be sent to this validator.",
         |facts, samples| {
             facts.links.iter().for_each(|(name, link)| samples.counts_of(name, count(link.messages_waiting)));
         },
@@ -421,7 +458,7 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_peer_messages_dropped_total",
         VALIDATOR,
-        "Messages to it that were lost here: its queue was full, or it was not connected.",
+        "Messages to this validator that were dropped here: its queue was full, or it was not connected.",
         |facts, samples| {
             facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.messages_dropped));
         },
@@ -429,7 +466,7 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_peer_received_bytes_total",
         VALIDATOR,
-        "Bytes of its direct messages.",
+        "Bytes of direct messages received from this validator.",
         |facts, samples| {
             facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.bytes_in));
         },
@@ -437,19 +474,19 @@ pub(crate) const READ: &[Reading] = &[
     counter(
         "quorate_peer_sent_bytes_total",
         VALIDATOR,
-        "Bytes of direct messages to it.",
+        "Bytes of direct messages sent to this validator.",
         |facts, samples| {
             facts.links.iter().for_each(|(name, link)| samples.counts_of(name, link.bytes_out));
         },
     ),
-    gauge("quorate_observers_connected", &[], "Observers that are connected.", |facts, samples| {
+    gauge("quorate_observers_connected", &[], "Connected observers.", |facts, samples| {
         let connected = facts.peers.iter().filter(|peer| peer.index.is_none() && peer.connected);
         samples.counts(count(connected.count()));
     }),
     counter(
         "quorate_network_events_total",
         &["event"],
-        "What happened on the peer-to-peer network; the events are listed below.",
+        "Events of the peer-to-peer network; they are listed below.",
         |facts, samples| {
             facts.traffic.each().for_each(|(event, times)| samples.counts_of(event, times));
         },
@@ -474,20 +511,20 @@ mod tests {
         read.chain(MEASURED.iter().copied()).chain(RPC_METRICS.iter().copied())
     }
 
-    /// `node/METRICS.md` as generated from the tables.
+    /// The text of `node/METRICS.md`, made from the tables.
     fn document() -> String {
         let mut text = String::from(
             "\
 # Metrics of a node
 
-`GET /metrics` at the RPC address, in the Prometheus text format. Everything starts at 0 with the process. Names do not change within
-a version; labels hold names of validators from the genesis, methods and fixed words, so the number of series is bounded. Beside these
-there are the usual `process_` metrics. `docker/monitoring` has a dashboard and alert rules.
+`GET /metrics` at the RPC address, in the Prometheus text format. All counters start at 0 with the process. Names do
+not change within a version. Labels hold names of validators from the genesis, methods and fixed words, so the number of
+series is bounded. The usual `process_` metrics are there too. `docker/monitoring` has a dashboard and alert rules.
 
-An observer tells of the view what validators say, and has no samples for what it does not do: voting, the journal, and a pool's
-history. Its pool is empty.
+An observer reports the view as validators report it. It has no samples for voting, the journal and the history of a
+pool, because it has none of these. Its pool is empty.
 
-This page is made from the code, and a test compares it.
+This page is generated from the code, and a test compares it.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|
@@ -496,28 +533,28 @@ This page is made from the code, and a test compares it.
         for MetricSpec { name, kind, labels, help } in all() {
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             writeln!(text, "| `{name}` | {} | {} | {help} |", kind.name(), labels.join(", "))
-                .expect("a string takes what is written");
+                .expect("writing to a string does not fail");
         }
         text += "\n## Events of the network\n\n| event | meaning |\n|---|---|\n";
         for (event, meaning) in NetworkCounters::MEANINGS {
-            writeln!(text, "| `{event}` | {meaning} |").expect("a string takes what is written");
+            writeln!(text, "| `{event}` | {meaning} |").expect("writing to a string does not fail");
         }
         text
     }
 
     #[test]
-    fn the_document_says_what_the_code_does() {
+    fn the_document_agrees_with_the_code() {
         let expected = document();
         assert!(DOCUMENT == expected, "put this into node/METRICS.md:\n{expected}");
     }
 
-    /// The naming conventions that promtool also checks: counters end in `_total`, no other metric
-    /// does, and names are unique.
+    /// The conventions that promtool also checks: counters end in `_total`, other metrics do not,
+    /// and names are unique.
     #[test]
     fn names_follow_the_conventions() {
         let mut names = BTreeSet::new();
         for spec in all() {
-            assert!(names.insert(spec.name), "{} exists twice", spec.name);
+            assert!(names.insert(spec.name), "{} is there twice", spec.name);
             assert!(spec.name.starts_with("quorate_"), "{}", spec.name);
             let counts = spec.kind == quorate_rpc::MetricKind::Counter;
             assert_eq!(spec.name.ends_with("_total"), counts, "{}", spec.name);

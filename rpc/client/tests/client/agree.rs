@@ -1,4 +1,4 @@
-//! What nobody can prove, and several say alike.
+//! Results that no node can prove, and on which several nodes agree.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use quorate_client::{Client, ClientError, Rpc};
 use quorate_ledger::{SecretKey, TransactionId};
 use quorate_rpc::Node;
 
-use crate::site::{Site, client, nobody};
+use crate::site::{Site, client, unreachable};
 use crate::support::FakeNode;
 
-/// A server of this member, whatever it answers otherwise.
+/// A server of this member, which alters its responses with `alter`.
 async fn member(node: &Arc<FakeNode>, index: usize, alter: fn(String) -> String) -> Site {
     let keys = node.genesis().committee().members();
     let (own, claimed) = (keys[0].to_string(), keys[index].to_string());
@@ -21,8 +21,8 @@ async fn honest(node: &Arc<FakeNode>, index: usize) -> Site {
     member(node, index, |text| text).await
 }
 
-/// A member that calls everything expired that is unknown.
-async fn liar(node: &Arc<FakeNode>, index: usize) -> Site {
+/// A faulty member that reports unknown transactions as expired.
+async fn faulty(node: &Arc<FakeNode>, index: usize) -> Site {
     member(node, index, |text| text.replace("unknown", "expired")).await
 }
 
@@ -30,22 +30,23 @@ async fn status(client: &Client, id: TransactionId) -> Result<TransactionStatus,
     client.agreed(async |node: Rpc| node.tx_status(id).await).await
 }
 
-/// Of four members one may lie, so two must say it.
+/// Of four members one may be faulty, so two must agree.
 #[tokio::test]
-async fn what_one_more_than_may_lie_say_alike_is_so() {
+async fn a_result_of_f_plus_one_members_is_returned() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
-    let (first, second, lying) = (honest(&node, 0).await, honest(&node, 1).await, liar(&node, 2).await);
-    let urls = [lying.url.clone(), nobody().await, first.url.clone(), second.url.clone()];
+    let (first, second, faulty_node) =
+        (honest(&node, 0).await, honest(&node, 1).await, faulty(&node, 2).await);
+    let urls = [faulty_node.url.clone(), unreachable().await, first.url.clone(), second.url.clone()];
     assert_eq!(status(&client(&node, &urls), id).await.unwrap(), TransactionStatus::Unknown);
 }
 
 #[tokio::test]
-async fn one_voice_is_not_enough_however_often_it_is_heard() {
+async fn one_member_does_not_suffice_however_often_it_is_queried() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
-    let (honest, lying) = (honest(&node, 0).await, liar(&node, 1).await);
-    let urls = [lying.url.clone(), lying.url.clone(), honest.url.clone(), nobody().await];
+    let (honest, faulty_node) = (honest(&node, 0).await, faulty(&node, 1).await);
+    let urls = [faulty_node.url.clone(), faulty_node.url.clone(), honest.url.clone(), unreachable().await];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     let ClientError::NoAgreement { needed, alike, asked, .. } = &error else { panic!("{error}") };
     assert_eq!((*needed, *alike, *asked), (2, 1, 3), "{error}");
@@ -53,10 +54,10 @@ async fn one_voice_is_not_enough_however_often_it_is_heard() {
 }
 
 #[tokio::test]
-async fn two_addresses_of_a_member_are_one_voice() {
+async fn two_addresses_of_a_member_count_once() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
-    let (here, there, honest) = (liar(&node, 1).await, liar(&node, 1).await, honest(&node, 2).await);
+    let (here, there, honest) = (faulty(&node, 1).await, faulty(&node, 1).await, honest(&node, 2).await);
     let urls = [here.url.clone(), there.url.clone(), honest.url.clone()];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     assert!(matches!(error, ClientError::NoAgreement { needed: 2, alike: 1, asked: 3, .. }), "{error}");
@@ -65,7 +66,7 @@ async fn two_addresses_of_a_member_are_one_voice() {
 }
 
 #[tokio::test]
-async fn who_is_no_member_has_no_voice() {
+async fn keys_outside_the_committee_do_not_count() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
     let (own, stranger) =
@@ -74,5 +75,5 @@ async fn who_is_no_member_has_no_voice() {
     let urls = [outside.url.clone(), honest(&node, 0).await.url];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     assert!(matches!(error, ClientError::NoAgreement { alike: 0 | 1, asked: 2, .. }), "{error}");
-    assert!(error.to_string().contains("its word does not count"), "{error}");
+    assert!(error.to_string().contains("its claim does not count"), "{error}");
 }

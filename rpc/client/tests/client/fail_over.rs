@@ -1,4 +1,4 @@
-//! Several nodes, some of them in trouble.
+//! Several nodes, some of which fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use quorate_ledger::{Height, Payload, SecretKey, Transaction};
 use quorate_rpc::{Node, RpcConfig, SubmitRefusal, router};
 use tokio::time::timeout;
 
-use crate::site::{Site, client, nobody};
+use crate::site::{Site, client, unreachable};
 use crate::support::{FakeNode, PATIENCE};
 
 const FULL: SubmitRefusal = SubmitRefusal::PoolFull { transactions: 1, bytes: 1 };
@@ -26,25 +26,30 @@ fn kind(error: &ClientError) -> ErrorKind {
 }
 
 #[tokio::test]
-async fn the_next_node_is_asked_and_remembered() {
+async fn the_next_node_is_tried_and_preferred() {
     let node = Arc::new(FakeNode::new());
     node.commit(&[node.transaction(1, b"x")]);
     let bad_gateway = Router::new().route("/", post(|| async { StatusCode::BAD_GATEWAY }));
     let broken = Site::serving(bad_gateway).await;
     let nonsense = Site::altered(&node, |_| "nonsense".to_owned()).await;
-    let lying = Site::altered(&node, |text| text.replace("\"view\":0", "\"view\":1")).await;
+    let faulty_node = Site::altered(&node, |text| text.replace("\"view\":0", "\"view\":1")).await;
     let good = Site::of(&node).await;
-    let urls =
-        [nobody().await, broken.url.clone(), nonsense.url.clone(), lying.url.clone(), good.url.clone()];
+    let urls = [
+        unreachable().await,
+        broken.url.clone(),
+        nonsense.url.clone(),
+        faulty_node.url.clone(),
+        good.url.clone(),
+    ];
     let client = client(&node, &urls);
 
     assert_eq!(client.block(Height(1)).await.unwrap().unwrap().height(), Height(1));
-    let asked = [broken.requests(), nonsense.requests(), lying.requests()];
+    let asked = [broken.requests(), nonsense.requests(), faulty_node.requests()];
     assert!(asked.iter().all(|count| *count >= 1), "{asked:?}");
     assert_eq!(client.preferred().url(), good.url);
     assert_eq!(client.block(Height(1)).await.unwrap().unwrap().height(), Height(1));
     assert_eq!(
-        [broken.requests(), nonsense.requests(), lying.requests()],
+        [broken.requests(), nonsense.requests(), faulty_node.requests()],
         asked,
         "the good one is asked first"
     );
@@ -83,7 +88,7 @@ async fn another_node_has_room() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_not_tried_again() {
+async fn a_permanent_refusal_is_not_retried() {
     let node = Arc::new(FakeNode::new());
     let (one, other) = (Site::of(&node).await, Site::of(&node).await);
     let client = client(&node, [&one.url, &other.url]);
@@ -100,18 +105,18 @@ async fn what_is_refused_for_good_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn when_all_fail_the_last_failure_is_told() {
+async fn when_all_nodes_fail_the_last_error_is_returned() {
     let node = FakeNode::new();
-    let urls = [nobody().await, nobody().await];
+    let urls = [unreachable().await, unreachable().await];
     let error = client(&node, &urls).head().await.unwrap_err();
     assert!(matches!(error, ClientError::Call(CallError::Unreachable { .. })), "{error}");
     assert!(error.to_string().starts_with("http://127.0.0.1:"), "{error}");
 }
 
 #[tokio::test]
-async fn a_wait_goes_on_at_another_node() {
+async fn a_wait_continues_at_another_node() {
     let node = Arc::new(FakeNode::new());
-    // The first node waits for nobody, as one that is told to stop.
+    // The first node ends waits at once, like a node that stops.
     let no_wait = RpcConfig { max_wait: Duration::ZERO, ..RpcConfig::default() };
     let hasty = Site::serving(router(&no_wait, Arc::clone(&node), None)).await;
     let site = Site::of(&node).await;
@@ -126,10 +131,10 @@ async fn a_wait_goes_on_at_another_node() {
     assert!(committed.unwrap().receipt.is_some());
 }
 
-/// The first attempt gets through but its answer does not; then a node that lags behind says that the
-/// transaction came too late. It did not.
+/// The first submission arrives, but its response does not. Then a node that lags behind reports
+/// the transaction as expired, although it was submitted in time.
 #[tokio::test]
-async fn an_expiry_is_not_believed_when_an_earlier_attempt_may_have_got_through() {
+async fn an_expiry_is_doubted_if_an_earlier_submission_may_have_arrived() {
     let (node, lagging) = (Arc::new(FakeNode::new()), Arc::new(FakeNode::new()));
     let transaction = node.transaction(1, b"x");
     lagging.refuse(SubmitRefusal::Expired { valid_until: transaction.valid_until, now: node.next_time() });
@@ -146,7 +151,7 @@ async fn an_expiry_is_not_believed_when_an_earlier_attempt_may_have_got_through(
 }
 
 #[tokio::test]
-async fn a_node_that_never_answers_is_given_up() {
+async fn a_node_that_never_responds_times_out() {
     let silent = Router::new().route("/", post(std::future::pending::<StatusCode>));
     let site = Site::serving(silent).await;
     let limit = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! Following the chain over nodes that come, go and lie.
+//! Follows the chain over nodes that start, stop and are faulty.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use quorate_ledger::Height;
 use quorate_rpc::{Node, RpcConfig, RpcServer, serve};
 use tokio::time::timeout;
 
-use crate::site::{Site, client, nobody};
+use crate::site::{Site, client, unreachable};
 use crate::support::{FakeNode, PATIENCE};
 
 fn grow(node: &FakeNode, count: usize) {
@@ -41,20 +41,20 @@ async fn every_block_comes_once_and_in_order_as_the_chain_grows() {
     take(&mut blocks, &node, 1..=5).await;
     let (growing, ()) = tokio::join!(blocks.next(), async { grow(&node, 1) });
     assert_eq!(growing.unwrap().height(), Height(6));
-    // One of these is final only through the other.
+    // One of these blocks is final only by the certificate of the other.
     node.commit_through_descendant(&[node.transaction(1, b"x")]);
     take(&mut blocks, &node, 7..=8).await;
     assert_eq!(blocks.position(), Height(9));
 }
 
 #[tokio::test]
-async fn another_node_goes_on_where_one_stopped() {
+async fn another_node_continues_where_one_stopped() {
     let node = Arc::new(FakeNode::new());
     grow(&node, 3);
     let (first, first_url) = server(&node).await;
     let (_second, second_url) = server(&node).await;
     let config = ClientConfig { patience: PATIENCE, ..ClientConfig::default() };
-    let urls = [&nobody().await, &first_url, &second_url];
+    let urls = [&unreachable().await, &first_url, &second_url];
     let client = Client::new(urls, node.genesis().anchor().clone(), config).unwrap();
     let mut blocks = client.follow(Height(2));
     take(&mut blocks, &node, 2..=3).await;
@@ -64,35 +64,35 @@ async fn another_node_goes_on_where_one_stopped() {
 }
 
 #[tokio::test]
-async fn what_is_not_proven_is_not_given_out() {
+async fn unproven_blocks_are_not_returned() {
     let node = Arc::new(FakeNode::new());
     grow(&node, 3);
     let (server, url) = server(&node).await;
-    // A chain of other validators, as high as this one.
+    // A chain of other validators with the same height.
     let other = Arc::new(FakeNode::of(quorate_genesis::TestNetwork::seeded(4, 2)));
     grow(&other, 3);
-    let (_lying, lying) = self::server(&other).await;
-    let client = client(&node, [&lying, &url]);
+    let (_faulty_server, faulty_node) = self::server(&other).await;
+    let client = client(&node, [&faulty_node, &url]);
     let mut blocks = client.follow(Height(1));
     take(&mut blocks, &node, 1..=3).await;
 
     timeout(PATIENCE, server.shutdown()).await.unwrap();
     grow(&other, 1);
-    let error = timeout(PATIENCE, blocks.next()).await.expect("it gives up").unwrap_err();
+    let error = timeout(PATIENCE, blocks.next()).await.expect("it returns an error").unwrap_err();
     let expected = matches!(
         &error,
         ClientError::Untrusted { reason: Untrusted::Unlinked(_), .. }
             | ClientError::Call(CallError::Unreachable { .. })
     );
     assert!(expected, "{error}");
-    assert_eq!(blocks.position(), Height(4), "and can be asked to go on");
+    assert_eq!(blocks.position(), Height(4), "it can continue");
 }
 
 #[tokio::test]
-async fn nonsense_is_no_stream() {
+async fn malformed_streams_are_refused() {
     let node = Arc::new(FakeNode::new());
     grow(&node, 1);
-    // No end of an event ever comes, nor one of the answer.
+    // Neither the event nor the response ever ends.
     let endless = axum::Router::new().route(
         "/stream",
         axum::routing::get(|| async {
@@ -113,7 +113,7 @@ async fn nonsense_is_no_stream() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_far_behind_is_passed_over() {
+async fn a_node_that_is_far_behind_is_skipped() {
     let node = Arc::new(FakeNode::new());
     let (_server, url) = server(&node).await;
     let client = client(&node, [&url]);

@@ -1,4 +1,4 @@
-//! What a client believes.
+//! The results that a client accepts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use quorate_rpc::Node;
 use crate::site::{Site, client};
 use crate::support::{FakeNode, PATIENCE};
 
-/// A node with five transactions at height 1, one at height 2 that only height 3 finalises.
+/// A node with five transactions at height 1, and one at height 2, which is final only by the
+/// certificate of height 3.
 fn node() -> (Arc<FakeNode>, Vec<Transaction>) {
     let node = Arc::new(FakeNode::new());
     let transactions: Vec<_> = (0..6).map(|nonce| node.transaction(nonce, b"hello")).collect();
@@ -28,7 +29,7 @@ fn why<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Untrusted {
 }
 
 #[tokio::test]
-async fn an_honest_node_is_believed() {
+async fn results_of_an_honest_node_are_accepted() {
     let (node, transactions) = node();
     let site = Site::of(&node).await;
     let client = client(&node, [&site.url]);
@@ -72,7 +73,7 @@ async fn a_chain_without_blocks_has_no_head_to_prove() {
 }
 
 #[tokio::test]
-async fn a_node_of_another_network_is_not_believed() {
+async fn results_of_another_network_are_refused() {
     let (node, transactions) = node();
     let site = Site::of(&node).await;
     let other = FakeNode::of(TestNetwork::seeded(4, 2));
@@ -88,9 +89,9 @@ async fn a_node_of_another_network_is_not_believed() {
     other_chain(why(client.status(transactions[0].id()).await));
 }
 
-/// Whichever digit of whichever answer a node changes, it is found out or changes nothing.
+/// If a node changes any digit of any response, the client detects it, or the result is the same.
 #[tokio::test]
-async fn altered_answers_are_not_believed() {
+async fn altered_results_are_refused() {
     let (node, transactions) = node();
     let honest = Site::of(&node).await;
     let truth = client(&node, [&honest.url]);
@@ -123,11 +124,11 @@ async fn altered_answers_are_not_believed() {
 }
 
 #[tokio::test]
-async fn blocks_out_of_order_or_too_many_are_not_believed() {
+async fn blocks_out_of_order_or_too_many_are_refused() {
     let (node, _) = node();
     let renumbered = |from: &'static str, to: &'static str| {
         let node = Arc::clone(&node);
-        // The node hears another question than the client asked.
+        // The node gets another request than the client sent.
         async move {
             let router = quorate_rpc::router(&quorate_rpc::RpcConfig::default(), Arc::clone(&node), None);
             let ask = axum::middleware::from_fn(
@@ -160,7 +161,7 @@ async fn blocks_out_of_order_or_too_many_are_not_believed() {
 }
 
 #[tokio::test]
-async fn a_false_commitment_is_not_believed() {
+async fn a_false_commit_is_refused() {
     let node = Arc::new(FakeNode::new());
     let claim = |text: String| {
         text.replace("\"status\":\"pending\"", "\"status\":\"committed\",\"height\":1,\"index\":0")
@@ -175,7 +176,7 @@ async fn a_false_commitment_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_receipt_for_another_transaction_is_not_believed() {
+async fn a_receipt_for_another_transaction_is_refused() {
     let (node, transactions) = node();
     let (asked, given) = (transactions[0].id(), transactions[1].id());
     let other = serde_of(&node, given);
@@ -185,7 +186,7 @@ async fn a_receipt_for_another_transaction_is_not_believed() {
     assert!(matches!(reason, Untrusted::OtherTransaction { found, .. } if found == given), "{reason}");
 }
 
-/// The beginning of a receipt, up to the proof: where it says what it is about.
+/// The beginning of a receipt up to its proof, with the transaction that it is for.
 fn serde_of(node: &FakeNode, id: quorate_ledger::TransactionId) -> String {
     let receipt = node.ledger().receipt(&id).unwrap().unwrap();
     let path: Vec<String> = receipt.path.siblings().iter().map(|hash| format!("\"{hash}\"")).collect();
@@ -202,7 +203,7 @@ async fn submitting_returns_a_proven_receipt() {
     assert_eq!((accepted.id, accepted.status), (transaction.id(), TransactionStatus::Pending));
     assert_eq!(accepted.receipt, None);
 
-    // On another task, as applications do.
+    // Use it in another task, as applications do.
     let waiting = tokio::spawn({
         let (client, transaction) = (Arc::clone(&client), transaction.clone());
         async move { client.submit_and_wait(&transaction, PATIENCE).await }

@@ -1,4 +1,4 @@
-//! Servers to talk to.
+//! Servers for the client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Site {
         Site::altered(node, |text| text).await
     }
 
-    /// A server that alters what the node answers.
+    /// A server that alters the responses of the node.
     pub(crate) async fn altered(
         node: &Arc<FakeNode>,
         alter: impl Fn(String) -> String + Clone + Send + Sync + 'static,
@@ -59,20 +59,20 @@ impl Site {
         Site { url, requests }
     }
 
-    /// Requests so far.
+    /// Number of requests so far.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
-/// An address where nobody listens.
-pub(crate) async fn nobody() -> String {
+/// An address without a listener.
+pub(crate) async fn unreachable() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     format!("http://{address}")
 }
 
-/// A client of these sites that gives up soon.
+/// A client of these sites with a short time limit.
 pub(crate) fn client<'a>(node: &FakeNode, urls: impl IntoIterator<Item = &'a String>) -> Client {
     let config = ClientConfig { patience: Duration::from_millis(50), ..ClientConfig::default() };
     Client::new(urls, node.genesis().anchor().clone(), config).unwrap()

@@ -23,7 +23,7 @@ async fn get(site: &Site, path: &str) -> Answer {
     site.send(request(path)).await
 }
 
-/// A page that is there, taken apart.
+/// An existing page, parsed.
 async fn page(site: &Site, path: &str) -> Document {
     page_with(site, path, StatusCode::OK).await
 }
@@ -35,7 +35,7 @@ async fn page_with(site: &Site, path: &str, status: StatusCode) -> Document {
     Document::parse(&answer.text)
 }
 
-/// A chain with blocks of many kinds.
+/// Adds blocks of many kinds to the chain.
 fn chain(site: &Site) -> Vec<Transaction> {
     let node = &site.node;
     let first = vec![node.transaction(1, b"hello")];

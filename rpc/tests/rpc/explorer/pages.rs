@@ -1,4 +1,4 @@
-//! What pages show.
+//! The contents of pages.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -11,7 +11,7 @@ use crate::html::Document;
 use crate::web::Site;
 
 #[tokio::test]
-async fn browsers_get_pages_and_programs_get_words() {
+async fn browsers_get_pages_and_programs_get_plain_text() {
     let site = Site::new();
     let document = page(&site, "/").await;
     assert_eq!(document.by_id("main").get("data-live"), Some("stream"));
@@ -22,7 +22,7 @@ async fn browsers_get_pages_and_programs_get_words() {
         }
         let answer = site.send(plain.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8", "{accept:?}");
-        assert_eq!(answer.headers["vary"], "accept", "caches tell the two apart");
+        assert_eq!(answer.headers["vary"], "accept", "caches distinguish the two");
         assert!(answer.text.starts_with("Quorate node."), "{}", answer.text);
     }
     let head = site.call("chain_head", json!({})).await;
@@ -32,7 +32,7 @@ async fn browsers_get_pages_and_programs_get_words() {
 }
 
 #[tokio::test]
-async fn without_the_explorer_there_are_words_alone() {
+async fn without_the_explorer_there_is_only_plain_text() {
     let site = Site::with(|config| config.explorer = false);
     let answer = get(&site, "/").await;
     assert!(answer.text.starts_with("Quorate node."), "{}", answer.text);
@@ -55,7 +55,7 @@ async fn without_the_explorer_there_are_words_alone() {
 }
 
 #[tokio::test]
-async fn pages_say_what_the_methods_say() {
+async fn pages_show_the_results_of_the_methods() {
     let site = Site::new();
     let transactions = chain(&site);
     site.node.accuse(2);
@@ -63,16 +63,16 @@ async fn pages_say_what_the_methods_say() {
     let head = status["head"]["height"].to_string();
     assert_eq!(head, "64");
     let told = site.call("consensus_explain", json!({})).await;
-    let headline = told["headline"].as_str().unwrap();
+    let summary = told["summary"].as_str().unwrap();
     let checkpoint = site.call("chain_checkpoint", json!({})).await;
     let overview = page(&site, "/").await.text;
     for text in [
-        headline,
+        summary,
         "from the last 20 blocks",
         "quorum 3, up to 1 may be faulty",
         "validator-0",
         &head,
-        "proof of lies: 1",
+        "evidence of faulty validators: 1",
     ] {
         assert!(overview.contains(text), "{text}: {overview}");
     }
@@ -80,15 +80,15 @@ async fn pages_say_what_the_methods_say() {
 
     let explain = page(&site, "/explain").await.text;
     let heights = told["heights"].as_array().unwrap();
-    let remedies = told["remedies"].as_array().unwrap();
-    assert!(!heights.is_empty() && !remedies.is_empty(), "{told}");
-    let texts = heights.iter().map(|height| &height["text"]).chain(remedies).chain([&told["headline"]]);
+    let actions = told["actions"].as_array().unwrap();
+    assert!(!heights.is_empty() && !actions.is_empty(), "{told}");
+    let texts = heights.iter().map(|height| &height["text"]).chain(actions).chain([&told["summary"]]);
     for text in texts {
         assert!(explain.contains(text.as_str().unwrap()), "{text}: {explain}");
     }
 
     let validators = page(&site, "/validators").await.text;
-    for text in ["validator-3", "connected, opened by us", "/ip4/127.0.0.1/tcp/1", "✗ lied", "PREPARE"] {
+    for text in ["validator-3", "connected, opened by us", "/ip4/127.0.0.1/tcp/1", "✗ faulty", "PREPARE"] {
         assert!(validators.contains(text), "{text}: {validators}");
     }
     assert!(page(&site, "/mempool").await.text.contains("0 of 10"));
@@ -109,7 +109,7 @@ async fn pages_say_what_the_methods_say() {
     let genesis = page(&site, "/blocks/0").await.text;
     assert!(genesis.contains("The genesis needs none"), "{genesis}");
     let descendant = page(&site, "/blocks/3").await.text;
-    assert!(descendant.contains("Final by that of block 4"), "{descendant}");
+    assert!(descendant.contains("Final by the certificate of block 4"), "{descendant}");
 }
 
 #[tokio::test]
@@ -137,8 +137,11 @@ async fn a_committed_transaction_is_shown_with_its_receipt() {
     assert_eq!(receipt.get("data-id"), Some(transaction.id().to_string().as_str()));
     assert_eq!(receipt.get("data-height"), Some("2"));
     assert_eq!(receipt.get("data-index"), Some(index(transaction).as_str()));
-    assert!(document.by_id("check").get("hidden").is_some(), "what needs scripts is shown by scripts");
-    // What is no text is told by its bytes alone.
+    assert!(
+        document.by_id("check").get("hidden").is_some(),
+        "the part that needs scripts is hidden without them"
+    );
+    // A payload that is not text is shown only as bytes.
     let document = page(&site, &format!("/transactions/{}", transactions.last().unwrap().id())).await;
     assert!(document.text.contains("ff00") && !document.text.contains("As text"), "{}", document.text);
 }
@@ -156,7 +159,7 @@ async fn a_transaction_has_a_page_before_it_is_committed() {
     site.node.expire_pool();
     let document = page(&site, &path(&expired)).await;
     assert!(document.text.contains("expired"), "{}", document.text);
-    assert_eq!(document.by_id("main").get("data-live"), Some(""), "nothing changes any more");
+    assert_eq!(document.by_id("main").get("data-live"), Some(""), "the status is final");
 
     site.node.submit(pending.clone()).await.unwrap();
     let document = page(&site, &path(&pending)).await;

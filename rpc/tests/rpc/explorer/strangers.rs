@@ -1,4 +1,4 @@
-//! What strangers write, and how often they ask.
+//! Untrusted contents and untrusted clients.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::web::Site;
 const MARKUP: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>";
 
 #[tokio::test]
-async fn what_strangers_write_stays_text() {
+async fn untrusted_text_stays_text() {
     let site = Site::new();
     let transaction = site.node.transaction(1, MARKUP.as_bytes());
     site.node.commit(std::slice::from_ref(&transaction));
@@ -38,12 +38,13 @@ async fn what_strangers_write_stays_text() {
         (format!("/transactions/{}", typed.replace('/', "%2F")), StatusCode::BAD_REQUEST, MARKUP),
         (format!("/blocks?below={typed}"), StatusCode::BAD_REQUEST, ""),
     ] {
-        // As text it is there, and as nothing else: parsing would have met a script, a bare sign or an image.
+        // It is there only as text: the parser would have found a script, an unescaped character or
+        // an image.
         let document = page_with(&site, &path, status).await;
         assert!(document.text.contains(shown), "{path}: {}", document.text);
         assert_eq!(document.all("img").count(), 0, "{path}");
     }
-    // Even where every name is allowed, a name that is none is not repeated.
+    // Even if every name is allowed, an invalid name is not repeated.
     let site = Site::with(|config| config.allowed_hosts = vec!["*".to_owned()]);
     let mut request = request("/");
     request.headers_mut().insert("host", "$(reboot)<b>".parse().unwrap());
@@ -73,11 +74,15 @@ async fn pages_count_as_requests() {
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(refused.headers["retry-after"], "1");
         assert!(refused.headers.contains_key("content-security-policy"));
-        assert!(Document::parse(&refused.text).text.contains("try again in 500 ms"), "{}", refused.text);
+        assert!(Document::parse(&refused.text).text.contains("Try again in 500 ms"), "{}", refused.text);
     }
     let words = Request::get("/").body(Body::empty()).unwrap();
-    assert_eq!(from("192.0.2.1", words).await.status, StatusCode::OK, "words are free");
-    assert_eq!(from("192.0.2.2", request("/")).await.status, StatusCode::OK, "others are not meant");
+    assert_eq!(from("192.0.2.1", words).await.status, StatusCode::OK, "plain text is not limited");
+    assert_eq!(
+        from("192.0.2.2", request("/")).await.status,
+        StatusCode::OK,
+        "other addresses are not limited"
+    );
     let front = page(&site, "/").await;
     let style = front.all("link").last().unwrap().get("href").unwrap().to_owned();
     assert_eq!(from("192.0.2.1", request(&style)).await.status, StatusCode::OK, "a refusal has its style");
@@ -93,7 +98,7 @@ async fn pages_take_a_place_among_the_requests() {
         async {
             site.node.until_pending(1).await;
             let document = page_with(&site, "/blocks", StatusCode::SERVICE_UNAVAILABLE).await;
-            assert!(document.text.contains("as many requests as it may"), "{}", document.text);
+            assert!(document.text.contains("limit of concurrent requests"), "{}", document.text);
             site.node.commit_pool();
         },
         site.post(call)

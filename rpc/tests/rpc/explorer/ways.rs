@@ -1,4 +1,4 @@
-//! Ways through the pages: lists, links, search, and what is not there.
+//! Navigation: lists, links, search, and missing pages.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,32 +11,36 @@ use crate::html::Document;
 use crate::web::Site;
 
 #[tokio::test]
-async fn what_is_not_there_is_said_with_advice() {
+async fn missing_pages_give_advice() {
     let site = Site::new();
     chain(&site);
     let hash = format!("0x{}", "ab".repeat(32));
     for (path, status, says) in [
-        ("/blocks/65", StatusCode::NOT_FOUND, "not there yet: the newest this node holds is 64"),
-        ("/blocks/18446744073709551615", StatusCode::NOT_FOUND, "not there yet"),
-        ("/blocks/18446744073709551616", StatusCode::BAD_REQUEST, "names no block"),
-        ("/blocks/latest-", StatusCode::BAD_REQUEST, "names no block"),
-        ("/blocks/-1", StatusCode::BAD_REQUEST, "names no block"),
-        ("/blocks/0xAB", StatusCode::BAD_REQUEST, "names no block"),
+        (
+            "/blocks/65",
+            StatusCode::NOT_FOUND,
+            "does not exist here yet: the newest block that this node holds is 64",
+        ),
+        ("/blocks/18446744073709551615", StatusCode::NOT_FOUND, "does not exist here yet"),
+        ("/blocks/18446744073709551616", StatusCode::BAD_REQUEST, "does not name a block"),
+        ("/blocks/latest-", StatusCode::BAD_REQUEST, "does not name a block"),
+        ("/blocks/-1", StatusCode::BAD_REQUEST, "does not name a block"),
+        ("/blocks/0xAB", StatusCode::BAD_REQUEST, "does not name a block"),
         (&format!("/blocks/{hash}"), StatusCode::NOT_FOUND, "no block named"),
         ("/blocks/%ff", StatusCode::BAD_REQUEST, "not UTF-8"),
         ("/transactions/%ff", StatusCode::BAD_REQUEST, "not UTF-8"),
-        ("/blocks/2?from=230", StatusCode::NOT_FOUND, "none at 230"),
+        ("/blocks/2?from=230", StatusCode::NOT_FOUND, "none at position 230"),
         ("/blocks/2?from=x", StatusCode::BAD_REQUEST, "whole numbers"),
         ("/blocks?below=-1", StatusCode::BAD_REQUEST, "whole numbers"),
         (&format!("/transactions/{hash}"), StatusCode::NOT_FOUND, "neither holds it nor knows"),
-        ("/transactions/0x12", StatusCode::BAD_REQUEST, "no transaction id"),
-        (&format!("/search?q={hash}"), StatusCode::NOT_FOUND, "can be searched for"),
-        ("/search?q=validator-0", StatusCode::BAD_REQUEST, "can be searched for"),
+        ("/transactions/0x12", StatusCode::BAD_REQUEST, "is not a transaction id"),
+        (&format!("/search?q={hash}"), StatusCode::NOT_FOUND, "You can search for"),
+        ("/search?q=validator-0", StatusCode::BAD_REQUEST, "You can search for"),
     ] {
         let document = page_with(&site, path, status).await;
         assert!(document.text.contains(says), "{path}: {}", document.text);
     }
-    // Lists begin where there is something.
+    // A list begins at the first block that exists.
     for path in ["/blocks?below=0", "/blocks?below=1", "/blocks?below=18446744073709551615"] {
         page(&site, path).await;
     }
@@ -62,7 +66,7 @@ async fn search_leads_to_the_page() {
         assert_eq!(answer.headers["location"], place);
     }
     for empty in ["/search", "/search?q=", "/search?q=%20&other=1"] {
-        assert!(page(&site, empty).await.text.contains("can be searched for"), "{empty}");
+        assert!(page(&site, empty).await.text.contains("You can search for"), "{empty}");
     }
 }
 
@@ -72,7 +76,7 @@ async fn long_lists_come_in_pages() {
     chain(&site);
     let rows = |document: &Document| {
         let mut heights = document.tags.iter().filter_map(|tag| tag.get("data-height").map(str::to_owned));
-        // The last row is the form of those to come.
+        // The last row is the template for new rows.
         let (first, rest) = (heights.next().unwrap(), heights.collect::<Vec<_>>());
         (first, rest[rest.len() - 2].clone(), rest.len())
     };
@@ -82,7 +86,7 @@ async fn long_lists_come_in_pages() {
     assert!(newest.links().any(|link| link == "/blocks?below=15"));
     let older = page(&site, "/blocks?below=15").await;
     assert_eq!(rows(&older), ("14".to_owned(), "0".to_owned(), 15));
-    assert_eq!(older.by_id("main").get("data-live"), Some(""), "the past does not move");
+    assert_eq!(older.by_id("main").get("data-live"), Some(""), "old pages are not updated");
     assert!(older.links().any(|link| link == "/blocks"));
 
     let cells =
@@ -97,7 +101,8 @@ async fn long_lists_come_in_pages() {
     assert!(!last.text.contains("Later"), "{}", last.text);
 }
 
-/// Blocks that are too large to be read at once: the list shows the newest of them, and leads on.
+/// Blocks that are too large for one response: the list shows the newest of them, and links to the
+/// others.
 #[tokio::test]
 async fn lists_of_large_blocks_begin_with_the_newest() {
     let site = Site::new();
@@ -120,7 +125,7 @@ async fn lists_of_large_blocks_begin_with_the_newest() {
     assert_eq!(seen, (0..=20).rev().collect::<Vec<u64>>(), "every block once, the newest first");
 }
 
-/// Every link of every page, from the first one on, leads to a page that is there and well-formed.
+/// Every link of every page, starting from the first page, leads to a valid page.
 #[tokio::test]
 async fn no_link_is_dead_and_every_page_is_hardened() {
     let site = Site::new();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use quorate_api::ValidatorStanding;
+use quorate_api::ValidatorSigningState;
 use quorate_e2e::{Network, copy_directory, wait_until};
 
 use crate::fixtures::{FaultTest, Figures};
@@ -33,13 +33,13 @@ fn restored(length: Length) -> Figures {
     test.network.start(index);
     let rpc = test.network.rpc(index);
     wait_until("it knows that its journal is old", || {
-        rpc.consensus().standing == ValidatorStanding::Recovering
+        rpc.consensus().signing_state == ValidatorSigningState::Recovering
     });
     let height = test.height_of(&[test.primary]);
     test.load.wait_for_more(BETWEEN);
     wait_until("it follows the chain", || rpc.head().height > height);
     last(length.hold());
-    assert_eq!(rpc.consensus().standing, ValidatorStanding::Recovering);
+    assert_eq!(rpc.consensus().signing_state, ValidatorSigningState::Recovering);
 
     test.network.stop(index);
     fs::copy(newest.join("journal.redb"), live.join("journal.redb")).unwrap();

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use quorate_api::TroubleKind;
+use quorate_api::WarningKind;
 use quorate_e2e::{Invocation, Network, WAIT_LIMIT, until, wait_until};
 
 /// Enough space for a new validator, and not for much more.
@@ -104,7 +104,7 @@ fn a_full_disk_stops_a_validator_and_nothing_is_lost() {
     network.order_one(full);
     let rpc = network.rpc(full);
     let report = until("the disk is a trouble", WAIT_LIMIT, || {
-        rpc.explanation().troubles.into_iter().find(|trouble| trouble.kind == TroubleKind::Disk)
+        rpc.explanation().warnings.into_iter().find(|trouble| trouble.kind == WarningKind::Disk)
     });
     assert!(report.text.contains("MiB of disk space are free"), "{report:?}");
     assert_eq!(rpc.page("/readyz"), Some(503), "it is not ready with so little space");

@@ -44,7 +44,7 @@ fn without_a_quorum_a_survivor_names_who_is_missing() {
         let report = reporter.explanation();
         (report.state == ProgressState::Idle && report.contact.silent.is_empty()).then_some(report)
     });
-    assert!(idle.making_progress && idle.timer.is_none() && idle.remedies.is_empty(), "{idle:?}");
+    assert!(idle.making_progress && idle.timer.is_none() && idle.actions.is_empty(), "{idle:?}");
     let page = explain(&network, 0, &[]).expect_code(0);
     assert!(page.stdout.contains("idle") && page.stdout.contains("Nothing waits"), "{page}");
 
@@ -59,7 +59,7 @@ fn without_a_quorum_a_survivor_names_who_is_missing() {
     assert_eq!((report.contact.needed, report.contact.more_needed), (2, 1));
     let names = [2, 3].map(|index: usize| network.validators()[index].name.clone());
     for name in &names {
-        assert!(report.headline.contains(name) && report.remedies[0].contains(name), "{report:?}");
+        assert!(report.summary.contains(name) && report.actions[0].contains(name), "{report:?}");
     }
 
     let page = explain(&network, 0, &[]).expect_code(3);
@@ -72,7 +72,7 @@ fn without_a_quorum_a_survivor_names_who_is_missing() {
     let report = explanation(&network, 0, ProgressState::Idle);
     assert_eq!(report.contact.silent.iter().map(|member| member.index).collect::<Vec<_>>(), [2]);
     assert!(
-        report.remedies[0].contains(&names[0]),
+        report.actions[0].contains(&names[0]),
         "the first remedy is about the missing validator: {report:?}"
     );
 }
@@ -104,8 +104,8 @@ fn when_the_primary_is_gone_a_survivor_says_who_takes_over_and_when() {
     assert_eq!(usize::from(timer.next_primary.index), next);
     assert!(timer.in_ms <= REQUEST_TIMEOUT_MS);
     let [primary, next] = [primary, next].map(|index| network.validators()[index].name.clone());
-    assert!(report.headline.contains(&primary), "{}", report.headline);
-    assert!(report.remedies[0].contains(&format!("Start or reconnect {primary}")), "{:?}", report.remedies);
+    assert!(report.summary.contains(&primary), "{}", report.summary);
+    assert!(report.actions[0].contains(&format!("Start or reconnect {primary}")), "{:?}", report.actions);
 
     let page = explain(&network, survivors[0], &[]).expect_code(3);
     assert!(page.stdout.contains(&format!("whose primary would be {next}")), "{page}");
@@ -163,11 +163,11 @@ fn ledgers_that_are_all_older_than_the_journals_are_reported_with_a_remedy() {
         let rpc = network.rpc(index);
         let report = until("it reports that this does not end by itself", quorate_e2e::WAIT_LIMIT, || {
             let report = rpc.explanation();
-            report.headline.contains("does not end by itself").then_some(report)
+            report.summary.contains("does not end by itself").then_some(report)
         });
         assert_eq!(report.state, ProgressState::Probing);
         assert!(
-            report.remedies.iter().any(|remedy| remedy.contains("newer copy of its ledger")),
+            report.actions.iter().any(|remedy| remedy.contains("newer copy of its ledger")),
             "{report:?}"
         );
     }

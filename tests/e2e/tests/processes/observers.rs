@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use quorate_api::{ErrorKind, NodeRole, ProgressState, ReceiptJson, ValidatorStanding, Wait};
+use quorate_api::{ErrorKind, NodeRole, ProgressState, ReceiptJson, ValidatorSigningState, Wait};
 use quorate_client::{Client, ClientConfig, TransactionBuilder};
 use quorate_e2e::{
     Chain, EventStream, Invocation, LoneHome, Network, Observer, Rpc, Signer, WAIT_LIMIT, wait_until,
@@ -31,11 +31,11 @@ fn an_observer_that_starts_late_follows_serves_and_orders_nothing() {
     let rpc = observer.rpc();
     wait_until("it is ready", || rpc.page("/readyz") == Some(200));
     let status = rpc.status();
-    assert_eq!((status.role, status.index, status.standing), (NodeRole::Observer, None, None));
+    assert_eq!((status.role, status.index, status.signing_state), (NodeRole::Observer, None, None));
     assert_eq!(status.peers_connected, 4);
     let consensus = rpc.consensus();
-    assert_eq!(consensus.standing, ValidatorStanding::Observing);
-    assert_eq!((consensus.contacts.as_slice(), consensus.active), (&[0, 1, 2, 3][..], true));
+    assert_eq!(consensus.signing_state, ValidatorSigningState::Observing);
+    assert_eq!((consensus.recently_heard.as_slice(), consensus.active), (&[0, 1, 2, 3][..], true));
     assert_eq!(consensus.primary, network.rpc(0).consensus().primary);
     assert_eq!(rpc.explanation().state, ProgressState::Following);
     for page in ["/", "/blocks", "/validators", "/mempool", "/explain", "/metrics"] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_api::{Explanation, ProgressState, TransactionStatus, Trouble, TroubleKind, Wait};
+use quorate_api::{Explanation, ProgressState, TransactionStatus, Wait, Warning, WarningKind};
 use quorate_e2e::{Network, Signer, WAIT_LIMIT, until};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -13,14 +13,14 @@ fn order_until(
     network: &Network,
     through: usize,
     reporter: usize,
-    kind: TroubleKind,
+    kind: WarningKind,
     report: bool,
-) -> Option<Trouble> {
+) -> Option<Warning> {
     let rpc = network.rpc(reporter);
     until(&format!("validator-{reporter} reports {kind:?}: {report}"), 2 * WAIT_LIMIT, || {
         network.order_one(through);
         let explanation = rpc.explanation();
-        let found = explanation.troubles.into_iter().find(|trouble| trouble.kind == kind);
+        let found = explanation.warnings.into_iter().find(|trouble| trouble.kind == kind);
         (found.is_some() == report).then_some(found)
     })
 }
@@ -31,20 +31,20 @@ fn a_clock_that_jumps_is_reported_by_its_validator_and_by_the_others() {
     network.start_all();
     let primary = network.primary(0);
     let (wrong, other) = ((primary + 1) % 4, (primary + 2) % 4);
-    order_until(&network, other, wrong, TroubleKind::Clock, false);
+    order_until(&network, other, wrong, WarningKind::Clock, false);
     for (offset, direction) in [(HOUR_MS, "ahead of"), (-HOUR_MS, "behind")] {
         network.set_clock_off(wrong, offset);
-        let report = order_until(&network, other, wrong, TroubleKind::Clock, true).unwrap();
+        let report = order_until(&network, other, wrong, WarningKind::Clock, true).unwrap();
         let primary = &network.validators()[primary].name;
         assert!(report.text.contains(&format!("{direction} that of {primary}")), "{report:?}");
-        let others: Vec<Trouble> = network.rpc(other).explanation().troubles;
-        assert!(others.iter().all(|trouble| trouble.kind != TroubleKind::Clock), "{others:?}");
+        let others: Vec<Warning> = network.rpc(other).explanation().warnings;
+        assert!(others.iter().all(|trouble| trouble.kind != WarningKind::Clock), "{others:?}");
         let metrics = network.rpc(wrong).text("/metrics").unwrap();
         let line = format!("quorate_clock_ahead_seconds{{validator=\"{primary}\"}} ");
         let report = metrics.lines().find_map(|report| report.strip_prefix(&line)).map(str::parse::<f64>);
         assert!(report.is_some_and(|seconds| seconds.unwrap().abs() > 3_500.0), "{line}");
         network.set_clock_off(wrong, 0);
-        order_until(&network, other, wrong, TroubleKind::Clock, false);
+        order_until(&network, other, wrong, WarningKind::Clock, false);
     }
     network.equal_chains(&[0, 1, 2, 3]);
 }
@@ -57,18 +57,18 @@ fn a_validator_that_does_not_follow_is_named_by_the_others() {
     network.start_all();
     network.order_one(reporter);
     network.set_disk_delay(slow, Duration::from_millis(1500));
-    let report = order_until(&network, reporter, reporter, TroubleKind::MemberBehind, true).unwrap();
+    let report = order_until(&network, reporter, reporter, WarningKind::MemberBehind, true).unwrap();
     assert_eq!(report.members.iter().map(|member| member.index).collect::<Vec<_>>(), [3]);
     assert!(report.text.contains("connected and"), "{report:?}");
     network.set_disk_delay(slow, Duration::ZERO);
-    order_until(&network, reporter, reporter, TroubleKind::MemberBehind, false);
+    order_until(&network, reporter, reporter, WarningKind::MemberBehind, false);
     network.equal_chains(&[0, 1, 2, 3]);
 }
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
-fn kinds(explanation: &Explanation) -> Vec<TroubleKind> {
-    explanation.troubles.iter().map(|trouble| trouble.kind).collect()
+fn kinds(explanation: &Explanation) -> Vec<WarningKind> {
+    explanation.warnings.iter().map(|warning| warning.kind).collect()
 }
 
 /// Waits until a validator reports that the chain's time is ahead of its clock.
@@ -79,10 +79,10 @@ fn time_ahead_report(network: &Network, reporter: usize) -> Explanation {
         (report.state == ProgressState::WaitingForClock).then_some(report)
     });
     // Addresses of validators that have not started yet may be reported as well.
-    assert!(kinds(&report).contains(&TroubleKind::ChainAhead), "{report:?}");
-    assert!(!kinds(&report).contains(&TroubleKind::Clock), "{report:?}");
+    assert!(kinds(&report).contains(&WarningKind::ChainAhead), "{report:?}");
+    assert!(!kinds(&report).contains(&WarningKind::Clock), "{report:?}");
     assert!(
-        !report.making_progress && report.headline.contains("nothing can be ordered before"),
+        !report.making_progress && report.summary.contains("nothing can be ordered before"),
         "{report:?}"
     );
     report
@@ -105,7 +105,7 @@ fn a_genesis_with_a_future_time_is_reported_with_the_time_at_which_ordering_begi
     }
     for index in ALL {
         let report = time_ahead_report(&network, index);
-        assert!(report.headline.contains("The genesis has the time"), "{report:?}");
+        assert!(report.summary.contains("The genesis has the time"), "{report:?}");
         assert!(network.log(index).contains("no block can be ordered before possible_at"));
         let ready = network.rpc(index).text("/readyz").unwrap();
         assert!(ready.contains("no block can be ordered before"), "{ready}");
@@ -133,7 +133,7 @@ fn after_clocks_ran_ahead_and_were_corrected_no_other_clock_is_reported() {
     ALL.iter().for_each(|index| network.set_clock_off(*index, 0));
     for index in ALL {
         let report = time_ahead_report(&network, index);
-        assert!(report.headline.contains("the newest,"), "{report:?}");
+        assert!(report.summary.contains("the newest,"), "{report:?}");
     }
     let signed = Signer::new(network.genesis(), 1, 32).sign();
     let rpc = network.rpc(1);
@@ -141,7 +141,7 @@ fn after_clocks_ran_ahead_and_were_corrected_no_other_clock_is_reported() {
     until("it is ordered once the clocks have reached the chain", WAIT_LIMIT, || {
         for index in ALL {
             let report = network.rpc(index).explanation();
-            assert!(!kinds(&report).contains(&TroubleKind::Clock), "{report:?}");
+            assert!(!kinds(&report).contains(&WarningKind::Clock), "{report:?}");
         }
         matches!(rpc.transaction(&signed.id), TransactionStatus::Committed { .. }).then_some(())
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use quorate_api::ValidatorStanding;
+use quorate_api::ValidatorSigningState;
 use quorate_e2e::{
     Chain, Load, Network, PortBlock, Process, Rpc, WAIT_LIMIT, copy_directory, until, wait_until,
 };
@@ -48,7 +48,7 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     network.start(COPIED);
     let rpc = network.rpc(COPIED);
     wait_until("it knows that its journal is old", || {
-        rpc.consensus().standing == ValidatorStanding::Recovering
+        rpc.consensus().signing_state == ValidatorSigningState::Recovering
     });
     assert!(network.log(COPIED).contains("RECOVERING"));
     assert_eq!(rpc.page("/readyz"), Some(503));
@@ -57,7 +57,7 @@ fn an_old_copy_follows_without_a_vote_until_the_newest_journal_is_back() {
     let height = network.rpc(0).head().height;
     load.wait_for_more(400);
     wait_until("it follows the chain", || rpc.head().height > height + 10);
-    assert_eq!(rpc.consensus().standing, ValidatorStanding::Recovering);
+    assert_eq!(rpc.consensus().signing_state, ValidatorSigningState::Recovering);
     let chain = network.equal_chains(&all);
     for index in &rest {
         let theirs = Chain::read(&network.rpc(*index), network.genesis(), chain.height());
@@ -101,7 +101,7 @@ fn an_old_copy_of_the_primary_proposes_nothing_and_is_replaced() {
     network.start(PRIMARY);
     let rpc = network.rpc(PRIMARY);
     wait_until("it knows that its journal is old", || {
-        rpc.consensus().standing == ValidatorStanding::Recovering
+        rpc.consensus().signing_state == ValidatorSigningState::Recovering
     });
     let start = Instant::now();
     // Submitted to the old copy: it forwards the transaction, but does not propose it.
@@ -155,7 +155,8 @@ fn a_second_instance_that_comes_later_never_votes() {
             return Some("the second stopped");
         }
         let answers = rpc.page("/livez") == Some(200);
-        (answers && rpc.consensus().standing == ValidatorStanding::Recovering).then_some("the second follows")
+        (answers && rpc.consensus().signing_state == ValidatorSigningState::Recovering)
+            .then_some("the second follows")
     });
     println!("a second instance that comes later: {end}");
     load.wait_for_more(400);
@@ -184,7 +185,7 @@ fn two_instances(index: usize) -> Network {
             return Some(());
         }
         let answers = rpc.page("/livez") == Some(200);
-        let voting = |node: &Rpc| node.consensus().standing == ValidatorStanding::Voting;
+        let voting = |node: &Rpc| node.consensus().signing_state == ValidatorSigningState::Voting;
         (answers && voting(&rpc) && voting(&network.rpc(index))).then_some(())
     });
     let load = Load::paced(network.genesis(), &network.rpc_addresses(rest.iter().copied()), PACE);

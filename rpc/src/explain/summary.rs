@@ -1,21 +1,21 @@
-//! What a node does or waits for, in a line or two.
+//! The state of a node in one or two sentences.
 
 use quorate_api::{AwaitedHeight, Probe, ProgressState};
 
 use super::facts::{Facts, less};
 use super::phrase::{list, moment, number, span};
 
-pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) -> String {
+pub(super) fn summary(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) -> String {
     let next = heights.iter().find(|height| height.height == facts.next_height());
     match state {
         ProgressState::EngineStalled => format!(
-            "The ordering thread is silent, most likely because its disk does not answer ({}). Everything else is \
-             what it said last.",
+            "The ordering thread does not report, most likely because its disk does not respond ({}). All other \
+             fields are from its last report.",
             facts.engine_silence().unwrap_or_default()
         ),
         ProgressState::Recovering => {
-            "This node runs on an old journal: others have seen it sign what the journal does not remember. It \
-             follows the chain and never votes with this journal."
+            "This node runs on an old journal: other validators hold statements that this node signed and that the \
+             journal does not contain. It follows the chain and never votes with this journal."
                 .to_owned()
         }
         ProgressState::Probing => probing(facts),
@@ -23,12 +23,12 @@ pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[Await
         ProgressState::CatchingUp => catching_up(facts),
         ProgressState::WaitingForNewView => waiting_for_new_view(facts),
         ProgressState::WaitingForCheckpoint => format!(
-            "Blocks up to {} are committed, and the stable checkpoint is at {}: ordering may not run further ahead \
-             until a quorum has signed a later one.",
+            "Blocks up to {} are committed, and the stable checkpoint is at {}. Ordering may not run further ahead \
+             until a quorum has signed a later checkpoint.",
             facts.consensus.committed_height, facts.consensus.stable_height
         ),
         ProgressState::Following => format!(
-            "This node has no vote. It follows the validators, and has the blocks up to {}.",
+            "This node is an observer: it has no vote. It follows the validators and has the blocks up to {}.",
             facts.consensus.committed_height
         ),
         ProgressState::Idle => idle(next),
@@ -49,7 +49,7 @@ pub(super) fn headline(state: ProgressState, facts: &Facts<'_>, heights: &[Await
     }
 }
 
-/// The chain's time is so far ahead of this node's clock that no block can follow yet.
+/// The newest block's time is so far ahead of this node's clock that no block can follow yet.
 fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
     let possible_at = facts.possible_at()?;
     let (head, now) = (&facts.status.head, facts.status.time_ms);
@@ -61,9 +61,9 @@ fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
     };
     let tolerance = span(facts.genesis.consensus().clock_tolerance_ms);
     Some(format!(
-        "{what} has the time {}, which is {ahead} ahead of this node's clock. Validators vote for no block that is more than \
-         {tolerance} ahead of their clocks, so nothing can be ordered before {}; transactions that end before the \
-         time of that block are refused as expired.",
+        "{what} has the time {}, which is {ahead} ahead of this node's clock. A validator does not vote for a block \
+         that is more than {tolerance} ahead of its clock, so nothing can be ordered before {}. Until then, nodes \
+         refuse a transaction as expired if its valid_until_ms is before the time of that block.",
         moment(head.timestamp_ms),
         moment(possible_at)
     ))
@@ -72,80 +72,81 @@ fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
 fn probing(facts: &Facts<'_>) -> String {
     let probe = facts.consensus.probe.unwrap_or(Probe { answered: 0, needed: 0, through: None });
     let Probe { answered, needed, through } = probe;
-    let asked = format!(
-        "This node has just started and asks the others what they have seen it sign: {answered} have answered, and \
-         {needed} must before it votes."
+    let requested = format!(
+        "This node has just started and asks the other validators which of its signed statements they have seen. It \
+         has {} and needs {needed} before it votes.",
+        number(answered.into(), "answer", "answers")
     );
     if let Some(height) = facts.unreachable_height() {
         let highest = facts.highest_claim().unwrap_or_default().max(facts.consensus.committed_height);
         return format!(
-            "{asked} Its ledger is older than its journal: it needs the blocks up to {height} before it votes, and no \
-             validator that it hears of has more than {highest}. This does not end by itself."
+            "{requested} Its ledger is older than its journal: it needs the blocks up to {height} before it votes, and \
+             no validator that it has recently heard from has a block above {highest}. This does not end by itself."
         );
     }
     match through {
         Some(height) => format!(
-            "{asked} Its ledger is an old copy, so it also fetches the blocks up to {height} first; it has them up to \
-             {}.",
+            "{requested} Its ledger is an old copy, so it also fetches the blocks up to {height} first; it has the \
+             blocks up to {}.",
             facts.consensus.committed_height
         ),
-        None => asked,
+        None => requested,
     }
 }
 
 fn no_quorum_contact(facts: &Facts<'_>) -> String {
     let silent: Vec<String> = facts.silent().into_iter().map(|index| facts.name(index)).collect();
+    let silent = list(&silent);
+    let (heard, needed) = (facts.consensus.recently_heard.len(), facts.contacts_needed());
+    let members = facts.genesis.committee().size();
+    if facts.is_observer() {
+        return format!(
+            "This node is an observer and has recently heard from {heard} of the {members} validators. It needs \
+             {needed}, so that at least one of them is honest. Silent: {silent}. It serves the blocks that it has, \
+             which may be old."
+        );
+    }
+    let others = members - 1;
     let pool = match facts.pool.transactions {
         0 => String::new(),
         count => format!(" {} in its pool.", number(count, "transaction waits", "transactions wait")),
     };
-    if facts.is_observer() {
-        return format!(
-            "This node has no vote and hears of {} of the {} validators it takes for one to be honest, and not of {}. It \
-             serves what it has, which may be old.",
-            facts.consensus.contacts.len(),
-            facts.contacts_needed(),
-            list(&silent)
-        );
-    }
     format!(
-        "No quorum: this node hears of {} of the {} other members it takes to order anything or to begin a view, and \
-         not of {}.{pool}",
-        facts.consensus.contacts.len(),
-        facts.contacts_needed(),
-        list(&silent)
+        "No quorum: this node has recently heard from {heard} of the {others} other validators, and needs {needed} of \
+         them to order blocks or to begin a view. Silent: {silent}.{pool}"
     )
 }
 
 fn catching_up(facts: &Facts<'_>) -> String {
     let here = facts.consensus.committed_height;
     match facts.credible_head() {
-        Some(head) if head > here => {
-            format!("Others have committed blocks up to {head}; this node has {here} and fetches the rest.")
-        }
+        Some(head) if head > here => format!(
+            "Other validators have committed blocks up to {head}; this node has {here} and fetches the rest."
+        ),
         _ => format!(
-            "Others have committed more blocks than this node, which has {here} and fetches the rest."
+            "Other validators have committed more blocks than this node, which has {here} and fetches the rest."
         ),
     }
 }
 
 fn waiting_for_new_view(facts: &Facts<'_>) -> String {
-    let (view, departed, quorum) = (facts.consensus.view, facts.consensus.departed.len(), facts.quorum());
+    let (view, quorum) = (facts.consensus.view, facts.quorum());
+    let received = facts.consensus.view_changes_from.len();
     let primary = facts.name(facts.consensus.primary);
-    let begun = format!("View {view} has not begun");
-    match less(quorum, departed) {
+    let begun = format!(
+        "View {view} has not begun. This node holds VIEW-CHANGEs for it or a later view from {received} of the \
+         {quorum} required validators"
+    );
+    match less(quorum, received) {
         0 if facts.is_primary() => format!(
-            "{begun}: {departed} of the {quorum} members it takes want it or a later one, and this node, its primary, \
-             begins it once a quorum wants exactly this one."
+            "{begun}. As the primary of view {view}, it begins the view once a quorum has sent VIEW-CHANGEs for exactly \
+             this view."
         ),
-        0 => format!(
-            "{begun}: {departed} of the {quorum} members it takes want it or a later one, and the NEW-VIEW of its \
-             primary {primary} is awaited."
-        ),
-        more => format!(
-            "{begun}: {departed} of the {quorum} members it takes want it or a later one, and {more} more must. Until \
-             a view begins, this node does not vote."
-        ),
+        0 => format!("{begun}, and waits for the NEW-VIEW of the primary {primary}."),
+        more => {
+            let more = number(more.into(), "more is", "more are");
+            format!("{begun}; {more} needed. This node does not vote until a view begins.")
+        }
     }
 }
 
@@ -159,10 +160,10 @@ fn ordering(facts: &Facts<'_>, next: Option<&AwaitedHeight>) -> String {
         Some(next) => capital(&next.text),
         None => {
             let waiting = number(facts.pool.transactions, "transaction is", "transactions are");
-            format!("{waiting} in the pool, and the next block is about to be proposed")
+            format!("{waiting} in the pool, and the primary is about to propose the next block")
         }
     };
-    format!("Work is on its way, and nothing takes long. {what}.")
+    format!("Work is in flight and has not waited long. {what}.")
 }
 
 fn waiting_for_proposal(facts: &Facts<'_>) -> String {
@@ -170,18 +171,17 @@ fn waiting_for_proposal(facts: &Facts<'_>) -> String {
     let (primary, waited) = (facts.name(facts.consensus.primary), waited(facts));
     if facts.is_primary() {
         return format!(
-            "This node is the primary of view {view}, and has no complete proposal for height \
-             {height}{waited}."
+            "This node is the primary of view {view} and has no complete proposal for height {height}{waited}."
         );
     }
-    let silence = if facts.hears_of(facts.consensus.primary) { "" } else { ", of which nothing is heard" };
+    let silence =
+        if facts.hears_of(facts.consensus.primary) { "" } else { ", which has not been heard from recently" };
     format!(
-        "The proposal for height {height} is not here{waited}. It is the turn of {primary}{silence}, the primary of \
-         view {view}."
+        "The proposal for height {height} has not arrived{waited}. The primary of view {view} is {primary}{silence}."
     )
 }
 
-/// For how long nothing was committed.
+/// How long nothing was committed although work waits.
 fn waited(facts: &Facts<'_>) -> String {
     let waiting = facts.consensus.waiting_ms;
     waiting.map_or_else(String::new, |waiting| format!(", and work has waited for {}", span(waiting)))

@@ -1,4 +1,4 @@
-//! `chain_subscribe` and `chain_unsubscribe`, which only a WebSocket has.
+//! `chain_subscribe` and `chain_unsubscribe`, which only a WebSocket serves.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,9 @@ use crate::parameters;
 use crate::refusal::overloaded;
 use crate::request::Call;
 
-/// Gives out the subscriptions of one connection.
+/// Begins and ends the subscriptions of one connection.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct SubscriptionMethods {
     source: BlockSource,
     limit: usize,
     ids: Mutex<Ids>,
@@ -24,7 +24,7 @@ pub(crate) struct Desk {
 
 #[derive(Debug, Default)]
 struct Ids {
-    /// The last that was given; none is given twice on a connection.
+    /// The last id that was assigned. No id is used twice on a connection.
     last: u64,
     live: BTreeSet<u64>,
 }
@@ -42,13 +42,13 @@ struct Unsubscribe {
     subscription: u64,
 }
 
-impl Desk {
+impl SubscriptionMethods {
     pub(crate) fn new(source: BlockSource, limit: usize) -> Self {
-        Desk { source, limit, ids: Mutex::default() }
+        SubscriptionMethods { source, limit, ids: Mutex::default() }
     }
 
-    /// Answers a method of streams; `None` if it is another one. What is subscribed to is put into `begun`,
-    /// to be started once the answer has gone out.
+    /// Runs a method of streams; `None` for any other method. A new subscription is put into
+    /// `begun`, to be started after the response was sent.
     pub(crate) fn call(
         &self,
         call: &Call<'_>,
@@ -56,20 +56,26 @@ impl Desk {
     ) -> Option<Result<Box<RawValue>, RpcError>> {
         let method = Method::find(STREAM_METHODS, &call.method)?;
         let answered = match method.name {
-            "chain_subscribe" => parse(method, call.params).and_then(|wanted| self.subscribe(&wanted, begun)),
+            "chain_subscribe" => {
+                parse(method, call.params).and_then(|parameters| self.subscribe(&parameters, begun))
+            }
             _ => parse(method, call.params)
-                .map(|wanted: Unsubscribe| self.end(wanted.subscription).to_string()),
+                .map(|parameters: Unsubscribe| self.end(parameters.subscription).to_string()),
         };
         Some(answered.map(|text| RawValue::from_string(text).expect("a number or a boolean is JSON")))
     }
 
-    fn subscribe(&self, wanted: &Subscribe, begun: &Mutex<Vec<Subscription>>) -> Result<String, RpcError> {
+    fn subscribe(
+        &self,
+        parameters: &Subscribe,
+        begun: &Mutex<Vec<Subscription>>,
+    ) -> Result<String, RpcError> {
         let mut ids = lock(&self.ids);
         if ids.live.len() >= self.limit {
-            let error = overloaded("this connection has as many subscriptions as it may");
+            let error = overloaded("this connection's limit of subscriptions is reached");
             return Err(error.detail("limit", self.limit));
         }
-        let blocks = self.source.stream(wanted.from_height, wanted.full.unwrap_or(true))?;
+        let blocks = self.source.stream(parameters.from_height, parameters.full.unwrap_or(true))?;
         ids.last += 1;
         let id = ids.last;
         ids.live.insert(id);
@@ -77,18 +83,18 @@ impl Desk {
         Ok(id.to_string())
     }
 
-    /// Takes note that a subscription is over, and tells whether it was not before.
+    /// Records that a subscription has ended. Returns whether it was live before.
     pub(crate) fn end(&self, id: u64) -> bool {
         lock(&self.ids).live.remove(&id)
     }
 
-    /// Whether a subscription was begun and is not over.
+    /// Whether a subscription has begun and has not ended.
     pub(crate) fn is_live(&self, id: u64) -> bool {
         lock(&self.ids).live.contains(&id)
     }
 }
 
-/// Nothing that can panic runs while one is held.
+/// Nothing that can panic runs while one of the locks is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
