@@ -229,7 +229,7 @@ impl RpcConfig {
         }
         // A batch with more entries than the burst could never be served.
         (rate > 0 && (1..self.max_batch).contains(&burst)).then(|| {
-            let rule = format!("max_batch ({}) or more", self.max_batch);
+            let rule = format!("no less than max_batch, {}", self.max_batch);
             RpcProblem::Number { setting: "max_request_burst", value: burst, rule }
         })
     }

@@ -342,7 +342,7 @@ fn rows_of_a_node_at_work() -> Vec<Row> {
         row(
             WaitingForCheckpoint,
             Scene::with_work(1_000).but(at_watermark).but(others_at([200, 300, 384])),
-            &["the stable checkpoint is at 128", "until a quorum has signed a later one"],
+            &["the stable checkpoint is at 128", "until a quorum has signed a later checkpoint"],
             &["Check validator-0: no report says that the blocks up to 256 are there", "disks"],
         ),
         row(Idle, Scene::idle().but(at_watermark), &["Nothing waits"], &[]),
