@@ -14,7 +14,7 @@ use crate::lines::{Delivery, Line, Passed};
 const PIECE: usize = 64 << 10;
 
 /// Upper limit of pieces in flight at the same time; beyond it the sender must wait.
-const ON_THE_WAY: usize = 1024;
+const MAX_PIECES_IN_FLIGHT: usize = 1024;
 
 /// Counters of forwarded data.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) async fn carry(
     upward: bool,
     counted: &Counted,
 ) -> io::Result<()> {
-    let (departures, mut arrivals) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
+    let (departures, mut arrivals) = mpsc::channel::<(Instant, Vec<u8>)>(MAX_PIECES_IN_FLIGHT);
     let clock = line.clone();
     let load = async move {
         let mut piece = vec![0; PIECE];
@@ -60,23 +60,25 @@ pub(crate) async fn carry(
     let unload = async move {
         while let Some((due, piece)) = arrivals.recv().await {
             sleep_until(due).await;
-            if way(&mut line, upward, |way| way != Delivery::Held).await? == Delivery::Open {
+            if wait_for_delivery(&mut line, upward, |delivery| delivery != Delivery::Held).await?
+                == Delivery::Open
+            {
                 to.write_all(&piece).await?;
                 counted.add(piece.len());
             }
         }
-        way(&mut line, upward, |way| way == Delivery::Open).await?;
+        wait_for_delivery(&mut line, upward, |delivery| delivery == Delivery::Open).await?;
         to.shutdown().await
     };
     tokio::try_join!(load, unload).map(|_| ())
 }
 
 /// Waits until a direction of the line is in the given state.
-async fn way(
+async fn wait_for_delivery(
     line: &mut watch::Receiver<Line>,
     upward: bool,
     wanted: impl Fn(Delivery) -> bool,
 ) -> io::Result<Delivery> {
-    let line = line.wait_for(|line| wanted(line.way(upward))).await;
-    line.map(|line| line.way(upward)).map_err(io::Error::other)
+    let line = line.wait_for(|line| wanted(line.delivery(upward))).await;
+    line.map(|line| line.delivery(upward)).map_err(io::Error::other)
 }

@@ -37,7 +37,7 @@ pub enum Delivery {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line {
     /// From the validator with the lower index to the other, and back.
-    ways: [Delivery; 2],
+    deliveries: [Delivery; 2],
     /// Additional delay of bytes, in each direction.
     delay: Duration,
     /// Whether new connections are refused.
@@ -47,20 +47,20 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn way(&self, upward: bool) -> Delivery {
-        self.ways[usize::from(!upward)]
+    pub(crate) fn delivery(&self, upward: bool) -> Delivery {
+        self.deliveries[usize::from(!upward)]
     }
 
     pub(crate) fn delay(&self) -> Duration {
         self.delay
     }
 
-    fn set(&mut self, upward: bool, way: Delivery) {
-        let present = &mut self.ways[usize::from(!upward)];
-        if *present == Delivery::Lost && way != Delivery::Lost {
+    fn set(&mut self, upward: bool, delivery: Delivery) {
+        let present = &mut self.deliveries[usize::from(!upward)];
+        if *present == Delivery::Lost && delivery != Delivery::Lost {
             self.cuts += 1;
         }
-        *present = way;
+        *present = delivery;
     }
 }
 
@@ -90,7 +90,7 @@ struct Shared {
     /// The processes of the validators.
     processes: Mutex<Vec<Option<u32>>>,
     counted: Counted,
-    strangers: AtomicU64,
+    unknown_callers: AtomicU64,
 }
 
 impl Shared {
@@ -132,7 +132,7 @@ impl Lines {
             pairs: (0..size * size.saturating_sub(1) / 2).map(|_| Pair::default()).collect(),
             processes: Mutex::new(vec![None; size]),
             counted: Counted::default(),
-            strangers: AtomicU64::new(0),
+            unknown_callers: AtomicU64::new(0),
             targets,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -173,8 +173,8 @@ impl Lines {
 
     /// Sets what happens to bytes from one validator to another. Open connections stay open, and
     /// the system still accepts new ones: neither side is notified.
-    pub fn set(&self, from: usize, to: usize, way: Delivery) {
-        self.change(from, to, |line| line.set(from < to, way));
+    pub fn set(&self, from: usize, to: usize, delivery: Delivery) {
+        self.change(from, to, |line| line.set(from < to, delivery));
     }
 
     /// Sets the additional delay in each direction on all lines. Order and throughput stay the
@@ -207,8 +207,8 @@ impl Lines {
 
     /// Connections so far that came from none of the validators, or whose process could not be
     /// found in time.
-    pub fn strangers(&self) -> u64 {
-        self.shared.strangers.load(Ordering::Relaxed)
+    pub fn unknown_callers(&self) -> u64 {
+        self.shared.unknown_callers.load(Ordering::Relaxed)
     }
 }
 
@@ -252,7 +252,7 @@ async fn listen(listener: TcpListener, address: SocketAddr, index: usize, shared
         // The connection failed before it was accepted; its caller notices.
         let Ok((caller, from)) = listener.accept().await else { continue };
         let Some(who) = shared.caller(from, address).filter(|who| *who != index) else {
-            shared.strangers.fetch_add(1, Ordering::Relaxed);
+            shared.unknown_callers.fetch_add(1, Ordering::Relaxed);
             reset(caller);
             continue;
         };

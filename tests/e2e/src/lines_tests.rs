@@ -62,7 +62,7 @@ fn delivered_data_is_counted() {
     assert_eq!(caller.read(&mut [0; 1]).unwrap_or_default(), 0, "the end of the stream is forwarded as well");
     drop(caller);
     wait_until("it is closed", || two.lines.connections(0, 1) == 0);
-    assert_eq!(two.lines.strangers(), 0);
+    assert_eq!(two.lines.unknown_callers(), 0);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn an_unknown_process_cannot_connect() {
     assert!(is_cut(&mut two.call()));
     two.lines.is_run_by(1, std::process::id());
     assert!(is_cut(&mut two.call()), "the target itself cannot call either");
-    assert_eq!(two.lines.strangers(), 2);
+    assert_eq!(two.lines.unknown_callers(), 2);
     assert_eq!(two.lines.connections(0, 1), 0);
 }
 

@@ -227,7 +227,7 @@ mod tests {
         assert!(refusal(&["one"]).contains("1 hosts for 2 validators"));
         assert!(refusal(&["one", "one"]).contains("twice"));
         for host in ["", "a b", "-a", "a/tcp/1", "0.0.0.0", "a..b", "::", "fd00::4"] {
-            assert!(refusal(&["one", host]).contains("neither an IPv4 address"), "{host:?}");
+            assert!(refusal(&["one", host]).contains("neither a host name nor an IPv4 address"), "{host:?}");
         }
     }
 }

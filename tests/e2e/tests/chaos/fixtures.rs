@@ -58,7 +58,7 @@ pub(crate) struct FaultTest {
     height: u64,
     pub(crate) note: String,
     /// Transactions that were submitted without the clients.
-    pub(crate) sent_besides: usize,
+    pub(crate) sent_by_test: usize,
 }
 
 impl FaultTest {
@@ -78,7 +78,7 @@ impl FaultTest {
         load.wait_for_more(scaled(BETWEEN));
         let (counts, height, note) = ([0, 0], 0, String::new());
         let (struck, healed) = (began, began);
-        let sent_besides = 1;
+        let sent_by_test = 1;
         FaultTest {
             network,
             load,
@@ -91,7 +91,7 @@ impl FaultTest {
             healed,
             height,
             note,
-            sent_besides,
+            sent_by_test,
         }
     }
 
@@ -238,11 +238,11 @@ impl FaultTest {
             note: self.note.clone(),
         };
         let chain = network.equal_chains(&all);
-        let handed_in = figures.sent + self.sent_besides;
+        let submitted = figures.sent + self.sent_by_test;
         let FaultTest { network, load, .. } = self;
         let promised = load.finish();
         chain.assert_contains(&promised);
-        assert!(chain.places().len() <= handed_in, "blocks contain only submitted transactions");
+        assert!(chain.places().len() <= submitted, "blocks contain only submitted transactions");
         network.assert_no_evidence(&all);
         figures.committed = promised.len();
         figures

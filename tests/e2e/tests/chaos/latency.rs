@@ -43,7 +43,7 @@ fn slow_lines(length: Length) -> Figures {
     test.fault_ends();
     test.network.lines().delay(Duration::ZERO);
     test.note = format!("median to commit {} ms, then {} ms", before.as_millis(), during.as_millis());
-    test.sent_besides += 2 * count;
+    test.sent_by_test += 2 * count;
     let figures = test.finish();
     assert_eq!(figures.views, 0, "slow lines must not cause a view change");
     figures

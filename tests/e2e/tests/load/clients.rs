@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(5);
 const MAX_DATA_BYTES: usize = 600;
 
 /// A submitted transaction.
-pub(crate) struct HandedIn {
+pub(crate) struct Submitted {
     pub(crate) id: TransactionId,
     /// The proof that it was committed; `None` if it expired.
     pub(crate) receipt: Option<Receipt>,
@@ -37,7 +37,7 @@ pub(crate) struct Clients {
     runtime: Runtime,
     stop: Arc<AtomicBool>,
     committed: Arc<AtomicUsize>,
-    running: Vec<JoinHandle<Vec<HandedIn>>>,
+    running: Vec<JoinHandle<Vec<Submitted>>>,
 }
 
 impl Clients {
@@ -71,7 +71,7 @@ impl Clients {
     ///
     /// # Panics
     /// If a client did: a response was wrong or missing.
-    pub(crate) fn finish(self) -> Vec<HandedIn> {
+    pub(crate) fn finish(self) -> Vec<Submitted> {
         self.stop.store(true, Ordering::Relaxed);
         let Clients { runtime, running, .. } = self;
         let all = running
@@ -89,26 +89,26 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, stop: Arc<AtomicBool>) -> Vec<HandedIn> {
-        let mut handed_in = Vec::new();
+    async fn run(mut self, stop: Arc<AtomicBool>) -> Vec<Submitted> {
+        let mut submitted = Vec::new();
         let key = SecretKey::generate();
         while !stop.load(Ordering::Relaxed) {
             let bytes = self.random.below(MAX_DATA_BYTES);
             let data = self.random.bytes(bytes);
             let builder = TransactionBuilder::new(self.genesis.chain_id(), data).nonce(self.random.number());
             let transaction = builder.sign(&key).unwrap();
-            let receipt = self.see_through(&transaction).await;
+            let receipt = self.submit_until_final(&transaction).await;
             if let Some(receipt) = &receipt {
                 self.committed.fetch_add(1, Ordering::Relaxed);
-                self.look_it_up(self.client.preferred(), receipt).await;
+                self.check_place(self.client.preferred(), receipt).await;
             }
-            handed_in.push(HandedIn { id: transaction.id(), receipt });
+            submitted.push(Submitted { id: transaction.id(), receipt });
         }
-        handed_in
+        submitted
     }
 
     /// Submits the same bytes until the result is final.
-    async fn see_through(&self, transaction: &Transaction) -> Option<Receipt> {
+    async fn submit_until_final(&self, transaction: &Transaction) -> Option<Receipt> {
         let id = transaction.id();
         let patience = Instant::now() + 3 * WAIT_LIMIT;
         loop {
@@ -131,7 +131,7 @@ impl Worker {
 
     /// Asserts that the node that reported `committed` has the transaction at the reported place.
     /// The node may be killed before it responds, so its first response counts.
-    async fn look_it_up(&self, node: &Rpc, receipt: &Receipt) {
+    async fn check_place(&self, node: &Rpc, receipt: &Receipt) {
         let id = receipt.transaction;
         let patience = Instant::now() + WAIT_LIMIT;
         let found = loop {

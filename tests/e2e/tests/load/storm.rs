@@ -19,10 +19,10 @@ use crate::rubbish::Rubbish;
 const MESSAGES: usize = 60;
 
 /// Interval between two bytes of a head that never ends, and between two reads of a slow reader.
-const DRIP: Duration = Duration::from_millis(500);
+const SLOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Bytes that a slow reader takes at a time.
-const SIP: usize = 512;
+const SLOW_READ_BYTES: usize = 512;
 
 /// How long a sender waits for a response before it closes the connection.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -78,17 +78,17 @@ impl Storm {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let seen = Arc::<Seen>::default();
-        let habits: Vec<Habit> =
-            (0..size.connections).map(|number| Habit::of(number / nodes.len())).collect();
-        let senders = habits.iter().filter(|habit| **habit == Habit::Sender).count().max(1);
+        let habits: Vec<Behaviour> =
+            (0..size.connections).map(|number| Behaviour::of(number / nodes.len())).collect();
+        let senders = habits.iter().filter(|behaviour| **behaviour == Behaviour::Sender).count().max(1);
         let pace = Duration::from_secs(1) * u32::try_from(senders).unwrap()
             / u32::try_from(size.messages_per_second).unwrap();
         let mut rubbish = Rubbish::of(random.branch());
-        for (number, habit) in habits.into_iter().enumerate() {
-            let messages = if habit == Habit::Sender { rubbish.take(MESSAGES) } else { Vec::new() };
+        for (number, behaviour) in habits.into_iter().enumerate() {
+            let messages = if behaviour == Behaviour::Sender { rubbish.take(MESSAGES) } else { Vec::new() };
             let (node, delay) = (nodes[number % nodes.len()], random.up_to(pace));
-            let stranger = Stranger { node, habit, messages, pace, delay, seen: Arc::clone(&seen) };
-            runtime.spawn(stranger.go_on_for_ever());
+            let stranger = Attacker { node, behaviour, messages, pace, delay, seen: Arc::clone(&seen) };
+            runtime.spawn(stranger.run());
         }
         Storm { runtime: Some(runtime), seen }
     }
@@ -106,7 +106,7 @@ impl Drop for Storm {
 
 /// What an attacker does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Habit {
+enum Behaviour {
     /// Sends nothing.
     Idle,
     /// Sends a head byte by byte.
@@ -119,23 +119,23 @@ enum Habit {
     Sender,
 }
 
-impl Habit {
-    /// The habit of a connection to one node by its number. At most 16 of 125 read, because a node
+impl Behaviour {
+    /// The behaviour of a connection to one node by its number. At most 16 of 125 read, because a node
     /// allows only so many streams for one address.
-    fn of(number: usize) -> Habit {
+    fn of(number: usize) -> Behaviour {
         match number % 8 {
-            0 | 5 => Habit::Idle,
-            1 | 6 => Habit::SlowHead,
-            2 => Habit::HalfBody,
-            3 => Habit::SlowReader,
-            _ => Habit::Sender,
+            0 | 5 => Behaviour::Idle,
+            1 | 6 => Behaviour::SlowHead,
+            2 => Behaviour::HalfBody,
+            3 => Behaviour::SlowReader,
+            _ => Behaviour::Sender,
         }
     }
 }
 
-struct Stranger {
+struct Attacker {
     node: SocketAddr,
-    habit: Habit,
+    behaviour: Behaviour,
     messages: Vec<Vec<u8>>,
     /// Interval between two messages.
     pace: Duration,
@@ -144,9 +144,9 @@ struct Stranger {
     seen: Arc<Seen>,
 }
 
-impl Stranger {
+impl Attacker {
     /// Opens a connection again as soon as the node has closed it.
-    async fn go_on_for_ever(mut self) {
+    async fn run(mut self) {
         // The start times differ.
         sleep(self.delay).await;
         let mut ticks = interval(self.pace);
@@ -165,29 +165,29 @@ impl Stranger {
     }
 
     async fn use_up(&mut self, mut wire: BufReader<TcpStream>, ticks: &mut Interval) -> io::Result<()> {
-        match self.habit {
-            Habit::Idle => {}
-            Habit::SlowHead => {
+        match self.behaviour {
+            Behaviour::Idle => {}
+            Behaviour::SlowHead => {
                 wire.write_all(b"POST / HTTP/1.1\r\nx: ").await?;
                 loop {
                     wire.write_all(b"x").await?;
-                    sleep(DRIP).await;
+                    sleep(SLOW_INTERVAL).await;
                 }
             }
-            Habit::HalfBody => {
+            Behaviour::HalfBody => {
                 let head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
                 wire.write_all(head).await?;
                 wire.write_all(b"content-length: 4000000\r\n\r\n").await?;
                 wire.write_all(&[b' '; 1 << 20]).await?;
             }
-            Habit::SlowReader => {
+            Behaviour::SlowReader => {
                 wire.write_all(b"GET /stream?from_height=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
-                let mut sip = [0; SIP];
+                let mut sip = [0; SLOW_READ_BYTES];
                 while wire.read(&mut sip).await? > 0 {
-                    sleep(DRIP).await;
+                    sleep(SLOW_INTERVAL).await;
                 }
             }
-            Habit::Sender => return self.send(wire, ticks).await,
+            Behaviour::Sender => return self.send(wire, ticks).await,
         }
         // Until the node closes it.
         tokio::io::copy(&mut wire, &mut tokio::io::sink()).await?;

@@ -7,7 +7,7 @@ use quorate_api::LocatedTransaction;
 use quorate_e2e::{Chain, Network, Random, WAIT_LIMIT, seed, until};
 use serde_json::{Value, json};
 
-use crate::clients::{Clients, HandedIn};
+use crate::clients::{Clients, Submitted};
 use crate::readers::{Report, Seen, Subscriber, Transport};
 use crate::{ALL, number};
 
@@ -58,9 +58,9 @@ fn more_committed(clients: &Clients) {
 
 /// Asserts that each submitted transaction has a final result that agrees with the blocks of every
 /// validator.
-fn assert_ended(network: &Network, handed_in: &[HandedIn], chain: &Chain) {
+fn assert_ended(network: &Network, submitted: &[Submitted], chain: &Chain) {
     let places = chain.places();
-    for transaction in handed_in {
+    for transaction in submitted {
         let place = places.get(&transaction.id);
         let Some(receipt) = &transaction.receipt else {
             assert_eq!(place, None, "{} was reported expired", transaction.id);
@@ -73,16 +73,16 @@ fn assert_ended(network: &Network, handed_in: &[HandedIn], chain: &Chain) {
         let block = &chain.blocks()[usize::try_from(height).unwrap()];
         assert_eq!(receipt.proof.header.hash(), block.hash);
     }
-    let committed = handed_in.iter().filter(|transaction| transaction.receipt.is_some()).count();
+    let committed = submitted.iter().filter(|transaction| transaction.receipt.is_some()).count();
     assert_eq!(places.len(), committed, "blocks contain only submitted transactions");
     for node in ALL {
-        assert_found(network, node, handed_in);
+        assert_found(network, node, submitted);
     }
 }
 
 /// Asserts that a validator finds every committed transaction at the place that its receipt proves.
-fn assert_found(network: &Network, node: usize, handed_in: &[HandedIn]) {
-    let receipts: Vec<_> = handed_in.iter().filter_map(|transaction| transaction.receipt.as_ref()).collect();
+fn assert_found(network: &Network, node: usize, submitted: &[Submitted]) {
+    let receipts: Vec<_> = submitted.iter().filter_map(|transaction| transaction.receipt.as_ref()).collect();
     let rpc = network.rpc(node);
     for receipts in receipts.chunks(BATCH) {
         let ids: Vec<Value> =
@@ -118,7 +118,7 @@ fn run_under_load(duration: Duration) {
 
     let start = Instant::now();
     let kills = kill_in_turn(&mut network, &clients, duration);
-    let handed_in = clients.finish();
+    let submitted = clients.finish();
 
     let chain = network.equal_chains(&ALL);
     let reports: Vec<Report> =
@@ -126,15 +126,15 @@ fn run_under_load(duration: Duration) {
     println!(
         "{kills} kills in {} s, {} transactions in {} blocks, {} expired",
         start.elapsed().as_secs(),
-        handed_in.len(),
+        submitted.len(),
         chain.height(),
-        handed_in.iter().filter(|transaction| transaction.receipt.is_none()).count(),
+        submitted.iter().filter(|transaction| transaction.receipt.is_none()).count(),
     );
     for Report { node, transport, streams, failed, .. } in &reports {
         println!("validator {node} read by {transport:?} in {streams} streams, {failed} failed");
     }
     reports.iter().for_each(|report| assert_complete(report, &chain));
-    assert_ended(&network, &handed_in, &chain);
+    assert_ended(&network, &submitted, &chain);
     for node in ALL {
         assert_eq!(network.rpc(node).consensus().evidence_count, 0);
         let log = network.log(node);
