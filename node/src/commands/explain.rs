@@ -132,8 +132,8 @@ fn contact(explanation: &Explanation) -> String {
     });
     let silent: Vec<String> = silent.collect();
     let silent = if silent.is_empty() { "none".to_owned() } else { silent.join(", ") };
-    let (contacts, needed) = (names(&contact.contacts), contact.needed);
-    let others = contact.contacts.len() + contact.silent.len();
+    let (contacts, needed) = (names(&contact.recently_heard), contact.needed);
+    let others = contact.recently_heard.len() + contact.silent.len();
     format!("{contacts}: needs {needed} of the {others} other validators. Silent: {silent}")
 }
 
