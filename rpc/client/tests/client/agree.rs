@@ -50,7 +50,7 @@ async fn one_member_does_not_suffice_however_often_it_is_queried() {
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     let ClientError::NoAgreement { needed, alike, asked, .. } = &error else { panic!("{error}") };
     assert_eq!((*needed, *alike, *asked), (2, 1, 3), "{error}");
-    assert!(error.to_string().contains("1 members agree, of those at 3 addresses; 2 must"), "{error}");
+    assert!(error.to_string().contains("only 1 of the members at 3 addresses agree, but 2 must"), "{error}");
 }
 
 #[tokio::test]
