@@ -55,7 +55,7 @@ fn settings_are_shown_and_checked_without_running_a_node() {
     let wrong = config(&["check"]).env("QUORATE_RPC__MAX_BATCH", "0").run();
     wrong.expect_error(&["rpc.max_batch is 0"]);
     std::fs::remove_file(home.join("data/journal.redb")).unwrap();
-    config(&["check"]).run().expect_error(&["no journal", "An older copy"]);
+    config(&["check"]).run().expect_error(&["no journal", "Never use an older copy"]);
     let listed = Invocation::new(["config", "options"]).run().expect_code(0).stdout;
     assert!(listed.contains("QUORATE_RPC__MAX_BATCH"), "{listed}");
 }
