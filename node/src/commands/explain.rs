@@ -88,7 +88,7 @@ fn summary(explanation: &Explanation) -> String {
     let bounds = &explanation.bounds;
     fields([
         ("view", format!("{}, {begun}; its primary is {}", explanation.view, explanation.primary.name)),
-        ("standing", standing(explanation.signing_state).to_owned()),
+        ("signing", standing(explanation.signing_state).to_owned()),
         (
             "committed",
             format!(
@@ -253,10 +253,10 @@ mod tests {
     fn a_page_of_an_idle_node_is_short() {
         let mut explanation = explanation();
         explanation["heights"] = json!([]);
-        explanation["remedies"] = json!([]);
+        explanation["actions"] = json!([]);
         explanation["timer"] = Value::Null;
         explanation["waiting_ms"] = Value::Null;
-        explanation["departures"]["more_to_begin"] = json!(1);
+        explanation["view_changes"]["more_to_begin"] = json!(1);
         let page = page(&serde_json::from_value(explanation).unwrap(), "http://a");
         assert!(
             page.contains("timer      none runs\n") && page.contains("1 of 8 heights in flight\n"),

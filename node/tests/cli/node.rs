@@ -37,8 +37,7 @@ fn a_validator_without_its_journal_does_not_start() {
     fs::remove_file(&journal).unwrap();
     let error = start(&home).error();
     assert!(
-        error.contains("no journal")
-            && error.contains("An older copy of a journal must never take its place"),
+        error.contains("no journal") && error.contains("Never use an older copy of the journal"),
         "{error}"
     );
     assert!(error.contains("no new key can take its place"), "{error}");
@@ -91,7 +90,7 @@ fn a_key_that_is_no_validators_is_refused() {
     fs::remove_file(home.join("key.pem")).unwrap();
     quorate(["key", "new", home.join("key.pem").to_str().unwrap(), "--plain"]).ok();
     let error = start(&home).error();
-    assert!(error.contains("no validator of"), "{error}");
+    assert!(error.contains("not a validator of"), "{error}");
 
     fs::remove_file(home.join("key.pem")).unwrap();
     let error = start(&home).error();
@@ -148,7 +147,7 @@ fn what_a_start_refuses_the_check_refuses_alike() {
     both(("QUORATE_P2P__BOOTSTRAP", stranger), "p2p.bootstrap contains");
     both(("QUORATE_RPC__MAX_RESPONSE_BYTES", "10"), "rpc.max_response_bytes");
     both(("QUORATE_RPC__ALLOWED_ORIGINS", "[\"https://a.example\""), "QUORATE_RPC__ALLOWED_ORIGINS");
-    both(("QUORATE_ADMIN__SOCKET", "config.toml"), "is there and is no socket");
+    both(("QUORATE_ADMIN__SOCKET", "config.toml"), "exists and is not a socket");
     both(("QUORATE_ADMIN__SOCKET", "nowhere/admin.sock"), "nowhere");
     both(("QUORATE_FILES__KEY", "lost.pem"), "lost.pem");
     both(("QUORATE_NODE__ROLE", "observer"), "is the key of validator-0");

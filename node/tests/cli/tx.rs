@@ -35,7 +35,7 @@ fn a_transaction_is_signed_for_the_chain_of_the_genesis() {
     assert!(transaction.verify(&network.genesis().chain_id()).is_ok());
 
     let fresh = sign(&["--data-hex", "0x00ff"]);
-    assert!(fresh.err.contains("fresh key"), "{fresh:?}");
+    assert!(fresh.err.contains("a new key that is not stored"), "{fresh:?}");
     assert_eq!(decode(&fresh.json()).payload, Payload::Data(vec![0, 0xff]));
 
     let file = scratch.write("payload", "from a file");

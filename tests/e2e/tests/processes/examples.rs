@@ -30,7 +30,7 @@ fn the_examples_of_the_client_submit_follow_and_look_up() {
     let found = example("lookup", &[id]).stdout;
     assert_eq!(found.trim(), format!("committed at height {height}: hello"));
     let nobodys = format!("0x{}", "00".repeat(32));
-    assert_eq!(example("lookup", &[&nobodys]).stdout.trim(), "unknown, say f + 1 nodes");
+    assert_eq!(example("lookup", &[&nobodys]).stdout.trim(), "unknown, according to f + 1 nodes");
     let usage = Invocation::example("lookup", [genesis]).run().expect_code(1);
     assert!(usage.stderr.contains("usage: lookup"), "{usage}");
 }
