@@ -404,7 +404,7 @@ fn a_primary_that_was_overtaken_does_not_propose_twice() {
 
 /// R5: a primary stops the process rather than propose a block that its backups must refuse.
 #[test]
-#[should_panic(expected = "within the limits")]
+#[should_panic(expected = "R5: the engine must propose a valid block")]
 fn a_primary_does_not_propose_what_breaks_a_rule() {
     let mut net = Net::of(4);
     let root = net::root(&net.config);
