@@ -102,7 +102,7 @@ fn summary(explanation: &Explanation) -> String {
             explanation.timer.as_ref().map_or_else(|| "none runs".to_owned(), |timer| timer.text.clone()),
         ),
         ("contact", contact(explanation)),
-        ("departed", departures(explanation)),
+        ("left view", departures(explanation)),
     ])
 }
 
