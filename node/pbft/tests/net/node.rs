@@ -155,7 +155,7 @@ impl Node {
             }
             // The body is deleted together with its record, in one write.
             Request::Forget(block) => {
-                assert!(self.bodies.contains_key(&block), "the body was kept until now")
+                assert!(self.bodies.contains_key(&block), "the body was kept until now");
             }
             Request::Entered { .. }
             | Request::Evidence(_)
