@@ -176,7 +176,7 @@ impl Observer {
         }
         match question {
             Some(question) if self.ledger.head().height == before => {
-                self.catchup.fruitless(&question, before);
+                self.catchup.fruitless(now.moment, &question, before);
             }
             Some(question) => self.catchup.helped(now.moment, &question),
             None => {}

@@ -38,7 +38,7 @@ impl Engine {
         }
         match question {
             Some(question) if self.driver.replica().tip().height == before => {
-                self.fetching.blocks.fruitless(&question, before);
+                self.fetching.blocks.fruitless(now.moment, &question, before);
             }
             Some(question) => self.fetching.blocks.helped(now.moment, &question),
             None => {}

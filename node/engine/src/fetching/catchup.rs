@@ -74,6 +74,8 @@ pub(crate) struct CatchUp {
     /// The number of requests that each member let expire. A quick useful answer takes one back, so
     /// the wait for a member follows the speed of its connection.
     expired: BTreeMap<ReplicaId, u32>,
+    /// Until when a member is not asked again, because its last answer contained no new blocks.
+    rests: BTreeMap<ReplicaId, Moment>,
     /// The member that was asked last. Members with equally many expired requests take turns.
     last: Option<ReplicaId>,
 }
@@ -96,6 +98,7 @@ impl CatchUp {
             behind_since: None,
             open: None,
             expired: BTreeMap::new(),
+            rests: BTreeMap::new(),
             last: None,
         }
     }
@@ -105,11 +108,18 @@ impl CatchUp {
     }
 
     /// The channel to a member was closed. Its answer is not awaited, and its claim does not count
-    /// until it connects again and claims anew. Its expired requests stay counted: a new connection
-    /// must not clear them.
+    /// until it connects again and claims anew. An open request counts as expired, and expired
+    /// requests stay counted: a member must gain nothing by connecting anew instead of answering.
     pub(crate) fn lost(&mut self, peer: ReplicaId) {
         self.heads.remove(&peer);
-        self.open.take_if(|open| open.peer == peer);
+        if self.open.take_if(|open| open.peer == peer).is_some() {
+            self.count_expired(peer);
+        }
+    }
+
+    fn count_expired(&mut self, peer: ReplicaId) {
+        let expired = self.expired.entry(peer).or_default();
+        *expired = (*expired + 1).min(EXPIRED_MAX);
     }
 
     pub(crate) fn certain(&mut self, height: Height) {
@@ -143,17 +153,19 @@ impl CatchUp {
     }
 
     /// When this member may be asked: at once if the gap to its height is larger than the window,
-    /// otherwise when the gap has lasted for a status interval. An open request delays it, unless
-    /// its member let more requests expire.
+    /// otherwise when the gap has lasted for a status interval. A useless answer delays it by a
+    /// status interval. An open request delays it, unless its member let more requests expire.
     fn due(&self, peer: ReplicaId, tip: Height) -> Moment {
         let head = self.heads.get(&peer).copied().unwrap_or_default().max(self.certain);
         let gap_lasted = match self.behind_since {
             Some(since) if head <= tip.plus(self.pace.window) => since.after(self.pace.status_interval),
             _ => Moment::default(),
         };
+        let rested = self.rests.get(&peer).copied().unwrap_or_default();
+        let due = gap_lasted.max(rested);
         match &self.open {
-            Some(open) if self.expired(open.peer) <= self.expired(peer) => gap_lasted.max(open.until),
-            _ => gap_lasted,
+            Some(open) if self.expired(open.peer) <= self.expired(peer) => due.max(open.until),
+            _ => due,
         }
     }
 
@@ -171,8 +183,7 @@ impl CatchUp {
         let expired = self.open.as_ref().filter(|open| now >= open.until).map(|open| open.peer);
         let peer = candidates.into_iter().find(|peer| now >= self.due(*peer, tip))?;
         if let Some(silent) = expired {
-            let expired = self.expired.entry(silent).or_default();
-            *expired = (*expired + 1).min(EXPIRED_MAX);
+            self.count_expired(silent);
         }
         self.last = Some(peer);
         let until = now.after(self.pace.wait_for(self.expired(peer)));
@@ -204,9 +215,10 @@ impl CatchUp {
     }
 
     /// The answer to a request contained no new blocks. Until its next claim, this member counts as
-    /// not ahead (R12b).
-    pub(crate) fn fruitless(&mut self, question: &Question, tip: Height) {
+    /// not ahead. It is asked at most once in a status interval, however often it claims (R12b).
+    pub(crate) fn fruitless(&mut self, now: Moment, question: &Question, tip: Height) {
         self.heads.insert(question.peer, tip);
+        self.rests.insert(question.peer, now.after(self.pace.status_interval));
     }
 }
 
@@ -266,7 +278,7 @@ mod tests {
         fn answered(&mut self, blocks: u64) {
             let question = self.catchup.answered(FetchId(self.asked)).unwrap();
             if blocks == 0 {
-                self.catchup.fruitless(&question, self.tip);
+                self.catchup.fruitless(self.now, &question, self.tip);
             } else {
                 self.tip = self.tip.plus(blocks);
                 self.catchup.progressed();
@@ -320,6 +332,43 @@ mod tests {
         scene.now = scene.now.after(scene.least / 2);
         scene.answered(0);
         assert_eq!(scene.asks(), (1, scene.interval - scene.least / 2));
+    }
+
+    /// R12b: however often a member claims to be ahead, useless answers cost one request in a status
+    /// interval.
+    #[test]
+    fn a_member_with_useless_answers_is_asked_once_in_an_interval() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        assert_eq!(scene.asks(), (0, Duration::ZERO));
+        for _ in 0..10 {
+            scene.answered(0);
+            for _ in 0..100 {
+                scene.claims(0, u64::MAX);
+                assert_eq!(scene.asks_now(), None);
+            }
+            assert_eq!(scene.asks(), (0, scene.interval));
+        }
+        // Another member need not wait for it.
+        scene.answered(0);
+        scene.claims(0, u64::MAX);
+        scene.claims(1, 100_000);
+        assert_eq!(scene.asks(), (1, Duration::ZERO));
+    }
+
+    /// R12b: a member that disconnects instead of answering has let the request expire.
+    #[test]
+    fn a_request_whose_connection_ends_has_expired() {
+        let mut scene = Scene::new();
+        scene.claims(0, u64::MAX);
+        scene.claims(1, 100_000);
+        assert_eq!(scene.asks(), (0, Duration::ZERO));
+        scene.catchup.lost(ReplicaId(0));
+        scene.claims(0, u64::MAX);
+        for _ in 0..10 {
+            assert_eq!(scene.asks(), (1, Duration::ZERO));
+            scene.answered(65);
+        }
     }
 
     /// A slow connection: every member lets some requests expire. The wait grows until answers
