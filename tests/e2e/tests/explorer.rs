@@ -135,7 +135,7 @@ fn pages_say_what_is_wrong_with_the_network_and_when_they_are_out_of_date() {
     browser.wait_for("the page to be live again", &format!("{LIVE}.startsWith('● live')"));
     // A frozen node sends nothing, but its streams stay open.
     network.pause(0);
-    browser.wait_for("silence to be noticed", &format!("{LIVE}.includes('the node does not answer')"));
+    browser.wait_for("silence to be noticed", &format!("{LIVE}.includes('the node does not respond')"));
     network.resume(0);
     browser.wait_for("the page to be live after all", &format!("{LIVE}.startsWith('● live')"));
 }
