@@ -17,13 +17,13 @@ use crate::units::{Height, ReplicaId, Timestamp};
 /// checking a block, so it is done only once, here, and the type carries the result. Clones share
 /// the ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline {
+pub struct BlockSkeleton {
     header: Arc<Header>,
     hash: BlockHash,
     ids: Arc<[TransactionId]>,
 }
 
-impl Outline {
+impl BlockSkeleton {
     /// Joins a header and the ids that it is claimed to commit to.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Outline {
         if let Some(id) = ids.iter().find(|id| !seen.insert(**id)) {
             return Err(BlockError::Repeated(*id));
         }
-        Ok(Outline { hash: header.hash(), header: Arc::new(header), ids })
+        Ok(BlockSkeleton { hash: header.hash(), header: Arc::new(header), ids })
     }
 
     /// The header.
@@ -84,14 +84,14 @@ impl Outline {
         for transaction in transactions {
             self.header.check_transaction(transaction, limits)?;
         }
-        Ok(Block { outline: self.clone(), body: Body::of(transactions) })
+        Ok(Block { skeleton: self.clone(), body: Body::of(transactions) })
     }
 }
 
 /// A header with the transactions that it commits to. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    outline: Outline,
+    skeleton: BlockSkeleton,
     body: Body,
 }
 
@@ -105,8 +105,8 @@ impl Block {
         if body.transaction_bytes() != header.body_bytes {
             return Err(BlockError::Body { field: "body_bytes" });
         }
-        let outline = Outline::new(header, body.ids())?;
-        Ok(Block { outline, body })
+        let skeleton = BlockSkeleton::new(header, body.ids())?;
+        Ok(Block { skeleton, body })
     }
 
     /// A new block on `parent` with this body; see [`Header::after`].
@@ -123,18 +123,18 @@ impl Block {
     }
 
     /// Header and ids.
-    pub fn outline(&self) -> &Outline {
-        &self.outline
+    pub fn skeleton(&self) -> &BlockSkeleton {
+        &self.skeleton
     }
 
     /// The header.
     pub fn header(&self) -> &Header {
-        self.outline.header()
+        self.skeleton.header()
     }
 
     /// The hash of the header, computed once.
     pub fn hash(&self) -> BlockHash {
-        self.outline.hash()
+        self.skeleton.hash()
     }
 
     /// The transactions.
@@ -144,7 +144,7 @@ impl Block {
 
     /// Position in the chain.
     pub fn height(&self) -> Height {
-        self.outline.height()
+        self.skeleton.height()
     }
 }
 

@@ -34,7 +34,7 @@ fn block_of(transactions: &[VerifiedTransaction]) -> Header {
 /// Checks a proposal as a backup does.
 fn fill(header: &Header, transactions: &[VerifiedTransaction]) -> Result<Block, BlockError> {
     let ids: Vec<_> = transactions.iter().map(VerifiedTransaction::id).collect();
-    Outline::new(header.clone(), ids)?.fill(transactions, &limits())
+    BlockSkeleton::new(header.clone(), ids)?.fill(transactions, &limits())
 }
 
 #[test]
@@ -128,8 +128,9 @@ fn transactions_that_the_header_does_not_commit_to_are_refused() {
     let header = block_of(&[data(1, 11_500), data(2, 11_500)]);
     for other in [vec![data(2, 11_500), data(1, 11_500)], vec![data(1, 11_500)], vec![]] {
         assert!(matches!(fill(&header, &other), Err(BlockError::Body { .. })));
-        let outline = Outline::new(header.clone(), vec![data(1, 11_500).id(), data(2, 11_500).id()]).unwrap();
-        assert!(outline.fill(&other, &limits()).is_err(), "others than the outline names");
+        let skeleton =
+            BlockSkeleton::new(header.clone(), vec![data(1, 11_500).id(), data(2, 11_500).id()]).unwrap();
+        assert!(skeleton.fill(&other, &limits()).is_err(), "others than the skeleton names");
         assert!(Block::new(header.clone(), Body::of(&other)).is_err());
     }
     let mut wrong_size = header;

@@ -105,7 +105,7 @@ impl Committee {
     }
 
     /// The weak quorum f + 1: at least one of so many distinct members is correct.
-    pub fn one_honest(&self) -> usize {
+    pub fn weak_quorum(&self) -> usize {
         self.faults() + 1
     }
 

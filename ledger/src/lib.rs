@@ -37,7 +37,7 @@ mod units;
 
 pub mod mutant;
 
-pub use block::{Block, Outline};
+pub use block::{Block, BlockSkeleton};
 pub use body::{Body, BodyError, Encodings};
 pub use certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
 pub use codec::{DecodeError, bounded, bounded_bytes, decode, encode};

@@ -102,14 +102,14 @@ mutants! {
     /// M36: votes are given although a certificate shows a later view.
     VotesWhenOvertaken,
     /// M37: two contradicting votes of one member are no evidence.
-    ContradictionIgnored,
+    EquivocationIgnored,
     /// M38: a claimed prepared certificate may have f PREPAREs.
     WeakPrepared,
     /// M39: a claimed prepared certificate may have a PREPARE of the primary.
     PrimaryAmongPrepares,
     /// M40: the prepared certificates in a VIEW-CHANGE are not verified.
     PreparedUnchecked,
-    /// M41: the base certificate in a VIEW-CHANGE is not verified.
+    /// M41: the anchor certificate in a VIEW-CHANGE is not verified.
     BaseUnchecked,
     /// M42: the signature of a VIEW-CHANGE is not verified.
     ViewChangeUnsigned,
@@ -125,7 +125,7 @@ mutants! {
     NewViewForeignViews,
     /// M48: a NEW-VIEW of an earlier view is entered.
     EntersEarlierViews,
-    /// M49: the base of a view finalises nothing.
+    /// M49: the anchor of a view finalises nothing.
     BaseFinalisesNothing,
     /// M50: accepted blocks of past views are given up although a prepared certificate speaks of
     /// them.
@@ -149,7 +149,7 @@ mutants! {
     /// M59: a primary that passes transactions over keeps its place.
     CensorshipIgnored,
     /// M60: a primary that is proven to lie keeps its place.
-    ProvenLiarStays,
+    ProvenPrimaryStays,
     /// M61: two statements need not contradict each other to be evidence.
     EvidenceUnchecked,
     /// M62: what others claim to have seen is believed without signatures.

@@ -65,7 +65,7 @@ function lookIn(wait) {
 async function look() {
   if (asking || document.hidden || !mode()) return;
   const request = asking = new AbortController();
-  const patience = setTimeout(() => request.abort(), PATIENCE_MS);
+  const giveUp = setTimeout(() => request.abort(), PATIENCE_MS);
   let wait = EVERY_MS;
   try {
     const partly = stream !== null && !interrupted;
@@ -93,7 +93,7 @@ async function look() {
     const silent = error instanceof TypeError || request.signal.aborted;
     if (!document.hidden) notLive(silent ? "the node does not respond" : error.message);
   } finally {
-    clearTimeout(patience);
+    clearTimeout(giveUp);
     if (asking === request) asking = null;
     lookIn(wait);
   }

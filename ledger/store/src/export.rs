@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! head      8 bytes "quo-expo", version: u16 big-endian, chain id: 32 bytes
-//! records   length: u32 big-endian, then as many bytes: a run in borsh
-//! run       u32 count, for each block its header and its body (u32 length and the body's encoding), a certificate
+//! records   length: u32 big-endian, then as many bytes: a range in borsh
+//! range     u32 count, for each block its header and its body (u32 length and the body's encoding), a certificate
 //! ```
 //!
-//! A run (certified block range) contains the blocks that one certificate finalises. So a file that
+//! A range (certified block range) contains the blocks that one certificate finalises. So a file that
 //! ends between two records ends in a final block. It begins with block 1, because every reader has
 //! the genesis. Written bytes never change. If the process dies or the power fails, the file may
 //! end within a record; the writer cuts off that incomplete end when it continues the export.
@@ -48,14 +48,14 @@ const WHAT: &str = "export";
 
 /// A certified block range: the blocks that one certificate finalises.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub struct CertifiedRange {
     /// Consecutive blocks, lowest first; never empty.
     pub blocks: Vec<Block>,
     /// The certificate of the last of them.
     pub certificate: CommitCertificate,
 }
 
-impl Run {
+impl CertifiedRange {
     /// Verifies every signature of the certificate: a quorum of verifications.
     ///
     /// # Errors
@@ -105,8 +105,8 @@ fn head_of(chain_id: &ChainId) -> Vec<u8> {
     [&TAG[..], &EXPORT_VERSION.to_be_bytes(), chain_id.as_bytes()].concat()
 }
 
-/// Reads an export from its beginning: an iterator over its runs. It checks that each run follows
-/// the one before; use [`Run::verify`] to verify the certificates. After an error it ends.
+/// Reads an export from its beginning: an iterator over its ranges. It checks that each range follows
+/// the one before; use [`CertifiedRange::verify`] to verify the certificates. After an error it ends.
 #[derive(Debug)]
 pub struct ExportReader {
     file: BufReader<File>,
@@ -161,7 +161,7 @@ impl ExportReader {
         (self.position, self.length)
     }
 
-    fn read(&mut self) -> Result<Option<Run>, StoreError> {
+    fn read(&mut self) -> Result<Option<CertifiedRange>, StoreError> {
         let left = self.length.saturating_sub(self.position);
         if left == 0 {
             return Ok(None);
@@ -181,11 +181,11 @@ impl ExportReader {
         }
         let mut record = vec![0; expected];
         self.file.read_exact(&mut record).map_err(denied(&self.path))?;
-        let run = run_of(&record).map_err(|reason| self.damaged(&reason))?;
-        run.check_follows(&self.head).map_err(|error| self.damaged(&error.to_string()))?;
-        self.head = run.blocks.last().expect("a run was just checked").header().clone();
+        let range = range_of(&record).map_err(|reason| self.damaged(&reason))?;
+        range.check_follows(&self.head).map_err(|error| self.damaged(&error.to_string()))?;
+        self.head = range.blocks.last().expect("a range was just checked").header().clone();
         self.position += 4 + u64::from(bytes);
-        Ok(Some(run))
+        Ok(Some(range))
     }
 
     fn ends_within_a_record(&mut self) -> StoreError {
@@ -213,7 +213,7 @@ impl ExportReader {
 }
 
 impl Iterator for ExportReader {
-    type Item = Result<Run, StoreError>;
+    type Item = Result<CertifiedRange, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -249,7 +249,7 @@ fn check_head(found: &[u8], path: &Path, genesis_header: &Header) -> Result<(), 
     }
 }
 
-fn run_of(record: &[u8]) -> Result<Run, String> {
+fn range_of(record: &[u8]) -> Result<CertifiedRange, String> {
     let Record { blocks, certificate } = decode(record).map_err(|error| error.to_string())?;
     let block = |block: RecordBlock| {
         let (height, body) = (block.header.height, Body::decode(block.body));
@@ -258,28 +258,28 @@ fn run_of(record: &[u8]) -> Result<Run, String> {
             .and_then(|body| Block::new(block.header, body).map_err(|error| error.to_string()));
         block.map_err(|error| format!("block {height}: {error}"))
     };
-    Ok(Run { blocks: blocks.into_iter().map(block).collect::<Result<_, _>>()?, certificate })
+    Ok(CertifiedRange { blocks: blocks.into_iter().map(block).collect::<Result<_, _>>()?, certificate })
 }
 
 /// The bytes of a record, including its length; `None` if there are too many.
-fn record_of(run: &Run) -> Option<Vec<u8>> {
-    let count = u32::try_from(run.blocks.len()).ok()?;
+fn record_of(range: &CertifiedRange) -> Option<Vec<u8>> {
+    let count = u32::try_from(range.blocks.len()).ok()?;
     let mut record = vec![0; 4];
     record.extend(count.to_le_bytes());
-    for block in &run.blocks {
+    for block in &range.blocks {
         let body = block.body().as_bytes();
         record.extend(encode(block.header()));
         record.extend(u32::try_from(body.len()).ok()?.to_le_bytes());
         record.extend(body);
     }
-    record.extend(encode(&run.certificate));
+    record.extend(encode(&range.certificate));
     let bytes = record.len() - 4;
     let length = u32::try_from(bytes).ok().filter(|_| bytes <= MAX_RECORD_BYTES)?;
     record[..4].copy_from_slice(&length.to_be_bytes());
     Some(record)
 }
 
-/// Writes an export, run by run. One process at a time can write a file.
+/// Writes an export, range by range. One process at a time can write a file.
 #[derive(Debug)]
 pub struct ExportWriter {
     file: BufWriter<File>,
@@ -291,7 +291,7 @@ pub struct ExportWriter {
 
 impl ExportWriter {
     /// Opens an export to continue it, or creates one that only its owner can read. The existing
-    /// content is read and checked, except for the signatures of all runs but the last. That takes
+    /// content is read and checked, except for the signatures of all ranges but the last. That takes
     /// as long as reading the file; `progress` is called with the bytes read and the bytes of the
     /// file. Also returns how many bytes of an incomplete end were cut off.
     ///
@@ -346,21 +346,21 @@ impl ExportWriter {
         Head::of(&self.head)
     }
 
-    /// Writes the blocks of a run that are above the head; the others are skipped.
+    /// Writes the blocks of a range that are above the head; the others are skipped.
     ///
     /// # Errors
     /// [`StoreError::Gap`], [`StoreError::Fork`], [`StoreError::Invalid`], [`StoreError::Batch`]
-    /// and [`StoreError::Uncertified`] refuse the run and write nothing; [`StoreError::Access`] if
+    /// and [`StoreError::Uncertified`] refuse the range and write nothing; [`StoreError::Access`] if
     /// the file cannot be written.
-    pub fn write(&mut self, mut run: Run) -> Result<(), StoreError> {
+    pub fn write(&mut self, mut range: CertifiedRange) -> Result<(), StoreError> {
         let head = self.head();
-        if let Some(known) = run.blocks.iter().find(|block| block.height() == head.height)
+        if let Some(known) = range.blocks.iter().find(|block| block.height() == head.height)
             && known.hash() != head.hash
         {
             return Err(StoreError::Fork { height: head.height, stored: head.hash, offered: known.hash() });
         }
-        run.blocks.retain(|block| block.height() > head.height);
-        let Some(first) = run.blocks.first() else { return Ok(()) };
+        range.blocks.retain(|block| block.height() > head.height);
+        let Some(first) = range.blocks.first() else { return Ok(()) };
         if first.height() > head.height.next() {
             return Err(StoreError::Gap { head: head.height, got: first.height() });
         }
@@ -368,11 +368,11 @@ impl ExportWriter {
             let (height, stored, offered) = (head.height, head.hash, first.header().parent);
             return Err(StoreError::Fork { height, stored, offered });
         }
-        run.check_follows(&self.head)?;
-        let (count, limit) = (run.blocks.len(), MAX_BATCH_BLOCKS);
-        let record = record_of(&run).ok_or(StoreError::Batch { count, limit })?;
+        range.check_follows(&self.head)?;
+        let (count, limit) = (range.blocks.len(), MAX_BATCH_BLOCKS);
+        let record = record_of(&range).ok_or(StoreError::Batch { count, limit })?;
         self.file.write_all(&record).map_err(denied(&self.path))?;
-        self.head = run.blocks.last().expect("it has a first block").header().clone();
+        self.head = range.blocks.last().expect("it has a first block").header().clone();
         self.unsynced += record.len();
         if self.unsynced >= SYNC_BYTES {
             self.sync()?;
@@ -380,7 +380,7 @@ impl ExportWriter {
         Ok(())
     }
 
-    /// Makes the written runs durable, so that they survive a power loss.
+    /// Makes the written ranges durable, so that they survive a power loss.
     ///
     /// # Errors
     /// [`StoreError::Access`].
@@ -406,13 +406,13 @@ fn read_to_torn_end(
     anchor: &ChainAnchor,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(u64, Header), StoreError> {
-    let mut last: Option<(u64, Header, Run)> = None;
+    let mut last: Option<(u64, Header, CertifiedRange)> = None;
     loop {
         let (position, length) = reader.position();
         progress(position, length);
         let before = reader.head.clone();
         match reader.next() {
-            Some(Ok(run)) => last = Some((position, before, run)),
+            Some(Ok(range)) => last = Some((position, before, range)),
             Some(Err(StoreError::Damaged { .. })) if reader.torn || reader.ends_unwritten()? => break,
             Some(Err(error)) => return Err(error),
             None => break,
@@ -420,26 +420,26 @@ fn read_to_torn_end(
     }
     // A last record that was not completely written may still decode, because a signature that ends
     // in zeros can have a valid form. So verify its signatures.
-    match last.map(|(position, before, run)| (position, before, run.verify(anchor))) {
+    match last.map(|(position, before, range)| (position, before, range.verify(anchor))) {
         Some((position, before, Err(_))) if reader.ends_unwritten()? => Ok((position, before)),
         Some((_, _, Err(reason))) => Err(reader.damaged(&reason)),
         Some((_, _, Ok(()))) | None => Ok((reader.position, reader.head)),
     }
 }
 
-/// Groups blocks into runs: blocks of a ledger or of a node's answers are added one by one, each
+/// Groups blocks into ranges: blocks of a ledger or of a node's answers are added one by one, each
 /// with its certificate if it has one.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub struct RangeBuilder {
     open: Vec<Block>,
 }
 
-impl Runs {
-    /// Adds the next block. Returns the run that it completes, if it is certified.
-    pub fn push(&mut self, block: Block, certificate: Option<CommitCertificate>) -> Option<Run> {
+impl RangeBuilder {
+    /// Adds the next block. Returns the range that it completes, if it is certified.
+    pub fn push(&mut self, block: Block, certificate: Option<CommitCertificate>) -> Option<CertifiedRange> {
         self.open.push(block);
         let certificate = certificate?;
-        Some(Run { blocks: std::mem::take(&mut self.open), certificate })
+        Some(CertifiedRange { blocks: std::mem::take(&mut self.open), certificate })
     }
 
     /// Number of blocks that wait for a certificate. A correct node never sends more than

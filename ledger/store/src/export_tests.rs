@@ -6,13 +6,13 @@ use tempfile::TempDir;
 use super::*;
 use crate::fixtures::Chain;
 
-/// Runs of different lengths: one certificate for the first block, one for the next two, and so on.
-fn runs(chain: &Chain) -> Vec<Run> {
-    let mut runs = Runs::default();
+/// RangeBuilder of different lengths: one certificate for the first block, one for the next two, and so on.
+fn ranges(chain: &Chain) -> Vec<CertifiedRange> {
+    let mut ranges = RangeBuilder::default();
     let certified = |height: u64| [1, 3, 6, 10, 15, 21].contains(&height);
     let each = chain.blocks.iter().filter_map(|block| {
         let certificate = certified(block.height().0).then(|| chain.certificate(block.height().0));
-        runs.push(block.clone(), certificate)
+        ranges.push(block.clone(), certificate)
     });
     each.collect()
 }
@@ -22,8 +22,8 @@ fn written(chain: &Chain) -> (TempDir, PathBuf) {
     let path = directory.path().join("chain.export");
     let (mut writer, cut) = opened(&path, chain).unwrap();
     assert_eq!((writer.head().height, cut), (Height(0), 0));
-    for run in runs(chain) {
-        writer.write(run).unwrap();
+    for range in ranges(chain) {
+        writer.write(range).unwrap();
     }
     writer.sync().unwrap();
     (directory, path)
@@ -33,16 +33,16 @@ fn opened(path: &Path, chain: &Chain) -> Result<(ExportWriter, u64), StoreError>
     ExportWriter::open(path, &chain.genesis, &chain.anchor, |_, _| {})
 }
 
-fn read(path: &Path, chain: &Chain) -> Result<Vec<Run>, StoreError> {
+fn read(path: &Path, chain: &Chain) -> Result<Vec<CertifiedRange>, StoreError> {
     ExportReader::open(path, &chain.genesis)?.collect()
 }
 
 /// Reads and verifies everything.
 fn proven(path: &Path, chain: &Chain) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
-    for run in read(path, chain).map_err(|error| error.to_string())? {
-        run.verify(&chain.anchor)?;
-        blocks.extend(run.blocks);
+    for range in read(path, chain).map_err(|error| error.to_string())? {
+        range.verify(&chain.anchor)?;
+        blocks.extend(range.blocks);
     }
     Ok(blocks)
 }
@@ -51,7 +51,7 @@ fn proven(path: &Path, chain: &Chain) -> Result<Vec<Block>, String> {
 fn a_written_export_is_read_and_verified() {
     let chain = Chain::of(15);
     let (_directory, path) = written(&chain);
-    assert_eq!(read(&path, &chain).unwrap(), runs(&chain));
+    assert_eq!(read(&path, &chain).unwrap(), ranges(&chain));
     assert_eq!(proven(&path, &chain).unwrap(), chain.blocks);
 }
 
@@ -70,7 +70,7 @@ fn a_changed_byte_anywhere_is_detected() {
     }
 }
 
-/// An export that is cut anywhere continues after its last complete run, and in the end is the same
+/// An export that is cut anywhere continues after its last complete range, and in the end is the same
 /// as one that was never interrupted.
 #[test]
 fn an_interrupted_export_continues_after_its_last_complete_run() {
@@ -95,8 +95,8 @@ fn an_interrupted_export_continues_after_its_last_complete_run() {
             let (mut writer, cut) = again.unwrap();
             let kept = std::fs::metadata(&path).unwrap().len();
             assert!(cut + kept >= end.len() as u64, "{cut} cut, {kept} kept of {}", end.len());
-            for run in runs(&chain) {
-                writer.write(run).unwrap();
+            for range in ranges(&chain) {
+                writer.write(range).unwrap();
             }
             writer.sync().unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {length}, {unwritten} unwritten");
@@ -150,18 +150,19 @@ fn a_run_that_does_not_follow_is_refused_and_changes_nothing() {
     let (_directory, path) = written(&chain);
     let before = std::fs::read(&path).unwrap();
     let (mut writer, _) = opened(&path, &chain).unwrap();
-    let run = |blocks: &[Block]| Run { blocks: blocks.to_vec(), certificate: other.certificate(10) };
+    let range =
+        |blocks: &[Block]| CertifiedRange { blocks: blocks.to_vec(), certificate: other.certificate(10) };
     let longer = Chain::of(12);
     let refused = [
-        (run(&other.blocks[9..]), "fork"),
-        (run(&longer.blocks[11..]), "does not follow the head"),
-        (run(&longer.blocks[10..11]), "the certificate is for"),
+        (range(&other.blocks[9..]), "fork"),
+        (range(&longer.blocks[11..]), "does not follow the head"),
+        (range(&longer.blocks[10..11]), "the certificate is for"),
     ];
-    for (run, reason) in refused {
-        let error = writer.write(run).unwrap_err().to_string();
+    for (range, reason) in refused {
+        let error = writer.write(range).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }
-    writer.write(run(&[])).unwrap();
+    writer.write(range(&[])).unwrap();
     writer.sync().unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

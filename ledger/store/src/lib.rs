@@ -85,7 +85,7 @@ mod layout_tests;
 
 pub use disk::{Attachment, ForgetfulDisk};
 pub use error::{FileKind, StoreError};
-pub use export::{ExportReader, ExportWriter, Run, Runs};
+pub use export::{CertifiedRange, ExportReader, ExportWriter, RangeBuilder};
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
 pub use ledger::{Ledger, MAX_BATCH_BLOCKS, max_batch_blocks};
 pub use panics::hide_caught_panics;

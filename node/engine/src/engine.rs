@@ -10,13 +10,13 @@ use crate::config::EngineConfig;
 use crate::driver::Driver;
 use crate::event::{Effects, Ended, Event, FetchId, Fetched, Notice};
 use crate::fetching::Fetching;
-use crate::fetching::range::serve_run;
+use crate::fetching::range::serve_range;
 use crate::fetching::schedule::Helped;
 use crate::pool::Pool;
-use crate::proposing::fairness::{Fairness, Verdict};
+use crate::proposing::censorship::{CensorshipWatch, Finding};
 use crate::proposing::flight::Flight;
 use crate::storage::Storage;
-use crate::wire::{ANSWER_BYTES, Answer, Ask, HeadClaim};
+use crate::wire::{ANSWER_BYTES, FetchRequest, FetchResponse, HeadStatus};
 
 /// An answer with at least this many bytes of transactions is full: it may have had no room for
 /// more.
@@ -75,7 +75,7 @@ pub struct Engine {
     /// Blocks whose body is complete here and that are not committed.
     pub(crate) flight: Flight,
     pub(crate) fetching: Fetching,
-    pub(crate) fairness: Fairness,
+    pub(crate) censorship: CensorshipWatch,
     /// Evidence that members are faulty. The replica bounds its number (R22c).
     pub(crate) evidence: Vec<Verified<Evidence>>,
     /// When this replica last proposed in this view.
@@ -94,7 +94,7 @@ const STAGES: [Stage; 8] = [
     Engine::tick,
     Engine::propose,
     Engine::report_work,
-    Engine::watch_fairness,
+    Engine::watch_for_censorship,
     Engine::request_skeletons,
     Engine::request_bodies,
     Engine::request_blocks,
@@ -127,7 +127,7 @@ impl Engine {
         // block.
         self.end_expired(&mut effects);
         effects.gossip = self.pool.outbound.flush(now.moment);
-        effects.reminders.extend(self.pool.outbound.remind(now.moment, &self.pool.mempool));
+        effects.resends.extend(self.pool.outbound.resend(now.moment, &self.pool.mempool));
         // A deadline in the past makes the next call due now. Only a call after that is late.
         self.expected = self.deadline(now).map(|deadline| deadline.max(now.moment));
         Ok(effects)
@@ -154,7 +154,7 @@ impl Engine {
     fn notice_lateness(&mut self, now: Now) {
         let lateness = self.expected.map_or(Duration::ZERO, |expected| now.moment.since(expected));
         if lateness > self.config.pbft.request_timeout / 8 {
-            self.fairness.put_off(lateness);
+            self.censorship.put_off(lateness);
             self.driver.step(now, Input::Late(lateness));
         }
     }
@@ -177,18 +177,18 @@ impl Engine {
     /// R21: watches for transactions that the primary leaves out. Without recent contact with a
     /// quorum the watch ends: what was resent may not have arrived, and what is committed meanwhile
     /// is no sign of unfairness (R21d).
-    fn watch_fairness(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
+    fn watch_for_censorship(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
         if !self.driver.replica().is_active() || !self.driver.replica().is_in_contact(now) {
-            self.fairness.reset();
+            self.censorship.reset();
             return Ok(());
         }
         let (timeout, present) = (self.driver.replica().request_timeout(), self.present(now));
         let (selection, may_leave) = (self.selection(), self.driver.replica().may_leave(now));
-        match self.fairness.watch(now.moment, present, timeout, may_leave, &self.pool.mempool, &selection) {
-            Verdict::Fair => {}
-            Verdict::Urge(transactions) => effects.reminders = transactions,
-            Verdict::Starved => {
-                self.driver.push(Input::Starved);
+        match self.censorship.watch(now.moment, present, timeout, may_leave, &self.pool.mempool, &selection) {
+            Finding::Fair => {}
+            Finding::Resend(transactions) => effects.resends = transactions,
+            Finding::Censored => {
+                self.driver.push(Input::Censored);
             }
         }
         Ok(())
@@ -214,14 +214,16 @@ impl Engine {
             Event::Gossiped(transactions) => self.on_gossiped(now, transactions),
             Event::Asked { ticket, ask } => {
                 let answer = match ask {
-                    Ask::Transactions { block, indices } => self.serve_transactions(&block, &indices),
+                    FetchRequest::Transactions { block, indices } => {
+                        self.serve_transactions(&block, &indices)
+                    }
                     // An answer that cannot be read from the disk is not sent. A request of another
                     // member must not stop this node. If the node needs the same page itself, its
                     // own read reports the error.
-                    Ask::Blocks { from } => {
-                        serve_run(&self.storage.reader(), from).unwrap_or(Answer::Nothing)
+                    FetchRequest::Blocks { from } => {
+                        serve_range(&self.storage.reader(), from).unwrap_or(FetchResponse::Nothing)
                     }
-                    Ask::Ids { block } => self.serve_ids(&block),
+                    FetchRequest::Ids { block } => self.serve_ids(&block),
                 };
                 effects.answers.push((ticket, answer));
             }
@@ -238,15 +240,15 @@ impl Engine {
         answer: Option<Fetched>,
         effects: &mut Effects,
     ) -> Result<(), Fatal> {
-        let (transactions, run, ids) = match answer {
+        let (transactions, range, ids) = match answer {
             Some(Fetched::Transactions(transactions)) => (transactions, None, None),
-            Some(Fetched::Run(run)) => (Vec::new(), Some(run), None),
+            Some(Fetched::Range(range)) => (Vec::new(), Some(range), None),
             Some(Fetched::Ids(ids)) => (Vec::new(), None, Some(ids)),
             None => (Vec::new(), None, None),
         };
         // The request is closed in any case. An answer of another kind counts as no answer.
         self.on_ids(now, fetch, ids);
-        if self.on_run(now, fetch, run, effects)? {
+        if self.on_range(now, fetch, range, effects)? {
             return Ok(());
         }
         // Verified transactions help every proposal that lacks them, whether or not they were
@@ -280,11 +282,11 @@ impl Engine {
                 self.storage.decide(blocks, finalised.certificate);
             }
             Request::CatchUp { height } => self.fetching.blocks.certain(height),
-            Request::Outline { header, from } => self.want_skeleton(now, header, from),
+            Request::FetchSkeleton { header, from } => self.want_skeleton(now, header, from),
             Request::Evidence(evidence) => {
                 let (replica, subject) = (evidence.culprit(), evidence.subject());
                 self.evidence.push(evidence);
-                effects.notices.push(Notice::Contradiction { replica, subject });
+                effects.notices.push(Notice::Equivocation { replica, subject });
             }
             Request::Left(departure) => {
                 self.end_view(now);
@@ -327,7 +329,7 @@ impl Engine {
         self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
         self.return_transactions(now);
         self.fetching.clear();
-        self.fairness.reset();
+        self.censorship.reset();
     }
 
     /// Returns the transactions of unmarked blocks to the pool, including those that only the block
@@ -352,7 +354,7 @@ impl Engine {
     pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
         for block in blocks {
             self.pool.note_final(block);
-            self.fairness.committed(block.body().ids());
+            self.censorship.committed(block.body().ids());
             self.fetching.forget_through(block.height());
             effects.committed.push(block.clone());
         }
@@ -414,7 +416,7 @@ impl Engine {
         [
             self.driver.replica().deadline(),
             self.fetching.deadline(self.driver.replica().tip().height),
-            self.fairness.deadline(self.driver.replica().request_timeout()),
+            self.censorship.deadline(self.driver.replica().request_timeout()),
             self.pool.outbound.deadline(),
             self.proposal_deadline(now),
             self.storage.deadline(),
@@ -425,9 +427,9 @@ impl Engine {
     }
 
     /// The head status that this node sends to observers.
-    pub fn head_claim(&self) -> HeadClaim {
+    pub fn head_claim(&self) -> HeadStatus {
         let stable = self.stable_checkpoint().map(|stable| stable.checkpoint().height);
-        HeadClaim {
+        HeadStatus {
             committed: self.driver.replica().tip().height,
             stable: stable.unwrap_or_default(),
             view: self.driver.replica().view(),

@@ -3,10 +3,10 @@
 use quorate_ledger::{
     Block, Height, ReplicaId, Timestamp, TransactionError, TransactionId, VerifiedTransaction, View,
 };
-use quorate_pbft::{Checked, Departure, Mark, Message, Subject, To};
+use quorate_pbft::{Checked, Departure, HighWaterMark, Message, Subject, To};
 
-use crate::fetching::range::CheckedRun;
-use crate::wire::{Answer, Ask};
+use crate::fetching::range::CheckedRange;
+use crate::wire::{FetchRequest, FetchResponse};
 
 /// Names an answer that a client of the engine waits for. The client chooses it, and the engine
 /// returns it with the answer.
@@ -47,7 +47,7 @@ pub enum Event {
         /// Given back with the answer.
         ticket: Ticket,
         /// The request.
-        ask: Ask,
+        ask: FetchRequest,
     },
     /// The outcome of a request in [`Effects::asks`].
     Answered {
@@ -66,7 +66,7 @@ pub enum Fetched {
     /// Transactions with valid signatures. They need not be the requested ones.
     Transactions(Vec<VerifiedTransaction>),
     /// Certified blocks.
-    Run(CheckedRun),
+    Range(CheckedRange),
     /// Ids. They need not be those of the requested block.
     Ids(Vec<TransactionId>),
 }
@@ -154,7 +154,7 @@ pub struct Ended {
 pub enum Notice {
     /// A member made two statements that a correct member never makes both (R22). The evidence is
     /// kept.
-    Contradiction {
+    Equivocation {
         /// The faulty member.
         replica: ReplicaId,
         /// The subject of the statements.
@@ -191,9 +191,9 @@ pub enum Notice {
     /// validator follows the chain, and never signs again with these files (R24c).
     Recovering {
         /// The high-water mark that others have received.
-        seen: Mark,
+        seen: HighWaterMark,
         /// The high-water mark in its files.
-        remembered: Mark,
+        remembered: HighWaterMark,
     },
     /// Other members are ahead. The node fetches blocks from them.
     CatchingUp {
@@ -213,12 +213,12 @@ pub struct Effects {
     /// Transactions to gossip, one message for each batch.
     pub gossip: Vec<Vec<VerifiedTransaction>>,
     /// Transactions to resend to all members over direct streams: gossip may have lost them.
-    pub reminders: Vec<VerifiedTransaction>,
+    pub resends: Vec<VerifiedTransaction>,
     /// Requests to send to members. The driver reports the outcome as [`Event::Answered`]. The
     /// engine drops a request that stays without an outcome after a while.
-    pub asks: Vec<(ReplicaId, FetchId, Ask)>,
+    pub asks: Vec<(ReplicaId, FetchId, FetchRequest)>,
     /// Answers to [`Event::Asked`].
-    pub answers: Vec<(Ticket, Answer)>,
+    pub answers: Vec<(Ticket, FetchResponse)>,
     /// Answers to [`Event::Submitted`].
     pub submissions: Vec<(Ticket, Result<Submission, Refusal>)>,
     /// Blocks that became final, ascending.

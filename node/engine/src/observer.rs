@@ -12,8 +12,8 @@ use crate::config::EngineConfig;
 use crate::engine::{DURABLE_INTERVAL, Fatal};
 use crate::event::{Effects, FetchId, Notice};
 use crate::fetching::catchup::{CatchUp, Pace};
-use crate::fetching::range::{CheckedRun, append};
-use crate::wire::{Ask, HeadClaim};
+use crate::fetching::range::{CheckedRange, append};
+use crate::wire::{FetchRequest, HeadStatus};
 
 /// Everything that can wake an observer. Time is not an event: call [`Observer::handle`] without
 /// events.
@@ -24,7 +24,7 @@ pub enum Observation {
         /// The member at the other end of the authenticated channel.
         from: ReplicaId,
         /// Its head status. It is unproven: a false one costs one request at most.
-        claim: HeadClaim,
+        claim: HeadStatus,
     },
     /// The channel to a member was closed.
     PeerDown(ReplicaId),
@@ -33,14 +33,14 @@ pub enum Observation {
         /// The request.
         fetch: FetchId,
         /// The checked answer; `None` if there was no answer or a bad one.
-        run: Option<CheckedRun>,
+        range: Option<CheckedRange>,
     },
 }
 
 /// The latest head status of a member.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
-    claim: HeadClaim,
+    claim: HeadStatus,
     at: Moment,
 }
 
@@ -130,7 +130,7 @@ impl Observer {
                     self.catchup.lost(peer);
                     self.heard.remove(&peer);
                 }
-                Observation::Answered { fetch, run } => self.on_run(now, fetch, run, &mut effects)?,
+                Observation::Answered { fetch, range } => self.on_range(now, fetch, range, &mut effects)?,
             }
         }
         self.ask(now, &mut effects);
@@ -142,25 +142,25 @@ impl Observer {
         let (tip, fetch) = (self.ledger.head().height, FetchId(self.fetches));
         let Some((peer, target)) = self.catchup.ask(now.moment, tip, fetch) else { return };
         self.fetches += 1;
-        effects.asks.push((peer, fetch, Ask::Blocks { from: tip.next() }));
+        effects.asks.push((peer, fetch, FetchRequest::Blocks { from: tip.next() }));
         // An observer fetches every block. Only a large gap is worth a notice.
         if target > tip.plus(self.window) {
             effects.notices.push(Notice::CatchingUp { height: tip, target });
         }
     }
 
-    fn on_run(
+    fn on_range(
         &mut self,
         now: Now,
         fetch: FetchId,
-        run: Option<CheckedRun>,
+        range: Option<CheckedRange>,
         effects: &mut Effects,
     ) -> Result<(), Fatal> {
-        let question = self.catchup.answered(fetch);
+        let request = self.catchup.answered(fetch);
         let before = self.ledger.head().height;
         // A checked range proves itself, whichever member sent it and however late it arrives.
-        if let Some(run) = run {
-            let mut groups = run.into_groups();
+        if let Some(range) = range {
+            let mut groups = range.into_groups();
             loop {
                 let head = self.ledger.head();
                 let Some(group) = groups.next_above(head.height, head.hash)? else { break };
@@ -174,11 +174,11 @@ impl Observer {
                 self.catchup.progressed();
             }
         }
-        match question {
-            Some(question) if self.ledger.head().height == before => {
-                self.catchup.fruitless(now.moment, &question, before);
+        match request {
+            Some(request) if self.ledger.head().height == before => {
+                self.catchup.fruitless(now.moment, &request, before);
             }
-            Some(question) => self.catchup.helped(now.moment, &question),
+            Some(request) => self.catchup.helped(now.moment, &request),
             None => {}
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Observer {
             credible,
             stable,
             view,
-            active: begun.count() >= self.committee.one_honest(),
+            active: begun.count() >= self.committee.weak_quorum(),
             heads: self.catchup.heads().clone(),
             contacts: lately.map(|(replica, _)| *replica).collect(),
             catching_up: credible > committed.plus(self.window),
@@ -227,7 +227,7 @@ impl Observer {
 
     /// The highest value that f + 1 members claim to have reached; at least one of them is correct.
     /// `None` while fewer members have sent a status.
-    fn credible<T: Ord>(&self, value: impl Fn(&HeadClaim) -> T) -> Option<T> {
+    fn credible<T: Ord>(&self, value: impl Fn(&HeadStatus) -> T) -> Option<T> {
         let mut claims: Vec<T> = self.heard.values().map(|heard| value(&heard.claim)).collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
         claims.into_iter().nth(self.committee.faults())

@@ -20,7 +20,7 @@ pub(crate) const ANSWER_BYTES: usize = 1 << 20;
 pub(crate) const RUN_BYTES: usize = 4 << 20;
 
 /// Blocks in one answer.
-pub(crate) const RUN_BLOCKS: u32 = 256;
+pub(crate) const RANGE_BLOCKS: u32 = 256;
 
 /// A message over a direct stream or by gossip. Only transactions are gossiped.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -33,13 +33,13 @@ pub enum MemberMessage {
     /// Transactions that the sender has admitted.
     Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 1,
     /// The head status of a member. Observers receive no other message.
-    Head(HeadClaim) = 2,
+    Head(HeadStatus) = 2,
 }
 
 /// The head status of a member: what it claims about itself. Observers choose by it which member to
 /// ask for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct HeadClaim {
+pub struct HeadStatus {
     /// Its last committed height.
     pub committed: Height,
     /// The height of its stable checkpoint; 0 before the first.
@@ -50,7 +50,7 @@ pub struct HeadClaim {
     pub active: bool,
 }
 
-impl HeadClaim {
+impl HeadStatus {
     /// Bytes of its message. Every message with a head status has this length.
     pub const MESSAGE_BYTES: usize = 26;
 
@@ -120,7 +120,7 @@ impl MemberMessage {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
-pub enum Ask {
+pub enum FetchRequest {
     /// Some transactions of a block that the member probably holds.
     Transactions {
         /// The block.
@@ -145,11 +145,11 @@ pub enum Ask {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
-pub enum Answer {
+pub enum FetchResponse {
     /// The first requested transactions, as many as fit into an answer.
     Transactions(#[borsh(deserialize_with = "bounded::<MAX_TRANSACTIONS, _, _>")] Vec<Transaction>) = 0,
     /// Consecutive blocks; the last one has a certificate.
-    Blocks(#[borsh(deserialize_with = "bounded::<RUN_BLOCKS, _, _>")] Vec<RunBlock>) = 1,
+    Blocks(#[borsh(deserialize_with = "bounded::<RANGE_BLOCKS, _, _>")] Vec<RangeBlock>) = 1,
     /// The member has nothing of it.
     Nothing = 2,
     /// All ids of the block, in order.
@@ -158,7 +158,7 @@ pub enum Answer {
 
 /// A block in a certified block range.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct RunBlock {
+pub struct RangeBlock {
     /// Its header.
     pub header: Header,
     /// The encoding of its body.
@@ -168,7 +168,7 @@ pub struct RunBlock {
     pub certificate: Option<CommitCertificate>,
 }
 
-impl Answer {
+impl FetchResponse {
     /// Takes transactions as long as they fit into one answer, at least one.
     pub(crate) fn transactions(wanted: impl Iterator<Item = Transaction>) -> Self {
         let mut room = ANSWER_BYTES;
@@ -181,7 +181,7 @@ impl Answer {
             room = room.saturating_sub(bytes);
             taken.push(transaction);
         }
-        if taken.is_empty() { Answer::Nothing } else { Answer::Transactions(taken) }
+        if taken.is_empty() { FetchResponse::Nothing } else { FetchResponse::Transactions(taken) }
     }
 }
 
@@ -220,7 +220,7 @@ impl WireLimits {
             ask: SLACK + 4 * limits.max_transactions as usize,
             answer: SLACK
                 + (ANSWER_BYTES + transaction)
-                    .max(RUN_BYTES + RUN_BLOCKS as usize * PER_BLOCK)
+                    .max(RUN_BYTES + RANGE_BLOCKS as usize * PER_BLOCK)
                     .max(open * body),
         }
     }

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Engine, Event, HeadClaim, MemberMessage, RunBlock, WireLimits};
+use quorate_engine::{
+    Engine, Event, FetchRequest, FetchResponse, HeadStatus, MemberMessage, RangeBlock, WireLimits,
+};
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
     Ballot, Block, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
@@ -12,8 +14,8 @@ use quorate_ledger::{
     Timestamp, Transaction, Verified, VerifiedTransaction, View, decode, encode,
 };
 use quorate_pbft::{
-    Knowledge, Message, Moment, NewView, NewViewMessage, Now, PrePrepare, Proposal, Seen, ViewChange,
-    ViewChangeMessage,
+    Message, Moment, NewView, NewViewMessage, Now, PrePrepare, Proposal, Seen, ViewChange, ViewChangeMessage,
+    ViewChangePayload,
 };
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger, RowKey};
 
@@ -82,8 +84,8 @@ fn certificate() -> CommitCertificate {
 }
 
 /// Both blocks, of which the second finalises the first.
-fn run() -> Vec<RunBlock> {
-    let passed_on = |(block, certificate): (Block, Option<CommitCertificate>)| RunBlock {
+fn run() -> Vec<RangeBlock> {
+    let passed_on = |(block, certificate): (Block, Option<CommitCertificate>)| RangeBlock {
         header: block.header().clone(),
         body: block.body().as_bytes().to_vec(),
         certificate,
@@ -108,19 +110,19 @@ fn every_vector_is_what_the_code_computes() {
     assert_eq!(encode(&batch), message, "both encoders of a batch give the same bytes");
     assert_eq!(MemberMessage::from_bytes(&message), Ok(batch));
 
-    let claim = HeadClaim { committed: Height(8), stable: Height(0), view: View(2), active: true };
+    let claim = HeadStatus { committed: Height(8), stable: Height(0), view: View(2), active: true };
     vectors.check("member_message_head", &claim.to_message());
-    assert_eq!(claim.to_message().len(), HeadClaim::MESSAGE_BYTES);
-    assert_eq!(HeadClaim::read(&claim.to_message()), Ok(Some(claim)));
-    assert_eq!(HeadClaim::read(&message), Ok(None), "an observer takes no other message");
+    assert_eq!(claim.to_message().len(), HeadStatus::MESSAGE_BYTES);
+    assert_eq!(HeadStatus::read(&claim.to_message()), Ok(Some(claim)));
+    assert_eq!(HeadStatus::read(&message), Ok(None), "an observer takes no other message");
     let mut lie = claim.to_message();
     lie[25] = 2;
-    assert!(HeadClaim::read(&lie).is_err(), "a flag is 0 or 1");
+    assert!(HeadStatus::read(&lie).is_err(), "a flag is 0 or 1");
 
     let asks = [
-        ("ask_transactions", Ask::Transactions { block: blocks()[0].hash(), indices: vec![0, 1] }),
-        ("ask_blocks", Ask::Blocks { from: Height(7) }),
-        ("ask_ids", Ask::Ids { block: blocks()[0].hash() }),
+        ("ask_transactions", FetchRequest::Transactions { block: blocks()[0].hash(), indices: vec![0, 1] }),
+        ("ask_blocks", FetchRequest::Blocks { from: Height(7) }),
+        ("ask_ids", FetchRequest::Ids { block: blocks()[0].hash() }),
     ];
     for (name, ask) in asks {
         vectors.check(name, &encode(&ask));
@@ -128,10 +130,10 @@ fn every_vector_is_what_the_code_computes() {
     }
 
     let answers = [
-        ("answer_transactions", Answer::Transactions(inner)),
-        ("answer_blocks", Answer::Blocks(run())),
-        ("answer_nothing", Answer::Nothing),
-        ("answer_ids", Answer::Ids(blocks()[0].body().ids().to_vec())),
+        ("answer_transactions", FetchResponse::Transactions(inner)),
+        ("answer_blocks", FetchResponse::Blocks(run())),
+        ("answer_nothing", FetchResponse::Nothing),
+        ("answer_ids", FetchResponse::Ids(blocks()[0].body().ids().to_vec())),
     ];
     for (name, answer) in answers {
         vectors.check(name, &encode(&answer));
@@ -229,10 +231,10 @@ fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
         };
         member.hear(0, Message::PrePrepare(proposal));
     }
-    let knowledge = Knowledge::default();
-    let leave = ViewChange { epoch: Epoch(0), view: View(1), content: knowledge.hash() };
+    let payload = ViewChangePayload::default();
+    let leave = ViewChange { epoch: Epoch(0), view: View(1), content: payload.hash() };
     let view_changes: Vec<_> = [0, 1, 2]
-        .map(|index| ViewChangeMessage { vote: member.sign(index, leave), knowledge: knowledge.clone() })
+        .map(|index| ViewChangeMessage { vote: member.sign(index, leave), payload: payload.clone() })
         .into();
     member.hear(2, Message::ViewChange(view_changes[2].clone()));
     let content = NewViewMessage::content(&view_changes, &[]);
@@ -281,8 +283,8 @@ fn number(value: u32) -> [u8; 4] {
 fn what_the_document_forbids_is_refused() {
     let refusal = |result: Result<(), quorate_ledger::DecodeError>| result.unwrap_err().to_string();
     let message = |bytes: &[u8]| refusal(MemberMessage::from_bytes(bytes).map(drop));
-    let ask = |bytes: &[u8]| refusal(decode::<Ask>(bytes).map(drop));
-    let answer = |bytes: &[u8]| refusal(decode::<Answer>(bytes).map(drop));
+    let ask = |bytes: &[u8]| refusal(decode::<FetchRequest>(bytes).map(drop));
+    let answer = |bytes: &[u8]| refusal(decode::<FetchResponse>(bytes).map(drop));
     let too_many = |most: u32| format!("{} elements where at most {most} fit", most + 1);
 
     let transactions = [&[1], &number(MAX_TRANSACTIONS + 1)[..]].concat();
@@ -300,12 +302,12 @@ fn what_the_document_forbids_is_refused() {
     assert!(reason.contains(&format!("at most {} fit", MAX_BODY_BYTES + 4)), "{reason}");
 
     assert!(MemberMessage::from_bytes(&[3]).is_err(), "an unknown tag");
-    assert!(decode::<Ask>(&[3]).is_err());
-    assert!(decode::<Answer>(&[4]).is_err());
-    assert!(decode::<Answer>(&[2, 0]).is_err(), "a byte after the end");
+    assert!(decode::<FetchRequest>(&[3]).is_err());
+    assert!(decode::<FetchResponse>(&[4]).is_err());
+    assert!(decode::<FetchResponse>(&[2, 0]).is_err(), "a byte after the end");
     let option = |tag: u8| [&[1], &number(1)[..], &header, &number(0), &[tag]].concat();
-    assert!(decode::<Answer>(&option(0)).is_ok());
-    assert!(decode::<Answer>(&option(2)).is_err(), "an option is 00 or 01");
+    assert!(decode::<FetchResponse>(&option(0)).is_ok());
+    assert!(decode::<FetchResponse>(&option(2)).is_err(), "an option is 00 or 01");
 }
 
 /// For the default genesis.

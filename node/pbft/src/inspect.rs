@@ -6,7 +6,7 @@ use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::replica::Replica;
 use crate::signing::SigningState;
-use crate::signing::seen::Mark;
+use crate::signing::seen::HighWaterMark;
 use crate::time::{Moment, Now};
 use crate::timer::Timer;
 use crate::votes::slot::{Slot, Stage};
@@ -62,7 +62,7 @@ pub struct Overview {
     /// Whether the view has begun. Otherwise the replica waits for its NEW-VIEW.
     pub active: bool,
     /// Whether this replica may sign (R24).
-    pub standing: Standing,
+    pub signing: SigningStatus,
     /// The view's primary.
     pub primary: ReplicaId,
     /// The last committed height.
@@ -88,7 +88,7 @@ pub struct Overview {
 
 /// Whether a replica may sign: its signing state (R24).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SigningStatus {
     /// The replica asks others which of its statements they have received (R24a). It signs nothing
     /// new.
     Probing {
@@ -105,20 +105,20 @@ pub enum Standing {
     /// (R24c).
     Recovering {
         /// The high-water mark that others know.
-        seen: Mark,
+        seen: HighWaterMark,
     },
 }
 
 impl Replica {
-    fn standing(&self) -> Standing {
+    fn signing(&self) -> SigningStatus {
         match self.signing.state() {
             SigningState::Probing { answered } => {
                 let needed = self.config.committee.quorum() - 1;
                 let through = self.signing.ledger_lacks(self.chain.height());
-                Standing::Probing { answered: answered.len(), needed, through }
+                SigningStatus::Probing { answered: answered.len(), needed, through }
             }
-            SigningState::Enabled => Standing::Voting,
-            SigningState::Recovering { seen } => Standing::Recovering { seen: *seen },
+            SigningState::Enabled => SigningStatus::Voting,
+            SigningState::Recovering { seen } => SigningStatus::Recovering { seen: *seen },
         }
     }
 
@@ -137,7 +137,7 @@ impl Replica {
                 height,
                 view,
                 block: slot.proposal().map(|proposal| proposal.ballot().block),
-                transactions: slot.proposal().map(|proposal| proposal.outline().header().transaction_count),
+                transactions: slot.proposal().map(|proposal| proposal.skeleton().header().transaction_count),
                 phase: match slot.stage {
                     Stage::Empty => Phase::WaitingForProposal,
                     Stage::Waiting { .. } => Phase::WaitingForParent,
@@ -156,7 +156,7 @@ impl Replica {
             epoch: self.config.epoch,
             view: self.views.view(),
             active: self.views.is_active(),
-            standing: self.standing(),
+            signing: self.signing(),
             primary: self.primary(),
             committed: self.chain.height(),
             slots,

@@ -35,7 +35,7 @@
 //!
 //! let parent = replica.proposal_parent().expect("the only member is the primary");
 //! let block = Block::after(parent, Body::of(&[]), now.wall, ReplicaId(0))?;
-//! let mut step = replica.step(now, Input::Proposed(block.outline().clone()));
+//! let mut step = replica.step(now, Input::Proposed(block.skeleton().clone()));
 //! let requests = step.take_requests();
 //! assert!(matches!(&requests[..], [Request::Finalise(last)] if last.blocks == [block.hash()]));
 //!
@@ -69,7 +69,7 @@ mod votes;
 pub use checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 pub use config::{Config, MAX_WINDOW};
 pub use evidence::proof::{Evidence, HiddenCertificate, Pair};
-pub use inspect::{Overview, Phase, SlotOverview, Standing};
+pub use inspect::{Overview, Phase, SigningStatus, SlotOverview};
 pub use journal::record::{Record, Unreadable};
 pub use journal::restore::{ChainEnd, RestoreError, Restored};
 pub use messages::statement::{Statement, Subject};
@@ -80,13 +80,13 @@ pub use messages::{
 pub use replica::{Counters, Input, Replica, Verdict};
 pub use screen::admit::{Dropped, Screen};
 pub use screen::position::Position;
-pub use signing::seen::{Mark, Seen};
+pub use signing::seen::{HighWaterMark, Seen};
 pub use signing::signer::Signer;
 pub use step::{Cause, Departure, Finalised, Request, Step, Steps, To};
 pub use time::{Moment, Now};
 pub use timer::{SILENT_INTERVALS, Work};
 pub use view_change::messages::{
-    CheckedNewView, CheckedViewChange, Knowledge, NewView, NewViewMessage, Selection, ViewChange,
-    ViewChangeMessage,
+    CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, ViewChange, ViewChangeMessage,
+    ViewChangePayload,
 };
 pub use votes::prepared::{PreparedCertificate, PreparedError};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Outline, ReplicaId, Signed, Verified, View,
+    Ballot, BlockHash, BlockSkeleton, Commit, CommitCertificate, Header, Height, ReplicaId, Signed, Verified,
+    View,
 };
 
 use crate::chain::Chain;
@@ -43,9 +44,9 @@ pub enum Input {
     /// recently heard from (R15d).
     PeerDown(ReplicaId),
     /// The engine made a block on [`Replica::proposal_parent`], and holds its body.
-    Proposed(Outline),
-    /// The answer to [`crate::Request::Outline`].
-    Outlined(Outline),
+    Proposed(BlockSkeleton),
+    /// The answer to [`crate::Request::FetchSkeleton`].
+    SkeletonFetched(BlockSkeleton),
     /// The answer to [`crate::Request::Examine`].
     Examined {
         /// The ballot of the examined proposal.
@@ -65,7 +66,7 @@ pub enum Input {
     /// What the mempool holds for the next block (R15b).
     Pending(Work),
     /// The censorship watch timed out (R21d).
-    Starved,
+    Censored,
     /// The process was paused for this long. The replica postpones its deadlines by as much (R15e).
     Late(Duration),
     /// The moment of [`Replica::deadline`] has come. Late or needless ticks do no harm.
@@ -181,13 +182,13 @@ impl Replica {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
             Input::PeerUp(peer) => self.greet(now, peer, &mut step),
             Input::PeerDown(peer) => self.peers.lost(peer),
-            Input::Proposed(outline) => self.on_proposed(now, outline, &mut step),
-            Input::Outlined(outline) => self.on_outlined(&outline),
+            Input::Proposed(skeleton) => self.on_proposed(now, skeleton, &mut step),
+            Input::SkeletonFetched(skeleton) => self.on_skeleton(&skeleton),
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),
             Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
             Input::Durable(height) => self.checkpoints.durable(height),
             Input::Pending(work) => self.timers.set_work(work),
-            Input::Starved => self.on_starved(now, &mut step),
+            Input::Censored => self.on_censored(now, &mut step),
             Input::Late(lateness) => self.timers.put_off(lateness),
             Input::Tick => {}
         }
@@ -231,7 +232,7 @@ impl Replica {
         }
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         if let Recorded::Conflicting(first) = slot.prepares.record(vote.clone())
-            && !is(Mutant::ContradictionIgnored)
+            && !is(Mutant::EquivocationIgnored)
         {
             self.accuse(&Evidence::Prepare(pair(&first, vote)), step);
         }
@@ -243,7 +244,7 @@ impl Replica {
         self.examine_late_commit(vote, step);
         let Some(slot) = self.slot_for(now, &ballot) else { return };
         if let Recorded::Conflicting(first) = slot.commits.record(vote.clone())
-            && !is(Mutant::ContradictionIgnored)
+            && !is(Mutant::EquivocationIgnored)
         {
             self.accuse(&Evidence::Commit(pair(&first, vote)), step);
         }

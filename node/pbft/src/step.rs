@@ -8,7 +8,7 @@ use crate::checkpoint::certificate::CheckpointCertificate;
 use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
 use crate::messages::{CheckedProposal, Message};
-use crate::signing::seen::Mark;
+use crate::signing::seen::HighWaterMark;
 
 /// The recipients of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,11 @@ pub enum Request {
         /// The height to reach.
         height: Height,
     },
-    /// Get the ids of the block with this header and answer with [`crate::Input::Outlined`]. The
+    /// Get the ids of the block with this header and answer with [`crate::Input::SkeletonFetched`]. The
     /// view proposes the block again, and this replica has not accepted it before (R20c). The
     /// replica requests it once. The engine keeps trying until the height is final or the view is
     /// left.
-    Outline {
+    FetchSkeleton {
         /// The header of the block.
         header: Header,
         /// The primary that proposes it again: the first member to ask (R12c).
@@ -80,9 +80,9 @@ pub enum Request {
     /// old. It signs nothing any more (R24c).
     Recovering {
         /// The high-water mark that others know.
-        seen: Mark,
+        seen: HighWaterMark,
         /// The high-water mark in the journal.
-        remembered: Mark,
+        remembered: HighWaterMark,
     },
     /// Another process signs with the same key while this one may sign. The node must stop (R24c).
     SecondInstance,

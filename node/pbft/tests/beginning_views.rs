@@ -131,7 +131,7 @@ fn a_new_view_is_entered_without_having_left() {
     for node in [1, 2] {
         net.input(node, Input::Pending(Work::Timely));
     }
-    net.input(3, Input::Starved);
+    net.input(3, Input::Censored);
     net.restart(0);
     net.deliver_all();
     net.pass(TIMEOUT + STATUS);
@@ -149,15 +149,15 @@ fn a_new_primary_proposes_again_a_block_it_never_received() {
     net.propose("A");
     net.deliver_all();
     assert!(net.slots(1).is_empty());
-    net.finding_outlines = false;
+    net.finding_skeletons = false;
     net.crash(0);
     net.all_have_work(Work::Timely);
     net.pass(TIMEOUT);
     net.assert_view(1);
     assert_eq!(net.proposer(), None, "no fresh block before all blocks of the NEW-VIEW are accepted");
-    net.finding_outlines = true;
+    net.finding_skeletons = true;
     net.deliver_all();
-    net.find_outlines();
+    net.find_skeletons();
     net.deliver_all();
     net.assert_chain(&["A"]);
     assert_eq!(net.proposer(), Some(1));
@@ -195,7 +195,7 @@ fn a_block_whose_ids_are_not_found_ends_the_view() {
     net.propose("A");
     net.deliver_all();
     net.crash(0);
-    net.finding_outlines = false;
+    net.finding_skeletons = false;
     net.pass(TIMEOUT);
     net.assert_view(1);
     assert_eq!(net.height(3), 0);
@@ -203,7 +203,7 @@ fn a_block_whose_ids_are_not_found_ends_the_view() {
     assert!((1..4).any(|node| net.view(node) == (1, true)));
     net.pass(2 * STATUS);
     assert!(net.departures(3).contains(&Cause::NoProgress), "replica 3 counts the block as work");
-    net.finding_outlines = true;
+    net.finding_skeletons = true;
     net.links.heal();
     net.pass(4 * TIMEOUT);
     net.assert_chain(&["A"]);

@@ -142,8 +142,8 @@ fn nothing_is_ordered_beyond_the_log_window() {
     order(&mut net, LOG);
     assert!(net.try_propose("too far").is_none());
     let parent = net.nodes[1].tip().clone();
-    let outline = net::block(&parent, "too far", net.now(0).wall, id(0));
-    let proposal = net.proposal(0, &outline, 0);
+    let skeleton = net::block(&parent, "too far", net.now(0).wall, id(0));
+    let proposal = net.proposal(0, &skeleton, 0);
     net.inject(0, 1, proposal);
     net.deliver_all();
     assert!(net.slots(1).is_empty());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quorate_ledger::{Outline, Timestamp};
+use quorate_ledger::{BlockSkeleton, Timestamp};
 use quorate_pbft::{Input, Phase};
 
 use net::{Net, STATUS, TOLERANCE, block, id};
@@ -15,12 +15,12 @@ fn phase(net: &Net, node: usize) -> Phase {
 }
 
 /// A proposal of a primary whose clock is `ahead` of all others.
-fn from_the_future(ahead: Duration) -> (Net, Outline) {
+fn from_the_future(ahead: Duration) -> (Net, BlockSkeleton) {
     let mut net = Net::of(4);
     net.nodes[0].clock_error_ms = i64::try_from(ahead.as_millis()).unwrap();
-    let outline = net.propose("A");
+    let skeleton = net.propose("A");
     net.deliver_all();
-    (net, outline)
+    (net, skeleton)
 }
 
 /// R6: a backup accepts a block whose time is ahead of its clock by the tolerance, and holds one
@@ -71,8 +71,8 @@ fn a_held_block_is_accepted_at_once_when_the_clock_is_set_forward() {
 fn a_block_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);
     net.corrupt(0);
-    let outline = block(&net::root(&net.config), "A", Timestamp(u64::MAX), id(0));
-    let proposal = net.proposal(0, &outline, 0);
+    let skeleton = block(&net::root(&net.config), "A", Timestamp(u64::MAX), id(0));
+    let proposal = net.proposal(0, &skeleton, 0);
     net.inject(0, 1, proposal);
     net.pass(3 * STATUS);
     assert_eq!(phase(&net, 1), Phase::WaitingForClock);

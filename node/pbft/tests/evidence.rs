@@ -1,14 +1,14 @@
 //! Evidence against faulty members, and what replicas do with it (R22).
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, Height, Outline, Signed, SignedError};
-use quorate_pbft::{Cause, Evidence, Knowledge, Message, Pair, PrePrepare, Rejected};
+use quorate_ledger::{Ballot, BlockSkeleton, Height, Signed, SignedError};
+use quorate_pbft::{Cause, Evidence, Message, Pair, PrePrepare, Rejected, ViewChangePayload};
 
 use net::{Net, STATUS, ballot, block, id, payload_of};
 
 mod net;
 
-fn first(net: &Net, name: &str, proposer: usize) -> Outline {
+fn first(net: &Net, name: &str, proposer: usize) -> BlockSkeleton {
     block(&net::root(&net.config), name, net.now(0).wall, id(proposer))
 }
 
@@ -19,8 +19,8 @@ fn an_equivocating_primary_loses_its_view_at_once() {
     let mut net = Net::of(4);
     net.corrupt(0);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
-    for outline in [&a, &b] {
-        let proposal = net.proposal(0, outline, 0);
+    for skeleton in [&a, &b] {
+        let proposal = net.proposal(0, skeleton, 0);
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
@@ -42,8 +42,8 @@ fn lost_evidence_is_resent() {
     net.corrupt(0);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
     net.links.lose(|envelope| envelope.from == id(1));
-    for outline in [&a, &b] {
-        let proposal = net.proposal(0, outline, 0);
+    for skeleton in [&a, &b] {
+        let proposal = net.proposal(0, skeleton, 0);
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
@@ -61,7 +61,8 @@ fn two_new_views_for_one_view_end_it() {
     net.corrupt(1);
     let a = first(&net, "A", 0);
     let one = net.new_view(1, net.changes(&a));
-    let changes: Vec<_> = [0, 1, 2].map(|signer| net.view_change(signer, 1, Knowledge::default())).to_vec();
+    let changes: Vec<_> =
+        [0, 1, 2].map(|signer| net.view_change(signer, 1, ViewChangePayload::default())).to_vec();
     let other = net.new_view(1, changes);
     net.inject(1, 0, Message::NewView(one.clone()));
     net.inject(1, 2, Message::NewView(other.clone()));
@@ -86,8 +87,8 @@ fn evidence_that_proves_nothing_is_refused() {
     let mut net = Net::of(4);
     net.screening = false; // the rate limit of R25d would drop proofs
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
-    let vote = |net: &Net, signer: usize, outline: &Outline, view: u64| {
-        net.sign(signer, PrePrepare(ballot(outline, view)))
+    let vote = |net: &Net, signer: usize, skeleton: &BlockSkeleton, view: u64| {
+        net.sign(signer, PrePrepare(ballot(skeleton, view)))
     };
     let pairs = [
         ("the same twice", vote(&net, 0, &a, 0), vote(&net, 0, &a, 0)),
@@ -104,7 +105,8 @@ fn evidence_that_proves_nothing_is_refused() {
     assert_eq!(refused, Rejected::Signature(SignedError::BadSignature(id(0))));
 
     net.corrupt(3);
-    let prepare = |net: &Net, outline: &Outline| net.sign(3, quorate_pbft::Prepare(ballot(outline, 0)));
+    let prepare =
+        |net: &Net, skeleton: &BlockSkeleton| net.sign(3, quorate_pbft::Prepare(ballot(skeleton, 0)));
     let of_a_vote = Evidence::Prepare(Pair { first: prepare(&net, &a), second: prepare(&net, &b) });
     let of_view_3 = Evidence::PrePrepare(Pair { first: vote(&net, 3, &a, 3), second: vote(&net, 3, &b, 3) });
     for evidence in [of_a_vote, of_view_3] {
@@ -125,8 +127,8 @@ fn proofs_against_one_member_are_bounded() {
     let root = net::root(&net.config);
     let proof = |net: &Net, height: u64| {
         let vote = |name: &str| {
-            let outline = block(&root, name, net.now(0).wall, id(0));
-            net.sign(0, quorate_ledger::Commit(Ballot { height: Height(height), ..ballot(&outline, 0) }))
+            let skeleton = block(&root, name, net.now(0).wall, id(0));
+            net.sign(0, quorate_ledger::Commit(Ballot { height: Height(height), ..ballot(&skeleton, 0) }))
         };
         Message::Evidence(Evidence::Commit(Pair { first: vote("A"), second: vote("B") }))
     };
@@ -141,8 +143,8 @@ fn proofs_against_one_member_are_bounded() {
     assert_eq!(net.counters(1).contradictions, 20);
     net.assert_view(0);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
-    for outline in [&a, &b] {
-        let proposal = net.proposal(0, outline, 0);
+    for skeleton in [&a, &b] {
+        let proposal = net.proposal(0, skeleton, 0);
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
@@ -160,7 +162,7 @@ fn evidence_received_while_probing_counts_when_it_is_resent() {
     net.restart(1);
     net.deliver_all();
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
-    let vote = |outline: &Outline| net.sign(0, PrePrepare(ballot(outline, 0)));
+    let vote = |skeleton: &BlockSkeleton| net.sign(0, PrePrepare(ballot(skeleton, 0)));
     let evidence = Message::Evidence(Evidence::PrePrepare(Pair { first: vote(&a), second: vote(&b) }));
     net.inject(3, 1, evidence.clone());
     net.deliver_all();
@@ -181,7 +183,8 @@ fn evidence_survives_a_restart() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let (a, b) = (first(&net, "A", 0), first(&net, "B", 0));
-    let prepare = |net: &Net, outline: &Outline| net.sign(3, quorate_pbft::Prepare(ballot(outline, 0)));
+    let prepare =
+        |net: &Net, skeleton: &BlockSkeleton| net.sign(3, quorate_pbft::Prepare(ballot(skeleton, 0)));
     let evidence = Evidence::Prepare(Pair { first: prepare(&net, &a), second: prepare(&net, &b) });
     net.inject(3, 1, Message::Evidence(evidence.clone()));
     net.deliver_all();
@@ -199,7 +202,7 @@ fn two_view_changes_for_one_view_are_evidence() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let a = first(&net, "A", 0);
-    let hiding = net.view_change(3, 1, Knowledge::default());
+    let hiding = net.view_change(3, 1, ViewChangePayload::default());
     let telling = net.view_change(3, 1, payload_of(vec![net.prepared(&a, 0, &[1, 2])]));
     for change in [&hiding, &telling, &hiding] {
         net.inject(3, 1, Message::ViewChange(change.clone()));

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use quorate_ledger::{
-    Ballot, BlockHash, Commit, CommitCertificate, Epoch, Hash, Header, Height, Outline, Signers, Timestamp,
-    View, decode, encode,
+    Ballot, BlockHash, BlockSkeleton, Commit, CommitCertificate, Epoch, Hash, Header, Height, Signers,
+    Timestamp, View, decode, encode,
 };
 use quorate_pbft::{
-    Checkpoint, Evidence, HiddenCertificate, Knowledge, Mark, Message, NewView, NewViewMessage, Pair,
+    Checkpoint, Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair,
     PrePrepare, Prepare, PreparedCertificate, Seen, SlotStatus, Status, ViewChange, ViewChangeMessage,
+    ViewChangePayload,
 };
 
 use net::{Net, STATUS, TIMEOUT, ballot, block, id};
@@ -34,10 +35,10 @@ fn at(height: u64, view: u64) -> Ballot {
 }
 
 /// A block at any height and time.
-fn block_at(net: &Net, height: u64, time: u64) -> Outline {
+fn block_at(net: &Net, height: u64, time: u64) -> BlockSkeleton {
     let first = block(&net::root(&net.config), "A", net.now(0).wall, id(0));
     let header = Header { height: Height(height), timestamp: Timestamp(time), ..first.header().clone() };
-    Outline::new(header, first.ids().to_vec()).unwrap()
+    BlockSkeleton::new(header, first.ids().to_vec()).unwrap()
 }
 
 /// Two backups of a view, whose PREPAREs count.
@@ -75,7 +76,7 @@ fn votes(net: &Net, height: u64, view: u64) -> Vec<Message> {
 
 /// STATUS, SEEN and evidence with these numbers.
 fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
-    let mark = Mark {
+    let mark = HighWaterMark {
         accepted: (View(view), Height(height)),
         committed: (View(height), Height(view)),
         left: View(view),
@@ -112,7 +113,7 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
     };
     let hidden = HiddenCertificate {
         commit: net.sign(0, Commit(at(height, view))),
-        view_change: net.view_change(0, view.saturating_add(1), Knowledge::default()),
+        view_change: net.view_change(0, view.saturating_add(1), ViewChangePayload::default()),
     };
     vec![
         Message::Status(status(true)),
@@ -126,11 +127,11 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
 /// VIEW-CHANGEs of member 0 with these numbers. Their certificates need signatures of other
 /// members.
 fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
-    let known = |base_height: Option<u64>, heights: &[u64]| Knowledge {
-        base: base_height.map(|height| anchor(net, height, view)),
+    let known = |anchor_height: Option<u64>, heights: &[u64]| ViewChangePayload {
+        anchor: anchor_height.map(|height| anchor(net, height, view)),
         prepared: heights.iter().map(|height| prepared(net, *height, view)).collect(),
     };
-    let knowledge = [
+    let payload = [
         known(None, &[height]),
         known(None, &[1, height]),
         known(Some(height), &[]),
@@ -138,12 +139,10 @@ fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
         known(Some(height), &[height.saturating_add(1)]),
         known(Some(height.saturating_sub(1)), &[height, height.saturating_add(1)]),
     ];
-    let change = |knowledge: Knowledge, to: u64| net.view_change(0, to, knowledge);
-    knowledge
+    let change = |payload: ViewChangePayload, to: u64| net.view_change(0, to, payload);
+    payload
         .into_iter()
-        .flat_map(|knowledge| {
-            [view, view.saturating_add(1), u64::MAX].map(|to| change(knowledge.clone(), to))
-        })
+        .flat_map(|payload| [view, view.saturating_add(1), u64::MAX].map(|to| change(payload.clone(), to)))
         .collect()
 }
 
@@ -163,13 +162,13 @@ fn checking_does_not_panic_at_extreme_numbers() {
         messages.extend(claims(&net, height, view));
         for change in view_changes(&net, height, view) {
             let mut changes: Vec<_> = (1..3)
-                .map(|signer| net.view_change(signer, change.vote.body.view.0, Knowledge::default()))
+                .map(|signer| net.view_change(signer, change.vote.body.view.0, ViewChangePayload::default()))
                 .collect();
             changes.insert(0, change.clone());
             let to = change.vote.body.view.0;
             let again = |ballot: Ballot| net.sign(net.primary_of(to), PrePrepare(ballot));
             let chosen = change
-                .knowledge
+                .payload
                 .prepared
                 .iter()
                 .map(|certificate| again(Ballot { view: View(to), ..certificate.ballot() }));
@@ -229,8 +228,8 @@ fn extreme_numbers_of_a_faulty_member_change_nothing() {
 fn a_proposal_with_the_largest_timestamp_is_held() {
     let mut net = Net::of(4);
     net.corrupt(0);
-    let outline = block_at(&net, 1, u64::MAX);
-    let proposal = net.proposal(0, &outline, 0);
+    let skeleton = block_at(&net, 1, u64::MAX);
+    let proposal = net.proposal(0, &skeleton, 0);
     for to in 1..4 {
         net.inject(0, to, proposal.clone());
     }

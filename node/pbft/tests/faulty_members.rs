@@ -1,7 +1,7 @@
 //! Byzantine members: false proposals and votes, and why they have no effect.
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, BlockHash, Header, Height, Outline, Timestamp};
+use quorate_ledger::{Ballot, BlockHash, BlockSkeleton, Header, Height, Timestamp};
 use quorate_pbft::{Input, Phase, Request};
 
 use net::{Envelope, Net, ballot, block, id};
@@ -9,7 +9,7 @@ use net::{Envelope, Net, ballot, block, id};
 mod net;
 
 /// Two blocks at height 1 of the Byzantine member 0.
-fn two_blocks(net: &mut Net) -> (Outline, Outline) {
+fn two_blocks(net: &mut Net) -> (BlockSkeleton, BlockSkeleton) {
     let root = net::root(&net.config);
     let time = net.now(0).wall;
     let (a, b) = (block(&root, "A", time, id(0)), block(&root, "B", time, id(0)));
@@ -21,8 +21,8 @@ fn two_blocks(net: &mut Net) -> (Outline, Outline) {
 /// A ballot for a block that no member proposed.
 fn unknown_ballot(height: u64) -> Ballot {
     let at = Net::of(1).config;
-    let outline = block(&net::root(&at), "nonsense", Timestamp(0), id(0));
-    Ballot { height: Height(height), ..ballot(&outline, 0) }
+    let skeleton = block(&net::root(&at), "nonsense", Timestamp(0), id(0));
+    Ballot { height: Height(height), ..ballot(&skeleton, 0) }
 }
 
 fn send_to(net: &mut Net, from: usize, to: &[usize], message: &quorate_pbft::Message) {
@@ -75,8 +75,8 @@ fn a_different_proposal_for_each_backup_commits_nothing() {
     let mut net = Net::of(4);
     net.corrupt(0);
     for (node, name) in [(1, "A"), (2, "B"), (3, "C")] {
-        let outline = block(&net::root(&net.config), name, net.now(0).wall, id(0));
-        let (proposal, commit) = (net.proposal(0, &outline, 0), net.commit(0, ballot(&outline, 0)));
+        let skeleton = block(&net::root(&net.config), name, net.now(0).wall, id(0));
+        let (proposal, commit) = (net.proposal(0, &skeleton, 0), net.commit(0, ballot(&skeleton, 0)));
         net.inject(0, node, proposal);
         net.inject(0, node, commit);
     }
@@ -195,8 +195,8 @@ fn a_repeated_vote_counts_once() {
     net.crash(3);
     net.propose("A");
     net.deliver_all();
-    let outline = net.nodes[0].bodies.values().next().unwrap().clone();
-    let again = net.prepare(1, ballot(&outline, 0));
+    let skeleton = net.nodes[0].bodies.values().next().unwrap().clone();
+    let again = net.prepare(1, ballot(&skeleton, 0));
     send_to(&mut net, 1, &[0, 0], &again);
     net.deliver_all();
     assert_eq!(net.links.sent[2], 0, "member 0 has one PREPARE, of member 1");
@@ -273,7 +273,7 @@ fn proposals_that_break_a_rule_are_refused_and_reported() {
         let mut header = two_blocks(&mut net).0.header().clone();
         change(&mut header);
         let ids = two_blocks(&mut net).0.ids().clone();
-        let proposal = net.proposal(0, &Outline::new(header, ids).unwrap(), 0);
+        let proposal = net.proposal(0, &BlockSkeleton::new(header, ids).unwrap(), 0);
         net.inject(0, 1, proposal);
         net.deliver_all();
         let reasons = net.bad_proposals(1);
@@ -297,7 +297,7 @@ fn an_empty_block_without_need_is_refused() {
             body_bytes: 0,
             ..block(&root, "", Timestamp(time), id(0)).header().clone()
         };
-        Outline::new(header, Vec::new()).unwrap()
+        BlockSkeleton::new(header, Vec::new()).unwrap()
     };
     let gap = root.timestamp.0 + net.config.limits.empty_block_gap_ms;
     let (early, late) = (net.proposal(0, &empty(gap - 1), 0), net.proposal(0, &empty(gap), 0));
@@ -343,8 +343,8 @@ fn a_branch_that_lost_is_not_continued() {
     net.corrupt(0);
     let on_a = block(a.header(), "on A", net.now(0).wall, id(0));
     net.nodes[1].withheld.insert(on_a.hash());
-    for outline in [&a, &on_a] {
-        let proposal = net.proposal(0, outline, 0);
+    for skeleton in [&a, &on_a] {
+        let proposal = net.proposal(0, skeleton, 0);
         net.inject(0, 1, proposal);
     }
     net.deliver_all();
@@ -410,7 +410,7 @@ fn a_primary_does_not_propose_what_breaks_a_rule() {
     let root = net::root(&net.config);
     let header = Header { body_bytes: 10_001, ..block(&root, "A", net.now(0).wall, id(0)).header().clone() };
     let ids = block(&root, "A", net.now(0).wall, id(0)).ids().clone();
-    net.input(0, Input::Proposed(Outline::new(header, ids).unwrap()));
+    net.input(0, Input::Proposed(BlockSkeleton::new(header, ids).unwrap()));
 }
 
 /// R12d: more than f Byzantine members can make two blocks final at one height. A node that sees
@@ -424,8 +424,8 @@ fn a_certificate_for_a_branch_that_lost_stops_the_node() {
     for member in [0, 2, 3] {
         net.corrupt(member);
     }
-    for outline in [&a, &on_a] {
-        let proposal = net.proposal(0, outline, 0);
+    for skeleton in [&a, &on_a] {
+        let proposal = net.proposal(0, skeleton, 0);
         net.inject(0, 1, proposal);
     }
     net.deliver_all();

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use quorate_ledger::{Outline, View};
+use quorate_ledger::{BlockSkeleton, View};
 use quorate_pbft::{Message, PreparedCertificate, Record, ViewChangeMessage, Work};
 
 use net::{Envelope, Net, STATUS, TIMEOUT_CAP, block, id, payload_of};
@@ -15,7 +15,7 @@ mod net;
 struct Hidden {
     faulty_member: usize,
     certificate: PreparedCertificate,
-    outline: Outline,
+    skeleton: BlockSkeleton,
 }
 
 /// A network with a window of one height, whose first `faulty` members are faulty.
@@ -70,17 +70,17 @@ fn hide(net: &mut Net, view: u64, name: &str, backups: &[usize]) -> Hidden {
         correct.iter().for_each(|node| net.inject(faulty_member, *node, new_view.clone()));
         net.deliver_all();
     }
-    let outline = block(&net::root(&net.config), name, net.now(correct[0]).wall, id(faulty_member));
-    net.name(&outline, name);
-    let proposal = net.proposal(faulty_member, &outline, view);
+    let skeleton = block(&net::root(&net.config), name, net.now(correct[0]).wall, id(faulty_member));
+    net.name(&skeleton, name);
+    let proposal = net.proposal(faulty_member, &skeleton, view);
     for node in backups.iter().filter(|node| correct.contains(node)) {
         net.inject(faulty_member, *node, proposal.clone());
     }
     net.deliver_all();
-    let accepted = |node: &&usize| net.nodes[**node].bodies.contains_key(&outline.hash());
+    let accepted = |node: &&usize| net.nodes[**node].bodies.contains_key(&skeleton.hash());
     assert!(backups.iter().filter(|node| correct.contains(node)).all(|node| accepted(&node)), "PREPAREs");
-    let certificate = net.prepared(&outline, view, backups);
-    Hidden { faulty_member, certificate, outline }
+    let certificate = net.prepared(&skeleton, view, backups);
+    Hidden { faulty_member, certificate, skeleton }
 }
 
 /// Lets views fail until no correct member holds any of these blocks. Then no message is lost any
@@ -88,7 +88,7 @@ fn hide(net: &mut Net, view: u64, name: &str, backups: &[usize]) -> Hidden {
 fn until_bodies_are_dropped(net: &mut Net, hidden: &[Hidden]) {
     let holds = |net: &Net| {
         let nodes = correct(net);
-        let blocks = || hidden.iter().map(|hidden| hidden.outline.hash());
+        let blocks = || hidden.iter().map(|hidden| hidden.skeleton.hash());
         nodes.iter().any(|node| blocks().any(|block| net.nodes[*node].bodies.contains_key(&block)))
     };
     loop {
@@ -187,7 +187,7 @@ fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     let mut net = network(4, 1);
     let hidden = vec![hide(&mut net, 0, "X", &[1, 2])];
     until_bodies_are_dropped(&mut net, &hidden);
-    let hash = hidden[0].outline.hash();
+    let hash = hidden[0].skeleton.hash();
     show_late(&mut net, hidden, |_, _| true);
     let first = net.view(3).0 + 1;
     reach_by_time(&mut net, first);

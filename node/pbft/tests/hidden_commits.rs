@@ -2,16 +2,16 @@
 //! R22b).
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, Epoch, Hash, Height, Outline, Signed, SignedError};
+use quorate_ledger::{Ballot, BlockSkeleton, Epoch, Hash, Height, Signed, SignedError};
 use quorate_pbft::{
-    Evidence, HiddenCertificate, Input, Knowledge, Message, Rejected, Request, ViewChangeMessage,
+    Evidence, HiddenCertificate, Input, Message, Rejected, Request, ViewChangeMessage, ViewChangePayload,
 };
 
 use net::{Net, STATUS, ballot, block, id, payload_of};
 
 mod net;
 
-fn first(net: &Net) -> Outline {
+fn first(net: &Net) -> BlockSkeleton {
     block(&net::root(&net.config), "A", net.now(0).wall, id(0))
 }
 
@@ -42,7 +42,7 @@ fn a_member_that_hides_the_certificate_of_its_commit_is_proven_faulty() {
         let mut net = Net::of(4);
         net.corrupt(3);
         let commit = net.commit(3, ballot(&first(&net), 0));
-        let change = Message::ViewChange(net.view_change(3, 1, Knowledge::default()));
+        let change = Message::ViewChange(net.view_change(3, 1, ViewChangePayload::default()));
         let [earlier, later] = if commit_first { [commit, change] } else { [change, commit] };
         net.inject(3, 1, earlier);
         net.deliver_all();
@@ -73,7 +73,8 @@ fn a_certificate_hidden_in_a_new_view_is_proven() {
     net.inject(3, 2, commit);
     net.deliver_all();
     net.links.lose(|envelope| envelope.to == id(2) && envelope.from == id(0));
-    for (signer, change) in [0, 1, 3].map(|signer| (signer, net.view_change(signer, 1, Knowledge::default())))
+    for (signer, change) in
+        [0, 1, 3].map(|signer| (signer, net.view_change(signer, 1, ViewChangePayload::default())))
     {
         if signer == 3 {
             net.inject(3, 1, Message::ViewChange(change));
@@ -94,15 +95,15 @@ fn a_certificate_hidden_in_a_new_view_is_proven() {
 fn a_certificate_holds_the_commits_of_its_signers() {
     let mut net = Net::of(4);
     net.corrupt(2);
-    let outline = first(&net);
-    net.name(&outline, "A");
-    let fetched = net.fetched(&[&outline]);
+    let skeleton = first(&net);
+    net.name(&skeleton, "A");
+    let fetched = net.fetched(&[&skeleton]);
     assert!(
         matches!(&fetched, Input::CaughtUp { certificate, .. } if certificate.commit_of(id(2)).is_some())
     );
     net.input(1, fetched);
-    assert_eq!(net.nodes[1].replica().tip().hash(), outline.hash());
-    net.inject(2, 1, Message::ViewChange(net.view_change(2, 3, Knowledge::default())));
+    assert_eq!(net.nodes[1].replica().tip().hash(), skeleton.hash());
+    net.inject(2, 1, Message::ViewChange(net.view_change(2, 3, ViewChangePayload::default())));
     net.deliver_all();
     assert_eq!(hidden(&net, 1), [(2, 3, 1)]);
 }
@@ -113,13 +114,13 @@ fn a_certificate_holds_the_commits_of_its_signers() {
 fn one_hidden_certificate_proof_is_kept_against_each_member() {
     let mut net = Net::of(4);
     net.corrupt(3);
-    let outline = first(&net);
+    let skeleton = first(&net);
     for (height, view) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
-        let commit = net.commit(3, Ballot { height: Height(height), ..ballot(&outline, view) });
+        let commit = net.commit(3, Ballot { height: Height(height), ..ballot(&skeleton, view) });
         net.inject(3, 1, commit);
     }
     for view in 1..6 {
-        let change = net.view_change(3, view, Knowledge::default());
+        let change = net.view_change(3, view, ViewChangePayload::default());
         net.inject(3, 1, Message::ViewChange(change));
     }
     net.deliver_all();
@@ -141,15 +142,15 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
         let backups: Vec<usize> = (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect();
         payload_of(vec![net.prepared(&at(height), view, &backups)])
     };
-    let based = |height: u64| Knowledge {
-        base: Some(net.certificate(ballot(&at(height), 0), &[0, 1, 2]).into_inner()),
+    let based = |height: u64| ViewChangePayload {
+        anchor: Some(net.certificate(ballot(&at(height), 0), &[0, 1, 2]).into_inner()),
         prepared: Vec::new(),
     };
     let rows = [
-        ("left before", 1, Knowledge::default(), false),
-        ("left for its own view", 2, Knowledge::default(), false),
-        ("left with nothing", 3, Knowledge::default(), true),
-        ("left for a far view with nothing", u64::MAX, Knowledge::default(), true),
+        ("left before", 1, ViewChangePayload::default(), false),
+        ("left for its own view", 2, ViewChangePayload::default(), false),
+        ("left with nothing", 3, ViewChangePayload::default(), true),
+        ("left for a far view with nothing", u64::MAX, ViewChangePayload::default(), true),
         ("the same view", 4, prepared(3, 2), false),
         ("a later view", 4, prepared(3, 3), false),
         ("an earlier view", 4, prepared(3, 1), true),
@@ -163,19 +164,19 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
         let evidence = Evidence::Hidden(HiddenCertificate { commit, view_change });
         evidence.check(&net.config.chain, Epoch(0), &net.config.committee).map(|_| ())
     };
-    for (what, view, knowledge, proven) in rows {
-        let change = net.view_change(3, view, knowledge);
+    for (what, view, payload, proven) in rows {
+        let change = net.view_change(3, view, payload);
         let expected = if proven { Ok(()) } else { Err(Rejected::Evidence) };
         assert_eq!(check(&net, commit_of(&net, 3, given), change), expected, "{what}");
     }
 
-    let change = net.view_change(3, 4, Knowledge::default());
+    let change = net.view_change(3, 4, ViewChangePayload::default());
     let others = commit_of(&net, 2, given);
     assert_eq!(check(&net, others, change.clone()), Err(Rejected::Evidence), "of two members");
     let later = commit_of(&net, 3, Ballot { epoch: Epoch(1), ..given });
     assert_eq!(check(&net, later, change.clone()), Err(Rejected::Epoch(Epoch(1))));
     let emptied =
-        ViewChangeMessage { knowledge: Knowledge::default(), ..net.view_change(3, 4, prepared(3, 2)) };
+        ViewChangeMessage { payload: ViewChangePayload::default(), ..net.view_change(3, 4, prepared(3, 2)) };
     assert!(matches!(check(&net, commit_of(&net, 3, given), emptied), Err(Rejected::ViewChange(_))));
     let mut body = change.vote.body;
     body.content = Hash::from_bytes([7; 32]);

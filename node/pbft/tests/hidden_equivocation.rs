@@ -2,20 +2,20 @@
 //! them (R14, R15, R22).
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Header, Outline};
+use quorate_ledger::{BlockSkeleton, Header};
 use quorate_pbft::{Cause, Input, Message, Work};
 
 use net::{Net, STATUS, TIMEOUT, ballot, block, id};
 
 mod net;
 
-fn named(net: &Net, parent: &Header, name: &str) -> Outline {
+fn named(net: &Net, parent: &Header, name: &str) -> BlockSkeleton {
     block(parent, name, net.now(0).wall, id(0))
 }
 
 /// Member 0 proposes this block to these members.
-fn propose_to(net: &mut Net, outline: &Outline, members: &[usize]) {
-    let proposal = net.proposal(0, outline, 0);
+fn propose_to(net: &mut Net, skeleton: &BlockSkeleton, members: &[usize]) {
+    let proposal = net.proposal(0, skeleton, 0);
     for member in members {
         net.inject(0, *member, proposal.clone());
     }
@@ -23,7 +23,7 @@ fn propose_to(net: &mut Net, outline: &Outline, members: &[usize]) {
 
 /// The primary sends A and its child A2 to member 3, and B to members 1 and 2, which commit to it.
 /// Returns A2.
-fn hide_b_from_member_3(net: &mut Net) -> Outline {
+fn hide_b_from_member_3(net: &mut Net) -> BlockSkeleton {
     net.corrupt(0);
     let root = net::root(&net.config);
     let (a, b) = (named(net, &root, "A"), named(net, &root, "B"));

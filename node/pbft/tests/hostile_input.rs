@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, BlockError, BlockHash, ChainId, Commit, Epoch, Height, Outline, Signed, SignedError, Signers,
-    TransactionId, View,
+    Ballot, BlockError, BlockHash, BlockSkeleton, ChainId, Commit, Epoch, Height, Signed, SignedError,
+    Signers, TransactionId, View,
 };
 use quorate_pbft::{
-    MAX_STATUS_SLOTS, MAX_WINDOW, Mark, Message, PrePrepare, Prepare, Rejected, SlotStatus, Status,
+    HighWaterMark, MAX_STATUS_SLOTS, MAX_WINDOW, Message, PrePrepare, Prepare, Rejected, SlotStatus, Status,
 };
 
 use net::{CHAIN, Envelope, Net, WINDOW, ballot, block, id};
 
 mod net;
 
-fn first(net: &Net) -> Outline {
+fn first(net: &Net) -> BlockSkeleton {
     block(&net::root(&net.config), "A", net.now(0).wall, id(0))
 }
 
@@ -35,9 +35,9 @@ fn refusal(net: &mut Net, message: Message) -> Rejected {
 #[test]
 fn only_the_primary_of_a_view_proposes_in_it() {
     let mut net = Net::of(4);
-    let outline = first(&net);
+    let skeleton = first(&net);
     for (signer, view) in [(1, 0), (2, 0), (0, 1), (3, 4)] {
-        let message = net.proposal(signer, &outline, view);
+        let message = net.proposal(signer, &skeleton, view);
         let expected = Rejected::NotPrimary { signer: id(signer), view: View(view) };
         assert_eq!(refusal(&mut net, message), expected);
     }
@@ -47,16 +47,16 @@ fn only_the_primary_of_a_view_proposes_in_it() {
 #[test]
 fn proposals_with_parts_of_others_are_refused() {
     let mut net = Net::of(4);
-    let outline = first(&net);
+    let skeleton = first(&net);
     let other = block(&net::root(&net.config), "B", net.now(0).wall, id(0));
-    let Message::PrePrepare(good) = net.proposal(0, &outline, 0) else { unreachable!() };
+    let Message::PrePrepare(good) = net.proposal(0, &skeleton, 0) else { unreachable!() };
 
     let mut header = good.clone();
     header.header = other.header().clone();
     assert_eq!(refusal(&mut net, Message::PrePrepare(header)), Rejected::OtherHeader);
 
     let mut height = good.clone();
-    height.vote = net.sign(0, PrePrepare(Ballot { height: Height(2), ..ballot(&outline, 0) }));
+    height.vote = net.sign(0, PrePrepare(Ballot { height: Height(2), ..ballot(&skeleton, 0) }));
     assert_eq!(refusal(&mut net, Message::PrePrepare(height)), Rejected::OtherHeader);
 
     let mut ids = good.clone();
@@ -142,10 +142,10 @@ fn a_backup_takes_proposals_up_to_twice_the_window() {
     net.corrupt(0);
     let mut parent = net::root(&net.config);
     for height in 1..=2 * WINDOW + 1 {
-        let outline = block(&parent, &format!("block {height}"), net.now(0).wall, id(0));
-        let proposal = net.proposal(0, &outline, 0);
+        let skeleton = block(&parent, &format!("block {height}"), net.now(0).wall, id(0));
+        let proposal = net.proposal(0, &skeleton, 0);
         net.inject(0, 1, proposal);
-        parent = outline.header().clone();
+        parent = skeleton.header().clone();
     }
     net.deliver_all();
     assert_eq!(net.nodes[1].replica().in_flight(), 2 * WINDOW);
@@ -158,11 +158,11 @@ fn a_backup_takes_proposals_up_to_twice_the_window() {
 #[test]
 fn proposals_of_other_views_wait() {
     let mut net = Net::of(4);
-    let outline = block(&net::root(&net.config), "A", net.now(1).wall, id(1));
-    let proposal = net.proposal(1, &outline, 1);
+    let skeleton = block(&net::root(&net.config), "A", net.now(1).wall, id(1));
+    let proposal = net.proposal(1, &skeleton, 1);
     net.inject(1, 2, proposal);
     for from in [0, 3] {
-        let prepare = net.prepare(from, ballot(&outline, 1));
+        let prepare = net.prepare(from, ballot(&skeleton, 1));
         net.inject(from, 2, prepare);
     }
     net.deliver_all();
@@ -200,7 +200,7 @@ fn a_nonsensical_status_does_no_harm() {
             committed: Height(committed),
             committed_hash: BlockHash::from_bytes([7; 32]),
             stable: Height(committed),
-            mark: Mark::default(),
+            mark: HighWaterMark::default(),
             probing: view == 7,
             superseded: (view == 0).then_some(forged.clone()),
             slots: (0..u64::from(MAX_STATUS_SLOTS)).rev().chain([u64::MAX]).map(slot).take(64).collect(),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use quorate_ledger::Height;
-use quorate_pbft::{Cause, Knowledge, Message, Phase, Record, Work};
+use quorate_pbft::{Cause, Message, Phase, Record, ViewChangePayload, Work};
 
 use net::{Envelope, NEW_VIEW_TIMEOUT, Net, STATUS, TIMEOUT, id};
 
@@ -170,7 +170,7 @@ fn one_member_makes_no_replica_leave_its_view() {
     net.corrupt(3);
     for view in [1, 2, 3, 7, 1 << 40, u64::MAX] {
         for node in 0..3 {
-            let message = Message::ViewChange(net.view_change(3, view, Knowledge::default()));
+            let message = Message::ViewChange(net.view_change(3, view, ViewChangePayload::default()));
             net.inject(3, node, message);
         }
     }
@@ -191,7 +191,7 @@ fn f_members_make_no_correct_primary_leave_its_view() {
     net.corrupt(6);
     for round in 1..20 {
         for (from, node) in [(5, 0), (5, 1), (5, 2), (6, 2), (6, 3), (6, 4)] {
-            let message = Message::ViewChange(net.view_change(from, round, Knowledge::default()));
+            let message = Message::ViewChange(net.view_change(from, round, ViewChangePayload::default()));
             net.inject(from, node, message);
         }
         net.propose(&format!("block {round}"));
@@ -210,7 +210,7 @@ fn f_and_one_members_make_a_replica_follow() {
         net.corrupt(node);
     }
     for (from, view) in [(4, 9), (5, 3), (6, 5)] {
-        let message = Message::ViewChange(net.view_change(from, view, Knowledge::default()));
+        let message = Message::ViewChange(net.view_change(from, view, ViewChangePayload::default()));
         net.inject(from, 0, message);
     }
     net.links.lose(|envelope| envelope.from == id(0));
@@ -221,9 +221,9 @@ fn f_and_one_members_make_a_replica_follow() {
 
 /// Member 3 sends COMMIT for many heights in this view and those near it.
 fn votes_for_everything(net: &mut Net, view: u64) {
-    let outline = net::block(&net::root(&net.config), "X", quorate_ledger::Timestamp(0), id(0));
+    let skeleton = net::block(&net::root(&net.config), "X", quorate_ledger::Timestamp(0), id(0));
     for (ahead, height) in (0..4).flat_map(|ahead| (1..10).map(move |height| (ahead, height))) {
-        let ballot = net::ballot(&outline, view + ahead);
+        let ballot = net::ballot(&skeleton, view + ahead);
         let message = net.commit(3, quorate_ledger::Ballot { height: Height(height), ..ballot });
         net.inject(3, 0, message);
     }
@@ -281,7 +281,7 @@ fn memory_is_bounded_while_no_view_begins() {
         let slots = net.slots(0).len();
         assert!(slots <= 2 * window * 4, "{slots} slots in view {view}");
         for node in 0..3 {
-            let leaving = net.view_change(3, view + 1, Knowledge::default());
+            let leaving = net.view_change(3, view + 1, ViewChangePayload::default());
             net.inject(3, node, Message::ViewChange(leaving));
         }
         net.pass(TIMEOUT);

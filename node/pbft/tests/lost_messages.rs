@@ -343,7 +343,7 @@ fn reconnecting_brings_no_more_answers() {
 fn reconnecting_brings_no_more_view_changes() {
     let mut net = Net::of(4);
     net.links.hold(|_| true);
-    net.input(0, Input::Starved);
+    net.input(0, Input::Censored);
     let before = net.links.sent[4];
     for _ in 0..5 {
         net.input(0, Input::PeerDown(id(3)));

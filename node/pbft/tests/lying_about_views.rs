@@ -2,17 +2,17 @@
 //! no effect.
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, Epoch, Hash, Outline, Signed, SignedError, View};
+use quorate_ledger::{Ballot, BlockSkeleton, Epoch, Hash, Signed, SignedError, View};
 use quorate_pbft::{
-    Input, Knowledge, Message, NewViewMessage, PrePrepare, PreparedError, Record, Rejected, Request,
-    ViewChange, ViewChangeMessage, Work,
+    Input, Message, NewViewMessage, PrePrepare, PreparedError, Record, Rejected, Request, ViewChange,
+    ViewChangeMessage, ViewChangePayload, Work,
 };
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id, payload_of};
 
 mod net;
 
-fn first(net: &Net, name: &str, proposer: usize) -> Outline {
+fn first(net: &Net, name: &str, proposer: usize) -> BlockSkeleton {
     block(&net::root(&net.config), name, net.now(0).wall, id(proposer))
 }
 
@@ -30,8 +30,8 @@ fn a_view_change_with_a_bad_certificate_is_refused() {
     let a = first(&net, "A", 0);
     let b = block(a.header(), "B", net.now(0).wall, id(0));
     let (good_a, good_b) = (net.prepared(&a, 0, &[1, 2]), net.prepared(&b, 0, &[1, 2]));
-    let mut refused = |view: u64, knowledge: Knowledge| {
-        let change = net.view_change(3, view, knowledge);
+    let mut refused = |view: u64, payload: ViewChangePayload| {
+        let change = net.view_change(3, view, payload);
         refused_change(&mut net, change)
     };
     assert!(refused(1, payload_of(vec![good_b, good_a.clone()])).contains("ascending"), "descending");
@@ -85,12 +85,16 @@ fn a_view_change_that_reaches_beyond_its_window_is_refused() {
         }
     }
     // The window begins at the committed anchor.
-    let base = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]).into_inner());
-    let above = |last: usize| Knowledge { base: base.clone(), prepared: old[1..last].to_vec() };
+    let anchor = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]).into_inner());
+    let above = |last: usize| ViewChangePayload { anchor: anchor.clone(), prepared: old[1..last].to_vec() };
     let refused = net.view_change(3, 1, above(10));
     let new_view = net.new_view(
         1,
-        vec![net.view_change(0, 1, above(9)), net.view_change(1, 1, Knowledge::default()), refused.clone()],
+        vec![
+            net.view_change(0, 1, above(9)),
+            net.view_change(1, 1, ViewChangePayload::default()),
+            refused.clone(),
+        ],
     );
     assert!(refused_change(&mut net, refused).contains(beyond));
     assert!(refused_new_view(&mut net, new_view).contains(beyond));
@@ -115,8 +119,8 @@ fn a_view_change_with_a_forged_signature_is_refused() {
     assert!(matches!(refused, Rejected::Prepared(PreparedError::Prepares(_))), "{refused:?}");
 
     for signers in [&[0, 1][..], &[0, 1, 2, 3]] {
-        let base = net.certificate(ballot(&a, 0), signers).into_inner();
-        let change = net.view_change(3, 1, Knowledge { base: Some(base), prepared: Vec::new() });
+        let anchor = net.certificate(ballot(&a, 0), signers).into_inner();
+        let change = net.view_change(3, 1, ViewChangePayload { anchor: Some(anchor), prepared: Vec::new() });
         let refused = net.refusal(3, Message::ViewChange(change));
         assert!(matches!(refused, Rejected::Certificate(_)), "{signers:?}: {refused:?}");
     }
@@ -127,8 +131,9 @@ fn a_view_change_with_a_forged_signature_is_refused() {
 fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
-    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
-    let change = net.view_change(3, 1, Knowledge { base, prepared: vec![net.prepared(&a, 0, &[1, 2])] });
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let change =
+        net.view_change(3, 1, ViewChangePayload { anchor, prepared: vec![net.prepared(&a, 0, &[1, 2])] });
     assert!(refused_change(&mut net, change).contains("above its anchor"));
 }
 
@@ -137,16 +142,16 @@ fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
 #[test]
 fn an_altered_or_relayed_view_change_is_refused() {
     let mut net = Net::of(4);
-    let zero = net.view_change(3, 0, Knowledge::default());
+    let zero = net.view_change(3, 0, ViewChangePayload::default());
     assert!(refused_change(&mut net, zero).contains("view 0"));
 
-    let body = ViewChange { epoch: Epoch(1), view: View(1), content: Knowledge::default().hash() };
-    let later = ViewChangeMessage { vote: net.sign(3, body), knowledge: Knowledge::default() };
+    let body = ViewChange { epoch: Epoch(1), view: View(1), content: ViewChangePayload::default().hash() };
+    let later = ViewChangeMessage { vote: net.sign(3, body), payload: ViewChangePayload::default() };
     assert_eq!(net.refusal(3, Message::ViewChange(later)), Rejected::Epoch(Epoch(1)));
 
     let a = first(&net, "A", 0);
     let whole = net.view_change(3, 1, payload_of(vec![net.prepared(&a, 0, &[1, 2])]));
-    let hiding = ViewChangeMessage { knowledge: Knowledge::default(), ..whole.clone() };
+    let hiding = ViewChangeMessage { payload: ViewChangePayload::default(), ..whole.clone() };
     assert!(refused_change(&mut net, hiding).contains("not what was signed"));
 
     let refused = net.refusal(1, Message::ViewChange(whole.clone()));
@@ -166,7 +171,7 @@ fn a_view_change_with_an_anchor_of_a_later_view_is_accepted() {
     net.partition(&[3]);
     for _ in 0..3 {
         for node in 0..3 {
-            net.input(node, Input::Starved);
+            net.input(node, Input::Censored);
         }
         net.pass(2 * STATUS);
     }
@@ -231,7 +236,7 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
     let view_changes = vec![
         net.view_change(0, 2, payload_of(vec![net.prepared(&old, 0, &[1, 3])])),
         net.view_change(1, 2, payload_of(vec![net.prepared(&new, 1, &[0, 3])])),
-        net.view_change(2, 2, Knowledge::default()),
+        net.view_change(2, 2, ViewChangePayload::default()),
     ];
     let vote = net.sign(2, PrePrepare(ballot(&old, 2)));
     let stale = net.new_view_of(2, view_changes.clone(), vec![vote]);
@@ -250,9 +255,9 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
 fn a_new_view_that_begins_below_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
-    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]).into_inner());
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]).into_inner());
     let mut view_changes = net.changes(&a);
-    view_changes[0] = net.view_change(0, 1, Knowledge { base, prepared: Vec::new() });
+    view_changes[0] = net.view_change(0, 1, ViewChangePayload { anchor, prepared: Vec::new() });
     let vote = net.sign(1, PrePrepare(ballot(&a, 1)));
     let below = net.new_view_of(1, view_changes.clone(), vec![vote]);
     assert!(refused_new_view(&mut net, below).contains("does not propose again"));
@@ -266,7 +271,7 @@ fn a_new_view_needs_exactly_a_quorum_for_this_view() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
     let good = net.changes(&a);
-    let change = |net: &Net, signer, view| net.view_change(signer, view, Knowledge::default());
+    let change = |net: &Net, signer, view| net.view_change(signer, view, ViewChangePayload::default());
     let two = good[..2].to_vec();
     let four = vec![change(&net, 0, 1), change(&net, 1, 1), change(&net, 2, 1), change(&net, 3, 1)];
     let twice = vec![good[0].clone(), good[1].clone(), good[1].clone()];
@@ -359,8 +364,8 @@ fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
         });
         own.unwrap()
     });
-    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
-    let late = net.view_change(1, 1, Knowledge { base, prepared: Vec::new() });
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let late = net.view_change(1, 1, ViewChangePayload { anchor, prepared: Vec::new() });
     let [zero, two] = changes;
     let new_view = Message::NewView(net.new_view(1, vec![zero, late, two]));
     for node in [0, 2, 3] {
@@ -389,9 +394,10 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     net.inject(1, 3, early);
     net.all_report_censorship();
     net.deliver_all();
-    let base = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
-    let view_changes = [0, 1, 2]
-        .map(|node| net.view_change(node, 1, Knowledge { base: base.clone(), prepared: Vec::new() }));
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let view_changes = [0, 1, 2].map(|node| {
+        net.view_change(node, 1, ViewChangePayload { anchor: anchor.clone(), prepared: Vec::new() })
+    });
     let new_view = Message::NewView(net.new_view(1, view_changes.to_vec()));
     net.inject(1, 3, new_view);
     net.links.heal();
@@ -437,7 +443,7 @@ fn a_hidden_certificate_comes_from_another_member() {
     net.corrupt(3);
     net.crash(0);
     for node in [1, 2] {
-        let hiding = Message::ViewChange(net.view_change(3, 1, Knowledge::default()));
+        let hiding = Message::ViewChange(net.view_change(3, 1, ViewChangePayload::default()));
         net.inject(3, node, hiding);
     }
     net.all_report_censorship();

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 use quorate_ledger::mutant::{Mutant, activate};
-use quorate_ledger::{BlockHash, Epoch, Height, Outline, View};
-use quorate_pbft::{Input, Knowledge, Message, Record, Seen, To, ViewChangeMessage};
+use quorate_ledger::{BlockHash, BlockSkeleton, Epoch, Height, View};
+use quorate_pbft::{Input, Message, Record, Seen, To, ViewChangeMessage, ViewChangePayload};
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
 
@@ -64,40 +64,40 @@ impl Scenario {
             {
                 self.input(to.index(), Input::Received { from, message });
             }
-            self.find_outlines();
+            self.find_skeletons();
         }
         panic!("the members send messages without end");
     }
 
     /// Stands in for the engines when a view proposes blocks again: supplies their ids.
-    fn find_outlines(&mut self) {
+    fn find_skeletons(&mut self) {
         for node in 0..self.net.size() {
             for header in std::mem::take(&mut self.net.nodes[node].wanted) {
                 let holders = self.net.nodes.iter();
                 let found = holders.filter_map(|holder| holder.bodies.get(&header.hash())).next().cloned();
-                self.input(node, Input::Outlined(found.expect("a node has accepted it")));
+                self.input(node, Input::SkeletonFetched(found.expect("a node has accepted it")));
             }
         }
     }
 
     /// A primary proposes a block of this name, and all messages are delivered.
-    fn propose(&mut self, primary: usize, name: &str) -> Outline {
+    fn propose(&mut self, primary: usize, name: &str) -> BlockSkeleton {
         let parent =
             self.net.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
-        let outline = block(&parent, name, self.net.now(primary).wall, id(primary));
-        self.net.name(&outline, name);
-        self.net.nodes[primary].bodies.insert(outline.hash(), outline.clone());
-        self.input(primary, Input::Proposed(outline.clone()));
+        let skeleton = block(&parent, name, self.net.now(primary).wall, id(primary));
+        self.net.name(&skeleton, name);
+        self.net.nodes[primary].bodies.insert(skeleton.hash(), skeleton.clone());
+        self.input(primary, Input::Proposed(skeleton.clone()));
         self.deliver();
-        outline
+        skeleton
     }
 
     /// A Byzantine primary proposes a block on the genesis to these members.
-    fn propose_on_genesis(&mut self, from: usize, view: u64, name: &str, to: &[usize]) -> Outline {
-        let outline = block(&net::root(&self.net.config), name, self.net.now(from).wall, id(from));
-        self.net.name(&outline, name);
-        self.send(from, to, &self.net.proposal(from, &outline, view));
-        outline
+    fn propose_on_genesis(&mut self, from: usize, view: u64, name: &str, to: &[usize]) -> BlockSkeleton {
+        let skeleton = block(&net::root(&self.net.config), name, self.net.now(from).wall, id(from));
+        self.net.name(&skeleton, name);
+        self.send(from, to, &self.net.proposal(from, &skeleton, view));
+        skeleton
     }
 
     /// A Byzantine member sends this message to these members.
@@ -109,7 +109,7 @@ impl Scenario {
 
     /// A Byzantine member sends these members a VIEW-CHANGE for view 1 without any certificate.
     fn leave_without_certificates(&mut self, from: usize, to: &[usize]) -> ViewChangeMessage {
-        let change = self.net.view_change(from, 1, Knowledge::default());
+        let change = self.net.view_change(from, 1, ViewChangePayload::default());
         self.send(from, to, &Message::ViewChange(change.clone()));
         change
     }
@@ -118,7 +118,7 @@ impl Scenario {
     /// message is delivered.
     fn leave(&mut self, nodes: &[usize]) {
         for node in nodes {
-            self.input(*node, Input::Starved);
+            self.input(*node, Input::Censored);
         }
         self.deliver();
     }

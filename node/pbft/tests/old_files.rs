@@ -3,8 +3,8 @@
 
 use quorate_ledger::{Ballot, Height, SignedError, View};
 use quorate_pbft::{
-    ChainEnd, Checked, Input, Mark, Message, Prepare, Record, Rejected, Replica, Request, Seen, Signer,
-    Standing, Work,
+    ChainEnd, Checked, HighWaterMark, Input, Message, Prepare, Record, Rejected, Replica, Request, Seen,
+    Signer, SigningStatus, Work,
 };
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
@@ -42,7 +42,7 @@ fn a_member_with_an_old_journal_never_votes_again() {
     net.put_back(2, old);
     net.restart(2);
     net.deliver_all();
-    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
+    assert!(matches!(net.signing(2), SigningStatus::Recovering { .. }), "{:?}", net.signing(2));
     let reported = net.requests(2).iter().any(|request| {
         matches!(request, Request::Recovering { seen, remembered }
         if seen.accepted == (View(0), Height(3)) && remembered.accepted == (View(0), Height(1)))
@@ -77,13 +77,13 @@ fn an_old_journal_stays_old_until_the_newest_is_put_back() {
     net.links.lose(|envelope| matches!(envelope.message, Message::Seen(_)));
     net.restart(2);
     net.deliver_all();
-    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
+    assert!(matches!(net.signing(2), SigningStatus::Recovering { .. }), "{:?}", net.signing(2));
     net.crash(2);
     net.links.heal();
     net.put_back(2, newest);
     net.restart(2);
     net.pass(STATUS);
-    assert_eq!(net.standing(2), Standing::Voting);
+    assert_eq!(net.signing(2), SigningStatus::Voting);
 }
 
 /// R24a: lost records of statements that no member received do no harm. An old copy that lacks only
@@ -101,7 +101,7 @@ fn a_member_whose_lost_records_were_never_sent_may_sign() {
     net.put_back(2, old);
     net.restart(2);
     net.deliver_all();
-    assert_eq!(net.standing(2), Standing::Voting);
+    assert_eq!(net.signing(2), SigningStatus::Voting);
 }
 
 /// R24d: the ledger is an old copy, and the journal is the newest. The journal has collected the
@@ -118,15 +118,15 @@ fn a_member_with_an_old_ledger_signs_nothing_until_it_has_caught_up() {
     net.catching_up = false;
     net.restart(2);
     net.deliver_all();
-    let expected = Standing::Probing { answered: 3, needed: 2, through: Some(Height(3)) };
-    assert_eq!((net.height(2), net.standing(2)), (1, expected));
+    let expected = SigningStatus::Probing { answered: 3, needed: 2, through: Some(Height(3)) };
+    assert_eq!((net.height(2), net.signing(2)), (1, expected));
     let before = signed(&net, 2);
-    net.input(2, Input::Starved);
+    net.input(2, Input::Censored);
     net.pass(STATUS);
     assert_eq!(signed(&net, 2), before);
     net.catching_up = true;
     net.pass(2 * STATUS);
-    assert_eq!((net.height(2), net.standing(2)), (3, Standing::Voting));
+    assert_eq!((net.height(2), net.signing(2)), (3, SigningStatus::Voting));
     net.crash(3);
     order(&mut net, &["D"]);
     net.assert_chain(&["A", "B", "C", "D"]);
@@ -148,8 +148,8 @@ fn an_old_journal_is_detected_after_a_restart_of_all_members() {
         net.restart(node);
     }
     net.deliver_all();
-    assert!(matches!(net.standing(2), Standing::Recovering { .. }), "{:?}", net.standing(2));
-    assert!([0, 1, 3].iter().all(|node| net.standing(*node) == Standing::Voting));
+    assert!(matches!(net.signing(2), SigningStatus::Recovering { .. }), "{:?}", net.signing(2));
+    assert!([0, 1, 3].iter().all(|node| net.signing(*node) == SigningStatus::Voting));
 }
 
 /// R24a: after a restart, the replica signs nothing new before q − 1 other members have sent SEEN.
@@ -162,19 +162,19 @@ fn a_restarted_member_votes_when_a_quorum_has_answered() {
     net.links.hold(|envelope| envelope.is_seen() && envelope.from == id(2));
     net.restart(1);
     net.deliver_all();
-    assert_eq!(net.standing(1), Standing::Probing { answered: 1, needed: 2, through: None });
+    assert_eq!(net.signing(1), SigningStatus::Probing { answered: 1, needed: 2, through: None });
     net.propose("B");
     net.deliver_all();
     assert_eq!((net.height_records(1).len(), net.height(0)), (3, 1), "nothing about B");
     net.pass(2 * STATUS);
     assert_eq!(
-        net.standing(1),
-        Standing::Probing { answered: 1, needed: 2, through: None },
+        net.signing(1),
+        SigningStatus::Probing { answered: 1, needed: 2, through: None },
         "the same answer counts once"
     );
     net.links.release();
     net.pass(STATUS);
-    assert_eq!(net.standing(1), Standing::Voting);
+    assert_eq!(net.signing(1), SigningStatus::Voting);
     net.assert_chain(&["A", "B"]);
 }
 
@@ -214,7 +214,7 @@ fn a_single_member_starts_at_once() {
     order(&mut net, &["A"]);
     net.crash(0);
     net.restart(0);
-    assert_eq!(net.standing(0), Standing::Voting);
+    assert_eq!(net.signing(0), SigningStatus::Voting);
     order(&mut net, &["B"]);
     net.assert_chain(&["A", "B"]);
 }
@@ -225,8 +225,8 @@ fn a_single_member_starts_at_once() {
 fn a_second_instance_is_noticed() {
     let mut net = Net::of(4);
     order(&mut net, &["A"]);
-    let outline = block(net.nodes[1].tip(), "B", net.now(1).wall, id(0));
-    let elsewhere = net.prepare(2, ballot(&outline, 0));
+    let skeleton = block(net.nodes[1].tip(), "B", net.now(1).wall, id(0));
+    let elsewhere = net.prepare(2, ballot(&skeleton, 0));
     net.inject(2, 1, elsewhere);
     net.pass(2 * STATUS);
     assert!(net.requests(2).contains(&Request::SecondInstance));
@@ -246,7 +246,7 @@ fn a_forged_seen_changes_nothing() {
     let far = Ballot { view: View(9), height: Height(9), ..*net.nodes[2].certificates[&Height(1)].ballot() };
     let of_another = Seen { prepare: Some(net.sign(3, Prepare(far))), ..Seen::default() };
     net.receive(Envelope { from: id(3), to: id(2), message: Message::Seen(of_another.clone()) }).unwrap();
-    assert_eq!(net.standing(2), Standing::Probing { answered: 0, needed: 2, through: None });
+    assert_eq!(net.signing(2), SigningStatus::Probing { answered: 0, needed: 2, through: None });
 
     let mut refused = |seen: Seen| {
         net.receive(Envelope { from: id(3), to: id(2), message: Message::Seen(seen) }).unwrap_err()
@@ -260,7 +260,7 @@ fn a_forged_seen_changes_nothing() {
 
     net.links.release();
     net.deliver_all();
-    assert_eq!(net.standing(2), Standing::Voting);
+    assert_eq!(net.signing(2), SigningStatus::Voting);
     assert!(!net.requests(2).iter().any(|request| matches!(request, Request::Recovering { .. })));
 }
 
@@ -269,20 +269,20 @@ fn a_forged_seen_changes_nothing() {
 #[test]
 fn marks_are_compared_kind_by_kind() {
     let at = |view, height| (View(view), Height(height));
-    let mark = Mark { accepted: at(1, 5), committed: at(1, 4), left: View(1), opened: View(0) };
+    let mark = HighWaterMark { accepted: at(1, 5), committed: at(1, 4), left: View(1), opened: View(0) };
     assert!(!mark.exceeds(&mark));
     let others = [
-        Mark { accepted: at(1, 6), ..mark },
-        Mark { accepted: at(2, 1), ..mark },
-        Mark { committed: at(1, 5), ..mark },
-        Mark { left: View(2), ..mark },
-        Mark { opened: View(1), ..mark },
+        HighWaterMark { accepted: at(1, 6), ..mark },
+        HighWaterMark { accepted: at(2, 1), ..mark },
+        HighWaterMark { committed: at(1, 5), ..mark },
+        HighWaterMark { left: View(2), ..mark },
+        HighWaterMark { opened: View(1), ..mark },
     ];
     for other in others {
         assert!(other.exceeds(&mark) && !mark.exceeds(&other));
         assert_eq!(mark.max(other), other);
     }
-    let crossed = Mark { accepted: at(9, 9), committed: at(0, 0), ..mark };
+    let crossed = HighWaterMark { accepted: at(9, 9), committed: at(0, 0), ..mark };
     assert!(crossed.exceeds(&mark) && mark.exceeds(&crossed));
 }
 
@@ -296,7 +296,7 @@ fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
     net.restart(0);
     net.deliver_all();
     assert_eq!(net.proposer(), None);
-    net.input(0, Input::Starved);
+    net.input(0, Input::Censored);
     assert_eq!(net.departures(0), [], "it does not leave the view: a VIEW-CHANGE is a statement, too");
     net.links.release();
     net.deliver_all();
@@ -331,10 +331,10 @@ fn records_far_above_an_old_ledger_disable_signing() {
         drop(replica.step(now, Input::Received { from: id(from), message: Checked::Seen(None) }));
     }
     for height in [2, 3] {
-        let standing = replica.overview(now).standing;
-        assert!(matches!(standing, Standing::Probing { .. }), "below height {height}: {standing:?}");
+        let signing = replica.overview(now).signing;
+        assert!(matches!(signing, SigningStatus::Probing { .. }), "below height {height}: {signing:?}");
         let headers = vec![chain[height].clone()];
         drop(replica.step(now, Input::CaughtUp { headers, certificate: certificate(height) }));
     }
-    assert_eq!(replica.overview(now).standing, Standing::Voting);
+    assert_eq!(replica.overview(now).signing, SigningStatus::Voting);
 }

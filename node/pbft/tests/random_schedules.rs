@@ -9,8 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Epoch, Height, Outline, SignatureSet, View};
-use quorate_pbft::{Evidence, Input, Knowledge, Message, Record, Request, ViewChangeMessage, Work};
+use quorate_ledger::{
+    Ballot, BlockHash, BlockSkeleton, CommitCertificate, Epoch, Height, SignatureSet, View,
+};
+use quorate_pbft::{Evidence, Input, Message, Record, Request, ViewChangeMessage, ViewChangePayload, Work};
 
 use net::{Boundary, Net, Random, STATUS, ballot, block, id};
 
@@ -69,7 +71,7 @@ struct World {
     /// The Byzantine member, if any. All others are correct.
     byzantine: Option<usize>,
     /// Blocks that were proposed, for the Byzantine member to vote for.
-    known: Vec<Outline>,
+    known: Vec<BlockSkeleton>,
     percent_lost: u64,
     percent_repeated: u64,
     proposed: u64,
@@ -110,7 +112,7 @@ impl World {
             89..97 => self.time_passes(),
             97 => {
                 let node = self.random.below(self.net.size());
-                self.net.input(node, Input::Starved);
+                self.net.input(node, Input::Censored);
             }
             _ => {
                 let node = self.random.below(self.net.size());
@@ -156,8 +158,8 @@ impl World {
             0..40 if is_primary => Some(self.propose_anything(byzantine, view)),
             40..80 if is_primary => self.begin_view(byzantine, view),
             0..25 if view > 0 => {
-                let knowledge = self.payload();
-                Some(Message::ViewChange(self.net.view_change(byzantine, view, knowledge)))
+                let payload = self.payload();
+                Some(Message::ViewChange(self.net.view_change(byzantine, view, payload)))
             }
             _ => Some(self.vote_for_anything(byzantine, view)),
         };
@@ -170,13 +172,13 @@ impl World {
     fn propose_anything(&mut self, byzantine: usize, view: u64) -> Message {
         let root = net::root(&self.net.config);
         let place = self.random.below(self.known.len() + 1);
-        let parent = self.known.get(place).map_or(&root, |outline| outline.header());
+        let parent = self.known.get(place).map_or(&root, |skeleton| skeleton.header());
         let name = format!("lie {}", self.random.below(3));
-        let outline = block(parent, &name, self.net.now(byzantine).wall, id(byzantine));
-        if !self.known.contains(&outline) {
-            self.known.push(outline.clone());
+        let skeleton = block(parent, &name, self.net.now(byzantine).wall, id(byzantine));
+        if !self.known.contains(&skeleton) {
+            self.known.push(skeleton.clone());
         }
-        self.net.proposal(byzantine, &outline, view)
+        self.net.proposal(byzantine, &skeleton, view)
     }
 
     /// A vote for a proposed block, or for a hash that names none.
@@ -202,7 +204,7 @@ impl World {
 
     /// A view-change payload. Its anchor is one that the Byzantine member can prove, perhaps as the
     /// only one. It has some of the prepared certificates of the others.
-    fn payload(&mut self) -> Knowledge {
+    fn payload(&mut self) -> ViewChangePayload {
         let byzantine = self.byzantine.unwrap();
         let mut votes: BTreeMap<Ballot, BTreeMap<_, _>> = BTreeMap::new();
         for (signer, ballot, signature) in self.net.oracle.commits() {
@@ -216,9 +218,9 @@ impl World {
         });
         let mut proven: Vec<_> = proven.collect();
         proven.sort_by_key(|certificate| certificate.ballot().height);
-        let base = if self.random.chance(60) { proven.pop() } else { None };
+        let anchor = if self.random.chance(60) { proven.pop() } else { None };
         let mut prepared = BTreeMap::new();
-        let above = base.as_ref().map_or(Height(0), |base| base.ballot().height);
+        let above = anchor.as_ref().map_or(Height(0), |anchor| anchor.ballot().height);
         for record in self.net.nodes.iter().flat_map(|node| &node.journal) {
             if let Record::Prepared(certificate) = record
                 && certificate.header().height > above
@@ -227,7 +229,7 @@ impl World {
                 prepared.insert(certificate.header().height, (**certificate).clone());
             }
         }
-        Knowledge { base, prepared: prepared.into_values().collect() }
+        ViewChangePayload { anchor, prepared: prepared.into_values().collect() }
     }
 
     /// A NEW-VIEW of some quorum with VIEW-CHANGEs for this view. The own VIEW-CHANGE may be in it
@@ -244,8 +246,8 @@ impl World {
             });
             changes.extend(written.map(|change| (node.me.index(), change)));
         }
-        let knowledge = self.payload();
-        changes.insert(byzantine, self.net.view_change(byzantine, view, knowledge));
+        let payload = self.payload();
+        changes.insert(byzantine, self.net.view_change(byzantine, view, payload));
         let quorum = self.net.config.committee.quorum();
         while changes.len() > quorum {
             let place = self.random.below(changes.len());
@@ -254,7 +256,7 @@ impl World {
         }
         let changes: Vec<_> = changes.into_values().collect();
         let valid = changes.len() == quorum
-            && quorate_pbft::Selection::of(&changes.iter().map(|change| &change.knowledge)).is_ok();
+            && quorate_pbft::Selection::of(&changes.iter().map(|change| &change.payload)).is_ok();
         valid.then(|| Message::NewView(self.net.new_view(view, changes)))
     }
 
@@ -284,7 +286,7 @@ impl World {
             }
         }
         self.net.catch_up();
-        self.net.find_outlines();
+        self.net.find_skeletons();
     }
 
     /// Restarts all correct members. Later messages are not lost.

@@ -23,9 +23,9 @@ fn admit(screen: &mut Screen, net: &Net, message: &Message) -> Result<(), Droppe
 fn a_replayed_proposal_is_not_checked() {
     let mut net = Net::of(4);
     net.links.hold(net::Envelope::is_commit);
-    let outline = net.propose("A");
+    let skeleton = net.propose("A");
     net.deliver_all();
-    let proposal = net.proposal(0, &outline, 0);
+    let proposal = net.proposal(0, &skeleton, 0);
     for relay in 0..3 {
         let mut screen = Screen::new(net.config.clone(), id(3), id(relay));
         assert_eq!(admit(&mut screen, &net, &proposal), Err(Dropped::Useless), "in flight, from {relay}");
@@ -42,16 +42,16 @@ fn a_replayed_proposal_is_not_checked() {
 fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
     let mut net = Net::of(4);
     let root = net.nodes[3].tip().clone();
-    let outline = net.propose("A");
+    let skeleton = net.propose("A");
     let other = block(&root, "B", net.now(0).wall, id(0));
     let before = net.nodes[3].replica().position();
     net.deliver_all();
-    let vote = |net: &Net, outline| match net.proposal(0, outline, 0) {
+    let vote = |net: &Net, skeleton| match net.proposal(0, skeleton, 0) {
         Message::PrePrepare(proposal) => proposal.vote,
         other => panic!("{other:?} is no proposal"),
     };
-    let shows = |net: &Net, outline| {
-        let superseded = Some(vote(net, outline));
+    let shows = |net: &Net, skeleton| {
+        let superseded = Some(vote(net, skeleton));
         Message::Status(Status { superseded, ..net.nodes[1].replica().status() })
     };
     let kept = |net: &Net, position, mut message: Message| {
@@ -59,7 +59,7 @@ fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
         matches!(message, Message::Status(Status { superseded: Some(_), .. }))
     };
     let position = net.nodes[3].replica().position();
-    assert!(!kept(&net, &position, shows(&net, &outline)), "A is final");
+    assert!(!kept(&net, &position, shows(&net, &skeleton)), "A is final");
     assert!(!kept(&net, &before, shows(&net, &other)), "nothing was final yet");
     assert!(kept(&net, &position, shows(&net, &other)), "B is not A");
     let proves = shows(&net, &other);
@@ -76,8 +76,8 @@ fn a_superseded_proposal_that_proves_nothing_is_taken_out_of_a_status() {
 fn a_repetition_is_not_checked_until_the_replica_has_moved_on() {
     let mut net = Net::of(4);
     net.links.lose(|envelope| envelope.to == id(3));
-    let outline = net.propose("A");
-    let (proposal, vote) = (net.proposal(0, &outline, 0), net.prepare(1, ballot(&outline, 0)));
+    let skeleton = net.propose("A");
+    let (proposal, vote) = (net.proposal(0, &skeleton, 0), net.prepare(1, ballot(&skeleton, 0)));
     let mut screen = screen(&net);
     for message in [&proposal, &vote] {
         assert_eq!(admit(&mut screen, &net, message), Ok(()));
@@ -87,7 +87,7 @@ fn a_repetition_is_not_checked_until_the_replica_has_moved_on() {
     let mut other = Screen::new(net.config.clone(), id(3), id(2));
     assert_eq!(admit(&mut other, &net, &proposal), Ok(()));
     // The replica has left a view since then, so it may use the message now.
-    net.input(3, Input::Starved);
+    net.input(3, Input::Censored);
     assert_eq!(admit(&mut screen, &net, &vote), Ok(()));
 }
 
@@ -179,11 +179,11 @@ fn evidence_is_checked_once_an_interval() {
     let root = net.nodes[3].tip().clone();
     let [one, two] = ["one", "two"].map(|name| block(&root, name, net.now(0).wall, id(0)));
     let of = |net: &Net, member: usize, view: u64| {
-        let vote = |outline| net.sign(member, Prepare(ballot(outline, view)));
+        let vote = |skeleton| net.sign(member, Prepare(ballot(skeleton, view)));
         Message::Evidence(Evidence::Prepare(Pair { first: vote(&one), second: vote(&two) }))
     };
     let primary = {
-        let vote = |outline| net.sign(0, PrePrepare(ballot(outline, 0)));
+        let vote = |skeleton| net.sign(0, PrePrepare(ballot(skeleton, 0)));
         Message::Evidence(Evidence::PrePrepare(Pair { first: vote(&one), second: vote(&two) }))
     };
     let mut screen = screen(&net);
@@ -229,10 +229,10 @@ fn seen_is_not_checked_when_it_says_nothing_new() {
 fn messages_cost_what_their_signatures_do() {
     let net = Net::of(4);
     let root = net.nodes[3].tip().clone();
-    let outline = block(&root, "A", net.now(0).wall, id(0));
-    let prepared = net.prepared(&outline, 0, &[1, 2]);
+    let skeleton = block(&root, "A", net.now(0).wall, id(0));
+    let prepared = net.prepared(&skeleton, 0, &[1, 2]);
     let change = net.view_change(1, 1, payload_of(vec![prepared]));
     assert_eq!(Message::ViewChange(change).cost(), 1 + 3);
-    assert_eq!(net.prepare(1, ballot(&outline, 0)).cost(), 1);
-    assert_eq!(net.proposal(0, &outline, 0).cost(), 1);
+    assert_eq!(net.prepare(1, ballot(&skeleton, 0)).cost(), 1);
+    assert_eq!(net.proposal(0, &skeleton, 0).cost(), 1);
 }

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height, Outline,
-    PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signable, SignatureSet, Signed, Signers, Timestamp,
-    Transaction, Verified, View, decode, encode, signing_hash,
+    Ballot, BlockHash, BlockSkeleton, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header,
+    Height, PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signable, SignatureSet, Signed, Signers,
+    Timestamp, Transaction, Verified, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, HiddenCertificate, Knowledge,
-    Mark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record,
-    Seen, SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage,
+    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, HiddenCertificate, HighWaterMark,
+    Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record, Seen,
+    SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 use net::Net;
@@ -34,7 +34,7 @@ fn sign<T: Signable>(member: u16, body: T) -> Verified<Signed<T>> {
 }
 
 /// The block at height 7 of the document, with its three transactions.
-fn block() -> Outline {
+fn block() -> BlockSkeleton {
     let client = SecretKey::from_bytes(&[0x11; 32]).unwrap();
     let transaction = |(nonce, text): (u64, &str)| {
         let payload = Payload::Data(text.into());
@@ -57,7 +57,7 @@ fn block() -> Outline {
         next_committee: committee,
         proposer: ReplicaId(1),
     };
-    Outline::new(header, body.ids()).unwrap()
+    BlockSkeleton::new(header, body.ids()).unwrap()
 }
 
 fn ballot() -> Ballot {
@@ -133,20 +133,20 @@ fn anchor() -> CommitCertificate {
 }
 
 /// The view-change payload of member 3.
-fn knowledge() -> Knowledge {
-    Knowledge { base: Some(anchor()), prepared: vec![prepared()] }
+fn payload() -> ViewChangePayload {
+    ViewChangePayload { anchor: Some(anchor()), prepared: vec![prepared()] }
 }
 
-fn view_change(member: u16, knowledge: Knowledge) -> ViewChangeMessage {
-    let body = ViewChange { epoch: Epoch(0), view: NEXT_VIEW, content: knowledge.hash() };
-    ViewChangeMessage { vote: sign(member, body).into_inner(), knowledge }
+fn view_change(member: u16, payload: ViewChangePayload) -> ViewChangeMessage {
+    let body = ViewChange { epoch: Epoch(0), view: NEXT_VIEW, content: payload.hash() };
+    ViewChangeMessage { vote: sign(member, body).into_inner(), payload }
 }
 
 fn new_view() -> NewViewMessage {
     let view_changes = vec![
-        view_change(0, Knowledge::default()),
-        view_change(2, Knowledge::default()),
-        view_change(3, knowledge()),
+        view_change(0, ViewChangePayload::default()),
+        view_change(2, ViewChangePayload::default()),
+        view_change(3, payload()),
     ];
     let again = sign(2, PrePrepare(Ballot { view: NEXT_VIEW, ..ballot() })).into_inner();
     let pre_prepares = vec![again];
@@ -179,20 +179,25 @@ fn evidence() -> Evidence {
 /// Member 3 sent COMMIT in view 1, and leaves for view 2 without the prepared certificate.
 fn hidden() -> Evidence {
     let commit = sign(3, Commit(ballot())).into_inner();
-    Evidence::Hidden(HiddenCertificate { commit, view_change: view_change(3, Knowledge::default()) })
+    Evidence::Hidden(HiddenCertificate { commit, view_change: view_change(3, ViewChangePayload::default()) })
 }
 
 fn seen() -> Seen {
     Seen {
         prepare: Some(sign(3, Prepare(ballot())).into_inner()),
         commit: Some(sign(3, Commit(ballot())).into_inner()),
-        view_change: Some(view_change(3, knowledge()).vote),
+        view_change: Some(view_change(3, payload()).vote),
         ..Seen::default()
     }
 }
 
-fn mark() -> Mark {
-    Mark { accepted: (VIEW, Height(7)), committed: (View(0), Height(6)), left: VIEW, opened: View(0) }
+fn mark() -> HighWaterMark {
+    HighWaterMark {
+        accepted: (VIEW, Height(7)),
+        committed: (View(0), Height(6)),
+        left: VIEW,
+        opened: View(0),
+    }
 }
 
 /// Checks the bytes of a row, and that they read back as the same record.
@@ -214,13 +219,13 @@ fn check_rows(vectors: &mut Vectors) {
     let stable = stable().verify(&CHAIN, &members().1).unwrap();
     row(vectors, "checkpoint_certificate", &Record::Stable(stable), Record::read_stable);
     // The other records are stored with the bytes of their message, without its tag.
-    let Checked::ViewChange(change) = checked(Message::ViewChange(view_change(3, knowledge())), 3) else {
+    let Checked::ViewChange(change) = checked(Message::ViewChange(view_change(3, payload())), 3) else {
         unreachable!()
     };
     let Checked::NewView(begun) = checked(Message::NewView(new_view()), 2) else { unreachable!() };
     let heard = Record::Heard(ReplicaId(3), Box::new(seen()));
     let records = [
-        (Record::ViewChange(change), Message::ViewChange(view_change(3, knowledge()))),
+        (Record::ViewChange(change), Message::ViewChange(view_change(3, payload()))),
         (Record::NewView(begun), Message::NewView(new_view())),
         (Record::Checkpoint(sign(3, checkpoint())), Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         (Record::Evidence(Verified::from_own_storage(evidence())), Message::Evidence(evidence())),
@@ -245,7 +250,7 @@ fn the_vectors_of_the_document() {
         ("message_prepare", prepare),
         ("message_commit", commit),
         ("message_status", Message::Status(status())),
-        ("message_view_change", Message::ViewChange(view_change(3, knowledge()))),
+        ("message_view_change", Message::ViewChange(view_change(3, payload()))),
         ("message_new_view", Message::NewView(new_view())),
         ("message_checkpoint", Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         ("message_evidence", Message::Evidence(evidence())),
@@ -260,10 +265,10 @@ fn the_vectors_of_the_document() {
         checked(message, from);
     }
     vectors.check("prepared_certificate", &encode(&prepared()));
-    vectors.check("knowledge_hash", knowledge().hash().as_bytes());
+    vectors.check("payload_hash", payload().hash().as_bytes());
     vectors.check(
         "view_change_signing_hash",
-        signing_hash(&CHAIN, &view_change(3, knowledge()).vote.body).as_bytes(),
+        signing_hash(&CHAIN, &view_change(3, payload()).vote.body).as_bytes(),
     );
     vectors.check("new_view_content_hash", new_view().vote.body.content.as_bytes());
     vectors.check("new_view_signing_hash", signing_hash(&CHAIN, &new_view().vote.body).as_bytes());

@@ -82,7 +82,7 @@ fn list(args: &ListArgs) -> anyhow::Result<Outcome> {
     let rpc = args.node.rpc()?;
     let blocks = block_on(blocks(&rpc, args.from, args.limit))?;
     for block in &blocks {
-        block.outline().with_context(|| contradiction(&args.node))?;
+        block.skeleton().with_context(|| contradiction(&args.node))?;
     }
     args.output.show(&serde_json::json!({ "blocks": blocks }), || table(&blocks).render())?;
     Ok(Outcome::Yes)

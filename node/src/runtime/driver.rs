@@ -54,10 +54,10 @@ impl Driver {
                     submitters.push(Some((transaction.id(), reply)));
                     events.push(Event::Submitted { ticket, transaction });
                 }
-                Work::Ask { ask, reply } => {
+                Work::Fetch { request, reply } => {
                     let ticket = Ticket(askers.len() as u64);
                     askers.push(Some(reply));
-                    events.push(Event::Asked { ticket, ask });
+                    events.push(Event::Asked { ticket, ask: request });
                 }
                 Work::StatusOf { id, reply } => questions.push((id, reply)),
                 Work::ObserverUp => self.heads.send_again(),

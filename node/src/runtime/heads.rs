@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::HeadClaim;
+use quorate_engine::HeadStatus;
 use quorate_network::Network;
 use quorate_pbft::Moment;
 
@@ -14,7 +14,7 @@ pub(crate) struct HeadSender {
     /// An unchanged status is sent again after this time, so that an observer whose request was
     /// refused tries again.
     interval: Duration,
-    last_sent: Option<(HeadClaim, Moment)>,
+    last_sent: Option<(HeadStatus, Moment)>,
 }
 
 impl HeadSender {
@@ -30,8 +30,8 @@ impl HeadSender {
 
     /// Sends the head status to all observers if it is new or the last one is at least `interval`
     /// old. At most one message of some bytes to each observer for a group of events.
-    pub(crate) fn send_if_due(&mut self, now: Moment, claim: HeadClaim) {
-        let is_known = |(sent, at): (HeadClaim, Moment)| sent == claim && now.since(at) < self.interval;
+    pub(crate) fn send_if_due(&mut self, now: Moment, claim: HeadStatus) {
+        let is_known = |(sent, at): (HeadStatus, Moment)| sent == claim && now.since(at) < self.interval;
         if !self.has_observers || self.last_sent.is_some_and(is_known) {
             return;
         }

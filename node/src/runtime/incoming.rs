@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Answer, Ask, serve_committed, serve_run};
+use quorate_engine::{FetchRequest, FetchResponse, serve_committed, serve_range};
 use quorate_ledger::decode;
 use quorate_network::{NetworkEvent, NetworkEvents, PeerKey, Room};
 use quorate_store::{LedgerReader, StoreError};
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checking::{Checker, PeerEvent};
 use super::members::Members;
-use super::observer_questions::ObserverRequests;
+use super::observer_requests::ObserverRequests;
 use super::places::{PeerQueue, Places};
 use super::work::Work;
 
@@ -88,24 +88,24 @@ impl Incoming {
     /// Dropping `answer` refuses the request.
     fn serve(&self, bytes: &[u8], answer: quorate_network::Answer, line: PeerQueue) -> Option<Work> {
         let ledger = self.ledger.clone();
-        match decode::<Ask>(bytes) {
-            Ok(Ask::Blocks { from }) => {
-                tokio::spawn(from_ledger(line, answer, ledger, move |ledger| serve_run(ledger, from)));
+        match decode::<FetchRequest>(bytes) {
+            Ok(FetchRequest::Blocks { from }) => {
+                tokio::spawn(from_ledger(line, answer, ledger, move |ledger| serve_range(ledger, from)));
                 None
             }
-            Ok(ask @ (Ask::Transactions { .. } | Ask::Ids { .. })) => {
+            Ok(request @ (FetchRequest::Transactions { .. } | FetchRequest::Ids { .. })) => {
                 let (reply, in_flight) = oneshot::channel();
-                let wanted = ask.clone();
+                let wanted = request.clone();
                 tokio::spawn(async move {
                     let Ok(in_flight) = in_flight.await else { return };
-                    if in_flight != Answer::Nothing {
+                    if in_flight != FetchResponse::Nothing {
                         return answer.send(quorate_ledger::encode(&in_flight).into());
                     }
                     // The block may be committed meanwhile. Read the ledger here, not on the
                     // engine's thread.
                     from_ledger(line, answer, ledger, move |ledger| serve_committed(ledger, &wanted)).await;
                 });
-                Some(Work::Ask { ask, reply })
+                Some(Work::Fetch { request, reply })
             }
             Err(error) => {
                 tracing::debug!(%error, "request rejected");
@@ -120,7 +120,7 @@ async fn from_ledger(
     line: PeerQueue,
     answer: quorate_network::Answer,
     ledger: LedgerReader,
-    read: impl FnOnce(&LedgerReader) -> Result<Answer, StoreError> + Send + 'static,
+    read: impl FnOnce(&LedgerReader) -> Result<FetchResponse, StoreError> + Send + 'static,
 ) {
     // Dropping `answer` refuses the request.
     let Some(turn) = line.turn().await else { return };
@@ -133,13 +133,13 @@ async fn from_ledger(
 /// The result of a read of the ledger, or nothing if the read failed: the peer then asks another
 /// member. The first error of a damaged ledger is logged as an error, later ones at debug level, so
 /// that other nodes cannot flood the log.
-pub(super) fn served(ledger: &LedgerReader, read: Result<Answer, StoreError>) -> Answer {
+pub(super) fn served(ledger: &LedgerReader, read: Result<FetchResponse, StoreError>) -> FetchResponse {
     read.unwrap_or_else(|error| {
         if ledger.damage().is_some_and(|damage| damage.failed_reads > 1) {
             tracing::debug!(%error, "the ledger is damaged: a request of another node cannot be served");
         } else {
             tracing::error!(%error, "the ledger cannot be read, so a request of another node is not served");
         }
-        Answer::Nothing
+        FetchResponse::Nothing
     })
 }

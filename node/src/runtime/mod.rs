@@ -23,7 +23,7 @@ mod lanes;
 mod members;
 mod metrics;
 mod observer;
-mod observer_questions;
+mod observer_requests;
 mod observing;
 mod open_files;
 mod ordering;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Event, Fatal, Fetched, HeadClaim, Observation, Observer};
+use quorate_engine::{Event, Fatal, Fetched, HeadStatus, Observation, Observer};
 use quorate_ledger::Height;
 use quorate_network::{NetworkEvent, NetworkEvents, PeerKey};
 use tokio::runtime::Runtime;
@@ -60,11 +60,11 @@ fn observation(work: Work) -> Option<Observation> {
         Work::Head { from, claim } => Some(Observation::Head { from, claim }),
         Work::Event(Event::PeerDown(peer)) => Some(Observation::PeerDown(peer)),
         Work::Event(Event::Answered { fetch, answer, .. }) => {
-            let run = match answer {
-                Some(Fetched::Run(run)) => Some(run),
+            let range = match answer {
+                Some(Fetched::Range(range)) => Some(range),
                 Some(Fetched::Transactions(_) | Fetched::Ids(_)) | None => None,
             };
-            Some(Observation::Answered { fetch, run })
+            Some(Observation::Answered { fetch, range })
         }
         Work::StatusOf { reply, .. } => {
             // A send error means that the requester is gone. A transaction in no block is unknown
@@ -72,7 +72,7 @@ fn observation(work: Work) -> Option<Observation> {
             let _ = reply.send(TransactionState::Unknown);
             None
         }
-        Work::Event(_) | Work::Submit { .. } | Work::Ask { .. } | Work::ObserverUp | Work::Stop => None,
+        Work::Event(_) | Work::Submit { .. } | Work::Fetch { .. } | Work::ObserverUp | Work::Stop => None,
     }
 }
 
@@ -112,7 +112,7 @@ impl ObserverIncoming {
     /// Drops every message that is not a head status before it costs anything.
     fn head(&self, from: &PeerKey, bytes: &[u8]) -> Option<Work> {
         let from = self.members.index(from)?;
-        match HeadClaim::read(bytes) {
+        match HeadStatus::read(bytes) {
             Ok(claim) => {
                 let claim = claim?;
                 self.peer_lag.record_committed(from, claim.committed, *self.committed.borrow());

@@ -48,7 +48,7 @@ pub(crate) fn state(
 /// Whether the observer has head statuses from enough validators that one of them is honest, and
 /// has their blocks.
 pub(crate) fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
-    let needed = genesis.committee().one_honest();
+    let needed = genesis.committee().weak_quorum();
     let heard = overview.contacts.len();
     let in_contact = heard >= needed;
     let contact = if in_contact {

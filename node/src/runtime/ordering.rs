@@ -9,7 +9,8 @@ use quorate_api::{
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, encode};
 use quorate_pbft::{
-    CheckpointCertificate, Counters, Evidence, Mark, Moment, Overview, Phase, SlotOverview, Standing,
+    CheckpointCertificate, Counters, Evidence, HighWaterMark, Moment, Overview, Phase, SigningStatus,
+    SlotOverview,
 };
 
 use super::members::Members;
@@ -29,8 +30,8 @@ pub(crate) fn state(
         epoch: pbft.epoch.0,
         view: pbft.view.0,
         active: pbft.active,
-        signing_state: signing_state(pbft.standing),
-        probe: probe(pbft.standing),
+        signing_state: signing_state(pbft.signing),
+        probe: probe(pbft.signing),
         primary: pbft.primary.0,
         primary_name: members.name(pbft.primary).to_owned(),
         committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
@@ -95,34 +96,34 @@ fn view_changes(counters: &Counters) -> ViewChanges {
     }
 }
 
-pub(crate) fn signing_state(standing: Standing) -> ValidatorSigningState {
-    match standing {
-        Standing::Voting => ValidatorSigningState::Voting,
-        Standing::Probing { .. } => ValidatorSigningState::Probing,
-        Standing::Recovering { .. } => ValidatorSigningState::Recovering,
+pub(crate) fn signing_state(signing: SigningStatus) -> ValidatorSigningState {
+    match signing {
+        SigningStatus::Voting => ValidatorSigningState::Voting,
+        SigningStatus::Probing { .. } => ValidatorSigningState::Probing,
+        SigningStatus::Recovering { .. } => ValidatorSigningState::Recovering,
     }
 }
 
-fn probe(standing: Standing) -> Option<Probe> {
-    let Standing::Probing { answered, needed, through } = standing else { return None };
+fn probe(signing: SigningStatus) -> Option<Probe> {
+    let SigningStatus::Probing { answered, needed, through } = signing else { return None };
     let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let through = through.map(|height| height.0);
     Some(Probe { answered: small(answered), needed: small(needed), through })
 }
 
 /// Whether the node may vote, as text: if it must not, why, and what to do.
-pub(crate) fn standing_text(standing: Standing) -> String {
-    match standing {
-        Standing::Voting => "its votes count".to_owned(),
-        Standing::Probing { through: Some(height), .. } => format!(
+pub(crate) fn signing_text(signing: SigningStatus) -> String {
+    match signing {
+        SigningStatus::Voting => "its votes count".to_owned(),
+        SigningStatus::Probing { through: Some(height), .. } => format!(
             "probing: its ledger is an old copy. It signs nothing until it has fetched the blocks up to height \
              {height}; consensus_explain shows what to do if no other validator has them"
         ),
-        Standing::Probing { answered, needed, through: None } => format!(
+        SigningStatus::Probing { answered, needed, through: None } => format!(
             "probing: after its start, it asks the other validators what they have seen it sign; {answered} \
              of {needed} needed responses have arrived"
         ),
-        Standing::Recovering { seen: Mark { accepted: (view, height), .. } } => format!(
+        SigningStatus::Recovering { seen: HighWaterMark { accepted: (view, height), .. } } => format!(
             "recovering: other validators have messages that it signed and its journal does not contain \
              (votes up to height {height} in view {view}, or other messages), so the journal is an old \
              copy. It signs nothing. Stop it and restore its newest journal, never an older one. Without \
@@ -197,9 +198,9 @@ mod tests {
 
     #[test]
     fn a_probing_node_reports_its_progress() {
-        let probing = Standing::Probing { answered: 1, needed: 2, through: Some(Height(9)) };
+        let probing = SigningStatus::Probing { answered: 1, needed: 2, through: Some(Height(9)) };
         assert_eq!(probe(probing), Some(Probe { answered: 1, needed: 2, through: Some(9) }));
-        assert_eq!(probe(Standing::Voting), None);
+        assert_eq!(probe(SigningStatus::Voting), None);
     }
 
     #[test]
@@ -215,8 +216,8 @@ mod tests {
         let lie = Evidence::Prepare(Pair { first: vote(1), second: vote(2) });
 
         let json = evidence(&lie, genesis, &Members::of(genesis)).unwrap();
-        let liar = &genesis.validators()[3];
-        assert_eq!((json.validator, &json.name, &json.public_key), (3, &liar.name, &liar.public_key));
+        let faulty = &genesis.validators()[3];
+        assert_eq!((json.validator, &json.name, &json.public_key), (3, &faulty.name, &faulty.public_key));
         assert_eq!((json.kind, json.view, json.height), (EvidenceKind::Prepare, 2, 7));
         let read: Evidence = decode(&json.proof).unwrap();
         assert_eq!(*read.check(&chain, epoch, genesis.committee()).unwrap(), lie);
@@ -224,13 +225,13 @@ mod tests {
 
     #[test]
     fn a_validator_that_must_not_vote_reports_what_to_do() {
-        let seen = Mark { accepted: (View(2), Height(7)), ..Mark::default() };
-        let text = standing_text(Standing::Recovering { seen });
+        let seen = HighWaterMark { accepted: (View(2), Height(7)), ..HighWaterMark::default() };
+        let text = signing_text(SigningStatus::Recovering { seen });
         assert!(text.starts_with("recovering: ") && text.contains("restore its newest journal"), "{text}");
         assert!(text.contains("height 7 in view 2"), "{text}");
-        let text = standing_text(Standing::Probing { answered: 1, needed: 2, through: None });
+        let text = signing_text(SigningStatus::Probing { answered: 1, needed: 2, through: None });
         assert!(text.starts_with("probing: ") && text.contains("1 of 2 needed responses"), "{text}");
-        let text = standing_text(Standing::Probing { answered: 2, needed: 2, through: Some(Height(9)) });
+        let text = signing_text(SigningStatus::Probing { answered: 2, needed: 2, through: Some(Height(9)) });
         assert!(text.starts_with("probing: ") && text.contains("up to height 9"), "{text}");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Answer, Ask, CheckedRun, Effects, Event, FetchId, Fetched, MemberMessage};
+use quorate_engine::{
+    CheckedRange, Effects, Event, FetchId, FetchRequest, FetchResponse, Fetched, MemberMessage,
+};
 use quorate_genesis::Genesis;
 use quorate_ledger::ReplicaId;
 use quorate_network::{Network, RequestError};
@@ -41,8 +43,8 @@ impl Outgoing {
                 tracing::debug!(%error, count = batch.len(), "transactions not gossiped");
             }
         }
-        if !effects.reminders.is_empty() {
-            self.network.broadcast(MemberMessage::transactions(&effects.reminders).into());
+        if !effects.resends.is_empty() {
+            self.network.broadcast(MemberMessage::transactions(&effects.resends).into());
         }
         for (replica, fetch, ask) in effects.asks {
             self.request(replica, fetch, &ask);
@@ -50,10 +52,10 @@ impl Outgoing {
     }
 
     /// Sends a request to a member. The network limits how many are open for each member.
-    fn request(&self, from: ReplicaId, fetch: FetchId, ask: &Ask) {
+    fn request(&self, from: ReplicaId, fetch: FetchId, ask: &FetchRequest) {
         let most = match ask {
-            Ask::Transactions { indices, .. } => indices.len(),
-            Ask::Blocks { .. } | Ask::Ids { .. } => 0,
+            FetchRequest::Transactions { indices, .. } => indices.len(),
+            FetchRequest::Blocks { .. } | FetchRequest::Ids { .. } => 0,
         };
         let request = quorate_ledger::encode(ask).into();
         let (network, peer) = (self.network.clone(), self.members.key(from));
@@ -69,25 +71,27 @@ impl Outgoing {
                 Outcome::NotSent => return,
             };
             let answer = match answer {
-                Some(Answer::Transactions(transactions)) if transactions.len() <= most => match verifier {
-                    Some(verifier) => return verifier.fetched(fetch, from, transactions).await,
-                    None => None,
-                },
-                Some(Answer::Blocks(blocks)) => {
+                Some(FetchResponse::Transactions(transactions)) if transactions.len() <= most => {
+                    match verifier {
+                        Some(verifier) => return verifier.fetched(fetch, from, transactions).await,
+                        None => None,
+                    }
+                }
+                Some(FetchResponse::Blocks(blocks)) => {
                     // Hundreds of signatures and megabytes of hashing must not block a thread that
                     // serves sockets.
                     let check = move || {
-                        CheckedRun::check(blocks, genesis.anchor(), genesis.consensus().window)
+                        CheckedRange::check(blocks, genesis.anchor(), genesis.consensus().window)
                             .inspect_err(|error| tracing::warn!(validator = name, %error, "bad blocks"))
                             .ok()
                     };
-                    tokio::task::spawn_blocking(check).await.ok().flatten().map(Fetched::Run)
+                    tokio::task::spawn_blocking(check).await.ok().flatten().map(Fetched::Range)
                 }
                 // The engine compares the ids with the header, one hash for each.
-                Some(Answer::Ids(ids)) => Some(Fetched::Ids(ids)),
+                Some(FetchResponse::Ids(ids)) => Some(Fetched::Ids(ids)),
                 // More transactions than requested: verifying them would cost more than the request
                 // is worth.
-                Some(Answer::Transactions(_) | Answer::Nothing) | None => None,
+                Some(FetchResponse::Transactions(_) | FetchResponse::Nothing) | None => None,
             };
             // If the engine is gone, no receiver is left.
             let _ = inbox.send(Work::Event(Event::Answered { fetch, from, answer })).await;
@@ -98,7 +102,7 @@ impl Outgoing {
 /// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    Answered(Answer),
+    Answered(FetchResponse),
     /// The member did not respond, or its response cannot be decoded.
     None,
     /// Too many requests to this member are already open. This says nothing about the member.
@@ -128,6 +132,9 @@ mod tests {
         let none: Result<&[u8], _> = Err(RequestError::TimedOut { after: Duration::from_secs(1) });
         assert_eq!(outcome(none), Outcome::None);
         assert_eq!(outcome(Ok([255])), Outcome::None);
-        assert_eq!(outcome(Ok(quorate_ledger::encode(&Answer::Nothing))), Outcome::Answered(Answer::Nothing));
+        assert_eq!(
+            outcome(Ok(quorate_ledger::encode(&FetchResponse::Nothing))),
+            Outcome::Answered(FetchResponse::Nothing)
+        );
     }
 }

@@ -67,7 +67,7 @@ impl Progress {
 #[cfg(test)]
 pub(super) mod tests {
     use quorate_ledger::{Epoch, ReplicaId};
-    use quorate_pbft::Standing;
+    use quorate_pbft::SigningStatus;
 
     use super::*;
 
@@ -82,7 +82,7 @@ pub(super) mod tests {
             epoch: Epoch(0),
             view: View(view),
             active,
-            standing: Standing::Voting,
+            signing: SigningStatus::Voting,
             primary: ReplicaId(0),
             committed: Height(committed),
             slots: Vec::new(),

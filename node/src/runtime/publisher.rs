@@ -118,7 +118,7 @@ impl Publisher {
         for notice in notices {
             let quiet = self.warned.is_some_and(|last| moment.since(last) < WARNING_INTERVAL);
             match notice {
-                Notice::Contradiction { replica, subject } => {
+                Notice::Equivocation { replica, subject } => {
                     let (name, kind) = (self.members.name(*replica), subject.kind);
                     let (view, height) = (subject.view, subject.height);
                     tracing::error!(

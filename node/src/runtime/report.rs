@@ -9,7 +9,7 @@ use quorate_api::{
 };
 use quorate_ledger::{PublicKey, Timestamp};
 use quorate_network::{Direction, PeerStatus, peer_id_text};
-use quorate_pbft::Standing;
+use quorate_pbft::SigningStatus;
 use quorate_rpc::NodeReport;
 
 use crate::output;
@@ -50,7 +50,7 @@ impl Service {
             name: self.name.clone(),
             index: ordering.map(|ordering| ordering.overview.replica.0),
             role: if ordering.is_some() { NodeRole::Validator } else { NodeRole::Observer },
-            signing_state: ordering.map(|ordering| ordering::signing_state(ordering.overview.pbft.standing)),
+            signing_state: ordering.map(|ordering| ordering::signing_state(ordering.overview.pbft.signing)),
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             head: ChainHead { height: head.height.0, hash: head.hash, timestamp_ms: head.timestamp.0 },
@@ -157,7 +157,7 @@ impl Service {
         let pbft = &ordering.overview.pbft;
         let contacts = pbft.contacts.len();
         let (progresses, progress) = ordering.progress.check(pbft, self.clock.now().moment);
-        let votes = pbft.standing == Standing::Voting;
+        let votes = pbft.signing == SigningStatus::Voting;
         [
             check("quorum", contacts >= needed, contact_text(contacts, needed)),
             self.clock_check(snapshot),
@@ -166,7 +166,7 @@ impl Service {
                 !self.is_syncing(snapshot),
                 synced_text(pbft.committed.0, self.credible_head(snapshot)),
             ),
-            check("voting", votes, ordering::standing_text(pbft.standing)),
+            check("voting", votes, ordering::signing_text(pbft.signing)),
             check("progress", progresses, progress),
         ]
     }

@@ -1,4 +1,4 @@
-use quorate_engine::{Answer, Ask, Event, HeadClaim, Refusal, Submission};
+use quorate_engine::{Event, FetchRequest, FetchResponse, HeadStatus, Refusal, Submission};
 use quorate_ledger::{ReplicaId, TransactionId, VerifiedTransaction};
 use tokio::sync::oneshot;
 
@@ -11,13 +11,13 @@ pub(crate) enum Work {
     /// A client's verified transaction.
     Submit { transaction: VerifiedTransaction, reply: oneshot::Sender<Result<Submission, Refusal>> },
     /// A member's request for transactions in flight.
-    Ask { ask: Ask, reply: oneshot::Sender<Answer> },
+    Fetch { request: FetchRequest, reply: oneshot::Sender<FetchResponse> },
     /// The state of a transaction that is not in the ledger.
     StatusOf { id: TransactionId, reply: oneshot::Sender<TransactionState> },
     /// An observer has connected and needs the head status of this validator.
     ObserverUp,
     /// For an observer: the head status of a validator.
-    Head { from: ReplicaId, claim: HeadClaim },
+    Head { from: ReplicaId, claim: HeadStatus },
     /// Finish the accepted work, make everything durable, and end.
     Stop,
 }

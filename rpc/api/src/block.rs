@@ -1,8 +1,8 @@
 //! Headers, certificates, transactions and blocks.
 
 use quorate_ledger::{
-    Ballot, Block, BlockHash, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height, MAX_MEMBERS,
-    Outline, Payload, PublicKey, ReplicaId, Signature, SignatureSet, Signers, Timestamp, Transaction,
+    Ballot, Block, BlockHash, BlockSkeleton, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height,
+    MAX_MEMBERS, Payload, PublicKey, ReplicaId, Signature, SignatureSet, Signers, Timestamp, Transaction,
     TransactionId, View,
 };
 use schemars::JsonSchema;
@@ -328,12 +328,12 @@ impl BlockJson {
     ///
     /// # Errors
     /// [`InvalidJson::BlockHash`] and [`InvalidJson::Block`].
-    pub fn outline(&self) -> Result<Outline, InvalidJson> {
-        let outline = Outline::new(Header::from(&self.header), self.transactions.ids())?;
-        if outline.hash() != self.hash {
-            return Err(InvalidJson::BlockHash { claimed: self.hash, found: outline.hash() });
+    pub fn skeleton(&self) -> Result<BlockSkeleton, InvalidJson> {
+        let skeleton = BlockSkeleton::new(Header::from(&self.header), self.transactions.ids())?;
+        if skeleton.hash() != self.hash {
+            return Err(InvalidJson::BlockHash { claimed: self.hash, found: skeleton.hash() });
         }
-        Ok(outline)
+        Ok(skeleton)
     }
 
     /// The whole block, after checking the id of every transaction and that the header commits to
@@ -342,13 +342,13 @@ impl BlockJson {
     /// # Errors
     /// The variants of [`InvalidJson`] for blocks; [`InvalidJson::IdsOnly`] for `full = false`.
     pub fn to_block(&self) -> Result<Block, InvalidJson> {
-        let outline = self.outline()?;
+        let skeleton = self.skeleton()?;
         let body = match &self.transactions {
             TransactionsJson::Full(transactions) => body_of(transactions)?,
             TransactionsJson::Ids(ids) if ids.is_empty() => body_of(&[])?,
             TransactionsJson::Ids(_) => return Err(InvalidJson::IdsOnly),
         };
-        Ok(Block::new(outline.header().clone(), body)?)
+        Ok(Block::new(skeleton.header().clone(), body)?)
     }
 }
 

@@ -41,7 +41,7 @@ fn a_block_with_ids_only_is_checked_against_its_header() {
     let read = through_text(&json);
     assert_eq!(read.transactions, TransactionsJson::Ids(world.blocks[0].body().ids().to_vec()));
     assert_eq!(read.transactions.len(), 5);
-    assert_eq!(read.outline().unwrap().header(), world.blocks[0].header());
+    assert_eq!(read.skeleton().unwrap().header(), world.blocks[0].header());
     assert!(matches!(read.to_block(), Err(InvalidJson::IdsOnly)));
 }
 

@@ -38,7 +38,7 @@ impl Client {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let needed = self.anchor().committee.one_honest();
+        let needed = self.anchor().committee.weak_quorum();
         let mut urls = BTreeSet::new();
         let nodes = self.nodes().iter().filter(|node| urls.insert(node.url()));
         let mut open: FuturesUnordered<_> = nodes

@@ -14,7 +14,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node.
     pub async fn head(&self) -> Result<Option<Header>, ClientError> {
-        self.nodes.ask(self.patience(), async |node: Rpc, _| self.head_of(&node).await.into()).await
+        self.nodes.ask(self.timeout(), async |node: Rpc, _| self.head_of(&node).await.into()).await
     }
 
     /// A block with all its transactions, proven final. `None` if the node that responded has none
@@ -26,7 +26,7 @@ impl Client {
         if height == Height(0) {
             return Ok(None);
         }
-        self.nodes.ask(self.patience(), async |node: Rpc, _| self.block_of(&node, height).await.into()).await
+        self.nodes.ask(self.timeout(), async |node: Rpc, _| self.block_of(&node, height).await.into()).await
     }
 
     /// Consecutive blocks with all their transactions, proven final, from a height above 0 upwards.
@@ -41,7 +41,7 @@ impl Client {
         let from = from.max(Height(1));
         let limit = limit.clamp(1, MAX_BLOCKS);
         self.nodes
-            .ask(self.patience(), async |node: Rpc, _| self.blocks_of(&node, from, limit).await.into())
+            .ask(self.timeout(), async |node: Rpc, _| self.blocks_of(&node, from, limit).await.into())
             .await
     }
 

@@ -59,8 +59,8 @@ impl Client {
     }
 
     /// How long to try a request at the nodes.
-    pub(crate) fn patience(&self) -> Duration {
-        self.config.patience
+    pub(crate) fn timeout(&self) -> Duration {
+        self.config.timeout
     }
 
     pub(crate) fn untrusted(node: &Rpc, reason: impl Into<Untrusted>) -> ClientError {

@@ -12,7 +12,7 @@ pub struct ClientConfig {
     /// How long a stream of blocks may be silent. Nodes send a sign of life every 15 s.
     pub stream_silence: Duration,
     /// How long to try a request at the nodes before it fails.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Most bytes of a response. By default, a node's response has at most 16 MiB.
     pub max_response_bytes: u32,
     /// Most requests at a time to one node; further ones wait.
@@ -25,7 +25,7 @@ impl Default for ClientConfig {
             connect_timeout: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(10),
             stream_silence: Duration::from_secs(45),
-            patience: Duration::from_secs(15),
+            timeout: Duration::from_secs(15),
             max_response_bytes: 32 << 20,
             max_concurrent_requests: 256,
         }

@@ -58,7 +58,7 @@ impl Follower<'_> {
     ///
     /// # Errors
     /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node, if none could
-    /// continue within [`crate::ClientConfig::patience`]. Calling again tries again, from the same
+    /// continue within [`crate::ClientConfig::timeout`]. Calling again tries again, from the same
     /// block.
     pub async fn next(&mut self) -> Result<Block, ClientError> {
         let mut failures: Option<Failures> = None;
@@ -72,17 +72,17 @@ impl Follower<'_> {
                 Err(error) => error,
             };
             tracing::debug!(%error, height = %self.next, "following the chain at the next node");
-            let patience = self.client.patience();
+            let timeout = self.client.timeout();
             // A node that served for a long time before it failed does not suggest that all nodes
             // fail.
-            let was_fine = self.open.take().is_some_and(|(_, since)| since.elapsed() > patience);
+            let was_fine = self.open.take().is_some_and(|(_, since)| since.elapsed() > timeout);
             if was_fine {
                 failures = None;
             }
             let nodes = self.client.nodes().len();
             self.node = (self.node + 1) % nodes;
             let failures = failures.get_or_insert_with(|| Failures {
-                deadline: Instant::now() + patience,
+                deadline: Instant::now() + timeout,
                 count: 0,
                 pause: FIRST_PAUSE,
             });

@@ -35,7 +35,7 @@ impl Client {
     /// Submits a transaction; returns once a node holds it in its pool, or knows it as committed.
     ///
     /// Retries retryable failures with the same bytes for at most
-    /// [`crate::ClientConfig::patience`].
+    /// [`crate::ClientConfig::timeout`].
     ///
     /// # Errors
     /// [`ClientError::Call`] if a node refuses permanently or none could be reached, and
@@ -43,7 +43,7 @@ impl Client {
     pub async fn submit(&self, transaction: &Transaction) -> Result<Submitted, ClientError> {
         let attempts = Attempts::new(self, transaction);
         self.nodes
-            .ask(self.patience(), async |node: Rpc, left| attempts.make(&node, Wait::Accepted, left).await)
+            .ask(self.timeout(), async |node: Rpc, left| attempts.make(&node, Wait::Accepted, left).await)
             .await
     }
 
@@ -74,7 +74,7 @@ impl Client {
     /// [`ClientError::Call`] and [`ClientError::Untrusted`] of the last node.
     pub async fn status(&self, id: TransactionId) -> Result<Submitted, ClientError> {
         self.nodes
-            .ask(self.patience(), async |node: Rpc, _| {
+            .ask(self.timeout(), async |node: Rpc, _| {
                 let asked = async {
                     let status = node.tx_status(id).await?;
                     self.accept(&node, id, status, None).await
@@ -89,7 +89,7 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn receipt(&self, id: TransactionId) -> Result<Option<Receipt>, ClientError> {
-        self.nodes.ask(self.patience(), async |node: Rpc, _| self.receipt_from(&node, id).await.into()).await
+        self.nodes.ask(self.timeout(), async |node: Rpc, _| self.receipt_from(&node, id).await.into()).await
     }
 
     /// A committed transaction with its verified receipt. `None` is a claim of the node that
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn transaction(&self, id: TransactionId) -> Result<Option<Located>, ClientError> {
-        self.nodes.ask(self.patience(), async |node: Rpc, _| self.located_by(&node, id).await.into()).await
+        self.nodes.ask(self.timeout(), async |node: Rpc, _| self.located_by(&node, id).await.into()).await
     }
 
     /// Accepts a status. A committed one needs a verified receipt: the given one, or one that the

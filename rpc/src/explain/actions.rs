@@ -78,7 +78,7 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
 
 /// Validators to start, to reconnect or to check, until the node hears from enough of them.
 fn reconnect(facts: &Facts<'_>) -> Vec<String> {
-    if facts.hears_enough() {
+    if facts.has_quorum_contact() {
         return Vec::new();
     }
     let more = facts.contacts_needed() - facts.consensus.recently_heard.len();
@@ -177,7 +177,7 @@ fn chain_ahead(facts: &Facts<'_>) -> Vec<String> {
 fn look_at(facts: &Facts<'_>, members: &[MemberName]) -> Vec<String> {
     let others = members.iter().filter(|member| Some(member.index) != facts.me()).cloned();
     let (present, silent): (Vec<MemberName>, Vec<MemberName>) =
-        others.partition(|member| facts.hears_of(member.index));
+        others.partition(|member| facts.is_in_contact(member.index));
     let mut actions = Vec::new();
     if !silent.is_empty() {
         actions.push(format!("Start or reconnect {}: no message has arrived recently.", names(&silent)));

@@ -84,21 +84,21 @@ impl Facts<'_> {
     /// required to order and to begin views (R15). An observer does not vote; it needs f + 1
     /// members, so that one of them is honest.
     pub(super) fn contacts_needed(&self) -> usize {
-        if self.is_observer() { self.genesis.committee().one_honest() } else { self.quorum() - 1 }
+        if self.is_observer() { self.genesis.committee().weak_quorum() } else { self.quorum() - 1 }
     }
 
-    pub(super) fn hears_enough(&self) -> bool {
+    pub(super) fn has_quorum_contact(&self) -> bool {
         self.consensus.recently_heard.len() >= self.contacts_needed()
     }
 
     /// Whether the node has recently heard from this member. It always hears from itself.
-    pub(super) fn hears_of(&self, index: u16) -> bool {
+    pub(super) fn is_in_contact(&self, index: u16) -> bool {
         Some(index) == self.me() || self.consensus.recently_heard.contains(&index)
     }
 
     /// The other members that the node has not recently heard from, ascending.
     pub(super) fn silent(&self) -> Vec<u16> {
-        self.all_but(&[]).into_iter().filter(|index| !self.hears_of(*index)).collect()
+        self.all_but(&[]).into_iter().filter(|index| !self.is_in_contact(*index)).collect()
     }
 
     pub(super) fn is_connected(&self, index: u16) -> bool {
@@ -142,7 +142,7 @@ impl Facts<'_> {
     /// hears from reports to have them. Then all ledgers are older than the journals.
     pub(super) fn unreachable_height(&self) -> Option<u64> {
         let through = self.consensus.probe?.through?;
-        (self.hears_enough() && self.highest_claim()? < through).then_some(through)
+        (self.has_quorum_contact() && self.highest_claim()? < through).then_some(through)
     }
 
     /// Whether there is anything to order.

@@ -88,7 +88,7 @@ fn timer(facts: &Facts<'_>) -> Option<ViewTimer> {
 fn view_changes(facts: &Facts<'_>) -> ViewChangeTally {
     let consensus = facts.consensus;
     let others = consensus.view_changes_from.iter().filter(|index| Some(**index) != facts.me()).count();
-    let to_follow = facts.genesis.committee().one_honest();
+    let to_follow = facts.genesis.committee().weak_quorum();
     // An observer receives no VIEW-CHANGEs.
     let sees = !facts.is_observer();
     // View 0 begins without VIEW-CHANGEs, so all that arrive in it are for a later view. In any

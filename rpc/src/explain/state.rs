@@ -22,7 +22,7 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
         ValidatorSigningState::Observing => return state_of_observer(facts),
         ValidatorSigningState::Voting => {}
     }
-    if !facts.hears_enough() {
+    if !facts.has_quorum_contact() {
         ProgressState::NoQuorumContact
     } else if facts.is_catching_up() {
         ProgressState::CatchingUp
@@ -43,7 +43,7 @@ pub(super) fn state(facts: &Facts<'_>) -> ProgressState {
 /// An observer does not take part in the view, so the progress of the view does not matter for its
 /// state.
 fn state_of_observer(facts: &Facts<'_>) -> ProgressState {
-    if !facts.hears_enough() {
+    if !facts.has_quorum_contact() {
         ProgressState::NoQuorumContact
     } else if facts.is_catching_up() {
         ProgressState::CatchingUp

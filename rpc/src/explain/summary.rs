@@ -174,8 +174,11 @@ fn waiting_for_proposal(facts: &Facts<'_>) -> String {
             "This node is the primary of view {view} and has no complete proposal for height {height}{waited}."
         );
     }
-    let silence =
-        if facts.hears_of(facts.consensus.primary) { "" } else { ", which has not been heard from recently" };
+    let silence = if facts.is_in_contact(facts.consensus.primary) {
+        ""
+    } else {
+        ", which has not been heard from recently"
+    };
     format!(
         "The proposal for height {height} has not arrived{waited}. The primary of view {view} is {primary}{silence}."
     )

@@ -47,8 +47,8 @@ impl Network {
         let Some(view) = states.iter().map(|state| state.view).find(|view| orders(*view)) else {
             return Vec::new();
         };
-        let mute = states.iter().enumerate().filter(|(_, state)| !state.active && state.view > view);
-        mute.map(|(index, _)| index).collect()
+        let excluded = states.iter().enumerate().filter(|(_, state)| !state.active && state.view > view);
+        excluded.map(|(index, _)| index).collect()
     }
 
     /// Waits until another validator shows a certificate with the signature of this one, for a

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Effects, MemberMessage};
+use quorate_engine::{Effects, FetchRequest, FetchResponse, MemberMessage};
 use quorate_ledger::{ReplicaId, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
@@ -27,7 +27,7 @@ impl World {
     /// A Byzantine member's engine sends messages.
     pub(crate) fn send_as_adversary(&mut self, machine: ReplicaId, effects: Effects) -> Check {
         let me = self.members[machine.index()].identity;
-        let Effects { messages, gossip, reminders, asks, answers, submissions, .. } = effects;
+        let Effects { messages, gossip, resends, asks, answers, submissions, .. } = effects;
         for (to, message) in messages {
             let to = match to {
                 To::All => self.collusion.others(me),
@@ -46,7 +46,7 @@ impl World {
             });
             self.send_delayed(machine, messages.unwrap_or_default());
         }
-        for batch in gossip.iter().chain([&reminders]).filter(|batch| !batch.is_empty()) {
+        for batch in gossip.iter().chain([&resends]).filter(|batch| !batch.is_empty()) {
             let packet = Packet::new(me, MemberMessage::transactions(batch));
             for to in self.collusion.others(me) {
                 let shares = self.with_adversary(machine, |world, adversary| {
@@ -76,9 +76,9 @@ impl World {
         &mut self,
         machine: ReplicaId,
         by: ReplicaId,
-        ask: &Ask,
-        answer: Answer,
-    ) -> Answer {
+        ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
         let to = self.members[by.index()].identity;
         let original = answer.clone();
         let twisted = self.with_adversary(machine, |world, adversary| {

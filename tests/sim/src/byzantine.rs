@@ -45,7 +45,7 @@ mod withhold;
 use std::fmt;
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask};
+use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::{ReplicaId, VerifiedTransaction};
 use quorate_pbft::Message;
 
@@ -291,7 +291,13 @@ pub trait Strategy: fmt::Debug {
     }
 
     /// The response to a request, instead of the engine's response.
-    fn answer(&mut self, collusion: &mut Collusion, to: ReplicaId, ask: &Ask, answer: Answer) -> Answer {
+    fn answer(
+        &mut self,
+        collusion: &mut Collusion,
+        to: ReplicaId,
+        ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
         let _ = (collusion, to, ask);
         answer
     }
@@ -387,10 +393,10 @@ impl Adversary {
         &mut self,
         collusion: &mut Collusion,
         to: ReplicaId,
-        ask: &Ask,
-        answer: Answer,
+        ask: &FetchRequest,
+        answer: FetchResponse,
         mut occurred: impl FnMut(Lie),
-    ) -> Answer {
+    ) -> FetchResponse {
         let mut answer = answer;
         for (lie, strategy) in &mut self.strategies {
             let before = answer.clone();

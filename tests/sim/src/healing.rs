@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_ledger::{Height, ReplicaId, TransactionId};
-use quorate_pbft::Standing;
+use quorate_pbft::SigningStatus;
 
 use crate::oracle::{Check, finality, journal, require};
 use crate::orders::{Attempt, End};
@@ -90,7 +90,7 @@ impl World {
             if stands.mempool.transactions > 0 || stands.examining > 0 {
                 return false;
             }
-            if stands.pbft.committed != self.chain.height() || stands.pbft.standing != Standing::Voting {
+            if stands.pbft.committed != self.chain.height() || stands.pbft.signing != SigningStatus::Voting {
                 return false;
             }
         }
@@ -129,7 +129,7 @@ impl World {
                         stands.pbft.committed,
                         stands.pbft.view,
                         if stands.pbft.active { "active" } else { "left" },
-                        stands.pbft.standing,
+                        stands.pbft.signing,
                         stands.pbft.stable,
                         stands.mempool.transactions,
                         stands.examining,

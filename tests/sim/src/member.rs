@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_engine::{Ask, Engine, Event, FetchId, Overview, Ticket};
+use quorate_engine::{Engine, Event, FetchId, FetchRequest, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
 use quorate_pbft::{Moment, Now, Screen};
@@ -72,7 +72,7 @@ pub struct Process {
     /// Consecutive wake-ups without work that immediately requested another one.
     pub idle_wakes: u32,
     /// The requester of each open request: member, its life, fetch id, request.
-    pub questions: BTreeMap<Ticket, (ReplicaId, u64, FetchId, Ask)>,
+    pub requests: BTreeMap<Ticket, (ReplicaId, u64, FetchId, FetchRequest)>,
     /// Submissions without a response: number of the order.
     pub submissions: BTreeMap<Ticket, usize>,
     tickets: u64,
@@ -259,7 +259,7 @@ impl Member {
             wake: None,
             busy_until: now,
             idle_wakes: 0,
-            questions: BTreeMap::new(),
+            requests: BTreeMap::new(),
             submissions: BTreeMap::new(),
             tickets: 0,
         })));

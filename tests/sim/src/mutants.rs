@@ -84,7 +84,7 @@ pub fn ground(mutant: Mutant) -> Occasion {
         M::WindowUnbounded | M::ViewsUnbounded => (Scenario::BadPrimary, &[Lie::VoteFar]),
         M::PrimaryPrepareCounts => (Scenario::BadPrimary, &[Lie::VoteAsPrimary]),
         M::VotesForAnyBlock => (Scenario::BadPrimary, &[Lie::Equivocate]),
-        M::ContradictionIgnored | M::ProvenLiarStays => {
+        M::EquivocationIgnored | M::ProvenPrimaryStays => {
             (Scenario::BadPrimary, &[Lie::ProposeTwice, Lie::VoteTwice])
         }
         M::SeenUnchecked => (Scenario::BadPrimary, &[Lie::ForgeSeen]),

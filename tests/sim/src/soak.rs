@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, CheckedRun, Effects, Engine, Event, FetchId, Fetched, Ticket};
+use quorate_engine::{
+    CheckedRange, Effects, Engine, Event, FetchId, FetchRequest, FetchResponse, Fetched, Ticket,
+};
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
     Payload, ReplicaId, SecretKey, SignatureCache, SignatureMemo, Timestamp, Transaction, VerifiedTransaction,
@@ -78,7 +80,7 @@ struct Soak {
     dir: PathBuf,
     engines: Vec<Engine>,
     inboxes: Vec<Vec<Event>>,
-    asks: VecDeque<(usize, ReplicaId, FetchId, Ask)>,
+    asks: VecDeque<(usize, ReplicaId, FetchId, FetchRequest)>,
     moment: Moment,
     start: Timestamp,
     tickets: u64,
@@ -195,7 +197,13 @@ impl Soak {
         Ok(())
     }
 
-    fn answer(&mut self, asker: usize, to: ReplicaId, fetch: FetchId, ask: Ask) -> Result<(), String> {
+    fn answer(
+        &mut self,
+        asker: usize,
+        to: ReplicaId,
+        fetch: FetchId,
+        ask: FetchRequest,
+    ) -> Result<(), String> {
         let (now, ticket) = (self.now(), Ticket(0));
         let asked = self.engines[to.index()].handle(now, [Event::Asked { ticket, ask }]);
         let mut effects = asked.map_err(|fatal| fatal.to_string())?;
@@ -203,16 +211,16 @@ impl Soak {
         self.deliver(to.index(), effects)?;
         for (_, answer) in answers {
             let answer = match answer {
-                Answer::Nothing => None,
-                Answer::Ids(ids) => Some(Fetched::Ids(ids)),
-                Answer::Transactions(transactions) => {
+                FetchResponse::Nothing => None,
+                FetchResponse::Ids(ids) => Some(Fetched::Ids(ids)),
+                FetchResponse::Transactions(transactions) => {
                     let verified = transactions.into_iter().map(|transaction| self.verify(transaction));
                     Some(Fetched::Transactions(verified.collect::<Result<_, _>>()?))
                 }
-                Answer::Blocks(run) => {
+                FetchResponse::Blocks(run) => {
                     let window = self.genesis.consensus().window;
-                    let run = CheckedRun::check(run, self.genesis.anchor(), window);
-                    Some(Fetched::Run(run.map_err(|error| error.to_string())?))
+                    let run = CheckedRange::check(run, self.genesis.anchor(), window);
+                    Some(Fetched::Range(run.map_err(|error| error.to_string())?))
                 }
             };
             self.inboxes[asker].push(Event::Answered { fetch, from: to, answer });

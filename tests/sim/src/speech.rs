@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Effects, FetchId, MemberMessage, Ticket, serve_committed};
+use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, MemberMessage, Ticket, serve_committed};
 use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, encode};
 use quorate_pbft::{Message, To};
 
@@ -36,8 +36,7 @@ impl World {
             self.crash_any(replica);
             return Ok(());
         }
-        let Effects { messages, gossip, reminders, asks, answers, submissions, committed, ended, .. } =
-            effects;
+        let Effects { messages, gossip, resends, asks, answers, submissions, committed, ended, .. } = effects;
         let said = match crash {
             Some(_) if messages.len() > 1 => self.random.index(messages.len()),
             _ => messages.len(),
@@ -54,9 +53,9 @@ impl World {
         for batch in gossip {
             self.pass_on(replica, &batch, true)?;
         }
-        if !reminders.is_empty() {
+        if !resends.is_empty() {
             self.coverage.saw("a transaction resent");
-            self.pass_on(replica, &reminders, false)?;
+            self.pass_on(replica, &resends, false)?;
         }
         for (to, fetch, ask) in asks {
             self.ask(replica, to, fetch, &ask)?;
@@ -156,13 +155,13 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: Answer) -> Check {
+    pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: FetchResponse) -> Check {
         let process = self.member(replica).process().expect("it speaks");
-        let (by, life, fetch, ask) = process.questions.remove(&ticket).expect("it was asked");
+        let (by, life, fetch, ask) = process.requests.remove(&ticket).expect("it was asked");
         // A block that is not in flight may be committed: the node around an engine then reads the
         // ledger.
         let answer = match answer {
-            Answer::Nothing => {
+            FetchResponse::Nothing => {
                 serve_committed(&process.engine.reader(), &ask).map_err(|error| failed(replica, &error))?
             }
             answer => answer,
@@ -214,9 +213,9 @@ impl World {
         }
     }
 
-    pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &Ask) -> Check {
+    pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &FetchRequest) -> Check {
         self.work += u64::from(self.core.contains(&by) && self.core.contains(&to));
-        if matches!(ask, Ask::Ids { .. }) {
+        if matches!(ask, FetchRequest::Ids { .. }) {
             self.coverage.saw("the ids of a block requested");
         }
         let bytes = encode(ask);

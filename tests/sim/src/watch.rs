@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_engine::{Effects, Notice, Overview};
 use quorate_ledger::{Domain, Height, ReplicaId, View};
-use quorate_pbft::{Cause, CheckedNewView, Departure, Message, Phase, Standing};
+use quorate_pbft::{Cause, CheckedNewView, Departure, Message, Phase, SigningStatus};
 
 use crate::oracle::accepted::{Accepted, Voter};
 use crate::oracle::received::Look;
@@ -106,7 +106,7 @@ impl World {
         match message {
             Message::PrePrepare(proposal) => self.accepted.learn(&proposal.header),
             Message::ViewChange(change) => {
-                let prepared = change.knowledge.prepared.iter();
+                let prepared = change.payload.prepared.iter();
                 prepared.for_each(|certificate| self.accepted.learn(certificate.header()));
             }
             _ => {}
@@ -206,7 +206,7 @@ impl World {
                 }
                 Ok(())
             }
-            Notice::Contradiction { replica: culprit, subject } => {
+            Notice::Equivocation { replica: culprit, subject } => {
                 require(faulty.contains(culprit), FAIR, || {
                     format!("member {replica} has evidence against {culprit}: {subject:?}")
                 })?;
@@ -309,7 +309,7 @@ impl World {
             }
             _ => {}
         }
-        if self.watch.dark.contains(&replica) && stands.pbft.standing == Standing::Voting {
+        if self.watch.dark.contains(&replica) && stands.pbft.signing == SigningStatus::Voting {
             self.watch.dark.remove(&replica);
             self.coverage.saw("probes answered after a power loss of all");
         }

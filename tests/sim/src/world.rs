@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Effects, EngineConfig, Event, Fatal, FetchId, Fetched, MemberMessage, WireLimits,
+    CheckedRange, Effects, EngineConfig, Event, Fatal, FetchId, FetchRequest, FetchResponse, Fetched,
+    MemberMessage, WireLimits,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache, Timestamp, decode};
@@ -457,11 +458,11 @@ impl World {
     }
 
     fn asked(&mut self, by: ReplicaId, life: u64, fetch: FetchId, to: ReplicaId, bytes: &[u8]) -> Check {
-        let ask: Ask = decode(bytes).map_err(|error| failed(by, &error))?;
+        let ask: FetchRequest = decode(bytes).map_err(|error| failed(by, &error))?;
         self.note(format_args!("{by} asks {to} {} bytes", bytes.len()));
         let Some(process) = self.member(to).process() else { return Ok(()) };
         let ticket = process.ticket();
-        process.questions.insert(ticket, (by, life, fetch, ask.clone()));
+        process.requests.insert(ticket, (by, life, fetch, ask.clone()));
         self.give(to, Event::Asked { ticket, ask });
         Ok(())
     }
@@ -500,18 +501,19 @@ impl World {
     }
 
     fn check_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
-        match decode::<Answer>(bytes).map_err(|error| failed(from, &error))? {
-            Answer::Nothing => Ok(None),
-            Answer::Transactions(transactions) => {
+        match decode::<FetchResponse>(bytes).map_err(|error| failed(from, &error))? {
+            FetchResponse::Nothing => Ok(None),
+            FetchResponse::Transactions(transactions) => {
                 let verified = verify_all(transactions, &self.signatures);
                 let verified = verified.map_err(|reason| Violation { rule: ANSWERS, what: reason })?;
                 self.coverage.saw("a proposal completed by a response");
                 Ok(Some(Fetched::Transactions(verified)))
             }
-            Answer::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
-            Answer::Blocks(run) => {
-                let checked = CheckedRun::check(run, self.genesis.anchor(), self.genesis.consensus().window);
-                Ok(Some(Fetched::Run(checked.map_err(|error| failed(from, &error))?)))
+            FetchResponse::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
+            FetchResponse::Blocks(run) => {
+                let checked =
+                    CheckedRange::check(run, self.genesis.anchor(), self.genesis.consensus().window);
+                Ok(Some(Fetched::Range(checked.map_err(|error| failed(from, &error))?)))
             }
         }
     }

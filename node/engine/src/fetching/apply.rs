@@ -4,7 +4,7 @@ use quorate_pbft::{Input, Now};
 
 use crate::engine::{Engine, Fatal};
 use crate::event::{Effects, FetchId, Notice};
-use crate::fetching::range::CheckedRun;
+use crate::fetching::range::CheckedRange;
 
 impl Engine {
     /// Requests certified blocks when a request is due.
@@ -19,39 +19,39 @@ impl Engine {
 
     /// Takes the outcome of a request for blocks; `false` if [`Engine::request_blocks`] did not
     /// send it.
-    pub(crate) fn on_run(
+    pub(crate) fn on_range(
         &mut self,
         now: Now,
         fetch: FetchId,
-        run: Option<CheckedRun>,
+        range: Option<CheckedRange>,
         effects: &mut Effects,
     ) -> Result<bool, Fatal> {
-        let question = self.fetching.blocks.answered(fetch);
+        let request = self.fetching.blocks.answered(fetch);
         // Neither an open request for blocks nor blocks: the outcome belongs to another request.
-        if question.is_none() && run.is_none() {
+        if request.is_none() && range.is_none() {
             return Ok(false);
         }
         let before = self.driver.replica().tip().height;
         // A checked range proves itself, however late it arrives.
-        if let Some(run) = run {
-            self.append_run(now, run, effects)?;
+        if let Some(range) = range {
+            self.append_range(now, range, effects)?;
         }
-        match question {
-            Some(question) if self.driver.replica().tip().height == before => {
-                self.fetching.blocks.fruitless(now.moment, &question, before);
+        match request {
+            Some(request) if self.driver.replica().tip().height == before => {
+                self.fetching.blocks.fruitless(now.moment, &request, before);
             }
-            Some(question) => self.fetching.blocks.helped(now.moment, &question),
+            Some(request) => self.fetching.blocks.helped(now.moment, &request),
             None => {}
         }
         Ok(true)
     }
 
-    fn append_run(&mut self, now: Now, run: CheckedRun, effects: &mut Effects) -> Result<(), Fatal> {
+    fn append_range(&mut self, now: Now, range: CheckedRange, effects: &mut Effects) -> Result<(), Fatal> {
         // Everything that the replica has finalised lies below, so take it first, whatever arrived
         // first.
         self.settle(now, effects)?;
         let mut appended = false;
-        let mut groups = run.into_groups();
+        let mut groups = range.into_groups();
         loop {
             let (height, hash) = (self.driver.replica().tip().height, self.driver.replica().tip().hash());
             let Some(group) = groups.next_above(height, hash)? else { break };

@@ -10,7 +10,7 @@ use quorate_store::{LedgerReader, StoreError};
 use crate::engine::Engine;
 use crate::fetching::Requests;
 use crate::fetching::schedule::Schedule;
-use crate::wire::{ANSWER_BYTES, Answer, Ask};
+use crate::wire::{ANSWER_BYTES, FetchRequest, FetchResponse};
 
 /// A proposal that lacks transactions here, or is about to be found complete.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub(crate) struct Examination {
 
 impl Examination {
     /// The request for all missing transactions.
-    pub(crate) fn ask(&self) -> Ask {
+    pub(crate) fn ask(&self) -> FetchRequest {
         let mut indices: Vec<u32> = self.missing.values().copied().collect();
         indices.sort_unstable();
-        Ask::Transactions { block: self.proposal.outline().hash(), indices }
+        FetchRequest::Transactions { block: self.proposal.skeleton().hash(), indices }
     }
 
     /// Adds a transaction. Returns whether it was missing.
@@ -71,8 +71,8 @@ impl Engine {
             self.examined(now, *proposal.ballot(), Verdict::Good);
             return;
         }
-        let ids = proposal.outline().ids().clone();
-        let parent = proposal.outline().header().parent;
+        let ids = proposal.skeleton().ids().clone();
+        let parent = proposal.skeleton().header().parent;
         // R16: an id in an ancestor would be ordered twice.
         let committed = |id: &TransactionId| self.pool.recent.contains(id) && !is(Mutant::RepeatsCommitted);
         let in_flight =
@@ -100,8 +100,8 @@ impl Engine {
         while let Some(examination) = self.fetching.bodies.take_complete() {
             let ballot = *examination.proposal.ballot();
             let transactions: Vec<VerifiedTransaction> = examination.found.into_iter().flatten().collect();
-            let outline = examination.proposal.outline();
-            let verdict = match outline.fill(&transactions, &self.config.pbft.limits) {
+            let skeleton = examination.proposal.skeleton();
+            let verdict = match skeleton.fill(&transactions, &self.config.pbft.limits) {
                 Ok(block) => {
                     self.hold(block);
                     Verdict::Good
@@ -128,7 +128,7 @@ impl Engine {
     pub(crate) fn refuse_superseded(&mut self, now: Now) {
         let proposals = self.fetching.bodies.iter().map(|(_, examination)| &examination.proposal);
         let superseded =
-            proposals.filter(|proposal| !self.driver.replica().extends_chain(proposal.outline().header()));
+            proposals.filter(|proposal| !self.driver.replica().extends_chain(proposal.skeleton().header()));
         let ballots: Vec<Ballot> = superseded.map(|proposal| *proposal.ballot()).collect();
         for ballot in ballots {
             self.fetching.bodies.remove(ballot.height);
@@ -145,34 +145,38 @@ impl Engine {
 
     /// Answers a member's request for transactions of a block in flight. For a committed block see
     /// [`serve_committed`].
-    pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> Answer {
-        self.flight.get(block).map_or(Answer::Nothing, |block| pick(block.body(), indices))
+    pub(crate) fn serve_transactions(&self, block: &BlockHash, indices: &[u32]) -> FetchResponse {
+        self.flight.get(block).map_or(FetchResponse::Nothing, |block| pick(block.body(), indices))
     }
 
     /// Answers a member's request for the ids in a block in flight.
-    pub(crate) fn serve_ids(&self, block: &BlockHash) -> Answer {
-        self.flight.get(block).map_or(Answer::Nothing, |block| Answer::Ids(block.body().ids().to_vec()))
+    pub(crate) fn serve_ids(&self, block: &BlockHash) -> FetchResponse {
+        self.flight
+            .get(block)
+            .map_or(FetchResponse::Nothing, |block| FetchResponse::Ids(block.body().ids().to_vec()))
     }
 }
 
-/// The answer to [`Ask::Transactions`] or [`Ask::Ids`] for a committed block, from the ledger
+/// The answer to [`FetchRequest::Transactions`] or [`FetchRequest::Ids`] for a committed block, from the ledger
 /// alone. It reads the body of the block, but decodes only the requested transactions. Call it on a
 /// thread that may wait for the disk.
 ///
 /// # Errors
 /// Those of the ledger.
-pub fn serve_committed(ledger: &LedgerReader, ask: &Ask) -> Result<Answer, StoreError> {
-    let (Ask::Transactions { block, .. } | Ask::Ids { block }) = ask else { return Ok(Answer::Nothing) };
-    let Some(height) = ledger.height_of(block)? else { return Ok(Answer::Nothing) };
+pub fn serve_committed(ledger: &LedgerReader, ask: &FetchRequest) -> Result<FetchResponse, StoreError> {
+    let (FetchRequest::Transactions { block, .. } | FetchRequest::Ids { block }) = ask else {
+        return Ok(FetchResponse::Nothing);
+    };
+    let Some(height) = ledger.height_of(block)? else { return Ok(FetchResponse::Nothing) };
     Ok(match ask {
-        Ask::Transactions { indices, .. } => {
+        FetchRequest::Transactions { indices, .. } => {
             let found = ledger.transactions(height, indices, ANSWER_BYTES)?.unwrap_or_default();
-            if found.is_empty() { Answer::Nothing } else { Answer::Transactions(found) }
+            if found.is_empty() { FetchResponse::Nothing } else { FetchResponse::Transactions(found) }
         }
-        _ => ledger.ids(height)?.map_or(Answer::Nothing, Answer::Ids),
+        _ => ledger.ids(height)?.map_or(FetchResponse::Nothing, FetchResponse::Ids),
     })
 }
 
-fn pick(body: &Body, indices: &[u32]) -> Answer {
-    Answer::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize)))
+fn pick(body: &Body, indices: &[u32]) -> FetchResponse {
+    FetchResponse::transactions(indices.iter().filter_map(|index| body.transaction(*index as usize)))
 }

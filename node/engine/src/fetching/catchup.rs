@@ -25,14 +25,14 @@ pub(crate) struct Pace {
     window: u64,
     status_interval: Duration,
     /// f + 1: among so many members, at least one is correct.
-    one_honest: u32,
+    weak_quorum: u32,
 }
 
 impl Pace {
     /// For a validator, which takes part in ordering.
     pub(crate) fn of_member(config: &Config) -> Self {
-        let one_honest = u32::try_from(config.committee.one_honest()).unwrap_or(u32::MAX);
-        Pace { window: config.window, status_interval: config.status_interval, one_honest }
+        let weak_quorum = u32::try_from(config.committee.weak_quorum()).unwrap_or(u32::MAX);
+        Pace { window: config.window, status_interval: config.status_interval, weak_quorum }
     }
 
     /// For an observer, which gets every block by a request.
@@ -43,7 +43,7 @@ impl Pace {
     /// The shortest wait for an answer (R12b). f faulty members that never answer cost less than
     /// half a status interval.
     fn least(&self) -> Duration {
-        self.status_interval / (2 * self.one_honest)
+        self.status_interval / (2 * self.weak_quorum)
     }
 
     /// How long to wait for the parts of a block before asking the next member as well (R12c),
@@ -70,7 +70,7 @@ pub(crate) struct CatchUp {
     certain: Height,
     /// Since when this node is behind without progress.
     behind_since: Option<Moment>,
-    open: Option<Question>,
+    open: Option<OpenRequest>,
     /// The number of requests that each member let expire. A quick useful answer takes one back, so
     /// the wait for a member follows the speed of its connection.
     expired: BTreeMap<ReplicaId, u32>,
@@ -82,7 +82,7 @@ pub(crate) struct CatchUp {
 
 /// A request that waits for its answer.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct OpenRequest {
     fetch: FetchId,
     peer: ReplicaId,
     asked: Moment,
@@ -187,7 +187,7 @@ impl CatchUp {
         }
         self.last = Some(peer);
         let until = now.after(self.pace.wait_for(self.expired(peer)));
-        self.open = Some(Question { fetch, peer, asked: now, until });
+        self.open = Some(OpenRequest { fetch, peer, asked: now, until });
         let head = self.heads.get(&peer).copied().unwrap_or_default();
         Some((peer, head.max(self.certain)))
     }
@@ -199,16 +199,16 @@ impl CatchUp {
     }
 
     /// Takes the open request, if this is its answer.
-    pub(crate) fn answered(&mut self, fetch: FetchId) -> Option<Question> {
+    pub(crate) fn answered(&mut self, fetch: FetchId) -> Option<OpenRequest> {
         self.open.take_if(|open| open.fetch == fetch || is(Mutant::AnyAnswer))
     }
 
     /// The answer to a request contained new blocks.
-    pub(crate) fn helped(&mut self, now: Moment, question: &Question) {
-        let took = now.since(question.asked);
-        let shorter = self.pace.wait_for(self.expired(question.peer).saturating_sub(1));
+    pub(crate) fn helped(&mut self, now: Moment, request: &OpenRequest) {
+        let took = now.since(request.asked);
+        let shorter = self.pace.wait_for(self.expired(request.peer).saturating_sub(1));
         if took < shorter
-            && let Some(expired) = self.expired.get_mut(&question.peer)
+            && let Some(expired) = self.expired.get_mut(&request.peer)
         {
             *expired = expired.saturating_sub(1);
         }
@@ -216,9 +216,9 @@ impl CatchUp {
 
     /// The answer to a request contained no new blocks. Until its next claim, this member counts as
     /// not ahead. It is asked at most once in a status interval, however often it claims (R12b).
-    pub(crate) fn fruitless(&mut self, now: Moment, question: &Question, tip: Height) {
-        self.heads.insert(question.peer, tip);
-        self.rests.insert(question.peer, now.after(self.pace.status_interval));
+    pub(crate) fn fruitless(&mut self, now: Moment, request: &OpenRequest, tip: Height) {
+        self.heads.insert(request.peer, tip);
+        self.rests.insert(request.peer, now.after(self.pace.status_interval));
     }
 }
 
@@ -276,13 +276,13 @@ mod tests {
         }
 
         fn answered(&mut self, blocks: u64) {
-            let question = self.catchup.answered(FetchId(self.asked)).unwrap();
+            let request = self.catchup.answered(FetchId(self.asked)).unwrap();
             if blocks == 0 {
-                self.catchup.fruitless(self.now, &question, self.tip);
+                self.catchup.fruitless(self.now, &request, self.tip);
             } else {
                 self.tip = self.tip.plus(blocks);
                 self.catchup.progressed();
-                self.catchup.helped(self.now, &question);
+                self.catchup.helped(self.now, &request);
             }
         }
     }

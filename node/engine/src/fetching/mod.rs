@@ -16,7 +16,7 @@ use self::bodies::Examination;
 use self::catchup::{CatchUp, Pace};
 use self::schedule::{Helped, Schedule, Wait};
 use crate::event::FetchId;
-use crate::wire::Ask;
+use crate::wire::FetchRequest;
 
 /// All open requests of this node.
 #[derive(Debug)]
@@ -67,15 +67,15 @@ impl Fetching {
         &mut self,
         now: Moment,
         tip: Height,
-    ) -> Option<((ReplicaId, FetchId, Ask), Height)> {
+    ) -> Option<((ReplicaId, FetchId, FetchRequest), Height)> {
         let fetch = FetchId(self.next);
         let (member, target) = self.blocks.ask(now, tip, fetch)?;
         self.next += 1;
-        Some(((member, fetch, Ask::Blocks { from: tip.next() }), target))
+        Some(((member, fetch, FetchRequest::Blocks { from: tip.next() }), target))
     }
 
     /// The requests for transactions that are due.
-    pub(crate) fn bodies_due(&mut self, now: Moment) -> Vec<(ReplicaId, FetchId, Ask)> {
+    pub(crate) fn bodies_due(&mut self, now: Moment) -> Vec<(ReplicaId, FetchId, FetchRequest)> {
         let due = self.bodies.due(now, &mut self.next, &mut self.wait, Examination::ask);
         if self.bodies.is_empty() && self.skeletons.is_empty() {
             self.wait.reset();
@@ -84,8 +84,8 @@ impl Fetching {
     }
 
     /// The requests for ids that are due.
-    pub(crate) fn skeletons_due(&mut self, now: Moment) -> Vec<(ReplicaId, FetchId, Ask)> {
-        let ask = |header: &Header| Ask::Ids { block: header.hash() };
+    pub(crate) fn skeletons_due(&mut self, now: Moment) -> Vec<(ReplicaId, FetchId, FetchRequest)> {
+        let ask = |header: &Header| FetchRequest::Ids { block: header.hash() };
         self.skeletons.due(now, &mut self.next, &mut self.wait, ask)
     }
 
@@ -175,8 +175,8 @@ impl<T> Requests<T> {
         now: Moment,
         next: &mut u64,
         wait: &mut Wait,
-        ask: impl Fn(&T) -> Ask,
-    ) -> Vec<(ReplicaId, FetchId, Ask)> {
+        ask: impl Fn(&T) -> FetchRequest,
+    ) -> Vec<(ReplicaId, FetchId, FetchRequest)> {
         let mut due = Vec::new();
         for missing in self.open.values_mut() {
             let fetch = FetchId(*next);

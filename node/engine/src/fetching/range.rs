@@ -8,7 +8,7 @@ use quorate_ledger::{
 use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 
 use crate::engine::Fatal;
-use crate::wire::{Answer, RUN_BLOCKS, RUN_BYTES, RunBlock};
+use crate::wire::{FetchResponse, RANGE_BLOCKS, RUN_BYTES, RangeBlock};
 
 /// A block, with its own certificate if it has one.
 type Passed = (Block, Option<Verified<CommitCertificate>>);
@@ -19,7 +19,7 @@ pub(crate) type Group = (Vec<Block>, Verified<CommitCertificate>);
 /// A validated certified block range: consecutive blocks, each with its own certificate or
 /// finalised by that of a later block. Only the link to this node's own chain is still unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedRun {
+pub struct CheckedRange {
     blocks: Vec<Passed>,
 }
 
@@ -53,18 +53,18 @@ pub enum RunError {
     },
 }
 
-impl CheckedRun {
+impl CheckedRange {
     /// Validates links, bodies and every certificate, which costs a quorum of signature
     /// verifications each. What needs no signature is checked first. It needs no state, so it can
     /// run on any thread. `window` is W of the genesis.
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn check(claims: Vec<RunBlock>, anchor: &ChainAnchor, window: u64) -> Result<Self, RunError> {
+    pub fn check(claims: Vec<RangeBlock>, anchor: &ChainAnchor, window: u64) -> Result<Self, RunError> {
         check_certificates(&claims, max_batch_blocks(window))?;
         let mut blocks: Vec<Passed> = Vec::with_capacity(claims.len());
         let mut claimed = Vec::with_capacity(claims.len());
-        for RunBlock { header, body, certificate } in claims {
+        for RangeBlock { header, body, certificate } in claims {
             if let Some((before, _)) = blocks.last() {
                 header.check_follows(before.header())?;
             }
@@ -78,7 +78,7 @@ impl CheckedRun {
             };
             *proven = certificate.map(verify).transpose()?;
         }
-        Ok(CheckedRun { blocks })
+        Ok(CheckedRange { blocks })
     }
 
     /// Number of blocks.
@@ -99,9 +99,9 @@ impl CheckedRun {
 
 /// Checks which blocks have a certificate, and that each certificate is for the block that it comes
 /// with.
-fn check_certificates(claims: &[RunBlock], limit: usize) -> Result<(), RunError> {
+fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RunError> {
     let mut uncertified = 0;
-    for RunBlock { header, certificate, .. } in claims {
+    for RangeBlock { header, certificate, .. } in claims {
         let Some(certificate) = certificate else {
             uncertified += 1;
             if uncertified >= limit {
@@ -170,21 +170,21 @@ impl Groups {
     }
 }
 
-/// The answer to [`crate::Ask::Blocks`] from the ledger alone: certified blocks from a height on,
+/// The answer to [`crate::FetchRequest::Blocks`] from the ledger alone: certified blocks from a height on,
 /// as many as fit into an answer. The last one has a certificate. Only reads, so it can run on any
 /// thread.
 ///
 /// # Errors
 /// Those of the ledger.
-pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreError> {
+pub fn serve_range(ledger: &LedgerReader, from: Height) -> Result<FetchResponse, StoreError> {
     if from == Height(0) || from > ledger.head()?.height {
-        return Ok(Answer::Nothing);
+        return Ok(FetchResponse::Nothing);
     }
-    let (mut run, mut bytes) = (Vec::new(), 0);
+    let (mut range, mut bytes) = (Vec::new(), 0);
     // How many of its blocks may be sent: a range must end in a block with a certificate.
     let mut certified = 0;
     let mut next = from;
-    while run.len() < RUN_BLOCKS as usize {
+    while range.len() < RANGE_BLOCKS as usize {
         let stored = match ledger.blocks(next, 1, usize::MAX) {
             Ok(blocks) => blocks.into_iter().next(),
             // The blocks below the damage are intact. Serve them up to the last one with a
@@ -200,12 +200,12 @@ pub fn serve_run(ledger: &LedgerReader, from: Height) -> Result<Answer, StoreErr
             break;
         }
         let header = stored.block.header().clone();
-        run.push(RunBlock { header, body, certificate: stored.certificate });
-        if run.last().is_some_and(|last| last.certificate.is_some()) {
-            certified = run.len();
+        range.push(RangeBlock { header, body, certificate: stored.certificate });
+        if range.last().is_some_and(|last| last.certificate.is_some()) {
+            certified = range.len();
         }
         next = next.next();
     }
-    run.truncate(certified);
-    Ok(if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) })
+    range.truncate(certified);
+    Ok(if range.is_empty() { FetchResponse::Nothing } else { FetchResponse::Blocks(range) })
 }

@@ -1,6 +1,6 @@
 //! The ids in a block that a new view proposes again and that this replica never received (R20c).
 
-use quorate_ledger::{Header, Outline, ReplicaId, TransactionId};
+use quorate_ledger::{BlockSkeleton, Header, ReplicaId, TransactionId};
 use quorate_pbft::{Input, Now};
 
 use crate::engine::Engine;
@@ -19,10 +19,10 @@ impl Engine {
     /// answer.
     pub(crate) fn on_ids(&mut self, now: Now, fetch: FetchId, ids: Option<Vec<TransactionId>>) {
         let Some((height, header)) = self.fetching.skeletons.asked_for(fetch) else { return };
-        match ids.and_then(|ids| Outline::new(header.clone(), ids).ok()) {
-            Some(outline) => {
+        match ids.and_then(|ids| BlockSkeleton::new(header.clone(), ids).ok()) {
+            Some(skeleton) => {
                 self.fetching.skeletons.remove(height);
-                self.driver.step(now, Input::Outlined(outline));
+                self.driver.step(now, Input::SkeletonFetched(skeleton));
             }
             None => self.fetching.skeleton_not_answered(now.moment, fetch),
         }

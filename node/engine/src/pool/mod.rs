@@ -33,7 +33,7 @@ impl Pool {
     /// may contain them (R16).
     pub(crate) fn note_final(&mut self, block: &Block) {
         self.mempool.remove(block.body().ids());
-        self.recent.push(block.header().timestamp, block.outline().ids().clone());
+        self.recent.push(block.header().timestamp, block.skeleton().ids().clone());
     }
 
     /// Expires the transactions that no later block can contain. Returns their ids.

@@ -9,7 +9,7 @@ use crate::wire::BATCH_BYTES;
 
 /// The pause between two resends, each of one batch at most. Gossip loses few transactions, and
 /// under overload transactions are late without being lost.
-const REMINDER_PAUSE: Duration = Duration::from_millis(125);
+const RESEND_PAUSE: Duration = Duration::from_millis(125);
 
 /// Transactions to send to the other members.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Outbound {
     flushed: Option<Moment>,
     own: Unordered,
     adopted: Unordered,
-    reminded: Option<Moment>,
+    resent_at: Option<Moment>,
 }
 
 /// Transactions that no block contained when they were last checked, ordered by the time of their
@@ -36,17 +36,17 @@ pub(crate) struct Outbound {
 /// is bounded by the pool and by the transactions that are committed within the waiting time.
 #[derive(Debug)]
 struct Unordered {
-    patience: Duration,
+    wait: Duration,
     entries: VecDeque<(Moment, TransactionId)>,
 }
 
 impl Unordered {
-    fn new(patience: Duration) -> Self {
-        Unordered { patience, entries: VecDeque::new() }
+    fn new(wait: Duration) -> Self {
+        Unordered { wait, entries: VecDeque::new() }
     }
 
     fn push(&mut self, now: Moment, id: TransactionId) {
-        self.entries.push_back((now.after(self.patience), id));
+        self.entries.push_back((now.after(self.wait), id));
     }
 
     /// Takes the due transactions that the pool still holds, as many as fit into `room` bytes.
@@ -85,7 +85,7 @@ impl Outbound {
             flushed: None,
             own: Unordered::new(request_timeout / 2),
             adopted: Unordered::new(request_timeout * 3 / 4),
-            reminded: None,
+            resent_at: None,
         }
     }
 
@@ -127,15 +127,15 @@ impl Outbound {
 
     /// Transactions that have waited too long, to be resent to all members directly: one batch at
     /// most.
-    pub(crate) fn remind(&mut self, now: Moment, pool: &Mempool) -> Vec<VerifiedTransaction> {
-        if self.reminded.is_some_and(|last| now.since(last) < REMINDER_PAUSE) {
+    pub(crate) fn resend(&mut self, now: Moment, pool: &Mempool) -> Vec<VerifiedTransaction> {
+        if self.resent_at.is_some_and(|last| now.since(last) < RESEND_PAUSE) {
             return Vec::new();
         }
         let mut room = BATCH_BYTES;
         let mut due = self.own.take_due(now, pool, &mut room);
         due.extend(self.adopted.take_due(now, pool, &mut room));
         if !due.is_empty() {
-            self.reminded = Some(now);
+            self.resent_at = Some(now);
         }
         due
     }
@@ -144,9 +144,9 @@ impl Outbound {
         let flush = (!self.fresh.is_empty())
             .then(|| self.flushed.map_or(Moment::default(), |last| last.after(self.delay)));
         let waiting = self.own.deadline().into_iter().chain(self.adopted.deadline()).min();
-        let remind = waiting
-            .map(|patient| self.reminded.map_or(patient, |last| patient.max(last.after(REMINDER_PAUSE))));
-        flush.into_iter().chain(remind).min()
+        let resend = waiting
+            .map(|patient| self.resent_at.map_or(patient, |last| patient.max(last.after(RESEND_PAUSE))));
+        flush.into_iter().chain(resend).min()
     }
 }
 

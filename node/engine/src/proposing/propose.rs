@@ -17,10 +17,10 @@ impl Engine {
             let body = Body::of(&transactions);
             let block =
                 Block::after(&parent, body, now.wall, self.me).expect("the pool holds a transaction once");
-            let outline = block.outline().clone();
+            let skeleton = block.skeleton().clone();
             self.hold(block);
             self.proposed = Some(now.moment);
-            self.driver.step(now, Input::Proposed(outline));
+            self.driver.step(now, Input::Proposed(skeleton));
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::fetching::catchup::Pace;
 use crate::pool::Pool;
 use crate::pool::outbound::Outbound;
 use crate::pool::recent::RecentIds;
-use crate::proposing::fairness::Fairness;
+use crate::proposing::censorship::CensorshipWatch;
 use crate::proposing::flight::Flight;
 use crate::storage::Storage;
 use crate::storage::records::{self, Remembered};
@@ -92,7 +92,7 @@ impl Engine {
             pool,
             flight: Flight::default(),
             fetching: Fetching::new(Pace::of_member(&config.pbft)),
-            fairness: Fairness::default(),
+            censorship: CensorshipWatch::default(),
             evidence: remembered.evidence,
             proposed: None,
             expected: None,
@@ -100,9 +100,9 @@ impl Engine {
             config,
         };
         let current = engine.proposed_in_view(now);
-        for outline in accepted {
-            let block = remembered.blocks.get(&outline.hash()).expect("read together with its outline");
-            engine.take_back(now, block, current.contains(&outline.hash()));
+        for skeleton in accepted {
+            let block = remembered.blocks.get(&skeleton.hash()).expect("read together with its skeleton");
+            engine.take_back(now, block, current.contains(&skeleton.hash()));
         }
         Ok(engine)
     }

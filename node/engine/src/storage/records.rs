@@ -94,7 +94,7 @@ pub(crate) fn changes<'a, 'b>(
         let height = record.height().unwrap_or(Height(0));
         let (kind, detail) = match record {
             Record::Accepted(proposal) => {
-                let hash = proposal.outline().hash();
+                let hash = proposal.skeleton().hash();
                 let block = flight.get(&hash).expect("a block is held before it is accepted");
                 let key = RowKey { height, kind: BODY, detail: *hash.as_bytes() };
                 changes.put(key, Cow::Borrowed(block.body().as_bytes()));
@@ -196,7 +196,7 @@ pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
         let (height, hash) = (header.height, header.hash());
         let body = bodies.get(&hash).ok_or_else(|| format!("the body of block {hash} is missing"))?;
         let block = Block::new(header, body.clone()).map_err(|error| format!("height {height}: {error}"))?;
-        remembered.records.push(Record::read_accepted(&value, block.outline()).map_err(unreadable)?);
+        remembered.records.push(Record::read_accepted(&value, block.skeleton()).map_err(unreadable)?);
         remembered.blocks.insert(hash, block);
     }
     Ok(remembered)

@@ -7,8 +7,8 @@ use quorate_ledger::{
     Signed, Transaction, VerifiedTransaction, encode,
 };
 use quorate_pbft::{
-    Checked, Checkpoint, Evidence, Knowledge, Mark, Message, NewView, NewViewMessage, Pair, PrePrepare,
-    Prepare, Proposal, Seen, ViewChange, ViewChangeMessage,
+    Checked, Checkpoint, Evidence, HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare,
+    Prepare, Proposal, Seen, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity};
 
@@ -101,9 +101,9 @@ impl Maker {
     }
 
     fn departure(&self, member: u16, view: u64) -> ViewChangeMessage {
-        let knowledge = Knowledge::default();
-        let vote = ViewChange { epoch: Epoch(0), view: View(view), content: knowledge.hash() };
-        ViewChangeMessage { vote: self.sign(member, vote), knowledge }
+        let payload = ViewChangePayload::default();
+        let vote = ViewChange { epoch: Epoch(0), view: View(view), content: payload.hash() };
+        ViewChangeMessage { vote: self.sign(member, vote), payload }
     }
 
     fn view_change(&self, view: u64) -> Record {
@@ -208,13 +208,13 @@ fn every_kind_of_record_is_read_back_as_it_was_written() {
         maker.new_view(1),
         maker.checkpoint(8),
         maker.stable(8),
-        Record::Mark(Mark { accepted: (View(1), Height(2)), ..Mark::default() }),
+        Record::Mark(HighWaterMark { accepted: (View(1), Height(2)), ..HighWaterMark::default() }),
         maker.heard(0, 7),
         maker.heard(3, 9),
         maker.evidence(0, 1),
         maker.evidence(0, 2),
         maker.evidence(3, 1),
-        Record::Recovering(Mark { left: View(3), ..Mark::default() }),
+        Record::Recovering(HighWaterMark { left: View(3), ..HighWaterMark::default() }),
     ];
     let open = [maker.prepared(&first, 0), maker.accepted(&first, 0), maker.accepted(&second, 1)];
     let final_one = maker.finalised(&first);

@@ -3,25 +3,26 @@
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Event, Fatal, FetchId, Fetched, Notice, RunBlock, RunError, serve_run,
+    CheckedRange, Event, Fatal, FetchId, FetchRequest, FetchResponse, Fetched, Notice, RangeBlock, RunError,
+    serve_range,
 };
 use quorate_ledger::{Ballot, Block, BlockHash, CommitCertificate, Epoch, Header, Height, ReplicaId, View};
-use quorate_pbft::{Checked, Mark, Status};
+use quorate_pbft::{Checked, HighWaterMark, Status};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::net::{Net, Parcel, id};
 
-fn claim(block: &Block, certificate: Option<CommitCertificate>) -> RunBlock {
-    RunBlock { header: block.header().clone(), body: block.body().as_bytes().to_vec(), certificate }
+fn claim(block: &Block, certificate: Option<CommitCertificate>) -> RangeBlock {
+    RangeBlock { header: block.header().clone(), body: block.body().as_bytes().to_vec(), certificate }
 }
 
 /// A range in which every block has its own certificate.
-fn run_of(net: &Net, blocks: &[Block]) -> Vec<RunBlock> {
+fn run_of(net: &Net, blocks: &[Block]) -> Vec<RangeBlock> {
     blocks.iter().map(|block| claim(block, Some(net.certificate(block)))).collect()
 }
 
-fn check(net: &Net, run: Vec<RunBlock>) -> Result<CheckedRun, RunError> {
-    CheckedRun::check(run, net.genesis.anchor(), net.genesis.consensus().window)
+fn check(net: &Net, run: Vec<RangeBlock>) -> Result<CheckedRange, RunError> {
+    CheckedRange::check(run, net.genesis.anchor(), net.genesis.consensus().window)
 }
 
 fn status(net: &Net, height: u64) -> Checked {
@@ -32,7 +33,7 @@ fn status(net: &Net, height: u64) -> Checked {
         committed: Height(height),
         committed_hash: BlockHash::from_bytes([0; 32]),
         stable: Height(0),
-        mark: Mark::default(),
+        mark: HighWaterMark::default(),
         probing: false,
         superseded: None,
         slots: Vec::new(),
@@ -51,17 +52,17 @@ fn status(net: &Net, height: u64) -> Checked {
 
 /// Member 3 receives the STATUS of member 1 with this height. Its request is answered with this
 /// range.
-fn answer(net: &mut Net, height: u64, run: Vec<RunBlock>) -> Result<Vec<Block>, Fatal> {
+fn answer(net: &mut Net, height: u64, run: Vec<RangeBlock>) -> Result<Vec<Block>, Fatal> {
     let message = status(net, height);
     net.handle(3, [Event::Consensus { from: id(1), message }]);
     let asked = net.queue.iter().find_map(|(_, to, parcel)| match parcel {
-        Parcel::Ask(fetch, Ask::Blocks { .. }) => Some((*fetch, *to)),
+        Parcel::Ask(fetch, FetchRequest::Blocks { .. }) => Some((*fetch, *to)),
         _ => None,
     });
     let (fetch, from) = asked.expect("it is far behind");
     net.queue.clear();
     let run = check(net, run).unwrap();
-    let answer = Some(Fetched::Run(run));
+    let answer = Some(Fetched::Range(run));
     drop(net.try_handle(3, [Event::Answered { fetch, from, answer }])?);
     Ok(net.nodes[3].committed.clone())
 }
@@ -92,13 +93,17 @@ fn a_long_chain_is_served_in_several_ranges() {
         ledger.append(std::slice::from_ref(block), &net.certificate(block)).unwrap();
     }
     let (reader, mut from, mut lengths) = (ledger.reader(), Height(1), Vec::new());
-    while let Answer::Blocks(run) = serve_run(&reader, from).unwrap() {
+    while let FetchResponse::Blocks(run) = serve_range(&reader, from).unwrap() {
         from = from.plus(run.len() as u64);
         lengths.push(run.len());
         assert!(check(&net, run).is_ok());
     }
     assert_eq!(lengths, [256, 256, 88]);
-    assert_eq!(serve_run(&reader, Height(0)).unwrap(), Answer::Nothing, "every node has the genesis");
+    assert_eq!(
+        serve_range(&reader, Height(0)).unwrap(),
+        FetchResponse::Nothing,
+        "every node has the genesis"
+    );
 }
 
 /// A served range ends in a certified block, even if others are above it.
@@ -110,7 +115,9 @@ fn a_served_range_ends_in_a_certified_block() {
     for group in blocks.chunks(7) {
         ledger.append(group, &net.certificate(group.last().unwrap())).unwrap();
     }
-    let Answer::Blocks(run) = serve_run(&ledger.reader(), Height(3)).unwrap() else { panic!("no range") };
+    let FetchResponse::Blocks(run) = serve_range(&ledger.reader(), Height(3)).unwrap() else {
+        panic!("no range")
+    };
     assert_eq!(run.len(), 250, "up to height 252, the last multiple of 7");
     assert!(check(&net, run).is_ok());
 }
@@ -208,7 +215,7 @@ fn ranges_at_extreme_heights_are_checked_and_refused() {
     }
     let reader = net.engine(3).reader();
     for from in edges {
-        assert_eq!(serve_run(&reader, Height(from)).unwrap(), Answer::Nothing);
+        assert_eq!(serve_range(&reader, Height(from)).unwrap(), FetchResponse::Nothing);
     }
     net.commit_each(0..2);
     assert_eq!(net.height(3), 2);
@@ -221,10 +228,10 @@ fn a_range_without_certificates_does_not_stop_the_node() {
     let mut net = Net::of(4);
     net.power_loss(3);
     net.commit_each(0..70);
-    net.liar = Some((
+    net.faulty = Some((
         0,
         Box::new(|ask, mut answer| {
-            if let (Ask::Blocks { .. }, Answer::Blocks(run)) = (ask, &mut answer) {
+            if let (FetchRequest::Blocks { .. }, FetchResponse::Blocks(run)) = (ask, &mut answer) {
                 let (_, below) = run.split_last_mut().unwrap();
                 below.iter_mut().for_each(|block| block.certificate = None);
             }
@@ -235,12 +242,13 @@ fn a_range_without_certificates_does_not_stop_the_node() {
     net.deliver_all();
     net.pass(Duration::from_secs(3));
     let asked = net.log.iter().filter(|(from, .., parcel)| {
-        *from == id(0) && matches!(parcel, Parcel::Answer(_, Answer::Blocks(run)) if run.len() > 65)
+        *from == id(0)
+            && matches!(parcel, Parcel::FetchResponse(_, FetchResponse::Blocks(run)) if run.len() > 65)
     });
     assert!(asked.count() > 0, "the faulty member was asked");
     assert_eq!(net.ids(3), net.ids(1));
     // The stored blocks can be served, since the ledger has every certificate.
-    let Answer::Blocks(run) = serve_run(&net.engine(3).reader(), Height(1)).unwrap() else {
+    let FetchResponse::Blocks(run) = serve_range(&net.engine(3).reader(), Height(1)).unwrap() else {
         panic!("no range")
     };
     assert_eq!(check(&net, run).unwrap().len(), 70);
@@ -295,12 +303,12 @@ fn a_damaged_block_is_not_served_and_does_not_stop_the_node() {
     assert!(net.engine(3).reader().block(Height(1)).is_err());
     let mut ask = |from| {
         let ticket = net.ticket();
-        let asked = Event::Asked { ticket, ask: Ask::Blocks { from: Height(from) } };
+        let asked = Event::Asked { ticket, ask: FetchRequest::Blocks { from: Height(from) } };
         let [(_, answer)] = <[_; 1]>::try_from(net.outcome(3, [asked]).answers).unwrap();
         answer
     };
-    assert_eq!(ask(1), Answer::Nothing);
-    assert!(matches!(ask(2), Answer::Blocks(run) if run.len() == 3));
+    assert_eq!(ask(1), FetchResponse::Nothing);
+    assert!(matches!(ask(2), FetchResponse::Blocks(run) if run.len() == 3));
     net.commit_each(4..5);
     assert_eq!(net.height(3), 5);
 }
@@ -352,10 +360,13 @@ fn a_false_claim_costs_one_request() {
     let message = status(&net, u64::MAX);
     net.handle(3, [Event::Consensus { from: id(1), message }]);
     net.pass(Duration::from_millis(900));
-    let questions = |net: &Net| {
-        net.log.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }))).count()
+    let requests = |net: &Net| {
+        net.log
+            .iter()
+            .filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, FetchRequest::Blocks { .. })))
+            .count()
     };
-    assert_eq!(questions(&net), 1);
+    assert_eq!(requests(&net), 1);
     assert_eq!(net.overview(3).heads[&id(1)], Height(0));
     net.commit_each(0..2);
     assert_eq!(net.height(3), 2, "and ordering is not delayed");
@@ -413,7 +424,7 @@ fn fetched_blocks_are_durable_before_records_that_depend_on_them() {
     net.handle(3, events);
     let run = check(&net, run_of(&net, &blocks)).unwrap();
     net.nodes[3].ledger.fail_sync_after(0);
-    let answer = Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Run(run)) };
+    let answer = Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Range(run)) };
     assert!(net.try_handle(3, [answer]).is_err(), "the disk fails, so the node stops");
     net.power_loss(3);
     net.open(3);
@@ -439,9 +450,9 @@ fn fetched_transactions_leave_the_pool_and_the_requests() {
 }
 
 /// The range that a member would answer with.
-fn run_from(net: &Net, member: usize, from: u64) -> CheckedRun {
-    let answer = serve_run(&net.engine(member).reader(), Height(from)).unwrap();
-    let Answer::Blocks(run) = answer else { panic!("it has blocks") };
+fn run_from(net: &Net, member: usize, from: u64) -> CheckedRange {
+    let answer = serve_range(&net.engine(member).reader(), Height(from)).unwrap();
+    let FetchResponse::Blocks(run) = answer else { panic!("it has blocks") };
     check(net, run).unwrap()
 }
 
@@ -462,7 +473,7 @@ fn a_range_is_appended_above_a_held_block_that_becomes_final() {
     assert_eq!((net.height(0), net.height(3)), (2, 0));
     let run = run_from(&net, 0, 1);
     net.now += Duration::from_secs(2);
-    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Run(run)) }]);
+    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(0), answer: Some(Fetched::Range(run)) }]);
     assert_eq!(net.ids(3), net.ids(0));
 }
 
@@ -471,8 +482,10 @@ fn a_range_is_appended_above_a_held_block_that_becomes_final() {
 fn a_request_for_blocks_to_a_disconnected_member_goes_to_the_next() {
     let mut net = Net::of(4);
     let asked = |net: &Net| -> Vec<_> {
-        let asks =
-            net.queue.iter().filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. })));
+        let asks = net
+            .queue
+            .iter()
+            .filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, FetchRequest::Blocks { .. })));
         asks.map(|(_, to, _)| *to).collect()
     };
     let events = [1, 2].map(|from| Event::Consensus { from: id(from), message: status(&net, 100) });
@@ -492,15 +505,15 @@ fn members_that_do_not_answer_are_not_waited_for() {
         let late = id(size - 1);
         let faults = u16::try_from(net.genesis.committee().faults()).unwrap();
         net.lose(move |_, to, parcel| {
-            let silent = to.0 < faults && matches!(parcel, Parcel::Ask(_, Ask::Blocks { .. }));
-            silent || to == late && !parcel.is_status() && !matches!(parcel, Parcel::Answer(..))
+            let silent = to.0 < faults && matches!(parcel, Parcel::Ask(_, FetchRequest::Blocks { .. }));
+            silent || to == late && !parcel.is_status() && !matches!(parcel, Parcel::FetchResponse(..))
         });
         net.pass(Duration::from_secs(1));
         net.commit_each(0..blocks);
         assert_eq!(net.height(size - 1), 0);
-        for liar in 0..faults {
+        for faulty in 0..faults {
             let message = status(&net, u64::MAX);
-            net.handle(size - 1, [Event::Consensus { from: ReplicaId(liar), message }]);
+            net.handle(size - 1, [Event::Consensus { from: ReplicaId(faulty), message }]);
         }
         let interval = Duration::from_millis(net.genesis.consensus().status_interval_ms);
         // It learns of the blocks by the next STATUS, and waits an interval before it asks for a
@@ -548,7 +561,7 @@ fn a_returned_transaction_that_is_too_late_expires_at_once() {
     net.pass(Duration::from_secs(8));
     assert_eq!((net.height(1), net.height(3)), (1, 0));
     let run = run_from(&net, 1, 1);
-    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(1), answer: Some(Fetched::Run(run)) }]);
+    net.handle(3, [Event::Answered { fetch: FetchId(99), from: id(1), answer: Some(Fetched::Range(run)) }]);
     assert_eq!(net.nodes[3].ended, [hurried.id()]);
     assert_eq!(net.overview(3).mempool.transactions, 0);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Event, Fatal, Notice, Submission};
 use quorate_ledger::Height;
-use quorate_pbft::{Message, Standing};
+use quorate_pbft::{Message, SigningStatus};
 use quorate_store::Ledger;
 
 use crate::net::{Crash, Net, Parcel, id};
@@ -157,7 +157,7 @@ fn a_crash_at_any_moment_around_a_checkpoint_loses_and_contradicts_nothing() {
             for member in [0, 1, 3] {
                 let stands = net.overview(member);
                 assert_eq!(stands.pbft.stable, Height(INTERVAL), "member {member} after {calls} calls");
-                assert_eq!(stands.pbft.standing, Standing::Voting);
+                assert_eq!(stands.pbft.signing, SigningStatus::Voting);
                 assert_eq!(stands.pbft_counters.contradictions, 0);
             }
         }

@@ -71,18 +71,18 @@ fn resends_are_bounded_and_paused() {
         assert_eq!(net.submit(2, &net.transaction(nonce)), Ok(Submission::Pending));
     }
     net.pass(PATIENCE);
-    let reminders: Vec<usize> = net
+    let resends: Vec<usize> = net
         .log
         .iter()
         .filter_map(|(_, to, parcel)| match parcel {
-            Parcel::Reminder(batch) if *to == id(3) => {
+            Parcel::Resend(batch) if *to == id(3) => {
                 Some(batch.iter().map(|transaction| transaction.bytes() as usize).sum())
             }
             _ => None,
         })
         .collect();
-    assert_eq!(reminders.len(), 1, "the next one follows after a pause");
-    assert!(reminders[0] > 60 << 10 && reminders[0] <= 64 << 10, "{reminders:?}");
+    assert_eq!(resends.len(), 1, "the next one follows after a pause");
+    assert!(resends[0] > 60 << 10 && resends[0] <= 64 << 10, "{resends:?}");
 }
 
 #[test]

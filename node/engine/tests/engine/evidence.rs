@@ -13,7 +13,7 @@ const PROOFS: usize = 16;
 
 fn told(net: &Net, member: usize) -> usize {
     let about_0 =
-        |notice: &&Notice| matches!(notice, Notice::Contradiction { replica, .. } if *replica == id(0));
+        |notice: &&Notice| matches!(notice, Notice::Equivocation { replica, .. } if *replica == id(0));
     net.nodes[member].notices.iter().filter(about_0).count()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_engine::{Event, Notice, Submission};
-use quorate_ledger::{Body, Header, Height, Outline, ReplicaId};
+use quorate_ledger::{BlockSkeleton, Body, Header, Height, ReplicaId};
 
 use crate::net::{Net, id};
 
@@ -91,7 +91,7 @@ fn a_block_that_contains_a_transaction_twice_cannot_be_proposed() {
     let twice = [transaction.clone(), transaction];
     let header = Header::after(net.genesis.header(), &Body::of(&twice), net.wall(), ReplicaId(0));
     let ids: Vec<_> = twice.iter().map(|transaction| transaction.id()).collect();
-    assert!(Outline::new(header, ids).is_err());
+    assert!(BlockSkeleton::new(header, ids).is_err());
 }
 
 /// The primary has committed a transaction, and late gossip brings it again.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Event, Refusal, Submission};
+use quorate_engine::{Event, FetchRequest, FetchResponse, Refusal, Submission};
 use quorate_ledger::{BlockHash, Height, Payload, SecretKey, Transaction, VerifiedTransaction};
 
 use crate::net::{Net, id};
@@ -105,14 +105,17 @@ fn requests_leave_no_state_behind() {
     let before = format!("{:?}", net.overview(1));
     for number in 0..200 {
         let asks = [
-            Ask::Transactions { block: BlockHash::from_bytes([7; 32]), indices: (0..1000).collect() },
-            Ask::Blocks { from: Height(number) },
-            Ask::Blocks { from: Height(u64::MAX) },
+            FetchRequest::Transactions {
+                block: BlockHash::from_bytes([7; 32]),
+                indices: (0..1000).collect(),
+            },
+            FetchRequest::Blocks { from: Height(number) },
+            FetchRequest::Blocks { from: Height(u64::MAX) },
         ];
         for ask in asks {
             let ticket = net.ticket();
             let effects = net.outcome(1, [Event::Asked { ticket, ask }]);
-            assert!(matches!(effects.answers[..], [(_, Answer::Nothing | Answer::Blocks(_))]));
+            assert!(matches!(effects.answers[..], [(_, FetchResponse::Nothing | FetchResponse::Blocks(_))]));
         }
     }
     assert_eq!(format!("{:?}", net.overview(1)), before);

@@ -4,12 +4,12 @@
 mod batching;
 mod bodies;
 mod catch_up;
+mod censorship;
 mod checkpoints;
 mod craft;
 mod deadlines;
 mod evidence;
 mod exactly_once;
-mod fairness;
 mod floods;
 mod lifetimes;
 mod message_limits;

@@ -9,8 +9,8 @@ use quorate_ledger::{
     TransactionLimits, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Evidence, HiddenCertificate, Knowledge, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage,
-    PrePrepare, PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
+    Evidence, HiddenCertificate, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
+    PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
@@ -19,7 +19,7 @@ const BASE: u64 = 1000;
 
 /// Messages that faulty members make as long as they can. No member signed them: every signature is
 /// for something else.
-struct Liars {
+struct Colluders {
     committee: Committee,
     signature: Signature,
     /// The committed anchor and the blocks on it: one more than any list can contain.
@@ -28,16 +28,16 @@ struct Liars {
     view: View,
 }
 
-impl Liars {
+impl Colluders {
     fn of(members: usize) -> Self {
         let committee = TestNetwork::seeded(members, 1).genesis().committee().clone();
-        let mut headers = vec![Liars::header(&committee, BASE, BlockHash::from_bytes([0; 32]))];
+        let mut headers = vec![Colluders::header(&committee, BASE, BlockHash::from_bytes([0; 32]))];
         for height in BASE + 1..=BASE + u64::from(MAX_STATUS_SLOTS) + 1 {
-            headers.push(Liars::header(&committee, height, headers.last().unwrap().hash()));
+            headers.push(Colluders::header(&committee, height, headers.last().unwrap().hash()));
         }
         let key = SecretKey::from_bytes(&[7; 32]).unwrap();
-        let signature = key.sign(&signing_hash(&CHAIN, &PrePrepare(Liars::ballot(&headers[0], View(0)))));
-        Liars { view: View(members as u64), committee, signature, headers }
+        let signature = key.sign(&signing_hash(&CHAIN, &PrePrepare(Colluders::ballot(&headers[0], View(0)))));
+        Colluders { view: View(members as u64), committee, signature, headers }
     }
 
     fn signed<S: Signable>(&self, signer: u16, body: S) -> Signed<S> {
@@ -69,29 +69,29 @@ impl Liars {
     }
 
     /// A view-change payload: the committed anchor, and this many blocks prepared on it.
-    fn knowledge(&self, count: usize) -> Knowledge {
-        let base = self.base(0..self.committee.quorum());
+    fn payload(&self, count: usize) -> ViewChangePayload {
+        let anchor = self.anchor(0..self.committee.quorum());
         let prepared = self.headers[1..=count].iter().map(|header| self.prepared(header)).collect();
-        Knowledge { base: Some(base), prepared }
+        ViewChangePayload { anchor: Some(anchor), prepared }
     }
 
-    fn base(&self, signers: std::ops::Range<usize>) -> CommitCertificate {
-        CommitCertificate::claimed(Liars::ballot(&self.headers[0], View(0)), self.votes(signers))
+    fn anchor(&self, signers: std::ops::Range<usize>) -> CommitCertificate {
+        CommitCertificate::claimed(Colluders::ballot(&self.headers[0], View(0)), self.votes(signers))
     }
 
-    fn view_change(&self, signer: u16, knowledge: &Knowledge) -> ViewChangeMessage {
-        let body = ViewChange { epoch: Epoch(0), view: self.view, content: knowledge.hash() };
-        ViewChangeMessage { vote: self.signed(signer, body), knowledge: knowledge.clone() }
+    fn view_change(&self, signer: u16, payload: &ViewChangePayload) -> ViewChangeMessage {
+        let body = ViewChange { epoch: Epoch(0), view: self.view, content: payload.hash() };
+        ViewChangeMessage { vote: self.signed(signer, body), payload: payload.clone() }
     }
 
     /// A NEW-VIEW in which each VIEW-CHANGE has this many prepared certificates.
     fn new_view(&self, count: usize) -> Message {
-        let knowledge = self.knowledge(count);
+        let payload = self.payload(count);
         let quorum = u16::try_from(self.committee.quorum()).unwrap();
-        let first = self.view_change(0, &knowledge);
+        let first = self.view_change(0, &payload);
         let of = |signer| ViewChangeMessage { vote: self.signed(signer, first.vote.body), ..first.clone() };
         let view_changes: Vec<_> = (0..quorum).map(of).collect();
-        let again = |header| self.signed(0, PrePrepare(Liars::ballot(header, self.view)));
+        let again = |header| self.signed(0, PrePrepare(Colluders::ballot(header, self.view)));
         let pre_prepares: Vec<_> = self.headers[1..=count].iter().map(again).collect();
         let content = NewViewMessage::content(&view_changes, &pre_prepares);
         let vote = self.signed(0, NewView { epoch: Epoch(0), view: self.view, content });
@@ -134,15 +134,15 @@ fn message_limit(window: u64, members: usize) -> usize {
 #[test]
 fn the_largest_acceptable_new_view_fits_the_message_limit() {
     for members in 4..=31 {
-        let liars = Liars::of(members);
+        let colluders = Colluders::of(members);
         for window in 1..=MAX_WINDOW {
-            let bytes = MemberMessage::consensus(liars.new_view(open(window))).len();
+            let bytes = MemberMessage::consensus(colluders.new_view(open(window))).len();
             let most = message_limit(window, members);
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
             assert!(bytes < quorate_store::MAX_ROW_BYTES, "it fits into a row of the journal");
             // R22b: so does the evidence that one of these VIEW-CHANGEs hides a certificate.
-            let commit = liars.signed(0, Commit(Liars::ballot(&liars.headers[1], View(0))));
-            let view_change = liars.view_change(0, &liars.knowledge(open(window)));
+            let commit = colluders.signed(0, Commit(Colluders::ballot(&colluders.headers[1], View(0))));
+            let view_change = colluders.view_change(0, &colluders.payload(open(window)));
             let proof = Evidence::Hidden(HiddenCertificate { commit, view_change });
             let bytes = MemberMessage::consensus(Message::Evidence(proof)).len();
             assert!(bytes <= most, "{bytes} of {most} bytes: {members} members, window {window}");
@@ -150,12 +150,12 @@ fn the_largest_acceptable_new_view_fits_the_message_limit() {
         // Hashing megabytes takes time, so try the smallest windows only: a list without a limit of
         // its own would exceed the message limit there.
         for window in [1, 2, 4] {
-            let largest = liars.new_view(open(window));
-            assert!(liars.believed_if_signed(largest, window), "{members} members, window {window}");
+            let largest = colluders.new_view(open(window));
+            assert!(colluders.believed_if_signed(largest, window), "{members} members, window {window}");
             for count in [open(window) + 1, MAX_STATUS_SLOTS as usize] {
-                let change = Message::ViewChange(liars.view_change(0, &liars.knowledge(count)));
-                assert!(!liars.believed_if_signed(change, window), "{members}, {window}: {count}");
-                let believed = liars.believed_if_signed(liars.new_view(count), window);
+                let change = Message::ViewChange(colluders.view_change(0, &colluders.payload(count)));
+                assert!(!colluders.believed_if_signed(change, window), "{members}, {window}: {count}");
+                let believed = colluders.believed_if_signed(colluders.new_view(count), window);
                 assert!(!believed, "{members} members, window {window}: {count} blocks");
             }
         }
@@ -166,24 +166,27 @@ fn the_largest_acceptable_new_view_fits_the_message_limit() {
 /// verified.
 #[test]
 fn signers_are_counted_before_signatures_are_verified() {
-    let liars = Liars::of(7);
-    let refused = |knowledge: &Knowledge| {
-        let message = Message::ViewChange(liars.view_change(0, knowledge));
-        message.check(ReplicaId(0), &CHAIN, Epoch(0), &liars.committee, 8).unwrap_err()
+    let colluders = Colluders::of(7);
+    let refused = |payload: &ViewChangePayload| {
+        let message = Message::ViewChange(colluders.view_change(0, payload));
+        message.check(ReplicaId(0), &CHAIN, Epoch(0), &colluders.committee, 8).unwrap_err()
     };
-    let good = liars.knowledge(1);
+    let good = colluders.payload(1);
     assert!(matches!(refused(&good), Rejected::Signature(_)));
     let count = |wanted, got| CertificateError::Count { wanted, got };
     for signers in [0..4, 0..6] {
         let got = signers.len();
-        let base = Some(liars.base(signers));
-        assert_eq!(refused(&Knowledge { base, ..good.clone() }), Rejected::Certificate(count(5, got)));
+        let anchor = Some(colluders.anchor(signers));
+        assert_eq!(
+            refused(&ViewChangePayload { anchor, ..good.clone() }),
+            Rejected::Certificate(count(5, got))
+        );
     }
     for signers in [1..4, 1..7] {
         let got = signers.len();
-        let forged = encode(&(&liars.headers[1], View(0), liars.signature, liars.votes(signers)));
+        let forged = encode(&(&colluders.headers[1], View(0), colluders.signature, colluders.votes(signers)));
         let prepared = vec![decode(&forged).unwrap()];
         let expected = Rejected::Prepared(PreparedError::Prepares(count(4, got)));
-        assert_eq!(refused(&Knowledge { prepared, ..good.clone() }), expected);
+        assert_eq!(refused(&ViewChangePayload { prepared, ..good.clone() }), expected);
     }
 }

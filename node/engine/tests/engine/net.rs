@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Effects, Engine, Event, Fatal, FetchId, Fetched, MemberMessage, Notice,
-    Overview, Refusal, Submission, Ticket, serve_committed,
+    CheckedRange, Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Fetched,
+    MemberMessage, Notice, Overview, Refusal, Submission, Ticket, serve_committed,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
@@ -22,9 +22,9 @@ use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 pub(crate) enum Parcel {
     Consensus(Message),
     Gossip(Vec<VerifiedTransaction>),
-    Reminder(Vec<VerifiedTransaction>),
-    Ask(FetchId, Ask),
-    Answer(FetchId, Answer),
+    Resend(Vec<VerifiedTransaction>),
+    Ask(FetchId, FetchRequest),
+    FetchResponse(FetchId, FetchResponse),
 }
 
 impl Parcel {
@@ -34,7 +34,7 @@ impl Parcel {
 
     /// Whether it contains transactions of clients, gossiped or sent directly.
     pub(crate) fn is_transactions(&self) -> bool {
-        matches!(self, Parcel::Gossip(_) | Parcel::Reminder(_))
+        matches!(self, Parcel::Gossip(_) | Parcel::Resend(_))
     }
 
     pub(crate) fn is_view_change(&self) -> bool {
@@ -93,7 +93,7 @@ impl Parcel {
 }
 
 type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
-type Lie = Box<dyn Fn(&Ask, Answer) -> Answer>;
+type Lie = Box<dyn Fn(&FetchRequest, FetchResponse) -> FetchResponse>;
 
 /// A member loses power at the end of a call, after its records are durable and before or after its
 /// messages have left. It starts again at once.
@@ -126,11 +126,11 @@ pub(crate) struct Net {
     pub(crate) queue: VecDeque<(ReplicaId, ReplicaId, Parcel)>,
     /// Every message that was sent and not lost, except STATUS.
     pub(crate) log: Vec<(ReplicaId, ReplicaId, Parcel)>,
-    questions: Vec<(Ticket, ReplicaId, ReplicaId, FetchId, Ask)>,
+    requests: Vec<(Ticket, ReplicaId, ReplicaId, FetchId, FetchRequest)>,
     tickets: u64,
     lost: Option<Filter>,
     /// A faulty member, and the function that changes its answers.
-    pub(crate) liar: Option<(usize, Lie)>,
+    pub(crate) faulty: Option<(usize, Lie)>,
     /// A member whose process is paused, as with SIGSTOP.
     stopped: Option<usize>,
     /// Messages that wait for the paused member.
@@ -170,10 +170,10 @@ impl Net {
             now: Duration::from_secs(10),
             queue: VecDeque::new(),
             log: Vec::new(),
-            questions: Vec::new(),
+            requests: Vec::new(),
             tickets: 0,
             lost: None,
-            liar: None,
+            faulty: None,
             stopped: None,
             held: VecDeque::new(),
             crash: None,
@@ -365,21 +365,21 @@ impl Net {
         for batch in std::mem::take(&mut effects.gossip) {
             self.put_all(from, &Parcel::Gossip(batch));
         }
-        if !effects.reminders.is_empty() {
-            self.put_all(from, &Parcel::Reminder(std::mem::take(&mut effects.reminders)));
+        if !effects.resends.is_empty() {
+            self.put_all(from, &Parcel::Resend(std::mem::take(&mut effects.resends)));
         }
         for (to, fetch, ask) in std::mem::take(&mut effects.asks) {
             self.put(id(from), to, Parcel::Ask(fetch, ask));
         }
         for (ticket, answer) in std::mem::take(&mut effects.answers) {
-            match self.questions.iter().position(|(known, ..)| *known == ticket) {
+            match self.requests.iter().position(|(known, ..)| *known == ticket) {
                 Some(place) => {
-                    let (_, by, to, fetch, ask) = self.questions.swap_remove(place);
+                    let (_, by, to, fetch, ask) = self.requests.swap_remove(place);
                     let mut answer = self.or_committed(by.index(), answer, &ask);
-                    if let Some((_, lie)) = self.liar.as_ref().filter(|(liar, _)| *liar == by.index()) {
+                    if let Some((_, lie)) = self.faulty.as_ref().filter(|(faulty, _)| *faulty == by.index()) {
                         answer = lie(&ask, answer);
                     }
-                    self.put(by, to, Parcel::Answer(fetch, answer));
+                    self.put(by, to, Parcel::FetchResponse(fetch, answer));
                 }
                 None => effects.answers.push((ticket, answer)), // asked by the test itself
             }
@@ -387,9 +387,9 @@ impl Net {
     }
 
     /// The answer of the node around an engine if the engine has nothing in flight.
-    pub(crate) fn or_committed(&self, by: usize, answer: Answer, ask: &Ask) -> Answer {
+    pub(crate) fn or_committed(&self, by: usize, answer: FetchResponse, ask: &FetchRequest) -> FetchResponse {
         match answer {
-            Answer::Nothing => serve_committed(&self.engine(by).reader(), ask).unwrap(),
+            FetchResponse::Nothing => serve_committed(&self.engine(by).reader(), ask).unwrap(),
             answer => answer,
         }
     }
@@ -429,13 +429,15 @@ impl Net {
         }
         let event = match parcel {
             Parcel::Consensus(message) => Event::Consensus { from, message: self.check(from, message) },
-            Parcel::Gossip(transactions) | Parcel::Reminder(transactions) => Event::Gossiped(transactions),
+            Parcel::Gossip(transactions) | Parcel::Resend(transactions) => Event::Gossiped(transactions),
             Parcel::Ask(fetch, ask) => {
                 let ticket = self.ticket();
-                self.questions.push((ticket, to, from, fetch, ask.clone()));
+                self.requests.push((ticket, to, from, fetch, ask.clone()));
                 Event::Asked { ticket, ask }
             }
-            Parcel::Answer(fetch, answer) => Event::Answered { fetch, from, answer: self.read(answer) },
+            Parcel::FetchResponse(fetch, answer) => {
+                Event::Answered { fetch, from, answer: self.read(answer) }
+            }
         };
         self.handle(index, [event]);
     }
@@ -464,20 +466,20 @@ impl Net {
         checked
     }
 
-    fn read(&self, answer: Answer) -> Option<Fetched> {
+    fn read(&self, answer: FetchResponse) -> Option<Fetched> {
         let chain = self.genesis.chain_id();
         match answer {
-            Answer::Nothing => None,
-            Answer::Transactions(transactions) => {
+            FetchResponse::Nothing => None,
+            FetchResponse::Transactions(transactions) => {
                 let verified = transactions.into_iter().map(|claim| claim.verify(&chain).unwrap());
                 Some(Fetched::Transactions(verified.collect()))
             }
-            Answer::Ids(ids) => Some(Fetched::Ids(ids)),
-            Answer::Blocks(run) => {
+            FetchResponse::Ids(ids) => Some(Fetched::Ids(ids)),
+            FetchResponse::Blocks(run) => {
                 let window = self.genesis.consensus().window;
-                let checked = CheckedRun::check(run, self.genesis.anchor(), window);
-                assert!(checked.is_ok() || self.liar.is_some(), "{checked:?}");
-                checked.ok().map(Fetched::Run)
+                let checked = CheckedRange::check(run, self.genesis.anchor(), window);
+                assert!(checked.is_ok() || self.faulty.is_some(), "{checked:?}");
+                checked.ok().map(Fetched::Range)
             }
         }
     }

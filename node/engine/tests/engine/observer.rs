@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_engine::{
-    Answer, Ask, CheckedRun, Effects, Fatal, FetchId, HeadClaim, Notice, Observation, Observer, RunBlock,
-    serve_run,
+    CheckedRange, Effects, Fatal, FetchId, FetchRequest, FetchResponse, HeadStatus, Notice, Observation,
+    Observer, RangeBlock, serve_range,
 };
 use quorate_ledger::{Block, Body, Header, Height, ReplicaId, Timestamp, View};
 use quorate_pbft::{Moment, Now};
@@ -60,11 +60,11 @@ impl Watcher {
 
     fn try_handle(&mut self, events: impl IntoIterator<Item = Observation>) -> Result<(), Fatal> {
         let now = self.time();
-        let Effects { asks, committed, notices, messages, gossip, reminders, .. } =
+        let Effects { asks, committed, notices, messages, gossip, resends, .. } =
             self.observer.as_mut().unwrap().handle(now, events)?;
-        assert!(messages.is_empty() && gossip.is_empty() && reminders.is_empty(), "it sends only requests");
+        assert!(messages.is_empty() && gossip.is_empty() && resends.is_empty(), "it sends only requests");
         self.asked.extend(asks.into_iter().map(|(to, fetch, ask)| match ask {
-            Ask::Blocks { from } => (to, fetch, from),
+            FetchRequest::Blocks { from } => (to, fetch, from),
             other => panic!("it requests only blocks, not {other:?}"),
         }));
         self.committed.extend(committed);
@@ -84,13 +84,13 @@ impl Watcher {
     /// Answers its oldest request from this ledger, as far as that goes.
     fn answer(&mut self, net: &Net, from: &LedgerReader) {
         let (_, fetch, height) = self.asked.remove(0);
-        let run = match serve_run(from, height).unwrap() {
-            Answer::Blocks(run) => {
-                Some(CheckedRun::check(run, net.genesis.anchor(), net.genesis.consensus().window).unwrap())
-            }
+        let range = match serve_range(from, height).unwrap() {
+            FetchResponse::Blocks(range) => Some(
+                CheckedRange::check(range, net.genesis.anchor(), net.genesis.consensus().window).unwrap(),
+            ),
             _ => None,
         };
-        self.handle([Observation::Answered { fetch, run }]);
+        self.handle([Observation::Answered { fetch, range }]);
     }
 
     /// Lets time pass without answers.
@@ -110,7 +110,7 @@ impl Watcher {
 
 fn told(from: usize, committed: u64, view: u64, active: bool) -> Observation {
     let (committed, stable, view) = (Height(committed), Height(committed / 2), View(view));
-    Observation::Head { from: id(from), claim: HeadClaim { committed, stable, view, active } }
+    Observation::Head { from: id(from), claim: HeadStatus { committed, stable, view, active } }
 }
 
 /// A ledger of made-up blocks, each with a certificate.
@@ -188,7 +188,7 @@ fn faulty_and_silent_members_do_not_delay_an_observer() {
     // It is asked last while it claims more, and its answers contain nothing.
     let (to, fetch, _) = watcher.asked.pop().unwrap();
     assert_eq!(to, id(0));
-    watcher.handle([Observation::Answered { fetch, run: None }]);
+    watcher.handle([Observation::Answered { fetch, range: None }]);
     assert!(watcher.asked.is_empty(), "it counts as not ahead until its next head status");
     assert_eq!(
         watcher.running().overview(watcher.time()).credible,
@@ -226,9 +226,12 @@ fn a_certified_block_that_contradicts_its_chain_stops_it() {
     watcher.answer(&net, &ledger_of(&net, &blocks[..1]).reader());
     watcher.hear(1, 2);
     let (_, fetch, from) = watcher.asked.remove(0);
-    let Answer::Blocks(run) = serve_run(&ledger_of(&net, &others).reader(), from).unwrap() else { panic!() };
-    let run = Some(CheckedRun::check(run, net.genesis.anchor(), net.genesis.consensus().window).unwrap());
-    let outcome = watcher.try_handle([Observation::Answered { fetch, run }]);
+    let FetchResponse::Blocks(range) = serve_range(&ledger_of(&net, &others).reader(), from).unwrap() else {
+        panic!()
+    };
+    let range =
+        Some(CheckedRange::check(range, net.genesis.anchor(), net.genesis.consensus().window).unwrap());
+    let outcome = watcher.try_handle([Observation::Answered { fetch, range }]);
     assert!(matches!(outcome, Err(Fatal::Fork { height: Height(2) })), "{outcome:?}");
     assert_eq!(watcher.height(), 1);
 }
@@ -244,13 +247,14 @@ fn blocks_that_its_ledger_refuses_do_not_stop_it() {
     let (_, fetch, _) = watcher.asked.remove(0);
     let header = Header { timestamp: net.genesis.header().timestamp, ..blocks[0].header().clone() };
     let broken = Block::new(header, blocks[0].body().clone()).unwrap();
-    let claim = RunBlock {
+    let claim = RangeBlock {
         header: broken.header().clone(),
         body: broken.body().as_bytes().to_vec(),
         certificate: Some(net.certificate(&broken)),
     };
-    let run = CheckedRun::check(vec![claim], net.genesis.anchor(), net.genesis.consensus().window).unwrap();
-    watcher.handle([Observation::Answered { fetch, run: Some(run) }]);
+    let range =
+        CheckedRange::check(vec![claim], net.genesis.anchor(), net.genesis.consensus().window).unwrap();
+    watcher.handle([Observation::Answered { fetch, range: Some(range) }]);
     let told = |notice: &Notice| matches!(notice, Notice::BadBlocks { height: Height(1), .. });
     assert!(watcher.notices.iter().any(told), "{:?}", watcher.notices);
     assert_eq!(watcher.height(), 0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Event, Fatal, Notice, Submission};
 use quorate_ledger::{Height, View};
-use quorate_pbft::{Cause, Checked, Standing};
+use quorate_pbft::{Cause, Checked, SigningStatus};
 
 use crate::net::{Net, Parcel, id};
 
@@ -40,8 +40,8 @@ fn a_member_with_an_old_journal_follows_and_never_signs() {
             net.open(3);
             net.pass(Duration::from_secs(3));
             assert_eq!(net.height(3), net.height(0), "it has caught up");
-            let standing = net.overview(3).pbft.standing;
-            assert!(matches!(standing, Standing::Recovering { .. }), "start {start}: {standing:?}");
+            let signing = net.overview(3).pbft.signing;
+            assert!(matches!(signing, SigningStatus::Recovering { .. }), "start {start}: {signing:?}");
             let told = |notice: &&Notice| matches!(notice, Notice::Recovering { .. });
             let times = net.nodes[3].notices.iter().filter(told).count();
             assert_eq!(times, start + 1, "it stays recovering, and reports that once after each start");
@@ -88,10 +88,10 @@ fn an_old_ledger_alone_is_caught_up() {
     assert_eq!(net.height(3), 3);
     net.deliver_all();
     // The others have answered, but no file has its records above its ledger any more.
-    let standing = net.overview(3).pbft.standing;
+    let signing = net.overview(3).pbft.signing;
     assert!(
-        matches!(standing, Standing::Probing { answered: 2.., needed: 2, through: Some(Height(8..=18)) }),
-        "{standing:?}"
+        matches!(signing, SigningStatus::Probing { answered: 2.., needed: 2, through: Some(Height(8..=18)) }),
+        "{signing:?}"
     );
     net.pass(Duration::from_secs(5));
     assert_eq!(signed_by_3(&net), 0);
@@ -99,7 +99,7 @@ fn an_old_ledger_alone_is_caught_up() {
     // The wait for the lost request takes this long.
     net.pass(Duration::from_secs(8));
     assert_eq!(net.ids(3), net.ids(0));
-    assert_eq!(net.overview(3).pbft.standing, Standing::Voting);
+    assert_eq!(net.overview(3).pbft.signing, SigningStatus::Voting);
     net.log.clear();
     net.power_loss(2);
     net.commit_each(100..103);
@@ -145,7 +145,7 @@ fn a_restart_with_current_files_votes_again() {
         net.power_loss(member);
         net.open(member);
         net.pass(Duration::from_secs(2));
-        assert_eq!(net.overview(member).pbft.standing, Standing::Voting, "member {member}");
+        assert_eq!(net.overview(member).pbft.signing, SigningStatus::Voting, "member {member}");
         assert_eq!(net.submit(member, &net.transaction(50 + member as u64)), Ok(Submission::Pending));
         net.pass(Duration::from_secs(1));
     }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Answer, Ask, Event, Fetched, Submission};
+use quorate_engine::{Event, FetchRequest, FetchResponse, Fetched, Submission};
 use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, View};
-use quorate_pbft::{Cause, Phase, Standing};
+use quorate_pbft::{Cause, Phase, SigningStatus};
 
 use crate::net::{Net, Parcel, id};
 
@@ -179,7 +179,7 @@ fn with_a_member_that_never_saw_the_block() -> (Net, VerifiedTransaction) {
     (net, transaction)
 }
 
-fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
+fn requests(net: &Net, wanted: impl Fn(&FetchRequest) -> bool) -> Vec<ReplicaId> {
     let asks = net.log.iter().filter(|(from, ..)| *from == id(3));
     asks.filter(|(.., parcel)| matches!(parcel, Parcel::Ask(_, ask) if wanted(ask)))
         .map(|(_, to, _)| *to)
@@ -192,8 +192,12 @@ fn questions(net: &Net, wanted: impl Fn(&Ask) -> bool) -> Vec<ReplicaId> {
 fn a_member_that_never_received_a_block_that_is_proposed_again_fetches_it() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
     net.pass(TIMEOUT + Duration::from_secs(1));
-    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1)], "the new primary, once");
-    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Transactions { .. })), [id(1)]);
+    assert_eq!(
+        requests(&net, |ask| matches!(ask, FetchRequest::Ids { .. })),
+        [id(1)],
+        "the new primary, once"
+    );
+    assert_eq!(requests(&net, |ask| matches!(ask, FetchRequest::Transactions { .. })), [id(1)]);
     for member in 1..4 {
         assert_eq!(net.ids(member)[0], transaction.id(), "member {member}");
         assert_eq!(net.ids(member).len(), 2, "member {member}");
@@ -202,21 +206,21 @@ fn a_member_that_never_received_a_block_that_is_proposed_again_fetches_it() {
 
 #[test]
 fn after_a_false_answer_for_ids_the_next_member_is_asked() {
-    let lies: [fn(Vec<TransactionId>) -> Answer; 4] = [
-        |ids| Answer::Ids(vec![TransactionId::from_bytes([9; 32]); ids.len()]),
-        |ids| Answer::Ids([&ids[..], &ids[..]].concat()),
-        |_| Answer::Ids(Vec::new()),
-        |_| Answer::Nothing,
+    let lies: [fn(Vec<TransactionId>) -> FetchResponse; 4] = [
+        |ids| FetchResponse::Ids(vec![TransactionId::from_bytes([9; 32]); ids.len()]),
+        |ids| FetchResponse::Ids([&ids[..], &ids[..]].concat()),
+        |_| FetchResponse::Ids(Vec::new()),
+        |_| FetchResponse::Nothing,
     ];
     for lie in lies {
         let (mut net, transaction) = with_a_member_that_never_saw_the_block();
-        let tell = move |_: &Ask, answer| match answer {
-            Answer::Ids(ids) => lie(ids),
+        let tell = move |_: &FetchRequest, answer| match answer {
+            FetchResponse::Ids(ids) => lie(ids),
             honest => honest,
         };
-        net.liar = Some((1, Box::new(tell)));
+        net.faulty = Some((1, Box::new(tell)));
         net.pass(TIMEOUT + Duration::from_secs(2));
-        assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1), id(2)]);
+        assert_eq!(requests(&net, |ask| matches!(ask, FetchRequest::Ids { .. })), [id(1), id(2)]);
         assert_eq!(net.ids(3)[0], transaction.id());
     }
 }
@@ -228,12 +232,12 @@ fn without_an_answer_for_ids_the_next_member_is_asked() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
     net.lose(|_, to, parcel| {
         let is_kept = parcel.is_proposal_at(Height(1)) || parcel.is_transactions();
-        parcel.is_old_commit() || to == id(3) && (is_kept || matches!(parcel, Parcel::Answer(..)))
+        parcel.is_old_commit() || to == id(3) && (is_kept || matches!(parcel, Parcel::FetchResponse(..)))
     });
     net.pass(TIMEOUT + Duration::from_millis(400));
-    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })), [id(1), id(2)]);
+    assert_eq!(requests(&net, |ask| matches!(ask, FetchRequest::Ids { .. })), [id(1), id(2)]);
     let first = net.log.iter().find_map(|(from, _, parcel)| match parcel {
-        Parcel::Ask(fetch, Ask::Ids { .. }) if *from == id(3) => Some(*fetch),
+        Parcel::Ask(fetch, FetchRequest::Ids { .. }) if *from == id(3) => Some(*fetch),
         _ => None,
     });
     let answer = Some(Fetched::Ids(vec![transaction.id()]));
@@ -241,23 +245,27 @@ fn without_an_answer_for_ids_the_next_member_is_asked() {
     net.handle(3, [Event::Answered { fetch: first.unwrap(), from: id(1), answer }]);
     net.pass(Duration::from_secs(1));
     assert_eq!(net.ids(3)[0], transaction.id());
-    assert_eq!(questions(&net, |ask| matches!(ask, Ask::Ids { .. })).len(), 2, "no further request is sent");
+    assert_eq!(
+        requests(&net, |ask| matches!(ask, FetchRequest::Ids { .. })).len(),
+        2,
+        "no further request is sent"
+    );
 }
 
 /// R20c: after a restart in between, the replica requests again what it still lacks.
 #[test]
 fn a_restarted_member_asks_again_for_what_the_view_began_with() {
     let (mut net, transaction) = with_a_member_that_never_saw_the_block();
-    net.liar = Some((1, Box::new(|_, _| Answer::Nothing)));
+    net.faulty = Some((1, Box::new(|_, _| FetchResponse::Nothing)));
     net.pass(TIMEOUT + Duration::from_millis(40));
     assert_eq!(net.overview(3).pbft.view, View(1));
     assert_eq!(
-        questions(&net, |ask| matches!(ask, Ask::Ids { .. })),
+        requests(&net, |ask| matches!(ask, FetchRequest::Ids { .. })),
         [],
         "the primary may still send the block skeleton"
     );
     net.power_loss(3);
-    net.liar = None;
+    net.faulty = None;
     net.open(3);
     let stands = net.overview(3).pbft;
     assert_eq!((stands.view, stands.active), (View(1), true), "the NEW-VIEW is in the journal");
@@ -280,7 +288,7 @@ fn a_crash_at_any_moment_of_a_view_change_loses_nothing_and_contradicts_nothing(
                 net.pass(TIMEOUT * 4);
                 let stands = net.overview(member).pbft;
                 seen.insert((stands.view, net.crash.is_none()));
-                assert_eq!(stands.standing, Standing::Voting, "member {member} after {calls} calls");
+                assert_eq!(stands.signing, SigningStatus::Voting, "member {member} after {calls} calls");
                 ordered_once(&net, 1..4, &[transaction.id(), second.id()]);
             }
             assert!(seen.iter().any(|(_, crashed)| *crashed), "it did crash");
@@ -301,7 +309,7 @@ fn a_member_that_restarts_between_two_views_stays_there() {
     net.open(2);
     net.deliver_all();
     let after = net.overview(2).pbft;
-    assert_eq!((after.view, after.active, after.standing), (View(1), false, Standing::Voting));
+    assert_eq!((after.view, after.active, after.signing), (View(1), false, SigningStatus::Voting));
     assert_eq!(net.overview(2).mempool.in_flight, 0, "no view proposes the block now");
     net.lose(|_, _, parcel| parcel.is_old_commit());
     net.pass(Duration::from_secs(2));
@@ -322,13 +330,13 @@ fn a_member_that_restarts_while_probing_keeps_probing() {
         net.open(1);
         assert_eq!(net.submit(0, &transaction), Ok(Submission::Pending));
         net.pass(Duration::from_secs(3));
-        let standing = net.overview(1).pbft.standing;
-        assert!(matches!(standing, Standing::Probing { answered: 1, needed: 2, .. }), "{standing:?}");
+        let signing = net.overview(1).pbft.signing;
+        assert!(matches!(signing, SigningStatus::Probing { answered: 1, needed: 2, .. }), "{signing:?}");
         assert!(!net.log.iter().any(|(from, _, parcel)| *from == id(1) && parcel.is_signed_by(id(1))));
     }
     net.open(2);
     net.pass(Duration::from_secs(5));
-    assert_eq!(net.overview(1).pbft.standing, Standing::Voting);
+    assert_eq!(net.overview(1).pbft.signing, SigningStatus::Voting);
     assert_eq!((net.height(1), net.height(2)), (4, 4));
 }
 

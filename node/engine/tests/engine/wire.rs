@@ -1,13 +1,15 @@
 //! The bytes that members exchange, and their limits.
 
-use quorate_engine::{Answer, Ask, MAX_ASKED, MemberMessage, RunBlock, WireLimits, serve_run};
+use quorate_engine::{
+    FetchRequest, FetchResponse, MAX_ASKED, MemberMessage, RangeBlock, WireLimits, serve_range,
+};
 use quorate_ledger::Signed;
 use quorate_ledger::{
     Block, BlockHash, BlockLimits, Body, CommitCertificate, Height, MAX_MEMBERS, Payload, ReplicaId,
     SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, decode, encode,
     to_hex,
 };
-use quorate_pbft::{Mark, Message, PrePrepare, Proposal};
+use quorate_pbft::{HighWaterMark, Message, PrePrepare, Proposal};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::net::Net;
@@ -42,26 +44,29 @@ fn the_bytes_of_every_kind_of_message() {
     let claims: Vec<Transaction> = batch.iter().map(|one| one.transaction().clone()).collect();
     assert_eq!(encode(&MemberMessage::Transactions(claims.clone())), bytes, "both ways to encode agree");
 
-    let ask = Ask::Transactions { block: BlockHash::from_bytes([0x22; 32]), indices: vec![1, 258] };
+    let ask = FetchRequest::Transactions { block: BlockHash::from_bytes([0x22; 32]), indices: vec![1, 258] };
     assert_eq!(hex(&encode(&ask)), format!("0x00{}020000000100000002010000", "22".repeat(32)));
-    assert_eq!(hex(&encode(&Ask::Blocks { from: Height(7) })), "0x010700000000000000");
+    assert_eq!(hex(&encode(&FetchRequest::Blocks { from: Height(7) })), "0x010700000000000000");
 
-    assert_eq!(hex(&encode(&Answer::Nothing)), "0x02");
-    assert_eq!(hex(&encode(&Answer::Transactions(claims))), format!("0x0002000000{}{}", inner[0], inner[1]));
+    assert_eq!(hex(&encode(&FetchResponse::Nothing)), "0x02");
+    assert_eq!(
+        hex(&encode(&FetchResponse::Transactions(claims))),
+        format!("0x0002000000{}{}", inner[0], inner[1])
+    );
     let block = net.block_on(net.genesis.header(), &[]);
-    let run = |certificate| RunBlock {
+    let run = |certificate| RangeBlock {
         header: block.header().clone(),
         body: block.body().as_bytes().to_vec(),
         certificate,
     };
     let header = hex(&encode(block.header()))[2..].to_owned();
     assert_eq!(
-        hex(&encode(&Answer::Blocks(vec![run(None)]))),
+        hex(&encode(&FetchResponse::Blocks(vec![run(None)]))),
         format!("0x0101000000{header}040000000000000000")
     );
     let certificate = hex(&encode(&net.certificate(&block)))[2..].to_owned();
     assert_eq!(
-        hex(&encode(&Answer::Blocks(vec![run(Some(net.certificate(&block)))]))),
+        hex(&encode(&FetchResponse::Blocks(vec![run(Some(net.certificate(&block)))]))),
         format!("0x0101000000{header}040000000000000001{certificate}")
     );
 }
@@ -74,7 +79,7 @@ fn status() -> Message {
         committed: Height(5),
         committed_hash: BlockHash::from_bytes([0x11; 32]),
         stable: Height(0),
-        mark: Mark::default(),
+        mark: HighWaterMark::default(),
         probing: false,
         superseded: None,
         slots: Vec::new(),
@@ -88,32 +93,35 @@ fn other_bytes_are_no_message() {
     for bytes in [&[][..], &[2], &[0, 9], &[1, 255, 255, 255, 255], &[1, 1, 0, 0, 0], &trailing] {
         assert!(MemberMessage::from_bytes(bytes).is_err(), "{bytes:?}");
     }
-    assert!(decode::<Ask>(&[3]).is_err());
-    assert!(decode::<Answer>(&[4]).is_err());
+    assert!(decode::<FetchRequest>(&[3]).is_err());
+    assert!(decode::<FetchResponse>(&[4]).is_err());
 }
 
 /// A length is refused before memory is allocated for it.
 #[test]
 fn longer_lists_than_any_honest_message_has_do_not_decode() {
     let ask = |count: u32| {
-        encode(&Ask::Transactions { block: BlockHash::from_bytes([0; 32]), indices: (0..count).collect() })
+        encode(&FetchRequest::Transactions {
+            block: BlockHash::from_bytes([0; 32]),
+            indices: (0..count).collect(),
+        })
     };
-    assert!(decode::<Ask>(&ask(MAX_ASKED)).is_ok());
-    assert!(decode::<Ask>(&ask(MAX_ASKED + 1)).is_err());
+    assert!(decode::<FetchRequest>(&ask(MAX_ASKED)).is_ok());
+    assert!(decode::<FetchRequest>(&ask(MAX_ASKED + 1)).is_err());
 
     let net = Net::of(1);
     let block = net.block_on(net.genesis.header(), &[]);
     let run = |count| {
-        let one = RunBlock { header: block.header().clone(), body: vec![0; 4], certificate: None };
-        encode(&Answer::Blocks(vec![one; count]))
+        let one = RangeBlock { header: block.header().clone(), body: vec![0; 4], certificate: None };
+        encode(&FetchResponse::Blocks(vec![one; count]))
     };
-    assert!(decode::<Answer>(&run(256)).is_ok());
-    assert!(decode::<Answer>(&run(257)).is_err());
+    assert!(decode::<FetchResponse>(&run(256)).is_ok());
+    assert!(decode::<FetchResponse>(&run(257)).is_err());
 
     let batch = vec![transaction(0, 0, &net).transaction().clone(); 10_001];
     assert!(decode::<MemberMessage>(&encode(&MemberMessage::Transactions(batch[1..].to_vec()))).is_ok());
     assert!(decode::<MemberMessage>(&encode(&MemberMessage::Transactions(batch.clone()))).is_err());
-    assert!(decode::<Answer>(&encode(&Answer::Transactions(batch))).is_err());
+    assert!(decode::<FetchResponse>(&encode(&FetchResponse::Transactions(batch))).is_err());
 }
 
 fn limits(max_transactions: u32, max_body_bytes: u32, max_bytes: u32) -> BlockLimits {
@@ -155,7 +163,7 @@ fn the_largest_proposal_request_and_batch_fit() {
             ids: vec![quorate_ledger::TransactionId::from_bytes([0; 32]); count as usize],
         };
         assert!(MemberMessage::consensus(Message::PrePrepare(proposal)).len() <= wire.message, "{limits:?}");
-        let ask = Ask::Transactions { block: block.hash(), indices: (0..count).collect() };
+        let ask = FetchRequest::Transactions { block: block.hash(), indices: (0..count).collect() };
         assert!(encode(&ask).len() <= wire.ask, "{limits:?}");
 
         // A batch: a full one, or one transaction of the largest size.
@@ -180,7 +188,7 @@ fn largest_certificate(net: &Net, block: &Block) -> CommitCertificate {
 }
 
 /// Blocks of the largest size on the genesis; `own` selects those with a certificate of their own.
-fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -> bool) -> Answer {
+fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -> bool) -> FetchResponse {
     let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
     let mut parent = net.genesis.header().clone();
     let mut group = Vec::new();
@@ -200,7 +208,7 @@ fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -
             ledger.append(&std::mem::take(&mut group), &certificate).unwrap();
         }
     }
-    serve_run(&ledger.reader(), Height(1)).unwrap()
+    serve_range(&ledger.reader(), Height(1)).unwrap()
 }
 
 #[test]
@@ -217,7 +225,7 @@ fn the_largest_block_range_fits() {
             let lengths = [if limits.max_body_bytes == 256 { 300 } else { 10 }, 2 * open, 1 + open];
             for (own, length) in spread.into_iter().zip(lengths) {
                 let answer = largest_run(&net, &limits, length, own);
-                assert!(matches!(answer, Answer::Blocks(_)));
+                assert!(matches!(answer, FetchResponse::Blocks(_)));
                 let bytes = encode(&answer).len();
                 assert!(
                     bytes <= wire.answer,

@@ -151,14 +151,14 @@ impl Replica {
     /// If the quorum has another state than this replica at that height. More than f members are
     /// faulty then, or this node computes another state.
     pub(crate) fn stabilise(&mut self, step: &mut Step) -> bool {
-        let one_honest = self.config.committee.one_honest();
-        if let Some((ahead, _)) = self.checkpoints.vouched(one_honest)
+        let weak_quorum = self.config.committee.weak_quorum();
+        if let Some((ahead, _)) = self.checkpoints.vouched(weak_quorum)
             && ahead.height > self.chain.height()
         {
             self.catch_up(ahead.height, step);
         }
         let short = is(Mutant::CheckpointQuorumShort);
-        let quorum = if short { one_honest } else { self.config.committee.quorum() };
+        let quorum = if short { weak_quorum } else { self.config.committee.quorum() };
         let Some((checkpoint, votes)) = self.checkpoints.vouched(quorum) else { return false };
         // The blocks are being fetched, by the request above.
         if checkpoint.height > self.chain.height() {

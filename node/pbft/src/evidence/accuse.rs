@@ -56,16 +56,16 @@ impl Replica {
     fn leave_liar(&mut self, evidence: &Evidence, step: &mut Step) -> bool {
         let subject = evidence.subject();
         let about_view = matches!(subject.kind, Domain::PrePrepare | Domain::NewView);
-        let liar = self.votes()
+        let faulty = self.votes()
             && about_view
             && subject.view == self.views.view()
             && evidence.culprit() == self.primary();
-        let liar = liar && !is(Mutant::ProvenLiarStays);
-        if liar {
+        let faulty = faulty && !is(Mutant::ProvenPrimaryStays);
+        if faulty {
             self.counters.proven_liars += 1;
             self.leave(self.views.view().next(), Cause::Evidence, step);
             self.views.set_departure_evidence(evidence.clone());
         }
-        liar
+        faulty
     }
 }

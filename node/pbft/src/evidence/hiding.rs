@@ -17,7 +17,7 @@ impl Replica {
         if self.is_known_to_hide(signer) {
             return;
         }
-        let hidden = self.commits_of(signer).find(|commit| hides(view, &change.knowledge, &commit.body.0));
+        let hidden = self.commits_of(signer).find(|commit| hides(view, &change.payload, &commit.body.0));
         if let Some(commit) = hidden {
             self.accuse_hiding(commit, change.clone(), step);
         }
@@ -29,7 +29,7 @@ impl Replica {
         if self.is_known_to_hide(commit.signer) {
             return;
         }
-        if hides(change.view(), &change.message().knowledge, &commit.body.0) {
+        if hides(change.view(), &change.message().payload, &commit.body.0) {
             let change = change.message().clone();
             self.accuse_hiding(commit.clone(), change, step);
         }

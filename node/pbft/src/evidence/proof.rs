@@ -7,7 +7,7 @@ use quorate_ledger::{Ballot, ChainId, Commit, Committee, Epoch, ReplicaId, Signe
 use crate::checkpoint::certificate::Checkpoint;
 use crate::messages::statement::{Statement, Subject};
 use crate::messages::{PrePrepare, Prepare, Rejected};
-use crate::view_change::messages::{Knowledge, NewView, ViewChange, ViewChangeMessage};
+use crate::view_change::messages::{NewView, ViewChange, ViewChangeMessage, ViewChangePayload};
 use crate::votes::prepared::PreparedCertificate;
 
 /// Two different statements of one member about one subject (R22a). A correct member never makes
@@ -81,16 +81,16 @@ impl HiddenCertificate {
     /// certificates in the VIEW-CHANGE: the payload of a correct member accounts for its COMMITs,
     /// and its certificates are valid.
     fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
-        let HiddenCertificate { commit, view_change: ViewChangeMessage { vote, knowledge } } = self;
+        let HiddenCertificate { commit, view_change: ViewChangeMessage { vote, payload } } = self;
         for claimed in [commit.body.0.epoch, vote.body.epoch] {
             if claimed != epoch {
                 return Err(Rejected::Epoch(claimed));
             }
         }
-        if commit.signer != vote.signer || !hides(vote.body.view, knowledge, &commit.body.0) {
+        if commit.signer != vote.signer || !hides(vote.body.view, payload, &commit.body.0) {
             return Err(Rejected::Evidence);
         }
-        if vote.body.content != knowledge.hash() {
+        if vote.body.content != payload.hash() {
             return Err(Rejected::ViewChange("its content is not what was signed"));
         }
         commit.clone().verify(chain, committee)?;
@@ -107,11 +107,11 @@ impl HiddenCertificate {
 
 /// Whether a VIEW-CHANGE for this view, with this payload, hides the prepared certificate of a
 /// COMMIT for this ballot (R19a, R22b).
-pub(crate) fn hides(view: View, knowledge: &Knowledge, ballot: &Ballot) -> bool {
+pub(crate) fn hides(view: View, payload: &ViewChangePayload, ballot: &Ballot) -> bool {
     let accounts = |certificate: &PreparedCertificate| {
         certificate.header().height == ballot.height && certificate.view() >= ballot.view
     };
-    view > ballot.view && knowledge.base_height() < ballot.height && !knowledge.prepared.iter().any(accounts)
+    view > ballot.view && payload.anchor_height() < ballot.height && !payload.prepared.iter().any(accounts)
 }
 
 macro_rules! each {

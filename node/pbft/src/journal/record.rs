@@ -2,14 +2,14 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    BlockHash, CommitCertificate, DecodeError, Header, Height, Outline, ReplicaId, Signed, Verified, View,
-    decode, encode,
+    BlockHash, BlockSkeleton, CommitCertificate, DecodeError, Header, Height, ReplicaId, Signed, Verified,
+    View, decode, encode,
 };
 
 use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 use crate::evidence::proof::Evidence;
 use crate::messages::{CheckedProposal, PrePrepare};
-use crate::signing::seen::{Mark, Seen};
+use crate::signing::seen::{HighWaterMark, Seen};
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 use crate::votes::prepared::PreparedCertificate;
 
@@ -35,13 +35,13 @@ pub enum Record {
     /// The stable checkpoint (R23). The last one counts.
     Stable(Verified<CheckpointCertificate>),
     /// The high-water mark of this replica (R24b). The last one counts.
-    Mark(Mark),
+    Mark(HighWaterMark),
     /// The furthest statements received of another member (R24b). The last one of each member
     /// counts. No message depends on it, so it is written along with other records.
     Heard(ReplicaId, Box<Seen>),
     /// Others have received statements of this replica that its files lack. It never signs again
     /// with these files (R24c). Contains the high-water mark that they showed.
-    Recovering(Mark),
+    Recovering(HighWaterMark),
     /// Evidence that a member is faulty (R22c).
     Evidence(Verified<Evidence>),
     /// The log has dropped an accepted block of a past view (R20d). Its record may be deleted, and
@@ -118,7 +118,7 @@ impl Record {
         match self {
             Record::Accepted(proposal) => encode(&StoredProposal {
                 vote: proposal.vote().clone().into_inner(),
-                header: proposal.outline().header().clone(),
+                header: proposal.skeleton().header().clone(),
             }),
             Record::Prepared(certificate) => encode(&**certificate),
             Record::Finalised(certificate) => encode(&**certificate),
@@ -139,13 +139,13 @@ impl Record {
     /// # Errors
     /// [`Unreadable`] if the bytes are not what this version writes, or the two are of different
     /// blocks.
-    pub fn read_accepted(bytes: &[u8], outline_of: &Outline) -> Result<Record, Unreadable> {
+    pub fn read_accepted(bytes: &[u8], skeleton_of: &BlockSkeleton) -> Result<Record, Unreadable> {
         let stored: StoredProposal = decode(bytes)?;
-        if stored.vote.body.0.block != outline_of.hash() || stored.header.hash() != outline_of.hash() {
+        if stored.vote.body.0.block != skeleton_of.hash() || stored.header.hash() != skeleton_of.hash() {
             return Err(Unreadable("an accepted proposal and its body do not belong together".to_owned()));
         }
         let vote = Verified::from_own_storage(stored.vote);
-        Ok(Record::Accepted(CheckedProposal::new(vote, outline_of.clone())))
+        Ok(Record::Accepted(CheckedProposal::new(vote, skeleton_of.clone())))
     }
 
     /// The header in a stored accepted proposal. The caller needs it to find the body.

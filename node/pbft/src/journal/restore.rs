@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Commit, CommitCertificate, Header, Height, Outline, Verified, View};
+use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Header, Height, Verified, View};
 
 use crate::chain::Chain;
 use crate::config::Config;
@@ -39,7 +39,7 @@ pub struct Restored {
     /// nothing new until q - 1 others have sent SEEN that goes no further than its journal (R24a).
     pub replica: Replica,
     /// The accepted, uncommitted blocks, ascending by height. The engine must hold their bodies.
-    pub accepted: Vec<Outline>,
+    pub accepted: Vec<BlockSkeleton>,
 }
 
 /// Why this replica cannot have written the records on this chain.
@@ -133,7 +133,7 @@ impl Replica {
         replica.signing.start_probing(end.forgotten_through.max(ledger_had));
         replica.try_enable_signing();
         let proposals = replica.log.slots().filter_map(|(_, _, slot)| slot.accepted());
-        let accepted = proposals.map(|proposal| proposal.outline().clone()).collect();
+        let accepted = proposals.map(|proposal| proposal.skeleton().clone()).collect();
         Ok(Restored { replica, accepted })
     }
 

@@ -5,15 +5,15 @@ pub(crate) mod statement;
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockError, BlockHash, CertificateError, ChainId, Commit, Committee, Domain, Epoch, Header,
-    Height, MAX_TRANSACTIONS, Outline, ReplicaId, Signable, Signed, SignedError, Signers, TransactionId,
-    Verified, View, bounded,
+    Ballot, BlockError, BlockHash, BlockSkeleton, CertificateError, ChainId, Commit, Committee, Domain,
+    Epoch, Header, Height, MAX_TRANSACTIONS, ReplicaId, Signable, Signed, SignedError, Signers,
+    TransactionId, Verified, View, bounded,
 };
 
 use crate::checkpoint::certificate::Checkpoint;
 use crate::config::MAX_WINDOW;
 use crate::evidence::proof::Evidence;
-use crate::signing::seen::{Mark, Seen};
+use crate::signing::seen::{HighWaterMark, Seen};
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 
 /// PRE-PREPARE: its signer, the primary, proposes this block at this height in this view. It counts
@@ -67,7 +67,7 @@ pub struct Status {
     /// Height of its stable checkpoint.
     pub stable: Height,
     /// Its high-water mark (R24b).
-    pub mark: Mark,
+    pub mark: HighWaterMark,
     /// Whether it is probing: it asks which of its statements others have received (R24a).
     pub probing: bool,
     /// The PRE-PREPARE of the last superseded proposal of its view (R14d). A receiver that
@@ -182,14 +182,14 @@ pub enum Rejected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedProposal {
     vote: Verified<Signed<PrePrepare>>,
-    outline: Outline,
+    skeleton: BlockSkeleton,
 }
 
 impl CheckedProposal {
     /// Joins a verified PRE-PREPARE with its block skeleton.
-    pub(crate) fn new(vote: Verified<Signed<PrePrepare>>, outline: Outline) -> Self {
-        assert_eq!(vote.body.0.block, outline.hash(), "the vote must be for this block skeleton");
-        CheckedProposal { vote, outline }
+    pub(crate) fn new(vote: Verified<Signed<PrePrepare>>, skeleton: BlockSkeleton) -> Self {
+        assert_eq!(vote.body.0.block, skeleton.hash(), "the vote must be for this block skeleton");
+        CheckedProposal { vote, skeleton }
     }
 
     /// The primary's PRE-PREPARE.
@@ -203,16 +203,16 @@ impl CheckedProposal {
     }
 
     /// The block skeleton: header and ids.
-    pub fn outline(&self) -> &Outline {
-        &self.outline
+    pub fn skeleton(&self) -> &BlockSkeleton {
+        &self.skeleton
     }
 
     /// As it goes over the wire.
     pub fn to_message(&self) -> Message {
         Message::PrePrepare(Proposal {
             vote: self.vote.clone().into_inner(),
-            header: self.outline.header().clone(),
-            ids: self.outline.ids().to_vec(),
+            header: self.skeleton.header().clone(),
+            ids: self.skeleton.ids().to_vec(),
         })
     }
 }
@@ -277,7 +277,7 @@ pub enum Checked {
     /// Evidence, which proves itself.
     Evidence(Verified<Evidence>),
     /// The member whose statements SEEN contains, and their high-water mark. `None` if it is empty.
-    Seen(Option<(ReplicaId, Mark)>),
+    Seen(Option<(ReplicaId, HighWaterMark)>),
 }
 
 impl Message {
@@ -314,8 +314,8 @@ impl Message {
                     return Err(Rejected::OtherHeader);
                 }
                 let vote = verify_unless(Mutant::ProposalUnsigned, proposal.vote, chain, committee)?;
-                let outline = Outline::new(proposal.header, proposal.ids)?;
-                Ok(Checked::PrePrepare(CheckedProposal { vote, outline }))
+                let skeleton = BlockSkeleton::new(proposal.header, proposal.ids)?;
+                Ok(Checked::PrePrepare(CheckedProposal { vote, skeleton }))
             }
             Message::Prepare(vote) => {
                 of_epoch(vote.body.0.epoch)?;

@@ -54,13 +54,12 @@ impl Replica {
         if self.signing.is_probing() {
             return soon;
         }
-        self.standing_since()
-            .map_or(late, |since| soon.max(since.after(self.patience_with_heights())).min(late))
+        self.stalled_since().map_or(late, |since| soon.max(since.after(self.stall_threshold())).min(late))
     }
 
     /// The last activity of the lowest open height that correct members work on (R14e). Claims of f
     /// or fewer members do not count, since they would raise the rate of STATUS.
-    fn standing_since(&self) -> Option<Moment> {
+    fn stalled_since(&self) -> Option<Moment> {
         let open = |height: Height, view: View, slot: &Slot| {
             view == self.views.view() && self.in_flight_at(height).is_some()
                 || view >= self.views.view() && self.is_voted_on(slot)
@@ -72,13 +71,13 @@ impl Replica {
     /// Whether f + 1 members have voted in this slot, at least one of them correct.
     fn is_voted_on(&self, slot: &Slot) -> bool {
         let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
-        voters >= self.config.committee.one_honest()
+        voters >= self.config.committee.weak_quorum()
     }
 
     /// R14e: a height without activity for this long is stalled. It is longer than
     /// [`Replica::youth`]: another replica may have seen the activity a little later, and must find
     /// it old enough to resend.
-    fn patience_with_heights(&self) -> Duration {
+    fn stall_threshold(&self) -> Duration {
         self.config.status_interval / 2
     }
 

@@ -245,7 +245,7 @@ impl Screen {
     fn useful_commit(&self, position: &Position, ballot: &Ballot) -> Result<(), Dropped> {
         let Some(known) = position.member(self.from) else { return Ok(()) };
         let may_be_hidden =
-            known.view_change.is_some_and(|left| left.view > ballot.view) && known.base < ballot.height;
+            known.view_change.is_some_and(|left| left.view > ballot.view) && known.anchor < ballot.height;
         if may_be_hidden && !known.accused.iter().any(Subject::is_hidden_certificate) {
             return Ok(());
         }
@@ -358,10 +358,10 @@ impl Message {
     /// of a signature, about 50 µs. Hashing 32 ids into their tree costs as much.
     pub fn cost(&self) -> u64 {
         let of_change = |change: &ViewChangeMessage| {
-            let base =
-                change.knowledge.base.iter().map(|base| base.votes().signatures().len()).sum::<usize>();
-            let prepared: usize = change.knowledge.prepared.iter().map(|it| it.signature_count()).sum();
-            1 + base + prepared
+            let anchor =
+                change.payload.anchor.iter().map(|anchor| anchor.votes().signatures().len()).sum::<usize>();
+            let prepared: usize = change.payload.prepared.iter().map(|it| it.signature_count()).sum();
+            1 + anchor + prepared
         };
         let verifications = match self {
             Message::PrePrepare(proposal) => 1 + proposal.ids.len() / 32,

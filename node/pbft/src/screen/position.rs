@@ -10,7 +10,7 @@ use crate::evidence::superseded::FinalProposals;
 use crate::messages::statement::Subject;
 use crate::replica::Replica;
 use crate::signing::SigningState;
-use crate::signing::seen::{Mark, Seen};
+use crate::signing::seen::{HighWaterMark, Seen};
 use crate::view_change::messages::{CheckedViewChange, NewView, ViewChange};
 
 /// What a [`crate::Screen`] needs to know of a replica to find the messages that it would ignore.
@@ -31,7 +31,7 @@ pub struct Position {
     /// The highest height at which the replica takes proposals and votes (R7, R23).
     pub(crate) top: Height,
     /// The high-water mark of the replica itself (R24b).
-    pub(crate) mark: Mark,
+    pub(crate) mark: HighWaterMark,
     /// While the replica is probing: the members that have answered (R24a).
     pub(crate) probing: Option<BTreeSet<ReplicaId>>,
     /// The slots, each with the block that is proposed there.
@@ -50,7 +50,7 @@ pub(crate) struct Known {
     /// Its latest VIEW-CHANGE.
     pub(crate) view_change: Option<ViewChange>,
     /// The height of the anchor of that VIEW-CHANGE.
-    pub(crate) base: Height,
+    pub(crate) anchor: Height,
     /// Its CHECKPOINTs that are kept, ascending by height.
     pub(crate) checkpoints: Vec<Checkpoint>,
     /// The subjects of the evidence against it.
@@ -114,7 +114,7 @@ impl Replica {
         let known = |replica: ReplicaId| Known {
             said: self.signing.seen_of(replica).map(Said::of).unwrap_or_default(),
             view_change: self.views.change_of(replica).map(|change| change.vote().body),
-            base: self.views.change_of(replica).map(CheckedViewChange::base_height).unwrap_or_default(),
+            anchor: self.views.change_of(replica).map(CheckedViewChange::anchor_height).unwrap_or_default(),
             checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
             accused: self.faults.of(replica).cloned().unwrap_or_default(),
         };

@@ -6,7 +6,7 @@ use crate::journal::record::Record;
 use crate::messages::{Message, Status};
 use crate::replica::Replica;
 use crate::signing::Comparison;
-use crate::signing::seen::Mark;
+use crate::signing::seen::HighWaterMark;
 use crate::step::{Request, Step, To};
 
 impl Replica {
@@ -20,7 +20,12 @@ impl Replica {
     }
 
     /// Upon SEEN: it contains statements of one member, or none.
-    pub(crate) fn on_seen(&mut self, from: ReplicaId, seen: Option<(ReplicaId, Mark)>, step: &mut Step) {
+    pub(crate) fn on_seen(
+        &mut self,
+        from: ReplicaId,
+        seen: Option<(ReplicaId, HighWaterMark)>,
+        step: &mut Step,
+    ) {
         // Statements of another member say nothing about this replica.
         if seen.is_some_and(|(whose, _)| whose != self.signing.replica()) {
             return;

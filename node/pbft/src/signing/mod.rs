@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Height, ReplicaId, Signed, Verified, View};
 
-use self::seen::{Mark, Seen};
+use self::seen::{HighWaterMark, Seen};
 use self::signer::Signer;
 use crate::journal::record::Record;
 use crate::messages::Checked;
@@ -32,7 +32,7 @@ pub(crate) enum SigningState {
     /// never signs again with these files (R24c).
     Recovering {
         /// The high-water mark that the others showed.
-        seen: Mark,
+        seen: HighWaterMark,
     },
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Comparison {
     /// The replica was probing, so the journal is an old copy. Signing has stopped (R24c).
     OldJournal {
         /// The high-water mark that the member showed.
-        seen: Mark,
+        seen: HighWaterMark,
     },
     /// The replica was enabled, so another process signs with the same key (R24c).
     SecondInstance,
@@ -82,7 +82,7 @@ impl Signing {
     }
 
     /// The high-water mark of this replica.
-    pub(crate) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> HighWaterMark {
         self.signer.mark()
     }
 
@@ -159,7 +159,7 @@ impl Signing {
 
     /// Compares SEEN of `from` about this replica with the journal (R24a, R24c). `None`: it has
     /// received nothing.
-    pub(crate) fn compare(&mut self, from: ReplicaId, seen: Option<Mark>) -> Comparison {
+    pub(crate) fn compare(&mut self, from: ReplicaId, seen: Option<HighWaterMark>) -> Comparison {
         if let Some(seen) = seen
             && seen.exceeds(&self.mark())
         {
@@ -191,12 +191,12 @@ impl Signing {
     }
 
     /// Restores the high-water mark after a restart.
-    pub(crate) fn restore_mark(&mut self, mark: Mark) {
-        self.signer.reminded(mark);
+    pub(crate) fn restore_mark(&mut self, mark: HighWaterMark) {
+        self.signer.restore_mark(mark);
     }
 
     /// Restores the record that the journal is an old copy, which was found out before the restart.
-    pub(crate) fn restore_recovering(&mut self, seen: Mark) {
+    pub(crate) fn restore_recovering(&mut self, seen: HighWaterMark) {
         self.state = SigningState::Recovering { seen };
     }
 

@@ -10,7 +10,7 @@ use crate::view_change::messages::{NewView, ViewChange};
 /// A high-water mark: the furthest statement of each kind of one member. Of each kind, a correct
 /// member only moves forward: views grow, and in a view heights grow (R3, R10).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Mark {
+pub struct HighWaterMark {
     /// View and height of its last PRE-PREPARE or PREPARE.
     pub accepted: (View, Height),
     /// View and height of its last COMMIT.
@@ -21,9 +21,9 @@ pub struct Mark {
     pub opened: View,
 }
 
-impl Mark {
+impl HighWaterMark {
     /// Whether some kind in it goes further than in the other.
-    pub fn exceeds(&self, other: &Mark) -> bool {
+    pub fn exceeds(&self, other: &HighWaterMark) -> bool {
         self.accepted > other.accepted
             || self.committed > other.committed
             || self.left > other.left
@@ -32,8 +32,8 @@ impl Mark {
 
     /// The further of both, for each kind.
     #[must_use]
-    pub fn max(self, other: Mark) -> Mark {
-        Mark {
+    pub fn max(self, other: HighWaterMark) -> HighWaterMark {
+        HighWaterMark {
             accepted: self.accepted.max(other.accepted),
             committed: self.committed.max(other.committed),
             left: self.left.max(other.left),
@@ -93,11 +93,11 @@ impl Seen {
     }
 
     /// The high-water mark of these statements. Signatures do not matter.
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self) -> HighWaterMark {
         let ballot = |ballot: &quorate_ledger::Ballot| (ballot.view, ballot.height);
         let pre_prepare = self.pre_prepare.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default();
         let prepare = self.prepare.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default();
-        Mark {
+        HighWaterMark {
             accepted: pre_prepare.max(prepare),
             committed: self.commit.as_ref().map(|vote| ballot(&vote.body.0)).unwrap_or_default(),
             left: self.view_change.as_ref().map(|vote| vote.body.view).unwrap_or_default(),

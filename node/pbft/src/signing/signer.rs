@@ -6,7 +6,7 @@ use quorate_ledger::{
 };
 
 use crate::messages::statement::{Statement, Subject};
-use crate::signing::seen::Mark;
+use crate::signing::seen::HighWaterMark;
 
 /// Owns this replica's key. It signs one statement about each subject (R4) and no vote in a view
 /// that the replica has left (R19a). It panics rather than break this: a second statement is a bug
@@ -19,13 +19,13 @@ pub struct Signer {
     given: BTreeMap<Subject, Hash>,
     /// A vote in a lower view would contradict the VIEW-CHANGE (R19a).
     floor: View,
-    mark: Mark,
+    mark: HighWaterMark,
 }
 
 impl Signer {
     /// A signer without statements. After a restart, [`crate::Replica::restore`] restores them.
     pub fn new(chain: ChainId, key: SecretKey, replica: ReplicaId) -> Self {
-        Signer { chain, key, replica, given: BTreeMap::new(), floor: View(0), mark: Mark::default() }
+        Signer { chain, key, replica, given: BTreeMap::new(), floor: View(0), mark: HighWaterMark::default() }
     }
 
     /// The member whose key this is.
@@ -34,12 +34,12 @@ impl Signer {
     }
 
     /// The high-water mark of what it signed.
-    pub(crate) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> HighWaterMark {
         self.mark
     }
 
     /// Restores the high-water mark from the journal.
-    pub(crate) fn reminded(&mut self, mark: Mark) {
+    pub(crate) fn restore_mark(&mut self, mark: HighWaterMark) {
         self.mark = self.mark.max(mark);
     }
 

@@ -35,14 +35,14 @@ impl Replica {
     /// the primary is not at fault.
     fn is_behind(&self) -> bool {
         let ahead = self.peers.ahead_of(self.chain.height());
-        (self.chain.is_behind() || ahead >= self.config.committee.one_honest())
+        (self.chain.is_behind() || ahead >= self.config.committee.weak_quorum())
             && !is(Mutant::LeavesWhileBehind)
     }
 
     /// R15d, case 3: whether messages of a quorum, this replica included, arrived within 5 / 4
     /// status intervals, or within T if that is shorter. A replica that lost contact a moment after
     /// a commit has received nothing for most of T, and must not leave alone.
-    fn hears_quorum(&self, now: Now) -> bool {
+    fn quorum_in_contact(&self, now: Now) -> bool {
         let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
         let heard = self.peers.heard_within(now.moment, limit).count();
         heard + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
@@ -75,7 +75,7 @@ impl Replica {
         if self.timers.progress_due(self.empty_block_gap()).is_none_or(|due| now.moment < due) {
             return false;
         }
-        if !self.hears_quorum(now) {
+        if !self.quorum_in_contact(now) {
             // R15d, case 3: leave upon the missing messages, not at a later deadline.
             self.timers.set_awaiting_contact(true);
             return false;
@@ -112,11 +112,11 @@ impl Replica {
     /// the view, knows of no blocks that it lacks, and received messages from a quorum just now.
     /// The engine keeps a complaint of R21d until then.
     pub fn may_leave(&self, now: Now) -> bool {
-        self.votes() && !self.is_behind() && self.hears_quorum(now)
+        self.votes() && !self.is_behind() && self.quorum_in_contact(now)
     }
 
     /// Upon a censorship watch that timed out: leaves the view if permitted (R21d).
-    pub(crate) fn on_starved(&mut self, now: Now, step: &mut Step) {
+    pub(crate) fn on_censored(&mut self, now: Now, step: &mut Step) {
         if self.may_leave(now) && !is(Mutant::CensorshipIgnored) {
             self.counters.censorship += 1;
             self.leave(self.views.view().next(), Cause::Censorship, step);

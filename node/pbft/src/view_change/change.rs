@@ -10,7 +10,7 @@ use crate::replica::Replica;
 use crate::step::{Cause, Departure, Request, Step, To};
 use crate::time::Now;
 use crate::view_change::messages::{
-    CheckedNewView, CheckedViewChange, Knowledge, ViewChange, ViewChangeMessage,
+    CheckedNewView, CheckedViewChange, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 use crate::votes::GivenUp;
 use crate::votes::slot::Stage;
@@ -35,13 +35,13 @@ impl Replica {
             self.views.leave(to);
         }
         // R19a: this is all that a later view must not lose.
-        let knowledge = Knowledge {
-            base: self.chain.certificate().map(|certificate| (**certificate).clone()),
+        let payload = ViewChangePayload {
+            anchor: self.chain.certificate().map(|certificate| (**certificate).clone()),
             prepared: self.log.prepared().map(|certificate| (**certificate).clone()).collect(),
         };
         let vote =
-            self.signing.sign(ViewChange { epoch: self.config.epoch, view: to, content: knowledge.hash() });
-        let change = CheckedViewChange::own(ViewChangeMessage { vote: vote.into_inner(), knowledge });
+            self.signing.sign(ViewChange { epoch: self.config.epoch, view: to, content: payload.hash() });
+        let change = CheckedViewChange::own(ViewChangeMessage { vote: vote.into_inner(), payload });
         if !is(Mutant::ViewChangeNotDurable) {
             step.records.push(Record::ViewChange(change.clone()));
         }
@@ -155,8 +155,8 @@ impl Replica {
         assert!(new_view.end() >= tip, "FORK: view {view} begins below height {tip}, which is final");
         // The view accounts for the height by its anchor, or by a block that it proposes again. If
         // the height is below the anchor, nothing here shows a contradiction.
-        let again = match new_view.base() {
-            Some(base) if base.height == tip => Some(base.block),
+        let again = match new_view.anchor() {
+            Some(anchor) if anchor.height == tip => Some(anchor.block),
             _ => new_view.at(tip).map(|(header, _)| header.hash()),
         };
         let same = again.is_none_or(|block| block == self.chain.hash());
@@ -166,18 +166,18 @@ impl Replica {
     /// Puts the blocks that the view proposes again into their slots (R20c).
     pub(crate) fn place_again(&mut self, now: Now, step: &mut Step) {
         let Some(new_view) = self.views.entered().cloned() else { return };
-        if let Some(base) = new_view.base()
-            && base.height > self.chain.height()
-            && self.path_to(base.height, base.block).is_none()
+        if let Some(anchor) = new_view.anchor()
+            && anchor.height > self.chain.height()
+            && self.path_to(anchor.height, anchor.block).is_none()
         {
-            self.catch_up(base.height, step);
+            self.catch_up(anchor.height, step);
         }
         for (header, vote) in new_view.chain() {
             let height = header.height;
             if height <= self.chain.height() {
                 continue;
             }
-            let known = self.log.accepted_block(height, &header.hash()).map(|known| known.outline().clone());
+            let known = self.log.accepted_block(height, &header.hash()).map(|known| known.skeleton().clone());
             let slot = self.log.open(now.moment, height, self.views.view());
             if slot.accepted().is_some() {
                 continue; // restored from the journal
@@ -187,14 +187,14 @@ impl Replica {
             // The block may be known from an earlier view, or from a PRE-PREPARE that came before
             // the NEW-VIEW. Otherwise the engine fetches its ids (R20c).
             match (known, &early) {
-                (Some(outline), _) => {
-                    let proposal = CheckedProposal::new(vote.clone(), outline);
+                (Some(skeleton), _) => {
+                    let proposal = CheckedProposal::new(vote.clone(), skeleton);
                     slot.stage = Stage::Waiting { proposal, from: vote.signer };
                 }
                 (None, Some(early)) if early.ballot() == &vote.body.0 => {}
                 (None, _) => {
                     slot.stage = Stage::Empty;
-                    step.requests.push(Request::Outline { header: header.clone(), from: vote.signer });
+                    step.requests.push(Request::FetchSkeleton { header: header.clone(), from: vote.signer });
                 }
             }
             if let Some(early) = early
@@ -208,15 +208,15 @@ impl Replica {
     }
 
     /// The engine found the ids of a block that is proposed again.
-    pub(crate) fn on_outlined(&mut self, outline: &quorate_ledger::Outline) {
-        let Some((header, vote)) = self.views.again_at(outline.height()) else {
+    pub(crate) fn on_skeleton(&mut self, skeleton: &quorate_ledger::BlockSkeleton) {
+        let Some((header, vote)) = self.views.again_at(skeleton.height()) else {
             return;
         };
-        if header.hash() != outline.hash() || !self.views.is_active() {
+        if header.hash() != skeleton.hash() || !self.views.is_active() {
             return;
         }
-        let proposal = CheckedProposal::new(vote.clone(), outline.clone());
-        if let Some(slot) = self.log.slot_mut(outline.height(), self.views.view())
+        let proposal = CheckedProposal::new(vote.clone(), skeleton.clone());
+        if let Some(slot) = self.log.slot_mut(skeleton.height(), self.views.view())
             && matches!(slot.stage, Stage::Empty)
         {
             let from = vote.signer;

@@ -20,7 +20,7 @@ pub struct ViewChange {
     pub epoch: Epoch,
     /// The view that its signer waits for, above 0.
     pub view: View,
-    /// Hash of the payload, a [`Knowledge`]. The hash keeps evidence of two VIEW-CHANGEs short.
+    /// Hash of the payload, a [`ViewChangePayload`]. The hash keeps evidence of two VIEW-CHANGEs short.
     pub content: Hash,
 }
 
@@ -46,16 +46,16 @@ impl Signable for NewView {
 /// The payload of a VIEW-CHANGE (R19a): the committed anchor, and what is prepared above it. No
 /// later view may lose it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Knowledge {
+pub struct ViewChangePayload {
     /// The committed anchor: the certificate of the last committed block. `None` for the genesis.
-    pub base: Option<CommitCertificate>,
+    pub anchor: Option<CommitCertificate>,
     /// For each height above the anchor, the prepared certificate of the highest view, ascending by
     /// height.
     #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
     pub prepared: Vec<PreparedCertificate>,
 }
 
-impl Knowledge {
+impl ViewChangePayload {
     /// The hash that a [`ViewChange`] signs.
     pub fn hash(&self) -> Hash {
         tagged_hash(Domain::ViewChangeContent, &[&encode(self)])
@@ -67,15 +67,15 @@ impl Knowledge {
     }
 
     /// Height of the committed anchor.
-    pub fn base_height(&self) -> Height {
-        self.base.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
+    pub fn anchor_height(&self) -> Height {
+        self.anchor.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
     }
 }
 
 /// Number of VIEW-CHANGEs that begin a view: a quorum, so that one of them at least contains each
 /// block that may be final (R20a).
 pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
-    if is(Mutant::ViewChangeQuorumShort) { committee.one_honest() } else { committee.quorum() }
+    if is(Mutant::ViewChangeQuorumShort) { committee.weak_quorum() } else { committee.quorum() }
 }
 
 /// A VIEW-CHANGE as it goes over the wire.
@@ -84,7 +84,7 @@ pub struct ViewChangeMessage {
     /// The signed statement.
     pub vote: Signed<ViewChange>,
     /// The payload.
-    pub knowledge: Knowledge,
+    pub payload: ViewChangePayload,
 }
 
 /// A NEW-VIEW as it goes over the wire. Any member may relay it, since its signatures prove it.
@@ -129,8 +129,8 @@ impl CheckedViewChange {
     }
 
     /// Height of its committed anchor.
-    pub(crate) fn base_height(&self) -> Height {
-        self.0.knowledge.base_height()
+    pub(crate) fn anchor_height(&self) -> Height {
+        self.0.payload.anchor_height()
     }
 
     /// The signed statement.
@@ -168,19 +168,19 @@ impl ViewChangeMessage {
         if view == View(0) {
             return Err(Rejected::ViewChange("it is for view 0, which begins without one"));
         }
-        if let Some(base) = &self.knowledge.base {
+        if let Some(anchor) = &self.payload.anchor {
             // Any view is valid: a replica that fetches certified blocks may be behind the view of
             // their certificates.
-            if base.ballot().epoch != epoch {
+            if anchor.ballot().epoch != epoch {
                 return Err(Rejected::ViewChange("its committed anchor is certified in another epoch"));
             }
             if !is(Mutant::BaseUnchecked) {
-                base.check_form(committee)?;
+                anchor.check_form(committee)?;
             }
         }
-        let base = self.knowledge.base_height();
-        let mut below = base;
-        for certificate in &self.knowledge.prepared {
+        let anchor = self.payload.anchor_height();
+        let mut below = anchor;
+        for certificate in &self.payload.prepared {
             let header = certificate.header();
             if header.epoch != epoch || certificate.view() >= view {
                 return Err(Rejected::ViewChange(
@@ -194,7 +194,7 @@ impl ViewChangeMessage {
             }
             // R19b: a correct replica prepares nothing higher (R7). The limit also bounds the
             // length of a NEW-VIEW, and the signatures to verify.
-            if header.height > base.plus(2 * window) {
+            if header.height > anchor.plus(2 * window) {
                 return Err(Rejected::ViewChange(
                     "a block in it was prepared beyond the window above its anchor",
                 ));
@@ -204,7 +204,7 @@ impl ViewChangeMessage {
                 certificate.check_form(committee)?;
             }
         }
-        if content != self.knowledge.hash() && !is(Mutant::ViewChangeContentUnchecked) {
+        if content != self.payload.hash() && !is(Mutant::ViewChangeContentUnchecked) {
             return Err(Rejected::ViewChange("its content is not what was signed"));
         }
         Ok(())
@@ -213,10 +213,10 @@ impl ViewChangeMessage {
     /// Verifies every signature in a message whose form was checked.
     fn verify(&self, chain: &ChainId, committee: &Committee) -> Result<(), Rejected> {
         verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone(), chain, committee)?;
-        if let Some(base) = self.knowledge.base.as_ref().filter(|_| !is(Mutant::BaseUnchecked)) {
-            base.check(chain, committee)?;
+        if let Some(anchor) = self.payload.anchor.as_ref().filter(|_| !is(Mutant::BaseUnchecked)) {
+            anchor.check(chain, committee)?;
         }
-        let prepared = self.knowledge.prepared.iter().filter(|_| !is(Mutant::PreparedUnchecked));
+        let prepared = self.payload.prepared.iter().filter(|_| !is(Mutant::PreparedUnchecked));
         for certificate in prepared {
             certificate.check(chain, committee)?;
         }
@@ -228,7 +228,7 @@ impl ViewChangeMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// The highest committed anchor among them; `None` for the genesis.
-    pub base: Option<CommitCertificate>,
+    pub anchor: Option<CommitCertificate>,
     /// The blocks to propose again, from the height above the anchor on, each the parent of the
     /// next.
     pub chain: Vec<Header>,
@@ -243,27 +243,27 @@ impl Selection {
     /// # Errors
     /// [`Rejected`] if two blocks are committed at one height, or prepared at one height in one
     /// view. More than f members are faulty then.
-    pub fn of<'a>(known: &(impl Iterator<Item = &'a Knowledge> + Clone)) -> Result<Self, Rejected> {
+    pub fn of<'a>(known: &(impl Iterator<Item = &'a ViewChangePayload> + Clone)) -> Result<Self, Rejected> {
         let known = || known.clone();
-        let mut base: Option<&CommitCertificate> = None;
-        for certificate in known().filter_map(|knowledge| knowledge.base.as_ref()) {
-            let (ballot, best) = (certificate.ballot(), base.map(CommitCertificate::ballot));
+        let mut anchor: Option<&CommitCertificate> = None;
+        for certificate in known().filter_map(|payload| payload.anchor.as_ref()) {
+            let (ballot, best) = (certificate.ballot(), anchor.map(CommitCertificate::ballot));
             match best {
                 Some(best) if best.height == ballot.height && best.block != ballot.block => {
                     return Err(Rejected::ViewChange("two blocks are committed at one height"));
                 }
                 Some(best) if best.height >= ballot.height => {}
-                _ => base = Some(certificate),
+                _ => anchor = Some(certificate),
             }
         }
-        let mut end = base.map(|certificate| certificate.ballot().block);
-        let mut height = base.map_or(Height(0), |certificate| certificate.ballot().height);
+        let mut end = anchor.map(|certificate| certificate.ballot().block);
+        let mut height = anchor.map_or(Height(0), |certificate| certificate.ballot().height);
         let mut chain = Vec::new();
         // Heights are claims until the signatures are verified, so a height may be `u64::MAX`.
         while let Some(next) = height.0.checked_add(1).map(Height) {
             height = next;
             let candidates = known()
-                .flat_map(|knowledge| &knowledge.prepared)
+                .flat_map(|payload| &payload.prepared)
                 .filter(|certificate| certificate.header().height == height);
             let Some(best) = highest(candidates)? else { break };
             if is(Mutant::NewViewDropsPrepared) {
@@ -275,7 +275,7 @@ impl Selection {
             end = Some(best.header().hash());
             chain.push(best.header().clone());
         }
-        Ok(Selection { base: base.cloned(), chain })
+        Ok(Selection { anchor: anchor.cloned(), chain })
     }
 
     /// The ballots of the blocks to propose again, in this view.
@@ -315,7 +315,7 @@ pub struct CheckedNewView(Arc<Start>);
 #[derive(Debug, PartialEq, Eq)]
 struct Start {
     message: NewViewMessage,
-    base: Option<Verified<CommitCertificate>>,
+    anchor: Option<Verified<CommitCertificate>>,
     chain: Vec<(Header, Verified<Signed<PrePrepare>>)>,
 }
 
@@ -327,15 +327,15 @@ impl CheckedNewView {
         votes: Vec<Verified<Signed<PrePrepare>>>,
     ) -> Self {
         assert_eq!(selection.chain.len(), votes.len(), "one PRE-PREPARE for each block proposed again");
-        let base = selection.base.map(Verified::from_own_storage);
+        let anchor = selection.anchor.map(Verified::from_own_storage);
         let chain = selection.chain.into_iter().zip(votes).collect();
-        CheckedNewView(Arc::new(Start { message, base, chain }))
+        CheckedNewView(Arc::new(Start { message, anchor, chain }))
     }
 
     /// Restores the NEW-VIEW that this node recorded when it entered the view. It verifies no
     /// signature.
     pub(crate) fn from_own_storage(message: NewViewMessage) -> Result<Self, Rejected> {
-        let selection = Selection::of(&message.view_changes.iter().map(|change| &change.knowledge))?;
+        let selection = Selection::of(&message.view_changes.iter().map(|change| &change.payload))?;
         let votes: Vec<_> = message.pre_prepares.iter().cloned().map(Verified::from_own_storage).collect();
         if selection.chain.len() != votes.len() {
             return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
@@ -354,13 +354,13 @@ impl CheckedNewView {
     }
 
     /// The committed anchor that the view begins with; `None` for the genesis.
-    pub fn base(&self) -> Option<&Ballot> {
+    pub fn anchor(&self) -> Option<&Ballot> {
         self.base_certificate().map(|certificate| certificate.ballot())
     }
 
     /// The certificate of the committed anchor.
     pub(crate) fn base_certificate(&self) -> Option<&Verified<CommitCertificate>> {
-        self.0.base.as_ref()
+        self.0.anchor.as_ref()
     }
 
     /// The blocks that the view proposes again, ascending by height, with the primary's
@@ -371,8 +371,8 @@ impl CheckedNewView {
 
     /// The last height that the view proposes again, or the anchor's. Fresh proposals are above it.
     pub fn end(&self) -> Height {
-        let base = self.base().map_or(Height(0), |base| base.height);
-        base.plus(self.0.chain.len() as u64)
+        let anchor = self.anchor().map_or(Height(0), |anchor| anchor.height);
+        anchor.plus(self.0.chain.len() as u64)
     }
 
     /// The block that the view proposes again at this height.
@@ -390,7 +390,7 @@ impl NewViewMessage {
     /// Only for a fault: the headers of the blocks that the primary claims to propose again, as far
     /// as the VIEW-CHANGEs contain them.
     fn claimed_chain(&self) -> Vec<Header> {
-        let known = || self.view_changes.iter().flat_map(|change| &change.knowledge.prepared);
+        let known = || self.view_changes.iter().flat_map(|change| &change.payload.prepared);
         let header = |vote: &Signed<PrePrepare>| {
             known()
                 .map(PreparedCertificate::header)
@@ -451,7 +451,7 @@ impl NewViewMessage {
         for change in &self.view_changes {
             change.check_form(epoch, committee, window)?;
         }
-        let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.knowledge))?;
+        let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.payload))?;
         if is(Mutant::NewViewNotRecomputed) {
             selection.chain = self.claimed_chain();
         }

@@ -14,14 +14,14 @@ use crate::view_change::messages::{
 /// The VIEW-CHANGEs that the primary would begin its view with, and what they select.
 #[derive(Debug)]
 pub(crate) struct Beginning {
-    basis: Basis,
+    inputs: Inputs,
     chosen: Vec<CheckedViewChange>,
     selection: Selection,
 }
 
 /// The inputs of the choice. Suspicions change only with the view and the committed chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Basis {
+pub(crate) struct Inputs {
     view: View,
     tip: Height,
     /// The members whose VIEW-CHANGEs for this view are here.
@@ -29,8 +29,8 @@ pub(crate) struct Basis {
 }
 
 impl Beginning {
-    pub(crate) fn is_from(&self, basis: Basis) -> bool {
-        self.basis == basis
+    pub(crate) fn is_from(&self, inputs: Inputs) -> bool {
+        self.inputs == inputs
     }
 }
 
@@ -65,8 +65,8 @@ impl Replica {
         // Reuse the choice while its inputs are the same. Selecting takes up to a millisecond in a
         // large committee, and this runs at every step.
         let signers = Signers::of(self.views.changes_for_this_view().map(CheckedViewChange::signer));
-        let basis = Basis { view: self.views.view(), tip: self.chain.height(), signers };
-        if let Some(same) = self.views.take_put_off(basis) {
+        let inputs = Inputs { view: self.views.view(), tip: self.chain.height(), signers };
+        if let Some(same) = self.views.take_put_off(inputs) {
             return Some(same);
         }
         let own = self.views.changes_for_this_view().find(|change| change.signer() == me)?;
@@ -82,18 +82,18 @@ impl Replica {
         }
         chosen.sort_by_key(|change| change.signer());
         // This fails only if more than f members are faulty. The view then ends by its timeout.
-        let selection = Selection::of(&chosen.iter().map(|change| &change.message().knowledge)).ok()?;
-        Some(Beginning { basis, chosen: chosen.into_iter().cloned().collect(), selection })
+        let selection = Selection::of(&chosen.iter().map(|change| &change.message().payload)).ok()?;
+        Some(Beginning { inputs, chosen: chosen.into_iter().cloned().collect(), selection })
     }
 
     /// R20e: whether a suspected member has the certificate for a block that this replica would
     /// propose again without holding it. The VIEW-CHANGE of another member may replace it.
     fn is_doubtful(&self, Beginning { chosen, selection, .. }: &Beginning) -> bool {
-        let base = selection.base.as_ref().map_or(Height(0), |base| base.ballot().height);
-        let Some(missing) = self.first_missing(base, selection.chain.iter()) else { return false };
+        let anchor = selection.anchor.as_ref().map_or(Height(0), |anchor| anchor.ballot().height);
+        let Some(missing) = self.first_missing(anchor, selection.chain.iter()) else { return false };
         let suspected = |change: &&CheckedViewChange| self.views.suspected_in(change.signer()).is_some();
         let mut suspected = chosen.iter().filter(suspected);
-        suspected.any(|change| change.message().knowledge.has_prepared(missing))
+        suspected.any(|change| change.message().payload.has_prepared(missing))
     }
 
     fn open(&mut self, now: Now, Beginning { chosen, selection, .. }: Beginning, step: &mut Step) {
@@ -123,26 +123,26 @@ impl Replica {
         let Some(began) = self.views.beginning().filter(|_| self.views.is_active()).cloned() else {
             return;
         };
-        let base = began.base().map_or(Height(0), |base| base.height);
-        let Some(missing) = self.first_missing(base, began.chain().iter().map(|(header, _)| header)) else {
+        let anchor = began.anchor().map_or(Height(0), |anchor| anchor.height);
+        let Some(missing) = self.first_missing(anchor, began.chain().iter().map(|(header, _)| header)) else {
             return;
         };
         for change in &began.message().view_changes {
-            if change.knowledge.has_prepared(missing) {
+            if change.payload.has_prepared(missing) {
                 self.views.suspect(change.vote.signer, began.view());
             }
         }
     }
 
-    /// The lowest of these blocks above `base` that is open and was never accepted here. `None`
-    /// while this replica is behind `base`, since nothing is certain then. Blocks above the lowest
+    /// The lowest of these blocks above `anchor` that is open and was never accepted here. `None`
+    /// while this replica is behind `anchor`, since nothing is certain then. Blocks above the lowest
     /// do not count: a block is accepted after its parent (R3).
     fn first_missing<'a>(
         &self,
-        base: Height,
+        anchor: Height,
         mut chain: impl Iterator<Item = &'a Header>,
     ) -> Option<&'a Header> {
-        if base > self.chain.height() {
+        if anchor > self.chain.height() {
             return None;
         }
         chain.find(|header| header.height > self.chain.height() && !self.holds(header.height, &header.hash()))

@@ -7,7 +7,7 @@ use quorate_ledger::{Header, Height, ReplicaId, Signed, Verified, View};
 use crate::evidence::proof::Evidence;
 use crate::messages::PrePrepare;
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange};
-use crate::view_change::open::{Basis, Beginning};
+use crate::view_change::open::{Beginning, Inputs};
 
 /// The view, the NEW-VIEW that began it, the VIEW-CHANGEs of all members, and the suspected
 /// members.
@@ -141,8 +141,8 @@ impl Views {
     }
 
     /// The beginning that was postponed, if its inputs are still the same.
-    pub(crate) fn take_put_off(&mut self, basis: Basis) -> Option<Beginning> {
-        self.doubtful.take().filter(|beginning| beginning.is_from(basis))
+    pub(crate) fn take_put_off(&mut self, inputs: Inputs) -> Option<Beginning> {
+        self.doubtful.take().filter(|beginning| beginning.is_from(inputs))
     }
 
     /// The evidence for which this replica left the last view, until the next view begins. The

@@ -20,7 +20,7 @@ impl Replica {
         let backups = prepares_needed(&self.config.committee);
         let ready = self.log.slots_of(self.views.view()).find_map(|(height, slot)| {
             let Stage::Accepted { proposal } = &slot.stage else { return None };
-            if !self.in_order(height, &proposal.outline().header().parent) {
+            if !self.in_order(height, &proposal.skeleton().header().parent) {
                 return None;
             }
             let prepares = slot.prepares.signatures_for(&proposal.ballot().block, backups)?;
@@ -81,9 +81,9 @@ impl Replica {
     /// R20b: the certificate of the committed anchor finalises blocks like any other. Perhaps no
     /// correct member has another certificate to serve.
     pub(crate) fn finalise_base(&mut self, now: Now, step: &mut Step) -> bool {
-        let base = self.views.entered().and_then(|entered| entered.base_certificate());
-        let Some(certificate) = base
-            .filter(|base| base.ballot().height > self.chain.height())
+        let anchor = self.views.entered().and_then(|entered| entered.base_certificate());
+        let Some(certificate) = anchor
+            .filter(|anchor| anchor.ballot().height > self.chain.height())
             .cloned()
             .filter(|_| !is(Mutant::BaseFinalisesNothing))
         else {
@@ -102,8 +102,8 @@ impl Replica {
         certificate: Verified<CommitCertificate>,
         step: &mut Step,
     ) {
-        let headers: Vec<Header> = path.iter().map(|block| block.outline().header().clone()).collect();
-        let blocks = path.iter().map(|block| block.outline().hash()).collect();
+        let headers: Vec<Header> = path.iter().map(|block| block.skeleton().header().clone()).collect();
+        let blocks = path.iter().map(|block| block.skeleton().hash()).collect();
         step.records.push(Record::Finalised(certificate.clone()));
         step.requests.push(Request::Finalise(Finalised { blocks, certificate: certificate.clone() }));
         self.advance_tip(now.moment, headers, certificate);
@@ -128,7 +128,7 @@ impl Replica {
         let mut path = Vec::new();
         while height > self.chain.height() {
             let proposal = self.log.accepted_block(height, &wanted)?;
-            wanted = proposal.outline().header().parent;
+            wanted = proposal.skeleton().header().parent;
             path.push(proposal.clone());
             height = height.previous().expect("heights above the tip are above zero");
         }

@@ -43,7 +43,7 @@ impl PreparedCertificate {
     /// Joins an accepted proposal and verified PREPAREs of backups for it.
     pub(crate) fn assemble(proposal: &CheckedProposal, prepares: SignatureSet) -> Verified<Self> {
         Verified::from_own_storage(PreparedCertificate {
-            header: proposal.outline().header().clone(),
+            header: proposal.skeleton().header().clone(),
             view: proposal.ballot().view,
             pre_prepare: proposal.vote().signature,
             prepares,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, BlockError, Header, Height, Outline, ReplicaId};
+use quorate_ledger::{Ballot, BlockError, BlockSkeleton, Header, Height, ReplicaId};
 
 use crate::evidence::proof::{Evidence, pair};
 use crate::journal::record::Record;
@@ -40,10 +40,10 @@ impl Replica {
     fn accepted_end(&self) -> &Header {
         let (mut end, mut hash) = (self.chain.tip(), self.chain.hash());
         while let Some(accepted) = self.accepted_at(end.height.next()) {
-            if accepted.outline().header().parent != hash {
+            if accepted.skeleton().header().parent != hash {
                 break; // its ancestor was replaced by a committed block
             }
-            (end, hash) = (accepted.outline().header(), accepted.outline().hash());
+            (end, hash) = (accepted.skeleton().header(), accepted.skeleton().hash());
         }
         end
     }
@@ -54,13 +54,13 @@ impl Replica {
     /// happens after a restart, when the ledger has lost fetched blocks.
     pub(crate) fn in_flight_at(&self, height: Height) -> Option<&CheckedProposal> {
         let proposal = self.accepted_at(height)?;
-        let mut header = proposal.outline().header();
+        let mut header = proposal.skeleton().header();
         while header.height > self.chain.height().next() {
             let Some(below) = self.accepted_at(header.height.previous()?) else { return Some(proposal) };
             if below.ballot().block != header.parent {
                 return None;
             }
-            header = below.outline().header();
+            header = below.skeleton().header();
         }
         (header.parent == self.chain.hash()).then_some(proposal)
     }
@@ -73,7 +73,7 @@ impl Replica {
     fn parent_at(&self, height: Height) -> Option<&Header> {
         match height.previous()? {
             below if below == self.chain.height() => Some(self.chain.tip()),
-            below => self.in_flight_at(below).map(|proposal| proposal.outline().header()),
+            below => self.in_flight_at(below).map(|proposal| proposal.skeleton().header()),
         }
     }
 
@@ -88,14 +88,14 @@ impl Replica {
         }
     }
 
-    pub(crate) fn on_proposed(&mut self, now: Now, outline: Outline, step: &mut Step) {
+    pub(crate) fn on_proposed(&mut self, now: Now, skeleton: BlockSkeleton, step: &mut Step) {
         let parent = self.proposal_parent().expect("only a primary with room in its window proposes (R7)");
         // R5: backups would refuse an invalid block, and it would block all heights above it.
-        let examined = self.examine(outline.header(), parent);
+        let examined = self.examine(skeleton.header(), parent);
         assert_eq!(examined, Ok(()), "R5: the engine must propose a valid block on the parent it was given");
-        let ballot = self.ballot_for(&outline);
+        let ballot = self.ballot_for(&skeleton);
         let vote = self.signing.sign(PrePrepare(ballot));
-        let proposal = CheckedProposal::new(vote, outline);
+        let proposal = CheckedProposal::new(vote, skeleton);
         let slot = self.slot_for(now, &ballot).expect("the window of a primary is within that of backups");
         assert!(slot.proposal().is_none(), "R4: a primary proposes once for each view and height");
         slot.since = now.moment;
@@ -104,12 +104,12 @@ impl Replica {
         step.records.push(Record::Accepted(proposal));
     }
 
-    fn ballot_for(&self, outline: &Outline) -> Ballot {
+    fn ballot_for(&self, skeleton: &BlockSkeleton) -> Ballot {
         Ballot {
             epoch: self.config.epoch,
             view: self.views.view(),
-            height: outline.height(),
-            block: outline.hash(),
+            height: skeleton.height(),
+            block: skeleton.hash(),
         }
     }
 
@@ -176,7 +176,7 @@ impl Replica {
             self.refuse(proposal, reason, step);
             return true;
         }
-        match self.examine(proposal.outline().header(), parent) {
+        match self.examine(proposal.skeleton().header(), parent) {
             Ok(()) => {
                 self.set_stage(&proposal, Stage::Examining { proposal: proposal.clone() });
                 step.requests.push(Request::Examine { proposal, from });
@@ -236,7 +236,7 @@ impl Replica {
     /// Accepts a valid proposal, or holds it until the wall clock permits it (R6). `true` if its
     /// stage is final: it was accepted or refused.
     fn accept_when_due(&mut self, now: Now, proposal: CheckedProposal, step: &mut Step) -> bool {
-        let header = proposal.outline().header();
+        let header = proposal.skeleton().header();
         // R3: fetched blocks may meanwhile have put another block below it.
         if !self.extends_chain(header) && !is(Mutant::ParentNotAskedAgain) {
             self.refuse(proposal, "the block it extends is not the one that was committed".to_owned(), step);

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{
-    Ballot, Commit, CommitCertificate, Epoch, Outline, Signable, SignatureSet, Signed, Signers, Verified,
-    View, decode, encode,
+    Ballot, BlockSkeleton, Commit, CommitCertificate, Epoch, Signable, SignatureSet, Signed, Signers,
+    Verified, View, decode, encode,
 };
 use quorate_pbft::{
-    Input, Knowledge, Message, NewView, NewViewMessage, PrePrepare, Prepare, PreparedCertificate, Proposal,
-    Rejected, Selection, ViewChange, ViewChangeMessage,
+    Input, Message, NewView, NewViewMessage, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected,
+    Selection, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 use super::{Envelope, Net, ballot, id};
 
 /// The view-change payload of a member that has committed nothing and prepared these blocks.
-pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> Knowledge {
-    Knowledge { base: None, prepared }
+pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayload {
+    ViewChangePayload { anchor: None, prepared }
 }
 
 impl Net {
@@ -24,9 +24,13 @@ impl Net {
         Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
     }
 
-    pub(crate) fn proposal(&self, signer: usize, outline: &Outline, view: u64) -> Message {
-        let vote = self.sign(signer, PrePrepare(ballot(outline, view)));
-        Message::PrePrepare(Proposal { vote, header: outline.header().clone(), ids: outline.ids().to_vec() })
+    pub(crate) fn proposal(&self, signer: usize, skeleton: &BlockSkeleton, view: u64) -> Message {
+        let vote = self.sign(signer, PrePrepare(ballot(skeleton, view)));
+        Message::PrePrepare(Proposal {
+            vote,
+            header: skeleton.header().clone(),
+            ids: skeleton.ids().to_vec(),
+        })
     }
 
     pub(crate) fn prepare(&self, signer: usize, ballot: Ballot) -> Message {
@@ -54,7 +58,7 @@ impl Net {
 
     /// The input of an engine that fetched these blocks, certified in view 0 by the first q
     /// members.
-    pub(crate) fn fetched(&self, blocks: &[&Outline]) -> Input {
+    pub(crate) fn fetched(&self, blocks: &[&BlockSkeleton]) -> Input {
         let signers: Vec<usize> = (0..self.config.committee.quorum()).collect();
         let last = blocks.last().unwrap();
         Input::CaughtUp {
@@ -65,9 +69,14 @@ impl Net {
 
     /// A prepared certificate of the primary's PRE-PREPARE and the PREPAREs of these backups, put
     /// together by hand.
-    pub(crate) fn prepared(&self, outline: &Outline, view: u64, backups: &[usize]) -> PreparedCertificate {
-        let ballot = ballot(outline, view);
-        let mut bytes = encode(outline.header());
+    pub(crate) fn prepared(
+        &self,
+        skeleton: &BlockSkeleton,
+        view: u64,
+        backups: &[usize],
+    ) -> PreparedCertificate {
+        let ballot = ballot(skeleton, view);
+        let mut bytes = encode(skeleton.header());
         bytes.extend(encode(&View(view)));
         bytes.extend(encode(&self.sign(self.primary_of(view), PrePrepare(ballot)).signature));
         bytes.extend(encode(&Signers::of(backups.iter().map(|backup| id(*backup)))));
@@ -79,17 +88,22 @@ impl Net {
     }
 
     /// A VIEW-CHANGE with this payload.
-    pub(crate) fn view_change(&self, signer: usize, view: u64, knowledge: Knowledge) -> ViewChangeMessage {
-        let body = ViewChange { epoch: Epoch(0), view: View(view), content: knowledge.hash() };
-        ViewChangeMessage { vote: self.sign(signer, body), knowledge }
+    pub(crate) fn view_change(
+        &self,
+        signer: usize,
+        view: u64,
+        payload: ViewChangePayload,
+    ) -> ViewChangeMessage {
+        let body = ViewChange { epoch: Epoch(0), view: View(view), content: payload.hash() };
+        ViewChangeMessage { vote: self.sign(signer, body), payload }
     }
 
     /// Three VIEW-CHANGEs for view 1. Only the last, of member 3, has the block prepared in view 0.
-    pub(crate) fn changes(&self, outline: &Outline) -> Vec<ViewChangeMessage> {
+    pub(crate) fn changes(&self, skeleton: &BlockSkeleton) -> Vec<ViewChangeMessage> {
         vec![
-            self.view_change(0, 1, Knowledge::default()),
-            self.view_change(1, 1, Knowledge::default()),
-            self.view_change(3, 1, payload_of(vec![self.prepared(outline, 0, &[2, 3])])),
+            self.view_change(0, 1, ViewChangePayload::default()),
+            self.view_change(1, 1, ViewChangePayload::default()),
+            self.view_change(3, 1, payload_of(vec![self.prepared(skeleton, 0, &[2, 3])])),
         ]
     }
 
@@ -105,7 +119,7 @@ impl Net {
 
     /// A NEW-VIEW of these VIEW-CHANGEs, with the PRE-PREPAREs that R20a requires.
     pub(crate) fn new_view(&self, view: u64, view_changes: Vec<ViewChangeMessage>) -> NewViewMessage {
-        let selection = Selection::of(&view_changes.iter().map(|change| &change.knowledge)).unwrap();
+        let selection = Selection::of(&view_changes.iter().map(|change| &change.payload)).unwrap();
         let ballots = selection.chain.iter().map(|header| Ballot {
             epoch: Epoch(0),
             view: View(view),

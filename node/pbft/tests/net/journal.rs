@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_ledger::{BlockHash, Height, Outline, ReplicaId, View};
+use quorate_ledger::{BlockHash, BlockSkeleton, Height, ReplicaId, View};
 use quorate_pbft::Record;
 
 /// The key of a row.
@@ -16,7 +16,7 @@ enum Row {
     NewView,
     Checkpoint(Height),
     Stable,
-    Mark,
+    HighWaterMark,
     Recovering,
     Heard(ReplicaId),
     Evidence(usize),
@@ -34,7 +34,7 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
             Record::NewView(_) => Row::NewView,
             Record::Checkpoint(vote) => Row::Checkpoint(vote.body.height),
             Record::Stable(_) => Row::Stable,
-            Record::Mark(_) => Row::Mark,
+            Record::Mark(_) => Row::HighWaterMark,
             Record::Recovering(_) => Row::Recovering,
             Record::Heard(member, _) => Row::Heard(*member),
             Record::Evidence(_) => Row::Evidence(index),
@@ -49,7 +49,7 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
 }
 
 /// The record, written to bytes and read back. Both must be equal.
-pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, Outline>) -> Record {
+pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, BlockSkeleton>) -> Record {
     let bytes = record.to_bytes();
     let read = match record {
         Record::Accepted(_) => {

@@ -1,7 +1,7 @@
 //! Observation of a committee from outside.
 
-use quorate_ledger::{Header, Outline, ReplicaId};
-use quorate_pbft::{Cause, Counters, Evidence, Record, Request, SlotOverview, Standing};
+use quorate_ledger::{BlockSkeleton, Header, ReplicaId};
+use quorate_pbft::{Cause, Counters, Evidence, Record, Request, SigningStatus, SlotOverview};
 
 use super::Net;
 
@@ -22,8 +22,8 @@ impl Net {
     }
 
     /// Names a block that a Byzantine member made.
-    pub(crate) fn name(&mut self, outline: &Outline, name: &str) {
-        self.names.insert(outline.hash(), name.to_owned());
+    pub(crate) fn name(&mut self, skeleton: &BlockSkeleton, name: &str) {
+        self.names.insert(skeleton.hash(), name.to_owned());
     }
 
     /// Asserts that every running node has exactly these blocks.
@@ -97,8 +97,8 @@ impl Net {
         self.nodes[node].replica().overview(self.now(node)).slots
     }
 
-    pub(crate) fn standing(&self, node: usize) -> Standing {
-        self.nodes[node].replica().overview(self.now(node)).standing
+    pub(crate) fn signing(&self, node: usize) -> SigningStatus {
+        self.nodes[node].replica().overview(self.now(node)).signing
     }
 
     pub(crate) fn counters(&self, node: usize) -> Counters {

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_ledger::{
-    Ballot, BlockHash, BlockLimits, ChainId, Committee, Epoch, Header, Height, Outline, PROTOCOL_VERSION,
-    ReplicaId, SecretKey, Signable, SignatureMemo, Signed, Signers, Timestamp, TransactionId,
-    TransactionLimits, Verified, View, decode, encode, merkle_root,
+    Ballot, BlockHash, BlockLimits, BlockSkeleton, ChainId, Committee, Epoch, Header, Height,
+    PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, Signers, Timestamp,
+    TransactionId, TransactionLimits, Verified, View, decode, encode, merkle_root,
 };
 use quorate_pbft::{
-    Checked, Config, Dropped, Input, Knowledge, Mark, Message, Moment, NewView, NewViewMessage, Now,
-    Position, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected, Request, Screen, Selection, To,
-    ViewChange, ViewChangeMessage, Work,
+    Checked, Config, Dropped, HighWaterMark, Input, Message, Moment, NewView, NewViewMessage, Now, Position,
+    PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected, Request, Screen, Selection, To, ViewChange,
+    ViewChangeMessage, ViewChangePayload, Work,
 };
 
 mod forge;
@@ -58,7 +58,7 @@ pub(crate) struct Net {
     /// Whether engines fetch certified blocks.
     pub(crate) catching_up: bool,
     /// Whether engines find the ids of blocks that are proposed again (R12c).
-    pub(crate) finding_outlines: bool,
+    pub(crate) finding_skeletons: bool,
     /// Answers of the Byzantine members. They arrive before all messages in flight.
     pub(crate) byzantine: Option<Byzantine>,
     /// Whether messages are screened before they are checked, as in production (R25).
@@ -116,7 +116,7 @@ pub(crate) fn root(config: &Config) -> Header {
 }
 
 /// A block with one transaction, whose id is made from the name.
-pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: ReplicaId) -> Outline {
+pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: ReplicaId) -> BlockSkeleton {
     let mut bytes = [0; 32];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     let ids = vec![TransactionId::from_bytes(bytes)];
@@ -131,12 +131,12 @@ pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: Repl
         proposer,
         ..parent.clone()
     };
-    Outline::new(header, ids).unwrap()
+    BlockSkeleton::new(header, ids).unwrap()
 }
 
 /// The ballot for a block in a view.
-pub(crate) fn ballot(outline: &Outline, view: u64) -> Ballot {
-    Ballot { epoch: Epoch(0), view: View(view), height: outline.height(), block: outline.hash() }
+pub(crate) fn ballot(skeleton: &BlockSkeleton, view: u64) -> Ballot {
+    Ballot { epoch: Epoch(0), view: View(view), height: skeleton.height(), block: skeleton.hash() }
 }
 
 impl Net {
@@ -162,7 +162,7 @@ impl Net {
             links: Links::default(),
             moment: Moment::default(),
             catching_up: true,
-            finding_outlines: true,
+            finding_skeletons: true,
             byzantine: None,
             screening: true,
             positions: Vec::new(),
@@ -214,7 +214,7 @@ impl Net {
         // First give the replica an input without content. It lets time and contact take effect, so
         // a difference after the second input comes from the message. STATUS brings contact, too,
         // and the screen never drops it.
-        let nothing = Checked::Seen(Some((self.another_member_than(node), Mark::default())));
+        let nothing = Checked::Seen(Some((self.another_member_than(node), HighWaterMark::default())));
         self.input(node, Input::Received { from, message: nothing });
         if !self.nodes[node].runs() {
             return;
@@ -273,22 +273,22 @@ impl Net {
     }
 
     /// The primary makes a block of this name, if its window has room.
-    pub(crate) fn try_propose(&mut self, name: &str) -> Option<Outline> {
+    pub(crate) fn try_propose(&mut self, name: &str) -> Option<BlockSkeleton> {
         let primary = self.proposer()?;
         Some(self.propose_by(primary, name))
     }
 
     /// This node makes a block of this name. It must be a primary with room in its window.
-    pub(crate) fn propose_by(&mut self, primary: usize, name: &str) -> Outline {
+    pub(crate) fn propose_by(&mut self, primary: usize, name: &str) -> BlockSkeleton {
         let parent = self.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
-        let outline = block(&parent, name, self.now(primary).wall, id(primary));
-        self.names.insert(outline.hash(), name.to_owned());
-        self.nodes[primary].bodies.insert(outline.hash(), outline.clone());
-        self.input(primary, Input::Proposed(outline.clone()));
-        outline
+        let skeleton = block(&parent, name, self.now(primary).wall, id(primary));
+        self.names.insert(skeleton.hash(), name.to_owned());
+        self.nodes[primary].bodies.insert(skeleton.hash(), skeleton.clone());
+        self.input(primary, Input::Proposed(skeleton.clone()));
+        skeleton
     }
 
-    pub(crate) fn propose(&mut self, name: &str) -> Outline {
+    pub(crate) fn propose(&mut self, name: &str) -> BlockSkeleton {
         self.try_propose(name).expect("the primary runs and has room")
     }
 
@@ -356,7 +356,7 @@ impl Net {
             let delivered = self.receive(envelope);
             assert!(corrupt || delivered.is_ok(), "{delivered:?}");
             self.catch_up();
-            self.find_outlines();
+            self.find_skeletons();
         }
     }
 
@@ -430,8 +430,8 @@ impl Net {
 
     /// Stands in for the engines when a view proposes blocks again: supplies their ids, if any
     /// running node has them (R12c).
-    pub(crate) fn find_outlines(&mut self) {
-        if !self.finding_outlines {
+    pub(crate) fn find_skeletons(&mut self) {
+        if !self.finding_skeletons {
             return;
         }
         for index in 0..self.size() {
@@ -439,7 +439,7 @@ impl Net {
                 let holders = self.nodes.iter().filter(|node| node.runs());
                 let found = holders.filter_map(|node| node.bodies.get(&header.hash())).next().cloned();
                 match found {
-                    Some(outline) => self.input(index, Input::Outlined(outline)),
+                    Some(skeleton) => self.input(index, Input::SkeletonFetched(skeleton)),
                     None => self.nodes[index].wanted.push(header),
                 }
             }
@@ -468,7 +468,7 @@ impl Net {
     fn report_censorship(&mut self, included: impl Fn(usize) -> bool) {
         for node in (0..self.size()).filter(|node| included(*node)) {
             if self.nodes[node].runs() {
-                self.input(node, Input::Starved);
+                self.input(node, Input::Censored);
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Outline, ReplicaId, SecretKey, Verified};
+use quorate_ledger::{
+    BlockHash, BlockSkeleton, CommitCertificate, Header, Height, ReplicaId, SecretKey, Verified,
+};
 use quorate_pbft::{
     ChainEnd, CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request,
     Signer, Steps, To, Verdict,
@@ -33,7 +35,7 @@ pub(crate) struct Node {
     /// These fields survive a crash: records in the order of writing, the bodies that belong to
     /// them, the chain up to `durable`, and the certificates of those blocks that have one.
     pub(crate) journal: Vec<Record>,
-    pub(crate) bodies: BTreeMap<BlockHash, Outline>,
+    pub(crate) bodies: BTreeMap<BlockHash, BlockSkeleton>,
     pub(crate) chain: Vec<Header>,
     pub(crate) certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
@@ -74,7 +76,7 @@ pub(crate) struct Node {
 #[derive(Clone)]
 pub(crate) struct Files {
     journal: Vec<Record>,
-    bodies: BTreeMap<BlockHash, Outline>,
+    bodies: BTreeMap<BlockHash, BlockSkeleton>,
     chain: Vec<Header>,
     certificates: BTreeMap<Height, Verified<CommitCertificate>>,
     durable: usize,
@@ -147,7 +149,7 @@ impl Node {
                 self.certain = self.certain.max(height);
                 self.requests.push(request);
             }
-            Request::Outline { header, .. } => self.wanted.push(header),
+            Request::FetchSkeleton { header, .. } => self.wanted.push(header),
             Request::Left(_) => {
                 self.examining.clear();
                 self.wanted.clear();
@@ -168,7 +170,7 @@ impl Node {
     }
 
     fn examine(&mut self, proposal: CheckedProposal) -> Option<Input> {
-        let (ballot, outline) = (*proposal.ballot(), proposal.outline());
+        let (ballot, skeleton) = (*proposal.ballot(), proposal.skeleton());
         if self.withheld.contains(&ballot.block) {
             self.examining.push(proposal);
             return None;
@@ -176,7 +178,7 @@ impl Node {
         let verdict = match self.faults.get(&ballot.block) {
             Some(fault) => Verdict::Bad(fault.clone()),
             None => {
-                self.bodies.insert(ballot.block, outline.clone());
+                self.bodies.insert(ballot.block, skeleton.clone());
                 Verdict::Good
             }
         };
@@ -194,9 +196,9 @@ impl Node {
 
     fn append(&mut self, finalised: Finalised) {
         for hash in &finalised.blocks {
-            let outline =
+            let skeleton =
                 self.bodies.get(hash).expect("only accepted blocks are finalised, and their bodies kept");
-            let header = outline.header();
+            let header = skeleton.header();
             assert_eq!(header.parent, self.tip().hash(), "blocks are finalised in order and without a gap");
             self.chain.push(header.clone());
         }
@@ -336,8 +338,8 @@ impl Node {
         };
         let restored = Replica::restore(self.config.clone(), signer, end, records)
             .expect("the journal is what this node wrote");
-        for outline in &restored.accepted {
-            assert!(self.bodies.contains_key(&outline.hash()), "the body is durable with its record");
+        for skeleton in &restored.accepted {
+            assert!(self.bodies.contains_key(&skeleton.hash()), "the body is durable with its record");
         }
         self.replica = Some(restored.replica);
         self.input(now, Input::Durable(self.durable()));
@@ -346,7 +348,7 @@ impl Node {
 
 fn accepted_block(record: &Record) -> Option<BlockHash> {
     match record {
-        Record::Accepted(proposal) => Some(proposal.outline().hash()),
+        Record::Accepted(proposal) => Some(proposal.skeleton().hash()),
         _ => None,
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Height, ReplicaId, Signature, View};
-use quorate_pbft::{Checkpoint, Finalised, Knowledge, Message, NewViewMessage, PreparedCertificate, Record};
+use quorate_pbft::{
+    Checkpoint, Finalised, Message, NewViewMessage, PreparedCertificate, Record, ViewChangePayload,
+};
 
 use super::node::Node;
 
@@ -91,9 +93,9 @@ impl Oracle {
             "a quorum of view changes"
         );
         assert!(changes.iter().all(|change| change.vote.body.view == view), "all for {view}");
-        let known: Vec<&Knowledge> = changes.iter().map(|change| &change.knowledge).collect();
-        let base = known.iter().filter_map(|known| known.base.as_ref()).map(CommitCertificate::ballot);
-        let base = base.max_by_key(|base| base.height).copied();
+        let known: Vec<&ViewChangePayload> = changes.iter().map(|change| &change.payload).collect();
+        let anchor = known.iter().filter_map(|known| known.anchor.as_ref()).map(CommitCertificate::ballot);
+        let anchor = anchor.max_by_key(|anchor| anchor.height).copied();
         // In the order of heights and then views, so that the certificate of the highest view wins.
         let prepared: BTreeMap<(Height, View), &PreparedCertificate> = known
             .iter()
@@ -102,9 +104,9 @@ impl Oracle {
             .collect();
         let best: BTreeMap<Height, &PreparedCertificate> =
             prepared.into_iter().map(|((height, _), certificate)| (height, certificate)).collect();
-        let mut parent = base.map(|base| base.block);
+        let mut parent = anchor.map(|anchor| anchor.block);
         let mut expected = Vec::new();
-        for height in base.map_or(0, |base| base.height.0) + 1.. {
+        for height in anchor.map_or(0, |anchor| anchor.height.0) + 1.. {
             let Some(certificate) = best.get(&Height(height)) else { break };
             if parent.is_some_and(|parent| certificate.header().parent != parent) {
                 break;
@@ -149,7 +151,7 @@ impl Oracle {
                     |record| matches!(record, Record::ViewChange(known) if known.message() == change),
                 );
                 let written = written.expect("R13: the VIEW-CHANGE has no durable record");
-                Oracle::carries_all(node, written, &change.knowledge);
+                Oracle::carries_all(node, written, &change.payload);
             }
             Message::NewView(new_view) if new_view.vote.signer == node.me => {
                 let body = new_view.vote.body;
@@ -209,9 +211,9 @@ impl Oracle {
     }
 
     /// R19a: a VIEW-CHANGE carries the prepared certificate of every block above its anchor.
-    fn carries_all(node: &Node, written: usize, knowledge: &Knowledge) {
+    fn carries_all(node: &Node, written: usize, payload: &ViewChangePayload) {
         let mut best: BTreeMap<Height, &PreparedCertificate> = BTreeMap::new();
-        let mut base = Height(0);
+        let mut anchor = Height(0);
         for record in &node.journal[..written] {
             match record {
                 Record::Prepared(certificate) => {
@@ -220,13 +222,13 @@ impl Oracle {
                         *known = certificate;
                     }
                 }
-                Record::Finalised(certificate) => base = base.max(certificate.ballot().height),
+                Record::Finalised(certificate) => anchor = anchor.max(certificate.ballot().height),
                 _ => {}
             }
         }
-        assert!(knowledge.base_height() >= base, "R19: member {} omits its committed anchor", node.me);
-        best.retain(|height, _| *height > knowledge.base_height());
-        let carried: Vec<&PreparedCertificate> = knowledge.prepared.iter().collect();
+        assert!(payload.anchor_height() >= anchor, "R19: member {} omits its committed anchor", node.me);
+        best.retain(|height, _| *height > payload.anchor_height());
+        let carried: Vec<&PreparedCertificate> = payload.prepared.iter().collect();
         assert_eq!(
             carried,
             best.into_values().collect::<Vec<_>>(),
@@ -240,8 +242,8 @@ impl Oracle {
     fn commits_in_order(node: &Node, ballot: &Ballot) {
         // A replica resends a vote of a left view while the height is open. It may have dropped the
         // body since then, so the parent is not known here.
-        let Some(outline) = node.bodies.get(&ballot.block) else { return };
-        let parent = outline.header().parent;
+        let Some(skeleton) = node.bodies.get(&ballot.block) else { return };
+        let parent = skeleton.header().parent;
         let below = ballot.height.previous().expect("no replica commits to the genesis");
         let below_it = usize::try_from(below.0).expect("a short chain");
         let is_final = node.chain.get(below_it).is_some_and(|header| header.hash() == parent);
@@ -285,18 +287,18 @@ impl Oracle {
             Message::Commit(vote) => {
                 self.commits.insert((vote.signer, vote.body.0, vote.signature));
             }
-            Message::ViewChange(change) => self.claimed(&change.knowledge),
+            Message::ViewChange(change) => self.claimed(&change.payload),
             Message::NewView(new_view) => {
-                new_view.view_changes.iter().for_each(|change| self.claimed(&change.knowledge));
+                new_view.view_changes.iter().for_each(|change| self.claimed(&change.payload));
             }
             _ => {}
         }
     }
 
-    fn claimed(&mut self, knowledge: &Knowledge) {
-        if let Some(base) = &knowledge.base {
-            for (signer, signature) in base.votes().signers().iter().zip(base.votes().signatures()) {
-                self.commits.insert((signer, *base.ballot(), *signature));
+    fn claimed(&mut self, payload: &ViewChangePayload) {
+        if let Some(anchor) = &payload.anchor {
+            for (signer, signature) in anchor.votes().signers().iter().zip(anchor.votes().signatures()) {
+                self.commits.insert((signer, *anchor.ballot(), *signature));
             }
         }
     }

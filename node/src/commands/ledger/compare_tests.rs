@@ -6,13 +6,19 @@ use quorate_genesis::TestNetwork;
 use quorate_ledger::{
     Ballot, Block, Body, Commit, CommitCertificate, Epoch, Header, ReplicaId, Signed, Timestamp, View,
 };
-use quorate_store::{ExportWriter, Ledger, Run};
+use quorate_store::{CertifiedRange, ExportWriter, Ledger};
 
 use super::*;
 
 /// Blocks of a network whose members sign everything. From height `apart` on, the blocks have other
 /// times, so that two chains with different `number` differ from there.
-fn runs(network: &TestNetwork, length: u64, apart: u64, number: u64, signers: &[u16]) -> Vec<Run> {
+fn ranges(
+    network: &TestNetwork,
+    length: u64,
+    apart: u64,
+    number: u64,
+    signers: &[u16],
+) -> Vec<CertifiedRange> {
     runs_in_view(network, length, apart, number, View(number), signers)
 }
 
@@ -23,10 +29,10 @@ fn runs_in_view(
     number: u64,
     view: View,
     signers: &[u16],
-) -> Vec<Run> {
+) -> Vec<CertifiedRange> {
     let genesis = network.genesis();
     let mut parent = genesis.header().clone();
-    let mut runs = Vec::new();
+    let mut ranges = Vec::new();
     for height in 1..=length {
         let time = parent.timestamp.plus_ms(1 + if height >= apart { number } else { 0 });
         let body = Body::of(&[]);
@@ -40,25 +46,25 @@ fn runs_in_view(
         let votes: Vec<_> = signers.iter().map(vote).collect();
         let certificate =
             CommitCertificate::assemble(genesis.committee(), ballot, &votes).unwrap().into_inner();
-        runs.push(Run { blocks: vec![block], certificate });
+        ranges.push(CertifiedRange { blocks: vec![block], certificate });
         parent = header;
     }
-    runs
+    ranges
 }
 
-fn written(network: &TestNetwork, path: &Path, runs: Vec<Run>) -> String {
+fn written(network: &TestNetwork, path: &Path, ranges: Vec<CertifiedRange>) -> String {
     let genesis = network.genesis();
     let (mut writer, _) = ExportWriter::open(path, genesis.header(), genesis.anchor(), |_, _| {}).unwrap();
-    runs.into_iter().for_each(|run| writer.write(run).unwrap());
+    ranges.into_iter().for_each(|range| writer.write(range).unwrap());
     writer.sync().unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-fn home(network: &TestNetwork, path: &Path, runs: &[Run]) -> String {
+fn home(network: &TestNetwork, path: &Path, ranges: &[CertifiedRange]) -> String {
     std::fs::create_dir_all(path.join("data")).unwrap();
     std::fs::write(path.join("config.toml"), "").unwrap();
     let mut ledger = Ledger::create(path.join("data/ledger.redb"), network.genesis().header()).unwrap();
-    runs.iter().for_each(|run| ledger.append(&run.blocks, &run.certificate).unwrap());
+    ranges.iter().for_each(|range| ledger.append(&range.blocks, &range.certificate).unwrap());
     ledger.make_durable().unwrap();
     path.to_str().unwrap().to_owned()
 }
@@ -73,8 +79,8 @@ fn the_first_difference_is_found_in_every_kind_of_source() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let (ours, theirs) = ([0, 1, 2], [1, 2, 3]);
-    let first = runs(&network, 20, 8, 0, &ours);
-    let second = runs(&network, 30, 8, 5, &theirs);
+    let first = ranges(&network, 20, 8, 0, &ours);
+    let second = ranges(&network, 30, 8, 5, &theirs);
     let copies = [
         (written(&network, &at("first"), first.clone()), written(&network, &at("second"), second.clone())),
         (home(&network, &at("first-home"), &first), home(&network, &at("second-home"), &second)),
@@ -105,8 +111,8 @@ fn the_first_difference_is_found_in_every_kind_of_source() {
 fn other_certificates_and_another_length_are_no_difference() {
     let network = TestNetwork::seeded(4, 1);
     let directory = tempfile::tempdir().unwrap();
-    let first = written(&network, &directory.path().join("first"), runs(&network, 9, 100, 0, &[0, 1, 2]));
-    let second = home(&network, &directory.path().join("second"), &runs(&network, 12, 100, 3, &[0, 2, 3]));
+    let first = written(&network, &directory.path().join("first"), ranges(&network, 9, 100, 0, &[0, 1, 2]));
+    let second = home(&network, &directory.path().join("second"), &ranges(&network, 12, 100, 3, &[0, 2, 3]));
     let empty = written(&network, &directory.path().join("empty"), Vec::new());
     for (first, second, common) in [(&first, &second, 9), (&second, &first, 9), (&first, &empty, 0)] {
         let report = compared(&network, first, second);
@@ -136,10 +142,10 @@ fn only_a_validator_that_is_proven_faulty_is_named() {
 
     // The certificate that makes height 5 final is for height 7.
     let mut joined = chain(5, 3, &[0, 2, 3]);
-    let above: Vec<Run> = joined.splice(4..7, []).collect();
+    let above: Vec<CertifiedRange> = joined.splice(4..7, []).collect();
     let certificate = above[2].certificate.clone();
-    let blocks = above.into_iter().flat_map(|run| run.blocks).collect();
-    joined.insert(4, Run { blocks, certificate });
+    let blocks = above.into_iter().flat_map(|range| range.blocks).collect();
+    joined.insert(4, CertifiedRange { blocks, certificate });
     let higher = written(&network, &at("higher"), joined);
     let difference = compared(&network, &first, &higher).difference.unwrap();
     assert_eq!((difference.height, difference.certificates[1].as_ref().unwrap().height), (5, 7));
@@ -147,9 +153,12 @@ fn only_a_validator_that_is_proven_faulty_is_named() {
 
     // Signatures of members 0 and 2 for other blocks, presented as if they were for these.
     let (ours, forged) = (chain(0, 3, &[0, 1, 2]), chain(5, 3, &[0, 2, 3]));
-    let forged = forged.into_iter().zip(&ours).map(|(run, other)| {
+    let forged = forged.into_iter().zip(&ours).map(|(range, other)| {
         let votes = other.certificate.votes().clone();
-        Run { certificate: CommitCertificate::claimed(*run.certificate.ballot(), votes), ..run }
+        CertifiedRange {
+            certificate: CommitCertificate::claimed(*range.certificate.ballot(), votes),
+            ..range
+        }
     });
     let forged = home(&network, &at("forged"), &forged.collect::<Vec<_>>());
     let difference = compared(&network, &first, &forged).difference.unwrap();

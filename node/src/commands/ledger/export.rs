@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use quorate_genesis::Genesis;
 use quorate_ledger::Height;
-use quorate_store::{ExportWriter, Ledger, Run, StoreError};
+use quorate_store::{CertifiedRange, ExportWriter, Ledger, StoreError};
 use serde::Serialize;
 
 use super::proofs::Proofs;
@@ -82,9 +82,9 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     let copied = match (&node, &ledger) {
         (Some(node), _) => {
             check_continues(node, &target, &genesis)?;
-            runs_of_node(node, from, genesis.consensus().window, |run, head| target.take(run, head))
+            runs_of_node(node, from, genesis.consensus().window, |range, head| target.take(range, head))
         }
-        (None, Some(ledger)) => runs_of_ledger(ledger, from, |run, head| target.take(run, head)),
+        (None, Some(ledger)) => runs_of_ledger(ledger, from, |range, head| target.take(range, head)),
         (None, None) => unreachable!("one of both was opened"),
     };
     // Keep the blocks that were proven before an error: the next export continues there.
@@ -157,8 +157,8 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn take(&mut self, run: Run, head: Height) -> anyhow::Result<()> {
-        let proven = self.proofs.push(run).map_err(|reason| not_proven(&reason))?;
+    fn take(&mut self, range: CertifiedRange, head: Height) -> anyhow::Result<()> {
+        let proven = self.proofs.push(range).map_err(|reason| not_proven(&reason))?;
         self.write(proven)?;
         show_position(self.bar, self.writer.head().height.0, head.0);
         Ok(())
@@ -170,9 +170,9 @@ impl Target<'_> {
         self.writer.sync().context("the export is not complete")
     }
 
-    fn write(&mut self, proven: Vec<Run>) -> anyhow::Result<()> {
-        for run in proven {
-            self.writer.write(run)?;
+    fn write(&mut self, proven: Vec<CertifiedRange>) -> anyhow::Result<()> {
+        for range in proven {
+            self.writer.write(range)?;
         }
         Ok(())
     }

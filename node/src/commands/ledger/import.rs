@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use quorate_genesis::Genesis;
-use quorate_store::{ExportReader, Ledger, Run, StoreError};
+use quorate_store::{CertifiedRange, ExportReader, Ledger, StoreError};
 use serde::Serialize;
 
 use super::proofs::Proofs;
@@ -46,7 +46,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// This validator has never run: create its ledger and its journal first. Refused if either
+    /// This validator has never range: create its ledger and its journal first. Refused if either
     /// exists.
     #[arg(long)]
     init: bool,
@@ -112,7 +112,7 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
         }),
         (false, true) => make_ledger(&config.ledger, genesis),
         (false, false) => bail!(
-            "{} has neither ledger nor journal. If this validator has never run, use --init. If it has, its \
+            "{} has neither ledger nor journal. If this validator has never range, use --init. If it has, its \
              disk is not mounted, or its journal is lost: then it must not vote again",
             args.home.display()
         ),
@@ -152,17 +152,17 @@ fn import(
     let begun = ledger.head().height;
     let mut target = Target { ledger, unsynced: 0 };
     let mut proofs = Proofs::new(genesis);
-    while let Some(run) = reader.next() {
-        let run = run?;
+    while let Some(range) = reader.next() {
+        let range = range?;
         let (position, length) = reader.position();
         show_position(bar, position, length);
-        if run.certificate.ballot().height <= begun {
+        if range.certificate.ballot().height <= begun {
             // The ledger has this block, which was proven when it was written: the export must have
             // the same block.
-            target.check_same(&run)?;
+            target.check_same(&range)?;
             continue;
         }
-        let proven = proofs.push(run).map_err(Failure::OtherChain)?;
+        let proven = proofs.push(range).map_err(Failure::OtherChain)?;
         target.append(proven)?;
     }
     let proven = proofs.finish().map_err(Failure::OtherChain)?;
@@ -175,9 +175,9 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn check_same(&self, run: &Run) -> Result<(), StoreError> {
+    fn check_same(&self, range: &CertifiedRange) -> Result<(), StoreError> {
         let reader = self.ledger.reader();
-        for block in &run.blocks {
+        for block in &range.blocks {
             let stored = reader.header(block.height())?.map(|header| header.hash());
             if let Some(stored) = stored.filter(|stored| *stored != block.hash()) {
                 return Err(StoreError::Fork { height: block.height(), stored, offered: block.hash() });
@@ -186,10 +186,10 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn append(&mut self, proven: Vec<Run>) -> Result<(), Failure> {
-        for run in proven {
-            self.ledger.append(&run.blocks, &run.certificate)?;
-            self.unsynced += run.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
+    fn append(&mut self, proven: Vec<CertifiedRange>) -> Result<(), Failure> {
+        for range in proven {
+            self.ledger.append(&range.blocks, &range.certificate)?;
+            self.unsynced += range.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
             if self.unsynced >= SYNC_BYTES {
                 self.ledger.make_durable()?;
                 self.unsynced = 0;

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use quorate_genesis::Genesis;
 use quorate_ledger::ChainAnchor;
-use quorate_store::{Run, max_batch_blocks};
+use quorate_store::{CertifiedRange, max_batch_blocks};
 
 /// Number of ranges that are checked together, and bytes of their bodies that trigger a check
 /// earlier.
@@ -17,14 +17,14 @@ pub(super) struct Proofs<'a> {
     anchor: &'a ChainAnchor,
     /// Upper limit of blocks that one certificate may finalise.
     limit: usize,
-    runs: Vec<Run>,
+    ranges: Vec<CertifiedRange>,
     bytes: usize,
 }
 
 impl<'a> Proofs<'a> {
     pub(super) fn new(genesis: &'a Genesis) -> Self {
         let limit = max_batch_blocks(genesis.consensus().window);
-        Proofs { anchor: genesis.anchor(), limit, runs: Vec::new(), bytes: 0 }
+        Proofs { anchor: genesis.anchor(), limit, ranges: Vec::new(), bytes: 0 }
     }
 
     /// Adds a range. Returns the proven ranges in their order when enough were collected, otherwise
@@ -33,17 +33,17 @@ impl<'a> Proofs<'a> {
     /// # Errors
     /// The lowest invalid certificate, or a range that is too long because certificates were
     /// removed from it: a node that stored it could not serve it to others in one response.
-    pub(super) fn push(&mut self, run: Run) -> Result<Vec<Run>, String> {
-        let (count, limit) = (run.blocks.len(), self.limit);
+    pub(super) fn push(&mut self, range: CertifiedRange) -> Result<Vec<CertifiedRange>, String> {
+        let (count, limit) = (range.blocks.len(), self.limit);
         if count > limit {
-            let height = run.certificate.ballot().height;
+            let height = range.certificate.ballot().height;
             return Err(format!(
                 "the certificate at height {height} covers {count} blocks, but at most {limit} are allowed"
             ));
         }
-        self.bytes += run.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
-        self.runs.push(run);
-        if self.runs.len() < RUNS && self.bytes < BYTES {
+        self.bytes += range.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
+        self.ranges.push(range);
+        if self.ranges.len() < RUNS && self.bytes < BYTES {
             return Ok(Vec::new());
         }
         self.finish()
@@ -53,18 +53,19 @@ impl<'a> Proofs<'a> {
     ///
     /// # Errors
     /// As [`Proofs::push`].
-    pub(super) fn finish(&mut self) -> Result<Vec<Run>, String> {
+    pub(super) fn finish(&mut self) -> Result<Vec<CertifiedRange>, String> {
         self.bytes = 0;
-        let runs = std::mem::take(&mut self.runs);
+        let ranges = std::mem::take(&mut self.ranges);
         let cores = available_parallelism().map_or(1, usize::from);
-        let share = runs.len().div_ceil(cores).max(1);
-        let check = |runs: &[Run]| runs.iter().try_for_each(|run| run.verify(self.anchor));
+        let share = ranges.len().div_ceil(cores).max(1);
+        let check = |ranges: &[CertifiedRange]| ranges.iter().try_for_each(|range| range.verify(self.anchor));
         std::thread::scope(|scope| {
-            let shares: Vec<_> = runs.chunks(share).map(|runs| scope.spawn(move || check(runs))).collect();
+            let shares: Vec<_> =
+                ranges.chunks(share).map(|ranges| scope.spawn(move || check(ranges))).collect();
             let outcomes = shares.into_iter().map(|share| share.join().expect("checking does not panic"));
             outcomes.collect::<Result<(), String>>()
         })?;
-        Ok(runs)
+        Ok(ranges)
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     /// This many blocks on the genesis, and one certificate.
-    fn run_of(network: &TestNetwork, blocks: usize) -> Run {
+    fn range_of(network: &TestNetwork, blocks: usize) -> CertifiedRange {
         let genesis = network.genesis();
         let mut chain: Vec<Block> = Vec::new();
         for _ in 0..blocks {
@@ -94,7 +95,7 @@ mod tests {
         let sign = |(index, key)| Signed::sign(&genesis.chain_id(), key, ReplicaId(index), Commit(ballot));
         let votes: Vec<_> = (0..).zip(network.keys()).map(sign).collect();
         let certificate = CommitCertificate::assemble(genesis.committee(), ballot, &votes).unwrap();
-        Run { blocks: chain, certificate: certificate.into_inner() }
+        CertifiedRange { blocks: chain, certificate: certificate.into_inner() }
     }
 
     /// An export from which certificates were removed is not imported: its ranges would not fit
@@ -107,7 +108,7 @@ mod tests {
             let most = usize::try_from(2 * window + 1).unwrap();
             for (blocks, good) in [(1, true), (most, true), (most + 1, false), (65, false)] {
                 let mut proofs = Proofs::new(network.genesis());
-                let proven = proofs.push(run_of(&network, blocks)).and_then(|_| proofs.finish());
+                let proven = proofs.push(range_of(&network, blocks)).and_then(|_| proofs.finish());
                 assert_eq!(proven.is_ok(), good, "{blocks} blocks with W = {window}");
             }
         }

@@ -7,7 +7,9 @@ use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
 use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
 use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height};
-use quorate_store::{ExportReader, Ledger, LedgerReader, Run, Runs, StoreError, max_batch_blocks};
+use quorate_store::{
+    CertifiedRange, ExportReader, Ledger, LedgerReader, RangeBuilder, StoreError, max_batch_blocks,
+};
 
 use super::{advise, must_exist, read_config};
 use crate::remote;
@@ -44,11 +46,11 @@ impl Node {
     pub(super) fn hash_at(&self, height: Height) -> anyhow::Result<Option<BlockHash>> {
         let block = self.runtime.block_on(self.rpc.chain_block(BlockAt::Height(height.0), false));
         let Some(block) = block.map_err(remote::advise)? else { return Ok(None) };
-        let outline = block.outline().context("the node returned an inconsistent block")?;
-        if outline.header().height != height {
-            bail!("the node returned block {} instead of block {height}", outline.header().height);
+        let skeleton = block.skeleton().context("the node returned an inconsistent block")?;
+        if skeleton.header().height != height {
+            bail!("the node returned block {} instead of block {height}", skeleton.header().height);
         }
-        Ok(Some(outline.hash()))
+        Ok(Some(skeleton.hash()))
     }
 
     fn proof(&self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
@@ -65,13 +67,13 @@ pub(super) fn runs_of_node(
     node: &Node,
     from: Height,
     window: u64,
-    mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
+    mut take: impl FnMut(CertifiedRange, Height) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     // The last block of a range is certified.
     let limit = max_batch_blocks(window) - 1;
     let (head, _) = node.head()?;
-    let (mut next, mut runs) = (from, Runs::default());
-    while next <= head || runs.waiting() > 0 {
+    let (mut next, mut ranges) = (from, RangeBuilder::default());
+    while next <= head || ranges.waiting() > 0 {
         let answer = node.blocks(next)?;
         if answer.is_empty() {
             bail!("the node claims a chain up to height {head}, but does not return block {next}");
@@ -84,10 +86,10 @@ pub(super) fn runs_of_node(
             let certificate = json.certificate.as_ref().map(CommitCertificate::try_from).transpose();
             let certificate = certificate.context("the node returned an inconsistent certificate")?;
             next = next.next();
-            if let Some(run) = runs.push(block, certificate) {
-                take(run, head)?;
+            if let Some(range) = ranges.push(block, certificate) {
+                take(range, head)?;
             }
-            if runs.waiting() > limit {
+            if ranges.waiting() > limit {
                 bail!("the node returned more than {limit} blocks without a certificate, below block {next}");
             }
         }
@@ -99,10 +101,10 @@ pub(super) fn runs_of_node(
 pub(super) fn runs_of_ledger(
     ledger: &LedgerReader,
     from: Height,
-    mut take: impl FnMut(Run, Height) -> anyhow::Result<()>,
+    mut take: impl FnMut(CertifiedRange, Height) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let head = ledger.head()?.height;
-    let (mut next, mut runs) = (from, Runs::default());
+    let (mut next, mut ranges) = (from, RangeBuilder::default());
     while next <= head {
         let stored = ledger.blocks(next, BLOCKS, BYTES)?;
         if stored.is_empty() {
@@ -110,8 +112,8 @@ pub(super) fn runs_of_ledger(
         }
         for block in stored {
             next = next.next();
-            if let Some(run) = runs.push(block.block, block.certificate) {
-                take(run, head)?;
+            if let Some(range) = ranges.push(block.block, block.certificate) {
+                take(range, head)?;
             }
         }
     }
@@ -130,30 +132,32 @@ pub(super) struct Export {
     path: PathBuf,
     genesis: Genesis,
     reader: ExportReader,
-    run: Option<Run>,
+    range: Option<CertifiedRange>,
 }
 
 impl Export {
     fn open(path: &Path, genesis: &Genesis) -> anyhow::Result<Self> {
         let reader = ExportReader::open(path, genesis.header())?;
-        Ok(Export { path: path.to_owned(), genesis: genesis.clone(), reader, run: None })
+        Ok(Export { path: path.to_owned(), genesis: genesis.clone(), reader, range: None })
     }
 
     /// The range that contains a height, `None` above the end.
-    fn run_at(&mut self, height: Height) -> anyhow::Result<Option<&Run>> {
-        let begins_above = |run: &Run| run.blocks.first().is_some_and(|first| first.height() > height);
-        if self.run.as_ref().is_some_and(begins_above) {
+    fn range_at(&mut self, height: Height) -> anyhow::Result<Option<&CertifiedRange>> {
+        let begins_above =
+            |range: &CertifiedRange| range.blocks.first().is_some_and(|first| first.height() > height);
+        if self.range.as_ref().is_some_and(begins_above) {
             *self = Export::open(&self.path, &self.genesis)?;
         }
-        let ends_below =
-            |run: &Option<Run>| run.as_ref().is_none_or(|run| run.certificate.ballot().height < height);
-        while ends_below(&self.run) {
+        let ends_below = |range: &Option<CertifiedRange>| {
+            range.as_ref().is_none_or(|range| range.certificate.ballot().height < height)
+        };
+        while ends_below(&self.range) {
             match self.reader.next() {
-                Some(run) => self.run = Some(run?),
+                Some(range) => self.range = Some(range?),
                 None => return Ok(None),
             }
         }
-        Ok(self.run.as_ref())
+        Ok(self.range.as_ref())
     }
 }
 
@@ -186,8 +190,8 @@ impl Source {
             }
             Source::Node(node) => node.head(),
             Source::Export(export) => {
-                for run in export.reader.by_ref() {
-                    export.run = Some(run?);
+                for range in export.reader.by_ref() {
+                    export.range = Some(range?);
                 }
                 let head = export.reader.head();
                 Ok((head.height, head.hash))
@@ -204,8 +208,12 @@ impl Source {
                 if height == Height(0) {
                     return Ok(Some(export.genesis.header().hash()));
                 }
-                let Some(run) = export.run_at(height)? else { return Ok(None) };
-                Ok(run.blocks.iter().find(|block| block.height() == height).map(quorate_ledger::Block::hash))
+                let Some(range) = export.range_at(height)? else { return Ok(None) };
+                Ok(range
+                    .blocks
+                    .iter()
+                    .find(|block| block.height() == height)
+                    .map(quorate_ledger::Block::hash))
             }
         }
     }
@@ -215,17 +223,17 @@ impl Source {
         match self {
             Source::Ledger(reader) => Ok(reader.finality_proof(height)?),
             Source::Node(node) => node.proof(height),
-            Source::Export(export) => Ok(export.run_at(height)?.and_then(|run| proof_in(run, height))),
+            Source::Export(export) => Ok(export.range_at(height)?.and_then(|range| proof_in(range, height))),
         }
     }
 }
 
 /// The proof in a range for one of its blocks.
-fn proof_in(run: &Run, height: Height) -> Option<FinalityProof> {
-    let place = run.blocks.iter().position(|block| block.height() == height)?;
-    let mut headers = run.blocks[place..].iter().map(|block| block.header().clone());
+fn proof_in(range: &CertifiedRange, height: Height) -> Option<FinalityProof> {
+    let place = range.blocks.iter().position(|block| block.height() == height)?;
+    let mut headers = range.blocks[place..].iter().map(|block| block.header().clone());
     let header = headers.next()?;
-    Some(FinalityProof { header, descendants: headers.collect(), certificate: run.certificate.clone() })
+    Some(FinalityProof { header, descendants: headers.collect(), certificate: range.certificate.clone() })
 }
 
 pub(super) fn is_url(argument: &str) -> bool {

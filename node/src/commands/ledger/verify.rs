@@ -128,14 +128,14 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
     let bar = progress("bytes");
     let mut proofs = Proofs::new(genesis);
     let (mut transactions, mut certificates) = (0, 0);
-    while let Some(run) = reader.next() {
-        let run = match run {
-            Ok(run) => run,
+    while let Some(range) = reader.next() {
+        let range = match range {
+            Ok(range) => range,
             Err(error) => return answer(error),
         };
         certificates += 1;
-        transactions += run.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
-        if let Err(reason) = proofs.push(run) {
+        transactions += range.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
+        if let Err(reason) = proofs.push(range) {
             return Ok(Err(format!("{}: {reason}", path.display())));
         }
         let (position, length) = reader.position();

@@ -117,7 +117,7 @@ async fn submit(
     genesis: &Genesis,
     transaction: &Transaction,
 ) -> Result<Submitted, ClientError> {
-    let config = ClientConfig { patience: args.timeout, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: args.timeout, ..ClientConfig::default() };
     let client = Client::new([&args.node.url], genesis.anchor().clone(), config)?;
     match args.wait {
         WaitFor::Committed => client.submit_and_wait(transaction, args.timeout).await,

@@ -61,7 +61,7 @@ async fn a_full_pool_is_tried_again_with_the_same_bytes() {
     let site = Site::of(&node).await;
     node.refuse(FULL);
     let transaction = node.transaction(1, b"x");
-    let config = ClientConfig { patience: PATIENCE, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: PATIENCE, ..ClientConfig::default() };
     let client = Client::new([&site.url], node.genesis().anchor().clone(), config).unwrap();
     let (submitted, ()) = tokio::join!(client.submit(&transaction), async {
         let tried_twice = async {

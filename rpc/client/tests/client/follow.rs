@@ -53,7 +53,7 @@ async fn another_node_continues_where_one_stopped() {
     grow(&node, 3);
     let (first, first_url) = server(&node).await;
     let (_second, second_url) = server(&node).await;
-    let config = ClientConfig { patience: PATIENCE, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: PATIENCE, ..ClientConfig::default() };
     let urls = [&unreachable().await, &first_url, &second_url];
     let client = Client::new(urls, node.genesis().anchor().clone(), config).unwrap();
     let mut blocks = client.follow(Height(2));
@@ -104,7 +104,7 @@ async fn malformed_streams_are_refused() {
     let site = Site::serving(endless).await;
     let config = ClientConfig {
         max_response_bytes: 1000,
-        patience: std::time::Duration::ZERO,
+        timeout: std::time::Duration::ZERO,
         ..ClientConfig::default()
     };
     let client = Client::new([&site.url], node.genesis().anchor().clone(), config).unwrap();

@@ -74,6 +74,6 @@ pub(crate) async fn unreachable() -> String {
 
 /// A client of these sites with a short time limit.
 pub(crate) fn client<'a>(node: &FakeNode, urls: impl IntoIterator<Item = &'a String>) -> Client {
-    let config = ClientConfig { patience: Duration::from_millis(50), ..ClientConfig::default() };
+    let config = ClientConfig { timeout: Duration::from_millis(50), ..ClientConfig::default() };
     Client::new(urls, node.genesis().anchor().clone(), config).unwrap()
 }

@@ -110,7 +110,7 @@ impl Worker {
     /// Submits the same bytes until the result is final.
     async fn submit_until_final(&self, transaction: &Transaction) -> Option<Receipt> {
         let id = transaction.id();
-        let patience = Instant::now() + 3 * WAIT_LIMIT;
+        let deadline = Instant::now() + 3 * WAIT_LIMIT;
         loop {
             let problem = match self.client.submit_and_wait(transaction, WAIT).await {
                 Ok(submitted) => match (submitted.status, submitted.receipt) {
@@ -124,7 +124,7 @@ impl Worker {
                 Err(ClientError::Call(error)) => error.to_string(),
                 Err(error) => panic!("{id}: {error}"),
             };
-            assert!(Instant::now() < patience, "{id} has no final result: {problem}");
+            assert!(Instant::now() < deadline, "{id} has no final result: {problem}");
             sleep(PAUSE).await;
         }
     }
@@ -133,11 +133,11 @@ impl Worker {
     /// The node may be killed before it responds, so its first response counts.
     async fn check_place(&self, node: &Rpc, receipt: &Receipt) {
         let id = receipt.transaction;
-        let patience = Instant::now() + WAIT_LIMIT;
+        let deadline = Instant::now() + WAIT_LIMIT;
         let found = loop {
             match node.tx_get(id).await {
                 Ok(found) => break found,
-                Err(error) => assert!(Instant::now() < patience && error.is_retryable(), "{error}"),
+                Err(error) => assert!(Instant::now() < deadline && error.is_retryable(), "{error}"),
             }
             sleep(PAUSE).await;
         };

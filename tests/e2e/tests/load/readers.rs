@@ -60,7 +60,7 @@ impl Subscriber {
         let until = Arc::<AtomicU64>::default();
         let genesis = network.genesis();
         // The client knows only one node, so it must not wait for another one.
-        let config = ClientConfig { patience: Duration::ZERO, ..ClientConfig::default() };
+        let config = ClientConfig { timeout: Duration::ZERO, ..ClientConfig::default() };
         let url = &network.validators()[node].rpc;
         let mut reader = Reader {
             address: network.rpc(node).address(),
@@ -128,18 +128,18 @@ impl From<ClientError> for Broken {
 
 impl Reader {
     fn read_until(&mut self, goal: &AtomicU64) {
-        let mut patience = None;
+        let mut deadline = None;
         loop {
             let until = goal.load(Ordering::Relaxed);
             if until > 0 {
-                let patience = *patience.get_or_insert_with(|| Instant::now() + WAIT_LIMIT);
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + WAIT_LIMIT);
                 if self.height() >= until {
                     return;
                 }
                 let Report { node, transport, blocks, .. } = &self.report;
                 let received = blocks.len();
                 assert!(
-                    Instant::now() < patience,
+                    Instant::now() < deadline,
                     "validator {node} sent {received} of {until} blocks over {transport:?}"
                 );
             }

@@ -103,8 +103,8 @@ fn a_full_disk_stops_a_validator_and_nothing_is_lost() {
     (0..4).for_each(|index| network.wait_until_connected(index, 3));
     network.order_one(full);
     let rpc = network.rpc(full);
-    let report = until("the disk is a trouble", WAIT_LIMIT, || {
-        rpc.explanation().warnings.into_iter().find(|trouble| trouble.kind == WarningKind::Disk)
+    let report = until("the disk is a warning", WAIT_LIMIT, || {
+        rpc.explanation().warnings.into_iter().find(|warning| warning.kind == WarningKind::Disk)
     });
     assert!(report.text.contains("MiB of disk space are free"), "{report:?}");
     assert_eq!(rpc.page("/readyz"), Some(503), "it is not ready with so little space");

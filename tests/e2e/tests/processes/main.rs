@@ -21,4 +21,4 @@ mod quorum;
 mod receipts;
 mod refusals;
 mod stopping;
-mod troubles;
+mod warnings;

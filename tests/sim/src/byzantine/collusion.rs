@@ -8,7 +8,7 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{
     BlockHash, ChainId, Committee, Epoch, Height, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, View,
 };
-use quorate_pbft::{Knowledge, Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange};
+use quorate_pbft::{Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangePayload};
 use quorate_pbft::{Proposal, ViewChangeMessage};
 
 use crate::byzantine::block_versions::BlockVersions;
@@ -161,15 +161,15 @@ impl Collusion {
     }
 
     /// A VIEW-CHANGE of one of them with any view-change payload.
-    pub fn depart(&self, me: ReplicaId, view: View, knowledge: Knowledge) -> ViewChangeMessage {
-        let body = ViewChange { epoch: self.keys.epoch, view, content: knowledge.hash() };
-        ViewChangeMessage { vote: self.keys.sign(me, body), knowledge }
+    pub fn depart(&self, me: ReplicaId, view: View, payload: ViewChangePayload) -> ViewChangeMessage {
+        let body = ViewChange { epoch: self.keys.epoch, view, content: payload.hash() };
+        ViewChangeMessage { vote: self.keys.sign(me, body), payload }
     }
 
     /// The true view-change payload of a member, as far as it has sent it.
-    pub fn knowledge_of(&self, who: ReplicaId) -> Knowledge {
+    pub fn payload_of(&self, who: ReplicaId) -> ViewChangePayload {
         let accounts = self.departures.values().rev().find_map(|of_view| of_view.get(&who)?.first());
-        accounts.map(|change| change.knowledge.clone()).unwrap_or_default()
+        accounts.map(|change| change.payload.clone()).unwrap_or_default()
     }
 
     /// The latest VIEW-CHANGE of each member that they have, for any view.
@@ -198,7 +198,7 @@ impl Collusion {
         for who in self.committee.replicas().filter(|who| self.keys.knows(*who)) {
             if self.random.permille(500) {
                 pool.retain(|(known, _)| *known != who);
-                pool.push((who, self.depart(who, view, Knowledge::default())));
+                pool.push((who, self.depart(who, view, ViewChangePayload::default())));
             }
         }
         let quorum = self.committee.quorum();
@@ -211,7 +211,7 @@ impl Collusion {
             return None;
         }
         let view_changes: Vec<ViewChangeMessage> = chosen.into_values().collect();
-        let selection = Selection::of(&view_changes.iter().map(|change| &change.knowledge)).ok()?;
+        let selection = Selection::of(&view_changes.iter().map(|change| &change.payload)).ok()?;
         let pre_prepares: Vec<_> = selection
             .chain
             .iter()

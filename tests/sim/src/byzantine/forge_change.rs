@@ -35,14 +35,14 @@ struct OldProposal {
 }
 
 /// Old proposals of Byzantine members above a height, each with its PREPAREs.
-fn old_proposals(collusion: &Collusion, base: u64, before: View) -> Vec<OldProposal> {
+fn old_proposals(collusion: &Collusion, anchor: u64, before: View) -> Vec<OldProposal> {
     let proposals = collusion.memory().filter_map(|(_, message)| match message {
         Message::PrePrepare(proposal) => Some(proposal),
         _ => None,
     });
     let usable = proposals.filter(|proposal| {
         let ballot = proposal.vote.body.0;
-        collusion.keys.knows(proposal.vote.signer) && ballot.view < before && ballot.height.0 == base + 1
+        collusion.keys.knows(proposal.vote.signer) && ballot.view < before && ballot.height.0 == anchor + 1
     });
     usable
         .map(|proposal| {
@@ -69,29 +69,33 @@ impl Strategy for ForgeChange {
             return out.push(outgoing);
         }
         let view = change.vote.body.view;
-        let mut knowledge = change.knowledge.clone();
-        let base = knowledge.base_height();
-        let old = old_proposals(collusion, base.0, view);
+        let mut payload = change.payload.clone();
+        let anchor = payload.anchor_height();
+        let old = old_proposals(collusion, anchor.0, view);
         match collusion.random.between(0, 3) {
             0 => {
                 let block = collusion.no_block();
-                knowledge.base =
-                    Some(forged_base(collusion, me, base.0 + collusion.random.clone().between(1, 3), block));
-                knowledge.prepared.clear();
+                payload.anchor = Some(forged_base(
+                    collusion,
+                    me,
+                    anchor.0 + collusion.random.clone().between(1, 3),
+                    block,
+                ));
+                payload.prepared.clear();
             }
             _ if old.is_empty() => {
                 let Some(last) = collusion.last_proposal().cloned() else { return out.push(outgoing) };
                 let mut header = last.header;
-                (header.height, header.timestamp) = (base.next(), header.timestamp.plus_ms(2));
+                (header.height, header.timestamp) = (anchor.next(), header.timestamp.plus_ms(2));
                 let forged = forged_prepares(collusion, me, &header, view);
-                knowledge.prepared = vec![forged];
+                payload.prepared = vec![forged];
             }
             choice => {
                 let chosen = collusion.random.index(old.len());
-                knowledge.prepared = vec![weak(collusion, &old[chosen], choice == 1)];
+                payload.prepared = vec![weak(collusion, &old[chosen], choice == 1)];
             }
         }
-        let message = Message::ViewChange(collusion.depart(me, view, knowledge));
+        let message = Message::ViewChange(collusion.depart(me, view, payload));
         collusion.note(me, &message);
         out.push(Outgoing { message, ..outgoing });
     }

@@ -2,7 +2,7 @@
 
 use quorate_ledger::{ReplicaId, Signed, View};
 use quorate_pbft::{
-    Knowledge, Message, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangeMessage,
+    Message, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 use crate::byzantine::{Collusion, Outgoing, Strategy};
@@ -48,7 +48,7 @@ fn following(
     view: View,
     changes: Vec<ViewChangeMessage>,
 ) -> Option<NewViewMessage> {
-    let selection = Selection::of(&changes.iter().map(|change| &change.knowledge)).ok()?;
+    let selection = Selection::of(&changes.iter().map(|change| &change.payload)).ok()?;
     let votes = selection.chain.iter().map(|header| {
         let (height, block) = (header.height, header.hash());
         let ballot = quorate_ledger::Ballot { epoch: collusion.keys.epoch, view, height, block };
@@ -60,7 +60,7 @@ fn following(
 
 /// The VIEW-CHANGE of one Byzantine member, repeated as often as a quorum needs.
 fn repeated(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
-    let own = collusion.depart(me, view, Knowledge::default());
+    let own = collusion.depart(me, view, ViewChangePayload::default());
     following(collusion, me, view, vec![own; collusion.committee.quorum()])
 }
 
@@ -69,7 +69,7 @@ fn foreign(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMe
     let changes = collusion.latest_departures();
     let mut chosen: Vec<_> = changes.into_iter().filter(|change| change.vote.signer != me).collect();
     chosen.truncate(collusion.committee.quorum() - 1);
-    chosen.push(collusion.depart(me, view, Knowledge::default()));
+    chosen.push(collusion.depart(me, view, ViewChangePayload::default()));
     chosen.sort_by_key(|change| change.vote.signer);
     let enough = chosen.len() == collusion.committee.quorum();
     let foreign = chosen.iter().any(|change| change.vote.body.view != view);
@@ -78,24 +78,23 @@ fn foreign(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMe
 
 /// VIEW-CHANGEs of members that never left, each signed by a Byzantine member.
 fn unsigned(collusion: &Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
-    let knowledge = Knowledge::default();
-    let body = ViewChange { epoch: collusion.keys.epoch, view, content: knowledge.hash() };
+    let payload = ViewChangePayload::default();
+    let body = ViewChange { epoch: collusion.keys.epoch, view, content: payload.hash() };
     let own = collusion.keys.sign(me, body);
     let mut signers = collusion.others(me);
     signers.truncate(collusion.committee.quorum() - 1);
     signers.push(me);
     signers.sort();
-    let changes = signers.into_iter().map(|signer| ViewChangeMessage {
-        vote: Signed { signer, ..own.clone() },
-        knowledge: knowledge.clone(),
-    });
+    let changes = signers
+        .into_iter()
+        .map(|signer| ViewChangeMessage { vote: Signed { signer, ..own.clone() }, payload: payload.clone() });
     following(collusion, me, view, changes.collect())
 }
 
 /// A quorum that left for this view, with the payloads of others removed from what they signed.
 fn altered(collusion: &mut Collusion, me: ReplicaId, view: View) -> Option<NewViewMessage> {
     let mut changes = collusion.open(me, view)?.view_changes;
-    changes.iter_mut().for_each(|change| change.knowledge = Knowledge::default());
+    changes.iter_mut().for_each(|change| change.payload = ViewChangePayload::default());
     following(collusion, me, view, changes)
 }
 

@@ -38,7 +38,7 @@ impl Strategy for HelpOne {
     fn tick(&mut self, collusion: &mut Collusion, me: ReplicaId, out: &mut Vec<Outgoing>) {
         let Some(victim) = self.victim else { return };
         let view = View(collusion.view.0.saturating_add(self.further));
-        let change = collusion.depart(me, view, collusion.knowledge_of(me));
+        let change = collusion.depart(me, view, collusion.payload_of(me));
         out.push(Outgoing::new(victim, Message::ViewChange(change)));
     }
 }

@@ -47,15 +47,15 @@ impl Strategy for Hide {
         if change.vote.signer != me || !self.from_all && collusion.random.permille(500) {
             return out.push(outgoing);
         }
-        let mut knowledge = change.knowledge.clone();
+        let mut payload = change.payload.clone();
         match self.hidden {
-            Hidden::Everything => knowledge = quorate_pbft::Knowledge::default(),
-            Hidden::Prepared => knowledge.prepared.clear(),
-            Hidden::First if !knowledge.prepared.is_empty() => drop(knowledge.prepared.remove(0)),
-            Hidden::Last => drop(knowledge.prepared.pop()),
+            Hidden::Everything => payload = quorate_pbft::ViewChangePayload::default(),
+            Hidden::Prepared => payload.prepared.clear(),
+            Hidden::First if !payload.prepared.is_empty() => drop(payload.prepared.remove(0)),
+            Hidden::Last => drop(payload.prepared.pop()),
             Hidden::First => {}
         }
-        let message = Message::ViewChange(collusion.depart(me, change.vote.body.view, knowledge));
+        let message = Message::ViewChange(collusion.depart(me, change.vote.body.view, payload));
         collusion.note(me, &message);
         out.push(Outgoing { message, ..outgoing });
     }

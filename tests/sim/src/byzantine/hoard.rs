@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{Ballot, Header, Height, ReplicaId, Signature, SignatureSet, View, decode, encode};
-use quorate_pbft::{Knowledge, Message, Prepare, PreparedCertificate, ViewChangeMessage};
+use quorate_pbft::{Message, Prepare, PreparedCertificate, ViewChangeMessage, ViewChangePayload};
 
 use crate::byzantine::{Collusion, Outgoing, Strategy};
 
@@ -29,7 +29,7 @@ pub(super) struct Hoard {
     /// Correct members that receive its proposals, the first of this order.
     order: Vec<ReplicaId>,
     /// Number of views to wait before a certificate is sent.
-    patience: u64,
+    delay: u64,
     /// Whether it also includes certificates outside of the window above its anchor, which others
     /// must refuse.
     reckless: bool,
@@ -53,7 +53,7 @@ impl Hoard {
         }
         Hoard {
             order,
-            patience: *collusion.random.choose(&[1, 2, 4, 18]),
+            delay: *collusion.random.choose(&[1, 2, 4, 18]),
             reckless: collusion.random.permille(200),
             hoarding: (View(0), collusion.random.permille(500)),
             collected: BTreeMap::new(),
@@ -95,11 +95,11 @@ impl Hoard {
 
     /// The payload that it sends when it leaves for a view: for each height the true certificate,
     /// or the one that it kept.
-    fn admit(&self, view: View, known: &Knowledge) -> Knowledge {
-        let base = known.base_height();
+    fn admit(&self, view: View, known: &ViewChangePayload) -> ViewChangePayload {
+        let anchor = known.anchor_height();
         let kept = self.kept.iter().filter(|kept| {
-            let late = kept.view().0.saturating_add(self.patience) <= view.0;
-            late && (self.reckless || kept.header().height > base)
+            let late = kept.view().0.saturating_add(self.delay) <= view.0;
+            late && (self.reckless || kept.header().height > anchor)
         });
         let mut prepared: BTreeMap<Height, PreparedCertificate> =
             kept.map(|kept| (kept.header().height, kept.clone())).collect();
@@ -109,8 +109,8 @@ impl Hoard {
                 prepared.insert(height, certificate.clone());
             }
         }
-        let base = if self.reckless { None } else { known.base.clone() };
-        Knowledge { base, prepared: prepared.into_values().collect() }
+        let anchor = if self.reckless { None } else { known.anchor.clone() };
+        ViewChangePayload { anchor, prepared: prepared.into_values().collect() }
     }
 }
 
@@ -151,9 +151,9 @@ impl Strategy for Hoard {
                 let view = change.vote.body.view;
                 let again = self.outgoing.as_ref().is_some_and(|before| before.vote.body.view == view);
                 if !again {
-                    let knowledge = self.admit(view, &change.knowledge);
-                    let changed = knowledge != change.knowledge;
-                    self.outgoing = changed.then(|| collusion.depart(me, view, knowledge));
+                    let payload = self.admit(view, &change.payload);
+                    let changed = payload != change.payload;
+                    self.outgoing = changed.then(|| collusion.depart(me, view, payload));
                 }
                 let Some(change) = self.outgoing.clone() else { return out.push(outgoing) };
                 let message = Message::ViewChange(change);

@@ -29,7 +29,7 @@ impl Strategy for LieInStatus {
                 3 => (status.view, status.active) = (View(0), false),
                 4 => status.stable = Height(0),
                 5 => status.stable = status.stable.plus(far),
-                6 => (status.probing, status.mark) = (true, quorate_pbft::Mark::default()),
+                6 => (status.probing, status.mark) = (true, quorate_pbft::HighWaterMark::default()),
                 7 => status.slots.iter_mut().for_each(|slot| {
                     (slot.proposal, slot.prepares, slot.commits) =
                         (None, Signers::default(), Signers::default());

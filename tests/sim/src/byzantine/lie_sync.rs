@@ -1,6 +1,6 @@
 //! Wrong responses to requests.
 
-use quorate_engine::{Answer, Ask};
+use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::{ReplicaId, Timestamp};
 
 use crate::byzantine::{Collusion, Strategy};
@@ -10,12 +10,18 @@ use crate::byzantine::{Collusion, Strategy};
 pub(super) struct LieInAnswers;
 
 impl Strategy for LieInAnswers {
-    fn answer(&mut self, collusion: &mut Collusion, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+    fn answer(
+        &mut self,
+        collusion: &mut Collusion,
+        _to: ReplicaId,
+        _ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
         if collusion.random.permille(150) {
-            return Answer::Nothing;
+            return FetchResponse::Nothing;
         }
         match answer {
-            Answer::Blocks(mut run) => {
+            FetchResponse::Blocks(mut run) => {
                 match collusion.random.between(0, 5) {
                     0 => run.truncate(run.len() / 2),
                     1 => run[0].header.timestamp = Timestamp(run[0].header.timestamp.0 + 1),
@@ -29,15 +35,15 @@ impl Strategy for LieInAnswers {
                     4 => run[0].body = vec![0; 4],
                     _ => drop(run.remove(0)),
                 }
-                Answer::Blocks(run)
+                FetchResponse::Blocks(run)
             }
-            Answer::Transactions(mut transactions) => {
+            FetchResponse::Transactions(mut transactions) => {
                 match collusion.random.between(0, 2) {
                     0 => transactions.reverse(),
                     1 => drop(transactions.remove(0)),
                     _ => transactions[0].nonce += 1,
                 }
-                Answer::Transactions(transactions)
+                FetchResponse::Transactions(transactions)
             }
             other => other,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use quorate_engine::{Answer, Ask};
+use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::{
     Ballot, BlockHash, Commit, Header, Payload, ReplicaId, Transaction, TransactionId, VerifiedTransaction,
     merkle_root,
@@ -245,12 +245,20 @@ impl Strategy for Misfill {
         }
     }
 
-    fn answer(&mut self, _collusion: &mut Collusion, _to: ReplicaId, ask: &Ask, answer: Answer) -> Answer {
-        let (Ask::Transactions { block, .. } | Ask::Ids { block }) = ask else { return answer };
+    fn answer(
+        &mut self,
+        _collusion: &mut Collusion,
+        _to: ReplicaId,
+        ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
+        let (FetchRequest::Transactions { block, .. } | FetchRequest::Ids { block }) = ask else {
+            return answer;
+        };
         let Some(ids) = self.bodies.get(block) else { return answer };
-        let Ask::Transactions { indices, .. } = ask else { return Answer::Ids(ids.clone()) };
+        let FetchRequest::Transactions { indices, .. } = ask else { return FetchResponse::Ids(ids.clone()) };
         let wanted = indices.iter().filter_map(|index| ids.get(*index as usize));
-        Answer::Transactions(wanted.filter_map(|id| self.known.get(id).cloned()).collect())
+        FetchResponse::Transactions(wanted.filter_map(|id| self.known.get(id).cloned()).collect())
     }
 
     /// Its engine receives only most transactions: the rest is used to overfill a block.

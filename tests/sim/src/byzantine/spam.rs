@@ -1,7 +1,7 @@
 //! Endless VIEW-CHANGEs.
 
 use quorate_ledger::{ReplicaId, View};
-use quorate_pbft::{Knowledge, Message};
+use quorate_pbft::{Message, ViewChangePayload};
 
 use crate::byzantine::{Collusion, Outgoing, Strategy};
 
@@ -19,8 +19,8 @@ impl Strategy for Spam {
                 continue;
             }
             let honest = collusion.random.permille(500);
-            let knowledge = if honest { collusion.knowledge_of(me) } else { Knowledge::default() };
-            out.push(Outgoing::new(to, Message::ViewChange(collusion.depart(me, view, knowledge))));
+            let payload = if honest { collusion.payload_of(me) } else { ViewChangePayload::default() };
+            out.push(Outgoing::new(to, Message::ViewChange(collusion.depart(me, view, payload))));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Certified block ranges with misplaced certificates, or with fewer of them.
 
-use quorate_engine::{Answer, Ask, RunBlock};
+use quorate_engine::{FetchRequest, FetchResponse, RangeBlock};
 use quorate_ledger::{Ballot, CommitCertificate, ReplicaId, SignatureSet};
 
 use crate::byzantine::{Collusion, Strategy};
@@ -11,7 +11,7 @@ use crate::byzantine::{Collusion, Strategy};
 pub(super) struct Strip;
 
 /// Genuine blocks under one certificate.
-fn strip(run: &mut Vec<RunBlock>) {
+fn strip(run: &mut Vec<RangeBlock>) {
     while run.last().is_some_and(|last| last.certificate.is_none()) {
         run.pop();
     }
@@ -20,7 +20,7 @@ fn strip(run: &mut Vec<RunBlock>) {
 }
 
 /// Puts the certificate of an earlier block at the last one.
-fn misplace(run: &mut [RunBlock]) {
+fn misplace(run: &mut [RangeBlock]) {
     let Some((last, earlier)) = run.split_last_mut() else { return };
     if let Some(other) = earlier.iter().find_map(|block| block.certificate.clone()) {
         last.certificate = Some(other);
@@ -28,14 +28,14 @@ fn misplace(run: &mut [RunBlock]) {
 }
 
 /// A block that no member committed below a certified one: their hashes do not link.
-fn swap(run: &mut [RunBlock]) {
+fn swap(run: &mut [RangeBlock]) {
     let Some(first) = run.first_mut() else { return };
     first.header.timestamp = first.header.timestamp.plus_ms(1);
     first.certificate = None;
 }
 
 /// A block that was never certified, with a certificate that was never signed.
-fn forge(run: &mut Vec<RunBlock>) {
+fn forge(run: &mut Vec<RangeBlock>) {
     run.truncate(1);
     let Some(first) = run.first_mut() else { return };
     let Some(certificate) = &first.certificate else { return };
@@ -47,9 +47,15 @@ fn forge(run: &mut Vec<RunBlock>) {
 }
 
 impl Strategy for Strip {
-    fn answer(&mut self, collusion: &mut Collusion, _to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
+    fn answer(
+        &mut self,
+        collusion: &mut Collusion,
+        _to: ReplicaId,
+        _ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
         match answer {
-            Answer::Blocks(mut run) => {
+            FetchResponse::Blocks(mut run) => {
                 match collusion.random.between(0, 4) {
                     0 => strip(&mut run),
                     1 => misplace(&mut run),
@@ -57,10 +63,12 @@ impl Strategy for Strip {
                     3 => swap(&mut run),
                     _ => {}
                 }
-                if run.is_empty() { Answer::Nothing } else { Answer::Blocks(run) }
+                if run.is_empty() { FetchResponse::Nothing } else { FetchResponse::Blocks(run) }
             }
             // Nothing about a block that it holds: the requester must ask another member.
-            Answer::Transactions(_) | Answer::Ids(_) if collusion.random.permille(500) => Answer::Nothing,
+            FetchResponse::Transactions(_) | FetchResponse::Ids(_) if collusion.random.permille(500) => {
+                FetchResponse::Nothing
+            }
             other => other,
         }
     }

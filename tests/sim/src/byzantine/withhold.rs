@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_engine::{Answer, Ask};
+use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
@@ -34,8 +34,8 @@ impl Withhold {
     /// Random victims and kinds.
     pub(super) fn new(me: ReplicaId, collusion: &mut Collusion) -> Self {
         let mut others = collusion.others(me);
-        let starved = collusion.committee.faults().max(1);
-        let count = if collusion.random.permille(200) { others.len() } else { starved.min(others.len()) };
+        let censored = collusion.committee.faults().max(1);
+        let count = if collusion.random.permille(200) { others.len() } else { censored.min(others.len()) };
         let mut victims = BTreeSet::new();
         while victims.len() < count {
             let index = collusion.random.index(others.len());
@@ -59,8 +59,14 @@ impl Strategy for Withhold {
         }
     }
 
-    fn answer(&mut self, _collusion: &mut Collusion, to: ReplicaId, _ask: &Ask, answer: Answer) -> Answer {
-        if self.answers && self.victims.contains(&to) { Answer::Nothing } else { answer }
+    fn answer(
+        &mut self,
+        _collusion: &mut Collusion,
+        to: ReplicaId,
+        _ask: &FetchRequest,
+        answer: FetchResponse,
+    ) -> FetchResponse {
+        if self.answers && self.victims.contains(&to) { FetchResponse::Nothing } else { answer }
     }
 
     fn relays_to(&mut self, _collusion: &mut Collusion, to: ReplicaId) -> bool {

@@ -153,8 +153,10 @@ impl Accepted {
         require(far.is_none(), BOUNDED, || {
             format!("in view {} a distant slot is kept: {far:?}", stands.view)
         })?;
-        let Some((base, block)) = locks.base(stands.view).filter(|_| stands.active) else { return Ok(()) };
-        let (mut height, mut wanted) = (base, block);
+        let Some((anchor, block)) = locks.anchor(stands.view).filter(|_| stands.active) else {
+            return Ok(());
+        };
+        let (mut height, mut wanted) = (anchor, block);
         let accepted = |height: Height, block: BlockHash| {
             stands.slots.iter().any(|slot| {
                 slot.height == height
@@ -169,9 +171,9 @@ impl Accepted {
             wanted = known.parent;
             height = height.previous().unwrap_or_default();
         }
-        require(base <= stands.committed, BASE, || {
+        require(anchor <= stands.committed, BASE, || {
             format!(
-                "view {} begins at height {base}, whose blocks are complete, but only {} is committed",
+                "view {} begins at height {anchor}, whose blocks are complete, but only {} is committed",
                 stands.view, stands.committed
             )
         })
@@ -182,7 +184,7 @@ impl Accepted {
     /// # Errors
     /// Its payload has a prepared certificate of a block that it does not hold.
     pub fn leaves(member: ReplicaId, change: &ViewChangeMessage, stands: &Overview) -> Check {
-        for certificate in &change.knowledge.prepared {
+        for certificate in &change.payload.prepared {
             let Ballot { height, block, .. } = certificate.ballot();
             let held = height <= stands.committed
                 || stands.slots.iter().any(|slot| {

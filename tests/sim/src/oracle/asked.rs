@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_engine::{Ask, FetchId};
+use quorate_engine::{FetchId, FetchRequest};
 use quorate_ledger::{BlockHash, Height, ReplicaId};
 
 use crate::knobs::Knobs;
@@ -19,7 +19,7 @@ const IN_A_ROW: u32 = 3;
 #[derive(Debug)]
 pub struct Asked {
     /// How long a member has to respond to a request for blocks before another one is asked.
-    patience: Duration,
+    wait: Duration,
     members: usize,
     blocks: BTreeMap<ReplicaId, Open>,
     /// Which member let a request of which other one expire. The requester need not wait for it
@@ -40,9 +40,9 @@ struct Open {
 impl Asked {
     /// Starts without open requests.
     pub fn new(knobs: &Knobs) -> Self {
-        let one_honest = u32::try_from(knobs.tolerated()).expect("few") + 1;
+        let weak_quorum = u32::try_from(knobs.tolerated()).expect("few") + 1;
         Asked {
-            patience: Duration::from_millis(knobs.status_interval_ms) / (2 * one_honest),
+            wait: Duration::from_millis(knobs.status_interval_ms) / (2 * weak_quorum),
             members: knobs.members,
             blocks: BTreeMap::new(),
             expired: BTreeSet::new(),
@@ -60,15 +60,15 @@ impl Asked {
         by: ReplicaId,
         to: ReplicaId,
         fetch: FetchId,
-        ask: &Ask,
+        ask: &FetchRequest,
         tip: Height,
     ) -> Check {
         match ask {
-            Ask::Blocks { from } => {
+            FetchRequest::Blocks { from } => {
                 let Some(open) = self.blocks.insert(by, Open { fetch, to, from: *from, since: now }) else {
                     return Ok(());
                 };
-                let waited = now >= open.since + self.patience;
+                let waited = now >= open.since + self.wait;
                 let known = self.expired.contains(&(open.to, by));
                 if waited {
                     self.expired.insert((open.to, by));
@@ -82,7 +82,7 @@ impl Asked {
                     )
                 })
             }
-            Ask::Transactions { block, .. } | Ask::Ids { block } => {
+            FetchRequest::Transactions { block, .. } | FetchRequest::Ids { block } => {
                 let row = match self.bodies.get(&(by, *block)) {
                     Some((last, _, row)) if *last == to => row + 1,
                     _ => 1,

@@ -19,13 +19,13 @@ const SINGLE: &str = "one certificate at a height";
 /// The relevant data of the beginning of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Opening {
-    base: Option<(Height, BlockHash)>,
+    anchor: Option<(Height, BlockHash)>,
     chain: Vec<BlockHash>,
 }
 
 impl Opening {
     fn end(&self) -> Height {
-        self.base.map_or(Height(0), |(base, _)| base).plus(self.chain.len() as u64)
+        self.anchor.map_or(Height(0), |(anchor, _)| anchor).plus(self.chain.len() as u64)
     }
 }
 
@@ -97,18 +97,18 @@ impl Locks {
             return true;
         };
         openings.iter().any(|opening| {
-            let base = opening.base.map_or(0, |(base, _)| base.0);
+            let anchor = opening.anchor.map_or(0, |(anchor, _)| anchor.0);
             height > opening.end()
-                || height.0.checked_sub(base + 1).is_some_and(|place| {
+                || height.0.checked_sub(anchor + 1).is_some_and(|place| {
                     usize::try_from(place).is_ok_and(|place| opening.chain.get(place) == Some(&block))
                 })
         })
     }
 
     /// The committed anchor of a view, if it has only one beginning.
-    pub fn base(&self, view: View) -> Option<(Height, BlockHash)> {
+    pub fn anchor(&self, view: View) -> Option<(Height, BlockHash)> {
         match self.openings.get(&view)?.as_slice() {
-            [opening] => opening.base,
+            [opening] => opening.anchor,
             _ => None,
         }
     }
@@ -132,7 +132,7 @@ impl Locks {
         require(senders.len() == self.quorum, SELECTION, || {
             format!("view {view} begins with view changes of {senders:?}")
         })?;
-        if let Some((height, block)) = opening.base
+        if let Some((height, block)) = opening.anchor
             && let Some(link) = chain.at(height)
         {
             require(link.hash == block, LOCKED, || {
@@ -154,9 +154,9 @@ impl Locks {
 
 /// A view keeps a locked block: it begins above it, or with it.
 fn keeps(view: View, opening: &Opening, height: Height, block: BlockHash) -> Check {
-    let base = opening.base.map_or(Height(0), |(base, _)| base);
-    let kept = match height.0.checked_sub(base.0 + 1) {
-        None if height == base => opening.base.is_none_or(|(_, known)| known == block),
+    let anchor = opening.anchor.map_or(Height(0), |(anchor, _)| anchor);
+    let kept = match height.0.checked_sub(anchor.0 + 1) {
+        None if height == anchor => opening.anchor.is_none_or(|(_, known)| known == block),
         None => true,
         Some(place) => usize::try_from(place).is_ok_and(|place| opening.chain.get(place) == Some(&block)),
     };
@@ -168,20 +168,20 @@ fn keeps(view: View, opening: &Opening, height: Height, block: BlockHash) -> Che
 /// The highest certified block, and above it at each height the block that was prepared in the
 /// highest view, as long as each is the parent of the next.
 fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
-    let accounts = || new_view.view_changes.iter().map(|change| &change.knowledge);
-    let base = accounts()
-        .filter_map(|knowledge| knowledge.base.as_ref())
-        .map(|base| (base.ballot().height, base.ballot().block))
+    let accounts = || new_view.view_changes.iter().map(|change| &change.payload);
+    let anchor = accounts()
+        .filter_map(|payload| payload.anchor.as_ref())
+        .map(|anchor| (anchor.ballot().height, anchor.ballot().block))
         .max_by_key(|(height, _)| *height);
     let mut prepared: BTreeMap<Height, (View, &Header)> = BTreeMap::new();
-    for certificate in accounts().flat_map(|knowledge| &knowledge.prepared) {
+    for certificate in accounts().flat_map(|payload| &payload.prepared) {
         let ballot = certificate.ballot();
         let best = prepared.entry(ballot.height).or_insert((ballot.view, certificate.header()));
         if ballot.view > best.0 {
             *best = (ballot.view, certificate.header());
         }
     }
-    let (mut height, mut end) = base.map_or((Height(0), None), |(height, block)| (height, Some(block)));
+    let (mut height, mut end) = anchor.map_or((Height(0), None), |(height, block)| (height, Some(block)));
     let mut chain = Vec::new();
     let mut inherited = false;
     let primary = new_view.vote.signer;
@@ -196,5 +196,5 @@ fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
     }
     let truncated = prepared.keys().any(|above| *above >= height);
     let shape = Shape { again: chain.len(), truncated, inherited };
-    (Opening { base, chain }, shape)
+    (Opening { anchor, chain }, shape)
 }

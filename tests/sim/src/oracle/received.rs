@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate_engine::{Effects, Event, Notice, Overview};
 use quorate_ledger::{Ballot, BlockHash, Domain, Height, ReplicaId, Verified, View};
-use quorate_pbft::{Cause, Checked, Evidence, Standing};
+use quorate_pbft::{Cause, Checked, Evidence, SigningStatus};
 
 use crate::knobs::Knobs;
 use crate::oracle::{Check, require};
@@ -78,7 +78,7 @@ pub struct Heard {
     window: u64,
     log_window: u64,
     status_ms: u64,
-    base: Duration,
+    anchor: Duration,
     cap: Duration,
     /// No disk delays a process so long that its deadlines are postponed.
     prompt: bool,
@@ -116,7 +116,7 @@ impl Heard {
             window: knobs.window,
             log_window: knobs.log_window,
             status_ms: knobs.status_interval_ms,
-            base: request,
+            anchor: request,
             prompt: knobs.disk_ms * 8 < knobs.request_timeout_ms,
             cap: Duration::from_millis(knobs.timeout_cap_ms.max(knobs.new_view_timeout_ms)).max(request),
         }
@@ -167,7 +167,7 @@ impl Heard {
         let after = Stood {
             view: stands.view,
             active: stands.active,
-            voting: stands.standing == Standing::Voting,
+            voting: stands.signing == SigningStatus::Voting,
             committed: stands.committed,
             stable: stands.stable,
             timeout: stands.request_timeout,
@@ -351,7 +351,7 @@ impl Heard {
         }
         let primary = look.stands.pbft.primary;
         let found = look.effects.notices.iter().find_map(|notice| match notice {
-            Notice::Contradiction { replica, subject }
+            Notice::Equivocation { replica, subject }
                 if *replica == primary
                     && subject.view == after.view
                     && matches!(subject.kind, Domain::PrePrepare | Domain::NewView) =>
@@ -374,7 +374,7 @@ impl Heard {
         let failed = look.effects.notices.iter().any(
             |notice| matches!(notice, Notice::LeftView(departure) if departure.cause == Cause::NoNewView),
         );
-        let doubled = (before.timeout * 2).min(self.cap.max(self.base));
+        let doubled = (before.timeout * 2).min(self.cap.max(self.anchor));
         require(!failed || committed || after.timeout >= doubled.min(before.timeout * 2), DOUBLED, || {
             format!("member {} had timeout {:?} and has {:?} now", look.member, before.timeout, after.timeout)
         })?;
@@ -384,7 +384,7 @@ impl Heard {
             || look.slow
             || !self.prompt;
         // At the cap it is unknown how often the timeout was doubled.
-        if changed || after.timeout <= self.base || after.timeout >= self.cap {
+        if changed || after.timeout <= self.anchor || after.timeout >= self.cap {
             inputs.calm = None;
             return Ok(());
         }

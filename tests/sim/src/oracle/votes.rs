@@ -101,11 +101,11 @@ impl Votes {
         match message {
             Message::PrePrepare(proposal) => learn(&proposal.header),
             Message::ViewChange(change) => {
-                change.knowledge.prepared.iter().for_each(|certificate| learn(certificate.header()));
+                change.payload.prepared.iter().for_each(|certificate| learn(certificate.header()));
             }
             Message::NewView(new_view) => {
                 for change in &new_view.view_changes {
-                    change.knowledge.prepared.iter().for_each(|certificate| learn(certificate.header()));
+                    change.payload.prepared.iter().for_each(|certificate| learn(certificate.header()));
                 }
             }
             _ => {}
@@ -239,10 +239,10 @@ impl Votes {
             require(body.view == opens.view, CERTIFIED, || {
                 format!("view {} begins with a VIEW-CHANGE for view {}", opens.view, body.view)
             })?;
-            if let Some(base) = &change.knowledge.base {
-                self.is_certified(base, faulty)?;
+            if let Some(anchor) = &change.payload.anchor {
+                self.is_certified(anchor, faulty)?;
             }
-            for certificate in &change.knowledge.prepared {
+            for certificate in &change.payload.prepared {
                 let ballot = certificate.ballot();
                 let correct = self.acceptors(&ballot, faulty, knobs);
                 require(correct + faulty.len() >= knobs.quorum(), CERTIFIED, || {
@@ -256,7 +256,7 @@ impl Votes {
             // then sends it.
             let own = signer == new_view.vote.signer && signed.is_none();
             let given = faulty.contains(&signer)
-                || (own || signed == Some(&body.content)) && change.knowledge.hash() == body.content;
+                || (own || signed == Some(&body.content)) && change.payload.hash() == body.content;
             require(given, CERTIFIED, || {
                 format!("view {} begins with a VIEW-CHANGE that {signer} never signed", body.view)
             })?;
@@ -271,18 +271,18 @@ impl Votes {
         change: &quorate_pbft::ViewChangeMessage,
         tip: Height,
     ) -> Check {
-        let knowledge = &change.knowledge;
-        let base = knowledge.base.as_ref().map_or(Height(0), |base| base.ballot().height);
-        require(base >= tip, OPEN, || {
-            format!("member {member} has committed height {tip}, and leaves with anchor {base}")
+        let payload = &change.payload;
+        let anchor = payload.anchor.as_ref().map_or(Height(0), |anchor| anchor.ballot().height);
+        require(anchor >= tip, OPEN, || {
+            format!("member {member} has committed height {tip}, and leaves with anchor {anchor}")
         })?;
         let first = (member, (Kind::Commit, View(0), Height(0)));
         let last = (member, (Kind::Commit, change.vote.body.view, Height(0)));
         for ((_, (_, view, height)), block) in self.given.range(first..last) {
-            if *height <= base {
+            if *height <= anchor {
                 continue;
             }
-            let shown = knowledge.prepared.iter().any(|certificate| {
+            let shown = payload.prepared.iter().any(|certificate| {
                 let ballot = certificate.ballot();
                 let same = ballot.block.into_hash() == *block;
                 ballot.height == *height && (ballot.view > *view || ballot.view == *view && same)

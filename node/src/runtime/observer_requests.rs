@@ -1,7 +1,7 @@
 //! Serves blocks to observers. They have limits of their own and cannot slow down the requests of
 //! members.
 
-use quorate_engine::{Ask, serve_run};
+use quorate_engine::{FetchRequest, serve_range};
 use quorate_ledger::{Height, decode};
 use quorate_network::{Answer, PeerKey};
 use quorate_store::LedgerReader;
@@ -35,7 +35,7 @@ impl ObserverRequests {
         tokio::spawn(async move {
             let Some(turn) = line.turn().await else { return };
             tokio::task::spawn_blocking(move || {
-                let answered = served(&ledger, serve_run(&ledger, height));
+                let answered = served(&ledger, serve_range(&ledger, height));
                 answer.send(quorate_ledger::encode(&answered).into());
                 drop(turn);
             });
@@ -45,9 +45,9 @@ impl ObserverRequests {
 
 /// Observers may request only blocks.
 fn blocks_from(request: &[u8]) -> Option<Height> {
-    match decode::<Ask>(request) {
-        Ok(Ask::Blocks { from }) => Some(from),
-        Ok(Ask::Transactions { .. } | Ask::Ids { .. }) | Err(_) => {
+    match decode::<FetchRequest>(request) {
+        Ok(FetchRequest::Blocks { from }) => Some(from),
+        Ok(FetchRequest::Transactions { .. } | FetchRequest::Ids { .. }) | Err(_) => {
             tracing::debug!("request of an observer rejected");
             None
         }

@@ -20,7 +20,7 @@ fn order_until(
     until(&format!("validator-{reporter} reports {kind:?}: {report}"), 2 * WAIT_LIMIT, || {
         network.order_one(through);
         let explanation = rpc.explanation();
-        let found = explanation.warnings.into_iter().find(|trouble| trouble.kind == kind);
+        let found = explanation.warnings.into_iter().find(|warning| warning.kind == kind);
         (found.is_some() == report).then_some(found)
     })
 }
@@ -38,7 +38,7 @@ fn a_clock_that_jumps_is_reported_by_its_validator_and_by_the_others() {
         let primary = &network.validators()[primary].name;
         assert!(report.text.contains(&format!("{direction} that of {primary}")), "{report:?}");
         let others: Vec<Warning> = network.rpc(other).explanation().warnings;
-        assert!(others.iter().all(|trouble| trouble.kind != WarningKind::Clock), "{others:?}");
+        assert!(others.iter().all(|warning| warning.kind != WarningKind::Clock), "{others:?}");
         let metrics = network.rpc(wrong).text("/metrics").unwrap();
         let line = format!("quorate_clock_ahead_seconds{{validator=\"{primary}\"}} ");
         let report = metrics.lines().find_map(|report| report.strip_prefix(&line)).map(str::parse::<f64>);

@@ -13,7 +13,7 @@ use crate::pool::outbound::within_a_batch;
 /// The limit of a censorship watch in request timeouts, while the view has no [`debt`] (R21c). A
 /// primary keeps its view if it orders its queue within this time.
 ///
-/// [`debt`]: Fairness::debt
+/// [`debt`]: CensorshipWatch::debt
 pub(crate) const LONGEST_TURN: u32 = 9;
 
 /// A watch that takes more timeouts than this adds the excess to the debt, and a shorter one repays
@@ -31,8 +31,8 @@ pub(crate) const PACE: u32 = 3;
 ///
 /// A watch holds at most as many ids as a block may have transactions.
 #[derive(Debug, Default)]
-pub(crate) struct Fairness {
-    turn: BTreeSet<TransactionId>,
+pub(crate) struct CensorshipWatch {
+    watched: BTreeSet<TransactionId>,
     /// When the watch began; `None` while no transaction is watched.
     since: Option<Moment>,
     grace: Option<Grace>,
@@ -48,7 +48,7 @@ pub(crate) struct Fairness {
 struct Grace {
     until: Moment,
     others: u64,
-    urge_at: Moment,
+    resend_at: Moment,
     /// The last transaction that was sent in the current round of resends.
     sent: Option<TransactionId>,
     /// When all of them had been sent once.
@@ -69,25 +69,25 @@ impl Grace {
 
 /// What the engine does about the watch.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Finding {
     /// Nothing.
     Fair,
     /// Resend these transactions to all members: the primary may lack them.
-    Urge(Vec<VerifiedTransaction>),
+    Resend(Vec<VerifiedTransaction>),
     /// The watch timed out: the primary leaves transactions out, or orders too little.
-    Starved,
+    Censored,
 }
 
-impl Fairness {
+impl CensorshipWatch {
     /// Ends the watch and clears the debt (R21d): a new view, or no recent contact with a quorum.
     pub(crate) fn reset(&mut self) {
-        *self = Fairness::default();
+        *self = CensorshipWatch::default();
     }
 
     /// Records that these transactions are committed.
     pub(crate) fn committed(&mut self, ids: &[TransactionId]) {
         for id in ids {
-            self.turn.remove(id);
+            self.watched.remove(id);
         }
         if let Some(grace) = &mut self.grace {
             grace.others = grace.others.saturating_sub(ids.len() as u64);
@@ -98,7 +98,7 @@ impl Fairness {
     pub(crate) fn put_off(&mut self, lateness: Duration) {
         self.since = self.since.map(|since| since.after(lateness));
         if let Some(grace) = &mut self.grace {
-            for moment in [&mut grace.until, &mut grace.urge_at] {
+            for moment in [&mut grace.until, &mut grace.resend_at] {
                 *moment = moment.after(lateness);
             }
             grace.told = grace.told.map(|told| told.after(lateness));
@@ -116,34 +116,34 @@ impl Fairness {
         may_leave: bool,
         pool: &Mempool,
         selection: &Selection,
-    ) -> Verdict {
-        if self.turn.is_empty() {
+    ) -> Finding {
+        if self.watched.is_empty() {
             self.next_turn(now, present, timeout, pool, selection);
-            return Verdict::Fair;
+            return Finding::Fair;
         }
         let over = match &mut self.grace {
-            None if self.since.is_some_and(|since| now < since.after(timeout)) => return Verdict::Fair,
+            None if self.since.is_some_and(|since| now < since.after(timeout)) => return Finding::Fair,
             None => false,
             Some(grace) if now >= grace.end(timeout) => {
                 grace.overdue |= !may_leave;
                 if !may_leave {
-                    return Verdict::Fair;
+                    return Finding::Fair;
                 }
                 true
             }
-            Some(grace) if now < grace.urge_at => return Verdict::Fair,
+            Some(grace) if now < grace.resend_at => return Finding::Fair,
             Some(_) => false,
         };
         // Transactions in an accepted block are served, and no primary can order expired ones.
         let timely = |id: &TransactionId| {
             pool.is_waiting(id) && pool.get(id).is_some_and(|held| held.transaction().valid_until >= present)
         };
-        self.turn.retain(timely);
-        if self.turn.is_empty() {
+        self.watched.retain(timely);
+        if self.watched.is_empty() {
             self.next_turn(now, present, timeout, pool, selection);
-            return Verdict::Fair;
+            return Finding::Fair;
         }
-        if over { Verdict::Starved } else { Verdict::Urge(self.urge(now, timeout, pool)) }
+        if over { Finding::Censored } else { Finding::Resend(self.resend(now, timeout, pool)) }
     }
 
     /// The watch is over. Adds its length to the debt of this view, and begins the next watch.
@@ -163,8 +163,8 @@ impl Fairness {
             self.debt = self.debt.saturating_add(length).saturating_sub(timeout.saturating_mul(PACE));
         }
         if pool.waiting_len() > 0 {
-            self.turn = pool.select(present, selection).iter().map(VerifiedTransaction::id).collect();
-            self.since = Some(now).filter(|_| !self.turn.is_empty());
+            self.watched = pool.select(present, selection).iter().map(VerifiedTransaction::id).collect();
+            self.since = Some(now).filter(|_| !self.watched.is_empty());
         }
     }
 
@@ -177,35 +177,36 @@ impl Fairness {
 
     /// The next batch of watched transactions to resend. After the last one it begins again with
     /// the first (R21b).
-    fn urge(&mut self, now: Moment, timeout: Duration, pool: &Mempool) -> Vec<VerifiedTransaction> {
+    fn resend(&mut self, now: Moment, timeout: Duration, pool: &Mempool) -> Vec<VerifiedTransaction> {
         let until = self.since.unwrap_or(now).after(self.limit(timeout));
         let grace = self.grace.get_or_insert_with(|| Grace {
             until,
             others: pool.len() as u64,
-            urge_at: now,
+            resend_at: now,
             sent: None,
             told: None,
             overdue: false,
         });
-        let rest = self.turn.range((grace.sent.map_or(Unbounded, Excluded), Unbounded));
+        let rest = self.watched.range((grace.sent.map_or(Unbounded, Excluded), Unbounded));
         let batch = within_a_batch(rest.filter_map(|id| pool.get(id)));
-        grace.sent = batch.last().map(VerifiedTransaction::id).filter(|last| Some(last) != self.turn.last());
+        grace.sent =
+            batch.last().map(VerifiedTransaction::id).filter(|last| Some(last) != self.watched.last());
         if grace.sent.is_none() {
             grace.told.get_or_insert(now);
         }
-        grace.urge_at = now.after(timeout / 4);
+        grace.resend_at = now.after(timeout / 4);
         batch
     }
 
-    /// When to call [`Fairness::watch`] next if no event comes before.
+    /// When to call [`CensorshipWatch::watch`] next if no event comes before.
     pub(crate) fn deadline(&self, timeout: Duration) -> Option<Moment> {
-        let since = self.since.filter(|_| !self.turn.is_empty())?;
+        let since = self.since.filter(|_| !self.watched.is_empty())?;
         match &self.grace {
             None => Some(since.after(timeout)),
             // The complaint waits for messages of other members, and their arrival wakes the
             // engine.
             Some(grace) if grace.overdue => None,
-            Some(grace) => Some(grace.end(timeout).min(grace.urge_at)),
+            Some(grace) => Some(grace.end(timeout).min(grace.resend_at)),
         }
     }
 }

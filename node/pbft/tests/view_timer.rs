@@ -344,14 +344,14 @@ fn censorship_reported_by_one_replica_moves_no_other() {
     net.links.lose(|envelope| envelope.is_proposal() && envelope.to == id(3));
     net.propose("A");
     net.deliver_all();
-    net.input(3, Input::Starved);
+    net.input(3, Input::Censored);
     net.deliver_all();
     assert_eq!(
         (net.view(3), net.height(3)),
         ((0, true), 0),
         "a certificate proves that others have committed more"
     );
-    net.input(2, Input::Starved);
+    net.input(2, Input::Censored);
     net.deliver_all();
     assert_eq!(net.departures(2), [Cause::Censorship]);
     assert!([0, 1, 3].iter().all(|node| net.view(*node) == (0, true)));
