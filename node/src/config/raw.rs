@@ -91,8 +91,8 @@ pub(super) struct RawRpc {
     /// Upper limit of open connections. A sixteenth is reserved for clients on the node's own
     /// machine, unless `limit_loopback` is true.
     pub(super) max_connections: usize,
-    /// Upper limit of requests at a time, including waiting ones and pages. Submissions cannot use
-    /// a quarter of it; half of this quarter is reserved for requests about the node itself.
+    /// Upper limit of requests at a time, including waiting ones and pages. Submissions may use
+    /// three quarters of it; submissions and reads of the chain together seven eighths.
     pub(super) max_concurrent_requests: usize,
     /// Upper limit of the average number of requests per second from one client address; 0 disables
     /// the limit.
@@ -129,7 +129,8 @@ pub(super) struct RawRpc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawAdmin {
-    /// Path of the socket, fewer than 108 bytes in all. An empty value disables it.
+    /// Path of the socket, relative to the home directory; both together have fewer than 108 bytes.
+    /// An empty value disables it.
     pub(super) socket: PathBuf,
 }
 
