@@ -70,8 +70,8 @@ counters! {
     connections_replaced,
     /// Connections closed because their member was silent, or did not open its direct stream.
     connections_silent,
-    /// Connections closed because of a frame that is malformed or above the limit, or because an
-    /// observer sent a message; and requests above the limit, which end with their stream.
+    /// Connections closed because of a malformed or too long frame, or a message of an observer;
+    /// streams closed because of a request above the limit.
     malformed_received,
     /// Attempts to connect.
     dials,

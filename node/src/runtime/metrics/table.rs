@@ -66,7 +66,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge("quorate_ready", &[], "1 while /readyz responds with 200.", |facts, samples| {
         samples.counts(u64::from(facts.readiness.is_ready()));
     }),
-    gauge("quorate_ready_check", &["check"], "1 while this check of /readyz holds.", |facts, samples| {
+    gauge("quorate_ready_check", &["check"], "1 while this check of /readyz succeeds.", |facts, samples| {
         facts.readiness.checks.iter().for_each(|check| samples.says(&check.name, check.ok));
     }),
     gauge(
@@ -429,7 +429,7 @@ pub(crate) const READ: &[Reading] = &[
     gauge(
         "quorate_peer_committed_height",
         VALIDATOR,
-        "Height that this validator last reported as committed; this node's own height after it reported more and did not send it.",
+        "Height that this validator last reported as committed; this node's own height if the validator reported more and sent no blocks.",
         |facts, samples| {
             for (name, peer) in facts.validators() {
                 peer.committed_height.into_iter().for_each(|height| samples.counts_of(name, height));
@@ -517,14 +517,15 @@ mod tests {
             "\
 # Metrics of a node
 
-`GET /metrics` at the RPC address, in the Prometheus text format. All counters start at 0 with the process. Names do
-not change within a version. Labels hold names of validators from the genesis, methods and fixed words, so the number of
-series is bounded. The usual `process_` metrics are there too. `docker/monitoring` has a dashboard and alert rules.
+`GET /metrics` at the RPC address returns these metrics in the Prometheus text format, and the usual `process_` metrics.
+All counters start at 0 with the process. Names do not change within a version. The values of labels are validators of
+the genesis, methods and fixed words, so the number of series is bounded. `docker/monitoring` has a dashboard and alert
+rules.
 
-An observer reports the view as validators report it. It has no samples for voting, the journal and the history of a
-pool, because it has none of these. Its pool is empty.
+An observer reports the view as validators report it. It has no samples about voting, the journal and the history of
+its mempool, which is always empty.
 
-This page is generated from the code, and a test compares it.
+A test compares this page with the code.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|
