@@ -320,7 +320,7 @@ fn the_limits_are_those_of_the_code() {
     let rows = [
         ("message on a direct stream", limits.message),
         ("gossip message", limits.gossip),
-        ("question", limits.ask),
+        ("request", limits.ask),
         ("answer", limits.answer),
     ];
     for (what, limit) in rows {
