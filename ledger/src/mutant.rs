@@ -34,26 +34,26 @@ mutants! {
     PreparedOneShort,
     /// M3: f + 1 view changes begin a view.
     ViewChangeQuorumShort,
-    /// M4: COMMIT is given whatever became of the parent.
+    /// M4: COMMIT is sent without waiting for the parent.
     CommitOutOfOrder,
     /// M5: a new view takes the certificate of the lowest view.
     LowestCertificate,
-    /// M6: a NEW-VIEW is believed without selecting again.
+    /// M6: a NEW-VIEW is accepted without selecting again.
     NewViewNotRecomputed,
-    /// M7: a new view forgets what was prepared.
+    /// M7: a new view drops all prepared blocks.
     NewViewDropsPrepared,
-    /// M8: a VIEW-CHANGE is not written down.
+    /// M8: a VIEW-CHANGE is not journaled.
     ViewChangeNotDurable,
-    /// M9: an accepted proposal is not written down.
+    /// M9: an accepted proposal is not journaled.
     AcceptedNotDurable,
-    /// M10: a prepared certificate is not written down.
+    /// M10: a prepared certificate is not journaled.
     PreparedNotDurable,
-    /// M11: messages leave although the group of records that they depend on is not written; every
-    /// other group.
+    /// M11: messages leave although the group of records that they depend on is not written (every
+    /// other group).
     SpeakBeforeSync,
-    /// M12: votes are given in a view that was left.
+    /// M12: a replica votes in a view that it has left.
     VotesAfterViewChange,
-    /// M13: a restart goes back to the view that was entered last.
+    /// M13: a restart returns to the view that was entered last.
     ViewRegresses,
     /// M14: a header's parent hash is not compared.
     ParentUnchecked,
@@ -69,13 +69,14 @@ mutants! {
     ExpiredAllowed,
     /// M20: `valid_until` has no upper bound.
     LifetimeUnbounded,
-    /// M21: the parent of an examined proposal is not looked at again before it is accepted.
+    /// M21: the parent of a validated proposal is not compared again before the proposal is
+    /// accepted.
     ParentNotAskedAgain,
     /// M22: a second proposal replaces one that waits for its parent, and no evidence is made.
     SecondProposalReplaces,
     /// M23: a fresh proposal may name any member as its proposer.
     ProposerUnchecked,
-    /// M24: a proposal of the future is accepted at once.
+    /// M24: a proposal with a future time is accepted at once.
     ClockUnchecked,
     /// M25: other proposals are taken at the heights that a view begins with.
     AgainUnchecked,
@@ -83,13 +84,13 @@ mutants! {
     ProposalByAnyone,
     /// M27: the signature of a proposal is not verified.
     ProposalUnsigned,
-    /// M28: votes and proposals are kept however high their heights are.
+    /// M28: votes and proposals are kept at any height above the window.
     WindowUnbounded,
-    /// M29: votes and proposals are kept however late their views are.
+    /// M29: votes and proposals are kept for any later view.
     ViewsUnbounded,
     /// M30: ordering does not wait for a stable checkpoint.
     NoWatermark,
-    /// M31: the primary's PREPARE counts besides its PRE-PREPARE.
+    /// M31: the primary's PREPARE counts in addition to its PRE-PREPARE.
     PrimaryPrepareCounts,
     /// M32: PREPAREs for other blocks count too.
     VotesForAnyBlock,
@@ -97,9 +98,9 @@ mutants! {
     PrepareUnsigned,
     /// M34: the signature of a COMMIT is not verified.
     CommitUnsigned,
-    /// M35: a vote is taken from members that did not sign it.
+    /// M35: a vote is accepted from members that did not sign it.
     VotesRelayed,
-    /// M36: votes are given although a certificate shows a later view.
+    /// M36: a replica votes although a certificate shows a later view.
     VotesWhenOvertaken,
     /// M37: two contradicting votes of one member are no evidence.
     EquivocationIgnored,
@@ -109,17 +110,17 @@ mutants! {
     PrimaryAmongPrepares,
     /// M40: the prepared certificates in a VIEW-CHANGE are not verified.
     PreparedUnchecked,
-    /// M41: the anchor certificate in a VIEW-CHANGE is not verified.
+    /// M41: the committed anchor in a VIEW-CHANGE is not verified.
     BaseUnchecked,
     /// M42: the signature of a VIEW-CHANGE is not verified.
     ViewChangeUnsigned,
-    /// M43: the content of a VIEW-CHANGE need not be what was signed.
+    /// M43: the content of a VIEW-CHANGE need not match its signature.
     ViewChangeContentUnchecked,
     /// M44: any member may begin a view.
     NewViewByAnyone,
     /// M45: the signature of a NEW-VIEW is not verified.
     NewViewUnsigned,
-    /// M46: a member may stand in a NEW-VIEW several times.
+    /// M46: a member may occur in a NEW-VIEW several times.
     NewViewSignersRepeat,
     /// M47: the view changes in a NEW-VIEW may be for other views.
     NewViewForeignViews,
@@ -127,8 +128,8 @@ mutants! {
     EntersEarlierViews,
     /// M49: the anchor of a view finalises nothing.
     BaseFinalisesNothing,
-    /// M50: accepted blocks of past views are given up although a prepared certificate speaks of
-    /// them.
+    /// M50: accepted blocks of past views are dropped although the replica holds a prepared
+    /// certificate for them.
     PastBlocksGivenUp,
     /// M51: one VIEW-CHANGE makes others leave too.
     JoinsOne,
@@ -144,31 +145,31 @@ mutants! {
     LeavesWhileBehind,
     /// M57: a view is left without contact with a quorum.
     LeavesWithoutContact,
-    /// M58: a VIEW-CHANGE is not repeated.
+    /// M58: a VIEW-CHANGE is not resent.
     ViewChangeSaidOnce,
-    /// M59: a primary that passes transactions over keeps its place.
+    /// M59: a primary that censors transactions is not replaced.
     CensorshipIgnored,
-    /// M60: a primary that is proven to lie keeps its place.
+    /// M60: a primary that is proven faulty is not replaced.
     ProvenPrimaryStays,
     /// M61: two statements need not contradict each other to be evidence.
     EvidenceUnchecked,
-    /// M62: what others claim to have seen is believed without signatures.
+    /// M62: SEEN is accepted without verifying its signatures.
     SeenUnchecked,
-    /// M63: what others lack is not sent again.
+    /// M63: messages that others lack are not resent.
     NothingRepaired,
-    /// M64: a member signs after a restart without asking what others have seen.
+    /// M64: a member signs after a restart without probing.
     SpeaksUnasked,
     /// M65: f + 1 CHECKPOINTs make a checkpoint stable.
     CheckpointQuorumShort,
     /// M66: a CHECKPOINT is signed before the ledger is durable.
     CheckpointBeforeDurable,
-    /// M67: after a restart half a lifetime of ids is remembered.
+    /// M67: after a restart, the ids of only half a lifetime are remembered.
     HalfTheIds,
     /// M68: a block may repeat ids of committed blocks.
     RepeatsCommitted,
     /// M69: a block may repeat ids of blocks in flight.
     RepeatsInFlight,
-    /// M70: any answer is taken for the open question.
+    /// M70: any answer counts as the answer to the open request.
     AnyAnswer,
     /// M71: a certificate in a range may be for another block.
     CertificateMisplaced,
@@ -176,9 +177,9 @@ mutants! {
     CertificateUnchecked,
     /// M73: a member that does not answer is asked again and again.
     AsksOneMember,
-    /// M74: what was in a block that lost its place does not wait again.
+    /// M74: the transactions of a superseded block do not return to the pool.
     ReleasedForgotten,
-    /// M75: the pool gives transactions up in the last millisecond in which they are valid.
+    /// M75: the pool drops transactions in the last millisecond in which they are valid.
     ExpiresEarly,
 }
 
