@@ -104,20 +104,21 @@ fn head() -> String {
          Written by `tests/e2e/tests/chaos/report.rs`; do not edit. CONTRIBUTING.md says how to run it.\n\n\
          * Commit: {} ({})\n* Date: {}\n* Machine: {cores} cores, {} GiB of memory; load before the run {}\n\
          * Build: {}\n\n\
-         Each scenario is a network of its own: four processes on loopback, with a client at each validator whose clock and \
-         disk the fault leaves intact. A client submits 20 transactions at a time and pauses briefly after each response. \
-         The load is light on purpose: the scenarios measure how long a network makes no progress, not how much it can \
-         order. \"During\" is from the beginning of the fault to its end. \"Longest pause\" is the longest time without a \
-         block from the beginning of the fault until all validators have caught up. A transaction that is neither \
-         committed nor expired was in flight when the clients stopped; until then, clients retry with the same bytes.\n\n\
+         Each scenario runs in a new network of four processes on loopback. Each validator whose clock and disk have no \
+         fault gets a client. A client submits 20 transactions at a time, pauses briefly after each response, and retries \
+         with the same bytes. The load is light on purpose: the scenarios measure how long a network makes no progress, \
+         not how much it can order. \"During\" and \"lasted\" are about the time from the beginning of the fault to its \
+         end. \"Longest pause\" is the longest time without a block from the beginning of the fault until all validators \
+         have caught up. \"After\" counts from the end of the fault. Sent transactions that were neither committed nor \
+         expired were in flight when the clients stopped.\n\n\
          *Kept* means: all four validators are ready and have caught up, their chains are equal, every transaction that \
-         was reported `committed` is at its place once, blocks contain only submitted transactions, there is no evidence \
-         against any validator, and no validator panicked.\n",
+         a validator reported as `committed` is at its place once, blocks contain only submitted transactions, there is \
+         no evidence against any validator, and no validator panicked.\n",
         answer("git", &["rev-parse", "--short=12", "HEAD"]),
         if answer("git", &["status", "--porcelain", "--untracked-files=no"]) == "unknown" {
-            "no change"
+            "no local changes"
         } else {
-            "with changes"
+            "with local changes"
         },
         answer("date", &["-u", "+%F"]),
         kibibytes.unwrap_or_default() >> 20,
