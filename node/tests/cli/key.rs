@@ -62,7 +62,7 @@ fn a_key_that_others_can_read_is_refused() {
     let error = quorate(["key", "show", &key]).error();
     assert!(error.contains("chmod 600"), "{error}");
 
-    let passphrase = scratch.write("passphrase", "for everybody\n");
+    let passphrase = scratch.write("passphrase", "not secret\n");
     set_mode(&scratch.path("passphrase"), 0o644);
     let error = quorate(["key", "new", &scratch.text("b.pem"), "--passphrase-file", &passphrase]).error();
     assert!(error.contains("chmod 600"), "{error}");

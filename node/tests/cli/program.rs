@@ -91,7 +91,7 @@ impl Scratch {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes a file that everybody may read.
+    /// Writes a file that all users may read.
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
         std::fs::write(self.path(name), content).unwrap();
         self.text(name)

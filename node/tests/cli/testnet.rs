@@ -52,7 +52,7 @@ fn every_validator_gets_a_home_of_its_own() {
         assert!(text("p2p").starts_with(&format!("{p2p}/p2p/16Uiu2HA")), "{validator}");
         addresses.extend([rpc.to_owned(), p2p.to_owned()]);
     }
-    assert_eq!(addresses.len(), 10, "ports of its own for everybody");
+    assert_eq!(addresses.len(), 10, "each validator has its own ports");
 }
 
 #[test]
