@@ -46,7 +46,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// This validator has never range: create its ledger and its journal first. Refused if either
+    /// This validator has never run: create its ledger and its journal first. Refused if either
     /// exists.
     #[arg(long)]
     init: bool,
@@ -112,7 +112,7 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
         }),
         (false, true) => make_ledger(&config.ledger, genesis),
         (false, false) => bail!(
-            "{} has neither ledger nor journal. If this validator has never range, use --init. If it has, its \
+            "{} has neither ledger nor journal. If this validator has never run, use --init. If it has, its \
              disk is not mounted, or its journal is lost: then it must not vote again",
             args.home.display()
         ),
