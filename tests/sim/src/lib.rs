@@ -18,34 +18,20 @@
 //! others. In some runs the only faults are Byzantine members, and the first primary is correct:
 //! there no view may change.
 //!
-//! In addition, [`soak`] checks whether anything grows over a long run. With the feature `mutants`,
-//! faults of the production code can be switched on to find out whether the rules detect them.
+//! In addition, [`runs::soak`] checks whether anything grows over a long run. With the feature
+//! `mutants`, faults of the production code can be switched on to find out whether the rules detect
+//! them.
 
-mod adversary;
-mod clients;
 mod faults;
-mod healing;
-mod lives;
-mod occasions;
-mod speech;
 
-pub mod agenda;
 pub mod byzantine;
-pub mod coverage;
-pub mod knobs;
-pub mod member;
-#[cfg(feature = "mutants")]
-pub mod mutants;
+pub mod clients;
+pub mod members;
 pub mod network;
+pub mod occasions;
 pub mod oracle;
-pub mod orders;
-pub mod packet;
 pub mod random;
-pub mod scenario;
-pub mod script;
-pub mod soak;
-pub mod trace;
-pub mod watch;
+pub mod runs;
 pub mod world;
 
 use std::num::NonZeroUsize;
@@ -59,11 +45,11 @@ use std::time::Duration;
 use quorate_ledger::{Height, SignatureCache, SignatureMemo};
 
 use crate::byzantine::Lie;
-use crate::coverage::Coverage;
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
+use crate::occasions::scenario::Occasion;
 use crate::oracle::Violation;
+use crate::oracle::coverage::Coverage;
 use crate::random::Random;
-use crate::scenario::Occasion;
 use crate::world::{Occurrence, World};
 
 /// How many runs a thread may be ahead of the results that were consumed.

@@ -12,8 +12,8 @@ use clap::Parser;
 #[cfg(feature = "mutants")]
 use quorate_ledger::mutant::Mutant;
 use quorate_sim::byzantine::Lie;
-use quorate_sim::coverage::Coverage;
-use quorate_sim::scenario::{Occasion, Scenario};
+use quorate_sim::occasions::scenario::{Occasion, Scenario};
+use quorate_sim::oracle::coverage::Coverage;
 use quorate_sim::{Failure, Summary};
 
 /// Networks are created and dropped all the time: allocation is a tenth of the work.
@@ -144,8 +144,8 @@ fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
         eprintln!("{} cannot be created: {error}", dir.display());
         return ExitCode::FAILURE;
     }
-    println!("{}", quorate_sim::soak::Sample::HEADER);
-    let end = quorate_sim::soak::soak(&dir, blocks, SAMPLES, |sample| println!("{sample}"));
+    println!("{}", quorate_sim::runs::soak::Sample::HEADER);
+    let end = quorate_sim::runs::soak::soak(&dir, blocks, SAMPLES, |sample| println!("{sample}"));
     if temporary && let Err(error) = std::fs::remove_dir_all(&dir) {
         eprintln!("{} cannot be removed: {error}", dir.display());
     }
@@ -161,7 +161,7 @@ fn soak(blocks: u64, dir: Option<PathBuf>) -> ExitCode {
 /// Prints for each deliberate fault how many seeds were needed to detect it.
 #[cfg(feature = "mutants")]
 fn hunt(mutants: &[Mutant], extent: Extent, jobs: NonZeroUsize) -> ExitCode {
-    use quorate_sim::mutants::{Hunted, excuse, ground, hunt_all};
+    use quorate_sim::occasions::mutants::{Hunted, excuse, ground, hunt_all};
     use std::sync::{Mutex, PoisonError};
 
     let missed = Mutex::new(Vec::new());

@@ -1,9 +1,9 @@
 //! A few hundred runs for every commit; `quorate-sim --seeds N` runs more.
 #![allow(clippy::unwrap_used)]
 
-use quorate_sim::coverage::Coverage;
+use quorate_sim::occasions::scenario::Occasion;
+use quorate_sim::oracle::coverage::Coverage;
 use quorate_sim::run as run_shaped;
-use quorate_sim::scenario::Occasion;
 
 /// A run with random parameters.
 fn run(seed: u64) -> Result<quorate_sim::Summary, Box<quorate_sim::Failure>> {

@@ -11,7 +11,7 @@ use quorate_ledger::{
 use quorate_pbft::{Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangePayload};
 use quorate_pbft::{Proposal, ViewChangeMessage};
 
-use crate::byzantine::block_versions::BlockVersions;
+use crate::byzantine::proposals::block_versions::BlockVersions;
 use crate::random::Random;
 
 /// Upper limit of messages that are kept for later.

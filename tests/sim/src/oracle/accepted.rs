@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use quorate_ledger::{Ballot, BlockHash, Header, Height, ReplicaId, Timestamp, View};
 use quorate_pbft::{Message, Overview, Phase, ViewChangeMessage};
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::locks::Locks;
 use crate::oracle::{Check, require};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_engine::{FetchId, FetchRequest};
 use quorate_ledger::{BlockHash, Height, ReplicaId};
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
 
 const ONE_QUESTION: &str = "one request for blocks at a time";

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use quorate_genesis::Genesis;
 use quorate_ledger::{Block, BlockHash, Height, ReplicaId, Timestamp, TransactionId};
 
-use crate::knobs::Knobs;
+use crate::clients::orders::Orders;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, Violation, require};
-use crate::orders::Orders;
 
 /// The relevant data of a block.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use quorate_engine::Overview;
 use quorate_ledger::{Height, ReplicaId};
 use quorate_pbft::{Checkpoint, Message};
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 

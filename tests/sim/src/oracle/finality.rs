@@ -4,7 +4,7 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId};
 use quorate_store::LedgerReader;
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, Violation, require};
 use crate::random::Random;

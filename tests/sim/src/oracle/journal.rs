@@ -2,7 +2,7 @@
 
 use quorate_engine::Overview;
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
 
 const BOUNDED: &str = "bounded memory";

@@ -9,7 +9,7 @@ use quorate_engine::{Effects, Event, Notice, Overview};
 use quorate_ledger::{Ballot, BlockHash, Domain, Height, ReplicaId, Verified, View};
 use quorate_pbft::{Cause, Checked, Evidence, SigningStatus};
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
 
 const JOIN: &str = "a member follows f + 1 others";

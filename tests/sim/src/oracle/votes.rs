@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Hash, Header, Height, ReplicaId, View, encode};
 use quorate_pbft::{Message, NewViewMessage, Overview, Phase};
 
-use crate::knobs::Knobs;
+use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
 

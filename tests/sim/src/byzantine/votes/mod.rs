@@ -1,0 +1,13 @@
+//! Attacks on votes: more than one, forged ones, and votes for what was never proposed.
+
+mod forge_votes;
+mod mutate;
+mod vote_as_primary;
+mod vote_far;
+mod vote_twice;
+
+pub(super) use forge_votes::ForgeVotes;
+pub(super) use mutate::Mutate;
+pub(super) use vote_as_primary::VoteAsPrimary;
+pub(super) use vote_far::VoteFar;
+pub(super) use vote_twice::VoteTwice;

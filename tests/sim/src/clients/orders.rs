@@ -1,0 +1,203 @@
+//! Transactions of clients, valid and invalid, and their reported results.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_engine::{Refusal, Submission};
+use quorate_genesis::Genesis;
+use quorate_ledger::{
+    ChainId, Height, Payload, ReplicaId, SecretKey, SignatureMemo, Timestamp, Transaction, TransactionId,
+};
+
+use crate::occasions::knobs::Knobs;
+use crate::random::Random;
+
+/// What is wrong with a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Good,
+    /// Nothing, but its remaining lifetime is hardly long enough.
+    Hurried,
+    /// It lives longer than the genesis allows.
+    LongLived,
+    /// It is larger than the genesis allows.
+    Large,
+    /// It is reserved for a later version.
+    Governance,
+    /// The signature belongs to another transaction.
+    BadSignature,
+    /// It is signed for another chain.
+    OtherChain,
+}
+
+impl Kind {
+    /// Whether it may be in a block.
+    pub fn is_orderable(self) -> bool {
+        matches!(self, Kind::Good | Kind::Hurried)
+    }
+}
+
+/// The result of a transaction that a member reported to its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It is in the chain.
+    Committed,
+    /// It can never be in the chain: a later block is committed.
+    Expired,
+    /// It was never accepted.
+    Refused,
+}
+
+/// One transaction and its history.
+#[derive(Debug)]
+pub struct Order {
+    /// The bytes of every submission.
+    pub bytes: Vec<u8>,
+    /// Its id.
+    pub id: TransactionId,
+    /// What is wrong with it.
+    pub kind: Kind,
+    /// The end of its validity.
+    pub valid_until: Timestamp,
+    /// The reported result.
+    pub end: Option<End>,
+    /// How often it was sent.
+    pub attempts: u64,
+}
+
+/// All clients together. They share some keys.
+#[derive(Debug)]
+pub struct Orders {
+    random: Random,
+    keys: Vec<SecretKey>,
+    start: Timestamp,
+    lifetime_ms: u64,
+    chain: ChainId,
+    nonce: u64,
+    /// In the order of their creation.
+    pub all: Vec<Order>,
+    numbers: BTreeMap<TransactionId, usize>,
+}
+
+const KEYS: u8 = 3;
+const LARGE: usize = 5000;
+
+impl Orders {
+    /// Clients of this network. Correct clocks show `start` at the start of the run.
+    pub fn new(genesis: &Genesis, knobs: &Knobs, start: Timestamp, random: Random) -> Self {
+        let key = |number| SecretKey::from_bytes(&[number; 32]).expect("a small number is a key");
+        Orders {
+            random,
+            keys: (1..=KEYS).map(key).collect(),
+            start,
+            lifetime_ms: knobs.lifetime_ms,
+            chain: genesis.chain_id(),
+            nonce: 0,
+            all: Vec::new(),
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    /// Lets the clients' keys add their signatures to this memo.
+    pub fn share_memo(&mut self, memo: &Arc<SignatureMemo>) {
+        self.keys = self.keys.drain(..).map(|key| key.with_memo(Arc::clone(memo))).collect();
+    }
+
+    fn kind(&mut self) -> Kind {
+        match self.random.between(0, 99) {
+            0..=69 => Kind::Good,
+            70..=84 => Kind::Hurried,
+            85..=88 => Kind::LongLived,
+            89..=91 => Kind::Large,
+            92..=93 => Kind::Governance,
+            94..=96 => Kind::BadSignature,
+            _ => Kind::OtherChain,
+        }
+    }
+
+    /// The time of correct clocks, in milliseconds since the Unix epoch.
+    pub fn present(&self, now: Duration) -> u64 {
+        self.start.0 + u64::try_from(now.as_millis()).expect("a run lasts minutes")
+    }
+
+    /// Creates a new transaction; returns its number.
+    pub fn place(&mut self, now: Duration) -> usize {
+        let kind = self.kind();
+        let present = self.present(now);
+        let lifetime_ms = match kind {
+            Kind::Hurried => self.random.between(0, 400),
+            Kind::LongLived => self.lifetime_ms + self.random.between(60_000, 90_000),
+            _ => self.random.between(self.lifetime_ms / 2, self.lifetime_ms),
+        };
+        let valid_until = Timestamp(present + lifetime_ms);
+        let length = if kind == Kind::Large { LARGE } else { self.random.index(300) };
+        let data = vec![u8::try_from(self.random.between(0, 255)).expect("a byte"); length];
+        let payload = if kind == Kind::Governance { Payload::Governance(data) } else { Payload::Data(data) };
+        let chain = if kind == Kind::OtherChain { ChainId::from_bytes([9; 32]) } else { self.chain };
+        let key = self.random.choose(&self.keys).clone();
+        self.nonce += 1;
+        let mut transaction = Transaction::sign(&chain, &key, self.nonce, valid_until, payload);
+        if kind == Kind::BadSignature {
+            transaction.nonce += 1_000_000;
+        }
+        let (bytes, id) = (transaction.to_bytes(), transaction.id());
+        self.numbers.insert(id, self.all.len());
+        self.all.push(Order { bytes, id, kind, valid_until, end: None, attempts: 0 });
+        self.all.len() - 1
+    }
+
+    /// The order of a transaction.
+    pub fn of(&self, id: &TransactionId) -> Option<&Order> {
+        self.numbers.get(id).map(|number| &self.all[*number])
+    }
+
+    /// The order of a transaction, to record its result.
+    pub fn of_mut(&mut self, id: &TransactionId) -> Option<&mut Order> {
+        let number = *self.numbers.get(id)?;
+        self.all.get_mut(number)
+    }
+
+    /// Numbers of the orders without a result.
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.all.len()).filter(|number| self.all[*number].end.is_none()).collect()
+    }
+}
+
+/// The meaning of a response for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// It is pending; the member will report the result.
+    Waits,
+    /// It is in the chain.
+    Placed(Height, u32),
+    /// Not accepted now; the same bytes may be accepted later or by another member.
+    Later(&'static str),
+    /// Permanently refused.
+    Never(&'static str),
+}
+
+/// Interprets a response. The text is the situation for the coverage.
+pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
+    match answer {
+        Ok(Submission::Pending) => Answered::Waits,
+        Ok(Submission::Committed { height, index }) => Answered::Placed(*height, *index),
+        Err(Refusal::Rejected(_)) => Answered::Never("a transaction refused: form"),
+        Err(Refusal::LedgerDamaged) => Answered::Never("a transaction refused: ledger damaged"),
+        Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
+        Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
+        Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),
+        Err(Refusal::SenderQuota { .. }) => Answered::Later("a transaction refused: sender's quota"),
+        Err(Refusal::LedgerUnreadable) => unreachable!("no disk of the simulator damages what it holds"),
+    }
+}
+
+/// A submission to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The order.
+    pub number: usize,
+    /// The receiver.
+    pub to: ReplicaId,
+}

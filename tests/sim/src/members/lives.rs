@@ -1,0 +1,186 @@
+//! Starts and stops members.
+
+use std::time::Duration;
+
+use quorate_engine::Event;
+use quorate_ledger::{Height, ReplicaId, View};
+use quorate_pbft::Phase;
+
+use crate::members::Crash;
+use crate::oracle::{Check, require};
+use crate::world::{Occurrence, World, failed};
+
+impl World {
+    /// Connects two members, if both run.
+    pub(crate) fn connect(&mut self, a: ReplicaId, b: ReplicaId) {
+        let (one, other) = (&self.members[a.index()], &self.members[b.index()]);
+        let acquainted = one.knows(b) && other.knows(a) && one.identity != other.identity;
+        let (to_one, to_other) = (Event::PeerUp(other.identity), Event::PeerUp(one.identity));
+        if acquainted && one.is_up() && other.is_up() && self.net.connect(a, b) {
+            self.note(format_args!("{a} - {b} connect"));
+            self.give(a, to_one);
+            self.give(b, to_other);
+        }
+    }
+
+    /// Notifies a machine that its connection to another one is closed.
+    pub(crate) fn notify_disconnected(&mut self, machine: ReplicaId, gone: ReplicaId) {
+        let identity = self.members[gone.index()].identity;
+        self.give(machine, Event::PeerDown(identity));
+    }
+
+    /// Ends the process of a member, with all its connections.
+    pub(crate) fn crash(&mut self, replica: ReplicaId, crash: Crash) {
+        self.count_life(replica);
+        self.heard.forget(replica);
+        self.accepted.forget(replica);
+        self.asked.forget(replica);
+        self.note(format_args!("{replica} crashes: {crash:?}"));
+        self.coverage.saw(match crash {
+            Crash::Killed => "a process killed",
+            Crash::PowerLoss => "a power loss",
+            Crash::Torn => "a torn power loss",
+        });
+        // The peers notice the end of a process, but not always the power loss of a machine.
+        let heard = crash == Crash::Killed || self.random.permille(500);
+        for other in self.net.isolate(replica) {
+            if heard {
+                self.notify_disconnected(other, replica);
+            }
+        }
+        let random = &mut self.random;
+        self.members[replica.index()].crash(crash, random);
+    }
+
+    /// Cuts the power of a member's machine.
+    pub(crate) fn crash_machine(&mut self, replica: ReplicaId) {
+        let torn = self.knobs.torn && self.random.permille(600);
+        self.crash(replica, if torn { Crash::Torn } else { Crash::PowerLoss });
+    }
+
+    /// Counts the situations of a process.
+    pub(crate) fn count_life(&mut self, replica: ReplicaId) {
+        let now = self.agenda.now();
+        let Some(stands) = self.members[replica.index()].overview(now) else { return };
+        let met = [
+            ("a vote or proposal retransmitted", stands.pbft_counters.repaired),
+            ("transactions of a proposal requested", stands.counters.bodies_asked),
+            ("a certified block range applied", stands.counters.caught_up),
+        ];
+        for (situation, count) in met {
+            if count > 0 {
+                self.coverage.saw(situation);
+            }
+        }
+    }
+
+    /// Starts a member that is down with its files.
+    pub(crate) fn revive(&mut self, replica: ReplicaId) -> Check {
+        if !self.members[replica.index()].is_down() || self.buried.contains(&replica) {
+            return Ok(());
+        }
+        let now = self.agenda.now();
+        let opened = self.members[replica.index()].open(&self.genesis, now, &mut self.random);
+        let found = match opened {
+            Ok(found) => found,
+            Err(reason) => {
+                self.note(format_args!("{replica} does not open: {reason}"));
+                require(self.members[replica.index()].doomed, "members start again", || {
+                    format!("member {replica}: {reason}")
+                })?;
+                self.coverage.saw("a crash while opening");
+                self.crash_machine(replica);
+                self.revive_later(replica);
+                return Ok(());
+            }
+        };
+        if self.members[replica.index()].adversary.is_none() {
+            self.check_opened(replica, found)?;
+        }
+        self.plan_wake(replica, now);
+        for other in self.up() {
+            if other != replica {
+                let delay = self.random.millis(0, 50);
+                self.agenda.after(delay, Occurrence::Connect(replica, other));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the files of a member contain everything that it has sent.
+    fn check_opened(&mut self, replica: ReplicaId, found: Height) -> Check {
+        let member = &self.members[replica.index()];
+        let engine = member.engine().expect("it was just opened");
+        let (reader, answered) = (engine.reader(), member.answered);
+        let stands = member.overview(self.agenda.now()).expect("it was just opened");
+        let (tainted, behind) = (member.tainted, member.behind);
+        let head = reader.head().map_err(|error| failed(replica, &error))?;
+        let certificate = reader.certificate(head.height).map_err(|error| failed(replica, &error))?;
+        if let Some(certificate) = certificate {
+            self.accepted.certified(replica, certificate.ballot().view);
+        }
+        self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
+        // Blocks that were final when it crashed, before it could notify any other member.
+        for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
+            let block = reader.block(height).map_err(|error| failed(replica, &error))?;
+            let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
+            self.chain.learn(&block, &self.orders)?;
+        }
+        self.chain.opened(replica, head.height, head.hash)?;
+        let (ids, remembered) = (self.chain.recent_ids(head.height), stands.remembered_ids);
+        require(remembered >= ids, "ids of one lifetime are kept", || {
+            format!("member {replica} starts at {} with {remembered} of {ids} ids", head.height)
+        })?;
+        if tainted {
+            let top = self.watch.top_of(replica);
+            let all = self.votes.is_remembered(replica, &stands.pbft, top);
+            self.coverage.saw(match all {
+                true => "old disks that lacked nothing",
+                false => "old disks that lacked statements",
+            });
+            return Ok(());
+        }
+        let faulty = self.faulty();
+        // A failed call leaves traces only in the files: its own COMMITs are written, but no other
+        // member has received them.
+        let known = self.watch.top_of(replica).min(found);
+        for height in (known.0 + 1..=head.height.0).map(Height) {
+            let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
+            if let Some(certificate) = certificate {
+                self.votes.found(replica, &certificate)?;
+                self.votes.is_certified(&certificate, &faulty)?;
+            }
+        }
+        let top = behind.unwrap_or(head.height).max(head.height);
+        if behind.is_none() {
+            self.answers.reopened(replica, answered, head.height)?;
+        }
+        self.votes.reopened(replica, &stands.pbft, top)?;
+        self.checkpoints.reopened(&stands, &self.knobs);
+        if behind.is_some() {
+            self.member(replica).answered = head.height;
+        }
+        match (stands.pbft.view, stands.pbft.active) {
+            (View(0), true) => {}
+            (_, true) => self.coverage.saw("a restart in a later view"),
+            (_, false) => self.coverage.saw("a restart while a view changes"),
+        }
+        if found < head.height {
+            self.coverage.saw("a block that only the journal contained");
+        }
+        for slot in &stands.pbft.slots {
+            match slot.phase {
+                Phase::PrePrepared => self.coverage.saw("a restart with an accepted block"),
+                Phase::Prepared => self.coverage.saw("a restart with a prepared block"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Restarts a member, at once or after a while.
+    pub(crate) fn revive_later(&mut self, replica: ReplicaId) {
+        let delay = if self.random.permille(300) { Duration::ZERO } else { self.random.millis(1, 3000) };
+        self.agenda.after(delay, Occurrence::Revive(replica));
+    }
+}

@@ -1,0 +1,353 @@
+//! Parameters of a run, drawn at random before it starts.
+
+use std::time::Duration;
+
+use quorate_genesis::TestNetwork;
+
+use crate::byzantine::Lie;
+use crate::occasions::scenario::{Occasion, Scenario};
+use crate::random::Random;
+
+/// How a member is faulty from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It never runs.
+    Silent,
+    /// It behaves in all these Byzantine ways.
+    Lies(Vec<Lie>),
+}
+
+/// The size, speed and faults of one run.
+#[derive(Debug, Clone)]
+pub struct Knobs {
+    /// Members, n.
+    pub members: usize,
+    /// Members that are faulty from the start, by index. They count towards f.
+    pub faulty: Vec<(usize, Fault)>,
+    /// Members whose disks may be restored to an old state. They count towards f as well.
+    pub old_images: usize,
+    /// The only faults are Byzantine members, and the first primary is correct: no view may be
+    /// left.
+    pub calm: bool,
+    /// W.
+    pub window: u64,
+    /// Upper limit of transactions in a block.
+    pub block_transactions: u64,
+    /// `max_transaction_lifetime_ms`.
+    pub lifetime_ms: u64,
+    /// `empty_block_gap_ms`.
+    pub empty_block_gap_ms: u64,
+    /// `status_interval_ms`.
+    pub status_interval_ms: u64,
+    /// `request_timeout_ms`.
+    pub request_timeout_ms: u64,
+    /// `new_view_timeout_ms`.
+    pub new_view_timeout_ms: u64,
+    /// `timeout_cap_ms`.
+    pub timeout_cap_ms: u64,
+    /// K.
+    pub checkpoint_interval: u64,
+    /// L.
+    pub log_window: u64,
+    /// `clock_tolerance_ms`.
+    pub clock_tolerance_ms: u64,
+    /// `batch_delay_ms`.
+    pub batch_delay_ms: u64,
+    /// Upper limit of transactions in a pool.
+    pub pool_transactions: u64,
+    /// Upper limit of transactions of one sender.
+    pub sender_transactions: u64,
+    /// Duration of the first half of the run.
+    pub chaos: Duration,
+    /// Upper limit of the milliseconds between two submissions.
+    pub submission_gap_ms: u64,
+    /// Minimum and maximum delay of a message in milliseconds.
+    pub delay_ms: (u64, u64),
+    /// Lost messages per thousand.
+    pub loss: u64,
+    /// Links that lose most messages, per thousand.
+    pub lossy_links: u64,
+    /// Messages delivered twice, per thousand.
+    pub doubling: u64,
+    /// Gossip that is lost in addition, per thousand.
+    pub gossip_loss: u64,
+    /// Whether messages of one link keep their order.
+    pub ordered: bool,
+    /// Upper limit of the milliseconds for writing a group of records.
+    pub disk_ms: u64,
+    /// Upper limit of the milliseconds between two faults; no faults if 0.
+    pub fault_gap_ms: u64,
+    /// Upper limit of the clock offset in milliseconds, in both directions.
+    pub skew_ms: u64,
+    /// Whether a power loss keeps some of the unsynced data.
+    pub torn: bool,
+    /// Whether every member verifies signatures itself, instead of sharing a memo of valid ones.
+    pub each_verifies: bool,
+    /// The scenario that shapes the run, if any.
+    pub scenario: Option<Scenario>,
+    /// A member that is down from one time to another.
+    pub away: Option<(usize, Duration, Duration)>,
+    /// Upper limit of the milliseconds between two times at which one member is cut off; never if
+    /// 0.
+    pub cut_gap_ms: u64,
+    /// Lost PREPAREs and COMMITs in the first half, per thousand.
+    pub votes_lost: u64,
+    /// Submissions that repeat an old transaction, per thousand.
+    pub repeats: u64,
+}
+
+impl Knobs {
+    /// Draws all parameters. A third of the draws are shaped for a scenario; all of them if
+    /// `occasion` names one.
+    pub fn draw(random: &mut Random, occasion: Occasion) -> Self {
+        let mut knobs = Knobs::draw_plainly(random);
+        // A copy of the generator: the other draws are the same with and without a scenario.
+        let mut aside = random.clone();
+        aside.number();
+        let mut aside = aside.split();
+        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::ALL));
+        let occasion = match occasion {
+            Occasion { scenario: None, lies: [] } => Occasion::of(drawn),
+            occasion => occasion,
+        };
+        occasion.shape(&mut knobs, &mut aside);
+        knobs
+    }
+
+    fn draw_plainly(random: &mut Random) -> Self {
+        // Most faults show soonest with four members, which also cost least.
+        let members = match random.between(0, 39) {
+            0 => 1,
+            1 => 2,
+            2 => 3,
+            3..=28 => 4,
+            29..=32 => 5,
+            33..=35 => 6,
+            36..=38 => 7,
+            _ => 10,
+        };
+        let tolerated = (members - 1) / 3;
+        let calm = tolerated > 0 && random.permille(120);
+        let quiet = calm || random.permille(80);
+        let faulty = draw_faulty(random, members, calm);
+        let spare = tolerated - faulty.len();
+        let old_images = if spare > 0 && !calm && random.permille(250) { spare } else { 0 };
+        let delay_ms = match calm {
+            true => *random.choose(&[(0, 0), (0, 2), (1, 10)]),
+            false => *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
+        };
+        let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 5, 30, 30] });
+        // Views that end before their blocks are final lead to certificates of several views.
+        let hasty = !calm && random.permille(300);
+        let request_timeout_ms = match (calm, hasty) {
+            (true, _) => random.between(700, 1000),
+            (_, true) => random.between(100, 250),
+            _ => random.between(300, 900),
+        };
+        // Within the cap, a healed network must order a block, including requests for its
+        // transactions.
+        let timely = 400 + 12 * (delay_ms.1 + disk_ms);
+        let timeout_cap_ms = request_timeout_ms.max(timely) * random.between(10, 20) / 10;
+        let new_view_timeout_ms = random.between(if hasty { 100 } else { 300 }, timeout_cap_ms.min(900));
+        let lifetime_ms = random.between(4000, 16_000).max(4 * timeout_cap_ms);
+        let window = *random.choose(&[1, 2, 4, 8, 8]);
+        let checkpoint_interval = random.between(window, 2 * window);
+        let block_transactions = *random.choose(if calm { &[10, 100][..] } else { &[1, 3, 10, 100] });
+        // A pool must be able to fill the pipeline.
+        let smallest_pool = window * block_transactions;
+        let small_pool = !calm && smallest_pool <= 12 && random.permille(400);
+        let skew_ms = if calm { 0 } else { *random.choose(&[0, 5, 200, 1500]) };
+        Knobs {
+            members,
+            faulty,
+            old_images,
+            calm,
+            window,
+            block_transactions,
+            lifetime_ms,
+            empty_block_gap_ms: random.between(1000, 2000),
+            status_interval_ms: random.between(60, 300.min(request_timeout_ms).min(new_view_timeout_ms)),
+            request_timeout_ms,
+            new_view_timeout_ms,
+            timeout_cap_ms,
+            checkpoint_interval,
+            log_window: checkpoint_interval * random.between(2, 4),
+            clock_tolerance_ms: random.between(20, 800),
+            batch_delay_ms: random.between(0, 40.min(request_timeout_ms / 4)),
+            pool_transactions: if small_pool { smallest_pool } else { 5000 },
+            sender_transactions: if !calm && random.permille(150) { random.between(1, 4) } else { 5000 },
+            chaos: random.millis(1500, 5000),
+            submission_gap_ms: random.between(40, 400),
+            delay_ms,
+            loss: if quiet { 0 } else { *random.choose(&[0, 10, 50, 200]) },
+            lossy_links: if quiet { 0 } else { *random.choose(&[0, 0, 100, 300]) },
+            doubling: *random.choose(&[0, 20, 100]),
+            gossip_loss: if calm { 0 } else { *random.choose(&[0, 100, 500, 1000]) },
+            ordered: random.permille(500),
+            disk_ms,
+            fault_gap_ms: if quiet { 0 } else { random.between(100, 1500) },
+            skew_ms,
+            torn: random.permille(500),
+            // A copy of the generator: this parameter changes the amount of work and nothing else
+            // in the run.
+            each_verifies: random.clone().split().between(0, 127) == 0,
+            scenario: None,
+            away: None,
+            cut_gap_ms: 0,
+            votes_lost: 0,
+            repeats: 150,
+        }
+    }
+
+    /// A network of this size where everything is timely and no fault occurs by itself.
+    pub fn plain(members: usize) -> Self {
+        Knobs {
+            members,
+            faulty: Vec::new(),
+            old_images: 0,
+            calm: false,
+            window: 8,
+            block_transactions: 100,
+            lifetime_ms: 16_000,
+            empty_block_gap_ms: 1000,
+            status_interval_ms: 100,
+            request_timeout_ms: 500,
+            new_view_timeout_ms: 500,
+            timeout_cap_ms: 2000,
+            checkpoint_interval: 8,
+            log_window: 32,
+            clock_tolerance_ms: 500,
+            batch_delay_ms: 5,
+            pool_transactions: 5000,
+            sender_transactions: 5000,
+            chaos: Duration::ZERO,
+            submission_gap_ms: 100,
+            delay_ms: (1, 3),
+            loss: 0,
+            lossy_links: 0,
+            doubling: 0,
+            gossip_loss: 0,
+            ordered: true,
+            disk_ms: 1,
+            fault_gap_ms: 0,
+            skew_ms: 0,
+            torn: false,
+            each_verifies: false,
+            scenario: None,
+            away: None,
+            cut_gap_ms: 0,
+            votes_lost: 0,
+            repeats: 0,
+        }
+    }
+
+    /// The network with these parameters in its genesis.
+    ///
+    /// # Panics
+    /// If they are invalid, which is an error in [`Knobs::draw`].
+    pub fn network(&self, seed: u64) -> TestNetwork {
+        TestNetwork::seeded(self.members, seed)
+            .with_parameters(|parameters| {
+                parameters.block.max_transactions = self.block_transactions;
+                parameters.block.max_transaction_lifetime_ms = self.lifetime_ms;
+                parameters.block.empty_block_gap_ms = self.empty_block_gap_ms;
+                parameters.block.max_transaction_bytes = 4096;
+                parameters.block.max_body_bytes = 16 << 10;
+                let consensus = &mut parameters.consensus;
+                consensus.window = self.window;
+                consensus.status_interval_ms = self.status_interval_ms;
+                consensus.request_timeout_ms = self.request_timeout_ms;
+                consensus.new_view_timeout_ms = self.new_view_timeout_ms;
+                consensus.timeout_cap_ms = self.timeout_cap_ms;
+                consensus.checkpoint_interval = self.checkpoint_interval;
+                consensus.log_window = self.log_window;
+                consensus.clock_tolerance_ms = self.clock_tolerance_ms;
+                consensus.batch_delay_ms = self.batch_delay_ms;
+                parameters.mempool.max_transactions = self.pool_transactions;
+                parameters.mempool.max_transactions_per_sender =
+                    self.sender_transactions.min(self.pool_transactions);
+            })
+            .expect("every drawn genesis is valid")
+    }
+
+    /// Whether only Byzantine members can delay a message: no loss, no crash, no cut, equal clocks.
+    pub fn is_timely(&self) -> bool {
+        let lost = self.loss + self.lossy_links + self.votes_lost;
+        let cut = self.fault_gap_ms + self.cut_gap_ms;
+        lost + cut + self.skew_ms == 0 && self.away.is_none()
+    }
+
+    /// Whether the network is timely and no Byzantine member acts close to deadlines, or leaves
+    /// some members out, as a twin does that has stopped. Otherwise random time differences decide
+    /// which member leaves.
+    pub fn is_prompt(&self) -> bool {
+        let late =
+            |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
+        let lies = |fault: &Fault| matches!(fault, Fault::Lies(lies) if lies.iter().any(late));
+        self.is_timely() && !self.faulty.iter().any(|(_, fault)| lies(fault))
+    }
+
+    /// Whether no member retracts a claimed height: twins and some Byzantine members do.
+    pub fn keeps_claims(&self) -> bool {
+        let fickle = |lie: &Lie| matches!(lie, Lie::Twin | Lie::LieInStatus);
+        !self.faulty.iter().any(|(_, fault)| matches!(fault, Fault::Lies(lies) if lies.iter().any(fickle)))
+    }
+
+    /// The largest number of members that may be faulty: the largest f with 3f + 1 <= n.
+    pub fn tolerated(&self) -> usize {
+        (self.members - 1) / 3
+    }
+
+    /// The quorum: the smallest number of members such that any two sets share a correct member.
+    pub fn quorum(&self) -> usize {
+        (self.members + self.tolerated() + 2) / 2
+    }
+}
+
+/// Up to f members that are faulty from the start. In a calm run at least one, and not the first.
+fn draw_faulty(random: &mut Random, members: usize, calm: bool) -> Vec<(usize, Fault)> {
+    let tolerated = (members - 1) / 3;
+    let count = match calm {
+        true => 1 + random.index(tolerated),
+        false if tolerated == 0 || random.permille(350) => 0,
+        false => 1 + random.index(tolerated),
+    };
+    let mut candidates: Vec<usize> = (usize::from(calm)..members).collect();
+    let mut faulty = Vec::new();
+    for _ in 0..count {
+        // The first primaries matter most.
+        let index = if random.permille(500) { 0 } else { random.index(candidates.len()) };
+        let member = candidates.remove(index);
+        if random.permille(150) {
+            faulty.push((member, Fault::Silent));
+            continue;
+        }
+        let mut lies = vec![*random.choose(Lie::ALL)];
+        while lies.len() < 4 && random.permille(650) {
+            let lie = *random.choose(Lie::ALL);
+            if !lies.contains(&lie) {
+                lies.push(lie);
+            }
+        }
+        faulty.push((member, Fault::Lies(lies)));
+    }
+    faulty
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_draw_is_a_network() {
+        let forced = std::iter::once(None).chain(Scenario::ALL.iter().copied().map(Some));
+        let draws = (0..500).zip(forced.cycle());
+        for (seed, scenario) in draws {
+            let knobs = Knobs::draw(&mut Random::new(seed), Occasion::of(scenario));
+            assert_eq!(knobs.network(seed).keys().len(), knobs.members);
+            assert!(knobs.faulty.len() + knobs.old_images <= knobs.tolerated());
+            assert!(2 * knobs.quorum() - knobs.members > knobs.tolerated());
+            assert!(knobs.quorum() <= knobs.members - knobs.tolerated());
+        }
+    }
+}
