@@ -12,7 +12,7 @@ use clap::Parser;
 #[cfg(feature = "mutants")]
 use quorate_ledger::mutant::Mutant;
 use quorate_sim::byzantine::Lie;
-use quorate_sim::occasions::scenario::{Occasion, Scenario};
+use quorate_sim::occasions::{Occasion, Scenario};
 use quorate_sim::oracle::coverage::Coverage;
 use quorate_sim::{Failure, Summary};
 

@@ -1,7 +1,7 @@
 //! A few hundred runs for every commit; `quorate-sim --seeds N` runs more.
 #![allow(clippy::unwrap_used)]
 
-use quorate_sim::occasions::scenario::Occasion;
+use quorate_sim::occasions::Occasion;
 use quorate_sim::oracle::coverage::Coverage;
 use quorate_sim::run as run_shaped;
 

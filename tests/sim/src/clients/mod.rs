@@ -5,7 +5,7 @@ pub mod orders;
 use std::time::Duration;
 
 use quorate_engine::{Event, Refusal, Submission};
-use quorate_ledger::{ReplicaId, Transaction};
+use quorate_ledger::{Height, ReplicaId, Transaction, TransactionId};
 
 use crate::clients::orders::{Answered, Attempt, End, Kind, read};
 use crate::oracle::{Check, Violation, require};
@@ -137,5 +137,29 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// Notifies clients of this member that a block is final.
+    pub(crate) fn notify_committed(&mut self, replica: ReplicaId, height: Height) {
+        let ids = self.chain.at(height).map(|link| link.ids.clone()).unwrap_or_default();
+        for id in ids {
+            if let Some(order) = self.orders.of_mut(&id) {
+                order.end = Some(End::Committed);
+            }
+        }
+        let member = self.member(replica);
+        member.answered = member.answered.max(height);
+    }
+
+    /// Notifies clients of this member that a transaction can never be in a block.
+    pub(crate) fn notify_expired(&mut self, replica: ReplicaId, id: &TransactionId) -> Check {
+        self.coverage.saw("a waiting transaction expired");
+        let tip = self.chain.tip_of(replica);
+        let Some(order) = self.orders.of_mut(id) else {
+            return require(false, "validity", || format!("no client submitted {id}, which expired"));
+        };
+        order.end.get_or_insert(End::Expired);
+        let valid_until = order.valid_until.0;
+        self.answers.expired(replica, tip, id, valid_until, &self.chain)
     }
 }

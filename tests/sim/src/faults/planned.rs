@@ -6,7 +6,7 @@ use quorate_ledger::ReplicaId;
 use quorate_pbft::Message;
 
 use crate::members::Crash;
-use crate::occasions::scenario::Scenario;
+use crate::occasions::Scenario;
 use crate::oracle::Check;
 use crate::runs::script::Filter;
 use crate::world::{Occurrence, World};

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use quorate_engine::Event;
-use quorate_ledger::{Height, ReplicaId, View};
-use quorate_pbft::Phase;
+use quorate_ledger::ReplicaId;
 
 use crate::members::Crash;
 use crate::oracle::{Check, require};
-use crate::world::{Occurrence, World, failed};
+use crate::world::{Occurrence, World};
 
 impl World {
     /// Connects two members, if both run.
@@ -107,80 +106,19 @@ impl World {
         Ok(())
     }
 
-    /// Checks that the files of a member contain everything that it has sent.
-    fn check_opened(&mut self, replica: ReplicaId, found: Height) -> Check {
-        let member = &self.members[replica.index()];
-        let engine = member.engine().expect("it was just opened");
-        let (reader, answered) = (engine.reader(), member.answered);
-        let stands = member.overview(self.agenda.now()).expect("it was just opened");
-        let (tainted, behind) = (member.tainted, member.behind);
-        let head = reader.head().map_err(|error| failed(replica, &error))?;
-        let certificate = reader.certificate(head.height).map_err(|error| failed(replica, &error))?;
-        if let Some(certificate) = certificate {
-            self.accepted.certified(replica, certificate.ballot().view);
-        }
-        self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
-        // Blocks that were final when it crashed, before it could notify any other member.
-        for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
-            let block = reader.block(height).map_err(|error| failed(replica, &error))?;
-            let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
-            self.chain.learn(&block, &self.orders)?;
-        }
-        self.chain.opened(replica, head.height, head.hash)?;
-        let (ids, remembered) = (self.chain.recent_ids(head.height), stands.remembered_ids);
-        require(remembered >= ids, "ids of one lifetime are kept", || {
-            format!("member {replica} starts at {} with {remembered} of {ids} ids", head.height)
-        })?;
-        if tainted {
-            let top = self.watch.top_of(replica);
-            let all = self.votes.is_remembered(replica, &stands.pbft, top);
-            self.coverage.saw(match all {
-                true => "old disks that lacked nothing",
-                false => "old disks that lacked statements",
-            });
-            return Ok(());
-        }
-        let faulty = self.faulty();
-        // A failed call leaves traces only in the files: its own COMMITs are written, but no other
-        // member has received them.
-        let known = self.watch.top_of(replica).min(found);
-        for height in (known.0 + 1..=head.height.0).map(Height) {
-            let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
-            if let Some(certificate) = certificate {
-                self.votes.found(replica, &certificate)?;
-                self.votes.is_certified(&certificate, &faulty)?;
-            }
-        }
-        let top = behind.unwrap_or(head.height).max(head.height);
-        if behind.is_none() {
-            self.answers.reopened(replica, answered, head.height)?;
-        }
-        self.votes.reopened(replica, &stands.pbft, top)?;
-        self.checkpoints.reopened(&stands, &self.knobs);
-        if behind.is_some() {
-            self.member(replica).answered = head.height;
-        }
-        match (stands.pbft.view, stands.pbft.active) {
-            (View(0), true) => {}
-            (_, true) => self.coverage.saw("a restart in a later view"),
-            (_, false) => self.coverage.saw("a restart while a view changes"),
-        }
-        if found < head.height {
-            self.coverage.saw("a block that only the journal contained");
-        }
-        for slot in &stands.pbft.slots {
-            match slot.phase {
-                Phase::PrePrepared => self.coverage.saw("a restart with an accepted block"),
-                Phase::Prepared => self.coverage.saw("a restart with a prepared block"),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Restarts a member, at once or after a while.
     pub(crate) fn revive_later(&mut self, replica: ReplicaId) {
         let delay = if self.random.permille(300) { Duration::ZERO } else { self.random.millis(1, 3000) };
         self.agenda.after(delay, Occurrence::Revive(replica));
+    }
+
+    /// Crashes a member in a random way, and plans its restart.
+    pub(crate) fn crash_any(&mut self, replica: ReplicaId) {
+        if self.random.permille(400) {
+            self.crash(replica, Crash::Killed);
+        } else {
+            self.crash_machine(replica);
+        }
+        self.revive_later(replica);
     }
 }

@@ -2,6 +2,7 @@
 
 mod byzantine;
 mod lives;
+mod wake;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

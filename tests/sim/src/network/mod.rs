@@ -1,6 +1,8 @@
 //! Links between members: delay, loss, duplication, cuts.
 
+mod arrive;
 pub mod packet;
+mod requests;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,23 +1,16 @@
 //! Sends a member's messages once all its records are durable.
 
-use std::time::Duration;
-
-use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, MemberMessage, Ticket, serve_committed};
-use quorate_ledger::{Height, ReplicaId, TransactionId, VerifiedTransaction, encode};
+use quorate_engine::{Effects, MemberMessage};
+use quorate_ledger::{ReplicaId, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
-use crate::clients::orders::End;
-use crate::members::{Crash, Speech};
+use crate::members::Speech;
 use crate::network::Fate;
 use crate::network::packet::Packet;
 use crate::oracle::{Check, require};
-use crate::world::failed;
 use crate::world::{Occurrence, World};
 
-/// How long a member waits for a response before it counts as lost.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
-
-const LIMITS: &str = "wire limits";
+pub(super) const LIMITS: &str = "wire limits";
 
 impl World {
     /// Sends everything, unless a crash happens in between.
@@ -87,21 +80,6 @@ impl World {
         faults && opens && self.random.permille(80)
     }
 
-    pub(crate) fn next_wake(&mut self, replica: ReplicaId) {
-        let now = self.agenda.now();
-        let member = self.member(replica);
-        let time = member.now(now);
-        let Some(process) = member.process() else { return };
-        let deadline = process.engine.deadline(time).map(|moment| process.time_of(moment));
-        let waiting = !process.inbox.is_empty();
-        if let Some(deadline) = deadline {
-            self.plan_wake(replica, deadline);
-        }
-        if waiting {
-            self.plan_wake(replica, now);
-        }
-    }
-
     fn send_protocol(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
         self.votes.learn(&message);
         self.learn_headers(&message);
@@ -155,29 +133,6 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: FetchResponse) -> Check {
-        let process = self.member(replica).process().expect("it speaks");
-        let (by, life, fetch, ask) = process.requests.remove(&ticket).expect("it was asked");
-        // A block that is not in flight may be committed: the node around an engine then reads the
-        // ledger.
-        let answer = match answer {
-            FetchResponse::Nothing => {
-                serve_committed(&process.engine.reader(), &ask).map_err(|error| failed(replica, &error))?
-            }
-            answer => answer,
-        };
-        let answer = self.adversary_response(replica, by, &ask, answer);
-        let bytes = encode(&answer);
-        require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
-        let from = self.members[replica.index()].identity;
-        if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
-            // Responses have a stream of their own: they arrive once or not at all.
-            let bytes = Some(bytes);
-            self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from, bytes });
-        }
-        Ok(())
-    }
-
     fn send_all(&mut self, from: ReplicaId, bytes: Vec<u8>, gossip: bool) {
         let me = self.members[from.index()].identity;
         let packet = Packet::new(me, bytes);
@@ -211,64 +166,5 @@ impl World {
                 }
             }
         }
-    }
-
-    pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &FetchRequest) -> Check {
-        self.work += u64::from(self.core.contains(&by) && self.core.contains(&to));
-        if matches!(ask, FetchRequest::Ids { .. }) {
-            self.coverage.saw("the ids of a block requested");
-        }
-        let bytes = encode(ask);
-        require(bytes.len() <= self.limits.ask, LIMITS, || format!("request of {} bytes", bytes.len()))?;
-        let life = self.member(by).life;
-        let machines = self.machines_of(to);
-        let machine = machines.iter().copied().find(|machine| self.net.is_connected(by, *machine));
-        match self.net.send(self.agenda.now(), by, machine.unwrap_or(to)) {
-            Fate::Arrives(times) => {
-                let to = machine.unwrap_or(to);
-                self.agenda.at(times[0], Occurrence::Asked { by, life, fetch, to, bytes });
-            }
-            // Some networks report a failed request, others leave it to the member's timeout.
-            Fate::Lost if self.random.permille(500) => {
-                let over = Occurrence::Answered { to: by, life, fetch, from: to, bytes: None };
-                self.agenda.after(ANSWER_PATIENCE, over);
-            }
-            Fate::Lost => {}
-        }
-        Ok(())
-    }
-
-    /// Notifies clients of this member that a block is final.
-    fn notify_committed(&mut self, replica: ReplicaId, height: Height) {
-        let ids = self.chain.at(height).map(|link| link.ids.clone()).unwrap_or_default();
-        for id in ids {
-            if let Some(order) = self.orders.of_mut(&id) {
-                order.end = Some(End::Committed);
-            }
-        }
-        let member = self.member(replica);
-        member.answered = member.answered.max(height);
-    }
-
-    /// Notifies clients of this member that a transaction can never be in a block.
-    fn notify_expired(&mut self, replica: ReplicaId, id: &TransactionId) -> Check {
-        self.coverage.saw("a waiting transaction expired");
-        let tip = self.chain.tip_of(replica);
-        let Some(order) = self.orders.of_mut(id) else {
-            return require(false, "validity", || format!("no client submitted {id}, which expired"));
-        };
-        order.end.get_or_insert(End::Expired);
-        let valid_until = order.valid_until.0;
-        self.answers.expired(replica, tip, id, valid_until, &self.chain)
-    }
-
-    /// Crashes a member in a random way, and plans its restart.
-    pub(crate) fn crash_any(&mut self, replica: ReplicaId) {
-        if self.random.permille(400) {
-            self.crash(replica, Crash::Killed);
-        } else {
-            self.crash_machine(replica);
-        }
-        self.revive_later(replica);
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use quorate_genesis::TestNetwork;
 
 use crate::byzantine::Lie;
-use crate::occasions::scenario::{Occasion, Scenario};
-use crate::random::Random;
+use crate::occasions::Scenario;
 
 /// How a member is faulty from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,108 +96,6 @@ pub struct Knobs {
 }
 
 impl Knobs {
-    /// Draws all parameters. A third of the draws are shaped for a scenario; all of them if
-    /// `occasion` names one.
-    pub fn draw(random: &mut Random, occasion: Occasion) -> Self {
-        let mut knobs = Knobs::draw_plainly(random);
-        // A copy of the generator: the other draws are the same with and without a scenario.
-        let mut aside = random.clone();
-        aside.number();
-        let mut aside = aside.split();
-        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::ALL));
-        let occasion = match occasion {
-            Occasion { scenario: None, lies: [] } => Occasion::of(drawn),
-            occasion => occasion,
-        };
-        occasion.shape(&mut knobs, &mut aside);
-        knobs
-    }
-
-    fn draw_plainly(random: &mut Random) -> Self {
-        // Most faults show soonest with four members, which also cost least.
-        let members = match random.between(0, 39) {
-            0 => 1,
-            1 => 2,
-            2 => 3,
-            3..=28 => 4,
-            29..=32 => 5,
-            33..=35 => 6,
-            36..=38 => 7,
-            _ => 10,
-        };
-        let tolerated = (members - 1) / 3;
-        let calm = tolerated > 0 && random.permille(120);
-        let quiet = calm || random.permille(80);
-        let faulty = draw_faulty(random, members, calm);
-        let spare = tolerated - faulty.len();
-        let old_images = if spare > 0 && !calm && random.permille(250) { spare } else { 0 };
-        let delay_ms = match calm {
-            true => *random.choose(&[(0, 0), (0, 2), (1, 10)]),
-            false => *random.choose(&[(0, 0), (0, 2), (1, 10), (1, 60), (20, 120)]),
-        };
-        let disk_ms = *random.choose(if calm { &[0, 1, 5][..] } else { &[0, 1, 5, 5, 30, 30] });
-        // Views that end before their blocks are final lead to certificates of several views.
-        let hasty = !calm && random.permille(300);
-        let request_timeout_ms = match (calm, hasty) {
-            (true, _) => random.between(700, 1000),
-            (_, true) => random.between(100, 250),
-            _ => random.between(300, 900),
-        };
-        // Within the cap, a healed network must order a block, including requests for its
-        // transactions.
-        let timely = 400 + 12 * (delay_ms.1 + disk_ms);
-        let timeout_cap_ms = request_timeout_ms.max(timely) * random.between(10, 20) / 10;
-        let new_view_timeout_ms = random.between(if hasty { 100 } else { 300 }, timeout_cap_ms.min(900));
-        let lifetime_ms = random.between(4000, 16_000).max(4 * timeout_cap_ms);
-        let window = *random.choose(&[1, 2, 4, 8, 8]);
-        let checkpoint_interval = random.between(window, 2 * window);
-        let block_transactions = *random.choose(if calm { &[10, 100][..] } else { &[1, 3, 10, 100] });
-        // A pool must be able to fill the pipeline.
-        let smallest_pool = window * block_transactions;
-        let small_pool = !calm && smallest_pool <= 12 && random.permille(400);
-        let skew_ms = if calm { 0 } else { *random.choose(&[0, 5, 200, 1500]) };
-        Knobs {
-            members,
-            faulty,
-            old_images,
-            calm,
-            window,
-            block_transactions,
-            lifetime_ms,
-            empty_block_gap_ms: random.between(1000, 2000),
-            status_interval_ms: random.between(60, 300.min(request_timeout_ms).min(new_view_timeout_ms)),
-            request_timeout_ms,
-            new_view_timeout_ms,
-            timeout_cap_ms,
-            checkpoint_interval,
-            log_window: checkpoint_interval * random.between(2, 4),
-            clock_tolerance_ms: random.between(20, 800),
-            batch_delay_ms: random.between(0, 40.min(request_timeout_ms / 4)),
-            pool_transactions: if small_pool { smallest_pool } else { 5000 },
-            sender_transactions: if !calm && random.permille(150) { random.between(1, 4) } else { 5000 },
-            chaos: random.millis(1500, 5000),
-            submission_gap_ms: random.between(40, 400),
-            delay_ms,
-            loss: if quiet { 0 } else { *random.choose(&[0, 10, 50, 200]) },
-            lossy_links: if quiet { 0 } else { *random.choose(&[0, 0, 100, 300]) },
-            doubling: *random.choose(&[0, 20, 100]),
-            gossip_loss: if calm { 0 } else { *random.choose(&[0, 100, 500, 1000]) },
-            ordered: random.permille(500),
-            disk_ms,
-            fault_gap_ms: if quiet { 0 } else { random.between(100, 1500) },
-            skew_ms,
-            torn: random.permille(500),
-            // A copy of the generator: this parameter changes the amount of work and nothing else
-            // in the run.
-            each_verifies: random.clone().split().between(0, 127) == 0,
-            scenario: None,
-            away: None,
-            cut_gap_ms: 0,
-            votes_lost: 0,
-            repeats: 150,
-        }
-    }
-
     /// A network of this size where everything is timely and no fault occurs by itself.
     pub fn plain(members: usize) -> Self {
         Knobs {
@@ -301,53 +198,5 @@ impl Knobs {
     /// The quorum: the smallest number of members such that any two sets share a correct member.
     pub fn quorum(&self) -> usize {
         (self.members + self.tolerated() + 2) / 2
-    }
-}
-
-/// Up to f members that are faulty from the start. In a calm run at least one, and not the first.
-fn draw_faulty(random: &mut Random, members: usize, calm: bool) -> Vec<(usize, Fault)> {
-    let tolerated = (members - 1) / 3;
-    let count = match calm {
-        true => 1 + random.index(tolerated),
-        false if tolerated == 0 || random.permille(350) => 0,
-        false => 1 + random.index(tolerated),
-    };
-    let mut candidates: Vec<usize> = (usize::from(calm)..members).collect();
-    let mut faulty = Vec::new();
-    for _ in 0..count {
-        // The first primaries matter most.
-        let index = if random.permille(500) { 0 } else { random.index(candidates.len()) };
-        let member = candidates.remove(index);
-        if random.permille(150) {
-            faulty.push((member, Fault::Silent));
-            continue;
-        }
-        let mut lies = vec![*random.choose(Lie::ALL)];
-        while lies.len() < 4 && random.permille(650) {
-            let lie = *random.choose(Lie::ALL);
-            if !lies.contains(&lie) {
-                lies.push(lie);
-            }
-        }
-        faulty.push((member, Fault::Lies(lies)));
-    }
-    faulty
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_draw_is_a_network() {
-        let forced = std::iter::once(None).chain(Scenario::ALL.iter().copied().map(Some));
-        let draws = (0..500).zip(forced.cycle());
-        for (seed, scenario) in draws {
-            let knobs = Knobs::draw(&mut Random::new(seed), Occasion::of(scenario));
-            assert_eq!(knobs.network(seed).keys().len(), knobs.members);
-            assert!(knobs.faulty.len() + knobs.old_images <= knobs.tolerated());
-            assert!(2 * knobs.quorum() - knobs.members > knobs.tolerated());
-            assert!(knobs.quorum() <= knobs.members - knobs.tolerated());
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use quorate_ledger::mutant::{Mutant, activate};
 
 use crate::byzantine::Lie;
-use crate::occasions::scenario::{Occasion, Scenario};
+use crate::occasions::{Occasion, Scenario};
 
 /// Seeds of one fault that a thread runs before it continues with another fault.
 const TURN: u64 = 4;
@@ -64,8 +64,22 @@ const EXCUSED: &[(Mutant, &str)] = &[
 /// The occasion in which a fault does harm; the seeds of its hunt are shaped for it. The mix of all
 /// situations would find most faults too, but later.
 pub fn ground(mutant: Mutant) -> Occasion {
+    if mutant == Mutant::AsksOneMember {
+        return Occasion { scenario: None, lies: &[Lie::Withhold] };
+    }
+    if let Some(lies) = lies_of_a_primary(mutant) {
+        return Occasion { scenario: Some(Scenario::BadPrimary), lies };
+    }
+    if let Some(lies) = lies_about_views(mutant) {
+        return Occasion { scenario: Some(Scenario::BadViews), lies };
+    }
+    other_ground(mutant)
+}
+
+/// The behaviours of a first primary that exploit a fault.
+fn lies_of_a_primary(mutant: Mutant) -> Option<&'static [Lie]> {
     use Mutant as M;
-    let (scenario, lies): (Scenario, &'static [Lie]) = match mutant {
+    Some(match mutant {
         M::TimeUnchecked
         | M::LimitsUnchecked
         | M::EmptyTooSoon
@@ -74,41 +88,52 @@ pub fn ground(mutant: Mutant) -> Occasion {
         | M::LifetimeUnbounded
         | M::ProposerUnchecked
         | M::RepeatsCommitted
-        | M::RepeatsInFlight => (Scenario::BadPrimary, &[Lie::Misfill]),
-        M::ParentNotAskedAgain => (Scenario::BadPrimary, &[Lie::HideBranch]),
-        M::SecondProposalReplaces => (Scenario::BadPrimary, &[Lie::ProposeTwice]),
-        M::ClockUnchecked => (Scenario::BadPrimary, &[Lie::PushTime]),
+        | M::RepeatsInFlight => &[Lie::Misfill],
+        M::ParentNotAskedAgain => &[Lie::HideBranch],
+        M::SecondProposalReplaces => &[Lie::ProposeTwice],
+        M::ClockUnchecked => &[Lie::PushTime],
+        M::WindowUnbounded | M::ViewsUnbounded => &[Lie::VoteFar],
+        M::PrimaryPrepareCounts => &[Lie::VoteAsPrimary],
+        M::VotesForAnyBlock => &[Lie::Equivocate],
+        M::EquivocationIgnored | M::ProvenPrimaryStays => &[Lie::ProposeTwice, Lie::VoteTwice],
+        M::SeenUnchecked => &[Lie::ForgeSeen],
+        _ => return None,
+    })
+}
+
+/// The behaviours that exploit a fault while views fail; none where failed views are enough.
+fn lies_about_views(mutant: Mutant) -> Option<&'static [Lie]> {
+    use Mutant as M;
+    Some(match mutant {
         M::ProposalByAnyone | M::ProposalUnsigned | M::PrepareUnsigned | M::CommitUnsigned => {
-            (Scenario::BadViews, &[Lie::ForgeVotes])
+            &[Lie::ForgeVotes]
         }
-        M::WindowUnbounded | M::ViewsUnbounded => (Scenario::BadPrimary, &[Lie::VoteFar]),
-        M::PrimaryPrepareCounts => (Scenario::BadPrimary, &[Lie::VoteAsPrimary]),
-        M::VotesForAnyBlock => (Scenario::BadPrimary, &[Lie::Equivocate]),
-        M::EquivocationIgnored | M::ProvenPrimaryStays => {
-            (Scenario::BadPrimary, &[Lie::ProposeTwice, Lie::VoteTwice])
-        }
-        M::SeenUnchecked => (Scenario::BadPrimary, &[Lie::ForgeSeen]),
-        M::AgainUnchecked => (Scenario::BadViews, &[Lie::ProposeAgain]),
-        M::PreparedUnchecked | M::BaseUnchecked => (Scenario::BadViews, &[Lie::ForgeChange]),
-        M::WeakPrepared => (Scenario::BadViews, &[Lie::Equivocate, Lie::ForgeChange]),
-        M::PrimaryAmongPrepares => {
-            (Scenario::BadViews, &[Lie::Equivocate, Lie::VoteAsPrimary, Lie::ForgeChange])
-        }
+        M::AgainUnchecked => &[Lie::ProposeAgain],
+        M::PreparedUnchecked | M::BaseUnchecked => &[Lie::ForgeChange],
+        M::WeakPrepared => &[Lie::Equivocate, Lie::ForgeChange],
+        M::PrimaryAmongPrepares => &[Lie::Equivocate, Lie::VoteAsPrimary, Lie::ForgeChange],
         M::ViewChangeUnsigned
         | M::ViewChangeContentUnchecked
         | M::NewViewByAnyone
         | M::NewViewUnsigned
         | M::NewViewSignersRepeat
-        | M::NewViewForeignViews => (Scenario::BadViews, &[Lie::ForgeView]),
-        M::EntersEarlierViews => (Scenario::BadViews, &[Lie::Replay]),
-        M::JoinsOne | M::JoinsSameViewOnly => (Scenario::BadViews, &[Lie::Spam]),
-        M::NewViewNotRecomputed => (Scenario::BadViews, &[Lie::Misopen]),
+        | M::NewViewForeignViews => &[Lie::ForgeView],
+        M::EntersEarlierViews => &[Lie::Replay],
+        M::JoinsOne | M::JoinsSameViewOnly => &[Lie::Spam],
+        M::NewViewNotRecomputed => &[Lie::Misopen],
         M::BaseFinalisesNothing
         | M::ReleasedForgotten
         | M::NewViewTimerExact
         | M::LowestCertificate
         | M::NewViewDropsPrepared
-        | M::ViewChangeQuorumShort => (Scenario::BadViews, &[]),
+        | M::ViewChangeQuorumShort => &[],
+        _ => return None,
+    })
+}
+
+fn other_ground(mutant: Mutant) -> Occasion {
+    use Mutant as M;
+    let (scenario, lies): (Scenario, &'static [Lie]) = match mutant {
         M::ParentUnchecked | M::CertificateMisplaced | M::CertificateUnchecked => {
             (Scenario::FarBehind, &[Lie::Strip])
         }
@@ -119,7 +144,6 @@ pub fn ground(mutant: Mutant) -> Occasion {
         M::PastBlocksGivenUp => (Scenario::LostVotes, &[]),
         M::HalfTheIds | M::SpeaksUnasked => (Scenario::Restarts, &[]),
         M::TimeoutNeverHalved => (Scenario::Recovery, &[]),
-        M::AsksOneMember => return Occasion { scenario: None, lies: &[Lie::Withhold] },
         _ => return Occasion::default(),
     };
     Occasion { scenario: Some(scenario), lies }

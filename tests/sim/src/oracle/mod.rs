@@ -1,5 +1,8 @@
 //! The rules that every run must keep, one per file, each with its own computations.
 
+mod notices;
+mod restarts;
+
 pub mod accepted;
 pub mod answers;
 pub mod asked;
@@ -15,6 +18,8 @@ pub mod waits;
 pub mod watch;
 
 use std::fmt;
+
+use quorate_ledger::ReplicaId;
 
 /// A rule was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,4 +45,12 @@ pub type Check = Result<(), Violation>;
 /// The violation.
 pub fn require(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// The rule about requests between correct members.
+pub(crate) const ANSWERS: &str = "responses of correct members are valid";
+
+/// Something failed that cannot fail between correct members.
+pub(crate) fn failed(replica: ReplicaId, reason: &impl fmt::Display) -> Violation {
+    Violation { rule: ANSWERS, what: format!("member {replica}: {reason}") }
 }

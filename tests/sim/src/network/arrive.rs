@@ -1,0 +1,75 @@
+//! Messages arrive at members, through the checks that precede the engine.
+
+use quorate_engine::{EngineConfig, Event, MemberMessage};
+use quorate_ledger::ReplicaId;
+use quorate_pbft::{Checked, Screen};
+
+use crate::network::packet::{Opened, Packet};
+use crate::oracle::{Check, require};
+use crate::world::World;
+
+impl World {
+    pub(crate) fn arrive(&mut self, to: ReplicaId, life: u64, packet: &Packet) -> Check {
+        if !self.lives(to, life) {
+            return Ok(());
+        }
+        let from = packet.from();
+        let opened = match packet.open(&self.genesis, &self.signatures) {
+            Ok(opened) => opened,
+            Err(reason) => {
+                let lie = self.collusion.keys.knows(from);
+                require(lie, "messages of correct members are valid", || {
+                    format!("from {from} to {to}: {reason}")
+                })?;
+                self.coverage.saw("a Byzantine member's message refused");
+                return Ok(());
+            }
+        };
+        self.note(format_args!(
+            "{from} > {to} {} bytes, first {:?}",
+            packet.bytes().len(),
+            packet.bytes()[1]
+        ));
+        if self.members[to.index()].adversary.is_some() {
+            self.adversary_receives(to, from, packet);
+        }
+        match opened {
+            Opened::Consensus(message) => {
+                if !self.screened(to, from, packet.bytes()) {
+                    return Ok(());
+                }
+                if let Checked::NewView(new_view) = &message
+                    && self.is_correct(to)
+                {
+                    self.new_view_arrives(new_view)?;
+                }
+                self.give(to, Event::Consensus { from, message });
+            }
+            Opened::Transactions(mut transactions) => {
+                transactions.retain(|transaction| self.accepts_transaction(to, transaction));
+                self.give(to, Event::Gossiped(transactions));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a node would check this message (R25). The message is checked before, because that
+    /// costs less here than to decide first.
+    fn screened(&mut self, to: ReplicaId, from: ReplicaId, bytes: &[u8]) -> bool {
+        let Ok(MemberMessage::Consensus(mut message)) = MemberMessage::from_bytes(bytes) else { return true };
+        let now = self.agenda.now();
+        let member = self.member(to);
+        let identity = member.identity;
+        let Some(process) = member.process() else { return true };
+        let moment = process.moment(now);
+        let position = process.engine.position();
+        let config = EngineConfig::of(&self.genesis).pbft;
+        let process = self.member(to).process().expect("it was just there");
+        let screen = process.screens.entry(from).or_insert_with(|| Screen::new(config, identity, from));
+        let admitted = screen.admit(moment, &position, &mut message).is_ok();
+        if !admitted {
+            self.coverage.saw("a message not worth checking");
+        }
+        admitted
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests between members, and the responses.
+
+use std::time::Duration;
+
+use quorate_engine::{
+    CheckedRange, Event, FetchId, FetchRequest, FetchResponse, Fetched, Ticket, serve_committed,
+};
+use quorate_ledger::{ReplicaId, decode, encode};
+
+use crate::network::Fate;
+use crate::network::packet::verify_all;
+use crate::network::send::LIMITS;
+use crate::oracle::{ANSWERS, Check, Violation, failed, require};
+use crate::world::{Occurrence, World};
+
+/// How long a member waits for a response before it counts as lost.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+impl World {
+    pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &FetchRequest) -> Check {
+        self.work += u64::from(self.core.contains(&by) && self.core.contains(&to));
+        if matches!(ask, FetchRequest::Ids { .. }) {
+            self.coverage.saw("the ids of a block requested");
+        }
+        let bytes = encode(ask);
+        require(bytes.len() <= self.limits.ask, LIMITS, || format!("request of {} bytes", bytes.len()))?;
+        let life = self.member(by).life;
+        let machines = self.machines_of(to);
+        let machine = machines.iter().copied().find(|machine| self.net.is_connected(by, *machine));
+        match self.net.send(self.agenda.now(), by, machine.unwrap_or(to)) {
+            Fate::Arrives(times) => {
+                let to = machine.unwrap_or(to);
+                self.agenda.at(times[0], Occurrence::Asked { by, life, fetch, to, bytes });
+            }
+            // Some networks report a failed request, others leave it to the member's timeout.
+            Fate::Lost if self.random.permille(500) => {
+                let over = Occurrence::Answered { to: by, life, fetch, from: to, bytes: None };
+                self.agenda.after(ANSWER_PATIENCE, over);
+            }
+            Fate::Lost => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn answer(&mut self, replica: ReplicaId, ticket: Ticket, answer: FetchResponse) -> Check {
+        let process = self.member(replica).process().expect("it speaks");
+        let (by, life, fetch, ask) = process.requests.remove(&ticket).expect("it was asked");
+        // A block that is not in flight may be committed: the node around an engine then reads the
+        // ledger.
+        let answer = match answer {
+            FetchResponse::Nothing => {
+                serve_committed(&process.engine.reader(), &ask).map_err(|error| failed(replica, &error))?
+            }
+            answer => answer,
+        };
+        let answer = self.adversary_response(replica, by, &ask, answer);
+        let bytes = encode(&answer);
+        require(bytes.len() <= self.limits.answer, LIMITS, || format!("answer of {} bytes", bytes.len()))?;
+        let from = self.members[replica.index()].identity;
+        if let Fate::Arrives(times) = self.net.send(self.agenda.now(), replica, by) {
+            // Responses have a stream of their own: they arrive once or not at all.
+            let bytes = Some(bytes);
+            self.agenda.at(times[0], Occurrence::Answered { to: by, life, fetch, from, bytes });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn asked(
+        &mut self,
+        by: ReplicaId,
+        life: u64,
+        fetch: FetchId,
+        to: ReplicaId,
+        bytes: &[u8],
+    ) -> Check {
+        let ask: FetchRequest = decode(bytes).map_err(|error| failed(by, &error))?;
+        self.note(format_args!("{by} asks {to} {} bytes", bytes.len()));
+        let Some(process) = self.member(to).process() else { return Ok(()) };
+        let ticket = process.ticket();
+        process.requests.insert(ticket, (by, life, fetch, ask.clone()));
+        self.give(to, Event::Asked { ticket, ask });
+        Ok(())
+    }
+
+    pub(crate) fn answered(
+        &mut self,
+        to: ReplicaId,
+        life: u64,
+        fetch: FetchId,
+        from: ReplicaId,
+        bytes: Option<Vec<u8>>,
+    ) -> Check {
+        if !self.lives(to, life) {
+            return Ok(());
+        }
+        self.note(format_args!("{from} answers {to} {:?} bytes", bytes.as_ref().map(Vec::len)));
+        self.asked.answered(to, fetch);
+        let answer = match bytes {
+            Some(bytes) => self.read_answer(from, &bytes)?,
+            None => None,
+        };
+        if answer.is_some() {
+            self.asked.helped(to, fetch);
+        }
+        self.give(to, Event::Answered { fetch, from, answer });
+        Ok(())
+    }
+
+    fn read_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
+        let answer = self.check_answer(from, bytes);
+        if answer.is_err() && self.collusion.keys.knows(from) {
+            self.coverage.saw("a Byzantine member's response refused");
+            return Ok(None);
+        }
+        answer
+    }
+
+    fn check_answer(&mut self, from: ReplicaId, bytes: &[u8]) -> Result<Option<Fetched>, Violation> {
+        match decode::<FetchResponse>(bytes).map_err(|error| failed(from, &error))? {
+            FetchResponse::Nothing => Ok(None),
+            FetchResponse::Transactions(transactions) => {
+                let verified = verify_all(transactions, &self.signatures);
+                let verified = verified.map_err(|reason| Violation { rule: ANSWERS, what: reason })?;
+                self.coverage.saw("a proposal completed by a response");
+                Ok(Some(Fetched::Transactions(verified)))
+            }
+            FetchResponse::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
+            FetchResponse::Blocks(run) => {
+                let checked =
+                    CheckedRange::check(run, self.genesis.anchor(), self.genesis.consensus().window);
+                Ok(Some(Fetched::Range(checked.map_err(|error| failed(from, &error))?)))
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Creates the network of a run: files, members, and the shared state of Byzantine members.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_engine::WireLimits;
+use quorate_genesis::Genesis;
+use quorate_ledger::{ReplicaId, SecretKey, SignatureCache, Timestamp};
+use quorate_store::{ForgetfulDisk, Ledger};
+
+use crate::byzantine::{Adversary, Collusion, Lie};
+use crate::clients::orders::Orders;
+use crate::members::{Member, Slot, WallClock};
+use crate::network::SimNet;
+use crate::occasions::knobs::{Fault, Knobs};
+use crate::oracle::accepted::Accepted;
+use crate::oracle::answers::Answers;
+use crate::oracle::asked::Asked;
+use crate::oracle::chain::Chain;
+use crate::oracle::checkpoints::Checkpoints;
+use crate::oracle::coverage::Coverage;
+use crate::oracle::locks::Locks;
+use crate::oracle::received::Heard;
+use crate::oracle::votes::Votes;
+use crate::oracle::waits::Waits;
+use crate::oracle::watch::Watch;
+use crate::random::Random;
+use crate::world::World;
+use crate::world::agenda::Agenda;
+use crate::world::trace::Trace;
+
+impl World {
+    /// A network with new files, at the start of its run.
+    pub fn new(seed: u64, knobs: Knobs, mut random: Random, shown: bool) -> Self {
+        let (genesis, keys) = knobs.network(seed).into_parts();
+        let start = Timestamp(genesis.time().0 + 1_000_000);
+        let ledger = empty_ledger(&genesis);
+        let mut members = new_members(&genesis, keys, start, &ledger, &knobs, &mut random);
+        let mut collusion = Collusion::new(&genesis, keys_of_byzantine(&members, &knobs), random.split());
+        corrupt(&mut members, &mut collusion, &genesis, &ledger, &knobs, &mut random);
+        World {
+            limits: WireLimits::of(
+                &genesis.block_limits(),
+                genesis.consensus().window,
+                genesis.committee().size(),
+            ),
+            net: SimNet::new(&knobs, random.split()),
+            orders: Orders::new(&genesis, &knobs, start, random.split()),
+            signatures: SignatureCache::new(genesis.chain_id(), 100_000),
+            chain: Chain::new(&genesis, &knobs),
+            votes: Votes::default(),
+            accepted: Accepted::default(),
+            heard: Heard::new(&knobs),
+            asked: Asked::new(&knobs),
+            waits: Waits::default(),
+            locks: Locks::new(knobs.quorum()),
+            checkpoints: Checkpoints::default(),
+            watch: Watch::default(),
+            collusion,
+            filter: None,
+            answers: Answers::default(),
+            trace: Trace::new(shown),
+            coverage: Coverage::default(),
+            agenda: Agenda::default(),
+            buried: Vec::new(),
+            healed: false,
+            core: BTreeSet::new(),
+            outsiders: false,
+            done: false,
+            resting: false,
+            departures: 0,
+            work: 0,
+            knobs,
+            genesis,
+            random,
+            members,
+        }
+    }
+}
+
+/// The members of the committee, all of them correct, with random clocks.
+fn new_members(
+    genesis: &Genesis,
+    keys: Vec<SecretKey>,
+    start: Timestamp,
+    ledger: &[u8],
+    knobs: &Knobs,
+    random: &mut Random,
+) -> Vec<Member> {
+    let mut new_member = |(replica, key)| {
+        let skew = random.between(0, 2 * knobs.skew_ms);
+        let drift = random.between(0, 400);
+        let clock = WallClock {
+            start,
+            ahead_ms: i64::try_from(skew).expect("small") - i64::try_from(knobs.skew_ms).expect("small"),
+            drift_ppm: i64::try_from(drift).expect("small") - 200,
+        };
+        Member::new(genesis, ForgetfulDisk::with_contents(ledger.to_vec()), replica, key, clock)
+    };
+    genesis.committee().replicas().zip(keys).map(&mut new_member).collect()
+}
+
+fn keys_of_byzantine(members: &[Member], knobs: &Knobs) -> BTreeMap<ReplicaId, SecretKey> {
+    let byzantine = knobs.faulty.iter().filter(|(_, fault)| matches!(fault, Fault::Lies(_)));
+    byzantine.map(|(index, _)| (members[*index].replica, members[*index].key.clone())).collect()
+}
+
+/// Makes the members faulty that the parameters name, and adds the second machines of twins.
+fn corrupt(
+    members: &mut Vec<Member>,
+    collusion: &mut Collusion,
+    genesis: &Genesis,
+    ledger: &[u8],
+    knobs: &Knobs,
+    random: &mut Random,
+) {
+    for (index, fault) in &knobs.faulty {
+        let Fault::Lies(lies) = fault else {
+            members[*index].slot = Slot::Silent;
+            continue;
+        };
+        let replica = members[*index].replica;
+        members[*index].adversary = Some(Adversary::new(replica, lies, collusion));
+        if lies.contains(&Lie::Twin) {
+            let disk = ForgetfulDisk::with_contents(ledger.to_vec());
+            let twin = twin_of(members, *index, genesis, disk, random);
+            members.push(Member { adversary: Some(Adversary::new(replica, lies, collusion)), ..twin });
+        }
+    }
+}
+
+/// The disk content of a ledger with only the genesis.
+fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
+    let disk = ForgetfulDisk::new();
+    Ledger::create_on(disk.attach(), genesis.header()).expect("the disk is empty");
+    disk.contents()
+}
+
+/// A second machine for a member: every other machine connects to one of the two, or to both.
+fn twin_of(
+    members: &mut [Member],
+    index: usize,
+    genesis: &Genesis,
+    ledger: ForgetfulDisk,
+    random: &mut Random,
+) -> Member {
+    let (identity, key, clock) = {
+        let first = &members[index];
+        (first.identity, first.key.clone(), first.clock)
+    };
+    let number = u16::try_from(members.len()).expect("a committee and its twins are few");
+    let mut twin = Member::new(genesis, ledger, identity, key, clock);
+    twin.replica = ReplicaId(number);
+    let (mut mine, mut others) = (BTreeSet::new(), BTreeSet::new());
+    // Twins of others are created later. Machines that are not listed connect to both.
+    for machine in (0..u16::try_from(MACHINES_MAX).expect("few")).map(ReplicaId) {
+        let both = machine.index() >= genesis.committee().size() || random.permille(200);
+        let to_first = random.permille(500);
+        if both || to_first {
+            mine.insert(machine);
+        }
+        if both || !to_first {
+            others.insert(machine);
+        }
+    }
+    (mine, others) = (&mine - &BTreeSet::from([twin.replica]), &others - &BTreeSet::from([identity]));
+    members[index].peers = Some(mine);
+    twin.peers = Some(others);
+    twin
+}
+
+/// Machines of the largest committee, each with a twin.
+const MACHINES_MAX: usize = 64;
