@@ -7,7 +7,8 @@ use std::time::Duration;
 use quorate_engine::{Refusal, Submission};
 use quorate_genesis::Genesis;
 use quorate_ledger::{
-    ChainId, Height, Payload, ReplicaId, SecretKey, SignatureMemo, Timestamp, Transaction, TransactionId,
+    ChainId, Height, Payload, PublicKey, ReplicaId, SecretKey, SignatureMemo, Timestamp, Transaction,
+    TransactionId,
 };
 
 use crate::occasions::knobs::Knobs;
@@ -57,6 +58,8 @@ pub struct Order {
     pub bytes: Vec<u8>,
     /// Its id.
     pub id: TransactionId,
+    /// The client's key.
+    pub sender: PublicKey,
     /// What is wrong with it.
     pub kind: Kind,
     /// The end of its validity.
@@ -144,7 +147,8 @@ impl Orders {
         }
         let (bytes, id) = (transaction.to_bytes(), transaction.id());
         self.numbers.insert(id, self.all.len());
-        self.all.push(Order { bytes, id, kind, valid_until, end: None, attempts: 0 });
+        let sender = transaction.sender;
+        self.all.push(Order { bytes, id, sender, kind, valid_until, end: None, attempts: 0 });
         self.all.len() - 1
     }
 

@@ -1,5 +1,6 @@
 //! Planned events of a run that was shaped for a scenario.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_ledger::ReplicaId;
@@ -8,11 +9,13 @@ use quorate_pbft::Message;
 use crate::members::Crash;
 use crate::occasions::Scenario;
 use crate::oracle::Check;
+use crate::oracle::waits::Waiting;
 use crate::runs::script::Filter;
 use crate::world::{Occurrence, World};
 
-/// How often the oracle checks waiting transactions.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the oracle checks waiting transactions. Of what arrives in between, it does not know
+/// the order.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl World {
     /// Plans the events of the run's scenario.
@@ -85,9 +88,22 @@ impl World {
         let correct: Vec<_> = self.members.iter().filter(|member| member.is_correct()).collect();
         let stands: Vec<_> = correct.iter().filter_map(|member| member.overview(now)).collect();
         let engines: Vec<_> = correct.iter().filter_map(|member| member.engine()).collect();
-        let everywhere = self.orders.all.iter().filter(|order| {
-            order.valid_until.0 > present && engines.iter().all(|engine| engine.is_pending(&order.id))
+        let (mut all, mut of_senders, mut everywhere) = (0, BTreeMap::<_, u64>::new(), Vec::new());
+        for order in self.orders.all.iter().filter(|order| order.valid_until.0 > present) {
+            let holders = engines.iter().filter(|engine| engine.is_pending(&order.id)).count();
+            if holders > 0 {
+                all += 1;
+                *of_senders.entry(order.sender).or_default() += 1;
+            }
+            if holders > 0 && holders == correct.len() {
+                everywhere.push(order);
+            }
+        }
+        let waiting = everywhere.into_iter().map(|order| Waiting {
+            id: order.id,
+            others: all - 1,
+            of_sender: of_senders[&order.sender] - 1,
         });
-        self.waits.looked(now, &stands, everywhere.map(|order| order.id))
+        self.waits.looked(now, &stands, waiting)
     }
 }

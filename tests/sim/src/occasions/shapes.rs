@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::byzantine::Lie;
 use crate::occasions::Scenario;
 use crate::occasions::knobs::{Fault, Knobs};
+use crate::oracle::waits;
 use crate::random::Random;
 
 impl Scenario {
@@ -88,7 +89,8 @@ fn censorship(knobs: &mut Knobs, random: &mut Random) {
     knobs.block_transactions = 10;
     knobs.submission_gap_ms = random.between(15, 30);
     timeouts(knobs, random, (140, 150));
-    let bound = 18 * knobs.request_timeout_ms;
+    // Longer than the bound of R21e for a transaction whose watch is the third after the first one.
+    let bound = waits::timeouts(3) * knobs.request_timeout_ms;
     knobs.chaos = Duration::from_millis(bound + 1800);
     knobs.lifetime_ms = knobs.lifetime_ms.max(4 * bound);
 }

@@ -6,25 +6,55 @@ use std::time::Duration;
 use quorate_engine::Overview;
 use quorate_ledger::{TransactionId, View};
 
+use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
 
 const CENSORSHIP: &str = "no transaction is censored";
 
-/// If a transaction waits at all correct members, it is ordered, or the view is left, within this
-/// many timeouts.
-const BOUND: u32 = 18;
+/// Timeouts in which the watches of one view may end, in addition to [`PACE`] for each watch but
+/// the first (R21c, R21e).
+const LONGEST: u64 = 9;
+
+/// Timeouts for each further watch (R21c, R21e).
+const PACE: u64 = 3;
 
 /// Additional time: gossip, and the interval between two checks.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Since when each transaction has waited at all correct members in one view.
-#[derive(Debug, Default)]
+/// R21e: the number of timeouts after which a transaction is ordered, or the view is left, if its
+/// watch is the k-th after the one that runs.
+pub const fn timeouts(k: u64) -> u64 {
+    LONGEST + PACE * k
+}
+
+/// A transaction that waits at all correct members.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Its id.
+    pub id: TransactionId,
+    /// Other transactions that wait at some correct member.
+    pub others: u64,
+    /// Those among them that have the same sender.
+    pub of_sender: u64,
+}
+
+/// Since when each transaction has waited at all correct members in one view, and the k of R21e at
+/// that time.
+#[derive(Debug)]
 pub struct Waits {
+    /// Transactions in a full block. The clients' transactions are so small that no block reaches
+    /// its limit in bytes before.
+    block_transactions: u64,
     view: View,
-    since: BTreeMap<TransactionId, Duration>,
+    since: BTreeMap<TransactionId, (Duration, u64)>,
 }
 
 impl Waits {
+    /// Starts without transactions.
+    pub fn new(knobs: &Knobs) -> Self {
+        Waits { block_transactions: knobs.block_transactions, view: View(0), since: BTreeMap::new() }
+    }
+
     /// All correct members of a timely network are in this state, and these transactions wait at
     /// all of them.
     ///
@@ -34,7 +64,7 @@ impl Waits {
         &mut self,
         now: Duration,
         stands: &[Overview],
-        waiting: impl Iterator<Item = TransactionId>,
+        waiting: impl Iterator<Item = Waiting>,
     ) -> Check {
         let views = || stands.iter().map(|stands| stands.pbft.view);
         let one = views().all(|view| view == self.view) && stands.iter().all(|stands| stands.pbft.active);
@@ -45,12 +75,19 @@ impl Waits {
         }
         let timeout = stands.iter().map(|stands| stands.pbft.request_timeout).max().unwrap_or_default();
         let mut since = BTreeMap::new();
-        for id in waiting {
-            let start = self.since.get(&id).copied().unwrap_or(now);
-            require(now - start <= timeout * BOUND + SLACK, CENSORSHIP, || {
-                format!("{id} waits at all correct members since {start:?} in view {}", self.view)
+        for Waiting { id, others, of_sender } in waiting {
+            // The rule counts only what waits before the transaction. That depends on the order of
+            // arrival at each member, so everything that waits now counts here.
+            let k = 1 + of_sender + others / self.block_transactions;
+            let (start, k) = self.since.get(&id).copied().unwrap_or((now, k));
+            let limit = timeout.saturating_mul(u32::try_from(timeouts(k)).unwrap_or(u32::MAX));
+            require(now - start <= limit.saturating_add(SLACK), CENSORSHIP, || {
+                format!(
+                    "{id} waits at all correct members since {start:?} in view {}, for more than {limit:?}",
+                    self.view
+                )
             })?;
-            since.insert(id, start);
+            since.insert(id, (start, k));
         }
         self.since = since;
         Ok(())

@@ -51,7 +51,7 @@ impl World {
             accepted: Accepted::default(),
             heard: Heard::new(&knobs),
             asked: Asked::new(&knobs),
-            waits: Waits::default(),
+            waits: Waits::new(&knobs),
             locks: Locks::new(knobs.quorum()),
             checkpoints: Checkpoints::default(),
             watch: Watch::default(),
