@@ -103,11 +103,11 @@ impl World {
 
     /// A Byzantine member receives a message before its engine does.
     pub(crate) fn adversary_receives(&mut self, machine: ReplicaId, from: ReplicaId, packet: &Packet) {
-        let Ok(MemberMessage::Consensus(message)) = MemberMessage::from_bytes(packet.bytes()) else { return };
-        self.collusion.note(from, &message);
+        let Some(message) = packet.consensus() else { return };
+        self.collusion.note(from, message);
         let messages = self.with_adversary(machine, |world, adversary| {
             let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
-            adversary.on_receive(collusion, from, &message, |lie| coverage.saw(lie.situation()))
+            adversary.on_receive(collusion, from, message, |lie| coverage.saw(lie.situation()))
         });
         self.send_delayed(machine, messages.unwrap_or_default());
     }
@@ -141,7 +141,6 @@ impl World {
                 Some((message, packet)) if *message == outgoing.message => packet.clone(),
                 _ => Packet::new(me, MemberMessage::consensus(outgoing.message.clone())),
             };
-            self.votes.learn(&outgoing.message);
             self.learn_headers(&outgoing.message);
             self.send(machine, outgoing.to, &packet, false);
             last = Some((outgoing.message, packet));

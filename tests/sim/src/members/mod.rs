@@ -10,7 +10,7 @@ use std::time::Duration;
 use quorate_engine::{Engine, Event, FetchId, FetchRequest, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
-use quorate_pbft::{Moment, Now, Screen};
+use quorate_pbft::{Moment, Now, Position, Screen};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 use crate::byzantine::Adversary;
@@ -62,6 +62,9 @@ pub enum Slot {
 pub struct Process {
     /// The production engine on the production store.
     pub engine: Engine,
+    /// What the engine published last about its position (R25). `None` since it handled something:
+    /// most positions are never read.
+    pub position: Option<Position>,
     /// Drops each member's messages that are not worth checking (R25).
     pub screens: BTreeMap<ReplicaId, Screen>,
     /// Events that were not handled yet.
@@ -256,6 +259,7 @@ impl Member {
         self.life += 1;
         self.slot = Slot::Correct(Some(Box::new(Process {
             engine,
+            position: None,
             screens: BTreeMap::new(),
             inbox: Vec::new(),
             clock_start,

@@ -54,6 +54,7 @@ impl World {
         }
         let events = std::mem::take(&mut process.inbox);
         let idle = events.is_empty();
+        process.position = None;
         match process.engine.handle(time, events) {
             Ok(effects) => {
                 let again_at_once =

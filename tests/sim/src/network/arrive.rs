@@ -1,6 +1,6 @@
 //! Messages arrive at members, through the checks that precede the engine.
 
-use quorate_engine::{EngineConfig, Event, MemberMessage};
+use quorate_engine::{EngineConfig, Event};
 use quorate_ledger::ReplicaId;
 use quorate_pbft::{Checked, Screen};
 
@@ -35,7 +35,7 @@ impl World {
         }
         match opened {
             Opened::Consensus(message) => {
-                if !self.screened(to, from, packet.bytes()) {
+                if !self.screened(to, from, packet) {
                     return Ok(());
                 }
                 if let Checked::NewView(new_view) = &message
@@ -55,18 +55,20 @@ impl World {
 
     /// Whether a node would check this message (R25). The message is checked before, because that
     /// costs less here than to decide first.
-    fn screened(&mut self, to: ReplicaId, from: ReplicaId, bytes: &[u8]) -> bool {
-        let Ok(MemberMessage::Consensus(mut message)) = MemberMessage::from_bytes(bytes) else { return true };
+    fn screened(&mut self, to: ReplicaId, from: ReplicaId, packet: &Packet) -> bool {
+        let Some(message) = packet.consensus() else { return true };
         let now = self.agenda.now();
-        let member = self.member(to);
+        let member = &mut self.members[to.index()];
         let identity = member.identity;
         let Some(process) = member.process() else { return true };
         let moment = process.moment(now);
-        let position = process.engine.position();
-        let config = EngineConfig::of(&self.genesis).pbft;
-        let process = self.member(to).process().expect("it was just there");
-        let screen = process.screens.entry(from).or_insert_with(|| Screen::new(config, identity, from));
-        let admitted = screen.admit(moment, &position, &mut message).is_ok();
+        let screen = process.screens.entry(from).or_insert_with(|| {
+            let config = EngineConfig::of(&self.genesis).pbft;
+            Screen::new(config, identity, from)
+        });
+        let position = process.position.get_or_insert_with(|| process.engine.position());
+        // The screen removes what is known from the message. The engine here receives all of it.
+        let admitted = screen.admit(moment, position, &mut message.clone()).is_ok();
         if !admitted {
             self.coverage.saw("a message not worth checking");
         }

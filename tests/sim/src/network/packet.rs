@@ -6,11 +6,11 @@ use std::rc::Rc;
 use quorate_engine::MemberMessage;
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
-use quorate_pbft::Checked;
+use quorate_pbft::{Checked, Message};
 
-/// One message, shared by all receivers. Signature checks dominate the cost of a simulation, and
-/// the result is the same for all members. If members share a memo, a message is decoded and
-/// checked once for all of them. Otherwise every receiver checks it again.
+/// One message, shared by all receivers. Decoding gives the same result for all members, so it
+/// happens once. If members share a memo of signatures, the message is also checked once for all of
+/// them. Otherwise every receiver checks it again.
 #[derive(Debug, Clone)]
 pub struct Packet(Rc<Sealed>);
 
@@ -18,6 +18,7 @@ pub struct Packet(Rc<Sealed>);
 struct Sealed {
     from: ReplicaId,
     bytes: Vec<u8>,
+    decoded: OnceCell<Result<MemberMessage, String>>,
     opened: OnceCell<Result<Opened, String>>,
 }
 
@@ -34,7 +35,7 @@ pub enum Opened {
 impl Packet {
     /// A message of this member.
     pub fn new(from: ReplicaId, bytes: Vec<u8>) -> Self {
-        Packet(Rc::new(Sealed { from, bytes, opened: OnceCell::new() }))
+        Packet(Rc::new(Sealed { from, bytes, decoded: OnceCell::new(), opened: OnceCell::new() }))
     }
 
     /// Who sent it.
@@ -45,6 +46,19 @@ impl Packet {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// The message of the ordering protocol in it; `None` if it is another one, or does not decode.
+    pub fn consensus(&self) -> Option<&Message> {
+        match self.decoded() {
+            Ok(MemberMessage::Consensus(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    fn decoded(&self) -> &Result<MemberMessage, String> {
+        let decode = || MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string());
+        self.0.decoded.get_or_init(decode)
     }
 
     /// Decodes and checks it: once for all receivers if `signatures` has a memo, otherwise for this
@@ -61,8 +75,7 @@ impl Packet {
     }
 
     fn read(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
-        let message = MemberMessage::from_bytes(&self.0.bytes).map_err(|error| error.to_string())?;
-        match message {
+        match self.decoded().clone()? {
             MemberMessage::Consensus(message) => message
                 .check(
                     self.0.from,

@@ -81,9 +81,10 @@ impl World {
     }
 
     fn send_protocol(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
-        self.votes.learn(&message);
-        self.learn_headers(&message);
-        if self.is_correct(replica) {
+        // The oracle knows the messages of a correct member since the member signed them.
+        if !self.is_correct(replica) {
+            self.learn_headers(&message);
+        } else {
             // Blocks that a restored ledger no longer has were committed when the vote was signed.
             let tip = self.chain.tip_of(replica).max(self.watch.top_of(replica));
             self.votes.sent(replica, &message, tip, &self.chain)?;

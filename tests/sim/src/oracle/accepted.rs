@@ -58,9 +58,9 @@ pub struct Voter<'a> {
 
 impl Accepted {
     /// Records a header that a member sends.
-    pub fn learn(&mut self, header: &Header) {
+    pub fn learn(&mut self, block: BlockHash, header: &Header) {
         let known = Known { parent: header.parent, proposer: header.proposer, time: header.timestamp };
-        self.headers.insert(header.hash(), known);
+        self.headers.insert(block, known);
     }
 
     /// Records that a member's last block is certified in this view.

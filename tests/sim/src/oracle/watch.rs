@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_engine::{Effects, Notice, Overview};
-use quorate_ledger::{Height, ReplicaId, View};
-use quorate_pbft::{CheckedNewView, Message, Phase, SigningStatus};
+use quorate_ledger::{Header, Height, ReplicaId, View};
+use quorate_pbft::{CheckedNewView, Message, NewViewMessage, Phase, SigningStatus};
 
 use crate::oracle::accepted::{Accepted, Voter};
 use crate::oracle::received::Look;
@@ -94,13 +94,26 @@ impl World {
 
     /// A member sends a message: its headers are recorded.
     pub(crate) fn learn_headers(&mut self, message: &Message) {
+        let mut learn = |header: &Header| {
+            let block = header.hash();
+            self.votes.learn(block, header);
+            self.accepted.learn(block, header);
+        };
         match message {
-            Message::PrePrepare(proposal) => self.accepted.learn(&proposal.header),
+            Message::PrePrepare(proposal) => learn(&proposal.header),
             Message::ViewChange(change) => {
-                let prepared = change.payload.prepared.iter();
-                prepared.for_each(|certificate| self.accepted.learn(certificate.header()));
+                change.payload.prepared.iter().for_each(|certificate| learn(certificate.header()));
             }
+            Message::NewView(new_view) => self.learn_parents(new_view),
             _ => {}
+        }
+    }
+
+    fn learn_parents(&mut self, new_view: &NewViewMessage) {
+        let prepared = new_view.view_changes.iter().flat_map(|change| &change.payload.prepared);
+        for certificate in prepared {
+            let header = certificate.header();
+            self.votes.learn(header.hash(), header);
         }
     }
 
@@ -225,7 +238,7 @@ impl World {
         if !self.watch.openings.insert(*message.vote.signature.as_bytes()) {
             return Ok(());
         }
-        self.votes.learn(&Message::NewView(message.clone()));
+        self.learn_parents(message);
         self.votes.is_wanted(message, &self.faulty(), &self.knobs)?;
         let shape = self.locks.opened(message, &self.chain)?;
         match shape.again {

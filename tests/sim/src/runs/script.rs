@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use quorate_engine::{MemberMessage, Overview};
+use quorate_engine::Overview;
 use quorate_ledger::{Height, ReplicaId};
 use quorate_pbft::Message;
 
@@ -39,10 +39,7 @@ impl Filter {
 
     /// Whether a packet is sent. Transactions always are.
     pub(crate) fn passes(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) -> bool {
-        match MemberMessage::from_bytes(packet.bytes()) {
-            Ok(MemberMessage::Consensus(message)) => (self.0)(from, to, &message),
-            _ => true,
-        }
+        packet.consensus().is_none_or(|message| (self.0)(from, to, message))
     }
 }
 

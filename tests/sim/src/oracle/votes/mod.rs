@@ -38,21 +38,9 @@ const REMEMBERED: &str = "sent statements are durable";
 const OPEN: &str = "VIEW-CHANGEs are complete";
 
 impl Votes {
-    /// A member sends a message: its headers show the parents of blocks.
-    pub fn learn(&mut self, message: &Message) {
-        let mut learn = |header: &Header| _ = self.parents.insert(header.hash(), header.parent);
-        match message {
-            Message::PrePrepare(proposal) => learn(&proposal.header),
-            Message::ViewChange(change) => {
-                change.payload.prepared.iter().for_each(|certificate| learn(certificate.header()));
-            }
-            Message::NewView(new_view) => {
-                for change in &new_view.view_changes {
-                    change.payload.prepared.iter().for_each(|certificate| learn(certificate.header()));
-                }
-            }
-            _ => {}
-        }
+    /// A header of a message shows the parent of a block.
+    pub fn learn(&mut self, block: BlockHash, header: &Header) {
+        self.parents.insert(block, header.parent);
     }
 
     /// A correct member has signed a message and journaled it. It has committed up to `tip`.
@@ -60,7 +48,6 @@ impl Votes {
     /// # Errors
     /// The message contradicts an earlier statement, or breaks a rule.
     pub fn given(&mut self, member: ReplicaId, message: &Message, tip: Height) -> Check {
-        self.learn(message);
         let floor = self.floors.get(&member).copied().unwrap_or(View(0));
         for (place, hash) in statements(member, message) {
             let (kind, view, height) = place;
