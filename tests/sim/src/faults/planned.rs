@@ -87,23 +87,25 @@ impl World {
         let present = self.orders.present(now);
         let correct: Vec<_> = self.members.iter().filter(|member| member.is_correct()).collect();
         let stands: Vec<_> = correct.iter().filter_map(|member| member.overview(now)).collect();
-        let engines: Vec<_> = correct.iter().filter_map(|member| member.engine()).collect();
-        let (mut all, mut of_senders, mut everywhere) = (0, BTreeMap::<_, u64>::new(), Vec::new());
-        for order in self.orders.all.iter().filter(|order| order.valid_until.0 > present) {
-            let holders = engines.iter().filter(|engine| engine.is_pending(&order.id)).count();
-            if holders > 0 {
-                all += 1;
+        if stands.len() < correct.len() {
+            return Ok(()); // the rule needs contact with a quorum
+        }
+        let mut waiting = Vec::new();
+        for member in correct {
+            let engine = member.engine().expect("all of them are up");
+            let timely = self.orders.all.iter().filter(|order| order.valid_until.0 > present);
+            let held: Vec<_> = timely.filter(|order| engine.is_pending(&order.id)).collect();
+            let mut of_senders = BTreeMap::<_, u64>::new();
+            for order in &held {
                 *of_senders.entry(order.sender).or_default() += 1;
             }
-            if holders > 0 && holders == correct.len() {
-                everywhere.push(order);
-            }
+            waiting.extend(held.iter().map(|order| Waiting {
+                member: member.replica,
+                id: order.id,
+                others: held.len() as u64 - 1,
+                of_sender: of_senders[&order.sender] - 1,
+            }));
         }
-        let waiting = everywhere.into_iter().map(|order| Waiting {
-            id: order.id,
-            others: all - 1,
-            of_sender: of_senders[&order.sender] - 1,
-        });
-        self.waits.looked(now, &stands, waiting)
+        self.waits.looked(now, &stands, waiting.into_iter())
     }
 }

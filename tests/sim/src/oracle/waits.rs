@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_engine::Overview;
-use quorate_ledger::{TransactionId, View};
+use quorate_ledger::{ReplicaId, TransactionId, View};
 
 use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
@@ -21,24 +21,26 @@ const PACE: u64 = 3;
 /// Additional time: gossip, and the interval between two checks.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// R21e: the number of timeouts after which a transaction is ordered, or the view is left, if its
-/// watch is the k-th after the one that runs.
+/// R21e: the number of timeouts after which a transaction is ordered, or a replica that holds it
+/// leaves the view, if its watch is the k-th after the one that runs there.
 pub const fn timeouts(k: u64) -> u64 {
     LONGEST + PACE * k
 }
 
-/// A transaction that waits at all correct members.
+/// A transaction that waits at a correct member.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting {
+    /// The member.
+    pub member: ReplicaId,
     /// Its id.
     pub id: TransactionId,
-    /// Other transactions that wait at some correct member.
+    /// Other transactions that wait at this member.
     pub others: u64,
     /// Those among them that have the same sender.
     pub of_sender: u64,
 }
 
-/// Since when each transaction has waited at all correct members in one view, and the k of R21e at
+/// Since when each transaction has waited at each correct member in one view, and the k of R21e at
 /// that time.
 #[derive(Debug)]
 pub struct Waits {
@@ -46,7 +48,7 @@ pub struct Waits {
     /// its limit in bytes before.
     block_transactions: u64,
     view: View,
-    since: BTreeMap<TransactionId, (Duration, u64)>,
+    since: BTreeMap<(ReplicaId, TransactionId), (Duration, u64)>,
 }
 
 impl Waits {
@@ -56,7 +58,7 @@ impl Waits {
     }
 
     /// All correct members of a timely network are in this state, and these transactions wait at
-    /// all of them.
+    /// them.
     ///
     /// # Errors
     /// One of them has waited too long in this view.
@@ -75,19 +77,19 @@ impl Waits {
         }
         let timeout = stands.iter().map(|stands| stands.pbft.request_timeout).max().unwrap_or_default();
         let mut since = BTreeMap::new();
-        for Waiting { id, others, of_sender } in waiting {
-            // The rule counts only what waits before the transaction. That depends on the order of
-            // arrival at each member, so everything that waits now counts here.
+        for Waiting { member, id, others, of_sender } in waiting {
+            // The rule counts only what waits before the transaction. Of what arrives between two
+            // looks, the order is unknown, so all of it counts here.
             let k = 1 + of_sender + others / self.block_transactions;
-            let (start, k) = self.since.get(&id).copied().unwrap_or((now, k));
+            let (start, k) = self.since.get(&(member, id)).copied().unwrap_or((now, k));
             let limit = timeout.saturating_mul(u32::try_from(timeouts(k)).unwrap_or(u32::MAX));
             require(now - start <= limit.saturating_add(SLACK), CENSORSHIP, || {
                 format!(
-                    "{id} waits at all correct members since {start:?} in view {}, for more than {limit:?}",
+                    "{id} waits at member {member} since {start:?} in view {}, for more than {limit:?}",
                     self.view
                 )
             })?;
-            since.insert(id, (start, k));
+            since.insert((member, id), (start, k));
         }
         self.since = since;
         Ok(())
