@@ -181,6 +181,8 @@ mutants! {
     ReleasedForgotten,
     /// M75: the pool drops transactions in the last millisecond in which they are valid.
     ExpiresEarly,
+    /// M76: a COMMIT for another block than its signer's PREPARE or PRE-PREPARE is no evidence.
+    CrossedVotesIgnored,
 }
 
 impl Mutant {

@@ -68,7 +68,7 @@ mod votes;
 
 pub use checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 pub use config::{Config, MAX_WINDOW};
-pub use evidence::proof::{Evidence, HiddenCertificate, Pair};
+pub use evidence::proof::{Crossed, Evidence, HiddenCertificate, Pair};
 pub use inspect::{Overview, Phase, SigningStatus, SlotOverview};
 pub use journal::record::{Record, Unreadable};
 pub use journal::restore::{ChainEnd, RestoreError, Restored};

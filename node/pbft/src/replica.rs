@@ -85,7 +85,7 @@ pub enum Verdict {
 /// Counters for metrics. They count from the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Equivocations and hidden certificates that were proven (R22).
+    /// Equivocations, crossed votes and hidden certificates that were proven (R22).
     pub contradictions: u64,
     /// Proposals that were refused because they break a rule (R5).
     pub bad_proposals: u64,
@@ -208,6 +208,7 @@ impl Replica {
         // R15d and R24b need every message, also one that is ignored below.
         self.peers.heard(from, now.moment);
         self.signing.observe(&message);
+        let vote = message.vote();
         match message {
             Checked::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
             Checked::Prepare(vote) => self.on_prepare(now, &vote, step),
@@ -218,6 +219,10 @@ impl Replica {
             Checked::Checkpoint(vote) => self.on_checkpoint(&vote, step),
             Checked::Evidence(evidence) => self.on_evidence(&evidence, step),
             Checked::Seen(seen) => self.on_seen(from, seen, step),
+        }
+        // After the vote is stored, whichever way the rules above took.
+        if let Some((signer, ballot)) = vote {
+            self.examine_crossing(signer, &ballot, step);
         }
     }
 

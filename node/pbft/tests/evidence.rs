@@ -211,3 +211,27 @@ fn two_view_changes_for_one_view_are_evidence() {
     assert!((0..3).all(|node| net.accused(node) == [3]));
     net.assert_view(0);
 }
+
+/// R19, R22a: the faulty member sends one VIEW-CHANGE to replica 2 and another one to the new
+/// primary, whose NEW-VIEW carries it.
+#[test]
+fn a_second_view_change_inside_a_new_view_is_evidence() {
+    let mut net = Net::of(4);
+    net.corrupt(3);
+    let a = first(&net, "A", 0);
+    let one = net.view_change(3, 1, ViewChangePayload::default());
+    let other = net.view_change(3, 1, payload_of(vec![net.prepared(&a, 0, &[1, 2])]));
+    net.links.lose(|envelope| envelope.to == id(2) && envelope.from == id(0));
+    net.inject(3, 2, Message::ViewChange(one));
+    net.inject(3, 1, Message::ViewChange(other));
+    net.deliver_all();
+    assert_eq!(net.accused(2), [], "one statement is no evidence");
+    net.all_report_censorship_but(2);
+    net.deliver_all();
+    net.links.heal();
+    net.pass(STATUS);
+    net.assert_view(1);
+    for node in 0..3 {
+        assert_eq!(net.accused(node), [3], "member {node}");
+    }
+}

@@ -10,7 +10,7 @@ use quorate_ledger::{
     Timestamp, View, decode, encode,
 };
 use quorate_pbft::{
-    Checkpoint, Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair,
+    Checkpoint, Crossed, Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair,
     PrePrepare, Prepare, PreparedCertificate, Seen, SlotStatus, Status, ViewChange, ViewChangeMessage,
     ViewChangePayload,
 };
@@ -121,6 +121,10 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
         Message::Seen(seen),
         Message::Evidence(Evidence::Commit(Pair { first: vote(1), second: vote(2) })),
         Message::Evidence(Evidence::Hidden(hidden)),
+        Message::Evidence(Evidence::PrepareCommit(Crossed {
+            accepted: net.sign(0, Prepare(at(height, view))),
+            commit: vote(1),
+        })),
     ]
 }
 

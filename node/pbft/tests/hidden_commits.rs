@@ -2,7 +2,7 @@
 //! R22b).
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Ballot, BlockSkeleton, Epoch, Hash, Height, Signed, SignedError};
+use quorate_ledger::{Ballot, BlockSkeleton, Epoch, Hash, Header, Height, Signed, SignedError};
 use quorate_pbft::{
     Evidence, HiddenCertificate, Input, Message, Rejected, Request, ViewChangeMessage, ViewChangePayload,
 };
@@ -13,6 +13,12 @@ mod net;
 
 fn first(net: &Net) -> BlockSkeleton {
     block(&net::root(&net.config), "A", net.now(0).wall, id(0))
+}
+
+/// A block at any height, whose parent no member has.
+fn at(net: &Net, height: u64, name: &str) -> BlockSkeleton {
+    let parent = Header { height: Height(height - 1), ..net::root(&net.config) };
+    block(&parent, name, net.now(0).wall, id(0))
 }
 
 fn commit_of(net: &Net, signer: usize, ballot: Ballot) -> Signed<quorate_ledger::Commit> {
@@ -133,17 +139,14 @@ fn one_hidden_certificate_proof_is_kept_against_each_member() {
 fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     let mut net = Net::of(4);
     net.corrupt(3);
-    let at = |height: u64| {
-        let parent = quorate_ledger::Header { height: Height(height - 1), ..net::root(&net.config) };
-        block(&parent, "A", net.now(0).wall, id(0))
-    };
-    let given = ballot(&at(3), 2);
+    let given = ballot(&at(&net, 3, "A"), 2);
     let prepared = |height: u64, view: u64| {
         let backups: Vec<usize> = (0..4).filter(|member| *member != net.primary_of(view)).take(2).collect();
-        payload_of(vec![net.prepared(&at(height), view, &backups)])
+        payload_of(vec![net.prepared(&at(&net, height, "A"), view, &backups)])
     };
+    let other_prepared = payload_of(vec![net.prepared(&at(&net, 3, "B"), 2, &[0, 1])]);
     let based = |height: u64| ViewChangePayload {
-        anchor: Some(net.certificate(ballot(&at(height), 0), &[0, 1, 2]).into_inner()),
+        anchor: Some(net.certificate(ballot(&at(&net, height, "A"), 0), &[0, 1, 2]).into_inner()),
         prepared: Vec::new(),
     };
     let rows = [
@@ -152,6 +155,7 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
         ("left with nothing", 3, ViewChangePayload::default(), true),
         ("left for a far view with nothing", u64::MAX, ViewChangePayload::default(), true),
         ("the same view", 4, prepared(3, 2), false),
+        ("another block in the same view", 4, other_prepared, true),
         ("a later view", 4, prepared(3, 3), false),
         ("an earlier view", 4, prepared(3, 1), true),
         ("the height above", 4, prepared(4, 3), true),

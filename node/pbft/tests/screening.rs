@@ -133,6 +133,33 @@ fn votes_outside_the_window_are_not_checked() {
     );
 }
 
+/// R22a, R25b: a vote that crosses another one of its member is checked, in either order, although
+/// votes at higher heights are known. It is not checked once the height is final.
+#[test]
+fn a_vote_that_crosses_another_is_checked() {
+    for commit_first in [true, false] {
+        let mut net = Net::of(4);
+        net.corrupt(1);
+        net.links.hold(|envelope| envelope.is_commit() && envelope.from != id(1));
+        let root = net.nodes[3].tip().clone();
+        let [a, b] = ["A", "B"].map(|name| block(&root, name, net.now(0).wall, id(0)));
+        let above = block(a.header(), "above", net.now(0).wall, id(0));
+        let votes = [net.prepare(1, ballot(&a, 0)), net.commit(1, ballot(&b, 0))];
+        let [earlier, later] = if commit_first { [&votes[1], &votes[0]] } else { [&votes[0], &votes[1]] };
+        let further = [net.prepare(1, ballot(&above, 0)), net.commit(1, ballot(&above, 0))];
+        for message in further.iter().chain([earlier]) {
+            net.inject(1, 3, message.clone());
+        }
+        net.deliver_all();
+        assert_eq!(admit(&mut screen(&net), &net, later), Ok(()), "COMMIT first: {commit_first}");
+        net.propose("C");
+        net.links.release();
+        net.deliver_all();
+        assert_eq!(net.height(3), 1);
+        assert_eq!(admit(&mut screen(&net), &net, later), Err(Dropped::Useless), "final");
+    }
+}
+
 /// R25d: one VIEW-CHANGE of a member is checked in a status interval. One for a later view is
 /// checked at once.
 #[test]

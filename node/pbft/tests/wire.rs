@@ -8,9 +8,9 @@ use quorate_ledger::{
     Timestamp, Transaction, Verified, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Evidence, HiddenCertificate, HighWaterMark,
-    Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate, Proposal, Record, Seen,
-    SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage, ViewChangePayload,
+    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Crossed, Evidence, HiddenCertificate,
+    HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate,
+    Proposal, Record, Seen, SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 use net::Net;
@@ -182,6 +182,18 @@ fn hidden() -> Evidence {
     Evidence::Hidden(HiddenCertificate { commit, view_change: view_change(3, ViewChangePayload::default()) })
 }
 
+/// Member 3 sent PREPARE for the block, and member 1 proposed it. Both sent COMMIT for another one.
+fn crossed() -> [Evidence; 2] {
+    let other = Ballot { block: BlockHash::from_bytes([0xbb; 32]), ..ballot() };
+    let commit = |member| sign(member, Commit(other)).into_inner();
+    let prepare = sign(3, Prepare(ballot())).into_inner();
+    let pre_prepare = sign(1, PrePrepare(ballot())).into_inner();
+    [
+        Evidence::PrepareCommit(Crossed { accepted: prepare, commit: commit(3) }),
+        Evidence::PrePrepareCommit(Crossed { accepted: pre_prepare, commit: commit(1) }),
+    ]
+}
+
 fn seen() -> Seen {
     Seen {
         prepare: Some(sign(3, Prepare(ballot())).into_inner()),
@@ -230,6 +242,14 @@ fn check_rows(vectors: &mut Vectors) {
         (Record::Checkpoint(sign(3, checkpoint())), Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         (Record::Evidence(Verified::from_own_storage(evidence())), Message::Evidence(evidence())),
         (Record::Evidence(Verified::from_own_storage(hidden())), Message::Evidence(hidden())),
+        (
+            Record::Evidence(Verified::from_own_storage(crossed()[0].clone())),
+            Message::Evidence(crossed()[0].clone()),
+        ),
+        (
+            Record::Evidence(Verified::from_own_storage(crossed()[1].clone())),
+            Message::Evidence(crossed()[1].clone()),
+        ),
         (heard, Message::Seen(seen())),
     ];
     for (record, message) in records {
@@ -255,6 +275,8 @@ fn the_vectors_of_the_document() {
         ("message_checkpoint", Message::Checkpoint(sign(3, checkpoint()).into_inner())),
         ("message_evidence", Message::Evidence(evidence())),
         ("message_evidence_hidden", Message::Evidence(hidden())),
+        ("message_evidence_prepare_commit", Message::Evidence(crossed()[0].clone())),
+        ("message_evidence_pre_prepare_commit", Message::Evidence(crossed()[1].clone())),
         ("message_seen", Message::Seen(seen())),
     ];
     for (name, message) in messages {

@@ -161,6 +161,8 @@ pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members
             Evidence::NewView(_) => EvidenceKind::NewView,
             Evidence::Checkpoint(_) => EvidenceKind::Checkpoint,
             Evidence::Hidden(_) => EvidenceKind::HiddenCertificate,
+            Evidence::PrepareCommit(_) => EvidenceKind::PrepareCommit,
+            Evidence::PrePrepareCommit(_) => EvidenceKind::PrePrepareCommit,
         },
         view: subject.view.0,
         height: subject.height.0,

@@ -221,6 +221,10 @@ pub enum EvidenceKind {
     /// A COMMIT for a block, and a later VIEW-CHANGE without the prepared certificate of that
     /// block.
     HiddenCertificate,
+    /// A PREPARE for one block and a COMMIT for another one, at one height in one view.
+    PrepareCommit,
+    /// A PRE-PREPARE for one block and a COMMIT for another one, at one height in one view.
+    PrePrepareCommit,
 }
 
 /// Proof that a member is faulty: two signed statements that a correct member never makes both.
@@ -267,8 +271,11 @@ mod tests {
     /// Programs compare these words, so they never change.
     #[test]
     fn words_are_stable() {
-        use EvidenceKind::{Checkpoint, Commit, HiddenCertificate, NewView, PrePrepare, Prepare, ViewChange};
-        let kinds = [PrePrepare, Prepare, Commit, ViewChange, NewView, Checkpoint, HiddenCertificate];
+        use EvidenceKind::{Checkpoint, Commit, HiddenCertificate, NewView, PrePrepare, PrePrepareCommit};
+        use EvidenceKind::{Prepare, PrepareCommit, ViewChange};
+        let pairs = [PrePrepare, Prepare, Commit, ViewChange, NewView, Checkpoint];
+        let others = [HiddenCertificate, PrepareCommit, PrePrepareCommit];
+        let kinds = [&pairs[..], &others].concat();
         let words = [
             "pre_prepare",
             "prepare",
@@ -277,6 +284,8 @@ mod tests {
             "new_view",
             "checkpoint",
             "hidden_certificate",
+            "prepare_commit",
+            "pre_prepare_commit",
         ];
         assert_eq!(json!(kinds), json!(words));
         use ValidatorSigningState::{Observing, Probing, Recovering, Voting};

@@ -75,6 +75,8 @@ impl ValidatorsPage {
             EvidenceKind::NewView => "NEW-VIEW",
             EvidenceKind::Checkpoint => "CHECKPOINT",
             EvidenceKind::HiddenCertificate => "VIEW-CHANGE without the certificate of a COMMIT",
+            EvidenceKind::PrepareCommit => "PREPARE and COMMIT for different blocks",
+            EvidenceKind::PrePrepareCommit => "PRE-PREPARE and COMMIT for different blocks",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Evidence against faulty members (R22).
 
 pub(crate) mod accuse;
+pub(crate) mod crossing;
 pub(crate) mod hiding;
 pub(crate) mod proof;
 pub(crate) mod superseded;

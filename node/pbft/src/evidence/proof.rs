@@ -5,7 +5,7 @@ use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, ChainId, Commit, Committee, Epoch, ReplicaId, Signed, Verified, View};
 
 use crate::checkpoint::certificate::Checkpoint;
-use crate::messages::statement::{Statement, Subject};
+use crate::messages::statement::{Statement, Subject, Vote};
 use crate::messages::{PrePrepare, Prepare, Rejected};
 use crate::view_change::messages::{NewView, ViewChange, ViewChangeMessage, ViewChangePayload};
 use crate::votes::prepared::PreparedCertificate;
@@ -20,10 +20,21 @@ pub struct Pair<T> {
     pub second: Signed<T>,
 }
 
+/// Crossed votes of one member (R22a): a COMMIT, and a PREPARE or PRE-PREPARE for another block, at
+/// the same height in the same view. A correct member sends COMMIT only for the block that it has
+/// accepted or proposed there, and it accepts or proposes one block there (R4).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Crossed<T> {
+    /// The PREPARE of a backup, or the PRE-PREPARE of the primary, which stands for its PREPARE.
+    pub accepted: Signed<T>,
+    /// The COMMIT for another block.
+    pub commit: Signed<Commit>,
+}
+
 /// A COMMIT and a VIEW-CHANGE of one member that a correct member never makes both (R22b). COMMIT
 /// says that the member holds a prepared certificate. A VIEW-CHANGE for a later view must contain
 /// that certificate, or one of a later view for the same height, or an anchor at or above that
-/// height (R19a).
+/// height (R19a). A certificate of the same view for another block does not do.
 ///
 /// The order of the two does not matter: a COMMIT in a view that its member has left is a fault
 /// too.
@@ -56,6 +67,10 @@ pub enum Evidence {
     Checkpoint(Pair<Checkpoint>) = 5,
     /// A COMMIT whose prepared certificate a VIEW-CHANGE for a later view does not contain.
     Hidden(HiddenCertificate) = 6,
+    /// A PREPARE for one block and a COMMIT for another one, at one height in one view.
+    PrepareCommit(Crossed<Prepare>) = 7,
+    /// A PRE-PREPARE for one block and a COMMIT for another one, at one height in one view.
+    PrePrepareCommit(Crossed<PrePrepare>) = 8,
 }
 
 impl<T: Statement> Pair<T> {
@@ -72,6 +87,25 @@ impl<T: Statement> Pair<T> {
         }
         first.clone().verify(chain, committee)?;
         second.clone().verify(chain, committee)?;
+        Ok(())
+    }
+}
+
+impl<T: Vote> Crossed<T> {
+    fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
+        let Crossed { accepted, commit } = self;
+        let (one, other) = (accepted.body.ballot(), &commit.body.0);
+        if other.epoch != epoch {
+            return Err(Rejected::Epoch(other.epoch));
+        }
+        let proves = accepted.signer == commit.signer
+            && (one.epoch, one.view, one.height) == (other.epoch, other.view, other.height)
+            && one.block != other.block;
+        if !proves && !is(Mutant::EvidenceUnchecked) {
+            return Err(Rejected::Evidence);
+        }
+        accepted.clone().verify(chain, committee)?;
+        commit.clone().verify(chain, committee)?;
         Ok(())
     }
 }
@@ -108,16 +142,22 @@ impl HiddenCertificate {
 /// Whether a VIEW-CHANGE for this view, with this payload, hides the prepared certificate of a
 /// COMMIT for this ballot (R19a, R22b).
 pub(crate) fn hides(view: View, payload: &ViewChangePayload, ballot: &Ballot) -> bool {
+    // A certificate of the COMMIT's own view must be for the COMMIT's block. The replica that sent
+    // the COMMIT holds that certificate, and replaces it only by one of a later view.
     let accounts = |certificate: &PreparedCertificate| {
-        certificate.header().height == ballot.height && certificate.view() >= ballot.view
+        certificate.header().height == ballot.height
+            && (certificate.view() > ballot.view
+                || certificate.view() == ballot.view && certificate.ballot().block == ballot.block)
     };
     view > ballot.view && payload.anchor_height() < ballot.height && !payload.prepared.iter().any(accounts)
 }
 
 macro_rules! each {
-    ($evidence:expr, $pair:ident => $what:expr, $hidden:ident => $else:expr) => {
+    ($evidence:expr, $pair:ident => $what:expr, $crossed:ident => $votes:expr, $hidden:ident => $else:expr) => {
         match $evidence {
             Evidence::Hidden($hidden) => $else,
+            Evidence::PrepareCommit($crossed) => $votes,
+            Evidence::PrePrepareCommit($crossed) => $votes,
             Evidence::PrePrepare($pair) => $what,
             Evidence::Prepare($pair) => $what,
             Evidence::Commit($pair) => $what,
@@ -142,6 +182,7 @@ impl Evidence {
     ) -> Result<Verified<Self>, Rejected> {
         each!(&self,
             pair => pair.check(chain, epoch, committee),
+            crossed => crossed.check(chain, epoch, committee),
             hidden => hidden.check(chain, epoch, committee)
         )?;
         Ok(Verified::from_own_storage(self))
@@ -149,12 +190,20 @@ impl Evidence {
 
     /// The member that is proven faulty.
     pub fn culprit(&self) -> ReplicaId {
-        each!(self, pair => pair.first.signer, hidden => hidden.commit.signer)
+        each!(self,
+            pair => pair.first.signer,
+            crossed => crossed.commit.signer,
+            hidden => hidden.commit.signer
+        )
     }
 
-    /// The subject of the evidence.
+    /// The subject of the evidence. Crossed votes have the subject of their COMMIT.
     pub fn subject(&self) -> Subject {
-        each!(self, pair => pair.first.body.subject(), hidden => hidden.subject())
+        each!(self,
+            pair => pair.first.body.subject(),
+            crossed => crossed.commit.body.subject(),
+            hidden => hidden.subject()
+        )
     }
 }
 

@@ -280,6 +280,23 @@ pub enum Checked {
     Seen(Option<(ReplicaId, HighWaterMark)>),
 }
 
+impl Checked {
+    /// The signer and the ballot of a PRE-PREPARE, PREPARE or COMMIT.
+    pub(crate) fn vote(&self) -> Option<(ReplicaId, Ballot)> {
+        match self {
+            Checked::PrePrepare(proposal) => Some((proposal.vote().signer, *proposal.ballot())),
+            Checked::Prepare(vote) => Some((vote.signer, vote.body.0)),
+            Checked::Commit(vote) => Some((vote.signer, vote.body.0)),
+            Checked::Status(_)
+            | Checked::ViewChange(_)
+            | Checked::NewView(_)
+            | Checked::Checkpoint(_)
+            | Checked::Evidence(_)
+            | Checked::Seen(_) => None,
+        }
+    }
+}
+
 impl Message {
     /// Checks that the signer may make this statement, and verifies all signatures: one for most
     /// kinds, and all certificates of a VIEW-CHANGE or NEW-VIEW. Compares the Merkle root of a

@@ -32,10 +32,16 @@ impl Subject {
 pub trait Statement: Signable + Copy + PartialEq {
     /// The subject of this statement.
     fn subject(&self) -> Subject;
+
+    /// The ballot, if the statement is a vote.
+    fn voted(&self) -> Option<&Ballot> {
+        None
+    }
 }
 
 /// A vote: a statement that signs a [`Ballot`].
-pub(crate) trait Vote: Statement {
+pub trait Vote: Statement {
+    /// The ballot that it signs.
     fn ballot(&self) -> &Ballot;
 }
 
@@ -46,6 +52,10 @@ macro_rules! votes {
                 fn subject(&self) -> Subject {
                     let Ballot { epoch, view, height, .. } = self.0;
                     Subject { kind: Self::DOMAIN, epoch, view, height }
+                }
+
+                fn voted(&self) -> Option<&Ballot> {
+                    Some(&self.0)
                 }
             }
 

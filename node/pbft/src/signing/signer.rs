@@ -2,21 +2,25 @@ use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    ChainId, Domain, Hash, Height, ReplicaId, SecretKey, Signed, Verified, View, signing_hash,
+    Ballot, BlockHash, ChainId, Domain, Hash, Height, ReplicaId, SecretKey, Signed, Verified, View,
+    signing_hash,
 };
 
 use crate::messages::statement::{Statement, Subject};
 use crate::signing::seen::HighWaterMark;
 
-/// Owns this replica's key. It signs one statement about each subject (R4) and no vote in a view
-/// that the replica has left (R19a). It panics rather than break this: a second statement is a bug
-/// in the caller, and a stopped node is better than one that equivocates.
+/// Owns this replica's key. It signs one statement about each subject, all votes at a height in a
+/// view for one block (R4), and no vote in a view that the replica has left (R19a). It panics rather
+/// than break this: a second statement is a bug in the caller, and a stopped node is better than one
+/// that equivocates.
 #[derive(Debug)]
 pub struct Signer {
     chain: ChainId,
     key: SecretKey,
     replica: ReplicaId,
     given: BTreeMap<Subject, Hash>,
+    /// The block that the votes of each view and height are for, whatever their kind.
+    blocks: BTreeMap<(View, Height), BlockHash>,
     /// A vote in a lower view would contradict the VIEW-CHANGE (R19a).
     floor: View,
     mark: HighWaterMark,
@@ -25,7 +29,15 @@ pub struct Signer {
 impl Signer {
     /// A signer without statements. After a restart, [`crate::Replica::restore`] restores them.
     pub fn new(chain: ChainId, key: SecretKey, replica: ReplicaId) -> Self {
-        Signer { chain, key, replica, given: BTreeMap::new(), floor: View(0), mark: HighWaterMark::default() }
+        Signer {
+            chain,
+            key,
+            replica,
+            given: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            floor: View(0),
+            mark: HighWaterMark::default(),
+        }
     }
 
     /// The member whose key this is.
@@ -49,6 +61,10 @@ impl Signer {
         let hash = signing_hash(&self.chain, &body);
         let given = *self.given.entry(subject).or_insert(hash);
         assert_eq!(given, hash, "R4: a second statement about {subject:?}");
+        if let Some(Ballot { view, height, block, .. }) = body.voted() {
+            let voted = *self.blocks.entry((*view, *height)).or_insert(*block);
+            assert_eq!(voted, *block, "R4: a vote for another block about {subject:?}");
+        }
         self.advance(subject);
         Signed::sign(&self.chain, &self.key, self.replica, body)
     }
@@ -84,6 +100,7 @@ impl Signer {
         }
         self.floor = self.floor.max(view);
         self.given.retain(|subject, _| subject.kind == Domain::Checkpoint || subject.view >= view);
+        self.blocks.retain(|(of, _), _| *of >= view);
     }
 
     /// Forgets the statements about heights up to this committed one: the replica signs nothing
@@ -94,13 +111,14 @@ impl Signer {
             Domain::ViewChange | Domain::NewView => true,
             _ => subject.height > height,
         });
+        self.blocks.retain(|(_, of), _| *of > height);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_ledger::{Ballot, BlockHash, Commit, Epoch};
+    use quorate_ledger::{Commit, Epoch};
 
     use super::*;
     use crate::messages::Prepare;
@@ -140,6 +158,14 @@ mod tests {
         let mut signer = signer();
         signer.sign(Prepare(ballot(0, 1)));
         signer.sign(Prepare(ballot(0, 2)));
+    }
+
+    #[test]
+    #[should_panic(expected = "R4: a vote for another block")]
+    fn a_commit_for_another_block_than_the_prepare_is_never_signed() {
+        let mut signer = signer();
+        signer.sign(Prepare(ballot(0, 1)));
+        signer.sign(Commit(ballot(0, 2)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Leaving a view, and entering the next one (R19, R20).
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{ReplicaId, View};
+use quorate_ledger::{ReplicaId, Signed, View};
 
 use crate::evidence::proof::{Evidence, pair};
 use crate::journal::record::Record;
@@ -59,16 +59,23 @@ impl Replica {
             return;
         }
         self.examine_departure(change.message(), step);
-        if let Some(known) = self.views.change_of(signer).cloned() {
-            if known.view() == change.view() && known.vote().body != change.vote().body {
-                let evidence = Evidence::ViewChange(pair(known.vote(), change.vote()));
-                self.accuse_quietly(evidence, step);
-            }
-            if known.view() >= change.view() {
-                return;
-            }
+        self.accuse_of_two_departures(change.vote(), step);
+        if self.views.change_of(signer).is_none_or(|known| known.view() < change.view()) {
+            self.views.keep_change(change);
         }
-        self.views.keep_change(change);
+    }
+
+    /// R22a: compares a VIEW-CHANGE, alone or in a NEW-VIEW, with the one that is kept of its signer.
+    fn accuse_of_two_departures(&mut self, vote: &Signed<ViewChange>, step: &mut Step) {
+        // A replica does not accuse itself.
+        let Some(known) = self.views.change_of(vote.signer) else { return };
+        if known.view() == vote.body.view
+            && known.vote().body != vote.body
+            && vote.signer != self.signing.replica()
+        {
+            let evidence = Evidence::ViewChange(pair(known.vote(), vote));
+            self.accuse_quietly(evidence, step);
+        }
     }
 
     /// R19c: if f + 1 others have left for later views, one of them at least is correct, so the
@@ -121,9 +128,10 @@ impl Replica {
         // R20b: a primary begins its views itself. If it has lost the record of a NEW-VIEW, R24
         // finds out.
         if later && new_view.vote().signer != self.signing.replica() {
-            // R22b: a faulty member may have sent this VIEW-CHANGE to the new primary only.
+            // R22: a faulty member may have sent this VIEW-CHANGE to the new primary only.
             for change in &new_view.message().view_changes {
                 self.examine_departure(change, step);
+                self.accuse_of_two_departures(&change.vote, step);
             }
             self.enter(now, new_view, step);
         }
@@ -174,6 +182,8 @@ impl Replica {
         }
         for (header, vote) in new_view.chain() {
             let height = header.height;
+            // R22a: a COMMIT of the primary may have come before its NEW-VIEW.
+            self.examine_crossing(vote.signer, &vote.body.0, step);
             if height <= self.chain.height() {
                 continue;
             }

@@ -191,8 +191,14 @@ impl Oracle {
     }
 
     /// R4, R13: a replica votes once, and after the records on which the vote depends are written.
+    /// All its votes at a height in a view are for one block, so it never crosses them (R22a).
     fn votes(&mut self, node: &Node, kind: Kind, ballot: &Ballot) {
         self.states_once(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
+        for other in [Kind::PrePrepare, Kind::Prepare, Kind::Commit] {
+            let block = self.statements.get(&(node.me, other, ballot.view, ballot.height));
+            let same = block.is_none_or(|block| block == ballot.block.as_bytes());
+            assert!(same, "R4: member {} crosses {kind:?} and {other:?} of {ballot:?}", node.me);
+        }
         let durable = node.journal.iter().any(|record| match (kind, record) {
             (Kind::PrePrepare | Kind::Prepare, Record::Accepted(proposal)) => proposal.ballot() == ballot,
             (Kind::PrePrepare, Record::NewView(new_view)) => {
