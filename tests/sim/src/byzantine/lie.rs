@@ -55,6 +55,8 @@ pub enum Lie {
     ProposeAgain,
     /// Sends a PREPARE for its own proposals.
     VoteAsPrimary,
+    /// Sends COMMITs for other blocks than it accepted or proposed.
+    CrossVotes,
     /// Sends votes and proposals with invalid signatures.
     ForgeVotes,
     /// Votes for heights and views far ahead.
@@ -81,6 +83,7 @@ impl Lie {
         Lie::ProposeTwice,
         Lie::ProposeAgain,
         Lie::VoteAsPrimary,
+        Lie::CrossVotes,
         Lie::ForgeVotes,
         Lie::VoteFar,
         Lie::ForgeChange,
@@ -146,6 +149,7 @@ impl Lie {
             Lie::ProposeTwice => "Byzantine: two proposals to one member",
             Lie::ProposeAgain => "Byzantine: proposals where a view begins",
             Lie::VoteAsPrimary => "Byzantine: a primary that votes",
+            Lie::CrossVotes => "Byzantine: crossed votes",
             Lie::ForgeVotes => "Byzantine: forged votes",
             Lie::VoteFar => "Byzantine: votes far ahead",
             Lie::ForgeChange => "Byzantine: a view change with forged certificates",
@@ -183,6 +187,7 @@ impl Lie {
             Lie::ProposeTwice => Box::new(proposals::ProposeTwice),
             Lie::ProposeAgain => Box::new(proposals::ProposeAgain),
             Lie::VoteAsPrimary => Box::new(votes::VoteAsPrimary),
+            Lie::CrossVotes => Box::new(votes::CrossVotes),
             Lie::ForgeVotes => Box::new(votes::ForgeVotes),
             Lie::VoteFar => Box::new(votes::VoteFar),
             Lie::ForgeChange => Box::new(view_changes::ForgeChange),

@@ -94,6 +94,7 @@ fn lies_of_a_primary(mutant: Mutant) -> Option<&'static [Lie]> {
         M::ClockUnchecked => &[Lie::PushTime],
         M::WindowUnbounded | M::ViewsUnbounded => &[Lie::VoteFar],
         M::PrimaryPrepareCounts => &[Lie::VoteAsPrimary],
+        M::CrossedVotesIgnored => &[Lie::CrossVotes],
         M::VotesForAnyBlock => &[Lie::Equivocate],
         M::EquivocationIgnored | M::ProvenPrimaryStays => &[Lie::ProposeTwice, Lie::VoteTwice],
         M::SeenUnchecked => &[Lie::ForgeSeen],

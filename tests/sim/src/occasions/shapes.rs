@@ -151,6 +151,7 @@ const BAD_PRIMARY: &[Lie] = &[
     Lie::Equivocate,
     Lie::PushTime,
     Lie::VoteTwice,
+    Lie::CrossVotes,
 ];
 
 /// Behaviours that concern views.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use quorate_engine::Notice;
 use quorate_ledger::{Domain, Height, ReplicaId, View};
-use quorate_pbft::{Cause, Departure, Subject};
+use quorate_pbft::{Cause, Departure, Evidence, Subject};
 
 use crate::oracle::{Check, require};
 use crate::world::World;
@@ -82,7 +82,15 @@ impl World {
         require(*proofs <= PROOFS_MAX, "bounded memory", || {
             format!("member {replica} keeps {proofs} pieces of evidence against {culprit}")
         })?;
+        let engine = self.members[replica.index()].engine();
+        let mut evidence = engine.into_iter().flat_map(|engine| engine.evidence());
+        let proof = evidence.find(|proof| proof.culprit() == culprit && proof.subject() == *subject);
+        let is_crossed = proof.is_some_and(|proof| {
+            matches!(**proof, Evidence::PrepareCommit(_) | Evidence::PrePrepareCommit(_))
+        });
         self.coverage.saw(match subject.kind {
+            // Crossed votes have the subject of their COMMIT.
+            _ if is_crossed => "evidence: crossed votes",
             _ if subject.is_hidden_certificate() => "evidence: a hidden certificate",
             Domain::PrePrepare => "evidence: two proposals",
             Domain::Prepare => "evidence: two prepares",

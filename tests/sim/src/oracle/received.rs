@@ -15,6 +15,7 @@ use crate::oracle::{Check, require};
 const JOIN: &str = "a member follows f + 1 others";
 const NO_NEW_VIEW: &str = "a member leaves a view that does not begin";
 const PROOF: &str = "two contradicting statements are evidence";
+const CROSSED: &str = "a COMMIT for another block than its signer accepted is evidence";
 const LIAR: &str = "a member leaves the view of a provably faulty primary";
 const PROBE: &str = "no member signs before a quorum has responded";
 const ALONE: &str = "no member leaves a view without contact with a quorum";
@@ -302,7 +303,7 @@ impl Heard {
     }
 
     /// R22: two contradicting statements about one subject, both within the window of an active
-    /// view, are evidence.
+    /// view, are evidence. So are crossed votes.
     fn proves(
         &self,
         look: &Look<'_>,
@@ -338,8 +339,34 @@ impl Heard {
                     look.member
                 )
             })?;
+            Self::proves_crossing(look, inputs, place, first)?;
         }
         Ok(())
+    }
+
+    /// R22a: a COMMIT, and a PREPARE or PRE-PREPARE for another block, are evidence.
+    fn proves_crossing(look: &Look<'_>, inputs: &Inputs, place: Place, block: BlockHash) -> Check {
+        let (kind, view, height, signer) = place;
+        let others: &[Domain] = match kind {
+            Domain::Commit => &[Domain::PrePrepare, Domain::Prepare],
+            _ => &[Domain::Commit],
+        };
+        let other_block = |other: &Domain| {
+            let other = inputs.statements.get(&(*other, view, height, signer));
+            other.is_some_and(|other| *other != block)
+        };
+        // The member may have kept an earlier statement, which is not noted here. Then it has proven
+        // another fault of the signer at this height.
+        let mut against =
+            look.evidence.iter().filter(|proof| proof.culprit() == signer).map(|it| it.subject());
+        let is_known = against.clone().count() >= PROOFS
+            || against.any(|subject| (subject.view, subject.height) == (view, height));
+        require(is_known || !others.iter().any(other_block), CROSSED, || {
+            format!(
+                "member {} received {kind:?} of {signer} that crosses another vote at {height}, view {view}",
+                look.member
+            )
+        })
     }
 
     /// R22: a member with evidence against its primary leaves the view.

@@ -31,6 +31,7 @@ pub struct Votes {
 }
 
 const ONE_WORD: &str = "no two statements about one subject";
+const ONE_BLOCK: &str = "all votes of a member at a height in a view are for one block";
 const PROMISE: &str = "no vote in a view that was left";
 const MONOTONE: &str = "views only increase";
 const IN_ORDER: &str = "COMMIT in height order";
@@ -65,6 +66,7 @@ impl Votes {
                     "member {member} signs {kind:?} at height {height} in view {view}, but it left for {floor}"
                 )
             })?;
+            self.crosses_nothing(member, place, &hash)?;
             self.given.insert((member, place), hash);
             if let Message::ViewChange(change) = message {
                 // Signed before a failed sync that no other member noticed, and sent only now.
@@ -73,6 +75,22 @@ impl Votes {
                 }
                 self.floors.insert(member, view);
             }
+        }
+        Ok(())
+    }
+
+    /// R4, R22a: PRE-PREPARE, PREPARE and COMMIT of a member at a height in a view are for one block.
+    fn crosses_nothing(&self, member: ReplicaId, place: Place, block: &Hash) -> Check {
+        let (kind, view, height) = place;
+        let votes = [Kind::PrePrepare, Kind::Prepare, Kind::Commit];
+        for other in votes.into_iter().filter(|_| kind.is_vote()) {
+            let given = self.given.get(&(member, (other, view, height)));
+            require(given.is_none_or(|given| given == block), ONE_BLOCK, || {
+                format!(
+                    "member {member} signs {kind:?} of {block} at height {height} in view {view}, and \
+                     {other:?} of {given:?}"
+                )
+            })?;
         }
         Ok(())
     }
