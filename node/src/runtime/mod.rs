@@ -9,36 +9,18 @@
 //! An observer is wired the same way with `Observer` instead of the engine (see `observer`). It has neither
 //! verification nor a journal.
 
-mod administration;
-mod checking;
 mod clock;
-mod disk;
-mod driver;
 mod faults;
 mod files;
-mod heads;
-mod incoming;
 mod known_addresses;
-mod lanes;
 mod members;
 mod metrics;
 mod observer;
-mod observer_requests;
-mod observing;
 mod open_files;
-mod ordering;
-mod outgoing;
-mod peer_lag;
-mod places;
-mod progress;
 mod publisher;
-mod report;
-mod service;
 mod serving;
-mod snapshot;
-mod verify;
-mod waiters;
-mod work;
+mod status;
+mod validator;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -66,24 +48,25 @@ use crate::output;
 pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
-use checking::{CheckContext, Checker, NotChecked};
 use clock::Clock;
-use disk::Disk;
-use driver::Driver;
-use heads::HeadSender;
-use incoming::Incoming;
 use members::Members;
 use metrics::{Measured, Stopwatch};
 use observer::{ObserverDriver, ObserverIncoming};
-use outgoing::Outgoing;
-use peer_lag::PeerLag;
 use publisher::Publisher;
-use service::Service;
-use serving::Serving;
-use snapshot::Snapshot;
-use verify::Verifier;
-use waiters::Waiters;
-use work::{INBOX, Work};
+use serving::administration;
+use serving::server::Serving;
+use serving::validator::Service;
+use serving::waiters::Waiters;
+use status::disk::Disk;
+use status::peer_lag::PeerLag;
+use status::snapshot::Snapshot;
+use validator::checking::{CheckContext, Checker, NotChecked};
+use validator::driver::Driver;
+use validator::heads::HeadSender;
+use validator::inbox::{INBOX, Work};
+use validator::incoming::Incoming;
+use validator::outgoing::Outgoing;
+use validator::verify::Verifier;
 
 /// Ids in a generation of the signature cache: the number that a busy network orders in half a
 /// minute.

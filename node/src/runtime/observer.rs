@@ -9,11 +9,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use super::members::Members;
-use super::outgoing::Outgoing;
-use super::peer_lag::PeerLag;
 use super::publisher::Publisher;
-use super::snapshot::Snapshot;
-use super::work::{GROUP, TransactionState, Work};
+use crate::runtime::status::peer_lag::PeerLag;
+use crate::runtime::status::snapshot::Snapshot;
+use crate::runtime::validator::inbox::{GROUP, TransactionState, Work};
+use crate::runtime::validator::outgoing::Outgoing;
 
 /// Passes events to the observer and distributes the resulting effects.
 pub(crate) struct ObserverDriver {

@@ -15,9 +15,9 @@ use tokio::time::timeout_at;
 use super::clock::Clock;
 use super::members::Members;
 use super::metrics::{Measured, Stopwatch};
-use super::snapshot::Snapshot;
-use super::waiters::Waiters;
-use super::work::{GROUP, Work};
+use crate::runtime::serving::waiters::Waiters;
+use crate::runtime::status::snapshot::Snapshot;
+use crate::runtime::validator::inbox::{GROUP, Work};
 
 /// Minimum interval between two snapshots for status pages.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);

@@ -9,9 +9,9 @@ use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::NodeReport;
 
 use crate::logging;
-use crate::runtime::service::Service;
-use crate::runtime::snapshot::{Snapshot, ValidatorSnapshot};
-use crate::runtime::verify::Verifier;
+use crate::runtime::serving::validator::Service;
+use crate::runtime::status::snapshot::{Snapshot, ValidatorSnapshot};
+use crate::runtime::validator::verify::Verifier;
 
 /// The sizes of the ledger file and the journal file.
 fn sizes(service: &Service) -> Vec<(&'static str, u64)> {

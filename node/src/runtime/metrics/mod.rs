@@ -14,7 +14,7 @@ use std::sync::Arc;
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 
-use super::service::Service;
+use crate::runtime::serving::validator::Service;
 pub(crate) use measured::{Measured, Stopwatch};
 use read::ReadWhenAsked;
 

@@ -9,7 +9,7 @@ use quorate_rpc::{MetricKind, MetricSpec};
 
 use super::facts::Facts;
 use super::table::READ;
-use crate::runtime::service::Service;
+use crate::runtime::serving::validator::Service;
 
 /// A metric that is read on request.
 pub(crate) struct Reading {

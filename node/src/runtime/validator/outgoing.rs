@@ -12,9 +12,9 @@ use quorate_pbft::To;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::members::Members;
+use super::inbox::Work;
 use super::verify::Verifier;
-use super::work::Work;
+use crate::runtime::members::Members;
 
 /// What the engine's thread needs to pass effects on without blocking.
 pub(crate) struct Outgoing {

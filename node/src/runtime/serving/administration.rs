@@ -8,7 +8,7 @@ use quorate_rpc::{AdminServer, AdminStartError, Administration, serve_admin};
 use crate::logging::LogLevel;
 
 /// Starts to serve the socket.
-pub(super) fn serve(socket: &Path, log_level: LogLevel) -> Result<AdminServer, AdminStartError> {
+pub(crate) fn serve(socket: &Path, log_level: LogLevel) -> Result<AdminServer, AdminStartError> {
     serve_admin(socket, Arc::new(Switches { log_level }))
 }
 

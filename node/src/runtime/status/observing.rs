@@ -7,8 +7,8 @@ use quorate_engine::ObserverOverview;
 use quorate_genesis::Genesis;
 use quorate_ledger::PublicKey;
 
-use super::members::Members;
 use super::ordering::{indices, milliseconds};
+use crate::runtime::members::Members;
 
 /// `consensus_state`. View, its phase and the stable height are what f + 1 validators report; an
 /// observer does not see the votes of the view.

@@ -17,16 +17,16 @@ use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::checking::NotChecked;
-use super::clock::Clock;
-use super::disk::Disk;
-use super::members::Members;
-use super::ordering;
-use super::peer_lag::PeerLag;
-use super::snapshot::{Snapshot, Snapshots};
-use super::verify::Verifier;
 use super::waiters::Waiters;
-use super::work::{self, Work};
+use crate::runtime::clock::Clock;
+use crate::runtime::members::Members;
+use crate::runtime::status::disk::Disk;
+use crate::runtime::status::ordering;
+use crate::runtime::status::peer_lag::PeerLag;
+use crate::runtime::status::snapshot::{Snapshot, Snapshots};
+use crate::runtime::validator::checking::NotChecked;
+use crate::runtime::validator::inbox::{self, Work};
+use crate::runtime::validator::verify::Verifier;
 
 pub(crate) struct Service {
     pub(crate) genesis: Arc<Genesis>,
@@ -54,7 +54,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
     }
 
@@ -66,14 +66,14 @@ impl Service {
     }
 
     /// Traffic over the connections of each other member, by name.
-    pub(super) fn links(&self) -> Vec<(String, PeerStatus)> {
+    pub(crate) fn links(&self) -> Vec<(String, PeerStatus)> {
         let named =
             |peer: PeerStatus| Some((self.members.name(self.members.index(&peer.key)?).to_owned(), peer));
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
     /// The files that the node writes, by name.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let journal = self.journal_file.as_deref().map(|path| ("journal", path));
         [("ledger", &*self.ledger_file)].into_iter().chain(journal)
     }
@@ -130,10 +130,10 @@ impl Node for Service {
         let asked = self.inbox.send(Work::StatusOf { id, reply }).await;
         let standing = if asked.is_ok() { standing.await.ok() } else { None };
         match standing {
-            Some(work::TransactionState::Pending) => TransactionStatus::Pending,
-            Some(work::TransactionState::Expired) => TransactionStatus::Expired,
+            Some(inbox::TransactionState::Pending) => TransactionStatus::Pending,
+            Some(inbox::TransactionState::Expired) => TransactionStatus::Expired,
             // The transaction may have been committed between the two reads.
-            Some(work::TransactionState::Unknown) | None => {
+            Some(inbox::TransactionState::Unknown) | None => {
                 self.located(&id).unwrap_or(TransactionStatus::Unknown)
             }
         }

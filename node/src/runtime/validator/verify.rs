@@ -6,7 +6,7 @@ use quorate_engine::{Event, FetchId, Fetched, Refusal, Submission};
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::work::Work;
+use super::inbox::Work;
 
 /// Upper limit of jobs that wait for a thread. When it is reached, clients wait and gossip is
 /// dropped; lost gossip is sent again.

@@ -10,10 +10,10 @@ use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checking::{Checker, PeerEvent};
-use super::members::Members;
-use super::observer_requests::ObserverRequests;
-use super::places::{PeerQueue, Places};
-use super::work::Work;
+use super::inbox::Work;
+use crate::runtime::members::Members;
+use crate::runtime::validator::answering::observers::ObserverRequests;
+use crate::runtime::validator::answering::places::{PeerQueue, Places};
 
 /// Responses to members that are created from the ledger at a time, for all members together. Each
 /// reads and holds a few megabytes.
@@ -133,7 +133,7 @@ async fn from_ledger(
 /// The result of a read of the ledger, or nothing if the read failed: the peer then asks another
 /// member. The first error of a damaged ledger is logged as an error, later ones at debug level, so
 /// that other nodes cannot flood the log.
-pub(super) fn served(ledger: &LedgerReader, read: Result<FetchResponse, StoreError>) -> FetchResponse {
+pub(crate) fn served(ledger: &LedgerReader, read: Result<FetchResponse, StoreError>) -> FetchResponse {
     read.unwrap_or_else(|error| {
         if ledger.damage().is_some_and(|damage| damage.failed_reads > 1) {
             tracing::debug!(%error, "the ledger is damaged: a request of another node cannot be served");

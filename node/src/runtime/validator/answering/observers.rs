@@ -6,8 +6,8 @@ use quorate_ledger::{Height, decode};
 use quorate_network::{Answer, PeerKey};
 use quorate_store::LedgerReader;
 
-use super::incoming::served;
 use super::places::Places;
+use crate::runtime::validator::incoming::served;
 
 /// Responses to observers that are created at a time, for all observers together. Members have a
 /// separate limit.

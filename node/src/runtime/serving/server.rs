@@ -16,7 +16,7 @@ const THREAD_NAME: &str = "rpc";
 /// A request may occupy its thread for tens of milliseconds, since parameters and responses can
 /// have megabytes. The threads of the node's own runtime carry consensus messages and timers, so no
 /// request is read, run or answered there. The system schedules both groups of threads.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     server: RpcServer,
     _threads: Threads,
 }
@@ -37,7 +37,7 @@ impl Serving {
     ///
     /// # Errors
     /// Threads that cannot be started, or [`quorate_rpc::RpcStartError`].
-    pub(super) async fn start<N: Node>(
+    pub(crate) async fn start<N: Node>(
         config: RpcConfig,
         node: Arc<N>,
         registry: Registry,
@@ -51,12 +51,12 @@ impl Serving {
     }
 
     /// The address of the server.
-    pub(super) fn local_addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
     /// Stops accepting requests, and ends all waits with the current state.
-    pub(super) async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.server.shutdown().await;
     }
 }

@@ -2,6 +2,8 @@
 //! checked in order, members are served fairly ([`Lanes`]), and messages that the replica cannot
 //! use are dropped unchecked ([`Screen`]).
 
+pub(crate) mod lanes;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -14,12 +16,12 @@ use quorate_pbft::{Checked, Dropped, Message, Position, Screen};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
-use super::clock::Clock;
-use super::lanes::{Lanes, Weight};
-use super::members::Members;
-use super::peer_lag::PeerLag;
+use super::inbox::Work;
 use super::verify::Verifier;
-use super::work::Work;
+use crate::runtime::clock::Clock;
+use crate::runtime::members::Members;
+use crate::runtime::status::peer_lag::PeerLag;
+use lanes::{Lanes, Weight};
 
 /// Minimum number of threads: one message that takes long to check must not block all others.
 const THREADS_MIN: usize = 2;

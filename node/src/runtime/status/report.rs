@@ -14,19 +14,19 @@ use quorate_rpc::NodeReport;
 
 use crate::output;
 
-use super::clock::wall;
 use super::observing;
 use super::ordering::{self, milliseconds};
-use super::publisher::HEARTBEAT;
-use super::service::Service;
 use super::snapshot::{RoleSnapshot, Snapshot, ValidatorSnapshot};
+use crate::runtime::clock::wall;
+use crate::runtime::publisher::HEARTBEAT;
+use crate::runtime::serving::validator::Service;
 
 /// The ordering thread takes a snapshot at every heartbeat, even when it is idle. After several
 /// heartbeats without one, the thread is stuck, most likely in a disk write.
 const SNAPSHOT_AGE_MAX: Duration = HEARTBEAT.saturating_mul(3);
 
 impl Service {
-    pub(super) fn report_of(&self, snapshot: &Snapshot) -> NodeReport {
+    pub(crate) fn report_of(&self, snapshot: &Snapshot) -> NodeReport {
         NodeReport {
             status: self.status_at(snapshot),
             peers: self.peers_at(snapshot),
@@ -37,11 +37,11 @@ impl Service {
         }
     }
 
-    pub(super) fn age_of(&self, snapshot: &Snapshot) -> Duration {
+    pub(crate) fn age_of(&self, snapshot: &Snapshot) -> Duration {
         self.clock.now().moment.since(snapshot.at.moment)
     }
 
-    pub(super) fn status_at(&self, snapshot: &Snapshot) -> NodeStatus {
+    pub(crate) fn status_at(&self, snapshot: &Snapshot) -> NodeStatus {
         let (ordering, head) = (snapshot.ordering(), snapshot.head());
         let connected = self.network.peers().iter().filter(|peer| peer.connected).count();
         NodeStatus {
@@ -64,7 +64,7 @@ impl Service {
         }
     }
 
-    pub(super) fn peers_at(&self, snapshot: &Snapshot) -> Vec<PeerJson> {
+    pub(crate) fn peers_at(&self, snapshot: &Snapshot) -> Vec<PeerJson> {
         let all = self.network.peers().into_iter().chain(self.network.observers());
         let failed = self.network.failed_addresses();
         all.filter_map(|peer| self.peer(&peer, &failed, snapshot)).collect()
@@ -109,7 +109,7 @@ impl Service {
         })
     }
 
-    pub(super) fn consensus_at(&self, snapshot: &Snapshot) -> ConsensusState {
+    pub(crate) fn consensus_at(&self, snapshot: &Snapshot) -> ConsensusState {
         let now = self.clock.now().moment;
         let age_ms = milliseconds(self.age_of(snapshot));
         match &snapshot.role {
@@ -122,7 +122,7 @@ impl Service {
         }
     }
 
-    pub(super) fn mempool_at(&self, snapshot: &Snapshot) -> MempoolStatus {
+    pub(crate) fn mempool_at(&self, snapshot: &Snapshot) -> MempoolStatus {
         let overview = snapshot.ordering().map(|ordering| &ordering.overview);
         // An observer has no pool, so its counts are 0.
         let pool = overview.map(|overview| overview.mempool).unwrap_or_default();
@@ -139,7 +139,7 @@ impl Service {
         }
     }
 
-    pub(super) fn readiness_at(&self, snapshot: &Snapshot) -> Readiness {
+    pub(crate) fn readiness_at(&self, snapshot: &Snapshot) -> Readiness {
         let (roomy, room) = self.disk.room().check();
         let mut checks = vec![engine_check(self.age_of(snapshot)), check("disk", roomy, room)];
         match &snapshot.role {
@@ -194,7 +194,7 @@ impl Service {
 
     /// When a block can be ordered that validators with this node's clock accept; `None` if that is
     /// not in the future.
-    pub(super) fn possible_at(&self, snapshot: &Snapshot) -> Option<Timestamp> {
+    pub(crate) fn possible_at(&self, snapshot: &Snapshot) -> Option<Timestamp> {
         let possible_at = self.genesis.next_block_possible_at(snapshot.head().timestamp);
         (possible_at > wall()).then_some(possible_at)
     }

@@ -7,12 +7,12 @@ use quorate_pbft::Position;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::faults;
 use super::heads::HeadSender;
+use super::inbox::{GROUP, TransactionState, Work};
 use super::outgoing::Outgoing;
-use super::publisher::Publisher;
-use super::snapshot::Snapshot;
-use super::work::{GROUP, TransactionState, Work};
+use crate::runtime::faults;
+use crate::runtime::publisher::Publisher;
+use crate::runtime::status::snapshot::Snapshot;
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,

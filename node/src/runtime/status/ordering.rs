@@ -13,8 +13,8 @@ use quorate_pbft::{
     SlotOverview,
 };
 
-use super::members::Members;
 use super::snapshot::ValidatorSnapshot;
+use crate::runtime::members::Members;
 
 /// `consensus_state`.
 pub(crate) fn state(
@@ -170,11 +170,11 @@ pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members
     })
 }
 
-pub(super) fn indices(replicas: &[ReplicaId]) -> Vec<u16> {
+pub(crate) fn indices(replicas: &[ReplicaId]) -> Vec<u16> {
     replicas.iter().map(|replica| replica.0).collect()
 }
 
-pub(super) fn milliseconds(span: Duration) -> u64 {
+pub(crate) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
