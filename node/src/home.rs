@@ -1,14 +1,4 @@
-//! The home directory of a node.
-//!
-//! ```text
-//! config.toml           local settings; paths in it are relative to this directory
-//! genesis.toml          the parameters that all nodes agree on; every home has its own copy
-//! key.pem               the node's secret key, mode 0600
-//! data/ledger.redb      the chain; may be copied and restored
-//! data/journal.redb     what a validator has signed; never restore an older copy; not of observers
-//! data/addresses.json   the last known addresses of the other validators; may be lost
-//! admin.sock            while the node runs: the socket with which its user administers it
-//! ```
+//! The home directory of a node, read and checked. [`crate::layout`] names its files.
 
 use std::path::{Path, PathBuf};
 
@@ -19,24 +9,10 @@ use quorate_network::{AddressProblem, AddressSettings, PeerKey};
 use quorate_rpc::check_admin_path;
 
 use crate::config::{self, Config, Overrides, Role};
+use crate::data_files;
 use crate::files;
 use crate::keyfile::{KeyFile, PassphraseSource};
-use crate::logging::LogLevel;
 use crate::output;
-use crate::runtime::{self, Setup};
-
-/// Local settings.
-pub(crate) const CONFIG_FILE: &str = "config.toml";
-/// The parameters that all nodes agree on.
-pub(crate) const GENESIS_FILE: &str = "genesis.toml";
-/// The secret key.
-pub(crate) const KEY_FILE: &str = "key.pem";
-/// The chain.
-pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
-/// The durable record of what the validator has signed.
-pub(crate) const JOURNAL_FILE: &str = "data/journal.redb";
-/// The administration socket of a running node.
-pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Reads a genesis file; `-` is standard input.
 ///
@@ -127,10 +103,14 @@ impl SealedHome {
 
 /// A home with everything that a node needs.
 pub(crate) struct Home {
-    config: Config,
-    genesis: Genesis,
-    key: SecretKey,
-    name: String,
+    /// The settings.
+    pub(crate) config: Config,
+    /// The parameters that all nodes agree on.
+    pub(crate) genesis: Genesis,
+    /// The key of the node.
+    pub(crate) key: SecretKey,
+    /// The name of the node in messages.
+    pub(crate) name: String,
 }
 
 impl Home {
@@ -144,11 +124,6 @@ impl Home {
         passphrase: &PassphraseSource,
     ) -> anyhow::Result<Self> {
         SealedHome::open(path, overrides)?.unlock(passphrase)
-    }
-
-    /// The parameters that all nodes agree on.
-    pub(crate) fn genesis(&self) -> &Genesis {
-        &self.genesis
     }
 
     /// Creates the ledger, and for a validator the journal, of a node that has never run.
@@ -169,7 +144,7 @@ impl Home {
                 .with_context(|| format!("{} cannot be created", directory.display()))?;
             files::sync_directory(files::parent_of(directory))?;
         }
-        runtime::create_files(
+        data_files::create(
             &self.genesis,
             &self.key.public(),
             &self.config.ledger,
@@ -183,13 +158,6 @@ impl Home {
     /// As [`check_data`].
     pub(crate) fn check_data(&self) -> anyhow::Result<()> {
         check_data(&self.config, &self.name)
-    }
-
-    /// The setup for the runtime. The node has an administration socket if it has a log level of
-    /// its own.
-    pub(crate) fn into_setup(self, log_level: Option<LogLevel>) -> Setup {
-        let Home { config, genesis, key, name } = self;
-        Setup { genesis, key, name, config, log_level }
     }
 }
 

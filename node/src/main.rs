@@ -3,11 +3,13 @@
 mod cli;
 mod commands;
 mod config;
+mod data_files;
 mod exit;
 mod files;
 mod home;
 mod http;
 mod keyfile;
+mod layout;
 mod logging;
 mod network_file;
 mod output;

@@ -69,14 +69,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let log_level = args.logging.start("info")?;
     let home = Home::open(&args.home, &Overrides::of_process(&args.set)?, &args.passphrase)?;
-    for warning in home.genesis().warnings(commands::now()) {
+    for warning in home.genesis.warnings(commands::now()) {
         tracing::warn!("{warning}");
     }
     if args.init {
         home.create_data()?;
     }
     home.check_data()?;
-    let setup = home.into_setup(Some(log_level));
+    let setup = Setup::of(home, Some(log_level));
     runtime::make_room(setup.config.rpc.max_connections);
     block_on_all_cores(serve(setup))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::settings::settings;
 use super::{Config, Overrides, environment, load};
-use crate::home;
+use crate::layout;
 
 /// A setting with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +52,6 @@ fn origin(figment: &Figment, key: &str) -> String {
     match figment.find_metadata(key) {
         None => DEFAULT.to_owned(),
         Some(source) if environment::is_beside_the_file(source) => source.name.to_string(),
-        Some(_) => home::CONFIG_FILE.to_owned(),
+        Some(_) => layout::CONFIG_FILE.to_owned(),
     }
 }

@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-use crate::home;
+use crate::layout;
 pub(crate) use effective::{Effective, effective};
 use environment::{Given, misspelt_variables};
 pub(crate) use environment::{Overrides, SettingFlag};
@@ -95,7 +95,7 @@ pub(crate) fn read(home: &Path, overrides: &Overrides) -> anyhow::Result<Config>
 
 /// Merges all sources. The figment keeps the source of each value.
 fn load(home: &Path, overrides: &Overrides) -> anyhow::Result<(Figment, RawConfig)> {
-    let path = home.join(home::CONFIG_FILE);
+    let path = home.join(layout::CONFIG_FILE);
     if !path.exists() {
         bail!(
             "{} does not exist: `quorate testnet` creates home directories, and `quorate node --help` lists what \

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use super::check::MAX_VERIFY_THREADS;
 use super::values::{flag, list};
-use crate::home;
+use crate::layout;
 
 /// The content of a config file, unchecked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,10 +146,10 @@ pub(super) struct RawVerification {
 impl Default for RawFiles {
     fn default() -> Self {
         RawFiles {
-            genesis: home::GENESIS_FILE.into(),
-            key: home::KEY_FILE.into(),
-            ledger: home::LEDGER_FILE.into(),
-            journal: home::JOURNAL_FILE.into(),
+            genesis: layout::GENESIS_FILE.into(),
+            key: layout::KEY_FILE.into(),
+            ledger: layout::LEDGER_FILE.into(),
+            journal: layout::JOURNAL_FILE.into(),
         }
     }
 }
@@ -193,7 +193,7 @@ impl Default for RawRpc {
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        RawAdmin { socket: home::ADMIN_SOCKET.into() }
+        RawAdmin { socket: layout::ADMIN_SOCKET.into() }
     }
 }
 

@@ -11,7 +11,6 @@
 
 mod clock;
 mod faults;
-mod files;
 mod known_addresses;
 mod members;
 mod metrics;
@@ -43,9 +42,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, Role};
+use crate::data_files;
+use crate::home::Home;
 use crate::logging::LogLevel;
 use crate::output;
-pub(crate) use files::create_files;
 pub(crate) use open_files::make_room;
 
 use clock::Clock;
@@ -87,6 +87,14 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// The log level. The node has an administration socket if this is set.
     pub(crate) log_level: Option<LogLevel>,
+}
+
+impl Setup {
+    /// The setup of the node with this home.
+    pub(crate) fn of(home: Home, log_level: Option<LogLevel>) -> Self {
+        let Home { config, genesis, key, name } = home;
+        Setup { genesis, key, name, config, log_level }
+    }
 }
 
 /// The reason why the node failed, once it has.
@@ -314,11 +322,11 @@ impl Core {
     ) -> anyhow::Result<Self> {
         Ok(match role {
             Role::Validator => {
-                let (ledger, journal) = files::open_files(genesis, &key.public(), ledger, journal)?;
+                let (ledger, journal) = data_files::open(genesis, &key.public(), ledger, journal)?;
                 Core::Engine(Box::new(Engine::open(genesis, key, ledger, journal, clock.now())?))
             }
             Role::Observer => {
-                let ledger = files::open_ledger(genesis, ledger)?;
+                let ledger = data_files::open_ledger(genesis, ledger)?;
                 Core::Observer(Box::new(Observer::open(genesis, ledger)))
             }
         })

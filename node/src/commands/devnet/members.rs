@@ -69,7 +69,7 @@ impl Members {
         for entry in &directory.network().validators {
             let home = Home::open(&entry.home, &Overrides::default(), &PassphraseSource::default())?;
             home.check_data()?;
-            setups.push(home.into_setup(None));
+            setups.push(Setup::of(home, None));
         }
         let any = match ports {
             Ports::Any => true,

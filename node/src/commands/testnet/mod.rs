@@ -12,13 +12,13 @@ use quorate_network::{OBSERVERS_MAX, PeerKey, peer_id_text};
 
 use crate::commands;
 use crate::config::Role;
+use crate::data_files;
 use crate::exit::Outcome;
 use crate::files::{self, Access, NewDirectory};
-use crate::home;
 use crate::keyfile;
+use crate::layout;
 use crate::network_file::{self, NETWORK_FILE, NetworkFile, ValidatorEntry};
 use crate::output;
-use crate::runtime;
 pub(crate) use addresses::{Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 
 /// Create keys, genesis and configs of a network of separate nodes.
@@ -180,14 +180,14 @@ impl<'a> Plan<'a> {
     }
 
     fn fill(&self, directory: &Path) -> anyhow::Result<NetworkFile> {
-        files::write_new(&directory.join(home::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
+        files::write_new(&directory.join(layout::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
         for node in &self.nodes {
             self.write_home(directory, node)?;
         }
         let entries =
             |role| self.of_role(role).map(|node| self.entry(node)).collect::<anyhow::Result<Vec<_>>>();
         let file = NetworkFile {
-            genesis: home::GENESIS_FILE.into(),
+            genesis: layout::GENESIS_FILE.into(),
             validators: entries(Role::Validator)?,
             observers: entries(Role::Observer)?,
         };
@@ -213,14 +213,14 @@ impl<'a> Plan<'a> {
 
     fn write_home(&self, directory: &Path, node: &Planned) -> anyhow::Result<()> {
         let home = directory.join(&node.name);
-        let (ledger, journal) = (home.join(home::LEDGER_FILE), home.join(home::JOURNAL_FILE));
+        let (ledger, journal) = (home.join(layout::LEDGER_FILE), home.join(layout::JOURNAL_FILE));
         std::fs::create_dir_all(files::parent_of(&ledger))
             .with_context(|| format!("{} cannot be created", home.display()))?;
-        keyfile::write_plain(&home.join(home::KEY_FILE), &node.key)?;
-        files::write_new(&home.join(home::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
-        files::write_new(&home.join(home::CONFIG_FILE), &self.config_text(node)?, Access::Shared)?;
+        keyfile::write_plain(&home.join(layout::KEY_FILE), &node.key)?;
+        files::write_new(&home.join(layout::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
+        files::write_new(&home.join(layout::CONFIG_FILE), &self.config_text(node)?, Access::Shared)?;
         let journal = (node.role == Role::Validator).then_some(journal.as_path());
-        runtime::create_files(self.genesis, &node.key.public(), &ledger, journal)?;
+        data_files::create(self.genesis, &node.key.public(), &ledger, journal)?;
         files::sync_directory(&home)?;
         Ok(())
     }
@@ -241,10 +241,10 @@ key = \"{}\"
 ledger = \"{}\"
 journal = \"{}\"
 ",
-                home::GENESIS_FILE,
-                home::KEY_FILE,
-                home::LEDGER_FILE,
-                home::JOURNAL_FILE,
+                layout::GENESIS_FILE,
+                layout::KEY_FILE,
+                layout::LEDGER_FILE,
+                layout::JOURNAL_FILE,
             ),
             Role::Observer => format!(
                 "\
@@ -257,9 +257,9 @@ ledger = \"{}\"
 # This node follows the chain without a vote. Validators admit it if p2p.observers contains its key.
 role = \"observer\"
 ",
-                home::GENESIS_FILE,
-                home::KEY_FILE,
-                home::LEDGER_FILE,
+                layout::GENESIS_FILE,
+                layout::KEY_FILE,
+                layout::LEDGER_FILE,
             ),
         };
         let admits = match node.role {

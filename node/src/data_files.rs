@@ -1,3 +1,5 @@
+//! Creates and opens the data files of a node: the ledger, and the journal of a validator.
+
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,7 +18,7 @@ fn identity(genesis: &Genesis, key: &PublicKey) -> JournalIdentity {
 ///
 /// # Errors
 /// If either file exists or cannot be written.
-pub(crate) fn create_files(
+pub(crate) fn create(
     genesis: &Genesis,
     key: &PublicKey,
     ledger: &Path,
@@ -29,8 +31,8 @@ pub(crate) fn create_files(
     Ok(())
 }
 
-/// Opens what [`create_files`] created for a validator.
-pub(crate) fn open_files(
+/// Opens what [`create`] created for a validator.
+pub(crate) fn open(
     genesis: &Genesis,
     key: &PublicKey,
     ledger: &Path,

@@ -1,0 +1,24 @@
+//! The files in the home directory of a node.
+//!
+//! ```text
+//! config.toml           local settings; paths in it are relative to this directory
+//! genesis.toml          the parameters that all nodes agree on; every home has its own copy
+//! key.pem               the node's secret key, mode 0600
+//! data/ledger.redb      the chain; may be copied and restored
+//! data/journal.redb     what a validator has signed; never restore an older copy; not of observers
+//! data/addresses.json   the last known addresses of the other validators; may be lost
+//! admin.sock            while the node runs: the socket with which its user administers it
+//! ```
+
+/// Local settings.
+pub(crate) const CONFIG_FILE: &str = "config.toml";
+/// The parameters that all nodes agree on.
+pub(crate) const GENESIS_FILE: &str = "genesis.toml";
+/// The secret key.
+pub(crate) const KEY_FILE: &str = "key.pem";
+/// The chain.
+pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
+/// The durable record of what the validator has signed.
+pub(crate) const JOURNAL_FILE: &str = "data/journal.redb";
+/// The administration socket of a running node.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
