@@ -230,46 +230,6 @@ impl<'a> Plan<'a> {
     fn config_text(&self, node: &Planned) -> anyhow::Result<String> {
         let others = self.of_role(Role::Validator).filter(|other| other.index != node.index);
         let bootstrap = others.map(|other| self.full_address(other)).collect::<anyhow::Result<Vec<_>>>()?;
-        let observers: Vec<String> =
-            self.of_role(Role::Observer).map(|observer| observer.key.public().to_string()).collect();
-        let of_role = match node.role {
-            Role::Validator => format!(
-                "\
-# Paths relative to this directory. The journal records what this validator has signed: never restore an older copy.
-genesis = \"{}\"
-key = \"{}\"
-ledger = \"{}\"
-journal = \"{}\"
-",
-                layout::GENESIS_FILE,
-                layout::KEY_FILE,
-                layout::LEDGER_FILE,
-                layout::JOURNAL_FILE,
-            ),
-            Role::Observer => format!(
-                "\
-# Paths relative to this directory.
-genesis = \"{}\"
-key = \"{}\"
-ledger = \"{}\"
-
-[node]
-# This node follows the chain without a vote. Validators admit it if p2p.observers contains its key.
-role = \"observer\"
-",
-                layout::GENESIS_FILE,
-                layout::KEY_FILE,
-                layout::LEDGER_FILE,
-            ),
-        };
-        let admits = match node.role {
-            Role::Validator => format!(
-                "# Public keys of observers that are admitted. They are served blocks and have no \
-                 vote.\nobservers = {}\n",
-                list(&observers)
-            ),
-            Role::Observer => String::new(),
-        };
         Ok(format!(
             "\
 # Local settings of {name} of {network}. Parameters that must be equal on all nodes are in the genesis.
@@ -277,7 +237,7 @@ role = \"observer\"
 # have their defaults; unknown settings are refused.
 
 [files]
-{of_role}
+{files}
 [p2p]
 # Multiaddresses on which to listen for other validators.
 listen = [\"{listen}\"]
@@ -292,12 +252,61 @@ listen = \"{rpc}\"
 ",
             name = node.name,
             network = self.genesis.name(),
+            files = files_of_role(node.role),
             listen = self.addresses.p2p_listen(node.index),
             advertise = self.addresses.advertised(node.index),
             bootstrap = list(&bootstrap),
+            admits = self.admitted(node.role),
             may = if node.role == Role::Validator { "submit transactions and " } else { "" },
             rpc = self.addresses.rpc_listen(node.index),
         ))
+    }
+
+    /// The setting with the keys of all observers, which only validators have.
+    fn admitted(&self, role: Role) -> String {
+        let key = |observer: &Planned| observer.key.public().to_string();
+        match role {
+            Role::Validator => format!(
+                "# Public keys of observers that are admitted. They are served blocks and have no \
+                 vote.\nobservers = {}\n",
+                list(&self.of_role(Role::Observer).map(key).collect::<Vec<_>>())
+            ),
+            Role::Observer => String::new(),
+        }
+    }
+}
+
+/// The table of files, and the role of a node that has another one than the default.
+fn files_of_role(role: Role) -> String {
+    match role {
+        Role::Validator => format!(
+            "\
+# Paths relative to this directory. The journal records what this validator has signed: never restore an older copy.
+genesis = \"{}\"
+key = \"{}\"
+ledger = \"{}\"
+journal = \"{}\"
+",
+            layout::GENESIS_FILE,
+            layout::KEY_FILE,
+            layout::LEDGER_FILE,
+            layout::JOURNAL_FILE,
+        ),
+        Role::Observer => format!(
+            "\
+# Paths relative to this directory.
+genesis = \"{}\"
+key = \"{}\"
+ledger = \"{}\"
+
+[node]
+# This node follows the chain without a vote. Validators admit it if p2p.observers contains its key.
+role = \"observer\"
+",
+            layout::GENESIS_FILE,
+            layout::KEY_FILE,
+            layout::LEDGER_FILE,
+        ),
     }
 }
 

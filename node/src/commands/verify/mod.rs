@@ -144,9 +144,7 @@ fn human(receipt: &Receipt, genesis: &Genesis) -> String {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "verify_files_tests.rs"]
 mod files_tests;

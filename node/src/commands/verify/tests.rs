@@ -4,7 +4,7 @@ use quorate_genesis::TestNetwork;
 
 use super::*;
 
-#[path = "../../tests/cli/receipt.rs"]
+#[path = "../../../tests/cli/receipt.rs"]
 mod receipt;
 
 fn bare() -> String {
