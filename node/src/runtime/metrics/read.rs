@@ -8,7 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use quorate_rpc::{MetricKind, MetricSpec};
 
 use super::facts::Facts;
-use super::table::READ;
+use super::table::readings;
 use crate::runtime::serving::validator::Service;
 
 /// A metric that is read on request.
@@ -61,7 +61,7 @@ impl Samples {
     }
 }
 
-/// Collects all of [`READ`] from a node.
+/// Collects all [`readings`] of a node.
 pub(crate) struct ReadWhenAsked {
     service: Arc<Service>,
     descs: Vec<Desc>,
@@ -75,7 +75,7 @@ impl ReadWhenAsked {
             Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
                 .expect("a metric that is written down correctly")
         };
-        ReadWhenAsked { service, descs: READ.iter().map(desc).collect() }
+        ReadWhenAsked { service, descs: readings().map(desc).collect() }
     }
 }
 
@@ -86,7 +86,7 @@ impl Collector for ReadWhenAsked {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let facts = Facts::of(&self.service);
-        READ.iter().map(|reading| family(reading, &facts)).collect()
+        readings().map(|reading| family(reading, &facts)).collect()
     }
 }
 
