@@ -1,5 +1,5 @@
-//! Publishes the results of the engine's thread, or of an observer's thread, to waiters, snapshots,
-//! metrics and logs.
+//! Publishes the results of the engine's thread, or of an observer's thread, to snapshots, metrics
+//! and logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,72 +8,73 @@ use quorate_engine::{Effects, Notice};
 use quorate_ledger::Height;
 use quorate_pbft::{Moment, Now};
 use quorate_store::LedgerReader;
-use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout_at;
+use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::members::Members;
 use super::metrics::{Measured, Stopwatch};
-use crate::runtime::serving::waiters::Waiters;
-use crate::runtime::status::snapshot::Snapshot;
-use crate::runtime::validator::inbox::{GROUP, Work};
+use super::status::snapshot::{Latest, Snapshot};
 
 /// Minimum interval between two snapshots for status pages.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The thread wakes up this often even without work, so that a stale snapshot means that the thread
-/// is stuck.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
-
 /// Minimum interval between two warnings about the same thing.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The inbox of the thread, and the receivers of its results.
-pub(crate) struct Publisher {
-    pub(crate) clock: Clock,
+/// The receivers of the results of an ordering thread. `S` is the snapshot of the node's role.
+pub(crate) struct Publisher<S> {
+    clock: Clock,
     /// To read what was appended.
-    pub(crate) ledger: LedgerReader,
-    pub(crate) inbox: mpsc::Receiver<Work>,
-    pub(crate) waiters: Arc<Waiters>,
-    pub(crate) members: Arc<Members>,
-    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    ledger: LedgerReader,
+    members: Arc<Members>,
+    snapshots: watch::Sender<Arc<S>>,
     /// Height of the newest block in the ledger, for tasks that wait for the next block.
-    pub(crate) committed: watch::Sender<Height>,
-    pub(crate) snapshot_due: Option<Moment>,
-    pub(crate) warned: Option<Moment>,
+    committed: watch::Sender<Height>,
+    snapshot_due: Option<Moment>,
+    warned: Option<Moment>,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) measured: Measured,
 }
 
-impl Publisher {
-    /// Waits for work or for the deadline, then takes everything in the inbox. `false` if there
-    /// will be no more work: the node was dropped without being stopped.
-    pub(crate) fn wait(
-        &mut self,
-        runtime: &Runtime,
-        deadline: Option<Moment>,
-        group: &mut Vec<Work>,
-    ) -> bool {
-        let deadline = deadline.into_iter().chain(self.snapshot_due).min();
-        let heartbeat = self.clock.now().moment.after(HEARTBEAT);
-        let until = self.clock.instant(deadline.map_or(heartbeat, |deadline| deadline.min(heartbeat)));
-        let received = self.inbox.recv_many(group, GROUP);
-        // The timer must be created inside the runtime. The work is taken whether the wait timed
-        // out or not.
-        runtime.block_on(async { timeout_at(until, received).await }) != Ok(0)
+impl<S: Snapshot> Publisher<S> {
+    /// A publisher with a first snapshot, and the receivers of snapshots and of the newest height.
+    pub(crate) fn new(
+        clock: Clock,
+        members: &Arc<Members>,
+        ledger: LedgerReader,
+        first: S,
+        measured: Measured,
+    ) -> (Self, Latest<S>, watch::Receiver<Height>) {
+        let (committed, newest) = watch::channel(first.head().height);
+        let (snapshots, latest) = watch::channel(Arc::new(first));
+        let publisher = Publisher {
+            clock,
+            ledger,
+            members: Arc::clone(members),
+            snapshots,
+            committed,
+            snapshot_due: None,
+            warned: None,
+            stopwatch: Stopwatch::new(measured.clone()),
+            measured,
+        };
+        (publisher, latest, newest)
     }
 
-    /// Notifies tasks that wait for blocks or for the end of a transaction.
-    pub(crate) fn notify_waiters(&self, effects: &Effects) {
-        for block in &effects.committed {
-            self.waiters.committed(block);
-        }
+    /// The last published snapshot.
+    pub(crate) fn latest(&self) -> Arc<S> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// When the next snapshot is due, if one is.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.snapshot_due
+    }
+
+    /// Publishes the height of the newest block, if there are new ones.
+    pub(crate) fn publish_height(&self, effects: &Effects) {
         if let Some(last) = effects.committed.last() {
             self.committed.send_replace(last.height());
-        }
-        for ended in &effects.ended {
-            self.waiters.expired(&ended.id);
         }
     }
 
@@ -95,18 +96,17 @@ impl Publisher {
     }
 
     /// Publishes a snapshot immediately.
-    pub(crate) fn publish(&self, snapshot: Snapshot) {
+    pub(crate) fn publish(&self, snapshot: S) {
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 
     /// Publishes a snapshot if the last one is at least [`SNAPSHOT_INTERVAL`] old. `take` receives
     /// the previous snapshot.
-    pub(crate) fn publish_if_due(&mut self, moment: Moment, take: impl FnOnce(&Snapshot, Now) -> Snapshot) {
+    pub(crate) fn publish_if_due(&mut self, moment: Moment, take: impl FnOnce(&S, Now) -> S) {
         match self.snapshot_due {
             Some(due) if moment < due => {}
             Some(_) => {
-                let before = Arc::clone(&self.snapshots.borrow());
-                self.publish(take(&before, self.clock.now()));
+                self.publish(take(&self.latest(), self.clock.now()));
                 self.snapshot_due = None;
             }
             None => self.snapshot_due = Some(moment.after(SNAPSHOT_INTERVAL)),

@@ -1,23 +1,16 @@
 //! The values that are read when a client requests metrics.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressState, Readiness};
-use quorate_ledger::Timestamp;
+use quorate_ledger::{Height, Timestamp};
 use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::NodeReport;
 
 use crate::logging;
-use crate::runtime::serving::validator::Service;
+use crate::runtime::status::node::NodeView;
 use crate::runtime::status::snapshot::{Snapshot, ValidatorSnapshot};
-use crate::runtime::validator::verify::Verifier;
-
-/// The sizes of the ledger file and the journal file.
-fn sizes(service: &Service) -> Vec<(&'static str, u64)> {
-    let size = |(name, path): (&'static str, &Path)| Some((name, std::fs::metadata(path).ok()?.len()));
-    service.files().filter_map(size).collect()
-}
 
 /// A node at one moment.
 pub(crate) struct Facts {
@@ -27,18 +20,20 @@ pub(crate) struct Facts {
     pub(crate) peers: Vec<PeerJson>,
     pub(crate) readiness: Readiness,
     pub(crate) state: ProgressState,
-    pub(crate) snapshot: Arc<Snapshot>,
+    /// Facts that only a validator has.
+    pub(crate) validator: Option<ValidatorFacts>,
+    pub(crate) durable: Height,
+    /// Blocks fetched from other nodes.
+    pub(crate) fetched: u64,
     pub(crate) traffic: NetworkCounters,
     /// Traffic over the connections of each member, by name.
     pub(crate) links: Vec<(String, PeerStatus)>,
     /// Names of all members, in committee order.
     pub(crate) names: Vec<String>,
-    /// Pieces of work that wait for the engine.
+    /// Pieces of work that wait for the ordering thread.
     pub(crate) inbox: usize,
     /// Jobs that wait for a verification thread.
     pub(crate) checking: usize,
-    /// Messages of members that were dropped unchecked, by reason.
-    pub(crate) not_checked: [(&'static str, u64); 3],
     pub(crate) files: Vec<(&'static str, u64)>,
     pub(crate) free: Option<u64>,
     pub(crate) log_lines_lost: u64,
@@ -48,12 +43,18 @@ pub(crate) struct Facts {
     pub(crate) possible_at: Option<Timestamp>,
 }
 
+/// What only a validator has.
+pub(crate) struct ValidatorFacts {
+    pub(crate) snapshot: Arc<ValidatorSnapshot>,
+    /// Messages of members that were dropped unchecked, by reason.
+    pub(crate) not_checked: [(&'static str, u64); 3],
+}
+
 impl Facts {
-    pub(crate) fn of(service: &Service) -> Self {
-        let snapshot = service.snapshot();
-        let report = service.report_of(&snapshot);
-        let possible_at = service.possible_at(&snapshot);
-        let state = quorate_rpc::explain(&service.genesis, &report).state;
+    /// The facts of an observer. A validator adds what only it has. `inbox`: pieces of work that wait
+    /// for the ordering thread.
+    pub(crate) fn of(node: &NodeView, snapshot: &impl Snapshot, report: NodeReport, inbox: usize) -> Self {
+        let state = quorate_rpc::explain(&node.genesis, &report).state;
         let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
         Facts {
             status,
@@ -62,24 +63,25 @@ impl Facts {
             peers,
             readiness,
             state,
-            snapshot,
-            traffic: service.network.counters(),
-            links: service.links(),
-            names: service.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
-            inbox: service.inbox.max_capacity() - service.inbox.capacity(),
-            checking: service.verifier.as_ref().map_or(0, Verifier::waiting),
-            not_checked: service.not_checked.counts(),
-            files: sizes(service),
-            free: service.disk.room().free(),
+            validator: None,
+            durable: snapshot.durable(),
+            fetched: snapshot.fetched(),
+            traffic: node.network.counters(),
+            links: node.links(),
+            names: node.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
+            inbox,
+            checking: 0,
+            files: sizes(&node.files),
+            free: node.disk.room().free(),
             log_lines_lost: logging::lost_lines(),
             damaged_reads: damage.map_or(0, |damage| damage.failed_reads),
-            possible_at,
+            possible_at: node.possible_at(snapshot),
         }
     }
 
-    /// The values that only a validator has.
+    /// The snapshot that only a validator has.
     pub(crate) fn ordering(&self) -> Option<&ValidatorSnapshot> {
-        self.snapshot.ordering()
+        self.validator.as_ref().map(|validator| &*validator.snapshot)
     }
 
     /// Other validators.
@@ -91,4 +93,10 @@ impl Facts {
     pub(crate) fn is_other(&self, index: u16) -> bool {
         self.status.index != Some(index)
     }
+}
+
+/// The sizes of files that exist.
+fn sizes(files: &[(&'static str, PathBuf)]) -> Vec<(&'static str, u64)> {
+    let size = |(name, path): &(&'static str, PathBuf)| Some((*name, std::fs::metadata(path).ok()?.len()));
+    files.iter().filter_map(size).collect()
 }

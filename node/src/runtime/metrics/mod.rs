@@ -9,23 +9,21 @@ mod measured;
 mod read;
 mod table;
 
-use std::sync::Arc;
-
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 
-use crate::runtime::serving::validator::Service;
+pub(crate) use facts::{Facts, ValidatorFacts};
 pub(crate) use measured::{Measured, Stopwatch};
 use read::ReadWhenAsked;
 
-/// A registry with all metrics of one node.
+/// A registry with all metrics of one node. `facts` is called for each scrape.
 ///
 /// # Panics
 /// If two metrics have the same name; the tables are tested.
-pub(crate) fn registry(service: &Arc<Service>, measured: &Measured) -> Registry {
+pub(crate) fn registry(facts: impl Fn() -> Facts + Send + Sync + 'static, measured: &Measured) -> Registry {
     let registry = Registry::new();
     measured.register(&registry);
-    let read = ReadWhenAsked::new(Arc::clone(service));
+    let read = ReadWhenAsked::new(Box::new(facts));
     registry.register(Box::new(read)).expect("every metric has a name of its own");
     registry.register(Box::new(ProcessCollector::for_self())).expect("every metric has a name of its own");
     registry

@@ -1,7 +1,6 @@
 //! Converts facts to samples.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -9,7 +8,6 @@ use quorate_rpc::{MetricKind, MetricSpec};
 
 use super::facts::Facts;
 use super::table::readings;
-use crate::runtime::serving::validator::Service;
 
 /// A metric that is read on request.
 pub(crate) struct Reading {
@@ -63,19 +61,19 @@ impl Samples {
 
 /// Collects all [`readings`] of a node.
 pub(crate) struct ReadWhenAsked {
-    service: Arc<Service>,
+    facts: Box<dyn Fn() -> Facts + Send + Sync>,
     descs: Vec<Desc>,
 }
 
 impl ReadWhenAsked {
-    pub(crate) fn new(service: Arc<Service>) -> Self {
+    pub(crate) fn new(facts: Box<dyn Fn() -> Facts + Send + Sync>) -> Self {
         let desc = |reading: &Reading| {
             let MetricSpec { name, labels, help, .. } = reading.spec;
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
                 .expect("a metric that is written down correctly")
         };
-        ReadWhenAsked { service, descs: readings().map(desc).collect() }
+        ReadWhenAsked { facts, descs: readings().map(desc).collect() }
     }
 }
 
@@ -85,7 +83,7 @@ impl Collector for ReadWhenAsked {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let facts = Facts::of(&self.service);
+        let facts = (self.facts)();
         readings().map(|reading| family(reading, &facts)).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! What clients and administrators reach: the RPC server, the administration socket, and the node behind them.
+//! What clients and administrators reach: the RPC server with its waiting requests, and the
+//! administration socket.
 
 pub(crate) mod administration;
 pub(crate) mod server;
-pub(crate) mod validator;
 pub(crate) mod waiters;

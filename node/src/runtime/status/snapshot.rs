@@ -7,26 +7,38 @@ use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
 use quorate_ledger::{Height, ReplicaId, Verified};
 use quorate_pbft::{CheckpointCertificate, Evidence, Now};
 use quorate_store::Head;
+use tokio::sync::watch;
 
 use super::progress::Progress;
 
-/// The state of a node at one moment.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) at: Now,
-    pub(crate) role: RoleSnapshot,
+/// The latest snapshot, shared with all its readers.
+pub(crate) type Latest<S> = watch::Receiver<Arc<S>>;
+
+/// What the snapshots of validators and of observers both contain.
+pub(crate) trait Snapshot {
+    /// The time of the snapshot.
+    fn at(&self) -> Now;
+
+    /// The newest block in the ledger at that time.
+    fn head(&self) -> Head;
+
+    /// The last final block.
+    fn committed(&self) -> Height;
+
+    /// The last block that the ledger file would still contain after a power cut.
+    fn durable(&self) -> Height;
+
+    /// Blocks fetched from other nodes since the start.
+    fn fetched(&self) -> u64;
+
+    /// The last committed heights of other validators, as they reported them.
+    fn heads(&self) -> &BTreeMap<ReplicaId, Height>;
 }
 
-/// The part that depends on the role.
-#[derive(Debug)]
-pub(crate) enum RoleSnapshot {
-    Validator(Box<ValidatorSnapshot>),
-    Observer(ObserverOverview),
-}
-
-/// The state of a validator.
+/// The state of a validator at one moment.
 #[derive(Debug)]
 pub(crate) struct ValidatorSnapshot {
+    at: Now,
     pub(crate) overview: Overview,
     /// How long work has waited for a commit.
     pub(crate) progress: Progress,
@@ -36,14 +48,10 @@ pub(crate) struct ValidatorSnapshot {
     pub(crate) checkpoint: Option<Arc<CheckpointCertificate>>,
 }
 
-/// The latest snapshot, shared with all its readers.
-pub(crate) type Snapshots = tokio::sync::watch::Receiver<Arc<Snapshot>>;
-
-impl Snapshot {
+impl ValidatorSnapshot {
     /// The current state of the engine. `before` is the previous snapshot.
-    pub(crate) fn of_engine(engine: &Engine, before: Option<&Snapshot>, at: Now) -> Self {
+    pub(crate) fn of(engine: &Engine, before: Option<&ValidatorSnapshot>, at: Now) -> Self {
         let overview = engine.overview(at);
-        let before = before.and_then(Snapshot::ordering);
         let progress = before.map(|before| before.progress).unwrap_or_default();
         // Evidence is only added and never changed, so the same number means the same evidence.
         let evidence = before
@@ -56,60 +64,72 @@ impl Snapshot {
         });
         let pooled = overview.mempool.transactions > 0;
         let progress = progress.next(&overview.pbft, pooled, at.moment);
-        let ordering = ValidatorSnapshot { overview, progress, evidence, checkpoint };
-        Snapshot { at, role: RoleSnapshot::Validator(Box::new(ordering)) }
+        ValidatorSnapshot { at, overview, progress, evidence, checkpoint }
+    }
+}
+
+impl Snapshot for ValidatorSnapshot {
+    fn at(&self) -> Now {
+        self.at
     }
 
+    fn head(&self) -> Head {
+        self.overview.head
+    }
+
+    fn committed(&self) -> Height {
+        self.overview.pbft.committed
+    }
+
+    fn durable(&self) -> Height {
+        self.overview.durable
+    }
+
+    fn fetched(&self) -> u64 {
+        self.overview.counters.caught_up
+    }
+
+    fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
+        &self.overview.heads
+    }
+}
+
+/// The state of an observer at one moment.
+#[derive(Debug)]
+pub(crate) struct ObserverSnapshot {
+    at: Now,
+    pub(crate) overview: ObserverOverview,
+}
+
+impl ObserverSnapshot {
     /// The current state of an observer.
-    pub(crate) fn of_observer(observer: &Observer, at: Now) -> Self {
-        Snapshot { at, role: RoleSnapshot::Observer(observer.overview(at)) }
+    pub(crate) fn of(observer: &Observer, at: Now) -> Self {
+        ObserverSnapshot { at, overview: observer.overview(at) }
+    }
+}
+
+impl Snapshot for ObserverSnapshot {
+    fn at(&self) -> Now {
+        self.at
     }
 
-    /// The part that only a validator has.
-    pub(crate) fn ordering(&self) -> Option<&ValidatorSnapshot> {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => Some(ordering),
-            RoleSnapshot::Observer(_) => None,
-        }
+    fn head(&self) -> Head {
+        self.overview.head
     }
 
-    /// The newest block in the ledger at that time.
-    pub(crate) fn head(&self) -> Head {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => ordering.overview.head,
-            RoleSnapshot::Observer(overview) => overview.head,
-        }
+    fn committed(&self) -> Height {
+        self.overview.committed
     }
 
-    /// The last final block.
-    pub(crate) fn committed(&self) -> Height {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => ordering.overview.pbft.committed,
-            RoleSnapshot::Observer(overview) => overview.committed,
-        }
+    fn durable(&self) -> Height {
+        self.overview.durable
     }
 
-    /// The last block that the ledger file would still contain after a power cut.
-    pub(crate) fn durable(&self) -> Height {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => ordering.overview.durable,
-            RoleSnapshot::Observer(overview) => overview.durable,
-        }
+    fn fetched(&self) -> u64 {
+        self.overview.fetched
     }
 
-    /// Blocks fetched from other nodes since the start.
-    pub(crate) fn fetched(&self) -> u64 {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => ordering.overview.counters.caught_up,
-            RoleSnapshot::Observer(overview) => overview.fetched,
-        }
-    }
-
-    /// The last committed heights of other validators, as they reported them.
-    pub(crate) fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
-        match &self.role {
-            RoleSnapshot::Validator(ordering) => &ordering.overview.heads,
-            RoleSnapshot::Observer(overview) => &overview.heads,
-        }
+    fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
+        &self.overview.heads
     }
 }

@@ -6,7 +6,7 @@ use quorate_engine::{Event, FetchId, Fetched, Refusal, Submission};
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::inbox::Work;
+use super::inbox::ValidatorWork;
 
 /// Upper limit of jobs that wait for a thread. When it is reached, clients wait and gossip is
 /// dropped; lost gossip is sent again.
@@ -44,7 +44,7 @@ impl Verifier {
         members: usize,
         cache: SignatureCache,
         limits: TransactionLimits,
-        inbox: &mpsc::Sender<Work>,
+        inbox: &mpsc::Sender<ValidatorWork>,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new((Mutex::new(queue), cache));
@@ -93,7 +93,7 @@ impl Verifier {
 struct Worker {
     shared: Arc<(Mutex<mpsc::Receiver<Job>>, SignatureCache)>,
     limits: TransactionLimits,
-    inbox: mpsc::Sender<Work>,
+    inbox: mpsc::Sender<ValidatorWork>,
 }
 
 impl Worker {
@@ -115,10 +115,10 @@ impl Worker {
         }
     }
 
-    fn check(&self, job: Job) -> Option<Work> {
+    fn check(&self, job: Job) -> Option<ValidatorWork> {
         match job {
             Job::Submit { transaction, reply } => match self.verify(transaction) {
-                Ok(transaction) => Some(Work::Submit { transaction, reply }),
+                Ok(transaction) => Some(ValidatorWork::Submit { transaction, reply }),
                 Err(refusal) => {
                     // A send error means that the client is gone.
                     let _ = reply.send(Err(refusal));
@@ -127,11 +127,11 @@ impl Worker {
             },
             Job::Batch { transactions, _place } => {
                 let good = self.verify_all(transactions);
-                (!good.is_empty()).then(|| Work::Event(Event::Gossiped(good)))
+                (!good.is_empty()).then(|| ValidatorWork::Event(Event::Gossiped(good)))
             }
             Job::Fetched { fetch, from, transactions } => {
                 let answer = Some(Fetched::Transactions(self.verify_all(transactions)));
-                Some(Work::Event(Event::Answered { fetch, from, answer }))
+                Some(ValidatorWork::Event(Event::Answered { fetch, from, answer }))
             }
         }
     }

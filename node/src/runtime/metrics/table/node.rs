@@ -67,7 +67,7 @@ pub(super) const NODE: &[Reading] = &[
         "quorate_durable_height",
         &[],
         "Height up to which the ledger file alone survives a power failure; the journal has the rest.",
-        |facts, samples| samples.counts(facts.snapshot.durable().0),
+        |facts, samples| samples.counts(facts.durable.0),
     ),
     gauge("quorate_stable_height", &[], "Height of the stable checkpoint.", |facts, samples| {
         samples.counts(facts.consensus.stable_height);
@@ -84,7 +84,7 @@ pub(super) const NODE: &[Reading] = &[
         "quorate_blocks_fetched_total",
         &[],
         "Blocks fetched from other validators instead of ordered here.",
-        |facts, samples| samples.counts(facts.snapshot.fetched()),
+        |facts, samples| samples.counts(facts.fetched),
     ),
     gauge(
         "quorate_catching_up",

@@ -145,11 +145,11 @@ pub(super) const ORDERING: &[Reading] = &[
         &["reason"],
         "Messages of other validators that ordering ignored, by reason.",
         |facts, samples| {
-            let Some(ordering) = facts.ordering() else { return };
-            let counters = &ordering.overview.pbft_counters;
+            let Some(validator) = &facts.validator else { return };
+            let counters = &validator.snapshot.overview.pbft_counters;
             samples.counts_of("outside_window", counters.outside_window);
             samples.counts_of("prepare_of_primary", counters.primary_prepares);
-            facts.not_checked.iter().for_each(|(reason, number)| samples.counts_of(reason, *number));
+            validator.not_checked.iter().for_each(|(reason, number)| samples.counts_of(reason, *number));
         },
     ),
     counter(

@@ -7,7 +7,7 @@ use quorate_network::{Answer, PeerKey};
 use quorate_store::LedgerReader;
 
 use super::places::Places;
-use crate::runtime::validator::incoming::served;
+use super::served;
 
 /// Responses to observers that are created at a time, for all observers together. Members have a
 /// separate limit.

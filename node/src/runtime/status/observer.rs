@@ -1,18 +1,70 @@
-//! The state of an observer in the types of the RPC interface.
+//! The status reports of an observer.
 
 use std::time::Duration;
 
-use quorate_api::{ConsensusState, ReadinessCheck, ValidatorSigningState, ViewChanges};
+use quorate_api::{
+    ConsensusState, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState, ViewChanges,
+};
 use quorate_engine::ObserverOverview;
 use quorate_genesis::Genesis;
 use quorate_ledger::PublicKey;
+use quorate_rpc::NodeReport;
 
+use super::node::{NodeView, check};
 use super::ordering::{indices, milliseconds};
+use super::snapshot::ObserverSnapshot;
 use crate::runtime::members::Members;
+
+/// An observer at the moment of a snapshot.
+pub(crate) struct ObserverStatus<'a> {
+    pub(crate) node: &'a NodeView,
+    pub(crate) snapshot: &'a ObserverSnapshot,
+}
+
+impl ObserverStatus<'_> {
+    /// All reports that `consensus_explain` uses.
+    pub(crate) fn report(&self) -> NodeReport {
+        NodeReport {
+            status: self.status(),
+            peers: self.node.peers(self.snapshot),
+            consensus: self.consensus(),
+            mempool: MEMPOOL,
+            readiness: self.readiness(),
+            damage: self.node.ledger.damage(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> NodeStatus {
+        self.node.status(self.snapshot)
+    }
+
+    pub(crate) fn consensus(&self) -> ConsensusState {
+        let node = self.node;
+        let age_ms = milliseconds(node.age_of(self.snapshot));
+        state(&self.snapshot.overview, &node.genesis, &node.members, age_ms)
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut checks = self.node.checks(self.snapshot).to_vec();
+        checks.extend(self::checks(&self.snapshot.overview, &self.node.genesis, &self.node.public_key));
+        Readiness { checks }
+    }
+}
+
+/// An observer has no pool, so all its counts are 0.
+pub(crate) const MEMPOOL: MempoolStatus = MempoolStatus {
+    transactions: 0,
+    bytes: 0,
+    in_flight: 0,
+    senders: 0,
+    max_transactions: 0,
+    max_bytes: 0,
+    oldest_waiting_ms: None,
+};
 
 /// `consensus_state`. View, its phase and the stable height are what f + 1 validators report; an
 /// observer does not see the votes of the view.
-pub(crate) fn state(
+fn state(
     overview: &ObserverOverview,
     genesis: &Genesis,
     members: &Members,
@@ -47,7 +99,7 @@ pub(crate) fn state(
 
 /// Whether the observer has head statuses from enough validators that one of them is honest, and
 /// has their blocks.
-pub(crate) fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
+fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
     let needed = genesis.committee().weak_quorum();
     let heard = overview.contacts.len();
     let in_contact = heard >= needed;
@@ -66,7 +118,6 @@ pub(crate) fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &Publi
         0 => format!("at height {}, like the validators", overview.committed),
         behind => format!("at height {}, {behind} blocks behind the validators", overview.committed),
     };
-    let check = |name: &str, ok, detail| ReadinessCheck { name: name.to_owned(), ok, detail };
     [check("contact", in_contact, contact), check("synced", !overview.catching_up, synced)]
 }
 

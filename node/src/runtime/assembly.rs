@@ -1,0 +1,148 @@
+//! What the assemblies of a validator and of an observer share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use prometheus::Registry;
+use quorate_genesis::Genesis;
+use quorate_ledger::{Height, SecretKey, SignatureMemo};
+use quorate_network::{Network, NetworkEvents};
+use quorate_rpc::{AdminServer, Node};
+use quorate_store::{Head, LedgerReader};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::clock::Clock;
+use super::members::Members;
+use super::serving::administration;
+use super::serving::server::Serving;
+use super::status::disk::Disk;
+use super::status::node::NodeView;
+use super::status::peer_lag::PeerLag;
+use super::{Setup, known_addresses, peer_network};
+use crate::config::Config;
+use crate::logging::LogLevel;
+use crate::output;
+
+/// Cached valid signatures of validators: all votes in the open window of the largest committee.
+const VOTES_REMEMBERED: usize = 20_000;
+
+/// What a node is before its files are open.
+pub(crate) struct Base {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) key: SecretKey,
+    /// The name of this node in messages.
+    pub(crate) name: String,
+    pub(crate) config: Config,
+    pub(crate) members: Arc<Members>,
+    pub(crate) clock: Clock,
+}
+
+/// What a node has as soon as its files are open, in addition.
+pub(crate) struct Connected {
+    pub(crate) network: Network,
+    pub(crate) ledger: LedgerReader,
+    pub(crate) admin: Option<AdminServer>,
+    /// The file with the known addresses of other validators.
+    pub(crate) addresses_file: PathBuf,
+}
+
+impl Base {
+    /// Returns also the log level that the administration socket changes.
+    pub(crate) fn of(setup: Setup) -> (Self, Option<LogLevel>) {
+        // Certificates and view changes contain signatures that were already verified in votes.
+        let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
+        let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
+        let base = Base {
+            members: Arc::new(Members::of(&genesis)),
+            genesis,
+            key: setup.key.with_memo(memo),
+            name: setup.name,
+            config: setup.config,
+            clock: Clock::new(),
+        };
+        (base, setup.log_level)
+    }
+
+    /// Starts the administration socket and the peer-to-peer network. `ledger` reads the node's open
+    /// ledger. There is no socket without a log level.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or addresses that the node cannot listen on.
+    pub(crate) async fn connect(
+        &self,
+        ledger: LedgerReader,
+        log_level: Option<LogLevel>,
+    ) -> anyhow::Result<(Connected, NetworkEvents)> {
+        // The files are locked now, so no other node serves this socket.
+        let administered = self.config.admin_socket.as_ref().zip(log_level);
+        let admin =
+            administered.map(|(socket, log_level)| administration::serve(socket, log_level)).transpose()?;
+        let head = ledger.head().context("cannot read the ledger")?;
+        self.warn_of_time_ahead(head);
+        let addresses_file = known_addresses::beside(&self.config.ledger);
+        let started = peer_network::start(&self.config, &self.genesis, &self.key, &self.members);
+        let (network, events) = started.await?;
+        Ok((Connected { network, ledger, admin, addresses_file }, events))
+    }
+
+    /// Block times only increase, so a newest block with a future time delays the next block until
+    /// that time.
+    fn warn_of_time_ahead(&self, head: Head) {
+        let possible_at = self.genesis.next_block_possible_at(head.timestamp);
+        if possible_at > self.clock.now().wall {
+            tracing::warn!(
+                height = %head.height,
+                time = output::time(head.timestamp.0),
+                possible_at = output::time(possible_at.0),
+                "the newest block's time is ahead of this node's clock: no block can be ordered before \
+                 possible_at. If this node's clock is wrong, correct it"
+            );
+        }
+    }
+
+    /// The view for status reports. `files`: the files that the node writes, by name.
+    ///
+    /// # Errors
+    /// If the thread that watches the disk cannot be started.
+    pub(crate) fn view(
+        &self,
+        connected: &Connected,
+        committed: watch::Receiver<Height>,
+        files: Vec<(&'static str, PathBuf)>,
+    ) -> anyhow::Result<NodeView> {
+        let written = files.iter().map(|(_, path)| path.clone()).collect();
+        let disk = Disk::watch(written).context("cannot start the thread that watches the disk")?;
+        Ok(NodeView {
+            genesis: Arc::clone(&self.genesis),
+            public_key: self.key.public(),
+            members: Arc::clone(&self.members),
+            ledger: connected.ledger.clone(),
+            network: connected.network.clone(),
+            committed,
+            clock: self.clock,
+            started: Instant::now(),
+            peer_lag: Arc::new(PeerLag::of(self.members.keys().len())),
+            disk,
+            files,
+        })
+    }
+
+    /// Starts to serve clients.
+    ///
+    /// # Errors
+    /// As [`Serving::start`]. The network is shut down then.
+    pub(crate) async fn serve<N: Node>(
+        &self,
+        connected: &Connected,
+        node: Arc<N>,
+        metrics: Registry,
+    ) -> anyhow::Result<Serving> {
+        let started = Serving::start(self.config.rpc.clone(), node, metrics).await;
+        if started.is_err() {
+            connected.network.shutdown().await;
+        }
+        started
+    }
+}

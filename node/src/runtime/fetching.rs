@@ -1,0 +1,68 @@
+//! Requests of this node to validators.
+
+use std::sync::Arc;
+
+use quorate_engine::{CheckedRange, FetchResponse, RangeBlock};
+use quorate_genesis::Genesis;
+use quorate_network::{Network, PeerKey, RequestError};
+
+/// Sends an encoded request. The network limits how many are open for each member.
+pub(crate) async fn request(network: &Network, peer: PeerKey, request: Vec<u8>) -> Outcome {
+    outcome(network.request(peer, request.into()).await)
+}
+
+/// The blocks of a response, checked. `None` if they are invalid. `from` is the name of the
+/// validator that sent them.
+pub(crate) async fn checked_range(
+    blocks: Vec<RangeBlock>,
+    genesis: Arc<Genesis>,
+    from: String,
+) -> Option<CheckedRange> {
+    // Hundreds of signatures and megabytes of hashing must not block a thread that serves sockets.
+    let check = move || {
+        CheckedRange::check(blocks, genesis.anchor(), genesis.consensus().window)
+            .inspect_err(|error| tracing::warn!(validator = from, %error, "bad blocks"))
+            .ok()
+    };
+    tokio::task::spawn_blocking(check).await.ok().flatten()
+}
+
+/// The result of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered(FetchResponse),
+    /// The member did not respond, or its response cannot be decoded.
+    None,
+    /// Too many requests to this member are already open. This says nothing about the member.
+    NotSent,
+}
+
+fn outcome(result: Result<impl AsRef<[u8]>, RequestError>) -> Outcome {
+    match result {
+        Ok(bytes) => quorate_ledger::decode(bytes.as_ref()).map_or(Outcome::None, Outcome::Answered),
+        Err(error) => {
+            tracing::debug!(%error, "a request to a validator was not answered");
+            if matches!(error, RequestError::TooMany { .. }) { Outcome::NotSent } else { Outcome::None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_not_sent_is_not_a_missing_response() {
+        let none: Result<&[u8], _> = Err(RequestError::TooMany { limit: 8 });
+        assert_eq!(outcome(none), Outcome::NotSent);
+        let none: Result<&[u8], _> = Err(RequestError::TimedOut { after: Duration::from_secs(1) });
+        assert_eq!(outcome(none), Outcome::None);
+        assert_eq!(outcome(Ok([255])), Outcome::None);
+        assert_eq!(
+            outcome(Ok(quorate_ledger::encode(&FetchResponse::Nothing))),
+            Outcome::Answered(FetchResponse::Nothing)
+        );
+    }
+}
