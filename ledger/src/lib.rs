@@ -29,6 +29,7 @@ mod keys;
 mod limits;
 mod merkle;
 mod proof;
+mod refusal;
 mod signature_cache;
 mod signature_memo;
 mod signing;
@@ -51,6 +52,7 @@ pub use limits::{
 };
 pub use merkle::{MerklePath, MerkleTree, merkle_root};
 pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
+pub use refusal::Refusal;
 pub use signature_cache::SignatureCache;
 pub use signature_memo::SignatureMemo;
 pub use signing::{Signable, Signed, SignedError, Verified, signing_hash};

@@ -59,6 +59,6 @@ pub use admin::{AdminServer, AdminStartError, Administration, check_admin_path, 
 pub use config::{RpcConfig, RpcProblem, RpcStartError};
 pub use explain::explain_report as explain;
 pub use meter::{MetricKind, MetricSpec, RPC_METRICS};
-pub use node::{Node, NodeReport, SubmitRefusal};
+pub use node::{Node, NodeReport};
 pub use router::router;
 pub use server::{RpcServer, serve};

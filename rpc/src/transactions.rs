@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{ErrorKind, RpcError, SubmitResult, TransactionStatus, Wait};
-use quorate_ledger::{Height, Transaction, TransactionId};
+use quorate_ledger::{Height, Refusal, Transaction, TransactionError, TransactionId};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::RpcConfig;
-use crate::node::{Node, SubmitRefusal};
+use crate::node::Node;
 use crate::stopping::Stopping;
 
 /// When to try again if too many submissions without a wait are in progress.
@@ -60,15 +60,12 @@ impl<N: Node> Transactions<N> {
         let limits = self.node.genesis().block_limits().transaction;
         let too_large = u32::try_from(bytes.len()).map_or(true, |bytes| bytes > limits.max_bytes);
         if too_large {
-            let error = quorate_ledger::TransactionError::TooLarge {
-                bytes: bytes.len() as u64,
-                limit: limits.max_bytes,
-            };
-            return Err(SubmitRefusal::from(error).into());
+            let error = TransactionError::TooLarge { bytes: bytes.len() as u64, limit: limits.max_bytes };
+            return Err(Refusal::from(error).into());
         }
         let transaction = Transaction::from_bytes(bytes)
             .map_err(|_| RpcError::new(ErrorKind::TransactionMalformed, malformed(bytes)))?;
-        transaction.check_form(&limits).map_err(SubmitRefusal::from)?;
+        transaction.check_form(&limits).map_err(Refusal::from)?;
         Ok(transaction)
     }
 

@@ -1,8 +1,6 @@
 //! The events that an engine handles, and the effects that it returns.
 
-use quorate_ledger::{
-    Block, Height, ReplicaId, Timestamp, TransactionError, TransactionId, VerifiedTransaction, View,
-};
+use quorate_ledger::{Block, Height, Refusal, ReplicaId, TransactionId, VerifiedTransaction, View};
 use quorate_pbft::{Checked, Departure, HighWaterMark, Message, Subject, To};
 
 use crate::fetching::range::CheckedRange;
@@ -83,63 +81,6 @@ pub enum Submission {
         /// Its place in the block.
         index: u32,
     },
-}
-
-/// Why a transaction was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It can never be ordered on this chain.
-    #[error(transparent)]
-    Rejected(#[from] TransactionError),
-    /// The part of the ledger that would show whether the transaction is committed is damaged.
-    #[error(
-        "this node's ledger is damaged and cannot tell whether the transaction is committed: ask another node"
-    )]
-    LedgerDamaged,
-    /// It has expired, and it was not committed before.
-    #[error(
-        "valid_until_ms {valid_until} has passed, it is {now}: sign the transaction again with a later time"
-    )]
-    Expired {
-        /// The last time at which it is valid.
-        valid_until: Timestamp,
-        /// The later of this node's clock and the chain's time.
-        now: Timestamp,
-    },
-    /// It would be valid for longer than nodes remember ids (R16).
-    #[error(
-        "valid_until_ms {valid_until} lies more than {lifetime_ms} ms ahead of {now}: sign the transaction again with an earlier time"
-    )]
-    LifetimeTooLong {
-        /// The last time at which it is valid.
-        valid_until: Timestamp,
-        /// The later of this node's clock and the chain's time.
-        now: Timestamp,
-        /// The genesis's `max_transaction_lifetime_ms`.
-        lifetime_ms: u64,
-    },
-    /// The pool is full. The client may try again a little later.
-    #[error("the pool of waiting transactions is full: try again a little later")]
-    PoolFull {
-        /// The number of transactions that the pool would hold with this one.
-        transactions: u64,
-        /// The number of bytes that the pool would hold with this one.
-        bytes: u64,
-    },
-    /// This sender's quota in the pool is full. The client may try again a little later.
-    #[error(
-        "this sender has as many transactions waiting as a sender may: try again when some are committed"
-    )]
-    SenderQuota {
-        /// The number of transactions of the sender that the pool would hold with this one.
-        transactions: u64,
-        /// The number of bytes of the sender that the pool would hold with this one.
-        bytes: u64,
-    },
-    /// The transaction may be committed, and this node failed to read the part of the ledger that
-    /// would show it.
-    #[error("this node cannot read its ledger: submit the transaction to another node")]
-    LedgerUnreadable,
 }
 
 /// A transaction left the pool without being ordered.

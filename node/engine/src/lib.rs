@@ -27,7 +27,7 @@ mod wire;
 
 pub use config::EngineConfig;
 pub use engine::{Counters, Engine, Fatal};
-pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Refusal, Submission, Ticket};
+pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Submission, Ticket};
 pub use fetching::bodies::serve_committed;
 pub use fetching::range::{CheckedRange, RunError, serve_range};
 pub use observer::{Observation, Observer, ObserverOverview};

@@ -46,7 +46,7 @@ mod selection;
 mod statistics;
 mod waiting;
 
-pub use admission::{Admission, MempoolLimits, Refusal};
+pub use admission::{Admission, MempoolLimits};
 pub use pool::Mempool;
 pub use selection::{MAX_MISFITS, Selection};
 pub use statistics::MempoolStatistics;

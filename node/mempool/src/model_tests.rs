@@ -186,6 +186,7 @@ fn apply(pool: &mut Mempool, model: &Model, operation: &Operation) {
                 Err(Refusal::Expired { .. }) => "expired",
                 Err(Refusal::SenderQuota { .. }) => "quota",
                 Err(Refusal::PoolFull { .. }) => "full",
+                Err(other) => panic!("a pool never refuses for this reason: {other}"),
             };
             assert_eq!(answer, model.answer(*index));
         }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_ledger::{PublicKey, Refusal, Timestamp, TransactionId, VerifiedTransaction};
 
-use crate::admission::{Admission, MempoolLimits, Refusal, Usage};
+use crate::admission::{Admission, MempoolLimits, Usage};
 use crate::selection::{Selection, select};
 use crate::statistics::{Counters, MempoolStatistics};
 use crate::waiting::{Arrival, Entry, Waiting, WaitingTransaction};
@@ -53,14 +53,14 @@ impl Mempool {
     /// before. A transaction whose id is in flight is held, but does not wait.
     ///
     /// # Errors
-    /// [`Refusal`]. The pool never evicts a transaction to make room.
+    /// [`Refusal::Expired`], [`Refusal::SenderQuota`] and [`Refusal::PoolFull`]. The pool never
+    /// evicts a transaction to make room.
     pub fn admit(&mut self, now: Timestamp, transaction: VerifiedTransaction) -> Result<Admission, Refusal> {
         let id = transaction.id();
         if self.held.contains_key(&id) {
             return Ok(Admission::Known);
         }
-        let counted = self.room_for(now, &transaction);
-        let (total, of_sender) = counted.inspect_err(|refusal| self.count(refusal))?;
+        let (total, of_sender) = self.room_for(now, &transaction)?;
         self.total = total;
         self.senders.insert(transaction.transaction().sender, of_sender);
         self.counters.admitted += 1;
@@ -74,28 +74,24 @@ impl Mempool {
         Ok(Admission::New)
     }
 
-    /// The total usage and the sender's usage with this transaction.
-    fn room_for(&self, now: Timestamp, transaction: &VerifiedTransaction) -> Result<(Usage, Usage), Refusal> {
+    /// The total usage and the sender's usage with this transaction. Counts a refusal.
+    fn room_for(
+        &mut self,
+        now: Timestamp,
+        transaction: &VerifiedTransaction,
+    ) -> Result<(Usage, Usage), Refusal> {
         let valid_until = transaction.transaction().valid_until;
         if valid_until < now {
+            self.counters.refused_expired += 1;
             return Err(Refusal::Expired { valid_until, now });
         }
         let sender = transaction.transaction().sender;
         let of_sender = self.senders.get(&sender).copied().unwrap_or_default();
         let of_sender = of_sender.plus(transaction.bytes());
-        self.limits.check_sender(sender, of_sender)?;
+        self.limits.check_sender(of_sender).inspect_err(|_| self.counters.refused_quota += 1)?;
         let total = self.total.plus(transaction.bytes());
-        self.limits.check_total(total)?;
+        self.limits.check_total(total).inspect_err(|_| self.counters.refused_full += 1)?;
         Ok((total, of_sender))
-    }
-
-    fn count(&mut self, refusal: &Refusal) {
-        let counter = match refusal {
-            Refusal::PoolFull { .. } => &mut self.counters.refused_full,
-            Refusal::SenderQuota { .. } => &mut self.counters.refused_quota,
-            Refusal::Expired { .. } => &mut self.counters.refused_expired,
-        };
-        *counter += 1;
     }
 
     /// The transactions for a block of this time. Senders take turns, each with its oldest

@@ -42,6 +42,7 @@ mod object;
 mod parameter;
 mod proof;
 mod query;
+mod refusal;
 mod stream;
 mod submit;
 

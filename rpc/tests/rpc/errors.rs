@@ -1,7 +1,7 @@
 //! Every error kind, as a client gets it.
 
-use quorate_ledger::{ChainId, Payload, SecretKey, Transaction, to_hex};
-use quorate_rpc::{Node, SubmitRefusal};
+use quorate_ledger::{ChainId, Payload, Refusal, SecretKey, Transaction, to_hex};
+use quorate_rpc::Node;
 use serde_json::{Value, json};
 
 use crate::web::Site;
@@ -128,12 +128,14 @@ async fn retryable_refusals_say_when_to_retry() {
     let site = Site::new();
     let transaction = site.node.transaction(1, b"hello");
     for (given, kind_name, code) in [
-        (SubmitRefusal::PoolFull { transactions: 5, bytes: 9 }, "pool_full", -32030),
-        (SubmitRefusal::SenderQuota { transactions: 5, bytes: 9 }, "sender_quota", -32031),
-        (SubmitRefusal::Unavailable("it is stopping"), "unavailable", -32041),
-        (SubmitRefusal::Observer, "observer", -32044),
+        (Refusal::PoolFull { transactions: 5, bytes: 9 }, "pool_full", -32030),
+        (Refusal::SenderQuota { transactions: 5, bytes: 9 }, "sender_quota", -32031),
+        (Refusal::LedgerDamaged, "storage_damaged", -32052),
+        (Refusal::LedgerUnreadable, "unavailable", -32041),
+        (Refusal::Stopping, "unavailable", -32041),
+        (Refusal::Observer, "observer", -32044),
     ] {
-        let waits = given != SubmitRefusal::Observer;
+        let waits = !matches!(given, Refusal::LedgerDamaged | Refusal::Observer);
         site.node.refuse(given);
         let error = refusal(&site, &transaction).await;
         assert_eq!((kind(&error), &error["code"]), (kind_name, &json!(code)));

@@ -14,10 +14,10 @@ use quorate_api::{
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
-    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Hash, Height, PROTOCOL_VERSION, Payload,
+    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Hash, Height, PROTOCOL_VERSION, Payload, Refusal,
     ReplicaId, SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
 };
-use quorate_rpc::{Node, NodeReport, SubmitRefusal};
+use quorate_rpc::{Node, NodeReport};
 use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
 use tokio::sync::watch;
 
@@ -48,7 +48,7 @@ struct State {
     ledger: Ledger,
     pool: BTreeMap<TransactionId, VerifiedTransaction>,
     expired: BTreeSet<TransactionId>,
-    refusal: Option<SubmitRefusal>,
+    refusal: Option<Refusal>,
     checkpoint: Option<CheckpointJson>,
     evidence: Vec<EvidenceJson>,
     peers: Vec<PeerJson>,
@@ -131,7 +131,7 @@ impl FakeNode {
     }
 
     /// Refuses all transactions from now on.
-    pub(crate) fn refuse(&self, refusal: SubmitRefusal) {
+    pub(crate) fn refuse(&self, refusal: Refusal) {
         self.change(|state| state.refusal = Some(refusal));
     }
 
@@ -318,18 +318,18 @@ impl Node for FakeNode {
         self.network.genesis()
     }
 
-    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
+    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, Refusal> {
         let known = self.current_status(&transaction.id());
         if known != TransactionStatus::Unknown {
             return Ok(known);
         }
         let now = self.next_time();
         if transaction.valid_until < now {
-            return Err(SubmitRefusal::Expired { valid_until: transaction.valid_until, now });
+            return Err(Refusal::Expired { valid_until: transaction.valid_until, now });
         }
         let latest = now.plus_ms(self.genesis().block_limits().transaction.max_lifetime_ms);
         if transaction.valid_until > latest {
-            return Err(SubmitRefusal::LifetimeTooLong { valid_until: transaction.valid_until, latest });
+            return Err(Refusal::LifetimeTooLong { valid_until: transaction.valid_until, latest });
         }
         let verified = transaction.verify(&self.genesis().chain_id())?;
         self.change(|state| match state.refusal.clone() {

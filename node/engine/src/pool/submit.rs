@@ -1,12 +1,12 @@
 //! Admission of transactions from clients and from other members.
 
-use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
-use quorate_mempool::{Admission, Refusal as PoolRefusal};
+use quorate_ledger::{Refusal, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_mempool::Admission;
 use quorate_pbft::Now;
 use quorate_store::StoreError;
 
 use crate::engine::Engine;
-use crate::event::{Refusal, Submission};
+use crate::event::Submission;
 
 impl Engine {
     /// Admits a transaction of a client, and returns the outcome.
@@ -84,25 +84,17 @@ impl Engine {
             return Ok(Admission::Known);
         }
         let limits = &self.config.pbft.limits.transaction;
-        transaction.transaction().check_form(limits).map_err(Refusal::Rejected)?;
+        transaction.transaction().check_form(limits).map_err(Refusal::Invalid)?;
         let present = self.present(now);
         let valid_until = transaction.transaction().valid_until;
         if valid_until < earliest {
             return Err(Refusal::Expired { valid_until, now: present }.into());
         }
-        if valid_until > present.plus_ms(limits.max_lifetime_ms) {
-            let lifetime_ms = limits.max_lifetime_ms;
-            return Err(Refusal::LifetimeTooLong { valid_until, now: present, lifetime_ms }.into());
+        let latest = present.plus_ms(limits.max_lifetime_ms);
+        if valid_until > latest {
+            return Err(Refusal::LifetimeTooLong { valid_until, latest }.into());
         }
-        self.pool.mempool.admit(earliest, transaction).map_err(|refusal| match refusal {
-            PoolRefusal::PoolFull { transactions, bytes, .. } => {
-                Refusal::PoolFull { transactions, bytes }.into()
-            }
-            PoolRefusal::SenderQuota { transactions, bytes, .. } => {
-                Refusal::SenderQuota { transactions, bytes }.into()
-            }
-            PoolRefusal::Expired { .. } => Refusal::Expired { valid_until, now: present }.into(),
-        })
+        Ok(self.pool.mempool.admit(earliest, transaction)?)
     }
 
     /// The time that counts for admission: the later of the clock and the time of the last block.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Event, Refusal, Submission};
-use quorate_ledger::{Block, Header, Payload, SecretKey, Transaction, VerifiedTransaction, View};
+use quorate_engine::{Event, Submission};
+use quorate_ledger::{Block, Header, Payload, Refusal, SecretKey, Transaction, VerifiedTransaction, View};
 use quorate_pbft::Cause;
 
 use crate::net::{Net, id};
@@ -311,7 +311,7 @@ fn transactions_that_cannot_be_ordered_cause_no_view_change() {
         // The primary receives the late transaction only after it has expired.
         net.lose(|_, to, parcel| to == id(0) && parcel.is_transactions());
         assert_eq!(net.submit(1, &late), Ok(Submission::Pending));
-        assert!(matches!(net.submit(1, &large), Err(Refusal::Rejected(_))));
+        assert!(matches!(net.submit(1, &large), Err(Refusal::Invalid(_))));
         net.handle(2, [Event::Gossiped(vec![large])]);
         net.pass(Duration::from_millis(500));
         net.lose_nothing();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Event, FetchRequest, FetchResponse, Refusal, Submission};
-use quorate_ledger::{BlockHash, Height, Payload, SecretKey, Transaction, VerifiedTransaction};
+use quorate_engine::{Event, FetchRequest, FetchResponse, Submission};
+use quorate_ledger::{BlockHash, Height, Payload, Refusal, SecretKey, Transaction, VerifiedTransaction};
 
 use crate::net::{Net, id};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Event, Notice, Refusal, Submission};
-use quorate_ledger::{Timestamp, VerifiedTransaction, View};
+use quorate_engine::{Event, Notice, Submission};
+use quorate_ledger::{Refusal, Timestamp, VerifiedTransaction, View};
 
 use crate::net::{Net, id};
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use quorate_engine::{
     CheckedRange, Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Fetched,
-    MemberMessage, Notice, Overview, Refusal, Submission, Ticket, serve_committed,
+    MemberMessage, Notice, Overview, Submission, Ticket, serve_committed,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
-    Block, Epoch, Height, Payload, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
+    Block, Epoch, Height, Payload, Refusal, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
     VerifiedTransaction, View,
 };
 use quorate_pbft::{Cause, Checked, Message, Moment, Now, To};

@@ -8,8 +8,8 @@ use quorate_api::{
     TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
-use quorate_ledger::{Height, Transaction, TransactionId};
-use quorate_rpc::{Node, NodeReport, SubmitRefusal};
+use quorate_ledger::{Height, Refusal, Transaction, TransactionId};
+use quorate_rpc::{Node, NodeReport};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
@@ -57,12 +57,12 @@ impl Node for ObserverService {
         &self.node.genesis
     }
 
-    fn takes_transactions(&self) -> Result<(), SubmitRefusal> {
-        Err(SubmitRefusal::Observer)
+    fn takes_transactions(&self) -> Result<(), Refusal> {
+        Err(Refusal::Observer)
     }
 
-    async fn submit(&self, _: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
-        Err(SubmitRefusal::Observer)
+    async fn submit(&self, _: Transaction) -> Result<TransactionStatus, Refusal> {
+        Err(Refusal::Observer)
     }
 
     async fn ended(&self, id: TransactionId, _: Duration) -> TransactionStatus {

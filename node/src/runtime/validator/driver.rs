@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Effects, Engine, Event, Fatal, FetchResponse, Notice, Refusal, Submission, Ticket};
-use quorate_ledger::TransactionId;
+use quorate_engine::{Effects, Engine, Event, Fatal, FetchResponse, Notice, Submission, Ticket};
+use quorate_ledger::{Refusal, TransactionId};
 use quorate_pbft::{Moment, Now, Position};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};

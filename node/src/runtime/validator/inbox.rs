@@ -1,5 +1,5 @@
-use quorate_engine::{Event, FetchRequest, FetchResponse, Refusal, Submission};
-use quorate_ledger::{TransactionId, VerifiedTransaction};
+use quorate_engine::{Event, FetchRequest, FetchResponse, Submission};
+use quorate_ledger::{Refusal, TransactionId, VerifiedTransaction};
 use tokio::sync::oneshot;
 
 /// Everything that the engine's thread can process.

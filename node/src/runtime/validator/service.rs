@@ -7,10 +7,10 @@ use quorate_api::{
     CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeStatus, PeerJson, Readiness,
     TransactionStatus, VersionInfo,
 };
-use quorate_engine::{Refusal, Submission};
+use quorate_engine::Submission;
 use quorate_genesis::Genesis;
-use quorate_ledger::{Height, Transaction, TransactionId};
-use quorate_rpc::{Node, NodeReport, SubmitRefusal};
+use quorate_ledger::{Height, Refusal, Transaction, TransactionId};
+use quorate_rpc::{Node, NodeReport};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -70,15 +70,15 @@ impl Node for ValidatorService {
         &self.node.genesis
     }
 
-    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, SubmitRefusal> {
+    async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, Refusal> {
         let outcome = self.verifier.submit(transaction).await;
         match outcome.await {
             Ok(Ok(Submission::Pending)) => Ok(TransactionStatus::Pending),
             Ok(Ok(Submission::Committed { height, index })) => {
                 Ok(TransactionStatus::Committed { height: height.0, index })
             }
-            Ok(Err(refusal)) => Err(self::refusal(refusal)),
-            Err(_) => Err(SubmitRefusal::Unavailable("it is stopping")),
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(Refusal::Stopping),
         }
     }
 
@@ -146,20 +146,5 @@ impl Node for ValidatorService {
 
     fn version(&self) -> VersionInfo {
         NodeView::version()
-    }
-}
-
-/// Converts a refusal of the engine for the interface.
-fn refusal(refusal: Refusal) -> SubmitRefusal {
-    match refusal {
-        Refusal::Rejected(error) => SubmitRefusal::Transaction(error),
-        Refusal::LedgerDamaged => SubmitRefusal::LedgerDamaged,
-        Refusal::Expired { valid_until, now } => SubmitRefusal::Expired { valid_until, now },
-        Refusal::LifetimeTooLong { valid_until, now, lifetime_ms } => {
-            SubmitRefusal::LifetimeTooLong { valid_until, latest: now.plus_ms(lifetime_ms) }
-        }
-        Refusal::PoolFull { transactions, bytes } => SubmitRefusal::PoolFull { transactions, bytes },
-        Refusal::SenderQuota { transactions, bytes } => SubmitRefusal::SenderQuota { transactions, bytes },
-        Refusal::LedgerUnreadable => SubmitRefusal::Unavailable("it cannot read its ledger (see its log)"),
     }
 }

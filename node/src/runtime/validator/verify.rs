@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quorate_engine::{Event, FetchId, Fetched, Refusal, Submission};
-use quorate_ledger::{ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction};
+use quorate_engine::{Event, FetchId, Fetched, Submission};
+use quorate_ledger::{
+    Refusal, ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::inbox::ValidatorWork;

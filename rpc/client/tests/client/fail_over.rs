@@ -9,14 +9,14 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use quorate_api::{ErrorKind, TransactionStatus, Wait};
 use quorate_client::{CallError, Client, ClientConfig, ClientError, Rpc};
-use quorate_ledger::{Height, Payload, SecretKey, Transaction};
-use quorate_rpc::{Node, RpcConfig, SubmitRefusal, router};
+use quorate_ledger::{Height, Payload, Refusal, SecretKey, Transaction};
+use quorate_rpc::{Node, RpcConfig, router};
 use tokio::time::timeout;
 
 use crate::site::{Site, client, unreachable};
 use crate::support::{FakeNode, PATIENCE};
 
-const FULL: SubmitRefusal = SubmitRefusal::PoolFull { transactions: 1, bytes: 1 };
+const FULL: Refusal = Refusal::PoolFull { transactions: 1, bytes: 1 };
 
 fn kind(error: &ClientError) -> ErrorKind {
     match error {
@@ -137,7 +137,7 @@ async fn a_wait_continues_at_another_node() {
 async fn an_expiry_is_doubted_if_an_earlier_submission_may_have_arrived() {
     let (node, lagging) = (Arc::new(FakeNode::new()), Arc::new(FakeNode::new()));
     let transaction = node.transaction(1, b"x");
-    lagging.refuse(SubmitRefusal::Expired { valid_until: transaction.valid_until, now: node.next_time() });
+    lagging.refuse(Refusal::Expired { valid_until: transaction.valid_until, now: node.next_time() });
     let first = AtomicBool::new(true);
     let garbled = move |text| if first.swap(false, Ordering::SeqCst) { String::new() } else { text };
     let garbled = Arc::new(garbled);

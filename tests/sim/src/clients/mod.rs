@@ -4,8 +4,8 @@ pub mod orders;
 
 use std::time::Duration;
 
-use quorate_engine::{Event, Refusal, Submission};
-use quorate_ledger::{Height, ReplicaId, Transaction, TransactionId};
+use quorate_engine::{Event, Submission};
+use quorate_ledger::{Height, Refusal, ReplicaId, Transaction, TransactionId};
 
 use crate::clients::orders::{Answered, Attempt, End, Kind, read};
 use crate::oracle::{Check, Violation, require};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_engine::{Refusal, Submission};
+use quorate_engine::Submission;
 use quorate_genesis::Genesis;
 use quorate_ledger::{
-    ChainId, Height, Payload, PublicKey, ReplicaId, SecretKey, SignatureMemo, Timestamp, Transaction,
-    TransactionId,
+    ChainId, Height, Payload, PublicKey, Refusal, ReplicaId, SecretKey, SignatureMemo, Timestamp,
+    Transaction, TransactionId,
 };
 
 use crate::occasions::knobs::Knobs;
@@ -187,13 +187,14 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
     match answer {
         Ok(Submission::Pending) => Answered::Waits,
         Ok(Submission::Committed { height, index }) => Answered::Placed(*height, *index),
-        Err(Refusal::Rejected(_)) => Answered::Never("a transaction refused: form"),
+        Err(Refusal::Invalid(_)) => Answered::Never("a transaction refused: form"),
         Err(Refusal::LedgerDamaged) => Answered::Never("a transaction refused: ledger damaged"),
         Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
         Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
         Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),
         Err(Refusal::SenderQuota { .. }) => Answered::Later("a transaction refused: sender's quota"),
         Err(Refusal::LedgerUnreadable) => unreachable!("no disk of the simulator damages what it holds"),
+        Err(Refusal::Observer | Refusal::Stopping) => unreachable!("an engine gives no such reason"),
     }
 }
 

@@ -1,0 +1,71 @@
+//! Why a node refuses a transaction.
+
+use crate::transaction::TransactionError;
+use crate::units::Timestamp;
+
+/// Why a node refuses a transaction. A refused transaction leaves no trace in the node.
+///
+/// The mempool, the engine, the node and the RPC pass this one type on, so a new reason is one
+/// variant with its text. It is here because all of them know this crate, and some must not know
+/// each other. `quorate-api` assigns an error kind to every reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It can never be ordered on this chain.
+    #[error(transparent)]
+    Invalid(#[from] TransactionError),
+    /// It has expired, and it was not committed before.
+    #[error(
+        "the transaction was valid until {valid_until}, and this node's clock, or the time of its newest block if that is later, is at {now}; sign a new one with a later valid_until_ms, and compare your clock"
+    )]
+    Expired {
+        /// The last time at which it is valid.
+        valid_until: Timestamp,
+        /// The later of the node's clock and the chain's time.
+        now: Timestamp,
+    },
+    /// It would be valid for longer than nodes remember ids (R16).
+    #[error(
+        "the transaction is valid until {valid_until}, and by this node's clock, or the time of its newest block if that is later, the network accepts at most {latest} now; sign it with an earlier valid_until_ms, and compare your clock"
+    )]
+    LifetimeTooLong {
+        /// The last time at which it is valid.
+        valid_until: Timestamp,
+        /// The latest end of validity that the network accepts now.
+        latest: Timestamp,
+    },
+    /// The pool is full. The client may try again a little later.
+    #[error("the pool holds {transactions} transactions of {bytes} bytes and accepts no more; try again")]
+    PoolFull {
+        /// The number of transactions that the pool would hold with this one.
+        transactions: u64,
+        /// The number of bytes that the pool would hold with this one.
+        bytes: u64,
+    },
+    /// This sender's quota in the pool is used up. The client may try again a little later.
+    #[error(
+        "the sender has {transactions} transactions of {bytes} bytes in the pool and may have no more; try again"
+    )]
+    SenderQuota {
+        /// The number of transactions of the sender that the pool would hold with this one.
+        transactions: u64,
+        /// The number of bytes of the sender that the pool would hold with this one.
+        bytes: u64,
+    },
+    /// The part of the ledger that would show whether the transaction is committed is damaged.
+    #[error(
+        "the disk of this node has damaged the data that tells whether the transaction is committed; use another node"
+    )]
+    LedgerDamaged,
+    /// The transaction may be committed, and this node failed to read the part of the ledger that
+    /// would show it.
+    #[error(
+        "the node accepts no transactions now: it cannot read its ledger (see its log); use another node"
+    )]
+    LedgerUnreadable,
+    /// The node is an observer.
+    #[error("this node is an observer and orders nothing: submit to a validator")]
+    Observer,
+    /// The node is stopping.
+    #[error("the node accepts no transactions now: it is stopping; use another node")]
+    Stopping,
+}

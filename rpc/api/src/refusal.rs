@@ -1,0 +1,41 @@
+//! The error that a client gets for each reason to refuse its transaction.
+
+use quorate_ledger::{Refusal, TransactionError};
+
+use crate::error::{ErrorKind, RpcError};
+
+/// When to try again after a full pool or a sender's full quota: a few blocks later.
+const POOL_RETRY_MS: u64 = 500;
+
+/// When to try again with a node that is starting or stopping.
+const NODE_RETRY_MS: u64 = 2000;
+
+/// The message is the text of the reason.
+impl From<Refusal> for RpcError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        let error = |kind| RpcError::new(kind, message);
+        match refusal {
+            Refusal::Invalid(TransactionError::TooLarge { bytes, limit }) => {
+                error(ErrorKind::TransactionTooLarge).detail("bytes", bytes).detail("limit", limit)
+            }
+            Refusal::Invalid(TransactionError::Governance) => error(ErrorKind::GovernanceUnsupported),
+            Refusal::Invalid(TransactionError::BadSignature { chain }) => {
+                error(ErrorKind::BadSignature).detail("chain_id", chain.to_string())
+            }
+            Refusal::Expired { valid_until, now } => error(ErrorKind::TransactionExpired)
+                .detail("valid_until_ms", valid_until.0)
+                .detail("now_ms", now.0),
+            Refusal::LifetimeTooLong { valid_until, latest } => error(ErrorKind::LifetimeTooLong)
+                .detail("valid_until_ms", valid_until.0)
+                .detail("latest_ms", latest.0),
+            Refusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
+            Refusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
+            Refusal::LedgerDamaged => error(ErrorKind::StorageDamaged),
+            Refusal::Observer => error(ErrorKind::Observer),
+            Refusal::LedgerUnreadable | Refusal::Stopping => {
+                error(ErrorKind::Unavailable).retry_after_ms(NODE_RETRY_MS)
+            }
+        }
+    }
+}
