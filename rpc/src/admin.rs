@@ -12,17 +12,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
-use jsonrpsee::core::async_trait;
-use quorate_api::admin::AdminServer as AdminMethods;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use quorate_api::{ADMIN_METHODS, ErrorKind, RpcError};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::acceptor::{Accepting, Listener, accept};
 use crate::budget::MemoryBudget;
 use crate::config::RpcConfig;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Reply, Service};
 use crate::endpoint::{self, Endpoint};
 use crate::meter::Meter;
+use crate::parameters::Arguments;
 use crate::rate::RateLimiter;
 
 /// The settings that can change while a node runs.
@@ -123,12 +124,7 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
     let config = limits();
     let endpoint = Arc::new(Endpoint::new(
         &config,
-        Dispatcher::new(
-            Methods(admin).into_rpc().into(),
-            ADMIN_METHODS,
-            config.max_response_bytes,
-            Meter::new(),
-        ),
+        Dispatcher::new(Arc::new(Methods(admin)), ADMIN_METHODS, config.max_response_bytes, Meter::new()),
         MemoryBudget::new(config.max_memory_bytes),
         Arc::new(RateLimiter::new(&config)),
     ));
@@ -172,13 +168,21 @@ impl Listener for OwnersOnly {
 
 struct Methods<A>(Arc<A>);
 
-#[async_trait]
-impl<A: Administration> AdminMethods for Methods<A> {
-    async fn admin_log_level(&self) -> Result<String, RpcError> {
-        Ok(self.0.log_level())
-    }
-
-    async fn admin_set_log_level(&self, level: String) -> Result<String, RpcError> {
-        self.0.set_log_level(&level).map_err(|problem| RpcError::new(ErrorKind::InvalidParams, problem))
+impl<A: Administration> Service for Methods<A> {
+    fn run<'a>(
+        &'a self,
+        method: &'static str,
+        mut arguments: Arguments<'a>,
+        reply: Reply<'a>,
+    ) -> BoxFuture<'a, Result<String, RpcError>> {
+        let mut run = || match method {
+            "admin_log_level" => reply.with(&self.0.log_level()),
+            "admin_set_log_level" => {
+                let set = self.0.set_log_level(&arguments.take::<String>()?);
+                reply.with(&set.map_err(|problem| RpcError::new(ErrorKind::InvalidParams, problem))?)
+            }
+            other => unreachable!("{other} is not a method of the table"),
+        };
+        ready(run()).boxed()
     }
 }

@@ -8,7 +8,6 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use jsonrpsee::types::ErrorObjectOwned;
 use quorate_api::RpcError;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -99,26 +98,21 @@ pub(crate) fn json(status: StatusCode, answer: Answer) -> Response {
     response
 }
 
-/// The response object of a call that succeeded.
-pub(crate) fn success(id: &RawValue, result: &RawValue) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
-}
-
 /// The response object of a call that failed.
-pub(crate) fn failed(id: &RawValue, error: RpcError) -> Part {
+pub(crate) fn failed(id: &RawValue, error: &RpcError) -> Part {
     #[derive(Serialize)]
     struct Failure<'a> {
         jsonrpc: &'static str,
         id: &'a RawValue,
-        error: ErrorObjectOwned,
+        error: &'a RpcError,
     }
-    let failure = Failure { jsonrpc: "2.0", id, error: error.into() };
+    let failure = Failure { jsonrpc: "2.0", id, error };
     let text = serde_json::to_string(&failure).expect("an error has only string keys");
     // Errors are small, and must be sent even if no memory is left for other responses.
     Part::new(text, Reservation::default())
 }
 
 /// The same as a whole response.
-pub(crate) fn failure(id: &RawValue, error: RpcError) -> Answer {
+pub(crate) fn failure(id: &RawValue, error: &RpcError) -> Answer {
     failed(id, error).into()
 }

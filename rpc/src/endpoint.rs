@@ -15,18 +15,18 @@ use quorate_api::{ErrorKind, RpcError};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, Part, failed, failure, json, success};
+use crate::answer::{Answer, Part, failed, failure, json};
 use crate::budget::{MemoryBudget, Reservation, UNIT_BYTES};
 use crate::client::Client;
 use crate::config::RpcConfig;
-use crate::dispatch::{Dispatcher, response_too_large};
+use crate::dispatch::{Dispatcher, Reply, response_too_large};
 use crate::places::{Load, Place, Places};
 use crate::rate::RateLimiter;
 use crate::refusal::{Refusal, overloaded, rate_limited};
 use crate::request::{Call, Entry, Message, parse};
 
 /// Runs the methods that only one kind of connection has; `None` for all others.
-pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>) -> Option<Result<Box<RawValue>, RpcError>> + Sync);
+pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>, Reply<'_>) -> Option<Result<String, RpcError>> + Sync);
 
 /// The state that a POST or a message of a WebSocket needs.
 pub(crate) struct Endpoint {
@@ -106,14 +106,14 @@ impl Endpoint {
         };
         let message = match parse(&body, self.max_batch) {
             Ok(message) => message,
-            Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, error))),
+            Err(error) => return Ok(json(StatusCode::OK, failure(RawValue::NULL, &error))),
         };
         if let Message::Batch(entries) = &message {
             // One token was taken when the request arrived; these are for the other entries.
             self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
         }
         let _place = self.places.take(Load::of(&message)).map_err(Refusal::overloaded)?;
-        Ok(match self.answer(message, &|_| None).await {
+        Ok(match self.answer(message, &|_, _| None).await {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
         })
@@ -186,11 +186,11 @@ impl Endpoint {
         if text.len() > UNIT_BYTES
             && let Some(error) = refusal(self.max_batch)
         {
-            return Some(failure(RawValue::NULL, error));
+            return Some(failure(RawValue::NULL, &error));
         }
         let message = match parse(text, self.max_batch) {
             Ok(message) => message,
-            Err(error) => return Some(failure(RawValue::NULL, error)),
+            Err(error) => return Some(failure(RawValue::NULL, &error)),
         };
         let count = entries_of(&message);
         // One token was taken when the message arrived; these are for the other entries.
@@ -230,19 +230,20 @@ impl Endpoint {
 
     async fn answer_entry(&self, entry: Entry<'_>, left: &AtomicUsize, local: Local<'_>) -> Option<Part> {
         match entry {
-            Entry::Invalid(id, error) => Some(failed(id, error)),
+            Entry::Invalid(id, error) => Some(failed(id, &error)),
             Entry::Notification(call) => {
                 // The specification allows no response to a notification, not even an error.
-                let _ = self.dispatcher.run(&call, |_| ()).await;
+                let _ = self.dispatcher.run(&call, self.dispatcher.reply(None)).await;
                 None
             }
             Entry::Call(id, call) => {
-                let answered = match local(&call) {
-                    Some(answered) => answered.map(|result| success(id, &result)),
-                    None => self.dispatcher.run(&call, |result| success(id, result)).await,
+                let reply = self.dispatcher.reply(Some(id));
+                let answered = match local(&call, reply) {
+                    Some(answered) => answered,
+                    None => self.dispatcher.run(&call, reply).await,
                 };
                 let part = answered.and_then(|text| self.make_room(text, left));
-                Some(part.unwrap_or_else(|error| failed(id, error)))
+                Some(part.unwrap_or_else(|error| failed(id, &error)))
             }
         }
     }
@@ -268,8 +269,8 @@ fn entries_of(message: &Message<'_>) -> usize {
 /// The same error for every request in a message. Notifications get none.
 fn refuse_all(message: Message<'_>, error: &RpcError) -> Option<Answer> {
     let refuse = |entry| match entry {
-        Entry::Call(id, _) => Some(failed(id, error.clone())),
-        Entry::Invalid(id, error) => Some(failed(id, error)),
+        Entry::Call(id, _) => Some(failed(id, error)),
+        Entry::Invalid(id, error) => Some(failed(id, &error)),
         Entry::Notification(_) => None,
     };
     match message {

@@ -7,11 +7,12 @@
 //! clients.
 //!
 //! A request passes these stages: an accept loop with limits ([`serve`]); the axum router
-//! ([`router()`]); reading the body under limits of size, time and memory; a check of the JSON-RPC
-//! framing exactly as specified; and jsonrpsee, which decodes parameters and encodes results. The
-//! entries of a batch run concurrently, so that all of them can wait for the same block. Messages
-//! of a WebSocket pass the same stages. Streams of blocks read the ledger at the pace of their
-//! readers. The pages of the explorer are made of the results of the same methods.
+//! ([`router()`]); reading the body under limits of size, time and memory; the JSON-RPC framing
+//! exactly as specified; parameters, checked by the table of methods; and the method, whose result
+//! is encoded once. The entries of a batch run concurrently, so that all of them can wait for the
+//! same block. Messages of a WebSocket pass the same stages. Streams of blocks read the ledger at
+//! the pace of their readers. The pages of the explorer are made of the results of the same
+//! methods.
 //!
 //! ```no_run
 //! # async fn example(node: std::sync::Arc<impl quorate_rpc::Node>) -> Result<(), quorate_rpc::RpcStartError> {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use jsonrpsee::core::async_trait;
-use quorate_api::methods::{Id, QuorateServer};
+use futures::future::BoxFuture;
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
     DEFAULT_BLOCKS, Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus,
@@ -11,13 +10,15 @@ use quorate_api::{
     ValidatorJson, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_genesis::Genesis;
-use quorate_ledger::{Epoch, Height};
+use quorate_ledger::{Epoch, Height, TransactionId};
 
 use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
 use crate::discovery::discovery;
+use crate::dispatch::{Reply, Service};
 use crate::explain::explain_report;
 use crate::node::Node;
+use crate::parameters::Arguments;
 use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
 use crate::transactions::{Transactions, place};
@@ -53,51 +54,95 @@ impl<N: Node> Api<N> {
     }
 }
 
-#[async_trait]
-impl<N: Node> QuorateServer for Api<N> {
-    async fn tx_submit(
+impl<N: Node> Service for Api<N> {
+    fn run<'a>(
+        &'a self,
+        method: &'static str,
+        mut arguments: Arguments<'a>,
+        reply: Reply<'a>,
+    ) -> BoxFuture<'a, Result<String, RpcError>> {
+        Box::pin(async move {
+            match method {
+                "tx_submit" => {
+                    let transaction = arguments.take::<Bytes>()?;
+                    reply.with(&self.tx_submit(&transaction.0, arguments.take()?, arguments.take()?).await?)
+                }
+                "tx_status" => reply.with(&self.tx_status(arguments.take_id()?).await?),
+                "tx_get" => reply.with(&self.tx_get(arguments.take_id()?).await?),
+                "tx_receipt" => reply.with(&self.tx_receipt(arguments.take_id()?).await?),
+                "chain_head" => reply.with(&self.chain_head()?),
+                "chain_block" => reply.with(&self.chain_block(arguments.take()?, arguments.take()?).await?),
+                "chain_blocks" => {
+                    let from_height = arguments.take()?;
+                    reply.with(&self.chain_blocks(from_height, arguments.take()?, arguments.take()?).await?)
+                }
+                "chain_proof" => reply.with(&self.chain_proof(arguments.take()?)?),
+                "chain_checkpoint" => reply.with(&self.chain_checkpoint(arguments.take()?)),
+                "network_genesis" => reply.with(&self.network_genesis()),
+                "network_validators" => reply.with(&self.network_validators(arguments.take()?)?),
+                "node_status" => reply.with(&self.node_status()),
+                "node_peers" => reply.with(&self.node_peers()),
+                "node_version" => reply.with(&self.node_version()),
+                "consensus_state" => reply.with(&self.consensus_state()),
+                "consensus_explain" => reply.with(&self.consensus_explain()),
+                "consensus_evidence" => reply.with(&self.consensus_evidence()),
+                "mempool_status" => reply.with(&self.mempool_status()),
+                "rpc.discover" => reply.with(&self.rpc_discover()),
+                other => unreachable!("{other} is not a method of the table"),
+            }
+        })
+    }
+}
+
+/// The methods of the interface, by their names.
+impl<N: Node> Api<N> {
+    pub(crate) async fn tx_submit(
         &self,
-        transaction: Bytes,
+        transaction: &[u8],
         wait: Option<Wait>,
         timeout_ms: Option<u64>,
     ) -> Result<SubmitResult, RpcError> {
         let wait = wait.unwrap_or_default();
-        let mut result = self.transactions.submit(&transaction.0, wait, timeout_ms).await?;
+        let mut result = self.transactions.submit(transaction, wait, timeout_ms).await?;
         if let (Wait::Committed, Some((height, index))) = (wait, place(&result.status)) {
             result.receipt = self.receipts.receipt(&self.ledger, result.id, height, index).await?;
         }
         Ok(result)
     }
 
-    async fn tx_status(&self, id: Id) -> Result<TransactionStatus, RpcError> {
-        let status = self.node.status_of(id.0).await;
+    pub(crate) async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, RpcError> {
+        let status = self.node.status_of(id).await;
         if status == TransactionStatus::Unknown {
             // A damaged index must not make a committed transaction look unknown.
-            self.ledger.locate(&id.0)?;
+            self.ledger.locate(&id)?;
         }
         Ok(status)
     }
 
-    async fn tx_get(&self, id: Id) -> Result<Option<LocatedTransaction>, RpcError> {
-        self.ledger.transaction(id.0).await
+    pub(crate) async fn tx_get(&self, id: TransactionId) -> Result<Option<LocatedTransaction>, RpcError> {
+        self.ledger.transaction(id).await
     }
 
-    async fn tx_receipt(&self, id: Id) -> Result<Option<ReceiptJson>, RpcError> {
-        match self.ledger.locate(&id.0)? {
-            Some((height, index)) => self.receipts.receipt(&self.ledger, id.0, height, index).await,
+    pub(crate) async fn tx_receipt(&self, id: TransactionId) -> Result<Option<ReceiptJson>, RpcError> {
+        match self.ledger.locate(&id)? {
+            Some((height, index)) => self.receipts.receipt(&self.ledger, id, height, index).await,
             None => Ok(None),
         }
     }
 
-    async fn chain_head(&self) -> Result<ChainHead, RpcError> {
+    pub(crate) fn chain_head(&self) -> Result<ChainHead, RpcError> {
         self.ledger.head()
     }
 
-    async fn chain_block(&self, at: BlockAt, full: Option<bool>) -> Result<Option<BlockJson>, RpcError> {
+    pub(crate) async fn chain_block(
+        &self,
+        at: BlockAt,
+        full: Option<bool>,
+    ) -> Result<Option<BlockJson>, RpcError> {
         self.ledger.block(at, full.unwrap_or(true)).await
     }
 
-    async fn chain_blocks(
+    pub(crate) async fn chain_blocks(
         &self,
         from_height: u64,
         limit: Option<u32>,
@@ -106,60 +151,60 @@ impl<N: Node> QuorateServer for Api<N> {
         self.ledger.blocks(from_height, limit.unwrap_or(DEFAULT_BLOCKS), full.unwrap_or(true)).await
     }
 
-    async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError> {
+    pub(crate) fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, RpcError> {
         self.ledger.proof(Height(height))
     }
 
-    async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, RpcError> {
+    pub(crate) fn chain_checkpoint(&self, height: Option<u64>) -> Option<CheckpointJson> {
         let stable = self.node.checkpoint();
-        Ok(stable.filter(|stable| height.is_none_or(|height| height == stable.height)))
+        stable.filter(|stable| height.is_none_or(|height| height == stable.height))
     }
 
-    async fn network_genesis(&self) -> Result<NetworkGenesis, RpcError> {
+    pub(crate) fn network_genesis(&self) -> NetworkGenesis {
         let genesis = self.node.genesis();
-        Ok(NetworkGenesis {
+        NetworkGenesis {
             chain_id: genesis.chain_id(),
             name: genesis.name().to_owned(),
             toml: genesis.to_toml(),
-        })
+        }
     }
 
-    async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError> {
+    pub(crate) fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError> {
         let next = self.ledger.head()?.height + 1;
         // Protocol version 1 has one committee, known for every block up to the next.
         Ok((height.unwrap_or(next) <= next).then(|| validators(self.node.genesis())))
     }
 
-    async fn node_status(&self) -> Result<NodeStatus, RpcError> {
-        Ok(self.node.status())
+    pub(crate) fn node_status(&self) -> NodeStatus {
+        self.node.status()
     }
 
-    async fn node_peers(&self) -> Result<Vec<PeerJson>, RpcError> {
-        Ok(self.node.peers())
+    pub(crate) fn node_peers(&self) -> Vec<PeerJson> {
+        self.node.peers()
     }
 
-    async fn node_version(&self) -> Result<VersionInfo, RpcError> {
-        Ok(self.node.version())
+    pub(crate) fn node_version(&self) -> VersionInfo {
+        self.node.version()
     }
 
-    async fn consensus_state(&self) -> Result<ConsensusState, RpcError> {
-        Ok(self.node.consensus())
+    pub(crate) fn consensus_state(&self) -> ConsensusState {
+        self.node.consensus()
     }
 
-    async fn consensus_explain(&self) -> Result<Explanation, RpcError> {
-        Ok(explain_report(self.node.genesis(), &self.node.report()))
+    pub(crate) fn consensus_explain(&self) -> Explanation {
+        explain_report(self.node.genesis(), &self.node.report())
     }
 
-    async fn consensus_evidence(&self) -> Result<ConsensusEvidence, RpcError> {
-        Ok(ConsensusEvidence { evidence: self.node.evidence() })
+    pub(crate) fn consensus_evidence(&self) -> ConsensusEvidence {
+        ConsensusEvidence { evidence: self.node.evidence() }
     }
 
-    async fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
-        Ok(self.node.mempool())
+    pub(crate) fn mempool_status(&self) -> MempoolStatus {
+        self.node.mempool()
     }
 
-    async fn rpc_discover(&self) -> Result<Discovery, RpcError> {
-        Ok(discovery())
+    pub(crate) fn rpc_discover(&self) -> Discovery {
+        discovery()
     }
 }
 

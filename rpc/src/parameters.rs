@@ -1,29 +1,59 @@
-//! Checks that a call has the parameters of its method, each of the right type.
+//! Reads the parameters of a call, by name or by position, each of the right type.
 //!
-//! jsonrpsee ignores surplus and unknown parameters, so it would silently ignore a mistyped name.
-//! It also formats whole values into its errors, which takes a second for a large one. So this
-//! module checks everything first, and jsonrpsee reads only valid parameters.
+//! A mistyped name of an optional parameter must not be ignored silently, so unknown and surplus
+//! parameters are refused. Values are checked by the table before serde reads them: its errors
+//! would repeat whole values, which takes a second for a large one.
 
 use std::fmt;
 
-use quorate_api::{ErrorKind, Method, Parameter, RpcError, excerpt};
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use quorate_api::{ErrorKind, Method, RpcError, excerpt};
+use quorate_ledger::TransactionId;
+use serde::de::{DeserializeOwned, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::request::split;
+
+/// The checked parameters of a call, in the order of the method's. Those that were omitted are
+/// `None`.
+#[derive(Debug)]
+pub(crate) struct Arguments<'a>(std::vec::IntoIter<Option<&'a RawValue>>);
+
+impl Arguments<'_> {
+    /// The next parameter; an omitted one is read as null.
+    ///
+    /// # Errors
+    /// `invalid_params`, only if the table accepts what `T` refuses.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self) -> Result<T, RpcError> {
+        let value = self.0.next().flatten().unwrap_or(RawValue::NULL);
+        serde_json::from_str(value.get()).map_err(|error| unreadable(&error))
+    }
+
+    /// The next parameter, a transaction's id.
+    ///
+    /// # Errors
+    /// As [`Arguments::take`].
+    pub(crate) fn take_id(&mut self) -> Result<TransactionId, RpcError> {
+        self.take::<String>()?.parse().map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &dyn fmt::Display) -> RpcError {
+    RpcError::new(ErrorKind::InvalidParams, format!("invalid params: {error}"))
+}
 
 /// Refuses missing, surplus, unknown and repeated parameters, and values of another type than the
 /// parameter has.
 ///
 /// # Errors
 /// `invalid_params`, which names the method and the parameter.
-pub(crate) fn check(method: &Method, params: Option<&RawValue>) -> Result<(), RpcError> {
-    let checked = match params {
-        None => missing(method.parameters),
-        Some(params) if params.get().starts_with('[') => check_positions(method, params),
-        Some(params) => check_names(method, params),
+pub(crate) fn read<'a>(method: &Method, params: Option<&'a RawValue>) -> Result<Arguments<'a>, RpcError> {
+    let values = match params {
+        None => Ok(vec![None; method.parameters.len()]),
+        Some(params) if params.get().starts_with('[') => by_position(method, params),
+        Some(params) => by_name(method, params),
     };
-    checked.map_err(|problem| {
+    let checked = values.and_then(|values| check(method, &values).map(|()| values));
+    checked.map(|values| Arguments(values.into_iter())).map_err(|problem| {
         let message = format!(
             "invalid params for {}: {problem}; its parameters are {}",
             method.name,
@@ -43,44 +73,45 @@ fn signature(method: &Method) -> String {
     format!("({})", names.join(", "))
 }
 
-fn check_positions(method: &Method, params: &RawValue) -> Result<(), String> {
+type Values<'a> = Vec<Option<&'a RawValue>>;
+
+fn by_position<'a>(method: &Method, params: &'a RawValue) -> Result<Values<'a>, String> {
     let (values, count) = split(params, method.parameters.len());
     if count > values.len() {
         return Err(format!("{count} are too many"));
     }
-    for (parameter, value) in method.parameters.iter().zip(&values) {
-        check_value(parameter, value)?;
-    }
-    missing(&method.parameters[count..])
+    let mut values: Values<'_> = values.into_iter().map(Some).collect();
+    values.resize(method.parameters.len(), None);
+    Ok(values)
 }
 
-fn check_names(method: &Method, params: &RawValue) -> Result<(), String> {
+fn by_name<'a>(method: &Method, params: &'a RawValue) -> Result<Values<'a>, String> {
     // Half a surrogate pair is well-formed JSON, but not Unicode.
     let members = members(params, method.parameters.len()).ok_or("a name is not Unicode")?;
-    let mut absent = method.parameters.to_vec();
-    for (name, value) in &members {
-        let Some(parameter) = method.parameters.iter().find(|parameter| parameter.name == name) else {
-            return Err(format!("{:?} is unknown", excerpt(name)));
+    let mut values = vec![None; method.parameters.len()];
+    for (name, value) in members {
+        let Some(place) = method.parameters.iter().position(|parameter| parameter.name == name) else {
+            return Err(format!("{:?} is unknown", excerpt(&name)));
         };
-        let before = absent.len();
-        absent.retain(|other| other.name != parameter.name);
-        if absent.len() == before {
+        if values[place].replace(value).is_some() {
             return Err(format!("{name:?} is given twice"));
         }
-        check_value(parameter, value)?;
     }
-    missing(&absent)
+    Ok(values)
 }
 
-fn check_value(parameter: &Parameter, value: &RawValue) -> Result<(), String> {
-    parameter.check(value.get()).map_err(|problem| format!("{:?} {problem}", parameter.name))
-}
-
-fn missing(absent: &[Parameter]) -> Result<(), String> {
-    match absent.iter().find(|parameter| parameter.required) {
-        Some(parameter) => Err(format!("{:?} is missing", parameter.name)),
-        None => Ok(()),
+fn check(method: &Method, values: &[Option<&RawValue>]) -> Result<(), String> {
+    for (parameter, value) in method.parameters.iter().zip(values) {
+        let name = parameter.name;
+        match value {
+            Some(value) => {
+                parameter.check(value.get()).map_err(|problem| format!("{name:?} {problem}"))?;
+            }
+            None if parameter.required => return Err(format!("{name:?} is missing")),
+            None => {}
+        }
     }
+    Ok(())
 }
 
 /// The members of an object, at most one more than `limit`: with that one, a member is unknown or
@@ -119,7 +150,9 @@ mod tests {
 
     fn checked(method: &str, params: Option<&str>) -> Result<(), String> {
         let raw = params.map(|text| RawValue::from_string(text.to_owned()).unwrap());
-        check(Method::find(METHODS, method).unwrap(), raw.as_deref()).map_err(|error| error.message)
+        read(Method::find(METHODS, method).unwrap(), raw.as_deref())
+            .map(|_| ())
+            .map_err(|error| error.message)
     }
 
     #[test]
@@ -158,6 +191,22 @@ mod tests {
             assert!(message.contains(said), "{method} {params:?}: {message}");
             assert!(message.starts_with(&format!("invalid params for {method}: ")), "{message}");
             assert!(message.contains("its parameters are ("), "{message}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_taken_in_the_order_of_the_method() {
+        let method = Method::find(METHODS, "chain_block").unwrap();
+        for (params, expected) in [
+            ("[7]", (7, None)),
+            ("[7, false]", (7, Some(false))),
+            (r#"{"full": true, "at": 7}"#, (7, Some(true))),
+            (r#"{"full": null, "at": 7}"#, (7, None)),
+        ] {
+            let raw = RawValue::from_string(params.to_owned()).unwrap();
+            let mut arguments = read(method, Some(&raw)).unwrap();
+            let taken: (u64, Option<bool>) = (arguments.take().unwrap(), arguments.take().unwrap());
+            assert_eq!(taken, expected, "{params}");
         }
     }
 }

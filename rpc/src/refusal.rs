@@ -44,7 +44,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let retry_after_ms = self.error.data.retry_after_ms;
-        let mut response = json(self.status, failure(RawValue::NULL, self.error));
+        let mut response = json(self.status, failure(RawValue::NULL, &self.error));
         response.headers_mut().extend(self.headers);
         if let Some(milliseconds) = retry_after_ms {
             let seconds = HeaderValue::from(milliseconds.div_ceil(1000));

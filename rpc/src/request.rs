@@ -1,9 +1,6 @@
 //! JSON-RPC 2.0 framing, exactly as specified.
 //!
-//! jsonrpsee responds to some invalid requests with another code than the specification, treats
-//! requests with invalid ids as notifications, and does not run notifications. So this module
-//! checks the framing, and jsonrpsee only decodes parameters and runs methods. Ids are returned
-//! exactly as they were written.
+//! Ids are returned exactly as they were written. Parameters stay text until the method is known.
 
 use std::fmt;
 

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use prometheus::Registry;
 use quorate_api::METHODS;
-use quorate_api::methods::QuorateServer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::budget::MemoryBudget;
@@ -54,8 +53,7 @@ pub(crate) fn stoppable_router<N: Node>(
     let api = Api::new(config, Arc::clone(&node), ledger, stopping.clone());
     let explorer = config.explorer.then(|| Arc::new(Explorer::new(api.clone(), memory.clone())));
     let rates = Arc::new(RateLimiter::new(config));
-    let dispatcher =
-        Dispatcher::new(api.into_rpc().into(), METHODS, config.max_response_bytes, meter.clone());
+    let dispatcher = Dispatcher::new(Arc::new(api), METHODS, config.max_response_bytes, meter.clone());
     let endpoint = Arc::new(Endpoint::new(config, dispatcher, memory, Arc::clone(&rates)));
     let origins = Origins::new(&config.allowed_origins);
     let cors = origins.layer();

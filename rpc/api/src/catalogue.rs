@@ -2,11 +2,11 @@
 //!
 //! The server runs only methods in [`METHODS`], checks parameters by it, and makes the result of
 //! `rpc.discover` from it, so every served method is described. The server's tests check with every
-//! response that the types and errors in the table are those of the trait in [`crate::methods`].
+//! response that it has the type or an error that the table names.
 //!
-//! A new method needs a function in the trait, an entry here with the same name, parameters and
-//! types, and a section with an example and its response in `rpc/README.md`; tests fail if one of
-//! them is missing. A new type of a result derives [`JsonSchema`], with `#[schemars(with =
+//! A new method needs an entry here, an arm with its name and parameters in the server's
+//! `rpc/src/methods`, and a section with an example and its response in `rpc/README.md`; tests fail
+//! if one of them is missing. A new type of a result derives [`JsonSchema`], with `#[schemars(with =
 //! "Hex<32>")]` or similar on fields that are hex.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::excerpt::cut_off;
@@ -175,8 +175,8 @@ pub struct ErrorData {
     pub details: Map<String, Value>,
 }
 
-/// An error of the interface.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// An error of the interface, in the shape of a JSON-RPC error object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({})", data.kind)]
 pub struct RpcError {
     /// The JSON-RPC code.
@@ -202,6 +202,20 @@ impl RpcError {
         }
     }
 
+    /// Reads the members of an error object of any JSON-RPC server. One without the `data` of this
+    /// interface gets a kind from its code, and text in its `data` is added to the message.
+    pub fn received(code: i32, message: &str, data: Option<&RawValue>) -> Self {
+        if let Some(data) = data.and_then(|raw| serde_json::from_str::<ErrorData>(raw.get()).ok()) {
+            return RpcError { code, message: cut_off(message.to_owned(), MAX_MESSAGE_BYTES), data };
+        }
+        let kind = ErrorKind::of_code(code).unwrap_or(ErrorKind::Other);
+        let message = match data.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()) {
+            Some(reason) => format!("{message}: {reason}"),
+            None => message.to_owned(),
+        };
+        RpcError { code, ..RpcError::new(kind, message) }
+    }
+
     /// Sets when to try again.
     #[must_use]
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
@@ -222,34 +236,12 @@ impl RpcError {
     }
 }
 
-impl From<RpcError> for ErrorObjectOwned {
-    fn from(error: RpcError) -> Self {
-        ErrorObject::owned(error.code, error.message, Some(error.data))
-    }
-}
-
-/// Reads an error of any JSON-RPC server. One without the `data` of this interface gets a kind from
-/// its code, and text in its `data` is added to the message.
-impl From<&ErrorObject<'_>> for RpcError {
-    fn from(object: &ErrorObject<'_>) -> Self {
-        let raw = object.data().map(|data| data.get());
-        if let Some(data) = raw.and_then(|raw| serde_json::from_str::<ErrorData>(raw).ok()) {
-            let message = cut_off(object.message().to_owned(), MAX_MESSAGE_BYTES);
-            return RpcError { code: object.code(), message, data };
-        }
-        let kind = ErrorKind::of_code(object.code()).unwrap_or(ErrorKind::Other);
-        let message = match raw.and_then(|raw| serde_json::from_str::<String>(raw).ok()) {
-            Some(reason) => format!("{}: {reason}", object.message()),
-            None => object.message().to_owned(),
-        };
-        RpcError { code: object.code(), ..RpcError::new(kind, message) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeSet;
+
+    use serde_json::value::to_raw_value;
 
     use super::*;
 
@@ -299,8 +291,7 @@ mod tests {
         let error = RpcError::new(ErrorKind::PoolFull, "the pool is full")
             .retry_after_ms(250)
             .detail("limit", 50_000);
-        let object = ErrorObjectOwned::from(error.clone());
-        let json = serde_json::to_value(&object).unwrap();
+        let json = serde_json::to_value(&error).unwrap();
         assert_eq!(
             json,
             serde_json::json!({
@@ -309,18 +300,20 @@ mod tests {
                 "data": { "kind": "pool_full", "retryable": true, "retry_after_ms": 250, "limit": 50_000 },
             })
         );
-        assert_eq!(RpcError::from(&object), error);
+        assert_eq!(serde_json::from_value::<RpcError>(json).unwrap(), error);
+        let data = to_raw_value(&error.data).unwrap();
+        assert_eq!(RpcError::received(error.code, &error.message, Some(&data)), error);
     }
 
     #[test]
     fn errors_of_other_servers_are_understood() {
-        let foreign = ErrorObject::owned(-32602, "Invalid params", Some("expected a number"));
-        let error = RpcError::from(&foreign);
+        let foreign = to_raw_value("expected a number").unwrap();
+        let error = RpcError::received(-32602, "Invalid params", Some(&foreign));
         assert_eq!(error.kind(), ErrorKind::InvalidParams);
         assert_eq!(error.message, "Invalid params: expected a number");
 
         let newer = serde_json::json!({ "kind": "not_thought_of_yet", "retryable": true });
-        let error = RpcError::from(&ErrorObject::owned(-32099, "later", Some(newer)));
+        let error = RpcError::received(-32099, "later", Some(&to_raw_value(&newer).unwrap()));
         assert_eq!(error.kind(), ErrorKind::Other);
         assert!(error.data.retryable, "the node decides, not the table of this version");
         assert_eq!(error.code, -32099);

@@ -1,9 +1,8 @@
 //! The HTTP interface of a node: its JSON types, errors and methods.
 //!
-//! Server and client are generated from one trait ([`methods`]), so they cannot disagree. The types
-//! here mirror those of `quorate-ledger` field by field and convert to and from them; the ledger
-//! has no JSON. Without features the crate has only the types, which suffice for a command line or
-//! a verifier.
+//! Server and client share these types, and the table of methods ([`METHODS`]). The types mirror
+//! those of `quorate-ledger` field by field and convert to and from them; the ledger has no JSON.
+//! The crate has no server and no client, so it suffices for a command line or a verifier.
 //!
 //! The rules of the encoding:
 //! * bytes, hashes, keys and signatures are lower-case hex after `0x`; other forms are refused;
@@ -24,8 +23,6 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-#[cfg(feature = "server")]
-pub mod admin;
 mod block;
 mod catalogue;
 mod consensus;
@@ -35,8 +32,6 @@ mod excerpt;
 mod explanation;
 mod hex;
 mod invalid;
-#[cfg(any(feature = "client", feature = "server"))]
-pub mod methods;
 mod node;
 mod object;
 mod parameter;

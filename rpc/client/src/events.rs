@@ -8,7 +8,7 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use quorate_api::{BlockJson, ErrorData, RpcError};
+use quorate_api::{BlockJson, RpcError};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,23 +28,9 @@ pub(crate) struct Events {
     parser: Parser,
 }
 
-/// An error of the interface.
-#[derive(Deserialize)]
-struct ErrorJson {
-    code: i32,
-    message: String,
-    data: ErrorData,
-}
-
 #[derive(Deserialize)]
 struct RefusalJson {
-    error: ErrorJson,
-}
-
-impl From<ErrorJson> for RpcError {
-    fn from(json: ErrorJson) -> Self {
-        RpcError { code: json.code, message: json.message, data: json.data }
-    }
+    error: RpcError,
 }
 
 impl Events {
@@ -72,7 +58,7 @@ impl Events {
                 match event.kind.as_str() {
                     "block" => return self.json(&event.data),
                     "end" => {
-                        let error = self.json::<ErrorJson>(&event.data)?.into();
+                        let error = self.json::<RpcError>(&event.data)?;
                         return Err(CallError::Node { url: self.url.clone(), error });
                     }
                     // A newer node may send other events.
@@ -134,7 +120,7 @@ async fn refusal(url: &str, response: Response<Incoming>) -> CallError {
         return refused;
     };
     match serde_json::from_slice::<RefusalJson>(&body.to_bytes()) {
-        Ok(refusal) => CallError::Node { url: url.to_owned(), error: refusal.error.into() },
+        Ok(refusal) => CallError::Node { url: url.to_owned(), error: refusal.error },
         Err(_) => refused,
     }
 }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use jsonrpsee::core::ClientError as Failure;
+use jsonrpsee_core::ClientError as Failure;
+use jsonrpsee_core::client::ClientT;
 use jsonrpsee_http_client::transport::Error as TransportError;
 use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
-use quorate_api::methods::{Id, QuorateClient};
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
     Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
     ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_ledger::TransactionId;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
@@ -53,16 +55,23 @@ impl Rpc {
         &self.url
     }
 
-    async fn answer<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, CallError> {
-        self.answer_within(self.answer_timeout, call).await
+    /// Calls a method with these parameters.
+    async fn call<T: DeserializeOwned, const N: usize>(
+        &self,
+        method: &str,
+        parameters: [(&str, Value); N],
+    ) -> Result<T, CallError> {
+        self.call_within(self.answer_timeout, method, parameters).await
     }
 
-    async fn answer_within<T>(
+    async fn call_within<T: DeserializeOwned, const N: usize>(
         &self,
         limit: Duration,
-        call: impl Future<Output = Result<T, Failure>>,
+        method: &str,
+        parameters: [(&str, Value); N],
     ) -> Result<T, CallError> {
-        match timeout(limit, call).await {
+        let named = parameters.map(|(name, value)| (name.to_owned(), value));
+        match timeout(limit, self.http.request(method, Map::from_iter(named))).await {
             Ok(answer) => answer.map_err(|failure| self.explain(&failure)),
             Err(_) => Err(CallError::Timeout { url: self.url.clone(), after: limit }),
         }
@@ -71,7 +80,10 @@ impl Rpc {
     fn explain(&self, failure: &Failure) -> CallError {
         let url = self.url.clone();
         match failure {
-            Failure::Call(error) => CallError::Node { url, error: RpcError::from(error) },
+            Failure::Call(error) => CallError::Node {
+                url,
+                error: RpcError::received(error.code(), error.message(), error.data()),
+            },
             Failure::RequestTimeout => CallError::Timeout { url, after: CEILING },
             Failure::Transport(error) => match error.downcast_ref::<TransportError>() {
                 Some(TransportError::Rejected { status_code }) => {
@@ -106,92 +118,100 @@ impl Rpc {
     ) -> Result<SubmitResult, CallError> {
         let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let limit = within.saturating_add(self.answer_timeout);
-        let call = self.http.tx_submit(Bytes(transaction), Some(wait), Some(timeout_ms));
-        self.answer_within(limit, call).await
+        let parameters = [
+            ("transaction", json!(Bytes(transaction))),
+            ("wait", json!(wait)),
+            ("timeout_ms", json!(timeout_ms)),
+        ];
+        self.call_within(limit, "tx_submit", parameters).await
     }
 
     /// The status of a transaction, as far as the node knows it.
     pub async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, CallError> {
-        self.answer(self.http.tx_status(Id(id))).await
+        self.call("tx_status", [("id", json!(id.to_string()))]).await
     }
 
     /// A committed transaction with its place.
     pub async fn tx_get(&self, id: TransactionId) -> Result<Option<LocatedTransaction>, CallError> {
-        self.answer(self.http.tx_get(Id(id))).await
+        self.call("tx_get", [("id", json!(id.to_string()))]).await
     }
 
     /// Proof that a transaction was committed.
     pub async fn tx_receipt(&self, id: TransactionId) -> Result<Option<ReceiptJson>, CallError> {
-        self.answer(self.http.tx_receipt(Id(id))).await
+        self.call("tx_receipt", [("id", json!(id.to_string()))]).await
     }
 
     /// The newest committed block.
     pub async fn chain_head(&self) -> Result<ChainHead, CallError> {
-        self.answer(self.http.chain_head()).await
+        self.call("chain_head", []).await
     }
 
     /// A block with its transactions, or with their ids for `full = false`.
     pub async fn chain_block(&self, at: BlockAt, full: bool) -> Result<Option<BlockJson>, CallError> {
-        self.answer(self.http.chain_block(at, Some(full))).await
+        self.call("chain_block", [("at", json!(at)), ("full", json!(full))]).await
     }
 
     /// Consecutive blocks, ascending; possibly fewer than `limit`.
     pub async fn chain_blocks(&self, from: u64, limit: u32, full: bool) -> Result<Blocks, CallError> {
-        self.answer(self.http.chain_blocks(from, Some(limit), Some(full))).await
+        self.call(
+            "chain_blocks",
+            [("from_height", json!(from)), ("limit", json!(limit)), ("full", json!(full))],
+        )
+        .await
     }
 
     /// Proof that the block at a height is final.
     pub async fn chain_proof(&self, height: u64) -> Result<Option<FinalityProofJson>, CallError> {
-        self.answer(self.http.chain_proof(height)).await
+        self.call("chain_proof", [("height", json!(height))]).await
     }
 
     /// The stable checkpoint, if it is at this height or none is given.
     pub async fn chain_checkpoint(&self, height: Option<u64>) -> Result<Option<CheckpointJson>, CallError> {
-        self.answer(self.http.chain_checkpoint(height)).await
+        self.call("chain_checkpoint", [("height", json!(height))]).await
     }
 
     /// The genesis of the network.
     pub async fn network_genesis(&self) -> Result<NetworkGenesis, CallError> {
-        self.answer(self.http.network_genesis()).await
+        self.call("network_genesis", []).await
     }
 
     /// The committee at a height, by default that of the next block.
     pub async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, CallError> {
-        self.answer(self.http.network_validators(height)).await
+        self.call("network_validators", [("height", json!(height))]).await
     }
 
     /// The node's summary of itself.
     pub async fn node_status(&self) -> Result<NodeStatus, CallError> {
-        self.answer(self.http.node_status()).await
+        self.call("node_status", []).await
     }
 
     /// The other nodes that it knows.
     pub async fn node_peers(&self) -> Result<Vec<PeerJson>, CallError> {
-        self.answer(self.http.node_peers()).await
+        self.call("node_peers", []).await
     }
 
     /// The program that the node runs.
     pub async fn node_version(&self) -> Result<VersionInfo, CallError> {
-        self.answer(self.http.node_version()).await
+        self.call("node_version", []).await
     }
 
     /// The state of ordering.
     pub async fn consensus_state(&self) -> Result<ConsensusState, CallError> {
-        self.answer(self.http.consensus_state()).await
+        self.call("consensus_state", []).await
     }
 
     /// Why the node makes progress with ordering or does not.
     pub async fn consensus_explain(&self) -> Result<Explanation, CallError> {
-        self.answer(self.http.consensus_explain()).await
+        self.call("consensus_explain", []).await
     }
 
     /// Evidence of faulty members. It is not verified here.
     pub async fn consensus_evidence(&self) -> Result<ConsensusEvidence, CallError> {
-        self.answer(self.http.consensus_evidence()).await
+        self.call("consensus_evidence", []).await
     }
 
     /// How full the pool is.
     pub async fn mempool_status(&self) -> Result<MempoolStatus, CallError> {
-        self.answer(self.http.mempool_status()).await
+        self.call("mempool_status", []).await
     }
 }

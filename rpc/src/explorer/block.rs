@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use quorate_api::methods::QuorateServer;
 use quorate_api::{
     BlockAt, BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson, excerpt,
 };
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 use super::{Explorer, Members, query};
+use crate::node::Node;
 
 /// How many transactions a page shows.
 const ROWS: usize = 100;
@@ -101,8 +101,8 @@ struct Parameters {
 }
 
 /// `GET /blocks/{height or hash}?from=INDEX`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
+pub(super) async fn page<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     at: &str,
     uri: &Uri,
@@ -113,16 +113,16 @@ pub(super) async fn page<A: QuorateServer>(
         let advice = "Name a block by its height, such as 17, or by its hash: 0x and 64 digits from 0 to f.";
         Problem::new(StatusCode::BAD_REQUEST, "No such block", text, advice)
     })?;
-    let status = explorer.api.node_status().await?;
+    let status = explorer.api.node_status();
     let head = status.head.height;
     let Some(block) = explorer.api.chain_block(named, Some(true)).await? else {
         return Err(unknown(named, head));
     };
-    let members = explorer.members().await?;
+    let members = explorer.members()?;
     // A block that became final by a later block's certificate has no certificate of its own.
     let certificate = match &block.certificate {
         Some(certificate) => Some(certificate.clone()),
-        None => explorer.api.chain_proof(block.header.height).await?.map(|proof| proof.certificate),
+        None => explorer.api.chain_proof(block.header.height)?.map(|proof| proof.certificate),
     };
     let BlockJson { header, hash, transactions, .. } = block;
     let transactions = match transactions {

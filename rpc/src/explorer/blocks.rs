@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use quorate_api::methods::QuorateServer;
 use quorate_api::{BlockJson, RpcError};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 use super::{Explorer, Members, query};
+use crate::node::Node;
 
 /// Rows of the list.
 const ROWS: u32 = 50;
@@ -55,8 +55,8 @@ impl BlockRow {
 
 /// The newest blocks below a height, the newest first: as many as requested, unless they are too
 /// large for one response or there are fewer.
-pub(super) async fn newest_below<A: QuorateServer>(
-    explorer: &Explorer<A>,
+pub(super) async fn newest_below<N: Node>(
+    explorer: &Explorer<N>,
     members: &Members,
     below: u64,
     earliest: u64,
@@ -131,17 +131,17 @@ struct Parameters {
 }
 
 /// `GET /blocks?below=HEIGHT`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
+pub(super) async fn page<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
     let parameters: Parameters = query(uri)?;
-    let status = explorer.api.node_status().await?;
+    let status = explorer.api.node_status();
     let (head, earliest) = (status.head.height, status.earliest_height);
     let next = head.saturating_add(1);
     let below = parameters.below.unwrap_or(next).clamp(earliest.saturating_add(1), next);
-    let members = explorer.members().await?;
+    let members = explorer.members()?;
     let blocks = newest_below(explorer, &members, below, earliest, ROWS).await?;
     let lowest = blocks.last().map_or(below, |block| block.height);
     // The link to the newest blocks has no `below`, because that page is updated live.

@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use quorate_api::methods::QuorateServer;
 use quorate_api::{Explanation, ValidatorSigningState};
 use serde_json::json;
 
 use super::Explorer;
 use super::page::{Frame, Problem};
 use super::text;
+use crate::node::Node;
 
 #[derive(Template)]
 #[template(path = "explain.html")]
@@ -38,13 +38,10 @@ impl ExplanationPage {
 }
 
 /// `GET /explain`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let explanation = explorer.api.consensus_explain().await?;
+pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
+    let explanation = explorer.api.consensus_explain();
     let nothing = json!({});
-    let frame = explorer.frame(headers, "/explain").await?.live("poll");
+    let frame = explorer.frame(headers, "/explain").live("poll");
     let frame = frame.call("consensus_explain", &nothing).call("consensus_state", &nothing);
     let state = explanation.state.name().replace('_', " ");
     Ok(explorer.show(StatusCode::OK, &ExplanationPage { frame, explanation, state }))

@@ -4,12 +4,12 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use quorate_api::MempoolStatus;
-use quorate_api::methods::QuorateServer;
 use serde_json::json;
 
 use super::Explorer;
 use super::page::{Frame, Problem};
 use super::text;
+use crate::node::Node;
 
 #[derive(Template)]
 #[template(path = "mempool.html")]
@@ -19,11 +19,8 @@ struct MempoolPage {
 }
 
 /// `GET /mempool`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let frame = explorer.frame(headers, "/mempool").await?.live("poll").call("mempool_status", &json!({}));
-    let page = MempoolPage { frame, pool: explorer.api.mempool_status().await? };
+pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
+    let frame = explorer.frame(headers, "/mempool").live("poll").call("mempool_status", &json!({}));
+    let page = MempoolPage { frame, pool: explorer.api.mempool_status() };
     Ok(explorer.show(StatusCode::OK, &page))
 }

@@ -1,7 +1,7 @@
 //! Pages for people, made of the results of the methods.
 //!
-//! A page uses the same trait as JSON-RPC, so it can show nothing that `README.md` does not
-//! describe. Pages are complete without JavaScript; `assets/live.js` keeps them up to date, and
+//! A page uses only the methods of JSON-RPC ([`Api`]), so it can show nothing that `README.md` does
+//! not describe. Pages are complete without JavaScript; `assets/live.js` keeps them up to date, and
 //! `assets/receipt.js` verifies receipts in the browser. askama escapes all untrusted text, and the
 //! headers forbid content of other origins.
 
@@ -28,28 +28,28 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use quorate_api::RpcError;
-use quorate_api::methods::QuorateServer;
 use serde::de::DeserializeOwned;
 
 use crate::budget::MemoryBudget;
 use crate::endpoint::Endpoint;
 use crate::health;
+use crate::methods::Api;
+use crate::node::Node;
 use page::{Frame, Problem, ProblemPage, refused, set_retry_after, shown};
 
 /// Makes the pages.
-#[derive(Debug)]
-pub(crate) struct Explorer<A> {
-    api: A,
+pub(crate) struct Explorer<N> {
+    api: Api<N>,
     memory: MemoryBudget,
 }
 
-impl<A: QuorateServer> Explorer<A> {
-    pub(crate) fn new(api: A, memory: MemoryBudget) -> Self {
+impl<N: Node> Explorer<N> {
+    pub(crate) fn new(api: Api<N>, memory: MemoryBudget) -> Self {
         Explorer { api, memory }
     }
 
-    async fn frame(&self, headers: &HeaderMap, here: &'static str) -> Result<Frame, RpcError> {
-        Ok(Frame::new(&self.api.node_status().await?, headers, here))
+    fn frame(&self, headers: &HeaderMap, here: &'static str) -> Frame {
+        Frame::new(&self.api.node_status(), headers, here)
     }
 
     fn show(&self, status: StatusCode, page: &impl askama::Template) -> Response {
@@ -57,25 +57,20 @@ impl<A: QuorateServer> Explorer<A> {
     }
 
     /// A page, or the page for its problem.
-    async fn answer(&self, headers: &HeaderMap, page: Result<Response, Problem>) -> Response {
+    fn answer(&self, headers: &HeaderMap, page: Result<Response, Problem>) -> Response {
         let problem = match page {
             Ok(response) => return response,
             Err(problem) => problem,
         };
-        match self.frame(headers, "").await {
-            Ok(frame) => {
-                let page = ProblemPage { frame, problem: &problem };
-                let mut response = self.show(problem.status, &page);
-                set_retry_after(&mut response, &problem);
-                response
-            }
-            Err(error) => refused(error),
-        }
+        let page = ProblemPage { frame: self.frame(headers, ""), problem: &problem };
+        let mut response = self.show(problem.status, &page);
+        set_retry_after(&mut response, &problem);
+        response
     }
 
     /// The names of the committee's members, by index.
-    async fn members(&self) -> Result<Members, RpcError> {
-        let committee = self.api.network_validators(None).await?;
+    fn members(&self) -> Result<Members, RpcError> {
+        let committee = self.api.network_validators(None)?;
         let validators = committee.map(|committee| committee.validators).unwrap_or_default();
         Ok(Members(validators.into_iter().map(|validator| validator.name).collect()))
     }
@@ -107,11 +102,11 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 
 /// The page at `/`. A client that does not accept HTML gets plain text, which does not count as a
 /// request.
-pub(crate) fn home<A: QuorateServer, S: Clone + Send + Sync + 'static>(
-    explorer: Arc<Explorer<A>>,
+pub(crate) fn home<N: Node, S: Clone + Send + Sync + 'static>(
+    explorer: Arc<Explorer<N>>,
     endpoint: Arc<Endpoint>,
 ) -> MethodRouter<S> {
-    get(front::<A>)
+    get(front::<N>)
         .with_state(explorer)
         .route_layer(from_fn_with_state(endpoint, admit))
         .route_layer(map_response(page::harden))
@@ -119,15 +114,15 @@ pub(crate) fn home<A: QuorateServer, S: Clone + Send + Sync + 'static>(
 }
 
 /// All other pages, and the assets.
-pub(crate) fn routes<A: QuorateServer>(explorer: Arc<Explorer<A>>, endpoint: Arc<Endpoint>) -> Router {
+pub(crate) fn routes<N: Node>(explorer: Arc<Explorer<N>>, endpoint: Arc<Endpoint>) -> Router {
     Router::new()
-        .route("/blocks", get(block_list::<A>))
-        .route("/blocks/{at}", get(one_block::<A>))
-        .route("/transactions/{id}", get(one_transaction::<A>))
-        .route("/validators", get(all_validators::<A>))
-        .route("/mempool", get(pool::<A>))
-        .route("/explain", get(why::<A>))
-        .route("/search", get(find::<A>))
+        .route("/blocks", get(block_list::<N>))
+        .route("/blocks/{at}", get(one_block::<N>))
+        .route("/transactions/{id}", get(one_transaction::<N>))
+        .route("/validators", get(all_validators::<N>))
+        .route("/mempool", get(pool::<N>))
+        .route("/explain", get(why::<N>))
+        .route("/search", get(find::<N>))
         .route_layer(from_fn_with_state(endpoint, admit))
         .with_state(explorer)
         .route("/assets/{version}/{name}", get(assets::asset))
@@ -159,18 +154,18 @@ fn named(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     })
 }
 
-type Site<A> = State<Arc<Explorer<A>>>;
+type Site<N> = State<Arc<Explorer<N>>>;
 
-async fn front<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
-    site.answer(&headers, overview::page(&site, &headers).await).await
+async fn front<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, overview::page(&site, &headers).await)
 }
 
-async fn block_list<A: QuorateServer>(State(site): Site<A>, uri: Uri, headers: HeaderMap) -> Response {
-    site.answer(&headers, blocks::page(&site, &headers, &uri).await).await
+async fn block_list<N: Node>(State(site): Site<N>, uri: Uri, headers: HeaderMap) -> Response {
+    site.answer(&headers, blocks::page(&site, &headers, &uri).await)
 }
 
-async fn one_block<A: QuorateServer>(
-    State(site): Site<A>,
+async fn one_block<N: Node>(
+    State(site): Site<N>,
     at: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
@@ -179,11 +174,11 @@ async fn one_block<A: QuorateServer>(
         Ok(at) => block::page(&site, &headers, &at, &uri).await,
         Err(problem) => Err(problem),
     };
-    site.answer(&headers, page).await
+    site.answer(&headers, page)
 }
 
-async fn one_transaction<A: QuorateServer>(
-    State(site): Site<A>,
+async fn one_transaction<N: Node>(
+    State(site): Site<N>,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
@@ -191,21 +186,21 @@ async fn one_transaction<A: QuorateServer>(
         Ok(id) => transaction::page(&site, &headers, &id).await,
         Err(problem) => Err(problem),
     };
-    site.answer(&headers, page).await
+    site.answer(&headers, page)
 }
 
-async fn all_validators<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
-    site.answer(&headers, validators::page(&site, &headers).await).await
+async fn all_validators<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, validators::page(&site, &headers))
 }
 
-async fn pool<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
-    site.answer(&headers, mempool::page(&site, &headers).await).await
+async fn pool<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, mempool::page(&site, &headers))
 }
 
-async fn why<A: QuorateServer>(State(site): Site<A>, headers: HeaderMap) -> Response {
-    site.answer(&headers, explanation::page(&site, &headers).await).await
+async fn why<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, explanation::page(&site, &headers))
 }
 
-async fn find<A: QuorateServer>(State(site): Site<A>, uri: Uri, headers: HeaderMap) -> Response {
-    site.answer(&headers, search::page(&site, &headers, &uri).await).await
+async fn find<N: Node>(State(site): Site<N>, uri: Uri, headers: HeaderMap) -> Response {
+    site.answer(&headers, search::page(&site, &headers, &uri).await)
 }

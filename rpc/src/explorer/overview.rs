@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use quorate_api::methods::QuorateServer;
 use quorate_api::{CheckpointJson, ConsensusState, Explanation, MempoolStatus, NodeStatus, ValidatorSet};
 use serde_json::json;
 
@@ -11,6 +10,7 @@ use super::Explorer;
 use super::blocks::{BlockRow, Rate, newest_below};
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
+use crate::node::Node;
 
 /// How many of the latest blocks are shown and used for the rate.
 const ROWS: u32 = 20;
@@ -32,14 +32,11 @@ struct OverviewPage {
 }
 
 /// `GET /`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) async fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
     let api = &explorer.api;
-    let status = api.node_status().await?;
+    let status = api.node_status();
     let (head, earliest) = (status.head.height, status.earliest_height);
-    let members = explorer.members().await?;
+    let members = explorer.members()?;
     let blocks = newest_below(explorer, &members, head.saturating_add(1), earliest, ROWS).await?;
     let nothing = json!({});
     let frame = Frame::new(&status, headers, "/")
@@ -56,11 +53,11 @@ pub(super) async fn page<A: QuorateServer>(
         );
     let page = OverviewPage {
         frame,
-        committee: api.network_validators(None).await?,
-        consensus: api.consensus_state().await?,
-        explanation: api.consensus_explain().await?,
-        checkpoint: api.chain_checkpoint(None).await?,
-        pool: api.mempool_status().await?,
+        committee: api.network_validators(None)?,
+        consensus: api.consensus_state(),
+        explanation: api.consensus_explain(),
+        checkpoint: api.chain_checkpoint(None),
+        pool: api.mempool_status(),
         rate: Rate::of(&blocks, Moment::now()),
         blocks,
         blank: BlockRow::default(),

@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
-use quorate_api::methods::{Id, QuorateServer};
 use quorate_api::{BlockAt, TransactionStatus, excerpt};
 use serde::Deserialize;
 
 use super::page::{Frame, Problem};
 use super::{Explorer, query};
+use crate::node::Node;
 
 /// Hex digits of a hash or id.
 const HEX_DIGITS: usize = 64;
@@ -52,8 +52,8 @@ fn meaning(typed: &str) -> Meaning {
 }
 
 /// `GET /search?q=`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
+pub(super) async fn page<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
@@ -70,19 +70,19 @@ pub(super) async fn page<A: QuorateServer>(
         }
         Meaning::Other => (StatusCode::BAD_REQUEST, false),
     };
-    let frame = explorer.frame(headers, "").await?;
+    let frame = explorer.frame(headers, "");
     Ok(explorer.show(status, &SearchPage { frame, typed: excerpt(typed.trim()), is_understood }))
 }
 
 /// The page of a block or transaction that this node knows.
-async fn place_of<A: QuorateServer>(explorer: &Explorer<A>, hash: &str) -> Result<Option<String>, Problem> {
+async fn place_of<N: Node>(explorer: &Explorer<N>, hash: &str) -> Result<Option<String>, Problem> {
     if let Ok(at) = hash.parse::<BlockAt>()
         && explorer.api.chain_block(at, Some(false)).await?.is_some()
     {
         return Ok(Some(format!("/blocks/{hash}")));
     }
     let Ok(id) = hash.parse() else { return Ok(None) };
-    let status = explorer.api.tx_status(Id(id)).await?;
+    let status = explorer.api.tx_status(id).await?;
     Ok((status != TransactionStatus::Unknown).then(|| format!("/transactions/{hash}")))
 }
 

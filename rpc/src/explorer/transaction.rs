@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use quorate_api::methods::{Id, QuorateServer};
 use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus, excerpt};
 use quorate_ledger::TransactionId;
 use serde_json::json;
@@ -12,6 +11,7 @@ use super::Explorer;
 use super::block::Certified;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment, Shown};
+use crate::node::Node;
 
 #[derive(Template)]
 #[template(path = "transaction.html")]
@@ -45,8 +45,8 @@ struct StatusPage {
 }
 
 /// `GET /transactions/{id}`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
+pub(super) async fn page<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     given: &str,
 ) -> Result<Response, Problem> {
@@ -55,26 +55,26 @@ pub(super) async fn page<A: QuorateServer>(
         let advice = "An id is 0x and 64 digits from 0 to f, in lower case.";
         Problem::new(StatusCode::BAD_REQUEST, "No such transaction", text, advice)
     })?;
-    match explorer.api.tx_get(Id(id)).await? {
+    match explorer.api.tx_get(id).await? {
         Some(located) => committed(explorer, headers, id, located).await,
         None => not_committed(explorer, headers, id).await,
     }
 }
 
-async fn committed<A: QuorateServer>(
-    explorer: &Explorer<A>,
+async fn committed<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     id: TransactionId,
     located: LocatedTransaction,
 ) -> Result<Response, Problem> {
-    let members = explorer.members().await?;
-    let receipt = explorer.api.tx_receipt(Id(id)).await?;
+    let members = explorer.members()?;
+    let receipt = explorer.api.tx_receipt(id).await?;
     let (kind, payload) = match &located.transaction.payload {
         PayloadJson::Data { data } => ("data", Shown::of(data)),
         PayloadJson::Governance { data } => ("governance", Shown::of(data)),
     };
     let params = json!({ "id": id.to_string() });
-    let frame = explorer.frame(headers, "").await?.call("tx_get", &params).call("tx_receipt", &params);
+    let frame = explorer.frame(headers, "").call("tx_get", &params).call("tx_receipt", &params);
     let page = TransactionPage {
         frame,
         id: id.to_string(),
@@ -87,17 +87,17 @@ async fn committed<A: QuorateServer>(
     Ok(explorer.show(StatusCode::OK, &page))
 }
 
-async fn not_committed<A: QuorateServer>(
-    explorer: &Explorer<A>,
+async fn not_committed<N: Node>(
+    explorer: &Explorer<N>,
     headers: &HeaderMap,
     id: TransactionId,
 ) -> Result<Response, Problem> {
-    let status = explorer.api.tx_status(Id(id)).await?;
+    let status = explorer.api.tx_status(id).await?;
     let code = match status {
         TransactionStatus::Unknown => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
     };
-    let frame = explorer.frame(headers, "").await?.call("tx_status", &json!({ "id": id.to_string() }));
+    let frame = explorer.frame(headers, "").call("tx_status", &json!({ "id": id.to_string() }));
     // An expired transaction stays expired, so its page needs no updates.
     let open = matches!(
         status,

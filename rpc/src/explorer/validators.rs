@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use quorate_api::methods::QuorateServer;
 use quorate_api::{EvidenceJson, EvidenceKind, PeerDirection, PeerJson, ValidatorSet};
 use serde_json::json;
 
 use super::Explorer;
 use super::page::{Frame, Problem};
 use super::text;
+use crate::node::Node;
 
 /// A node in the table.
 struct Row {
@@ -82,16 +82,13 @@ impl ValidatorsPage {
 }
 
 /// `GET /validators`
-pub(super) async fn page<A: QuorateServer>(
-    explorer: &Explorer<A>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
     let api = &explorer.api;
-    let status = api.node_status().await?;
-    let consensus = api.consensus_state().await?;
-    let evidence = api.consensus_evidence().await?.evidence;
-    let committee = api.network_validators(None).await?;
-    let mut peers = api.node_peers().await?;
+    let status = api.node_status();
+    let consensus = api.consensus_state();
+    let evidence = api.consensus_evidence().evidence;
+    let committee = api.network_validators(None)?;
+    let mut peers = api.node_peers();
     let mut rows = Vec::new();
     for validator in committee.iter().flat_map(|committee| &committee.validators) {
         let place = peers.iter().position(|peer| peer.public_key == validator.public_key);

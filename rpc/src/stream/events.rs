@@ -13,7 +13,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use jsonrpsee::types::ErrorObjectOwned;
 use quorate_api::{EndReason, ErrorKind, RpcError, excerpt};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -103,7 +102,7 @@ struct Outgoing {
 async fn feed(streams: Arc<Streams>, blocks: BlockStream, sender: mpsc::Sender<Outgoing>, slot: StreamSlot) {
     let mut feeder = Feeder { stopping: streams.stopping.clone(), streams, blocks, sender };
     if let Err(Some(reason)) = feeder.run().await {
-        let error = ErrorObjectOwned::from(reason.at(feeder.blocks.position()));
+        let error = reason.at(feeder.blocks.position());
         let data = serde_json::to_string(&error).unwrap_or_default();
         let text = format!("event: end\ndata: {data}\n\n").into();
         // The channel has capacity for it. It follows the block in flight, if the reader ever takes

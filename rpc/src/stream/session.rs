@@ -48,7 +48,7 @@ async fn handle(
     request: Request,
 ) -> Handled {
     let begun = Mutex::default();
-    let answer = endpoint.message(client, &request, &|call| methods.call(call, &begun)).await;
+    let answer = endpoint.message(client, &request, &|call, reply| methods.call(call, reply, &begun)).await;
     Handled { answer, begun: begun.into_inner().unwrap_or_else(PoisonError::into_inner) }
 }
 
@@ -214,7 +214,7 @@ impl Session<'_> {
                     (close_code::POLICY, "the client takes messages too slowly")
                 }
                 End::Refused { code, error } => {
-                    let (text, _reservations) = failure(RawValue::NULL, error).into_text();
+                    let (text, _reservations) = failure(RawValue::NULL, &error).into_text();
                     self.socket.send(Message::Text(text.into())).await?;
                     (code, "the last message says why")
                 }

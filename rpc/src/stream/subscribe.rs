@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use quorate_api::{ErrorKind, Method, RpcError, STREAM_METHODS};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
+use quorate_api::{Method, RpcError, STREAM_METHODS};
 
 use super::blocks::BlockSource;
 use super::subscriptions::Subscription;
-use crate::parameters;
+use crate::dispatch::Reply;
+use crate::parameters::{self, Arguments};
 use crate::refusal::overloaded;
 use crate::request::Call;
 
@@ -29,19 +27,6 @@ struct Ids {
     live: BTreeSet<u64>,
 }
 
-#[derive(Deserialize)]
-struct Subscribe {
-    #[serde(default)]
-    from_height: Option<u64>,
-    #[serde(default)]
-    full: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Unsubscribe {
-    subscription: u64,
-}
-
 impl SubscriptionMethods {
     pub(crate) fn new(source: BlockSource, limit: usize) -> Self {
         SubscriptionMethods { source, limit, ids: Mutex::default() }
@@ -52,35 +37,34 @@ impl SubscriptionMethods {
     pub(crate) fn call(
         &self,
         call: &Call<'_>,
+        reply: Reply<'_>,
         begun: &Mutex<Vec<Subscription>>,
-    ) -> Option<Result<Box<RawValue>, RpcError>> {
+    ) -> Option<Result<String, RpcError>> {
         let method = Method::find(STREAM_METHODS, &call.method)?;
-        let answered = match method.name {
-            "chain_subscribe" => {
-                parse(method, call.params).and_then(|parameters| self.subscribe(&parameters, begun))
-            }
-            _ => parse(method, call.params)
-                .map(|parameters: Unsubscribe| self.end(parameters.subscription).to_string()),
+        let run = |mut arguments: Arguments<'_>| match method.name {
+            "chain_subscribe" => reply.with(&self.subscribe(arguments.take()?, arguments.take()?, begun)?),
+            _ => reply.with(&self.end(arguments.take()?)),
         };
-        Some(answered.map(|text| RawValue::from_string(text).expect("a number or a boolean is JSON")))
+        Some(parameters::read(method, call.params).and_then(run))
     }
 
     fn subscribe(
         &self,
-        parameters: &Subscribe,
+        from_height: Option<u64>,
+        full: Option<bool>,
         begun: &Mutex<Vec<Subscription>>,
-    ) -> Result<String, RpcError> {
+    ) -> Result<u64, RpcError> {
         let mut ids = lock(&self.ids);
         if ids.live.len() >= self.limit {
             let error = overloaded("this connection's limit of subscriptions is reached");
             return Err(error.detail("limit", self.limit));
         }
-        let blocks = self.source.stream(parameters.from_height, parameters.full.unwrap_or(true))?;
+        let blocks = self.source.stream(from_height, full.unwrap_or(true))?;
         ids.last += 1;
         let id = ids.last;
         ids.live.insert(id);
         lock(begun).push(Subscription::new(id, blocks));
-        Ok(id.to_string())
+        Ok(id)
     }
 
     /// Records that a subscription has ended. Returns whether it was live before.
@@ -97,12 +81,4 @@ impl SubscriptionMethods {
 /// Nothing that can panic runs while one of the locks is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn parse<T: DeserializeOwned>(method: &Method, params: Option<&RawValue>) -> Result<T, RpcError> {
-    parameters::check(method, params)?;
-    serde_json::from_str(params.map_or("[]", RawValue::get)).map_err(|error| {
-        let message = format!("invalid params for {}: {error}", method.name);
-        RpcError::new(ErrorKind::InvalidParams, message)
-    })
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use quorate_api::{EndReason, NOTIFICATION, RpcError};
+use quorate_api::{EndReason, NOTIFICATION};
 
 use super::blocks::{BlockMessage, BlockStream};
 
@@ -31,7 +31,12 @@ impl Subscription {
 
     /// The notification that ends it.
     pub(crate) fn end_notification(&self, reason: EndReason) -> String {
-        end_notification(self.id, reason.at(self.position))
+        serde_json::json!({
+            "jsonrpc": "2.0",
+            "method": NOTIFICATION,
+            "params": { "subscription": self.id, "error": reason.at(self.position) },
+        })
+        .to_string()
     }
 }
 
@@ -97,14 +102,4 @@ pub(crate) fn notification(id: u64, block: &BlockMessage) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{id},"height":{height},"result":{json}}}}}"#
     )
-}
-
-fn end_notification(id: u64, error: RpcError) -> String {
-    let error = jsonrpsee::types::ErrorObjectOwned::from(error);
-    serde_json::json!({
-        "jsonrpc": "2.0",
-        "method": NOTIFICATION,
-        "params": { "subscription": id, "error": error },
-    })
-    .to_string()
 }
