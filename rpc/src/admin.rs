@@ -17,14 +17,11 @@ use futures::future::{BoxFuture, ready};
 use quorate_api::{ADMIN_METHODS, ErrorKind, RpcError};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::acceptor::{Accepting, Listener, accept};
-use crate::budget::MemoryBudget;
 use crate::config::RpcConfig;
-use crate::dispatch::{Dispatcher, Reply, Service};
-use crate::endpoint::{self, Endpoint};
+use crate::json_rpc::{Arguments, Dispatcher, Endpoint, Reply, Service, handle_post};
+use crate::limits::{MemoryBudget, RateLimiter};
 use crate::meter::Meter;
-use crate::parameters::Arguments;
-use crate::rate::RateLimiter;
+use crate::transport::{Accepting, Listener, accept};
 
 /// The settings that can change while a node runs.
 pub trait Administration: Send + Sync + 'static {
@@ -128,7 +125,7 @@ pub fn serve_admin<A: Administration>(path: &Path, admin: Arc<A>) -> Result<Admi
         MemoryBudget::new(config.max_memory_bytes),
         Arc::new(RateLimiter::new(&config)),
     ));
-    let router = Router::new().route("/", post(endpoint::post).with_state(endpoint));
+    let router = Router::new().route("/", post(handle_post).with_state(endpoint));
     let accepting = accept(OwnersOnly(listener), config, Meter::new(), |_| router);
     Ok(AdminServer { accepting, _file: file })
 }

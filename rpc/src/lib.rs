@@ -25,36 +25,21 @@
 //! # }
 //! ```
 
-mod acceptor;
 mod admin;
-mod answer;
-mod budget;
-mod chain;
-mod client;
 mod config;
-mod discovery;
-mod dispatch;
-mod endpoint;
 mod explain;
 mod explorer;
-mod head;
 mod health;
-mod hosts;
+mod json_rpc;
+mod limits;
 mod meter;
 mod methods;
 mod node;
-mod parameters;
-mod places;
-mod rate;
-mod receipts;
-mod refusal;
-mod request;
 mod router;
 mod server;
-mod stall;
 mod stopping;
 mod stream;
-mod transactions;
+mod transport;
 
 pub use admin::{AdminServer, AdminStartError, Administration, check_admin_path, serve_admin};
 pub use config::{RpcConfig, RpcProblem, RpcStartError};

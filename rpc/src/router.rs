@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONNECTION;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,21 +13,17 @@ use prometheus::Registry;
 use quorate_api::METHODS;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::budget::MemoryBudget;
-use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
-use crate::dispatch::Dispatcher;
-use crate::endpoint::{self, Endpoint};
 use crate::explorer::{self, Explorer};
 use crate::health;
-use crate::hosts::{self, Hosts};
+use crate::json_rpc::{Dispatcher, Endpoint, RequestRefusal, handle_post};
+use crate::limits::{Client, MemoryBudget, RateLimiter};
 use crate::meter::Meter;
-use crate::methods::Api;
+use crate::methods::{Api, LedgerAccess};
 use crate::node::Node;
-use crate::rate::{self, RateLimiter};
-use crate::refusal::Refusal;
 use crate::stopping::Stopping;
-use crate::stream::{self, BlockSource, Origins, Streams};
+use crate::stream::{self, BlockSource, Streams};
+use crate::transport::{Hosts, Origins, check_host};
 
 /// The whole interface as an axum router, for tests in the same process and for other servers.
 ///
@@ -58,7 +53,7 @@ pub(crate) fn stoppable_router<N: Node>(
     let origins = Origins::new(&config.allowed_origins);
     let cors = origins.layer();
     let streams = Arc::new(Streams::new(config, blocks, origins, stopping, meter.clone()));
-    let json_rpc = post(endpoint::post).with_state(Arc::clone(&endpoint));
+    let json_rpc = post(handle_post).with_state(Arc::clone(&endpoint));
     let (home, pages) = match explorer {
         Some(explorer) => {
             let pages = explorer::routes(Arc::clone(&explorer), Arc::clone(&endpoint));
@@ -68,7 +63,7 @@ pub(crate) fn stoppable_router<N: Node>(
     };
     // Pages count their own requests, because they show refusals as pages. Monitoring is not
     // limited, so that it gets an answer however busy the node is.
-    let limited = from_fn_with_state(rates, rate::limit);
+    let limited = from_fn_with_state(rates, limit);
     let mut router = Router::new()
         .route("/", json_rpc.merge(home))
         .route("/stream", get(stream::events).with_state(Arc::clone(&streams)).route_layer(limited.clone()))
@@ -86,7 +81,7 @@ pub(crate) fn stoppable_router<N: Node>(
         router = router.layer(cors);
     }
     router
-        .layer(from_fn_with_state(Arc::new(Hosts::new(&config.allowed_hosts)), hosts::check))
+        .layer(from_fn_with_state(Arc::new(Hosts::new(&config.allowed_hosts)), check_host))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(meter, count))
 }
@@ -102,12 +97,12 @@ async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Resp
     response
 }
 
-/// Refuses every request of a connection above the limit.
-pub(crate) fn refusing_router() -> Router {
-    Router::new().fallback(|| async {
-        let refusal = Refusal::overloaded("its limit of connections is reached").into_response();
-        ([(CONNECTION, "close")], refusal)
-    })
+/// Takes one token for each request before it is handled, or refuses the request with 429.
+async fn limit(State(rates): State<Arc<RateLimiter>>, request: Request, next: Next) -> Response {
+    match rates.admit(Client::of(request.extensions()), 1) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => RequestRefusal::rate_limited(wait).into_response(),
+    }
 }
 
 #[allow(clippy::needless_pass_by_value)] // the signature is the layer's

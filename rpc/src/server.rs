@@ -6,11 +6,11 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
-use crate::acceptor::{Accepting, accept};
 use crate::config::{RpcConfig, RpcStartError};
 use crate::meter::Meter;
 use crate::node::Node;
 use crate::router::stoppable_router;
+use crate::transport::{Accepting, accept};
 
 /// A running server. Dropping it also stops it, without waiting for requests in flight.
 #[derive(Debug)]

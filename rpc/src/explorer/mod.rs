@@ -30,9 +30,9 @@ use axum::routing::{MethodRouter, get};
 use quorate_api::RpcError;
 use serde::de::DeserializeOwned;
 
-use crate::budget::MemoryBudget;
-use crate::endpoint::Endpoint;
 use crate::health;
+use crate::json_rpc::Endpoint;
+use crate::limits::MemoryBudget;
 use crate::methods::Api;
 use crate::node::Node;
 use page::{Frame, Problem, ProblemPage, refused, set_retry_after, shown};

@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 
 use super::assets;
 use super::text::Moment;
-use crate::answer::{Answer, Part};
-use crate::budget::MemoryBudget;
-use crate::refusal::overloaded;
+use crate::json_rpc::{Answer, Part, internal, overloaded};
+use crate::limits::MemoryBudget;
 
 /// Forbids content of other origins, inline scripts and styles, and embedding in another page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -171,7 +170,7 @@ pub(super) fn shown(memory: &MemoryBudget, status: StatusCode, page: &impl Templ
         Ok(text) => text,
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
-            return refused(crate::dispatch::internal());
+            return refused(internal());
         }
     };
     let Some(reservation) = memory.reserve(text.len()) else {

@@ -8,8 +8,8 @@ use quorate_api::{EndReason, ErrorKind, RpcError};
 use quorate_ledger::Height;
 use tokio::sync::watch;
 
-use crate::budget::{MemoryBudget, Reservation};
-use crate::chain::{BlockText, LedgerAccess};
+use crate::limits::{MemoryBudget, Reservation};
+use crate::methods::{BlockText, LedgerAccess};
 
 /// How far above the next block a stream may begin. A client that continues at another node may
 /// find it some blocks behind, and waits for it. Further ahead, the height is a mistake or the node

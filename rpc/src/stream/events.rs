@@ -20,13 +20,11 @@ use tokio::time::timeout;
 
 use super::Streams;
 use super::blocks::{BlockMessage, BlockStream};
-use super::origins::LAST_EVENT_ID;
-use super::slots::{ConnectionPlace, StreamSlot};
-use crate::budget::{Reservation, UNIT_BYTES};
-use crate::client::Client;
-use crate::refusal::Refusal;
-use crate::stall::HangUp;
+use super::slots::StreamSlot;
+use crate::json_rpc::RequestRefusal;
+use crate::limits::{Client, Reservation, UNIT_BYTES};
 use crate::stopping::Stopping;
+use crate::transport::{ConnectionPlace, HangUp, LAST_EVENT_ID};
 
 /// A comment, which readers ignore.
 const SIGN_OF_LIFE: &[u8] = b":\n\n";
@@ -43,7 +41,7 @@ struct Parameters {
 pub(crate) async fn events(
     State(streams): State<Arc<Streams>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestRefusal> {
     streams.origins.check(request.headers())?;
     let parameters = parameters(request.uri(), request.headers())?;
     let extensions = request.extensions();
@@ -60,9 +58,9 @@ pub(crate) async fn events(
     Ok((headers, body(receiver)).into_response())
 }
 
-fn parameters(uri: &Uri, headers: &HeaderMap) -> Result<Parameters, Refusal> {
+fn parameters(uri: &Uri, headers: &HeaderMap) -> Result<Parameters, RequestRefusal> {
     let invalid = |message: String| {
-        Refusal::new(StatusCode::BAD_REQUEST, RpcError::new(ErrorKind::InvalidParams, message))
+        RequestRefusal::new(StatusCode::BAD_REQUEST, RpcError::new(ErrorKind::InvalidParams, message))
     };
     let Query(mut parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| {
         let query = excerpt(uri.query().unwrap_or_default());
@@ -81,13 +79,13 @@ fn parameters(uri: &Uri, headers: &HeaderMap) -> Result<Parameters, Refusal> {
     Ok(parameters)
 }
 
-fn refusal(error: RpcError) -> Refusal {
+fn refusal(error: RpcError) -> RequestRefusal {
     let status = match error.kind() {
         ErrorKind::Pruned => StatusCode::GONE,
         ErrorKind::Syncing | ErrorKind::StorageDamaged => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal::new(status, error)
+    RequestRefusal::new(status, error)
 }
 
 /// A message in flight, with the permit and the memory that are released when the client has taken

@@ -6,7 +6,6 @@
 
 mod blocks;
 mod events;
-mod origins;
 mod session;
 mod slots;
 mod socket;
@@ -17,15 +16,13 @@ use std::time::Duration;
 
 pub(crate) use blocks::BlockSource;
 pub(crate) use events::events;
-pub(crate) use origins::Origins;
-pub(crate) use origins::is_origin;
-pub(crate) use slots::ConnectionPlace;
 pub(crate) use socket::upgrade;
 
-use crate::budget::UNIT_BYTES;
 use crate::config::RpcConfig;
+use crate::limits::UNIT_BYTES;
 use crate::meter::Meter;
 use crate::stopping::Stopping;
+use crate::transport::Origins;
 use slots::StreamSlots;
 
 /// The state that all streams share.

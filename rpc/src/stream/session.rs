@@ -17,9 +17,8 @@ use tokio_tungstenite::tungstenite;
 use super::Streams;
 use super::subscribe::SubscriptionMethods;
 use super::subscriptions::{Event, Subscription, Subscriptions, notification};
-use crate::answer::{Answer, failure};
-use crate::client::Client;
-use crate::endpoint::Endpoint;
+use crate::json_rpc::{Answer, Endpoint, failure};
+use crate::limits::Client;
 use crate::stopping::Stopping;
 
 /// How many pings in a row the client may leave unanswered.

@@ -6,22 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::client::Client;
+use crate::json_rpc::{RequestRefusal, overloaded};
+use crate::limits::Client;
 use crate::meter::{Inside, Meter};
-use crate::refusal::{Refusal, overloaded};
-
-/// A connection's place among all connections. The server adds it to every request, so that a
-/// stream can keep it: a WebSocket outlives its HTTP connection.
-#[derive(Debug, Clone)]
-pub(crate) struct ConnectionPlace {
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
-impl ConnectionPlace {
-    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        ConnectionPlace { _permit: Arc::new(permit) }
-    }
-}
+use crate::transport::ConnectionPlace;
 
 /// The places of streams.
 #[derive(Debug)]
@@ -56,16 +44,16 @@ impl StreamSlots {
         &self,
         client: Option<Client>,
         connection: Option<ConnectionPlace>,
-    ) -> Result<StreamSlot, Refusal> {
+    ) -> Result<StreamSlot, RequestRefusal> {
         let all = Arc::clone(&self.all)
             .try_acquire_owned()
-            .map_err(|_| Refusal::overloaded("its limit of streams is reached"))?;
+            .map_err(|_| RequestRefusal::overloaded("its limit of streams is reached"))?;
         if let Some(client) = client {
             let mut taken = lock(&self.taken);
             let count = taken.get(&client).copied().unwrap_or_default();
             if count >= self.per_client {
                 let error = overloaded("its limit of streams for your address is reached");
-                return Err(Refusal::new(
+                return Err(RequestRefusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     error.detail("limit", self.per_client),
                 ));

@@ -11,10 +11,9 @@ use quorate_api::{ErrorKind, RpcError};
 
 use super::Streams;
 use super::session;
-use super::slots::ConnectionPlace;
-use crate::client::Client;
-use crate::endpoint::Endpoint;
-use crate::refusal::Refusal;
+use crate::json_rpc::{Endpoint, RequestRefusal};
+use crate::limits::Client;
+use crate::transport::ConnectionPlace;
 
 /// Send each frame when it is complete; buffering would cost memory and time.
 const WRITE_BUFFER_BYTES: usize = 0;
@@ -26,11 +25,11 @@ const READ_BUFFER_BYTES: usize = 8 << 10;
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// The refusal of an invalid upgrade, by RFC 6455, 4.4 and RFC 9110, 15.5.22.
-fn refusal(rejection: &WebSocketUpgradeRejection, headers: &HeaderMap) -> Refusal {
+fn refusal(rejection: &WebSocketUpgradeRejection, headers: &HeaderMap) -> RequestRefusal {
     let wants_upgrade = headers.contains_key(UPGRADE) && headers.get(SEC_WEBSOCKET_VERSION) == Some(&VERSION);
     let status = if wants_upgrade { rejection.status() } else { StatusCode::UPGRADE_REQUIRED };
     let message = format!("not a WebSocket upgrade: {}", rejection.body_text());
-    let refusal = Refusal::new(status, RpcError::new(ErrorKind::InvalidRequest, message));
+    let refusal = RequestRefusal::new(status, RpcError::new(ErrorKind::InvalidRequest, message));
     if wants_upgrade {
         return refusal;
     }
@@ -45,7 +44,7 @@ pub(crate) async fn upgrade(
     extensions: Extensions,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestRefusal> {
     let upgrade = upgrade.map_err(|rejection| refusal(&rejection, &headers))?;
     streams.origins.check(&headers)?;
     let client = Client::of(&extensions);

@@ -7,10 +7,7 @@ use quorate_api::{Method, RpcError, STREAM_METHODS};
 
 use super::blocks::BlockSource;
 use super::subscriptions::Subscription;
-use crate::dispatch::Reply;
-use crate::parameters::{self, Arguments};
-use crate::refusal::overloaded;
-use crate::request::Call;
+use crate::json_rpc::{Arguments, Call, Reply, overloaded};
 
 /// Begins and ends the subscriptions of one connection.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ impl SubscriptionMethods {
             "chain_subscribe" => reply.with(&self.subscribe(arguments.take()?, arguments.take()?, begun)?),
             _ => reply.with(&self.end(arguments.take()?)),
         };
-        Some(parameters::read(method, call.params).and_then(run))
+        Some(Arguments::read(method, call.params).and_then(run))
     }
 
     fn subscribe(

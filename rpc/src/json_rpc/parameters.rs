@@ -11,14 +11,36 @@ use quorate_ledger::TransactionId;
 use serde::de::{DeserializeOwned, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::request::split;
+use super::request::split;
 
 /// The checked parameters of a call, in the order of the method's. Those that were omitted are
 /// `None`.
 #[derive(Debug)]
 pub(crate) struct Arguments<'a>(std::vec::IntoIter<Option<&'a RawValue>>);
 
-impl Arguments<'_> {
+impl<'a> Arguments<'a> {
+    /// Reads the parameters. Refuses missing, surplus, unknown and repeated parameters, and values of another type than the
+    /// parameter has.
+    ///
+    /// # Errors
+    /// `invalid_params`, which names the method and the parameter.
+    pub(crate) fn read(method: &Method, params: Option<&'a RawValue>) -> Result<Self, RpcError> {
+        let values = match params {
+            None => Ok(vec![None; method.parameters.len()]),
+            Some(params) if params.get().starts_with('[') => by_position(method, params),
+            Some(params) => by_name(method, params),
+        };
+        let checked = values.and_then(|values| check(method, &values).map(|()| values));
+        checked.map(|values| Arguments(values.into_iter())).map_err(|problem| {
+            let message = format!(
+                "invalid params for {}: {problem}; its parameters are {}",
+                method.name,
+                signature(method)
+            );
+            RpcError::new(ErrorKind::InvalidParams, message)
+        })
+    }
+
     /// The next parameter; an omitted one is read as null.
     ///
     /// # Errors
@@ -39,28 +61,6 @@ impl Arguments<'_> {
 
 fn unreadable(error: &dyn fmt::Display) -> RpcError {
     RpcError::new(ErrorKind::InvalidParams, format!("invalid params: {error}"))
-}
-
-/// Refuses missing, surplus, unknown and repeated parameters, and values of another type than the
-/// parameter has.
-///
-/// # Errors
-/// `invalid_params`, which names the method and the parameter.
-pub(crate) fn read<'a>(method: &Method, params: Option<&'a RawValue>) -> Result<Arguments<'a>, RpcError> {
-    let values = match params {
-        None => Ok(vec![None; method.parameters.len()]),
-        Some(params) if params.get().starts_with('[') => by_position(method, params),
-        Some(params) => by_name(method, params),
-    };
-    let checked = values.and_then(|values| check(method, &values).map(|()| values));
-    checked.map(|values| Arguments(values.into_iter())).map_err(|problem| {
-        let message = format!(
-            "invalid params for {}: {problem}; its parameters are {}",
-            method.name,
-            signature(method)
-        );
-        RpcError::new(ErrorKind::InvalidParams, message)
-    })
 }
 
 /// The parameters as text, as in `(at, full?)`.
@@ -150,7 +150,7 @@ mod tests {
 
     fn checked(method: &str, params: Option<&str>) -> Result<(), String> {
         let raw = params.map(|text| RawValue::from_string(text.to_owned()).unwrap());
-        read(Method::find(METHODS, method).unwrap(), raw.as_deref())
+        Arguments::read(Method::find(METHODS, method).unwrap(), raw.as_deref())
             .map(|_| ())
             .map_err(|error| error.message)
     }
@@ -204,7 +204,7 @@ mod tests {
             (r#"{"full": null, "at": 7}"#, (7, None)),
         ] {
             let raw = RawValue::from_string(params.to_owned()).unwrap();
-            let mut arguments = read(method, Some(&raw)).unwrap();
+            let mut arguments = Arguments::read(method, Some(&raw)).unwrap();
             let taken: (u64, Option<bool>) = (arguments.take().unwrap(), arguments.take().unwrap());
             assert_eq!(taken, expected, "{params}");
         }

@@ -2,17 +2,13 @@
 //! size.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
-use crate::client::Client;
+use super::client::Client;
 use crate::config::RpcConfig;
-use crate::refusal::Refusal;
 
 /// Most addresses in the table, which then has some three megabytes. Further addresses share one
 /// bucket.
@@ -110,14 +106,6 @@ impl RateLimiter {
     /// before is not returned, because reading the message was work.
     pub(crate) fn admit_rest(&self, client: Option<Client>, requests: usize) -> Result<(), Duration> {
         self.admit(client, requests.saturating_sub(1)).map_err(|late| late + self.per_request)
-    }
-}
-
-/// Takes one token for each request before it is handled, or refuses the request with 429.
-pub(crate) async fn limit(State(rates): State<Arc<RateLimiter>>, request: Request, next: Next) -> Response {
-    match rates.admit(Client::of(request.extensions()), 1) {
-        Ok(()) => next.run(request).await,
-        Err(wait) => Refusal::rate_limited(wait).into_response(),
     }
 }
 

@@ -6,7 +6,7 @@ use hyper::http::uri::Authority;
 use hyper::{StatusCode, Version};
 use quorate_api::{ErrorKind, RpcError};
 
-use crate::refusal::Refusal;
+use crate::json_rpc::RequestRefusal;
 
 /// Most headers of a request.
 pub(crate) const MAX_HEADERS: usize = 64;
@@ -18,7 +18,7 @@ pub(crate) const MAX_HEAD_BYTES: usize = 32 << 10;
 ///
 /// # Errors
 /// 431 and 400, by RFC 6585, 5 and RFC 9112, 3.2.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), RequestRefusal> {
     let headers = request.headers();
     // Includes blanks, the version and line ends.
     let line = request.method().as_str().len() + request.uri().to_string().len() + 12;
@@ -28,7 +28,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         let message =
             format!("the head of the request has {bytes} bytes, but at most {MAX_HEAD_BYTES} are accepted");
         let error = RpcError::new(ErrorKind::RequestTooLarge, message).detail("limit", MAX_HEAD_BYTES);
-        return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error));
+        return Err(RequestRefusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error));
     }
     let mut hosts = headers.get_all(HOST).iter();
     let is_good = match (hosts.next(), hosts.next()) {
@@ -46,5 +46,5 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     }
     let error =
         RpcError::new(ErrorKind::InvalidRequest, "a request of HTTP/1.1 needs exactly one valid Host");
-    Err(Refusal::new(StatusCode::BAD_REQUEST, error))
+    Err(RequestRefusal::new(StatusCode::BAD_REQUEST, error))
 }

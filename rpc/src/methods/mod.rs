@@ -1,5 +1,10 @@
 //! The methods, each in a few lines; other modules do the work.
 
+mod discovery;
+mod ledger;
+mod receipts;
+mod transactions;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -12,16 +17,16 @@ use quorate_api::{
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, Height, TransactionId};
 
-use crate::chain::LedgerAccess;
 use crate::config::RpcConfig;
-use crate::discovery::discovery;
-use crate::dispatch::{Reply, Service};
 use crate::explain::explain_report;
+use crate::json_rpc::{Arguments, Reply, Service};
 use crate::node::Node;
-use crate::parameters::Arguments;
-use crate::receipts::ReceiptBook;
 use crate::stopping::Stopping;
-use crate::transactions::{Transactions, place};
+use discovery::discovery;
+use receipts::ReceiptBook;
+use transactions::{Transactions, place};
+
+pub(crate) use ledger::{BlockText, LedgerAccess};
 
 /// Implements the methods, for JSON-RPC and the explorer. Clones share their state.
 pub(crate) struct Api<N> {

@@ -12,7 +12,7 @@ use quorate_api::RpcError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::budget::{Reservation, UNIT_BYTES};
+use crate::limits::{Reservation, UNIT_BYTES};
 
 /// The response to one request, with its memory reservation.
 #[derive(Debug)]

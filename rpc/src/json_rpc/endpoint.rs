@@ -15,15 +15,14 @@ use quorate_api::{ErrorKind, RpcError};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, Part, failed, failure, json};
-use crate::budget::{MemoryBudget, Reservation, UNIT_BYTES};
-use crate::client::Client;
+use super::answer::{Answer, Part, failed, failure, json};
+use super::dispatch::{Dispatcher, Reply};
+use super::error::{overloaded, rate_limited, response_too_large};
+use super::places::{Load, Place, Places};
+use super::refusal::RequestRefusal;
+use super::request::{Call, Entry, Message, parse};
 use crate::config::RpcConfig;
-use crate::dispatch::{Dispatcher, Reply, response_too_large};
-use crate::places::{Load, Place, Places};
-use crate::rate::RateLimiter;
-use crate::refusal::{Refusal, overloaded, rate_limited};
-use crate::request::{Call, Entry, Message, parse};
+use crate::limits::{Client, MemoryBudget, RateLimiter, Reservation, UNIT_BYTES};
 
 /// Runs the methods that only one kind of connection has; `None` for all others.
 pub(crate) type Local<'a> = &'a (dyn Fn(&Call<'_>, Reply<'_>) -> Option<Result<String, RpcError>> + Sync);
@@ -51,8 +50,8 @@ enum NoRoom {
     Memory(RpcError),
 }
 
-/// The handler.
-pub(crate) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+/// Handles a POST of JSON-RPC.
+pub(crate) async fn handle_post(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
     match endpoint.handle(request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
@@ -86,7 +85,7 @@ impl Endpoint {
         self.places.take(Load::Reads).map_err(overloaded)
     }
 
-    async fn handle(&self, request: Request) -> Result<Response, Refusal> {
+    async fn handle(&self, request: Request) -> Result<Response, RequestRefusal> {
         let client = Client::of(request.extensions());
         if self.rates.admit(client, 1).is_err() {
             return Err(self.rate_limited(client, request).await);
@@ -94,14 +93,14 @@ impl Endpoint {
         check_content(request.headers())?;
         // A body that arrives slowly takes no place: the place is taken after it was read.
         if self.places.is_full() {
-            return Err(Refusal::overloaded("it serves as many requests as it may"));
+            return Err(RequestRefusal::overloaded("it serves as many requests as it may"));
         }
         let (body, _reservation) = match timeout(self.body_read_timeout, self.read(request.into_body())).await
         {
             Ok(read) => read?,
             Err(_) => {
                 let error = RpcError::new(ErrorKind::RequestTimeout, "the body did not arrive in time");
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error));
+                return Err(RequestRefusal::new(StatusCode::REQUEST_TIMEOUT, error));
             }
         };
         let message = match parse(&body, self.max_batch) {
@@ -110,9 +109,9 @@ impl Endpoint {
         };
         if let Message::Batch(entries) = &message {
             // One token was taken when the request arrived; these are for the other entries.
-            self.rates.admit_rest(client, entries.len()).map_err(Refusal::rate_limited)?;
+            self.rates.admit_rest(client, entries.len()).map_err(RequestRefusal::rate_limited)?;
         }
-        let _place = self.places.take(Load::of(&message)).map_err(Refusal::overloaded)?;
+        let _place = self.places.take(Load::of(&message)).map_err(RequestRefusal::overloaded)?;
         Ok(match self.answer(message, &|_, _| None).await {
             Some(answer) => json(StatusCode::OK, answer),
             None => StatusCode::NO_CONTENT.into_response(),
@@ -123,7 +122,7 @@ impl Endpoint {
     ///
     /// Only a small body is read to count them. For a larger one, the time is that of
     /// [`RpcConfig::max_batch`] entries, the most that a batch may have.
-    async fn rate_limited(&self, client: Option<Client>, request: Request) -> Refusal {
+    async fn rate_limited(&self, client: Option<Client>, request: Request) -> RequestRefusal {
         let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= UNIT_BYTES as u64);
         let entries = if is_small {
             // This needs no place: the number of connections limits such bodies.
@@ -134,16 +133,16 @@ impl Endpoint {
         } else {
             self.max_batch
         };
-        Refusal::rate_limited(self.rates.wait(client, entries))
+        RequestRefusal::rate_limited(self.rates.wait(client, entries))
     }
 
     /// Reads a body, and reserves memory as it arrives: an announced length reserves nothing.
-    async fn read(&self, body: Body) -> Result<(Vec<u8>, Reservation), Refusal> {
+    async fn read(&self, body: Body) -> Result<(Vec<u8>, Reservation), RequestRefusal> {
         let limit = self.max_body_bytes;
         let too_large = || {
             let message = format!("the body has more than {limit} bytes; send less at a time");
             let error = RpcError::new(ErrorKind::RequestTooLarge, message).detail("limit", limit);
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+            RequestRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
         };
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large());
@@ -153,13 +152,13 @@ impl Endpoint {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| {
                 let error = RpcError::new(ErrorKind::ParseError, "the body ended early");
-                Refusal::new(StatusCode::BAD_REQUEST, error)
+                RequestRefusal::new(StatusCode::BAD_REQUEST, error)
             })?;
             if bytes.len() + chunk.len() > limit {
                 return Err(too_large());
             }
             if !self.memory.grow(&mut reservation, bytes.len() + chunk.len()) {
-                return Err(Refusal::overloaded("no memory is left for large requests"));
+                return Err(RequestRefusal::overloaded("no memory is left for large requests"));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -284,10 +283,10 @@ fn refuse_all(message: Message<'_>, error: &RpcError) -> Option<Answer> {
 
 /// Checks the content type and the content encoding. Browsers send other content types to other
 /// origins without a preflight request, but not JSON. A compressed body would not parse.
-fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_content(headers: &HeaderMap) -> Result<(), RequestRefusal> {
     let refused = |message| {
         let error = RpcError::new(ErrorKind::InvalidRequest, message);
-        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
+        RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
     };
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes())) {

@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::error::{internal, response_too_large};
+use super::parameters::Arguments;
+use super::request::Call;
 use crate::meter::Meter;
-use crate::parameters::{self, Arguments};
-use crate::request::Call;
 
 /// Implements the methods of a table.
 pub(crate) trait Service: Send + Sync {
@@ -61,7 +62,7 @@ impl Dispatcher {
 
     async fn attempt(&self, call: &Call<'_>, reply: Reply<'_>) -> Result<String, RpcError> {
         let method = Method::find(self.table, &call.method).ok_or_else(|| unknown(&call.method))?;
-        let arguments = parameters::read(method, call.params)?;
+        let arguments = Arguments::read(method, call.params)?;
         let running = self.service.run(method.name, arguments, reply);
         // A panic is a bug, or comes from damaged pages of the ledger file. It ends only this call.
         AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|_| {
@@ -131,15 +132,6 @@ impl io::Write for LimitedText {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-pub(crate) fn internal() -> RpcError {
-    RpcError::new(ErrorKind::Internal, "the node failed to respond; its log says why")
-}
-
-pub(crate) fn response_too_large(limit: usize) -> RpcError {
-    let message = format!("the response would have more than {limit} bytes; request less at a time");
-    RpcError::new(ErrorKind::ResponseTooLarge, message).detail("limit", limit)
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::client::Client;
+use super::head::{self, MAX_HEAD_BYTES, MAX_HEADERS};
+use super::place::ConnectionPlace;
+use super::stall::{HangUp, StallGuard};
 use crate::config::RpcConfig;
-use crate::head::{self, MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::json_rpc::RequestRefusal;
+use crate::limits::Client;
 use crate::meter::Meter;
-use crate::router::refusing_router;
-use crate::stall::{HangUp, StallGuard};
 use crate::stopping::Stopping;
-use crate::stream::ConnectionPlace;
 
 /// How many connections above the limit get a response before they are closed. Others are closed
 /// without one.
@@ -108,6 +108,14 @@ pub(crate) fn accept<L: Listener>(
         meter,
     };
     Accepting { stop, task: tokio::spawn(acceptor.run(listener)) }
+}
+
+/// Refuses every request of a connection above the limit.
+fn refusing_router() -> Router {
+    Router::new().fallback(|| async {
+        let refusal = RequestRefusal::overloaded("its limit of connections is reached").into_response();
+        ([(CONNECTION, "close")], refusal)
+    })
 }
 
 /// Whether a client may take one of this many free connections.

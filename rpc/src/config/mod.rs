@@ -1,13 +1,14 @@
 //! Settings: the listen address and the limits.
 
+mod names;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use quorate_api::{DEFAULT_WAIT_MS, MAX_WAIT_MS};
 
-use crate::hosts::is_host;
-use crate::stream::is_origin;
+use names::{is_host, is_origin};
 
 /// Local settings of the HTTP interface, with all its limits. The documentation names the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

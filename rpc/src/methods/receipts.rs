@@ -13,7 +13,7 @@ use quorate_ledger::{Height, MerkleTree, TransactionId};
 use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::OnceCell;
 
-use crate::chain::LedgerAccess;
+use super::ledger::LedgerAccess;
 
 /// How many blocks are cached: more than are committed while the waiting clients are served. The
 /// largest block takes about a megabyte here.

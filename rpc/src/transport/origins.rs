@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use quorate_api::{ErrorKind, RpcError};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::hosts::is_own;
-use crate::refusal::Refusal;
+use super::hosts::is_own;
+use crate::json_rpc::RequestRefusal;
 
 /// The header with which browsers resume a stream.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -28,13 +28,13 @@ impl Origins {
     /// has it, and clients that are not pages send it. Browsers let every page open WebSockets and
     /// event streams, and only hide the response, so pages of other origins could take all places
     /// of streams.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), RequestRefusal> {
         match headers.get(ORIGIN) {
             Some(origin) if !self.any && !self.listed.contains(origin) && !is_own(origin, headers) => {
                 let message = "pages of this origin may not use this node; ask its operator to add the origin \
                                to allowed_origins";
                 let error = RpcError::new(ErrorKind::InvalidRequest, message);
-                Err(Refusal::new(StatusCode::FORBIDDEN, error))
+                Err(RequestRefusal::new(StatusCode::FORBIDDEN, error))
             }
             _ => Ok(()),
         }
@@ -55,40 +55,5 @@ impl Origins {
                 .allow_headers([CONTENT_TYPE, LAST_EVENT_ID])
                 .expose_headers([RETRY_AFTER]),
         )
-    }
-}
-
-/// Whether this is a valid entry of [`crate::RpcConfig::allowed_origins`]: an origin as browsers
-/// write it, or `*`.
-pub(crate) fn is_origin(text: &str) -> bool {
-    let Some((scheme, authority)) = text.split_once("://") else {
-        return text == "*";
-    };
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*\"',;<>\\^`{|}".contains(&byte);
-    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let is_lower_case = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    !scheme.is_empty() && is_scheme && !authority.is_empty() && authority.bytes().all(plain) && is_lower_case
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_are_distinguished_from_addresses() {
-        for origin in ["*", "https://explorer.example", "http://localhost:3000", "http://[::1]:80"] {
-            assert!(is_origin(origin), "{origin}");
-        }
-        for other in [
-            "",
-            "explorer.example",
-            "https://explorer.example/",
-            "https://*.example",
-            "https://A.b",
-            "[\"https://a.example\"",
-            "https://a.example\"",
-        ] {
-            assert!(!is_origin(other), "{other}");
-        }
     }
 }

@@ -7,7 +7,7 @@
 use quorate_api::{ADMIN_METHODS, Method};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::request::Message;
+use super::request::Message;
 
 /// What a request does with its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,8 +101,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use quorate_api::METHODS;
 
+    use super::super::request::parse;
     use super::*;
-    use crate::request::parse;
 
     #[test]
     fn each_kind_of_request_leaves_places_for_lighter_ones() {

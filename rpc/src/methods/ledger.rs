@@ -10,7 +10,7 @@ use quorate_ledger::{Height, TransactionId};
 use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::Semaphore;
 
-use crate::dispatch::internal;
+use crate::json_rpc::internal;
 
 /// Most bytes of blocks in one result of `chain_blocks`, as encoded in the ledger. JSON needs up to
 /// five times as many. A single block is returned even if it is larger.
