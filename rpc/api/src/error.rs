@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::excerpt::cut_off;
+use crate::encoding::excerpt::cut_off;
 
 /// Most bytes of the message of an error, here and as clients read it.
 ///

@@ -23,48 +23,40 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-mod block;
-mod catalogue;
-mod consensus;
-mod discovery;
+mod chain;
+mod encoding;
 mod error;
-mod excerpt;
-mod explanation;
-mod hex;
-mod invalid;
+mod methods;
 mod node;
-mod object;
-mod parameter;
-mod proof;
-mod query;
 mod refusal;
 mod stream;
 mod submit;
 
-pub use block::{BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson};
-pub use catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
-pub use consensus::{
+pub use chain::block::{
+    BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson,
+};
+pub use chain::proof::{
+    FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt,
+};
+pub use chain::query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
+pub use encoding::excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt, shorten};
+pub use encoding::hex::Bytes;
+pub use encoding::invalid::InvalidJson;
+pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
+pub use methods::catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
+pub use methods::discovery::Discovery;
+pub use methods::parameter::Parameter;
+pub use node::consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChanges,
 };
-pub use discovery::Discovery;
-pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
-pub use excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt, shorten};
-pub use explanation::{
+pub use node::explanation::{
     Awaited, AwaitedHeight, Explanation, MemberName, OrderingBounds, ProgressState, QuorumContact,
     SilentMember, ViewChangeTally, ViewTimer, VoteTally, Warning, WarningKind,
 };
-pub use hex::Bytes;
-pub use invalid::InvalidJson;
-pub use node::{
+pub use node::status::{
     ChainHead, FailedAddress, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson,
     Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
-pub use parameter::Parameter;
-pub use proof::{FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt};
-pub use query::{BlockAt, Blocks, DEFAULT_BLOCKS, LocatedTransaction, MAX_BLOCKS};
 pub use stream::{EndReason, NOTIFICATION};
 pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, SubmitResult, TransactionStatus, Wait};
-
-#[cfg(test)]
-mod fixture;

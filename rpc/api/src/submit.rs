@@ -4,9 +4,9 @@ use quorate_ledger::TransactionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
-use crate::hex::Hex;
-use crate::proof::ReceiptJson;
+use crate::chain::proof::ReceiptJson;
+use crate::encoding::hex;
+use crate::encoding::hex::Hex;
 
 /// How long `tx_submit` waits by default, milliseconds.
 pub const DEFAULT_WAIT_MS: u64 = 10_000;

@@ -8,10 +8,10 @@ use quorate_ledger::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
-use crate::hex::{Bytes, Hex};
-use crate::invalid::InvalidJson;
-use crate::object::objects_only;
+use crate::encoding::hex;
+use crate::encoding::hex::{Bytes, Hex};
+use crate::encoding::invalid::InvalidJson;
+use crate::encoding::object::objects_only;
 
 objects_only!(HeaderJson, CertificateJson, PayloadJson, TransactionJson, BlockJson);
 

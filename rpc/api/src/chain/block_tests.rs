@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::fixture::World;
+use crate::chain::fixture::World;
 
 fn json(full: bool) -> (World, BlockJson) {
     let world = World::new();

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::block::{CertificateJson, HeaderJson};
-use crate::hex;
-use crate::hex::Hex;
-use crate::invalid::InvalidJson;
-use crate::object::objects_only;
+use crate::chain::block::{CertificateJson, HeaderJson};
+use crate::encoding::hex;
+use crate::encoding::hex::Hex;
+use crate::encoding::invalid::InvalidJson;
+use crate::encoding::object::objects_only;
 
 objects_only!(FinalityProofJson, ReceiptJson);
 

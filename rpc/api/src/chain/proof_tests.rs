@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::fixture::World;
+use crate::chain::fixture::World;
 
 fn holds(world: &World, text: &str) -> bool {
     parse_receipt(text).is_ok_and(|receipt| receipt.verify(&world.anchor).is_ok())

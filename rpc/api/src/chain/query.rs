@@ -9,9 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::block::{BlockJson, TransactionJson};
+use crate::chain::block::{BlockJson, TransactionJson};
+use crate::encoding::hex::Hex;
 use crate::excerpt;
-use crate::hex::Hex;
 
 /// The largest `limit` of `chain_blocks`.
 pub const MAX_BLOCKS: u32 = 100;

@@ -34,7 +34,7 @@ macro_rules! objects_only {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $type::deserialize($crate::object::ObjectOnly(deserializer))
+                $type::deserialize($crate::encoding::object::ObjectOnly(deserializer))
             }
         }
     )+};

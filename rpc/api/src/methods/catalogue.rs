@@ -12,9 +12,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::ErrorKind;
-use crate::hex::Hex;
-use crate::parameter::Parameter;
-use crate::query::BlockLimit;
+use crate::chain::query::BlockLimit;
+use crate::encoding::hex::Hex;
+use crate::methods::parameter::Parameter;
 use crate::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
     DEFAULT_BLOCKS, DEFAULT_WAIT_MS, Discovery, Explanation, FinalityProofJson, LocatedTransaction,

@@ -6,9 +6,9 @@ use quorate_ledger::{Hash, HexError, from_hex};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::catalogue::{DefaultValue, MakeSchema, schema_of};
-use crate::hex::Hex;
-use crate::query::{BlockAtError, BlockLimit};
+use crate::chain::query::{BlockAtError, BlockLimit};
+use crate::encoding::hex::Hex;
+use crate::methods::catalogue::{DefaultValue, MakeSchema, schema_of};
 use crate::{BlockAt, Bytes, MAX_BLOCKS, Wait, excerpt};
 
 /// Most bytes of JSON of a parameter with a short value. The longest, a hash, has 68; escapes

@@ -4,8 +4,8 @@ use quorate_ledger::{BlockHash, Hash, PublicKey, Signature};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
-use crate::hex::{Bytes, Hex};
+use crate::encoding::hex;
+use crate::encoding::hex::{Bytes, Hex};
 
 /// The phase of a height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

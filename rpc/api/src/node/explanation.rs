@@ -6,9 +6,9 @@ use quorate_ledger::BlockHash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{DeadlinePurpose, HeightPhase, ValidatorSigningState};
-use crate::hex;
-use crate::hex::Hex;
+use crate::encoding::hex;
+use crate::encoding::hex::Hex;
+use crate::node::consensus::{DeadlinePurpose, HeightPhase, ValidatorSigningState};
 
 /// What a node does or waits for. If several states apply, the one that must end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -5,9 +5,9 @@ use quorate_ledger::{BlockHash, ChainId, Hash, PublicKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::ValidatorSigningState;
-use crate::hex;
-use crate::hex::Hex;
+use crate::encoding::hex;
+use crate::encoding::hex::Hex;
+use crate::node::consensus::ValidatorSigningState;
 
 /// The newest committed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
