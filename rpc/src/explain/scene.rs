@@ -25,71 +25,84 @@ pub(super) struct Scene {
 /// T in these tests.
 pub(super) const TIMEOUT_MS: u64 = 2_000;
 
+/// No height is in flight, and all other members were heard from.
+fn idle_consensus() -> ConsensusState {
+    ConsensusState {
+        epoch: 0,
+        view: 0,
+        active: true,
+        signing_state: ValidatorSigningState::Voting,
+        probe: None,
+        primary: 0,
+        primary_name: "validator-0".to_owned(),
+        committee_size: 4,
+        quorum: 3,
+        committed_height: 140,
+        stable_height: 128,
+        in_flight: Vec::new(),
+        request_timeout_ms: TIMEOUT_MS,
+        deadline: None,
+        waiting_ms: None,
+        catching_up: false,
+        view_changes_from: Vec::new(),
+        recently_heard: vec![0, 2, 3],
+        view_changes: ViewChanges::default(),
+        evidence_count: 0,
+        snapshot_age_ms: 3,
+    }
+}
+
+fn idle_status(network: &TestNetwork) -> NodeStatus {
+    let genesis = network.genesis();
+    NodeStatus {
+        network: genesis.name().to_owned(),
+        chain_id: genesis.chain_id(),
+        name: Some("validator-1".to_owned()),
+        index: Some(1),
+        role: NodeRole::Validator,
+        signing_state: Some(ValidatorSigningState::Voting),
+        public_key: network.keys()[1].public(),
+        version: "0.0.0".to_owned(),
+        head: ChainHead { height: 140, hash: genesis.header().hash(), timestamp_ms: 0 },
+        earliest_height: 0,
+        syncing: false,
+        peers_connected: 3,
+        mempool_transactions: 0,
+        uptime_ms: 1,
+        time_ms: 0,
+        snapshot_age_ms: 3,
+    }
+}
+
+/// A member that is connected and has all blocks.
+fn connected_peer(network: &TestNetwork, index: u16) -> PeerJson {
+    PeerJson {
+        name: Some(format!("validator-{index}")),
+        index: Some(index),
+        public_key: network.keys()[usize::from(index)].public(),
+        peer_id: String::new(),
+        connected: true,
+        direction: None,
+        connected_ms: None,
+        round_trip_us: None,
+        committed_height: Some(140),
+        addresses: Vec::new(),
+        clock_ahead_ms: None,
+        blocks_behind: Some(0),
+        program: None,
+        last_error: None,
+        failed_addresses: Vec::new(),
+    }
+}
+
 impl Scene {
     /// No work, all validators heard from, 140 blocks committed.
     pub(super) fn idle() -> Scene {
         let network = TestNetwork::seeded(4, 1);
-        let genesis = network.genesis();
-        let peer = |index: u16| PeerJson {
-            name: Some(format!("validator-{index}")),
-            index: Some(index),
-            public_key: network.keys()[usize::from(index)].public(),
-            peer_id: String::new(),
-            connected: true,
-            direction: None,
-            connected_ms: None,
-            round_trip_us: None,
-            committed_height: Some(140),
-            addresses: Vec::new(),
-            clock_ahead_ms: None,
-            blocks_behind: Some(0),
-            program: None,
-            last_error: None,
-            failed_addresses: Vec::new(),
-        };
         Scene {
-            consensus: ConsensusState {
-                epoch: 0,
-                view: 0,
-                active: true,
-                signing_state: ValidatorSigningState::Voting,
-                probe: None,
-                primary: 0,
-                primary_name: "validator-0".to_owned(),
-                committee_size: 4,
-                quorum: 3,
-                committed_height: 140,
-                stable_height: 128,
-                in_flight: Vec::new(),
-                request_timeout_ms: TIMEOUT_MS,
-                deadline: None,
-                waiting_ms: None,
-                catching_up: false,
-                view_changes_from: Vec::new(),
-                recently_heard: vec![0, 2, 3],
-                view_changes: ViewChanges::default(),
-                evidence_count: 0,
-                snapshot_age_ms: 3,
-            },
-            status: NodeStatus {
-                network: genesis.name().to_owned(),
-                chain_id: genesis.chain_id(),
-                name: Some("validator-1".to_owned()),
-                index: Some(1),
-                role: NodeRole::Validator,
-                signing_state: Some(ValidatorSigningState::Voting),
-                public_key: network.keys()[1].public(),
-                version: "0.0.0".to_owned(),
-                head: ChainHead { height: 140, hash: genesis.header().hash(), timestamp_ms: 0 },
-                earliest_height: 0,
-                syncing: false,
-                peers_connected: 3,
-                mempool_transactions: 0,
-                uptime_ms: 1,
-                time_ms: 0,
-                snapshot_age_ms: 3,
-            },
-            peers: [0, 2, 3].map(peer).to_vec(),
+            consensus: idle_consensus(),
+            status: idle_status(&network),
+            peers: [0, 2, 3].map(|index| connected_peer(&network, index)).to_vec(),
             pool: MempoolStatus {
                 transactions: 0,
                 bytes: 0,

@@ -1,9 +1,12 @@
 //! Every state of a node: its name, its summary and its actions.
 #![allow(clippy::unwrap_used)]
 
+#[path = "working_tests.rs"]
+mod working;
+
 use std::collections::BTreeSet;
 
-use quorate_api::{HeightPhase, NodeRole, Obstacle, Probe, ProgressState, ValidatorSigningState};
+use quorate_api::{NodeRole, Probe, ProgressState, ValidatorSigningState};
 
 use super::scene::{Scene, TIMEOUT_MS, height};
 
@@ -83,8 +86,8 @@ fn votes(prepares: &'static [u16], commits: &'static [u16]) -> impl FnOnce(&mut 
     }
 }
 
-fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
-    use ProgressState::{CatchingUp, EngineStalled, NoQuorumContact, Probing, Recovering};
+fn rows_of_a_node_that_does_not_vote() -> Vec<Row> {
+    use ProgressState::{EngineStalled, Probing, Recovering};
     vec![
         row(EngineStalled, Scene::with_work(1_000).stalled(), &["12000 ms"], &["disk", "restart the node"]),
         row(
@@ -130,6 +133,12 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
             &["fetches the blocks up to 200 first"],
             &[],
         ),
+    ]
+}
+
+fn rows_of_a_node_without_a_quorum() -> Vec<Row> {
+    use ProgressState::NoQuorumContact;
+    vec![
         row(
             NoQuorumContact,
             Scene::idle().without(&[0, 2]),
@@ -152,6 +161,12 @@ fn rows_of_a_node_that_cannot_take_part() -> Vec<Row> {
             &["validator-0 and validator-3"],
             &["Start or reconnect validator-0: 1 more", "Check validator-3: a connection is open"],
         ),
+    ]
+}
+
+fn rows_of_a_node_that_is_behind() -> Vec<Row> {
+    use ProgressState::CatchingUp;
+    vec![
         row(CatchingUp, Scene::idle().but(others_at([150, 149, 140])), &["up to 149", "has 140"], &[]),
         // Other members claim to have blocks, and none arrives.
         row(
@@ -213,142 +228,6 @@ fn rows_of_a_view_that_has_not_begun() -> Vec<Row> {
     ]
 }
 
-fn rows_of_a_node_at_work() -> Vec<Row> {
-    use HeightPhase::{PrePrepared, Prepared, Waiting};
-    use ProgressState::{
-        ExaminingProposal, Idle, Ordering, ProposalRefused, WaitingForCheckpoint, WaitingForClock,
-        WaitingForProposal, WaitingForVotes,
-    };
-    let waiting = |obstacle| Scene::held_up(Waiting, Some(obstacle));
-    let early_vote = |scene: &mut Scene| {
-        scene.consensus.in_flight.push(height(141, Waiting, Some(Obstacle::NoProposal)));
-        scene.consensus.in_flight[0].prepares = vec![2];
-    };
-    vec![
-        row(Idle, Scene::idle(), &["Nothing waits here"], &[]),
-        row(
-            Idle,
-            Scene::idle().without(&[0]),
-            &["Nothing waits"],
-            &["validator-0: until then, ordering stops if one more"],
-        ),
-        row(
-            Idle,
-            Scene::idle().but(early_vote),
-            &["proposal of validator-0 has not arrived; validator-2 voted"],
-            &[],
-        ),
-        row(
-            Ordering,
-            Scene::with_work(499),
-            &["has not waited long", "12 transactions are in the pool"],
-            &[],
-        ),
-        row(
-            Ordering,
-            Scene::held_up(PrePrepared, None).but(|scene| scene.consensus.waiting_ms = Some(20)),
-            &["Height 141: 1 of 3 votes"],
-            &[],
-        ),
-        row(
-            WaitingForProposal,
-            Scene::with_work(500),
-            &[
-                "proposal for height 141 has not arrived",
-                "waited for 500 ms",
-                "primary of view 0 is validator-0.",
-            ],
-            &["explain at validator-0", "itself as the next primary in 1.5 s"],
-        ),
-        row(
-            WaitingForProposal,
-            Scene::with_work(1_200).without(&[0]),
-            &["validator-0, which has not been heard from", "waited for 1.2 s"],
-            &["Start or reconnect validator-0"],
-        ),
-        row(
-            WaitingForProposal,
-            waiting(Obstacle::NoProposal),
-            &["height 141 has not arrived"],
-            &["explain at validator-0"],
-        ),
-        row(
-            WaitingForProposal,
-            Scene::with_work(500).told_by(0),
-            &["This node is the primary of view 0"],
-            &["as soon as a block may contain the waiting", "empty block"],
-        ),
-        row(
-            WaitingForProposal,
-            waiting(Obstacle::NoProposal).told_by(0),
-            &["no complete proposal for height 141"],
-            &["for the block that the view proposes again"],
-        ),
-        row(
-            ExaminingProposal,
-            waiting(Obstacle::Body),
-            &["its transactions (12) are being"],
-            &["node_peers"],
-        ),
-        row(ExaminingProposal, waiting(Obstacle::Parent), &["until block 140 is accepted"], &["asks"]),
-        row(
-            WaitingForClock,
-            waiting(Obstacle::Clock).but(|scene| scene.consensus.waiting_ms = Some(0)),
-            &["too far from this node's clock"],
-            &["clocks of this node and of validator-0"],
-        ),
-        // A genesis from the future, with and without work; clocks that ran ahead.
-        row(
-            WaitingForClock,
-            Scene::idle().but(ahead(0, 3_600_000)),
-            &[
-                "The genesis has the time 2023-11-14T22:13:20.000Z, which is 60 min ahead",
-                "more than 500 ms ahead",
-                "nothing can be ordered before 2023-11-14T22:13:19.501Z",
-            ],
-            &[
-                "let NTP set it",
-                "earlier one, or wait: ordering begins by itself at 2023-11-14T22:13:19.501Z",
-            ],
-        ),
-        row(
-            WaitingForClock,
-            Scene::changing(&[1]).but(ahead(140, 501)),
-            &["Block 140, the newest, has the time", "501 ms ahead"],
-            &["ordering resumes by itself at 2023-11-14T22:13:19.501Z", "valid_until_ms is later than"],
-        ),
-        row(Idle, Scene::idle().but(ahead(140, 499)), &["Nothing waits"], &[]),
-        row(
-            ProposalRefused,
-            waiting(Obstacle::Refused).but(|scene| scene.consensus.waiting_ms = Some(0)),
-            &["breaks a rule"],
-            &["log of this node", "operator of validator-0"],
-        ),
-        row(
-            WaitingForVotes,
-            Scene::held_up(PrePrepared, None).but(votes(&[1], &[])).without(&[3]),
-            &[
-                "2 of 3 votes of the first round",
-                "from validator-0 and validator-1; missing: validator-2 and validator-3",
-            ],
-            &["Start or reconnect validator-3", "explain at validator-2"],
-        ),
-        row(
-            WaitingForVotes,
-            Scene::held_up(Prepared, None).but(votes(&[1, 2], &[1])),
-            &["1 of 3 COMMITs", "missing: validator-0, validator-2 and validator-3", "waited for 1.0 s"],
-            &["explain at validator-0, validator-2 and validator-3", "itself as the next primary in 1.0 s"],
-        ),
-        row(
-            WaitingForCheckpoint,
-            Scene::with_work(1_000).but(at_watermark).but(others_at([200, 300, 384])),
-            &["the stable checkpoint is at 128", "until a quorum has signed a later checkpoint"],
-            &["Check validator-0: no report says that the blocks up to 256 are there", "disks"],
-        ),
-        row(Idle, Scene::idle().but(at_watermark), &["Nothing waits"], &[]),
-    ]
-}
-
 /// An observer that has recently heard from these members.
 fn observing(heard: &[u16]) -> Scene {
     let heard = heard.to_vec();
@@ -390,9 +269,14 @@ fn rows_of_an_observer() -> Vec<Row> {
 #[test]
 fn every_state_has_a_reason_and_an_action() {
     let rows = [
-        rows_of_a_node_that_cannot_take_part(),
+        rows_of_a_node_that_does_not_vote(),
+        rows_of_a_node_without_a_quorum(),
+        rows_of_a_node_that_is_behind(),
         rows_of_a_view_that_has_not_begun(),
-        rows_of_a_node_at_work(),
+        working::rows_without_a_delay(),
+        working::rows_of_a_proposal(),
+        working::rows_of_clocks(),
+        working::rows_of_votes_and_checkpoints(),
         rows_of_an_observer(),
     ];
     let seen = check(rows.into_iter().flatten().collect());

@@ -240,16 +240,36 @@ async fn other_content_types_are_refused_before_anything_is_read() {
     }
 }
 
-/// Further rules of the specification, one line each: the request and the response. A response of
-/// `null` means none, with HTTP 204.
+/// Checks requests, each with its response. A response of `null` means none, with HTTP 204.
+async fn check_table(site: &Site, table: &[(&str, Value)]) {
+    for (body, expected) in table {
+        if expected.is_null() {
+            assert_silent(site, body).await;
+        } else {
+            assert_eq!(answer(site, body).await, *expected, "{body}");
+        }
+    }
+}
+
+/// The result of `chain_head`.
+async fn head(site: &Site) -> Value {
+    answer(site, r#"{"jsonrpc": "2.0", "method": "chain_head", "id": 0}"#).await["result"].clone()
+}
+
+fn unknown(id: i64) -> Value {
+    error(-32601, id)
+}
+
+fn invalid(id: Value) -> Value {
+    error(-32600, id)
+}
+
+/// Further rules of the specification about requests.
 #[tokio::test]
-async fn rules_of_the_specification_without_an_example() {
+async fn rules_of_requests_without_an_example() {
     let site = Site::new();
-    let head =
-        answer(&site, r#"{"jsonrpc": "2.0", "method": "chain_head", "id": 0}"#).await["result"].clone();
+    let head = head(&site).await;
     let result = |id: Value| json!({ "jsonrpc": "2.0", "result": head, "id": id });
-    let unknown = |id: i64| error(-32601, id);
-    let invalid = |id: Value| error(-32600, id);
     let table = [
         // 4: jsonrpc is exactly "2.0".
         (r#"{"jsonrpc": "2", "method": "chain_head", "id": 1}"#, invalid(json!(1))),
@@ -288,6 +308,17 @@ async fn rules_of_the_specification_without_an_example() {
         (r#"{"jsonrpc": "2.0", "method": "chain_block", "params": {"At": 0}, "id": 1}"#, error(-32602, 1)),
         (r#"{"jsonrpc": "2.0", "method": "chain_block", "params": [true, 0], "id": 1}"#, error(-32602, 1)),
         (r#"{"jsonrpc": "2.0", "method": "chain_block", "id": 1}"#, error(-32602, 1)),
+    ];
+    check_table(&site, &table).await;
+}
+
+/// Further rules of the specification about responses and batches.
+#[tokio::test]
+async fn rules_of_responses_without_an_example() {
+    let site = Site::new();
+    let head = head(&site).await;
+    let result = |id: Value| json!({ "jsonrpc": "2.0", "result": head, "id": id });
+    let table = [
         // 5: a result of null is a result.
         (
             r#"{"jsonrpc": "2.0", "method": "chain_proof", "params": [0], "id": 1}"#,
@@ -312,11 +343,5 @@ async fn rules_of_the_specification_without_an_example() {
         ("\u{feff}{}", error(-32700, Value::Null)),
         (" \r\n\t{\"jsonrpc\":\"2.0\",\"method\":\"chain_head\",\"id\":1}\n", result(json!(1))),
     ];
-    for (body, expected) in table {
-        if expected.is_null() {
-            assert_silent(&site, body).await;
-        } else {
-            assert_eq!(answer(&site, body).await, expected, "{body}");
-        }
-    }
+    check_table(&site, &table).await;
 }
