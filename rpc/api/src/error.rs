@@ -113,7 +113,8 @@ kinds! {
     Syncing = ("syncing", -32040, true),
     /// The node is starting or stopping, or the method is not served there.
     Unavailable = ("unavailable", -32041, true),
-    /// The node is at one of its limits; nothing was run.
+    /// The node is at one of its limits: it did not run the request, or it has no memory for the
+    /// response.
     Overloaded = ("overloaded", -32042, true),
     /// More requests from one address than the node accepts; nothing was run.
     RateLimited = ("rate_limited", -32043, true),
