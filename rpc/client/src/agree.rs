@@ -1,5 +1,6 @@
 //! PBFT's rule for clients: if f + 1 members return the same result, at least one honest member
-//! does.
+//! does. Nodes do not prove over RPC which member they are, so [`Client::agreed`] says what holds
+//! without that.
 
 use std::collections::BTreeSet;
 
@@ -14,17 +15,19 @@ use crate::rpc::Rpc;
 
 impl Client {
     /// Requests something that no node can prove from all nodes at once, and returns the result
-    /// that f + 1 members of the committee agree on: at least one of them is honest.
+    /// that nodes with f + 1 different keys of the committee agree on. At least one of them is
+    /// honest if at most f of the given URLs lead to faulty nodes.
     ///
     /// Use it for facts that change rarely, such as that a transaction has expired, or the set of
     /// validators. Heads and pools differ even between honest nodes. For results that can be
     /// proven, one node suffices. Every node gets the request once, with its usual time limit.
     ///
-    /// It counts members, not addresses: each node also returns its key (`node_status`), and
-    /// several nodes with the same key are one member. Nodes whose key is not in the committee,
-    /// such as observers, do not count. Nodes do not prove their keys over RPC, so this is sound
-    /// only if no operator has more of the addresses than members: an operator with two addresses
-    /// can claim two keys.
+    /// It counts the keys that nodes claim (`node_status`): several URLs with the same key count
+    /// once, and keys outside the committee, such as those of observers, do not count. No key is
+    /// proven: that would need a signature over a challenge of the client, and nodes sign none. So
+    /// all that is certain is that f + 1 different URLs returned the result. An operator with
+    /// f + 1 of the URLs, or with the network in front of them, can claim f + 1 keys. Use URLs of
+    /// operators that you know, over connections that you trust.
     ///
     /// ```no_run
     /// # async fn example(client: quorate_client::Client, id: quorate_ledger::TransactionId) {
@@ -44,7 +47,7 @@ impl Client {
         let mut open: FuturesUnordered<_> = nodes
             .map(|node| {
                 let answering = ask(node.clone());
-                try_join(self.member_at(node), answering)
+                try_join(self.claimed_member(node), answering)
             })
             .collect();
         let asked = open.len();
@@ -72,8 +75,8 @@ impl Client {
         Err(ClientError::NoAgreement { needed, alike, asked, last_error: last_error.map(Box::new) })
     }
 
-    /// The member of the committee that a node claims to be.
-    async fn member_at(&self, node: &Rpc) -> Result<ReplicaId, CallError> {
+    /// The member of the committee that a node claims to be, without proof.
+    async fn claimed_member(&self, node: &Rpc) -> Result<ReplicaId, CallError> {
         let key = node.node_status().await?.public_key;
         let member = self.anchor().committee.index_of(&key);
         member.ok_or_else(|| CallError::NoMember { url: node.url().to_owned() })

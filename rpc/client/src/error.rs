@@ -48,8 +48,10 @@ pub enum CallError {
         /// The problem.
         reason: String,
     },
-    /// Only claims of members count, and the node's key is not that of a member.
-    #[error("{url}: its key is not in the committee of this network, so its claim does not count")]
+    /// Only claims of members count, and the key that the node claims is not that of a member.
+    #[error(
+        "{url}: the key that it claims is not in the committee of this network, so its claim does not count"
+    )]
     NoMember {
         /// The node.
         url: String,
