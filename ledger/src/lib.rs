@@ -17,18 +17,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod block;
-mod body;
-mod certificate;
+mod blocks;
 mod codec;
 mod committee;
 mod generations;
 mod hash;
-mod header;
 mod keys;
 mod limits;
 mod merkle;
-mod proof;
+mod proofs;
 mod refusal;
 mod signature_cache;
 mod signature_memo;
@@ -38,20 +35,20 @@ mod units;
 
 pub mod mutant;
 
-pub use block::{Block, BlockSkeleton};
-pub use body::{Body, BodyError, Encodings};
-pub use certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
+pub use blocks::block::{Block, BlockSkeleton};
+pub use blocks::body::{Body, BodyError, Encodings};
+pub use blocks::header::{BlockError, BlockLimits, Header};
 pub use codec::{DecodeError, bounded, bounded_bytes, decode, encode};
 pub use committee::{Committee, CommitteeError};
 pub use hash::{BlockHash, ChainId, Domain, Hash, HexError, TransactionId, from_hex, tagged_hash, to_hex};
-pub use header::{BlockError, BlockLimits, Header};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError, VerifyingKey};
 pub use limits::{
     MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_RUN_BYTES,
     MAX_SIGNATURES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, TRANSACTION_OVERHEAD_BYTES,
 };
 pub use merkle::{MerklePath, MerkleTree, merkle_root};
-pub use proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
+pub use proofs::certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
+pub use proofs::proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
 pub use refusal::Refusal;
 pub use signature_cache::SignatureCache;
 pub use signature_memo::SignatureMemo;

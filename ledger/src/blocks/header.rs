@@ -6,7 +6,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::body::Body;
+use crate::blocks::body::Body;
 use crate::codec::encode;
 use crate::hash::{BlockHash, ChainId, Domain, Hash, TransactionId, tagged_hash};
 use crate::limits::PROTOCOL_VERSION;

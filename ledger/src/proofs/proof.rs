@@ -3,13 +3,13 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::certificate::{CertificateError, CommitCertificate};
+use crate::blocks::header::Header;
 use crate::codec::bounded;
 use crate::committee::Committee;
 use crate::hash::{ChainId, TransactionId};
-use crate::header::Header;
 use crate::limits::{MAX_DESCENDANTS, PROTOCOL_VERSION};
 use crate::merkle::MerklePath;
+use crate::proofs::certificate::{CertificateError, CommitCertificate};
 use crate::units::Epoch;
 
 /// The trust anchor of a verifier: the chain and its committee, both determined by the genesis.

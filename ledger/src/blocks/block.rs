@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::body::Body;
+use crate::blocks::body::Body;
+use crate::blocks::header::{BlockError, BlockLimits, Header};
 use crate::hash::{BlockHash, TransactionId};
-use crate::header::{BlockError, BlockLimits, Header};
 use crate::merkle::merkle_root;
 use crate::transaction::VerifiedTransaction;
 use crate::units::{Height, ReplicaId, Timestamp};
