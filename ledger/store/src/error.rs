@@ -88,13 +88,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system refuses access. %* /// What the system said. %% /// The error of the
-    /// operating system.
+    /// The operating system refuses access.
     #[error("{}: {source}; check that the directory exists and belongs to the user of the node", path.display())]
     Access {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is of another kind, or its beginning is destroyed.

@@ -7,10 +7,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{ChainId, Height, PublicKey, decode, encode};
 use redb::{ReadableTable, StorageBackend, WriteTransaction};
 
+use crate::database::file;
+use crate::database::storage::{Durable, Storage};
+use crate::database::tables::ROWS;
 use crate::error::{Fault, FileKind, StoreError};
-use crate::file;
-use crate::storage::{Durable, Storage};
-use crate::tables::ROWS;
 
 /// Most bytes of one row's value: several times the largest block.
 pub const MAX_ROW_BYTES: usize = 16 << 20;

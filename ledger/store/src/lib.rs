@@ -60,19 +60,12 @@
 //! journal   rows              height: 8 bytes big-endian, kind: 1 byte, detail: 32 bytes -> value
 //! ```
 
-mod disk;
+mod backends;
+mod database;
 mod error;
 mod export;
-mod file;
 mod journal;
 mod ledger;
-mod panics;
-mod read_only;
-mod reader;
-mod storage;
-mod tables;
-mod verify;
-mod view;
 
 #[cfg(test)]
 mod crash_tests;
@@ -83,13 +76,16 @@ mod fixtures;
 #[cfg(test)]
 mod layout_tests;
 
-pub use disk::{Attachment, ForgetfulDisk};
+pub use backends::forgetful_disk::{Attachment, ForgetfulDisk};
+pub use database::panics::hide_caught_panics;
+pub use database::storage::Damage;
 pub use error::{FileKind, StoreError};
-pub use export::{CertifiedRange, ExportReader, ExportWriter, RangeBuilder};
+pub use export::range::{CertifiedRange, RangeBuilder};
+pub use export::reader::ExportReader;
+pub use export::writer::ExportWriter;
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
+pub use ledger::reader::LedgerReader;
+pub use ledger::stored::{BlockIds, Head, StoredBlock};
+pub use ledger::verify::Verification;
 pub use ledger::{Ledger, MAX_BATCH_BLOCKS, max_batch_blocks};
-pub use panics::hide_caught_panics;
-pub use reader::{BlockIds, Head, LedgerReader, StoredBlock};
 pub use redb::StorageBackend;
-pub use storage::Damage;
-pub use verify::Verification;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use quorate_ledger::Height;
 
 use super::*;
-use crate::disk::Random;
+use crate::backends::forgetful_disk::Random;
 use crate::fixtures::{Chain, with_damaged_body};
 use crate::{ForgetfulDisk, Ledger, StoreError};
 

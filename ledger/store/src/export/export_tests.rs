@@ -1,9 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::Height;
+use std::path::{Path, PathBuf};
+
+use quorate_ledger::{Block, ChainId, Height, encode};
 use tempfile::TempDir;
 
-use super::*;
+use super::range::{CertifiedRange, RangeBuilder};
+use super::reader::ExportReader;
+use super::record::{HEAD_BYTES, MAX_RECORD_BYTES, head_of};
+use super::writer::ExportWriter;
+use crate::error::StoreError;
 use crate::fixtures::Chain;
 
 /// RangeBuilder of different lengths: one certificate for the first block, one for the next two, and so on.

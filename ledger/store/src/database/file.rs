@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, StorageBackend, WriteTransaction};
 
+use crate::backends::read_only::ReadOnlyFile;
+use crate::database::storage::{Durable, Storage, guarded};
+use crate::database::tables::META;
 use crate::error::{Fault, FileKind, StoreError};
-use crate::read_only::ReadOnlyFile;
-use crate::storage::{Durable, Storage, guarded};
-use crate::tables::META;
 
 /// Version of the layout of both files; increase it with every change of the layout.
 pub(crate) const FORMAT_VERSION: u16 = 1;
@@ -223,3 +223,7 @@ pub(crate) fn no_path() -> &'static Path {
 fn length(backend: &impl StorageBackend, path: &Path) -> Result<u64, StoreError> {
     backend.len().map_err(|source| StoreError::Access { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, MAX_DESCENDANTS};
 use redb::{ReadTransaction, ReadableTableMetadata, StorageBackend};
 
+use crate::database::storage::Storage;
+use crate::database::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 use crate::error::{Fault, StoreError};
+use crate::ledger::reader::LedgerReader;
+use crate::ledger::stored::Head;
+use crate::ledger::view::View;
 use crate::ledger::{Ledger, open_storage_on, open_storage_read_only};
-use crate::reader::{Head, LedgerReader};
-use crate::storage::Storage;
-use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
-use crate::view::View;
 
 /// The content of a ledger that passed verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,3 +209,7 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

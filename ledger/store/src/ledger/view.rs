@@ -7,10 +7,10 @@ use quorate_ledger::{
 };
 use redb::{ReadTransaction, ReadableTable};
 
+use crate::database::storage::guarded;
+use crate::database::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 use crate::error::Fault;
-use crate::reader::{Head, StoredBlock};
-use crate::storage::guarded;
-use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
+use crate::ledger::stored::{Head, StoredBlock};
 
 /// One snapshot of a ledger.
 pub(crate) struct View<'a> {

@@ -1,4 +1,9 @@
-//! The ledger, opened for writing.
+//! The ledger file: writing it (here), reading it, and verifying it.
+
+pub(crate) mod reader;
+pub(crate) mod stored;
+pub(crate) mod verify;
+mod view;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +13,12 @@ use quorate_ledger::{
 };
 use redb::{StorageBackend, WriteTransaction};
 
+use crate::database::file;
+use crate::database::storage::{Durable, Storage};
+use crate::database::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 use crate::error::{Fault, FileKind, StoreError};
-use crate::file;
-use crate::reader::{Head, LedgerReader};
-use crate::storage::{Durable, Storage};
-use crate::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
+use crate::ledger::reader::LedgerReader;
+use crate::ledger::stored::Head;
 
 /// Most blocks that one certificate may finalise: its own and as many ancestors as a pipeline can
 /// leave uncertified.
@@ -258,7 +264,7 @@ fn check_chain(storage: &Storage, identity: &[u8], genesis_header: &Header) -> R
         return Err(StoreError::OtherChain { path: path.to_owned(), found, expected });
     }
     let found = storage.read(|transaction| {
-        let header = crate::view::View::of(transaction).present_header(Height(0))?;
+        let header = view::View::of(transaction).present_header(Height(0))?;
         Ok(header.hash())
     })?;
     let expected: BlockHash = genesis_header.hash();

@@ -4,8 +4,8 @@ use redb::ReadableTable;
 
 use super::*;
 use crate::ForgetfulDisk;
+use crate::database::tables::SEGMENT_HEIGHTS;
 use crate::fixtures::{Chain, transaction};
-use crate::tables::SEGMENT_HEIGHTS;
 
 fn heights(reader: &LedgerReader) -> Vec<u64> {
     let stored = reader.blocks(Height(1), usize::MAX, usize::MAX).unwrap();
@@ -257,111 +257,6 @@ fn closing_in_good_order_loses_nothing() {
     let ledger = Ledger::open_on(disk.attach(), &chain.genesis).unwrap();
     assert_eq!(ledger.durable_head(), Height(5));
     assert_eq!(heights(&ledger.reader()), [1, 2, 3, 4, 5]);
-}
-
-#[test]
-fn verification_counts_and_reports_every_height() {
-    let chain = Chain::of(9);
-    let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
-    chain.fill(&mut ledger);
-    drop(ledger);
-    let mut seen = Vec::new();
-    let progress = |height: Height, head: Height| seen.push((height.0, head.0));
-    let report = Ledger::verify_on(disk.attach(), &chain.genesis, Some(&chain.anchor), progress).unwrap();
-    assert_eq!(seen, (0..=9).map(|height| (height, 9)).collect::<Vec<_>>());
-    assert_eq!(
-        report,
-        crate::Verification {
-            head: Head::of(chain.block(9).header()),
-            earliest: Height(0),
-            transactions: 9,
-            certificates: 4,
-        }
-    );
-}
-
-/// A change of one table that the ledger itself never makes.
-fn tampered(chain: &Chain, change: impl FnOnce(&WriteTransaction) -> Result<(), Fault>) -> String {
-    let ledger = chain.ledger();
-    ledger.storage.write(Durable::Later, change).unwrap();
-    ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap_err().to_string()
-}
-
-#[test]
-fn verification_finds_every_inconsistency() {
-    let chain = Chain::of(7);
-    let other = Chain::from_nonce(7, 1_000_000);
-    let says = |message: String, expected: &str| assert!(message.contains(expected), "{message}");
-
-    says(
-        tampered(&chain, |t| {
-            t.open_table(HEADERS)?.insert(3, encode(other.block(3).header()).as_slice())?;
-            Ok(())
-        }),
-        "block 3: parent of the header",
-    );
-    says(
-        tampered(&chain, |t| {
-            t.open_table(BODIES)?.insert(4, other.block(4).body().as_bytes())?;
-            Ok(())
-        }),
-        "the body at height 4",
-    );
-    says(
-        tampered(&chain, |t| {
-            t.open_table(BODIES)?.remove(5)?;
-            Ok(())
-        }),
-        "the body at height 5 is missing",
-    );
-    says(
-        tampered(&chain, |t| {
-            t.open_table(CERTIFICATES)?.insert(4, encode(&other.certificate(4)).as_slice())?;
-            Ok(())
-        }),
-        "the certificate at height 4 is for another block",
-    );
-    let good = chain.certificate(4);
-    let forged = CommitCertificate::claimed(*good.ballot(), chain.certificate(7).votes().clone());
-    says(
-        tampered(&chain, |t| {
-            t.open_table(CERTIFICATES)?.insert(4, encode(&forged).as_slice())?;
-            Ok(())
-        }),
-        "the certificate at height 4: the signature of member 0 does not verify",
-    );
-    says(
-        tampered(&chain, |t| {
-            t.open_table(CERTIFICATES)?.remove(7)?;
-            Ok(())
-        }),
-        "no certificate finalises the head 7",
-    );
-    says(
-        tampered(&chain, |t| {
-            t.open_table(HEIGHTS)?.remove(chain.block(6).hash().as_bytes())?;
-            Ok(())
-        }),
-        "block 6 is not found by its hash",
-    );
-    says(
-        tampered(&chain, |t| {
-            let name = Segment::of(Height(5)).table_name();
-            t.open_table(index_table(&name))?.insert(chain.ids(5)[1].as_bytes(), (5, 0))?;
-            Ok(())
-        }),
-        "is not in the index with its place",
-    );
-    says(
-        tampered(&chain, |t| {
-            let name = Segment::of(Height(5)).table_name();
-            let stray = transaction(&chain.keys[0], 77).id();
-            t.open_table(index_table(&name))?.insert(stray.as_bytes(), (5, 0))?;
-            Ok(())
-        }),
-        "8 indexed transactions where the chain has 7",
-    );
 }
 
 /// A wrong index entry must not result in a receipt or a transaction for another id.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
+use crate::database::panics::silenced;
 use crate::error::{Fault, FileKind, StoreError};
-use crate::panics::silenced;
 
 /// From when on a transaction survives a power loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,8 +163,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ForgetfulDisk;
-    use crate::file;
-    use crate::tables::META;
+    use crate::database::file;
+    use crate::database::tables::META;
 
     fn storage() -> Storage {
         file::create_on(FileKind::Ledger, ForgetfulDisk::new().attach(), file::no_path(), b"", |_| Ok(()))

@@ -1,0 +1,4 @@
+//! What redb reads and writes instead of a plain file.
+
+pub(crate) mod forgetful_disk;
+pub(crate) mod read_only;
