@@ -84,8 +84,7 @@ fn check_validators(draft: &GenesisDraft, unreadable: usize, errors: &mut Vec<Ge
 }
 
 fn check_parameters(parameters: &Parameters, errors: &mut Vec<GenesisError>) {
-    // Skip the relations of a number that is out of range: they would only repeat that error. %*
-    // judged %% broken %* speaks_of %% involves
+    // Skip the relations of a number that is out of range: they would only repeat that error.
     let mut refused = BTreeSet::new();
     let mut parameters = *parameters;
     for section in parameters.sections() {
@@ -102,8 +101,8 @@ fn check_parameters(parameters: &Parameters, errors: &mut Vec<GenesisError>) {
             }
         }
     }
-    let judged = rules(&parameters).into_iter().filter(|rule| !rule.is_met() && !rule.speaks_of(&refused));
-    errors.extend(judged.map(Rule::into_error));
+    let broken = rules(&parameters).into_iter().filter(|rule| !rule.is_met() && !rule.involves(&refused));
+    errors.extend(broken.map(Rule::into_error));
 }
 
 /// A relation that must hold between parameters.
@@ -125,7 +124,7 @@ impl Rule {
         }
     }
 
-    fn speaks_of(&self, fields: &BTreeSet<String>) -> bool {
+    fn involves(&self, fields: &BTreeSet<String>) -> bool {
         fields.contains(self.field) || self.others.iter().any(|other| fields.contains(*other))
     }
 
@@ -145,7 +144,8 @@ impl Rule {
 /// All relations. Limits saturate, because the parameters are not range-checked here.
 fn rules(parameters: &Parameters) -> Vec<Rule> {
     let mut rules = block_rules(parameters);
-    rules.extend(time_rules(parameters));
+    rules.extend(timeout_rules(parameters));
+    rules.extend(delay_rules(parameters));
     rules.extend(log_rules(parameters));
     rules.extend(mempool_rules(parameters));
     rules
@@ -176,7 +176,7 @@ fn block_rules(parameters: &Parameters) -> Vec<Rule> {
     ]
 }
 
-fn time_rules(parameters: &Parameters) -> Vec<Rule> {
+fn timeout_rules(parameters: &Parameters) -> Vec<Rule> {
     let (block, consensus) = (&parameters.block, &parameters.consensus);
     vec![
         Rule {
@@ -224,6 +224,12 @@ fn time_rules(parameters: &Parameters) -> Vec<Rule> {
             others: &["consensus.new_view_timeout_ms"],
             reason: "a correct new primary would be replaced before a lost view change is resent",
         },
+    ]
+}
+
+fn delay_rules(parameters: &Parameters) -> Vec<Rule> {
+    let (block, consensus) = (&parameters.block, &parameters.consensus);
+    vec![
         Rule {
             field: "consensus.batch_delay_ms",
             value: consensus.batch_delay_ms,

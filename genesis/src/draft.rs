@@ -3,9 +3,6 @@
 use borsh::BorshSerialize;
 use quorate_ledger::{PublicKey, Timestamp};
 
-use crate::check;
-use crate::error::GenesisErrors;
-use crate::genesis::Genesis;
 use crate::parameters::Parameters;
 
 /// A member of the first committee.
@@ -36,16 +33,5 @@ impl GenesisDraft {
     /// A network with the default parameters.
     pub fn new(name: &str, genesis_time: Timestamp, validators: Vec<Validator>) -> Self {
         GenesisDraft { name: name.to_owned(), genesis_time, validators, parameters: Parameters::default() }
-    }
-
-    /// Checks the content and makes a genesis of it.
-    ///
-    /// # Errors
-    /// Every error of the content.
-    pub fn check(self) -> Result<Genesis, GenesisErrors> {
-        match GenesisErrors::of(check::errors(&self, 0)) {
-            Some(errors) => Err(errors),
-            None => Ok(Genesis::of_checked(self)),
-        }
     }
 }

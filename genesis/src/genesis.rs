@@ -11,7 +11,7 @@ use quorate_ledger::{
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisErrors, Warning};
 use crate::parameters::{ConsensusParameters, MempoolParameters, Parameters};
-use crate::{FORMAT_VERSION, file, render};
+use crate::{FORMAT_VERSION, check, file, render};
 
 /// The smallest committee that tolerates a faulty member.
 const FAULT_TOLERANT: usize = 4;
@@ -66,7 +66,7 @@ impl Genesis {
         file::read(text).map(Genesis::of_checked)
     }
 
-    /// The genesis with this content, in which [`check`](crate::check) found no error.
+    /// The genesis with this content, in which [`check`] found no error.
     pub(crate) fn of_checked(mut content: GenesisDraft) -> Self {
         content.validators.sort_by_key(|validator| validator.public_key);
         let members = content.validators.iter().map(|validator| validator.public_key).collect();
@@ -79,7 +79,7 @@ impl Genesis {
 
     /// The canonical file: every parameter with its meaning. Parsing it gives an equal genesis.
     pub fn to_toml(&self) -> String {
-        render::to_toml(self)
+        render::to_toml(self.chain_id(), &self.content)
     }
 
     /// The content as a draft, from which another genesis can be made.
@@ -179,6 +179,19 @@ impl Genesis {
         let ahead = Warning::AheadOfClock { genesis_time: self.time(), possible_at };
         let ahead = (possible_at > now).then_some(ahead);
         unsafe_size.into_iter().chain(early).chain(ahead).collect()
+    }
+}
+
+impl GenesisDraft {
+    /// Checks the content and makes a genesis of it.
+    ///
+    /// # Errors
+    /// Every error of the content.
+    pub fn check(self) -> Result<Genesis, GenesisErrors> {
+        match GenesisErrors::of(check::errors(&self, 0)) {
+            Some(errors) => Err(errors),
+            None => Ok(Genesis::of_checked(self)),
+        }
     }
 }
 

@@ -174,9 +174,8 @@ fn within(range: std::ops::RangeInclusive<u64>, draw: u64) -> u64 {
     least + draw % (most - least + 1)
 }
 
-/// Parameters that satisfy all rules, from arbitrary numbers. %* fn obedient %% fn valid_parameters
-/// %* obedient( %% valid_parameters(
-fn obedient(draw: [u64; 18]) -> Parameters {
+/// Parameters that satisfy all rules, from arbitrary numbers.
+fn valid_parameters(draw: [u64; 18]) -> Parameters {
     let mut parameters = Parameters::default();
     let (block, consensus, mempool) =
         (&mut parameters.block, &mut parameters.consensus, &mut parameters.mempool);
@@ -227,7 +226,7 @@ proptest! {
             .map(|(name, public_key)| Validator { name, public_key })
             .collect();
         let mut draft = GenesisDraft::new(&name, Timestamp(time), validators);
-        draft.parameters = obedient(draw);
+        draft.parameters = valid_parameters(draw);
         let genesis = draft.check().unwrap();
         let read = Genesis::parse(&genesis.to_toml()).unwrap();
         prop_assert_eq!(read.chain_id(), genesis.chain_id());

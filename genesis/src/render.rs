@@ -2,25 +2,27 @@
 
 use std::fmt::Write;
 
-use crate::FORMAT_VERSION;
-use crate::genesis::Genesis;
+use quorate_ledger::ChainId;
 
-/// The canonical file of a genesis.
-pub(crate) fn to_toml(genesis: &Genesis) -> String {
+use crate::FORMAT_VERSION;
+use crate::draft::GenesisDraft;
+
+/// The canonical file of a genesis with this content, and this chain id as a comment.
+pub(crate) fn to_toml(chain_id: ChainId, content: &GenesisDraft) -> String {
     let mut file = File::default();
     file.comment(
         "What all nodes of this network agree on. The hash of this content is the chain id: a node with any\n\
          other value here is on another chain. Comments, order and omitted defaults do not affect the hash.",
     );
-    file.comment(&format!("Chain id: {}", genesis.chain_id()));
+    file.comment(&format!("Chain id: {chain_id}"));
     file.line("");
     file.comment("Version of this file format.");
     file.line(&format!("version = {FORMAT_VERSION}"));
     file.comment("The name of the network.");
-    file.line(&format!("name = \"{}\"", genesis.name()));
+    file.line(&format!("name = \"{}\"", content.name));
     file.comment("Time of the genesis, in milliseconds since 1970. Every block has a later time.");
-    file.line(&format!("genesis_time_ms = {}", genesis.header().timestamp));
-    let mut parameters = *genesis.parameters();
+    file.line(&format!("genesis_time_ms = {}", content.genesis_time));
+    let mut parameters = content.parameters;
     for section in parameters.sections() {
         file.line("");
         file.line(&format!("[{}]", section.name));
@@ -38,7 +40,7 @@ pub(crate) fn to_toml(genesis: &Genesis) -> String {
     file.comment(
         "The committee, in the order of public keys. A validator's position is its number in the protocol.",
     );
-    for validator in genesis.validators() {
+    for validator in &content.validators {
         file.line("[[validators]]");
         file.line(&format!("name = \"{}\"", validator.name));
         file.line(&format!("public_key = \"{}\"", validator.public_key));
