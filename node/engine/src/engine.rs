@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use quorate_ledger::{Block, Height, ReplicaId, Verified, VerifiedTransaction};
-use quorate_pbft::{CheckpointCertificate, Config, Evidence, Input, Moment, Now, Request};
-use quorate_store::{LedgerReader, StoreError};
+use quorate_ledger::{ReplicaId, Verified};
+use quorate_pbft::{CheckpointCertificate, Evidence, Input, Moment, Now};
+use quorate_store::LedgerReader;
 
 use crate::config::EngineConfig;
 use crate::driver::Driver;
-use crate::event::{Effects, Ended, Event, FetchId, Fetched, Notice};
+use crate::event::{Effects, Event, FetchId, Fetched};
+use crate::fatal::Fatal;
 use crate::fetching::Fetching;
 use crate::fetching::range::serve_range;
 use crate::fetching::schedule::Helped;
@@ -21,35 +22,6 @@ use crate::wire::{ANSWER_BYTES, FetchRequest, FetchResponse, HeadStatus};
 /// An answer with at least this many bytes of transactions is full: it may have had no room for
 /// more.
 const FULL_BYTES: u64 = ANSWER_BYTES as u64 / 2;
-
-/// While the ledger grows, it is made durable at least this often.
-pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why a node must stop. It can be started again once the cause is removed.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// A file could not be read or written. The contents of the disk are unknown, and a node
-    /// without reliable records must not vote.
-    #[error(
-        "storage failed, and a node that cannot remember must not vote: check the disk, then start the node again"
-    )]
-    Storage(#[from] StoreError),
-    /// A certified block contradicts this chain (R12d). More than f members are faulty, or this
-    /// ledger belongs to another chain.
-    #[error(
-        "FORK: a certified block at height {height} does not extend this node's chain; keep the data directory as evidence"
-    )]
-    Fork {
-        /// The lowest height at which the two chains differ.
-        height: Height,
-    },
-    /// Another process signs with the same key, or the files of this process went back in time
-    /// while it ran (R24c).
-    #[error(
-        "a second instance signs with this validator's key: find the second instance and stop it, then start this node again"
-    )]
-    SecondInstance,
-}
 
 /// Counted since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -264,107 +236,6 @@ impl Engine {
         };
         self.fetching.body_answered(now.moment, fetch, helped);
         Ok(())
-    }
-
-    fn serve(&mut self, now: Now, request: Request, effects: &mut Effects) -> Result<(), Fatal> {
-        match request {
-            Request::Examine { proposal, from } => {
-                self.examine(now, proposal, from);
-                self.conclude_examinations(now);
-            }
-            Request::Finalise(finalised) => {
-                let blocks: Vec<Block> = finalised
-                    .blocks
-                    .iter()
-                    .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
-                    .collect();
-                self.note_final(&blocks, effects);
-                self.storage.decide(blocks, finalised.certificate);
-            }
-            Request::CatchUp { height } => self.fetching.blocks.certain(height),
-            Request::FetchSkeleton { header, from } => self.want_skeleton(now, header, from),
-            Request::Evidence(evidence) => {
-                let (replica, subject) = (evidence.culprit(), evidence.subject());
-                self.evidence.push(evidence);
-                effects.notices.push(Notice::Equivocation { replica, subject });
-            }
-            Request::Left(departure) => {
-                self.end_view(now);
-                effects.notices.push(Notice::LeftView(departure));
-            }
-            Request::Entered { view, primary } => {
-                self.end_view(now);
-                // The first proposal of a view waits for no batch delay (R18).
-                self.proposed = None;
-                effects.notices.push(Notice::EnteredView { view, primary });
-            }
-            Request::Forget(block) => self.flight.give_up(block),
-            Request::Stable(certificate) => {
-                effects.notices.push(Notice::Stable(certificate.checkpoint().height));
-            }
-            Request::Recovering { seen, remembered } => {
-                effects.notices.push(Notice::Recovering { seen, remembered });
-            }
-            Request::SecondInstance => return Err(Fatal::SecondInstance),
-            Request::BadProposal { view, height, reason } => {
-                let Config { committee, epoch, .. } = &self.config.pbft;
-                let primary = committee.primary(*epoch, view);
-                effects.notices.push(Notice::BadProposal { primary, height, reason });
-            }
-        }
-        Ok(())
-    }
-
-    /// A view was left, or the next one begins. Returns in-flight transactions to the pool: this
-    /// replica may be the only one that holds them. Proposals of the new view take them out of the
-    /// pool again.
-    fn end_view(&mut self, now: Now) {
-        let free = self.flight.unmark_all();
-        self.pool.mempool.release(&free);
-        // Keep accepted blocks, since other replicas may request them, and blocks at or below the
-        // tip, since this group's records may need them. Drop blocks that were validated but not
-        // accepted.
-        let replica = self.driver.replica();
-        let tip = replica.tip().height;
-        self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
-        self.return_transactions(now);
-        self.fetching.clear();
-        self.censorship.reset();
-    }
-
-    /// Returns the transactions of unmarked blocks to the pool, including those that only the block
-    /// brought: the client that submitted them may be gone. Expired ones return too. They wait for
-    /// the block that proves their expiry (R17).
-    fn return_transactions(&mut self, now: Now) {
-        let time = self.driver.replica().tip().timestamp;
-        for block in self.flight.blocks() {
-            for (index, id) in block.body().ids().iter().enumerate() {
-                if self.pool.mempool.contains(id) || self.pool.recent.contains(id) {
-                    continue;
-                }
-                let Some(transaction) = block.body().transaction(index) else { continue };
-                let transaction = VerifiedTransaction::from_own_storage(transaction);
-                self.pool.return_transaction(now.moment, time, transaction);
-            }
-        }
-    }
-
-    /// Blocks are final. Removes their transactions from the pool and the watch, and closes the
-    /// requests at their heights. Readers see the blocks once they are in the ledger.
-    pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
-        for block in blocks {
-            self.pool.note_final(block);
-            self.censorship.committed(block.body().ids());
-            self.fetching.forget_through(block.height());
-            effects.committed.push(block.clone());
-        }
-        self.end_expired(effects);
-        self.fetching.blocks.progressed();
-    }
-
-    /// Expires the pooled transactions that no later block can include.
-    fn end_expired(&mut self, effects: &mut Effects) {
-        effects.ended.extend(self.pool.expire().into_iter().map(|id| Ended { id }));
     }
 
     /// Reports to the replica whether work waits for a next block, if that has changed (R15b).

@@ -9,10 +9,11 @@ use quorate_pbft::{Moment, Now, SILENT_INTERVALS};
 use quorate_store::{Head, Ledger, LedgerReader};
 
 use crate::config::EngineConfig;
-use crate::engine::{DURABLE_INTERVAL, Fatal};
 use crate::event::{Effects, FetchId, Notice};
+use crate::fatal::Fatal;
 use crate::fetching::catchup::{CatchUp, Pace};
 use crate::fetching::range::{CheckedRange, append};
+use crate::storage::DURABLE_INTERVAL;
 use crate::wire::{FetchRequest, HeadStatus};
 
 /// Everything that can wake an observer. Time is not an event: call [`Observer::handle`] without

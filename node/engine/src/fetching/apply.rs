@@ -2,8 +2,9 @@
 
 use quorate_pbft::{Input, Now};
 
-use crate::engine::{Engine, Fatal};
+use crate::engine::Engine;
 use crate::event::{Effects, FetchId, Notice};
+use crate::fatal::Fatal;
 use crate::fetching::range::CheckedRange;
 
 impl Engine {

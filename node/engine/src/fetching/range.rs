@@ -7,7 +7,7 @@ use quorate_ledger::{
 };
 use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 
-use crate::engine::Fatal;
+use crate::fatal::Fatal;
 use crate::wire::{FetchResponse, RANGE_BLOCKS, RUN_BYTES, RangeBlock};
 
 /// A block, with its own certificate if it has one.

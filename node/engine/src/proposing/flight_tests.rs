@@ -97,21 +97,7 @@ impl World {
                 self.held.entry(block.hash()).or_insert(false);
                 self.flight.insert(block, false);
             }
-            // A view begins.
-            7 => {
-                let free = self.flight.unmark_all();
-                self.pool.release(&free);
-                self.held.values_mut().for_each(|marked| *marked = false);
-                if random.below(2) == 0 {
-                    let kept = random.below(2) as u64;
-                    self.flight.retain(|block| block.height().0 % 2 == kept);
-                    let blocks = &self.blocks;
-                    self.held.retain(|hash, _| {
-                        let block = blocks.iter().find(|block| block.hash() == *hash).unwrap();
-                        block.height().0 % 2 == kept
-                    });
-                }
-            }
+            7 => self.begin_view(random),
             // The replica drops a block.
             8 if !self.held.is_empty() => {
                 let hash = *self.held.keys().nth(random.below(self.held.len())).unwrap();
@@ -119,32 +105,46 @@ impl World {
                 self.pool.release(&free);
                 self.held.remove(&hash);
             }
-            // A held block is committed: its ids leave the pool, then all blocks up to its height
-            // are removed.
-            9 => {
-                let next = self.tip.next();
-                let Some(block) =
-                    open.iter().find(|block| block.height() == next && self.held.contains_key(&block.hash()))
-                else {
-                    return;
-                };
-                self.pool.remove(block.body().ids());
-                self.committed.extend(block.body().ids());
-                self.tip = next;
-                let free = self.flight.forget_through(next);
-                self.pool.release(&free);
-                let blocks = &self.blocks;
-                self.held.retain(|hash, _| {
-                    blocks.iter().find(|block| block.hash() == *hash).unwrap().height() > next
-                });
-                let free = self.flight.unmark_superseded(next, &block.hash());
-                self.pool.release(&free);
-                let superseded: Vec<BlockHash> =
-                    self.held.keys().filter(|hash| self.is_superseded(hash, block)).copied().collect();
-                superseded.iter().for_each(|hash| _ = self.held.insert(*hash, false));
-            }
+            9 => self.commit_next(),
             _ => {}
         }
+    }
+
+    fn begin_view(&mut self, random: &mut Random) {
+        let free = self.flight.unmark_all();
+        self.pool.release(&free);
+        self.held.values_mut().for_each(|marked| *marked = false);
+        if random.below(2) == 0 {
+            let kept = random.below(2) as u64;
+            self.flight.retain(|block| block.height().0 % 2 == kept);
+            let blocks = &self.blocks;
+            self.held.retain(|hash, _| {
+                let block = blocks.iter().find(|block| block.hash() == *hash).unwrap();
+                block.height().0 % 2 == kept
+            });
+        }
+    }
+
+    /// If a block at the next height is held, commits it: its ids leave the pool, then all blocks up
+    /// to its height are removed.
+    fn commit_next(&mut self) {
+        let next = self.tip.next();
+        let mut blocks = self.blocks.iter();
+        let held = blocks.find(|block| block.height() == next && self.held.contains_key(&block.hash()));
+        let Some(block) = held.cloned() else { return };
+        self.pool.remove(block.body().ids());
+        self.committed.extend(block.body().ids());
+        self.tip = next;
+        let free = self.flight.forget_through(next);
+        self.pool.release(&free);
+        let blocks = &self.blocks;
+        self.held
+            .retain(|hash, _| blocks.iter().find(|block| block.hash() == *hash).unwrap().height() > next);
+        let free = self.flight.unmark_superseded(next, &block.hash());
+        self.pool.release(&free);
+        let superseded: Vec<BlockHash> =
+            self.held.keys().filter(|hash| self.is_superseded(hash, &block)).copied().collect();
+        superseded.iter().for_each(|hash| _ = self.held.insert(*hash, false));
     }
 
     /// Whether marked blocks lead from this one down to the height of the tip, and end at another

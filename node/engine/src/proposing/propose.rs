@@ -6,8 +6,9 @@ use quorate_ledger::{Block, Body, Header, Timestamp, VerifiedTransaction};
 use quorate_mempool::Selection;
 use quorate_pbft::{Input, Moment, Now};
 
-use crate::engine::{Engine, Fatal};
+use crate::engine::Engine;
 use crate::event::Effects;
+use crate::fatal::Fatal;
 
 impl Engine {
     /// Proposes blocks while transactions are due and the window has room (R7).

@@ -3,14 +3,19 @@
 pub(crate) mod open;
 pub(crate) mod records;
 
+use std::time::Duration;
+
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, CommitCertificate, Height, Verified};
 use quorate_pbft::{Message, Moment, Record, Steps, To};
 use quorate_store::{Head, Journal, Ledger, LedgerReader, StoreError};
 
-use crate::engine::{DURABLE_INTERVAL, Fatal};
+use crate::fatal::Fatal;
 use crate::fetching::range::{Group, append};
 use crate::proposing::flight::Flight;
+
+/// While the ledger grows, it is made durable at least this often.
+pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Both files of a validator, and what the next group writes to them.
 #[derive(Debug)]

@@ -2,19 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod batching;
-mod bodies;
-mod catch_up;
 mod censorship;
 mod checkpoints;
-mod craft;
 mod deadlines;
 mod evidence;
 mod exactly_once;
+mod fetching;
 mod floods;
 mod lifetimes;
 mod message_limits;
 mod net;
-mod observer;
 mod old_files;
 mod pauses;
 mod recovery;

@@ -1,96 +1,25 @@
 //! A committee in memory: real engines on real stores, and a network that the test controls.
 
+mod craft;
+mod delivery;
+mod parcel;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    CheckedRange, Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Fetched,
-    MemberMessage, Notice, Overview, Submission, Ticket, serve_committed,
+    Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview, Submission, Ticket,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
-    Block, Epoch, Height, Payload, Refusal, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
+    Block, Height, Payload, Refusal, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
     VerifiedTransaction, View,
 };
-use quorate_pbft::{Cause, Checked, Message, Moment, Now, To};
+use quorate_pbft::{Cause, Checked, Message, Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
-/// A message from one member to another.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
-pub(crate) enum Parcel {
-    Consensus(Message),
-    Gossip(Vec<VerifiedTransaction>),
-    Resend(Vec<VerifiedTransaction>),
-    Ask(FetchId, FetchRequest),
-    FetchResponse(FetchId, FetchResponse),
-}
-
-impl Parcel {
-    pub(crate) fn is_gossip(&self) -> bool {
-        matches!(self, Parcel::Gossip(_))
-    }
-
-    /// Whether it contains transactions of clients, gossiped or sent directly.
-    pub(crate) fn is_transactions(&self) -> bool {
-        matches!(self, Parcel::Gossip(_) | Parcel::Resend(_))
-    }
-
-    pub(crate) fn is_view_change(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::ViewChange(_)))
-    }
-
-    /// Whether it contains a statement that its sender, this member, signed.
-    pub(crate) fn is_signed_by(&self, member: ReplicaId) -> bool {
-        match self {
-            Parcel::Consensus(Message::PrePrepare(proposal)) => proposal.vote.signer == member,
-            Parcel::Consensus(Message::NewView(new_view)) => new_view.vote.signer == member,
-            Parcel::Consensus(
-                Message::Prepare(_) | Message::Commit(_) | Message::ViewChange(_) | Message::Checkpoint(_),
-            ) => true,
-            _ => false,
-        }
-    }
-
-    pub(crate) fn is_proposal(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::PrePrepare(_)))
-    }
-
-    pub(crate) fn is_proposal_at(&self, height: Height) -> bool {
-        matches!(self, Parcel::Consensus(Message::PrePrepare(proposal)) if proposal.header.height == height)
-    }
-
-    pub(crate) fn is_vote(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::Prepare(_) | Message::Commit(_)))
-    }
-
-    /// A PREPARE or COMMIT of view 0.
-    pub(crate) fn is_old_vote(&self) -> bool {
-        match self {
-            Parcel::Consensus(Message::Prepare(vote)) => vote.body.0.view == View(0),
-            _ => self.is_old_commit(),
-        }
-    }
-
-    /// A COMMIT of view 0.
-    pub(crate) fn is_old_commit(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::Commit(vote)) if vote.body.0.view == View(0))
-    }
-
-    pub(crate) fn is_commit(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::Commit(_)))
-    }
-
-    /// Whether it is SEEN: the statements of a member that another one has received (R24a).
-    pub(crate) fn is_seen(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::Seen(_)))
-    }
-
-    pub(crate) fn is_status(&self) -> bool {
-        matches!(self, Parcel::Consensus(Message::Status(_)))
-    }
-}
+pub(crate) use self::parcel::Parcel;
 
 type Filter = Box<dyn Fn(ReplicaId, ReplicaId, &Parcel) -> bool>;
 type Lie = Box<dyn Fn(&FetchRequest, FetchResponse) -> FetchResponse>;
@@ -349,139 +278,6 @@ impl Net {
     pub(crate) fn copy_of_files(&self, index: usize) -> [ForgetfulDisk; 2] {
         let node = &self.nodes[index];
         [&node.ledger, &node.journal].map(|disk| ForgetfulDisk::with_contents(disk.contents()))
-    }
-
-    fn send(&mut self, from: usize, effects: &mut Effects) {
-        let node = &mut self.nodes[from];
-        node.committed.append(&mut effects.committed);
-        node.ended.extend(effects.ended.iter().map(|ended| ended.id));
-        node.notices.append(&mut effects.notices);
-        for (to, message) in std::mem::take(&mut effects.messages) {
-            match to {
-                To::All => self.put_all(from, &Parcel::Consensus(message)),
-                To::One(to) => self.put(id(from), to, Parcel::Consensus(message)),
-            }
-        }
-        for batch in std::mem::take(&mut effects.gossip) {
-            self.put_all(from, &Parcel::Gossip(batch));
-        }
-        if !effects.resends.is_empty() {
-            self.put_all(from, &Parcel::Resend(std::mem::take(&mut effects.resends)));
-        }
-        for (to, fetch, ask) in std::mem::take(&mut effects.asks) {
-            self.put(id(from), to, Parcel::Ask(fetch, ask));
-        }
-        for (ticket, answer) in std::mem::take(&mut effects.answers) {
-            match self.requests.iter().position(|(known, ..)| *known == ticket) {
-                Some(place) => {
-                    let (_, by, to, fetch, ask) = self.requests.swap_remove(place);
-                    let mut answer = self.or_committed(by.index(), answer, &ask);
-                    if let Some((_, lie)) = self.faulty.as_ref().filter(|(faulty, _)| *faulty == by.index()) {
-                        answer = lie(&ask, answer);
-                    }
-                    self.put(by, to, Parcel::FetchResponse(fetch, answer));
-                }
-                None => effects.answers.push((ticket, answer)), // asked by the test itself
-            }
-        }
-    }
-
-    /// The answer of the node around an engine if the engine has nothing in flight.
-    pub(crate) fn or_committed(&self, by: usize, answer: FetchResponse, ask: &FetchRequest) -> FetchResponse {
-        match answer {
-            FetchResponse::Nothing => serve_committed(&self.engine(by).reader(), ask).unwrap(),
-            answer => answer,
-        }
-    }
-
-    fn put_all(&mut self, from: usize, parcel: &Parcel) {
-        for to in (0..self.nodes.len()).filter(|to| *to != from) {
-            self.put(id(from), id(to), parcel.clone());
-        }
-    }
-
-    fn put(&mut self, from: ReplicaId, to: ReplicaId, parcel: Parcel) {
-        if self.lost.as_ref().is_some_and(|lost| lost(from, to, &parcel)) {
-            return;
-        }
-        if !parcel.is_status() {
-            self.log.push((from, to, parcel.clone()));
-        }
-        self.queue.push_back((from, to, parcel));
-    }
-
-    /// Delivers messages until none is in flight. Time does not pass.
-    pub(crate) fn deliver_all(&mut self) {
-        while let Some((from, to, parcel)) = self.queue.pop_front() {
-            self.deliver(from, to, parcel);
-            self.revive();
-        }
-    }
-
-    fn deliver(&mut self, from: ReplicaId, to: ReplicaId, parcel: Parcel) {
-        let index = to.index();
-        if self.nodes[index].engine.is_none() {
-            return;
-        }
-        if self.stopped == Some(index) {
-            self.held.push_back((from, to, parcel));
-            return;
-        }
-        let event = match parcel {
-            Parcel::Consensus(message) => Event::Consensus { from, message: self.check(from, message) },
-            Parcel::Gossip(transactions) | Parcel::Resend(transactions) => Event::Gossiped(transactions),
-            Parcel::Ask(fetch, ask) => {
-                let ticket = self.ticket();
-                self.requests.push((ticket, to, from, fetch, ask.clone()));
-                Event::Asked { ticket, ask }
-            }
-            Parcel::FetchResponse(fetch, answer) => {
-                Event::Answered { fetch, from, answer: self.read(answer) }
-            }
-        };
-        self.handle(index, [event]);
-    }
-
-    /// Checks a message after encoding and decoding it, as production does.
-    pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
-        if let Some((by, known, checked)) = &*self.checked.borrow()
-            && (*by, known) == (from, &message)
-        {
-            return checked.clone();
-        }
-        let bytes = MemberMessage::consensus(message.clone());
-        let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
-            panic!("a protocol message decodes as one");
-        };
-        let checked = read
-            .check(
-                from,
-                &self.genesis.chain_id(),
-                Epoch(0),
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            )
-            .unwrap();
-        *self.checked.borrow_mut() = Some((from, message, checked.clone()));
-        checked
-    }
-
-    fn read(&self, answer: FetchResponse) -> Option<Fetched> {
-        let chain = self.genesis.chain_id();
-        match answer {
-            FetchResponse::Nothing => None,
-            FetchResponse::Transactions(transactions) => {
-                let verified = transactions.into_iter().map(|claim| claim.verify(&chain).unwrap());
-                Some(Fetched::Transactions(verified.collect()))
-            }
-            FetchResponse::Ids(ids) => Some(Fetched::Ids(ids)),
-            FetchResponse::Blocks(run) => {
-                let window = self.genesis.consensus().window;
-                let checked = CheckedRange::check(run, self.genesis.anchor(), window);
-                assert!(checked.is_ok() || self.faulty.is_some(), "{checked:?}");
-                checked.ok().map(Fetched::Range)
-            }
-        }
     }
 
     /// Lets time pass. Members wake only at their deadlines, and messages arrive at once.

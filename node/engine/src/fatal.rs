@@ -1,0 +1,30 @@
+//! The errors after which a node must stop.
+
+use quorate_ledger::Height;
+use quorate_store::StoreError;
+
+/// Why a node must stop. It can be started again once the cause is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// A file could not be read or written. The contents of the disk are unknown, and a node
+    /// without reliable records must not vote.
+    #[error(
+        "storage failed, and a node that cannot remember must not vote: check the disk, then start the node again"
+    )]
+    Storage(#[from] StoreError),
+    /// A certified block contradicts this chain (R12d). More than f members are faulty, or this
+    /// ledger belongs to another chain.
+    #[error(
+        "FORK: a certified block at height {height} does not extend this node's chain; keep the data directory as evidence"
+    )]
+    Fork {
+        /// The lowest height at which the two chains differ.
+        height: Height,
+    },
+    /// Another process signs with the same key, or the files of this process went back in time
+    /// while it ran (R24c).
+    #[error(
+        "a second instance signs with this validator's key: find the second instance and stop it, then start this node again"
+    )]
+    SecondInstance,
+}

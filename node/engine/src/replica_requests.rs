@@ -1,0 +1,112 @@
+//! What the replica requests of the engine, and what follows when a view ends or blocks are final.
+
+use quorate_ledger::{Block, VerifiedTransaction};
+use quorate_pbft::{Config, Now, Request};
+
+use crate::engine::Engine;
+use crate::event::{Effects, Ended, Notice};
+use crate::fatal::Fatal;
+
+impl Engine {
+    /// Serves one request of the replica.
+    pub(crate) fn serve(&mut self, now: Now, request: Request, effects: &mut Effects) -> Result<(), Fatal> {
+        match request {
+            Request::Examine { proposal, from } => {
+                self.examine(now, proposal, from);
+                self.conclude_examinations(now);
+            }
+            Request::Finalise(finalised) => {
+                let blocks: Vec<Block> = finalised
+                    .blocks
+                    .iter()
+                    .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
+                    .collect();
+                self.note_final(&blocks, effects);
+                self.storage.decide(blocks, finalised.certificate);
+            }
+            Request::CatchUp { height } => self.fetching.blocks.certain(height),
+            Request::FetchSkeleton { header, from } => self.want_skeleton(now, header, from),
+            Request::Evidence(evidence) => {
+                let (replica, subject) = (evidence.culprit(), evidence.subject());
+                self.evidence.push(evidence);
+                effects.notices.push(Notice::Equivocation { replica, subject });
+            }
+            Request::Left(departure) => {
+                self.end_view(now);
+                effects.notices.push(Notice::LeftView(departure));
+            }
+            Request::Entered { view, primary } => {
+                self.end_view(now);
+                // The first proposal of a view waits for no batch delay (R18).
+                self.proposed = None;
+                effects.notices.push(Notice::EnteredView { view, primary });
+            }
+            Request::Forget(block) => self.flight.give_up(block),
+            Request::Stable(certificate) => {
+                effects.notices.push(Notice::Stable(certificate.checkpoint().height));
+            }
+            Request::Recovering { seen, remembered } => {
+                effects.notices.push(Notice::Recovering { seen, remembered });
+            }
+            Request::SecondInstance => return Err(Fatal::SecondInstance),
+            Request::BadProposal { view, height, reason } => {
+                let Config { committee, epoch, .. } = &self.config.pbft;
+                let primary = committee.primary(*epoch, view);
+                effects.notices.push(Notice::BadProposal { primary, height, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// A view was left, or the next one begins. Returns in-flight transactions to the pool: this
+    /// replica may be the only one that holds them. Proposals of the new view take them out of the
+    /// pool again.
+    fn end_view(&mut self, now: Now) {
+        let free = self.flight.unmark_all();
+        self.pool.mempool.release(&free);
+        // Keep accepted blocks, since other replicas may request them, and blocks at or below the
+        // tip, since this group's records may need them. Drop blocks that were validated but not
+        // accepted.
+        let replica = self.driver.replica();
+        let tip = replica.tip().height;
+        self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
+        self.return_transactions(now);
+        self.fetching.clear();
+        self.censorship.reset();
+    }
+
+    /// Returns the transactions of unmarked blocks to the pool, including those that only the block
+    /// brought: the client that submitted them may be gone. Expired ones return too. They wait for
+    /// the block that proves their expiry (R17).
+    pub(crate) fn return_transactions(&mut self, now: Now) {
+        let time = self.driver.replica().tip().timestamp;
+        for block in self.flight.blocks() {
+            for (index, id) in block.body().ids().iter().enumerate() {
+                if self.pool.mempool.contains(id) || self.pool.recent.contains(id) {
+                    continue;
+                }
+                let Some(transaction) = block.body().transaction(index) else { continue };
+                let transaction = VerifiedTransaction::from_own_storage(transaction);
+                self.pool.return_transaction(now.moment, time, transaction);
+            }
+        }
+    }
+
+    /// Blocks are final. Removes their transactions from the pool and the watch, and closes the
+    /// requests at their heights. Readers see the blocks once they are in the ledger.
+    pub(crate) fn note_final(&mut self, blocks: &[Block], effects: &mut Effects) {
+        for block in blocks {
+            self.pool.note_final(block);
+            self.censorship.committed(block.body().ids());
+            self.fetching.forget_through(block.height());
+            effects.committed.push(block.clone());
+        }
+        self.end_expired(effects);
+        self.fetching.blocks.progressed();
+    }
+
+    /// Expires the pooled transactions that no later block can include.
+    pub(crate) fn end_expired(&mut self, effects: &mut Effects) {
+        effects.ended.extend(self.pool.expire().into_iter().map(|id| Ended { id }));
+    }
+}
