@@ -13,6 +13,9 @@ const LIVE: &str = "document.querySelector('#live').textContent";
 /// The result of verifying the receipt.
 const VERDICT: &str = "document.querySelector('#verdict').textContent";
 
+/// The text that names the genesis of the verification.
+const SOURCE: &str = "document.querySelector('#anchor').textContent";
+
 fn commit(rpc: &Rpc, transaction: &SignedTransaction) {
     let answer = rpc.submit(&transaction.hex, Wait::Committed, 60_000).unwrap();
     assert!(answer.receipt.is_some(), "{answer:?}");
@@ -25,14 +28,22 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     let (site, rpc) = (&network.validators()[0].rpc, network.rpc(0));
     let mut signer = Signer::new(network.genesis(), 1, 32);
     network.order_one(0);
+    let (transaction, later) = (signer.sign(), signer.sign());
 
-    // A new block appears in the page without a reload.
+    shows_a_new_block(&mut browser, site, &rpc, &transaction);
+    shows_a_transaction_that_is_committed_later(&mut browser, site, &rpc, &later);
+    shows_what_was_verified(&mut browser, site, &transaction);
+    verifies_against_a_chosen_genesis(&mut browser, &network);
+    fits_on_a_phone(&mut browser, site, &transaction);
+}
+
+/// A new block appears in the page without a reload.
+fn shows_a_new_block(browser: &mut Browser, site: &str, rpc: &Rpc, transaction: &SignedTransaction) {
     browser.go_to(&format!("{site}/"));
     browser.wait_for("the overview to be live", &format!("{LIVE}.includes('live, block by block')"));
     browser.evaluate("window.kept = true");
     let before = rpc.head().height;
-    let transaction = signer.sign();
-    commit(&rpc, &transaction);
+    commit(rpc, transaction);
     let newest = "Number(document.querySelector('#blocks tbody tr').dataset.height)";
     browser.wait_for("a new block in the table", &format!("{newest} > {before}"));
     browser
@@ -40,20 +51,28 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     assert_eq!(browser.evaluate("window.kept"), true, "the page was not reloaded");
     let row = browser.evaluate("document.querySelector('#blocks tbody tr').innerText");
     assert!(row.as_str().unwrap().contains("validator-"), "a streamed row names its proposer: {row}");
+}
 
-    // A transaction that is unknown first, and later committed.
-    let later = signer.sign();
+/// A transaction that is unknown first, and later committed.
+fn shows_a_transaction_that_is_committed_later(
+    browser: &mut Browser,
+    site: &str,
+    rpc: &Rpc,
+    later: &SignedTransaction,
+) {
     browser.go_to(&format!("{site}/transactions/{}", later.id));
     browser
         .wait_for("an unknown transaction", "document.querySelector('main').innerText.includes('unknown')");
     // Browsers report the expected 404 response as an error.
     let missing = browser.complaints();
     assert!(missing.iter().all(|complaint| complaint.contains("404")), "{missing:?}");
-    commit(&rpc, &later);
+    commit(rpc, later);
     browser.wait_for("the receipt of what was unknown", &format!("{VERDICT}.startsWith('✓ verified')"));
     browser.complaints();
+}
 
-    // What was verified, and against which genesis.
+/// What was verified, and against which genesis.
+fn shows_what_was_verified(browser: &mut Browser, site: &str, transaction: &SignedTransaction) {
     browser.go_to(&format!("{site}/transactions/{}", transaction.id));
     browser.wait_for("the receipt", &format!("{VERDICT}.startsWith('✓ verified')"));
     let steps = "[...document.querySelectorAll('#steps strong')].map((step) => step.textContent).join()";
@@ -62,10 +81,11 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     let certificate = browser.evaluate(certificate);
     let text = certificate.as_str().unwrap();
     assert!(text.starts_with("3 signatures of ") && text.matches("validator-").count() == 3, "{text}");
-    let source = "document.querySelector('#anchor').textContent";
-    assert!(browser.evaluate(source).as_str().unwrap().contains("from this same node"));
+    assert!(browser.evaluate(SOURCE).as_str().unwrap().contains("from this same node"));
+}
 
-    // With the genesis of another network, then with the right one again.
+/// Verifies the shown receipt with the genesis of another network, then with the right one again.
+fn verifies_against_a_chosen_genesis(browser: &mut Browser, network: &Network) {
     let other = network.directory().join("other.toml");
     let text = network.genesis().to_toml().replace(network.genesis().name(), "another-network");
     std::fs::write(&other, text).unwrap();
@@ -75,9 +95,11 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     assert!(verdict.as_str().unwrap().contains("belongs to another chain"), "{verdict}");
     browser.choose_file("#genesis", network.genesis_file());
     browser.wait_for("the receipt again", &format!("{VERDICT}.startsWith('✓ verified')"));
-    assert!(browser.evaluate(source).as_str().unwrap().contains("your file genesis.toml"));
+    assert!(browser.evaluate(SOURCE).as_str().unwrap().contains("your file genesis.toml"));
+}
 
-    // On a phone, nothing may be wider than the screen.
+/// On a phone, nothing may be wider than the screen.
+fn fits_on_a_phone(browser: &mut Browser, site: &str, transaction: &SignedTransaction) {
     browser.resize(360, 740);
     let transaction = format!("/transactions/{}", transaction.id);
     let unknown = format!("/transactions/0x{}", "ab".repeat(32));

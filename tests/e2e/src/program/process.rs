@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::binary::quorate;
-use crate::command::{program, without_settings};
+use crate::program::binary::quorate;
+use crate::program::command::{program, without_settings};
 use crate::wait::{WAIT_LIMIT, until};
 
 /// Bytes at the end of a log that are printed when a test fails.

@@ -7,8 +7,8 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{FinalityProof, TransactionId};
 use serde_json::json;
 
-use crate::load::Committed;
-use crate::rpc::Rpc;
+use crate::clients::load::Committed;
+use crate::clients::rpc::Rpc;
 
 /// The blocks of a node from the genesis to its head.
 #[derive(Debug)]

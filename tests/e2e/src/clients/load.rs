@@ -11,8 +11,8 @@ use quorate_genesis::Genesis;
 use quorate_ledger::TransactionId;
 use serde_json::{Value, json};
 
-use crate::rpc::{CallError, Rpc};
-use crate::signed::{SignedTransaction, Signer};
+use crate::clients::rpc::{CallError, Rpc};
+use crate::clients::signed::{SignedTransaction, Signer};
 use crate::wait::{Signal, WAIT_LIMIT, until, wait_until};
 
 /// Transactions per request.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::binary::{example, quorate};
+use crate::program::binary::{example, quorate};
 use crate::wait::{WAIT_LIMIT, until};
 
 /// Upper limit of bytes kept of each output of a command.

@@ -5,6 +5,10 @@
 //! validator. Each pair of validators therefore has its own line, independent of which of the two
 //! dials. There is no other path between them, whatever addresses they advertise.
 
+mod caller;
+mod carry;
+pub(crate) mod state;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,65 +18,10 @@ use tokio::net::{TcpListener as Listener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::caller::process_of;
-use crate::carry::{Counted, carry};
-use crate::network::Network;
+use self::caller::process_of;
+use self::carry::{Counted, carry};
+use self::state::{Delivery, Line, Passed};
 use crate::ports::PortBlock;
-use crate::validator::Validator;
-
-/// What happens to bytes in one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Delivery {
-    /// They are delivered.
-    #[default]
-    Open,
-    /// They wait until the direction is open again, and are then delivered.
-    Held,
-    /// They are dropped. Connections that may have lost bytes are cut when the direction opens,
-    /// because the rest of their streams is useless.
-    Lost,
-}
-
-/// The state of a line.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Line {
-    /// From the validator with the lower index to the other, and back.
-    deliveries: [Delivery; 2],
-    /// Additional delay of bytes, in each direction.
-    delay: Duration,
-    /// Whether new connections are refused.
-    refuses: bool,
-    /// How many times all its connections were cut.
-    cuts: u64,
-}
-
-impl Line {
-    pub(crate) fn delivery(&self, upward: bool) -> Delivery {
-        self.deliveries[usize::from(!upward)]
-    }
-
-    pub(crate) fn delay(&self) -> Duration {
-        self.delay
-    }
-
-    fn set(&mut self, upward: bool, delivery: Delivery) {
-        let present = &mut self.deliveries[usize::from(!upward)];
-        if *present == Delivery::Lost && delivery != Delivery::Lost {
-            self.cuts += 1;
-        }
-        *present = delivery;
-    }
-}
-
-/// What has passed all lines, in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Passed {
-    /// Bytes as they are on the wire: encrypted.
-    pub bytes: u64,
-    /// Number of reads that returned data. One message is one piece or more; messages that arrive
-    /// together are one.
-    pub pieces: u64,
-}
 
 /// A line with its counters.
 #[derive(Debug, Default)]
@@ -215,34 +164,6 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
-    }
-}
-
-impl Network {
-    /// Puts lines between the validators, none of which may run yet. There is no other path between
-    /// them.
-    ///
-    /// # Panics
-    /// If the system does not provide the sockets and threads.
-    #[must_use]
-    pub fn behind_lines(mut self) -> Network {
-        let lines = Lines::to(self.validators().iter().map(Validator::p2p_address).collect());
-        let address = |index| format!("/ip4/127.0.0.1/tcp/{}", lines.address(index).port());
-        for index in 0..self.size() {
-            let others: Vec<String> = (0..self.size()).filter(|other| *other != index).map(address).collect();
-            self.set_variable(index, "QUORATE_P2P__ADVERTISE", format!("[{:?}]", address(index)));
-            self.set_variable(index, "QUORATE_P2P__BOOTSTRAP", format!("{others:?}"));
-        }
-        self.lines = Some(lines);
-        self
-    }
-
-    /// The lines between the validators.
-    ///
-    /// # Panics
-    /// Unless the network was made with [`Network::behind_lines`].
-    pub fn lines(&self) -> &Lines {
-        self.lines.as_ref().expect("the network is behind lines")
     }
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::binary::quorate;
 use crate::network::Network;
+use crate::program::binary::quorate;
 
 /// The variable with the path of the file whose value is added to the clock, in milliseconds.
 const CLOCK: &str = "QUORATE_FAULT_CLOCK";

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::http::Http;
+use crate::clients::http::Http;
 
 /// The methods of one node, over one connection.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::lines::{Delivery, Line, Passed};
+use super::state::{Delivery, Line, Passed};
 
 /// Upper limit of bytes that are forwarded at a time.
 const PIECE: usize = 64 << 10;

@@ -8,8 +8,8 @@ use quorate_api::BlockJson;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::{invalid, open, read_body, read_head};
-use crate::rpc::{CallError, Failure, refused, request};
+use crate::clients::http::{invalid, open, read_body, read_head};
+use crate::clients::rpc::{CallError, Failure, refused, request};
 
 /// Time limit for opening a stream.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,24 +1,30 @@
 //! A network of processes.
 
+mod behind_lines;
+pub(crate) mod copies;
+mod faults;
+pub(crate) mod home;
+pub(crate) mod observer;
+mod ordering;
+pub(crate) mod validator;
+mod views;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use quorate_api::Wait;
 use quorate_genesis::{Genesis, Parameters};
-use quorate_ledger::{PublicKey, TransactionId};
+use quorate_ledger::PublicKey;
 use tempfile::TempDir;
 
-use crate::binary::quorate;
-use crate::chain::Chain;
-use crate::command::Invocation;
+use self::validator::{NetworkFile, Validator};
+use crate::clients::rpc::Rpc;
 use crate::lines::Lines;
 use crate::ports::PortBlock;
-use crate::process::{Memory, Outputs, Process, tail};
-use crate::rpc::Rpc;
-use crate::signed::Signer;
-use crate::validator::{NetworkFile, Validator};
+use crate::program::binary::quorate;
+use crate::program::command::Invocation;
+use crate::program::process::{Memory, Outputs, Process, tail};
 use crate::wait::{WAIT_LIMIT, until, wait_until};
 
 /// The files of a network and its running validators. They are killed when it is dropped.
@@ -37,7 +43,7 @@ pub struct Network {
     programs: Vec<PathBuf>,
     /// Environment variables of each validator in all its runs.
     variables: Vec<Vec<(&'static str, String)>>,
-    pub(crate) lines: Option<Lines>,
+    lines: Option<Lines>,
     logs: TempDir,
     _files: Option<TempDir>,
     _ports: Option<PortBlock>,
@@ -132,7 +138,7 @@ impl Network {
     }
 
     /// Sets an environment variable of a validator from its next start on.
-    pub(crate) fn set_variable(&mut self, index: usize, name: &'static str, value: String) {
+    fn set_variable(&mut self, index: usize, name: &'static str, value: String) {
         self.variables[index].push((name, value));
     }
 
@@ -377,73 +383,6 @@ impl Network {
 
     fn take_process(&mut self, index: usize) -> Process {
         self.processes[index].take().expect("the validator was started")
-    }
-
-    /// The highest height of these validators, once all of them have it.
-    pub fn common_height(&self, indices: &[usize]) -> u64 {
-        let nodes: Vec<Rpc> = indices.iter().map(|index| self.rpc(*index)).collect();
-        let highest = nodes.iter().map(|node| node.head().height).max().unwrap_or_default();
-        let reached = || nodes.iter().all(|node| node.head().height >= highest);
-        until(&format!("all have block {highest}"), 2 * WAIT_LIMIT, || reached().then_some(highest))
-    }
-
-    /// Waits until all of these validators have the highest current height, and asserts that their
-    /// chains are equal up to there; returns the verified chain.
-    pub fn equal_chains(&self, indices: &[usize]) -> Chain {
-        let height = self.common_height(indices);
-        let mut chains = indices.iter().map(|index| Chain::read(&self.rpc(*index), &self.genesis, height));
-        let first = chains.next().expect("at least one validator");
-        chains.for_each(|other| first.assert_equals(&other));
-        first
-    }
-
-    /// Waits until the blocks of each of these validators contain this many transactions.
-    pub fn wait_until_committed(&self, indices: &[usize], transactions: usize) {
-        for index in indices {
-            let mut counter = Counter { rpc: self.rpc(*index), next: 1, transactions: 0 };
-            let what = format!("{} has {transactions} transactions", self.validators[*index].name);
-            until(&what, 4 * WAIT_LIMIT, || (counter.count() >= transactions).then_some(()));
-        }
-    }
-
-    /// Orders one transaction through a validator, as a proof that the network works.
-    pub fn order_one(&self, through: usize) -> TransactionId {
-        self.order_one_with(through, 32)
-    }
-
-    /// As [`Network::order_one`], with a payload of this many bytes.
-    pub fn order_one_with(&self, through: usize, payload_bytes: usize) -> TransactionId {
-        let signed = Signer::new(&self.genesis, 1, payload_bytes).sign();
-        until("a transaction is committed", WAIT_LIMIT, || {
-            // Submit again if it is not committed in time, or temporarily refused.
-            let answer = self.rpc(through).submit(&signed.hex, Wait::Committed, 10_000).ok()?;
-            answer.receipt.is_some().then_some(())
-        });
-        signed.id
-    }
-}
-
-/// Counts the transactions in new blocks of a node.
-struct Counter {
-    rpc: Rpc,
-    next: u64,
-    transactions: usize,
-}
-
-impl Counter {
-    fn count(&mut self) -> usize {
-        let head = self.rpc.head().height;
-        while self.next <= head {
-            let parameters = serde_json::json!({ "from_height": self.next, "limit": 100, "full": false });
-            let blocks: quorate_api::Blocks =
-                self.rpc.call("chain_blocks", &parameters).expect("a running node responds");
-            assert!(!blocks.blocks.is_empty(), "the node returns existing blocks");
-            for block in &blocks.blocks {
-                self.transactions += block.transactions.len();
-                self.next += 1;
-            }
-        }
-        self.transactions
     }
 }
 

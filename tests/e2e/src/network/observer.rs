@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::clients::rpc::Rpc;
 use crate::network::Network;
-use crate::process::Process;
-use crate::rpc::Rpc;
+use crate::program::process::Process;
 use crate::wait::{WAIT_LIMIT, until};
 
 /// An observer that runs, or will run again. Killed when dropped.

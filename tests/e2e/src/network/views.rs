@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quorate_api::{ConsensusState, ValidatorSigningState};
 
+use crate::clients::rpc::Rpc;
 use crate::network::Network;
-use crate::rpc::Rpc;
 use crate::wait::{WAIT_LIMIT, until, wait_until};
 
 impl Network {
