@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::config::address_settings::AddressProblem;
 use crate::identity::{InvalidKey, InvalidSecret};
-use crate::settings::AddressProblem;
 
 /// Why a network could not be started.
 #[derive(Debug, thiserror::Error)]

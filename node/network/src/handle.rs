@@ -38,6 +38,34 @@ pub(crate) struct Shared {
     pub(crate) stopped: CancellationToken,
 }
 
+impl Shared {
+    /// The shared state of a network that is about to run, and the receiver of its commands.
+    pub(crate) fn new(
+        peers: Arc<Peers>,
+        counters: Arc<Counters>,
+        limits: NetworkLimits,
+        timing: NetworkTiming,
+    ) -> (Self, mpsc::Receiver<Command>) {
+        // A slot for every permit, so that a command with a permit never waits.
+        let commands_max = limits.publish_messages + peers.len() * limits.requests_per_peer;
+        let (commands, receiver) = mpsc::channel(commands_max);
+        let shared = Self {
+            peers,
+            counters,
+            publishing: Share::new(limits.publish_messages, limits.publish_bytes),
+            limits: Arc::new(limits),
+            timing: Arc::new(timing),
+            listening: Arc::default(),
+            failed: Arc::default(),
+            known: Arc::default(),
+            commands,
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        };
+        (shared, receiver)
+    }
+}
+
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Network").field("listening", &self.listen_addresses()).finish_non_exhaustive()

@@ -26,7 +26,7 @@
 //! Of each pair the member with the smaller key dials. The other one dials only after a grace time.
 //! Addresses come from the configuration, from the members' own announcements (identify), and from
 //! what other members report (Kademlia). The direct streams are implemented here (length-prefixed
-//! frames, see `frame`); gossip and requests are libp2p's.
+//! frames, see `direct`); gossip and requests are libp2p's.
 //!
 //! # Example
 //! ```no_run
@@ -59,35 +59,22 @@
 //! # }
 //! ```
 
-mod addresses;
-mod behaviour;
-mod bootstrap;
 mod config;
 mod counters;
 mod dialing;
 mod direct;
-mod discovery;
 mod driver;
 mod error;
 mod event;
-mod failures;
-mod frame;
 mod handle;
 mod identity;
-mod link;
 mod listening;
-mod log_limiter;
-mod member_gossip;
-mod names;
 mod peer;
-mod queue;
-mod requests;
-mod settings;
+mod protocols;
 mod start;
 mod status;
-mod transport;
-mod version;
 
+pub use config::address_settings::{AddressProblem, AddressSettings};
 pub use config::{
     MEMBERS_MAX, MESSAGE_BYTES_MAX, NETWORK_NAME_BYTES_MAX, NetworkConfig, NetworkLimits, NetworkTiming,
     OBSERVERS_MAX, QUEUE_BYTES_MAX,
@@ -97,7 +84,6 @@ pub use error::{PublishError, RequestError, StartError};
 pub use event::{Answer, NetworkEvent, NetworkEvents, Room};
 pub use handle::Network;
 pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};
-pub use settings::{AddressProblem, AddressSettings};
+pub use protocols::version::WIRE_VERSION;
 pub use start::start;
 pub use status::{Direction, FailedAddress, PeerStatus};
-pub use version::WIRE_VERSION;

@@ -1,21 +1,17 @@
-//! Listening: checks which addresses can be listened on, and whether their ports are free.
+//! Listening: checks whether the ports are free, and binds them.
 
 use std::io;
 use std::net::SocketAddr;
 
 use futures::StreamExt;
 use libp2p::core::transport::{ListenerId, TransportError};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Swarm};
 use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket, sockopt};
 
-use crate::behaviour::Behaviour;
+use crate::config::address_settings::socket_address;
 use crate::error::StartError;
-
-/// How to write a listen address, for error messages.
-pub(crate) const LISTENABLE: &str =
-    "write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, without a host name";
+use crate::protocols::behaviour::Behaviour;
 
 /// Backlog of the socket that tests a port; no connection is expected there.
 const TRIAL_BACKLOG: i32 = 1;
@@ -56,18 +52,6 @@ fn probe(address: SocketAddr) -> io::Result<()> {
     bind(&trial, &address)?;
     rustix::net::listen(&trial, TRIAL_BACKLOG)?;
     Ok(())
-}
-
-/// The socket address that a listener on this address binds; `None` if it cannot be listened on.
-pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    let Protocol::Tcp(port) = parts.next()? else { return None };
-    parts.next().is_none().then_some(SocketAddr::new(ip, port))
 }
 
 async fn listening(swarm: &mut Swarm<Behaviour>, id: ListenerId) -> io::Result<()> {

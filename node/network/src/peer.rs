@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use crate::config::NetworkLimits;
 use crate::counters::{Counter, Counters};
+use crate::direct::queue::Outbox;
 use crate::event::Shares;
 use crate::identity::{InvalidKey, PeerKey, peer_id};
-use crate::queue::Outbox;
 use crate::status::{Direction, PeerStatus};
 
 /// The longest `last_error` kept, in bytes; libp2p's error texts can be long.

@@ -1,30 +1,32 @@
 //! Starts a network from a configuration.
 
 use std::num::NonZeroU8;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use fastrand::Rng;
+use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Swarm, swarm};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::AddressBook;
-use crate::behaviour::{Behaviour, Names, Presentation};
-use crate::bootstrap::Bootstrap;
+use crate::config::address_settings::{AddressSettings, Addresses};
 use crate::config::{NetworkConfig, NetworkLimits};
 use crate::counters::Counters;
-use crate::dialing::{Dialing, Pace};
-use crate::driver::{Driver, Work};
+use crate::dialing::addresses::AddressBook;
+use crate::dialing::bootstrap::Bootstrap;
+use crate::dialing::failures::Failures;
+use crate::dialing::schedule::{Dialing, Pace};
+use crate::driver::Driver;
+use crate::driver::work::Work;
 use crate::error::StartError;
-use crate::event::{self, NetworkEvents, Share};
-use crate::failures::Failures;
+use crate::event::{self, NetworkEvents};
 use crate::handle::{Network, Shared};
-use crate::identity::{keypair, peer_id};
+use crate::identity::{PeerKey, keypair, peer_id};
 use crate::listening::listen;
 use crate::peer::Peers;
-use crate::settings::{AddressSettings, Addresses};
-use crate::transport;
+use crate::protocols::behaviour::{Behaviour, Presentation};
+use crate::protocols::transport;
+use crate::protocols::version::Names;
 
 /// Addresses of one member that are dialed at the same time.
 const PARALLEL_DIALS: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
@@ -37,39 +39,16 @@ const PARALLEL_DIALS: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
 pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), StartError> {
     config.check()?;
     let (keypair, own) = keypair(&config.secret_key)?;
-    let is_member = config.members.contains(&own);
     let peers = Arc::new(Peers::new(&config.members, &config.observers, own, &config.limits)?);
-    let settings = AddressSettings {
-        listen: &config.listen,
-        advertise: &config.advertise,
-        bootstrap: &config.bootstrap,
-    };
-    let Addresses { listen: listened, advertise, bootstrap } =
-        settings.check(Some(&config.members)).map_err(StartError::Addresses)?;
+    let Addresses { listen: listened, advertise, bootstrap } = usable_addresses(&config)?;
     let (mut book, without_peer_id) = sorted(bootstrap, peer_id(&own)?, &peers, &config.limits);
-    for (key, address) in &config.known {
-        if peers.by_key(key).is_some_and(|peer| peer.is_member()) {
-            book.remember(*key, address);
-        }
-    }
+    remember(&mut book, &config.known, &peers);
 
     let names = Names::new(&config.network_name);
-    let transport = transport::build(&keypair, &config.timing, config.limits.requests_per_peer)
-        .map_err(|error| StartError::Setup(error.to_string()))?;
     let counters = Arc::new(Counters::default());
+    let is_member = config.members.contains(&own);
     let presentation = Presentation { is_member, advertises: !advertise.is_empty() };
-    let behaviour = Behaviour::new(
-        &keypair,
-        presentation,
-        &names,
-        &peers,
-        &config.limits,
-        &config.timing,
-        counters.clone(),
-    )
-    .map_err(StartError::Setup)?;
-    let settings = swarm::Config::with_tokio_executor().with_dial_concurrency_factor(PARALLEL_DIALS);
-    let mut swarm = Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings);
+    let mut swarm = swarm(&keypair, presentation, &names, &peers, &config, &counters)?;
     for address in advertise {
         swarm.add_external_address(address);
     }
@@ -80,26 +59,9 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     // Members never dial observers, so an observer dials every member at once.
     let members = peers.members().map(|peer| (peer.key, !is_member || own < peer.key));
     let dialing = Dialing::new(members, pace, now, Rng::new());
-    let bootstrap = Bootstrap::new(without_peer_id, pace, now, Rng::new());
-    let work = Work::new(now, &config.timing);
-
-    let commands_max = config.limits.publish_messages + peers.len() * config.limits.requests_per_peer;
-    let (commands, command_receiver) = mpsc::channel(commands_max);
     let (inbox, events) = event::channel(peers.len(), &config.limits);
-    let shared = Shared {
-        peers,
-        counters,
-        publishing: Share::new(config.limits.publish_messages, config.limits.publish_bytes),
-        limits: Arc::new(config.limits),
-        timing: Arc::new(config.timing),
-        listening: Arc::new(RwLock::default()),
-        failed: Arc::new(RwLock::default()),
-        known: Arc::new(RwLock::default()),
-        commands,
-        stop: CancellationToken::new(),
-        stopped: CancellationToken::new(),
-    };
-    let mut driver = Driver {
+    let (shared, commands) = Shared::new(peers, counters, config.limits, config.timing);
+    let driver = Driver {
         swarm,
         topic: names.topic(),
         network: config.network_name,
@@ -108,26 +70,66 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
         limits: shared.limits.clone(),
         timing: shared.timing.clone(),
         inbox,
-        commands: command_receiver,
+        commands,
         listening: shared.listening.clone(),
         failed: shared.failed.clone(),
         failures: Failures::default(),
         known: shared.known.clone(),
         stop: shared.stop.clone(),
         dialing,
-        bootstrap,
+        bootstrap: Bootstrap::new(without_peer_id, pace, now, Rng::new()),
         book,
-        work,
+        work: Work::new(now, &shared.timing),
     };
+    spawn(driver, shared.stopped.clone());
+    Ok((Network { shared: Arc::new(shared) }, events))
+}
+
+fn usable_addresses(config: &NetworkConfig) -> Result<Addresses, StartError> {
+    let settings = AddressSettings {
+        listen: &config.listen,
+        advertise: &config.advertise,
+        bootstrap: &config.bootstrap,
+    };
+    settings.check(Some(&config.members)).map_err(StartError::Addresses)
+}
+
+/// Adds the addresses of members from before this start.
+fn remember(book: &mut AddressBook, known: &[(PeerKey, String)], peers: &Peers) {
+    for (key, address) in known {
+        if peers.by_key(key).is_some_and(|peer| peer.is_member()) {
+            book.remember(*key, address);
+        }
+    }
+}
+
+fn swarm(
+    keypair: &Keypair,
+    presentation: Presentation,
+    names: &Names,
+    peers: &Peers,
+    config: &NetworkConfig,
+    counters: &Arc<Counters>,
+) -> Result<Swarm<Behaviour>, StartError> {
+    let NetworkConfig { limits, timing, .. } = config;
+    let transport = transport::build(keypair, timing, limits.requests_per_peer)
+        .map_err(|error| StartError::Setup(error.to_string()))?;
+    let behaviour = Behaviour::new(keypair, presentation, names, peers, limits, timing, counters.clone())
+        .map_err(StartError::Setup)?;
+    let settings = swarm::Config::with_tokio_executor().with_dial_concurrency_factor(PARALLEL_DIALS);
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
+}
+
+/// Runs the driver in a task of its own.
+fn spawn(mut driver: Driver, stopped: CancellationToken) {
     driver.publish_listening();
     driver.publish_known();
-    let stopped = shared.stopped.clone().drop_guard();
+    let stopped = stopped.drop_guard();
     tokio::spawn(async move {
         // Cancelled when the driver ends, even by a panic, so that `shutdown` always returns.
         let _stopped = stopped;
         driver.run().await;
     });
-    Ok((Network { shared: Arc::new(shared) }, events))
 }
 
 /// Splits the bootstrap addresses: adds those with a peer id to an address book, and returns the

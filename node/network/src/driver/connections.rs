@@ -8,12 +8,14 @@ use libp2p::swarm::{ConnectionError, ConnectionId, ListenError};
 use libp2p::{Multiaddr, PeerId, allow_block_list, connection_limits, identify};
 use tokio_util::sync::CancellationToken;
 
-use super::{Attempt, Connection, Driver, Ended};
-use crate::addresses::without_peer;
-use crate::direct::{self, OpenError};
-use crate::link::{Link, LinkEnd};
+use super::Driver;
+use super::work::{Attempt, Connection, Dialed, Ended};
+use crate::dialing::addresses::without_peer;
+use crate::direct::behaviour::{Event as DirectEvent, OpenError};
+use crate::direct::link::{Link, LinkEnd};
+use crate::identity::PeerKey;
+use crate::protocols::version;
 use crate::status::Direction;
-use crate::version;
 
 impl Driver {
     /// A connection was established. `first` says whether it is the member's only one.
@@ -32,37 +34,14 @@ impl Driver {
             return;
         };
         if endpoint.is_dialer() && !peer.is_member() {
-            // An observer answered at a bootstrap address. Members and observers never dial
-            // observers.
-            if let Some(Attempt::Bootstrap(number)) = attempt {
-                let now = Instant::now();
-                self.bootstrap.failed(number, now);
-                for (_, written) in dialed.iter().flat_map(|dialed| &dialed.addresses) {
-                    self.on_address_failed(
-                        Attempt::Bootstrap(number),
-                        written,
-                        "an observer answers there",
-                        now,
-                    );
-                }
-            }
+            // Members and observers never dial observers, so this is a bootstrap address.
+            self.on_observer_reached(dialed.as_ref());
             self.swarm.close_connection(connection);
             return;
         }
         let (direction, address) = match endpoint {
             ConnectedPoint::Dialer { address, .. } => {
-                // Without the peer id, which repeats the member's key.
-                let plain = without_peer(address).map_or_else(|_| address.clone(), |(plain, _)| plain);
-                self.book.prove(peer.key, plain.clone());
-                self.publish_known();
-                let written =
-                    dialed.as_ref().and_then(|dialed| Some((dialed.attempt, dialed.written(&plain)?)));
-                if let Some((attempt, written)) = written
-                    && self.failures.worked(attempt.member(), written)
-                {
-                    self.publish_failures();
-                }
-                (Direction::Outgoing, plain)
+                (Direction::Outgoing, self.on_address_reached(peer.key, address, dialed.as_ref()))
             }
             ConnectedPoint::Listener { send_back_addr, .. } => (Direction::Incoming, send_back_addr.clone()),
         };
@@ -77,6 +56,38 @@ impl Driver {
         self.work
             .connections
             .insert(connection, Connection { peer, first, direction, address, deadline, cut, since });
+    }
+
+    /// An observer answered where this node expected a member.
+    fn on_observer_reached(&mut self, dialed: Option<&Dialed>) {
+        let Some(Dialed { attempt: attempt @ Attempt::Bootstrap(number), addresses }) = dialed else {
+            return;
+        };
+        let now = Instant::now();
+        self.bootstrap.failed(*number, now);
+        for (_, written) in addresses {
+            self.on_address_failed(*attempt, written, "an observer answers there", now);
+        }
+    }
+
+    /// The member answered at this address. Returns the address without the peer id, which repeats
+    /// the member's key.
+    fn on_address_reached(
+        &mut self,
+        member: PeerKey,
+        address: &Multiaddr,
+        dialed: Option<&Dialed>,
+    ) -> Multiaddr {
+        let plain = without_peer(address).map_or_else(|_| address.clone(), |(plain, _)| plain);
+        self.book.prove(member, plain.clone());
+        self.publish_known();
+        if let Some(dialed) = dialed
+            && let Some(written) = dialed.written(&plain)
+            && self.failures.worked(dialed.attempt.member(), written)
+        {
+            self.publish_failures();
+        }
+        plain
     }
 
     /// A connection was closed; its member has `remaining` others.
@@ -151,8 +162,8 @@ impl Driver {
     }
 
     /// The direct stream of a connection was opened, or opening it failed.
-    pub(super) fn on_direct(&mut self, event: direct::Event) {
-        let direct::Event { peer, connection: id, outcome } = event;
+    pub(super) fn on_direct(&mut self, event: DirectEvent) {
+        let DirectEvent { peer, connection: id, outcome } = event;
         let Some(connection) = self.work.connections.get_mut(&id) else { return };
         let stream = match outcome {
             Ok(stream) => stream,

@@ -8,11 +8,12 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 
-use super::{Attempt, Dialed, Driver};
-use crate::direct::AlreadyConnected;
-use crate::failures;
+use super::Driver;
+use super::work::{Attempt, Dialed};
+use crate::dialing::failures;
+use crate::dialing::names::{self, Resolution};
+use crate::direct::behaviour::AlreadyConnected;
 use crate::identity::PeerKey;
-use crate::names::{self, Resolution};
 
 /// Members looked up in one round; the next round continues with the others.
 const LOOKUPS_PER_ROUND: usize = 8;

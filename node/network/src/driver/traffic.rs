@@ -9,7 +9,7 @@ use super::{Command, Driver};
 use crate::error::RequestError;
 use crate::event::Answer;
 use crate::peer::Rank;
-use crate::requests::Reply;
+use crate::protocols::requests::Reply;
 
 impl Driver {
     /// A gossip message arrived, or one was dropped for a slow peer.

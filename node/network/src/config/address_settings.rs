@@ -1,12 +1,16 @@
 //! Checks the addresses of a configuration, without opening a socket.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::addresses::without_peer;
+use crate::dialing::addresses::without_peer;
 use crate::identity::{PeerKey, peer_id};
-use crate::listening::{LISTENABLE, socket_address};
+
+/// How to write a listen address, for error messages.
+const LISTENABLE: &str = "write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, without a host name";
 
 /// The addresses of a configuration. [`start`](crate::start()) makes the same check.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +119,18 @@ fn listenable(address: Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String>
         Some(_) => Ok((address, None)),
         None => Err(LISTENABLE.to_owned()),
     }
+}
+
+/// The socket address that a listener on this address binds; `None` if it cannot be listened on.
+pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    parts.next().is_none().then_some(SocketAddr::new(ip, port))
 }
 
 fn dialable(address: &Multiaddr) -> Result<(Multiaddr, Option<PeerId>), String> {

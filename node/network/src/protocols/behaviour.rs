@@ -2,45 +2,25 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use libp2p::allow_block_list::{self, AllowedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
-use libp2p::gossipsub::{
-    self, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId, ValidationMode,
-    WhitelistSubscriptionFilter,
-};
 use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
-use libp2p::swarm::{NetworkBehaviour, StreamProtocol};
-use sha2::{Digest, Sha256};
+use libp2p::swarm::NetworkBehaviour;
 
 use crate::config::{NetworkLimits, NetworkTiming};
 use crate::counters::Counters;
+use crate::direct::behaviour as direct;
 use crate::peer::Peers;
-use crate::requests::Codec;
-use crate::version::{self, WIRE_VERSION};
-use crate::{direct, discovery, member_gossip};
+use crate::protocols::requests::Codec;
+use crate::protocols::version::{self, Names};
+use crate::protocols::{discovery, member_gossip};
 
 /// Maximum connections of one peer at the same time: the old one, the new one that replaces it, and
 /// on each side one that is being closed.
 const CONNECTIONS_PER_PEER: u32 = 4;
-
-/// Bytes that gossip adds to a message: topic and framing.
-const GOSSIP_ENVELOPE_BYTES: usize = 1024;
-
-/// The gossipsub heartbeat interval. Messages of the last [`GOSSIP_HISTORY`] heartbeats, about a
-/// second of traffic, stay in memory for members that missed them.
-const GOSSIP_BEAT: Duration = Duration::from_millis(300);
-const GOSSIP_HISTORY: usize = 3;
-
-/// How long gossip remembers the id of a message, so that it does not relay the message twice. Many
-/// times longer than a message needs to reach all members, and short enough that a flood of small
-/// messages costs little memory.
-const GOSSIP_MEMORY: Duration = Duration::from_secs(15);
-
-pub(crate) type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 
 /// The order of the fields matters: libp2p offers a connection to each field in turn. The first two
 /// refuse unknown peers and connections above the limits before the other fields process them.
@@ -53,31 +33,6 @@ pub(crate) struct Behaviour {
     pub(crate) discovery: discovery::Behaviour,
     pub(crate) gossip: member_gossip::Behaviour,
     pub(crate) requests: request_response::Behaviour<Codec>,
-}
-
-/// The protocol names of this network.
-pub(crate) struct Names {
-    network: String,
-}
-
-impl Names {
-    pub(crate) fn new(network: &str) -> Self {
-        Self { network: network.to_owned() }
-    }
-
-    /// The protocol version that identify sends and expects.
-    pub(crate) fn version(&self) -> String {
-        version::protocol(&self.network)
-    }
-
-    pub(crate) fn topic(&self) -> IdentTopic {
-        IdentTopic::new(format!("/quorate/{}/gossip/{WIRE_VERSION}", self.network))
-    }
-
-    fn protocol(&self, part: &str) -> StreamProtocol {
-        let name = format!("/quorate/{}/{part}/{WIRE_VERSION}", self.network);
-        StreamProtocol::try_from_owned(name).expect("it begins with a slash")
-    }
 }
 
 /// How this node presents itself to its peers.
@@ -143,7 +98,7 @@ impl Behaviour {
                 names.protocol("kademlia"),
                 2 * timing.dial_timeout,
             ),
-            gossip: member_gossip::Behaviour::new(gossip(names, limits)?, gossiping),
+            gossip: member_gossip::Behaviour::new(names, limits, gossiping)?,
             requests: request_response::Behaviour::with_codec(
                 codec,
                 [(names.protocol("request"), ProtocolSupport::Full)],
@@ -151,35 +106,4 @@ impl Behaviour {
             ),
         })
     }
-}
-
-/// Messages are anonymous: noise has authenticated the member that relays a message, and the
-/// content (signed transactions) carries its own signatures. Verifying an additional author
-/// signature on each copy would cost time and prove nothing new. The id of a message is the SHA-256
-/// of its content, so no member can pass one message off as another.
-///
-/// With up to 12 peers, every member can be in every member's mesh: libp2p's default degrees (6, at
-/// least 5, at most 12) fit every committee size. Own messages go to all connected members at once,
-/// independent of the mesh.
-fn gossip(names: &Names, limits: &NetworkLimits) -> Result<Gossip, String> {
-    let config = gossipsub::ConfigBuilder::default()
-        .protocol_id_prefix(names.protocol("gossipsub").as_ref().to_owned())
-        .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(|message| MessageId::from(Sha256::digest(&message.data).to_vec()))
-        .max_transmit_size(limits.gossip_message_bytes + GOSSIP_ENVELOPE_BYTES)
-        .flood_publish(true)
-        .heartbeat_initial_delay(GOSSIP_BEAT)
-        .heartbeat_interval(GOSSIP_BEAT)
-        .history_length(GOSSIP_HISTORY)
-        .history_gossip(GOSSIP_HISTORY)
-        .duplicate_cache_time(GOSSIP_MEMORY)
-        // Messages that may wait for one slow peer. Further messages are dropped and counted.
-        .connection_handler_queue_len(limits.publish_messages)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let topic = names.topic();
-    let filter = WhitelistSubscriptionFilter([topic.hash()].into());
-    let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
-    gossip.subscribe(&topic).map_err(|error| format!("{error:?}"))?;
-    Ok(gossip)
 }

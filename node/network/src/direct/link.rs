@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{NetworkLimits, NetworkTiming};
 use crate::counters::Counters;
+use crate::direct::frame::{self, Frame, FrameError};
+use crate::direct::queue::Outbox;
 use crate::event::{Inbox, NetworkEvent};
-use crate::frame::{self, Frame, FrameError};
 use crate::peer::Peer;
-use crate::queue::Outbox;
 use crate::status::Direction;
 
 /// Size of the read and write buffers.

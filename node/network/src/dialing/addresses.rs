@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::dialing::names::is_name;
 use crate::identity::PeerKey;
-use crate::names::is_name;
 
 /// How long the node avoids an address for a member after a different peer answered there.
 const AVOID_TIME: Duration = Duration::from_secs(30);

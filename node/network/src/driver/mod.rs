@@ -11,42 +11,36 @@
 //! others.
 
 mod connections;
+mod log_limiter;
 mod seeking;
 mod traffic;
+pub(crate) mod work;
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use libp2p::gossipsub::IdentTopic;
-use libp2p::request_response::{OutboundRequestId, ResponseChannel};
-use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, identify};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{PeerId, Swarm, identify};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::{AddressBook, without_peer};
-use crate::behaviour::{Behaviour, BehaviourEvent};
-use crate::bootstrap::Bootstrap;
+use self::work::{Attempt, Connection, Work};
 use crate::config::{NetworkLimits, NetworkTiming};
 use crate::counters::Counters;
-use crate::dialing::Dialing;
-use crate::discovery;
+use crate::dialing::addresses::AddressBook;
+use crate::dialing::bootstrap::Bootstrap;
+use crate::dialing::failures::Failures;
+use crate::dialing::schedule::Dialing;
 use crate::error::RequestError;
 use crate::event::{Inbox, Room};
-use crate::failures::Failures;
 use crate::identity::PeerKey;
-use crate::link::LinkEnd;
-use crate::log_limiter::LogLimiter;
-use crate::names::Resolution;
-use crate::peer::{Peer, Peers};
-use crate::requests::Reply;
-use crate::status::{Direction, FailedAddress};
+use crate::peer::Peers;
+use crate::protocols::behaviour::{Behaviour, BehaviourEvent};
+use crate::protocols::discovery;
+use crate::status::FailedAddress;
 
 /// A command from the handle.
 pub(crate) enum Command {
@@ -55,78 +49,6 @@ pub(crate) enum Command {
     /// Send this request.
     Request { to: PeerId, bytes: Bytes, answer: oneshot::Sender<Result<Bytes, RequestError>> },
 }
-
-/// The target of an attempt to connect.
-#[derive(Debug, Clone, Copy)]
-enum Attempt {
-    Member(PeerKey),
-    /// The bootstrap address with this index.
-    Bootstrap(usize),
-}
-
-impl Attempt {
-    /// The member to reach, if it is known which one.
-    fn member(self) -> Option<PeerKey> {
-        match self {
-            Attempt::Member(key) => Some(key),
-            Attempt::Bootstrap(_) => None,
-        }
-    }
-}
-
-/// An attempt in progress.
-struct Dialed {
-    attempt: Attempt,
-    /// The addresses being dialed, each with the address as it was written.
-    addresses: Vec<(Multiaddr, Multiaddr)>,
-}
-
-impl Dialed {
-    /// The written form of a dialed address, which may have a peer id.
-    fn written(&self, dialed: &Multiaddr) -> Option<&Multiaddr> {
-        let plain = without_peer(dialed).map_or_else(|_| dialed.clone(), |(plain, _)| plain);
-        self.addresses.iter().find(|(found, _)| *found == plain).map(|(_, written)| written)
-    }
-}
-
-/// One live connection.
-struct Connection {
-    peer: Arc<Peer>,
-    /// Whether it was the member's only connection when it was established.
-    first: bool,
-    direction: Direction,
-    address: Multiaddr,
-    /// When to close the connection unless its direct stream is open by then. `None` once the
-    /// stream is open.
-    deadline: Option<Instant>,
-    cut: CancellationToken,
-    since: Instant,
-}
-
-/// The state of looking up members that are not connected.
-struct Lookup {
-    last: Instant,
-    /// Time from the last round to the next.
-    delay: Duration,
-    /// Index of the missing member with which the next round begins.
-    next_index: usize,
-}
-
-impl Lookup {
-    fn due(&self) -> Instant {
-        self.last + self.delay
-    }
-}
-
-/// A link that ended.
-struct Ended {
-    connection: ConnectionId,
-    peer: Arc<Peer>,
-    end: LinkEnd,
-}
-
-type Resolved = (Attempt, Resolution);
-type Answered = (ResponseChannel<Reply>, Option<Bytes>);
 
 /// The state of the task, see the module documentation.
 pub(crate) struct Driver {
@@ -151,41 +73,6 @@ pub(crate) struct Driver {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) book: AddressBook,
     pub(crate) work: Work,
-}
-
-/// The operations in progress.
-pub(crate) struct Work {
-    lookup: Lookup,
-    connections: HashMap<ConnectionId, Connection>,
-    attempts: HashMap<ConnectionId, Dialed>,
-    resolving: FuturesUnordered<BoxFuture<'static, Resolved>>,
-    links: JoinSet<Ended>,
-    /// Sent requests that are not answered yet.
-    pending_requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Bytes, RequestError>>>,
-    /// Received requests that are not answered yet.
-    pending_answers: FuturesUnordered<BoxFuture<'static, Answered>>,
-    strangers: LogLimiter,
-    versions: LogLimiter,
-    garbage: LogLimiter,
-    accept_errors: LogLimiter,
-}
-
-impl Work {
-    pub(crate) fn new(now: Instant, timing: &NetworkTiming) -> Self {
-        Self {
-            lookup: Lookup { last: now, delay: timing.lookup_min, next_index: 0 },
-            connections: HashMap::new(),
-            attempts: HashMap::new(),
-            resolving: FuturesUnordered::new(),
-            links: JoinSet::new(),
-            pending_requests: HashMap::new(),
-            pending_answers: FuturesUnordered::new(),
-            strangers: LogLimiter::default(),
-            versions: LogLimiter::default(),
-            garbage: LogLimiter::default(),
-            accept_errors: LogLimiter::default(),
-        }
-    }
 }
 
 impl Driver {

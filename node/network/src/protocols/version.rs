@@ -1,6 +1,10 @@
-//! The protocol version and the program version that nodes announce.
+//! The protocol version, the protocol names that contain it, and the program version that nodes
+//! announce.
 
-use crate::direct::OpenError;
+use libp2p::StreamProtocol;
+use libp2p::gossipsub::IdentTopic;
+
+use crate::direct::behaviour::OpenError;
 
 /// Version of the protocols between nodes, the last part of their names. Nodes with different
 /// versions cannot communicate.
@@ -8,6 +12,33 @@ pub const WIRE_VERSION: u32 = 1;
 
 /// The longest program name that is kept, in bytes.
 const PROGRAM_BYTES_MAX: usize = 64;
+
+/// The protocol names of this network.
+pub(crate) struct Names {
+    network: String,
+}
+
+impl Names {
+    pub(crate) fn new(network: &str) -> Self {
+        Self { network: network.to_owned() }
+    }
+
+    /// The protocol version that identify sends and expects.
+    pub(crate) fn version(&self) -> String {
+        protocol(&self.network)
+    }
+
+    /// The gossip topic.
+    pub(crate) fn topic(&self) -> IdentTopic {
+        IdentTopic::new(format!("/quorate/{}/gossip/{WIRE_VERSION}", self.network))
+    }
+
+    /// The name of one protocol of this network.
+    pub(crate) fn protocol(&self, part: &str) -> StreamProtocol {
+        let name = format!("/quorate/{}/{part}/{WIRE_VERSION}", self.network);
+        StreamProtocol::try_from_owned(name).expect("it begins with a slash")
+    }
+}
 
 /// The protocol version that identify announces on this network.
 pub(crate) fn protocol(network: &str) -> String {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use fastrand::Rng;
 use libp2p::Multiaddr;
 
-use crate::dialing::Pace;
+use crate::dialing::schedule::Pace;
 use crate::identity::PeerKey;
 
 /// All bootstrap addresses without a peer id.

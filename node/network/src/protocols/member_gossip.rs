@@ -6,18 +6,39 @@
 
 use std::collections::HashSet;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
-use libp2p::gossipsub::{self, IdentTopic, MessageId, PublishError};
+use libp2p::gossipsub::{
+    self, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId, PublishError, ValidationMode,
+    WhitelistSubscriptionFilter,
+};
 use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
     ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+use sha2::{Digest, Sha256};
 
-use crate::behaviour::Gossip;
+use crate::config::NetworkLimits;
+use crate::protocols::version::Names;
+
+/// Bytes that gossip adds to a message: topic and framing.
+const GOSSIP_ENVELOPE_BYTES: usize = 1024;
+
+/// The gossipsub heartbeat interval. Messages of the last [`GOSSIP_HISTORY`] heartbeats, about a
+/// second of traffic, stay in memory for members that missed them.
+const GOSSIP_BEAT: Duration = Duration::from_millis(300);
+const GOSSIP_HISTORY: usize = 3;
+
+/// How long gossip remembers the id of a message, so that it does not relay the message twice. Many
+/// times longer than a message needs to reach all members, and short enough that a flood of small
+/// messages costs little memory.
+const GOSSIP_MEMORY: Duration = Duration::from_secs(15);
+
+type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 
 /// See the module.
 pub(crate) struct Behaviour {
@@ -26,9 +47,16 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    /// Gossip with only these peers.
-    pub(crate) fn new(inner: Gossip, members: HashSet<PeerId>) -> Self {
-        Self { inner, members }
+    /// Gossip on this network's topic, with only these peers.
+    ///
+    /// # Errors
+    /// The reason, if the gossip settings contradict each other.
+    pub(crate) fn new(
+        names: &Names,
+        limits: &NetworkLimits,
+        members: HashSet<PeerId>,
+    ) -> Result<Self, String> {
+        Ok(Self { inner: gossip(names, limits)?, members })
     }
 
     /// Publishes a message.
@@ -102,4 +130,35 @@ impl NetworkBehaviour for Behaviour {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<gossipsub::Event, THandlerInEvent<Self>>> {
         self.inner.poll(context).map(|action| action.map_in(Either::Left))
     }
+}
+
+/// Messages are anonymous: noise has authenticated the member that relays a message, and the
+/// content (signed transactions) carries its own signatures. Verifying an additional author
+/// signature on each copy would cost time and prove nothing new. The id of a message is the SHA-256
+/// of its content, so no member can pass one message off as another.
+///
+/// With up to 12 peers, every member can be in every member's mesh: libp2p's default degrees (6, at
+/// least 5, at most 12) fit every committee size. Own messages go to all connected members at once,
+/// independent of the mesh.
+fn gossip(names: &Names, limits: &NetworkLimits) -> Result<Gossip, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .protocol_id_prefix(names.protocol("gossipsub").as_ref().to_owned())
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::from(Sha256::digest(&message.data).to_vec()))
+        .max_transmit_size(limits.gossip_message_bytes + GOSSIP_ENVELOPE_BYTES)
+        .flood_publish(true)
+        .heartbeat_initial_delay(GOSSIP_BEAT)
+        .heartbeat_interval(GOSSIP_BEAT)
+        .history_length(GOSSIP_HISTORY)
+        .history_gossip(GOSSIP_HISTORY)
+        .duplicate_cache_time(GOSSIP_MEMORY)
+        // Messages that may wait for one slow peer. Further messages are dropped and counted.
+        .connection_handler_queue_len(limits.publish_messages)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let topic = names.topic();
+    let filter = WhitelistSubscriptionFilter([topic.hash()].into());
+    let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
+    gossip.subscribe(&topic).map_err(|error| format!("{error:?}"))?;
+    Ok(gossip)
 }
