@@ -5,6 +5,8 @@ mod catch_up;
 mod observer;
 mod ranges;
 
+use std::time::Duration;
+
 use quorate_engine::{
     CheckedRange, Event, Fatal, FetchRequest, FetchResponse, Fetched, RangeBlock, RunError, serve_range,
 };
@@ -54,6 +56,8 @@ fn status(net: &Net, height: u64) -> Checked {
 /// Member 3 receives the STATUS of member 1 with this height. Its request is answered with this
 /// range.
 fn answer(net: &mut Net, height: u64, run: Vec<RangeBlock>) -> Result<Vec<Block>, Fatal> {
+    // R12b: after a useless answer, a member is asked again only after a status interval.
+    net.now += Duration::from_millis(net.genesis.consensus().status_interval_ms);
     let message = status(net, height);
     net.handle(3, [Event::Consensus { from: id(1), message }]);
     let asked = net.queue.iter().find_map(|(_, to, parcel)| match parcel {
