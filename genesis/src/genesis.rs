@@ -1,11 +1,8 @@
 //! A checked genesis and the values that follow from it.
 
-use std::sync::Arc;
-
 use borsh::BorshSerialize;
 use quorate_ledger::{
-    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Header, ReplicaId, SignatureMemo, Timestamp,
-    encode, tagged_hash,
+    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Header, ReplicaId, Timestamp, encode, tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
@@ -102,14 +99,6 @@ impl Genesis {
     /// compare their encoding with them.
     pub fn content_bytes(&self) -> Vec<u8> {
         content_bytes(&self.content)
-    }
-
-    /// The same genesis, with a committee that caches verified signatures. A signature that arrives
-    /// again in certificates and view changes is then verified only once.
-    #[must_use]
-    pub fn with_memo(mut self, memo: Arc<SignatureMemo>) -> Self {
-        self.anchor.committee = self.anchor.committee.with_memo(memo);
-        self
     }
 
     /// The committee of epoch 0.

@@ -1,13 +1,10 @@
 //! The committee, and the number of votes that decide.
 
-use std::sync::Arc;
-
 use crate::codec::encode;
 use crate::hash::{Domain, Hash, tagged_hash};
 use crate::keys::{PublicKey, Signature, VerifyingKey};
 use crate::limits::MAX_MEMBERS;
 use crate::mutant::{Mutant, is};
-use crate::signature_memo::SignatureMemo;
 use crate::units::{Epoch, ReplicaId, View};
 
 /// Why these keys cannot form a committee.
@@ -26,24 +23,12 @@ pub enum CommitteeError {
 }
 
 /// The members of one epoch, in ascending order of their public keys.
-///
-/// Two committees are equal if their members are, independent of their memos.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committee {
     members: Vec<PublicKey>,
     keys: Vec<VerifyingKey>,
     hash: Hash,
-    memo: Option<Arc<SignatureMemo>>,
 }
-
-impl PartialEq for Committee {
-    fn eq(&self, other: &Self) -> bool {
-        let Committee { members, keys, hash, memo: _ } = self;
-        (members, keys, hash) == (&other.members, &other.keys, &other.hash)
-    }
-}
-
-impl Eq for Committee {}
 
 impl Committee {
     /// A committee of these members, given in ascending order.
@@ -62,14 +47,7 @@ impl Committee {
             .map(|member| member.parse().map_err(|_| CommitteeError::Key(*member)))
             .collect::<Result<_, _>>()?;
         let hash = tagged_hash(Domain::Committee, &[&encode(&members)]);
-        Ok(Committee { members, keys, hash, memo: None })
-    }
-
-    /// The same committee with a memo: it verifies a signature only if the memo does not have it.
-    /// Clones share the memo. Without a memo, every signature is verified every time.
-    #[must_use]
-    pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
-        Committee { memo: Some(memo), ..self }
+        Ok(Committee { members, keys, hash })
     }
 
     /// Number of members, n.
@@ -138,15 +116,9 @@ impl Committee {
     }
 
     /// Whether a member signed this hash; false if there is no such member. Costs one k256
-    /// verification, about 50 µs, or one lookup in the memo.
+    /// verification, about 50 µs.
     pub fn verifies(&self, replica: ReplicaId, hash: &Hash, signature: &Signature) -> bool {
-        let (Some(member), Some(key)) = (self.member(replica), self.key(replica)) else {
-            return false;
-        };
-        match &self.memo {
-            Some(memo) => memo.verifies(hash, member, signature, || key.verify(hash, signature)),
-            None => key.verify(hash, signature),
-        }
+        self.key(replica).is_some_and(|key| key.verify(hash, signature))
     }
 
     /// The index of a member.
@@ -171,7 +143,7 @@ mod tests {
     /// [`MAX_MEMBERS`].
     fn of_size(size: usize) -> Committee {
         let key = SecretKey::from_bytes(&[1; 32]).unwrap().public();
-        Committee { members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO, memo: None }
+        Committee { members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! secp256k1 keys and ECDSA signatures with exactly one accepted encoding each.
 
 use std::fmt;
-use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
@@ -13,7 +12,6 @@ use pkcs8::{
 use zeroize::Zeroizing;
 
 use crate::hash::{Hash, HexError, from_hex, to_hex};
-use crate::signature_memo::SignatureMemo;
 
 /// Why a key is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +161,6 @@ impl fmt::Debug for Signature {
 pub struct SecretKey {
     signing: SigningKey,
     public: PublicKey,
-    memo: Option<Arc<SignatureMemo>>,
 }
 
 impl SecretKey {
@@ -193,13 +190,7 @@ impl SecretKey {
     fn from_signing_key(signing: SigningKey) -> Self {
         let point = signing.verifying_key().to_sec1_point(true);
         let bytes = point.as_bytes().try_into().expect("a compressed point has 33 bytes");
-        SecretKey { signing, public: PublicKey(bytes), memo: None }
-    }
-
-    /// The same key, which adds each signature that it makes to this memo. Clones share the memo.
-    #[must_use]
-    pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
-        SecretKey { memo: Some(memo), ..self }
+        SecretKey { signing, public: PublicKey(bytes) }
     }
 
     /// The bytes, for the transport that derives its identity from the same key.
@@ -216,11 +207,7 @@ impl SecretKey {
     pub fn sign(&self, hash: &Hash) -> Signature {
         let signature: ecdsa::Signature =
             self.signing.sign_prehash(hash.as_bytes()).expect("a 32-byte hash can always be signed");
-        let signature = Signature(signature.to_bytes().into());
-        if let Some(memo) = &self.memo {
-            memo.made(hash, &self.public, &signature);
-        }
-        signature
+        Signature(signature.to_bytes().into())
     }
 
     /// PKCS#8 PEM as OpenSSL reads it: encrypted (scrypt, AES-256-CBC) if a passphrase is given,

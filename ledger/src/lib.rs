@@ -52,6 +52,6 @@ pub use proofs::proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
 pub use refusal::Refusal;
 pub use signature_cache::SignatureCache;
 pub use signature_memo::SignatureMemo;
-pub use signing::{Signable, Signed, SignedError, Verified, signing_hash};
+pub use signing::{Signable, Signed, SignedError, Verifiable, Verified, VerifySignatures, signing_hash};
 pub use transaction::{Payload, Transaction, TransactionError, TransactionLimits, VerifiedTransaction};
 pub use units::{Epoch, Height, ReplicaId, Timestamp, View};

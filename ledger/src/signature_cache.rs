@@ -1,12 +1,12 @@
 //! A cache of verified transactions.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use crate::generations::{Generations, lock};
 use crate::hash::{ChainId, TransactionId};
-use crate::keys::{PublicKey, VerifyingKey};
-use crate::signature_memo::SignatureMemo;
-use crate::transaction::{Transaction, TransactionError, VerifiedTransaction};
+use crate::keys::{PublicKey, SecretKey, VerifyingKey};
+use crate::transaction::{Payload, Transaction, TransactionError, VerifiedTransaction};
+use crate::units::Timestamp;
 
 /// Senders whose parsed keys are kept in one generation, about 150 bytes each.
 const KEYS: usize = 4096;
@@ -23,7 +23,6 @@ pub struct SignatureCache {
     chain: ChainId,
     verified: Mutex<Generations<TransactionId, ()>>,
     keys: Mutex<Generations<PublicKey, VerifyingKey>>,
-    memo: Option<Arc<SignatureMemo>>,
 }
 
 impl SignatureCache {
@@ -33,20 +32,14 @@ impl SignatureCache {
             chain,
             verified: Mutex::new(Generations::new(capacity)),
             keys: Mutex::new(Generations::new(KEYS)),
-            memo: None,
         }
     }
 
-    /// The same cache with a memo: it also accepts signatures that this memo has, to which keys may
-    /// add what they sign. It carries the memo for the code that checks the members' messages.
-    #[must_use]
-    pub fn with_memo(self, memo: Arc<SignatureMemo>) -> Self {
-        SignatureCache { memo: Some(memo), ..self }
-    }
-
-    /// The memo to attach to the committee, if there is one.
-    pub fn memo(&self) -> Option<&Arc<SignatureMemo>> {
-        self.memo.as_ref()
+    /// Signs a transaction as [`Transaction::sign`] does, and adds it to the cache.
+    pub fn sign(&self, key: &SecretKey, nonce: u64, valid_until: Timestamp, payload: Payload) -> Transaction {
+        let transaction = Transaction::sign(&self.chain, key, nonce, valid_until, payload);
+        lock(&self.verified).insert(transaction.id(), ());
+        transaction
     }
 
     /// Verifies a transaction, unless it is in the cache. Form and limits are checked by
@@ -58,7 +51,7 @@ impl SignatureCache {
         let id = transaction.id();
         if !self.remembers(&id) {
             let key = self.key(&transaction.sender)?;
-            transaction.check_signature_with(&self.chain, &key, self.memo.as_deref())?;
+            transaction.check_signature_with(&self.chain, &key)?;
             lock(&self.verified).insert(id, ());
         }
         Ok(VerifiedTransaction::new(transaction, id))

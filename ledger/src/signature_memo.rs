@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use crate::committee::Committee;
 use crate::generations::{Generations, lock};
-use crate::hash::Hash;
-use crate::keys::{PublicKey, Signature};
+use crate::hash::{ChainId, Hash};
+use crate::keys::{PublicKey, SecretKey, Signature};
+use crate::signing::{Signable, Signed, Verified, signing_hash};
+use crate::units::ReplicaId;
 
 /// All inputs of a verification. Two entries are equal only if all their bytes are.
 type Good = (Hash, PublicKey, Signature);
@@ -18,9 +21,8 @@ type Good = (Hash, PublicKey, Signature);
 /// signatures are not stored, so they cannot displace valid ones. Dropping an entry costs a second
 /// verification.
 ///
-/// Attach it with [`Committee::with_memo`](crate::Committee::with_memo), and to the node's own key
-/// with [`SecretKey::with_memo`](crate::SecretKey::with_memo). Threads may share it: verifications
-/// run outside of its lock.
+/// It only stores what it verifies or signs itself, so no caller can add an invalid signature.
+/// Threads may share it: verifications run outside of its lock.
 pub struct SignatureMemo {
     capacity: usize,
     good: Mutex<Generations<Good, ()>>,
@@ -34,16 +36,21 @@ impl SignatureMemo {
         SignatureMemo { capacity, good: Mutex::new(Generations::new(capacity / 2)) }
     }
 
-    /// Whether this key made this signature of this hash, according to the memo or else to
-    /// `verify`.
-    pub(crate) fn verifies(
+    /// Whether a member signed this hash, according to the memo or else to the committee. False if
+    /// there is no such member.
+    pub fn verifies(
         &self,
+        committee: &Committee,
+        replica: ReplicaId,
         hash: &Hash,
-        key: &PublicKey,
         signature: &Signature,
-        verify: impl FnOnce() -> bool,
     ) -> bool {
-        let entry = (*hash, *key, *signature);
+        let Some(member) = committee.member(replica) else { return false };
+        self.knows_or((*hash, *member, *signature), || committee.verifies(replica, hash, signature))
+    }
+
+    /// Whether the memo has this signature, or `verify` accepts it, which adds it.
+    fn knows_or(&self, entry: Good, verify: impl FnOnce() -> bool) -> bool {
         if lock(&self.good).get(&entry).is_some() {
             return true;
         }
@@ -54,10 +61,19 @@ impl SignatureMemo {
         holds
     }
 
-    /// Adds a signature that was just made with the secret half of this key. %* Good %%
-    /// VerifiedSignature
-    pub(crate) fn made(&self, hash: &Hash, key: &PublicKey, signature: &Signature) {
-        lock(&self.good).insert((*hash, *key, *signature), ());
+    /// Signs a statement as [`Signed::sign`] does, and adds the signature. A node's own signatures
+    /// return in certificates.
+    pub fn sign<T: Signable>(
+        &self,
+        chain: &ChainId,
+        key: &SecretKey,
+        signer: ReplicaId,
+        body: T,
+    ) -> Verified<Signed<T>> {
+        let hash = signing_hash(chain, &body);
+        let signature = key.sign(&hash);
+        lock(&self.good).insert((hash, key.public(), signature), ());
+        Verified::checked(Signed { body, signer, signature })
     }
 
     #[cfg(test)]

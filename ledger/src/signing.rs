@@ -8,6 +8,7 @@ use crate::codec::encode;
 use crate::committee::Committee;
 use crate::hash::{ChainId, Domain, Hash, tagged_hash};
 use crate::keys::{SecretKey, Signature};
+use crate::mutant::{Mutant, is};
 use crate::units::ReplicaId;
 
 /// A statement that a key may sign, with the domain of its signatures.
@@ -19,6 +20,28 @@ pub trait Signable: BorshSerialize {
 /// The hash that is signed: over protocol, version, kind, chain and body.
 pub fn signing_hash<T: Signable>(chain: &ChainId, body: &T) -> Hash {
     tagged_hash(T::DOMAIN, &[chain.as_bytes(), &encode(body)])
+}
+
+/// Verifies signatures of a committee's members.
+///
+/// A [`Committee`] verifies every signature. A node that receives the same signature several times
+/// passes a verifier with a [`SignatureMemo`](crate::SignatureMemo) instead.
+pub trait VerifySignatures {
+    /// The committee whose members sign.
+    fn committee(&self) -> &Committee;
+
+    /// Whether a member signed this hash; false if there is no such member.
+    fn verifies(&self, replica: ReplicaId, hash: &Hash, signature: &Signature) -> bool;
+}
+
+impl VerifySignatures for Committee {
+    fn committee(&self) -> &Committee {
+        self
+    }
+
+    fn verifies(&self, replica: ReplicaId, hash: &Hash, signature: &Signature) -> bool {
+        Committee::verifies(self, replica, hash, signature)
+    }
 }
 
 /// Why a member's signed statement is invalid.
@@ -51,24 +74,38 @@ impl<T: Signable> Signed<T> {
         Verified(Signed { body, signer, signature })
     }
 
-    /// Checks the signature against the member's key, by [`Committee::verifies`].
+    /// Checks the signature against the member's key.
     ///
     /// # Errors
     /// [`SignedError`].
-    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, SignedError> {
-        if committee.member(self.signer).is_none() {
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        verifier: &impl VerifySignatures,
+    ) -> Result<Verified<Self>, SignedError> {
+        if verifier.committee().member(self.signer).is_none() {
             return Err(SignedError::UnknownSigner(self.signer));
         }
-        if !committee.verifies(self.signer, &signing_hash(chain, &self.body), &self.signature) {
+        if !verifier.verifies(self.signer, &signing_hash(chain, &self.body), &self.signature) {
             return Err(SignedError::BadSignature(self.signer));
         }
         Ok(Verified(self))
     }
 }
 
+/// A type whose values another crate verifies.
+///
+/// The module of the type keeps the only field of its `Seal` private. So no other module can make a
+/// seal, and each use of [`Verified::sealed`] is beside the check of the type.
+pub trait Verifiable {
+    /// What only the module of this type can make.
+    type Seal;
+}
+
 /// A verified value. Code that must not act on unverified values requires this type.
 ///
-/// It is made by the `verify` of the value's own type, by signing, or from the node's own storage.
+/// Only the module of a type makes it from values that arrived: in this crate by the `verify` of
+/// the type or by signing, in other crates as [`Verifiable`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -76,6 +113,15 @@ impl<T> Verified<T> {
     /// Wraps a value that a check in this crate has accepted.
     pub(crate) fn checked(value: T) -> Self {
         Verified(value)
+    }
+
+    /// Verifies a value, unless a deliberate fault skips that. Without the feature `mutants`, it
+    /// always verifies.
+    ///
+    /// # Errors
+    /// Those of `verify`.
+    pub fn unless<E>(fault: Mutant, value: T, verify: impl FnOnce(T) -> Result<Self, E>) -> Result<Self, E> {
+        if is(fault) { Ok(Verified(value)) } else { verify(value) }
     }
 
     /// Restores a value that this node itself verified before it stored it.
@@ -89,6 +135,13 @@ impl<T> Verified<T> {
     /// The value, no longer marked as verified.
     pub fn into_inner(self) -> T {
         self.0
+    }
+}
+
+impl<T: Verifiable> Verified<T> {
+    /// Wraps a value that the module of its type has checked, or made of verified values.
+    pub fn sealed(value: T, _seal: T::Seal) -> Self {
+        Verified(value)
     }
 }
 

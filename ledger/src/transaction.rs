@@ -8,7 +8,6 @@ use crate::codec::{DecodeError, bounded_bytes, decode, encode};
 use crate::hash::{ChainId, Domain, TransactionId, tagged_hash};
 use crate::keys::{PublicKey, SecretKey, Signature, VerifyingKey};
 use crate::limits::{MAX_PAYLOAD_BYTES, TRANSACTION_OVERHEAD_BYTES};
-use crate::signature_memo::SignatureMemo;
 use crate::units::Timestamp;
 
 /// The content of a transaction.
@@ -178,21 +177,18 @@ impl Transaction {
 
     fn check_signature(&self, chain: &ChainId) -> Result<(), TransactionError> {
         let key = self.sender.parse().map_err(|_| TransactionError::BadSignature { chain: *chain })?;
-        self.check_signature_with(chain, &key, None)
+        self.check_signature_with(chain, &key)
     }
 
-    /// Verifies the signature with the sender's parsed key, unless the memo has it.
+    /// Verifies the signature with the sender's parsed key.
     pub(crate) fn check_signature_with(
         &self,
         chain: &ChainId,
         key: &VerifyingKey,
-        memo: Option<&SignatureMemo>,
     ) -> Result<(), TransactionError> {
         let Transaction { sender, nonce, valid_until, payload, signature } = self;
         let unsigned = Unsigned { sender, nonce: *nonce, valid_until: *valid_until, payload };
-        let hash = unsigned.signing_hash(chain);
-        let verify = || key.verify(&hash, signature);
-        let holds = memo.map_or_else(verify, |memo| memo.verifies(&hash, sender, signature, verify));
+        let holds = key.verify(&unsigned.signing_hash(chain), signature);
         holds.then_some(()).ok_or(TransactionError::BadSignature { chain: *chain })
     }
 }
@@ -213,6 +209,20 @@ impl VerifiedTransaction {
         // Decoding allows no payload larger than MAX_PAYLOAD_BYTES, and callers of `sign` check it.
         let bytes = u32::try_from(transaction.encoded_len()).unwrap_or(u32::MAX);
         VerifiedTransaction(Arc::new(Checked { transaction, id, bytes }))
+    }
+
+    /// Makes and signs a transaction as [`Transaction::sign`] does. It counts as verified, because the
+    /// key is the caller's own.
+    pub fn sign(
+        chain: &ChainId,
+        key: &SecretKey,
+        nonce: u64,
+        valid_until: Timestamp,
+        payload: Payload,
+    ) -> Self {
+        let transaction = Transaction::sign(chain, key, nonce, valid_until, payload);
+        let id = transaction.id();
+        VerifiedTransaction::new(transaction, id)
     }
 
     /// Restores a transaction that this node itself verified before it stored it.

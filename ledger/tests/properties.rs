@@ -247,8 +247,7 @@ static PROVEN: LazyLock<Proven> = LazyLock::new(|| {
     keys.sort_by_key(SecretKey::public);
     let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
     let transactions: Vec<VerifiedTransaction> = (0..3)
-        .map(|nonce| Transaction::sign(&CHAIN, &keys[0], nonce, Timestamp(9), Payload::Data(vec![7])))
-        .map(VerifiedTransaction::from_own_storage)
+        .map(|nonce| VerifiedTransaction::sign(&CHAIN, &keys[0], nonce, Timestamp(9), Payload::Data(vec![7])))
         .collect();
     let body = Body::of(&transactions);
     let below = Header {

@@ -9,7 +9,7 @@ use crate::committee::Committee;
 use crate::hash::{BlockHash, ChainId, Domain};
 use crate::keys::Signature;
 use crate::limits::MAX_SIGNATURES;
-use crate::signing::{Signable, Signed, Verified, signing_hash};
+use crate::signing::{Signable, Signed, Verified, VerifySignatures, signing_hash};
 use crate::units::{Epoch, Height, ReplicaId, View};
 
 /// The content of PRE-PREPARE, PREPARE and COMMIT: one block at one height in one view.
@@ -153,14 +153,14 @@ impl SignatureSet {
     pub fn check<T: Signable>(
         &self,
         chain: &ChainId,
-        committee: &Committee,
+        verifier: &impl VerifySignatures,
         body: &T,
         count: usize,
     ) -> Result<(), CertificateError> {
-        self.check_form(committee, count)?;
+        self.check_form(verifier.committee(), count)?;
         let hash = signing_hash(chain, body);
         for (replica, signature) in self.signers.iter().zip(&self.signatures) {
-            if !committee.verifies(replica, &hash, signature) {
+            if !verifier.verifies(replica, &hash, signature) {
                 return Err(CertificateError::BadSignature(replica));
             }
         }
@@ -202,12 +202,16 @@ impl CommitCertificate {
     }
 
     /// Verifies a claimed certificate. Costs a quorum of signature verifications, less those that
-    /// the committee's memo has cached.
+    /// the verifier remembers.
     ///
     /// # Errors
     /// [`CertificateError`].
-    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, CertificateError> {
-        self.check(chain, committee)?;
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        verifier: &impl VerifySignatures,
+    ) -> Result<Verified<Self>, CertificateError> {
+        self.check(chain, verifier)?;
         Ok(Verified::checked(self))
     }
 
@@ -215,8 +219,8 @@ impl CommitCertificate {
     ///
     /// # Errors
     /// [`CertificateError`].
-    pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), CertificateError> {
-        self.votes.check(chain, committee, &Commit(self.ballot), committee.quorum())
+    pub fn check(&self, chain: &ChainId, verifier: &impl VerifySignatures) -> Result<(), CertificateError> {
+        self.votes.check(chain, verifier, &Commit(self.ballot), verifier.committee().quorum())
     }
 
     /// Checks everything except the signatures: exactly a quorum of members as signers.

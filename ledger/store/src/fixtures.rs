@@ -3,8 +3,7 @@
 
 use quorate_ledger::{
     Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
-    Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp, Transaction, TransactionId,
-    VerifiedTransaction, View,
+    Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp, TransactionId, VerifiedTransaction, View,
 };
 
 use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
@@ -26,8 +25,7 @@ pub(crate) fn public_key(seed: u8) -> PublicKey {
 
 pub(crate) fn transaction(key: &SecretKey, nonce: u64) -> VerifiedTransaction {
     let payload = Payload::Data(nonce.to_be_bytes().to_vec());
-    let transaction = Transaction::sign(&CHAIN, key, nonce, Timestamp(u64::MAX), payload);
-    VerifiedTransaction::from_own_storage(transaction)
+    VerifiedTransaction::sign(&CHAIN, key, nonce, Timestamp(u64::MAX), payload)
 }
 
 impl Chain {

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use quorate_engine::{Effects, Engine, Event};
+use quorate_engine::{Effects, Engine, EngineConfig, Event};
 use quorate_genesis::{Genesis, TestNetwork};
-use quorate_ledger::{Epoch, Payload, PublicKey, ReplicaId, SecretKey, Transaction, VerifiedTransaction};
-use quorate_pbft::{Checked, Message, Moment, Now, To};
+use quorate_ledger::{Payload, PublicKey, ReplicaId, SecretKey, Transaction, VerifiedTransaction};
+use quorate_pbft::{Checked, EpochContext, Message, Moment, Now, To};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 const MEMBERS: usize = 4;
@@ -21,6 +21,7 @@ const BATCH: usize = 200;
 
 struct Committee {
     genesis: Genesis,
+    context: EpochContext,
     engines: Vec<Engine>,
     now: Now,
     queue: VecDeque<(usize, Event)>,
@@ -35,16 +36,18 @@ impl Committee {
     fn new() -> Self {
         let (genesis, keys) = TestNetwork::seeded(MEMBERS, 1).into_parts();
         let now = Now { moment: Moment(Duration::from_secs(10)), wall: genesis.time().plus_ms(10_000) };
+        let config = EngineConfig::of(&genesis);
         let engines = keys
             .iter()
             .map(|key| {
                 let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
                 let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
                 let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-                Engine::open(&genesis, key, ledger, journal, now).unwrap()
+                Engine::open(config.clone(), genesis.header(), key, ledger, journal, now).unwrap()
             })
             .collect();
-        Committee { genesis, engines, now, queue: VecDeque::new(), committed: 0 }
+        let context = config.pbft.context;
+        Committee { genesis, context, engines, now, queue: VecDeque::new(), committed: 0 }
     }
 
     fn handle(&mut self, index: usize, events: Vec<Event>) {
@@ -66,15 +69,7 @@ impl Committee {
 
     /// Checks a message once for its three receivers.
     fn check(&self, from: usize, message: Message) -> Checked {
-        message
-            .check(
-                id(from),
-                &self.genesis.chain_id(),
-                Epoch(0),
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            )
-            .unwrap()
+        message.check(id(from), &self.context).unwrap()
     }
 
     /// Each member handles all its waiting messages with one group of records, as under load.

@@ -1,12 +1,14 @@
 //! The configuration of an engine, derived from the genesis.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_genesis::Genesis;
+use quorate_ledger::SignatureMemo;
 use quorate_mempool::MempoolLimits;
-use quorate_pbft::Config;
+use quorate_pbft::{Config, EpochContext};
 
-/// The configuration of an engine. All of it comes from the genesis.
+/// The configuration of an engine. All of it but the memo comes from the genesis.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// For the replica.
@@ -18,18 +20,21 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The configuration that the genesis defines.
+    /// The configuration that the genesis defines, without a memo.
     pub fn of(genesis: &Genesis) -> Self {
         let consensus = genesis.consensus();
         let mempool = genesis.mempool();
 
         EngineConfig {
             pbft: Config {
-                chain: genesis.chain_id(),
-                epoch: genesis.header().epoch,
-                committee: genesis.committee().clone(),
+                context: EpochContext {
+                    chain: genesis.chain_id(),
+                    epoch: genesis.header().epoch,
+                    committee: genesis.committee().clone(),
+                    window: consensus.window,
+                    memo: None,
+                },
                 limits: genesis.block_limits(),
-                window: consensus.window,
                 clock_tolerance: Duration::from_millis(consensus.clock_tolerance_ms),
                 request_timeout: Duration::from_millis(consensus.request_timeout_ms),
                 new_view_timeout: Duration::from_millis(consensus.new_view_timeout_ms),
@@ -46,5 +51,13 @@ impl EngineConfig {
             },
             batch_delay: Duration::from_millis(consensus.batch_delay_ms),
         }
+    }
+
+    /// The same with a memo. Nothing that passes it is verified again, in any part of the node that
+    /// uses this configuration or a clone of it.
+    #[must_use]
+    pub fn remembering(mut self, memo: Arc<SignatureMemo>) -> Self {
+        self.pbft.context.memo = Some(memo);
+        self
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_ledger::{ReplicaId, Verified};
-use quorate_pbft::{CheckpointCertificate, Evidence, Input, Moment, Now};
+use quorate_pbft::{CheckedContent, CheckpointCertificate, Evidence, Input, Moment, Now};
 use quorate_store::LedgerReader;
 
 use crate::config::EngineConfig;
@@ -169,7 +169,7 @@ impl Engine {
     fn on_event(&mut self, now: Now, event: Event, effects: &mut Effects) -> Result<(), Fatal> {
         match event {
             Event::Consensus { from, message } => {
-                if let quorate_pbft::Checked::Status(status) = &message {
+                if let CheckedContent::Status(status) = message.content() {
                     self.fetching.blocks.heard(from, status.claim().committed);
                 }
                 self.driver.push(Input::Received { from, message });

@@ -99,9 +99,9 @@ impl Observer {
         let config = EngineConfig::of(genesis).pbft;
         Observer {
             catchup: CatchUp::new(Pace::of_observer(&config)),
-            window: config.window,
+            window: config.context.window,
             silent_after: config.status_interval * SILENT_INTERVALS,
-            committee: config.committee,
+            committee: config.context.committee,
             ledger,
             heard: BTreeMap::new(),
             fetches: 0,

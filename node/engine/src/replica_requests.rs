@@ -1,7 +1,7 @@
 //! What the replica requests of the engine, and what follows when a view ends or blocks are final.
 
 use quorate_ledger::{Block, VerifiedTransaction};
-use quorate_pbft::{Config, Now, Request};
+use quorate_pbft::{EpochContext, Now, Request};
 
 use crate::engine::Engine;
 use crate::event::{Effects, Ended, Notice};
@@ -50,7 +50,7 @@ impl Engine {
             }
             Request::SecondInstance => return Err(Fatal::SecondInstance),
             Request::BadProposal { view, height, reason } => {
-                let Config { committee, epoch, .. } = &self.config.pbft;
+                let EpochContext { committee, epoch, .. } = &self.config.pbft.context;
                 let primary = committee.primary(*epoch, view);
                 effects.notices.push(Notice::BadProposal { primary, height, reason });
             }
@@ -86,6 +86,7 @@ impl Engine {
                     continue;
                 }
                 let Some(transaction) = block.body().transaction(index) else { continue };
+                // This node verified it before it put the block in flight, or before it journaled it.
                 let transaction = VerifiedTransaction::from_own_storage(transaction);
                 self.pool.return_transaction(now.moment, time, transaction);
             }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use quorate_engine::{
-    Engine, Event, FetchRequest, FetchResponse, HeadStatus, MemberMessage, RangeBlock, WireLimits,
+    Engine, EngineConfig, Event, FetchRequest, FetchResponse, HeadStatus, MemberMessage, RangeBlock,
+    WireLimits,
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
@@ -171,7 +172,8 @@ impl Member {
         let now = Now { moment: Moment(Duration::from_secs(10)), wall: genesis.time().plus_ms(10_000) };
         let ledger = Ledger::create_on(ledger.attach(), genesis.header()).unwrap();
         let rows = Journal::create_on(journal.attach(), &identity).unwrap();
-        let engine = Engine::open(&genesis, &keys[index], ledger, rows, now).unwrap();
+        let config = EngineConfig::of(&genesis);
+        let engine = Engine::open(config, genesis.header(), &keys[index], ledger, rows, now).unwrap();
         Member { genesis, keys, journal, engine, now }
     }
 
@@ -182,15 +184,7 @@ impl Member {
 
     fn hear(&mut self, from: usize, message: Message) {
         let from = ReplicaId(u16::try_from(from).unwrap());
-        let message = message
-            .check(
-                from,
-                &self.genesis.chain_id(),
-                Epoch(0),
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            )
-            .unwrap();
+        let message = message.check(from, &EngineConfig::of(&self.genesis).pbft.context).unwrap();
         drop(self.engine.handle(self.now, [Event::Consensus { from, message }]).unwrap());
     }
 
@@ -220,8 +214,9 @@ fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     for text in ["one", "other"] {
         let payload = Payload::Data(text.into());
         let until = member.now.wall.plus_ms(1000);
-        let transaction = Transaction::sign(&member.genesis.chain_id(), &member.keys[0], 0, until, payload);
-        let body = Body::of(&[VerifiedTransaction::from_own_storage(transaction)]);
+        let chain = member.genesis.chain_id();
+        let transaction = VerifiedTransaction::sign(&chain, &member.keys[0], 0, until, payload);
+        let body = Body::of(&[transaction]);
         let block = Block::after(member.genesis.header(), body, member.now.wall, ReplicaId(0)).unwrap();
         let ballot = Ballot { epoch: Epoch(0), view: View(0), height: Height(1), block: block.hash() };
         let proposal = Proposal {
@@ -244,8 +239,8 @@ fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     let mut alone = Member::new(1, 0);
     let payload = Payload::Data(Vec::new());
     let until = alone.now.wall.plus_ms(1000);
-    let transaction = Transaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
-    let gossiped = Event::Gossiped(vec![VerifiedTransaction::from_own_storage(transaction)]);
+    let transaction = VerifiedTransaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
+    let gossiped = Event::Gossiped(vec![transaction]);
     drop(alone.engine.handle(alone.now, [gossiped]).unwrap());
     // The ledger is synced a second after the engine saw it grow.
     for _ in 0..2 {

@@ -1,26 +1,71 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_ledger::{BlockLimits, ChainId, Committee, Epoch, MAX_DESCENDANTS};
+use quorate_ledger::mutant::Mutant;
+use quorate_ledger::{
+    BlockLimits, ChainId, Committee, Epoch, Hash, MAX_DESCENDANTS, ReplicaId, Signable, Signature,
+    SignatureMemo, Signed, SignedError, Verified, VerifySignatures,
+};
 
 /// Largest window W (R7). A STATUS and a finality proof have room for twice as many heights.
 pub const MAX_WINDOW: u64 = 32;
 const _: () = assert!(MAX_DESCENDANTS as u64 == 2 * MAX_WINDOW, "every block in flight can be proven");
 
-/// The parameters of a replica. All of them come from the genesis, so they are the same at all
-/// replicas.
+/// What the messages of an epoch are checked against. All of it but the memo comes from the
+/// genesis, so the result of a check is the same at all replicas.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct EpochContext {
     /// The id of the chain.
     pub chain: ChainId,
     /// The epoch of the committee.
     pub epoch: Epoch,
     /// The members that order the chain.
     pub committee: Committee,
-    /// Limits of blocks and transactions.
-    pub limits: BlockLimits,
     /// W, in heights, 1 to [`MAX_WINDOW`]. A primary proposes up to W above its last committed
     /// block. A backup accepts up to 2 W above its own, which may lag behind the primary's (R7).
     pub window: u64,
+    /// The signatures that this node has verified or made. Without a memo, it verifies every
+    /// signature each time.
+    pub memo: Option<Arc<SignatureMemo>>,
+}
+
+impl EpochContext {
+    /// Verifies a signed statement of a member.
+    pub(crate) fn verify<S: Signable>(&self, signed: Signed<S>) -> Result<Verified<Signed<S>>, SignedError> {
+        signed.verify(&self.chain, self)
+    }
+
+    /// Like [`EpochContext::verify`], unless the deliberate fault skips that.
+    pub(crate) fn verify_unless<S: Signable>(
+        &self,
+        fault: Mutant,
+        signed: Signed<S>,
+    ) -> Result<Verified<Signed<S>>, SignedError> {
+        Verified::unless(fault, signed, |signed| self.verify(signed))
+    }
+}
+
+impl VerifySignatures for EpochContext {
+    fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    fn verifies(&self, replica: ReplicaId, hash: &Hash, signature: &Signature) -> bool {
+        match &self.memo {
+            Some(memo) => memo.verifies(&self.committee, replica, hash, signature),
+            None => self.committee.verifies(replica, hash, signature),
+        }
+    }
+}
+
+/// The parameters of a replica. All of them but the memo come from the genesis, so they are the
+/// same at all replicas.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The epoch: what messages are checked against, and the committee and W of the replica.
+    pub context: EpochContext,
+    /// Limits of blocks and transactions.
+    pub limits: BlockLimits,
     /// How far the time of a fresh block may be ahead of the wall clock (R6).
     pub clock_tolerance: Duration,
     /// The request timeout before doublings: how long work may be pending without a commit before

@@ -113,7 +113,7 @@ impl Replica {
     fn signing(&self) -> SigningStatus {
         match self.signing.state() {
             SigningState::Probing { answered } => {
-                let needed = self.config.committee.quorum() - 1;
+                let needed = self.config.context.committee.quorum() - 1;
                 let through = self.signing.ledger_lacks(self.chain.height());
                 SigningStatus::Probing { answered: answered.len(), needed, through }
             }
@@ -153,7 +153,7 @@ impl Replica {
             })
             .collect();
         Overview {
-            epoch: self.config.epoch,
+            epoch: self.config.context.epoch,
             view: self.views.view(),
             active: self.views.is_active(),
             signing: self.signing(),

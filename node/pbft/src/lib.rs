@@ -25,12 +25,14 @@
 //! # let root = Header::genesis(chain, committee.hash(), Timestamp(0));
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
-//! #     chain, epoch: Epoch(0), committee, limits, window: 8, clock_tolerance: seconds(1),
-//! #     request_timeout: seconds(2), new_view_timeout: seconds(2), timeout_cap: seconds(30),
-//! #     status_interval: seconds(1), checkpoint_interval: 128, log_window: 512,
+//! #     context: EpochContext { chain, epoch: Epoch(0), committee, window: 8, memo: None },
+//! #     limits, clock_tolerance: seconds(1), request_timeout: seconds(2),
+//! #     new_view_timeout: seconds(2), timeout_cap: seconds(30), status_interval: seconds(1),
+//! #     checkpoint_interval: 128, log_window: 512,
 //! # };
 //! // A committee of one, on a chain that has only its genesis.
-//! let mut replica = Replica::new(config, Signer::new(chain, key, ReplicaId(0)), root);
+//! let signer = Signer::new(&config.context, key, ReplicaId(0));
+//! let mut replica = Replica::new(config, signer, root);
 //! let now = Now { moment: Moment::default(), wall: Timestamp(1000) };
 //!
 //! let parent = replica.proposal_parent().expect("the only member is the primary");
@@ -67,16 +69,16 @@ mod view_change;
 mod votes;
 
 pub use checkpoint::certificate::{Checkpoint, CheckpointCertificate};
-pub use config::{Config, MAX_WINDOW};
+pub use config::{Config, EpochContext, MAX_WINDOW};
 pub use evidence::proof::{Crossed, Evidence, HiddenCertificate, Pair};
 pub use inspect::{Overview, Phase, SigningStatus, SlotOverview};
 pub use journal::record::{Record, Unreadable};
 pub use journal::restore::{ChainEnd, RestoreError, Restored};
+pub use messages::proposal::{CheckedProposal, PrePrepare, Prepare, Proposal};
+pub use messages::rejected::Rejected;
 pub use messages::statement::{Statement, Subject};
-pub use messages::{
-    Checked, CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, PrePrepare, Prepare, Proposal,
-    Rejected, SlotStatus, Status,
-};
+pub use messages::status::{CheckedStatus, MAX_STATUS_SLOTS, SlotStatus, Status};
+pub use messages::{Checked, CheckedContent, Message};
 pub use replica::{Counters, Input, Replica, Verdict};
 pub use screen::admit::{Dropped, Screen};
 pub use screen::position::Position;
@@ -85,8 +87,7 @@ pub use signing::signer::Signer;
 pub use step::{Cause, Departure, Finalised, Request, Step, Steps, To};
 pub use time::{Moment, Now};
 pub use timer::{SILENT_INTERVALS, Work};
-pub use view_change::messages::{
-    CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, ViewChange, ViewChangeMessage,
-    ViewChangePayload,
-};
+pub use view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
+pub use view_change::selection::Selection;
+pub use view_change::statements::{NewView, ViewChange, ViewChangePayload};
 pub use votes::prepared::{PreparedCertificate, PreparedError};

@@ -12,9 +12,10 @@ use crate::chain::Chain;
 use crate::checkpoint::stable::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
 use crate::evidence::Faults;
-use crate::evidence::proof::{Evidence, pair};
+use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
-use crate::messages::{Checked, Prepare};
+use crate::messages::proposal::Prepare;
+use crate::messages::{Checked, CheckedContent};
 use crate::repair::peers::Peers;
 use crate::signing::Signing;
 use crate::signing::signer::Signer;
@@ -151,7 +152,10 @@ impl Replica {
 
     /// A replica on this chain, with nothing in its log.
     pub(crate) fn on(chain: Chain, config: Config, signer: Signer) -> Self {
-        assert!((1..=MAX_WINDOW).contains(&config.window), "the window must be 1 to {MAX_WINDOW} heights");
+        assert!(
+            (1..=MAX_WINDOW).contains(&config.context.window),
+            "the window must be 1 to {MAX_WINDOW} heights"
+        );
         assert!(!config.request_timeout.is_zero(), "the request timeout must be above zero");
         assert!(!config.new_view_timeout.is_zero(), "the new-view timeout must be above zero");
         assert!(!config.status_interval.is_zero(), "the status interval must be above zero");
@@ -209,16 +213,16 @@ impl Replica {
         self.peers.heard(from, now.moment);
         self.signing.observe(&message);
         let vote = message.vote();
-        match message {
-            Checked::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
-            Checked::Prepare(vote) => self.on_prepare(now, &vote, step),
-            Checked::Commit(vote) => self.on_commit(now, &vote, step),
-            Checked::Status(status) => self.on_status(now, from, &status, step),
-            Checked::ViewChange(change) => self.on_view_change(change, step),
-            Checked::NewView(new_view) => self.on_new_view(now, new_view, step),
-            Checked::Checkpoint(vote) => self.on_checkpoint(&vote, step),
-            Checked::Evidence(evidence) => self.on_evidence(&evidence, step),
-            Checked::Seen(seen) => self.on_seen(from, seen, step),
+        match message.into_content() {
+            CheckedContent::PrePrepare(proposal) => self.on_pre_prepare(now, from, proposal, step),
+            CheckedContent::Prepare(vote) => self.on_prepare(now, &vote, step),
+            CheckedContent::Commit(vote) => self.on_commit(now, &vote, step),
+            CheckedContent::Status(status) => self.on_status(now, from, &status, step),
+            CheckedContent::ViewChange(change) => self.on_view_change(change, step),
+            CheckedContent::NewView(new_view) => self.on_new_view(now, new_view, step),
+            CheckedContent::Checkpoint(vote) => self.on_checkpoint(&vote, step),
+            CheckedContent::Evidence(evidence) => self.on_evidence(&evidence, step),
+            CheckedContent::Seen(seen) => self.on_seen(from, seen, step),
         }
         // After the vote is stored, whichever way the rules above took.
         if let Some((signer, ballot)) = vote {
@@ -230,7 +234,7 @@ impl Replica {
         let (ballot, signer) = (vote.body.0, vote.signer);
         // R9: the PRE-PREPARE is the primary's PREPARE, so another one must not count. It is not
         // evidence: some implementations send it.
-        let by_primary = signer == self.config.committee.primary(ballot.epoch, ballot.view);
+        let by_primary = signer == self.config.context.committee.primary(ballot.epoch, ballot.view);
         if by_primary && !is(Mutant::PrimaryPrepareCounts) {
             self.counters.primary_prepares += 1;
             return;
@@ -239,7 +243,7 @@ impl Replica {
         if let Recorded::Conflicting(first) = slot.prepares.record(vote.clone())
             && !is(Mutant::EquivocationIgnored)
         {
-            self.accuse(&Evidence::Prepare(pair(&first, vote)), step);
+            self.accuse(&Evidence::of_pair(Evidence::Prepare, &first, vote), step);
         }
     }
 
@@ -251,13 +255,13 @@ impl Replica {
         if let Recorded::Conflicting(first) = slot.commits.record(vote.clone())
             && !is(Mutant::EquivocationIgnored)
         {
-            self.accuse(&Evidence::Commit(pair(&first, vote)), step);
+            self.accuse(&Evidence::of_pair(Evidence::Commit, &first, vote), step);
         }
     }
 
     /// The highest height at which the replica takes proposals and votes (R7, R23).
     pub(crate) fn top(&self) -> Height {
-        self.chain.height().plus(2 * self.config.window).min(self.high_watermark())
+        self.chain.height().plus(2 * self.config.context.window).min(self.high_watermark())
     }
 
     /// The slot that a ballot belongs to. Makes it if it does not exist. `None` if the ballot is
@@ -385,7 +389,7 @@ impl Replica {
 
     /// The primary of the current view.
     pub fn primary(&self) -> ReplicaId {
-        self.config.committee.primary(self.config.epoch, self.views.view())
+        self.config.context.committee.primary(self.config.context.epoch, self.views.view())
     }
 
     /// Whether this replica is the primary of the current view.

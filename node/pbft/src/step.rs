@@ -7,7 +7,8 @@ use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, ReplicaId, Ve
 use crate::checkpoint::certificate::CheckpointCertificate;
 use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
-use crate::messages::{CheckedProposal, Message};
+use crate::messages::Message;
+use crate::messages::proposal::CheckedProposal;
 use crate::signing::seen::HighWaterMark;
 
 /// The recipients of a message.

@@ -1,7 +1,7 @@
 //! CHECKPOINTs, stable checkpoints, and how far above them replicas order blocks (R23).
 #![allow(clippy::unwrap_used)]
 
-use quorate_ledger::{Hash, Height, Verified};
+use quorate_ledger::{Hash, Height};
 use quorate_pbft::{Checkpoint, Evidence, Input, Message, Pair, Rejected, Request};
 
 use net::{Boundary, CHAIN, Envelope, Net, STATUS, id};
@@ -51,7 +51,7 @@ fn every_kth_block_becomes_stable() {
         let certificate = net.nodes[0].replica().stable_checkpoint().unwrap();
         assert_eq!(certificate.checkpoint(), &Checkpoint::of(&net.nodes[0].chain[8]));
         let claim = (**certificate).clone();
-        assert!(claim.verify(&CHAIN, &net.config.committee).is_ok());
+        assert!(claim.verify(&CHAIN, &net.config.context.committee).is_ok());
         let reports = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
         assert_eq!(reports.count(), 2);
     }
@@ -183,7 +183,8 @@ fn a_member_with_two_states_is_accused() {
     net.links.lose(|envelope| envelope.is_checkpoint() && envelope.from == id(2));
     order(&mut net, 4);
     assert_eq!(stable(&net)[0], 0, "only two of four have sent the same CHECKPOINT");
-    let proof = Request::Evidence(Verified::from_own_storage(Evidence::Checkpoint(Pair { first, second })));
+    let proof = Evidence::Checkpoint(Pair { first, second }).check(&net.config.context).unwrap();
+    let proof = Request::Evidence(proof);
     assert!((0..3).all(|node| net.requests(node).contains(&proof)));
     net.assert_view(0);
 }

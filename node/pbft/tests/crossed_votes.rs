@@ -189,12 +189,12 @@ fn crossed_votes_that_prove_nothing_are_refused() {
     let commit = |net: &Net, signer: usize, ballot: Ballot| net.sign(signer, Commit(ballot));
     let check = |net: &Net, accepted: Signed<Prepare>, commit: Signed<Commit>| {
         let evidence = Evidence::PrepareCommit(Crossed { accepted, commit });
-        evidence.check(&net.config.chain, Epoch(0), &net.config.committee).map(|_| ())
+        evidence.check(&net.config.context).map(|_| ())
     };
     assert_eq!(check(&net, prepare(&net, one), commit(&net, 3, other)), Ok(()));
     let proposed = Crossed { accepted: net.sign(3, PrePrepare(one)), commit: commit(&net, 3, other) };
     let evidence = Evidence::PrePrepareCommit(proposed);
-    assert!(evidence.check(&net.config.chain, Epoch(0), &net.config.committee).is_ok());
+    assert!(evidence.check(&net.config.context).is_ok());
 
     let rows = [
         ("the same block", 3, one),

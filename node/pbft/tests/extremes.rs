@@ -51,7 +51,7 @@ fn prepared(net: &Net, height: u64, view: u64) -> PreparedCertificate {
 }
 
 fn anchor(net: &Net, height: u64, view: u64) -> CommitCertificate {
-    net.certificate(ballot(&block_at(net, height, 1_000_000), view), &[0, 1, 2]).into_inner()
+    net.certificate(ballot(&block_at(net, height, 1_000_000), view), &[0, 1, 2])
 }
 
 /// Proposals and votes of every kind at these numbers. Member 0, which is Byzantine, signs the
@@ -153,7 +153,7 @@ fn view_changes(net: &Net, height: u64, view: u64) -> Vec<ViewChangeMessage> {
 /// Encodes, decodes and checks the message; whether it passes.
 fn check(net: &Net, message: &Message) -> bool {
     let read: Message = decode(&encode(message)).unwrap();
-    read.check(id(0), &net.config.chain, Epoch(0), &net.config.committee, net.config.window).is_ok()
+    read.check(id(0), &net.config.context).is_ok()
 }
 
 /// The check must not panic on any number, even if the whole committee signed it.

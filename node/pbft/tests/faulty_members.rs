@@ -350,7 +350,8 @@ fn a_branch_that_lost_is_not_continued() {
     net.deliver_all();
     assert_eq!(net.height_records(1).len(), 1, "A is accepted, the block on it waits for its body");
     let chain = [net::root(&net.config), b.header().clone()];
-    let (now, certificate) = (net.now(1), net.certificate(ballot(&b, 0), &[0, 2, 3]));
+    let certificate = net.certificate(ballot(&b, 0), &[0, 2, 3]);
+    let (now, certificate) = (net.now(1), certificate.verify(&net::CHAIN, &net.config.context).unwrap());
     net.nodes[1].catch_up_from(now, &chain, certificate);
     net.supply(1);
     assert_eq!(net.height_records(1).len(), 1, "no record for the superseded branch");

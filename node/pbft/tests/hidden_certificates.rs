@@ -20,7 +20,7 @@ struct Hidden {
 
 /// A network with a window of one height, whose first `faulty` members are faulty.
 fn network(size: usize, faulty: usize) -> Net {
-    let mut net = Net::with(size, |config| config.window = 1);
+    let mut net = Net::with(size, |config| config.context.window = 1);
     (0..faulty).for_each(|faulty_member| net.corrupt(faulty_member));
     net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_prepare() || envelope.is_commit());

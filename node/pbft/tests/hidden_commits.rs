@@ -146,7 +146,7 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     };
     let other_prepared = payload_of(vec![net.prepared(&at(&net, 3, "B"), 2, &[0, 1])]);
     let based = |height: u64| ViewChangePayload {
-        anchor: Some(net.certificate(ballot(&at(&net, height, "A"), 0), &[0, 1, 2]).into_inner()),
+        anchor: Some(net.certificate(ballot(&at(&net, height, "A"), 0), &[0, 1, 2])),
         prepared: Vec::new(),
     };
     let rows = [
@@ -166,7 +166,7 @@ fn a_view_change_that_accounts_for_a_commit_is_no_evidence() {
     ];
     let check = |net: &Net, commit, view_change: ViewChangeMessage| {
         let evidence = Evidence::Hidden(HiddenCertificate { commit, view_change });
-        evidence.check(&net.config.chain, Epoch(0), &net.config.committee).map(|_| ())
+        evidence.check(&net.config.context).map(|_| ())
     };
     for (what, view, payload, proven) in rows {
         let change = net.view_change(3, view, payload);

@@ -223,7 +223,7 @@ fn a_nonsensical_status_does_no_harm() {
 /// is read.
 #[test]
 fn a_status_has_room_for_the_largest_window() {
-    let mut net = Net::with(4, |config| config.window = MAX_WINDOW);
+    let mut net = Net::with(4, |config| config.context.window = MAX_WINDOW);
     for height in 1..=2 * MAX_WINDOW {
         let prepare = net.prepare(2, at(height, 0));
         net.inject(2, 1, prepare);
@@ -243,5 +243,5 @@ fn a_status_has_room_for_the_largest_window() {
 #[test]
 #[should_panic(expected = "window")]
 fn a_window_above_the_maximum_is_refused() {
-    let _ = Net::with(4, |config| config.window = MAX_WINDOW + 1);
+    let _ = Net::with(4, |config| config.context.window = MAX_WINDOW + 1);
 }

@@ -85,7 +85,7 @@ fn a_view_change_that_reaches_beyond_its_window_is_refused() {
         }
     }
     // The window begins at the committed anchor.
-    let anchor = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]).into_inner());
+    let anchor = Some(net.certificate(ballot(&blocks[0], 0), &[0, 1, 2]));
     let above = |last: usize| ViewChangePayload { anchor: anchor.clone(), prepared: old[1..last].to_vec() };
     let refused = net.view_change(3, 1, above(10));
     let new_view = net.new_view(
@@ -119,7 +119,7 @@ fn a_view_change_with_a_forged_signature_is_refused() {
     assert!(matches!(refused, Rejected::Prepared(PreparedError::Prepares(_))), "{refused:?}");
 
     for signers in [&[0, 1][..], &[0, 1, 2, 3]] {
-        let anchor = net.certificate(ballot(&a, 0), signers).into_inner();
+        let anchor = net.certificate(ballot(&a, 0), signers);
         let change = net.view_change(3, 1, ViewChangePayload { anchor: Some(anchor), prepared: Vec::new() });
         let refused = net.refusal(3, Message::ViewChange(change));
         assert!(matches!(refused, Rejected::Certificate(_)), "{signers:?}: {refused:?}");
@@ -131,7 +131,7 @@ fn a_view_change_with_a_forged_signature_is_refused() {
 fn a_view_change_with_a_certificate_at_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
-    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]));
     let change =
         net.view_change(3, 1, ViewChangePayload { anchor, prepared: vec![net.prepared(&a, 0, &[1, 2])] });
     assert!(refused_change(&mut net, change).contains("above its anchor"));
@@ -255,7 +255,7 @@ fn a_new_view_that_takes_an_old_certificate_is_refused() {
 fn a_new_view_that_begins_below_its_anchor_is_refused() {
     let mut net = Net::of(4);
     let a = first(&net, "A", 0);
-    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]).into_inner());
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 3]));
     let mut view_changes = net.changes(&a);
     view_changes[0] = net.view_change(0, 1, ViewChangePayload { anchor, prepared: Vec::new() });
     let vote = net.sign(1, PrePrepare(ballot(&a, 1)));
@@ -364,7 +364,7 @@ fn an_early_proposal_below_the_anchor_of_its_view_is_not_voted_for() {
         });
         own.unwrap()
     });
-    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]));
     let late = net.view_change(1, 1, ViewChangePayload { anchor, prepared: Vec::new() });
     let [zero, two] = changes;
     let new_view = Message::NewView(net.new_view(1, vec![zero, late, two]));
@@ -394,7 +394,7 @@ fn no_vote_is_sent_below_a_fetched_anchor() {
     net.inject(1, 3, early);
     net.all_report_censorship();
     net.deliver_all();
-    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]).into_inner());
+    let anchor = Some(net.certificate(ballot(&a, 0), &[0, 1, 2]));
     let view_changes = [0, 1, 2].map(|node| {
         net.view_change(node, 1, ViewChangePayload { anchor: anchor.clone(), prepared: Vec::new() })
     });

@@ -57,8 +57,7 @@ impl Scenario {
         }
         for _ in 0..MANY {
             let Some(Envelope { from, to, message }) = self.net.links.next() else { return };
-            let config = &self.net.config;
-            let checked = message.check(from, &config.chain, Epoch(0), &config.committee, config.window);
+            let checked = message.check(from, &self.net.config.context);
             if let Ok(message) = checked
                 && self.net.nodes[to.index()].runs()
             {

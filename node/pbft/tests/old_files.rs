@@ -3,8 +3,8 @@
 
 use quorate_ledger::{Ballot, Height, SignedError, View};
 use quorate_pbft::{
-    ChainEnd, Checked, HighWaterMark, Input, Message, Prepare, Record, Rejected, Replica, Request, Seen,
-    Signer, SigningStatus, Work,
+    ChainEnd, HighWaterMark, Input, Message, Prepare, Record, Rejected, Replica, Request, Seen, Signer,
+    SigningStatus, Work,
 };
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
@@ -309,7 +309,7 @@ fn a_restarted_primary_proposes_when_a_quorum_has_answered() {
 /// refused. So the replica signs nothing until the ledger is near enough.
 #[test]
 fn records_far_above_an_old_ledger_disable_signing() {
-    let mut net = Net::with(4, |config| config.window = 1);
+    let mut net = Net::with(4, |config| config.context.window = 1);
     order(&mut net, &["A", "B", "C", "D"]);
     net.links.lose(|envelope| envelope.is_commit());
     order(&mut net, &["E"]);
@@ -323,12 +323,13 @@ fn records_far_above_an_old_ledger_disable_signing() {
         checkpoint: None,
         forgotten_through: Height(1),
     };
-    let signer = Signer::new(net.config.chain, net.keys[2].clone(), id(2));
+    let signer = Signer::new(&net.config.context, net.keys[2].clone(), id(2));
     let journal = net.nodes[2].journal.clone();
     let mut replica = Replica::restore(net.config.clone(), signer, end, journal).unwrap().replica;
     let now = net.now(2);
     for from in [0, 1] {
-        drop(replica.step(now, Input::Received { from: id(from), message: Checked::Seen(None) }));
+        let message = Message::Seen(Seen::default()).check(id(from), &net.config.context).unwrap();
+        drop(replica.step(now, Input::Received { from: id(from), message }));
     }
     for height in [2, 3] {
         let signing = replica.overview(now).signing;

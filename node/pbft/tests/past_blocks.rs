@@ -16,7 +16,7 @@ const FAILED_VIEWS: u64 = 2 * 8 + 4;
 /// with X, and only replica 2 can supply its body.
 #[test]
 fn a_block_that_one_replica_knows_to_be_prepared_is_kept() {
-    let mut net = Net::with(4, |config| config.window = 1);
+    let mut net = Net::with(4, |config| config.context.window = 1);
     net.all_have_work(Work::Timely);
     net.links.lose(|envelope| envelope.is_commit());
     net.links.lose(|envelope| envelope.is_prepare() && !(envelope.is_in_view(0) && envelope.to == id(2)));

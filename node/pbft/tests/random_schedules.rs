@@ -210,7 +210,7 @@ impl World {
         for (signer, ballot, signature) in self.net.oracle.commits() {
             votes.entry(*ballot).or_default().insert(*signer, *signature);
         }
-        let quorum = self.net.config.committee.quorum();
+        let quorum = self.net.config.context.committee.quorum();
         let proven = votes.into_iter().filter_map(|(ballot, mut votes)| {
             let Message::Commit(own) = self.net.commit(byzantine, ballot) else { unreachable!() };
             votes.insert(id(byzantine), own.signature);
@@ -248,7 +248,7 @@ impl World {
         }
         let payload = self.payload();
         changes.insert(byzantine, self.net.view_change(byzantine, view, payload));
-        let quorum = self.net.config.committee.quorum();
+        let quorum = self.net.config.context.committee.quorum();
         while changes.len() > quorum {
             let place = self.random.below(changes.len());
             let signer = *changes.keys().nth(place).unwrap();

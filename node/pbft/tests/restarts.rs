@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_ledger::Height;
 use quorate_pbft::{Cause, ChainEnd, Input, Phase, Record, Replica, RestoreError, Signer};
 
-use net::{Boundary, CHAIN, Net, STATUS, ballot, id};
+use net::{Boundary, Net, STATUS, ballot, id};
 
 mod net;
 
@@ -213,7 +213,7 @@ fn a_damaged_journal_is_refused() {
     let journal = net.height_records(1);
     assert!(matches!(journal[..], [Record::Accepted(_), Record::Prepared(_)]));
     let restore = |records: &[Record]| {
-        let signer = Signer::new(CHAIN, net.keys[1].clone(), id(1));
+        let signer = Signer::new(&net.config.context, net.keys[1].clone(), id(1));
         let root = net::root(&net.config);
         let end = ChainEnd { tip: root, certificate: None, checkpoint: None, forgotten_through: Height(0) };
         Replica::restore(net.config.clone(), signer, end, records.to_vec())

@@ -8,9 +8,10 @@ use quorate_ledger::{
     Timestamp, Transaction, Verified, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Checked, CheckedProposal, Checkpoint, CheckpointCertificate, Crossed, Evidence, HiddenCertificate,
-    HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare, PreparedCertificate,
-    Proposal, Record, Seen, SlotStatus, Status, Unreadable, ViewChange, ViewChangeMessage, ViewChangePayload,
+    Checked, CheckedContent, CheckedProposal, Checkpoint, CheckpointCertificate, Crossed, EpochContext,
+    Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare,
+    PreparedCertificate, Proposal, Record, Seen, SlotStatus, Status, Unreadable, ViewChange,
+    ViewChangeMessage, ViewChangePayload,
 };
 
 use net::Net;
@@ -69,13 +70,17 @@ fn proposal() -> Message {
     Message::PrePrepare(Proposal { vote, header: block().header().clone(), ids: block().ids().to_vec() })
 }
 
+fn context() -> EpochContext {
+    EpochContext { chain: CHAIN, epoch: Epoch(0), committee: members().1, window: net::WINDOW, memo: None }
+}
+
 fn checked(message: Message, from: u16) -> Checked {
-    message.check(ReplicaId(from), &CHAIN, Epoch(0), &members().1, net::WINDOW).unwrap()
+    message.check(ReplicaId(from), &context()).unwrap()
 }
 
 fn checked_proposal() -> CheckedProposal {
-    match checked(proposal(), 1) {
-        Checked::PrePrepare(proposal) => proposal,
+    match checked(proposal(), 1).into_content() {
+        CheckedContent::PrePrepare(proposal) => proposal,
         other => panic!("{other:?}"),
     }
 }
@@ -231,23 +236,23 @@ fn check_rows(vectors: &mut Vectors) {
     let stable = stable().verify(&CHAIN, &members().1).unwrap();
     row(vectors, "checkpoint_certificate", &Record::Stable(stable), Record::read_stable);
     // The other records are stored with the bytes of their message, without its tag.
-    let Checked::ViewChange(change) = checked(Message::ViewChange(view_change(3, payload())), 3) else {
-        unreachable!()
-    };
-    let Checked::NewView(begun) = checked(Message::NewView(new_view()), 2) else { unreachable!() };
+    let change = checked(Message::ViewChange(view_change(3, payload())), 3).into_content();
+    let CheckedContent::ViewChange(change) = change else { unreachable!() };
+    let begun = checked(Message::NewView(new_view()), 2).into_content();
+    let CheckedContent::NewView(begun) = begun else { unreachable!() };
     let heard = Record::Heard(ReplicaId(3), Box::new(seen()));
     let records = [
         (Record::ViewChange(change), Message::ViewChange(view_change(3, payload()))),
         (Record::NewView(begun), Message::NewView(new_view())),
         (Record::Checkpoint(sign(3, checkpoint())), Message::Checkpoint(sign(3, checkpoint()).into_inner())),
-        (Record::Evidence(Verified::from_own_storage(evidence())), Message::Evidence(evidence())),
-        (Record::Evidence(Verified::from_own_storage(hidden())), Message::Evidence(hidden())),
+        (Record::Evidence(evidence().check(&context()).unwrap()), Message::Evidence(evidence())),
+        (Record::Evidence(hidden().check(&context()).unwrap()), Message::Evidence(hidden())),
         (
-            Record::Evidence(Verified::from_own_storage(crossed()[0].clone())),
+            Record::Evidence(crossed()[0].clone().check(&context()).unwrap()),
             Message::Evidence(crossed()[0].clone()),
         ),
         (
-            Record::Evidence(Verified::from_own_storage(crossed()[1].clone())),
+            Record::Evidence(crossed()[1].clone().check(&context()).unwrap()),
             Message::Evidence(crossed()[1].clone()),
         ),
         (heard, Message::Seen(seen())),
@@ -341,11 +346,11 @@ fn certificates_of_a_run_verify() {
                     Record::Prepared(certificate) => {
                         let claim = (**certificate).clone();
                         prepared += 1;
-                        assert!(claim.verify(&net::CHAIN, &net.config.committee).is_ok());
+                        assert!(claim.verify(&net::CHAIN, &net.config.context.committee).is_ok());
                     }
                     Record::Finalised(certificate) => {
                         finalised += 1;
-                        assert!(certificate.check(&net::CHAIN, &net.config.committee).is_ok());
+                        assert!(certificate.check(&net::CHAIN, &net.config.context.committee).is_ok());
                     }
                     _ => {}
                 }

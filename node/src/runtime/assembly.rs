@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus::Registry;
+use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, SecretKey, SignatureMemo};
 use quorate_network::{Network, NetworkEvents};
@@ -35,6 +36,8 @@ pub(crate) struct Base {
     /// The name of this node in messages.
     pub(crate) name: String,
     pub(crate) config: Config,
+    /// What the genesis defines for the engine, with the memo of verified signatures.
+    pub(crate) engine_config: EngineConfig,
     pub(crate) members: Arc<Members>,
     pub(crate) clock: Clock,
 }
@@ -53,11 +56,12 @@ impl Base {
     pub(crate) fn of(setup: Setup) -> (Self, Option<LogLevel>) {
         // Certificates and view changes contain signatures that were already verified in votes.
         let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
-        let genesis = Arc::new(setup.genesis.with_memo(Arc::clone(&memo)));
+        let genesis = Arc::new(setup.genesis);
         let base = Base {
             members: Arc::new(Members::of(&genesis)),
+            engine_config: EngineConfig::of(&genesis).remembering(memo),
             genesis,
-            key: setup.key.with_memo(memo),
+            key: setup.key,
             name: setup.name,
             config: setup.config,
             clock: Clock::new(),

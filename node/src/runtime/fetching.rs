@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use quorate_engine::{CheckedRange, FetchResponse, RangeBlock};
-use quorate_genesis::Genesis;
 use quorate_network::{Network, PeerKey, RequestError};
+use quorate_pbft::EpochContext;
 
 /// Sends an encoded request. The network limits how many are open for each member.
 pub(crate) async fn request(network: &Network, peer: PeerKey, request: Vec<u8>) -> Outcome {
@@ -15,12 +15,12 @@ pub(crate) async fn request(network: &Network, peer: PeerKey, request: Vec<u8>) 
 /// validator that sent them.
 pub(crate) async fn checked_range(
     blocks: Vec<RangeBlock>,
-    genesis: Arc<Genesis>,
+    context: Arc<EpochContext>,
     from: String,
 ) -> Option<CheckedRange> {
     // Hundreds of signatures and megabytes of hashing must not block a thread that serves sockets.
     let check = move || {
-        CheckedRange::check(blocks, genesis.anchor(), genesis.consensus().window)
+        CheckedRange::check(blocks, &context)
             .inspect_err(|error| tracing::warn!(validator = from, %error, "bad blocks"))
             .ok()
     };

@@ -140,7 +140,7 @@ impl Engine {
     /// The schedule of requests that begins with `first`, the sender of the proposal, after a short
     /// wait.
     pub(crate) fn schedule(&self, now: Now, first: ReplicaId) -> Schedule {
-        Schedule::new(now.moment, self.me, self.config.pbft.committee.size(), first)
+        Schedule::new(now.moment, self.me, self.config.pbft.context.committee.size(), first)
     }
 
     /// Answers a member's request for transactions of a block in flight. For a committed block see

@@ -31,8 +31,8 @@ pub(crate) struct Pace {
 impl Pace {
     /// For a validator, which takes part in ordering.
     pub(crate) fn of_member(config: &Config) -> Self {
-        let weak_quorum = u32::try_from(config.committee.weak_quorum()).unwrap_or(u32::MAX);
-        Pace { window: config.window, status_interval: config.status_interval, weak_quorum }
+        let weak_quorum = u32::try_from(config.context.committee.weak_quorum()).unwrap_or(u32::MAX);
+        Pace { window: config.context.window, status_interval: config.status_interval, weak_quorum }
     }
 
     /// For an observer, which gets every block by a request.

@@ -2,9 +2,9 @@
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Block, BlockError, BlockHash, Body, BodyError, CertificateError, ChainAnchor, CommitCertificate, Height,
-    Verified,
+    Block, BlockError, BlockHash, Body, BodyError, CertificateError, CommitCertificate, Height, Verified,
 };
+use quorate_pbft::EpochContext;
 use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 
 use crate::fatal::Fatal;
@@ -56,12 +56,12 @@ pub enum RunError {
 impl CheckedRange {
     /// Validates links, bodies and every certificate, which costs a quorum of signature
     /// verifications each. What needs no signature is checked first. It needs no state, so it can
-    /// run on any thread. `window` is W of the genesis.
+    /// run on any thread.
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn check(claims: Vec<RangeBlock>, anchor: &ChainAnchor, window: u64) -> Result<Self, RunError> {
-        check_certificates(&claims, max_batch_blocks(window))?;
+    pub fn check(claims: Vec<RangeBlock>, context: &EpochContext) -> Result<Self, RunError> {
+        check_certificates(&claims, max_batch_blocks(context.window))?;
         let mut blocks: Vec<Passed> = Vec::with_capacity(claims.len());
         let mut claimed = Vec::with_capacity(claims.len());
         for RangeBlock { header, body, certificate } in claims {
@@ -72,10 +72,8 @@ impl CheckedRange {
             claimed.push(certificate);
         }
         for ((_, proven), certificate) in blocks.iter_mut().zip(claimed) {
-            let verify = |claim: CommitCertificate| match is(Mutant::CertificateUnchecked) {
-                true => Ok(Verified::from_own_storage(claim)),
-                false => claim.verify(&anchor.chain_id, &anchor.committee),
-            };
+            let verify = |claim: CommitCertificate| claim.verify(&context.chain, context);
+            let verify = |claim| Verified::unless(Mutant::CertificateUnchecked, claim, verify);
             *proven = certificate.map(verify).transpose()?;
         }
         Ok(CheckedRange { blocks })

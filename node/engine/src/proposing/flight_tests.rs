@@ -3,13 +3,13 @@
 //! only blocks and marks checks the result.
 
 use quorate_genesis::TestNetwork;
-use quorate_ledger::{Body, Payload, ReplicaId, SecretKey, Timestamp, Transaction, VerifiedTransaction};
+use quorate_ledger::{Body, Payload, ReplicaId, SecretKey, Timestamp, VerifiedTransaction};
 use quorate_mempool::{Mempool, MempoolLimits};
 use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 use super::*;
-use crate::Engine;
+use crate::{Engine, EngineConfig};
 
 /// A seeded sequence of numbers (SplitMix64).
 struct Random(u64);
@@ -43,10 +43,9 @@ impl World {
         let (genesis, _) = TestNetwork::seeded(1, 1).into_parts();
         let key = SecretKey::from_bytes(&[5; 32]).unwrap();
         let until = genesis.time().plus_ms(100_000);
-        let sign =
-            |nonce| Transaction::sign(&genesis.chain_id(), &key, nonce, until, Payload::Data(Vec::new()));
-        let transactions: Vec<_> =
-            (0..12).map(|nonce| VerifiedTransaction::from_own_storage(sign(nonce))).collect();
+        let chain = genesis.chain_id();
+        let sign = |nonce| VerifiedTransaction::sign(&chain, &key, nonce, until, Payload::Data(Vec::new()));
+        let transactions: Vec<_> = (0..12).map(sign).collect();
         let mut blocks = Vec::new();
         let mut parent = genesis.header().clone();
         for height in 1..=HEIGHTS {
@@ -234,7 +233,8 @@ fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
     let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
     let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
     let now = Now { moment: Moment::default(), wall: genesis.time() };
-    let mut engine = Engine::open(&genesis, &keys[0], ledger, journal, now).unwrap();
+    let mut engine =
+        Engine::open(EngineConfig::of(&genesis), genesis.header(), &keys[0], ledger, journal, now).unwrap();
     let body = Body::of(&[]);
     let block = Block::after(genesis.header(), body, genesis.time().plus_ms(9), ReplicaId(0)).unwrap();
     engine.hold(block.clone());

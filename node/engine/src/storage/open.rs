@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use quorate_genesis::Genesis;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
 use quorate_mempool::Mempool;
@@ -39,7 +38,7 @@ pub enum OpenError {
 }
 
 impl Engine {
-    /// Opens an engine on a ledger and a journal.
+    /// Opens an engine on a ledger and a journal. `root` is the genesis header.
     ///
     /// Final blocks that the journal has, and the ledger lost in a power cut, are appended again.
     /// So no answer to a client is lost. Opening reads the blocks in flight and those of one
@@ -48,14 +47,15 @@ impl Engine {
     /// # Errors
     /// [`OpenError`].
     pub fn open(
-        genesis: &Genesis,
+        config: EngineConfig,
+        root: &Header,
         key: &SecretKey,
         mut ledger: Ledger,
         journal: Journal,
         now: Now,
     ) -> Result<Engine, OpenError> {
-        let config = EngineConfig::of(genesis);
-        let me = config.pbft.committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
+        let committee = &config.pbft.context.committee;
+        let me = committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
         let remembered = records::read(journal.rows()?).map_err(OpenError::Journal)?;
         let appended = append_final(&mut ledger, &remembered)?;
         if appended {
@@ -63,7 +63,7 @@ impl Engine {
         }
         let reader = ledger.reader();
         let tip = match reader.head()?.height {
-            Height(0) => genesis.header().clone(),
+            Height(0) => root.clone(),
             height => reader.header(height)?.ok_or_else(|| {
                 OpenError::Journal(format!("the ledger has no header at its own head {height}"))
             })?,
@@ -75,7 +75,7 @@ impl Engine {
         for block in reader.ids_since(since)? {
             recent.push(block.timestamp, block.ids.into());
         }
-        let signer = Signer::new(config.pbft.chain, key.clone(), me);
+        let signer = Signer::new(&config.pbft.context, key.clone(), me);
         let end = chain_end(&reader, tip, config.pbft.checkpoint_interval, remembered.collected)?;
         let Restored { replica, accepted } =
             Replica::restore(config.pbft.clone(), signer, end, remembered.records)

@@ -4,15 +4,16 @@
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
     Ballot, BlockHash, Commit, CommitCertificate, Epoch, Header, Payload, SecretKey, Signable, SignatureSet,
-    Signed, Transaction, VerifiedTransaction, encode,
+    Signed, VerifiedTransaction, encode,
 };
 use quorate_pbft::{
-    Checked, Checkpoint, Evidence, HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare,
+    CheckedContent, Checkpoint, Evidence, HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare,
     Prepare, Proposal, Seen, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity};
 
 use super::*;
+use crate::EngineConfig;
 
 const INTERVAL: u64 = 8;
 
@@ -33,29 +34,22 @@ impl Maker {
         Signed::sign(&self.genesis.chain_id(), key, ReplicaId(member), body).into_inner()
     }
 
-    fn check(&self, from: u16, message: Message) -> Checked {
-        message
-            .check(
-                ReplicaId(from),
-                &self.genesis.chain_id(),
-                Epoch(0),
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            )
-            .unwrap()
+    fn check(&self, from: u16, message: Message) -> CheckedContent {
+        let context = EngineConfig::of(&self.genesis).pbft.context;
+        message.check(ReplicaId(from), &context).unwrap().into_content()
     }
 
     /// A block with one transaction, kept in flight.
     fn block(&mut self, parent: &Header, nonce: u64) -> Block {
         let until = self.genesis.time().plus_ms(9000);
-        let signed = Transaction::sign(
+        let signed = VerifiedTransaction::sign(
             &self.genesis.chain_id(),
             &self.keys[0],
             nonce,
             until,
             Payload::Data(vec![1; 5]),
         );
-        let body = Body::of(&[VerifiedTransaction::from_own_storage(signed)]);
+        let body = Body::of(&[signed]);
         let block = Block::after(parent, body, self.genesis.time().plus_ms(5), ReplicaId(0)).unwrap();
         self.flight.insert(block.clone(), true);
         block
@@ -72,7 +66,7 @@ impl Maker {
             ids: block.body().ids().to_vec(),
         };
         match self.check(view, Message::PrePrepare(proposal)) {
-            Checked::PrePrepare(proposal) => Record::Accepted(proposal),
+            CheckedContent::PrePrepare(proposal) => Record::Accepted(proposal),
             other => panic!("{other:?}"),
         }
     }
@@ -108,7 +102,7 @@ impl Maker {
 
     fn view_change(&self, view: u64) -> Record {
         match self.check(2, Message::ViewChange(self.departure(2, view))) {
-            Checked::ViewChange(change) => Record::ViewChange(change),
+            CheckedContent::ViewChange(change) => Record::ViewChange(change),
             other => panic!("{other:?}"),
         }
     }
@@ -120,7 +114,7 @@ impl Maker {
         match self
             .check(view, Message::NewView(NewViewMessage { vote, view_changes, pre_prepares: Vec::new() }))
         {
-            Checked::NewView(new_view) => Record::NewView(new_view),
+            CheckedContent::NewView(new_view) => Record::NewView(new_view),
             other => panic!("{other:?}"),
         }
     }
@@ -136,7 +130,7 @@ impl Maker {
 
     fn checkpoint(&self, height: u64) -> Record {
         match self.check(2, Message::Checkpoint(self.sign(2, Maker::statement(height)))) {
-            Checked::Checkpoint(vote) => Record::Checkpoint(vote),
+            CheckedContent::Checkpoint(vote) => Record::Checkpoint(vote),
             other => panic!("{other:?}"),
         }
     }
@@ -166,7 +160,7 @@ impl Maker {
             )
         });
         match self.check(1, Message::Evidence(Evidence::Prepare(Pair { first, second }))) {
-            Checked::Evidence(evidence) => Record::Evidence(evidence),
+            CheckedContent::Evidence(evidence) => Record::Evidence(evidence),
             other => panic!("{other:?}"),
         }
     }

@@ -9,8 +9,9 @@ use quorate_ledger::{
     TransactionLimits, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    Evidence, HiddenCertificate, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView, NewViewMessage, PrePrepare,
-    PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage, ViewChangePayload,
+    EpochContext, Evidence, HiddenCertificate, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView,
+    NewViewMessage, PrePrepare, PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
+    ViewChangePayload,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([0xc4; 32]);
@@ -38,6 +39,11 @@ impl Colluders {
         let key = SecretKey::from_bytes(&[7; 32]).unwrap();
         let signature = key.sign(&signing_hash(&CHAIN, &PrePrepare(Colluders::ballot(&headers[0], View(0)))));
         Colluders { view: View(members as u64), committee, signature, headers }
+    }
+
+    fn context(&self, window: u64) -> EpochContext {
+        let committee = self.committee.clone();
+        EpochContext { chain: CHAIN, epoch: Epoch(0), committee, window, memo: None }
     }
 
     fn signed<S: Signable>(&self, signer: u16, body: S) -> Signed<S> {
@@ -101,7 +107,7 @@ impl Colluders {
     /// Whether only the signatures of a message are wrong: a replica accepts it if a faulty member
     /// signs it.
     fn believed_if_signed(&self, message: Message, window: u64) -> bool {
-        let refused = message.check(ReplicaId(0), &CHAIN, Epoch(0), &self.committee, window).unwrap_err();
+        let refused = message.check(ReplicaId(0), &self.context(window)).unwrap_err();
         match refused {
             Rejected::Signature(_) => true,
             Rejected::ViewChange(reason) => {
@@ -169,7 +175,7 @@ fn signers_are_counted_before_signatures_are_verified() {
     let colluders = Colluders::of(7);
     let refused = |payload: &ViewChangePayload| {
         let message = Message::ViewChange(colluders.view_change(0, payload));
-        message.check(ReplicaId(0), &CHAIN, Epoch(0), &colluders.committee, 8).unwrap_err()
+        message.check(ReplicaId(0), &colluders.context(8)).unwrap_err()
     };
     let good = colluders.payload(1);
     assert!(matches!(refused(&good), Rejected::Signature(_)));

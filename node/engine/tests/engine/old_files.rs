@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Event, Fatal, Notice, Submission};
 use quorate_ledger::{Height, View};
-use quorate_pbft::{Cause, Checked, SigningStatus};
+use quorate_pbft::{Cause, CheckedContent, SigningStatus};
 
 use crate::net::{Net, Parcel, id};
 
@@ -125,7 +125,7 @@ fn a_second_instance_with_the_same_key_is_found_out() {
     while let Some((from, to, parcel)) = net.queue.pop_front() {
         let Parcel::Consensus(message) = parcel else { continue };
         let message = net.check(from, message);
-        if let Checked::Seen(Some(_)) = &message
+        if let CheckedContent::Seen(Some(_)) = message.content()
             && (from, to) == (id(0), id(3))
         {
             shown = Some(message);

@@ -20,8 +20,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn transaction(payload: usize, nonce: u64, net: &Net) -> VerifiedTransaction {
     let data = Payload::Data(vec![0xab; payload]);
-    let signed = Transaction::sign(&net.genesis.chain_id(), &net.client, nonce, Timestamp(9), data);
-    VerifiedTransaction::from_own_storage(signed)
+    VerifiedTransaction::sign(&net.genesis.chain_id(), &net.client, nonce, Timestamp(9), data)
 }
 
 /// The kinds have fixed numbers, and each content is the canonical encoding of its own type.
@@ -29,7 +28,7 @@ fn transaction(payload: usize, nonce: u64, net: &Net) -> VerifiedTransaction {
 fn the_bytes_of_every_kind_of_message() {
     let net = Net::of(1);
     let status = net.check(ReplicaId(0), status());
-    assert!(matches!(status, quorate_pbft::Checked::Status(_)));
+    assert!(matches!(status.content(), quorate_pbft::CheckedContent::Status(_)));
     let bytes = MemberMessage::consensus(self::status());
     let expected: [&str; 7] =
         ["0003", &"00".repeat(16), "01", "0500000000000000", &"11".repeat(32), &"00".repeat(58), "00000000"];

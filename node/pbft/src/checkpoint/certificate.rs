@@ -1,9 +1,11 @@
 //! CHECKPOINT: what members sign about the state at every K-th height (R23).
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    BlockHash, CertificateError, ChainId, Committee, Domain, Epoch, Hash, Header, Height, Signable,
-    SignatureSet, Verified, encode, tagged_hash,
+    BlockHash, CertificateError, ChainId, Domain, Epoch, Hash, Header, Height, ReplicaId, Signable,
+    Signature, SignatureSet, Signed, Verifiable, Verified, VerifySignatures, encode, tagged_hash,
 };
 
 /// States that its signer has the chain up to this block durably, and that this is the state after
@@ -61,19 +63,42 @@ pub struct CheckpointCertificate {
     votes: SignatureSet,
 }
 
+/// Only this module can make it, so only this module seals checkpoint certificates.
+#[derive(Debug)]
+pub struct CheckpointSeal(());
+
+impl Verifiable for CheckpointCertificate {
+    type Seal = CheckpointSeal;
+}
+
 impl CheckpointCertificate {
-    /// Joins a checkpoint with verified CHECKPOINTs of a quorum for it.
-    pub(crate) fn assemble(checkpoint: Checkpoint, votes: SignatureSet) -> Verified<Self> {
-        Verified::from_own_storage(CheckpointCertificate { checkpoint, votes })
+    /// Joins verified CHECKPOINTs of exactly `count` members for this checkpoint; `None` if fewer
+    /// of these votes are for it.
+    pub(crate) fn assemble<'a>(
+        checkpoint: Checkpoint,
+        votes: impl IntoIterator<Item = &'a Verified<Signed<Checkpoint>>>,
+        count: usize,
+    ) -> Option<Verified<Self>> {
+        let votes: BTreeMap<ReplicaId, Signature> = votes
+            .into_iter()
+            .filter(|vote| vote.body == checkpoint)
+            .map(|vote| (vote.signer, vote.signature))
+            .collect();
+        let votes = SignatureSet::first(count, &votes)?;
+        Some(Verified::sealed(CheckpointCertificate { checkpoint, votes }, CheckpointSeal(())))
     }
 
     /// Verifies a claimed certificate: q signatures.
     ///
     /// # Errors
     /// [`CertificateError`].
-    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, CertificateError> {
-        self.votes.check(chain, committee, &self.checkpoint, committee.quorum())?;
-        Ok(Verified::from_own_storage(self))
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        verifier: &impl VerifySignatures,
+    ) -> Result<Verified<Self>, CertificateError> {
+        self.votes.check(chain, verifier, &self.checkpoint, verifier.committee().quorum())?;
+        Ok(Verified::sealed(self, CheckpointSeal(())))
     }
 
     /// The stable checkpoint.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Header, Height, ReplicaId, SignatureSet, Signed, Verified};
+use quorate_ledger::{Header, Height, ReplicaId, Signed, Verified};
 
 use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
-use crate::evidence::proof::{Evidence, pair};
+use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
-use crate::messages::{Message, Status};
+use crate::messages::Message;
+use crate::messages::status::Status;
 use crate::replica::Replica;
 use crate::step::{Request, Step, To};
 
@@ -81,16 +82,17 @@ impl Checkpoints {
     }
 
     /// The highest checkpoint above the stable one for which at least `count` members sent equal
-    /// CHECKPOINTs, with their signatures.
-    fn vouched(&self, count: usize) -> Option<(Checkpoint, BTreeMap<ReplicaId, quorate_ledger::Signature>)> {
-        let mut tally: BTreeMap<Checkpoint, BTreeMap<_, _>> = BTreeMap::new();
+    /// CHECKPOINTs.
+    fn vouched(&self, count: usize) -> Option<Checkpoint> {
+        let mut tally: BTreeMap<Checkpoint, usize> = BTreeMap::new();
+        // A member has at most one CHECKPOINT here for each height.
         for vote in self.votes.values().flatten() {
             if vote.body.height > self.stable_height() {
-                tally.entry(vote.body).or_default().insert(vote.signer, vote.signature);
+                *tally.entry(vote.body).or_default() += 1;
             }
         }
-        let vouched = tally.into_iter().filter(|(_, votes)| votes.len() >= count);
-        vouched.max_by_key(|(checkpoint, _)| checkpoint.height)
+        let vouched = tally.into_iter().filter(|(_, votes)| *votes >= count);
+        vouched.map(|(checkpoint, _)| checkpoint).max_by_key(|checkpoint| checkpoint.height)
     }
 }
 
@@ -139,7 +141,7 @@ impl Replica {
             return;
         }
         if let Some(first) = self.checkpoints.record(vote.clone()) {
-            self.accuse_quietly(Evidence::Checkpoint(pair(&first, vote)), step);
+            self.accuse_quietly(Evidence::of_pair(Evidence::Checkpoint, &first, vote), step);
         }
     }
 
@@ -151,15 +153,15 @@ impl Replica {
     /// If the quorum has another state than this replica at that height. More than f members are
     /// faulty then, or this node computes another state.
     pub(crate) fn stabilise(&mut self, step: &mut Step) -> bool {
-        let weak_quorum = self.config.committee.weak_quorum();
-        if let Some((ahead, _)) = self.checkpoints.vouched(weak_quorum)
+        let weak_quorum = self.config.context.committee.weak_quorum();
+        if let Some(ahead) = self.checkpoints.vouched(weak_quorum)
             && ahead.height > self.chain.height()
         {
             self.catch_up(ahead.height, step);
         }
         let short = is(Mutant::CheckpointQuorumShort);
-        let quorum = if short { weak_quorum } else { self.config.committee.quorum() };
-        let Some((checkpoint, votes)) = self.checkpoints.vouched(quorum) else { return false };
+        let quorum = if short { weak_quorum } else { self.config.context.committee.quorum() };
+        let Some(checkpoint) = self.checkpoints.vouched(quorum) else { return false };
         // The blocks are being fetched, by the request above.
         if checkpoint.height > self.chain.height() {
             return false;
@@ -167,8 +169,9 @@ impl Replica {
         let own = self.checkpoints.of(self.signing.replica());
         let differs = own.iter().any(|own| own.body.height == checkpoint.height && own.body != checkpoint);
         assert!(!differs, "FORK: a quorum vouches for another state at height {}", checkpoint.height);
-        let votes = SignatureSet::first(quorum, &votes).expect("a quorum was counted");
-        let certificate = CheckpointCertificate::assemble(checkpoint, votes);
+        let votes = self.checkpoints.votes.values().flatten();
+        let certificate =
+            CheckpointCertificate::assemble(checkpoint, votes, quorum).expect("a quorum was counted");
         self.checkpoints.adopt(certificate.clone());
         self.counters.stable_checkpoints += 1;
         step.records.push(Record::Stable(certificate.clone()));

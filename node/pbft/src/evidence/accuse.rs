@@ -13,22 +13,21 @@ use crate::step::{Cause, Request, Step, To};
 impl Replica {
     /// Upon two verified statements that contradict each other: records and broadcasts the
     /// evidence. Leaves the view if it proves that its primary equivocated in it.
-    pub(crate) fn accuse(&mut self, evidence: &Evidence, step: &mut Step) {
+    pub(crate) fn accuse(&mut self, evidence: &Verified<Evidence>, step: &mut Step) {
         let new = self.accuse_quietly(evidence.clone(), step);
         if self.leave_liar(evidence, step) && !new {
             // Known evidence was not broadcast again above. Other members may lack it, and a
             // replica that leaves the view alone is excluded from it. It leaves a view once, so
             // this is one message a view.
-            step.send(To::All, Message::Evidence(evidence.clone()));
+            step.send(To::All, Message::Evidence(evidence.clone().into_inner()));
         }
     }
 
     /// Like [`Replica::accuse`], but never leaves the view. `true` if the evidence is new.
-    pub(crate) fn accuse_quietly(&mut self, evidence: Evidence, step: &mut Step) -> bool {
-        let checked = Verified::from_own_storage(evidence);
-        let new = self.keep_evidence(checked.clone(), step);
+    pub(crate) fn accuse_quietly(&mut self, evidence: Verified<Evidence>, step: &mut Step) -> bool {
+        let new = self.keep_evidence(evidence.clone(), step);
         if new {
-            step.send(To::All, Message::Evidence(checked.into_inner()));
+            step.send(To::All, Message::Evidence(evidence.into_inner()));
         }
         new
     }

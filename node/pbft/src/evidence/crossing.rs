@@ -2,11 +2,11 @@
 //! block, at the same height in the same view (R22a).
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, Commit, ReplicaId, Signed};
+use quorate_ledger::{Ballot, Commit, ReplicaId, Signed, Verified};
 
 use crate::evidence::proof::{Crossed, Evidence};
+use crate::messages::proposal::{PrePrepare, Prepare};
 use crate::messages::statement::{Statement, Vote};
-use crate::messages::{PrePrepare, Prepare};
 use crate::replica::Replica;
 use crate::step::Step;
 
@@ -27,17 +27,19 @@ impl Replica {
         }
     }
 
-    fn crossed_votes(&self, signer: ReplicaId, place: &Ballot) -> Option<Evidence> {
+    fn crossed_votes(&self, signer: ReplicaId, place: &Ballot) -> Option<Verified<Evidence>> {
         let commits: Vec<_> = self.commits_at(signer, place).collect();
         if commits.is_empty() {
             return None;
         }
         // R9: the PRE-PREPARE of the primary stands for its PREPARE. The replica ignores PREPAREs
         // of the primary, also here.
-        if signer == self.config.committee.primary(place.epoch, place.view) {
-            first_crossed(self.pre_prepares_at(signer, place), &commits).map(Evidence::PrePrepareCommit)
+        if signer == self.config.context.committee.primary(place.epoch, place.view) {
+            let crossed = first_crossed(self.pre_prepares_at(signer, place), &commits)?;
+            Some(Evidence::of_crossed(Evidence::PrePrepareCommit, crossed))
         } else {
-            first_crossed(self.prepares_at(signer, place), &commits).map(Evidence::PrepareCommit)
+            let crossed = first_crossed(self.prepares_at(signer, place), &commits)?;
+            Some(Evidence::of_crossed(Evidence::PrepareCommit, crossed))
         }
     }
 

@@ -38,7 +38,7 @@ impl Replica {
     fn accuse_hiding(&mut self, commit: Signed<Commit>, view_change: ViewChangeMessage, step: &mut Step) {
         // A replica does not accuse itself. Its own statements are checked where it makes them.
         if commit.signer != self.signing.replica() {
-            self.accuse_quietly(Evidence::Hidden(HiddenCertificate { commit, view_change }), step);
+            self.accuse_quietly(Evidence::of_hidden(HiddenCertificate { commit, view_change }), step);
         }
     }
 

@@ -13,7 +13,7 @@ use quorate_ledger::{Height, ReplicaId, Signed, Verified, View};
 
 use self::proof::Evidence;
 use self::superseded::{FinalProposals, final_other_than};
-use crate::messages::PrePrepare;
+use crate::messages::proposal::PrePrepare;
 use crate::messages::statement::{Statement, Subject};
 
 /// Proofs that are kept against one member (R22c). One is enough; more would only use memory.

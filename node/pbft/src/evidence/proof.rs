@@ -2,12 +2,15 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, ChainId, Commit, Committee, Epoch, ReplicaId, Signed, Verified, View};
+use quorate_ledger::{Ballot, Commit, ReplicaId, Signed, Verifiable, Verified, View};
 
 use crate::checkpoint::certificate::Checkpoint;
+use crate::config::EpochContext;
+use crate::messages::proposal::{PrePrepare, Prepare};
+use crate::messages::rejected::Rejected;
 use crate::messages::statement::{Statement, Subject, Vote};
-use crate::messages::{PrePrepare, Prepare, Rejected};
-use crate::view_change::messages::{NewView, ViewChange, ViewChangeMessage, ViewChangePayload};
+use crate::view_change::messages::ViewChangeMessage;
+use crate::view_change::statements::{NewView, ViewChange, ViewChangePayload};
 use crate::votes::prepared::PreparedCertificate;
 
 /// Two different statements of one member about one subject (R22a). A correct member never makes
@@ -73,11 +76,19 @@ pub enum Evidence {
     PrePrepareCommit(Crossed<PrePrepare>) = 8,
 }
 
+/// Only this module can make it, so only this module seals evidence.
+#[derive(Debug)]
+pub struct EvidenceSeal(());
+
+impl Verifiable for Evidence {
+    type Seal = EvidenceSeal;
+}
+
 impl<T: Statement> Pair<T> {
-    fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
+    fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let (first, second) = (&self.first, &self.second);
         let subject = first.body.subject();
-        if subject.epoch != epoch {
+        if subject.epoch != context.epoch {
             return Err(Rejected::Epoch(subject.epoch));
         }
         let proves =
@@ -85,17 +96,17 @@ impl<T: Statement> Pair<T> {
         if !proves && !is(Mutant::EvidenceUnchecked) {
             return Err(Rejected::Evidence);
         }
-        first.clone().verify(chain, committee)?;
-        second.clone().verify(chain, committee)?;
+        context.verify(first.clone())?;
+        context.verify(second.clone())?;
         Ok(())
     }
 }
 
 impl<T: Vote> Crossed<T> {
-    fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
+    fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let Crossed { accepted, commit } = self;
         let (one, other) = (accepted.body.ballot(), &commit.body.0);
-        if other.epoch != epoch {
+        if other.epoch != context.epoch {
             return Err(Rejected::Epoch(other.epoch));
         }
         let proves = accepted.signer == commit.signer
@@ -104,8 +115,8 @@ impl<T: Vote> Crossed<T> {
         if !proves && !is(Mutant::EvidenceUnchecked) {
             return Err(Rejected::Evidence);
         }
-        accepted.clone().verify(chain, committee)?;
-        commit.clone().verify(chain, committee)?;
+        context.verify(accepted.clone())?;
+        context.verify(commit.clone())?;
         Ok(())
     }
 }
@@ -114,10 +125,10 @@ impl HiddenCertificate {
     /// Checks what needs no signature, and then both signatures. It does not verify the
     /// certificates in the VIEW-CHANGE: the payload of a correct member accounts for its COMMITs,
     /// and its certificates are valid.
-    fn check(&self, chain: &ChainId, epoch: Epoch, committee: &Committee) -> Result<(), Rejected> {
+    fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let HiddenCertificate { commit, view_change: ViewChangeMessage { vote, payload } } = self;
         for claimed in [commit.body.0.epoch, vote.body.epoch] {
-            if claimed != epoch {
+            if claimed != context.epoch {
                 return Err(Rejected::Epoch(claimed));
             }
         }
@@ -127,8 +138,8 @@ impl HiddenCertificate {
         if vote.body.content != payload.hash() {
             return Err(Rejected::ViewChange("its content is not what was signed"));
         }
-        commit.clone().verify(chain, committee)?;
-        vote.clone().verify(chain, committee)?;
+        context.verify(commit.clone())?;
+        context.verify(vote.clone())?;
         Ok(())
     }
 
@@ -174,18 +185,39 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Rejected`]: the evidence proves nothing.
-    pub fn check(
-        self,
-        chain: &ChainId,
-        epoch: Epoch,
-        committee: &Committee,
-    ) -> Result<Verified<Self>, Rejected> {
+    pub fn check(self, context: &EpochContext) -> Result<Verified<Self>, Rejected> {
         each!(&self,
-            pair => pair.check(chain, epoch, committee),
-            crossed => crossed.check(chain, epoch, committee),
-            hidden => hidden.check(chain, epoch, committee)
+            pair => pair.check(context),
+            crossed => crossed.check(context),
+            hidden => hidden.check(context)
         )?;
-        Ok(Verified::from_own_storage(self))
+        Ok(Verified::sealed(self, EvidenceSeal(())))
+    }
+
+    /// Joins two verified statements of one member that contradict each other. `kind` is the kind
+    /// of evidence.
+    pub(crate) fn of_pair<T: Clone>(
+        kind: impl FnOnce(Pair<T>) -> Evidence,
+        first: &Verified<Signed<T>>,
+        second: &Verified<Signed<T>>,
+    ) -> Verified<Self> {
+        let pair = Pair { first: first.clone().into_inner(), second: second.clone().into_inner() };
+        Verified::sealed(kind(pair), EvidenceSeal(()))
+    }
+
+    /// The evidence of crossed votes. Both votes arrived in checked messages of one member. `kind`
+    /// is the kind of evidence.
+    pub(crate) fn of_crossed<T>(
+        kind: impl FnOnce(Crossed<T>) -> Evidence,
+        crossed: Crossed<T>,
+    ) -> Verified<Self> {
+        Verified::sealed(kind(crossed), EvidenceSeal(()))
+    }
+
+    /// The evidence of a hidden certificate. The COMMIT and the VIEW-CHANGE arrived in checked
+    /// messages of one member.
+    pub(crate) fn of_hidden(hidden: HiddenCertificate) -> Verified<Self> {
+        Verified::sealed(Evidence::Hidden(hidden), EvidenceSeal(()))
     }
 
     /// The member that is proven faulty.
@@ -205,9 +237,4 @@ impl Evidence {
             hidden => hidden.subject()
         )
     }
-}
-
-/// Joins two verified statements to evidence.
-pub(crate) fn pair<T: Clone>(first: &Signed<T>, second: &Signed<T>) -> Pair<T> {
-    Pair { first: first.clone(), second: second.clone() }
 }

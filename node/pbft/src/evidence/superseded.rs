@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use quorate_ledger::{Ballot, Header, Height, Signed, Verified, View};
 
-use crate::evidence::proof::{Evidence, pair};
-use crate::messages::PrePrepare;
+use crate::evidence::proof::Evidence;
+use crate::messages::proposal::PrePrepare;
 use crate::replica::Replica;
 use crate::step::Step;
 
@@ -46,7 +46,7 @@ impl Replica {
         step: &mut Step,
     ) {
         if let Some(ours) = self.faults.final_other_than(&other.body) {
-            let evidence = Evidence::PrePrepare(pair(ours, other));
+            let evidence = Evidence::of_pair(Evidence::PrePrepare, ours, other);
             self.accuse(&evidence, step);
         }
     }

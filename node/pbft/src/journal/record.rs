@@ -8,7 +8,7 @@ use quorate_ledger::{
 
 use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 use crate::evidence::proof::Evidence;
-use crate::messages::{CheckedProposal, PrePrepare};
+use crate::messages::proposal::{CheckedProposal, PrePrepare};
 use crate::signing::seen::{HighWaterMark, Seen};
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange, NewViewMessage, ViewChangeMessage};
 use crate::votes::prepared::PreparedCertificate;
@@ -177,7 +177,7 @@ impl Record {
     /// # Errors
     /// [`Unreadable`].
     pub fn read_view_change(bytes: &[u8]) -> Result<Record, Unreadable> {
-        Ok(Record::ViewChange(CheckedViewChange::own(decode::<ViewChangeMessage>(bytes)?)))
+        Ok(Record::ViewChange(CheckedViewChange::from_own_storage(decode::<ViewChangeMessage>(bytes)?)))
     }
 
     /// Reads the NEW-VIEW of the view that was entered last.

@@ -8,7 +8,7 @@ use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Header, Height, V
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::journal::record::Record;
-use crate::messages::{CheckedProposal, PrePrepare, Prepare};
+use crate::messages::proposal::{CheckedProposal, PrePrepare, Prepare};
 use crate::replica::Replica;
 use crate::signing::SigningState;
 use crate::signing::signer::Signer;
@@ -129,7 +129,7 @@ impl Replica {
         // R24d: a record at this height was written when the ledger ended at most 2 W below it
         // (R7). A ledger that ends lower is an old copy. A VIEW-CHANGE from there would contain
         // prepared certificates beyond 2 W above its anchor, which others refuse (R19b).
-        let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.window));
+        let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.context.window));
         replica.signing.start_probing(end.forgotten_through.max(ledger_had));
         replica.try_enable_signing();
         let proposals = replica.log.slots().filter_map(|(_, _, slot)| slot.accepted());

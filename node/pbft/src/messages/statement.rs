@@ -3,8 +3,8 @@
 use quorate_ledger::{Ballot, Commit, Domain, Epoch, Height, Signable, View};
 
 use crate::checkpoint::certificate::Checkpoint;
-use crate::messages::{PrePrepare, Prepare};
-use crate::view_change::messages::{NewView, ViewChange};
+use crate::messages::proposal::{PrePrepare, Prepare};
+use crate::view_change::statements::{NewView, ViewChange};
 
 /// What a statement is about. A correct member makes one statement about each subject, ever (R4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Height, ReplicaId, Signers, View};
 
-use crate::messages::{CheckedProposal, CheckedStatus, MAX_STATUS_SLOTS, Message, SlotStatus, Status};
+use crate::messages::Message;
+use crate::messages::proposal::CheckedProposal;
+use crate::messages::status::{CheckedStatus, MAX_STATUS_SLOTS, SlotStatus, Status};
 use crate::repair::peers::{ANSWERS_PER_INTERVAL, Answer};
 use crate::replica::Replica;
 use crate::step::{Step, To};
@@ -71,7 +73,7 @@ impl Replica {
     /// Whether f + 1 members have voted in this slot, at least one of them correct.
     fn is_voted_on(&self, slot: &Slot) -> bool {
         let voters = Signers::of(slot.prepares.signers().iter().chain(slot.commits.signers().iter())).count();
-        voters >= self.config.committee.weak_quorum()
+        voters >= self.config.context.committee.weak_quorum()
     }
 
     /// R14e: a height without activity for this long is stalled. It is longer than
@@ -101,7 +103,7 @@ impl Replica {
             })
             .collect();
         Status {
-            epoch: self.config.epoch,
+            epoch: self.config.context.epoch,
             view: self.views.view(),
             active: self.views.is_active(),
             committed: self.chain.height(),

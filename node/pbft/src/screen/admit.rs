@@ -13,13 +13,15 @@ use crate::config::Config;
 use crate::evidence::PROOFS_MAX;
 use crate::evidence::proof::Evidence;
 use crate::evidence::superseded::final_other_than;
+use crate::messages::Message;
+use crate::messages::proposal::PrePrepare;
 use crate::messages::statement::{Statement, Subject};
-use crate::messages::{Message, PrePrepare};
 use crate::replica::VIEWS_AHEAD;
 use crate::screen::position::{Known, Position, Stamp};
 use crate::signing::seen::Seen;
 use crate::time::Moment;
-use crate::view_change::messages::{NewView, NewViewMessage, ViewChange, ViewChangeMessage};
+use crate::view_change::messages::{NewViewMessage, ViewChangeMessage};
+use crate::view_change::statements::{NewView, ViewChange};
 
 /// Proposals and votes of one member that are remembered to find repetitions (R25c). This is its
 /// PREPARE and COMMIT for each of 2 W = 64 heights of the largest window, and as many proposals.
@@ -193,7 +195,7 @@ impl Screen {
             Message::PrePrepare(proposal) => self.useful_proposal(position, &proposal.vote),
             Message::Prepare(vote) if vote.signer == self.from => {
                 let said = position.member(self.from).and_then(|known| known.said.prepare);
-                let primary = self.config.committee.primary(vote.body.0.epoch, vote.body.0.view);
+                let primary = self.config.context.committee.primary(vote.body.0.epoch, vote.body.0.view);
                 self.useful_vote(position, &vote.body.0, said)?;
                 // R9: the replica ignores it, unless R24b has to remember it.
                 useless_if(vote.signer == primary && !is_further(&vote.body.0, said))
@@ -268,7 +270,7 @@ impl Screen {
         let is_past = ballot.view < position.view;
         useless_if(is_past && !position.slots.contains_key(&(ballot.height, ballot.view)))?;
         // The replica may have advanced since, so the bounds ahead are twice as wide as its own.
-        useless_if(ballot.height > position.top.plus(2 * self.config.window))?;
+        useless_if(ballot.height > position.top.plus(2 * self.config.context.window))?;
         // The member may have sent a NEW-VIEW before, and the replica be in that view by now.
         let shown = self.latest_new_view.map_or(position.view, |latest| latest.view.max(position.view));
         useless_if(ballot.view.0 > shown.0.saturating_add(2 * VIEWS_AHEAD))
@@ -304,7 +306,7 @@ impl Screen {
 
     fn is_about_primary(&self, position: &Position, evidence: &Evidence) -> bool {
         let subject = evidence.subject();
-        let primary = self.config.committee.primary(self.config.epoch, position.view);
+        let primary = self.config.context.committee.primary(self.config.context.epoch, position.view);
         matches!(subject.kind, Domain::PrePrepare | Domain::NewView)
             && subject.view == position.view
             && evidence.culprit() == primary

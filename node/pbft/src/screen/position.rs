@@ -11,7 +11,8 @@ use crate::messages::statement::Subject;
 use crate::replica::Replica;
 use crate::signing::SigningState;
 use crate::signing::seen::{HighWaterMark, Seen};
-use crate::view_change::messages::{CheckedViewChange, NewView, ViewChange};
+use crate::view_change::messages::CheckedViewChange;
+use crate::view_change::statements::{NewView, ViewChange};
 
 /// What a [`crate::Screen`] needs to know of a replica to find the messages that it would ignore.
 /// It takes a few hundred bytes for each member and 50 for each slot. It shares the PRE-PREPAREs of
@@ -137,7 +138,7 @@ impl Replica {
             },
             slots: self.log.slots().map(|(height, view, slot)| ((height, view), block_of(slot))).collect(),
             final_proposals: self.faults.final_proposals(),
-            members: self.config.committee.replicas().map(known).collect(),
+            members: self.config.context.committee.replicas().map(known).collect(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use quorate_ledger::ReplicaId;
 
 use crate::journal::record::Record;
-use crate::messages::{Message, Status};
+use crate::messages::Message;
+use crate::messages::status::Status;
 use crate::replica::Replica;
 use crate::signing::Comparison;
 use crate::signing::seen::HighWaterMark;
@@ -42,6 +43,6 @@ impl Replica {
     }
 
     pub(crate) fn try_enable_signing(&mut self) {
-        self.signing.try_enable(self.config.committee.quorum(), self.chain.height());
+        self.signing.try_enable(self.config.context.committee.quorum(), self.chain.height());
     }
 }

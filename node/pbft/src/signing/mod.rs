@@ -13,8 +13,8 @@ use quorate_ledger::{Height, ReplicaId, Signed, Verified, View};
 use self::seen::{HighWaterMark, Seen};
 use self::signer::Signer;
 use crate::journal::record::Record;
-use crate::messages::Checked;
 use crate::messages::statement::Statement;
+use crate::messages::{Checked, CheckedContent};
 
 /// The signing state: whether the replica may sign new statements (R24).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,18 +134,21 @@ impl Signing {
                 self.unwritten.insert(signer);
             }
         };
-        match message {
-            Checked::PrePrepare(proposal) => {
+        match message.content() {
+            CheckedContent::PrePrepare(proposal) => {
                 note(proposal.vote().signer, &|seen| seen.pre_prepared(proposal.vote()));
             }
-            Checked::Prepare(vote) => note(vote.signer, &|seen| seen.prepared(vote)),
-            Checked::Commit(vote) => note(vote.signer, &|seen| seen.committed(vote)),
-            Checked::ViewChange(change) => note(change.signer(), &|seen| seen.left(change.vote())),
-            Checked::NewView(new_view) => {
+            CheckedContent::Prepare(vote) => note(vote.signer, &|seen| seen.prepared(vote)),
+            CheckedContent::Commit(vote) => note(vote.signer, &|seen| seen.committed(vote)),
+            CheckedContent::ViewChange(change) => note(change.signer(), &|seen| seen.left(change.vote())),
+            CheckedContent::NewView(new_view) => {
                 note(new_view.vote().signer, &|seen| seen.opened(new_view.vote()));
             }
             // A CHECKPOINT is about a committed block, which an old journal cannot contradict.
-            Checked::Checkpoint(_) | Checked::Status(_) | Checked::Evidence(_) | Checked::Seen(_) => {}
+            CheckedContent::Checkpoint(_)
+            | CheckedContent::Status(_)
+            | CheckedContent::Evidence(_)
+            | CheckedContent::Seen(_) => {}
         }
     }
 

@@ -2,10 +2,12 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::Mutant;
-use quorate_ledger::{ChainId, Commit, Committee, Epoch, Height, ReplicaId, Signed, View};
+use quorate_ledger::{Commit, Epoch, Height, ReplicaId, Signed, View};
 
-use crate::messages::{PrePrepare, Prepare, Rejected, verify_unless};
-use crate::view_change::messages::{NewView, ViewChange};
+use crate::config::EpochContext;
+use crate::messages::proposal::{PrePrepare, Prepare};
+use crate::messages::rejected::Rejected;
+use crate::view_change::statements::{NewView, ViewChange};
 
 /// A high-water mark: the furthest statement of each kind of one member. Of each kind, a correct
 /// member only moves forward: views grow, and in a view heights grow (R3, R10).
@@ -117,38 +119,33 @@ impl Seen {
 
     /// Checks that one member signed all of it, with up to five verifications. `None` if it is
     /// empty.
-    pub(crate) fn check(
-        &self,
-        chain: &ChainId,
-        epoch: Epoch,
-        committee: &Committee,
-    ) -> Result<Option<ReplicaId>, Rejected> {
+    pub(crate) fn check(&self, context: &EpochContext) -> Result<Option<ReplicaId>, Rejected> {
         let mut whose = None;
         let mut one = |signer: ReplicaId, claimed: Epoch| {
-            if claimed != epoch {
+            if claimed != context.epoch {
                 return Err(Rejected::Epoch(claimed));
             }
             if *whose.get_or_insert(signer) == signer { Ok(()) } else { Err(Rejected::Evidence) }
         };
         if let Some(vote) = &self.pre_prepare {
             one(vote.signer, vote.body.0.epoch)?;
-            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
+            context.verify_unless(Mutant::SeenUnchecked, vote.clone())?;
         }
         if let Some(vote) = &self.prepare {
             one(vote.signer, vote.body.0.epoch)?;
-            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
+            context.verify_unless(Mutant::SeenUnchecked, vote.clone())?;
         }
         if let Some(vote) = &self.commit {
             one(vote.signer, vote.body.0.epoch)?;
-            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
+            context.verify_unless(Mutant::SeenUnchecked, vote.clone())?;
         }
         if let Some(vote) = &self.view_change {
             one(vote.signer, vote.body.epoch)?;
-            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
+            context.verify_unless(Mutant::SeenUnchecked, vote.clone())?;
         }
         if let Some(vote) = &self.new_view {
             one(vote.signer, vote.body.epoch)?;
-            verify_unless(Mutant::SeenUnchecked, vote.clone(), chain, committee)?;
+            context.verify_unless(Mutant::SeenUnchecked, vote.clone())?;
         }
         Ok(whose)
     }

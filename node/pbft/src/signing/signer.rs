@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockHash, ChainId, Domain, Hash, Height, ReplicaId, SecretKey, Signed, Verified, View,
-    signing_hash,
+    Ballot, BlockHash, ChainId, Domain, Hash, Height, ReplicaId, SecretKey, SignatureMemo, Signed, Verified,
+    View, signing_hash,
 };
 
+use crate::config::EpochContext;
 use crate::messages::statement::{Statement, Subject};
 use crate::signing::seen::HighWaterMark;
 
@@ -18,6 +20,8 @@ pub struct Signer {
     chain: ChainId,
     key: SecretKey,
     replica: ReplicaId,
+    /// Where its signatures are added, so that this node does not verify them in certificates.
+    memo: Option<Arc<SignatureMemo>>,
     given: BTreeMap<Subject, Hash>,
     /// The block that the votes of each view and height are for, whatever their kind.
     blocks: BTreeMap<(View, Height), BlockHash>,
@@ -28,11 +32,12 @@ pub struct Signer {
 
 impl Signer {
     /// A signer without statements. After a restart, [`crate::Replica::restore`] restores them.
-    pub fn new(chain: ChainId, key: SecretKey, replica: ReplicaId) -> Self {
+    pub fn new(context: &EpochContext, key: SecretKey, replica: ReplicaId) -> Self {
         Signer {
-            chain,
+            chain: context.chain,
             key,
             replica,
+            memo: context.memo.clone(),
             given: BTreeMap::new(),
             blocks: BTreeMap::new(),
             floor: View(0),
@@ -66,7 +71,10 @@ impl Signer {
             assert_eq!(voted, *block, "R4: a vote for another block about {subject:?}");
         }
         self.advance(subject);
-        Signed::sign(&self.chain, &self.key, self.replica, body)
+        match &self.memo {
+            Some(memo) => memo.sign(&self.chain, &self.key, self.replica, body),
+            None => Signed::sign(&self.chain, &self.key, self.replica, body),
+        }
     }
 
     fn advance(&mut self, subject: Subject) {
@@ -118,11 +126,11 @@ impl Signer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_ledger::{Commit, Epoch};
+    use quorate_ledger::{Commit, Committee, Epoch};
 
     use super::*;
-    use crate::messages::Prepare;
-    use crate::view_change::messages::ViewChange;
+    use crate::messages::proposal::Prepare;
+    use crate::view_change::statements::ViewChange;
 
     fn ballot(view: u64, block: u8) -> Ballot {
         Ballot {
@@ -134,7 +142,15 @@ mod tests {
     }
 
     fn signer() -> Signer {
-        Signer::new(ChainId::from_bytes([1; 32]), SecretKey::from_bytes(&[1; 32]).unwrap(), ReplicaId(0))
+        let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+        let context = EpochContext {
+            chain: ChainId::from_bytes([1; 32]),
+            epoch: Epoch(0),
+            committee: Committee::new(vec![key.public()]).unwrap(),
+            window: 8,
+            memo: None,
+        };
+        Signer::new(&context, key, ReplicaId(0))
     }
 
     fn leave(view: u64, content: u8) -> ViewChange {

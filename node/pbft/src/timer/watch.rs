@@ -21,7 +21,7 @@ impl Replica {
     /// quorum no view can begin, and a replica that leaves alone is excluded from its view when
     /// contact comes back.
     pub fn is_in_contact(&self, now: Now) -> bool {
-        self.recently_heard(now).count() + 1 >= self.config.committee.quorum()
+        self.recently_heard(now).count() + 1 >= self.config.context.committee.quorum()
             || is(Mutant::LeavesWithoutContact)
     }
 
@@ -35,7 +35,7 @@ impl Replica {
     /// the primary is not at fault.
     fn is_behind(&self) -> bool {
         let ahead = self.peers.ahead_of(self.chain.height());
-        (self.chain.is_behind() || ahead >= self.config.committee.weak_quorum())
+        (self.chain.is_behind() || ahead >= self.config.context.committee.weak_quorum())
             && !is(Mutant::LeavesWhileBehind)
     }
 
@@ -45,7 +45,7 @@ impl Replica {
     fn quorum_in_contact(&self, now: Now) -> bool {
         let limit = (self.config.status_interval * 5 / 4).min(self.request_timeout());
         let heard = self.peers.heard_within(now.moment, limit).count();
-        heard + 1 >= self.config.committee.quorum() || is(Mutant::LeavesWithoutContact)
+        heard + 1 >= self.config.context.committee.quorum() || is(Mutant::LeavesWithoutContact)
     }
 
     /// Leaves the view if its timer has ended (R15b, R15c). `true` if it left.
@@ -96,7 +96,7 @@ impl Replica {
             if is(Mutant::NewViewTimerExact) { view == current } else { view >= current }
         };
         let left = self.views.changes().filter(|change| counts(change.view())).count();
-        if left < self.config.committee.quorum() {
+        if left < self.config.context.committee.quorum() {
             return false;
         }
         self.timers.start(Timer::NewView, now.moment);

@@ -1,17 +1,17 @@
 //! Leaving a view, and entering the next one (R19, R20).
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{ReplicaId, Signed, View};
+use quorate_ledger::{ReplicaId, Signed, Verified, View};
 
-use crate::evidence::proof::{Evidence, pair};
+use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
-use crate::messages::{CheckedProposal, Message};
+use crate::messages::Message;
+use crate::messages::proposal::CheckedProposal;
 use crate::replica::Replica;
 use crate::step::{Cause, Departure, Request, Step, To};
 use crate::time::Now;
-use crate::view_change::messages::{
-    CheckedNewView, CheckedViewChange, ViewChange, ViewChangeMessage, ViewChangePayload,
-};
+use crate::view_change::messages::{CheckedNewView, CheckedViewChange};
+use crate::view_change::statements::ViewChange;
 use crate::votes::GivenUp;
 use crate::votes::slot::Stage;
 
@@ -35,13 +35,9 @@ impl Replica {
             self.views.leave(to);
         }
         // R19a: this is all that a later view must not lose.
-        let payload = ViewChangePayload {
-            anchor: self.chain.certificate().map(|certificate| (**certificate).clone()),
-            prepared: self.log.prepared().map(|certificate| (**certificate).clone()).collect(),
-        };
-        let vote =
-            self.signing.sign(ViewChange { epoch: self.config.epoch, view: to, content: payload.hash() });
-        let change = CheckedViewChange::own(ViewChangeMessage { vote: vote.into_inner(), payload });
+        let epoch = self.config.context.epoch;
+        let sign = |content| self.signing.sign(ViewChange { epoch, view: to, content });
+        let change = CheckedViewChange::own(self.chain.certificate(), self.log.prepared(), sign);
         if !is(Mutant::ViewChangeNotDurable) {
             step.records.push(Record::ViewChange(change.clone()));
         }
@@ -66,14 +62,14 @@ impl Replica {
     }
 
     /// R22a: compares a VIEW-CHANGE, alone or in a NEW-VIEW, with the one that is kept of its signer.
-    fn accuse_of_two_departures(&mut self, vote: &Signed<ViewChange>, step: &mut Step) {
+    fn accuse_of_two_departures(&mut self, vote: &Verified<Signed<ViewChange>>, step: &mut Step) {
         // A replica does not accuse itself.
         let Some(known) = self.views.change_of(vote.signer) else { return };
         if known.view() == vote.body.view
             && known.vote().body != vote.body
             && vote.signer != self.signing.replica()
         {
-            let evidence = Evidence::ViewChange(pair(known.vote(), vote));
+            let evidence = Evidence::of_pair(Evidence::ViewChange, known.vote(), vote);
             self.accuse_quietly(evidence, step);
         }
     }
@@ -93,7 +89,7 @@ impl Replica {
         // left, so its last VIEW-CHANGE may be for a later view.
         let left =
             self.views.change_of(me).map_or(self.views.view(), |own| own.view().max(self.views.view()));
-        let joined = match self.config.committee.faults() {
+        let joined = match self.config.context.committee.faults() {
             _ if is(Mutant::JoinsOne) => views.first().copied(),
             faults if is(Mutant::JoinsSameViewOnly) => {
                 views.windows(faults + 1).find(|same| same[0] == same[faults]).map(|same| same[0])
@@ -117,7 +113,7 @@ impl Replica {
             && entered.view() == new_view.view()
             && entered.vote().body != new_view.vote().body
         {
-            let evidence = Evidence::NewView(pair(entered.vote(), new_view.vote()));
+            let evidence = Evidence::of_pair(Evidence::NewView, entered.vote(), new_view.vote());
             self.accuse(&evidence, step);
             return;
         }
@@ -129,9 +125,9 @@ impl Replica {
         // finds out.
         if later && new_view.vote().signer != self.signing.replica() {
             // R22: a faulty member may have sent this VIEW-CHANGE to the new primary only.
-            for change in &new_view.message().view_changes {
+            for (change, vote) in new_view.departures() {
                 self.examine_departure(change, step);
-                self.accuse_of_two_departures(&change.vote, step);
+                self.accuse_of_two_departures(vote, step);
             }
             self.enter(now, new_view, step);
         }
@@ -212,7 +208,8 @@ impl Replica {
             {
                 // R22a: the primary signed two blocks. The replica records and broadcasts the
                 // evidence, but does not leave the view while it enters it.
-                self.accuse_quietly(Evidence::PrePrepare(pair(early.vote(), vote)), step);
+                let evidence = Evidence::of_pair(Evidence::PrePrepare, early.vote(), vote);
+                self.accuse_quietly(evidence, step);
             }
         }
     }
@@ -236,7 +233,7 @@ impl Replica {
 
     /// Drops what past views need no longer (R20d), and passes it on to the journal and the engine.
     pub(crate) fn forget_past(&mut self, step: &mut Step) {
-        for given_up in self.log.forget_past(self.views.view(), self.config.window) {
+        for given_up in self.log.forget_past(self.views.view(), self.config.context.window) {
             let GivenUp { view, height, block, with_body } = given_up;
             step.records.push(Record::Dropped { view, height, block, with_body });
             if with_body {

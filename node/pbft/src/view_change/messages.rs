@@ -1,82 +1,21 @@
-//! VIEW-CHANGE and NEW-VIEW: the payload of a VIEW-CHANGE, and what the new primary selects from a
-//! quorum of them (R19, R20).
+//! VIEW-CHANGE and NEW-VIEW: the messages, their checks, and their checked forms (R19, R20).
 
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, ChainId, CommitCertificate, Committee, Domain, Epoch, Hash, Header, Height, MAX_SIGNATURES,
-    ReplicaId, Signable, Signed, Verified, View, bounded, encode, tagged_hash,
+    Ballot, CommitCertificate, Domain, Hash, Header, Height, MAX_SIGNATURES, ReplicaId, Signed, Verified,
+    View, bounded, encode, tagged_hash,
 };
 
-use crate::messages::{MAX_STATUS_SLOTS, PrePrepare, Rejected, verify_unless};
+use crate::config::EpochContext;
+use crate::messages::proposal::PrePrepare;
+use crate::messages::rejected::Rejected;
+use crate::messages::status::MAX_STATUS_SLOTS;
+use crate::view_change::selection::{Selection, view_changes_needed};
+use crate::view_change::statements::{NewView, ViewChange, ViewChangePayload};
 use crate::votes::prepared::PreparedCertificate;
-
-/// States that its signer has left all views below this one, with this payload (R19a).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ViewChange {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The view that its signer waits for, above 0.
-    pub view: View,
-    /// Hash of the payload, a [`ViewChangePayload`]. The hash keeps evidence of two VIEW-CHANGEs short.
-    pub content: Hash,
-}
-
-impl Signable for ViewChange {
-    const DOMAIN: Domain = Domain::ViewChange;
-}
-
-/// States that a quorum has left the views below, and how this view begins (R20a).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct NewView {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The view, above 0.
-    pub view: View,
-    /// Hash of the VIEW-CHANGEs and of the PRE-PREPAREs of the blocks that are proposed again.
-    pub content: Hash,
-}
-
-impl Signable for NewView {
-    const DOMAIN: Domain = Domain::NewView;
-}
-
-/// The payload of a VIEW-CHANGE (R19a): the committed anchor, and what is prepared above it. No
-/// later view may lose it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ViewChangePayload {
-    /// The committed anchor: the certificate of the last committed block. `None` for the genesis.
-    pub anchor: Option<CommitCertificate>,
-    /// For each height above the anchor, the prepared certificate of the highest view, ascending by
-    /// height.
-    #[borsh(deserialize_with = "bounded::<MAX_STATUS_SLOTS, _, _>")]
-    pub prepared: Vec<PreparedCertificate>,
-}
-
-impl ViewChangePayload {
-    /// The hash that a [`ViewChange`] signs.
-    pub fn hash(&self) -> Hash {
-        tagged_hash(Domain::ViewChangeContent, &[&encode(self)])
-    }
-
-    /// Whether it has a prepared certificate for this block, of any view.
-    pub(crate) fn has_prepared(&self, block: &Header) -> bool {
-        self.prepared.iter().any(|certificate| certificate.header() == block)
-    }
-
-    /// Height of the committed anchor.
-    pub fn anchor_height(&self) -> Height {
-        self.anchor.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
-    }
-}
-
-/// Number of VIEW-CHANGEs that begin a view: a quorum, so that one of them at least contains each
-/// block that may be final (R20a).
-pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
-    if is(Mutant::ViewChangeQuorumShort) { committee.weak_quorum() } else { committee.quorum() }
-}
 
 /// A VIEW-CHANGE as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -110,59 +49,92 @@ impl NewViewMessage {
 
 /// A VIEW-CHANGE of which the signature and all certificates were verified. Cloning shares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedViewChange(Arc<ViewChangeMessage>);
+pub struct CheckedViewChange(Arc<Departed>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Departed {
+    message: ViewChangeMessage,
+    proven: Proven,
+}
+
+/// The parts of a VIEW-CHANGE that are used without the rest, each verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Proven {
+    vote: Verified<Signed<ViewChange>>,
+    anchor: Option<Verified<CommitCertificate>>,
+}
+
+impl Proven {
+    /// The parts of a VIEW-CHANGE that this node recorded. It verifies no signature.
+    fn from_own_storage(message: &ViewChangeMessage) -> Self {
+        let vote = Verified::from_own_storage(message.vote.clone());
+        let anchor = message.payload.anchor.clone().map(Verified::from_own_storage);
+        Proven { vote, anchor }
+    }
+}
 
 impl CheckedViewChange {
-    /// Wraps a message that this node made or checked itself.
-    pub(crate) fn own(message: ViewChangeMessage) -> Self {
-        CheckedViewChange(Arc::new(message))
+    /// The VIEW-CHANGE of this replica, with this anchor and these prepared certificates (R19a).
+    /// `sign` signs the hash of its payload.
+    pub(crate) fn own<'a>(
+        anchor: Option<&Verified<CommitCertificate>>,
+        prepared: impl Iterator<Item = &'a Verified<PreparedCertificate>>,
+        sign: impl FnOnce(Hash) -> Verified<Signed<ViewChange>>,
+    ) -> Self {
+        let payload = ViewChangePayload {
+            anchor: anchor.map(|certificate| (**certificate).clone()),
+            prepared: prepared.map(|certificate| (**certificate).clone()).collect(),
+        };
+        let proven = Proven { vote: sign(payload.hash()), anchor: anchor.cloned() };
+        let message = ViewChangeMessage { vote: proven.vote.clone().into_inner(), payload };
+        CheckedViewChange(Arc::new(Departed { message, proven }))
+    }
+
+    /// Restores the VIEW-CHANGE that this node recorded. It verifies no signature.
+    pub(crate) fn from_own_storage(message: ViewChangeMessage) -> Self {
+        let proven = Proven::from_own_storage(&message);
+        CheckedViewChange(Arc::new(Departed { message, proven }))
     }
 
     /// The member that left.
     pub fn signer(&self) -> ReplicaId {
-        self.0.vote.signer
+        self.vote().signer
     }
 
     /// The view that the member waits for.
     pub fn view(&self) -> View {
-        self.0.vote.body.view
+        self.vote().body.view
     }
 
     /// Height of its committed anchor.
     pub(crate) fn anchor_height(&self) -> Height {
-        self.0.payload.anchor_height()
+        self.0.message.payload.anchor_height()
     }
 
     /// The signed statement.
-    pub fn vote(&self) -> &Signed<ViewChange> {
-        &self.0.vote
+    pub fn vote(&self) -> &Verified<Signed<ViewChange>> {
+        &self.0.proven.vote
     }
 
     /// As it goes over the wire.
     pub fn message(&self) -> &ViewChangeMessage {
-        &self.0
+        &self.0.message
     }
 }
 
 impl ViewChangeMessage {
     /// Checks the form, and then every signature. The replica accepts all of it or nothing (R19b).
-    /// `window` is W.
-    pub(crate) fn check(
-        self,
-        chain: &ChainId,
-        epoch: Epoch,
-        committee: &Committee,
-        window: u64,
-    ) -> Result<CheckedViewChange, Rejected> {
-        self.check_form(epoch, committee, window)?;
-        self.verify(chain, committee)?;
-        Ok(CheckedViewChange(Arc::new(self)))
+    pub(crate) fn check(self, context: &EpochContext) -> Result<CheckedViewChange, Rejected> {
+        self.check_form(context)?;
+        let proven = self.verify(context)?;
+        Ok(CheckedViewChange(Arc::new(Departed { message: self, proven })))
     }
 
     /// Checks what needs no signature (R19b), so that refusing costs little.
-    fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<(), Rejected> {
+    fn check_form(&self, context: &EpochContext) -> Result<(), Rejected> {
+        let EpochContext { epoch, committee, window, .. } = context;
         let ViewChange { epoch: claimed, view, content } = self.vote.body;
-        if claimed != epoch {
+        if claimed != *epoch {
             return Err(Rejected::Epoch(claimed));
         }
         if view == View(0) {
@@ -171,7 +143,7 @@ impl ViewChangeMessage {
         if let Some(anchor) = &self.payload.anchor {
             // Any view is valid: a replica that fetches certified blocks may be behind the view of
             // their certificates.
-            if anchor.ballot().epoch != epoch {
+            if anchor.ballot().epoch != *epoch {
                 return Err(Rejected::ViewChange("its committed anchor is certified in another epoch"));
             }
             if !is(Mutant::BaseUnchecked) {
@@ -182,7 +154,7 @@ impl ViewChangeMessage {
         let mut below = anchor;
         for certificate in &self.payload.prepared {
             let header = certificate.header();
-            if header.epoch != epoch || certificate.view() >= view {
+            if header.epoch != *epoch || certificate.view() >= view {
                 return Err(Rejected::ViewChange(
                     "a block in it was prepared in a later view or another epoch",
                 ));
@@ -211,101 +183,18 @@ impl ViewChangeMessage {
     }
 
     /// Verifies every signature in a message whose form was checked.
-    fn verify(&self, chain: &ChainId, committee: &Committee) -> Result<(), Rejected> {
-        verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone(), chain, committee)?;
-        if let Some(anchor) = self.payload.anchor.as_ref().filter(|_| !is(Mutant::BaseUnchecked)) {
-            anchor.check(chain, committee)?;
-        }
+    fn verify(&self, context: &EpochContext) -> Result<Proven, Rejected> {
+        let vote = context.verify_unless(Mutant::ViewChangeUnsigned, self.vote.clone())?;
+        let verify = |anchor: CommitCertificate| anchor.verify(&context.chain, context);
+        let anchor = self.payload.anchor.clone();
+        let anchor =
+            anchor.map(|anchor| Verified::unless(Mutant::BaseUnchecked, anchor, verify)).transpose()?;
         let prepared = self.payload.prepared.iter().filter(|_| !is(Mutant::PreparedUnchecked));
         for certificate in prepared {
-            certificate.check(chain, committee)?;
+            certificate.check(&context.chain, context)?;
         }
-        Ok(())
+        Ok(Proven { vote, anchor })
     }
-}
-
-/// How a view begins: a function of a quorum of VIEW-CHANGEs, the same at all replicas (R20a).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
-    /// The highest committed anchor among them; `None` for the genesis.
-    pub anchor: Option<CommitCertificate>,
-    /// The blocks to propose again, from the height above the anchor on, each the parent of the
-    /// next.
-    pub chain: Vec<Header>,
-}
-
-impl Selection {
-    /// Selects from these payloads (R20a): the highest anchor, and for each height above it the
-    /// block that is prepared in the highest view. Stops at the first height without such a block,
-    /// or whose block does not extend the one below. No block from there on can be final, because a
-    /// quorum of COMMITs covers all heights below (R10).
-    ///
-    /// # Errors
-    /// [`Rejected`] if two blocks are committed at one height, or prepared at one height in one
-    /// view. More than f members are faulty then.
-    pub fn of<'a>(known: &(impl Iterator<Item = &'a ViewChangePayload> + Clone)) -> Result<Self, Rejected> {
-        let known = || known.clone();
-        let mut anchor: Option<&CommitCertificate> = None;
-        for certificate in known().filter_map(|payload| payload.anchor.as_ref()) {
-            let (ballot, best) = (certificate.ballot(), anchor.map(CommitCertificate::ballot));
-            match best {
-                Some(best) if best.height == ballot.height && best.block != ballot.block => {
-                    return Err(Rejected::ViewChange("two blocks are committed at one height"));
-                }
-                Some(best) if best.height >= ballot.height => {}
-                _ => anchor = Some(certificate),
-            }
-        }
-        let mut end = anchor.map(|certificate| certificate.ballot().block);
-        let mut height = anchor.map_or(Height(0), |certificate| certificate.ballot().height);
-        let mut chain = Vec::new();
-        // Heights are claims until the signatures are verified, so a height may be `u64::MAX`.
-        while let Some(next) = height.0.checked_add(1).map(Height) {
-            height = next;
-            let candidates = known()
-                .flat_map(|payload| &payload.prepared)
-                .filter(|certificate| certificate.header().height == height);
-            let Some(best) = highest(candidates)? else { break };
-            if is(Mutant::NewViewDropsPrepared) {
-                break;
-            }
-            if end.is_some_and(|end| best.header().parent != end) {
-                break;
-            }
-            end = Some(best.header().hash());
-            chain.push(best.header().clone());
-        }
-        Ok(Selection { anchor: anchor.cloned(), chain })
-    }
-
-    /// The ballots of the blocks to propose again, in this view.
-    pub(crate) fn ballots(&self, epoch: Epoch, view: View) -> impl Iterator<Item = Ballot> {
-        self.chain.iter().map(move |header| Ballot {
-            epoch,
-            view,
-            height: header.height,
-            block: header.hash(),
-        })
-    }
-}
-
-/// Among these certificates, the one of the highest view.
-fn highest<'a>(
-    candidates: impl Iterator<Item = &'a PreparedCertificate>,
-) -> Result<Option<&'a PreparedCertificate>, Rejected> {
-    let mut best: Option<&PreparedCertificate> = None;
-    for candidate in candidates {
-        match best {
-            Some(known) if known.view() == candidate.view() => {
-                if known.header() != candidate.header() {
-                    return Err(Rejected::ViewChange("two blocks are prepared at one height in one view"));
-                }
-            }
-            Some(known) if (known.view() > candidate.view()) != is(Mutant::LowestCertificate) => {}
-            _ => best = Some(candidate),
-        }
-    }
-    Ok(best)
 }
 
 /// A NEW-VIEW that was verified, with what follows from its VIEW-CHANGEs. Cloning shares it.
@@ -315,21 +204,48 @@ pub struct CheckedNewView(Arc<Start>);
 #[derive(Debug, PartialEq, Eq)]
 struct Start {
     message: NewViewMessage,
+    vote: Verified<Signed<NewView>>,
+    /// What its VIEW-CHANGEs state, in their order.
+    departures: Vec<Verified<Signed<ViewChange>>>,
     anchor: Option<Verified<CommitCertificate>>,
     chain: Vec<(Header, Verified<Signed<PrePrepare>>)>,
 }
 
 impl CheckedNewView {
-    /// Joins a NEW-VIEW with the selection that it was made from. All certificates were verified.
+    /// The NEW-VIEW of this replica, with these VIEW-CHANGEs and the selection from them. `sign`
+    /// signs its content.
     pub(crate) fn own(
-        message: NewViewMessage,
+        changes: &[CheckedViewChange],
         selection: Selection,
+        votes: Vec<Verified<Signed<PrePrepare>>>,
+        sign: impl FnOnce(Hash) -> Verified<Signed<NewView>>,
+    ) -> Self {
+        let view_changes: Vec<_> = changes.iter().map(|change| change.message().clone()).collect();
+        let pre_prepares: Vec<_> = votes.iter().map(|vote| vote.clone().into_inner()).collect();
+        let vote = sign(NewViewMessage::content(&view_changes, &pre_prepares));
+        let message = NewViewMessage { vote: vote.clone().into_inner(), view_changes, pre_prepares };
+        let proven = changes.iter().map(|change| change.0.proven.clone());
+        CheckedNewView::join(message, vote, selection, proven, votes)
+    }
+
+    /// Joins a NEW-VIEW with its verified parts. The selection is the one from its VIEW-CHANGEs,
+    /// of which `changes` are the verified parts, in the same order.
+    fn join(
+        message: NewViewMessage,
+        vote: Verified<Signed<NewView>>,
+        selection: Selection,
+        changes: impl Iterator<Item = Proven>,
         votes: Vec<Verified<Signed<PrePrepare>>>,
     ) -> Self {
         assert_eq!(selection.chain.len(), votes.len(), "one PRE-PREPARE for each block proposed again");
-        let anchor = selection.anchor.map(Verified::from_own_storage);
+        let (departures, anchors): (Vec<_>, Vec<_>) =
+            changes.map(|Proven { vote, anchor }| (vote, anchor)).unzip();
+        let anchor = selection.anchor.map(|selected| {
+            let mut anchors = anchors.into_iter().flatten();
+            anchors.find(|anchor| **anchor == selected).expect("an anchor of a VIEW-CHANGE was selected")
+        });
         let chain = selection.chain.into_iter().zip(votes).collect();
-        CheckedNewView(Arc::new(Start { message, anchor, chain }))
+        CheckedNewView(Arc::new(Start { message, vote, departures, anchor, chain }))
     }
 
     /// Restores the NEW-VIEW that this node recorded when it entered the view. It verifies no
@@ -340,17 +256,19 @@ impl CheckedNewView {
         if selection.chain.len() != votes.len() {
             return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
-        Ok(CheckedNewView::own(message, selection, votes))
+        let vote = Verified::from_own_storage(message.vote.clone());
+        let changes: Vec<_> = message.view_changes.iter().map(Proven::from_own_storage).collect();
+        Ok(CheckedNewView::join(message, vote, selection, changes.into_iter(), votes))
     }
 
     /// The view that begins.
     pub fn view(&self) -> View {
-        self.0.message.vote.body.view
+        self.vote().body.view
     }
 
     /// The signed statement.
-    pub fn vote(&self) -> &Signed<NewView> {
-        &self.0.message.vote
+    pub fn vote(&self) -> &Verified<Signed<NewView>> {
+        &self.0.vote
     }
 
     /// The committed anchor that the view begins with; `None` for the genesis.
@@ -380,6 +298,13 @@ impl CheckedNewView {
         self.0.chain.iter().find(|(header, _)| header.height == height)
     }
 
+    /// Its VIEW-CHANGEs, each with its verified statement.
+    pub(crate) fn departures(
+        &self,
+    ) -> impl Iterator<Item = (&ViewChangeMessage, &Verified<Signed<ViewChange>>)> {
+        self.0.message.view_changes.iter().zip(&self.0.departures)
+    }
+
     /// As it goes over the wire.
     pub fn message(&self) -> &NewViewMessage {
         &self.0.message
@@ -400,33 +325,26 @@ impl NewViewMessage {
         self.pre_prepares.iter().filter_map(header).collect()
     }
 
-    /// Checks the form, selects again, compares, and then verifies every signature (R20b). `window`
-    /// is W.
-    pub(crate) fn check(
-        self,
-        chain: &ChainId,
-        epoch: Epoch,
-        committee: &Committee,
-        window: u64,
-    ) -> Result<CheckedNewView, Rejected> {
-        let selection = self.check_form(epoch, committee, window)?;
-        verify_unless(Mutant::NewViewUnsigned, self.vote.clone(), chain, committee)?;
-        for change in &self.view_changes {
-            change.verify(chain, committee)?;
-        }
-        let verify = |vote: &Signed<PrePrepare>| vote.clone().verify(chain, committee);
+    /// Checks the form, selects again, compares, and then verifies every signature (R20b).
+    pub(crate) fn check(self, context: &EpochContext) -> Result<CheckedNewView, Rejected> {
+        let selection = self.check_form(context)?;
+        let vote = context.verify_unless(Mutant::NewViewUnsigned, self.vote.clone())?;
+        let verify = |change: &ViewChangeMessage| change.verify(context);
+        let changes: Vec<Proven> = self.view_changes.iter().map(verify).collect::<Result<_, _>>()?;
+        let verify = |vote: &Signed<PrePrepare>| context.verify(vote.clone());
         let votes = self.pre_prepares.iter().map(verify).collect::<Result<_, _>>()?;
-        Ok(CheckedNewView::own(self, selection, votes))
+        Ok(CheckedNewView::join(self, vote, selection, changes.into_iter(), votes))
     }
 
     /// Checks what needs no signature, so that refusing costs little (R20b). Returns how the view
     /// begins if the signatures are valid.
-    fn check_form(&self, epoch: Epoch, committee: &Committee, window: u64) -> Result<Selection, Rejected> {
+    fn check_form(&self, context: &EpochContext) -> Result<Selection, Rejected> {
+        let EpochContext { epoch, committee, .. } = context;
         let NewView { epoch: claimed, view, content } = self.vote.body;
-        if claimed != epoch {
+        if claimed != *epoch {
             return Err(Rejected::Epoch(claimed));
         }
-        let primary = committee.primary(epoch, view);
+        let primary = committee.primary(*epoch, view);
         let foreign = |signer: ReplicaId| Rejected::NotPrimary { signer, view };
         if self.vote.signer != primary && !is(Mutant::NewViewByAnyone) {
             return Err(foreign(self.vote.signer));
@@ -449,14 +367,14 @@ impl NewViewMessage {
             return Err(Rejected::NewView("its content is not what was signed"));
         }
         for change in &self.view_changes {
-            change.check_form(epoch, committee, window)?;
+            change.check_form(context)?;
         }
         let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.payload))?;
         if is(Mutant::NewViewNotRecomputed) {
             selection.chain = self.claimed_chain();
         }
         let claimed = self.pre_prepares.iter().map(|vote| vote.body.0);
-        if !selection.ballots(epoch, view).eq(claimed) {
+        if !selection.ballots(*epoch, view).eq(claimed) {
             return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
         Ok(selection)

@@ -3,4 +3,6 @@
 pub(crate) mod change;
 pub(crate) mod messages;
 pub(crate) mod open;
+pub(crate) mod selection;
 pub(crate) mod state;
+pub(crate) mod statements;

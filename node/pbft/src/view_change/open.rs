@@ -2,14 +2,15 @@
 
 use quorate_ledger::{Header, Height, Signers, View};
 
-use crate::messages::{Message, PrePrepare};
+use crate::messages::Message;
+use crate::messages::proposal::PrePrepare;
 use crate::replica::Replica;
 use crate::step::{Step, To};
 use crate::time::Now;
 use crate::timer::Timer;
-use crate::view_change::messages::{
-    CheckedNewView, CheckedViewChange, NewView, NewViewMessage, Selection, view_changes_needed,
-};
+use crate::view_change::messages::{CheckedNewView, CheckedViewChange};
+use crate::view_change::selection::{Selection, view_changes_needed};
+use crate::view_change::statements::NewView;
 
 /// The VIEW-CHANGEs that the primary would begin its view with, and what they select.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Replica {
     /// quorum is safe (R19a), so the replica takes its own, and others of the members that it
     /// suspects least (R20e).
     fn choose_beginning(&mut self) -> Option<Beginning> {
-        let (me, quorum) = (self.signing.replica(), view_changes_needed(&self.config.committee));
+        let (me, quorum) = (self.signing.replica(), view_changes_needed(&self.config.context.committee));
         // Reuse the choice while its inputs are the same. Selecting takes up to a millisecond in a
         // large committee, and this runs at every step.
         let signers = Signers::of(self.views.changes_for_this_view().map(CheckedViewChange::signer));
@@ -97,16 +98,13 @@ impl Replica {
     }
 
     fn open(&mut self, now: Now, Beginning { chosen, selection, .. }: Beginning, step: &mut Step) {
-        let view_changes: Vec<_> = chosen.iter().map(|change| change.message().clone()).collect();
-        let (epoch, view) = (self.config.epoch, self.views.view());
+        let (epoch, view) = (self.config.context.epoch, self.views.view());
         let votes: Vec<_> =
             selection.ballots(epoch, view).map(|ballot| self.signing.sign(PrePrepare(ballot))).collect();
-        let pre_prepares: Vec<_> = votes.iter().map(|vote| vote.clone().into_inner()).collect();
-        let content = NewViewMessage::content(&view_changes, &pre_prepares);
-        let vote = self.signing.sign(NewView { epoch, view, content }).into_inner();
-        let message = NewViewMessage { vote, view_changes, pre_prepares };
-        step.send(To::All, Message::NewView(message.clone()));
-        self.enter(now, CheckedNewView::own(message, selection, votes), step);
+        let sign = |content| self.signing.sign(NewView { epoch, view, content });
+        let new_view = CheckedNewView::own(&chosen, selection, votes, sign);
+        step.send(To::All, Message::NewView(new_view.message().clone()));
+        self.enter(now, new_view, step);
         // Members that lack a block that is proposed again need its ids (R20a).
         for (header, _) in self.views.entered().into_iter().flat_map(|new_view| new_view.chain()) {
             let slot = self.log.slot(header.height, view);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate_ledger::{Header, Height, ReplicaId, Signed, Verified, View};
 
 use crate::evidence::proof::Evidence;
-use crate::messages::PrePrepare;
+use crate::messages::proposal::PrePrepare;
 use crate::view_change::messages::{CheckedNewView, CheckedViewChange};
 use crate::view_change::open::{Beginning, Inputs};
 

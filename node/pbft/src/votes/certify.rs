@@ -4,7 +4,8 @@ use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockHash, Commit, CommitCertificate, Header, Height, Verified};
 
 use crate::journal::record::Record;
-use crate::messages::{CheckedProposal, Message};
+use crate::messages::Message;
+use crate::messages::proposal::CheckedProposal;
 use crate::replica::Replica;
 use crate::step::{Finalised, Request, Step, To};
 use crate::time::Now;
@@ -17,18 +18,17 @@ impl Replica {
         if !self.votes() {
             return false;
         }
-        let backups = prepares_needed(&self.config.committee);
+        let backups = prepares_needed(&self.config.context.committee);
         let ready = self.log.slots_of(self.views.view()).find_map(|(height, slot)| {
             let Stage::Accepted { proposal } = &slot.stage else { return None };
             if !self.in_order(height, &proposal.skeleton().header().parent) {
                 return None;
             }
-            let prepares = slot.prepares.signatures_for(&proposal.ballot().block, backups)?;
-            Some((proposal.clone(), prepares))
+            let certificate = PreparedCertificate::assemble(proposal, slot.prepares.all(), backups)?;
+            Some((proposal.clone(), certificate))
         });
-        let Some((proposal, prepares)) = ready else { return false };
+        let Some((proposal, certificate)) = ready else { return false };
         let ballot = *proposal.ballot();
-        let certificate = PreparedCertificate::assemble(&proposal, prepares);
         let vote = self.signing.sign(Commit(ballot));
         // R13a: the certificate must be durable before the COMMIT leaves.
         if !is(Mutant::PreparedNotDurable) {
@@ -62,7 +62,7 @@ impl Replica {
     /// R12a: finalises the highest block that has a quorum of COMMITs and whose uncommitted
     /// ancestors are all accepted here. Requests the blocks that are missing.
     pub(crate) fn finalise_highest(&mut self, now: Now, step: &mut Step) -> bool {
-        let quorum = self.config.committee.quorum();
+        let quorum = self.config.context.committee.quorum();
         let certified: Vec<_> =
             self.log.slots().rev().filter_map(|(_, _, slot)| slot.commits.block_with(quorum)).collect();
         for ballot in certified {
@@ -113,7 +113,7 @@ impl Replica {
     }
 
     fn certificate(&self, slot: &Slot, ballot: Ballot) -> Verified<CommitCertificate> {
-        CommitCertificate::assemble(&self.config.committee, ballot, slot.commits.all())
+        CommitCertificate::assemble(&self.config.context.committee, ballot, slot.commits.all())
             .expect("a quorum of commits was counted")
     }
 

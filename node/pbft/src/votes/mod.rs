@@ -12,7 +12,7 @@ use quorate_ledger::{BlockHash, Height, Verified, View};
 
 use self::prepared::PreparedCertificate;
 use self::slot::Slot;
-use crate::messages::CheckedProposal;
+use crate::messages::proposal::CheckedProposal;
 use crate::time::Moment;
 
 /// The log keeps accepted blocks of past views up to this many full windows of 2 W heights (R20d).

@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, CertificateError, ChainId, Committee, Header, Signature, SignatureSet, Signed, SignedError,
-    Verified, View,
+    Ballot, CertificateError, ChainId, Committee, Header, ReplicaId, Signature, SignatureSet, Signed,
+    SignedError, Verifiable, Verified, VerifySignatures, View,
 };
 
-use crate::messages::{CheckedProposal, PrePrepare, Prepare};
+use crate::messages::proposal::{CheckedProposal, PrePrepare, Prepare};
 
 /// Proof that no other block can be prepared at this height in this view (R8). It has the
 /// PRE-PREPARE of the primary and the PREPAREs of exactly q - 1 backups.
@@ -17,6 +19,14 @@ pub struct PreparedCertificate {
     view: View,
     pre_prepare: Signature,
     prepares: SignatureSet,
+}
+
+/// Only this module can make it, so only this module seals prepared certificates.
+#[derive(Debug)]
+pub struct PreparedSeal(());
+
+impl Verifiable for PreparedCertificate {
+    type Seal = PreparedSeal;
 }
 
 /// Why a claimed prepared certificate is refused.
@@ -40,36 +50,56 @@ pub(crate) fn prepares_needed(committee: &Committee) -> usize {
 }
 
 impl PreparedCertificate {
-    /// Joins an accepted proposal and verified PREPAREs of backups for it.
-    pub(crate) fn assemble(proposal: &CheckedProposal, prepares: SignatureSet) -> Verified<Self> {
-        Verified::from_own_storage(PreparedCertificate {
+    /// Joins an accepted proposal and the verified PREPAREs of exactly `count` backups for it; `None`
+    /// if fewer of these votes are for its block (R8). The votes are of its view and height.
+    pub(crate) fn assemble<'a>(
+        proposal: &CheckedProposal,
+        votes: impl ExactSizeIterator<Item = &'a Verified<Signed<Prepare>>>,
+        count: usize,
+    ) -> Option<Verified<Self>> {
+        if votes.len() < count {
+            return None; // called after every step, and mostly with too few votes
+        }
+        let block = proposal.ballot().block;
+        let votes: BTreeMap<ReplicaId, Signature> = votes
+            .filter(|vote| vote.body.0.block == block || is(Mutant::VotesForAnyBlock))
+            .map(|vote| (vote.signer, vote.signature))
+            .collect();
+        let prepares = SignatureSet::first(count, &votes)?;
+        let certificate = PreparedCertificate {
             header: proposal.skeleton().header().clone(),
             view: proposal.ballot().view,
             pre_prepare: proposal.vote().signature,
             prepares,
-        })
+        };
+        Some(Verified::sealed(certificate, PreparedSeal(())))
     }
 
     /// Verifies a claimed certificate: q signatures.
     ///
     /// # Errors
     /// [`PreparedError`].
-    pub fn verify(self, chain: &ChainId, committee: &Committee) -> Result<Verified<Self>, PreparedError> {
-        self.check(chain, committee)?;
-        Ok(Verified::from_own_storage(self))
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        verifier: &impl VerifySignatures,
+    ) -> Result<Verified<Self>, PreparedError> {
+        self.check(chain, verifier)?;
+        Ok(Verified::sealed(self, PreparedSeal(())))
     }
 
     /// Like [`PreparedCertificate::verify`], on a borrowed certificate.
     ///
     /// # Errors
     /// [`PreparedError`].
-    pub fn check(&self, chain: &ChainId, committee: &Committee) -> Result<(), PreparedError> {
+    pub fn check(&self, chain: &ChainId, verifier: &impl VerifySignatures) -> Result<(), PreparedError> {
+        let committee = verifier.committee();
         self.check_form(committee)?;
         let ballot = self.ballot();
         let primary = committee.primary(ballot.epoch, ballot.view);
         Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
-            .verify(chain, committee)?;
-        self.prepares.check(chain, committee, &Prepare(ballot), self.needed(committee))?;
+            .verify(chain, verifier)?;
+        self.prepares.check(chain, verifier, &Prepare(ballot), self.needed(committee))?;
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockError, BlockSkeleton, Header, Height, ReplicaId};
 
-use crate::evidence::proof::{Evidence, pair};
+use crate::evidence::proof::Evidence;
 use crate::journal::record::Record;
-use crate::messages::{CheckedProposal, Message, PrePrepare, Prepare};
+use crate::messages::Message;
+use crate::messages::proposal::{CheckedProposal, PrePrepare, Prepare};
 use crate::replica::{Replica, Verdict};
 use crate::step::{Request, Step, To};
 use crate::time::Now;
@@ -22,7 +23,7 @@ impl Replica {
             return None;
         }
         let parent = self.accepted_end();
-        let window = self.chain.height().plus(self.config.window).min(self.high_watermark());
+        let window = self.chain.height().plus(self.config.context.window).min(self.high_watermark());
         let room = parent.height < window && !self.views.is_again(parent.height.next());
         let next = self.log.slot(parent.height.next(), self.views.view());
         let proposed = next.is_some_and(|slot| slot.proposal().is_some());
@@ -106,7 +107,7 @@ impl Replica {
 
     fn ballot_for(&self, skeleton: &BlockSkeleton) -> Ballot {
         Ballot {
-            epoch: self.config.epoch,
+            epoch: self.config.context.epoch,
             view: self.views.view(),
             height: skeleton.height(),
             block: skeleton.hash(),
@@ -135,7 +136,7 @@ impl Replica {
             match again {
                 Some((_, vote)) if vote.body.0 == ballot => {}
                 Some((_, vote)) => {
-                    let evidence = Evidence::PrePrepare(pair(&vote, proposal.vote()));
+                    let evidence = Evidence::of_pair(Evidence::PrePrepare, &vote, proposal.vote());
                     return self.accuse(&evidence, step);
                 }
                 // At or below the anchor, which is committed.
@@ -155,7 +156,7 @@ impl Replica {
             }
             // R4: the first proposal stays. A second one proves that the primary is faulty (R22a).
             Some(first) => {
-                let evidence = Evidence::PrePrepare(pair(first.vote(), proposal.vote()));
+                let evidence = Evidence::of_pair(Evidence::PrePrepare, first.vote(), proposal.vote());
                 self.accuse(&evidence, step);
             }
         }

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 
-use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, BlockHash, Commit, ReplicaId, SignatureSet, Signed, Signers, Verified};
+use quorate_ledger::{Ballot, BlockHash, Commit, ReplicaId, Signed, Signers, Verified};
 
+use crate::messages::proposal::{CheckedProposal, Prepare};
 use crate::messages::statement::Vote;
-use crate::messages::{CheckedProposal, Prepare};
 use crate::time::Moment;
 use crate::votes::prepared::PreparedCertificate;
 
@@ -54,23 +53,8 @@ impl<T: Vote> Tally<T> {
         self.votes.get(&replica)
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Verified<Signed<T>>> {
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = &Verified<Signed<T>>> {
         self.votes.values()
-    }
-
-    /// Exactly `count` signatures for this block, if there are as many. Votes for other blocks do
-    /// not count (R8).
-    pub(crate) fn signatures_for(&self, block: &BlockHash, count: usize) -> Option<SignatureSet> {
-        if self.votes.len() < count {
-            return None; // called after every step, and mostly with too few votes
-        }
-        let votes = self
-            .votes
-            .values()
-            .filter(|vote| vote.body.ballot().block == *block || is(Mutant::VotesForAnyBlock))
-            .map(|vote| (vote.signer, vote.signature))
-            .collect();
-        SignatureSet::first(count, &votes)
     }
 
     /// A block with at least `count` votes. With `count` a quorum there is at most one (R1).

@@ -21,7 +21,7 @@ pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayloa
 impl Net {
     /// Signs any statement in the name of a member.
     pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
-        Signed::sign(&self.config.chain, &self.keys[signer], id(signer), body).into_inner()
+        Signed::sign(&self.config.context.chain, &self.keys[signer], id(signer), body).into_inner()
     }
 
     pub(crate) fn proposal(&self, signer: usize, skeleton: &BlockSkeleton, view: u64) -> Message {
@@ -43,27 +43,28 @@ impl Net {
 
     /// The primary of a view.
     pub(crate) fn primary_of(&self, view: u64) -> usize {
-        self.config.committee.primary(Epoch(0), View(view)).index()
+        self.config.context.committee.primary(Epoch(0), View(view)).index()
     }
 
     /// A certificate of these members' COMMITs.
-    pub(crate) fn certificate(&self, ballot: Ballot, signers: &[usize]) -> Verified<CommitCertificate> {
+    pub(crate) fn certificate(&self, ballot: Ballot, signers: &[usize]) -> CommitCertificate {
         let votes: BTreeMap<_, _> = signers
             .iter()
             .map(|signer| (id(*signer), self.sign(*signer, Commit(ballot)).signature))
             .collect();
         let votes = SignatureSet::first(signers.len(), &votes).unwrap();
-        Verified::from_own_storage(CommitCertificate::claimed(ballot, votes))
+        CommitCertificate::claimed(ballot, votes)
     }
 
     /// The input of an engine that fetched these blocks, certified in view 0 by the first q
     /// members.
     pub(crate) fn fetched(&self, blocks: &[&BlockSkeleton]) -> Input {
-        let signers: Vec<usize> = (0..self.config.committee.quorum()).collect();
-        let last = blocks.last().unwrap();
+        let signers: Vec<usize> = (0..self.config.context.committee.quorum()).collect();
+        let certificate = self.certificate(ballot(blocks.last().unwrap(), 0), &signers);
+        let context = &self.config.context;
         Input::CaughtUp {
             headers: blocks.iter().map(|block| block.header().clone()).collect(),
-            certificate: self.certificate(ballot(last, 0), &signers),
+            certificate: certificate.verify(&context.chain, context).unwrap(),
         }
     }
 

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_ledger::{
-    Ballot, BlockHash, BlockLimits, BlockSkeleton, ChainId, Committee, Epoch, Header, Height,
+    Ballot, BlockHash, BlockLimits, BlockSkeleton, ChainId, Committee, Epoch, Hash, Header, Height,
     PROTOCOL_VERSION, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, Signers, Timestamp,
     TransactionId, TransactionLimits, Verified, View, decode, encode, merkle_root,
 };
 use quorate_pbft::{
-    Checked, Config, Dropped, HighWaterMark, Input, Message, Moment, NewView, NewViewMessage, Now, Position,
-    PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected, Request, Screen, Selection, To, ViewChange,
-    ViewChangeMessage, ViewChangePayload, Work,
+    Checked, CheckedContent, Config, Dropped, EpochContext, HighWaterMark, Input, Message, Moment, NewView,
+    NewViewMessage, Now, Position, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected, Request,
+    Screen, Seen, Selection, To, ViewChange, ViewChangeMessage, ViewChangePayload, Work,
 };
 
 mod forge;
@@ -73,6 +73,8 @@ pub(crate) struct Net {
     /// Messages that passed the check before, with their sender. Signatures take most of a test's
     /// time, so each message is verified once.
     checked: BTreeMap<(ReplicaId, Vec<u8>), Checked>,
+    /// For each member, a SEEN with a statement of it. To all others, it says nothing.
+    seen_of: Vec<Checked>,
 }
 
 pub(crate) fn id(index: usize) -> ReplicaId {
@@ -89,18 +91,19 @@ pub(crate) fn keys(size: usize) -> Vec<SecretKey> {
 
 pub(crate) fn config(keys: &[SecretKey]) -> Config {
     Config {
-        chain: CHAIN,
-        epoch: Epoch(0),
-        committee: Committee::new(keys.iter().map(SecretKey::public).collect())
-            .unwrap()
-            .with_memo(Arc::new(SignatureMemo::new(20_000))),
+        context: EpochContext {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            committee: Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(),
+            window: WINDOW,
+            memo: Some(Arc::new(SignatureMemo::new(20_000))),
+        },
         limits: BlockLimits {
             max_transactions: 100,
             max_body_bytes: 10_000,
             transaction: TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 },
             empty_block_gap_ms: 10_000,
         },
-        window: WINDOW,
         clock_tolerance: TOLERANCE,
         request_timeout: TIMEOUT,
         new_view_timeout: NEW_VIEW_TIMEOUT,
@@ -111,8 +114,16 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
     }
 }
 
+/// SEEN with a statement of this member.
+fn seen_of(index: usize, keys: &[SecretKey], config: &Config) -> Checked {
+    let statement = ViewChange { epoch: Epoch(0), view: View(1), content: Hash::ZERO };
+    let view_change = Signed::sign(&CHAIN, &keys[index], id(index), statement).into_inner();
+    let seen = Seen { view_change: Some(view_change), ..Seen::default() };
+    Message::Seen(seen).check(id(index), &config.context).unwrap()
+}
+
 pub(crate) fn root(config: &Config) -> Header {
-    Header::genesis(config.chain, config.committee.hash(), Timestamp(START_MS - 1))
+    Header::genesis(config.context.chain, config.context.committee.hash(), Timestamp(START_MS - 1))
 }
 
 /// A block with one transaction, whose id is made from the name.
@@ -154,6 +165,7 @@ impl Net {
         let node = |(index, key): (usize, &SecretKey)| {
             Node::new(id(index), config.clone(), key.clone(), root.clone())
         };
+        let seen_of = (0..size).map(|index| seen_of(index, &keys, &config)).collect();
         let mut net = Net {
             nodes: keys.iter().enumerate().map(node).collect(),
             oracle: Oracle::of(size),
@@ -170,6 +182,7 @@ impl Net {
             dropped: BTreeMap::new(),
             names: BTreeMap::new(),
             checked: BTreeMap::new(),
+            seen_of,
         };
         net.positions = net.nodes.iter().map(|node| node.replica().position()).collect();
         net.pass(Duration::ZERO);
@@ -214,7 +227,7 @@ impl Net {
         // First give the replica an input without content. It lets time and contact take effect, so
         // a difference after the second input comes from the message. STATUS brings contact, too,
         // and the screen never drops it.
-        let nothing = Checked::Seen(Some((self.another_member_than(node), HighWaterMark::default())));
+        let nothing = self.seen_of[self.another_member_than(node).index()].clone();
         self.input(node, Input::Received { from, message: nothing });
         if !self.nodes[node].runs() {
             return;
@@ -258,7 +271,7 @@ impl Net {
     }
 
     fn post(&mut self, from: ReplicaId, to: To, message: &Message) {
-        for member in self.config.committee.replicas() {
+        for member in self.config.context.committee.replicas() {
             if member != from && (to == To::All || to == To::One(member)) {
                 self.links.send(Envelope { from, to: member, message: message.clone() });
             }
@@ -330,8 +343,7 @@ impl Net {
             Some(checked) => checked.clone(),
             None => {
                 let message: Message = decode(&key.1).unwrap();
-                let Config { chain, epoch, committee, window, .. } = &self.config;
-                let checked = message.check(from, chain, *epoch, committee, *window)?;
+                let checked = message.check(from, &self.config.context)?;
                 self.checked.insert(key, checked.clone());
                 checked
             }
@@ -340,7 +352,7 @@ impl Net {
             self.assert_useless(node, from, checked);
             return Ok(());
         }
-        if let Checked::Status(status) = &checked {
+        if let CheckedContent::Status(status) = checked.content() {
             self.nodes[node].heads.insert(from, status.claim().committed);
         }
         self.input(node, Input::Received { from, message: checked });

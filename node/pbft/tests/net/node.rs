@@ -85,7 +85,7 @@ pub(crate) struct Files {
 
 impl Node {
     pub(crate) fn new(me: ReplicaId, config: Config, key: SecretKey, root: Header) -> Self {
-        let signer = Signer::new(config.chain, key.clone(), me);
+        let signer = Signer::new(&config.context, key.clone(), me);
         Node {
             me,
             replica: Some(Replica::new(config.clone(), signer, root.clone())),
@@ -323,7 +323,7 @@ impl Node {
     /// The process starts again from its durable data, read back from bytes.
     pub(crate) fn restart(&mut self, now: Now) {
         assert!(!self.runs(), "only a stopped node starts");
-        let signer = Signer::new(self.config.chain, self.key.clone(), self.me);
+        let signer = Signer::new(&self.config.context, self.key.clone(), self.me);
         let records: Vec<Record> = self.rows().iter().map(|record| read_back(record, &self.bodies)).collect();
         let interval = self.config.checkpoint_interval;
         let end = ChainEnd {

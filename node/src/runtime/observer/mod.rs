@@ -52,7 +52,7 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let outgoing = Outgoing {
         network: connected.network.clone(),
         members: Arc::clone(&base.members),
-        genesis: Arc::clone(&base.genesis),
+        context: Arc::new(base.engine_config.pbft.context.clone()),
         inbox: sender.clone(),
         runtime: Handle::current(),
     };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, Observation};
-use quorate_genesis::Genesis;
 use quorate_ledger::ReplicaId;
 use quorate_network::Network;
+use quorate_pbft::EpochContext;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -17,7 +17,8 @@ use crate::runtime::members::Members;
 pub(crate) struct Outgoing {
     pub(crate) network: Network,
     pub(crate) members: Arc<Members>,
-    pub(crate) genesis: Arc<Genesis>,
+    /// What fetched blocks are checked against.
+    pub(crate) context: Arc<EpochContext>,
     pub(crate) inbox: mpsc::Sender<ObserverWork>,
     pub(crate) runtime: Handle,
 }
@@ -34,12 +35,12 @@ impl Outgoing {
     fn request(&self, from: ReplicaId, fetch: FetchId, request: &FetchRequest) {
         let request = quorate_ledger::encode(request);
         let (network, peer) = (self.network.clone(), self.members.key(from));
-        let (inbox, genesis) = (self.inbox.clone(), Arc::clone(&self.genesis));
+        let (inbox, context) = (self.inbox.clone(), Arc::clone(&self.context));
         let name = self.members.name(from).to_owned();
         self.runtime.spawn(async move {
             let range = match fetching::request(&network, peer, request).await {
                 Outcome::Answered(FetchResponse::Blocks(blocks)) => {
-                    fetching::checked_range(blocks, genesis, name).await
+                    fetching::checked_range(blocks, context, name).await
                 }
                 // An observer requests only blocks.
                 Outcome::Answered(

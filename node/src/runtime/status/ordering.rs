@@ -181,6 +181,7 @@ pub(crate) fn milliseconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use quorate_engine::EngineConfig;
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{Ballot, BlockHash, Height, Signed, View, decode};
     use quorate_pbft::{Pair, Prepare};
@@ -209,11 +210,11 @@ mod tests {
     fn evidence_names_the_faulty_validator_and_proves_the_fault() {
         let network = TestNetwork::seeded(4, 1);
         let genesis = network.genesis();
-        let (chain, epoch) = (genesis.chain_id(), genesis.header().epoch);
+        let context = EngineConfig::of(genesis).pbft.context;
         let vote = |byte| {
             let block = BlockHash::from_bytes([byte; 32]);
-            let ballot = Ballot { epoch, view: View(2), height: Height(7), block };
-            Signed::sign(&chain, &network.keys()[3], ReplicaId(3), Prepare(ballot)).into_inner()
+            let ballot = Ballot { epoch: context.epoch, view: View(2), height: Height(7), block };
+            Signed::sign(&context.chain, &network.keys()[3], ReplicaId(3), Prepare(ballot)).into_inner()
         };
         let lie = Evidence::Prepare(Pair { first: vote(1), second: vote(2) });
 
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!((json.validator, &json.name, &json.public_key), (3, &faulty.name, &faulty.public_key));
         assert_eq!((json.kind, json.view, json.height), (EvidenceKind::Prepare, 2, 7));
         let read: Evidence = decode(&json.proof).unwrap();
-        assert_eq!(*read.check(&chain, epoch, genesis.committee()).unwrap(), lie);
+        assert_eq!(*read.check(&context).unwrap(), lie);
     }
 
     #[test]

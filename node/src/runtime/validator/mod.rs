@@ -53,7 +53,8 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let (base, log_level) = Base::of(setup);
     let Config { ledger, journal, .. } = &base.config;
     let (ledger, journal) = data_files::open(&base.genesis, &base.key.public(), ledger, journal)?;
-    let engine = Engine::open(&base.genesis, &base.key, ledger, journal, base.clock.now())?;
+    let (engine_config, root) = (base.engine_config.clone(), base.genesis.header());
+    let engine = Engine::open(engine_config, root, &base.key, ledger, journal, base.clock.now())?;
     let (connected, events) = base.connect(engine.reader(), log_level).await?;
 
     let (sender, inbox) = Inbox::new(base.clock);
@@ -67,9 +68,9 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
     let registry = metrics::registry(move || measures.facts(), &measured);
     let rpc = base.serve(&connected, Arc::clone(&service), registry).await?;
 
-    let (driver, position) = driver(engine, inbox, publisher, &service);
+    let (driver, position) = driver(&base, engine, inbox, publisher, &service);
     let thread = OrderingThread::start("engine", move |runtime| driver.run(runtime))?;
-    let incoming = incoming(base.config.verify_threads, &service, position)?;
+    let incoming = incoming(&base, &service, position)?;
     let incoming = tokio::spawn(incoming.run(events));
     Ok(Running::of(Started { rpc, connected, thread, inbox: sender, stop: ValidatorWork::Stop, incoming }))
 }
@@ -105,6 +106,7 @@ fn service(
 
 /// What the engine's thread runs, and the position that it publishes.
 fn driver(
+    base: &Base,
     engine: Engine,
     inbox: Inbox<ValidatorWork>,
     publisher: Publisher<ValidatorSnapshot>,
@@ -114,7 +116,7 @@ fn driver(
     let outgoing = Outgoing {
         network: node.network.clone(),
         members: Arc::clone(&node.members),
-        genesis: Arc::clone(&node.genesis),
+        context: Arc::new(base.engine_config.pbft.context.clone()),
         verifier: service.verifier.clone(),
         inbox: service.inbox.clone(),
         runtime: Handle::current(),
@@ -136,14 +138,14 @@ fn driver(
 
 /// Starts the threads that check messages.
 fn incoming(
-    threads: usize,
+    base: &Base,
     service: &ValidatorService,
     position: watch::Receiver<Arc<Position>>,
 ) -> anyhow::Result<Incoming> {
     let node = &service.node;
     let me = node.members.index(&PeerKey(*node.public_key.as_bytes()));
     let context = CheckContext {
-        genesis: Arc::clone(&node.genesis),
+        config: base.engine_config.pbft.clone(),
         me: me.expect("files are opened for a member's key only"),
         members: Arc::clone(&node.members),
         verifier: service.verifier.clone(),
@@ -155,6 +157,7 @@ fn incoming(
         peer_lag: Arc::clone(&node.peer_lag),
         not_checked: Arc::clone(&service.not_checked),
     };
+    let threads = base.config.verify_threads;
     let checker = Checker::start(threads, context).context("cannot start the threads that check messages")?;
     let (members, ledger) = (Arc::clone(&node.members), node.ledger.clone());
     Ok(Incoming { members, checker, inbox: service.inbox.clone(), ledger })

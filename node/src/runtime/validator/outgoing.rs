@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use quorate_engine::{Effects, Event, FetchId, FetchRequest, FetchResponse, Fetched, MemberMessage};
-use quorate_genesis::Genesis;
 use quorate_ledger::ReplicaId;
 use quorate_network::Network;
-use quorate_pbft::To;
+use quorate_pbft::{EpochContext, To};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -19,7 +18,8 @@ use crate::runtime::members::Members;
 pub(crate) struct Outgoing {
     pub(crate) network: Network,
     pub(crate) members: Arc<Members>,
-    pub(crate) genesis: Arc<Genesis>,
+    /// What fetched blocks are checked against.
+    pub(crate) context: Arc<EpochContext>,
     /// Verifies fetched transactions.
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<ValidatorWork>,
@@ -58,8 +58,8 @@ impl Outgoing {
         };
         let request = quorate_ledger::encode(request);
         let (network, peer) = (self.network.clone(), self.members.key(from));
-        let (verifier, inbox, genesis) =
-            (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.genesis));
+        let (verifier, inbox, context) =
+            (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.context));
         let name = self.members.name(from).to_owned();
         self.runtime.spawn(async move {
             let answer = match fetching::request(&network, peer, request).await {
@@ -69,7 +69,7 @@ impl Outgoing {
                     return verifier.fetched(fetch, from, transactions).await;
                 }
                 Outcome::Answered(FetchResponse::Blocks(blocks)) => {
-                    fetching::checked_range(blocks, genesis, name).await.map(Fetched::Range)
+                    fetching::checked_range(blocks, context, name).await.map(Fetched::Range)
                 }
                 // The engine compares the ids with the header, one hash for each.
                 Outcome::Answered(FetchResponse::Ids(ids)) => Some(Fetched::Ids(ids)),

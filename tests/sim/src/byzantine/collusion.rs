@@ -60,6 +60,8 @@ pub struct SigningKeys {
     /// The epoch.
     pub epoch: Epoch,
     keys: BTreeMap<ReplicaId, SecretKey>,
+    /// The memo that all members share, if they share one.
+    memo: Option<Arc<SignatureMemo>>,
 }
 
 impl SigningKeys {
@@ -68,14 +70,16 @@ impl SigningKeys {
     /// # Panics
     /// If the member is not Byzantine: other keys are not available.
     pub fn sign<S: Signable>(&self, who: ReplicaId, body: S) -> Signed<S> {
-        Signed::sign(&self.chain, &self.keys[&who], who, body).into_inner()
+        let key = &self.keys[&who];
+        match &self.memo {
+            Some(memo) => memo.sign(&self.chain, key, who, body).into_inner(),
+            None => Signed::sign(&self.chain, key, who, body).into_inner(),
+        }
     }
 
     /// Adds their signatures to this memo, so that all members that share it know them as valid.
     pub fn share(&mut self, memo: &Arc<SignatureMemo>) {
-        for key in self.keys.values_mut() {
-            *key = key.clone().with_memo(Arc::clone(memo));
-        }
+        self.memo = Some(Arc::clone(memo));
     }
 
     /// Whether this member is one of them.
@@ -90,7 +94,7 @@ impl Collusion {
         let committee = genesis.committee().clone();
         let split = BlockVersions::split(&mut random, committee.size());
         Collusion {
-            keys: SigningKeys { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys },
+            keys: SigningKeys { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys, memo: None },
             committee,
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),

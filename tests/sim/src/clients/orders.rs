@@ -1,13 +1,13 @@
 //! Transactions of clients, valid and invalid, and their reported results.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use quorate_engine::Submission;
 use quorate_genesis::Genesis;
 use quorate_ledger::{
-    ChainId, Height, Payload, PublicKey, Refusal, ReplicaId, SecretKey, SignatureMemo, Timestamp,
+    ChainId, Height, Payload, PublicKey, Refusal, ReplicaId, SecretKey, SignatureCache, Timestamp,
     Transaction, TransactionId,
 };
 
@@ -75,6 +75,8 @@ pub struct Order {
 pub struct Orders {
     random: Random,
     keys: Vec<SecretKey>,
+    /// Where the clients' transactions are added as verified, if all members share a memo.
+    signatures: Option<Rc<SignatureCache>>,
     start: Timestamp,
     lifetime_ms: u64,
     chain: ChainId,
@@ -94,6 +96,7 @@ impl Orders {
         Orders {
             random,
             keys: (1..=KEYS).map(key).collect(),
+            signatures: None,
             start,
             lifetime_ms: knobs.lifetime_ms,
             chain: genesis.chain_id(),
@@ -103,9 +106,9 @@ impl Orders {
         }
     }
 
-    /// Lets the clients' keys add their signatures to this memo.
-    pub fn share_memo(&mut self, memo: &Arc<SignatureMemo>) {
-        self.keys = self.keys.drain(..).map(|key| key.with_memo(Arc::clone(memo))).collect();
+    /// Adds the transactions that clients sign to this cache, so that no member verifies them.
+    pub fn share(&mut self, signatures: &Rc<SignatureCache>) {
+        self.signatures = Some(Rc::clone(signatures));
     }
 
     fn kind(&mut self) -> Kind {
@@ -141,7 +144,12 @@ impl Orders {
         let chain = if kind == Kind::OtherChain { ChainId::from_bytes([9; 32]) } else { self.chain };
         let key = self.random.choose(&self.keys).clone();
         self.nonce += 1;
-        let mut transaction = Transaction::sign(&chain, &key, self.nonce, valid_until, payload);
+        let mut transaction = match &self.signatures {
+            Some(signatures) if chain == self.chain => {
+                signatures.sign(&key, self.nonce, valid_until, payload)
+            }
+            _ => Transaction::sign(&chain, &key, self.nonce, valid_until, payload),
+        };
         if kind == Kind::BadSignature {
             transaction.nonce += 1_000_000;
         }

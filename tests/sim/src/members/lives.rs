@@ -79,7 +79,7 @@ impl World {
             return Ok(());
         }
         let now = self.agenda.now();
-        let opened = self.members[replica.index()].open(&self.genesis, now, &mut self.random);
+        let opened = self.members[replica.index()].open(&self.config, &self.genesis, now, &mut self.random);
         let found = match opened {
             Ok(found) => found,
             Err(reason) => {

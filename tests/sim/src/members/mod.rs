@@ -7,7 +7,7 @@ mod wake;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_engine::{Engine, Event, FetchId, FetchRequest, Overview, Ticket};
+use quorate_engine::{Engine, EngineConfig, Event, FetchId, FetchRequest, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
 use quorate_pbft::{Moment, Now, Position, Screen};
@@ -240,7 +240,13 @@ impl Member {
     ///
     /// # Errors
     /// Why the files do not open, as text.
-    pub fn open(&mut self, genesis: &Genesis, now: Duration, random: &mut Random) -> Result<Height, String> {
+    pub fn open(
+        &mut self,
+        config: &EngineConfig,
+        genesis: &Genesis,
+        now: Duration,
+        random: &mut Random,
+    ) -> Result<Height, String> {
         assert!(self.is_down(), "one process at a time");
         let clock_start = random.millis(0, 100_000);
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: self.key.public() };
@@ -251,8 +257,8 @@ impl Member {
             let journal =
                 Journal::open_on(self.journal.attach(), &identity).map_err(|error| error.to_string())?;
             let found = ledger.head().height;
-            let engine =
-                Engine::open(genesis, &self.key, ledger, journal, at).map_err(|error| error.to_string())?;
+            let engine = Engine::open(config.clone(), genesis.header(), &self.key, ledger, journal, at)
+                .map_err(|error| error.to_string())?;
             Ok::<_, String>((found, engine))
         };
         let (found, engine) = open()?;

@@ -1,8 +1,8 @@
 //! Messages arrive at members, through the checks that precede the engine.
 
-use quorate_engine::{EngineConfig, Event};
+use quorate_engine::Event;
 use quorate_ledger::ReplicaId;
-use quorate_pbft::{Checked, Screen};
+use quorate_pbft::{CheckedContent, Screen};
 
 use crate::network::packet::{Opened, Packet};
 use crate::oracle::{Check, require};
@@ -14,7 +14,7 @@ impl World {
             return Ok(());
         }
         let from = packet.from();
-        let opened = match packet.open(&self.genesis, &self.signatures) {
+        let opened = match packet.open(&self.config.pbft.context, &self.signatures) {
             Ok(opened) => opened,
             Err(reason) => {
                 let lie = self.collusion.keys.knows(from);
@@ -38,7 +38,7 @@ impl World {
                 if !self.screened(to, from, packet) {
                     return Ok(());
                 }
-                if let Checked::NewView(new_view) = &message
+                if let CheckedContent::NewView(new_view) = message.content()
                     && self.is_correct(to)
                 {
                     self.new_view_arrives(new_view)?;
@@ -62,10 +62,10 @@ impl World {
         let identity = member.identity;
         let Some(process) = member.process() else { return true };
         let moment = process.moment(now);
-        let screen = process.screens.entry(from).or_insert_with(|| {
-            let config = EngineConfig::of(&self.genesis).pbft;
-            Screen::new(config, identity, from)
-        });
+        let screen = process
+            .screens
+            .entry(from)
+            .or_insert_with(|| Screen::new(self.config.pbft.clone(), identity, from));
         let position = process.position.get_or_insert_with(|| process.engine.position());
         // The screen removes what is known from the message. The engine here receives all of it.
         let admitted = screen.admit(moment, position, &mut message.clone()).is_ok();

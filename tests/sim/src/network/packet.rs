@@ -4,9 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use quorate_engine::MemberMessage;
-use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache, Transaction, VerifiedTransaction};
-use quorate_pbft::{Checked, Message};
+use quorate_pbft::{Checked, EpochContext, Message};
 
 /// One message, shared by all receivers. Decoding gives the same result for all members, so it
 /// happens once. If members share a memo of signatures, the message is also checked once for all of
@@ -61,31 +60,24 @@ impl Packet {
         self.0.decoded.get_or_init(decode)
     }
 
-    /// Decodes and checks it: once for all receivers if `signatures` has a memo, otherwise for this
+    /// Decodes and checks it: once for all receivers if they share a memo, otherwise for this
     /// receiver.
     ///
     /// # Errors
     /// Why a member would drop it.
-    pub fn open(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
-        if signatures.memo().is_some() {
-            self.0.opened.get_or_init(|| self.read(genesis, signatures)).clone()
+    pub fn open(&self, context: &EpochContext, signatures: &SignatureCache) -> Result<Opened, String> {
+        if context.memo.is_some() {
+            self.0.opened.get_or_init(|| self.read(context, signatures)).clone()
         } else {
-            self.read(genesis, signatures)
+            self.read(context, signatures)
         }
     }
 
-    fn read(&self, genesis: &Genesis, signatures: &SignatureCache) -> Result<Opened, String> {
+    fn read(&self, context: &EpochContext, signatures: &SignatureCache) -> Result<Opened, String> {
         match self.decoded().clone()? {
-            MemberMessage::Consensus(message) => message
-                .check(
-                    self.0.from,
-                    &genesis.chain_id(),
-                    genesis.header().epoch,
-                    genesis.committee(),
-                    genesis.consensus().window,
-                )
-                .map(Opened::Consensus)
-                .map_err(|error| error.to_string()),
+            MemberMessage::Consensus(message) => {
+                message.check(self.0.from, context).map(Opened::Consensus).map_err(|error| error.to_string())
+            }
             MemberMessage::Transactions(transactions) => {
                 verify_all(transactions, signatures).map(Opened::Transactions)
             }

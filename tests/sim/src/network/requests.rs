@@ -126,8 +126,7 @@ impl World {
             }
             FetchResponse::Ids(ids) => Ok(Some(Fetched::Ids(ids))),
             FetchResponse::Blocks(run) => {
-                let checked =
-                    CheckedRange::check(run, self.genesis.anchor(), self.genesis.consensus().window);
+                let checked = CheckedRange::check(run, &self.config.pbft.context);
                 Ok(Some(Fetched::Range(checked.map_err(|error| failed(from, &error))?)))
             }
         }

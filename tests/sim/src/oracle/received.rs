@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate_engine::{Effects, Event, Notice, Overview};
 use quorate_ledger::{Ballot, BlockHash, Domain, Height, ReplicaId, Verified, View};
-use quorate_pbft::{Cause, Checked, Evidence, SigningStatus};
+use quorate_pbft::{Cause, CheckedContent, Evidence, SigningStatus};
 
 use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, require};
@@ -133,17 +133,17 @@ impl Heard {
             Event::PeerDown(peer) => inputs.arrivals.push(Arrival::Gone(*peer)),
             Event::Consensus { from, message } => {
                 inputs.arrivals.push(Arrival::From(*from));
-                let arrival = match message {
-                    Checked::Status(status) => Arrival::Status(*from, status.claim().committed),
-                    Checked::ViewChange(change) => Arrival::Change(change.signer(), change.view()),
-                    Checked::Seen(whose) if whose.is_none_or(|(whose, _)| whose == to) => {
+                let arrival = match message.content() {
+                    CheckedContent::Status(status) => Arrival::Status(*from, status.claim().committed),
+                    CheckedContent::ViewChange(change) => Arrival::Change(change.signer(), change.view()),
+                    CheckedContent::Seen(whose) if whose.is_none_or(|(whose, _)| whose == to) => {
                         Arrival::Seen(*from)
                     }
-                    Checked::PrePrepare(proposal) => {
+                    CheckedContent::PrePrepare(proposal) => {
                         ballot(Domain::PrePrepare, proposal.ballot(), proposal.vote().signer)
                     }
-                    Checked::Prepare(vote) => ballot(Domain::Prepare, &vote.body.0, vote.signer),
-                    Checked::Commit(vote) => ballot(Domain::Commit, &vote.body.0, vote.signer),
+                    CheckedContent::Prepare(vote) => ballot(Domain::Prepare, &vote.body.0, vote.signer),
+                    CheckedContent::Commit(vote) => ballot(Domain::Commit, &vote.body.0, vote.signer),
                     _ => return,
                 };
                 inputs.arrivals.push(arrival);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_engine::{
-    CheckedRange, Effects, Engine, Event, FetchId, FetchRequest, FetchResponse, Fetched, Ticket,
+    CheckedRange, Effects, Engine, EngineConfig, Event, FetchId, FetchRequest, FetchResponse, Fetched, Ticket,
 };
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::{
@@ -75,6 +75,7 @@ const LIFETIME_MS: u64 = 30_000;
 
 struct Soak {
     genesis: Genesis,
+    config: EngineConfig,
     signatures: SignatureCache,
     client: SecretKey,
     dir: PathBuf,
@@ -100,24 +101,22 @@ impl Soak {
             .map_err(|error| error.to_string())?;
         let (genesis, keys) = network.into_parts();
         let memo = Arc::new(SignatureMemo::new(SIGNATURES));
-        let genesis = genesis.with_memo(Arc::clone(&memo));
+        let config = EngineConfig::of(&genesis).remembering(memo);
         let start = Timestamp(genesis.time().0 + 1_000_000);
         let now = Now { moment: Moment::default(), wall: start };
         let mut engines = Vec::new();
         for (member, key) in keys.into_iter().enumerate() {
-            let key = key.with_memo(Arc::clone(&memo));
             let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
             let ledger = Ledger::create(file(dir, member, "ledger"), genesis.header());
             let ledger = ledger.map_err(|error| error.to_string())?;
             let journal = Journal::create(file(dir, member, "journal"), &identity);
             let journal = journal.map_err(|error| error.to_string())?;
-            let engine = Engine::open(&genesis, &key, ledger, journal, now);
+            let engine = Engine::open(config.clone(), genesis.header(), &key, ledger, journal, now);
             engines.push(engine.map_err(|error| error.to_string())?);
         }
         let client = SecretKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())?;
-        let client = client.with_memo(Arc::clone(&memo));
         let mut soak = Soak {
-            signatures: SignatureCache::new(genesis.chain_id(), SIGNATURES).with_memo(memo),
+            signatures: SignatureCache::new(genesis.chain_id(), SIGNATURES),
             client,
             dir: dir.to_owned(),
             inboxes: engines.iter().map(|_| Vec::new()).collect(),
@@ -126,6 +125,7 @@ impl Soak {
             moment: Moment::default(),
             start,
             tickets: 0,
+            config,
             genesis,
         };
         for member in soak.genesis.committee().replicas() {
@@ -170,14 +170,7 @@ impl Soak {
     fn deliver(&mut self, from: usize, effects: Effects) -> Result<(), String> {
         let sender = self.genesis.committee().replicas().nth(from).ok_or("no such member")?;
         for (to, message) in effects.messages {
-            let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-            let checked = message.check(
-                sender,
-                &chain,
-                epoch,
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            );
+            let checked = message.check(sender, &self.config.pbft.context);
             let message = checked.map_err(|error| error.to_string())?;
             for (member, inbox) in self.inboxes.iter_mut().enumerate() {
                 let meant = match to {
@@ -218,8 +211,7 @@ impl Soak {
                     Some(Fetched::Transactions(verified.collect::<Result<_, _>>()?))
                 }
                 FetchResponse::Blocks(run) => {
-                    let window = self.genesis.consensus().window;
-                    let run = CheckedRange::check(run, self.genesis.anchor(), window);
+                    let run = CheckedRange::check(run, &self.config.pbft.context);
                     Some(Fetched::Range(run.map_err(|error| error.to_string())?))
                 }
             };
@@ -236,8 +228,8 @@ impl Soak {
     fn order(&mut self) -> Result<(), String> {
         self.tickets += 1;
         let valid_until = self.now().wall.plus_ms(LIFETIME_MS / 2);
-        let (chain, payload) = (self.genesis.chain_id(), Payload::Data(vec![0; 64]));
-        let transaction = Transaction::sign(&chain, &self.client, self.tickets, valid_until, payload);
+        let payload = Payload::Data(vec![0; 64]);
+        let transaction = self.signatures.sign(&self.client, self.tickets, valid_until, payload);
         let transaction = self.verify(transaction)?;
         let member = usize::try_from(self.tickets).map_or(0, |ticket| ticket % self.engines.len());
         self.inboxes[member].push(Event::Submitted { ticket: Ticket(self.tickets), transaction });

@@ -1,5 +1,6 @@
 //! The start of a run: members, clients and faults.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +23,10 @@ impl World {
     /// ones.
     pub(crate) fn share_memo(&mut self) {
         let memo = Arc::new(SignatureMemo::new(MEMO));
-        for member in &mut self.members {
-            member.key = member.key.clone().with_memo(Arc::clone(&memo));
-        }
         self.collusion.keys.share(&memo);
-        self.orders.share_memo(&memo);
-        self.genesis = self.genesis.clone().with_memo(Arc::clone(&memo));
-        self.signatures = SignatureCache::new(self.genesis.chain_id(), TRANSACTIONS).with_memo(memo);
+        self.config = self.config.clone().remembering(memo);
+        self.signatures = Rc::new(SignatureCache::new(self.genesis.chain_id(), TRANSACTIONS));
+        self.orders.share(&self.signatures);
     }
 
     /// Starts all members except silent ones.

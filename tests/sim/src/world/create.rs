@@ -1,8 +1,9 @@
 //! Creates the network of a run: files, members, and the shared state of Byzantine members.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use quorate_engine::WireLimits;
+use quorate_engine::{EngineConfig, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SecretKey, SignatureCache, Timestamp};
 use quorate_store::{ForgetfulDisk, Ledger};
@@ -45,7 +46,7 @@ impl World {
             ),
             net: SimNet::new(&knobs, random.split()),
             orders: Orders::new(&genesis, &knobs, start, random.split()),
-            signatures: SignatureCache::new(genesis.chain_id(), 100_000),
+            signatures: Rc::new(SignatureCache::new(genesis.chain_id(), 100_000)),
             chain: Chain::new(&genesis, &knobs),
             votes: Votes::default(),
             accepted: Accepted::default(),
@@ -70,6 +71,7 @@ impl World {
             departures: 0,
             work: 0,
             knobs,
+            config: EngineConfig::of(&genesis),
             genesis,
             random,
             members,

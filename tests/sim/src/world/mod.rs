@@ -7,9 +7,10 @@ pub mod agenda;
 pub mod trace;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
-use quorate_engine::{Effects, FetchId, WireLimits};
+use quorate_engine::{Effects, EngineConfig, FetchId, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SignatureCache};
 
@@ -77,15 +78,16 @@ pub(crate) enum Occurrence {
 #[derive(Debug)]
 pub struct World {
     pub(crate) knobs: Knobs,
-    /// With the memo if members share one.
     pub(crate) genesis: Genesis,
+    /// With the memo if members share one.
+    pub(crate) config: EngineConfig,
     pub(crate) limits: WireLimits,
     pub(crate) random: Random,
     pub(crate) agenda: Agenda<Occurrence>,
     pub(crate) net: SimNet,
     pub(crate) members: Vec<Member>,
     pub(crate) orders: Orders,
-    pub(crate) signatures: SignatureCache,
+    pub(crate) signatures: Rc<SignatureCache>,
     pub(crate) chain: Chain,
     pub(crate) votes: Votes,
     pub(crate) accepted: Accepted,

@@ -25,7 +25,7 @@ fn run_of(net: &Net, blocks: &[Block]) -> Vec<RangeBlock> {
 }
 
 fn check(net: &Net, run: Vec<RangeBlock>) -> Result<CheckedRange, RunError> {
-    CheckedRange::check(run, net.genesis.anchor(), net.genesis.consensus().window)
+    CheckedRange::check(run, &net.context())
 }
 
 fn status(net: &Net, height: u64) -> Checked {
@@ -42,15 +42,7 @@ fn status(net: &Net, height: u64) -> Checked {
         slots: Vec::new(),
     };
     let message = quorate_pbft::Message::Status(status);
-    message
-        .check(
-            id(1),
-            &net.genesis.chain_id(),
-            Epoch(0),
-            net.genesis.committee(),
-            net.genesis.consensus().window,
-        )
-        .unwrap()
+    message.check(id(1), &net.context()).unwrap()
 }
 
 /// Member 3 receives the STATUS of member 1 with this height. Its request is answered with this

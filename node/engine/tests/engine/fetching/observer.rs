@@ -85,9 +85,7 @@ impl Watcher {
     fn answer(&mut self, net: &Net, from: &LedgerReader) {
         let (_, fetch, height) = self.asked.remove(0);
         let range = match serve_range(from, height).unwrap() {
-            FetchResponse::Blocks(range) => Some(
-                CheckedRange::check(range, net.genesis.anchor(), net.genesis.consensus().window).unwrap(),
-            ),
+            FetchResponse::Blocks(range) => Some(CheckedRange::check(range, &net.context()).unwrap()),
             _ => None,
         };
         self.handle([Observation::Answered { fetch, range }]);
@@ -229,8 +227,7 @@ fn a_certified_block_that_contradicts_its_chain_stops_it() {
     let FetchResponse::Blocks(range) = serve_range(&ledger_of(&net, &others).reader(), from).unwrap() else {
         panic!()
     };
-    let range =
-        Some(CheckedRange::check(range, net.genesis.anchor(), net.genesis.consensus().window).unwrap());
+    let range = Some(CheckedRange::check(range, &net.context()).unwrap());
     let outcome = watcher.try_handle([Observation::Answered { fetch, range }]);
     assert!(matches!(outcome, Err(Fatal::Fork { height: Height(2) })), "{outcome:?}");
     assert_eq!(watcher.height(), 1);
@@ -252,8 +249,7 @@ fn blocks_that_its_ledger_refuses_do_not_stop_it() {
         body: broken.body().as_bytes().to_vec(),
         certificate: Some(net.certificate(&broken)),
     };
-    let range =
-        CheckedRange::check(vec![claim], net.genesis.anchor(), net.genesis.consensus().window).unwrap();
+    let range = CheckedRange::check(vec![claim], &net.context()).unwrap();
     watcher.handle([Observation::Answered { fetch, range: Some(range) }]);
     let told = |notice: &Notice| matches!(notice, Notice::BadBlocks { height: Height(1), .. });
     assert!(watcher.notices.iter().any(told), "{:?}", watcher.notices);

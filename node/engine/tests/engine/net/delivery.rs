@@ -1,10 +1,11 @@
 //! How messages reach other members: queued, lost or delivered, and checked as in production.
 
 use quorate_engine::{
-    CheckedRange, Effects, Event, FetchRequest, FetchResponse, Fetched, MemberMessage, serve_committed,
+    CheckedRange, Effects, EngineConfig, Event, FetchRequest, FetchResponse, Fetched, MemberMessage,
+    serve_committed,
 };
-use quorate_ledger::{Epoch, ReplicaId};
-use quorate_pbft::{Checked, Message, To};
+use quorate_ledger::ReplicaId;
+use quorate_pbft::{Checked, EpochContext, Message, To};
 
 use super::{Net, Parcel, id};
 
@@ -101,6 +102,11 @@ impl Net {
         self.handle(index, [event]);
     }
 
+    /// What messages and ranges are checked against.
+    pub(crate) fn context(&self) -> EpochContext {
+        EngineConfig::of(&self.genesis).pbft.context
+    }
+
     /// Checks a message after encoding and decoding it, as production does.
     pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
         if let Some((by, known, checked)) = &*self.checked.borrow()
@@ -112,15 +118,7 @@ impl Net {
         let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
             panic!("a protocol message decodes as one");
         };
-        let checked = read
-            .check(
-                from,
-                &self.genesis.chain_id(),
-                Epoch(0),
-                self.genesis.committee(),
-                self.genesis.consensus().window,
-            )
-            .unwrap();
+        let checked = read.check(from, &self.context()).unwrap();
         *self.checked.borrow_mut() = Some((from, message, checked.clone()));
         checked
     }
@@ -135,8 +133,7 @@ impl Net {
             }
             FetchResponse::Ids(ids) => Some(Fetched::Ids(ids)),
             FetchResponse::Blocks(run) => {
-                let window = self.genesis.consensus().window;
-                let checked = CheckedRange::check(run, self.genesis.anchor(), window);
+                let checked = CheckedRange::check(run, &self.context());
                 assert!(checked.is_ok() || self.faulty.is_some(), "{checked:?}");
                 checked.ok().map(Fetched::Range)
             }

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview, Submission, Ticket,
+    Effects, Engine, EngineConfig, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview,
+    Submission, Ticket,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
@@ -139,7 +140,8 @@ impl Net {
         let node = &self.nodes[index];
         let ledger = Ledger::open_on(node.ledger.attach(), self.genesis.header())?;
         let journal = Journal::open_on(node.journal.attach(), &self.identity(index))?;
-        Engine::open(&self.genesis, &self.keys[index], ledger, journal, self.time(index))
+        let (config, root) = (EngineConfig::of(&self.genesis), self.genesis.header());
+        Engine::open(config, root, &self.keys[index], ledger, journal, self.time(index))
     }
 
     /// Cuts the power of a member's machine.

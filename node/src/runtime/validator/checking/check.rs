@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_engine::{Event, MemberMessage};
-use quorate_genesis::Genesis;
 use quorate_ledger::{Header, Height, ReplicaId};
-use quorate_pbft::{Checked, Dropped, Message, Position, Screen};
+use quorate_pbft::{Checked, CheckedContent, Config, Dropped, Message, Position, Screen};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
@@ -22,7 +21,7 @@ const BYTES_OF_A_VERIFICATION: usize = 64 << 10;
 
 /// Shared state of the checking threads.
 pub(crate) struct CheckContext {
-    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) config: Config,
     pub(crate) me: ReplicaId,
     pub(crate) members: Arc<Members>,
     pub(crate) verifier: Verifier,
@@ -93,8 +92,7 @@ impl CheckContext {
             return (self.drop_unchecked(from, why), 0);
         }
         let (cost, header) = (message.cost(), proposed(&message));
-        let (chain, epoch) = (self.genesis.chain_id(), self.genesis.header().epoch);
-        match message.check(from, &chain, epoch, self.genesis.committee(), self.genesis.consensus().window) {
+        match message.check(from, &self.config.context) {
             Ok(message) => {
                 self.observe(from, &message, header);
                 (Some(Event::Consensus { from, message }), cost)
@@ -113,7 +111,7 @@ impl CheckContext {
         if let Some(header) = header {
             self.peer_lag.record_proposal(from, &header, self.ledger.head().ok(), self.clock.now());
         }
-        if let Checked::Status(status) = message {
+        if let CheckedContent::Status(status) = message.content() {
             self.peer_lag.record_committed(from, status.claim().committed, *self.committed.borrow());
         }
     }
@@ -153,12 +151,13 @@ pub(super) mod tests {
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
         let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
         let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-        let engine = Engine::open(genesis, key, ledger, journal, clock.now()).unwrap();
+        let (config, root) = (EngineConfig::of(genesis), genesis.header());
+        let engine = Engine::open(config.clone(), root, key, ledger, journal, clock.now()).unwrap();
         let (inbox, _) = mpsc::channel(8);
         let cache = SignatureCache::new(genesis.chain_id(), 100);
         let limits = genesis.block_limits().transaction;
         let context = CheckContext {
-            genesis: Arc::new(genesis.clone()),
+            config: config.pbft.clone(),
             me: ME,
             members: Arc::new(Members::of(genesis)),
             verifier: Verifier::start(1, 4, cache, limits, &inbox).unwrap(),
@@ -170,7 +169,7 @@ pub(super) mod tests {
             peer_lag: Arc::new(PeerLag::of(4)),
             not_checked: Arc::default(),
         };
-        (context, Mutex::new(Screen::new(EngineConfig::of(genesis).pbft, ME, PEER)))
+        (context, Mutex::new(Screen::new(config.pbft, ME, PEER)))
     }
 
     pub(crate) fn vote(network: &TestNetwork, height: u64) -> Message {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use quorate_engine::{EngineConfig, MemberMessage};
+use quorate_engine::MemberMessage;
 use quorate_ledger::ReplicaId;
 use quorate_network::Room;
 use quorate_pbft::{Dropped, Screen};
@@ -106,8 +106,8 @@ impl Checker {
     pub(crate) fn start(threads: usize, context: CheckContext) -> std::io::Result<Self> {
         let threads = threads.max(THREADS_MIN);
         let members = context.members.keys().len();
-        let config = EngineConfig::of(&context.genesis).pbft;
-        let replicas = context.genesis.committee().replicas();
+        let config = &context.config;
+        let replicas = config.context.committee.replicas();
         let screens =
             replicas.map(|from| Mutex::new(Screen::new(config.clone(), context.me, from))).collect();
         let state = State { lanes: Lanes::new(members, threads - 1), closed: false };
