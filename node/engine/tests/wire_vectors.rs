@@ -204,6 +204,22 @@ impl Member {
     }
 }
 
+/// The only member of a network, after a block whose checkpoint is stable.
+fn member_with_checkpoint() -> Member {
+    let mut alone = Member::new(1, 0);
+    let payload = Payload::Data(Vec::new());
+    let until = alone.now.wall.plus_ms(1000);
+    let transaction = VerifiedTransaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
+    let gossiped = Event::Gossiped(vec![transaction]);
+    drop(alone.engine.handle(alone.now, [gossiped]).unwrap());
+    // The ledger is synced a second after the engine saw it grow.
+    for _ in 0..2 {
+        alone.now.moment = alone.now.moment.after(Duration::from_secs(1));
+        drop(alone.engine.handle(alone.now, []).unwrap());
+    }
+    alone
+}
+
 /// The row keys of real journals: of a member that left view 0 because its primary was proven
 /// faulty, and entered view 1; and of a committee of one.
 fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
@@ -236,18 +252,7 @@ fn journal_keys() -> Vec<(&'static str, Vec<u8>)> {
     let vote = member.sign(1, NewView { epoch: Epoch(0), view: View(1), content });
     member.hear(1, Message::NewView(NewViewMessage { vote, view_changes, pre_prepares: Vec::new() }));
 
-    let mut alone = Member::new(1, 0);
-    let payload = Payload::Data(Vec::new());
-    let until = alone.now.wall.plus_ms(1000);
-    let transaction = VerifiedTransaction::sign(&alone.genesis.chain_id(), &alone.keys[0], 0, until, payload);
-    let gossiped = Event::Gossiped(vec![transaction]);
-    drop(alone.engine.handle(alone.now, [gossiped]).unwrap());
-    // The ledger is synced a second after the engine saw it grow.
-    for _ in 0..2 {
-        alone.now.moment = alone.now.moment.after(Duration::from_secs(1));
-        drop(alone.engine.handle(alone.now, []).unwrap());
-    }
-
+    let alone = member_with_checkpoint();
     let mut old = Member::new(4, 3);
     let ballot =
         Ballot { epoch: Epoch(0), view: View(0), height: Height(1), block: BlockHash::from_bytes([1; 32]) };

@@ -84,10 +84,10 @@ impl Replica {
         let mut replica = Replica::on(Chain::new(end.tip, end.certificate), config, signer);
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
-        let mut promised = Height(0);
+        let mut highest = Height(0);
         for record in records {
             // Also of committed heights: R24d needs the highest one.
-            promised = promised.max(record.height().unwrap_or_default());
+            highest = highest.max(record.height().unwrap_or_default());
             if record.height().is_some_and(|height| height <= replica.chain.height()) {
                 continue;
             }
@@ -100,17 +100,7 @@ impl Replica {
                 other => replica.remember(other),
             }
         }
-        let left = replica.views.change_of(replica.signing.replica()).map_or(View(0), |own| own.view());
-        let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
-        replica.views.resume(left);
-        replica.signing.leave_below(replica.views.view());
-        // A primary has signed a PRE-PREPARE for each block of its NEW-VIEW, also for those without
-        // a record here. Signing them again makes the signer know them (R4).
-        if replica.views.is_active() && replica.is_primary() {
-            for (_, vote) in replica.views.entered().cloned().iter().flat_map(|entered| entered.chain()) {
-                replica.signing.sign(vote.body);
-            }
-        }
+        replica.resume_view();
         replica.restored = true;
         for proposal in accepted.into_values() {
             replica.take_back(proposal)?;
@@ -118,23 +108,42 @@ impl Replica {
         for certificate in prepared {
             replica.take_back_certificate(certificate)?;
         }
-        // The ledger may have reached a checkpoint height before the CHECKPOINT was recorded.
         if let Some(header) = &end.checkpoint {
-            let signed =
-                replica.checkpoints.of(replica.signing.replica()).last().map(|vote| vote.body.height);
-            if signed < Some(header.height) {
-                replica.checkpoints.reached(replica.config.checkpoint_interval, header);
-            }
+            replica.resume_checkpoint(header);
         }
         // R24d: a record at this height was written when the ledger ended at most 2 W below it
         // (R7). A ledger that ends lower is an old copy. A VIEW-CHANGE from there would contain
         // prepared certificates beyond 2 W above its anchor, which others refuse (R19b).
-        let ledger_had = Height(promised.0.saturating_sub(2 * replica.config.context.window));
+        let ledger_had = Height(highest.0.saturating_sub(2 * replica.config.context.window));
         replica.signing.start_probing(end.forgotten_through.max(ledger_had));
         replica.try_enable_signing();
         let proposals = replica.log.slots().filter_map(|(_, _, slot)| slot.accepted());
         let accepted = proposals.map(|proposal| proposal.skeleton().clone()).collect();
         Ok(Restored { replica, accepted })
+    }
+
+    /// Returns to the view that the records name, and to what this replica has signed in it.
+    fn resume_view(&mut self) {
+        let left = self.views.change_of(self.signing.replica()).map_or(View(0), |own| own.view());
+        let left = if is(Mutant::ViewRegresses) { View(0) } else { left };
+        self.views.resume(left);
+        self.signing.leave_below(self.views.view());
+        // A primary has signed a PRE-PREPARE for each block of its NEW-VIEW, also for those without
+        // a record here. Signing them again makes the signer know them (R4).
+        if self.views.is_active() && self.is_primary() {
+            for (_, vote) in self.views.entered().cloned().iter().flat_map(|entered| entered.chain()) {
+                self.signing.sign(vote.body);
+            }
+        }
+    }
+
+    /// Signs the CHECKPOINT of the ledger's last checkpoint height, if no record contains it: the
+    /// ledger may have reached this height before the CHECKPOINT was recorded.
+    fn resume_checkpoint(&mut self, header: &Header) {
+        let signed = self.checkpoints.of(self.signing.replica()).last().map(|vote| vote.body.height);
+        if signed < Some(header.height) {
+            self.checkpoints.reached(self.config.checkpoint_interval, header);
+        }
     }
 
     /// The part of a restart that needs a step: requests the blocks that the view proposes again

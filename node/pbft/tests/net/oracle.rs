@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Height, ReplicaId, Signature, View};
+use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Height, ReplicaId, Signature, Signed, View};
 use quorate_pbft::{
     Checkpoint, Finalised, Message, NewViewMessage, PreparedCertificate, Record, ViewChangePayload,
 };
@@ -166,18 +166,7 @@ impl Oracle {
                 }
             }
             Message::Checkpoint(vote) => {
-                let body = vote.body;
-                assert_eq!(vote.signer, node.me, "R2: a replica relays no CHECKPOINTs");
-                let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
-                self.states_once(node, Kind::Checkpoint, View(0), body.height, &what);
-                assert!(node.durable() >= body.height, "R23: the ledger is durable first");
-                let written = node
-                    .journal
-                    .iter()
-                    .any(|record| matches!(record, Record::Checkpoint(known) if **known == *vote));
-                assert!(written, "R13: the CHECKPOINT has no durable record");
-                let same = *self.states.entry(body.height).or_insert(body);
-                assert_eq!(same, body, "R23: one state at a height");
+                self.sends_checkpoint(node, vote);
             }
             Message::Evidence(evidence) => {
                 let culprit = evidence.culprit();
@@ -188,6 +177,19 @@ impl Oracle {
             }
             Message::PrePrepare(_) | Message::NewView(_) | Message::Status(_) | Message::Seen(_) => {}
         }
+    }
+
+    fn sends_checkpoint(&mut self, node: &Node, vote: &Signed<Checkpoint>) {
+        let body = vote.body;
+        assert_eq!(vote.signer, node.me, "R2: a replica relays no CHECKPOINTs");
+        let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
+        self.states_once(node, Kind::Checkpoint, View(0), body.height, &what);
+        assert!(node.durable() >= body.height, "R23: the ledger is durable first");
+        let written =
+            node.journal.iter().any(|record| matches!(record, Record::Checkpoint(known) if **known == *vote));
+        assert!(written, "R13: the CHECKPOINT has no durable record");
+        let same = *self.states.entry(body.height).or_insert(body);
+        assert_eq!(same, body, "R23: one state at a height");
     }
 
     /// R4, R13: a replica votes once, and after the records on which the vote depends are written.
