@@ -42,6 +42,7 @@ fn a_hundred_and_twenty_other_seeds_keep_all_rules() {
 /// that a failed call left in the ledger.
 #[test]
 fn seeds_that_the_oracle_misjudged_keep_all_rules() {
+    run_share(909..910);
     run_share(28164..28165);
     run_share(47234..47235);
 }

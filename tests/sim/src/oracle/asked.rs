@@ -105,9 +105,13 @@ impl Asked {
         self.bodies.retain(|(member, _), (_, open, _)| *member != by || *open != fetch);
     }
 
-    /// A member lost its connection to a peer, so its requests there get no response.
+    /// A member lost its connection to a peer, so its request there gets no response. It counts as
+    /// expired (R12b).
     pub fn lost(&mut self, by: ReplicaId, peer: ReplicaId) {
-        self.blocks.retain(|member, open| *member != by || open.to != peer);
+        if self.blocks.get(&by).is_some_and(|open| open.to == peer) {
+            self.blocks.remove(&by);
+            self.expired.insert((peer, by));
+        }
     }
 
     /// A member's process has ended.
