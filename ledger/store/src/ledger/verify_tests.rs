@@ -108,3 +108,26 @@ fn verification_finds_every_wrong_entry_of_an_index() {
     });
     assert_contains(&found, "8 indexed transactions where the chain has 7");
 }
+
+/// A bit of a header flips, and it still decodes. No proof and no receipt contains it: its hash is
+/// not the certified one.
+#[test]
+fn a_damaged_header_is_in_no_proof() {
+    let chain = Chain::of(7);
+    let ledger = chain.ledger();
+    let mut damaged = chain.block(3).header().clone();
+    damaged.body_bytes ^= 1;
+    let change = |t: &WriteTransaction| {
+        t.open_table(HEADERS)?.insert(3, encode(&damaged).as_slice())?;
+        Ok(())
+    };
+    ledger.storage.write(Durable::Later, change).unwrap();
+    let reader = ledger.reader();
+    let id = chain.block(3).body().ids()[0];
+    let proof = reader.finality_proof(Height(3)).unwrap_err();
+    let receipt = reader.receipt(&id).unwrap_err();
+    for error in [proof, receipt] {
+        assert_contains(&error.to_string(), "the header at height 3");
+    }
+    assert!(reader.finality_proof(Height(4)).unwrap().is_some());
+}

@@ -108,7 +108,14 @@ impl<'a> View<'a> {
             .ok_or_else(|| Fault::damaged(format!("no certificate finalises block {height}")))?;
         let descendants = (height.0 + 1..=certified.0)
             .map(|above| self.present_header(Height(above)))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        // A damaged header still decodes, but its hash is not the one that was certified.
+        let certified = descendants.iter().map(|above| above.parent).chain([certificate.ballot().block]);
+        for (header, hash) in std::iter::once(&header).chain(&descendants).zip(certified) {
+            if header.hash() != hash {
+                return Err(damaged_at(header.height, "header", &"its hash is not the certified one"));
+            }
+        }
         Ok(Some(FinalityProof { header, descendants, certificate }))
     }
 
@@ -188,10 +195,11 @@ impl<'a> View<'a> {
         // Build one tree for the path and the root, because hashing it is most of the cost of a
         // receipt.
         let tree = MerkleTree::new(&ids);
-        let path = tree.path(position).ok_or_else(|| misplaced(id, height))?;
-        if ids[position] != *id || tree.root() != proof.header.transactions_root {
-            return Err(misplaced(id, height));
+        if tree.root() != proof.header.transactions_root {
+            return Err(damaged_at(height, "body", &"its transactions are not those of the header"));
         }
+        let path = tree.path(position).filter(|_| ids[position] == *id);
+        let path = path.ok_or_else(|| misplaced(id, height))?;
         Ok(Some(Receipt { transaction: *id, index, path, proof }))
     }
 
@@ -260,7 +268,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn damaged_at(height: Height, what: &str, error: &dyn std::error::Error) -> Fault {
+fn damaged_at(height: Height, what: &str, error: &dyn std::fmt::Display) -> Fault {
     Fault::damaged(format!("the {what} at height {height}: {error}"))
 }
 
