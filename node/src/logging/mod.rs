@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
+use quorate_api::excerpt;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -191,9 +192,15 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("an empty level would silence the log: write info, or off for no log at all".to_owned());
     }
-    EnvFilter::try_new(level).map_err(|error| {
-        format!("{level:?} is not a valid level ({error}): write info, or info,quorate_network=debug")
-    })
+    let invalid = |reason: &dyn fmt::Display| {
+        let level = excerpt(level);
+        format!("{level:?} is not a valid level ({reason}): write info, or info,quorate_network=debug")
+    };
+    // The parser panics at some texts with a character of several bytes.
+    if !level.is_ascii() {
+        return Err(invalid(&"it has a character that is not ASCII"));
+    }
+    EnvFilter::try_new(level).map_err(|error| invalid(&excerpt(&error.to_string())))
 }
 
 /// Whether a variable is set: NO_COLOR with any non-empty text disables colours
@@ -211,6 +218,16 @@ mod tests {
     fn an_empty_variable_does_not_disable_colours() {
         assert!(is_set(Some(OsStr::new("1"))) && is_set(Some(OsStr::new("0"))));
         assert!(!is_set(Some(OsStr::new(""))) && !is_set(None));
+    }
+
+    /// An invalid level gets an error that repeats little of it. None makes the parser panic.
+    #[test]
+    fn invalid_levels_are_refused() {
+        for level in ["", " ", " \u{e9}=info", "info, \u{e9}=debug", "a=b=c", &"!".repeat(4000)] {
+            let problem = filter(level).unwrap_err();
+            assert!(problem.contains("write info") && problem.len() < 400, "{problem}");
+        }
+        assert!(filter("info,quorate_network=debug").is_ok());
     }
 
     #[test]

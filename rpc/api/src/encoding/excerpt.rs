@@ -19,11 +19,13 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// Cuts a text off at this many bytes, at the end of a character.
+/// Cuts a text off at the end of a character, so that it has at most this many bytes with the sign
+/// for what is missing.
 pub fn cut_off(mut text: String, limit: usize) -> String {
+    const CUT: char = '…';
     if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
-        text.push('…');
+        text.truncate(text.floor_char_boundary(limit.saturating_sub(CUT.len_utf8())));
+        text.push(CUT);
     }
     text
 }
@@ -39,5 +41,6 @@ mod tests {
         assert_eq!(excerpt(&smileys(900_000)), smileys(64) + "…");
         assert_eq!(cut_off(smileys(2), 8), smileys(2));
         assert_eq!(cut_off(smileys(3), 11), smileys(2) + "…");
+        assert_eq!(cut_off(smileys(3), 10), smileys(1) + "…");
     }
 }
