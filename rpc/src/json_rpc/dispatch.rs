@@ -63,8 +63,9 @@ impl Dispatcher {
     async fn attempt(&self, call: &Call<'_>, reply: Reply<'_>) -> Result<String, RpcError> {
         let method = Method::find(self.table, &call.method).ok_or_else(|| unknown(&call.method))?;
         let arguments = Arguments::read(method, call.params)?;
-        let running = self.service.run(method.name, arguments, reply);
-        // A panic is a bug, or comes from damaged pages of the ledger file. It ends only this call.
+        // A panic is a bug, or comes from damaged pages of the ledger file. It ends only this call,
+        // also if the service panics before it returns a future.
+        let running = async { self.service.run(method.name, arguments, reply).await };
         AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(method = method.name, "a method panicked");
             Err(internal())

@@ -19,8 +19,8 @@ use super::answer::{Answer, Part, failed, failure, json};
 use super::dispatch::{Dispatcher, Reply};
 use super::error::{overloaded, rate_limited, response_too_large};
 use super::places::{Load, Place, Places};
-use super::refusal::RequestRefusal;
 use super::request::{Call, Entry, Message, parse};
+use super::request_refusal::RequestRefusal;
 use crate::config::RpcConfig;
 use crate::limits::{Client, MemoryBudget, RateLimiter, Reservation, UNIT_BYTES};
 
@@ -237,11 +237,15 @@ impl Endpoint {
             }
             Entry::Call(id, call) => {
                 let reply = self.dispatcher.reply(Some(id));
-                let answered = match local(&call, reply) {
-                    Some(answered) => answered,
-                    None => self.dispatcher.run(&call, reply).await,
+                let part = match local(&call, reply) {
+                    // The answer about a subscription is short, and the subscription exists: a
+                    // refusal for lack of room would hide its number.
+                    Some(answered) => answered.map(|text| Part::new(text, Reservation::default())),
+                    None => {
+                        let answered = self.dispatcher.run(&call, reply).await;
+                        answered.and_then(|text| self.make_room(text, left))
+                    }
                 };
-                let part = answered.and_then(|text| self.make_room(text, left));
                 Some(part.unwrap_or_else(|error| failed(id, &error)))
             }
         }
@@ -249,10 +253,11 @@ impl Endpoint {
 
     fn make_room(&self, text: String, left: &AtomicUsize) -> Result<Part, RpcError> {
         let bytes = text.len();
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
-            .map_err(|_| response_too_large(self.max_response_bytes))?;
+        // Reserve memory first: a response that gets none must not use up the room of the others.
         let reservation =
             self.memory.reserve(bytes).ok_or_else(|| overloaded("no memory is left for large responses"))?;
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .map_err(|_| response_too_large(self.max_response_bytes))?;
         Ok(Part::new(text, reservation))
     }
 }
