@@ -91,10 +91,10 @@ impl MemberMessage {
         Signed::deserialize(&mut vote).ok()
     }
 
-    /// Whether these bytes begin like a VIEW-CHANGE or a NEW-VIEW. Checking one may cost as much as
-    /// thousands of other messages, so the node must know this before it decodes the message.
+    /// Whether these bytes begin like a message whose check may cost as much as thousands of others
+    /// ([`Message::is_dear`]). The node must know this before it decodes the message.
     pub fn is_dear(bytes: &[u8]) -> bool {
-        matches!(bytes, [0, 4 | 5, ..])
+        matches!(bytes, [0, tag, ..] if Message::DEAR_TAGS.contains(tag))
     }
 
     /// The bytes of a protocol message.

@@ -162,7 +162,7 @@ impl Replica {
             slots,
             pending_since: self.timers.started(Timer::Work),
             request_timeout: self.request_timeout(),
-            leaves_at: self.view_deadline(),
+            leaves_at: self.leaves_at(),
             contacts: self.recently_heard(now).collect(),
             departed: self.departed().collect(),
             stable: self.checkpoints.stable_height(),

@@ -207,12 +207,14 @@ fn a_primary_accepts_a_suspected_member_after_half_its_timeout() {
     while net.view(2).0 == first {
         net.pass(STATUS / 4);
     }
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut leaves_at) = (Duration::ZERO, None);
     while !net.view(2).1 {
         assert_eq!(net.view(2).0, first + 1, "its primary, replica 2, does not leave it");
+        leaves_at = net.nodes[2].replica().overview(net.now(2)).leaves_at.or(leaves_at);
         net.pass(STATUS / 4);
         waited += STATUS / 4;
     }
+    assert!(leaves_at > Some(net.now(2).moment), "it reports when it would leave, not when it opens");
     assert!(waited.abs_diff(TIMEOUT_CAP / 2) <= STATUS / 4, "{waited:?}");
     assert!(again(&net, first + 1));
     net.assert_view(first + 1);

@@ -288,6 +288,7 @@ fn the_vectors_of_the_document() {
         let bytes = encode(&message);
         vectors.check(name, &bytes);
         assert_eq!(decode(&bytes), Ok(message.clone()), "{name} reads back");
+        assert_eq!(Message::DEAR_TAGS.contains(&bytes[0]), message.is_dear(), "{name}");
         let from = if name == "message_pre_prepare" { 1 } else { 3 };
         checked(message, from);
     }

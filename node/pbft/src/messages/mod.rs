@@ -44,6 +44,26 @@ pub enum Message {
     Seen(Seen) = 8,
 }
 
+impl Message {
+    /// The first bytes of the messages for which [`Message::is_dear`] holds. A node that has not
+    /// decoded a message yet compares its first byte with these.
+    pub const DEAR_TAGS: [u8; 2] = [4, 5];
+
+    /// Whether the check of such a message may cost as much as thousands of others.
+    pub fn is_dear(&self) -> bool {
+        match self {
+            Message::ViewChange(_) | Message::NewView(_) => true,
+            Message::PrePrepare(_)
+            | Message::Prepare(_)
+            | Message::Commit(_)
+            | Message::Status(_)
+            | Message::Checkpoint(_)
+            | Message::Evidence(_)
+            | Message::Seen(_) => false,
+        }
+    }
+}
+
 impl CheckedProposal {
     /// As it goes over the wire.
     pub fn to_message(&self) -> Message {

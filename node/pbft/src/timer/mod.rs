@@ -2,6 +2,7 @@
 
 pub(crate) mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
@@ -31,7 +32,7 @@ pub const SILENT_INTERVALS: u32 = 3;
 const CALM_TIMEOUTS: u32 = 10;
 
 /// The timers of a replica. Each runs from the moment at which it was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// Work is pending, and nothing was committed since (R15b).
     Work,
@@ -46,8 +47,6 @@ pub(crate) enum Timer {
     Calm,
 }
 
-const TIMERS: usize = Timer::Calm as usize + 1;
-
 /// The timers of a view, and the timeouts in force.
 #[derive(Debug)]
 pub(crate) struct ViewTimers {
@@ -56,7 +55,8 @@ pub(crate) struct ViewTimers {
     cap: Duration,
     /// How many times the timeouts are doubled at present, 0 to 31.
     doublings: u32,
-    started: [Option<Moment>; TIMERS],
+    /// When each running timer was started.
+    started: BTreeMap<Timer, Moment>,
     work: Work,
     /// Whether a block was committed in this view.
     progressed: bool,
@@ -72,7 +72,7 @@ impl ViewTimers {
             new_view_timeout: config.new_view_timeout,
             cap: config.timeout_cap,
             doublings: 0,
-            started: [None; TIMERS],
+            started: BTreeMap::new(),
             work: Work::Nothing,
             progressed: false,
             awaiting_contact: false,
@@ -81,20 +81,20 @@ impl ViewTimers {
 
     /// Starts a timer unless it runs. Returns the moment at which it was started.
     pub(crate) fn start(&mut self, timer: Timer, now: Moment) -> Moment {
-        *self.started[timer as usize].get_or_insert(now)
+        *self.started.entry(timer).or_insert(now)
     }
 
     fn restart(&mut self, timer: Timer, now: Moment) {
-        self.started[timer as usize] = Some(now);
+        self.started.insert(timer, now);
     }
 
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.started[timer as usize] = None;
+        self.started.remove(&timer);
     }
 
     /// The moment at which a timer was started; `None` if it does not run.
     pub(crate) fn started(&self, timer: Timer) -> Option<Moment> {
-        self.started[timer as usize]
+        self.started.get(&timer).copied()
     }
 
     fn stop_work(&mut self) {
@@ -156,12 +156,12 @@ impl ViewTimers {
         if failed && !is(Mutant::TimeoutNeverDoubled) {
             self.doublings = (self.doublings + 1).min(self.doublings_max());
         }
-        self.started = [None; TIMERS];
+        self.started.clear();
     }
 
     /// The replica enters a view.
     pub(crate) fn entered(&mut self, now: Moment) {
-        self.started = [None; TIMERS];
+        self.started.clear();
         self.progressed = false;
         self.restart(Timer::Calm, now);
     }
@@ -169,8 +169,8 @@ impl ViewTimers {
     /// The process was paused for this long. Postpones all timers by as much: no message could
     /// arrive meanwhile (R15e).
     pub(crate) fn put_off(&mut self, lateness: Duration) {
-        for started in &mut self.started {
-            *started = started.map(|started| started.after(lateness));
+        for started in self.started.values_mut() {
+            *started = started.after(lateness);
         }
     }
 
@@ -213,7 +213,7 @@ mod tests {
             new_view_timeout: seconds(3),
             cap: seconds(20),
             doublings: 0,
-            started: [None; TIMERS],
+            started: BTreeMap::new(),
             work: Work::Nothing,
             progressed: false,
             awaiting_contact: false,

@@ -123,16 +123,24 @@ impl Replica {
         }
     }
 
-    /// When to call [`Replica::watch_progress`] next. A replica that waits for messages from a
-    /// quorum needs no deadline, because each message is a step.
+    /// When to call [`Replica::watch_progress`] or [`Replica::open_view`] next. A replica that waits
+    /// for messages from a quorum needs no deadline, because each message is a step.
     pub(crate) fn view_deadline(&self) -> Option<Moment> {
+        let opens =
+            self.timers.opening_due().filter(|_| self.signing.is_enabled() && !self.views.is_active());
+        self.leaves_at().into_iter().chain(opens).min()
+    }
+
+    /// When this replica leaves its view unless a block is committed, or the view begins, before
+    /// that (R15b, R15c).
+    pub(crate) fn leaves_at(&self) -> Option<Moment> {
         if !self.signing.is_enabled() {
             return None;
         }
         if self.views.is_active() {
             self.timers.progress_deadline(self.empty_block_gap())
         } else {
-            self.timers.new_view_due().into_iter().chain(self.timers.opening_due()).min()
+            self.timers.new_view_due()
         }
     }
 }
