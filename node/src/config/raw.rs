@@ -81,7 +81,7 @@ pub(super) struct RawRpc {
     pub(super) listen: String,
     /// Largest body of a request, in bytes.
     pub(super) max_body_bytes: usize,
-    /// Largest response in bytes, all responses of a batch together. The largest block must fit.
+    /// Largest response in bytes, all results of a batch together. Errors do not count. The largest block must fit.
     pub(super) max_response_bytes: usize,
     /// Upper limit of the memory of all request bodies and responses at a time, in bytes. Those up
     /// to 64 KiB are not counted.
@@ -207,25 +207,46 @@ impl Default for RawVerification {
 impl RawRpc {
     /// All settings except the address to listen on, which may be invalid.
     pub(super) fn settings(self, listen: SocketAddr) -> RpcConfig {
+        // Names every field, so that the compiler finds a setting that is read but not used.
+        let RawRpc {
+            listen: _,
+            max_body_bytes,
+            max_response_bytes,
+            max_memory_bytes,
+            max_batch,
+            max_connections,
+            max_concurrent_requests,
+            max_requests_per_second,
+            max_request_burst,
+            limit_loopback,
+            max_streams,
+            max_streams_per_address,
+            max_subscriptions,
+            max_socket_requests,
+            max_message_bytes,
+            allowed_origins,
+            allowed_hosts,
+            explorer,
+        } = self;
         RpcConfig {
             listen,
-            max_body_bytes: self.max_body_bytes,
-            max_response_bytes: self.max_response_bytes,
-            max_memory_bytes: self.max_memory_bytes,
-            max_batch: self.max_batch,
-            max_connections: self.max_connections,
-            max_concurrent_requests: self.max_concurrent_requests,
-            max_requests_per_second: self.max_requests_per_second,
-            max_request_burst: self.max_request_burst,
-            limit_loopback: self.limit_loopback,
-            max_streams: self.max_streams,
-            max_streams_per_address: self.max_streams_per_address,
-            max_subscriptions: self.max_subscriptions,
-            max_socket_requests: self.max_socket_requests,
-            max_message_bytes: self.max_message_bytes,
-            allowed_origins: self.allowed_origins,
-            allowed_hosts: self.allowed_hosts,
-            explorer: self.explorer,
+            max_body_bytes,
+            max_response_bytes,
+            max_memory_bytes,
+            max_batch,
+            max_connections,
+            max_concurrent_requests,
+            max_requests_per_second,
+            max_request_burst,
+            limit_loopback,
+            max_streams,
+            max_streams_per_address,
+            max_subscriptions,
+            max_socket_requests,
+            max_message_bytes,
+            allowed_origins,
+            allowed_hosts,
+            explorer,
             ..RpcConfig::default()
         }
     }
