@@ -5,9 +5,10 @@ use crate::units::Timestamp;
 
 /// Why a node refuses a transaction. A refused transaction leaves no trace in the node.
 ///
-/// The mempool, the engine, the node and the RPC pass this one type on, so a new reason is one
-/// variant with its text. It is here because all of them know this crate, and some must not know
-/// each other. `quorate-api` assigns an error kind to every reason.
+/// The mempool, the engine, the node and the RPC pass this one type on. It is here because all of
+/// them know this crate, and some must not know each other. A new reason is a variant with its text
+/// here, and the compiler names the two places that assign it: its error kind in `quorate-api`, and
+/// what the simulator's clients do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It can never be ordered on this chain.
@@ -34,7 +35,9 @@ pub enum Refusal {
         latest: Timestamp,
     },
     /// The pool is full. The client may try again a little later.
-    #[error("the pool holds {transactions} transactions of {bytes} bytes and accepts no more; try again")]
+    #[error(
+        "with it, the pool would hold {transactions} transactions of {bytes} bytes, which is too much; try again"
+    )]
     PoolFull {
         /// The number of transactions that the pool would hold with this one.
         transactions: u64,
@@ -43,7 +46,7 @@ pub enum Refusal {
     },
     /// This sender's quota in the pool is used up. The client may try again a little later.
     #[error(
-        "the sender has {transactions} transactions of {bytes} bytes in the pool and may have no more; try again"
+        "with it, the sender would have {transactions} transactions of {bytes} bytes in the pool, which is too much; try again"
     )]
     SenderQuota {
         /// The number of transactions of the sender that the pool would hold with this one.

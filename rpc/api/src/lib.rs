@@ -28,9 +28,9 @@ mod encoding;
 mod error;
 mod methods;
 mod node;
-mod refusal;
 mod stream;
 mod submit;
+mod transaction_refusal;
 
 pub use chain::block::{
     BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson,

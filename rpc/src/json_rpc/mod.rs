@@ -9,13 +9,13 @@ mod endpoint;
 mod error;
 mod parameters;
 mod places;
-mod refusal;
 mod request;
+mod request_refusal;
 
 pub(crate) use answer::{Answer, Part, failure};
 pub(crate) use dispatch::{Dispatcher, Reply, Service};
 pub(crate) use endpoint::{Endpoint, handle_post};
 pub(crate) use error::{internal, overloaded};
 pub(crate) use parameters::Arguments;
-pub(crate) use refusal::RequestRefusal;
 pub(crate) use request::Call;
+pub(crate) use request_refusal::RequestRefusal;

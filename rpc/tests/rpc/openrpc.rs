@@ -83,8 +83,7 @@ async fn every_reference_resolves_and_every_schema_is_used() {
     }
 }
 
-/// The served methods are the described ones. The server itself refuses to start if a method is
-/// only served or only described.
+/// The described methods are those of the tables from which the server dispatches.
 #[tokio::test]
 async fn served_methods_are_described() {
     let document = &described().await.0;
@@ -99,6 +98,17 @@ async fn served_methods_are_described() {
     let kinds: BTreeSet<&str> =
         document["components"]["errors"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(kinds, ErrorKind::ALL.iter().map(|kind| kind.name()).collect());
+}
+
+/// No entry of the table of methods lacks its method.
+#[tokio::test]
+async fn described_methods_are_served() {
+    let (site, id) = (Site::new(), to_hex(&[1; 32]));
+    for method in METHODS {
+        let response = site.respond(method.name, json!(fitting(method, &id))).await;
+        let kind = &response["error"]["data"]["kind"];
+        assert!(kind != "internal" && kind != "method_not_found", "{}: {response}", method.name);
+    }
 }
 
 /// For every parameter, the schema accepts a value exactly if the server does.

@@ -140,7 +140,8 @@ pub const METHODS: &[Method] = &[
     )
     .taking(&[ID])
     .failing(&[ErrorKind::StorageDamaged]),
-    Method::answering::<ChainHead>("chain_head", "The newest committed block."),
+    Method::answering::<ChainHead>("chain_head", "The newest committed block.")
+        .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<Option<BlockJson>>("chain_block", "A block; null if there is none.")
         .taking(&[
             Parameter::required::<BlockAt>("at", "The block's height, its hash, or \"latest\"."),
@@ -174,7 +175,8 @@ pub const METHODS: &[Method] = &[
         "network_validators",
         "The committee that orders the block at a height; null further ahead than the next block.",
     )
-    .taking(&[Parameter::optional::<u64>("height", "The block's height; by default that of the next block.")]),
+    .taking(&[Parameter::optional::<u64>("height", "The block's height; by default that of the next block.")])
+    .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<NodeStatus>("node_status", "The node's summary of itself."),
     Method::answering::<Vec<PeerJson>>("node_peers", "The other nodes that it knows."),
     Method::answering::<VersionInfo>("node_version", "The program that the node runs."),

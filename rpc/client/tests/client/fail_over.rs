@@ -183,7 +183,7 @@ async fn errors_of_a_node_keep_their_shape() {
     let error = rpc.tx_submit(bytes, Wait::Accepted, PATIENCE).await.unwrap_err();
     assert!(error.is_retryable());
     assert_eq!(error.retry_after(), Some(Duration::from_millis(500)));
-    assert!(error.to_string().contains("the pool holds 1 transactions"), "{error}");
+    assert!(error.to_string().contains("the pool would hold 1 transactions"), "{error}");
 
     let busy = Router::new().route("/", post(|| async { StatusCode::SERVICE_UNAVAILABLE }));
     let site = Site::serving(busy).await;
