@@ -94,7 +94,7 @@ impl World {
             return Ok(());
         }
         self.note(format_args!("{from} answers {to} {:?} bytes", bytes.as_ref().map(Vec::len)));
-        self.asked.answered(to, fetch);
+        self.asked.answered(self.agenda.now(), to, fetch);
         let answer = match bytes {
             Some(bytes) => self.read_answer(from, &bytes)?,
             None => None,

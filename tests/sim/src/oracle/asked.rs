@@ -95,9 +95,14 @@ impl Asked {
         }
     }
 
-    /// A response to this request of a member arrived, or none will.
-    pub fn answered(&mut self, by: ReplicaId, fetch: FetchId) {
-        self.blocks.retain(|member, open| *member != by || open.fetch != fetch);
+    /// A response to this request of a member arrived, or none will. A useless one that took half of
+    /// the wait counts as expired (R12b).
+    pub fn answered(&mut self, now: Duration, by: ReplicaId, fetch: FetchId) {
+        let Some(open) = self.blocks.get(&by).filter(|open| open.fetch == fetch) else { return };
+        if now >= open.since + self.wait / 2 {
+            self.expired.insert((open.to, by));
+        }
+        self.blocks.remove(&by);
     }
 
     /// A response about a body was useful.

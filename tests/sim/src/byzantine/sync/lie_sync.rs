@@ -22,7 +22,7 @@ impl Strategy for LieInAnswers {
         }
         match answer {
             FetchResponse::Blocks(mut run) => {
-                match collusion.random.between(0, 5) {
+                match collusion.random.between(0, 6) {
                     0 => run.truncate(run.len() / 2),
                     1 => run[0].header.timestamp = Timestamp(run[0].header.timestamp.0 + 1),
                     2 => {
@@ -33,6 +33,11 @@ impl Strategy for LieInAnswers {
                     }
                     3 => run.reverse(),
                     4 => run[0].body = vec![0; 4],
+                    // As few blocks as are still useful.
+                    5 => {
+                        let certified = run.iter().position(|block| block.certificate.is_some());
+                        run.truncate(certified.map_or(1, |position| position + 1));
+                    }
                     _ => drop(run.remove(0)),
                 }
                 FetchResponse::Blocks(run)
