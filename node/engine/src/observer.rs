@@ -159,6 +159,7 @@ impl Observer {
     ) -> Result<(), Fatal> {
         let request = self.catchup.answered(fetch);
         let before = self.ledger.head().height;
+        let full = range.as_ref().is_some_and(CheckedRange::is_full);
         // A checked range proves itself, whichever member sent it and however late it arrives.
         if let Some(range) = range {
             let mut groups = range.into_groups();
@@ -175,11 +176,10 @@ impl Observer {
                 self.catchup.progressed();
             }
         }
+        let tip = self.ledger.head().height;
         match request {
-            Some(request) if self.ledger.head().height == before => {
-                self.catchup.fruitless(now.moment, &request, before);
-            }
-            Some(request) => self.catchup.helped(now.moment, &request),
+            Some(request) if tip == before => self.catchup.fruitless(now.moment, &request, tip),
+            Some(request) => self.catchup.helped(now.moment, &request, tip, full),
             None => {}
         }
         Ok(())

@@ -33,15 +33,15 @@ impl Engine {
             return Ok(false);
         }
         let before = self.driver.replica().tip().height;
+        let full = range.as_ref().is_some_and(CheckedRange::is_full);
         // A checked range proves itself, however late it arrives.
         if let Some(range) = range {
             self.append_range(now, range, effects)?;
         }
+        let tip = self.driver.replica().tip().height;
         match request {
-            Some(request) if self.driver.replica().tip().height == before => {
-                self.fetching.blocks.fruitless(now.moment, &request, before);
-            }
-            Some(request) => self.fetching.blocks.helped(now.moment, &request),
+            Some(request) if tip == before => self.fetching.blocks.fruitless(now.moment, &request, tip),
+            Some(request) => self.fetching.blocks.helped(now.moment, &request, tip, full),
             None => {}
         }
         Ok(true)

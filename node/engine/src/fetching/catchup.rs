@@ -23,6 +23,9 @@ pub(crate) struct Pace {
     /// A gap of at most this many heights may close without a request within a status interval. It
     /// is 0 for an observer, which gets blocks only by requests.
     window: u64,
+    /// 2 W: an answer may end this far below the claimed height, because it must end in a block with
+    /// a certificate.
+    uncertified_max: u64,
     status_interval: Duration,
     /// f + 1: among so many members, at least one is correct.
     weak_quorum: u32,
@@ -32,7 +35,9 @@ impl Pace {
     /// For a validator, which takes part in ordering.
     pub(crate) fn of_member(config: &Config) -> Self {
         let weak_quorum = u32::try_from(config.context.committee.weak_quorum()).unwrap_or(u32::MAX);
-        Pace { window: config.context.window, status_interval: config.status_interval, weak_quorum }
+        let window = config.context.window;
+        let uncertified_max = window.saturating_mul(2);
+        Pace { window, uncertified_max, status_interval: config.status_interval, weak_quorum }
     }
 
     /// For an observer, which gets every block by a request.
@@ -203,8 +208,17 @@ impl CatchUp {
         self.open.take_if(|open| open.fetch == fetch || is(Mutant::AnyAnswer))
     }
 
-    /// The answer to a request contained new blocks.
-    pub(crate) fn helped(&mut self, now: Moment, request: &OpenRequest) {
+    /// The answer to a request contained new blocks. The node's chain now ends at `tip`. `full` says
+    /// whether the answer was as large as answers are.
+    ///
+    /// A member whose answer is neither full nor reaches what it claims is not asked again within a
+    /// status interval. Otherwise a faulty member could send single blocks, each at the last
+    /// moment, and slow members would never be asked (R12b).
+    pub(crate) fn helped(&mut self, now: Moment, request: &OpenRequest, tip: Height, full: bool) {
+        let claimed = self.heads.get(&request.peer).copied().unwrap_or_default();
+        if !full && claimed.0.saturating_sub(tip.0) > self.pace.uncertified_max {
+            self.rests.insert(request.peer, now.after(self.pace.status_interval));
+        }
         let took = now.since(request.asked);
         let shorter = self.pace.wait_for(self.expired(request.peer).saturating_sub(1));
         if took < shorter
@@ -215,8 +229,12 @@ impl CatchUp {
     }
 
     /// The answer to a request contained no new blocks. Until its next claim, this member counts as
-    /// not ahead. It is asked at most once in a status interval, however often it claims (R12b).
+    /// not ahead. It is asked at most once in a status interval, however often it claims. If the
+    /// answer took half of the wait, the request counts as expired: it cost as much as one (R12b).
     pub(crate) fn fruitless(&mut self, now: Moment, request: &OpenRequest, tip: Height) {
+        if now.since(request.asked) >= request.until.since(request.asked) / 2 {
+            self.count_expired(request.peer);
+        }
         self.heads.insert(request.peer, tip);
         self.rests.insert(request.peer, now.after(self.pace.status_interval));
     }

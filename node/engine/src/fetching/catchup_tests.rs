@@ -49,7 +49,7 @@ impl Scene {
         } else {
             self.tip = self.tip.plus(blocks);
             self.catchup.progressed();
-            self.catchup.helped(self.now, &request);
+            self.catchup.helped(self.now, &request, self.tip, blocks >= 65);
         }
     }
 }
@@ -121,6 +121,46 @@ fn a_member_with_useless_answers_is_asked_once_in_an_interval() {
     scene.claims(0, u64::MAX);
     scene.claims(1, 100_000);
     assert_eq!(scene.asks(), (1, Duration::ZERO));
+}
+
+/// R12b: a faulty member sends one block for each request, always in time, while the answers of
+/// correct members take so long that their requests expire. They are asked all the same.
+#[test]
+fn a_member_that_sends_single_blocks_does_not_keep_others_from_being_asked() {
+    let mut scene = Scene::new();
+    scene.claims(1, 100_000);
+    for _ in 0..3 {
+        assert_eq!(scene.asks().0, 1, "its request expires");
+    }
+    scene.claims(0, u64::MAX);
+    let mut others = 0;
+    for _ in 0..100 {
+        match scene.asks().0 {
+            0 => {
+                scene.now = scene.now.after(scene.least - Duration::from_millis(1));
+                scene.answered(1);
+            }
+            _ => others += 1,
+        }
+    }
+    assert!(others >= 49, "{others} of 100 requests go to the other member");
+}
+
+/// R12b: a useless answer that took long costs as much as an expired request.
+#[test]
+fn a_late_useless_answer_counts_as_expired() {
+    let mut scene = Scene::new();
+    scene.claims(0, u64::MAX);
+    scene.claims(1, 100_000);
+    assert_eq!(scene.asks(), (0, Duration::ZERO));
+    scene.now = scene.now.after(scene.least / 2);
+    scene.answered(0);
+    for _ in 0..100 {
+        scene.claims(0, u64::MAX);
+        assert_eq!(scene.asks(), (1, Duration::ZERO));
+        scene.answered(65);
+        scene.now = scene.now.after(scene.interval);
+    }
 }
 
 /// R12b: a member that disconnects instead of answering has let the request expire.

@@ -89,6 +89,13 @@ impl CheckedRange {
         self.blocks.is_empty()
     }
 
+    /// Whether it is about as large as answers are: it has as many blocks, or half as many bytes.
+    /// The next block may have been too large for it.
+    pub(crate) fn is_full(&self) -> bool {
+        let bytes: usize = self.blocks.iter().map(|(block, _)| block.body().as_bytes().len()).sum();
+        self.blocks.len() >= RANGE_BLOCKS as usize || bytes >= RUN_BYTES / 2
+    }
+
     /// Its blocks in groups, to be appended.
     pub(crate) fn into_groups(self) -> Groups {
         Groups { rest: self.blocks.into_iter() }
