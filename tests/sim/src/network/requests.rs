@@ -94,7 +94,10 @@ impl World {
             return Ok(());
         }
         self.note(format_args!("{from} answers {to} {:?} bytes", bytes.as_ref().map(Vec::len)));
-        self.asked.answered(self.agenda.now(), to, fetch);
+        // The member handles it when its disk is idle again.
+        let now = self.agenda.now();
+        let handled = self.member(to).process().map_or(now, |process| process.busy_until.max(now));
+        self.asked.answered(handled, to, fetch);
         let answer = match bytes {
             Some(bytes) => self.read_answer(from, &bytes)?,
             None => None,

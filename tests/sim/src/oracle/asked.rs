@@ -95,8 +95,8 @@ impl Asked {
         }
     }
 
-    /// A response to this request of a member arrived, or none will. A useless one that took half of
-    /// the wait counts as expired (R12b).
+    /// A response to this request of a member arrived, or none will. The member handles it at `now`.
+    /// A useless one that took half of the wait counts as expired (R12b).
     pub fn answered(&mut self, now: Duration, by: ReplicaId, fetch: FetchId) {
         let Some(open) = self.blocks.get(&by).filter(|open| open.fetch == fetch) else { return };
         if now >= open.since + self.wait / 2 {
