@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 use quorate_ledger::mutant::{Mutant, activate};
-use quorate_ledger::{BlockHash, BlockSkeleton, Epoch, Height, View};
+use quorate_ledger::{BlockHash, BlockSkeleton, Height, View};
 use quorate_pbft::{Input, Message, Record, Seen, To, ViewChangeMessage, ViewChangePayload};
 
 use net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
