@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_ledger::{MAX_MEMBERS, MAX_RUN_BYTES};
+use quorate_ledger::{MAX_MEMBERS, MAX_RANGE_BYTES};
 
 use crate::draft::GenesisDraft;
 use crate::error::{Bound, GenesisError};
@@ -168,7 +168,7 @@ fn block_rules(parameters: &Parameters) -> Vec<Rule> {
             field: "block.max_body_bytes",
             value: block.max_body_bytes,
             bound: Bound::AtMost,
-            limit: MAX_RUN_BYTES / open_blocks,
+            limit: MAX_RANGE_BYTES / open_blocks,
             meaning: "57,671,680 divided by twice consensus.window and one",
             others: &["consensus.window"],
             reason: "a validator that is behind must receive all blocks that one certificate finalises in one answer",

@@ -181,7 +181,7 @@ fn valid_parameters(draw: [u64; 18]) -> Parameters {
         (&mut parameters.block, &mut parameters.consensus, &mut parameters.mempool);
     block.max_transactions = within(1..=10_000, draw[0]);
     consensus.window = within(1..=32, draw[5]);
-    let run = quorate_ledger::MAX_RUN_BYTES / (2 * consensus.window + 1);
+    let run = quorate_ledger::MAX_RANGE_BYTES / (2 * consensus.window + 1);
     block.max_body_bytes = within(256..=run.min(4 << 20), draw[1]);
     block.max_transaction_bytes = within(256..=block.max_body_bytes.min(1 << 20), draw[2]);
     block.max_transaction_lifetime_ms = within(1000..=600_000, draw[3]);

@@ -43,7 +43,7 @@ pub use committee::{Committee, CommitteeError};
 pub use hash::{BlockHash, ChainId, Domain, Hash, HexError, TransactionId, from_hex, tagged_hash, to_hex};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError, VerifyingKey};
 pub use limits::{
-    MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_RUN_BYTES,
+    MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_RANGE_BYTES,
     MAX_SIGNATURES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, TRANSACTION_OVERHEAD_BYTES,
 };
 pub use merkle::{MerklePath, MerkleTree, merkle_root};

@@ -37,4 +37,4 @@ pub const MAX_DESCENDANTS: u32 = 64;
 
 /// Bytes of the bodies that one certificate may finalise together: twice the window and one of the
 /// largest bodies. A validator that is behind must be able to fetch them in one answer.
-pub const MAX_RUN_BYTES: u64 = 55 << 20;
+pub const MAX_RANGE_BYTES: u64 = 55 << 20;

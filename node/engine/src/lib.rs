@@ -32,7 +32,7 @@ pub use engine::{Counters, Engine};
 pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Submission, Ticket};
 pub use fatal::Fatal;
 pub use fetching::bodies::serve_committed;
-pub use fetching::range::{CheckedRange, RunError, serve_range};
+pub use fetching::range::{CheckedRange, RangeError, serve_range};
 pub use observer::{Observation, Observer, ObserverOverview};
 pub use overview::Overview;
 pub use storage::open::OpenError;

@@ -17,7 +17,7 @@ pub(crate) const BATCH_BYTES: usize = 64 * 1024;
 pub(crate) const ANSWER_BYTES: usize = 1 << 20;
 
 /// Bytes of blocks in one answer, unless the shortest certified block range is larger.
-pub(crate) const RUN_BYTES: usize = 4 << 20;
+pub(crate) const RANGE_BYTES: usize = 4 << 20;
 
 /// Blocks in one answer.
 pub(crate) const RANGE_BLOCKS: u32 = 256;
@@ -220,7 +220,7 @@ impl WireLimits {
             ask: SLACK + 4 * limits.max_transactions as usize,
             answer: SLACK
                 + (ANSWER_BYTES + transaction)
-                    .max(RUN_BYTES + RANGE_BLOCKS as usize * PER_BLOCK)
+                    .max(RANGE_BYTES + RANGE_BLOCKS as usize * PER_BLOCK)
                     .max(open * body),
         }
     }

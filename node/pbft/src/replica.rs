@@ -102,7 +102,7 @@ pub struct Counters {
     /// Views left because of censorship (R21d).
     pub censorship: u64,
     /// Views left because of evidence against their primary (R22c).
-    pub proven_liars: u64,
+    pub proven_primaries: u64,
     /// Views left because f + 1 others had left them (R19c).
     pub joined: u64,
     /// Views left because no NEW-VIEW arrived in time (R15c).

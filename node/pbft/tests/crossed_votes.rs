@@ -225,8 +225,8 @@ fn crossed_votes_that_prove_nothing_are_refused() {
     assert_eq!(net.refusal(1, message), Rejected::Evidence);
 }
 
-/// R4, R22a: correct members vote for one block at a height in a view, also when a restart and a view
-/// change come between their votes. The oracle compares all votes of each member.
+/// R4, R22a: correct members vote for one block at a height in a view, also when a restart and a
+/// view change come between their votes. The oracle compares all votes of each member.
 #[test]
 fn correct_members_do_not_cross_votes() {
     for crashing in 0..4 {

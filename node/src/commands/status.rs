@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Upper limit of nodes per call.
 const MAX_NODES: usize = 100;
 
-/// Show the status of one or more nodes: height, stable checkpoint, view, primary, signing state, peers,
-/// readiness.
+/// Show the status of one or more nodes: height, stable checkpoint, view, primary, signing state,
+/// peers, readiness.
 ///
-/// The view is `active`, or `changing` until it begins. The signing state is `voting`, or the reason why
-/// the node does not vote. An observer shows stable checkpoint, view and primary as validators
-/// report them.
+/// The view is `active`, or `changing` until it begins. The signing state is `voting`, or the
+/// reason why the node does not vote. An observer shows stable checkpoint, view and primary as
+/// validators report them.
 ///
 /// Exit code 0 if all nodes are ready, 3 if one is not ready or does not respond.
 #[derive(Debug, ClapArgs)]

@@ -81,7 +81,8 @@ pub(super) struct RawRpc {
     pub(super) listen: String,
     /// Largest body of a request, in bytes.
     pub(super) max_body_bytes: usize,
-    /// Largest response in bytes, all results of a batch together. Errors do not count. The largest block must fit.
+    /// Largest response in bytes, all results of a batch together. Errors do not count. The largest
+    /// block must fit.
     pub(super) max_response_bytes: usize,
     /// Upper limit of the memory of all request bodies and responses at a time, in bytes. Those up
     /// to 64 KiB are not counted.

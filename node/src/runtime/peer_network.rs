@@ -58,7 +58,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{
-        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_RUN_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_RANGE_BYTES, MAX_TRANSACTION_BYTES,
+        MAX_TRANSACTIONS,
     };
     use quorate_network::MESSAGE_BYTES_MAX;
 
@@ -71,7 +72,7 @@ mod tests {
         for (window, members) in windows.flat_map(|window| [(window, 4), (window, MAX_MEMBERS)]) {
             let network = TestNetwork::seeded(members, 1).with_parameters(|parameters| {
                 let block = &mut parameters.block;
-                block.max_body_bytes = u64::from(MAX_BODY_BYTES).min(MAX_RUN_BYTES / (2 * window + 1));
+                block.max_body_bytes = u64::from(MAX_BODY_BYTES).min(MAX_RANGE_BYTES / (2 * window + 1));
                 block.max_transaction_bytes = u64::from(MAX_TRANSACTION_BYTES).min(block.max_body_bytes);
                 block.max_transactions = u64::from(MAX_TRANSACTIONS);
                 parameters.consensus.window = window;

@@ -19,8 +19,8 @@ use super::request::split;
 pub(crate) struct Arguments<'a>(std::vec::IntoIter<Option<&'a RawValue>>);
 
 impl<'a> Arguments<'a> {
-    /// Reads the parameters. Refuses missing, surplus, unknown and repeated parameters, and values of another type than the
-    /// parameter has.
+    /// Reads the parameters. Refuses missing, surplus, unknown and repeated parameters, and values of
+    /// another type than the parameter has.
     ///
     /// # Errors
     /// `invalid_params`, which names the method and the parameter.

@@ -12,7 +12,8 @@ use super::writer::ExportWriter;
 use crate::error::StoreError;
 use crate::fixtures::Chain;
 
-/// RangeBuilder of different lengths: one certificate for the first block, one for the next two, and so on.
+/// Ranges of different lengths: one certificate for the first block, one for the next two, and so
+/// on.
 fn ranges(chain: &Chain) -> Vec<CertifiedRange> {
     let mut ranges = RangeBuilder::default();
     let certified = |height: u64| [1, 3, 6, 10, 15, 21].contains(&height);
@@ -76,8 +77,8 @@ fn a_changed_byte_anywhere_is_detected() {
     }
 }
 
-/// An export that is cut anywhere continues after its last complete range, and in the end is the same
-/// as one that was never interrupted.
+/// An export that is cut anywhere continues after its last complete range, and in the end is the
+/// same as one that was never interrupted.
 #[test]
 fn an_interrupted_export_continues_after_its_last_complete_run() {
     let chain = Chain::of(15);

@@ -12,8 +12,9 @@ use crate::database::file::denied;
 use crate::error::{FileKind, StoreError};
 use crate::ledger::stored::Head;
 
-/// Reads an export from its beginning: an iterator over its ranges. It checks that each range follows
-/// the one before; use [`CertifiedRange::verify`] to verify the certificates. After an error it ends.
+/// Reads an export from its beginning: an iterator over its ranges. It checks that each range
+/// follows the one before; use [`CertifiedRange::verify`] to verify the certificates. After an
+/// error it ends.
 #[derive(Debug)]
 pub struct ExportReader {
     file: BufReader<File>,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    Block, Body, ChainId, CommitCertificate, Header, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_RUN_BYTES, bounded,
-    bounded_bytes, decode, encode,
+    Block, Body, ChainId, CommitCertificate, Header, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_RANGE_BYTES,
+    bounded, bounded_bytes, decode, encode,
 };
 
 use super::range::CertifiedRange;
@@ -25,7 +25,7 @@ const MAX_FRAME_BYTES: usize = MAX_BATCH_BLOCKS * 512 + 8192;
 
 /// Bytes of the longest record.
 #[expect(clippy::cast_possible_truncation, reason = "55 MiB")]
-pub(super) const MAX_RECORD_BYTES: usize = MAX_RUN_BYTES as usize + MAX_FRAME_BYTES;
+pub(super) const MAX_RECORD_BYTES: usize = MAX_RANGE_BYTES as usize + MAX_FRAME_BYTES;
 
 /// Name of the kind in messages.
 const WHAT: &str = "export";

@@ -157,9 +157,9 @@ impl Engine {
     }
 }
 
-/// The answer to [`FetchRequest::Transactions`] or [`FetchRequest::Ids`] for a committed block, from the ledger
-/// alone. It reads the body of the block, but decodes only the requested transactions. Call it on a
-/// thread that may wait for the disk.
+/// The answer to [`FetchRequest::Transactions`] or [`FetchRequest::Ids`] for a committed block, from
+/// the ledger alone. It reads the body of the block, but decodes only the requested transactions.
+/// Call it on a thread that may wait for the disk.
 ///
 /// # Errors
 /// Those of the ledger.

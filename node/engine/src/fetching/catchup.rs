@@ -11,10 +11,10 @@ use crate::event::FetchId;
 
 /// The longest wait for an answer: enough for some megabytes and their signatures over a slow
 /// connection.
-const RUN_PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The number of expired requests beyond which the wait does not grow. The wait reaches
-/// [`RUN_PATIENCE`] earlier.
+/// [`LONGEST_WAIT`] earlier.
 const EXPIRED_MAX: u32 = 16;
 
 /// When to ask, and how long to wait for an answer.
@@ -55,12 +55,12 @@ impl Pace {
     /// after this many requests expired. Each expired request makes the wait longer: the connection
     /// may be slow.
     pub(crate) fn wait(&self, given_up: u32) -> Duration {
-        RUN_PATIENCE.min(self.least().saturating_mul(given_up.saturating_add(1)))
+        LONGEST_WAIT.min(self.least().saturating_mul(given_up.saturating_add(1)))
     }
 
     /// How long to wait for blocks from a member that let this many requests expire (R12b).
     fn wait_for(&self, expired: u32) -> Duration {
-        RUN_PATIENCE.min(self.least().saturating_mul(1 << expired.min(EXPIRED_MAX)))
+        LONGEST_WAIT.min(self.least().saturating_mul(1 << expired.min(EXPIRED_MAX)))
     }
 }
 

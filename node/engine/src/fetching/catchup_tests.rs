@@ -78,7 +78,7 @@ fn an_honest_member_does_not_wait_for_the_answer_of_a_silent_one() {
     scene.claims(0, u64::MAX);
     let waits: Vec<Duration> = (0..12).map(|_| scene.asks().1).collect();
     assert_eq!(waits[..4], [0, 1, 2, 4].map(|times| scene.least * times), "each wait is twice the last");
-    assert_eq!(waits[11], RUN_PATIENCE);
+    assert_eq!(waits[11], LONGEST_WAIT);
     scene.claims(1, 200);
     assert_eq!(scene.asks_now(), Some(1), "a gap larger than the window");
     scene.answered(100);

@@ -8,7 +8,7 @@ use quorate_pbft::EpochContext;
 use quorate_store::{Ledger, LedgerReader, StoreError, max_batch_blocks};
 
 use crate::fatal::Fatal;
-use crate::wire::{FetchResponse, RANGE_BLOCKS, RUN_BYTES, RangeBlock};
+use crate::wire::{FetchResponse, RANGE_BLOCKS, RANGE_BYTES, RangeBlock};
 
 /// A block, with its own certificate if it has one.
 type Passed = (Block, Option<Verified<CommitCertificate>>);
@@ -25,7 +25,7 @@ pub struct CheckedRange {
 
 /// Why an answer is no certified block range. The answering member is at fault in each case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
+pub enum RangeError {
     /// A body does not decode.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -59,8 +59,8 @@ impl CheckedRange {
     /// run on any thread.
     ///
     /// # Errors
-    /// [`RunError`].
-    pub fn check(claims: Vec<RangeBlock>, context: &EpochContext) -> Result<Self, RunError> {
+    /// [`RangeError`].
+    pub fn check(claims: Vec<RangeBlock>, context: &EpochContext) -> Result<Self, RangeError> {
         check_certificates(&claims, max_batch_blocks(context.window))?;
         let mut blocks: Vec<Passed> = Vec::with_capacity(claims.len());
         let mut claimed = Vec::with_capacity(claims.len());
@@ -93,7 +93,7 @@ impl CheckedRange {
     /// The next block may have been too large for it.
     pub(crate) fn is_full(&self) -> bool {
         let bytes: usize = self.blocks.iter().map(|(block, _)| block.body().as_bytes().len()).sum();
-        self.blocks.len() >= RANGE_BLOCKS as usize || bytes >= RUN_BYTES / 2
+        self.blocks.len() >= RANGE_BLOCKS as usize || bytes >= RANGE_BYTES / 2
     }
 
     /// Its blocks in groups, to be appended.
@@ -104,13 +104,13 @@ impl CheckedRange {
 
 /// Checks which blocks have a certificate, and that each certificate is for the block that it comes
 /// with.
-fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RunError> {
+fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RangeError> {
     let mut uncertified = 0;
     for RangeBlock { header, certificate, .. } in claims {
         let Some(certificate) = certificate else {
             uncertified += 1;
             if uncertified >= limit {
-                return Err(RunError::Stripped { height: header.height, limit });
+                return Err(RangeError::Stripped { height: header.height, limit });
             }
             continue;
         };
@@ -119,11 +119,11 @@ fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RunErro
         let beside =
             (ballot.epoch, ballot.height, ballot.block) == (header.epoch, header.height, header.hash());
         if !beside && !is(Mutant::CertificateMisplaced) {
-            return Err(RunError::Misplaced(header.height));
+            return Err(RangeError::Misplaced(header.height));
         }
     }
     let ends_certified = claims.last().is_some_and(|last| last.certificate.is_some());
-    if ends_certified { Ok(()) } else { Err(RunError::Open) }
+    if ends_certified { Ok(()) } else { Err(RangeError::Open) }
 }
 
 /// Appends a group of a range to the ledger. If the ledger refuses the group, the ledger stays
@@ -175,9 +175,9 @@ impl Groups {
     }
 }
 
-/// The answer to [`crate::FetchRequest::Blocks`] from the ledger alone: certified blocks from a height on,
-/// as many as fit into an answer. The last one has a certificate. Only reads, so it can run on any
-/// thread.
+/// The answer to [`crate::FetchRequest::Blocks`] from the ledger alone: certified blocks from a
+/// height on, as many as fit into an answer. The last one has a certificate. Only reads, so it can
+/// run on any thread.
 ///
 /// # Errors
 /// Those of the ledger.
@@ -201,7 +201,7 @@ pub fn serve_range(ledger: &LedgerReader, from: Height) -> Result<FetchResponse,
         let body = stored.block.body().as_bytes().to_vec();
         bytes += body.len();
         // Without a certificate yet, continue beyond the limit: the range must end in one.
-        if bytes > RUN_BYTES && certified > 0 {
+        if bytes > RANGE_BYTES && certified > 0 {
             break;
         }
         let header = stored.block.header().clone();

@@ -14,7 +14,7 @@ use crate::pool::outbound::within_a_batch;
 /// primary keeps its view if it orders its queue within this time.
 ///
 /// [`debt`]: CensorshipWatch::debt
-pub(crate) const LONGEST_TURN: u32 = 9;
+pub(crate) const LONGEST_WATCH: u32 = 9;
 
 /// A watch that takes more timeouts than this adds the excess to the debt, and a shorter one repays
 /// the difference (R21c). A watch holds a block's worth at most. A correct primary needs one
@@ -25,7 +25,7 @@ pub(crate) const PACE: u32 = 3;
 /// primary. The watch ends when the last of them is ordered, in an accepted block, or expired. Then
 /// the next watch begins.
 ///
-/// All watches of a view are limited together: k watches in a row end within [`LONGEST_TURN`] +
+/// All watches of a view are limited together: k watches in a row end within [`LONGEST_WATCH`] +
 /// [`PACE`] (k − 1) timeouts. Without this limit, a primary could use the longest watch for every
 /// block's worth of a long queue.
 ///
@@ -118,7 +118,7 @@ impl CensorshipWatch {
         selection: &Selection,
     ) -> Finding {
         if self.watched.is_empty() {
-            self.next_turn(now, present, timeout, pool, selection);
+            self.next_watch(now, present, timeout, pool, selection);
             return Finding::Fair;
         }
         let over = match &mut self.grace {
@@ -140,14 +140,14 @@ impl CensorshipWatch {
         };
         self.watched.retain(timely);
         if self.watched.is_empty() {
-            self.next_turn(now, present, timeout, pool, selection);
+            self.next_watch(now, present, timeout, pool, selection);
             return Finding::Fair;
         }
         if over { Finding::Censored } else { Finding::Resend(self.resend(now, timeout, pool)) }
     }
 
     /// The watch is over. Adds its length to the debt of this view, and begins the next watch.
-    fn next_turn(
+    fn next_watch(
         &mut self,
         now: Moment,
         present: Timestamp,
@@ -170,7 +170,7 @@ impl CensorshipWatch {
 
     /// The limit of the whole watch (R21c).
     fn limit(&self, timeout: Duration) -> Duration {
-        let left = timeout.saturating_mul(LONGEST_TURN).saturating_sub(self.debt);
+        let left = timeout.saturating_mul(LONGEST_WATCH).saturating_sub(self.debt);
         // Less is left only if the timeout was halved, or if the last watch ended late.
         left.max(timeout.saturating_mul(PACE))
     }

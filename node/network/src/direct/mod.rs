@@ -1,4 +1,5 @@
-//! The direct stream of a connection: opening it, its frames, its queue, and the task that serves it.
+//! The direct stream of a connection: opening it, its frames, its queue, and the task that serves
+//! it.
 
 pub(crate) mod behaviour;
 pub(crate) mod frame;

@@ -15,7 +15,7 @@ impl Replica {
     /// evidence. Leaves the view if it proves that its primary equivocated in it.
     pub(crate) fn accuse(&mut self, evidence: &Verified<Evidence>, step: &mut Step) {
         let new = self.accuse_quietly(evidence.clone(), step);
-        if self.leave_liar(evidence, step) && !new {
+        if self.leave_faulty_primary(evidence, step) && !new {
             // Known evidence was not broadcast again above. Other members may lack it, and a
             // replica that leaves the view alone is excluded from it. It leaves a view once, so
             // this is one message a view.
@@ -34,7 +34,7 @@ impl Replica {
 
     pub(crate) fn on_evidence(&mut self, evidence: &Verified<Evidence>, step: &mut Step) {
         self.keep_evidence(evidence.clone(), step);
-        self.leave_liar(evidence, step);
+        self.leave_faulty_primary(evidence, step);
     }
 
     /// Keeps and records evidence. `true` if it is new and there was room for it.
@@ -52,7 +52,7 @@ impl Replica {
     /// Leaves the view if the evidence proves that its primary equivocated in it. Known evidence
     /// counts too: it may have arrived while this replica could not sign, or while there was no
     /// room for it. `true` if it left.
-    fn leave_liar(&mut self, evidence: &Evidence, step: &mut Step) -> bool {
+    fn leave_faulty_primary(&mut self, evidence: &Evidence, step: &mut Step) -> bool {
         let subject = evidence.subject();
         let about_view = matches!(subject.kind, Domain::PrePrepare | Domain::NewView);
         let faulty = self.votes()
@@ -61,7 +61,7 @@ impl Replica {
             && evidence.culprit() == self.primary();
         let faulty = faulty && !is(Mutant::ProvenPrimaryStays);
         if faulty {
-            self.counters.proven_liars += 1;
+            self.counters.proven_primaries += 1;
             self.leave(self.views.view().next(), Cause::Evidence, step);
             self.views.set_departure_evidence(evidence.clone());
         }

@@ -89,7 +89,7 @@ fn view_changes(counters: &Counters) -> ViewChanges {
     ViewChanges {
         no_progress: counters.no_progress,
         censorship: counters.censorship,
-        evidence: counters.proven_liars,
+        evidence: counters.proven_primaries,
         joined: counters.joined,
         no_new_view: counters.no_new_view,
         entered: counters.views_entered,

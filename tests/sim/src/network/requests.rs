@@ -14,7 +14,7 @@ use crate::oracle::{ANSWERS, Check, Violation, failed, require};
 use crate::world::{Occurrence, World};
 
 /// How long a member waits for a response before it counts as lost.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl World {
     pub(crate) fn ask(&mut self, by: ReplicaId, to: ReplicaId, fetch: FetchId, ask: &FetchRequest) -> Check {
@@ -35,7 +35,7 @@ impl World {
             // Some networks report a failed request, others leave it to the member's timeout.
             Fate::Lost if self.random.permille(500) => {
                 let over = Occurrence::Answered { to: by, life, fetch, from: to, bytes: None };
-                self.agenda.after(ANSWER_PATIENCE, over);
+                self.agenda.after(ANSWER_TIMEOUT, over);
             }
             Fate::Lost => {}
         }

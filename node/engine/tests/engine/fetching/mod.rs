@@ -8,7 +8,7 @@ mod ranges;
 use std::time::Duration;
 
 use quorate_engine::{
-    CheckedRange, Event, Fatal, FetchRequest, FetchResponse, Fetched, RangeBlock, RunError, serve_range,
+    CheckedRange, Event, Fatal, FetchRequest, FetchResponse, Fetched, RangeBlock, RangeError, serve_range,
 };
 use quorate_ledger::{Block, BlockHash, CommitCertificate, Epoch, Height, View};
 use quorate_pbft::{Checked, HighWaterMark, Status};
@@ -24,7 +24,7 @@ fn run_of(net: &Net, blocks: &[Block]) -> Vec<RangeBlock> {
     blocks.iter().map(|block| claim(block, Some(net.certificate(block)))).collect()
 }
 
-fn check(net: &Net, run: Vec<RangeBlock>) -> Result<CheckedRange, RunError> {
+fn check(net: &Net, run: Vec<RangeBlock>) -> Result<CheckedRange, RangeError> {
     CheckedRange::check(run, &net.context())
 }
 

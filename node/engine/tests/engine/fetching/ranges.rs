@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Event, Fatal, FetchRequest, FetchResponse, Notice, RunError, serve_range};
+use quorate_engine::{Event, Fatal, FetchRequest, FetchResponse, Notice, RangeError, serve_range};
 use quorate_ledger::{Ballot, Block, BlockHash, CommitCertificate, Epoch, Header, Height};
 use quorate_store::{ForgetfulDisk, Ledger};
 
@@ -32,31 +32,31 @@ fn invalid_block_ranges_are_refused() {
     let good = || run_of(&net, &blocks);
     assert_eq!(check(&net, good()).unwrap().len(), 3);
 
-    assert_eq!(check(&net, Vec::new()), Err(RunError::Open));
+    assert_eq!(check(&net, Vec::new()), Err(RangeError::Open));
     let mut open = good();
     open[2].certificate = None;
-    assert_eq!(check(&net, open), Err(RunError::Open));
+    assert_eq!(check(&net, open), Err(RangeError::Open));
 
     let mut body = good();
     body[1].body.push(0);
-    assert!(matches!(check(&net, body), Err(RunError::Body(_))));
+    assert!(matches!(check(&net, body), Err(RangeError::Body(_))));
     let mut swapped = good();
     swapped[1].body = swapped[0].body.clone();
-    assert!(matches!(check(&net, swapped), Err(RunError::Block(_))));
+    assert!(matches!(check(&net, swapped), Err(RangeError::Block(_))));
 
     let mut gap = good();
     gap.remove(1);
-    assert!(matches!(check(&net, gap), Err(RunError::Block(_))));
+    assert!(matches!(check(&net, gap), Err(RangeError::Block(_))));
 
     let mut misplaced = good();
     misplaced[1].certificate = misplaced[0].certificate.clone();
-    assert_eq!(check(&net, misplaced), Err(RunError::Misplaced(Height(2))));
+    assert_eq!(check(&net, misplaced), Err(RangeError::Misplaced(Height(2))));
 
     let mut forged = good();
     let ballot = *net.certificate(&blocks[1]).ballot();
     let votes = net.certificate(&blocks[0]).votes().clone();
     forged[1].certificate = Some(CommitCertificate::claimed(ballot, votes));
-    assert!(matches!(check(&net, forged), Err(RunError::Certificate(_))));
+    assert!(matches!(check(&net, forged), Err(RangeError::Certificate(_))));
 }
 
 /// R12d: a certificate finalises at most 2 W + 1 blocks. The ledger could store more, but could not
@@ -79,7 +79,7 @@ fn a_range_without_its_certificates_is_refused() {
         assert!(check(&net, stripped(3, most + 2)).is_ok());
         for from in [0, 4] {
             let height = Height(u64::try_from(from + most).unwrap());
-            let expected = RunError::Stripped { height, limit: most };
+            let expected = RangeError::Stripped { height, limit: most };
             assert_eq!(check(&net, stripped(from, from + most)), Err(expected), "W = {window}");
         }
     }

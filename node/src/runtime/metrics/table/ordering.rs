@@ -46,7 +46,7 @@ pub(super) const ORDERING: &[Reading] = &[
             let causes = [
                 ("no_progress", counters.no_progress),
                 ("censorship", counters.censorship),
-                ("evidence", counters.proven_liars),
+                ("evidence", counters.proven_primaries),
                 ("others_left", counters.joined),
                 ("no_new_view", counters.no_new_view),
             ];
