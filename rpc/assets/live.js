@@ -10,7 +10,7 @@
 
 import { checkReceipt } from "./receipt.js";
 
-const EVERY_MS = 2000, LONGEST_PAUSE_MS = 10000, PATIENCE_MS = 5000, RETRY_STREAM_MS = 30000;
+const EVERY_MS = 2000, LONGEST_PAUSE_MS = 10000, TIMEOUT_MS = 5000, RETRY_STREAM_MS = 30000;
 
 const line = document.querySelector("#live");
 
@@ -65,7 +65,7 @@ function lookIn(wait) {
 async function look() {
   if (asking || document.hidden || !mode()) return;
   const request = asking = new AbortController();
-  const giveUp = setTimeout(() => request.abort(), PATIENCE_MS);
+  const giveUp = setTimeout(() => request.abort(), TIMEOUT_MS);
   let wait = EVERY_MS;
   try {
     const partly = stream !== null && !interrupted;

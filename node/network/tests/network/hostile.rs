@@ -9,7 +9,7 @@ use quorate_network::NetworkEvent;
 
 use tokio::time::timeout;
 
-use crate::support::{Node, PATIENCE, by_key, config, eventually, secret};
+use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, secret};
 
 const DIRECT: StreamProtocol = StreamProtocol::new("/quorate/test/direct/1");
 
@@ -26,7 +26,7 @@ async fn write_raw(number: u8, to: &Node, bytes: Option<Vec<u8>>) {
         .with_behaviour(|_| libp2p_stream::Behaviour::new())
         .unwrap()
         // Only the other side ends the connection.
-        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .with_swarm_config(|config| config.with_idle_connection_timeout(TIME_LIMIT))
         .build();
     let mut control = swarm.behaviour().new_control();
     swarm.dial(to.address().parse::<Multiaddr>().unwrap()).unwrap();
@@ -66,7 +66,7 @@ async fn write_raw(number: u8, to: &Node, bytes: Option<Vec<u8>>) {
 async fn is_cut(bytes: Vec<u8>, why: &str) {
     let members = by_key(2);
     let mut node = Node::join(members[0], &members, &[]).await;
-    timeout(PATIENCE, write_raw(members[1], &node, Some(bytes))).await.unwrap();
+    timeout(TIME_LIMIT, write_raw(members[1], &node, Some(bytes))).await.unwrap();
     eventually("the garbage counted", || node.network.counters().malformed_received == 1).await;
     let error = node.status(members[1]).last_error.unwrap();
     assert!(error.contains(why), "{error}");
@@ -104,7 +104,7 @@ async fn a_member_that_falls_silent_is_cut() {
     // The member answers the node's first heartbeat, so the stream works; after that it sends
     // nothing.
     let answer = vec![0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0];
-    timeout(PATIENCE, write_raw(members[1], &node, Some(answer))).await.unwrap();
+    timeout(TIME_LIMIT, write_raw(members[1], &node, Some(answer))).await.unwrap();
     eventually("the silence counted", || node.network.counters().connections_silent == 1).await;
     assert!(node.status(members[1]).last_error.unwrap().contains("no byte arrived"));
 }
@@ -115,7 +115,7 @@ async fn a_member_that_opens_no_stream_is_cut() {
     let mut impatient = config(members[0], &members);
     impatient.timing.dial_timeout = Duration::from_millis(500);
     let node = Node::start(members[0], impatient).await;
-    timeout(PATIENCE, write_raw(members[1], &node, None)).await.unwrap();
+    timeout(TIME_LIMIT, write_raw(members[1], &node, None)).await.unwrap();
     eventually("the refusal counted", || {
         let counters = node.network.counters();
         counters.connections_silent + counters.wrong_network >= 1

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use quorate_network::{NetworkConfig, NetworkEvent, PublishError, RequestError, StartError, start};
 
-use crate::support::{Node, PATIENCE, by_key, config, key};
+use crate::support::{Node, TIME_LIMIT, by_key, config, key};
 
 #[tokio::test]
 async fn a_shutdown_frees_the_port_and_is_seen_by_others() {
@@ -14,7 +14,7 @@ async fn a_shutdown_frees_the_port_and_is_seen_by_others() {
     first.connected(second.number).await;
     second.connected(first.number).await;
     let port = first.port();
-    tokio::time::timeout(PATIENCE, first.network.shutdown()).await.unwrap();
+    tokio::time::timeout(TIME_LIMIT, first.network.shutdown()).await.unwrap();
     TcpListener::bind(("127.0.0.1", port)).unwrap();
     second.disconnected(first.number).await;
 
@@ -23,12 +23,12 @@ async fn a_shutdown_frees_the_port_and_is_seen_by_others() {
     assert!(first.network.peers().iter().all(|peer| !peer.connected));
     // The event stream ends after the events that were already queued.
     let mut rest = Vec::new();
-    while let Some(event) = tokio::time::timeout(PATIENCE, first.events.recv()).await.unwrap() {
+    while let Some(event) = tokio::time::timeout(TIME_LIMIT, first.events.recv()).await.unwrap() {
         rest.push(event);
     }
     assert!(rest.iter().all(|event| matches!(event, NetworkEvent::Disconnected { .. })), "{rest:?}");
     // A second call returns, too.
-    tokio::time::timeout(PATIENCE, first.network.shutdown()).await.unwrap();
+    tokio::time::timeout(TIME_LIMIT, first.network.shutdown()).await.unwrap();
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn without_a_handle_the_network_ends() {
     let members = by_key(1);
     let Node { network, mut events, .. } = Node::join(members[0], &members, &[]).await;
     drop(network);
-    let end = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
+    let end = tokio::time::timeout(TIME_LIMIT, events.recv()).await.unwrap();
     assert!(end.is_none());
 }
 

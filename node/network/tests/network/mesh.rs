@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_network::{Direction, NetworkEvent};
 
-use crate::support::{Node, PATIENCE, by_key, config, eventually, full_mesh, gossip_passes, key};
+use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, full_mesh, gossip_passes, key};
 
 async fn mesh_of_four() -> Vec<Node> {
     let members = by_key(4);
@@ -59,7 +59,7 @@ async fn a_member_that_advertises_an_address_is_dialed_only_there() {
     config.advertise = vec![CLOSED_PORT.into()];
     config.bootstrap = vec![hub.bare_address()];
     // The member with the smaller key dials.
-    config.timing.dial_grace = 2 * PATIENCE;
+    config.timing.dial_grace = 2 * TIME_LIMIT;
     let mut hidden = Node::start(hidden, config).await;
     hidden.connected(hub.number).await;
 
@@ -121,7 +121,7 @@ async fn members_that_dial_each_other_at_once_end_with_one_connection() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, talk).await.unwrap();
+    tokio::time::timeout(TIME_LIMIT, talk).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, SwarmBuilder, identify, noise, tcp, yamux};
 use quorate_network::{NetworkEvent, PublishError};
 use tokio::time::timeout;
 
-use crate::support::{Node, PATIENCE, by_key, config, eventually, secret};
+use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, secret};
 
 /// How many attempts must fail before a test passes.
 const ATTEMPTS: u64 = 3;
@@ -79,7 +79,7 @@ async fn a_member_with_a_later_version_is_reported() {
         })
         .unwrap()
         // Only the other side ends the connection.
-        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .with_swarm_config(|config| config.with_idle_connection_timeout(TIME_LIMIT))
         .build();
     later.dial(node.address().parse::<Multiaddr>().unwrap()).unwrap();
     let cut = async {
@@ -89,7 +89,7 @@ async fn a_member_with_a_later_version_is_reported() {
             }
         }
     };
-    timeout(PATIENCE, cut).await.unwrap();
+    timeout(TIME_LIMIT, cut).await.unwrap();
     eventually("the refusal counted", || node.network.counters().wrong_network == 1).await;
     let status = node.status(members[1]);
     assert_eq!(status.program.as_deref(), Some("quorate/9.8.7"));
@@ -111,7 +111,7 @@ async fn garbage_and_silence_on_the_port_are_cut() {
         // The other side may close while this test still writes.
         let _ = noisy.write_all(&[0x5a; 4096]);
         for mut visitor in [noisy, silent] {
-            visitor.set_read_timeout(Some(PATIENCE)).unwrap();
+            visitor.set_read_timeout(Some(TIME_LIMIT)).unwrap();
             let ended = visitor.read_to_end(&mut Vec::new());
             let timed_out = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
             assert!(!timed_out, "the connection must be closed");

@@ -12,7 +12,7 @@ use tokio::time::{interval, timeout};
 use zeroize::Zeroizing;
 
 /// Timeout of every wait. Normally nothing here takes a tenth of it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Time between two checks of a condition.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -54,7 +54,7 @@ pub(crate) fn config(number: u8, members: &[u8]) -> NetworkConfig {
         timing: NetworkTiming {
             redial_max: Duration::from_millis(500),
             // No test depends on the silent timeout, unless it sets it.
-            silent_timeout: 2 * PATIENCE,
+            silent_timeout: 2 * TIME_LIMIT,
             ..NetworkTiming::default()
         },
     }
@@ -123,7 +123,7 @@ impl Node {
             }
         }
         self.backlog = passed;
-        let found = timeout(PATIENCE, async {
+        let found = timeout(TIME_LIMIT, async {
             loop {
                 let event = self.events.recv().await.expect("the network is running");
                 match pick(event) {
@@ -183,7 +183,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
             glances.tick().await;
         }
     };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
+    timeout(TIME_LIMIT, wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
 }
 
 /// Waits until every node is connected with every other.

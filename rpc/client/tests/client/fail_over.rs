@@ -14,7 +14,7 @@ use quorate_rpc::{Node, RpcConfig, router};
 use tokio::time::timeout;
 
 use crate::site::{Site, client, unreachable};
-use crate::support::{FakeNode, PATIENCE};
+use crate::support::{FakeNode, TIME_LIMIT};
 
 const FULL: Refusal = Refusal::PoolFull { transactions: 1, bytes: 1 };
 
@@ -61,7 +61,7 @@ async fn a_full_pool_is_tried_again_with_the_same_bytes() {
     let site = Site::of(&node).await;
     node.refuse(FULL);
     let transaction = node.transaction(1, b"x");
-    let config = ClientConfig { timeout: PATIENCE, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: TIME_LIMIT, ..ClientConfig::default() };
     let client = Client::new([&site.url], node.genesis().anchor().clone(), config).unwrap();
     let (submitted, ()) = tokio::join!(client.submit(&transaction), async {
         let tried_twice = async {
@@ -69,7 +69,7 @@ async fn a_full_pool_is_tried_again_with_the_same_bytes() {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, tried_twice).await.expect("a retryable refusal is tried again");
+        timeout(TIME_LIMIT, tried_twice).await.expect("a retryable refusal is tried again");
         node.relent();
     });
     assert_eq!(submitted.unwrap().status, TransactionStatus::Pending);
@@ -99,7 +99,7 @@ async fn a_permanent_refusal_is_not_retried() {
     let key = SecretKey::from_bytes(&[9; 32]).unwrap();
     let chain = node.genesis().chain_id();
     let expired = Transaction::sign(&chain, &key, 1, quorate_ledger::Timestamp(1), Payload::Data(Vec::new()));
-    let refused = client.submit_and_wait(&expired, PATIENCE).await.unwrap_err();
+    let refused = client.submit_and_wait(&expired, TIME_LIMIT).await.unwrap_err();
     assert_eq!(kind(&refused), ErrorKind::TransactionExpired);
     assert_eq!((one.requests(), other.requests()), (2, 0));
 }
@@ -124,7 +124,7 @@ async fn a_wait_continues_at_another_node() {
     let client = client(&node, [&hasty.url, &site.url]);
     let status_so_far = client.submit_and_wait(&transaction, Duration::from_millis(1)).await.unwrap();
     assert!(!status_so_far.status.is_final(), "the time is over, which is no error");
-    let (committed, ()) = tokio::join!(client.submit_and_wait(&transaction, PATIENCE), async {
+    let (committed, ()) = tokio::join!(client.submit_and_wait(&transaction, TIME_LIMIT), async {
         node.until_pending(1).await;
         node.commit_pool();
     });
@@ -145,7 +145,7 @@ async fn an_expiry_is_doubted_if_an_earlier_submission_may_have_arrived() {
     let late = Site::of(&lagging).await;
     let client = client(&node, [&unlucky.url, &late.url]);
     node.commit(std::slice::from_ref(&transaction));
-    let submitted = client.submit_and_wait(&transaction, PATIENCE).await.unwrap();
+    let submitted = client.submit_and_wait(&transaction, TIME_LIMIT).await.unwrap();
     assert!(submitted.receipt.is_some());
     assert_eq!((unlucky.requests(), late.requests()), (2, 1));
 }
@@ -180,7 +180,7 @@ async fn errors_of_a_node_keep_their_shape() {
     let site = Site::of(&node).await;
     let rpc = Rpc::new(&site.url, &ClientConfig::default()).unwrap();
     let bytes = node.transaction(1, b"x").to_bytes();
-    let error = rpc.tx_submit(bytes, Wait::Accepted, PATIENCE).await.unwrap_err();
+    let error = rpc.tx_submit(bytes, Wait::Accepted, TIME_LIMIT).await.unwrap_err();
     assert!(error.is_retryable());
     assert_eq!(error.retry_after(), Some(Duration::from_millis(500)));
     assert!(error.to_string().contains("the pool would hold 1 transactions"), "{error}");

@@ -8,7 +8,7 @@ use quorate_rpc::{Node, RpcConfig, RpcServer, serve};
 use tokio::time::timeout;
 
 use crate::site::{Site, client, unreachable};
-use crate::support::{FakeNode, PATIENCE};
+use crate::support::{FakeNode, TIME_LIMIT};
 
 fn grow(node: &FakeNode, count: usize) {
     for _ in 0..count {
@@ -26,7 +26,7 @@ async fn server(node: &Arc<FakeNode>) -> (RpcServer, String) {
 
 async fn take(blocks: &mut Follower<'_>, node: &FakeNode, heights: std::ops::RangeInclusive<u64>) {
     for height in heights {
-        let block = timeout(PATIENCE, blocks.next()).await.expect("no block comes").unwrap();
+        let block = timeout(TIME_LIMIT, blocks.next()).await.expect("no block comes").unwrap();
         assert_eq!(Some(block), node.ledger().block(Height(height)).unwrap(), "height {height}");
     }
 }
@@ -53,12 +53,12 @@ async fn another_node_continues_where_one_stopped() {
     grow(&node, 3);
     let (first, first_url) = server(&node).await;
     let (_second, second_url) = server(&node).await;
-    let config = ClientConfig { timeout: PATIENCE, ..ClientConfig::default() };
+    let config = ClientConfig { timeout: TIME_LIMIT, ..ClientConfig::default() };
     let urls = [&unreachable().await, &first_url, &second_url];
     let client = Client::new(urls, node.genesis().anchor().clone(), config).unwrap();
     let mut blocks = client.follow(Height(2));
     take(&mut blocks, &node, 2..=3).await;
-    timeout(PATIENCE, first.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, first.shutdown()).await.unwrap();
     grow(&node, 2);
     take(&mut blocks, &node, 4..=5).await;
 }
@@ -76,9 +76,9 @@ async fn unproven_blocks_are_not_returned() {
     let mut blocks = client.follow(Height(1));
     take(&mut blocks, &node, 1..=3).await;
 
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
     grow(&other, 1);
-    let error = timeout(PATIENCE, blocks.next()).await.expect("it returns an error").unwrap_err();
+    let error = timeout(TIME_LIMIT, blocks.next()).await.expect("it returns an error").unwrap_err();
     let expected = matches!(
         &error,
         ClientError::Untrusted { reason: Untrusted::Unlinked(_), .. }
@@ -108,7 +108,7 @@ async fn malformed_streams_are_refused() {
         ..ClientConfig::default()
     };
     let client = Client::new([&site.url], node.genesis().anchor().clone(), config).unwrap();
-    let error = timeout(PATIENCE, client.follow(Height(1)).next()).await.unwrap().unwrap_err();
+    let error = timeout(TIME_LIMIT, client.follow(Height(1)).next()).await.unwrap().unwrap_err();
     assert!(matches!(&error, ClientError::Call(CallError::Answer { .. })), "{error}");
 }
 
@@ -117,7 +117,7 @@ async fn a_node_that_is_far_behind_is_skipped() {
     let node = Arc::new(FakeNode::new());
     let (_server, url) = server(&node).await;
     let client = client(&node, [&url]);
-    let error = timeout(PATIENCE, client.follow(Height(5000)).next()).await.unwrap().unwrap_err();
+    let error = timeout(TIME_LIMIT, client.follow(Height(5000)).next()).await.unwrap().unwrap_err();
     let ClientError::Call(CallError::Node { error, .. }) = error else { panic!("{error}") };
     assert_eq!(error.kind(), quorate_api::ErrorKind::Syncing);
 }

@@ -9,7 +9,7 @@ use quorate_ledger::{Height, ProofError, Transaction};
 use quorate_rpc::Node;
 
 use crate::site::{Site, client};
-use crate::support::{FakeNode, PATIENCE};
+use crate::support::{FakeNode, TIME_LIMIT};
 
 /// A node with five transactions at height 1, and one at height 2, which is final only by the
 /// certificate of height 3.
@@ -206,7 +206,7 @@ async fn submitting_returns_a_proven_receipt() {
     // Use it in another task, as applications do.
     let waiting = tokio::spawn({
         let (client, transaction) = (Arc::clone(&client), transaction.clone());
-        async move { client.submit_and_wait(&transaction, PATIENCE).await }
+        async move { client.submit_and_wait(&transaction, TIME_LIMIT).await }
     });
     node.commit_pool();
     let committed = waiting.await.unwrap().unwrap();

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use quorate_ledger::Transaction;
 
-use crate::html::Document;
-use crate::web::{Answer, Site};
+use crate::tools::html::Document;
+use crate::tools::web::{Answer, Site};
 
 fn request(path: &str) -> Request<Body> {
     Request::get(path)

@@ -10,8 +10,8 @@ use quorate_rpc::Node;
 use serde_json::json;
 
 use super::{page, page_with, request};
-use crate::html::Document;
-use crate::web::Site;
+use crate::tools::html::Document;
+use crate::tools::web::Site;
 
 const MARKUP: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>";
 

@@ -7,8 +7,8 @@ use quorate_rpc::Node;
 use serde_json::json;
 
 use super::{chain, get, page, page_with};
-use crate::html::Document;
-use crate::web::Site;
+use crate::tools::html::Document;
+use crate::tools::web::Site;
 
 #[tokio::test]
 async fn missing_pages_give_advice() {

@@ -19,8 +19,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::support::{FakeNode, PATIENCE};
-use crate::web::{Wire, checked_error};
+use crate::support::{FakeNode, TIME_LIMIT};
+use crate::tools::web::{Wire, checked_error};
 
 /// A server, its node, and how to stop it.
 pub(crate) struct Host {
@@ -50,7 +50,7 @@ impl Host {
     }
 
     pub(crate) async fn stop(self) {
-        timeout(PATIENCE, self.server.shutdown()).await.expect("the server stops");
+        timeout(TIME_LIMIT, self.server.shutdown()).await.expect("the server stops");
     }
 }
 
@@ -95,7 +95,7 @@ impl Socket {
     /// The next message, including the end.
     async fn message(&mut self) -> Message {
         loop {
-            let message = timeout(PATIENCE, self.0.next()).await.expect("nothing comes");
+            let message = timeout(TIME_LIMIT, self.0.next()).await.expect("nothing comes");
             match message.expect("closed without a close frame").unwrap() {
                 Message::Ping(_) => {}
                 message => return message,

@@ -9,7 +9,7 @@ use futures::stream;
 use quorate_ledger::to_hex;
 use serde_json::{Value, json};
 
-use crate::web::{Answer, Site, checked_error};
+use crate::tools::web::{Answer, Site, checked_error};
 
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
 

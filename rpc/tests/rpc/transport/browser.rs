@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use quorate_rpc::{RpcConfig, RpcProblem, RpcStartError, serve};
 
-use crate::socket::Host;
-use crate::web::{Site, Wire};
+use crate::tools::web::{Site, Wire};
+use crate::transport::socket::Host;
 
 const PAGE: &str = "https://explorer.example";
 

@@ -14,7 +14,7 @@ use quorate_rpc::{Node, RpcConfig};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::web::Site;
+use crate::tools::web::Site;
 
 fn hex(transaction: &Transaction) -> String {
     to_hex(&transaction.to_bytes())

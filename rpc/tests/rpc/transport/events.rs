@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::support::{PATIENCE, pass};
-use crate::web::{Answer, Site, checked_error};
+use crate::support::{TIME_LIMIT, pass};
+use crate::tools::web::{Answer, Site, checked_error};
 
 /// A reader of a stream in the same process. It takes a piece only on request.
 struct Reader {
@@ -45,7 +45,7 @@ impl Reader {
                 self.text = rest;
                 return Some(paragraph);
             }
-            let piece = timeout(PATIENCE, self.pieces.next()).await.expect("nothing comes")?.unwrap();
+            let piece = timeout(TIME_LIMIT, self.pieces.next()).await.expect("nothing comes")?.unwrap();
             self.text.push_str(std::str::from_utf8(&piece).unwrap());
         }
     }
@@ -221,5 +221,5 @@ async fn the_number_of_streams_is_limited() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, again).await.expect("the place of a reader that left is free");
+    timeout(TIME_LIMIT, again).await.expect("the place of a reader that left is free");
 }

@@ -5,7 +5,7 @@ use quorate_rpc::{RPC_METRICS, RpcConfig, router, serve};
 use serde_json::json;
 
 use crate::support::FakeNode;
-use crate::web::{Site, Wire};
+use crate::tools::web::{Site, Wire};
 
 async fn told(site: &Site) -> String {
     let metrics = site.get("/metrics").await;

@@ -6,9 +6,9 @@ use quorate_api::{ErrorKind, MAX_WAIT_MS, METHODS, Method, STREAM_METHODS};
 use quorate_ledger::to_hex;
 use serde_json::{Value, json};
 
-use crate::described::described;
-use crate::schema::resolve;
-use crate::web::Site;
+use crate::tools::described::described;
+use crate::tools::schema::resolve;
+use crate::tools::web::Site;
 
 /// An object has all required members and no unknown ones. `?` marks optional ones.
 fn assert_members(what: &Value, members: &[&str]) {

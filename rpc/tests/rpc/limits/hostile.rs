@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use crate::web::{Site, checked_error};
+use crate::tools::web::{Site, checked_error};
 
 /// Characters that cost most when they are formatted with their escapes; 3.6 MB of them fit a body.
 const SMILEYS: usize = 900_000;

@@ -13,10 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::support::PATIENCE;
-use crate::web::{Site, checked_error};
+use crate::support::TIME_LIMIT;
+use crate::tools::web::{Site, checked_error};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 struct Switch(Mutex<String>);
 
@@ -54,7 +54,7 @@ async fn post(path: &Path, body: &str) -> Value {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let answer = timeout(PATIENCE, asking).await.unwrap();
+    let answer = timeout(TIME_LIMIT, asking).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
 }
@@ -83,7 +83,7 @@ async fn the_log_level_is_returned_and_changed() {
         );
     }
     assert_eq!(call(&path, "admin_log_level", json!([])).await["result"], "debug", "nothing has changed");
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn neither_interface_has_the_methods_of_the_other() {
         assert_eq!(error["data"]["kind"], "method_not_found", "{}", method.name);
         assert!(error["message"].as_str().unwrap().contains("admin.sock"), "{error}");
     }
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn only_the_owner_may_use_the_socket_and_it_goes_with_the_server() {
     let (_directory, path) = place();
     let server = start(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
     assert!(!path.exists());
     drop(start(&path).unwrap());
     assert!(
@@ -123,7 +123,7 @@ async fn a_stale_socket_is_replaced_and_another_file_is_not() {
     assert!(path.exists(), "it was killed");
     let server = start(&path).unwrap();
     assert_eq!(call(&path, "admin_log_level", json!([])).await["result"], "info");
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
 
     fs::write(&path, "precious").unwrap();
     assert!(matches!(start(&path), Err(AdminStartError::NotASocket(_))));
@@ -156,5 +156,5 @@ async fn the_documentation_of_administration_holds() {
         let answer = post(&path, example).await;
         assert!(answer["result"].is_string(), "{example}: {answer}");
     }
-    timeout(PATIENCE, server.shutdown()).await.unwrap();
+    timeout(TIME_LIMIT, server.shutdown()).await.unwrap();
 }

@@ -8,8 +8,8 @@ use quorate_rpc::{RpcConfig, RpcServer, RpcStartError, serve};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{FakeNode, PATIENCE};
-use crate::web::Wire;
+use crate::support::{FakeNode, TIME_LIMIT};
+use crate::tools::web::Wire;
 
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
 
@@ -22,7 +22,7 @@ pub(crate) async fn start(change: impl FnOnce(&mut RpcConfig)) -> (Arc<FakeNode>
 }
 
 pub(crate) async fn stop(server: RpcServer) {
-    timeout(PATIENCE, server.shutdown()).await.expect("the server stops");
+    timeout(TIME_LIMIT, server.shutdown()).await.expect("the server stops");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn connections_above_the_limit_get_an_error() {
             }
         }
     };
-    timeout(PATIENCE, again).await.expect("the place of a closed connection is free");
+    timeout(TIME_LIMIT, again).await.expect("the place of a closed connection is free");
     stop(server).await;
 }
 
@@ -275,6 +275,6 @@ async fn a_client_that_reads_nothing_loses_its_connection() {
             }
         }
     };
-    timeout(PATIENCE, again).await.expect("the stalled connection is closed");
+    timeout(TIME_LIMIT, again).await.expect("the stalled connection is closed");
     stop(server).await;
 }

@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::web::{Site, checked_error};
+use crate::tools::web::{Site, checked_error};
 
 /// The response to a body. Checks the shape of every error in it, and removes message and data of
 /// the errors.

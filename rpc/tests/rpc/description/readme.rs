@@ -7,11 +7,11 @@ use quorate_ledger::to_hex;
 use quorate_rpc::RpcConfig;
 use serde_json::Value;
 
-use crate::described::{described, described_for_print};
-use crate::socket::{Host, Socket, height};
-use crate::web::{Site, Wire};
+use crate::tools::described::{described, described_for_print};
+use crate::tools::web::{Site, Wire};
+use crate::transport::socket::{Host, Socket, height};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// The placeholder of a transaction in the examples.
 const SPLICE: &str = r#"'"$TX"'"#;

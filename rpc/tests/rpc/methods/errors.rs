@@ -4,7 +4,7 @@ use quorate_ledger::{ChainId, Payload, Refusal, SecretKey, Transaction, to_hex};
 use quorate_rpc::Node;
 use serde_json::{Value, json};
 
-use crate::web::Site;
+use crate::tools::web::Site;
 
 fn kind(error: &Value) -> &str {
     error["data"]["kind"].as_str().unwrap()

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::described::described;
-use crate::support::{FakeNode, PATIENCE};
+use crate::support::{FakeNode, TIME_LIMIT};
+use crate::tools::described::described;
 
 /// A response over HTTP.
 pub(crate) struct Answer {
@@ -54,7 +54,7 @@ impl Site {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = timeout(PATIENCE, self.router.clone().oneshot(request)).await.unwrap().unwrap();
+        let response = timeout(TIME_LIMIT, self.router.clone().oneshot(request)).await.unwrap().unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         Answer {
@@ -134,7 +134,7 @@ impl Wire {
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
         // A reset after the response is as good as a close.
-        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
+        let _ = timeout(TIME_LIMIT, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -149,7 +149,7 @@ impl Wire {
                 text.push_str(&String::from_utf8_lossy(&piece[..count]));
             }
         };
-        timeout(PATIENCE, reading).await.expect("the answer never came");
+        timeout(TIME_LIMIT, reading).await.expect("the answer never came");
         text
     }
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::socket::{Host, Socket, height};
-use crate::support::{PATIENCE, pass};
-use crate::web::{Site, Wire, checked_error};
+use crate::support::{TIME_LIMIT, pass};
+use crate::tools::web::{Site, Wire, checked_error};
+use crate::transport::socket::{Host, Socket, height};
 
 #[tokio::test]
 async fn malformed_requests_get_errors_and_the_connection_stays_open() {
@@ -179,7 +179,7 @@ async fn once_there_is_a_place(host: &Host, request: &str) -> Wire {
             }
         }
     };
-    timeout(PATIENCE, asking).await.expect("the place never becomes free")
+    timeout(TIME_LIMIT, asking).await.expect("the place never becomes free")
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn a_closed_socket_is_closed_in_good_order() {
     let mut socket = Socket::open(&host).await;
     socket.result("chain_subscribe", json!([])).await;
     socket.0.close(None).await.unwrap();
-    let rest = timeout(PATIENCE, socket.0.next()).await.expect("the server closes, too");
+    let rest = timeout(TIME_LIMIT, socket.0.next()).await.expect("the server closes, too");
     assert!(matches!(rest, Some(Ok(Message::Close(_)))), "{rest:?}");
     drop(socket);
     host.stop().await;

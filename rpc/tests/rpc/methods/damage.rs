@@ -5,7 +5,7 @@ use quorate_rpc::RpcConfig;
 use serde_json::{Value, json};
 
 use crate::support::FakeNode;
-use crate::web::Site;
+use crate::tools::web::Site;
 
 /// A site with three blocks of one transaction each, of which the second is damaged; and the ids of
 /// the transactions.

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::schema::check;
-use crate::web::Site;
+use crate::tools::schema::check;
+use crate::tools::web::Site;
 
 /// The document, with checks.
 pub(crate) struct Described(pub(crate) Value);

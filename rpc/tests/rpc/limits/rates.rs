@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::{Duration, advance};
 use tower::ServiceExt;
 
-use crate::server::{start, stop};
-use crate::web::{Answer, Site, Wire, checked_error};
+use crate::tools::web::{Answer, Site, Wire, checked_error};
+use crate::transport::server::{start, stop};
 
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"chain_head"}"#;
 
