@@ -1,11 +1,8 @@
 //! The state of a replica, and its entry point [`Replica::step`].
 
-use std::time::Duration;
-
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockHash, BlockSkeleton, Commit, CommitCertificate, Header, Height, ReplicaId, Signed, Verified,
-    View,
+    Ballot, BlockHash, Commit, CommitCertificate, Header, Height, ReplicaId, Signed, Verified, View,
 };
 
 use crate::chain::Chain;
@@ -13,6 +10,7 @@ use crate::checkpoint::stable::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
 use crate::evidence::Faults;
 use crate::evidence::proof::Evidence;
+use crate::input::Input;
 use crate::journal::record::Record;
 use crate::messages::proposal::Prepare;
 use crate::messages::{Checked, CheckedContent};
@@ -21,67 +19,10 @@ use crate::signing::Signing;
 use crate::signing::signer::Signer;
 use crate::step::Step;
 use crate::time::{Moment, Now};
-use crate::timer::{ViewTimers, Work};
+use crate::timer::ViewTimers;
 use crate::view_change::state::Views;
 use crate::votes::Log;
 use crate::votes::slot::{Recorded, Slot, Stage};
-
-/// Every event that a replica reacts to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "inputs are moved once or twice, never kept")]
-pub enum Input {
-    /// A checked message arrived on the authenticated channel of this member.
-    Received {
-        /// The member at the other end of the channel.
-        from: ReplicaId,
-        /// The checked message.
-        message: Checked,
-    },
-    /// The channel to this member was opened, or opened again. Messages on the old channel are
-    /// lost, so the replica sends STATUS (R14a), and its VIEW-CHANGE if the view has not begun
-    /// (R14c).
-    PeerUp(ReplicaId),
-    /// The channel to this member is closed. Until its next message, the member does not count as
-    /// recently heard from (R15d).
-    PeerDown(ReplicaId),
-    /// The engine made a block on [`Replica::proposal_parent`], and holds its body.
-    Proposed(BlockSkeleton),
-    /// The answer to [`crate::Request::FetchSkeleton`].
-    SkeletonFetched(BlockSkeleton),
-    /// The answer to [`crate::Request::Examine`].
-    Examined {
-        /// The ballot of the examined proposal.
-        ballot: Ballot,
-        /// The result.
-        verdict: Verdict,
-    },
-    /// The engine appended these fetched blocks to the ledger, without a gap (R12d).
-    CaughtUp {
-        /// Their headers, ascending by height.
-        headers: Vec<Header>,
-        /// The commit certificate of the last one.
-        certificate: Verified<CommitCertificate>,
-    },
-    /// The ledger up to this height is durable: it would survive a power cut (R13c, R23).
-    Durable(Height),
-    /// What the mempool holds for the next block (R15b).
-    Pending(Work),
-    /// The censorship watch timed out (R21d).
-    Censored,
-    /// The process was paused for this long. The replica postpones its deadlines by as much (R15e).
-    Late(Duration),
-    /// The moment of [`Replica::deadline`] has come. Late or needless ticks do no harm.
-    Tick,
-}
-
-/// The engine's result for the transactions of a proposal (R5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// All transactions are here, and none breaks a rule. The engine holds the body.
-    Good,
-    /// A transaction breaks a rule, for this reason.
-    Bad(String),
-}
 
 /// Counters for metrics. They count from the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

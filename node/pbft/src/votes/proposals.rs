@@ -6,10 +6,11 @@ use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, BlockError, BlockSkeleton, Header, Height, ReplicaId};
 
 use crate::evidence::proof::Evidence;
+use crate::input::Verdict;
 use crate::journal::record::Record;
 use crate::messages::Message;
 use crate::messages::proposal::{CheckedProposal, PrePrepare, Prepare};
-use crate::replica::{Replica, Verdict};
+use crate::replica::Replica;
 use crate::step::{Request, Step, To};
 use crate::time::Now;
 use crate::votes::slot::Stage;
