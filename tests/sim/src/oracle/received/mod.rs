@@ -2,6 +2,8 @@
 //! waiting for a view that does not begin, create evidence, leave a view with a faulty primary. And
 //! what it must not do before it has received enough: sign, or leave a view.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,9 +16,6 @@ use crate::oracle::{Check, require};
 
 const JOIN: &str = "a member follows f + 1 others";
 const NO_NEW_VIEW: &str = "a member leaves a view that does not begin";
-const PROOF: &str = "two contradicting statements are evidence";
-const CROSSED: &str = "a COMMIT for another block than its signer accepted is evidence";
-const LIAR: &str = "a member leaves the view of a provably faulty primary";
 const PROBE: &str = "no member signs before a quorum has responded";
 const ALONE: &str = "no member leaves a view without contact with a quorum";
 const BEHIND: &str = "no member leaves a view while others are ahead";
@@ -25,9 +24,6 @@ const HALVED: &str = "progress halves the timeout";
 
 /// Timeouts of progress after which the timeout is halved.
 const CALM: u32 = 10;
-
-/// Upper limit of evidence against one member.
-const PROOFS: usize = 16;
 
 /// The subject of a statement about a height in a view: kind, view, height, signer.
 type Place = (Domain, View, Height, ReplicaId);
@@ -300,99 +296,6 @@ impl Heard {
             })?;
         }
         Ok(())
-    }
-
-    /// R22: two contradicting statements about one subject, both within the window of an active
-    /// view, are evidence. So are crossed votes.
-    fn proves(
-        &self,
-        look: &Look<'_>,
-        inputs: &mut Inputs,
-        before: &Stood,
-        after: &Stood,
-        statements: Vec<(Place, BlockHash)>,
-    ) -> Check {
-        inputs.statements.retain(|(_, view, height, _), _| *view >= after.view && *height > after.committed);
-        let top = before.committed.plus(self.window).min(before.stable.plus(self.log_window));
-        for (place, block) in statements {
-            let (kind, view, height, signer) = place;
-            let in_view = |stood: &Stood| stood.active && stood.view == view;
-            let open = height > after.committed && height <= top && height > look.again;
-            if !in_view(before) || !in_view(after) || !open || signer == look.member {
-                continue;
-            }
-            if kind == Domain::Prepare && signer == look.stands.pbft.primary {
-                continue;
-            }
-            let first = *inputs.statements.entry(place).or_insert(block);
-            let against = look.evidence.iter().filter(|proof| proof.culprit() == signer);
-            let known = || {
-                against.clone().count() >= PROOFS
-                    || against.clone().any(|proof| {
-                        let subject = proof.subject();
-                        (subject.kind, subject.view, subject.height) == (kind, view, height)
-                    })
-            };
-            require(first == block || known(), PROOF, || {
-                format!(
-                    "member {} received {kind:?} of {signer} for two blocks at {height}, view {view}",
-                    look.member
-                )
-            })?;
-            Self::proves_crossing(look, inputs, place, first)?;
-        }
-        Ok(())
-    }
-
-    /// R22a: a COMMIT, and a PREPARE or PRE-PREPARE for another block, are evidence.
-    fn proves_crossing(look: &Look<'_>, inputs: &Inputs, place: Place, block: BlockHash) -> Check {
-        let (kind, view, height, signer) = place;
-        let others: &[Domain] = match kind {
-            Domain::Commit => &[Domain::PrePrepare, Domain::Prepare],
-            _ => &[Domain::Commit],
-        };
-        let other_block = |other: &Domain| {
-            let other = inputs.statements.get(&(*other, view, height, signer));
-            other.is_some_and(|other| *other != block)
-        };
-        // The member may have kept an earlier statement, which is not noted here. Then it has proven
-        // another fault of the signer at this height.
-        let mut against =
-            look.evidence.iter().filter(|proof| proof.culprit() == signer).map(|it| it.subject());
-        let is_known = against.clone().count() >= PROOFS
-            || against.any(|subject| (subject.view, subject.height) == (view, height));
-        require(is_known || !others.iter().any(other_block), CROSSED, || {
-            format!(
-                "member {} received {kind:?} of {signer} that crosses another vote at {height}, view {view}",
-                look.member
-            )
-        })
-    }
-
-    /// R22: a member with evidence against its primary leaves the view.
-    fn leaves_faulty_primary(look: &Look<'_>, before: &Stood, after: &Stood) -> Check {
-        let stays =
-            before.voting && after.voting && before.active && after.active && before.view == after.view;
-        if !stays || look.overtaken {
-            return Ok(());
-        }
-        let primary = look.stands.pbft.primary;
-        let found = look.effects.notices.iter().find_map(|notice| match notice {
-            Notice::Equivocation { replica, subject }
-                if *replica == primary
-                    && subject.view == after.view
-                    && matches!(subject.kind, Domain::PrePrepare | Domain::NewView) =>
-            {
-                Some(subject)
-            }
-            _ => None,
-        });
-        require(found.is_none(), LIAR, || {
-            format!(
-                "member {} stays in view {} of {primary}, with evidence {found:?}",
-                look.member, after.view
-            )
-        })
     }
 
     /// R15: failed views double the timeout, progress halves it.
