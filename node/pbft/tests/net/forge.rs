@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{
-    Ballot, BlockSkeleton, Commit, CommitCertificate, Epoch, Signable, SignatureSet, Signed, Signers,
-    Verified, View, decode, encode,
+    Ballot, BlockSkeleton, Commit, CommitCertificate, Epoch, Signable, SignatureSet, Signed, Signers, View,
+    decode, encode,
 };
 use quorate_pbft::{
     Input, Message, NewView, NewViewMessage, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected,
     Selection, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
-use super::{Envelope, Net, ballot, id};
+use super::{Envelope, Net, ballot, block, id, root};
 
 /// The view-change payload of a member that has committed nothing and prepared these blocks.
 pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayload {
@@ -19,6 +19,21 @@ pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayloa
 }
 
 impl Net {
+    /// A block at height 1 of this member.
+    pub(crate) fn first_block(&self, name: &str, proposer: usize) -> BlockSkeleton {
+        block(&root(&self.config), name, self.now(0).wall, id(proposer))
+    }
+
+    /// Two blocks at height 1 of member 0, called A and B.
+    pub(crate) fn two_blocks(&mut self) -> (BlockSkeleton, BlockSkeleton) {
+        let [a, b] = ["A", "B"].map(|name| {
+            let skeleton = self.first_block(name, 0);
+            self.name(&skeleton, name);
+            skeleton
+        });
+        (a, b)
+    }
+
     /// Signs any statement in the name of a member.
     pub(crate) fn sign<T: Signable>(&self, signer: usize, body: T) -> Signed<T> {
         Signed::sign(&self.config.context.chain, &self.keys[signer], id(signer), body).into_inner()

@@ -52,10 +52,6 @@ impl Envelope {
         matches!(self.message, Message::Checkpoint(_))
     }
 
-    pub(crate) fn is_evidence(&self) -> bool {
-        matches!(self.message, Message::Evidence(_))
-    }
-
     pub(crate) fn is_seen(&self) -> bool {
         matches!(self.message, Message::Seen(_))
     }

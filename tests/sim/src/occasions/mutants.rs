@@ -47,17 +47,17 @@ const EXCUSED: &[(Mutant, &str)] = &[
     (
         Mutant::NothingRepaired,
         "no rule of a run covers it: blocks arrive as certified ranges and views change more often, but nothing stops; \
-         tests of node/pbft/tests/lost_messages.rs notice it",
+         tests of node/pbft/tests/rules/ordering/lost_messages.rs notice it",
     ),
     (
         Mutant::ParentNotAskedAgain,
         "the engine refuses such proposals before they are accepted; `a_branch_that_lost_is_not_continued` in \
-         node/pbft/tests/faulty_members.rs notices it where there is no engine",
+         node/pbft/tests/rules/hostile/lost_branches.rs notices it where there is no engine",
     ),
     (
         Mutant::PastBlocksGivenUp,
         "not found in 800 seeds of LostVotes: it takes more than 16 W accepted blocks of failed views, and a certificate \
-         that only one correct member has; a test of node/pbft/tests/past_blocks.rs notices it",
+         that only one correct member has; a test of node/pbft/tests/rules/view_changes/past_blocks.rs notices it",
     ),
 ];
 
