@@ -178,6 +178,21 @@ fn a_request_whose_connection_ends_has_expired() {
     }
 }
 
+/// R12b: a request has expired, and another member was asked. The late answer to the first request
+/// does not close the second one.
+#[test]
+fn an_answer_to_an_expired_request_does_not_close_the_open_one() {
+    let mut scene = Scene::new();
+    scene.claims(0, u64::MAX);
+    scene.claims(1, 100_000);
+    assert_eq!(scene.asks().0, 0);
+    let expired = FetchId(scene.asked);
+    assert_eq!(scene.asks().0, 1);
+    assert!(scene.catchup.answered(expired).is_none());
+    assert!(scene.catchup.is_running(), "member 1 still owes its answer");
+    assert_eq!(scene.catchup.answered(FetchId(scene.asked)).unwrap().peer, ReplicaId(1));
+}
+
 /// A slow connection: every member lets some requests expire. The wait grows until answers
 /// arrive in time, and no longer.
 #[test]

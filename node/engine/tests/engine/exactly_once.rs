@@ -55,6 +55,25 @@ fn a_proposal_that_repeats_a_committed_transaction_is_refused() {
     refuses(&mut net, &again, "is in the chain already");
 }
 
+/// R16: after a restart, a member still knows the ids of a whole lifetime.
+#[test]
+fn a_restarted_member_refuses_a_transaction_that_was_committed_almost_a_lifetime_ago() {
+    let mut net = Net::of(4);
+    let lifetime_ms = net.genesis.block_limits().transaction.max_lifetime_ms;
+    let transaction = net.transaction_until(1, net.wall().plus_ms(lifetime_ms));
+    net.submit(0, &transaction).unwrap();
+    net.deliver_all();
+    net.pass(Duration::from_millis(lifetime_ms * 3 / 4));
+    net.commit_each(5..6);
+    net.power_loss(1);
+    net.open(1);
+    net.deliver_all();
+    let tip = net.engine(1).reader().header(Height(net.height(1))).unwrap().unwrap();
+    assert_eq!(net.ids(1)[0], transaction.id());
+    let again = net.block_on(&tip, &[transaction]);
+    refuses(&mut net, &again, "is in the chain already");
+}
+
 #[test]
 fn a_proposal_that_repeats_a_transaction_of_its_uncommitted_parent_is_refused() {
     let mut net = Net::of(4);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use quorate_ledger::Height;
-use quorate_pbft::{Cause, Message, Phase, Record, ViewChangePayload, Work};
+use quorate_pbft::{Cause, Input, Message, Phase, Record, ViewChangePayload, Work};
 
-use crate::net::{self, Envelope, NEW_VIEW_TIMEOUT, Net, STATUS, TIMEOUT, ballot, block, id};
+use crate::net::{self, CHAIN, Envelope, NEW_VIEW_TIMEOUT, Net, STATUS, TIMEOUT, ballot, block, id};
 
 /// R15b, R20: a primary that dies before it proposes costs one timeout. The next one proposes.
 #[test]
@@ -314,5 +314,31 @@ fn a_replica_that_missed_a_view_change_ignores_old_proposals() {
         net.deliver_all();
         net.assert_chain(&["C", "D"]);
         assert!(net.departures(overtaken).is_empty(), "it entered the view with the NEW-VIEW");
+    }
+}
+
+/// R12e: a certificate of view 1 proves that a quorum has left view 0. A replica that is still in
+/// view 0 does not vote there, even for a block on top of the certified one.
+#[test]
+fn a_replica_does_not_vote_in_a_view_that_a_quorum_has_left() {
+    for (certified_in, votes) in [(0, true), (1, false)] {
+        let mut net = Net::of(4);
+        net.corrupt(0);
+        let fetched = net.first_block("A", 1);
+        let certificate = net.certificate(ballot(&fetched, certified_in), &[0, 1, 2]);
+        net.input(
+            3,
+            Input::CaughtUp {
+                headers: vec![fetched.header().clone()],
+                certificate: certificate.verify(&CHAIN, &net.config.context).unwrap(),
+            },
+        );
+        assert_eq!(net.view(3), (0, true), "it has not received the NEW-VIEW");
+        let next = block(fetched.header(), "B", net.now(3).wall, id(0));
+        let proposal = net.proposal(0, &next, 0);
+        net.inject(0, 3, proposal);
+        net.deliver_all();
+        assert_eq!(!net.height_records(3).is_empty(), votes, "certified in view {certified_in}");
+        assert_eq!(net.links.sent[1] > 0, votes, "a PREPARE, certified in view {certified_in}");
     }
 }
