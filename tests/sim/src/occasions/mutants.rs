@@ -125,7 +125,6 @@ fn lies_about_views(mutant: Mutant) -> Option<&'static [Lie]> {
         M::BaseFinalisesNothing
         | M::ReleasedForgotten
         | M::NewViewTimerExact
-        | M::LowestCertificate
         | M::NewViewDropsPrepared
         | M::ViewChangeQuorumShort => &[],
         _ => return None,
@@ -142,7 +141,7 @@ fn other_ground(mutant: Mutant) -> Occasion {
         M::NoWatermark => (Scenario::FarBehind, &[Lie::KeepCheckpoints]),
         M::CensorshipIgnored => (Scenario::Censorship, &[]),
         M::LeavesWithoutContact | M::LeavesWhileBehind | M::VotesWhenOvertaken => (Scenario::CutOff, &[]),
-        M::PastBlocksGivenUp => (Scenario::LostVotes, &[]),
+        M::LowestCertificate | M::PastBlocksGivenUp => (Scenario::LostVotes, &[]),
         M::HalfTheIds | M::SpeaksUnasked => (Scenario::Restarts, &[]),
         M::TimeoutNeverHalved => (Scenario::Recovery, &[]),
         _ => return Occasion::default(),
