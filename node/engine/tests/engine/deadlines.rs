@@ -11,8 +11,8 @@ use quorate_pbft::Cause;
 
 use crate::net::{Net, Parcel, id};
 
-/// Half the request timeout of the default genesis.
-const HALF_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time until a transaction is resent: half the request timeout of the default genesis.
+const RESEND_AFTER: Duration = Duration::from_secs(1);
 
 #[test]
 fn lost_votes_are_repaired_by_status_alone() {
@@ -40,7 +40,7 @@ fn transactions_that_gossip_lost_are_resent_directly() {
     net.lose(|_, _, parcel| parcel.is_gossip());
     let transaction = net.transaction(1);
     net.submit(2, &transaction).unwrap();
-    net.pass(HALF_TIMEOUT - Duration::from_millis(1));
+    net.pass(RESEND_AFTER - Duration::from_millis(1));
     assert_eq!(net.height(2), 0);
     net.pass(Duration::from_millis(100));
     assert_eq!(net.ids(2), [transaction.id()]);
@@ -57,7 +57,7 @@ fn a_member_resends_transactions_of_other_members() {
     net.deliver_all();
     assert!(net.engine(3).is_pending(&transaction.id()));
     net.power_loss(2);
-    net.pass(HALF_TIMEOUT * 3 / 2 - Duration::from_millis(1));
+    net.pass(RESEND_AFTER * 3 / 2 - Duration::from_millis(1));
     assert_eq!(net.height(3), 0);
     net.pass(Duration::from_millis(200));
     assert_eq!(net.ids(3), [transaction.id()]);
@@ -70,7 +70,7 @@ fn resends_are_bounded_and_paused() {
     for nonce in 0..1200 {
         assert_eq!(net.submit(2, &net.transaction(nonce)), Ok(Submission::Pending));
     }
-    net.pass(HALF_TIMEOUT);
+    net.pass(RESEND_AFTER);
     let resends: Vec<usize> = net
         .log
         .iter()
@@ -91,7 +91,7 @@ fn a_dead_primary_is_left_after_the_timeout_and_the_next_one_orders_what_waits()
     net.power_loss(0);
     let transaction = net.transaction(1);
     net.submit(1, &transaction).unwrap();
-    net.pass(HALF_TIMEOUT * 2 - Duration::from_millis(1));
+    net.pass(RESEND_AFTER * 2 - Duration::from_millis(1));
     assert_eq!((net.height(1), net.departures(1)), (0, vec![]));
     net.pass(Duration::from_millis(2));
     assert_eq!(net.departures(1), [(View(1), Cause::NoProgress)]);

@@ -9,8 +9,8 @@ use crate::net::{Net, Parcel, id};
 
 const GRACE: Duration = Duration::from_millis(50);
 
-/// A quarter of the status interval in a committee of four.
-const REQUEST_INTERVAL: Duration = Duration::from_millis(250);
+/// The first wait for an answer: a quarter of the status interval in a committee of four.
+const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
 /// The requests for transactions so far: from, to.
 fn requests(net: &Net) -> Vec<(ReplicaId, ReplicaId)> {
@@ -92,12 +92,12 @@ fn without_an_answer_the_next_member_is_asked_after_the_wait() {
     net.submit(1, &net.transaction(1)).unwrap();
     net.deliver_all();
     net.pass(GRACE);
-    net.pass(REQUEST_INTERVAL - Duration::from_millis(1));
+    net.pass(ANSWER_WAIT - Duration::from_millis(1));
     assert_eq!(requests(&net), [(id(3), id(0))]);
     net.pass(Duration::from_millis(1));
     assert_eq!(requests(&net), [(id(3), id(0)), (id(3), id(1))]);
     // Each member that does not answer makes the wait for the next one longer.
-    net.pass(2 * REQUEST_INTERVAL - Duration::from_millis(1));
+    net.pass(2 * ANSWER_WAIT - Duration::from_millis(1));
     assert_eq!(requests(&net).len(), 2);
     net.pass(Duration::from_millis(1));
     assert_eq!(requests(&net)[2..], [(id(3), id(2))]);
@@ -114,7 +114,7 @@ fn an_answer_that_comes_late_is_used() {
     let transaction = net.transaction(1);
     net.submit(1, &transaction).unwrap();
     net.deliver_all();
-    net.pass(GRACE + REQUEST_INTERVAL);
+    net.pass(GRACE + ANSWER_WAIT);
     assert_eq!(requests(&net), [(id(3), id(0)), (id(3), id(1))]);
     let first = net.log.iter().find_map(|(from, _, parcel)| match parcel {
         Parcel::Ask(fetch, FetchRequest::Transactions { .. }) if *from == id(3) => Some(*fetch),
