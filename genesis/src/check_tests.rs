@@ -1,4 +1,7 @@
 #![allow(clippy::unwrap_used)]
+use std::collections::BTreeSet;
+
+use quorate_governance::{Bound, rules};
 use quorate_ledger::{PublicKey, ReplicaId, Timestamp};
 
 use super::*;
@@ -21,6 +24,12 @@ fn changed(parameters: &mut Parameters, section: usize, index: usize, value: u64
 #[test]
 fn the_defaults_are_accepted() {
     assert_eq!(refused(|_| {}), []);
+}
+
+#[test]
+fn only_open_networks_have_a_genesis() {
+    let registry = refused(|draft| draft.parameters.clients.submit = Submit::Registry);
+    assert_eq!(registry, [GenesisError::Submit("registry".to_owned())]);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The content of a genesis before it is checked.
 
 use borsh::BorshSerialize;
+use quorate_governance::Parameters;
 use quorate_ledger::{PublicKey, Timestamp};
-
-use crate::parameters::Parameters;
 
 /// A member of the first committee.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]

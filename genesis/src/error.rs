@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use quorate_governance::{Bound, ParameterError, Rule};
 use quorate_ledger::{HexError, MAX_MEMBERS, PublicKey, Timestamp};
 
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
@@ -139,31 +140,16 @@ pub enum GenesisError {
     Submit(String),
 }
 
-/// Whether a number must be at most or at least a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// The limit or less.
-    AtMost,
-    /// The limit or more.
-    AtLeast,
-}
-
-impl Bound {
-    fn remedy(self, field: &str, others: &[&str]) -> String {
-        let others = others.join(" or ");
-        match self {
-            Bound::AtMost => format!("lower {field} or raise {others}"),
-            Bound::AtLeast => format!("raise {field} or lower {others}"),
+impl From<ParameterError> for GenesisError {
+    fn from(error: ParameterError) -> Self {
+        match error {
+            ParameterError::Range { field, value, min, max } => {
+                GenesisError::Range { field, value, min, max }
+            }
+            ParameterError::Rule(Rule { field, value, bound, limit, meaning, others, reason }) => {
+                GenesisError::Rule { field, value, bound, limit, meaning, others, reason }
+            }
         }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Bound::AtMost => "at most",
-            Bound::AtLeast => "at least",
-        })
     }
 }
 

@@ -4,13 +4,13 @@
 //! derived deserialiser would stop at the first unknown or misplaced field, but an operator needs
 //! all errors at once.
 
+use quorate_governance::{Parameters, Submit};
 use quorate_ledger::{PublicKey, Timestamp};
 use toml::{Table, Value};
 
 use crate::check::{self, shortened};
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisError, GenesisErrors};
-use crate::parameters::{Parameters, Submit};
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
 
 const TOP_FIELDS: [&str; 8] =

@@ -1,13 +1,13 @@
 //! A checked genesis and the values that follow from it.
 
 use borsh::BorshSerialize;
+use quorate_governance::{ConsensusParameters, MempoolParameters, Parameters};
 use quorate_ledger::{
     BlockLimits, ChainAnchor, ChainId, Committee, Domain, Header, ReplicaId, Timestamp, encode, tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisErrors, Warning};
-use crate::parameters::{ConsensusParameters, MempoolParameters, Parameters};
 use crate::{FORMAT_VERSION, check, file, render};
 
 /// The smallest committee that tolerates a faulty member.

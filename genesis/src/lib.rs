@@ -24,15 +24,14 @@ mod draft;
 mod error;
 mod file;
 mod genesis;
-mod parameters;
 mod render;
 mod test_network;
 
 pub use draft::{GenesisDraft, Validator};
-pub use error::{Bound, GenesisError, GenesisErrors, Warning};
+pub use error::{GenesisError, GenesisErrors, Warning};
 pub use genesis::Genesis;
-pub use parameters::{
-    BlockParameters, ClientParameters, ConsensusParameters, MempoolParameters, Parameters, Submit,
+pub use quorate_governance::{
+    BlockParameters, Bound, ClientParameters, ConsensusParameters, MempoolParameters, Parameters, Submit,
 };
 pub use test_network::TestNetwork;
 

@@ -1,11 +1,11 @@
 //! Networks whose secret keys are all known, for experiments, tests and the simulator.
 
+use quorate_governance::Parameters;
 use quorate_ledger::{MAX_MEMBERS, ReplicaId, SecretKey, Timestamp};
 
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisError, GenesisErrors};
 use crate::genesis::Genesis;
-use crate::parameters::Parameters;
 
 /// Time of every seeded genesis: 14 November 2023.
 const SEEDED_TIME: Timestamp = Timestamp(1_700_000_000_000);
