@@ -27,6 +27,8 @@ pub enum Domain {
     ViewChange = 6,
     /// Signed by the primary of a new view.
     NewView = 7,
+    /// Signed by a new consensus key: its holder agrees that it replaces the key of a member.
+    Possession = 8,
 
     /// Identifies a genesis, and with it a chain.
     Genesis = 64,
@@ -48,6 +50,16 @@ pub enum Domain {
     ViewChangeContent = 72,
     /// The content of a NEW-VIEW: its proofs and the proposals that it repeats.
     NewViewContent = 73,
+    /// The key of an entry of the governance state: its path in the state tree.
+    StateKey = 74,
+    /// The value of an entry of the governance state.
+    StateValue = 75,
+    /// A leaf of the state tree.
+    StateLeaf = 76,
+    /// An inner node of the state tree.
+    StateNode = 77,
+    /// A part of the state tree without leaves.
+    StateEmpty = 78,
 }
 
 /// 32 bytes of Keccak-256.

@@ -183,6 +183,16 @@ mutants! {
     ExpiresEarly,
     /// M76: a COMMIT for another block than its signer's PREPARE or PRE-PREPARE is no evidence.
     CrossedVotesIgnored,
+    /// M77: a change of the configuration takes effect at the height after its decision.
+    EffectiveAtOnce,
+    /// M78: approvals of removed members count.
+    ApprovalsOfRemovedMembers,
+    /// M79: a new member need not be ready.
+    ReadyUnchecked,
+    /// M80: several epoch changes may be scheduled at once.
+    EpochChangesOverlap,
+    /// M81: keys of earlier members are accepted again.
+    RetiredKeysAccepted,
 }
 
 impl Mutant {

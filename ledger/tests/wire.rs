@@ -105,6 +105,7 @@ fn check_hashes(vectors: &mut Vectors) {
         Domain::Checkpoint,
         Domain::ViewChange,
         Domain::NewView,
+        Domain::Possession,
         Domain::Genesis,
         Domain::Header,
         Domain::TransactionId,
@@ -115,6 +116,11 @@ fn check_hashes(vectors: &mut Vectors) {
         Domain::State,
         Domain::ViewChangeContent,
         Domain::NewViewContent,
+        Domain::StateKey,
+        Domain::StateValue,
+        Domain::StateLeaf,
+        Domain::StateNode,
+        Domain::StateEmpty,
     ];
     vectors.check("domains", &domains.map(|domain| domain as u8));
     vectors.check("hash_preimage", b"quorate\x01\x42abc");

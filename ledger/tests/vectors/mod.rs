@@ -12,7 +12,7 @@ use quorate_ledger::{from_hex, to_hex};
 pub(crate) const DOCUMENT: &str = include_str!("../../WIRE.md");
 
 /// Crates that may own vectors. No test would read a block with another name.
-const OWNERS: [&str; 5] = ["engine", "genesis", "ledger", "pbft", "store"];
+const OWNERS: [&str; 6] = ["engine", "genesis", "governance", "ledger", "pbft", "store"];
 
 /// The vectors of one owner, and the problems found so far.
 pub(crate) struct Vectors {

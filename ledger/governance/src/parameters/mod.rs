@@ -15,6 +15,7 @@ mod table;
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{BlockLimits, TransactionLimits};
 
+pub(crate) use governance::MAX_CLIENTS;
 pub use governance::{GovernanceParameters, Settings};
 pub use names::{ParameterName, UnknownParameter};
 pub use rules::{Bound, ParameterError, Rule, parameter_errors, rules};
