@@ -1,6 +1,5 @@
 //! Compares the section "Governance operations" of `WIRE.md` with the public API: its vectors, and
 //! its tables of parameters and reasons.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{
     Change, EntryKey, EntryProof, InitialState, Member, Name, Operation, Outcome, ParameterName, Possession,
@@ -10,10 +9,7 @@ use quorate_ledger::{
     BlockHash, ChainId, Domain, Epoch, Height, PublicKey, SecretKey, encode, signing_hash, tagged_hash,
 };
 
-use vectors::{DOCUMENT, Vectors};
-
-#[path = "../../tests/vectors/mod.rs"]
-mod vectors;
+use crate::vectors::{DOCUMENT, Vectors};
 
 const CHAIN: ChainId = ChainId::from_bytes([0xcc; 32]);
 const PROPOSAL: ProposalId = ProposalId::from_bytes([0xdd; 32]);

@@ -1,5 +1,4 @@
 //! Members join, leave and are replaced, and who decides it.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{
     Change, InitialState, InitialStateError, Member, Obstacle, Operation, ParameterName, PreviewWarning,
@@ -7,11 +6,9 @@ use quorate_governance::{
 };
 use quorate_ledger::{BlockHash, Epoch, Height, PublicKey};
 
-use network::{
+use crate::network::{
     CHAIN, EXECUTED, K, Network, W, add, failed, gov, key, member, name, remove, set, settings, vote,
 };
-
-mod network;
 
 #[test]
 fn a_fifth_member_joins_in_a_new_epoch_once_it_is_ready() {

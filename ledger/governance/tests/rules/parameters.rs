@@ -1,5 +1,4 @@
 //! The parameters that governance may change, and those that it may not.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 

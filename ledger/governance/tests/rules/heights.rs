@@ -1,14 +1,11 @@
 //! When changes take effect, and which configurations a state knows.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{
     ApplyError, ExecutedBlock, GovernanceTransaction, Operation, ParameterName, Reason,
 };
 use quorate_ledger::{BlockHash, Epoch, Height};
 
-use network::{EXECUTED, Network, W, add, add_client, failed, gov, key, set, settings, vote};
-
-mod network;
+use crate::network::{EXECUTED, Network, W, add, add_client, failed, gov, key, set, settings, vote};
 
 /// M77: no configuration changes that a primary may have used already.
 #[test]
@@ -97,7 +94,7 @@ fn epoch_changes_are_scheduled_one_at_a_time() {
 #[test]
 fn an_approval_that_would_decide_a_second_epoch_change_can_be_repeated() {
     let mut network = Network::of(5);
-    let id = network.propose(0, vec![network::remove(4)]);
+    let id = network.propose(0, vec![crate::network::remove(4)]);
     for index in 1..3 {
         assert_eq!(network.approve(index, id), EXECUTED);
     }

@@ -1,14 +1,13 @@
 //! Clients of members, the submit mode, and quotas of a block.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{
     BlockUse, Change, Kind, NotPermitted, Operation, ParameterName, Permit, Quota, Reason, Submit, limits,
 };
 use quorate_ledger::{Payload, PublicKey};
 
-use network::{EXECUTED, Network, add, add_client, failed, gov, key, name, remove, set, settings, vote};
-
-mod network;
+use crate::network::{
+    EXECUTED, Network, add, add_client, failed, gov, key, name, remove, set, settings, vote,
+};
 
 const REGISTRY: Change = Change::SetSubmitMode { mode: Submit::Registry };
 

@@ -1,12 +1,11 @@
 //! Keys are rotated, renewed and replaced, and never used twice.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{Change, InitialState, Member, Operation, Possession, Reason, State, limits};
 use quorate_ledger::{BlockHash, ChainId, Epoch};
 
-use network::{CHAIN, EXECUTED, K, Network, add, failed, gov, key, name, remove, secret, settings, vote};
-
-mod network;
+use crate::network::{
+    CHAIN, EXECUTED, K, Network, add, failed, gov, key, name, remove, secret, settings, vote,
+};
 
 #[test]
 fn a_member_rotates_its_consensus_key_and_keeps_its_governance_key() {

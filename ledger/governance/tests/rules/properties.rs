@@ -1,6 +1,5 @@
 //! Random chains of operations by random keys: nothing panics, and the invariants hold after every
 //! block.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -14,9 +13,7 @@ use quorate_governance::{
 };
 use quorate_ledger::{BlockHash, Committee, Epoch, Height, PublicKey, SecretKey, TransactionId};
 
-use network::{CHAIN, Network, name, settings};
-
-mod network;
+use crate::network::{CHAIN, Network, name, settings};
 
 /// Keys 0 to 11 are consensus keys, 12 to 23 governance keys of members 0 to 11, the others free.
 const KEYS: u16 = 40;
@@ -28,7 +25,7 @@ static SECRETS: LazyLock<Vec<SecretKey>> = LazyLock::new(|| {
         12..24 => 188 + at,
         _ => 300 + at,
     };
-    (0..KEYS).map(|at| network::secret(number(at))).collect()
+    (0..KEYS).map(|at| crate::network::secret(number(at))).collect()
 });
 
 fn key(at: u16) -> PublicKey {
@@ -226,7 +223,7 @@ proptest! {
         let _ = Operation::decode(&bytes);
         let _ = State::from_bytes(&bytes);
         let mut network = Network::of(4);
-        network.propose(0, vec![network::add(4)]);
+        network.propose(0, vec![crate::network::add(4)]);
         let mut state = network.state.to_bytes();
         let length = state.len();
         state[at % length] = value;
@@ -236,7 +233,7 @@ proptest! {
             let hash = BlockHash::from_bytes([3; 32]);
             let block = quorate_governance::ExecutedBlock { height, hash, transactions: &[] };
             let _ = state.apply(&block, &BTreeMap::new());
-            let _ = state.preview(&[network::add(5)]);
+            let _ = state.preview(&[crate::network::add(5)]);
         }
     }
 }
@@ -277,8 +274,8 @@ fn quorums_of_consecutive_committees_share_a_correct_member() {
     for n in 1_u16..=31 {
         let network = Network::with(n, settings());
         for (added, removed) in (0..4).flat_map(|added| (0..4).map(move |removed| (added, removed))) {
-            let mut changes: Vec<Change> = (0..added).map(|at| network::add(40 + at)).collect();
-            changes.extend((0..removed.min(n)).map(network::remove));
+            let mut changes: Vec<Change> = (0..added).map(|at| crate::network::add(40 + at)).collect();
+            changes.extend((0..removed.min(n)).map(crate::network::remove));
             let Some(after) = network.state.preview(&changes).after else { continue };
             let before: &Committee = network.state.next_config().committee();
             let shared = usize::from(n - removed.min(n));

@@ -1,16 +1,13 @@
 //! Operations, states and proofs as bytes.
-#![allow(clippy::unwrap_used)]
 
 use quorate_governance::{
     Change, EntryKey, EntryProof, Name, Operation, ParameterName, ProofError, State, limits,
 };
 use quorate_ledger::{Hash, TRANSACTION_OVERHEAD_BYTES, decode, encode};
 
-use network::{
+use crate::network::{
     EXECUTED, Network, add, add_client, gov, key, member, name, remove, secret, set, settings, vote,
 };
-
-mod network;
 
 /// A state with rows of every kind.
 fn busy() -> Network {

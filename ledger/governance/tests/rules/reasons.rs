@@ -1,17 +1,14 @@
 //! Every reason for which an operation can fail, in the shortest chain that leads to it. A failed
 //! operation changes nothing but the head.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
 use quorate_governance::{Change, Operation, ParameterName, ProposalId, Quota, Reason, Submit};
 use quorate_ledger::{BlockHash, Height, PublicKey};
 
-use network::{
+use crate::network::{
     EXECUTED, K, Network, W, add, add_client, failed, gov, key, name, remove, secret, set, settings, vote,
 };
-
-mod network;
 
 /// A key with the right first byte that is no point of the curve: no point has x = 5.
 fn nowhere() -> PublicKey {
