@@ -178,7 +178,7 @@ fn readiness(condition: &Condition) -> String {
 
 #[cfg(test)]
 mod tests {
-    use quorate_api::ViewChanges;
+    use quorate_api::ViewChangeCounts;
 
     use super::*;
 
@@ -221,7 +221,7 @@ mod tests {
             catching_up: false,
             view_changes_from: Vec::new(),
             recently_heard: Vec::new(),
-            view_changes: ViewChanges::default(),
+            view_change_counts: ViewChangeCounts::default(),
             evidence_count: 0,
             snapshot_age_ms: 0,
         };

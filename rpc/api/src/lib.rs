@@ -48,7 +48,7 @@ pub use methods::discovery::Discovery;
 pub use methods::parameter::Parameter;
 pub use node::consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
-    EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChanges,
+    EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChangeCounts,
 };
 pub use node::explanation::{
     Awaited, AwaitedHeight, Explanation, MemberName, OrderingBounds, ProgressState, QuorumContact,

@@ -3,7 +3,7 @@
 use quorate_api::{
     ChainHead, ConsensusDeadline, ConsensusState, DeadlinePurpose, Explanation, HeightInFlight, HeightPhase,
     MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck,
-    ValidatorSigningState, ViewChanges,
+    ValidatorSigningState, ViewChangeCounts,
 };
 use quorate_genesis::TestNetwork;
 use quorate_ledger::BlockHash;
@@ -46,7 +46,7 @@ fn idle_consensus() -> ConsensusState {
         catching_up: false,
         view_changes_from: Vec::new(),
         recently_heard: vec![0, 2, 3],
-        view_changes: ViewChanges::default(),
+        view_change_counts: ViewChangeCounts::default(),
         evidence_count: 0,
         snapshot_age_ms: 3,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_api::{
     ChainHead, CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson,
     HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness,
-    ReadinessCheck, TransactionStatus, ValidatorSigningState, VersionInfo, ViewChanges,
+    ReadinessCheck, TransactionStatus, ValidatorSigningState, VersionInfo, ViewChangeCounts,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{Height, PROTOCOL_VERSION, Refusal, Transaction, TransactionId};
@@ -129,7 +129,7 @@ impl Node for FakeNode {
             catching_up: false,
             view_changes_from: Vec::new(),
             recently_heard: vec![1, 2, 3],
-            view_changes: ViewChanges::default(),
+            view_change_counts: ViewChangeCounts::default(),
             evidence_count: self.evidence().len() as u64,
             snapshot_age_ms: 3,
         }

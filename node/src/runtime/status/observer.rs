@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use quorate_api::{
-    ConsensusState, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState, ViewChanges,
+    ConsensusState, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState,
+    ViewChangeCounts,
 };
 use quorate_engine::ObserverOverview;
 use quorate_genesis::Genesis;
@@ -91,7 +92,7 @@ fn state(
         catching_up: overview.catching_up,
         view_changes_from: Vec::new(),
         recently_heard: indices(&overview.contacts),
-        view_changes: ViewChanges::default(),
+        view_change_counts: ViewChangeCounts::default(),
         evidence_count: 0,
         snapshot_age_ms,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_api::{
     CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson, EvidenceKind,
-    HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChanges,
+    HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChangeCounts,
 };
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, encode};
@@ -45,7 +45,7 @@ pub(crate) fn state(
         catching_up: ordering.overview.catching_up,
         view_changes_from: indices(&pbft.departed),
         recently_heard: indices(&pbft.contacts),
-        view_changes: view_changes(&ordering.overview.pbft_counters),
+        view_change_counts: view_change_counts(&ordering.overview.pbft_counters),
         evidence_count: u64::try_from(ordering.evidence.len()).unwrap_or(u64::MAX),
         snapshot_age_ms,
     }
@@ -85,8 +85,8 @@ fn obstacle(phase: Phase) -> Option<Obstacle> {
     }
 }
 
-fn view_changes(counters: &Counters) -> ViewChanges {
-    ViewChanges {
+fn view_change_counts(counters: &Counters) -> ViewChangeCounts {
+    ViewChangeCounts {
         no_progress: counters.no_progress,
         censorship: counters.censorship,
         evidence: counters.proven_primaries,

@@ -107,7 +107,7 @@ pub struct Probe {
 
 /// How often the node left views, by cause, and entered them, since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ViewChanges {
+pub struct ViewChangeCounts {
     /// Left because work was pending and no block was committed in time.
     pub no_progress: u64,
     /// Left because a transaction was passed over for too long.
@@ -168,7 +168,7 @@ pub struct ConsensusState {
     /// Other members that this node has recently heard from, ascending.
     pub recently_heard: Vec<u16>,
     /// Views left and entered.
-    pub view_changes: ViewChanges,
+    pub view_change_counts: ViewChangeCounts,
     /// Number of entries that `consensus_evidence` returns.
     pub evidence_count: u64,
     /// How long ago the ordering thread reported all this, milliseconds, as in `node_status`.

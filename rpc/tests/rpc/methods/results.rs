@@ -326,7 +326,7 @@ async fn the_reports_of_a_node_are_returned() {
     assert_eq!(consensus["deadline"], json!({ "purpose": "request", "in_ms": 7 }));
     let causes = ["no_progress", "censorship", "evidence", "joined", "no_new_view", "entered"];
     for cause in causes {
-        assert_eq!(consensus["view_changes"][cause], 0, "{cause}");
+        assert_eq!(consensus["view_change_counts"][cause], 0, "{cause}");
     }
     let told = site.call("consensus_explain", json!([])).await;
     // Work has waited for 1993 of 2000 ms, and a vote has arrived without its proposal.

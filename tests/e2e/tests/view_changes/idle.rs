@@ -44,7 +44,7 @@ fn an_idle_network_makes_no_blocks_changes_no_views_and_says_little() {
     for (index, before) in all.iter().zip(before) {
         let now = network.rpc(*index).consensus();
         assert_eq!((now.view, now.active, now.deadline), (before.view, true, None));
-        assert_eq!(now.view_changes, before.view_changes);
+        assert_eq!(now.view_change_counts, before.view_change_counts);
         assert_eq!(now.committed_height, chain.height(), "no blocks");
     }
     let pairs = 6.0;

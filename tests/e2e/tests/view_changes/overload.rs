@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use quorate_api::ViewChanges;
+use quorate_api::ViewChangeCounts;
 use quorate_e2e::{Network, Signer, submit_until_taken};
 
 use crate::others;
@@ -49,7 +49,7 @@ fn a_pool_of_ten_seconds_is_worked_off_in_one_view() {
     for index in &all {
         let state = network.rpc(*index).consensus();
         assert_eq!((state.view, state.active), (0, true), "the first view continues");
-        assert_eq!(state.view_changes, ViewChanges::default());
+        assert_eq!(state.view_change_counts, ViewChangeCounts::default());
     }
     network.assert_no_evidence(&all);
 }

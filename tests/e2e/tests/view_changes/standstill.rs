@@ -29,7 +29,7 @@ fn watch_standstill(network: &Network, left: &[usize], waiting: &[SignedTransact
         for (index, before) in left.iter().zip(&before) {
             let now = network.rpc(*index).consensus();
             assert_eq!((now.view, now.active), (before.view, true), "without a quorum no view is left");
-            assert_eq!(now.view_changes, before.view_changes);
+            assert_eq!(now.view_change_counts, before.view_change_counts);
             assert_eq!(now.committed_height, before.committed_height, "two of four commit nothing");
         }
         (start.elapsed() >= watched).then_some(())
