@@ -3,7 +3,8 @@
 use borsh::BorshSerialize;
 use quorate_governance::{ConsensusParameters, MempoolParameters, Parameters};
 use quorate_ledger::{
-    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Header, ReplicaId, Timestamp, encode, tagged_hash,
+    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Header, ReplicaId, Timestamp, encode,
+    tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
@@ -67,11 +68,11 @@ impl Genesis {
     pub(crate) fn of_checked(mut content: GenesisDraft) -> Self {
         content.validators.sort_by_key(|validator| validator.public_key);
         let members = content.validators.iter().map(|validator| validator.public_key).collect();
-        let committee =
-            Committee::new(members).expect("1 to MAX_MEMBERS distinct points of the curve were sorted");
+        let committee = Committee::new(Epoch(0), members)
+            .expect("1 to MAX_MEMBERS distinct points of the curve were sorted");
         let chain_id = chain_id_of(&content);
         let header = Header::genesis(chain_id, committee.hash(), content.genesis_time);
-        Genesis { content, anchor: ChainAnchor { chain_id, committee }, header }
+        Genesis { content, anchor: ChainAnchor::new(chain_id, committee), header }
     }
 
     /// The canonical file: every parameter with its meaning. Parsing it gives an equal genesis.
@@ -91,7 +92,7 @@ impl Genesis {
 
     /// The chain id: the hash of the checked content.
     pub fn chain_id(&self) -> ChainId {
-        self.anchor.chain_id
+        self.anchor.chain_id()
     }
 
     /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 2,366
@@ -103,7 +104,7 @@ impl Genesis {
 
     /// The committee of epoch 0.
     pub fn committee(&self) -> &Committee {
-        &self.anchor.committee
+        self.anchor.committee(Epoch(0)).expect("an anchor begins with epoch 0")
     }
 
     /// The members with their names, in committee order.
@@ -121,7 +122,8 @@ impl Genesis {
         &self.header
     }
 
-    /// The chain id and committee against which proofs and receipts of this chain are verified.
+    /// The anchor with only the committee of epoch 0. Proofs and receipts of this chain are verified
+    /// against it; those of later epochs need an anchor that is extended by epoch proofs.
     pub fn anchor(&self) -> &ChainAnchor {
         &self.anchor
     }

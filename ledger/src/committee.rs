@@ -23,19 +23,22 @@ pub enum CommitteeError {
 }
 
 /// The members of one epoch, in ascending order of their public keys.
+///
+/// Two epochs with the same members have different committees with different hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committee {
+    epoch: Epoch,
     members: Vec<PublicKey>,
     keys: Vec<VerifyingKey>,
     hash: Hash,
 }
 
 impl Committee {
-    /// A committee of these members, given in ascending order.
+    /// The committee of an epoch with these members, given in ascending order.
     ///
     /// # Errors
     /// [`CommitteeError`].
-    pub fn new(members: Vec<PublicKey>) -> Result<Self, CommitteeError> {
+    pub fn new(epoch: Epoch, members: Vec<PublicKey>) -> Result<Self, CommitteeError> {
         if members.is_empty() || members.len() > MAX_MEMBERS {
             return Err(CommitteeError::Size(members.len()));
         }
@@ -46,8 +49,20 @@ impl Committee {
             .iter()
             .map(|member| member.parse().map_err(|_| CommitteeError::Key(*member)))
             .collect::<Result<_, _>>()?;
-        let hash = tagged_hash(Domain::Committee, &[&encode(&members)]);
-        Ok(Committee { members, keys, hash })
+        let hash = hash_of(epoch, &members);
+        Ok(Committee { epoch, members, keys, hash })
+    }
+
+    /// The same members in another epoch.
+    #[must_use]
+    pub fn in_epoch(&self, epoch: Epoch) -> Committee {
+        let hash = hash_of(epoch, &self.members);
+        Committee { epoch, hash, ..self.clone() }
+    }
+
+    /// The epoch in which these members order blocks.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Number of members, n.
@@ -87,9 +102,10 @@ impl Committee {
         self.faults() + 1
     }
 
-    /// The primary of a view. The first primary of each epoch is another member.
-    pub fn primary(&self, epoch: Epoch, view: View) -> ReplicaId {
-        let sum = u128::from(epoch.0) + u128::from(view.0);
+    /// The primary of a view of this epoch. Epochs that follow each other with the same members
+    /// begin with different primaries.
+    pub fn primary(&self, view: View) -> ReplicaId {
+        let sum = u128::from(self.epoch.0) + u128::from(view.0);
         let index = sum % self.size() as u128;
         ReplicaId(u16::try_from(index).expect("an index below the size of a committee"))
     }
@@ -127,10 +143,16 @@ impl Committee {
         Some(ReplicaId(u16::try_from(index).expect("a committee is small")))
     }
 
-    /// The hash that identifies this set of members in headers.
+    /// The hash that identifies the epoch and its members in headers.
     pub fn hash(&self) -> Hash {
         self.hash
     }
+}
+
+/// The epoch makes the hash unique along the chain, also where the members stay the same. So a header
+/// whose two committee hashes differ is the last of its epoch.
+fn hash_of(epoch: Epoch, members: &[PublicKey]) -> Hash {
+    tagged_hash(Domain::Committee, &[&encode(&epoch), &encode(members)])
 }
 
 #[cfg(test)]
@@ -143,7 +165,7 @@ mod tests {
     /// [`MAX_MEMBERS`].
     fn of_size(size: usize) -> Committee {
         let key = SecretKey::from_bytes(&[1; 32]).unwrap().public();
-        Committee { members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO }
+        Committee { epoch: Epoch(0), members: vec![key; size], keys: Vec::new(), hash: Hash::ZERO }
     }
 
     #[test]
@@ -183,15 +205,28 @@ mod tests {
         let mut members: Vec<PublicKey> =
             (1..=3).map(|n| SecretKey::from_bytes(&[n; 32]).unwrap().public()).collect();
         members.sort();
-        let sorted = Committee::new(members.clone()).unwrap();
+        let sorted = Committee::new(Epoch(0), members.clone()).unwrap();
         assert_eq!(sorted.index_of(&members[2]), Some(ReplicaId(2)));
         members.swap(0, 1);
-        assert_eq!(Committee::new(members.clone()), Err(CommitteeError::Order(members[1])));
+        assert_eq!(Committee::new(Epoch(0), members.clone()), Err(CommitteeError::Order(members[1])));
         assert_eq!(
-            Committee::new(vec![members[0], members[0]]),
+            Committee::new(Epoch(0), vec![members[0], members[0]]),
             Err(CommitteeError::Order(members[0])),
             "the same member twice"
         );
-        assert_eq!(Committee::new(Vec::new()), Err(CommitteeError::Size(0)));
+        assert_eq!(Committee::new(Epoch(0), Vec::new()), Err(CommitteeError::Size(0)));
+    }
+
+    /// The same members in the next epoch (renew) have another hash and another first primary.
+    #[test]
+    fn a_committee_belongs_to_its_epoch() {
+        let mut members: Vec<PublicKey> =
+            (1..=3).map(|n| SecretKey::from_bytes(&[n; 32]).unwrap().public()).collect();
+        members.sort();
+        let [first, second] = [4, 5].map(|epoch| Committee::new(Epoch(epoch), members.clone()).unwrap());
+        assert_eq!((first.epoch(), second.epoch()), (Epoch(4), Epoch(5)));
+        assert_ne!(first.hash(), second.hash());
+        assert_eq!(first.primary(View(0)), ReplicaId(1));
+        assert_eq!(second.primary(View(0)), ReplicaId(2));
     }
 }

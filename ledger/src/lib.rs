@@ -1,8 +1,8 @@
 //! The data types of Quorate: everything that is hashed, signed, ordered and proven.
 //!
 //! Everything in this crate is pure. It contains the hashes, keys, signing domains, transactions,
-//! headers, bodies, committee arithmetic, commit certificates, Merkle paths, receipts and finality
-//! proofs, together with their verification. It is the only crate that depends on k256 and sha3,
+//! headers, bodies, committee arithmetic, commit certificates, Merkle paths, receipts, finality proofs
+//! and epoch proofs, together with their verification. It is the only crate that depends on k256 and sha3,
 //! and it must not use files, sockets, clocks or JSON. `WIRE.md` beside this crate specifies every
 //! byte.
 //!
@@ -47,8 +47,10 @@ pub use limits::{
     MAX_SIGNATURES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, TRANSACTION_OVERHEAD_BYTES,
 };
 pub use merkle::{MerklePath, MerkleTree, merkle_root};
+pub use proofs::anchor::{ChainAnchor, EpochHeights};
 pub use proofs::certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
-pub use proofs::proof::{ChainAnchor, FinalityProof, ProofError, Receipt};
+pub use proofs::epochs::{EpochProof, EpochProofError};
+pub use proofs::proof::{FinalityProof, ProofError, Receipt};
 pub use refusal::Refusal;
 pub use signature_cache::SignatureCache;
 pub use signature_memo::SignatureMemo;

@@ -1,9 +1,10 @@
 //! Upper limits of the format. A genesis may choose less, but never more. Decoders refuse larger
 //! values before they allocate memory.
 
-/// Version of the rules that a block follows, which every header carries. Version 1 has one
-/// committee (epoch 0) and no governance transactions.
-pub const PROTOCOL_VERSION: u16 = 1;
+/// Version of the rules that a block follows, which every header carries. In version 2, a chain has
+/// epochs, and the hash of a committee covers its epoch. Version 1 had one committee. Neither has
+/// governance transactions.
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Members of a committee. Signer sets are 32-bit masks, and with more members PBFT's quadratic
 /// traffic would be too costly.

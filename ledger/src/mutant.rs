@@ -193,6 +193,8 @@ mutants! {
     EpochChangesOverlap,
     /// M81: keys of earlier members are accepted again.
     RetiredKeysAccepted,
+    /// M82: a proposal may name any committee for the next block.
+    NextCommitteeUnchecked,
 }
 
 impl Mutant {

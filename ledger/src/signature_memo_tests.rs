@@ -19,7 +19,7 @@ fn keys() -> Vec<SecretKey> {
 }
 
 fn committee() -> Committee {
-    Committee::new(keys().iter().map(SecretKey::public).collect()).unwrap()
+    Committee::new(Epoch(0), keys().iter().map(SecretKey::public).collect()).unwrap()
 }
 
 /// A committee with a memo, as a node has it.

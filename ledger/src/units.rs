@@ -27,7 +27,7 @@ number! {
     View(u64)
 }
 number! {
-    /// Number of a committee. Protocol version 1 has only epoch 0.
+    /// Number of a committee, counted from 0 along the chain.
     Epoch(u64)
 }
 number! {
@@ -62,6 +62,20 @@ impl Height {
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
         Height(self.0.saturating_add(count))
+    }
+}
+
+impl Epoch {
+    /// The next epoch. Saturates at the end of `u64`, which no chain reaches. Use
+    /// [`Epoch::follows`] to check that one epoch follows another.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Epoch(self.0.saturating_add(1))
+    }
+
+    /// Whether this epoch directly follows the other one.
+    pub fn follows(self, other: Epoch) -> bool {
+        self.0.checked_sub(1) == Some(other.0)
     }
 }
 

@@ -12,15 +12,15 @@ use proptest::prelude::{
 };
 use proptest::test_runner::TestCaseResult;
 use quorate_ledger::{
-    Ballot, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, FinalityProof, Hash,
-    Header, Height, MerklePath, Payload, PublicKey, Receipt, ReplicaId, SecretKey, Signature, SignatureSet,
-    Signed, Signers, Timestamp, Transaction, TransactionId, VerifiedTransaction, View, decode, encode,
-    from_hex, merkle_root, to_hex,
+    Ballot, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, EpochProof,
+    FinalityProof, Hash, Header, Height, MerklePath, Payload, PublicKey, Receipt, ReplicaId, SecretKey,
+    Signature, SignatureSet, Signed, Signers, Timestamp, Transaction, TransactionId, VerifiedTransaction,
+    View, decode, encode, from_hex, merkle_root, to_hex,
 };
 
 use values::{
-    ballot, certificate, edited, edits, finality_proof, hash, header, path, payload, public_key, receipt,
-    signature, signature_set, signed_commit, transaction,
+    ballot, certificate, edited, edits, epoch_proof, finality_proof, hash, header, path, payload, public_key,
+    receipt, signature, signature_set, signed_commit, transaction,
 };
 
 mod values;
@@ -70,6 +70,7 @@ fn no_type_takes_other_bytes(bytes: &[u8]) -> TestCaseResult {
     is_canonical_or_refused::<MerklePath>(bytes)?;
     is_canonical_or_refused::<FinalityProof>(bytes)?;
     is_canonical_or_refused::<Receipt>(bytes)?;
+    is_canonical_or_refused::<EpochProof>(bytes)?;
     body_is_canonical_or_refused(bytes)
 }
 
@@ -168,6 +169,13 @@ proptest! {
     }
 
     #[test]
+    fn damaged_epoch_proofs_are_canonical_or_refused(proof in epoch_proof(), edits in edits()) {
+        has_one_encoding(&proof)?;
+        no_type_takes_other_bytes(&edited(encode(&proof), &edits))?;
+        prop_assert!(PROVEN.anchor.clone().extend(&proof).is_err());
+    }
+
+    #[test]
     fn damaged_proofs_are_canonical_or_refused(receipt in receipt(), edits in edits()) {
         no_type_takes_other_bytes(&edited(encode(&receipt.proof), &edits))?;
         no_type_takes_other_bytes(&edited(encode(&receipt), &edits))?;
@@ -181,8 +189,8 @@ proptest! {
         receipt in receipt(),
     ) {
         prop_assert!(transaction.verify(&CHAIN).is_err());
-        prop_assert!(commit.verify(&CHAIN, &PROVEN.anchor.committee).is_err());
-        prop_assert!(certificate.verify(&CHAIN, &PROVEN.anchor.committee).is_err());
+        prop_assert!(commit.verify(&CHAIN, PROVEN.anchor.newest()).is_err());
+        prop_assert!(certificate.verify(&CHAIN, PROVEN.anchor.newest()).is_err());
         prop_assert!(receipt.verify(&PROVEN.anchor).is_err());
         prop_assert!(receipt.proof.verify(&PROVEN.anchor).is_err());
     }
@@ -245,7 +253,7 @@ struct Proven {
 static PROVEN: LazyLock<Proven> = LazyLock::new(|| {
     let mut keys: Vec<SecretKey> = (1..=4).map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::public);
-    let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+    let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
     let transactions: Vec<VerifiedTransaction> = (0..3)
         .map(|nonce| VerifiedTransaction::sign(&CHAIN, &keys[0], nonce, Timestamp(9), Payload::Data(vec![7])))
         .collect();
@@ -277,7 +285,7 @@ static PROVEN: LazyLock<Proven> = LazyLock::new(|| {
             certificate: CommitCertificate::assemble(&committee, ballot, &commits).unwrap().into_inner(),
         },
     };
-    let anchor = ChainAnchor { chain_id: CHAIN, committee };
+    let anchor = ChainAnchor::new(CHAIN, committee);
     receipt.verify(&anchor).unwrap();
     Proven { anchor, receipt: encode(&receipt) }
 });

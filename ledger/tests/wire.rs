@@ -3,11 +3,11 @@
 
 use quorate_ledger::{
     Ballot, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Domain, Epoch,
-    FinalityProof, Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS,
-    MAX_PAYLOAD_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, MerklePath, PROTOCOL_VERSION, Payload,
-    Receipt, ReplicaId, SecretKey, Signature, Signed, Timestamp, Transaction, TransactionError,
-    TransactionId, TransactionLimits, Verified, VerifiedTransaction, View, decode, encode, merkle_root,
-    signing_hash, tagged_hash,
+    EpochProof, FinalityProof, Header, Height, MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS,
+    MAX_PATH_SIBLINGS, MAX_PAYLOAD_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, MerklePath,
+    PROTOCOL_VERSION, Payload, PublicKey, Receipt, ReplicaId, SecretKey, Signature, Signed, Timestamp,
+    Transaction, TransactionError, TransactionId, TransactionLimits, Verified, VerifiedTransaction, View,
+    decode, encode, merkle_root, signing_hash, tagged_hash,
 };
 
 use vectors::{DOCUMENT, Vectors};
@@ -26,7 +26,7 @@ fn secret(byte: u8) -> SecretKey {
 fn members() -> (Vec<SecretKey>, Committee) {
     let mut keys: Vec<SecretKey> = (1..=4).map(secret).collect();
     keys.sort_by_key(SecretKey::public);
-    let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+    let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
     (keys, committee)
 }
 
@@ -94,6 +94,29 @@ fn receipt() -> Receipt {
             certificate: certificate(),
         },
     }
+}
+
+/// Three of the four members, and the key 11…11.
+fn next_members() -> Vec<PublicKey> {
+    let (keys, _) = members();
+    keys[..3].iter().map(SecretKey::public).chain([secret(0x11).public()]).collect()
+}
+
+/// The empty block at height 9, the last one of epoch 0.
+fn last_of_epoch() -> Header {
+    let next_committee = Committee::new(Epoch(1), next_members()).unwrap().hash();
+    let time = Timestamp(BLOCK_TIME.0 + 2000);
+    Header { next_committee, ..Header::after(&descendant(), &Body::of(&[]), time, ReplicaId(2)) }
+}
+
+fn epoch_proof() -> EpochProof {
+    let (keys, committee) = members();
+    let header = last_of_epoch();
+    let ballot = Ballot { height: header.height, block: header.hash(), ..ballot() };
+    let sign = |(index, key)| Signed::sign(&CHAIN, key, ReplicaId(index), Commit(ballot));
+    let commits: Vec<_> = (0..).zip(&keys).map(sign).collect();
+    let certificate = CommitCertificate::assemble(&committee, ballot, &commits).unwrap().into_inner();
+    EpochProof { last: FinalityProof { header, descendants: Vec::new(), certificate }, next: next_members() }
 }
 
 fn check_hashes(vectors: &mut Vectors) {
@@ -198,7 +221,7 @@ fn check_committees(vectors: &mut Vectors) {
     let mut everyone: Vec<_> = (1..).take(MAX_MEMBERS).map(|byte| secret(byte).public()).collect();
     everyone.sort();
     let quorums: Vec<u8> = (1..=MAX_MEMBERS)
-        .map(|size| Committee::new(everyone[..size].to_vec()).unwrap())
+        .map(|size| Committee::new(Epoch(0), everyone[..size].to_vec()).unwrap())
         .map(|committee| u8::try_from(committee.quorum()).unwrap())
         .collect();
     vectors.check("quorums", &quorums);
@@ -224,11 +247,21 @@ fn check_certificates(vectors: &mut Vectors) {
 
 fn check_receipts(vectors: &mut Vectors) {
     let (_, committee) = members();
-    let anchor = ChainAnchor { chain_id: CHAIN, committee };
+    let mut anchor = ChainAnchor::new(CHAIN, committee);
     let bytes = encode(&receipt());
     decode::<Receipt>(&bytes).unwrap().verify(&anchor).unwrap();
     vectors.check("finality_proof", &encode(&receipt().proof));
     vectors.check("receipt", &bytes);
+
+    let next = Committee::new(Epoch(1), next_members()).unwrap();
+    last_of_epoch().check_follows(&descendant()).unwrap();
+    anchor.extend(&epoch_proof()).unwrap();
+    assert_eq!(anchor.newest(), &next);
+    vectors.check("next_committee", &encode(&next_members()));
+    vectors.check("next_committee_hash", next.hash().as_bytes());
+    vectors.check("last_header", &encode(&last_of_epoch()));
+    vectors.check("last_block_hash", last_of_epoch().hash().as_bytes());
+    vectors.check("epoch_proof", &encode(&epoch_proof()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::transaction::{Payload, Transaction, TransactionLimits};
-use crate::{ChainId, Hash, MAX_TRANSACTIONS, SecretKey, TransactionError};
+use crate::{ChainId, Epoch, Hash, MAX_TRANSACTIONS, SecretKey, TransactionError};
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
@@ -52,14 +52,13 @@ fn a_valid_block_passes_every_check() {
 fn every_field_that_follows_from_the_parent_is_checked() {
     let good = block_of(&[data(1, 11_500)]);
     type Change = fn(&mut Header);
-    let changes: [(&'static str, Change); 7] = [
+    let changes: [(&'static str, Change); 6] = [
         ("version", |h| h.version += 1),
         ("chain_id", |h| h.chain_id = ChainId::from_bytes([9; 32])),
         ("epoch", |h| h.epoch.0 += 1),
         ("height", |h| h.height.0 += 1),
         ("parent", |h| h.parent = BlockHash(Hash::ZERO)),
         ("committee", |h| h.committee = Hash::ZERO),
-        ("next_committee", |h| h.next_committee = Hash::ZERO),
     ];
     for (field, change) in changes {
         let mut header = good.clone();
@@ -70,6 +69,35 @@ fn every_field_that_follows_from_the_parent_is_checked() {
     let mut late = good;
     late.timestamp = root().timestamp;
     assert!(matches!(late.check_follows(&root()), Err(BlockError::Time { .. })));
+}
+
+/// The next committee does not follow from the parent. It decides what follows from this block.
+#[test]
+fn the_child_of_the_last_block_of_an_epoch_begins_the_next_one() {
+    let next = Hash::from_bytes([3; 32]);
+    let mut last = block_of(&[]);
+    assert!(!last.ends_epoch());
+    last.next_committee = next;
+    last.check_follows(&root()).unwrap();
+    assert!(last.ends_epoch());
+    let child = Header::after(&last, &Body::of(&[]), Timestamp(12_000), ReplicaId(0));
+    assert_eq!((child.epoch, child.committee, child.next_committee), (Epoch(1), next, next));
+    child.check_follows(&last).unwrap();
+    type Change = fn(&mut Header);
+    let changes: [(&'static str, Change); 4] = [
+        ("epoch", |h| h.epoch = Epoch(0)),
+        ("epoch", |h| h.epoch = Epoch(2)),
+        ("committee", |h| h.committee = root().committee),
+        ("committee", |h| h.committee = Hash::ZERO),
+    ];
+    for (field, change) in changes {
+        let mut header = child.clone();
+        change(&mut header);
+        assert_eq!(header.check_follows(&last), Err(BlockError::Field { field }), "{header:?}");
+    }
+    last.epoch = Epoch(u64::MAX);
+    let child = Header::after(&last, &Body::of(&[]), Timestamp(12_000), ReplicaId(0));
+    assert_eq!(child.check_follows(&last), Err(BlockError::Field { field: "epoch" }), "no epoch follows");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub struct Header {
     pub timestamp: Timestamp,
     /// Hash of the committee whose signatures certify this block.
     pub committee: Hash,
-    /// Hash of the committee of the next block; in protocol version 1 always `committee`.
+    /// Hash of the committee of the next block. It differs from `committee` exactly in the last block
+    /// of an epoch.
     pub next_committee: Hash,
     /// Member that first proposed it.
     pub proposer: ReplicaId,
@@ -157,7 +158,7 @@ impl Header {
         Header {
             version: PROTOCOL_VERSION,
             chain_id: parent.chain_id,
-            epoch: parent.epoch,
+            epoch: parent.epoch_of_child(),
             height: parent.height.next(),
             parent: parent.hash(),
             transactions_root: body.root(),
@@ -170,6 +171,19 @@ impl Header {
         }
     }
 
+    /// Whether this is the header of the last block of its epoch.
+    ///
+    /// The hash of a committee covers its epoch, so the two hashes differ here even if the members
+    /// stay the same.
+    pub fn ends_epoch(&self) -> bool {
+        self.next_committee != self.committee
+    }
+
+    /// The epoch of the next block. Saturates; [`Header::check_follows`] refuses the saturated one.
+    fn epoch_of_child(&self) -> Epoch {
+        if self.ends_epoch() { self.epoch.next() } else { self.epoch }
+    }
+
     /// The hash that identifies the block.
     pub fn hash(&self) -> BlockHash {
         BlockHash(tagged_hash(Domain::Header, &[&encode(self)]))
@@ -177,17 +191,22 @@ impl Header {
 
     /// Checks everything that follows from the parent (R5).
     ///
+    /// The next committee does not follow from the parent: the configuration that is in force at
+    /// the height determines it. A replica compares it before it votes. Other readers rely on the
+    /// certificate.
+    ///
     /// # Errors
     /// [`BlockError::Field`] and [`BlockError::Time`].
     pub fn check_follows(&self, parent: &Header) -> Result<(), BlockError> {
+        let epoch =
+            if parent.ends_epoch() { self.epoch.follows(parent.epoch) } else { self.epoch == parent.epoch };
         let fields = [
             ("version", self.version == PROTOCOL_VERSION),
             ("chain_id", self.chain_id == parent.chain_id),
-            ("epoch", self.epoch == parent.epoch),
+            ("epoch", epoch),
             ("height", self.height.follows(parent.height)),
             ("parent", self.parent == parent.hash() || is(Mutant::ParentUnchecked)),
             ("committee", self.committee == parent.next_committee),
-            ("next_committee", self.next_committee == self.committee),
         ];
         if let Some((field, _)) = fields.iter().find(|(_, holds)| !holds) {
             return Err(BlockError::Field { field });

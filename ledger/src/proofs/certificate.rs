@@ -40,6 +40,14 @@ pub enum CertificateError {
     /// A bit is set for a member that the committee does not have.
     #[error("the certificate names a signer, but the committee has no member with this index")]
     UnknownSigner,
+    /// The votes are for another epoch than that of the committee.
+    #[error("the certificate is of epoch {got}, but the committee orders epoch {wanted}")]
+    Epoch {
+        /// Epoch of the committee.
+        wanted: Epoch,
+        /// Epoch of the ballot.
+        got: Epoch,
+    },
     /// More or fewer signers than the rule requires. Exactly a quorum is accepted.
     #[error("the certificate has {got} signers, but exactly {wanted} are required")]
     Count {
@@ -220,15 +228,25 @@ impl CommitCertificate {
     /// # Errors
     /// [`CertificateError`].
     pub fn check(&self, chain: &ChainId, verifier: &impl VerifySignatures) -> Result<(), CertificateError> {
-        self.votes.check(chain, verifier, &Commit(self.ballot), verifier.committee().quorum())
+        let committee = verifier.committee();
+        self.check_epoch(committee)?;
+        self.votes.check(chain, verifier, &Commit(self.ballot), committee.quorum())
     }
 
-    /// Checks everything except the signatures: exactly a quorum of members as signers.
+    /// Checks everything except the signatures: the epoch, and exactly a quorum of members as
+    /// signers.
     ///
     /// # Errors
     /// [`CertificateError`], never [`CertificateError::BadSignature`].
     pub fn check_form(&self, committee: &Committee) -> Result<(), CertificateError> {
+        self.check_epoch(committee)?;
         self.votes.check_form(committee, committee.quorum())
+    }
+
+    /// A key may be in the committees of several epochs, but each of its votes counts in one.
+    fn check_epoch(&self, committee: &Committee) -> Result<(), CertificateError> {
+        let (wanted, got) = (committee.epoch(), self.ballot.epoch);
+        if got == wanted { Ok(()) } else { Err(CertificateError::Epoch { wanted, got }) }
     }
 
     /// The COMMIT of one signer, as that member signed it. It is valid if the certificate is.
@@ -261,7 +279,7 @@ mod tests {
         let mut keys: Vec<SecretKey> =
             (1..=n).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
-        (Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(), keys)
+        (Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap(), keys)
     }
 
     fn ballot() -> Ballot {

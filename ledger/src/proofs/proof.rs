@@ -1,42 +1,66 @@
-//! Proofs that can be verified offline with only the genesis: that a block is final, and that it
-//! contains a transaction.
+//! Proofs that can be verified offline with only the genesis and the epoch proofs: that a block is
+//! final, and that it contains a transaction.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::blocks::header::Header;
 use crate::codec::bounded;
-use crate::committee::Committee;
-use crate::hash::{ChainId, TransactionId};
-use crate::limits::{MAX_DESCENDANTS, PROTOCOL_VERSION};
+use crate::hash::TransactionId;
+use crate::limits::MAX_DESCENDANTS;
 use crate::merkle::MerklePath;
+use crate::proofs::anchor::{ChainAnchor, EpochHeights};
 use crate::proofs::certificate::{CertificateError, CommitCertificate};
-use crate::units::Epoch;
-
-/// The trust anchor of a verifier: the chain and its committee, both determined by the genesis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainAnchor {
-    /// Hash of the genesis.
-    pub chain_id: ChainId,
-    /// Committee of epoch 0.
-    pub committee: Committee,
-}
+use crate::units::{Epoch, Height};
 
 /// Why a proof is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// A header of another chain, version, epoch or committee.
+    /// The committee of this epoch is not proven, so the verifier cannot judge what it signed. This
+    /// is neither valid nor invalid.
+    #[error(
+        "unproven: the block belongs to epoch {epoch}, but the committees are proven only up to epoch {newest}; give the epoch proofs up to epoch {epoch}"
+    )]
+    Unproven {
+        /// The epoch that is not proven.
+        epoch: Epoch,
+        /// The newest proven epoch.
+        newest: Epoch,
+    },
+    /// A header of another chain, version or committee.
     #[error("{field} of the header at height {height} differs from this chain's")]
     Header {
         /// The header's claimed height.
-        height: crate::Height,
+        height: Height,
         /// Name of the field.
         field: &'static str,
+    },
+    /// The epoch of the header has other heights.
+    #[error("the header claims height {height} in epoch {epoch}, which has {heights}")]
+    Height {
+        /// The header's claimed height.
+        height: Height,
+        /// The header's epoch.
+        epoch: Epoch,
+        /// The heights of this epoch.
+        heights: EpochHeights,
+    },
+    /// The first or last block of the epoch is another one by the epoch proofs.
+    #[error("the header at height {height} contradicts the epoch proofs")]
+    Contradicts {
+        /// The header's claimed height.
+        height: Height,
+    },
+    /// A header of another epoch than the one before it, or above the last block of the epoch.
+    #[error("the header at height {height} is beyond the end of the epoch of the proven block")]
+    BeyondEpoch {
+        /// Claimed height of the child.
+        height: Height,
     },
     /// Two consecutive headers are not parent and child.
     #[error("the header at height {height} is not the child of the one before it")]
     Broken {
         /// Claimed height of the child.
-        height: crate::Height,
+        height: Height,
     },
     /// The certificate is for another block than the last header.
     #[error("the certificate is for another block than the last header")]
@@ -58,7 +82,8 @@ pub enum ProofError {
 /// certificate.
 ///
 /// `descendants` is empty for a block that has its own certificate. After a view change, a block
-/// may be finalised only by the certificate of a later block.
+/// may be finalised only by the certificate of a later block of the same epoch. The last block of an
+/// epoch always has its own certificate.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FinalityProof {
     /// The block that is proven final.
@@ -71,18 +96,22 @@ pub struct FinalityProof {
 }
 
 impl FinalityProof {
-    /// Checks the proof.
+    /// Checks the proof with the committee of the block's epoch.
     ///
     /// # Errors
-    /// [`ProofError`].
+    /// [`ProofError`]; [`ProofError::Unproven`] if the anchor does not have this committee.
     pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), ProofError> {
         if self.descendants.len() > MAX_DESCENDANTS as usize {
             return Err(ProofError::TooLong(self.descendants.len()));
         }
-        anchor.check(&self.header)?;
+        let committee = anchor.check_header(&self.header)?;
         let mut last = &self.header;
         for header in &self.descendants {
-            anchor.check(header)?;
+            // A committee certifies nothing beyond its epoch.
+            if header.epoch != last.epoch || last.ends_epoch() {
+                return Err(ProofError::BeyondEpoch { height: header.height });
+            }
+            anchor.check_header(header)?;
             let follows = header.height.follows(last.height)
                 && header.parent == last.hash()
                 && header.timestamp > last.timestamp;
@@ -95,25 +124,8 @@ impl FinalityProof {
         if (ballot.epoch, ballot.height, ballot.block) != (last.epoch, last.height, last.hash()) {
             return Err(ProofError::Uncertified);
         }
-        self.certificate.check(&anchor.chain_id, &anchor.committee)?;
+        self.certificate.check(&anchor.chain_id(), committee)?;
         Ok(())
-    }
-}
-
-impl ChainAnchor {
-    fn check(&self, header: &Header) -> Result<(), ProofError> {
-        let committee = self.committee.hash();
-        let fields = [
-            ("version", header.version == PROTOCOL_VERSION),
-            ("chain_id", header.chain_id == self.chain_id),
-            ("epoch", header.epoch == Epoch(0)),
-            ("committee", header.committee == committee),
-            ("next_committee", header.next_committee == committee),
-        ];
-        match fields.iter().find(|(_, holds)| !holds) {
-            Some((field, _)) => Err(ProofError::Header { height: header.height, field }),
-            None => Ok(()),
-        }
     }
 }
 
@@ -131,10 +143,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Checks the receipt, with only the data of the genesis.
+    /// Checks the receipt, with only the data of the genesis and the epoch proofs.
     ///
     /// # Errors
-    /// [`ProofError`].
+    /// [`ProofError`]; [`ProofError::Unproven`] if the anchor does not have the committee of the
+    /// block's epoch.
     pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), ProofError> {
         let header = &self.proof.header;
         let included = self.path.leads_to(

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate_ledger::{BlockError, BlockHash, ChainId, Height, PublicKey};
+use quorate_ledger::{BlockError, BlockHash, ChainId, Height, ProofError, PublicKey};
 
 /// The kinds of files in this crate. The remedy for a damaged file depends on its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +159,17 @@ pub enum StoreError {
         /// The inconsistency.
         reason: String,
     },
+    /// The file is intact as far as it can be checked, but the caller's anchor does not have the
+    /// committee of an epoch of its blocks.
+    #[error("{}: cannot be verified from block {height} on: {error}", path.display())]
+    Unproven {
+        /// The file.
+        path: PathBuf,
+        /// The first block of this epoch.
+        height: Height,
+        /// The epoch, and the newest one of the anchor.
+        error: ProofError,
+    },
     /// The disk failed. Its content is unknown now, so this handle writes nothing more.
     #[error("{}: storage failed: {reason}; stop the node, check the disk and its free space, then start it again", path.display())]
     Failed {
@@ -189,6 +200,13 @@ pub enum StoreError {
         certified: BlockHash,
         /// Last block given.
         last: BlockHash,
+    },
+    /// The last block of an epoch has no certificate of its own. A committee certifies nothing beyond
+    /// its epoch, so no later certificate makes this block final.
+    #[error("block {height} ends its epoch, but has no certificate of its own")]
+    EpochEnd {
+        /// Height of the block.
+        height: Height,
     },
     /// Blocks between the head and the given blocks are missing.
     #[error("block {got} does not follow the head {head}")]
@@ -241,12 +259,21 @@ impl StoreError {
             self,
             StoreError::Batch { .. }
                 | StoreError::Uncertified { .. }
+                | StoreError::EpochEnd { .. }
                 | StoreError::Gap { .. }
                 | StoreError::Fork { .. }
                 | StoreError::Invalid { .. }
                 | StoreError::NotGenesis { .. }
                 | StoreError::RowTooLarge { .. }
         )
+    }
+}
+
+/// A sentence about a block at this height that its certificate does not prove.
+pub(crate) fn refused_certificate(height: Height, error: &ProofError) -> String {
+    match error {
+        ProofError::Certificate(error) => format!("the certificate at height {height}: {error}"),
+        error => format!("the certificate at height {height}: {error}"),
     }
 }
 
@@ -257,6 +284,13 @@ pub(crate) enum Fault {
     Engine(redb::Error),
     /// The file is inconsistent.
     Damaged(String),
+    /// A committee is not known.
+    Unproven {
+        /// The first block that it certifies.
+        height: Height,
+        /// [`ProofError::Unproven`].
+        error: ProofError,
+    },
     /// The request contradicts the stored data; the file is intact.
     Refused(StoreError),
 }
@@ -273,6 +307,7 @@ impl Fault {
         match self {
             Fault::Refused(error) => error,
             Fault::Damaged(reason) => StoreError::Damaged { path, what, reason },
+            Fault::Unproven { height, error } => StoreError::Unproven { path, height, error },
             Fault::Engine(error) => match error {
                 redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
                 redb::Error::PreviousIo => StoreError::Poisoned { path },

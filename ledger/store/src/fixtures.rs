@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
-    Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp, TransactionId, VerifiedTransaction, View,
+    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, EpochProof,
+    FinalityProof, Header, Height, Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp,
+    TransactionId, VerifiedTransaction, View,
 };
 
 use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
@@ -38,10 +39,10 @@ impl Chain {
         let mut keys: Vec<SecretKey> =
             (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
-        let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+        let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
         let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
         let mut chain =
-            Chain { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, genesis, blocks: Vec::new() };
+            Chain { keys, anchor: ChainAnchor::new(CHAIN, committee), genesis, blocks: Vec::new() };
         for height in 1..=length {
             let transactions: Vec<_> = (0..height % 3)
                 .map(|number| transaction(&chain.keys[0], nonce + 10 * height + number))
@@ -49,6 +50,41 @@ impl Chain {
             chain.extend(&transactions, Timestamp(1000 * height + nonce.min(1)));
         }
         chain
+    }
+
+    /// A chain whose epochs have this many blocks each, except for the newest one, which has at most
+    /// as many. The members stay the same.
+    pub(crate) fn with_epochs(length: u64, blocks_per_epoch: u64) -> Self {
+        let mut chain = Chain::of(0);
+        for height in 1..=length {
+            chain.extend(&[transaction(&chain.keys[0], height)], Timestamp(1000 * height));
+            if height % blocks_per_epoch == 0 {
+                let block = chain.blocks.pop().unwrap();
+                let next = chain.committee(block.header().epoch.next()).hash();
+                let header = Header { next_committee: next, ..block.header().clone() };
+                chain.blocks.push(Block::new(header, block.body().clone()).unwrap());
+            }
+        }
+        chain
+    }
+
+    fn committee(&self, epoch: Epoch) -> Committee {
+        Committee::new(epoch, self.keys.iter().map(SecretKey::public).collect()).unwrap()
+    }
+
+    /// An anchor with the committees of the epochs up to that of the block at this height.
+    pub(crate) fn anchor_up_to(&self, height: u64) -> ChainAnchor {
+        let mut anchor = self.anchor.clone();
+        for height in 1..height {
+            let header = self.block(height).header().clone();
+            if header.ends_epoch() {
+                let last =
+                    FinalityProof { header, descendants: Vec::new(), certificate: self.certificate(height) };
+                let next = self.keys.iter().map(SecretKey::public).collect();
+                anchor.extend(&EpochProof { last, next }).unwrap();
+            }
+        }
+        anchor
     }
 
     pub(crate) fn extend(&mut self, transactions: &[VerifiedTransaction], time: Timestamp) {
@@ -64,13 +100,21 @@ impl Chain {
     }
 
     pub(crate) fn certificate(&self, height: u64) -> CommitCertificate {
-        let block = self.block(height);
-        let ballot = Ballot { epoch: Epoch(0), view: View(0), height: block.height(), block: block.hash() };
+        self.certificate_of(self.block(height))
+    }
+
+    pub(crate) fn certificate_of(&self, block: &Block) -> CommitCertificate {
+        let ballot = Ballot {
+            epoch: block.header().epoch,
+            view: View(0),
+            height: block.height(),
+            block: block.hash(),
+        };
         let commits: Vec<_> = (0..)
             .zip(&self.keys)
             .map(|(index, key)| Signed::sign(&CHAIN, key, ReplicaId(index), Commit(ballot)))
             .collect();
-        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
+        CommitCertificate::assemble(&self.committee(ballot.epoch), ballot, &commits).unwrap().into_inner()
     }
 
     /// Appends the blocks of these heights with a certificate for the last.

@@ -72,6 +72,8 @@ mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod epoch_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod layout_tests;

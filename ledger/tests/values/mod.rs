@@ -5,9 +5,9 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::Index;
 use quorate_ledger::{
-    Ballot, BlockHash, ChainId, Commit, CommitCertificate, Epoch, FinalityProof, Hash, Header, Height,
-    MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MerklePath, Payload, PublicKey, Receipt, ReplicaId,
-    Signature, SignatureSet, Signed, Signers, Timestamp, Transaction, TransactionId, View,
+    Ballot, BlockHash, ChainId, Commit, CommitCertificate, Epoch, EpochProof, FinalityProof, Hash, Header,
+    Height, MAX_DESCENDANTS, MAX_MEMBERS, MAX_PATH_SIBLINGS, MerklePath, Payload, PublicKey, Receipt,
+    ReplicaId, Signature, SignatureSet, Signed, Signers, Timestamp, Transaction, TransactionId, View,
 };
 
 pub(crate) fn hash() -> impl Strategy<Value = Hash> {
@@ -123,6 +123,10 @@ pub(crate) fn receipt() -> impl Strategy<Value = Receipt> {
         path,
         proof,
     })
+}
+
+pub(crate) fn epoch_proof() -> impl Strategy<Value = EpochProof> {
+    (finality_proof(), vec(public_key(), 0..=MAX_MEMBERS)).prop_map(|(last, next)| EpochProof { last, next })
 }
 
 /// One change to a string of bytes.

@@ -29,7 +29,6 @@ impl EngineConfig {
             pbft: Config {
                 context: EpochContext {
                     chain: genesis.chain_id(),
-                    epoch: genesis.header().epoch,
                     committee: genesis.committee().clone(),
                     window: consensus.window,
                     memo: None,

@@ -1,7 +1,7 @@
 //! What the replica requests of the engine, and what follows when a view ends or blocks are final.
 
 use quorate_ledger::{Block, VerifiedTransaction};
-use quorate_pbft::{EpochContext, Now, Request};
+use quorate_pbft::{Now, Request};
 
 use crate::engine::Engine;
 use crate::event::{Effects, Ended, Notice};
@@ -50,8 +50,7 @@ impl Engine {
             }
             Request::SecondInstance => return Err(Fatal::SecondInstance),
             Request::BadProposal { view, height, reason } => {
-                let EpochContext { committee, epoch, .. } = &self.config.pbft.context;
-                let primary = committee.primary(*epoch, view);
+                let primary = self.config.pbft.context.committee.primary(view);
                 effects.notices.push(Notice::BadProposal { primary, height, reason });
             }
         }

@@ -32,7 +32,7 @@ const BLOCK_TIME: Timestamp = Timestamp(1_700_000_000_000);
 fn members() -> (Vec<SecretKey>, Committee) {
     let mut keys: Vec<SecretKey> = (1..=4).map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::public);
-    let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+    let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
     (keys, committee)
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use quorate_ledger::mutant::Mutant;
 use quorate_ledger::{
-    BlockLimits, ChainId, Committee, Epoch, Hash, MAX_DESCENDANTS, ReplicaId, Signable, Signature,
+    BlockLimits, ChainId, Committee, Epoch, Hash, Height, MAX_DESCENDANTS, ReplicaId, Signable, Signature,
     SignatureMemo, Signed, SignedError, Verified, VerifySignatures,
 };
 
@@ -17,9 +17,7 @@ const _: () = assert!(MAX_DESCENDANTS as u64 == 2 * MAX_WINDOW, "every block in 
 pub struct EpochContext {
     /// The id of the chain.
     pub chain: ChainId,
-    /// The epoch of the committee.
-    pub epoch: Epoch,
-    /// The members that order the chain.
+    /// The epoch, and the members that order the chain in it.
     pub committee: Committee,
     /// W, in heights, 1 to [`MAX_WINDOW`]. A primary proposes up to W above its last committed
     /// block. A backup accepts up to 2 W above its own, which may lag behind the primary's (R7).
@@ -30,6 +28,11 @@ pub struct EpochContext {
 }
 
 impl EpochContext {
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.committee.epoch()
+    }
+
     /// Verifies a signed statement of a member.
     pub(crate) fn verify<S: Signable>(&self, signed: Signed<S>) -> Result<Verified<Signed<S>>, SignedError> {
         signed.verify(&self.chain, self)
@@ -84,4 +87,16 @@ pub struct Config {
     pub log_window: u64,
     /// How often a replica sends STATUS, also when idle (R14a).
     pub status_interval: Duration,
+}
+
+impl Config {
+    /// The hash of the committee that certifies the block above `height`: the value of the field
+    /// `next_committee` of the header at `height` (R5).
+    ///
+    /// It is that of the replica's own committee at every height. So an epoch does not end: a
+    /// replica proposes no last block of an epoch, and refuses one. A change of the committee in the
+    /// governance state will change the result here.
+    pub fn next_committee_at(&self, _height: Height) -> Hash {
+        self.context.committee.hash()
+    }
 }

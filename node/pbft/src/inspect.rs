@@ -153,7 +153,7 @@ impl Replica {
             })
             .collect();
         Overview {
-            epoch: self.config.context.epoch,
+            epoch: self.config.context.epoch(),
             view: self.views.view(),
             active: self.views.is_active(),
             signing: self.signing(),

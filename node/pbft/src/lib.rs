@@ -17,7 +17,7 @@
 //! # use quorate_pbft::*;
 //! # let key = SecretKey::from_bytes(&[1; 32]).unwrap();
 //! # let chain = ChainId::from_bytes([7; 32]);
-//! # let committee = Committee::new(vec![key.public()]).unwrap();
+//! # let committee = Committee::new(Epoch(0), vec![key.public()]).unwrap();
 //! # let transaction = TransactionLimits { max_bytes: 1000, max_lifetime_ms: 120_000 };
 //! # let limits = BlockLimits {
 //! #     max_transactions: 9, max_body_bytes: 9000, transaction, empty_block_gap_ms: 0,
@@ -25,7 +25,7 @@
 //! # let root = Header::genesis(chain, committee.hash(), Timestamp(0));
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
-//! #     context: EpochContext { chain, epoch: Epoch(0), committee, window: 8, memo: None },
+//! #     context: EpochContext { chain, committee, window: 8, memo: None },
 //! #     limits, clock_tolerance: seconds(1), request_timeout: seconds(2),
 //! #     new_view_timeout: seconds(2), timeout_cap: seconds(30), status_interval: seconds(1),
 //! #     checkpoint_interval: 128, log_window: 512,

@@ -175,7 +175,7 @@ impl Replica {
         let (ballot, signer) = (vote.body.0, vote.signer);
         // R9: the PRE-PREPARE is the primary's PREPARE, so another one must not count. It is not
         // evidence: some implementations send it.
-        let by_primary = signer == self.config.context.committee.primary(ballot.epoch, ballot.view);
+        let by_primary = signer == self.config.context.committee.primary(ballot.view);
         if by_primary && !is(Mutant::PrimaryPrepareCounts) {
             self.counters.primary_prepares += 1;
             return;
@@ -330,7 +330,7 @@ impl Replica {
 
     /// The primary of the current view.
     pub fn primary(&self) -> ReplicaId {
-        self.config.context.committee.primary(self.config.context.epoch, self.views.view())
+        self.config.context.committee.primary(self.views.view())
     }
 
     /// Whether this replica is the primary of the current view.

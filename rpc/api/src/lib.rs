@@ -9,8 +9,8 @@
 //! * heights, times, counts and indices are JSON integers; times are milliseconds since the Unix
 //!   epoch;
 //! * field names are the ledger's, in snake_case, with the unit last where there is one;
-//! * verified objects ([`ReceiptJson`], [`FinalityProofJson`] and their parts) refuse surplus and
-//!   repeated fields, so that no digit of them can change without the proof failing.
+//! * verified objects ([`ReceiptJson`], [`FinalityProofJson`], [`EpochProofsJson`] and their parts)
+//!   refuse surplus and repeated fields, so that no digit of them can change without the proof failing.
 //!
 //! ```
 //! use quorate_api::{ChainHead, Wait};
@@ -34,6 +34,9 @@ mod transaction_refusal;
 
 pub use chain::block::{
     BlockJson, CertificateJson, HeaderJson, PayloadJson, TransactionJson, TransactionsJson,
+};
+pub use chain::epochs::{
+    EpochProofJson, EpochProofsJson, MAX_EPOCH_PROOFS, MAX_EPOCH_PROOFS_JSON_BYTES, parse_epoch_proofs,
 };
 pub use chain::proof::{
     FinalityProofJson, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_finality_proof, parse_receipt,

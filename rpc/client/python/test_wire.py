@@ -25,15 +25,28 @@ def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
 
+def header(encoded: bytes) -> dict:
+    values, at = [], 0
+    for form in wire.HEADER_FIELDS.values():
+        size = 32 if form == "hash" else struct.calcsize("<" + form)
+        piece, at = encoded[at:at + size], at + size
+        values.append(hexed(piece) if form == "hash" else int.from_bytes(piece, "little"))
+    return dict(zip(wire.HEADER_FIELDS, values))
+
+
+def epoch_proof_of_vectors() -> dict:
+    """The epoch proof of WIRE.md as JSON. It has no descendants, three signatures and four members."""
+    encoded = vector("epoch_proof")
+    ballot, signatures, keys = encoded[200:256], encoded[264:456], encoded[460:]
+    certificate = {"epoch": int.from_bytes(ballot[:8], "little"), "view": int.from_bytes(ballot[8:16], "little"),
+                   "height": int.from_bytes(ballot[16:24], "little"), "block": hexed(ballot[24:]),
+                   "signers": [0, 1, 2], "signatures": [hexed(signatures[i:i + 64]) for i in (0, 64, 128)]}
+    last = {"header": header(encoded[:196]), "descendants": [], "certificate": certificate}
+    return {"last": last, "next": [hexed(keys[i:i + 33]) for i in range(0, 132, 33)]}
+
+
 def receipt_of_vectors() -> dict:
     """The receipt of WIRE.md as JSON, as `tx_receipt` returns it."""
-    def header(encoded):
-        values, at = [], 0
-        for form in wire.HEADER_FIELDS.values():
-            size = 32 if form == "hash" else struct.calcsize("<" + form)
-            piece, at = encoded[at:at + size], at + size
-            values.append(hexed(piece) if form == "hash" else int.from_bytes(piece, "little"))
-        return dict(zip(wire.HEADER_FIELDS, values))
     path = vector("receipt")[40:104]
     certificate = {"epoch": 0, "view": 2, "height": 8, "block": VECTORS["next_block_hash"], "signers": [0, 1, 2],
                    "signatures": [VECTORS[f"commit_signature_{i}"] for i in range(3)]}
@@ -101,13 +114,43 @@ class Files(unittest.TestCase):
                 wire.verify_receipt(wire.read_proof(file.read_bytes()), self.genesis)
 
 
+class EpochFiles(unittest.TestCase):
+    """Receipts with epoch proofs: a folder for each case."""
+    folder = Files.folder / "epochs"
+
+    def verify(self, case):
+        epochs = wire.read_epochs((case / "epochs.json").read_bytes())
+        return wire.verify_receipt(wire.read_proof((case / "receipt.json").read_bytes()), Files.genesis, epochs)
+
+    def cases(self, kind, least):
+        cases = sorted((self.folder / kind).iterdir())
+        self.assertGreaterEqual(len(cases), least)
+        return cases
+
+    def test_every_good_case_is_proven(self):
+        for case in self.cases("good", 5):
+            with self.subTest(case.name):
+                self.verify(case)
+
+    def test_no_bad_case_is_proven_and_none_is_called_unproven(self):
+        for case in self.cases("bad", 20):
+            with self.subTest(case.name), self.assertRaises(wire.Refused) as caught:
+                self.verify(case)
+            self.assertNotIsInstance(caught.exception, wire.Unproven, case.name)
+
+    def test_receipts_of_later_epochs_are_unproven(self):
+        for case in self.cases("unproven", 2):
+            with self.subTest(case.name), self.assertRaisesRegex(wire.Unproven, "give the epoch proofs"):
+                self.verify(case)
+
+
 class Wire(unittest.TestCase):
     genesis = wire.Genesis(vector("chain_id"), [vector(f"member_{i}") for i in range(4)], 120_000)
 
     def test_hashes_and_quorums_are_those_of_the_vectors(self):
         self.assertEqual(wire.digest(66, b"abc"), vector("hash"))
         for n, quorum in enumerate(vector("quorums"), 1):
-            self.assertEqual(wire.Genesis(b"", [b""] * n, 0).quorum, quorum)
+            self.assertEqual(wire.quorum_of(n), quorum)
 
     def test_the_genesis_file_has_the_chain_id_of_the_vectors(self):
         text = re.search(r"```toml\n(.*?)```", PAGE, re.S)[1]
@@ -154,15 +197,36 @@ class Wire(unittest.TestCase):
         third = after | {"height": 9, "parent": hexed(wire.block_hash(after)), "timestamp_ms": later}
         for descendants in ([], [after], [after, third]):
             wire.verify_proof(certified(header, descendants), self.genesis)
-        rules = [{"version": 2}, {"epoch": 1}, {"chain_id": other}, {"committee": other}, {"next_committee": other}]
+        rules = [{"version": 1}, {"version": 3}, {"epoch": 1}, {"chain_id": other}, {"committee": other}]
         links = [{"height": 9}, {"height": 7}, {"parent": other}, {"timestamp_ms": header["timestamp_ms"]}]
         bad = [certified(header | rule, []) for rule in rules]
         bad += [certified(header, [after | change]) for change in rules + links]
         bad += [certified(header, [], **change) for change in ({"epoch": 1}, {"height": 8}, {"block": other})]
         bad += [certified(header, [third]), certified(header, [after] * 65)]
+        ends = header | {"next_committee": other}
+        wire.verify_proof(certified(ends, []), self.genesis)
+        bad += [certified(ends, [after | {"parent": hexed(wire.block_hash(ends))}])]
         for each in bad:
             with self.assertRaises(wire.Refused, msg=str(each)):
                 wire.verify_proof(each, self.genesis)
+
+    def test_the_epoch_proof_of_the_vectors_is_good_and_no_alteration_of_it_is(self):
+        proof = epoch_proof_of_vectors()
+        epochs = {"chain_id": VECTORS["chain_id"], "proofs": [proof]}
+        anchor = wire.Anchor(self.genesis, epochs)
+        self.assertEqual(anchor.committees[0].hash, vector("committee_hash"))
+        self.assertEqual(anchor.committees[1].hash, vector("next_committee_hash"))
+        self.assertEqual(anchor.committees[1].first, 10)
+        wire.verify_receipt(receipt_of_vectors(), self.genesis, epochs)
+        for other in altered(proof):
+            with self.assertRaises(wire.Refused, msg=str(other)):
+                wire.Anchor(self.genesis, epochs | {"proofs": [other]})
+        for other in ([], "", 0, {}, [epochs], epochs | {"unknown": 1}, epochs | {"chain_id": VECTORS["hash"]}):
+            with self.assertRaises(wire.Refused, msg=str(other)):
+                wire.Anchor(self.genesis, other)
+        for text in (b"null", b"[]", b"{}"):
+            with self.assertRaises(wire.Refused, msg=str(text)):
+                wire.read_epochs(text)
 
     def test_paths_lead_to_the_roots_of_the_vectors(self):
         ids = [bytes([i]) * 32 for i in range(5)]

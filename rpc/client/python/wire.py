@@ -1,7 +1,7 @@
 """The formats of Quorate that a client needs, written from ledger/WIRE.md.
 
-The comments name the sections of WIRE.md. Nothing here uses the network: the genesis file is enough
-to verify receipts and proofs of any node.
+The comments name the sections of WIRE.md. Nothing here uses the network: the genesis file, and the
+epoch proofs for later epochs, are enough to verify receipts and proofs of any node.
 """
 import itertools
 import json
@@ -19,7 +19,9 @@ TRANSACTION, COMMIT, GENESIS, HEADER, TRANSACTION_ID, COMMITTEE, LEAF, NODE = 1,
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141  # n of secp256k1
 # The message is a hash already. SHA-256 is only for the nonce (RFC 6979).
 PREHASHED = utils.Prehashed(SHA256())
+VERSION = 2  # of the protocol, in every header
 MAX_MEMBERS, MAX_PATH, MAX_DESCENDANTS, MAX_FILE, MAX_PROOF = 31, 14, 64, 1 << 16, 1 << 17
+MAX_EPOCH_PROOFS, MAX_EPOCHS_FILE = 4096, 32 << 20
 NUMBERS = {  # of the genesis, with their defaults, in the order in which they are hashed
     "block": {"max_transactions": 1_000, "max_body_bytes": 1 << 20, "max_transaction_bytes": 1 << 18,
               "max_transaction_lifetime_ms": 120_000, "empty_block_gap_ms": 10_000},
@@ -32,6 +34,10 @@ NUMBERS = {  # of the genesis, with their defaults, in the order in which they a
 
 class Refused(Exception):
     """An input is invalid, or no node accepted the transaction; the text says why."""
+
+
+class Unproven(Refused):
+    """A block belongs to an epoch whose committee is not proven: it is neither valid nor invalid."""
 
 
 def require(condition, message):
@@ -80,10 +86,10 @@ def read_json(text: str | bytes, **hooks):
     return json.loads(text, object_pairs_hook=once, **hooks)
 
 
-def read_proof(file: bytes):
+def read_proof(file: bytes, limit: int = MAX_PROOF):
     """The JSON of a receipt or finality proof, by the section "As JSON": numbers have only
     decimal digits."""
-    require(len(file) <= MAX_PROOF, f"the text has more than {MAX_PROOF} bytes")
+    require(len(file) <= limit, f"the text has more than {limit} bytes")
 
     def digits(text: str) -> int:
         require(text.isdecimal() and len(text) <= 20, f"not a number in range: {text:.64}")
@@ -94,20 +100,41 @@ def read_proof(file: bytes):
         raise Refused(f"the text is not JSON: {error}") from error
 
 
+def read_epochs(file: bytes) -> dict:
+    """The JSON of epoch proofs, by the same rules. `Anchor` verifies them."""
+    epochs = read_proof(file, MAX_EPOCHS_FILE)
+    fields(epochs, "chain_id proofs", "the list of epoch proofs")
+    return epochs
+
+
 # --- Genesis, Committees --------------------------------------------------------------------------------------------
+
+def quorum_of(n: int) -> int:
+    return (n + (n - 1) // 3) // 2 + 1
+
+
+class Committee:
+    """The members of one epoch, in the order of their indices, with what is known of its blocks."""
+
+    def __init__(self, epoch: int, members: list[bytes], first: int = 0, parent: bytes | None = None):
+        require(0 < len(members) <= MAX_MEMBERS and all(a < b for a, b in itertools.pairwise(members)),
+                "the members of a committee are none, too many or not in ascending order")
+        for member in members:
+            require(is_point(member), "the key of a member is not a point of the curve")
+        self.epoch, self.members = epoch, members
+        self.hash = digest(COMMITTEE, number(epoch, "Q"), number(len(members), "I"), *members)
+        self.quorum = quorum_of(len(members))
+        self.first, self.parent = first, parent  # the first height, and the last block of the epoch before
+        self.last: tuple[int, bytes] | None = None  # height and hash of the last block, if known
+
 
 @dataclass(frozen=True)
 class Genesis:
     """All that a verifier must trust. The right genesis file gives the right chain id and
-    committee."""
+    committee of epoch 0."""
     chain_id: bytes
     members: list[bytes]  # in the order of their indices
     max_lifetime_ms: int
-
-    @property
-    def quorum(self) -> int:
-        n = len(self.members)
-        return (n + (n - 1) // 3) // 2 + 1
 
     @staticmethod
     def parse(text: str) -> "Genesis":
@@ -148,6 +175,14 @@ def sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
     return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
 
 
+def is_point(public_key: bytes) -> bool:
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), public_key)
+    except ValueError:
+        return False
+    return len(public_key) == 33
+
+
 def verify_signature(public_key: bytes, message: bytes, signature: bytes):
     r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
     canonical = len(signature) == 64 and 1 <= r < ORDER and 1 <= s <= ORDER // 2
@@ -184,33 +219,93 @@ def block_hash(header: dict) -> bytes:
     return digest(HEADER, *(unhex(value, 32) if form == "hash" else number(value, form) for form, value in values))
 
 
-def verify_proof(proof: dict, genesis: Genesis) -> dict:
+class Anchor:
+    """The chain and the committees of its proven epochs, from epoch 0 on without a gap."""
+
+    def __init__(self, genesis: Genesis, epochs: dict | None = None):
+        """`epochs` is the JSON of epoch proofs. All of them must be valid."""
+        self.chain_id, self.committees = genesis.chain_id, [Committee(0, genesis.members)]
+        if epochs is not None:
+            chain_id, proofs = fields(epochs, "chain_id proofs", "the list of epoch proofs")
+            require(unhex(chain_id, 32) == self.chain_id, "the epoch proofs are of another chain")
+            for proof in elements(proofs, MAX_EPOCH_PROOFS, "epoch proofs"):
+                self.extend(proof)
+
+    def extend(self, proof: dict):
+        """Adds the epoch after the newest one."""
+        last, members = fields(proof, "last next", "an epoch proof")
+        newest = self.committees[-1]
+        try:
+            header = verify_finality(last, self)
+        except Unproven as error:  # proofs that are missing or out of order
+            raise Refused(f"an epoch proof is not about the end of epoch {newest.epoch}") from error
+        require(header["epoch"] == newest.epoch, f"an epoch proof is not about the end of epoch {newest.epoch}")
+        members = elements(members, MAX_MEMBERS, "the members of an epoch")
+        require(header["committee"] != header["next_committee"], "the block of an epoch proof does not end its epoch")
+        end = header["height"], block_hash(header)
+        following = Committee(newest.epoch + 1, [unhex(key, 33) for key in members], end[0] + 1, end[1])
+        require(following.hash == unhex(header["next_committee"]), "the block names another committee for the epoch")
+        newest.last = end
+        self.committees.append(following)
+
+    def check_header(self, header: dict, its_hash: bytes) -> Committee:
+        """The committee that certifies this header, if the header can be one of this chain."""
+        require(header["version"] == VERSION, "a header has an unknown version")
+        require(unhex(header["chain_id"]) == self.chain_id, "a header belongs to another chain")
+        height, newest = header["height"], self.committees[-1].epoch
+        if header["epoch"] > newest:
+            raise Unproven(f"unproven: the block belongs to epoch {header['epoch']}, but the committees are proven only "
+                           f"up to epoch {newest}; give the epoch proofs up to epoch {header['epoch']}")
+        committee = self.committees[header["epoch"]]
+        require(unhex(header["committee"]) == committee.hash, "a header has another committee")
+        require(height >= committee.first, "a header is below the first height of its epoch")
+        if height == committee.first and committee.parent is not None:
+            require(unhex(header["parent"]) == committee.parent, "the first block of an epoch contradicts its proof")
+        if committee.last is not None:
+            require(height <= committee.last[0], "a header is above the last height of its epoch")
+            require((height == committee.last[0]) == (header["next_committee"] != header["committee"]),
+                    "a header ends its epoch at another height")
+            require(height < committee.last[0] or its_hash == committee.last[1],
+                    "the last block of an epoch contradicts its proof")
+        return committee
+
+
+def verify_proof(proof: dict, genesis: Genesis, epochs: dict | None = None) -> dict:
     """Verifies a proof of `chain_proof` that a block is final, and returns the header of the
-    block."""
+    block. `epochs` is the JSON of epoch proofs; without them, only blocks of epoch 0 are proven."""
+    return verify_finality(proof, Anchor(genesis, epochs))
+
+
+def verify_finality(proof: dict, anchor: Anchor) -> dict:
     header, descendants, certificate = fields(proof, "header descendants certificate", "the proof")
-    committee = digest(COMMITTEE, number(len(genesis.members), "I"), *genesis.members)
-    parent = parent_hash = None
+    committee = parent = parent_hash = None
     for each in [header, *elements(descendants, MAX_DESCENDANTS, "descendants")]:
         its_hash = block_hash(each)
-        require(each["version"] == 1 and each["epoch"] == 0, "a header has an unknown version or epoch")
-        require(unhex(each["chain_id"]) == genesis.chain_id, "a header belongs to another chain")
-        committees = unhex(each["committee"]), unhex(each["next_committee"])
-        require(committees == (committee, committee), "a header has another committee")
+        # A committee certifies nothing beyond its epoch.
+        require(parent is None or (each["epoch"] == parent["epoch"]
+                                   and parent["committee"] == parent["next_committee"]),
+                "a descendant is beyond the end of its epoch")
+        committee = anchor.check_header(each, its_hash)
         require(parent is None or (each["height"] == parent["height"] + 1 and unhex(each["parent"]) == parent_hash
                                    and each["timestamp_ms"] > parent["timestamp_ms"]), "a descendant does not follow")
         parent, parent_hash = each, its_hash
+    verify_certificate(certificate, parent, parent_hash, anchor.chain_id, committee)
+    return header
+
+
+def verify_certificate(certificate: dict, header: dict, its_hash: bytes, chain_id: bytes, committee: Committee):
     epoch, view, height, block, signers, signatures = fields(
         certificate, "epoch view height block signers signatures", "the certificate")
-    require((epoch, height, unhex(block)) == (0, parent["height"], parent_hash), "the certificate is for another block")
-    ballot = number(epoch, "Q") + number(view, "Q") + number(height, "Q") + parent_hash
-    statement = digest(COMMIT, genesis.chain_id, ballot)
+    ballot = number(epoch, "Q") + number(view, "Q") + number(height, "Q") + unhex(block, 32)
+    require((epoch, height, unhex(block)) == (header["epoch"], header["height"], its_hash),
+            "the certificate is for another block")
+    statement, members = digest(COMMIT, chain_id, ballot), committee.members
     require(len(elements(signers, MAX_MEMBERS, "signers")) == len(elements(signatures, MAX_MEMBERS, "signatures"))
-            == genesis.quorum, f"the certificate has not exactly a quorum of {genesis.quorum} signers")
-    require(all(type(each) is int and 0 <= each < len(genesis.members) for each in signers)
+            == committee.quorum, f"the certificate has not exactly a quorum of {committee.quorum} signers")
+    require(all(type(each) is int and 0 <= each < len(members) for each in signers)
             and all(a < b for a, b in itertools.pairwise(signers)), "signers are not ascending indices of members")
     for signer, signature in zip(signers, signatures):
-        verify_signature(genesis.members[signer], statement, unhex(signature, 64))
-    return header
+        verify_signature(members[signer], statement, unhex(signature, 64))
 
 
 def root_of_path(identity: bytes, index: int, count: int, path: list) -> bytes:
@@ -228,10 +323,11 @@ def root_of_path(identity: bytes, index: int, count: int, path: list) -> bytes:
     return at
 
 
-def verify_receipt(receipt: dict, genesis: Genesis) -> dict:
-    """Verifies a receipt of `tx_receipt`, and returns the header of the transaction's block."""
+def verify_receipt(receipt: dict, genesis: Genesis, epochs: dict | None = None) -> dict:
+    """Verifies a receipt of `tx_receipt`, and returns the header of the transaction's block.
+    `epochs` is the JSON of epoch proofs; without them, only blocks of epoch 0 are proven."""
     transaction, index, path, proof = fields(receipt, "transaction index path proof", "the receipt")
-    header = verify_proof(proof, genesis)
+    header = verify_proof(proof, genesis, epochs)
     number(index, "I")
     root = root_of_path(unhex(transaction, 32), index, header["transaction_count"], path)
     require(root == unhex(header["transactions_root"]), "the path does not lead to the block's root")

@@ -41,7 +41,7 @@ impl Client {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let needed = self.anchor().committee.weak_quorum();
+        let needed = self.anchor().newest().weak_quorum();
         let mut urls = BTreeSet::new();
         let nodes = self.nodes().iter().filter(|node| urls.insert(node.url()));
         let mut open: FuturesUnordered<_> = nodes
@@ -78,7 +78,7 @@ impl Client {
     /// The member of the committee that a node claims to be, without proof.
     async fn claimed_member(&self, node: &Rpc) -> Result<ReplicaId, CallError> {
         let key = node.node_status().await?.public_key;
-        let member = self.anchor().committee.index_of(&key);
+        let member = self.anchor().newest().index_of(&key);
         member.ok_or_else(|| CallError::NoMember { url: node.url().to_owned() })
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! # async fn example(anchor: ChainAnchor) -> Result<(), Box<dyn std::error::Error>> {
 //! let key = SecretKey::generate();
-//! let transaction = TransactionBuilder::new(anchor.chain_id, b"hello".to_vec()).sign(&key)?;
+//! let transaction = TransactionBuilder::new(anchor.chain_id(), b"hello".to_vec()).sign(&key)?;
 //! let urls = ["http://127.0.0.1:8545", "http://127.0.0.1:8546"];
 //! let client = Client::new(urls, anchor, ClientConfig::default())?;
 //! let submitted = client.submit_and_wait(&transaction, Duration::from_secs(10)).await?;

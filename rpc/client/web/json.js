@@ -1,5 +1,5 @@
-// Reads the text of a receipt or finality proof, by section "As JSON" of ledger/WIRE.md. It has no
-// dependencies.
+// Reads the text of a receipt, finality proof or list of epoch proofs, by section "As JSON" of
+// ledger/WIRE.md. It has no dependencies.
 //
 //     import { readProof } from "./json.js";
 //     const facts = verifyReceipt(readProof(text), anchor);
@@ -8,9 +8,9 @@
 // integers from 2^53 on, and does not distinguish 3.0 from 3. If the text is refused, `readProof`
 // throws an Error with the reason.
 
-export const MAX_PROOF_BYTES = 131072;
+export const MAX_PROOF_BYTES = 131072, MAX_EPOCH_PROOFS_BYTES = 33554432;
 
-/** A receipt needs a depth of five. The limit protects the stack. */
+/** A receipt needs a depth of five, a list of epoch proofs one of seven. The limit protects the stack. */
 const MAX_DEPTH = 16;
 
 const SPACE = /[ \t\n\r]*/y;
@@ -23,9 +23,22 @@ const WORD = /true|false|null/y;
  * @param {string | Uint8Array} file the text, or the bytes of the file
  */
 export function readProof(file) {
-  const text = typeof file === "string" ? file : decode(file);
-  if (text.length > MAX_PROOF_BYTES || new TextEncoder().encode(text).length > MAX_PROOF_BYTES) {
-    throw new Error(`the text has more than ${MAX_PROOF_BYTES} bytes`);
+  return readJson(file, MAX_PROOF_BYTES);
+}
+
+/**
+ * The value of the JSON text of epoch proofs, by the same rules. It is the third argument of
+ * `verifyReceipt`.
+ * @param {string | Uint8Array} file the text, or the bytes of the file
+ */
+export function readEpochProofs(file) {
+  return readJson(file, MAX_EPOCH_PROOFS_BYTES);
+}
+
+function readJson(file, limit) {
+  const text = typeof file === "string" ? file : decode(file, limit);
+  if (text.length > limit || new TextEncoder().encode(text).length > limit) {
+    throw new Error(`the text has more than ${limit} bytes`);
   }
   const reader = { text, at: 0 };
   const value = readValue(reader, 0);
@@ -34,8 +47,8 @@ export function readProof(file) {
   return value;
 }
 
-function decode(bytes) {
-  if (bytes.length > MAX_PROOF_BYTES) throw new Error(`the text has more than ${MAX_PROOF_BYTES} bytes`);
+function decode(bytes, limit) {
+  if (bytes.length > limit) throw new Error(`the text has more than ${limit} bytes`);
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 

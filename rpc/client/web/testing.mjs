@@ -22,10 +22,8 @@ for (const [, block] of page.matchAll(/^```vectors \w+\n(.*?)^```/gms)) {
   }
 }
 
-/**
- * An encoded receipt as JSON, as `tx_receipt` returns it: the fields of WIRE.md by name, in order.
- */
-export function receiptAsJson(encoded) {
+/** Reads an encoded value of WIRE.md as JSON: the fields by name, in order. */
+function reader(encoded) {
   const view = new DataView(bytes(encoded).buffer);
   let at = 0;
   const uint = (size) => {
@@ -40,18 +38,33 @@ export function receiptAsJson(encoded) {
     transactions_root: blob(32), transaction_count: uint(4), body_bytes: uint(4), timestamp_ms: uint(8),
     committee: blob(32), next_committee: blob(32), proposer: uint(2),
   });
-  const receipt = {
-    transaction: blob(32), index: uint(4), path: list(() => blob(32)),
-    proof: {
+  const proof = () => {
+    const parts = {
       header: header(), descendants: list(header),
       certificate: { epoch: uint(8), view: uint(8), height: uint(8), block: blob(32) },
-    },
+    };
+    const mask = uint(4);
+    parts.certificate.signers = [...Array(32).keys()].filter((i) => mask & (1 << i));
+    parts.certificate.signatures = list(() => blob(64));
+    return parts;
   };
-  const mask = uint(4);
-  receipt.proof.certificate.signers = [...Array(32).keys()].filter((i) => mask & (1 << i));
-  receipt.proof.certificate.signatures = list(() => blob(64));
-  assert.equal(at, view.byteLength);
+  return { uint, blob, list, proof, end: () => assert.equal(at, view.byteLength) };
+}
+
+/** An encoded receipt as JSON, as `tx_receipt` returns it. */
+export function receiptAsJson(encoded) {
+  const { uint, blob, list, proof, end } = reader(encoded);
+  const receipt = { transaction: blob(32), index: uint(4), path: list(() => blob(32)), proof: proof() };
+  end();
   return receipt;
+}
+
+/** An encoded epoch proof as JSON. */
+export function epochProofAsJson(encoded) {
+  const { blob, list, proof, end } = reader(encoded);
+  const epochProof = { last: proof(), next: list(() => blob(33)) };
+  end();
+  return epochProof;
 }
 
 /**

@@ -6,14 +6,21 @@
 //
 // `receipt` is the JSON of `tx_receipt`. To verify a file, read its text with `readProof` of
 // `json.js`. The anchor is the data that the caller trusts: the chain id and the public keys of the
-// validators, in ascending order. `genesis.js` makes an anchor from a genesis file. If the receipt
-// is not proven, the function throws an Error with the reason.
+// validators of epoch 0, in ascending order. `genesis.js` makes an anchor from a genesis file. The
+// third argument has the epoch proofs, which `readEpochProofs` of `json.js` reads; without it, only
+// blocks of epoch 0 are proven. If the receipt is not proven, the function throws an Error with the
+// reason. It throws an UnprovenError if the epoch proofs do not reach the epoch of the receipt, which
+// may then be valid or not.
 //
 // Written from ledger/WIRE.md. The comments name its sections. All data here is public, so the code
 // does not run in constant time. Never sign with this code.
 
-const MAX_MEMBERS = 31, MAX_PATH = 14, MAX_DESCENDANTS = 64;
+const VERSION = 2; // of the protocol, in every header
+const MAX_MEMBERS = 31, MAX_PATH = 14, MAX_DESCENDANTS = 64, MAX_EPOCH_PROOFS = 4096;
 const COMMIT = 4, HEADER = 65, TRANSACTION_ID = 66, COMMITTEE = 67, LEAF = 68, NODE = 69;
+
+/** The committee of the block's epoch is not proven: the block is neither valid nor invalid. */
+export class UnprovenError extends Error {}
 
 function require(condition, message) {
   if (!condition) throw new Error(message);
@@ -221,18 +228,55 @@ export function quorumOf(n) {
   return Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;
 }
 
-function readAnchor(anchor) {
-  require(anchor !== null && typeof anchor === "object", "the anchor is not an object");
-  checkList(anchor.committee, MAX_MEMBERS, "the anchor's committee");
-  unhex(anchor.chain_id, 32, "the anchor's chain_id");
-  const keys = anchor.committee.map((key) => unhex(key, 33, "a public key of the anchor"));
+/**
+ * A committee with what is known of the blocks of its epoch: its first height, the hash of the last
+ * block of the epoch before (null in epoch 0), and height and hash of its last block (null if not
+ * known).
+ */
+function makeCommittee(epoch, members, first, parent) {
+  checkList(members, MAX_MEMBERS, `the committee of epoch ${epoch}`);
+  const keys = members.map((key) => unhex(key, 33, `a public key of epoch ${epoch}`));
+  keys.forEach(decodePoint);
   // The order of the hex texts is the order of the bytes.
-  const ascending = anchor.committee.every((key, i, all) => i === 0 || all[i - 1] < key);
-  require(keys.length > 0 && ascending, "the anchor's committee is empty or not in ascending order");
-  const quorum = quorumOf(keys.length);
-  require(anchor.quorum === undefined || anchor.quorum === quorum, `${keys.length} members have a quorum of ${quorum}`);
-  const committee = hex(domainHash(COMMITTEE, encodeNumber(keys.length, 4), ...keys));
-  return { chainId: anchor.chain_id, keys, quorum, committee };
+  const ascending = members.every((key, i) => i === 0 || members[i - 1] < key);
+  require(keys.length > 0 && ascending, `the committee of epoch ${epoch} is empty or not in ascending order`);
+  const hash = hex(domainHash(COMMITTEE, encodeNumber(epoch, 8), encodeNumber(keys.length, 4), ...keys));
+  return { epoch, keys, quorum: quorumOf(keys.length), hash, first, parent, last: null };
+}
+
+/** The chain id, and the committees of the proven epochs by their numbers. */
+function readAnchor(anchor, epochs) {
+  require(anchor !== null && typeof anchor === "object", "the anchor is not an object");
+  unhex(anchor.chain_id, 32, "the anchor's chain_id");
+  const first = makeCommittee(0, anchor.committee, 0n, null);
+  require(anchor.quorum === undefined || anchor.quorum === first.quorum,
+    `${first.keys.length} members have a quorum of ${first.quorum}`);
+  const trusted = { chainId: anchor.chain_id, committees: [first] };
+  if (epochs === undefined) return trusted;
+  checkFields(epochs, ["chain_id", "proofs"], "the list of epoch proofs");
+  require(epochs.chain_id === trusted.chainId, "the epoch proofs are of another chain");
+  checkList(epochs.proofs, MAX_EPOCH_PROOFS, "the epoch proofs");
+  for (const proof of epochs.proofs) extend(trusted, proof);
+  return trusted;
+}
+
+// --- Epoch proofs ---------------------------------------------------------------------------------------------------
+
+/** Adds the committee after the newest one. */
+function extend(trusted, proof) {
+  const newest = trusted.committees.at(-1), { epoch } = newest;
+  try {
+    checkFields(proof, ["last", "next"], "it");
+    const { block, height } = verifyFinality(proof.last, trusted), { header } = proof.last;
+    require(header.epoch === epoch, `it is about the end of epoch ${header.epoch}`);
+    require(header.committee !== header.next_committee, "its block does not end an epoch");
+    const next = makeCommittee(epoch + 1, proof.next, BigInt(height) + 1n, block);
+    require(next.hash === header.next_committee, "its block names another committee");
+    newest.last = { height: BigInt(height), block };
+    trusted.committees.push(next);
+  } catch (error) {
+    throw new Error(`the proof of the end of epoch ${epoch}: ${error.message}`);
+  }
 }
 
 // --- Headers --------------------------------------------------------------------------------------------------------
@@ -252,39 +296,64 @@ export function blockHash(header, what = "the header") {
 // --- Finality proofs ------------------------------------------------------------------------------------------------
 
 /**
+ * The committee that certifies a header. Throws unless the header can be one of this chain.
+ */
+function committeeOf(header, hash, { chainId, committees }, what) {
+  require(header.version === VERSION, `${what} has an unknown version`);
+  require(header.chain_id === chainId, `${what} belongs to another chain`);
+  const { epoch } = header, newest = committees.length - 1, height = BigInt(header.height);
+  if (epoch > newest) {
+    throw new UnprovenError(`unproven: ${what} belongs to epoch ${epoch}, but the committees are proven only up to epoch `
+      + `${newest}; give the epoch proofs up to epoch ${epoch}`);
+  }
+  const committee = committees[Number(epoch)], { first, parent, last } = committee;
+  require(header.committee === committee.hash, `${what} names another committee`);
+  require(height >= first && (last === null || height <= last.height), `${what} has a height outside of epoch ${epoch}`);
+  require(height > first || parent === null || header.parent === parent, `${what} contradicts the epoch proofs`);
+  if (last !== null) {
+    const isLast = height === last.height;
+    require(isLast || header.next_committee === header.committee, `${what} ends its epoch too early`);
+    require(!isLast || hash === last.block, `${what} contradicts the epoch proofs`);
+  }
+  return committee;
+}
+
+/**
  * Verifies a proof of `chain_proof` that the block of `proof.header` is final. Returns the proven
  * facts, or throws an Error with the reason.
  */
-export function verifyProof(given, anchor) {
-  const proof = copyOf(given), trusted = readAnchor(copyOf(anchor));
+export function verifyProof(given, anchor, epochs = undefined) {
+  const trusted = readAnchor(copyOf(anchor), epochs === undefined ? undefined : copyOf(epochs));
+  return verifyFinality(copyOf(given), trusted);
+}
+
+function verifyFinality(proof, trusted) {
   checkFields(proof, ["header", "descendants", "certificate"], "the proof");
   checkList(proof.descendants, MAX_DESCENDANTS, "descendants");
   const headers = [proof.header, ...proof.descendants], hashes = [];
+  let committee;
   headers.forEach((header, i) => {
-    const what = i === 0 ? "the header" : `descendant ${i - 1}`;
+    const what = i === 0 ? "the header" : `descendant ${i - 1}`, below = headers[i - 1];
     hashes.push(blockHash(header, what));
-    require(header.version === 1 && header.epoch === 0, `${what} has an unknown version or epoch`);
-    require(header.chain_id === trusted.chainId, `${what} belongs to another chain`);
-    require(header.committee === trusted.committee && header.next_committee === trusted.committee,
-      `${what} names another committee`);
-    if (i > 0) {
-      const below = headers[i - 1];
-      require(BigInt(header.height) === BigInt(below.height) + 1n && header.parent === hashes[i - 1]
-        && header.timestamp_ms > below.timestamp_ms, `${what} does not follow the header before it`);
-    }
+    // A committee certifies nothing beyond its epoch.
+    require(i === 0 || (header.epoch === below.epoch && below.next_committee === below.committee),
+      `${what} is beyond the end of its epoch`);
+    committee = committeeOf(header, hashes[i], trusted, what);
+    require(i === 0 || (BigInt(header.height) === BigInt(below.height) + 1n && header.parent === hashes[i - 1]
+      && header.timestamp_ms > below.timestamp_ms), `${what} does not follow the header before it`);
   });
-  verifyCertificate(proof.certificate, headers.at(-1), hashes.at(-1), trusted);
+  verifyCertificate(proof.certificate, headers.at(-1), hashes.at(-1), trusted.chainId, committee);
   return {
     height: proof.header.height, block: hashes[0], timestamp_ms: proof.header.timestamp_ms,
-    transaction_count: proof.header.transaction_count, chain_id: proof.header.chain_id,
+    transaction_count: proof.header.transaction_count, chain_id: proof.header.chain_id, epoch: proof.header.epoch,
     certified_height: headers.at(-1).height, view: proof.certificate.view, signers: proof.certificate.signers,
   };
 }
 
-function verifyCertificate(certificate, header, hash, { chainId, keys, quorum }) {
+function verifyCertificate(certificate, header, hash, chainId, { keys, quorum }) {
   checkFields(certificate, ["epoch", "view", "height", "block", "signers", "signatures"], "the certificate");
   const { epoch, view, height, block, signers, signatures } = certificate;
-  require(epoch === 0 && height === header.height && block === hash, "the certificate is for another block");
+  require(epoch === header.epoch && height === header.height && block === hash, "the certificate is for another block");
   checkList(signers, MAX_MEMBERS, "signers");
   checkList(signatures, MAX_MEMBERS, "signatures");
   require(signers.length === quorum, `the certificate has ${signers.length} signers, a quorum is exactly ${quorum}`);
@@ -323,15 +392,15 @@ export function rootOfPath(id, index, count, path) {
 }
 
 /**
- * Verifies a receipt with the anchor. Returns the proven facts, or throws an Error with the reason.
+ * Verifies a receipt with the anchor and the epoch proofs. Returns the proven facts, or throws an Error with the reason.
  */
-export function verifyReceipt(given, anchor) {
+export function verifyReceipt(given, anchor, epochs = undefined) {
   const receipt = copyOf(given);
   checkFields(receipt, ["transaction", "index", "path", "proof"], "the receipt");
   const id = unhex(receipt.transaction, 32, "the transaction's id");
   encodeNumber(receipt.index, 4, "the index");
   checkList(receipt.path, MAX_PATH, "the path");
-  const facts = verifyProof(receipt.proof, anchor);
+  const facts = verifyProof(receipt.proof, anchor, epochs);
   const root = rootOfPath(id, receipt.index, facts.transaction_count, receipt.path);
   require(root === receipt.proof.header.transactions_root, "the path does not lead from the transaction to the block");
   return { transaction: receipt.transaction, index: receipt.index, ...facts };

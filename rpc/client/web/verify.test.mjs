@@ -12,17 +12,18 @@ import path from "node:path";
 import { test } from "node:test";
 
 import { anchorOf } from "./genesis.js";
-import { readProof } from "./json.js";
+import { readEpochProofs, readProof } from "./json.js";
 import {
-  ORDER, altered, alterations, bytes, number32, page, receiptAsJson, signFor, signature, vectors,
+  ORDER, altered, alterations, bytes, epochProofAsJson, number32, page, receiptAsJson, signFor, signature, vectors,
 } from "./testing.mjs";
 import {
-  blockHash, concat, decodePoint, domainHash, encodeNumber, hex, keccak256, quorumOf, rootOfPath, transactionId,
+  UnprovenError, blockHash, concat, decodePoint, domainHash, encodeNumber, hex, keccak256, quorumOf, rootOfPath, transactionId,
   verifyProof, verifyReceipt, verifySignature,
 } from "./verify.js";
 
 const anchor = { chain_id: vectors.chain_id, committee: [0, 1, 2, 3].map((i) => vectors[`member_${i}`]) };
 const receipt = receiptAsJson(vectors.receipt);
+const epochs = { chain_id: vectors.chain_id, proofs: [epochProofAsJson(vectors.epoch_proof)] };
 
 function refusesEveryAlteration(value, verify, everyDigit) {
   verify(value);
@@ -125,9 +126,21 @@ test("the vectors of WIRE.md for hashes, transactions, trees and quorums are rep
 test("the receipt of WIRE.md proves what it says", () => {
   assert.deepEqual(verifyReceipt(receipt, anchor), {
     transaction: vectors.body_id_1, index: 1, height: 7, block: vectors.block_hash, timestamp_ms: 1700000000000,
-    transaction_count: 3, chain_id: vectors.chain_id, certified_height: 8, view: 2, signers: [0, 1, 2],
+    transaction_count: 3, chain_id: vectors.chain_id, epoch: 0, certified_height: 8, view: 2, signers: [0, 1, 2],
   });
   assert.equal(verifyProof(receipt.proof, { ...anchor, quorum: 3 }).block, vectors.block_hash);
+});
+
+test("the epoch proof of WIRE.md holds, and no alteration of it", () => {
+  const { block, epoch } = verifyProof(epochs.proofs[0].last, anchor);
+  assert.deepEqual([block, epoch], [vectors.last_block_hash, 0]);
+  assert.equal(verifyReceipt(receipt, anchor, epochs).height, 7);
+  const [proof] = epochs.proofs;
+  refusesEveryAlteration(proof, (other) => verifyReceipt(receipt, anchor, { ...epochs, proofs: [other] }), true);
+  const others = [{ ...epochs, unknown: 1 }, { ...epochs, chain_id: vectors.hash }, { ...epochs, proofs: [proof, proof] }];
+  for (const nonsense of [null, 0, "", [], {}, [epochs], ...others]) {
+    assert.throws(() => verifyReceipt(receipt, anchor, nonsense), Error);
+  }
 });
 
 test("every alteration of the receipt of WIRE.md is refused", () => {
@@ -165,9 +178,8 @@ test("what a quorum signs does not hold if the headers break a rule", () => {
   const third = { ...next, height: 9, parent: blockHash(next), timestamp_ms: next.timestamp_ms + 1 };
   for (const descendants of [[], [next], [next, third]]) verifyProof(certified(header, descendants), anchor);
   const rules = [
-    [{ version: 2 }, /version or epoch/], [{ epoch: 1 }, /version or epoch/],
-    [{ chain_id: vectors.hash }, /another chain/],
-    [{ committee: vectors.hash }, /another committee/], [{ next_committee: vectors.hash }, /another committee/],
+    [{ version: 1 }, /unknown version/], [{ version: 3 }, /unknown version/],
+    [{ chain_id: vectors.hash }, /another chain/], [{ committee: vectors.hash }, /another committee/],
   ];
   const links = [{ height: 9 }, { height: 7 }, { parent: vectors.hash }, { timestamp_ms: header.timestamp_ms }];
   for (const [change, message] of rules) {
@@ -178,6 +190,12 @@ test("what a quorum signs does not hold if the headers break a rule", () => {
     assert.throws(() => verifyProof(certified(header, [{ ...next, ...change }]), anchor), /does not follow/);
   }
   assert.throws(() => verifyProof(certified(header, [third]), anchor), /does not follow/);
+  assert.throws(() => verifyProof(certified({ ...header, epoch: 1 }, []), anchor), UnprovenError);
+  assert.throws(() => verifyProof(certified(header, [{ ...next, epoch: 1 }]), anchor), /beyond the end/);
+  const last = { ...header, next_committee: vectors.hash };
+  verifyProof(certified(last, []), anchor); // its epoch ends there
+  const above = { ...next, parent: blockHash(last) };
+  assert.throws(() => verifyProof(certified(last, [above]), anchor), /beyond the end/);
   for (const change of [{ epoch: 1 }, { height: 8 }, { block: vectors.hash }]) {
     assert.throws(() => verifyProof(certified(header, [], change), anchor), /for another block/);
   }
@@ -252,6 +270,26 @@ test("every good file of ledger/receipts is proven, and no bad one", () => {
   for (const [name, file] of bad) {
     assert.throws(() => verifyReceipt(readProof(file), trusted), Error, `${name} is taken for proven`);
   }
+});
+
+/** The receipt and the epoch proofs of a folder, and its name. */
+function sharedCases(kind) {
+  const folder = new URL(`epochs/${kind}/`, shared);
+  return fs.readdirSync(folder).map((name) => {
+    const file = (of) => fs.readFileSync(new URL(`${name}/${of}.json`, folder));
+    return [name, () => verifyReceipt(readProof(file("receipt")), trustedForFiles, readEpochProofs(file("epochs")))];
+  });
+}
+const trustedForFiles = anchorOf(fs.readFileSync(new URL("genesis.toml", shared), "utf8"));
+
+test("receipts of later epochs are proven with the epoch proofs that they need, and not otherwise", () => {
+  const [good, bad, unproven] = ["good", "bad", "unproven"].map(sharedCases);
+  assert.ok(good.length >= 5 && bad.length >= 20 && unproven.length >= 2);
+  for (const [, verify] of good) verify();
+  for (const [name, verify] of bad) {
+    assert.throws(verify, (error) => !(error instanceof UnprovenError), `${name} is taken for proven or unproven`);
+  }
+  for (const [name, verify] of unproven) assert.throws(verify, UnprovenError, name);
 });
 
 test("the text of a receipt is read as JSON.parse does where that is exact", () => {

@@ -4,7 +4,7 @@ use quorate_api::{
     ConsensusState, HeightInFlight, MemberName, MempoolStatus, NodeStatus, PeerJson, Readiness,
 };
 use quorate_genesis::Genesis;
-use quorate_ledger::{Epoch, ReplicaId, Timestamp, View};
+use quorate_ledger::{ReplicaId, Timestamp, View};
 use quorate_store::Damage;
 
 /// Name of the readiness check that fails while the ordering thread does not report.
@@ -72,8 +72,7 @@ impl Facts<'_> {
 
     /// The primary of that view (R2).
     pub(super) fn next_primary(&self) -> MemberName {
-        let (epoch, view) = (Epoch(self.consensus.epoch), View(self.next_view()));
-        self.member(self.genesis.committee().primary(epoch, view).0)
+        self.member(self.genesis.committee().primary(View(self.next_view())).0)
     }
 
     pub(super) fn is_observer(&self) -> bool {

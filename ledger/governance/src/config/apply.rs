@@ -42,7 +42,7 @@ impl Config {
             Effect::SetCandidates { keys } => next.candidates = Arc::new(keys.iter().copied().collect()),
         }
         if effect.starts_epoch() {
-            next.epoch = Epoch(self.epoch.0.saturating_add(1));
+            next.members = Arc::new(next.members.in_epoch(Epoch(self.epoch().0.saturating_add(1))));
             next.epoch_start = from;
         }
         Ok(next)
@@ -124,7 +124,7 @@ impl Config {
     /// The new members, if few enough of the old ones change: at most f, or one if f is 0. Without
     /// that exception, a committee below four could never change.
     fn checked_members(&self, members: Vec<Member>, changed: usize) -> Result<Members, Reason> {
-        let members = Members::new(members, self.allows_small)?;
+        let members = Members::new(self.epoch(), members, self.allows_small)?;
         let few = changed <= self.committee().faults().max(1);
         if few && quorums_share_a_correct_member(&self.members, &members) {
             Ok(members)

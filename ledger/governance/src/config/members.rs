@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_ledger::{Committee, CommitteeError, MAX_MEMBERS, PublicKey};
+use quorate_ledger::{Committee, CommitteeError, Epoch, MAX_MEMBERS, PublicKey};
 
 use crate::operations::Name;
 use crate::outcome::Reason;
@@ -47,8 +47,9 @@ impl QuorumArithmetic {
     }
 }
 
-/// Checked members in the order of their consensus keys, whatever the order in which they joined.
-#[derive(Debug, PartialEq, Eq)]
+/// Checked members of an epoch in the order of their consensus keys, whatever the order in which they
+/// joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Members {
     list: Vec<Member>,
     committee: Committee,
@@ -60,7 +61,7 @@ impl Members {
     ///
     /// # Errors
     /// The [`Reason`] of an operation that would lead to these members.
-    pub(crate) fn new(mut list: Vec<Member>, allows_small: bool) -> Result<Self, Reason> {
+    pub(crate) fn new(epoch: Epoch, mut list: Vec<Member>, allows_small: bool) -> Result<Self, Reason> {
         if list.len() > MAX_MEMBERS {
             return Err(Reason::CommitteeTooLarge);
         }
@@ -78,13 +79,18 @@ impl Members {
             }
             member.governance_key.parse().map_err(|_| Reason::BadKey)?;
         }
-        let committee = Committee::new(list.iter().map(|member| member.consensus_key).collect());
+        let committee = Committee::new(epoch, list.iter().map(|member| member.consensus_key).collect());
         let committee = committee.map_err(|error| match error {
             CommitteeError::Key(_) => Reason::BadKey,
             CommitteeError::Order(_) => Reason::KeyInUse,
             CommitteeError::Size(_) => Reason::CommitteeTooLarge,
         })?;
         Ok(Members { list, committee })
+    }
+
+    /// The same members in another epoch.
+    pub(crate) fn in_epoch(&self, epoch: Epoch) -> Self {
+        Members { committee: self.committee.in_epoch(epoch), list: self.list.clone() }
     }
 
     pub(crate) fn list(&self) -> &[Member] {

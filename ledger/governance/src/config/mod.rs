@@ -25,7 +25,6 @@ use crate::parameters::{Parameters, Settings, Submit};
 /// share their content.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub(crate) epoch: Epoch,
     pub(crate) epoch_start: Height,
     /// Whether the network began with fewer than four members, and may have so few again.
     pub(crate) allows_small: bool,
@@ -38,7 +37,7 @@ pub struct Config {
 impl Config {
     /// The epoch of the block.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.committee().epoch()
     }
 
     /// The first height of the epoch; 0 in epoch 0.

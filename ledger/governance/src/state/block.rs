@@ -142,7 +142,7 @@ impl State {
             self.configs.pop_front();
         }
         self.scheduled.revise(|_, change| (change.effective_from <= next).then_some(false));
-        if self.in_force().epoch != context.config.epoch {
+        if self.in_force().epoch() != context.config.epoch() {
             self.begin_epoch(&context.config);
         }
         self.schedule_candidates();
@@ -161,13 +161,13 @@ impl State {
     /// did with them lapses.
     fn begin_epoch(&mut self, before: &Config) {
         let now = Arc::clone(self.in_force());
-        (self.head.epoch, self.head.epoch_start) = (now.epoch, now.epoch_start);
+        (self.head.epoch, self.head.epoch_start) = (now.epoch(), now.epoch_start);
         let keys = now.members.keys();
         for key in before.members.keys().difference(&keys) {
-            self.retired.insert(*key, now.epoch);
+            self.retired.insert(*key, now.epoch());
         }
         self.retired.revise(|_, since| {
-            let forgotten = since.0.saturating_add(KEY_HISTORY_EPOCHS.into()) <= now.epoch.0;
+            let forgotten = since.0.saturating_add(KEY_HISTORY_EPOCHS.into()) <= now.epoch().0;
             forgotten.then_some(false)
         });
         self.renewals.revise(|name, _| now.member(name).is_none().then_some(false));

@@ -103,11 +103,10 @@ fn require(holds: bool, otherwise: &'static str) -> Checked {
 fn rebuild(encoded: Encoded) -> Checked<State> {
     require(encoded.version == VERSION, "it has another version")?;
     let head = encoded.head;
-    let members =
-        Members::new(encoded.members, head.allows_small).map_err(|_| "its members form no committee")?;
+    let members = Members::new(head.epoch, encoded.members, head.allows_small)
+        .map_err(|_| "its members form no committee")?;
     require(encoded.settings.errors().is_empty(), "a parameter is invalid")?;
     let config = Config {
-        epoch: head.epoch,
         epoch_start: head.epoch_start,
         allows_small: head.allows_small,
         members: Arc::new(members),

@@ -50,9 +50,8 @@ impl State {
             return Err(InitialStateError::Parameter(error));
         }
         let allows_small = members.len() < FAULT_TOLERANT;
-        let members = Members::new(members, allows_small).map_err(InitialStateError::Members)?;
+        let members = Members::new(Epoch(0), members, allows_small).map_err(InitialStateError::Members)?;
         let config = Config {
-            epoch: Epoch(0),
             epoch_start: Height(0),
             allows_small,
             members: Arc::new(members),
@@ -64,7 +63,7 @@ impl State {
             chain,
             height: Height(0),
             block,
-            epoch: config.epoch,
+            epoch: config.epoch(),
             epoch_start: config.epoch_start,
             effective: Height(0).plus(config.window()).next(),
             next_number: 0,

@@ -78,7 +78,9 @@ fn a_renewal_starts_an_epoch_with_the_same_keys() {
     let before = network.state.next_config().committee().clone();
     assert_eq!(network.one(gov(1), Operation::Renew), EXECUTED);
     network.settle();
-    assert_eq!((network.epoch(), network.state.next_config().committee()), (Epoch(1), &before));
+    let after = network.state.next_config().committee();
+    assert_eq!((network.epoch(), after), (Epoch(1), &before.in_epoch(Epoch(1))));
+    assert_ne!(after.hash(), before.hash(), "its first header shows that the epoch began");
     assert!(network.state.retired().is_empty());
 }
 

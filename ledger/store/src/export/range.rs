@@ -1,9 +1,9 @@
 //! Certified block ranges: the unit of an export.
 
-use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header};
+use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, ProofError};
 
-use crate::error::StoreError;
-use crate::ledger::{MAX_BATCH_BLOCKS, follows};
+use crate::error::{StoreError, refused_certificate};
+use crate::ledger::{MAX_BATCH_BLOCKS, follows, one_epoch};
 
 /// A certified block range: the blocks that one certificate finalises.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,15 +15,25 @@ pub struct CertifiedRange {
 }
 
 impl CertifiedRange {
-    /// Verifies every signature of the certificate: a quorum of verifications.
+    /// Verifies that the headers can be those of their epoch, and every signature of the
+    /// certificate: a quorum of verifications.
     ///
     /// # Errors
     /// A sentence that names the error and the height.
     pub fn verify(&self, anchor: &ChainAnchor) -> Result<(), String> {
+        self.check_proof(anchor).map_err(|(height, error)| match error {
+            ProofError::Unproven { .. } => format!("block {height}: {error}"),
+            _ => refused_certificate(height, &error),
+        })
+    }
+
+    /// Like [`CertifiedRange::verify`], with the height and the error.
+    pub(super) fn check_proof(&self, anchor: &ChainAnchor) -> Result<(), (Height, ProofError)> {
+        for block in &self.blocks {
+            anchor.check_header(block.header()).map_err(|error| (block.height(), error))?;
+        }
         let height = self.certificate.ballot().height;
-        self.certificate
-            .check(&anchor.chain_id, &anchor.committee)
-            .map_err(|error| format!("the certificate at height {height}: {error}"))
+        anchor.check_certificate(&self.certificate).map_err(|error| (height, error))
     }
 
     /// Checks that the blocks follow a header and each other, and that the certificate is for the
@@ -38,6 +48,7 @@ impl CertifiedRange {
             follows(block, parent)?;
             parent = block.header();
         }
+        one_epoch(&self.blocks)?;
         let ballot = self.certificate.ballot();
         if (ballot.epoch, ballot.height, ballot.block) != (last.header().epoch, last.height(), last.hash()) {
             return Err(StoreError::Uncertified { certified: ballot.block, last: last.hash() });

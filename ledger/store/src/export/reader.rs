@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use quorate_ledger::Header;
+use quorate_ledger::{Header, Height, ProofError};
 
 use super::range::CertifiedRange;
 use super::record::{HEAD_BYTES, MAX_RECORD_BYTES, check_head, range_of};
@@ -108,6 +108,10 @@ impl ExportReader {
         let mut end = Vec::new();
         let read = self.file.seek(SeekFrom::Start(start)).and_then(|_| self.file.read_to_end(&mut end));
         read.map(|_| end.iter().all(|byte| *byte == 0)).map_err(denied(&self.path))
+    }
+
+    pub(super) fn unproven(&self, height: Height, error: ProofError) -> StoreError {
+        StoreError::Unproven { path: self.path.clone(), height, error }
     }
 
     pub(super) fn damaged(&self, reason: &str) -> StoreError {

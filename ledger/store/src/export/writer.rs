@@ -4,13 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use quorate_ledger::{ChainAnchor, Header};
+use quorate_ledger::{ChainAnchor, Header, ProofError};
 
 use super::range::CertifiedRange;
 use super::reader::ExportReader;
 use super::record::{HEAD_BYTES, head_of, record_of};
 use crate::database::file::{denied, new_file, sync_directory_of};
-use crate::error::StoreError;
+use crate::error::{StoreError, refused_certificate};
 use crate::ledger::MAX_BATCH_BLOCKS;
 use crate::ledger::stored::Head;
 
@@ -34,7 +34,8 @@ impl ExportWriter {
     /// file. Also returns how many bytes of an incomplete end were cut off.
     ///
     /// # Errors
-    /// As [`ExportReader::open`]; [`StoreError::Damaged`] if more than the end is damaged, and
+    /// As [`ExportReader::open`]; [`StoreError::Damaged`] if more than the end is damaged,
+    /// [`StoreError::Unproven`] if the anchor lacks the committee of the last range, and
     /// [`StoreError::InUse`].
     pub fn open(
         path: &Path,
@@ -158,9 +159,13 @@ fn read_to_torn_end(
     }
     // A last record that was not completely written may still decode, because a signature that ends
     // in zeros can have a valid form. So verify its signatures.
-    match last.map(|(position, before, range)| (position, before, range.verify(anchor))) {
+    match last.map(|(position, before, range)| (position, before, range.check_proof(anchor))) {
+        // Without its committee, nothing shows that the record is damaged.
+        Some((_, _, Err((height, error @ ProofError::Unproven { .. })))) => {
+            Err(reader.unproven(height, error))
+        }
         Some((position, before, Err(_))) if reader.ends_unwritten()? => Ok((position, before)),
-        Some((_, _, Err(reason))) => Err(reader.damaged(&reason)),
+        Some((_, _, Err((height, error)))) => Err(reader.damaged(&refused_certificate(height, &error))),
         Some((_, _, Ok(()))) | None => Ok((reader.position, reader.head)),
     }
 }

@@ -168,6 +168,7 @@ impl Ledger {
         for pair in blocks.windows(2) {
             follows(&pair[1], pair[0].header())?;
         }
+        one_epoch(blocks)?;
         let stored = blocks.partition_point(|block| block.height() <= self.head.height);
         self.check_same(&blocks[..stored])?;
         let fresh = &blocks[stored..];
@@ -287,6 +288,16 @@ pub(crate) fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> 
         .header()
         .check_follows(parent)
         .map_err(|source| StoreError::Invalid { height: block.height(), source })
+}
+
+/// Checks that only the last of these blocks may end an epoch. One certificate finalises blocks of
+/// one epoch.
+pub(crate) fn one_epoch(blocks: &[Block]) -> Result<(), StoreError> {
+    let below_last = &blocks[..blocks.len().saturating_sub(1)];
+    match below_last.iter().find(|block| block.header().ends_epoch()) {
+        Some(block) => Err(StoreError::EpochEnd { height: block.height() }),
+        None => Ok(()),
+    }
 }
 
 /// Writes the genesis and creates every table, because readers do not.

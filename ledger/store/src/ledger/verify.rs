@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, MAX_DESCENDANTS};
+use quorate_ledger::{Block, ChainAnchor, CommitCertificate, Header, Height, MAX_DESCENDANTS, ProofError};
 use redb::{ReadTransaction, ReadableTableMetadata, StorageBackend};
 
 use crate::database::storage::Storage;
 use crate::database::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
-use crate::error::{Fault, StoreError};
+use crate::error::{Fault, StoreError, refused_certificate};
 use crate::ledger::reader::LedgerReader;
 use crate::ledger::stored::Head;
 use crate::ledger::view::View;
@@ -35,15 +35,19 @@ impl Ledger {
     /// * the bodies match their headers;
     /// * each certificate is for the block at its height, and no block is without one that
     ///   finalises it;
+    /// * the last block of each epoch has a certificate of its own;
     /// * the indexes contain each block and transaction, and nothing else.
     ///
-    /// With an anchor, it also verifies every signature of the certificates (a quorum of
-    /// verifications for each). The file does not change, as with [`Ledger::open_read_only`].
+    /// With an anchor, it also verifies every header against the committee of its epoch, and every
+    /// signature of the certificates (a quorum of verifications for each). A ledger contains no lists
+    /// of members, so the anchor must have the committees of all epochs of the ledger. The file does
+    /// not change, as with [`Ledger::open_read_only`].
     ///
     /// `progress` is called with each height that was checked and the height of the head.
     ///
     /// # Errors
-    /// As [`Ledger::open`]; [`StoreError::Damaged`] names the first inconsistency.
+    /// As [`Ledger::open`]; [`StoreError::Damaged`] names the first inconsistency, and
+    /// [`StoreError::Unproven`] the first epoch that the anchor does not have.
     pub fn verify(
         path: impl AsRef<Path>,
         genesis_header: &Header,
@@ -80,7 +84,8 @@ impl LedgerReader {
     /// Like [`Ledger::verify`], for an open ledger and without the checksums of pages.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names the first inconsistency.
+    /// [`StoreError::Damaged`] names the first inconsistency, and [`StoreError::Unproven`] the first
+    /// epoch that the anchor does not have.
     pub fn verify(
         &self,
         anchor: Option<&ChainAnchor>,
@@ -161,7 +166,16 @@ impl Walk<'_> {
 
     fn certificate(&mut self, header: &Header, certificate: Option<CommitCertificate>) -> Result<(), Fault> {
         let height = header.height;
+        if let Some(anchor) = self.anchor {
+            anchor.check_header(header).map_err(|error| match error {
+                ProofError::Unproven { .. } => Fault::Unproven { height, error },
+                _ => Fault::damaged(format!("block {height}: {error}")),
+            })?;
+        }
         let Some(certificate) = certificate else {
+            if header.ends_epoch() {
+                return Err(Fault::damaged(format!("block {height} ends its epoch without a certificate")));
+            }
             // The genesis needs no certificate.
             self.uncertified += u64::from(height > Height(0));
             if self.uncertified > u64::from(MAX_DESCENDANTS) {
@@ -176,9 +190,9 @@ impl Walk<'_> {
             return Err(Fault::damaged(format!("the certificate at height {height} is for another block")));
         }
         if let Some(anchor) = self.anchor {
-            certificate
-                .verify(&anchor.chain_id, &anchor.committee)
-                .map_err(|error| Fault::damaged(format!("the certificate at height {height}: {error}")))?;
+            anchor
+                .check_certificate(&certificate)
+                .map_err(|error| Fault::damaged(refused_certificate(height, &error)))?;
         }
         self.certificates += 1;
         self.uncertified = 0;

@@ -132,3 +132,20 @@ fn a_damaged_header_is_in_no_proof() {
     }
     assert!(reader.finality_proof(Height(height + 1)).unwrap().is_some());
 }
+
+/// The blocks above are certified by the committee of the next epoch, which proves nothing here.
+#[test]
+fn verification_finds_an_epoch_that_ends_without_a_certificate() {
+    let chain = Chain::with_epochs(3, 2);
+    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
+    chain.append(&mut ledger, 1..=2);
+    chain.append(&mut ledger, 3..=3);
+    ledger.reader().verify(None, |_, _| ()).unwrap();
+    let remove = |t: &WriteTransaction| {
+        t.open_table(CERTIFICATES)?.remove(2)?;
+        Ok(())
+    };
+    ledger.storage.write(Durable::Later, remove).unwrap();
+    let error = ledger.reader().verify(None, |_, _| ()).unwrap_err().to_string();
+    assert_contains(&error, "block 2 ends its epoch without a certificate");
+}

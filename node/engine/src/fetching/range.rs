@@ -38,6 +38,10 @@ pub enum RangeError {
     /// A certificate is for another block than the one that it comes with.
     #[error("the certificate at height {0} is for another block")]
     Misplaced(Height),
+    /// The last block of an epoch has no certificate of its own. A committee certifies nothing beyond
+    /// its epoch.
+    #[error("block {0} ends its epoch, but has no certificate of its own")]
+    EpochEnd(Height),
     /// There is no block, or the last one has no certificate.
     #[error("the last block of the range has no certificate")]
     Open,
@@ -108,6 +112,9 @@ fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RangeEr
     let mut uncertified = 0;
     for RangeBlock { header, certificate, .. } in claims {
         let Some(certificate) = certificate else {
+            if header.ends_epoch() {
+                return Err(RangeError::EpochEnd(header.height));
+            }
             uncertified += 1;
             if uncertified >= limit {
                 return Err(RangeError::Stripped { height: header.height, limit });

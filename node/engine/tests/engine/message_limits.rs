@@ -43,7 +43,7 @@ impl Colluders {
 
     fn context(&self, window: u64) -> EpochContext {
         let committee = self.committee.clone();
-        EpochContext { chain: CHAIN, epoch: Epoch(0), committee, window, memo: None }
+        EpochContext { chain: CHAIN, committee, window, memo: None }
     }
 
     fn signed<S: Signable>(&self, signer: u16, body: S) -> Signed<S> {

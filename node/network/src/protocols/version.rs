@@ -8,7 +8,7 @@ use crate::direct::behaviour::OpenError;
 
 /// Version of the protocols between nodes, the last part of their names. Nodes with different
 /// versions cannot communicate.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// The longest program name that is kept, in bytes.
 const PROGRAM_BYTES_MAX: usize = 64;
@@ -80,10 +80,10 @@ mod tests {
     #[test]
     fn another_version_is_distinguished_from_another_network() {
         check("chain", &protocol("chain")).unwrap();
-        let later = check("chain", "/quorate/chain/2").unwrap_err();
-        assert!(matches!(later, OpenError::OtherVersion { ours: 1, theirs: 2 }), "{later}");
+        let later = check("chain", "/quorate/chain/3").unwrap_err();
+        assert!(matches!(later, OpenError::OtherVersion { ours: 2, theirs: 3 }), "{later}");
         for foreign in
-            ["", "/quorate/chain", "/quorate/chain/", "/quorate/chain/x", "/quorate/other/1", "ipfs/0.1.0"]
+            ["", "/quorate/chain", "/quorate/chain/", "/quorate/chain/x", "/quorate/other/2", "ipfs/0.1.0"]
         {
             assert!(matches!(check("chain", foreign), Err(OpenError::Foreign)), "{foreign:?}");
         }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, secret};
 
-const DIRECT: StreamProtocol = StreamProtocol::new("/quorate/test/direct/1");
+const DIRECT: StreamProtocol = StreamProtocol::new("/quorate/test/direct/2");
 
 /// Connects with the key of member `number`, opens a direct stream, writes only `bytes`, and waits
 /// until the other side has closed the stream. With `None` it does not even open the stream.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, SwarmBuilder, identify, noise, tcp, yamux};
-use quorate_network::{NetworkEvent, PublishError};
+use quorate_network::{NetworkEvent, PublishError, WIRE_VERSION};
 use tokio::time::timeout;
 
 use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, secret};
@@ -74,7 +74,8 @@ async fn a_member_with_a_later_version_is_reported() {
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
         .with_behaviour(|pair| {
-            let config = identify::Config::new("/quorate/test/2".into(), pair.public());
+            let name = format!("/quorate/test/{}", WIRE_VERSION + 1);
+            let config = identify::Config::new(name, pair.public());
             identify::Behaviour::new(config.with_agent_version("quorate/9.8.7".into()))
         })
         .unwrap()
@@ -94,7 +95,8 @@ async fn a_member_with_a_later_version_is_reported() {
     let status = node.status(members[1]);
     assert_eq!(status.program.as_deref(), Some("quorate/9.8.7"));
     let why = status.last_error.unwrap();
-    assert!(why.contains("protocol version 2, this node version 1"), "{why}");
+    let versions = format!("protocol version {}, this node version {WIRE_VERSION}", WIRE_VERSION + 1);
+    assert!(why.contains(&versions), "{why}");
     assert!(node.drain().is_empty(), "none of its messages is delivered");
 }
 

@@ -34,7 +34,7 @@ impl Replica {
         }
         // R9: the PRE-PREPARE of the primary stands for its PREPARE. The replica ignores PREPAREs
         // of the primary, also here.
-        if signer == self.config.context.committee.primary(place.epoch, place.view) {
+        if signer == self.config.context.committee.primary(place.view) {
             let crossed = first_crossed(self.pre_prepares_at(signer, place), &commits)?;
             Some(Evidence::of_crossed(Evidence::PrePrepareCommit, crossed))
         } else {

@@ -88,7 +88,7 @@ impl<T: Statement> Pair<T> {
     fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let (first, second) = (&self.first, &self.second);
         let subject = first.body.subject();
-        if subject.epoch != context.epoch {
+        if subject.epoch != context.epoch() {
             return Err(Rejected::Epoch(subject.epoch));
         }
         let proves =
@@ -106,7 +106,7 @@ impl<T: Vote> Crossed<T> {
     fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let Crossed { accepted, commit } = self;
         let (one, other) = (accepted.body.ballot(), &commit.body.0);
-        if other.epoch != context.epoch {
+        if other.epoch != context.epoch() {
             return Err(Rejected::Epoch(other.epoch));
         }
         let proves = accepted.signer == commit.signer
@@ -128,7 +128,7 @@ impl HiddenCertificate {
     fn check(&self, context: &EpochContext) -> Result<(), Rejected> {
         let HiddenCertificate { commit, view_change: ViewChangeMessage { vote, payload } } = self;
         for claimed in [commit.body.0.epoch, vote.body.epoch] {
-            if claimed != context.epoch {
+            if claimed != context.epoch() {
                 return Err(Rejected::Epoch(claimed));
             }
         }

@@ -143,7 +143,7 @@ impl Message {
 
     fn check_content(self, from: ReplicaId, context: &EpochContext) -> Result<CheckedContent, Rejected> {
         let of_epoch =
-            |claimed: Epoch| if claimed == context.epoch { Ok(()) } else { Err(Rejected::Epoch(claimed)) };
+            |claimed: Epoch| if claimed == context.epoch() { Ok(()) } else { Err(Rejected::Epoch(claimed)) };
         let own_vote = |signer| {
             let own = signer == from || is(Mutant::VotesRelayed);
             if own { Ok(()) } else { Err(Rejected::Relayed { from, signer }) }
@@ -153,7 +153,7 @@ impl Message {
                 let (ballot, signer) = (proposal.vote.body.0, proposal.vote.signer);
                 of_epoch(ballot.epoch)?;
                 // R2: any member may relay a proposal, but only the primary signs it.
-                let by_primary = signer == context.committee.primary(ballot.epoch, ballot.view);
+                let by_primary = signer == context.committee.primary(ballot.view);
                 if !by_primary && !is(Mutant::ProposalByAnyone) {
                     return Err(Rejected::NotPrimary { signer, view: ballot.view });
                 }

@@ -73,10 +73,10 @@ impl CheckedStatus {
             return Ok(CheckedStatus { status, superseded: None });
         };
         let (ballot, signer) = (vote.body.0, vote.signer);
-        if ballot.epoch != context.epoch {
+        if ballot.epoch != context.epoch() {
             return Err(Rejected::Epoch(ballot.epoch));
         }
-        if signer != context.committee.primary(ballot.epoch, ballot.view) {
+        if signer != context.committee.primary(ballot.view) {
             return Err(Rejected::NotPrimary { signer, view: ballot.view });
         }
         let superseded = Some(context.verify(vote)?);

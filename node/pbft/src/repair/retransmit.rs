@@ -103,7 +103,7 @@ impl Replica {
             })
             .collect();
         Status {
-            epoch: self.config.context.epoch,
+            epoch: self.config.context.epoch(),
             view: self.views.view(),
             active: self.views.is_active(),
             committed: self.chain.height(),

@@ -195,7 +195,7 @@ impl Screen {
             Message::PrePrepare(proposal) => self.useful_proposal(position, &proposal.vote),
             Message::Prepare(vote) if vote.signer == self.from => {
                 let said = position.member(self.from).and_then(|known| known.said.prepare);
-                let primary = self.config.context.committee.primary(vote.body.0.epoch, vote.body.0.view);
+                let primary = self.config.context.committee.primary(vote.body.0.view);
                 self.useful_vote(position, &vote.body.0, said)?;
                 // R9: the replica ignores it, unless R24b has to remember it.
                 useless_if(vote.signer == primary && !is_further(&vote.body.0, said))
@@ -306,7 +306,7 @@ impl Screen {
 
     fn is_about_primary(&self, position: &Position, evidence: &Evidence) -> bool {
         let subject = evidence.subject();
-        let primary = self.config.context.committee.primary(self.config.context.epoch, position.view);
+        let primary = self.config.context.committee.primary(position.view);
         matches!(subject.kind, Domain::PrePrepare | Domain::NewView)
             && subject.view == position.view
             && evidence.culprit() == primary

@@ -122,7 +122,7 @@ impl Seen {
     pub(crate) fn check(&self, context: &EpochContext) -> Result<Option<ReplicaId>, Rejected> {
         let mut whose = None;
         let mut one = |signer: ReplicaId, claimed: Epoch| {
-            if claimed != context.epoch {
+            if claimed != context.epoch() {
                 return Err(Rejected::Epoch(claimed));
             }
             if *whose.get_or_insert(signer) == signer { Ok(()) } else { Err(Rejected::Evidence) }

@@ -145,8 +145,7 @@ mod tests {
         let key = SecretKey::from_bytes(&[1; 32]).unwrap();
         let context = EpochContext {
             chain: ChainId::from_bytes([1; 32]),
-            epoch: Epoch(0),
-            committee: Committee::new(vec![key.public()]).unwrap(),
+            committee: Committee::new(Epoch(0), vec![key.public()]).unwrap(),
             window: 8,
             memo: None,
         };

@@ -35,7 +35,7 @@ impl Replica {
             self.views.leave(to);
         }
         // R19a: this is all that a later view must not lose.
-        let epoch = self.config.context.epoch;
+        let epoch = self.config.context.epoch();
         let sign = |content| self.signing.sign(ViewChange { epoch, view: to, content });
         let change = CheckedViewChange::own(self.chain.certificate(), self.log.prepared(), sign);
         if !is(Mutant::ViewChangeNotDurable) {

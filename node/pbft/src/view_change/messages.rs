@@ -132,9 +132,10 @@ impl ViewChangeMessage {
 
     /// Checks what needs no signature (R19b), so that refusing costs little.
     fn check_form(&self, context: &EpochContext) -> Result<(), Rejected> {
-        let EpochContext { epoch, committee, window, .. } = context;
+        let EpochContext { committee, window, .. } = context;
+        let epoch = context.epoch();
         let ViewChange { epoch: claimed, view, content } = self.vote.body;
-        if claimed != *epoch {
+        if claimed != epoch {
             return Err(Rejected::Epoch(claimed));
         }
         if view == View(0) {
@@ -143,7 +144,7 @@ impl ViewChangeMessage {
         if let Some(anchor) = &self.payload.anchor {
             // Any view is valid: a replica that fetches certified blocks may be behind the view of
             // their certificates.
-            if anchor.ballot().epoch != *epoch {
+            if anchor.ballot().epoch != epoch {
                 return Err(Rejected::ViewChange("its committed anchor is certified in another epoch"));
             }
             if !is(Mutant::BaseUnchecked) {
@@ -154,7 +155,7 @@ impl ViewChangeMessage {
         let mut below = anchor;
         for certificate in &self.payload.prepared {
             let header = certificate.header();
-            if header.epoch != *epoch || certificate.view() >= view {
+            if header.epoch != epoch || certificate.view() >= view {
                 return Err(Rejected::ViewChange(
                     "a block in it was prepared in a later view or another epoch",
                 ));
@@ -339,12 +340,12 @@ impl NewViewMessage {
     /// Checks what needs no signature, so that refusing costs little (R20b). Returns how the view
     /// begins if the signatures are valid.
     fn check_form(&self, context: &EpochContext) -> Result<Selection, Rejected> {
-        let EpochContext { epoch, committee, .. } = context;
+        let committee = &context.committee;
         let NewView { epoch: claimed, view, content } = self.vote.body;
-        if claimed != *epoch {
+        if claimed != context.epoch() {
             return Err(Rejected::Epoch(claimed));
         }
-        let primary = committee.primary(*epoch, view);
+        let primary = committee.primary(view);
         let foreign = |signer: ReplicaId| Rejected::NotPrimary { signer, view };
         if self.vote.signer != primary && !is(Mutant::NewViewByAnyone) {
             return Err(foreign(self.vote.signer));
@@ -374,7 +375,7 @@ impl NewViewMessage {
             selection.chain = self.claimed_chain();
         }
         let claimed = self.pre_prepares.iter().map(|vote| vote.body.0);
-        if !selection.ballots(*epoch, view).eq(claimed) {
+        if !selection.ballots(context.epoch(), view).eq(claimed) {
             return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
         Ok(selection)

@@ -98,7 +98,7 @@ impl Replica {
     }
 
     fn open(&mut self, now: Now, Beginning { chosen, selection, .. }: Beginning, step: &mut Step) {
-        let (epoch, view) = (self.config.context.epoch, self.views.view());
+        let (epoch, view) = (self.config.context.epoch(), self.views.view());
         let votes: Vec<_> =
             selection.ballots(epoch, view).map(|ballot| self.signing.sign(PrePrepare(ballot))).collect();
         let sign = |content| self.signing.sign(NewView { epoch, view, content });

@@ -96,7 +96,7 @@ impl PreparedCertificate {
         let committee = verifier.committee();
         self.check_form(committee)?;
         let ballot = self.ballot();
-        let primary = committee.primary(ballot.epoch, ballot.view);
+        let primary = committee.primary(ballot.view);
         Signed { body: PrePrepare(ballot), signer: primary, signature: self.pre_prepare }
             .verify(chain, verifier)?;
         self.prepares.check(chain, verifier, &Prepare(ballot), self.needed(committee))?;
@@ -115,7 +115,7 @@ impl PreparedCertificate {
     /// # Errors
     /// [`PreparedError`]. No signature was verified.
     pub fn check_form(&self, committee: &Committee) -> Result<(), PreparedError> {
-        let primary = committee.primary(self.header.epoch, self.view);
+        let primary = committee.primary(self.view);
         if self.prepares.signers().contains(primary) && !is(Mutant::PrimaryAmongPrepares) {
             return Err(PreparedError::PrimaryPrepared);
         }

@@ -108,7 +108,7 @@ impl Replica {
 
     fn ballot_for(&self, skeleton: &BlockSkeleton) -> Ballot {
         Ballot {
-            epoch: self.config.context.epoch,
+            epoch: self.config.context.epoch(),
             view: self.views.view(),
             height: skeleton.height(),
             block: skeleton.hash(),
@@ -202,6 +202,10 @@ impl Replica {
     fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
         header.check_follows(parent)?;
         header.check_limits(parent, &self.config.limits)?;
+        let next_committee = self.config.next_committee_at(header.height);
+        if header.next_committee != next_committee && !is(Mutant::NextCommitteeUnchecked) {
+            return Err(BlockError::Field { field: "next_committee" });
+        }
         let wrong = header.proposer != self.primary() && !is(Mutant::ProposerUnchecked);
         if !self.views.is_again(header.height) && wrong {
             return Err(BlockError::Field { field: "proposer" });

@@ -58,7 +58,7 @@ impl Net {
 
     /// The primary of a view.
     pub(crate) fn primary_of(&self, view: u64) -> usize {
-        self.config.context.committee.primary(Epoch(0), View(view)).index()
+        self.config.context.committee.primary(View(view)).index()
     }
 
     /// A certificate of these members' COMMITs.

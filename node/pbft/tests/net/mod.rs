@@ -92,8 +92,7 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
     Config {
         context: EpochContext {
             chain: CHAIN,
-            epoch: Epoch(0),
-            committee: Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap(),
+            committee: Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap(),
             window: WINDOW,
             memo: Some(Arc::new(SignatureMemo::new(20_000))),
         },

@@ -21,7 +21,7 @@ const VIEW: View = View(1);
 
 fn members() -> (Vec<SecretKey>, Committee) {
     let keys = net::keys(4);
-    let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+    let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
     (keys, committee)
 }
 
@@ -66,7 +66,7 @@ fn proposal() -> Message {
 }
 
 fn context() -> EpochContext {
-    EpochContext { chain: CHAIN, epoch: Epoch(0), committee: members().1, window: net::WINDOW, memo: None }
+    EpochContext { chain: CHAIN, committee: members().1, window: net::WINDOW, memo: None }
 }
 
 fn checked(message: Message, from: u16) -> Checked {

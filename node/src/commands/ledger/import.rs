@@ -135,9 +135,10 @@ enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Fork { .. } | StoreError::Invalid { .. } | StoreError::Uncertified { .. } => {
-                Failure::OtherChain(error.to_string())
-            }
+            StoreError::Fork { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::Uncertified { .. }
+            | StoreError::EpochEnd { .. } => Failure::OtherChain(error.to_string()),
             other => Failure::Other(other.into()),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use quorate_genesis::Genesis;
-use quorate_ledger::Height;
+use quorate_ledger::{Height, ProofError};
 use quorate_store::{ExportReader, Head, Ledger, StoreError};
 use serde::Serialize;
 
@@ -133,6 +133,12 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
             Ok(range) => range,
             Err(error) => return answer(error),
         };
+        // A chain is not invalid because a committee is unknown.
+        let last = range.blocks.last().expect("a range is never empty").header();
+        if let Err(error @ ProofError::Unproven { .. }) = genesis.anchor().check_header(last) {
+            let (path, height) = (path.to_owned(), last.height);
+            return answer(StoreError::Unproven { path, height, error });
+        }
         certificates += 1;
         transactions += range.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
         if let Err(reason) = proofs.push(range) {

@@ -1,5 +1,6 @@
 //! The files in `ledger/receipts`, on which every verifier must agree: this program, the Python
-//! client and the JavaScript verifier read the same files in their tests.
+//! client and the JavaScript verifier read the same files in their tests. Those in `epochs` are
+//! receipts with epoch proofs.
 //!
 //! The tests create the files here and compare them with those in the repository. With
 //! `QUORATE_WRITE_RECEIPTS=1` in the environment they write the files.
@@ -7,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod another_form;
+mod epochs;
 mod unproven;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use quorate_api::MAX_PROOF_JSON_BYTES;
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{
-    Ballot, BlockHash, ChainId, Commit, CommitCertificate, Epoch, FinalityProof, Hash, Header, Height,
+    Ballot, BlockHash, Body, ChainId, Commit, CommitCertificate, Epoch, FinalityProof, Hash, Header, Height,
     MerkleTree, Receipt, ReplicaId, SignatureSet, Signed, Signers, Timestamp, TransactionId, View, from_hex,
     merkle_root, to_hex,
 };
@@ -116,6 +118,15 @@ impl Quorum {
         self.receipt(&ids, 2, header, vec![descendant])
     }
 
+    /// The committee certifies a block above one that ends the epoch.
+    fn above_the_last_of_its_epoch(&self) -> Receipt {
+        let ids = ids(5);
+        let mut header = self.header(self.0.genesis().header(), &ids);
+        header.next_committee = Hash::ZERO;
+        let descendant = self.header(&header, &[]);
+        self.receipt(&ids, 2, header, vec![descendant])
+    }
+
     /// The same with another certificate.
     fn certified(&self, signers: &[u16], change: impl FnOnce(&mut Ballot)) -> Receipt {
         let mut receipt = self.ordered(2, 5, 0);
@@ -192,6 +203,8 @@ fn good(quorum: &Quorum) -> Vec<(&'static str, String)> {
             }),
         ),
         ("above-2-53", text(&quorum.with_heights_above_2_53())),
+        // Without epoch proofs, a verifier knows neither the next committee nor the last height.
+        ("last-of-its-epoch", text(&quorum.altered(|header| header.next_committee = Hash::ZERO))),
     ]
 }
 
@@ -230,6 +243,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     let mut bytes = text(&quorum.ordered(2, 5, 0)).into_bytes();
     bytes.extend([b' ', 0xff]);
     add("bad", "not-utf-8", bytes);
+    files.extend(epochs::files());
     files
 }
 
@@ -238,14 +252,23 @@ fn files_in_repository() -> BTreeMap<String, Vec<u8>> {
         "genesis.toml".to_owned(),
         std::fs::read(directory().join("genesis.toml")).unwrap(),
     )]);
-    for folder in ["good", "bad"] {
-        for entry in std::fs::read_dir(directory().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            found.insert(format!("{folder}/{name}"), std::fs::read(&path).unwrap());
-        }
+    for folder in ["good", "bad", "epochs"] {
+        read_folder(folder, &mut found);
     }
     found
+}
+
+/// Reads all files in a folder, and in the folders in it.
+fn read_folder(folder: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(directory().join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+        if path.is_dir() {
+            read_folder(&name, found);
+        } else {
+            found.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
 }
 
 #[test]
@@ -276,11 +299,32 @@ fn the_program_proves_the_good_files_and_no_other() {
     for (name, bytes) in files_in_repository() {
         let verdict = String::from_utf8(bytes)
             .map_err(|error| error.to_string())
-            .and_then(|text| prove(&text, &genesis));
+            .and_then(|text| prove(&text, &genesis, None).map_err(|error| format!("{error:?}")));
         if name.starts_with("good/") {
             assert!(verdict.is_ok(), "{name}: {verdict:?}");
         } else if name.starts_with("bad/") {
             assert!(verdict.is_err(), "{name} is accepted as proven");
         }
     }
+}
+
+#[test]
+fn the_program_proves_receipts_with_the_epoch_proofs_that_they_need() {
+    let files = files_in_repository();
+    let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+    let genesis = Genesis::parse(&text("genesis.toml")).unwrap();
+    let cases = files.keys().filter_map(|name| name.strip_prefix("epochs/")?.strip_suffix("/receipt.json"));
+    let mut kinds = BTreeMap::<&str, u32>::new();
+    for case in cases {
+        let epochs = text(&format!("epochs/{case}/epochs.json"));
+        let verdict = prove(&text(&format!("epochs/{case}/receipt.json")), &genesis, Some(&epochs));
+        let kind = match &verdict {
+            Ok(_) => "good",
+            Err(NotProven::Invalid(_)) => "bad",
+            Err(NotProven::Unproven(_)) => "unproven",
+        };
+        assert!(case.starts_with(kind), "{case}: {verdict:?}");
+        *kinds.entry(kind).or_default() += 1;
+    }
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
 }

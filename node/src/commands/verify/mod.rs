@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use quorate_api::{MAX_PROOF_JSON_BYTES, ReceiptJson, parse_receipt};
+use quorate_api::{
+    MAX_EPOCH_PROOFS_JSON_BYTES, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_epoch_proofs, parse_receipt,
+};
 use quorate_genesis::Genesis;
-use quorate_ledger::{Receipt, ReplicaId};
+use quorate_ledger::{ChainAnchor, Committee, ProofError, PublicKey, Receipt};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,9 +18,9 @@ use crate::output::{self, Output};
 
 /// Verify a receipt offline: did this network order this transaction?
 ///
-/// The command needs only the receipt and the genesis file, no node and no network. Exit code 0
-/// only if the receipt proves that the transaction is at its place in a final block of the chain
-/// that the genesis defines; otherwise 3.
+/// The command needs only the receipt, the genesis file and, for a block of a later epoch than 0, the
+/// epoch proofs. It needs no node and no network. Exit code 0 only if the receipt proves that the
+/// transaction is at its place in a final block of the chain that the genesis defines; otherwise 3.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +28,8 @@ Examples:
   quorate verify receipt.json --genesis genesis.toml
 
   quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
+
+  quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
 
 Get the genesis file from a source you trust: a receipt proves what validators signed, and the genesis
 defines who these validators are.")]
@@ -38,8 +42,38 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
 
+    /// The epoch proofs as JSON, for receipts of blocks of later epochs than 0.
+    ///
+    /// They prove which members follow on those of the genesis. Any source will do: the signatures in
+    /// them are verified.
+    #[arg(long, value_name = "FILE")]
+    epochs: Option<PathBuf>,
+
     #[command(flatten)]
     output: Output,
+}
+
+/// Why a receipt is not proven.
+#[derive(Debug)]
+enum NotProven {
+    /// The receipt or the epoch proofs are not valid.
+    Invalid(String),
+    /// The epoch proofs do not reach the epoch of the receipt, so it may be valid or not.
+    Unproven(String),
+}
+
+impl NotProven {
+    fn of(error: &ProofError) -> Self {
+        match error {
+            ProofError::Unproven { .. } => NotProven::Unproven(error.to_string()),
+            _ => NotProven::Invalid(error.to_string()),
+        }
+    }
+
+    fn reason(&self) -> &str {
+        let (NotProven::Invalid(reason) | NotProven::Unproven(reason)) = self;
+        reason
+    }
 }
 
 /// The output of `tx send --output json`. None of its fields may contradict the receipt: a reader
@@ -58,14 +92,19 @@ struct Sent {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let genesis = home::read_genesis(&args.genesis)?;
     let text = files::read_text(&args.receipt, 2 * MAX_PROOF_JSON_BYTES)?;
-    match prove(&text, &genesis) {
-        Ok(receipt) => {
-            args.output.show(&proven(&receipt, &genesis), || human(&receipt, &genesis))?;
+    let epochs = match &args.epochs {
+        Some(path) => Some(files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?),
+        None => None,
+    };
+    match prove(&text, &genesis, epochs.as_deref()) {
+        Ok(proven) => {
+            args.output.show(&proven.to_json(&genesis), || proven.to_text(&genesis))?;
             Ok(Outcome::Yes)
         }
-        Err(reason) => {
-            args.output
-                .show(&json!({ "proven": false, "reason": reason }), || not_proven(&args.receipt, &reason))?;
+        Err(error) => {
+            let unproven = matches!(error, NotProven::Unproven(_));
+            let json = json!({ "proven": false, "unproven": unproven, "reason": error.reason() });
+            args.output.show(&json, || not_proven(&args.receipt, error.reason()))?;
             Ok(Outcome::No)
         }
     }
@@ -75,17 +114,51 @@ fn not_proven(path: &Path, reason: &str) -> String {
     format!("NOT PROVEN: {}: {reason}", path.display())
 }
 
-/// The receipt in a text, after it was verified.
-fn prove(text: &str, genesis: &Genesis) -> Result<Receipt, String> {
+/// A verified receipt.
+#[derive(Debug)]
+struct Proven {
+    receipt: Receipt,
+    /// The members that certified its block.
+    committee: Committee,
+}
+
+/// The receipt in a text, after it was verified with the genesis and the text of epoch proofs.
+fn prove(text: &str, genesis: &Genesis, epochs: Option<&str>) -> Result<Proven, NotProven> {
+    let anchor = anchor_of(genesis, epochs).map_err(NotProven::Invalid)?;
+    let receipt = read_receipt(text).map_err(NotProven::Invalid)?;
+    receipt.verify(&anchor).map_err(|error| NotProven::of(&error))?;
+    let epoch = receipt.proof.header.epoch;
+    let committee = anchor.committee(epoch).expect("the receipt was verified with it").clone();
+    Ok(Proven { receipt, committee })
+}
+
+/// The anchor with all epochs that the text proves. A text with an invalid proof is refused as a
+/// whole, also if the receipt does not need that proof.
+fn anchor_of(genesis: &Genesis, epochs: Option<&str>) -> Result<ChainAnchor, String> {
+    let mut anchor = genesis.anchor().clone();
+    let Some(text) = epochs else { return Ok(anchor) };
+    let (chain, proofs) = parse_epoch_proofs(text).map_err(|error| format!("epoch proofs: {error}"))?;
+    if chain != anchor.chain_id() {
+        return Err(format!(
+            "the epoch proofs are of chain {chain}, but the genesis is of {}",
+            anchor.chain_id()
+        ));
+    }
+    for proof in &proofs {
+        anchor.extend(proof).map_err(|error| format!("epoch proofs: {error}"))?;
+    }
+    Ok(anchor)
+}
+
+/// The unverified receipt in a text.
+fn read_receipt(text: &str) -> Result<Receipt, String> {
     // A receipt itself has no such field.
-    let receipt = if text.contains("\"receipt\"") && text.trim_start().starts_with('{') {
+    if text.contains("\"receipt\"") && text.trim_start().starts_with('{') {
         let sent: Sent = serde_json::from_str(text).map_err(|error| format!("not a receipt: {error}"))?;
-        unwrap_sent(&sent)?
+        unwrap_sent(&sent)
     } else {
-        parse_receipt(text).map_err(|error| error.to_string())?
-    };
-    receipt.verify(genesis.anchor()).map_err(|error| error.to_string())?;
-    Ok(receipt)
+        parse_receipt(text).map_err(|error| error.to_string())
+    }
 }
 
 fn unwrap_sent(sent: &Sent) -> Result<Receipt, String> {
@@ -97,50 +170,56 @@ fn unwrap_sent(sent: &Sent) -> Result<Receipt, String> {
     if agrees { Ok(receipt) } else { Err("the fields next to the receipt contradict it".to_owned()) }
 }
 
-fn proven(receipt: &Receipt, genesis: &Genesis) -> serde_json::Value {
-    let header = &receipt.proof.header;
-    json!({
-        "proven": true,
-        "transaction": receipt.transaction.to_string(),
-        "height": header.height.0,
-        "index": receipt.index,
-        "block": header.hash().to_string(),
-        "timestamp_ms": header.timestamp.0,
-        "chain_id": header.chain_id.to_string(),
-        "network": genesis.name(),
-        "signers": signers(receipt, genesis),
-    })
-}
+impl Proven {
+    fn to_json(&self, genesis: &Genesis) -> serde_json::Value {
+        let header = &self.receipt.proof.header;
+        json!({
+            "proven": true,
+            "transaction": self.receipt.transaction.to_string(),
+            "height": header.height.0,
+            "index": self.receipt.index,
+            "block": header.hash().to_string(),
+            "timestamp_ms": header.timestamp.0,
+            "chain_id": header.chain_id.to_string(),
+            "epoch": header.epoch.0,
+            "network": genesis.name(),
+            "signers": self.signers(genesis),
+        })
+    }
 
-fn signers(receipt: &Receipt, genesis: &Genesis) -> Vec<String> {
-    let name = |replica: ReplicaId| match genesis.validator(replica) {
-        Some(validator) => validator.name.clone(),
-        None => replica.to_string(),
-    };
-    receipt.proof.certificate.votes().signers().iter().map(name).collect()
-}
+    /// The names of the signers. The genesis has no names for the keys of members that came later.
+    fn signers(&self, genesis: &Genesis) -> Vec<String> {
+        let name = |key: &PublicKey| {
+            let known = genesis.validators().iter().find(|validator| validator.public_key == *key);
+            known.map_or_else(|| key.to_string(), |validator| validator.name.clone())
+        };
+        let signers = self.receipt.proof.certificate.votes().signers();
+        signers.iter().filter_map(|replica| self.committee.member(replica)).map(name).collect()
+    }
 
-fn human(receipt: &Receipt, genesis: &Genesis) -> String {
-    let header = &receipt.proof.header;
-    let committee = genesis.committee();
-    let certified = receipt.proof.certificate.ballot();
-    let fields = output::fields([
-        ("transaction", receipt.transaction.to_string()),
-        ("block", format!("{} (height {}, index {})", header.hash(), header.height, receipt.index)),
-        ("time", output::time(header.timestamp.0)),
-        ("network", format!("{} (chain {})", genesis.name(), header.chain_id)),
-        (
-            "certified",
-            format!(
-                "at height {} by {} of {} validators: {}",
-                certified.height,
-                committee.quorum(),
-                committee.size(),
-                signers(receipt, genesis).join(", ")
+    fn to_text(&self, genesis: &Genesis) -> String {
+        let Proven { receipt, committee } = self;
+        let header = &receipt.proof.header;
+        let certified = receipt.proof.certificate.ballot();
+        let fields = output::fields([
+            ("transaction", receipt.transaction.to_string()),
+            ("block", format!("{} (height {}, index {})", header.hash(), header.height, receipt.index)),
+            ("time", output::time(header.timestamp.0)),
+            ("network", format!("{} (chain {})", genesis.name(), header.chain_id)),
+            (
+                "certified",
+                format!(
+                    "at height {} by {} of {} validators of epoch {}: {}",
+                    certified.height,
+                    committee.quorum(),
+                    committee.size(),
+                    header.epoch,
+                    self.signers(genesis).join(", ")
+                ),
             ),
-        ),
-    ]);
-    format!("PROVEN: the network ordered the transaction at this place.\n\n{fields}")
+        ]);
+        format!("PROVEN: the network ordered the transaction at this place.\n\n{fields}")
+    }
 }
 
 #[cfg(test)]

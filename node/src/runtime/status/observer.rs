@@ -72,7 +72,7 @@ fn state(
     snapshot_age_ms: u64,
 ) -> ConsensusState {
     let (committee, epoch) = (genesis.committee(), genesis.header().epoch);
-    let primary = committee.primary(epoch, overview.view);
+    let primary = committee.primary(overview.view);
     ConsensusState {
         epoch: epoch.0,
         view: overview.view.0,

@@ -213,7 +213,7 @@ mod tests {
         let context = EngineConfig::of(genesis).pbft.context;
         let vote = |byte| {
             let block = BlockHash::from_bytes([byte; 32]);
-            let ballot = Ballot { epoch: context.epoch, view: View(2), height: Height(7), block };
+            let ballot = Ballot { epoch: context.epoch(), view: View(2), height: Height(7), block };
             Signed::sign(&context.chain, &network.keys()[3], ReplicaId(3), Prepare(ballot)).into_inner()
         };
         let lie = Evidence::Prepare(Pair { first: vote(1), second: vote(2) });

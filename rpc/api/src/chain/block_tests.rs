@@ -21,7 +21,7 @@ fn a_block_survives_json() {
     assert_eq!(read.to_block().unwrap(), world.blocks[0]);
     let certificate = CommitCertificate::try_from(&read.certificate.unwrap()).unwrap();
     let anchor = &world.anchor;
-    certificate.verify(&anchor.chain_id, &anchor.committee).unwrap();
+    certificate.verify(&anchor.chain_id(), anchor.newest()).unwrap();
 }
 
 #[test]

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use quorate_ledger::{
-    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, FinalityProof,
-    Header, MerklePath, Payload, Receipt, ReplicaId, SecretKey, Signed, Timestamp, Transaction,
-    VerifiedTransaction, View,
+    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, EpochProof,
+    FinalityProof, Header, MerklePath, Payload, PublicKey, Receipt, ReplicaId, SecretKey, Signed, Timestamp,
+    Transaction, VerifiedTransaction, View,
 };
 
 const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
@@ -22,7 +22,7 @@ impl World {
         let mut keys: Vec<SecretKey> =
             (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::public);
-        let committee = Committee::new(keys.iter().map(SecretKey::public).collect()).unwrap();
+        let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
         let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
         let transactions: Vec<VerifiedTransaction> = (0..5)
             .map(|nonce| {
@@ -38,16 +38,20 @@ impl World {
             parent = header.clone();
             blocks.push(Block::new(header, body).unwrap());
         }
-        World { keys, anchor: ChainAnchor { chain_id: CHAIN, committee }, blocks }
+        World { keys, anchor: ChainAnchor::new(CHAIN, committee), blocks }
     }
 
     pub(crate) fn certify(&self, block: &Block) -> CommitCertificate {
-        let ballot = Ballot { epoch: Epoch(0), view: View(12), height: block.height(), block: block.hash() };
+        self.certify_header(block.header())
+    }
+
+    fn certify_header(&self, header: &Header) -> CommitCertificate {
+        let ballot = Ballot { epoch: Epoch(0), view: View(12), height: header.height, block: header.hash() };
         let commits: Vec<_> = (0..)
             .zip(&self.keys)
             .map(|(i, key)| Signed::sign(&CHAIN, key, ReplicaId(i), Commit(ballot)))
             .collect();
-        CommitCertificate::assemble(&self.anchor.committee, ballot, &commits).unwrap().into_inner()
+        CommitCertificate::assemble(self.anchor.newest(), ballot, &commits).unwrap().into_inner()
     }
 
     /// Proof of the first block by the certificate of `blocks[certified]`.
@@ -57,6 +61,17 @@ impl World {
             descendants: self.blocks[1..=certified].iter().map(|block| block.header().clone()).collect(),
             certificate: self.certify(&self.blocks[certified]),
         }
+    }
+
+    /// Proof that epoch 0 ends with a block above the others. The members stay.
+    pub(crate) fn epoch_proof(&self) -> EpochProof {
+        let next: Vec<PublicKey> = self.keys.iter().map(SecretKey::public).collect();
+        let next_committee = Committee::new(Epoch(1), next.clone()).unwrap().hash();
+        let parent = self.blocks[2].header();
+        let header =
+            Header { next_committee, ..Header::after(parent, &Body::of(&[]), Timestamp(8), ReplicaId(1)) };
+        let certificate = self.certify_header(&header);
+        EpochProof { last: FinalityProof { header, descendants: Vec::new(), certificate }, next }
     }
 
     pub(crate) fn receipt(&self, index: usize, certified: usize) -> Receipt {

@@ -107,7 +107,7 @@ impl TryFrom<&ReceiptJson> for Receipt {
 /// [`InvalidJson`]: surplus, missing and repeated fields, fractions, other forms of hex, trailing
 /// text.
 pub fn parse_receipt(text: &str) -> Result<Receipt, InvalidJson> {
-    (&parse::<ReceiptJson>("a receipt", text)?).try_into()
+    (&parse::<ReceiptJson>("a receipt", text, MAX_PROOF_JSON_BYTES)?).try_into()
 }
 
 /// Reads the text of a finality proof. The result is unverified: call its `verify`.
@@ -115,17 +115,21 @@ pub fn parse_receipt(text: &str) -> Result<Receipt, InvalidJson> {
 /// # Errors
 /// As [`parse_receipt`].
 pub fn parse_finality_proof(text: &str) -> Result<FinalityProof, InvalidJson> {
-    (&parse::<FinalityProofJson>("a finality proof", text)?).try_into()
+    (&parse::<FinalityProofJson>("a finality proof", text, MAX_PROOF_JSON_BYTES)?).try_into()
 }
 
-fn parse<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, InvalidJson> {
-    if text.len() > MAX_PROOF_JSON_BYTES {
-        return Err(InvalidJson::TooLong { what, bytes: text.len(), limit: MAX_PROOF_JSON_BYTES });
+pub(super) fn parse<T: DeserializeOwned>(
+    what: &'static str,
+    text: &str,
+    limit: usize,
+) -> Result<T, InvalidJson> {
+    if text.len() > limit {
+        return Err(InvalidJson::TooLong { what, bytes: text.len(), limit });
     }
     serde_json::from_str(text).map_err(|error| InvalidJson::Shape { what, error })
 }
 
-fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), InvalidJson> {
+pub(super) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), InvalidJson> {
     if count > limit {
         return Err(InvalidJson::TooMany { what, count, limit });
     }

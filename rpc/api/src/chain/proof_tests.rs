@@ -80,7 +80,7 @@ fn other_spellings_of_the_same_numbers_are_refused() {
         (r#""index":3"#, r#""index":03"#),
         (r#""epoch":0"#, r#""epoch":-0"#),
         (r#""epoch":0"#, r#""epoch":null"#),
-        (r#""version":1"#, r#""version":65537"#),
+        (r#""version":2"#, r#""version":65538"#),
         (r#""height":1"#, r#""height":18446744073709551617"#),
     ] {
         assert!(text.contains(from), "{from}");
@@ -92,13 +92,13 @@ fn other_spellings_of_the_same_numbers_are_refused() {
 fn surplus_repeated_and_missing_fields_are_refused() {
     let world = World::new();
     let text = text_of(&world.receipt(3, 1));
-    let places = [r#""index":3"#, r#""version":1"#, r#""view":12"#, r#""descendants":["#];
+    let places = [r#""index":3"#, r#""version":2"#, r#""view":12"#, r#""descendants":["#];
     for place in places {
         assert!(text.contains(place), "{place}");
         let surplus = text.replacen(place, &format!(r#""note":"",{place}"#), 1);
         assert!(parse_receipt(&surplus).is_err(), "surplus before {place}");
     }
-    for place in [r#""index":3,"#, r#""version":1,"#, r#""view":12,"#] {
+    for place in [r#""index":3,"#, r#""version":2,"#, r#""view":12,"#] {
         let repeated = text.replacen(place, &format!("{place}{place}"), 1);
         assert!(parse_receipt(&repeated).is_err(), "{place} twice");
         assert!(parse_receipt(&text.replacen(place, "", 1)).is_err(), "{place} missing");

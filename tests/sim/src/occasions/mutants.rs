@@ -96,6 +96,7 @@ fn lies_of_a_primary(mutant: Mutant) -> Option<&'static [Lie]> {
         | M::ExpiredAllowed
         | M::LifetimeUnbounded
         | M::ProposerUnchecked
+        | M::NextCommitteeUnchecked
         | M::RepeatsCommitted
         | M::RepeatsInFlight => &[Lie::Misfill],
         M::ParentNotAskedAgain => &[Lie::HideBranch],

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use quorate_genesis::Genesis;
-use quorate_ledger::{Block, BlockHash, Height, ReplicaId, Timestamp, TransactionId};
+use quorate_ledger::{Block, BlockHash, Hash, Height, ReplicaId, Timestamp, TransactionId};
 
 use crate::clients::orders::Orders;
 use crate::occasions::knobs::Knobs;
@@ -28,6 +28,8 @@ pub struct Link {
 pub struct Chain {
     /// From the genesis on: the index is the height.
     pub links: Vec<Link>,
+    /// The hash of the committee, which does not change.
+    committee: Hash,
     places: BTreeMap<TransactionId, (Height, u32)>,
     tips: BTreeMap<ReplicaId, Height>,
     lifetime_ms: u64,
@@ -46,6 +48,7 @@ impl Chain {
         let header = genesis.header();
         Chain {
             links: vec![Link { hash: header.hash(), time: header.timestamp, ids: Vec::new() }],
+            committee: header.committee,
             places: BTreeMap::new(),
             tips: BTreeMap::new(),
             lifetime_ms: knobs.lifetime_ms,
@@ -138,6 +141,11 @@ impl Chain {
         require(header.timestamp > last.time, LINKS, || {
             format!("height {height} has time {} after {}", header.timestamp, last.time)
         })?;
+        require(
+            (header.committee, header.next_committee) == (self.committee, self.committee),
+            VALIDITY,
+            || format!("height {height} has another committee, or names one"),
+        )?;
         let count = block.body().ids().len() as u64;
         require(count <= self.most && count == u64::from(header.transaction_count), VALIDITY, || {
             format!("height {height} has {count} transactions")

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use quorate_engine::{Event, Fatal, FetchRequest, FetchResponse, Notice, RangeError, serve_range};
-use quorate_ledger::{Ballot, Block, BlockHash, CommitCertificate, Epoch, Header, Height};
+use quorate_ledger::{
+    Ballot, Block, BlockHash, CertificateError, CommitCertificate, Epoch, Hash, Header, Height,
+};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use super::{answer, check, claim, run_of};
@@ -124,6 +126,25 @@ fn ranges_at_extreme_heights_are_checked_and_refused() {
     assert_eq!(net.height(3), 2);
 }
 
+/// R12d: an epoch ends with a certificate of its own committee. Votes of another epoch are no votes
+/// of this committee, although the keys are the same.
+#[test]
+fn a_range_beyond_its_epoch_is_refused() {
+    let net = Net::of(4);
+    let last = net.chain_of(1).remove(0);
+    let header = Header { next_committee: Hash::from_bytes([9; 32]), ..last.header().clone() };
+    let last = Block::new(header, last.body().clone()).unwrap();
+    let time = last.header().timestamp.plus_ms(1);
+    let next = Block::after(last.header(), last.body().clone(), time, id(0)).unwrap();
+    let run = vec![claim(&last, None), claim(&next, Some(net.certificate(&next)))];
+    assert_eq!(check(&net, run), Err(RangeError::EpochEnd(Height(1))));
+    let ballot = Ballot { epoch: next.header().epoch, ..*net.certificate(&next).ballot() };
+    let run =
+        vec![claim(&last, Some(net.certificate(&last))), claim(&next, Some(net.certificate_of(ballot)))];
+    let refusal = CertificateError::Epoch { wanted: Epoch(0), got: Epoch(1) };
+    assert_eq!(check(&net, run), Err(RangeError::Certificate(refusal)));
+}
+
 /// R12d: a faulty member answers with genuine blocks and removes all certificates but the last. The
 /// requesting member refuses the range and asks the next member.
 #[test]
@@ -167,7 +188,6 @@ fn blocks_that_the_ledger_refuses_do_not_stop_the_node() {
     let broken = [
         Header { timestamp: parent.timestamp, ..blocks[0].header().clone() },
         Header { version: 9, ..blocks[0].header().clone() },
-        Header { epoch: Epoch(1), ..blocks[0].header().clone() },
     ];
     for header in broken {
         let block = Block::new(header, blocks[0].body().clone()).unwrap();

@@ -40,11 +40,12 @@ fn headers(quorum: &Quorum) -> Vec<(&'static str, String)> {
             "descendant-of-another-chain",
             text(&quorum.with_descendant(|header| header.chain_id = ChainId::from_bytes([1; 32]))),
         ),
-        ("version-2", text(&quorum.altered(|header| header.version = 2))),
+        ("version-1", text(&quorum.altered(|header| header.version = 1))),
+        ("version-3", text(&quorum.altered(|header| header.version = 3))),
         ("epoch-1", text(&quorum.altered(|header| header.epoch = Epoch(1)))),
         ("another-chain", text(&quorum.altered(|header| header.chain_id = ChainId::from_bytes([1; 32])))),
         ("another-committee", text(&quorum.altered(|header| header.committee = other))),
-        ("another-next-committee", text(&quorum.altered(|header| header.next_committee = other))),
+        ("above-the-last-of-its-epoch", text(&quorum.above_the_last_of_its_epoch())),
     ]
 }
 

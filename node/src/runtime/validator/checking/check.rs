@@ -204,7 +204,7 @@ pub(super) mod tests {
         let network = TestNetwork::seeded(4, 1);
         let (context, screen) = context(&network);
         let genesis = network.genesis();
-        let primary = genesis.committee().primary(genesis.header().epoch, View(1));
+        let primary = genesis.committee().primary(View(1));
         let time = genesis.time().plus_ms(1);
         let block = Block::after(genesis.header(), Body::of(&[]), time, primary).unwrap();
         let ballot = Ballot {

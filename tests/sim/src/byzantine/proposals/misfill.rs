@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::{
-    Ballot, BlockHash, Commit, Header, Payload, ReplicaId, Transaction, TransactionId, VerifiedTransaction,
-    merkle_root,
+    Ballot, BlockHash, Commit, Header, Payload, ReplicaId, Timestamp, Transaction, TransactionId,
+    VerifiedTransaction, merkle_root,
 };
 use quorate_pbft::{Message, PrePrepare, Proposal};
 
@@ -35,10 +35,12 @@ enum Breach {
     Parent,
     /// A wrong proposer.
     Proposer,
+    /// Another committee for the next block.
+    NextCommittee,
 }
 
 /// Breaches that do not depend on clients' transactions.
-const BREACHES: [Breach; 8] = [
+const BREACHES: [Breach; 9] = [
     Breach::Repeat,
     Breach::Repeat,
     Breach::Expired,
@@ -47,6 +49,7 @@ const BREACHES: [Breach; 8] = [
     Breach::Time,
     Breach::Parent,
     Breach::Proposer,
+    Breach::NextCommittee,
 ];
 
 /// Replaces about half of its own proposals with blocks that break a rule, and serves their bodies.
@@ -124,14 +127,8 @@ impl Misfill {
                 })
             }
             Breach::Many => {
-                let fresh = self.known.iter().filter(|(id, transaction)| {
-                    let lives = transaction.valid_until >= time.plus_ms(1)
-                        && transaction.valid_until <= time.plus_ms(collusion.lifetime_ms)
-                        && matches!(transaction.payload, Payload::Data(_))
-                        && transaction.encoded_len() < 4096;
-                    lives && !ids.contains(id) && !self.proposed.contains(id)
-                });
-                ids.extend(fresh.map(|(id, _)| *id).take(12).collect::<Vec<_>>());
+                let dozen = self.dozen(collusion, time, ids);
+                ids.extend(dozen);
                 None
             }
             Breach::Empty => {
@@ -150,8 +147,24 @@ impl Misfill {
                 header.proposer = collusion.some_other(header.proposer).unwrap_or(header.proposer);
                 None
             }
+            Breach::NextCommittee => {
+                header.next_committee = collusion.no_block().0;
+                None
+            }
         };
         ids.extend(added);
+    }
+
+    /// A dozen valid transactions that are in no proposal yet.
+    fn dozen(&self, collusion: &Collusion, time: Timestamp, ids: &[TransactionId]) -> Vec<TransactionId> {
+        let fresh = self.known.iter().filter(|(id, transaction)| {
+            let lives = transaction.valid_until >= time.plus_ms(1)
+                && transaction.valid_until <= time.plus_ms(collusion.lifetime_ms)
+                && matches!(transaction.payload, Payload::Data(_))
+                && transaction.encoded_len() < 4096;
+            lives && !ids.contains(id) && !self.proposed.contains(id)
+        });
+        fresh.map(|(id, _)| *id).take(12).collect()
     }
 
     /// Breaks a rule: preferably one that needs a rare transaction, if such a transaction is known.

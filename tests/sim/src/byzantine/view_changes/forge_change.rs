@@ -120,7 +120,7 @@ fn forged_prepares(
     before: View,
 ) -> PreparedCertificate {
     let view = View(before.0 - 1);
-    let primary = collusion.committee.primary(collusion.keys.epoch, view);
+    let primary = collusion.committee.primary(view);
     let ballot = Ballot { epoch: collusion.keys.epoch, view, height: header.height, block: header.hash() };
     let signature = collusion.keys.sign(me, PrePrepare(ballot)).signature;
     let needed = collusion.committee.quorum() - 1;
@@ -132,7 +132,7 @@ fn forged_prepares(
 /// A prepared certificate with f PREPAREs, or with the primary's own PREPARE among q - 1: genuine
 /// signatures, but too few.
 fn weak(collusion: &Collusion, old: &OldProposal, with_primary: bool) -> PreparedCertificate {
-    let primary = collusion.committee.primary(collusion.keys.epoch, old.view);
+    let primary = collusion.committee.primary(old.view);
     let ballot = Ballot {
         epoch: collusion.keys.epoch,
         view: old.view,

@@ -23,7 +23,7 @@ impl Strategy for ForgeView {
     ) {
         let Message::ViewChange(change) = message else { return };
         let view = change.vote.body.view;
-        let primary = collusion.committee.primary(collusion.keys.epoch, view);
+        let primary = collusion.committee.primary(view);
         let mine = primary == me;
         let forged = match collusion.random.between(0, 5) {
             0 if mine => repeated(collusion, me, view),

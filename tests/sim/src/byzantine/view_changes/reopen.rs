@@ -39,7 +39,7 @@ impl Strategy for Reopen {
     ) {
         let Message::ViewChange(change) = message else { return };
         let view = change.vote.body.view;
-        if collusion.committee.primary(collusion.keys.epoch, view) != me || collusion.random.permille(700) {
+        if collusion.committee.primary(view) != me || collusion.random.permille(700) {
             return;
         }
         if let Some(new_view) = collusion.open(me, view)
