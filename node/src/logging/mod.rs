@@ -200,7 +200,23 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if !level.is_ascii() {
         return Err(invalid(&"it has a character that is not ASCII"));
     }
+    // The parser takes an unknown word for a module, and then nothing else is logged.
+    if let Some(part) = level.split(',').map(str::trim).find(|part| !is_directive(part)) {
+        return Err(invalid(&format_args!("{:?} is no level", excerpt(part))));
+    }
     EnvFilter::try_new(level).map_err(|error| invalid(&excerpt(&error.to_string())))
+}
+
+/// Whether a part of a filter is a level, or a module or span with a level.
+fn is_directive(part: &str) -> bool {
+    let is_level = |word: &str| {
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        levels.iter().any(|level| word.eq_ignore_ascii_case(level))
+    };
+    match part.rsplit_once('=') {
+        Some((_, level)) => is_level(level),
+        None => is_level(part),
+    }
 }
 
 /// Whether a variable is set: NO_COLOR with any non-empty text disables colours
@@ -223,11 +239,16 @@ mod tests {
     /// An invalid level gets an error that repeats little of it. None makes the parser panic.
     #[test]
     fn invalid_levels_are_refused() {
-        for level in ["", " ", " \u{e9}=info", "info, \u{e9}=debug", "a=b=c", &"!".repeat(4000)] {
+        let typing_errors =
+            ["inof", "info,", "info,,warn", "nonsense=", "info,quorate_network", "warn,a=inof"];
+        let others = ["", " ", " \u{e9}=info", "info, \u{e9}=debug", "a=b=c", &"!".repeat(4000)];
+        for level in typing_errors.into_iter().chain(others) {
             let problem = filter(level).unwrap_err();
             assert!(problem.contains("write info") && problem.len() < 400, "{problem}");
         }
-        assert!(filter("info,quorate_network=debug").is_ok());
+        for level in ["info,quorate_network=debug", "OFF", "warn,a::b=trace", "debug,a[span{field=1}]=info"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
     }
 
     #[test]

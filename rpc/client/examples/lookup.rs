@@ -1,5 +1,5 @@
 //! Prints the status of a transaction: proven if it was committed, else a status that f + 1 nodes
-//! agree on, so that at least one of them is honest.
+//! agree on, so that at least one of them is correct.
 //!
 //! ```sh
 //! cargo run -p quorate-client --example lookup -- genesis.toml 0x6b42… http://127.0.0.1:8545 http://127.0.0.1:8546

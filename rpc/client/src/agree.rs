@@ -1,4 +1,4 @@
-//! PBFT's rule for clients: if f + 1 members return the same result, at least one honest member
+//! PBFT's rule for clients: if f + 1 members return the same result, at least one correct member
 //! does. Nodes do not prove over RPC which member they are, so [`Client::agreed`] says what holds
 //! without that.
 
@@ -16,10 +16,10 @@ use crate::rpc::Rpc;
 impl Client {
     /// Requests something that no node can prove from all nodes at once, and returns the result
     /// that nodes with f + 1 different keys of the committee agree on. At least one of them is
-    /// honest if at most f of the given URLs lead to faulty nodes.
+    /// correct if at most f of the given URLs lead to faulty nodes.
     ///
     /// Use it for facts that change rarely, such as that a transaction has expired, or the set of
-    /// validators. Heads and pools differ even between honest nodes. For results that can be
+    /// validators. Heads and pools differ even between correct nodes. For results that can be
     /// proven, one node suffices. Every node gets the request once, with its usual time limit.
     ///
     /// It counts the keys that nodes claim (`node_status`): several URLs with the same key count

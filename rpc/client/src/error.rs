@@ -161,7 +161,7 @@ pub enum ClientError {
     },
     /// Too few members returned the same result, which none of them can prove.
     #[error(
-        "only {alike} of the members at {asked} addresses agree, but {needed} must, so that one of them is honest; try again, or with nodes of more members{}",
+        "only {alike} of the members at {asked} addresses agree, but {needed} must, so that one of them is correct; try again, or with nodes of more members{}",
         last_error.as_ref().map(|error| format!(" (last failure: {error})")).unwrap_or_default()
     )]
     NoAgreement {

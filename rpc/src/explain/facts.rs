@@ -81,7 +81,7 @@ impl Facts<'_> {
 
     /// How many other members this node must have heard from: with itself a quorum, which is
     /// required to order and to begin views (R15). An observer does not vote; it needs f + 1
-    /// members, so that one of them is honest.
+    /// members, so that one of them is correct.
     pub(super) fn contacts_needed(&self) -> usize {
         if self.is_observer() { self.genesis.committee().weak_quorum() } else { self.quorum() - 1 }
     }
@@ -110,7 +110,7 @@ impl Facts<'_> {
         Some(&check.detail)
     }
 
-    /// The highest block that at least one honest member reports to have. Up to f members may be
+    /// The highest block that at least one correct member reports to have. Up to f members may be
     /// faulty and report any height, so the f highest reports are ignored.
     pub(super) fn credible_head(&self) -> Option<u64> {
         let mut heads: Vec<u64> = self.peers.iter().filter_map(|peer| peer.committed_height).collect();

@@ -240,7 +240,7 @@ fn observing(heard: &[u16]) -> Scene {
 }
 
 /// An observer needs no quorum: it follows while it hears from f + 1 members, one of which is
-/// honest.
+/// correct.
 fn rows_of_an_observer() -> Vec<Row> {
     vec![
         row(

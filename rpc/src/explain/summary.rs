@@ -102,7 +102,7 @@ fn no_quorum_contact(facts: &Facts<'_>) -> String {
     if facts.is_observer() {
         return format!(
             "This node is an observer and has recently heard from {heard} of the {members} validators. It needs \
-             {needed}, so that at least one of them is honest. Silent: {silent}. It serves the blocks that it has, \
+             {needed}, so that at least one of them is correct. Silent: {silent}. It serves the blocks that it has, \
              which may be old."
         );
     }

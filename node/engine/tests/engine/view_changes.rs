@@ -216,7 +216,7 @@ fn after_a_false_answer_for_ids_the_next_member_is_asked() {
         let (mut net, transaction) = with_a_member_that_never_saw_the_block();
         let tell = move |_: &FetchRequest, answer| match answer {
             FetchResponse::Ids(ids) => lie(ids),
-            honest => honest,
+            correct => correct,
         };
         net.faulty = Some((1, Box::new(tell)));
         net.pass(TIMEOUT + Duration::from_secs(2));

@@ -156,7 +156,7 @@ impl NodeView {
         (possible_at > wall()).then_some(possible_at)
     }
 
-    /// The highest block that some honest member has. Up to f members may report any height, so the
+    /// The highest block that some correct member has. Up to f members may report any height, so the
     /// f highest reports are ignored. `None` if at most f members have reported.
     pub(crate) fn credible_head(&self, snapshot: &impl Snapshot) -> Option<u64> {
         let mut heads: Vec<u64> = snapshot.heads().values().map(|head| head.0).collect();

@@ -98,7 +98,7 @@ fn state(
     }
 }
 
-/// Whether the observer has head statuses from enough validators that one of them is honest, and
+/// Whether the observer has head statuses from enough validators that one of them is correct, and
 /// has their blocks.
 fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
     let needed = genesis.committee().weak_quorum();
@@ -106,7 +106,7 @@ fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [R
     let in_contact = heard >= needed;
     let contact = if in_contact {
         format!(
-            "{heard} validators report their heights ({needed} needed), so at least one of them is honest"
+            "{heard} validators report their heights ({needed} needed), so at least one of them is correct"
         )
     } else {
         format!(

@@ -17,7 +17,7 @@ async fn member(node: &Arc<FakeNode>, index: usize, alter: fn(String) -> String)
     Site::altered(node, move |text| alter(text).replace(&own, &claimed)).await
 }
 
-async fn honest(node: &Arc<FakeNode>, index: usize) -> Site {
+async fn correct(node: &Arc<FakeNode>, index: usize) -> Site {
     member(node, index, |text| text).await
 }
 
@@ -36,7 +36,7 @@ async fn a_result_of_f_plus_one_members_is_returned() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
     let (first, second, faulty_node) =
-        (honest(&node, 0).await, honest(&node, 1).await, faulty(&node, 2).await);
+        (correct(&node, 0).await, correct(&node, 1).await, faulty(&node, 2).await);
     let urls = [faulty_node.url.clone(), unreachable().await, first.url.clone(), second.url.clone()];
     assert_eq!(status(&client(&node, &urls), id).await.unwrap(), TransactionStatus::Unknown);
 }
@@ -45,8 +45,8 @@ async fn a_result_of_f_plus_one_members_is_returned() {
 async fn one_member_does_not_suffice_however_often_it_is_queried() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
-    let (honest, faulty_node) = (honest(&node, 0).await, faulty(&node, 1).await);
-    let urls = [faulty_node.url.clone(), faulty_node.url.clone(), honest.url.clone(), unreachable().await];
+    let (correct, faulty_node) = (correct(&node, 0).await, faulty(&node, 1).await);
+    let urls = [faulty_node.url.clone(), faulty_node.url.clone(), correct.url.clone(), unreachable().await];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     let ClientError::NoAgreement { needed, alike, asked, .. } = &error else { panic!("{error}") };
     assert_eq!((*needed, *alike, *asked), (2, 1, 3), "{error}");
@@ -57,11 +57,11 @@ async fn one_member_does_not_suffice_however_often_it_is_queried() {
 async fn two_addresses_of_a_member_count_once() {
     let node = Arc::new(FakeNode::new());
     let id = node.transaction(1, b"x").id();
-    let (here, there, honest) = (faulty(&node, 1).await, faulty(&node, 1).await, honest(&node, 2).await);
-    let urls = [here.url.clone(), there.url.clone(), honest.url.clone()];
+    let (here, there, correct) = (faulty(&node, 1).await, faulty(&node, 1).await, correct(&node, 2).await);
+    let urls = [here.url.clone(), there.url.clone(), correct.url.clone()];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     assert!(matches!(error, ClientError::NoAgreement { needed: 2, alike: 1, asked: 3, .. }), "{error}");
-    let urls = [here.url.clone(), there.url.clone(), honest.url, self::honest(&node, 0).await.url];
+    let urls = [here.url.clone(), there.url.clone(), correct.url, self::correct(&node, 0).await.url];
     assert_eq!(status(&client(&node, &urls), id).await.unwrap(), TransactionStatus::Unknown);
 }
 
@@ -72,7 +72,7 @@ async fn keys_outside_the_committee_do_not_count() {
     let (own, stranger) =
         (node.genesis().committee().members()[0].to_string(), SecretKey::generate().public().to_string());
     let outside = Site::altered(&node, move |text| text.replace(&own, &stranger)).await;
-    let urls = [outside.url.clone(), honest(&node, 0).await.url];
+    let urls = [outside.url.clone(), correct(&node, 0).await.url];
     let error = status(&client(&node, &urls), id).await.unwrap_err();
     assert!(matches!(error, ClientError::NoAgreement { alike: 0 | 1, asked: 2, .. }), "{error}");
     assert!(error.to_string().contains("its claim does not count"), "{error}");

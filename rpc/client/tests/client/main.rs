@@ -1,4 +1,4 @@
-//! The client against servers over loopback: honest, failing and faulty ones.
+//! The client against servers over loopback: correct, failing and faulty ones.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -93,8 +93,8 @@ async fn results_of_another_network_are_refused() {
 #[tokio::test]
 async fn altered_results_are_refused() {
     let (node, transactions) = node();
-    let honest = Site::of(&node).await;
-    let truth = client(&node, [&honest.url]);
+    let correct = Site::of(&node).await;
+    let truth = client(&node, [&correct.url]);
     let id = transactions[2].id();
     let receipt = truth.receipt(id).await.unwrap();
     let block = truth.block(Height(1)).await.unwrap();

@@ -23,7 +23,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// An honest server of this node.
+    /// A correct server of this node.
     pub(crate) async fn of(node: &Arc<FakeNode>) -> Self {
         Site::altered(node, |text| text).await
     }

@@ -1,4 +1,4 @@
-//! Measures how long honest clients wait for their transactions.
+//! Measures how long correct clients wait for their transactions.
 
 use std::fmt;
 use std::time::Duration;

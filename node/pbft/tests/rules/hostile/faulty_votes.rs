@@ -19,9 +19,9 @@ fn a_backup_that_votes_twice_is_accused_once() {
     let mut net = Net::of(4);
     net.corrupt(3);
     let a = net.propose("A");
-    let honest = net.prepare(3, ballot(&a, 0));
+    let correct = net.prepare(3, ballot(&a, 0));
     let other = net.prepare(3, unknown_ballot(1));
-    for message in [other.clone(), honest.clone(), other, honest] {
+    for message in [other.clone(), correct.clone(), other, correct] {
         net.inject(3, 1, message);
     }
     let (commit, other) = (net.commit(3, ballot(&a, 0)), net.commit(3, unknown_ballot(1)));

@@ -136,12 +136,12 @@ fn a_second_proposal_for_a_final_height_accuses() {
     assert!((1..4).all(|member| net.accused(member) == [0]));
     net.assert_view(1);
     // A repeated proposal of the final block itself is no evidence.
-    let mut honest = Net::of(4);
-    let a = honest.propose("A");
-    honest.deliver_all();
-    let again = honest.proposal(0, &a, 0);
-    honest.inject(1, 2, again);
-    honest.input(2, Input::Tick);
-    honest.deliver_all();
-    assert!(honest.accused(2).is_empty());
+    let mut correct = Net::of(4);
+    let a = correct.propose("A");
+    correct.deliver_all();
+    let again = correct.proposal(0, &a, 0);
+    correct.inject(1, 2, again);
+    correct.input(2, Input::Tick);
+    correct.deliver_all();
+    assert!(correct.accused(2).is_empty());
 }

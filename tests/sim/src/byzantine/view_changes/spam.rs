@@ -18,8 +18,8 @@ impl Strategy for Spam {
             if collusion.random.permille(300) {
                 continue;
             }
-            let honest = collusion.random.permille(500);
-            let payload = if honest { collusion.payload_of(me) } else { ViewChangePayload::default() };
+            let correct = collusion.random.permille(500);
+            let payload = if correct { collusion.payload_of(me) } else { ViewChangePayload::default() };
             out.push(Outgoing::new(to, Message::ViewChange(collusion.depart(me, view, payload))));
         }
     }
