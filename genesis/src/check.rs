@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_governance::{Parameters, Submit, parameter_errors};
+use quorate_governance::{ParameterError, Parameters, Submit, parameter_errors};
 use quorate_ledger::MAX_MEMBERS;
 
 use crate::draft::GenesisDraft;
@@ -24,12 +24,9 @@ pub(crate) fn errors(draft: &GenesisDraft, unreadable: usize) -> Vec<GenesisErro
         });
     }
     if draft.genesis_time.0 > MAX_GENESIS_TIME_MS {
-        errors.push(GenesisError::Range {
-            field: "genesis_time_ms".to_owned(),
-            value: draft.genesis_time.0,
-            min: 0,
-            max: MAX_GENESIS_TIME_MS,
-        });
+        let (value, max) = (draft.genesis_time.0, MAX_GENESIS_TIME_MS);
+        let error = ParameterError::Range { field: "genesis_time_ms".to_owned(), value, min: 0, max };
+        errors.push(error.into());
     }
     check_validators(draft, unreadable, &mut errors);
     check_parameters(&draft.parameters, &mut errors);

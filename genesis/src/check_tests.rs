@@ -43,12 +43,8 @@ fn every_number_has_a_least_and_a_largest_value() {
                 (format!("{}.{}", section.name, parameter.name), parameter.range.clone())
             };
             let error = |value| {
-                vec![GenesisError::Range {
-                    field: name.clone(),
-                    value,
-                    min: *range.start(),
-                    max: *range.end(),
-                }]
+                let (min, max) = (*range.start(), *range.end());
+                vec![GenesisError::from(ParameterError::Range { field: name.clone(), value, min, max })]
             };
             let refusal = |value| refused(|draft| changed(&mut draft.parameters, section, index, value));
             let above = range.end() + 1;
@@ -59,7 +55,9 @@ fn every_number_has_a_least_and_a_largest_value() {
             }
             for edge in [*range.start(), *range.end()] {
                 let errors = refusal(edge);
-                let own = errors.iter().find(|error| matches!(error, GenesisError::Range { .. }));
+                let own = errors
+                    .iter()
+                    .find(|error| matches!(error, GenesisError::Parameter(ParameterError::Range { .. })));
                 assert_eq!(own, None, "{name} may be {edge}");
             }
         }
@@ -157,12 +155,12 @@ fn every_contradiction_is_refused_just_beyond_its_limit() {
         let [error] = errors.as_slice() else {
             panic!("{name} = {beyond} breaks one rule, not {errors:?}");
         };
-        let GenesisError::Rule { field, value, bound, limit, others, .. } = error else {
+        let GenesisError::Parameter(ParameterError::Rule(rule)) = error else {
             panic!("{error} is not a broken rule");
         };
-        assert_eq!((*field, *value, *bound, *limit), (name, beyond, side, edge));
+        assert_eq!((rule.field, rule.value, rule.bound, rule.limit), (name, beyond, side, edge));
         let text = error.to_string();
-        for word in others.iter().chain([field]) {
+        for word in rule.others.iter().chain([&rule.field]) {
             assert!(text.contains(word), "{text:?} names {word}");
         }
     }
@@ -226,12 +224,12 @@ fn a_genesis_time_after_the_year_2200_is_refused() {
     assert_eq!(time(MAX_GENESIS_TIME_MS), []);
     assert_eq!(
         time(MAX_GENESIS_TIME_MS + 1),
-        [GenesisError::Range {
+        [GenesisError::from(ParameterError::Range {
             field: "genesis_time_ms".to_owned(),
             value: MAX_GENESIS_TIME_MS + 1,
             min: 0,
             max: MAX_GENESIS_TIME_MS,
-        }]
+        })]
     );
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use quorate_governance::{Bound, ParameterError, Rule};
+use quorate_governance::ParameterError;
 use quorate_ledger::{HexError, MAX_MEMBERS, PublicKey, Timestamp};
 
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
@@ -103,54 +103,14 @@ pub enum GenesisError {
         /// Their key.
         key: PublicKey,
     },
-    /// A number outside its own range.
-    #[error("{field} is {value}: choose {min} to {max}")]
-    Range {
-        /// Path of the field.
-        field: String,
-        /// The value in the file.
-        value: u64,
-        /// Least possible value.
-        min: u64,
-        /// Largest possible value.
-        max: u64,
-    },
-    /// A number that contradicts another parameter.
-    #[error("{field} is {value}, it must be {bound} {limit} ({meaning}): {reason}; {remedy}", remedy = bound.remedy(field, others))]
-    Rule {
-        /// Path of the field.
-        field: &'static str,
-        /// The value in the file.
-        value: u64,
-        /// Whether the number must be at most or at least the limit.
-        bound: Bound,
-        /// The limit, computed from other fields.
-        limit: u64,
-        /// How the limit is computed, in words.
-        meaning: &'static str,
-        /// The fields from which it is computed.
-        others: &'static [&'static str],
-        /// The consequence of breaking the rule.
-        reason: &'static str,
-    },
+    /// A number outside its range, or one that contradicts another parameter.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A client policy that this version does not support.
     #[error(
         "clients.submit is {0:?}: version {FORMAT_VERSION} has no registry of clients, so write \"open\", the only value"
     )]
     Submit(String),
-}
-
-impl From<ParameterError> for GenesisError {
-    fn from(error: ParameterError) -> Self {
-        match error {
-            ParameterError::Range { field, value, min, max } => {
-                GenesisError::Range { field, value, min, max }
-            }
-            ParameterError::Rule(Rule { field, value, bound, limit, meaning, others, reason }) => {
-                GenesisError::Rule { field, value, bound, limit, meaning, others, reason }
-            }
-        }
-    }
 }
 
 /// All errors of a genesis: at least one, each on its own line.

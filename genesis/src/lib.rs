@@ -31,7 +31,8 @@ pub use draft::{GenesisDraft, Validator};
 pub use error::{GenesisError, GenesisErrors, Warning};
 pub use genesis::Genesis;
 pub use quorate_governance::{
-    BlockParameters, Bound, ClientParameters, ConsensusParameters, MempoolParameters, Parameters, Submit,
+    BlockParameters, Bound, ClientParameters, ConsensusParameters, MempoolParameters, ParameterError,
+    Parameters, Submit,
 };
 pub use test_network::TestNetwork;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_genesis::{Bound, Genesis, GenesisError, TestNetwork};
+use quorate_genesis::{Bound, Genesis, GenesisError, ParameterError, TestNetwork};
 use quorate_ledger::{ChainId, Domain, encode, tagged_hash};
 
 use vectors::{DOCUMENT, Vectors};
@@ -118,12 +118,10 @@ fn broken_by(field: &str, value: u64) -> Vec<[&'static str; 3]> {
     file[section][name] = i64::try_from(value).unwrap().into();
     let errors = Genesis::parse(&file.to_string()).err();
     let rule = |error: &GenesisError| match error {
-        GenesisError::Rule { field, bound: Bound::AtMost, meaning, .. } => {
-            Some([*field, "at most", *meaning])
-        }
-        GenesisError::Rule { field, bound: Bound::AtLeast, meaning, .. } => {
-            Some([*field, "at least", *meaning])
-        }
+        GenesisError::Parameter(ParameterError::Rule(rule)) => Some(match rule.bound {
+            Bound::AtMost => [rule.field, "at most", rule.meaning],
+            Bound::AtLeast => [rule.field, "at least", rule.meaning],
+        }),
         _ => None,
     };
     errors.iter().flat_map(|errors| errors.errors()).filter_map(rule).collect()
