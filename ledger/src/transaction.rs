@@ -15,8 +15,8 @@ use crate::units::Timestamp;
 pub enum Payload {
     /// Opaque bytes: the network orders them, applications interpret them.
     Data(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
-    /// An operation on the network itself. The format reserves this kind, but protocol version 1
-    /// refuses it.
+    /// An operation on the network itself. Nodes refuse this kind until they
+    /// execute operations.
     Governance(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
 }
 
@@ -50,8 +50,8 @@ pub enum TransactionError {
         /// Most bytes that the network accepts.
         limit: u32,
     },
-    /// Governance is reserved for a later protocol version.
-    #[error("governance transactions are not part of protocol version 1: submit a data transaction")]
+    /// Nodes do not execute governance operations yet.
+    #[error("governance transactions are not supported yet: submit a data transaction")]
     Governance,
     /// Signed with another key or for another chain. The chain id is part of the signed bytes.
     #[error(

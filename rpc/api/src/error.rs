@@ -96,7 +96,7 @@ kinds! {
     TransactionTooLarge = ("transaction_too_large", -32021, false),
     /// Signed with another key than the sender's, or for another chain.
     BadSignature = ("bad_signature", -32022, false),
-    /// Protocol version 1 has no governance transactions.
+    /// Governance transactions are not supported yet.
     GovernanceUnsupported = ("governance_unsupported", -32023, false),
     /// `valid_until_ms` has passed.
     TransactionExpired = ("transaction_expired", -32024, false),

@@ -176,7 +176,7 @@ impl<N: Node> Api<N> {
 
     pub(crate) fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError> {
         let next = self.ledger.head()?.height + 1;
-        // Protocol version 1 has one committee, known for every block up to the next.
+        // There is only epoch 0, so its committee is known for every block up to the next.
         Ok((height.unwrap_or(next) <= next).then(|| validators(self.node.genesis())))
     }
 

@@ -165,7 +165,7 @@ pub enum PayloadJson {
         #[schemars(with = "Bytes")]
         data: Vec<u8>,
     },
-    /// An operation on the network; not part of protocol version 1.
+    /// An operation on the network; no block contains one yet.
     Governance {
         /// The encoded operation.
         #[serde(with = "hex")]
