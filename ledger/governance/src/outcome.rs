@@ -56,7 +56,7 @@ reasons! {
         "too many proposals are open: withdraw an own one, or wait until one is decided or expires";
     /// Another epoch change is scheduled.
     OneAtATime = 6, "one_at_a_time",
-        "another change of members, keys, W, K or L is scheduled: send this operation again after it took effect";
+        "another change of members, keys or block, consensus or mempool parameters is scheduled: send this operation again after it took effect";
     /// A new consensus key has sent no READY in time.
     NotReady = 7, "not_ready",
         "a new member is not ready: start its node, wait until it has caught up, then approve again";

@@ -54,7 +54,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether the change starts a new epoch: it changes members, keys, W, K or L.
+    /// Whether the change starts a new epoch: it changes members, keys, or a parameter for which
+    /// [`ParameterName::starts_epoch`] holds.
     pub fn starts_epoch(&self) -> bool {
         match self {
             Change::AddMember { .. } | Change::RemoveMember { .. } | Change::ReplaceKeys { .. } => true,

@@ -69,11 +69,17 @@ names! {
 }
 
 impl ParameterName {
-    /// Whether a change starts a new epoch. W must be the same for all blocks of an epoch. A replica
-    /// lives for one epoch, and K and L decide which messages it accepts and which checkpoints it
-    /// signs.
+    /// Whether a change starts a new epoch: that of every parameter but those of governance itself.
+    /// A replica and an engine live for one epoch and have one constant configuration: they use the
+    /// limits of blocks, the parameters of consensus and the limits of the mempool.
     pub const fn starts_epoch(self) -> bool {
-        matches!(self, ParameterName::Window | ParameterName::CheckpointInterval | ParameterName::LogWindow)
+        !matches!(
+            self,
+            ParameterName::MaxClients
+                | ParameterName::ProposalLifetime
+                | ParameterName::MaxTransactionsPerMember
+                | ParameterName::MaxBytesPerMember
+        )
     }
 }
 

@@ -92,7 +92,7 @@ fn a_quorum_removes_a_member_without_its_vote_but_not_one_of_two() {
 #[test]
 fn approving_twice_is_once_and_withdrawing_twice_too() {
     let mut network = Network::of(4);
-    let id = network.propose(0, vec![set(ParameterName::BatchDelay, 5)]);
+    let id = network.propose(0, vec![set(ParameterName::MaxClients, 5)]);
     for _ in 0..3 {
         assert_eq!(network.approve(0, id), EXECUTED);
     }
@@ -125,8 +125,8 @@ fn a_proposal_expires_and_its_candidate_with_it() {
 #[test]
 fn approvals_of_removed_members_stop_counting() {
     let mut network = Network::of(5);
-    let id = network.propose(4, vec![set(ParameterName::BatchDelay, 5)]);
-    let own = network.propose(4, vec![set(ParameterName::BatchDelay, 6)]);
+    let id = network.propose(4, vec![set(ParameterName::MaxClients, 5)]);
+    let own = network.propose(4, vec![set(ParameterName::MaxClients, 6)]);
     for index in 0..2 {
         assert_eq!(network.approve(index, id), EXECUTED);
     }
@@ -144,7 +144,7 @@ fn approvals_of_removed_members_stop_counting() {
 #[test]
 fn a_smaller_quorum_decides_at_the_next_approval() {
     let mut network = Network::of(5);
-    let id = network.propose(0, vec![set(ParameterName::BatchDelay, 5)]);
+    let id = network.propose(0, vec![set(ParameterName::MaxClients, 5)]);
     assert_eq!(network.approve(1, id), EXECUTED);
     assert_eq!(network.approve(2, id), EXECUTED);
     assert_eq!(network.decide(vec![remove(4)]), EXECUTED);

@@ -61,13 +61,15 @@ fn effective_heights_never_decrease_when_the_window_shrinks() {
 }
 
 #[test]
-fn changes_of_w_k_and_l_start_an_epoch_and_other_parameters_do_not() {
+fn changes_of_parameters_start_an_epoch_unless_governance_alone_uses_them() {
     for (parameter, value, epochs) in [
         (ParameterName::Window, 3, 1),
-        (ParameterName::CheckpointInterval, 3, 1),
         (ParameterName::LogWindow, 9, 1),
-        (ParameterName::BatchDelay, 3, 0),
+        (ParameterName::BatchDelay, 3, 1),
+        (ParameterName::BlockMaxTransactions, 3, 1),
+        (ParameterName::PoolMaxTransactionsPerSender, 3, 1),
         (ParameterName::MaxClients, 3, 0),
+        (ParameterName::ProposalLifetime, 3, 0),
     ] {
         let mut network = Network::of(4);
         assert_eq!(network.decide(vec![set(parameter, value)]), EXECUTED);
@@ -76,6 +78,24 @@ fn changes_of_w_k_and_l_start_an_epoch_and_other_parameters_do_not() {
         let mut settings = *network.state.next_config().settings();
         assert_eq!(*parameter.of(&mut settings), value);
     }
+}
+
+#[test]
+fn several_parameters_of_one_proposal_start_one_epoch() {
+    let mut network = Network::of(4);
+    let changes = vec![set(ParameterName::BatchDelay, 3), set(ParameterName::BlockMaxTransactions, 30)];
+    assert_eq!(network.decide(changes), EXECUTED);
+    let other = vec![set(ParameterName::PoolMaxBytes, 1 << 28)];
+    let (id, outcome) = network.try_propose(1, other);
+    assert_eq!(outcome, EXECUTED, "it may be proposed while another change is scheduled");
+    network.settle();
+    assert_eq!(network.epoch(), Epoch(1));
+    for index in [0, 2] {
+        assert_eq!(network.approve(index, id), EXECUTED);
+    }
+    network.settle();
+    assert_eq!(network.epoch(), Epoch(2));
+    assert_eq!(network.state.next_config().parameters().mempool.max_bytes, 1 << 28);
 }
 
 /// M80: a second epoch change waits until the first one took effect.
@@ -108,12 +128,12 @@ fn an_approval_that_would_decide_a_second_epoch_change_can_be_repeated() {
 fn several_changes_of_parameters_and_clients_are_scheduled_together() {
     let mut network = Network::of(4);
     assert_eq!(network.one(gov(1), Operation::Renew), EXECUTED);
-    assert_eq!(network.decide(vec![set(ParameterName::BatchDelay, 3)]), EXECUTED);
+    assert_eq!(network.decide(vec![set(ParameterName::MaxClients, 300)]), EXECUTED);
     assert_eq!(network.one(gov(2), add_client(400)), EXECUTED);
-    assert_eq!(network.decide(vec![set(ParameterName::BatchDelay, 4)]), EXECUTED);
-    assert_eq!(network.state.latest_config().parameters().consensus.batch_delay_ms, 4);
+    assert_eq!(network.decide(vec![set(ParameterName::MaxClients, 400)]), EXECUTED);
+    assert_eq!(network.state.latest_config().settings().governance.max_clients, 400);
     network.settle();
-    assert_eq!(network.state.next_config().parameters().consensus.batch_delay_ms, 4);
+    assert_eq!(network.state.next_config().settings().governance.max_clients, 400);
 }
 
 #[test]
@@ -121,13 +141,13 @@ fn at_most_64_decisions_are_scheduled() {
     // One member is a quorum, so each proposal is decided at once.
     let mut network = Network::of(1);
     let operations: Vec<_> = (0..65)
-        .map(|at| (gov(0), Operation::Propose { changes: vec![set(ParameterName::BatchDelay, 11 + at)] }))
+        .map(|at| (gov(0), Operation::Propose { changes: vec![set(ParameterName::MaxClients, 11 + at)] }))
         .collect();
     let outcomes = network.block(&operations);
     assert!(outcomes[..64].iter().all(|outcome| *outcome == EXECUTED));
     assert_eq!(outcomes[64], failed(Reason::ScheduleFull));
     network.settle();
-    assert_eq!(network.state.next_config().parameters().consensus.batch_delay_ms, 11 + 63);
+    assert_eq!(network.state.next_config().settings().governance.max_clients, 11 + 63);
 }
 
 #[test]

@@ -27,6 +27,14 @@ fn every_parameter_but_the_lifetime_of_transactions_may_change() {
     assert!(error.to_string().contains("max_transaction_lifetime_ms"));
 }
 
+/// A replica and an engine have one constant configuration for an epoch.
+#[test]
+fn only_the_parameters_of_governance_change_within_an_epoch() {
+    for name in ParameterName::ALL {
+        assert_eq!(name.starts_epoch(), !name.path().starts_with("governance."), "{name}");
+    }
+}
+
 /// The name and the field that it changes are the same number.
 #[test]
 fn a_name_changes_the_number_with_its_path() {
