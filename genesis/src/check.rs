@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use quorate_governance::{ParameterError, Parameters, Submit, parameter_errors};
-use quorate_ledger::MAX_MEMBERS;
+use quorate_governance::ParameterError;
+use quorate_ledger::{MAX_MEMBERS, PublicKey};
 
-use crate::draft::GenesisDraft;
+use crate::draft::{GenesisDraft, Validator};
 use crate::error::GenesisError;
 use crate::{MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME};
 
@@ -29,7 +29,7 @@ pub(crate) fn errors(draft: &GenesisDraft, unreadable: usize) -> Vec<GenesisErro
         errors.push(error.into());
     }
     check_validators(draft, unreadable, &mut errors);
-    check_parameters(&draft.parameters, &mut errors);
+    errors.extend(draft.settings.errors().into_iter().map(GenesisError::from));
     errors
 }
 
@@ -53,7 +53,6 @@ fn check_validators(draft: &GenesisDraft, unreadable: usize, errors: &mut Vec<Ge
         errors.push(GenesisError::Size(size));
     }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut keys = BTreeMap::new();
     for validator in validators {
         if !is_name(&validator.name, MAX_VALIDATOR_NAME) {
             errors.push(GenesisError::Name {
@@ -67,24 +66,36 @@ fn check_validators(draft: &GenesisDraft, unreadable: usize, errors: &mut Vec<Ge
         if *uses == 2 {
             errors.push(GenesisError::SameName(shortened(&validator.name)));
         }
-        match keys.insert(validator.public_key, validator) {
-            Some(first) => errors.push(GenesisError::SameKey {
-                first: shortened(&first.name),
-                second: shortened(&validator.name),
-                key: validator.public_key,
-            }),
-            None if validator.public_key.parse().is_err() => errors
-                .push(GenesisError::NoPoint { name: shortened(&validator.name), key: validator.public_key }),
-            None => {}
-        }
     }
+    check_keys(validators, errors);
 }
 
-fn check_parameters(parameters: &Parameters, errors: &mut Vec<GenesisError>) {
-    errors.extend(parameter_errors(parameters).into_iter().map(GenesisError::from));
-    let submit = parameters.clients.submit;
-    if submit != Submit::Open {
-        errors.push(GenesisError::Submit(submit.as_str().to_owned()));
+/// No two validators may share a key, of either kind. The two keys of one validator may be equal.
+fn check_keys(validators: &[Validator], errors: &mut Vec<GenesisError>) {
+    let mut owners: BTreeMap<PublicKey, (usize, &Validator)> = BTreeMap::new();
+    for (place, validator) in validators.iter().enumerate() {
+        for (field, key) in
+            [("public_key", validator.public_key), ("governance_key", validator.governance_key)]
+        {
+            match owners.get(&key) {
+                Some((owner, _)) if *owner == place => {}
+                Some((_, first)) => errors.push(GenesisError::SameKey {
+                    first: shortened(&first.name),
+                    second: shortened(&validator.name),
+                    key,
+                }),
+                None => {
+                    if key.parse().is_err() {
+                        let name = shortened(&validator.name);
+                        errors.push(GenesisError::NoPoint { name, field, key });
+                    }
+                    owners.insert(key, (place, validator));
+                }
+            }
+            if !validator.has_own_governance_key() {
+                break;
+            }
+        }
     }
 }
 

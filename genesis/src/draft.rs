@@ -1,7 +1,7 @@
 //! The content of a genesis before it is checked.
 
 use borsh::BorshSerialize;
-use quorate_governance::Parameters;
+use quorate_governance::Settings;
 use quorate_ledger::{PublicKey, Timestamp};
 
 /// A member of the first committee.
@@ -10,8 +10,23 @@ pub struct Validator {
     /// The name that people use for it: 1 to [`MAX_VALIDATOR_NAME`](crate::MAX_VALIDATOR_NAME)
     /// characters of `a-z`, `0-9` and `-`, unique in the genesis.
     pub name: String,
-    /// The key with which it signs votes and authenticates to peers.
+    /// The consensus key: the validator signs votes and authenticates to peers with it.
     pub public_key: PublicKey,
+    /// The key with which it signs governance operations. It may be the consensus key, but is
+    /// better another one, whose secret is not on the host of the validator.
+    pub governance_key: PublicKey,
+}
+
+impl Validator {
+    /// A validator that signs governance operations with its consensus key.
+    pub fn new(name: &str, public_key: PublicKey) -> Self {
+        Validator { name: name.to_owned(), public_key, governance_key: public_key }
+    }
+
+    /// Whether it signs governance operations with another key than its votes.
+    pub fn has_own_governance_key(&self) -> bool {
+        self.governance_key != self.public_key
+    }
 }
 
 /// The content of a genesis, not checked: it may hold any values, and the validators in any order.
@@ -24,13 +39,13 @@ pub struct GenesisDraft {
     pub genesis_time: Timestamp,
     /// The members of epoch 0.
     pub validators: Vec<Validator>,
-    /// All numeric parameters.
-    pub parameters: Parameters,
+    /// All parameters, with those of governance.
+    pub settings: Settings,
 }
 
 impl GenesisDraft {
     /// A network with the default parameters.
     pub fn new(name: &str, genesis_time: Timestamp, validators: Vec<Validator>) -> Self {
-        GenesisDraft { name: name.to_owned(), genesis_time, validators, parameters: Parameters::default() }
+        GenesisDraft { name: name.to_owned(), genesis_time, validators, settings: Settings::default() }
     }
 }

@@ -26,9 +26,11 @@ pub enum GenesisError {
         /// What the parser expected.
         message: String,
     },
-    /// The file has another format version, whose other fields this program cannot interpret.
+    /// The file has another format version, whose other fields this program does not read.
     #[error(
-        "version is {0}, this program reads version {FORMAT_VERSION}: use the program that wrote the file"
+        "version is {version}, but this program reads only version {FORMAT_VERSION}: {remedy}",
+        version = .0,
+        remedy = remedy(*.0)
     )]
     Version(u64),
     /// An unknown field, perhaps misspelt.
@@ -77,11 +79,14 @@ pub enum GenesisError {
     },
     /// A public key that is not a point of the curve, so that it has no secret key.
     #[error(
-        "validator {name:?}: {key} is not a point of secp256k1, so it has no secret key; copy the public key again"
+        "validator {name:?}: {field} {key} is not a point of secp256k1, so it has no secret key; copy the public key \
+         again"
     )]
     NoPoint {
         /// The validator.
         name: String,
+        /// The field.
+        field: &'static str,
         /// Its key.
         key: PublicKey,
     },
@@ -93,24 +98,38 @@ pub enum GenesisError {
     /// Two validators have the same name, so operators could not distinguish them.
     #[error("more than one validator is called {0:?}: give each its own name")]
     SameName(String),
-    /// Two validators have the same key, so one node would vote twice.
-    #[error("validators {first:?} and {second:?} have the same public_key {key}: each must have its own")]
+    /// Two validators share a key, so one node would vote twice, or approve changes twice.
+    #[error(
+        "validators {first:?} and {second:?} share the key {key}: a public_key or governance_key belongs to one \
+         validator, so each needs its own"
+    )]
     SameKey {
         /// One of the two.
         first: String,
         /// The other.
         second: String,
-        /// Their key.
+        /// The key.
         key: PublicKey,
     },
     /// A number outside its range, or one that contradicts another parameter.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
-    /// A client policy that this version does not support.
+    /// An unknown client policy.
     #[error(
-        "clients.submit is {0:?}: version {FORMAT_VERSION} has no registry of clients, so write \"open\", the only value"
+        "clients.submit is {0:?}: write \"open\" to accept transactions of every client, or \"registry\" to accept \
+         only those of clients that a validator has registered"
     )]
     Submit(String),
+}
+
+/// What to do with a file of another version.
+fn remedy(version: u64) -> &'static str {
+    if version < FORMAT_VERSION.into() {
+        "a network of that version cannot be continued; for a new network, run `quorate genesis new`, or write the \
+         present version here, which gives another chain id, and create new data files"
+    } else {
+        "a newer program wrote the file, so use that program"
+    }
 }
 
 /// All errors of a genesis: at least one, each on its own line.

@@ -4,7 +4,7 @@
 //! derived deserialiser would stop at the first unknown or misplaced field, but an operator needs
 //! all errors at once.
 
-use quorate_governance::{Parameters, Submit};
+use quorate_governance::{GovernanceParameters, Section, Settings, Submit};
 use quorate_ledger::{PublicKey, Timestamp};
 use toml::{Table, Value};
 
@@ -13,9 +13,18 @@ use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisError, GenesisErrors};
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
 
-const TOP_FIELDS: [&str; 8] =
-    ["version", "name", "genesis_time_ms", "validators", "block", "consensus", "mempool", "clients"];
-const VALIDATOR_FIELDS: [&str; 2] = ["name", "public_key"];
+const TOP_FIELDS: [&str; 9] = [
+    "version",
+    "name",
+    "genesis_time_ms",
+    "validators",
+    "block",
+    "consensus",
+    "mempool",
+    "governance",
+    "clients",
+];
+const VALIDATOR_FIELDS: [&str; 3] = ["name", "public_key", "governance_key"];
 const CLIENT_FIELDS: [&str; 1] = ["submit"];
 
 /// Placeholder for a name whose error is reported already, so that it is not reported again.
@@ -31,6 +40,8 @@ pub(crate) fn read(text: &str) -> Result<GenesisDraft, GenesisErrors> {
     }
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| syntax_error(text, &error))?;
     let mut reader = Reader::default();
+    // Required, because a file of version 1 may lack it.
+    reader.require(&table, "", "version", "the version of this format, 2");
     let version = reader.number(&mut table, "", "version").unwrap_or(FORMAT_VERSION.into());
     if version != u64::from(FORMAT_VERSION) {
         return Err(GenesisError::Version(version).into());
@@ -67,24 +78,19 @@ impl Reader {
         let name = self.required_text(&mut table, "", "name", "the network a name");
         let genesis_time = self.genesis_time(&mut table);
         let validators = self.validators(table.remove("validators"));
-        let parameters = self.parameters(&mut table);
+        let settings = self.settings(&mut table);
         self.refuse_rest("", &table, &TOP_FIELDS);
         GenesisDraft {
             name: name.unwrap_or_else(|| UNREADABLE_NAME.to_owned()),
             genesis_time,
             validators,
-            parameters,
+            settings,
         }
     }
 
     fn genesis_time(&mut self, table: &mut Table) -> Timestamp {
         let field = "genesis_time_ms";
-        if !table.contains_key(field) {
-            self.errors.push(GenesisError::Missing {
-                field: field.to_owned(),
-                what: "the time of the genesis in milliseconds since 1970",
-            });
-        }
+        self.require(table, "", field, "the time of the genesis in milliseconds since 1970");
         Timestamp(self.number(table, "", field).unwrap_or_default())
     }
 
@@ -115,40 +121,58 @@ impl Reader {
         };
         let name = self.required_text(&mut table, path, "name", "the validator a name");
         let key = self.required_text(&mut table, path, "public_key", "the validator's public key as 0x hex");
-        let public_key = key.and_then(|text| self.public_key(path, &text));
+        let public_key = key.and_then(|text| self.key(path, "public_key", &text));
+        // An unreadable key is reported. The other key in its place causes no further error.
+        let governance_key = self.text(&mut table, path, "governance_key");
+        let governance_key = governance_key.and_then(|text| self.key(path, "governance_key", &text));
         self.refuse_rest(path, &table, &VALIDATOR_FIELDS);
-        Some(Validator { name: name?, public_key: public_key? })
+        let (name, public_key) = (name?, public_key?);
+        Some(Validator { name, public_key, governance_key: governance_key.unwrap_or(public_key) })
     }
 
-    fn public_key(&mut self, path: &str, text: &str) -> Option<PublicKey> {
+    fn key(&mut self, path: &str, name: &str, text: &str) -> Option<PublicKey> {
         text.parse()
-            .map_err(|reason| {
-                self.errors.push(GenesisError::Key { field: joined(path, "public_key"), reason });
-            })
+            .map_err(|reason| self.errors.push(GenesisError::Key { field: joined(path, name), reason }))
             .ok()
     }
 
-    fn parameters(&mut self, table: &mut Table) -> Parameters {
-        let mut parameters = Parameters::default();
-        for section in parameters.sections() {
-            let mut fields = self.section(table, section.name);
-            let mut known = Vec::new();
-            for parameter in section.parameters {
-                if let Some(value) = self.number(&mut fields, section.name, parameter.name) {
-                    *parameter.value = value;
-                }
-                known.push(parameter.name);
+    fn settings(&mut self, table: &mut Table) -> Settings {
+        let mut settings = Settings::default();
+        let [block, consensus, mempool, _] = settings.sections();
+        for section in [block, consensus, mempool] {
+            self.numbers(table, section);
+        }
+        settings.parameters.clients.submit = self.submit(table);
+        // The defaults of the quotas are parts of a block.
+        settings.governance = GovernanceParameters::for_blocks(&settings.parameters.block);
+        let [.., governance] = settings.sections();
+        self.numbers(table, governance);
+        settings
+    }
+
+    /// Replaces the defaults in a section by the values of the file.
+    fn numbers(&mut self, table: &mut Table, section: Section<'_>) {
+        let mut fields = self.section(table, section.name);
+        let mut known = Vec::new();
+        for parameter in section.parameters {
+            if let Some(value) = self.number(&mut fields, section.name, parameter.name) {
+                *parameter.value = value;
             }
-            self.refuse_rest(section.name, &fields, &known);
+            known.push(parameter.name);
         }
+        self.refuse_rest(section.name, &fields, &known);
+    }
+
+    fn submit(&mut self, table: &mut Table) -> Submit {
         let mut clients = self.section(table, "clients");
-        if let Some(submit) = self.text(&mut clients, "clients", "submit")
-            && submit != Submit::Open.as_str()
-        {
-            self.errors.push(GenesisError::Submit(shortened(&submit)));
-        }
+        let given = self.text(&mut clients, "clients", "submit");
         self.refuse_rest("clients", &clients, &CLIENT_FIELDS);
-        parameters
+        let Some(text) = given else { return Submit::default() };
+        let known = Submit::ALL.into_iter().find(|submit| submit.as_str() == text);
+        known.unwrap_or_else(|| {
+            self.errors.push(GenesisError::Submit(shortened(&text)));
+            Submit::default()
+        })
     }
 
     /// A section of the file. A missing section counts as empty.
@@ -189,10 +213,15 @@ impl Reader {
         name: &str,
         what: &'static str,
     ) -> Option<String> {
+        self.require(table, path, name, what);
+        self.text(table, path, name)
+    }
+
+    /// Reports a field that is missing.
+    fn require(&mut self, table: &Table, path: &str, name: &str, what: &'static str) {
         if !table.contains_key(name) {
             self.errors.push(GenesisError::Missing { field: joined(path, name), what });
         }
-        self.text(table, path, name)
     }
 
     fn refuse_rest(&mut self, path: &str, rest: &Table, known: &[&str]) {

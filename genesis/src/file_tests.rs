@@ -4,10 +4,19 @@ use quorate_ledger::HexError;
 use super::*;
 use crate::{Genesis, TestNetwork};
 
+/// The validators of a seeded network, each with one key for both purposes.
+fn genesis_with_single_keys() -> Genesis {
+    let mut draft = TestNetwork::seeded(4, 1).genesis().to_draft();
+    for validator in &mut draft.validators {
+        validator.governance_key = validator.public_key;
+    }
+    draft.check().unwrap()
+}
+
 /// The shortest possible file with four validators.
 fn shortest() -> String {
     let network = TestNetwork::seeded(4, 1);
-    let mut text = String::from("name = \"seeded-1\"\ngenesis_time_ms = 1700000000000\n");
+    let mut text = String::from("version = 2\nname = \"seeded-1\"\ngenesis_time_ms = 1700000000000\n");
     for validator in network.genesis().validators().iter().rev() {
         text += &format!(
             "[[validators]]\npublic_key = \"{}\"\nname = \"{}\"\n",
@@ -28,19 +37,51 @@ fn kind(field: &str, expected: &'static str, found: &str) -> GenesisError {
 #[test]
 fn everything_else_has_a_default_and_order_does_not_count() {
     let genesis = Genesis::parse(&shortest()).unwrap();
-    assert_eq!(&genesis, TestNetwork::seeded(4, 1).genesis());
+    assert_eq!(genesis, genesis_with_single_keys());
+}
+
+#[test]
+fn governance_keys_are_read() {
+    let validators = TestNetwork::seeded(4, 1).genesis().validators().to_vec();
+    let mut text = shortest();
+    for validator in &validators {
+        let name = format!("name = \"{}\"\n", validator.name);
+        let with_key = format!("{name}governance_key = \"{}\"\n", validator.governance_key);
+        text = text.replace(&name, &with_key);
+    }
+    assert_eq!(&Genesis::parse(&text).unwrap(), TestNetwork::seeded(4, 1).genesis());
+    let first = text.replacen("governance_key = \"0x", "governance_key = \"", 1);
+    let field = "validators[0].governance_key".to_owned();
+    assert_eq!(errors(&first), [GenesisError::Key { field, reason: HexError::Prefix }]);
+    let number = text.replacen("governance_key = \"", "governance_key = 5 #", 1);
+    assert_eq!(errors(&number), [kind("validators[0].governance_key", "a text in quotes", "5")]);
+}
+
+/// The default quotas are parts of the blocks that the file chooses.
+#[test]
+fn omitted_quotas_follow_the_blocks() {
+    let text = format!("{}[block]\nmax_transactions = 3\nmax_transaction_bytes = 1000000\n", shortest());
+    let governance = Genesis::parse(&text).unwrap().settings().governance;
+    assert_eq!((governance.max_transactions_per_member, governance.max_bytes_per_member), (1, 1_000_000));
+    let lower = format!("{text}[governance]\nmax_bytes_per_member = 999999\n");
+    assert_eq!(errors(&lower).len(), 1);
+    let invalid = format!("{}[block]\nmax_body_bytes = 999999999\n", shortest());
+    assert_eq!(errors(&invalid).len(), 1, "and nothing about a quota that is not in the file");
 }
 
 #[test]
 fn every_number_is_read_from_its_own_field() {
-    let mut defaults = Parameters::default();
+    let mut defaults = Settings::default();
     for (section, part) in defaults.sections().into_iter().enumerate() {
         for (index, parameter) in part.parameters.into_iter().enumerate() {
             // Read without the checks, so any value is possible.
             let text = format!("[{}]\n{} = 77", part.name, parameter.name);
-            let read = Reader::default().parameters(&mut text.parse().unwrap());
-            let mut expected = Parameters::default();
+            let read = Reader::default().settings(&mut text.parse().unwrap());
+            let mut expected = Settings::default();
             *expected.sections()[section].parameters[index].value = 77;
+            if part.name != "governance" {
+                expected.governance = GovernanceParameters::for_blocks(&expected.parameters.block);
+            }
             assert_eq!(read, expected, "{}", parameter.name);
         }
     }
@@ -53,8 +94,9 @@ fn unknown_fields_are_refused_everywhere() {
         ("[block]\n", "block.nme", "max_transactions, max_body_bytes"),
         ("[consensus]\n", "consensus.nme", "window, checkpoint_interval"),
         ("[mempool]\n", "mempool.nme", "max_transactions, max_bytes"),
+        ("[governance]\n", "governance.nme", "max_clients, proposal_lifetime"),
         ("[clients]\n", "clients.nme", "submit"),
-        ("[[validators]]\n", "validators[4].nme", "name, public_key"),
+        ("[[validators]]\n", "validators[4].nme", "name, public_key, governance_key"),
     ];
     for (heading, field, known) in places {
         let line = "nme = 1\n";
@@ -79,7 +121,8 @@ fn unknown_fields_are_refused_everywhere() {
 fn errors_of_an_empty_file_name_the_missing_fields() {
     assert_eq!(
         Genesis::parse("").unwrap_err().to_string(),
-        "name is missing: give the network a name\n\
+        "version is missing: give the version of this format, 2\n\
+         name is missing: give the network a name\n\
          genesis_time_ms is missing: give the time of the genesis in milliseconds since 1970\n\
          there are 0 validators: a network has 1 to 31, and needs 4 to tolerate a faulty one"
     );
@@ -87,7 +130,7 @@ fn errors_of_an_empty_file_name_the_missing_fields() {
 
 #[test]
 fn values_of_another_kind() {
-    let text = "name = 5\ngenesis_time_ms = \"now\"\nvalidators = 3\nblock = []\nclients = true\n\
+    let text = "version = 2\nname = 5\ngenesis_time_ms = \"now\"\nvalidators = 3\nblock = []\nclients = true\n\
                 [consensus]\nwindow = -1\nlog_window = 1.5\nbatch_delay_ms = \"10\"\n[mempool]\nmax_bytes = {}\n";
     let number = "a whole number, not negative";
     assert_eq!(
@@ -128,7 +171,7 @@ fn validators_that_cannot_be_read() {
             key(6, HexError::Prefix),
         ]
     );
-    let no_table = "name = \"a\"\ngenesis_time_ms = 1\nvalidators = [1]";
+    let no_table = "version = 2\nname = \"a\"\ngenesis_time_ms = 1\nvalidators = [1]";
     assert_eq!(
         errors(no_table),
         [kind("validators[0]", "a table with name and public_key", "1")],
@@ -160,19 +203,37 @@ fn syntax_errors_name_the_line() {
 
 #[test]
 fn files_of_other_versions_are_not_checked() {
-    assert_eq!(errors("version = 2\nnew_field = 1"), [GenesisError::Version(2)]);
-    assert!(Genesis::parse(&format!("version = 1\n{}", shortest())).is_ok());
+    for version in [0, 1, 3] {
+        let text = format!("version = {version}\nnew_field = 1");
+        assert_eq!(errors(&text), [GenesisError::Version(version)]);
+    }
+    let text = errors("version = 1")[0].to_string();
+    assert!(text.contains("`quorate genesis new`") && text.contains("another chain id"), "{text}");
+    let text = errors("version = 3")[0].to_string();
+    assert!(text.contains("use that program"), "{text}");
     assert_eq!(
-        errors(&format!("version = \"1\"\n{}", shortest())),
+        errors(&shortest().replace("version = 2", "version = \"2\"")),
         [kind("version", "a whole number, not negative", "of type string")]
     );
 }
 
+/// In version 1, the field had a default. The chain id of such a file would silently be another
+/// one.
 #[test]
-fn only_open_networks() {
-    let text = |value| format!("{}[clients]\nsubmit = {value}", shortest());
-    assert!(Genesis::parse(&text("\"open\"")).is_ok());
-    assert_eq!(errors(&text("\"registry\"")), [GenesisError::Submit("registry".to_owned())]);
+fn a_file_without_a_version_is_refused() {
+    let text = shortest().replace("version = 2\n", "");
+    let what = "the version of this format, 2";
+    assert_eq!(errors(&text), [GenesisError::Missing { field: "version".to_owned(), what }]);
+}
+
+#[test]
+fn the_submit_mode_is_open_or_registry() {
+    let text = |value| format!("{}[clients]\nsubmit = \"{value}\"", shortest());
+    for submit in Submit::ALL {
+        let genesis = Genesis::parse(&text(submit.as_str())).unwrap();
+        assert_eq!(genesis.parameters().clients.submit, submit);
+    }
+    assert_eq!(errors(&text("closed")), [GenesisError::Submit("closed".to_owned())]);
 }
 
 #[test]

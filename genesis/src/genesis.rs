@@ -1,7 +1,9 @@
 //! A checked genesis and the values that follow from it.
 
 use borsh::BorshSerialize;
-use quorate_governance::{ConsensusParameters, MempoolParameters, Parameters};
+use quorate_governance::{
+    ConsensusParameters, InitialState, Member, MempoolParameters, Parameters, Settings, State,
+};
 use quorate_ledger::{
     BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Header, ReplicaId, Timestamp, encode,
     tagged_hash,
@@ -33,11 +35,13 @@ pub struct Genesis {
 /// version          u16
 /// name             u32 length, UTF-8
 /// genesis time     u64, milliseconds
-/// validators       u32 count, then each: u32 length, name, 33 bytes of public key; ascending by key
+/// validators       u32 count, then each: u32 length, name, 33 bytes of public key, 33 bytes of
+///                  governance key; ascending by public key
 /// block            5 × u64   in the order of the fields of `BlockParameters`
 /// consensus        9 × u64   `ConsensusParameters`
 /// mempool          4 × u64   `MempoolParameters`
-/// submit           u8        0 = open
+/// submit           u8        0 = open, 1 = registry
+/// governance       4 × u64   `GovernanceParameters`
 /// ```
 ///
 /// little endian throughout.
@@ -77,7 +81,7 @@ impl Genesis {
 
     /// The canonical file: every parameter with its meaning. Parsing it gives an equal genesis.
     pub fn to_toml(&self) -> String {
-        render::to_toml(self.chain_id(), &self.content)
+        render::to_toml(self, &self.content)
     }
 
     /// The content as a draft, from which another genesis can be made.
@@ -95,7 +99,7 @@ impl Genesis {
         self.anchor.chain_id()
     }
 
-    /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 2,366
+    /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 3,421
     /// bytes, whose layout is in `ledger/WIRE.md`. Client implementations in other languages can
     /// compare their encoding with them.
     pub fn content_bytes(&self) -> Vec<u8> {
@@ -107,7 +111,7 @@ impl Genesis {
         self.anchor.committee(Epoch(0)).expect("an anchor begins with epoch 0")
     }
 
-    /// The members with their names, in committee order.
+    /// The members with their names and both keys, in committee order.
     pub fn validators(&self) -> &[Validator] {
         &self.content.validators
     }
@@ -130,22 +134,45 @@ impl Genesis {
 
     /// Limits that are part of the validity of blocks.
     pub fn block_limits(&self) -> BlockLimits {
-        self.content.parameters.block.limits()
+        self.content.settings.parameters.block.limits()
     }
 
     /// Parameters of the ordering protocol.
     pub fn consensus(&self) -> &ConsensusParameters {
-        &self.content.parameters.consensus
+        &self.content.settings.parameters.consensus
     }
 
     /// Limits of the pool of waiting transactions.
     pub fn mempool(&self) -> &MempoolParameters {
-        &self.content.parameters.mempool
+        &self.content.settings.parameters.mempool
     }
 
-    /// All parameters.
+    /// All parameters but those of governance.
     pub fn parameters(&self) -> &Parameters {
-        &self.content.parameters
+        &self.content.settings.parameters
+    }
+
+    /// All parameters, with those of governance.
+    pub fn settings(&self) -> &Settings {
+        &self.content.settings
+    }
+
+    /// The governance state before block 1, from which every node computes the same later ones.
+    /// Costs some hundred hashes. A network that begins with fewer than four members may have so
+    /// few again.
+    pub fn governance_state(&self) -> State {
+        let member = |validator: &Validator| Member {
+            name: validator.name.parse().expect("names in a genesis have the form of governance"),
+            consensus_key: validator.public_key,
+            governance_key: validator.governance_key,
+        };
+        let initial = InitialState {
+            chain: self.chain_id(),
+            block: self.header.hash(),
+            members: self.validators().iter().map(member).collect(),
+            settings: *self.settings(),
+        };
+        State::initial(initial).expect("a checked genesis has distinct keys and valid settings")
     }
 
     /// Time of the genesis header.

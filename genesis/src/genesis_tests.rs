@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use quorate_governance::{GovernanceParameters, Submit};
 use quorate_ledger::{BlockHash, Body, Epoch, Hash, Height, PublicKey, to_hex};
 
 use super::*;
@@ -13,10 +14,10 @@ use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR
 fn the_chain_id_of_a_fixed_genesis() {
     let network = TestNetwork::seeded(4, 1);
     let bytes = network.genesis().content_bytes();
-    assert_eq!(bytes.len(), 2 + 12 + 8 + (4 + 4 * (15 + 33)) + 18 * 8 + 1);
+    assert_eq!(bytes.len(), 2 + 12 + 8 + (4 + 4 * (15 + 2 * 33)) + 18 * 8 + 1 + 4 * 8);
     assert_eq!(
         network.genesis().chain_id().to_string(),
-        "0x1a5e8875df131c43510dd353a183636235909be716022c35e6ae31e1c93e9607"
+        "0x2f3706f7a9156e4eca96702b9b5bc43c82192f0f093e166ccc8fac9a5f9137bb"
     );
 }
 
@@ -25,13 +26,14 @@ fn the_chain_id_of_a_fixed_genesis() {
 fn the_content_bytes_are_as_documented() {
     let network = TestNetwork::seeded(1, 1);
     let genesis = network.genesis();
-    let mut bytes = 1_u16.to_le_bytes().to_vec();
+    let mut bytes = 2_u16.to_le_bytes().to_vec();
     bytes.extend([8, 0, 0, 0]);
     bytes.extend(b"seeded-1");
     bytes.extend(1_700_000_000_000_u64.to_le_bytes());
     bytes.extend([1, 0, 0, 0, 11, 0, 0, 0]);
     bytes.extend(b"validator-0");
     bytes.extend(network.keys()[0].public().as_bytes());
+    bytes.extend(network.governance_key(ReplicaId(0)).public().as_bytes());
     let numbers: [u64; 18] = [
         1000, 1_048_576, 262_144, 120_000, 10_000, // block
         8, 128, 512, 2000, 2000, 30_000, 1000, 500, 10, // consensus
@@ -41,6 +43,9 @@ fn the_content_bytes_are_as_documented() {
         bytes.extend(number.to_le_bytes());
     }
     bytes.push(0);
+    for number in [100_000_u64, 100_000, 250, 262_144] {
+        bytes.extend(number.to_le_bytes());
+    }
     assert_eq!(to_hex(&genesis.content_bytes()), to_hex(&bytes));
     assert_eq!(genesis.chain_id(), ChainId(tagged_hash(Domain::Genesis, &[&bytes])));
 }
@@ -54,18 +59,21 @@ fn every_value_changes_the_chain_id() {
         changes += 1;
         assert!(ids.insert(chain_id_of(draft)), "change {changes} has its own chain id");
     };
-    for section in 0..3 {
-        for index in 0..original.parameters.sections()[section].parameters.len() {
+    for section in 0..4 {
+        for index in 0..original.settings.sections()[section].parameters.len() {
             let mut draft = original.clone();
-            *draft.parameters.sections()[section].parameters[index].value += 1;
+            *draft.settings.sections()[section].parameters[index].value += 1;
             differs(&draft);
         }
     }
-    let others: [fn(&mut GenesisDraft); 6] = [
+    let others: [fn(&mut GenesisDraft); 9] = [
         |draft| draft.name.push('x'),
         |draft| draft.genesis_time.0 += 1,
         |draft| draft.validators[0].name.push('x'),
         |draft| draft.validators[0].public_key = draft.validators[1].public_key,
+        |draft| draft.validators[0].governance_key = draft.validators[1].governance_key,
+        |draft| draft.validators[0].governance_key = draft.validators[0].public_key,
+        |draft| draft.settings.parameters.clients.submit = Submit::Registry,
         |draft| draft.validators.truncate(3),
         |draft| draft.validators.swap(0, 1),
     ];
@@ -76,7 +84,7 @@ fn every_value_changes_the_chain_id() {
     }
     original.validators.clear();
     differs(&original);
-    assert_eq!(changes, 18 + 6 + 1);
+    assert_eq!(changes, 22 + 9 + 1);
 }
 
 #[test]
@@ -102,6 +110,29 @@ fn limits_for_the_ledger_are_the_files_numbers() {
     assert_eq!(limits.transaction.max_bytes, 256 << 10);
     assert_eq!(limits.transaction.max_lifetime_ms, 120_000);
     assert_eq!(limits.empty_block_gap_ms, 10_000);
+}
+
+#[test]
+fn the_governance_state_begins_with_the_members_and_settings_of_the_genesis() {
+    let mut draft = TestNetwork::seeded(4, 1).genesis().to_draft();
+    draft.settings.governance.max_clients = 1234;
+    draft.settings.parameters.clients.submit = Submit::Registry;
+    let genesis = draft.check().unwrap();
+    let state = genesis.governance_state();
+    assert_eq!((state.chain(), state.height()), (genesis.chain_id(), Height(0)));
+    let config = state.config(Height(1)).unwrap();
+    assert_eq!((config.committee(), config.settings()), (genesis.committee(), genesis.settings()));
+    assert_eq!(config.submit_mode(), Submit::Registry);
+    for (member, validator) in config.members().iter().zip(genesis.validators()) {
+        assert_eq!(member.name.as_str(), validator.name);
+        assert_eq!(member.consensus_key, validator.public_key);
+        assert_eq!(member.governance_key, validator.governance_key);
+    }
+    assert_eq!(state.root(), genesis.governance_state().root(), "it is a function of the genesis");
+    for size in [1, 3, 31] {
+        let genesis = TestNetwork::seeded(size, 1).genesis().clone();
+        assert_eq!(genesis.governance_state().config(Height(1)).unwrap().committee().size(), size);
+    }
 }
 
 #[test]
@@ -146,10 +177,11 @@ fn the_largest_genesis_fits_its_file() {
     for (index, validator) in draft.validators.iter_mut().enumerate() {
         validator.name = format!("{index:0>MAX_VALIDATOR_NAME$}");
     }
+    draft.settings.parameters.clients.submit = Submit::Registry;
     let genesis = draft.check().unwrap();
     let text = genesis.to_toml();
     assert!(text.len() < MAX_FILE_BYTES / 4, "{} bytes", text.len());
-    assert_eq!(genesis.content_bytes().len(), 2366);
+    assert_eq!(genesis.content_bytes().len(), 3421);
     assert_eq!(Genesis::parse(&text).unwrap(), genesis);
 }
 
@@ -159,13 +191,12 @@ fn the_file_explains_every_field_on_lines_of_at_most_120_characters() {
     let lines: Vec<&str> = text.lines().collect();
     let numbers = lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'));
     let mut fields = 0;
-    for (index, line) in
-        numbers.filter(|(_, line)| !line.starts_with("public_key") && !line.contains("validator-"))
+    for (index, line) in numbers.filter(|(_, line)| !line.contains("_key = ") && !line.contains("validator-"))
     {
         fields += 1;
         assert!(lines[index - 1].starts_with("# "), "{line:?} has a comment");
     }
-    assert_eq!(fields, 3 + 18 + 1);
+    assert_eq!(fields, 3 + 22 + 1);
     assert!(lines.iter().all(|line| line.len() <= 120), "{text}");
 }
 
@@ -175,7 +206,7 @@ fn within(range: std::ops::RangeInclusive<u64>, draw: u64) -> u64 {
 }
 
 /// Parameters that satisfy all rules, from arbitrary numbers.
-fn valid_parameters(draw: [u64; 18]) -> Parameters {
+fn valid_settings(draw: [u64; 22]) -> Settings {
     let mut parameters = Parameters::default();
     let (block, consensus, mempool) =
         (&mut parameters.block, &mut parameters.consensus, &mut parameters.mempool);
@@ -201,12 +232,24 @@ fn valid_parameters(draw: [u64; 18]) -> Parameters {
     mempool.max_bytes = within(consensus.window * block.max_body_bytes..=1 << 30, draw[15]);
     mempool.max_transactions_per_sender = within(1..=mempool.max_transactions, draw[16]);
     mempool.max_bytes_per_sender = within(block.max_transaction_bytes..=mempool.max_bytes, draw[17]);
-    parameters
+    parameters.clients.submit = Submit::ALL[usize::try_from(draw[18] % 2).unwrap()];
+    let governance = GovernanceParameters {
+        max_clients: within(0..=1_000_000, draw[18]),
+        proposal_lifetime: within(1..=10_000_000, draw[19]),
+        max_transactions_per_member: within(1..=10_000, draw[20]),
+        max_bytes_per_member: within(parameters.block.max_transaction_bytes..=4 << 20, draw[21]),
+    };
+    Settings { parameters, governance }
 }
 
-fn keys() -> Vec<PublicKey> {
+/// Public key and governance key of 31 validators. Each third one uses one key for both.
+fn keys() -> Vec<(PublicKey, PublicKey)> {
     let network = TestNetwork::seeded(31, 9);
-    network.keys().iter().map(quorate_ledger::SecretKey::public).collect()
+    let keys = |(index, validator): (usize, &Validator)| match index % 3 {
+        0 => (validator.public_key, validator.public_key),
+        _ => (validator.public_key, validator.governance_key),
+    };
+    network.genesis().validators().iter().enumerate().map(keys).collect()
 }
 
 proptest! {
@@ -215,7 +258,7 @@ proptest! {
         name in "[a-z0-9-]{1,64}",
         time in 0..=MAX_GENESIS_TIME_MS,
         names in proptest::collection::btree_set("[a-z0-9-]{1,32}", 1..=31),
-        draw in any::<[u64; 18]>(),
+        draw in any::<[u64; 22]>(),
         rotate in 0_usize..31,
     ) {
         let mut keys = keys();
@@ -223,10 +266,10 @@ proptest! {
         let validators = names
             .into_iter()
             .zip(keys)
-            .map(|(name, public_key)| Validator { name, public_key })
+            .map(|(name, (public_key, governance_key))| Validator { name, public_key, governance_key })
             .collect();
         let mut draft = GenesisDraft::new(&name, Timestamp(time), validators);
-        draft.parameters = valid_parameters(draw);
+        draft.settings = valid_settings(draw);
         let genesis = draft.check().unwrap();
         let read = Genesis::parse(&genesis.to_toml()).unwrap();
         prop_assert_eq!(read.chain_id(), genesis.chain_id());

@@ -1,9 +1,9 @@
 //! The genesis: what all nodes of a network must agree on before its first block.
 //!
-//! A genesis names the validators, the limits of blocks and pools, and the timeouts of the
-//! protocol. It holds all settings that must be equal on all nodes; addresses, paths and ports are
-//! local settings. Its hash is the chain id. So two nodes with different parameters are on two
-//! different chains, and never disagree on one.
+//! A genesis names the validators with their keys, the limits of blocks and pools, the timeouts of
+//! the protocol, and the parameters of governance. It holds all settings that must be equal on all
+//! nodes; addresses, paths and ports are local settings. Its hash is the chain id. So two nodes
+//! with different parameters are on two different chains, and never disagree on one.
 //!
 //! A [`GenesisDraft`] holds unchecked content. [`GenesisDraft::check`] and [`Genesis::parse`] turn
 //! it into a [`Genesis`], or return all its errors at once. This crate must not depend on the
@@ -31,13 +31,13 @@ pub use draft::{GenesisDraft, Validator};
 pub use error::{GenesisError, GenesisErrors, Warning};
 pub use genesis::Genesis;
 pub use quorate_governance::{
-    BlockParameters, Bound, ClientParameters, ConsensusParameters, MempoolParameters, ParameterError,
-    Parameters, Submit,
+    BlockParameters, Bound, ClientParameters, ConsensusParameters, GovernanceParameters, MempoolParameters,
+    ParameterError, Parameters, Settings, Submit,
 };
 pub use test_network::TestNetwork;
 
 /// Version of the file format and of the content that the chain id is computed from.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Maximum bytes of a genesis file. The largest possible one, with all comments, needs a quarter of
 /// it.

@@ -2,19 +2,18 @@
 
 use std::fmt::Write;
 
-use quorate_ledger::ChainId;
-
 use crate::FORMAT_VERSION;
 use crate::draft::GenesisDraft;
+use crate::genesis::Genesis;
 
-/// The canonical file of a genesis with this content, and this chain id as a comment.
-pub(crate) fn to_toml(chain_id: ChainId, content: &GenesisDraft) -> String {
+/// The canonical file of a genesis with this content. Comments have its chain id and its quorum.
+pub(crate) fn to_toml(genesis: &Genesis, content: &GenesisDraft) -> String {
     let mut file = File::default();
     file.comment(
         "What all nodes of this network agree on. The hash of this content is the chain id: a node with any\n\
          other value here is on another chain. Comments, order and omitted defaults do not affect the hash.",
     );
-    file.comment(&format!("Chain id: {chain_id}"));
+    file.comment(&format!("Chain id: {}", genesis.chain_id()));
     file.line("");
     file.comment("Version of this file format.");
     file.line(&format!("version = {FORMAT_VERSION}"));
@@ -22,8 +21,8 @@ pub(crate) fn to_toml(chain_id: ChainId, content: &GenesisDraft) -> String {
     file.line(&format!("name = \"{}\"", content.name));
     file.comment("Time of the genesis, in milliseconds since 1970. Every block has a later time.");
     file.line(&format!("genesis_time_ms = {}", content.genesis_time));
-    let mut parameters = content.parameters;
-    for section in parameters.sections() {
+    let mut settings = content.settings;
+    for section in settings.sections() {
         file.line("");
         file.line(&format!("[{}]", section.name));
         for parameter in section.parameters {
@@ -34,16 +33,32 @@ pub(crate) fn to_toml(chain_id: ChainId, content: &GenesisDraft) -> String {
     }
     file.line("");
     file.line("[clients]");
-    file.comment("Whose transactions the network accepts. \"open\": those of every client that can sign.");
-    file.line(&format!("submit = \"{}\"", parameters.clients.submit.as_str()));
+    file.comment(
+        "Whose transactions the network accepts. \"open\": those of every client that can sign. \"registry\": those of\n\
+         clients that a validator has registered, within the quotas of [governance].",
+    );
+    file.line(&format!("submit = \"{}\"", settings.parameters.clients.submit.as_str()));
     file.line("");
     file.comment(
-        "The committee, in the order of public keys. A validator's position is its number in the protocol.",
+        "The first committee, in the order of public keys. A validator's position is its number in the protocol. Its\n\
+         governance key approves changes of the network. If it has none of its own, the public key does. Keep the\n\
+         secret of the governance key away from the validator's host.",
     );
+    let committee = genesis.committee();
+    file.comment(&format!(
+        "{} of these {} are a quorum: they order blocks, and they approve changes. {} may be faulty, and {} may be down.",
+        committee.quorum(),
+        committee.size(),
+        committee.faults(),
+        committee.may_be_down(),
+    ));
     for validator in &content.validators {
         file.line("[[validators]]");
         file.line(&format!("name = \"{}\"", validator.name));
         file.line(&format!("public_key = \"{}\"", validator.public_key));
+        if validator.has_own_governance_key() {
+            file.line(&format!("governance_key = \"{}\"", validator.governance_key));
+        }
         file.line("");
     }
     file.finish()

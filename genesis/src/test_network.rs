@@ -1,6 +1,6 @@
 //! Networks whose secret keys are all known, for experiments, tests and the simulator.
 
-use quorate_governance::Parameters;
+use quorate_governance::{GovernanceParameters, Parameters};
 use quorate_ledger::{MAX_MEMBERS, ReplicaId, SecretKey, Timestamp};
 
 use crate::draft::{GenesisDraft, Validator};
@@ -14,15 +14,25 @@ const SEEDED_TIME: Timestamp = Timestamp(1_700_000_000_000);
 /// curve.
 const SEEDED_KEY: [u8; 16] = *b"quorate test key";
 
-/// A genesis with the secret keys of all its validators.
+/// Prefix of a seeded governance key.
+const SEEDED_GOVERNANCE_KEY: [u8; 16] = *b"quorate gov. key";
+
+/// A genesis with the secret keys of all its validators. Each has a governance key of its own.
 #[derive(Debug, Clone)]
 pub struct TestNetwork {
     genesis: Genesis,
     keys: Vec<SecretKey>,
+    governance_keys: Vec<SecretKey>,
+}
+
+/// The two secret keys of a validator.
+struct Keys {
+    consensus: SecretKey,
+    governance: SecretKey,
 }
 
 impl TestNetwork {
-    /// A network of `validators` new keys from the operating system's randomness, with default
+    /// A network of `validators` with new keys from the operating system's randomness, with default
     /// parameters. The validators are named `validator-0` and so on, in committee order.
     ///
     /// # Errors
@@ -31,7 +41,8 @@ impl TestNetwork {
         if validators > MAX_MEMBERS {
             return Err(GenesisError::Size(validators).into());
         }
-        let keys = (0..validators).map(|_| SecretKey::generate()).collect();
+        let generated = |_| Keys { consensus: SecretKey::generate(), governance: SecretKey::generate() };
+        let keys = (0..validators).map(generated).collect();
         TestNetwork::of(keys, name, time)
     }
 
@@ -45,31 +56,37 @@ impl TestNetwork {
             (1..=MAX_MEMBERS).contains(&validators),
             "a network has 1 to {MAX_MEMBERS} validators, not {validators}"
         );
-        let keys = (0_u64..).take(validators).map(|index| seeded_key(seed, index)).collect();
+        let seeded = |index| Keys {
+            consensus: seeded_key(SEEDED_KEY, seed, index),
+            governance: seeded_key(SEEDED_GOVERNANCE_KEY, seed, index),
+        };
+        let keys = (0_u64..).take(validators).map(seeded).collect();
         TestNetwork::of(keys, &format!("seeded-{seed}"), SEEDED_TIME)
             .expect("names, time and size of a seeded network are valid")
     }
 
-    fn of(mut keys: Vec<SecretKey>, name: &str, time: Timestamp) -> Result<Self, GenesisErrors> {
-        keys.sort_by_key(SecretKey::public);
-        let validators = keys
-            .iter()
-            .enumerate()
-            .map(|(index, key)| Validator { name: format!("validator-{index}"), public_key: key.public() })
-            .collect();
+    fn of(mut keys: Vec<Keys>, name: &str, time: Timestamp) -> Result<Self, GenesisErrors> {
+        keys.sort_by_key(|keys| keys.consensus.public());
+        let validator = |(index, keys): (usize, &Keys)| Validator {
+            name: format!("validator-{index}"),
+            public_key: keys.consensus.public(),
+            governance_key: keys.governance.public(),
+        };
+        let validators = keys.iter().enumerate().map(validator).collect();
         let genesis = GenesisDraft::new(name, time, validators).check()?;
-        Ok(TestNetwork { genesis, keys })
+        let (keys, governance_keys) = keys.into_iter().map(|keys| (keys.consensus, keys.governance)).unzip();
+        Ok(TestNetwork { genesis, keys, governance_keys })
     }
 
-    /// The same validators with other parameters.
+    /// The same validators with other parameters, and with those of governance that fit the blocks.
     ///
     /// # Errors
     /// [`GenesisErrors`] if the parameters are invalid.
     pub fn with_parameters(self, change: impl FnOnce(&mut Parameters)) -> Result<Self, GenesisErrors> {
         let mut draft = self.genesis.to_draft();
-        change(&mut draft.parameters);
-        let genesis = draft.check()?;
-        Ok(TestNetwork { genesis, keys: self.keys })
+        change(&mut draft.settings.parameters);
+        draft.settings.governance = GovernanceParameters::for_blocks(&draft.settings.parameters.block);
+        Ok(TestNetwork { genesis: draft.check()?, ..self })
     }
 
     /// The genesis.
@@ -77,12 +94,12 @@ impl TestNetwork {
         &self.genesis
     }
 
-    /// The secret keys, in committee order.
+    /// The secret consensus keys, in committee order.
     pub fn keys(&self) -> &[SecretKey] {
         &self.keys
     }
 
-    /// The secret key of one member.
+    /// The secret consensus key of one member.
     ///
     /// # Panics
     /// If the committee has no such member.
@@ -90,15 +107,23 @@ impl TestNetwork {
         &self.keys[replica.index()]
     }
 
-    /// Genesis and keys in committee order.
+    /// The secret governance key of one member.
+    ///
+    /// # Panics
+    /// If the committee has no such member.
+    pub fn governance_key(&self, replica: ReplicaId) -> &SecretKey {
+        &self.governance_keys[replica.index()]
+    }
+
+    /// Genesis and consensus keys in committee order.
     pub fn into_parts(self) -> (Genesis, Vec<SecretKey>) {
         (self.genesis, self.keys)
     }
 }
 
-fn seeded_key(seed: u64, index: u64) -> SecretKey {
+fn seeded_key(prefix: [u8; 16], seed: u64, index: u64) -> SecretKey {
     let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(&SEEDED_KEY);
+    bytes[..16].copy_from_slice(&prefix);
     bytes[16..24].copy_from_slice(&seed.to_be_bytes());
     bytes[24..].copy_from_slice(&index.to_be_bytes());
     SecretKey::from_bytes(&bytes).expect("a number that starts with 0x71 is a key")
@@ -117,6 +142,8 @@ mod tests {
                 let validator = genesis.validator(replica).unwrap();
                 assert_eq!(genesis.committee().member(replica), Some(&validator.public_key));
                 assert_eq!(network.key(replica).public(), validator.public_key);
+                assert_eq!(network.governance_key(replica).public(), validator.governance_key);
+                assert!(validator.has_own_governance_key());
                 assert_eq!(validator.name, format!("validator-{replica}"));
             }
             assert_eq!(network.keys().len(), 7);
@@ -163,6 +190,8 @@ mod tests {
     fn debug_shows_no_secret() {
         let network = TestNetwork::seeded(1, 1);
         let shown = format!("{network:?}");
-        assert!(!shown.contains(&quorate_ledger::to_hex(&*network.keys()[0].to_bytes())[2..]));
+        for key in [network.key(ReplicaId(0)), network.governance_key(ReplicaId(0))] {
+            assert!(!shown.contains(&quorate_ledger::to_hex(&*key.to_bytes())[2..]));
+        }
     }
 }

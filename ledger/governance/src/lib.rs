@@ -46,7 +46,7 @@ pub use outcome::{Outcome, Reason};
 pub use parameters::{
     BlockParameters, Bound, ClientParameters, ConsensusParameters, GovernanceParameters, MempoolParameters,
     Parameter, ParameterError, ParameterName, Parameters, Rule, Section, Settings, Submit, UnknownParameter,
-    parameter_errors, rules,
+    rules,
 };
 pub use state::{
     Ancestors, ApplyError, EntryKey, ExecutedBlock, GovernanceTransaction, Head, InitialState,

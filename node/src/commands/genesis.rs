@@ -83,7 +83,7 @@ pub(crate) struct ShowArgs {
 fn parse_validator(text: &str) -> Result<Validator, String> {
     let (name, key) = text.split_once('=').ok_or("write NAME=KEY, as in bank-a=0x02…")?;
     let public_key = key.parse().map_err(|error| format!("{key:?} is not a public key: {error}"))?;
-    Ok(Validator { name: name.to_owned(), public_key })
+    Ok(Validator::new(name, public_key))
 }
 
 /// Runs `quorate genesis`.

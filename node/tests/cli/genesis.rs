@@ -85,7 +85,7 @@ fn what_cannot_be_a_genesis_is_not_written() {
         &file,
     ])
     .error();
-    assert!(error.contains("same public_key"), "{error}");
+    assert!(error.contains("share the key"), "{error}");
     assert!(scratch.entries().is_empty());
     let run = quorate(["genesis", "new", "--name", "n", "--validator", "a=0x1234"]);
     assert_eq!(run.code, 2, "{run:?}");

@@ -155,9 +155,24 @@ class Wire(unittest.TestCase):
     def test_the_genesis_file_has_the_chain_id_of_the_vectors(self):
         text = re.search(r"```toml\n(.*?)```", PAGE, re.S)[1]
         self.assertEqual(wire.Genesis.parse(text).chain_id, vector("genesis_chain_id"))
-        for more in ("[block]\nwindow = 8", "[block]\nmax_transactions = true", "[clients]\nsubmit = \"all\"", "x = 1"):
+        for more in ("[block]\nwindow = 8", "[block]\nmax_transactions = true", "[clients]\nsubmit = \"all\"",
+                     "[clients]\nsubmit = 1", "[governance]\nmax_clients = true", "[governance]\nmax_client = 1",
+                     "governance_key = \"0x02\"", "x = 1"):
             with self.assertRaises(wire.Refused, msg=more):
                 wire.Genesis.parse(more + "\n" + text if more[0] == "x" else text + more)
+        for version in ("", "version = 1\n", "version = 3\n"):
+            with self.assertRaises(wire.Refused, msg=version):
+                wire.Genesis.parse(text.replace("version = 2\n", version))
+
+    def test_omitted_quotas_follow_the_blocks(self):
+        text = re.search(r"```toml\n(.*?)```", PAGE, re.S)[1]
+        chain_id = lambda more: wire.Genesis.parse(text + more).chain_id
+        quotas = "[governance]\nmax_transactions_per_member = {}\nmax_bytes_per_member = {}"
+        self.assertEqual(chain_id(quotas.format(250, 262_144)), chain_id(""))
+        blocks = "[block]\nmax_transactions = 3\nmax_transaction_bytes = 1_000_000\n"
+        self.assertEqual(chain_id(blocks + quotas.format(1, 1_000_000)), chain_id(blocks))
+        ids = {chain_id(more) for more in ("", blocks, quotas.format(1, 2), "[clients]\nsubmit = \"registry\"")}
+        self.assertEqual(len(ids), 4)
 
     def test_a_transaction_is_signed_as_in_the_vectors(self):
         key = ec.derive_private_key(int.from_bytes(vector("secret_key"), "big"), ec.SECP256K1())

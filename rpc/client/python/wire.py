@@ -29,7 +29,11 @@ NUMBERS = {  # of the genesis, with their defaults, in the order in which they a
                   "new_view_timeout_ms": 2_000, "timeout_cap_ms": 30_000, "status_interval_ms": 1_000,
                   "clock_tolerance_ms": 500, "batch_delay_ms": 10},
     "mempool": {"max_transactions": 50_000, "max_bytes": 64 << 20, "max_transactions_per_sender": 5_000,
-                "max_bytes_per_sender": 8 << 20}}
+                "max_bytes_per_sender": 8 << 20},
+    "governance": {"max_clients": 100_000, "proposal_lifetime": 100_000, "max_transactions_per_member": None,
+                   "max_bytes_per_member": None}}  # None: follows from the numbers of [block]
+SUBMIT = ["open", "registry"]
+GENESIS_VERSION = 2
 
 
 class Refused(Exception):
@@ -138,31 +142,43 @@ class Genesis:
 
     @staticmethod
     def parse(text: str) -> "Genesis":
-        """Checks the form, but neither names nor ranges: no network has a genesis that breaks
-        those rules."""
+        """Checks the form, but neither names nor ranges, nor whose governance keys are equal: no
+        network has a genesis that breaks those rules."""
         require(len(text.encode()) <= MAX_FILE, "the genesis is too large")
         try:
             file = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise Refused(f"the genesis is not TOML: {error}") from error
-        file.setdefault("version", 1)
         tables = {name: file.pop(name, {}) for name in (*NUMBERS, "clients")}
         version, name, time_ms, validators = fields(file, "version name genesis_time_ms validators", "the genesis")
-        require(version == 1, f"version {version} of the genesis is unknown")
+        require(version == GENESIS_VERSION, f"version {version} of the genesis is unknown")
         validators = elements(validators, MAX_MEMBERS, "validators")
-        members = [fields(each, "name public_key", "a validator") for each in validators]
-        members = sorted((unhex(key, 33), name) for name, key in members)
-        keys = [key for key, _ in members]
+        for each in validators:
+            require(isinstance(each, dict), "a validator is not a table")
+            each.setdefault("governance_key", each.get("public_key"))
+        members = [fields(each, "name public_key governance_key", "a validator") for each in validators]
+        members = sorted((unhex(key, 33), unhex(governance, 33), name) for name, key, governance in members)
+        keys = [key for key, _, _ in members]
         require(keys and len(set(keys)) == len(keys), "no validators, or two with the same key")
         for table, known in (*NUMBERS.items(), ("clients", {"submit": "open"})):
             given = tables[table]
             require(isinstance(given, dict) and given.keys() <= known.keys(), f"unknown fields in [{table}]")
             tables[table] = known | given
-        require(tables["clients"]["submit"] == "open", "clients.submit is not \"open\"")
+        submit = tables["clients"]["submit"]
+        require(submit in SUBMIT, "clients.submit is neither \"open\" nor \"registry\"")
+        block, quotas = tables["block"], tables["governance"]
+        for each in block.values():
+            number(each, "Q")
+        if quotas["max_transactions_per_member"] is None:
+            quotas["max_transactions_per_member"] = max(block["max_transactions"] // 4, 1)
+        if quotas["max_bytes_per_member"] is None:
+            quotas["max_bytes_per_member"] = max(block["max_body_bytes"] // 4, block["max_transaction_bytes"])
         string = lambda value: number(len(value), "I") + value.encode("ascii")
+        numbers = {table: b"".join(number(value, "Q") for value in tables[table].values()) for table in NUMBERS}
+        governance = numbers.pop("governance")
         chain_id = digest(GENESIS, number(version, "H"), string(name), number(time_ms, "Q"), number(len(members), "I"),
-                          *(string(name) + key for key, name in members),
-                          *(number(value, "Q") for table in NUMBERS for value in tables[table].values()), b"\0")
+                          *(string(name) + key + governance_key for key, governance_key, name in members),
+                          *numbers.values(), bytes([SUBMIT.index(submit)]), governance)
         return Genesis(chain_id, keys, tables["block"]["max_transaction_lifetime_ms"])
 
 

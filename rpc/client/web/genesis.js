@@ -20,9 +20,16 @@ const NUMBERS = { // with their defaults, in the order in which they are hashed
   mempool: {
     max_transactions: 50000, max_bytes: 67108864, max_transactions_per_sender: 5000, max_bytes_per_sender: 8388608,
   },
+  governance: { // functions of the numbers of the table block, where the default depends on them
+    max_clients: 100000, proposal_lifetime: 100000,
+    max_transactions_per_member: (block) => Math.max(Math.floor(block.max_transactions / 4), 1),
+    max_bytes_per_member: (block) => Math.max(Math.floor(block.max_body_bytes / 4), block.max_transaction_bytes),
+  },
 };
+const VERSION = 2, SUBMIT = ["open", "registry"];
 const KNOWN = {
-  "": ["version", "name", "genesis_time_ms"], validators: ["name", "public_key"], clients: ["submit"],
+  "": ["version", "name", "genesis_time_ms"], validators: ["name", "public_key", "governance_key"],
+  clients: ["submit"],
   ...Object.fromEntries(Object.entries(NUMBERS).map(([table, numbers]) => [table, Object.keys(numbers)])),
 };
 
@@ -61,29 +68,37 @@ function encodeName(name, limit, what) {
 
 /**
  * The anchor for `verifyReceipt` from the text of a genesis file:
- * `{ chain_id, committee, quorum, name }`. Checks form and meaning, but not the ranges of numbers:
- * no network has a genesis outside of these ranges.
+ * `{ chain_id, committee, quorum, name }`. Checks form and meaning, but neither the ranges of numbers
+ * nor whose governance keys are equal: no network has a genesis that breaks these rules.
  */
 export function anchorOf(text) {
   if (typeof text !== "string" || new TextEncoder().encode(text).length > MAX_FILE) throw new Error("no genesis file");
   const { tables, validators } = readToml(text), top = tables.get("");
   const members = validators.map((each) => {
-    unhex(each.get("public_key"), 33, "public_key of a validator");
-    return { key: each.get("public_key"), name: each.get("name") };
+    const key = each.get("public_key");
+    unhex(key, 33, "public_key of a validator");
+    return { key, governanceKey: each.get("governance_key") ?? key, name: each.get("name") };
   }).sort((a, b) => (a.key < b.key ? -1 : 1));
   const committee = members.map(({ key }) => key);
   if (committee.length === 0 || committee.length > MAX_MEMBERS) throw new Error(`not 1 to ${MAX_MEMBERS} validators`);
   if (new Set(committee).size !== committee.length) throw new Error("two validators have the same key");
-  if ((top.get("version") ?? 1) !== 1) throw new Error("the version of the genesis is unknown");
-  if ((tables.get("clients")?.get("submit") ?? "open") !== "open") throw new Error("clients.submit is not open");
+  if (top.get("version") !== VERSION) throw new Error(`the version of the genesis is not ${VERSION}`);
+  const submit = SUBMIT.indexOf(tables.get("clients")?.get("submit") ?? "open");
+  if (submit < 0) throw new Error("clients.submit is neither open nor registry");
 
-  const numbers = Object.entries(NUMBERS).flatMap(([table, defaults]) => Object.entries(defaults).map(([name, value]) =>
-    encodeNumber(tables.get(table)?.get(name) ?? value, 8, `${table}.${name}`)));
+  const block = { ...NUMBERS.block, ...Object.fromEntries(tables.get("block") ?? []) };
+  const numbersOf = (table) => Object.entries(NUMBERS[table]).map(([name, given]) => {
+    const value = tables.get(table)?.get(name) ?? (typeof given === "function" ? given(block) : given);
+    return encodeNumber(value, 8, `${table}.${name}`);
+  });
   const content = concat([
-    encodeNumber(1, 2, "version"), encodeName(top.get("name"), 64, "name"),
+    encodeNumber(VERSION, 2, "version"), encodeName(top.get("name"), 64, "name"),
     encodeNumber(top.get("genesis_time_ms"), 8, "genesis_time_ms"), encodeNumber(members.length, 4, "validators"),
-    ...members.flatMap(({ key, name }) => [encodeName(name, 32, "name of a validator"), unhex(key, 33, "public_key")]),
-    ...numbers, [0],
+    ...members.flatMap(({ key, governanceKey, name }) => [
+      encodeName(name, 32, "name of a validator"), unhex(key, 33, "public_key"),
+      unhex(governanceKey, 33, "governance_key"),
+    ]),
+    ...["block", "consensus", "mempool"].flatMap(numbersOf), [submit], ...numbersOf("governance"),
   ]);
   const chainId = hex(domainHash(GENESIS, content));
   return { chain_id: chainId, committee, quorum: quorumOf(committee.length), name: top.get("name") };

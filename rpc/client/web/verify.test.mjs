@@ -224,13 +224,29 @@ test("a genesis file has the chain id of WIRE.md, however it is written", () => 
   assert.equal(chain_id, vectors.genesis_chain_id);
   assert.equal(quorum, 3);
   const [top, ...validators] = genesisFile.split("[[validators]]");
-  const rewritten = `${top.replace("version = 1\n", "# comment\n").replace("1700000000000", "1_700_000_000_000")}
+  const head = top.replace("version = 2\n", "version = 2 # comment\n").replace("1700000000000", "1_700_000_000_000");
+  const rewritten = `${head}
     [clients]\r\nsubmit = "open" # every key
     [ block ]\nmax_transactions = 1_000
     ${validators.reverse().map((each) => "[[validators]]" + each).join("\n")}`;
   assert.deepEqual(anchorOf(rewritten).committee, committee);
   assert.equal(anchorOf(rewritten).chain_id, chain_id);
-  assert.notEqual(anchorOf(genesisFile + "[block]\nmax_transactions = 999\n").chain_id, chain_id);
+  const others = [
+    "[block]\nmax_transactions = 999", "[clients]\nsubmit = \"registry\"", "[governance]\nmax_clients = 1",
+  ];
+  const ids = others.map((more) => anchorOf(`${genesisFile}${more}\n`).chain_id);
+  assert.equal(new Set([chain_id, ...ids]).size, 4);
+});
+
+test("omitted quotas of members follow the blocks", () => {
+  const idOf = (more) => anchorOf(genesisFile + more).chain_id;
+  const quotas = (count, size) =>
+    `[governance]\nmax_transactions_per_member = ${count}\nmax_bytes_per_member = ${size}\n`;
+  assert.equal(idOf(quotas(250, 262144)), idOf(""));
+  const blocks = "[block]\nmax_transactions = 3\nmax_transaction_bytes = 1000000\n";
+  assert.equal(idOf(blocks + quotas(1, 1000000)), idOf(blocks));
+  const larger = "[block]\nmax_body_bytes = 2097155\n";
+  assert.equal(idOf(larger + quotas(250, 524288)), idOf(larger));
 });
 
 test("a genesis file with something unknown, repeated or missing is refused", () => {
@@ -238,11 +254,13 @@ test("a genesis file with something unknown, repeated or missing is refused", ()
     "[block]\nmax_transaction = 1", "[block]\n[block]", "[blocks]", "[validators]", "[[block]]", "[[validators]]",
     "name = \"again\"", "[consensus]\nwindow = -1", "[block]\nmax_bytes = 1", "[consensus]\nwindow = \"8\"",
     "[consensus]\nwindow = 1.5", "[clients]\nsubmit = \"members\"", "[consensus]\nwindow = 18446744073709551615",
-    "[block]\nmax_transactions = 0x10",
+    "[block]\nmax_transactions = 0x10", "[governance]\nmax_client = 1", "governance_key = \"0x02\"",
+    "[governance]\n[governance]",
   ];
   for (const more of wrong) assert.throws(() => anchorOf(`${genesisFile}\n${more}`), Error, more);
   const changes = [
-    ["version = 1", "version = 2"], ["seeded-1", "Seeded"], ["0x02675c", "0x02675C"], ["name = \"seeded-1\"", ""],
+    ["version = 2", "version = 1"], ["version = 2", ""], ["governance_key", "governance_kex"],
+    ["seeded-1", "Seeded"], ["0x02675c", "0x02675C"], ["name = \"seeded-1\"", ""],
   ];
   for (const [from, to] of changes) {
     assert.throws(() => anchorOf(genesisFile.replace(from, to)), Error, to);

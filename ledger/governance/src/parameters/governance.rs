@@ -3,8 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{MAX_BODY_BYTES, MAX_TRANSACTIONS};
 
-use super::table::{Section, parameter};
-use super::{BlockParameters, Bound, ParameterError, Parameters, Rule, parameter_errors};
+use super::table::{MIN_TRANSACTION_BYTES, Section, parameter};
+use super::{BlockParameters, Parameters};
 
 /// The largest limit on the number of clients. With it, the registry takes some 300 MB.
 pub(crate) const MAX_CLIENTS: u32 = 1_000_000;
@@ -12,7 +12,7 @@ pub(crate) const MAX_CLIENTS: u32 = 1_000_000;
 /// The longest lifetime of a proposal: with a block a second, four months.
 const MAX_PROPOSAL_LIFETIME: u64 = 10_000_000;
 
-/// Limits of governance. Format version 1 of the genesis does not contain them.
+/// Limits of governance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct GovernanceParameters {
     /// Most clients in the registry. Each member may add the 31st part, rounded down: as many as
@@ -37,19 +37,21 @@ impl Default for GovernanceParameters {
 }
 
 impl GovernanceParameters {
-    /// A hundred thousand clients and heights, and for each member a quarter of these blocks, but at
-    /// least one transaction of the largest size. They are valid with all checked parameters.
+    /// A hundred thousand clients and heights, and for each member a quarter of these blocks, but
+    /// at least one transaction of the largest size. They are valid with all checked parameters,
+    /// and in their ranges with any others.
     pub fn for_blocks(block: &BlockParameters) -> Self {
+        let transactions = block.max_transactions / DEFAULT_PART;
+        let bytes = (block.max_body_bytes / DEFAULT_PART).max(block.max_transaction_bytes);
         GovernanceParameters {
             max_clients: 100_000,
             proposal_lifetime: 100_000,
-            max_transactions_per_member: (block.max_transactions / DEFAULT_PART).max(1),
-            max_bytes_per_member: (block.max_body_bytes / DEFAULT_PART).max(block.max_transaction_bytes),
+            max_transactions_per_member: transactions.clamp(1, MAX_TRANSACTIONS.into()),
+            max_bytes_per_member: bytes.clamp(MIN_TRANSACTION_BYTES, MAX_BODY_BYTES.into()),
         }
     }
 
-    /// The section of these parameters, with their ranges.
-    pub fn section(&mut self) -> Section<'_> {
+    pub(super) fn section(&mut self) -> Section<'_> {
         let parameters = vec![
             parameter(
                 "max_clients",
@@ -72,7 +74,7 @@ impl GovernanceParameters {
             parameter(
                 "max_bytes_per_member",
                 &mut self.max_bytes_per_member,
-                256..=MAX_BODY_BYTES.into(),
+                MIN_TRANSACTION_BYTES..=MAX_BODY_BYTES.into(),
                 "Most bytes of these transactions.",
             ),
         ];
@@ -80,7 +82,8 @@ impl GovernanceParameters {
     }
 }
 
-/// All settings that judge a block besides the committee and the clients.
+/// All settings that judge a block besides the committee and the clients. Their encoding is part of
+/// the content that the chain id is computed from, and an entry of the governance state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settings {
     /// The parameters of the genesis.
@@ -90,22 +93,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Every error of these settings: ranges and rules.
-    pub fn errors(&self) -> Vec<ParameterError> {
-        let mut errors = parameter_errors(&self.parameters);
-        let mut governance = self.governance;
-        let section = governance.section();
-        errors.extend(section.parameters.iter().filter_map(|number| number.range_error(section.name)));
-        let quota = Rule {
-            field: "governance.max_bytes_per_member",
-            value: self.governance.max_bytes_per_member,
-            bound: Bound::AtLeast,
-            limit: self.parameters.block.max_transaction_bytes,
-            meaning: "block.max_transaction_bytes",
-            others: &["block.max_transaction_bytes"],
-            reason: "no block could contain the largest allowed transaction",
-        };
-        errors.extend((!quota.is_met()).then_some(ParameterError::Rule(quota)));
-        errors
+    /// All numeric parameters, in the order of the genesis file.
+    pub fn sections(&mut self) -> [Section<'_>; 4] {
+        let [block, consensus, mempool] = self.parameters.sections();
+        [block, consensus, mempool, self.governance.section()]
     }
 }

@@ -4,7 +4,7 @@
 //! A genesis gives their first values. Governance may change those that [`ParameterName`] lists, and
 //! the changed values must satisfy the same ranges and rules.
 //!
-//! Reading, checking and writing a genesis all iterate over [`Parameters::sections`], so a parameter
+//! Reading, checking and writing a genesis all iterate over [`Settings::sections`], so a parameter
 //! that is declared in `table.rs` is read, checked, written and hashed.
 
 mod governance;
@@ -18,11 +18,11 @@ use quorate_ledger::{BlockLimits, TransactionLimits};
 pub(crate) use governance::MAX_CLIENTS;
 pub use governance::{GovernanceParameters, Settings};
 pub use names::{ParameterName, UnknownParameter};
-pub use rules::{Bound, ParameterError, Rule, parameter_errors, rules};
+pub use rules::{Bound, ParameterError, Rule, rules};
 pub use table::{Parameter, Section};
 
-/// All parameters. The order of the fields, here and in the sections, is their order in the content
-/// that the chain id is computed from.
+/// All parameters but those of governance itself. The order of the fields, here and in the
+/// sections, is their order in the content that the chain id is computed from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Parameters {
     /// `[block]`
@@ -101,15 +101,17 @@ pub struct ClientParameters {
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Submit {
-    /// From every client that can sign. The only policy of version 1.
+    /// From every client that can sign.
     #[default]
     Open = 0,
-    /// From clients that a member has registered, within the quota of the member. No genesis of
-    /// format version 1 has this policy.
+    /// From clients that a member has registered, within the quota of the member.
     Registry = 1,
 }
 
 impl Submit {
+    /// Both.
+    pub const ALL: [Submit; 2] = [Submit::Open, Submit::Registry];
+
     /// The value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use quorate_ledger::MAX_RANGE_BYTES;
 
-use super::Parameters;
+use super::{GovernanceParameters, Parameters, Settings};
 
 /// Whether a number must be at most or at least a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,33 +97,37 @@ impl Rule {
     }
 }
 
-/// Every error of these parameters: first the numbers out of their ranges, then the broken rules.
-pub fn parameter_errors(parameters: &Parameters) -> Vec<ParameterError> {
-    let mut errors = Vec::new();
-    // Skip the rules about a number that is out of range: they would only repeat that error.
-    let mut refused = BTreeSet::new();
-    let mut parameters = *parameters;
-    for section in parameters.sections() {
-        for parameter in &section.parameters {
-            if let Some(error) = parameter.range_error(section.name) {
-                refused.insert(format!("{}.{}", section.name, parameter.name));
-                errors.push(error);
+impl Settings {
+    /// Every error of these settings: first the numbers out of their ranges, then the broken rules.
+    pub fn errors(&self) -> Vec<ParameterError> {
+        let mut errors = Vec::new();
+        // Skip the rules about a number that is out of range: they would only repeat that error.
+        let mut refused = BTreeSet::new();
+        let mut settings = *self;
+        for section in settings.sections() {
+            for parameter in &section.parameters {
+                if let Some(error) = parameter.range_error(section.name) {
+                    refused.insert(format!("{}.{}", section.name, parameter.name));
+                    errors.push(error);
+                }
             }
         }
+        let broken = rules(&settings).into_iter().filter(|rule| !rule.is_met() && !rule.involves(&refused));
+        errors.extend(broken.map(ParameterError::Rule));
+        errors
     }
-    let broken = rules(&parameters).into_iter().filter(|rule| !rule.is_met() && !rule.involves(&refused));
-    errors.extend(broken.map(ParameterError::Rule));
-    errors
 }
 
-/// All rules with the values of these parameters. Limits saturate, because the parameters need not be
-/// in their ranges.
-pub fn rules(parameters: &Parameters) -> Vec<Rule> {
+/// All rules with the values of these settings. Limits saturate, because the numbers need not be in
+/// their ranges.
+pub fn rules(settings: &Settings) -> Vec<Rule> {
+    let parameters = &settings.parameters;
     let mut rules = block_rules(parameters);
     rules.extend(timeout_rules(parameters));
     rules.extend(delay_rules(parameters));
     rules.extend(log_rules(parameters));
     rules.extend(mempool_rules(parameters));
+    rules.push(quota_rule(parameters, &settings.governance));
     rules
 }
 
@@ -301,4 +305,16 @@ fn mempool_rules(parameters: &Parameters) -> Vec<Rule> {
             reason: "the largest allowed transaction could never be admitted",
         },
     ]
+}
+
+fn quota_rule(parameters: &Parameters, governance: &GovernanceParameters) -> Rule {
+    Rule {
+        field: "governance.max_bytes_per_member",
+        value: governance.max_bytes_per_member,
+        bound: Bound::AtLeast,
+        limit: parameters.block.max_transaction_bytes,
+        meaning: "block.max_transaction_bytes",
+        others: &["block.max_transaction_bytes"],
+        reason: "no block could contain the largest allowed transaction",
+    }
 }

@@ -8,7 +8,7 @@ use super::{BlockParameters, ConsensusParameters, MempoolParameters, ParameterEr
 
 /// The lowest allowed limit on the bytes of a transaction. A transaction with a payload can exceed
 /// it, so a lower limit would admit no useful transaction.
-const MIN_TRANSACTION_BYTES: u64 = 256;
+pub(super) const MIN_TRANSACTION_BYTES: u64 = 256;
 
 /// Longest lifetime of a transaction. Nodes keep the ids of all blocks younger than the lifetime in
 /// memory: at 10,000 transactions a second this is six million ids.
@@ -62,8 +62,7 @@ impl Parameter<'_> {
 }
 
 impl Parameters {
-    /// All numeric parameters, in the order of the file.
-    pub fn sections(&mut self) -> [Section<'_>; 3] {
+    pub(super) fn sections(&mut self) -> [Section<'_>; 3] {
         [
             Section { name: "block", parameters: self.block.parameters() },
             Section { name: "consensus", parameters: self.consensus.parameters() },

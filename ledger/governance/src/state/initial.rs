@@ -42,8 +42,7 @@ impl State {
     /// again; any other network may not.
     ///
     /// # Errors
-    /// [`InitialStateError`]. The content of a checked genesis with distinct governance keys causes none,
-    /// with the parameters of [`GovernanceParameters::for_blocks`](crate::GovernanceParameters).
+    /// [`InitialStateError`]. The content of a checked genesis causes none.
     pub fn initial(initial: InitialState) -> Result<Self, InitialStateError> {
         let InitialState { chain, block, members, settings } = initial;
         if let Some(error) = settings.errors().into_iter().next() {

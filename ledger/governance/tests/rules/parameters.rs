@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use quorate_governance::{BlockParameters, GovernanceParameters, ParameterName, Parameters, Settings};
+use quorate_governance::{BlockParameters, GovernanceParameters, ParameterName, Settings};
 
 /// The paths of all numbers: of a genesis, and of governance.
 fn paths() -> BTreeSet<String> {
-    let (mut parameters, mut governance) = (Parameters::default(), GovernanceParameters::default());
-    let mut sections = Vec::from(parameters.sections());
-    sections.push(governance.section());
-    let paths = sections.iter().flat_map(|section| {
+    let mut settings = Settings::default();
+    let paths = settings.sections();
+    let paths = paths.iter().flat_map(|section| {
         section.parameters.iter().map(|parameter| format!("{}.{}", section.name, parameter.name))
     });
     paths.collect()
@@ -41,9 +40,8 @@ fn a_name_changes_the_number_with_its_path() {
     for name in ParameterName::ALL {
         let mut settings = Settings::default();
         *name.of(&mut settings) = 123_456_789;
-        let mut sections = Vec::from(settings.parameters.sections());
-        sections.push(settings.governance.section());
-        let changed: Vec<String> = sections
+        let changed: Vec<String> = settings
+            .sections()
             .iter()
             .flat_map(|section| section.parameters.iter().map(move |parameter| (section.name, parameter)))
             .filter(|(_, parameter)| *parameter.value == 123_456_789)
@@ -55,13 +53,16 @@ fn a_name_changes_the_number_with_its_path() {
 
 #[test]
 fn the_numbers_of_governance_have_ranges_of_their_own() {
-    let mut governance = GovernanceParameters::default();
+    let mut settings = Settings::default();
+    let [.., governance] = settings.sections();
+    assert_eq!(governance.name, "governance");
     let ranges: Vec<(u64, u64)> =
-        governance.section().parameters.iter().map(|number| number.range.clone().into_inner()).collect();
+        governance.parameters.iter().map(|number| number.range.clone().into_inner()).collect();
     for (at, (least, most)) in ranges.into_iter().enumerate() {
         let errors = |value: u64| {
             let mut settings = Settings::default();
-            *settings.governance.section().parameters[at].value = value;
+            let [.., mut governance] = settings.sections();
+            *governance.parameters[at].value = value;
             settings.errors().iter().filter(|error| error.to_string().contains("choose")).count()
         };
         assert_eq!((errors(least), errors(most), errors(most + 1)), (0, 0, 1));

@@ -15,7 +15,7 @@ pub(crate) async fn described() -> &'static Described {
     DESCRIBED.get_or_init(discover).await
 }
 
-/// The document, adapted to check printed examples: bytes may be shortened (`0x1a5e…`), and every
+/// The document, adapted to check printed examples: bytes may be shortened (`0x2fac…`), and every
 /// field must be described.
 pub(crate) async fn described_for_print() -> Described {
     let mut described = discover().await;

@@ -81,7 +81,7 @@ impl Network {
     pub fn testnet_with(validators: u16, change: impl FnOnce(&mut Parameters)) -> Network {
         let mut network = Network::testnet(validators);
         let mut draft = network.genesis.to_draft();
-        change(&mut draft.parameters);
+        change(&mut draft.settings.parameters);
         network.genesis = draft.check().expect("a network can run with these parameters");
         let text = network.genesis.to_toml();
         std::fs::write(&network.genesis_file, &text).expect("the genesis can be written");

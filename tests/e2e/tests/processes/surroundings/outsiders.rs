@@ -92,7 +92,7 @@ fn a_member_with_another_genesis_is_on_another_chain_and_stays_alone() {
     let mut network = three_of_four();
     let key = own_key(&network.validators()[3].home);
     let mut draft = network.genesis().to_draft();
-    draft.parameters.block.max_transactions += 1;
+    draft.settings.parameters.block.max_transactions += 1;
     let other = draft.check().unwrap();
     assert_ne!(other.chain_id(), network.genesis().chain_id());
     let mut outsider = Outsider::start(&network, &other, &key);
