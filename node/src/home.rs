@@ -164,6 +164,15 @@ impl Home {
 /// The name of the node, if its key fits its role.
 fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<String> {
     let member = genesis.validators().iter().find(|validator| validator.public_key == *key);
+    let owner = genesis.validators().iter().find(|validator| validator.governance_key == *key);
+    if let (None, Some(owner)) = (member, owner) {
+        bail!(
+            "{} is the governance key of {}: no node runs with it. Keep it on another machine, and set files.key to \
+             the consensus key of the validator, or to a new key for an observer",
+            config.key.display(),
+            owner.name
+        );
+    }
     match (config.role, member) {
         (Role::Validator, Some(validator)) => Ok(validator.name.clone()),
         (Role::Observer, None) => Ok(format!("observer {}", output::short(&key))),

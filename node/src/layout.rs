@@ -4,6 +4,8 @@
 //! config.toml           local settings; paths in it are relative to this directory
 //! genesis.toml          the parameters that all nodes agree on; every home has its own copy
 //! key.pem               the node's secret key, mode 0600
+//! governance.pem        a validator's secret governance key, mode 0600; only `quorate testnet` writes
+//!                       it here, and no node reads it: it belongs on another machine
 //! data/ledger.redb      the chain; may be copied and restored
 //! data/journal.redb     what a validator has signed; never restore an older copy; not of observers
 //! data/addresses.json   the last known addresses of the other validators; may be lost
@@ -16,6 +18,8 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 pub(crate) const GENESIS_FILE: &str = "genesis.toml";
 /// The secret key.
 pub(crate) const KEY_FILE: &str = "key.pem";
+/// The secret governance key of a validator of a test network.
+pub(crate) const GOVERNANCE_KEY_FILE: &str = "governance.pem";
 /// The chain.
 pub(crate) const LEDGER_FILE: &str = "data/ledger.redb";
 /// The durable record of what the validator has signed.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use quorate_genesis::{Genesis, GenesisDraft, MAX_FILE_BYTES, Validator};
-use quorate_ledger::Timestamp;
+use quorate_genesis::{Genesis, GenesisDraft, MAX_FILE_BYTES, Submit, Validator};
+use quorate_ledger::{PublicKey, Timestamp};
 use serde_json::{Value, json};
 
 use crate::commands;
@@ -17,7 +17,8 @@ use crate::output::{self, Output, Table};
 /// Create, check and show genesis files.
 ///
 /// A genesis file contains what all nodes of a network must agree on before its first block: the
-/// validators, the limits of blocks and the timeouts of the protocol. Its hash is the chain id.
+/// validators with their keys, the limits of blocks, the timeouts of the protocol, and the
+/// parameters of governance. Its hash is the chain id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
@@ -30,21 +31,37 @@ pub(crate) enum Command {
 /// All parameters get their defaults, each with a comment that explains it. Edit the file to change
 /// them, then run `quorate genesis check`. Any change results in another chain id, and therefore
 /// another chain.
+///
+/// Each validator has two keys. With its consensus key, the running node signs votes, so the secret
+/// is on its host. With its governance key, a person approves changes of members, keys, clients and
+/// parameters. Keep its secret on another machine that is not connected to any network. Then a
+/// thief of the host can neither change the network nor keep the validator: its operator replaces
+/// the consensus key with the governance key, and restores a validator that lost its journal.
+/// Without --governance-key, the consensus key is also the governance key, and a thief has both.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   quorate genesis new --name clearing --file genesis.toml \\
-    --validator bank-a=0x02… --validator bank-b=0x03… --validator bank-c=0x02… --validator bank-d=0x03…
+    --validator bank-a=0x02… --validator bank-b=0x03… --validator bank-c=0x02… --validator bank-d=0x03… \\
+    --governance-key bank-a=0x03… --governance-key bank-b=0x02… \\
+    --governance-key bank-c=0x03… --governance-key bank-d=0x02…
 
-Each validator makes its key with `quorate key new` and hands out what `quorate key show` prints.")]
+Each validator makes both keys with `quorate key new`, the governance key on another machine, and hands out what
+`quorate key show` prints.")]
 pub(crate) struct NewArgs {
     /// Name of the network: 1 to 64 characters of a-z, 0-9 and -.
     #[arg(long)]
     name: String,
 
-    /// A validator: its name and its public key as hex. Give the option once for each validator.
-    #[arg(long = "validator", value_name = "NAME=KEY", required = true, value_parser = parse_validator)]
-    validators: Vec<Validator>,
+    /// A validator: its name and its public consensus key as hex. Give the option once for each
+    /// validator.
+    #[arg(long = "validator", value_name = "NAME=KEY", required = true, value_parser = parse_key)]
+    validators: Vec<NamedKey>,
+
+    /// The public governance key of a validator as hex. Give the option once for each validator
+    /// that has one; the others use their consensus keys.
+    #[arg(long = "governance-key", value_name = "NAME=KEY", value_parser = parse_key)]
+    governance_keys: Vec<NamedKey>,
 
     /// Time of the genesis in milliseconds since 1970; the default is the current time. No block
     /// has an earlier time.
@@ -80,10 +97,37 @@ pub(crate) struct ShowArgs {
     output: Output,
 }
 
-fn parse_validator(text: &str) -> Result<Validator, String> {
+/// A public key of the validator with this name.
+#[derive(Debug, Clone)]
+struct NamedKey {
+    name: String,
+    key: PublicKey,
+}
+
+fn parse_key(text: &str) -> Result<NamedKey, String> {
     let (name, key) = text.split_once('=').ok_or("write NAME=KEY, as in bank-a=0x02…")?;
-    let public_key = key.parse().map_err(|error| format!("{key:?} is not a public key: {error}"))?;
-    Ok(Validator::new(name, public_key))
+    let key = key.parse().map_err(|error| format!("{key:?} is not a public key: {error}"))?;
+    Ok(NamedKey { name: name.to_owned(), key })
+}
+
+/// The validators with their governance keys.
+///
+/// # Errors
+/// A governance key of an unknown validator, and a second one of the same validator.
+fn validators(keys: &[NamedKey], governance_keys: &[NamedKey]) -> anyhow::Result<Vec<Validator>> {
+    let mut validators: Vec<Validator> =
+        keys.iter().map(|NamedKey { name, key }| Validator::new(name, *key)).collect();
+    for (place, NamedKey { name, key }) in governance_keys.iter().enumerate() {
+        if governance_keys[..place].iter().any(|earlier| earlier.name == *name) {
+            bail!("--governance-key is given twice for {name:?}: a validator has one governance key");
+        }
+        let owner = validators.iter_mut().find(|validator| validator.name == *name);
+        let owner = owner.ok_or_else(|| {
+            anyhow!("--governance-key names {name:?}, but no --validator has this name: correct one of the two names")
+        })?;
+        owner.governance_key = *key;
+    }
+    Ok(validators)
 }
 
 /// Runs `quorate genesis`.
@@ -97,11 +141,12 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
 
 fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
     let time = args.time_ms.map_or_else(commands::now, Timestamp);
-    let draft = GenesisDraft::new(&args.name, time, args.validators.clone());
+    let draft = GenesisDraft::new(&args.name, time, validators(&args.validators, &args.governance_keys)?);
     let genesis = draft.check().map_err(|errors| {
         anyhow!("this is not a valid genesis:\n  - {}", errors.to_string().replace('\n', "\n  - "))
     })?;
     warn(&genesis);
+    advise(&genesis);
     match &args.file {
         Some(file) => {
             files::write_new(file, &genesis.to_toml(), Access::Shared)?;
@@ -115,6 +160,19 @@ fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
 fn warn(genesis: &Genesis) {
     for warning in genesis.warnings(commands::now()) {
         output::note(format_args!("warning: {warning}"));
+    }
+}
+
+/// Recommends governance keys to validators that have none of their own.
+fn advise(genesis: &Genesis) {
+    let single = genesis.validators().iter().filter(|validator| !validator.has_own_governance_key());
+    let names: Vec<&str> = single.map(|validator| validator.name.as_str()).collect();
+    if !names.is_empty() {
+        output::note(format_args!(
+            "without a governance key: {}. A thief who breaks into the host of such a validator can also approve \
+             changes of the network in its name. Give it a governance key with --governance-key",
+            names.join(", ")
+        ));
     }
 }
 
@@ -137,26 +195,43 @@ fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
 }
 
 fn summary(genesis: &Genesis) -> Value {
-    let committee = genesis.committee();
-    let validator = |validator: &Validator| json!({ "name": validator.name, "public_key": validator.public_key.to_string() });
-    json!({
+    let validator = |validator: &Validator| {
+        json!({
+            "name": validator.name,
+            "public_key": validator.public_key.to_string(),
+            "governance_key": validator.governance_key.to_string(),
+        })
+    };
+    let mut summary = json!({
         "valid": true,
         "chain_id": genesis.chain_id().to_string(),
         "name": genesis.name(),
         "genesis_time_ms": genesis.time().0,
-        "quorum": committee.quorum(),
-        "faults_tolerated": committee.faults(),
+        "submit": genesis.parameters().clients.submit.as_str(),
         "validators": genesis.validators().iter().map(validator).collect::<Vec<_>>(),
         "warnings": genesis.warnings(commands::now()).iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    for (name, count) in arithmetic(genesis) {
+        summary[name] = count.into();
+    }
+    summary
 }
 
 fn human_summary(genesis: &Genesis) -> String {
     let committee = genesis.committee();
-    let mut table = Table::new(&["index", "validator", "public key"]);
+    let mut table = Table::new(&["index", "validator", "public key", "governance key"]);
     for (index, validator) in genesis.validators().iter().enumerate() {
-        table.row([index.to_string(), validator.name.clone(), validator.public_key.to_string()]);
+        let governance_key = match validator.has_own_governance_key() {
+            true => validator.governance_key.to_string(),
+            false => "the public key".to_owned(),
+        };
+        let public_key = validator.public_key.to_string();
+        table.row([index.to_string(), validator.name.clone(), public_key, governance_key]);
     }
+    let clients = match genesis.parameters().clients.submit {
+        Submit::Open => "open: everyone who can sign may submit transactions",
+        Submit::Registry => "registry: only clients that a validator has registered may submit transactions",
+    };
     let fields = output::fields([
         ("chain id", genesis.chain_id().to_string()),
         ("name", genesis.name().to_owned()),
@@ -164,8 +239,21 @@ fn human_summary(genesis: &Genesis) -> String {
         ("quorum", format!("{} of {}", committee.quorum(), committee.size())),
         ("may be faulty", committee.faults().to_string()),
         ("may be down", committee.may_be_down().to_string()),
+        ("approvals", format!("{} of {} to change the network", committee.quorum(), committee.size())),
+        ("clients", clients.to_owned()),
     ]);
     format!("{fields}\n{}", table.render())
+}
+
+/// How many validators decide, and how many may fail.
+fn arithmetic(genesis: &Genesis) -> [(&'static str, usize); 4] {
+    let committee = genesis.committee();
+    [
+        ("quorum", committee.quorum()),
+        ("faults_tolerated", committee.faults()),
+        ("may_be_down", committee.may_be_down()),
+        ("approvals_needed", committee.quorum()),
+    ]
 }
 
 fn show(file: &Path, output: Output) -> anyhow::Result<Outcome> {
@@ -174,6 +262,7 @@ fn show(file: &Path, output: Output) -> anyhow::Result<Outcome> {
         toml::from_str(&genesis.to_toml()).context("the canonical genesis cannot be read back")?;
     let Value::Object(fields) = &mut all else { bail!("the canonical genesis is not a table") };
     fields.insert("chain_id".to_owned(), genesis.chain_id().to_string().into());
+    fields.extend(arithmetic(&genesis).map(|(name, count)| (name.to_owned(), count.into())));
     output.show(&all, || genesis.to_toml())?;
     Ok(Outcome::Yes)
 }
@@ -188,10 +277,32 @@ mod tests {
     #[test]
     fn a_validator_is_a_name_and_a_key() {
         let key = TestNetwork::seeded(1, 1).keys()[0].public();
-        let validator = parse_validator(&format!("bank-a={key}")).unwrap();
-        assert_eq!((validator.name.as_str(), validator.public_key), ("bank-a", key));
+        let named = parse_key(&format!("bank-a={key}")).unwrap();
+        assert_eq!((named.name.as_str(), named.key), ("bank-a", key));
         for wrong in ["bank-a", "bank-a=", "bank-a=0x02", &format!("bank-a:{key}")] {
-            assert!(parse_validator(wrong).is_err(), "{wrong}");
+            assert!(parse_key(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn governance_keys_belong_to_named_validators_once() {
+        let network = TestNetwork::seeded(2, 1);
+        let named = |name: &str, key| NamedKey { name: name.to_owned(), key };
+        let keys: Vec<NamedKey> = network
+            .genesis()
+            .validators()
+            .iter()
+            .zip(["a", "b"])
+            .map(|(validator, name)| named(name, validator.public_key))
+            .collect();
+        let governance_key = network.genesis().validators()[1].governance_key;
+        let made = validators(&keys, &[named("b", governance_key)]).unwrap();
+        assert_eq!((made[0].has_own_governance_key(), made[1].governance_key), (false, governance_key));
+        for wrong in
+            [vec![named("c", governance_key)], vec![named("b", governance_key), named("b", keys[0].key)]]
+        {
+            let error = validators(&keys, &wrong).unwrap_err().to_string();
+            assert!(error.contains("--governance-key"), "{error}");
         }
     }
 

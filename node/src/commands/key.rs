@@ -17,6 +17,12 @@ use crate::output::{self, Output};
 /// Key files are PKCS#8 PEM, as OpenSSL reads them, encrypted with a passphrase unless --plain is
 /// given. Only the owner of a key file may have access to it: this program refuses a key file that
 /// others can access.
+///
+/// A validator needs two keys. The running node signs votes with its consensus key, so that file is
+/// on its host. A person signs changes of the network with its governance key. Make it on another
+/// machine that is not connected to any network, and keep its file only there. Otherwise, a thief
+/// of the host's files can also approve changes in the name of the validator, and no key is left
+/// that can replace the stolen one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
@@ -29,7 +35,8 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   quorate key new client.pem
-  quorate key new validator.pem --passphrase-file passphrase.txt")]
+  quorate key new validator.pem --passphrase-file passphrase.txt
+  quorate key new governance.pem                   the governance key of a validator, on another machine")]
 pub(crate) struct NewArgs {
     /// The file to write; it must not exist.
     #[arg(value_name = "FILE")]

@@ -9,6 +9,7 @@ fn new_arguments(network: &TestNetwork) -> Vec<String> {
         ["genesis", "new", "--name", "clearing", "--time-ms", "1700000000000"].map(str::to_owned).into();
     for (validator, name) in network.genesis().validators().iter().zip(["a", "b", "c", "d"]) {
         arguments.extend(["--validator".to_owned(), format!("{name}={}", validator.public_key)]);
+        arguments.extend(["--governance-key".to_owned(), format!("{name}={}", validator.governance_key)]);
     }
     arguments
 }
@@ -30,12 +31,22 @@ fn a_genesis_of_public_keys_is_written_checked_and_shown() {
     assert_eq!(checked["valid"], true);
     assert_eq!(checked["chain_id"], genesis.chain_id().to_string());
     assert_eq!(checked["quorum"], 3);
+    assert_eq!((&checked["may_be_down"], &checked["approvals_needed"]), (&1.into(), &3.into()));
+    for (shown, validator) in checked["validators"].as_array().unwrap().iter().zip(genesis.validators()) {
+        assert!(validator.has_own_governance_key());
+        assert_eq!(shown["governance_key"], validator.governance_key.to_string());
+    }
+    let summary = quorate(["genesis", "check", &file]).ok();
+    assert!(summary.contains("3 of 4 to change the network"), "{summary}");
+    assert!(summary.contains(&genesis.validators()[0].governance_key.to_string()), "{summary}");
     let from_input = quorate_reading(&["genesis", "check", "-", "--output", "json"], &text).json();
     assert_eq!(from_input, checked);
 
     let shown = quorate(["genesis", "show", &file, "--output", "json"]).json();
     assert_eq!(shown["chain_id"], checked["chain_id"]);
     assert_eq!(shown["block"]["max_transactions"], 1000);
+    assert_eq!(shown["governance"]["max_transactions_per_member"], 250);
+    assert_eq!((&shown["quorum"], &shown["may_be_down"]), (&3.into(), &1.into()));
     assert_eq!(quorate(["genesis", "show", &file]).ok().trim_end(), text.trim_end());
 
     let error = quorate(&arguments).error();
@@ -89,6 +100,39 @@ fn what_cannot_be_a_genesis_is_not_written() {
     assert!(scratch.entries().is_empty());
     let run = quorate(["genesis", "new", "--name", "n", "--validator", "a=0x1234"]);
     assert_eq!(run.code, 2, "{run:?}");
+}
+
+#[test]
+fn validators_without_a_governance_key_are_named() {
+    let network = TestNetwork::seeded(4, 1);
+    let arguments: Vec<String> = new_arguments(&network);
+    let of_c = arguments.iter().position(|argument| argument.starts_with("c=")).unwrap();
+    let key_of_c = format!("c={}", network.genesis().validators()[2].governance_key);
+    let without: Vec<String> = arguments
+        .iter()
+        .enumerate()
+        .filter(|(at, argument)| **argument != key_of_c && *at != of_c + 1)
+        .map(|(_, argument)| argument.clone())
+        .collect();
+    let run = quorate(&without);
+    assert!(run.code == 0 && run.err.contains("without a governance key: c. "), "{run:?}");
+    let genesis = Genesis::parse(&run.out).unwrap();
+    let own: Vec<bool> =
+        genesis.validators().iter().map(quorate_genesis::Validator::has_own_governance_key).collect();
+    assert_eq!(own, [true, true, false, true]);
+    assert!(!quorate(&arguments).err.contains("without a governance key"));
+
+    let stranger = [without, vec!["--governance-key".to_owned(), key_of_c.replace("c=", "e=")]].concat();
+    let error = quorate(&stranger).error();
+    assert!(error.contains("no --validator has this name"), "{error}");
+}
+
+/// A network of the earlier version cannot be continued.
+#[test]
+fn a_genesis_of_version_1_is_refused_with_what_to_do() {
+    let text = TestNetwork::seeded(4, 1).genesis().to_toml().replace("version = 2", "version = 1");
+    let run = quorate_reading(&["genesis", "check", "-"], &text);
+    assert!(run.code == 3 && run.out.contains("quorate genesis new"), "{run:?}");
 }
 
 /// The far future, since these clocks cannot be stopped: 2150-01-01.

@@ -92,6 +92,10 @@ fn a_key_that_is_no_validators_is_refused() {
     let error = start(&home).error();
     assert!(error.contains("not a validator of"), "{error}");
 
+    fs::copy(home.join("governance.pem"), home.join("key.pem")).unwrap();
+    let error = start(&home).error();
+    assert!(error.contains("is the governance key of validator-0"), "{error}");
+
     fs::remove_file(home.join("key.pem")).unwrap();
     let error = start(&home).error();
     assert!(error.contains("key.pem"), "{error}");

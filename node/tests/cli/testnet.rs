@@ -42,6 +42,11 @@ fn every_validator_gets_a_home_of_its_own() {
         assert_eq!(mode(&key_path), 0o600);
         let key = SecretKey::from_pem(&read(&key_path), None).unwrap();
         assert_eq!(key.public(), known.public_key);
+        let governance_path = home.join("governance.pem");
+        assert_eq!(mode(&governance_path), 0o600);
+        let governance_key = SecretKey::from_pem(&read(&governance_path), None).unwrap();
+        assert_eq!(governance_key.public(), known.governance_key);
+        assert!(known.has_own_governance_key());
         for file in ["data/ledger.redb", "data/journal.redb"] {
             assert!(home.join(file).is_file(), "{file}");
         }
@@ -107,6 +112,7 @@ fn observers_get_homes_without_a_journal_and_validators_list_them() {
         assert_eq!(observer["name"], format!("observer-{index}"));
         let home = net.join(observer["home"].as_str().unwrap());
         assert!(home.join("data/ledger.redb").is_file() && !home.join("data/journal.redb").exists());
+        assert!(!home.join("governance.pem").exists());
         let key = SecretKey::from_pem(&read(&home.join("key.pem")), None).unwrap().public().to_string();
         assert_eq!(observer["public_key"], key);
         let config: toml::Table = read(&home.join("config.toml")).parse().unwrap();

@@ -26,9 +26,12 @@ pub(crate) use addresses::{Addresses, BASE_P2P_PORT, BASE_RPC_PORT};
 /// The command creates a home directory for each validator, to be run by `quorate node --home`. It
 /// contains the key (plain PKCS#8 PEM that only you can read; for real networks see `quorate key`
 /// for encrypted keys), a commented config, a copy of the genesis, an empty ledger and an empty
-/// journal. DIR also contains the genesis and network.json, which lists the nodes with their
-/// addresses. Validators are named in committee order. Observers have the same kind of home without
-/// a journal, and the configs of all validators list them.
+/// journal. It also contains governance.pem, the key with which the validator approves changes of
+/// members, keys, clients and parameters. No node reads this file. In a real network, it belongs on
+/// another machine, see `quorate genesis new --help`. DIR also contains the genesis and
+/// network.json, which lists the nodes with their addresses. Validators are named in committee
+/// order. Observers have the same kind of home without journal and governance key, and the configs
+/// of all validators list them.
 ///
 /// DIR is created completely or not at all.
 #[derive(Debug, ClapArgs)]
@@ -144,6 +147,8 @@ struct Planned {
     name: String,
     index: u16,
     key: SecretKey,
+    /// Only of a validator.
+    governance_key: Option<SecretKey>,
     role: Role,
 }
 
@@ -162,6 +167,7 @@ impl<'a> Plan<'a> {
             name: validator.name.clone(),
             index: replica.0,
             key: network.key(replica).clone(),
+            governance_key: Some(network.governance_key(replica).clone()),
             role: Role::Validator,
         });
         let first = u16::try_from(genesis.committee().size()).expect("a committee is small");
@@ -169,6 +175,7 @@ impl<'a> Plan<'a> {
             name: format!("observer-{number}"),
             index: first + number,
             key: SecretKey::generate(),
+            governance_key: None,
             role: Role::Observer,
         });
         let nodes = validators.chain(observers_planned).collect();
@@ -217,6 +224,9 @@ impl<'a> Plan<'a> {
         std::fs::create_dir_all(files::parent_of(&ledger))
             .with_context(|| format!("{} cannot be created", home.display()))?;
         keyfile::write_plain(&home.join(layout::KEY_FILE), &node.key)?;
+        if let Some(key) = &node.governance_key {
+            keyfile::write_plain(&home.join(layout::GOVERNANCE_KEY_FILE), key)?;
+        }
         files::write_new(&home.join(layout::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
         files::write_new(&home.join(layout::CONFIG_FILE), &self.config_text(node)?, Access::Shared)?;
         let journal = (node.role == Role::Validator).then_some(journal.as_path());
