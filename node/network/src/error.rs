@@ -12,9 +12,9 @@ pub enum StartError {
     /// This node's secret key is unusable.
     #[error(transparent)]
     Secret(#[from] InvalidSecret),
-    /// A member's key is unusable.
+    /// The lists of members and observers are unusable.
     #[error(transparent)]
-    Member(#[from] InvalidKey),
+    Peers(#[from] PeersError),
     /// The network name cannot be part of a protocol name.
     #[error(
         "the network name {name:?} must be 1 to {} ASCII letters, digits, '-' or '_'",
@@ -46,6 +46,33 @@ pub enum StartError {
     /// The cryptographic handshake or gossip could not be set up.
     #[error("the network layer could not be set up: {0}")]
     Setup(String),
+}
+
+/// Why the lists of members and observers were refused. Nothing was changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeersError {
+    /// A key of the lists is unusable.
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+    /// A list is too long.
+    #[error("the list of {list} has {count} keys, but at most {limit} are allowed")]
+    TooMany {
+        /// `members` or `observers`.
+        list: &'static str,
+        /// Its length.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many peers were removed whose events still wait. Take the events, then try again.
+    #[error("the events of too many removed peers wait (limit {limit}): take them, then try again")]
+    EventsWaiting {
+        /// How many keys may be listed or have waiting events.
+        limit: usize,
+    },
+    /// The network was shut down.
+    #[error("the network was shut down")]
+    Closed,
 }
 
 /// Why a message was not accepted for gossip.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::NetworkLimits;
 use crate::identity::PeerKey;
@@ -21,6 +22,12 @@ const LIFECYCLE_EVENTS: usize = 4;
 /// `Connected`, `Message` and `Disconnected` of one member are in order, and `Message` comes only
 /// between the other two. `Gossip` and `Request` use other streams: they may come shortly before
 /// `Connected` or after `Disconnected` of the same member.
+///
+/// [`Network::set_peers`](crate::Network::set_peers) ends the connection of a peer that it removes,
+/// or whose role it changes. Once the call has returned, `Message`, `Gossip` and `Request` of the
+/// old connection are no longer delivered, not even those that were waiting. `Disconnected` follows
+/// if `Connected` was delivered or waits to be. A new connection of the same key reports
+/// `Connected` only after that `Disconnected`.
 #[derive(Debug)]
 pub enum NetworkEvent {
     /// A direct stream to this member works in both directions. This event also follows every
@@ -94,32 +101,91 @@ impl NetworkEvents {
     /// The next event, or `None` after the network was shut down and all events were taken. Safe to
     /// cancel.
     pub async fn recv(&mut self) -> Option<NetworkEvent> {
-        self.receiver.recv().await.map(|parcel| parcel.event)
+        self.next_parcel().await.map(|parcel| parcel.event)
     }
 
     /// Like [`NetworkEvents::recv`], together with the room that the event takes in its member's
     /// share. The room stays taken until it is dropped. Keep it with an event that waits in another
     /// queue: if too much of a member waits, the node stops reading that member's stream.
     pub async fn recv_with_room(&mut self) -> Option<(NetworkEvent, Room)> {
-        self.receiver.recv().await.map(|parcel| (parcel.event, parcel.room))
+        self.next_parcel().await.map(|parcel| (parcel.event, parcel.room))
     }
 
     /// The next event if there is one now.
     pub fn try_recv(&mut self) -> Option<NetworkEvent> {
-        self.receiver.try_recv().ok().map(|parcel| parcel.event)
+        loop {
+            let parcel = self.receiver.try_recv().ok()?;
+            if parcel.is_wanted() {
+                return Some(parcel.event);
+            }
+        }
     }
 
     /// Like [`NetworkEvents::recv`], for a thread outside the runtime.
     pub fn blocking_recv(&mut self) -> Option<NetworkEvent> {
-        self.receiver.blocking_recv().map(|parcel| parcel.event)
+        loop {
+            let parcel = self.receiver.blocking_recv()?;
+            if parcel.is_wanted() {
+                return Some(parcel.event);
+            }
+        }
+    }
+
+    async fn next_parcel(&mut self) -> Option<Parcel> {
+        loop {
+            let parcel = self.receiver.recv().await?;
+            if parcel.is_wanted() {
+                return Some(parcel);
+            }
+        }
     }
 }
 
-/// An event and the room it takes.
+/// An event, its source, and the room it takes.
 #[derive(Debug)]
 struct Parcel {
     event: NetworkEvent,
+    source: Arc<Source>,
     room: Room,
+}
+
+impl Parcel {
+    /// Whether to deliver the event. The receiver needs every `Connected` with its `Disconnected`,
+    /// but nothing else of a peer that was removed.
+    fn is_wanted(&self) -> bool {
+        let lifecycle =
+            matches!(self.event, NetworkEvent::Connected { .. } | NetworkEvent::Disconnected { .. });
+        lifecycle || !self.source.is_removed()
+    }
+}
+
+/// The peer that events come from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    key: PeerKey,
+    shares: Arc<Shares>,
+    removed: CancellationToken,
+}
+
+impl Source {
+    /// The source of the events of `key`, which take room in `shares`.
+    pub(crate) fn new(key: PeerKey, shares: Arc<Shares>) -> Arc<Self> {
+        Arc::new(Self { key, shares, removed: CancellationToken::new() })
+    }
+
+    /// Ends the delivery of the peer's events, and cancels the tokens of its connections.
+    pub(crate) fn remove(&self) {
+        self.removed.cancel();
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.is_cancelled()
+    }
+
+    /// A token for one connection of the peer: cancelled by itself, or when the peer is removed.
+    pub(crate) fn connection_token(&self) -> CancellationToken {
+        self.removed.child_token()
+    }
 }
 
 /// The room that one event takes in its member's share. Dropping it frees the room.
@@ -134,12 +200,21 @@ pub struct Room {
 pub(crate) struct Share {
     messages: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    messages_max: usize,
 }
 
 impl Share {
     /// Room for `messages` messages with `bytes` bytes in total.
     pub(crate) fn new(messages: usize, bytes: usize) -> Self {
-        Self { messages: Arc::new(Semaphore::new(messages)), bytes: Arc::new(Semaphore::new(bytes)) }
+        Self {
+            messages: Arc::new(Semaphore::new(messages)),
+            bytes: Arc::new(Semaphore::new(bytes)),
+            messages_max: messages,
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.messages.available_permits() == self.messages_max
     }
 
     /// Waits until there is room for a message of `length` bytes, which must not exceed the share.
@@ -180,6 +255,11 @@ impl Shares {
             requests: Share::new(limits.requests_per_peer, limits.requests_per_peer * limits.request_bytes),
         }
     }
+
+    /// Whether no event takes room.
+    pub(crate) fn are_free(&self) -> bool {
+        [&self.lifecycle, &self.direct, &self.gossip, &self.requests].into_iter().all(Share::is_free)
+    }
 }
 
 /// There was no room, or the receiver was dropped.
@@ -192,50 +272,45 @@ pub(crate) struct Inbox {
     sender: mpsc::Sender<Parcel>,
 }
 
-/// A channel with a slot for every message that fits into the shares of `members`. So the shares,
-/// not the channel, limit what may wait.
-pub(crate) fn channel(members: usize, limits: &NetworkLimits) -> (Inbox, NetworkEvents) {
+/// A channel with a slot for every message that fits into the shares of `peers`. So the shares, not
+/// the channel, limit what may wait. Slots that are not used take no memory.
+pub(crate) fn channel(peers: usize, limits: &NetworkLimits) -> (Inbox, NetworkEvents) {
     let share =
         LIFECYCLE_EVENTS + limits.inbound_messages + limits.gossip_messages + limits.requests_per_peer;
-    let (sender, receiver) = mpsc::channel((members * share).max(1));
+    let (sender, receiver) = mpsc::channel((peers * share).max(1));
     (Inbox { sender }, NetworkEvents { receiver })
 }
 
 impl Inbox {
     /// Sends `Connected` or `Disconnected`. Waits for room.
-    pub(crate) async fn lifecycle(&self, shares: &Shares, event: NetworkEvent) -> Result<(), NotTaken> {
-        let room = shares.lifecycle.admit(0).await;
-        self.put(event, room)
+    pub(crate) async fn lifecycle(&self, from: &Arc<Source>, event: NetworkEvent) -> Result<(), NotTaken> {
+        let room = from.shares.lifecycle.admit(0).await;
+        self.put(event, from, room)
     }
 
     /// Sends a direct message to the layer above. Waits for room.
-    pub(crate) async fn message(&self, shares: &Shares, from: PeerKey, bytes: Bytes) -> Result<(), NotTaken> {
-        let room = shares.direct.admit(bytes.len()).await;
-        self.put(NetworkEvent::Message { from, bytes }, room)
+    pub(crate) async fn message(&self, from: &Arc<Source>, bytes: Bytes) -> Result<(), NotTaken> {
+        let room = from.shares.direct.admit(bytes.len()).await;
+        self.put(NetworkEvent::Message { from: from.key, bytes }, from, room)
     }
 
     /// Sends a gossip message to the layer above, if there is room.
-    pub(crate) fn gossip(&self, shares: &Shares, from: PeerKey, bytes: Bytes) -> Result<(), NotTaken> {
-        let room = shares.gossip.try_admit(bytes.len()).ok_or(NotTaken)?;
-        self.put(NetworkEvent::Gossip { from, bytes }, room)
+    pub(crate) fn gossip(&self, from: &Arc<Source>, bytes: Bytes) -> Result<(), NotTaken> {
+        let room = from.shares.gossip.try_admit(bytes.len()).ok_or(NotTaken)?;
+        self.put(NetworkEvent::Gossip { from: from.key, bytes }, from, room)
     }
 
     /// Sends a request to the layer above, if there is room.
-    pub(crate) fn request(
-        &self,
-        shares: &Shares,
-        from: PeerKey,
-        bytes: Bytes,
-        answer: Answer,
-    ) -> Result<(), NotTaken> {
-        let room = shares.requests.try_admit(bytes.len()).ok_or(NotTaken)?;
-        self.put(NetworkEvent::Request { from, bytes, answer }, room)
+    pub(crate) fn request(&self, from: &Arc<Source>, bytes: Bytes, answer: Answer) -> Result<(), NotTaken> {
+        let room = from.shares.requests.try_admit(bytes.len()).ok_or(NotTaken)?;
+        self.put(NetworkEvent::Request { from: from.key, bytes, answer }, from, room)
     }
 
-    fn put(&self, event: NetworkEvent, room: Room) -> Result<(), NotTaken> {
+    fn put(&self, event: NetworkEvent, source: &Arc<Source>, room: Room) -> Result<(), NotTaken> {
         // An event with room has a slot, because the channel is as large as all shares together. So
         // an error means that the receiver was dropped.
-        self.sender.try_send(Parcel { event, room }).map_err(|_| NotTaken)
+        let parcel = Parcel { event, source: source.clone(), room };
+        self.sender.try_send(parcel).map_err(|_| NotTaken)
     }
 }
 
@@ -259,16 +334,20 @@ mod tests {
     const A: PeerKey = PeerKey([2; 33]);
     const B: PeerKey = PeerKey([3; 33]);
 
+    fn source(key: PeerKey) -> Arc<Source> {
+        Source::new(key, Arc::new(Shares::new(&limits())))
+    }
+
     #[tokio::test]
     async fn a_full_share_waits_and_leaves_the_others_alone() {
         let (inbox, mut events) = channel(2, &limits());
-        let (a, b) = (Shares::new(&limits()), Shares::new(&limits()));
+        let (a, b) = (source(A), source(B));
         for _ in 0..2 {
-            inbox.message(&a, A, Bytes::from_static(b"x")).now_or_never().unwrap().unwrap();
+            inbox.message(&a, Bytes::from_static(b"x")).now_or_never().unwrap().unwrap();
         }
-        let mut third = Box::pin(inbox.message(&a, A, Bytes::from_static(b"third")));
+        let mut third = Box::pin(inbox.message(&a, Bytes::from_static(b"third")));
         assert!(third.as_mut().now_or_never().is_none(), "two messages are the limit");
-        inbox.message(&b, B, Bytes::from_static(b"y")).now_or_never().unwrap().unwrap();
+        inbox.message(&b, Bytes::from_static(b"y")).now_or_never().unwrap().unwrap();
 
         events.recv().await.unwrap();
         third.await.unwrap();
@@ -277,12 +356,12 @@ mod tests {
     #[tokio::test]
     async fn room_that_is_kept_stays_taken() {
         let (inbox, mut events) = channel(1, &limits());
-        let a = Shares::new(&limits());
+        let a = source(A);
         for _ in 0..2 {
-            inbox.message(&a, A, Bytes::from_static(b"x")).now_or_never().unwrap().unwrap();
+            inbox.message(&a, Bytes::from_static(b"x")).now_or_never().unwrap().unwrap();
         }
         let (_, room) = events.recv_with_room().await.unwrap();
-        let mut third = Box::pin(inbox.message(&a, A, Bytes::from_static(b"y")));
+        let mut third = Box::pin(inbox.message(&a, Bytes::from_static(b"y")));
         assert!(third.as_mut().now_or_never().is_none(), "the event is taken, its room is not free");
         drop(room);
         third.await.unwrap();
@@ -291,9 +370,9 @@ mod tests {
     #[tokio::test]
     async fn bytes_count_as_well_as_messages() {
         let (inbox, mut events) = channel(1, &limits());
-        let a = Shares::new(&limits());
-        inbox.message(&a, A, Bytes::from_static(b"123456")).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(inbox.message(&a, A, Bytes::from_static(b"12345")));
+        let a = source(A);
+        inbox.message(&a, Bytes::from_static(b"123456")).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(inbox.message(&a, Bytes::from_static(b"12345")));
         assert!(second.as_mut().now_or_never().is_none(), "eleven bytes are above ten");
         events.recv().await.unwrap();
         second.await.unwrap();
@@ -302,20 +381,38 @@ mod tests {
     #[test]
     fn gossip_without_room_is_dropped() {
         let (inbox, mut events) = channel(1, &limits());
-        let a = Shares::new(&limits());
-        assert_eq!(inbox.gossip(&a, A, Bytes::new()), Ok(()));
-        assert_eq!(inbox.gossip(&a, A, Bytes::new()), Err(NotTaken));
+        let a = source(A);
+        assert_eq!(inbox.gossip(&a, Bytes::new()), Ok(()));
+        assert_eq!(inbox.gossip(&a, Bytes::new()), Err(NotTaken));
         assert!(events.try_recv().is_some());
-        assert_eq!(inbox.gossip(&a, A, Bytes::new()), Ok(()));
+        assert_eq!(inbox.gossip(&a, Bytes::new()), Ok(()));
     }
 
     #[tokio::test]
     async fn a_dropped_receiver_blocks_no_sender() {
         let (inbox, events) = channel(1, &limits());
         drop(events);
-        let a = Shares::new(&limits());
+        let a = source(A);
         for _ in 0..10 {
-            assert_eq!(inbox.message(&a, A, Bytes::from_static(b"12345")).await, Err(NotTaken));
+            assert_eq!(inbox.message(&a, Bytes::from_static(b"12345")).await, Err(NotTaken));
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_removed_peer_only_the_end_of_its_connection_is_delivered() {
+        let (inbox, mut events) = channel(1, &limits());
+        let a = source(A);
+        inbox.lifecycle(&a, NetworkEvent::Connected { peer: A }).await.unwrap();
+        inbox.message(&a, Bytes::from_static(b"x")).await.unwrap();
+        inbox.gossip(&a, Bytes::from_static(b"y")).unwrap();
+        let (answer, answered) = Answer::new();
+        inbox.request(&a, Bytes::from_static(b"z"), answer).unwrap();
+        a.remove();
+        inbox.lifecycle(&a, NetworkEvent::Disconnected { peer: A }).await.unwrap();
+        assert!(matches!(events.recv().await, Some(NetworkEvent::Connected { .. })));
+        assert!(!a.shares.are_free(), "what waits takes room");
+        assert!(matches!(events.try_recv(), Some(NetworkEvent::Disconnected { .. })));
+        assert!(a.shares.are_free());
+        assert!(answered.await.is_err(), "the request is refused");
     }
 }

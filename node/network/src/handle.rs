@@ -3,17 +3,18 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{NetworkLimits, NetworkTiming};
+use crate::config::{KEPT_LIMITS_MAX, NetworkLimits, NetworkTiming};
 use crate::counters::{Counters, NetworkCounters};
 use crate::driver::Command;
-use crate::error::{PublishError, RequestError};
+use crate::error::{PeersError, PublishError, RequestError};
 use crate::event::Share;
 use crate::identity::PeerKey;
-use crate::peer::{Peers, Rank};
+use crate::peer::Rank;
+use crate::peers::Peers;
 use crate::status::{FailedAddress, PeerStatus};
 
 /// A running network. Cheap to clone. It stops when [`Network::shutdown`] is called or the last
@@ -24,7 +25,8 @@ pub struct Network {
 }
 
 pub(crate) struct Shared {
-    pub(crate) peers: Arc<Peers>,
+    /// The present peers. The driver follows every change.
+    pub(crate) peers: watch::Sender<Arc<Peers>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<NetworkLimits>,
     pub(crate) timing: Arc<NetworkTiming>,
@@ -47,10 +49,10 @@ impl Shared {
         timing: NetworkTiming,
     ) -> (Self, mpsc::Receiver<Command>) {
         // A slot for every permit, so that a command with a permit never waits.
-        let commands_max = limits.publish_messages + peers.len() * limits.requests_per_peer;
+        let commands_max = limits.publish_messages + KEPT_LIMITS_MAX * limits.requests_per_peer;
         let (commands, receiver) = mpsc::channel(commands_max);
         let shared = Self {
-            peers,
+            peers: watch::Sender::new(peers),
             counters,
             publishing: Share::new(limits.publish_messages, limits.publish_bytes),
             limits: Arc::new(limits),
@@ -78,7 +80,7 @@ impl Network {
     /// dropped. Both are counted. Messages that arrive on one connection arrive in order.
     pub fn send(&self, to: PeerKey, bytes: Bytes) {
         if self.fits(&bytes)
-            && let Some(peer) = self.shared.peers.by_key(&to)
+            && let Some(peer) = self.shared.peers.borrow().by_key(&to)
         {
             peer.send(bytes, &self.shared.counters);
         }
@@ -91,7 +93,7 @@ impl Network {
         if !self.fits(&bytes) {
             return;
         }
-        self.shared.peers.broadcast(Rank::Member, &bytes, &self.shared.counters);
+        self.shared.peers.borrow().broadcast(Rank::Member, &bytes, &self.shared.counters);
     }
 
     /// Sends a direct message to every connected observer, as [`Network::broadcast`] does to
@@ -99,7 +101,7 @@ impl Network {
     #[expect(clippy::needless_pass_by_value, reason = "takes what `send` takes")]
     pub fn tell_observers(&self, bytes: Bytes) {
         if self.fits(&bytes) {
-            self.shared.peers.broadcast(Rank::Observer, &bytes, &self.shared.counters);
+            self.shared.peers.borrow().broadcast(Rank::Observer, &bytes, &self.shared.counters);
         }
     }
 
@@ -152,12 +154,12 @@ impl Network {
         if bytes.len() > limits.request_bytes {
             return Err(RequestError::TooLarge { bytes: bytes.len(), limit: limits.request_bytes });
         }
-        let peer = self.shared.peers.by_key(&to).ok_or(RequestError::UnknownPeer)?;
+        let peer = self.shared.peers.borrow().by_key(&to).cloned().ok_or(RequestError::UnknownPeer)?;
         if !peer.is_connected() {
             return Err(RequestError::NotConnected);
         }
         let too_many = RequestError::TooMany { limit: limits.requests_per_peer };
-        let _permit = peer.requests.clone().try_acquire_owned().map_err(|_| too_many)?;
+        let _permit = peer.limits.requests.clone().try_acquire_owned().map_err(|_| too_many)?;
         let (answer, answered) = oneshot::channel();
         self.command(Command::Request { to: peer.id, bytes, answer }).map_err(|_| RequestError::Closed)?;
         self.shared.counters.requests_sent.one();
@@ -178,15 +180,62 @@ impl Network {
         self.shared.commands.try_send(command).map_err(|_| ())
     }
 
+    /// Replaces the lists of members and observers, as [`NetworkConfig`](crate::NetworkConfig)
+    /// describes them. Connections of peers whose role stays the same are not affected, and a call
+    /// with the present lists does nothing. Several threads may call this; the last call counts.
+    ///
+    /// When the call returns, [`Network::peers`] and [`Network::observers`] show the new lists, no
+    /// direct message is sent to a removed peer any more, and none of its messages is delivered
+    /// (see [`NetworkEvent`](crate::NetworkEvent)). Events of an added peer may come before the
+    /// call returns, so the caller must be ready for them. The driver then does the rest, without
+    /// waiting for the layer above:
+    /// * **Removed peers**: the node closes their connections and refuses new ones at the
+    ///   handshake. It keeps no status, address, queue or gossip of them, except configured
+    ///   addresses.
+    /// * **Added members** are dialed and looked up like the others. Any added peer may connect.
+    /// * **Changed roles**: a connection carries the protocols of both roles from its beginning. So
+    ///   the node closes the connection and makes a new one, which takes 0.1 to 0.5 seconds. Status
+    ///   numbers of the peer begin again at zero. If this node's own role changes, it does so with
+    ///   all members.
+    ///
+    /// Nodes change their lists at different times. A node that treats itself as a member while
+    /// another one treats it as an observer loses its connection with each message that it sends
+    /// there. So add a member before it needs to send, and remove it after it stops.
+    ///
+    /// # Errors
+    /// [`PeersError`]. Nothing is changed then.
+    pub fn set_peers(&self, members: &[PeerKey], observers: &[PeerKey]) -> Result<(), PeersError> {
+        if self.shared.stop.is_cancelled() {
+            return Err(PeersError::Closed);
+        }
+        let mut outcome = Ok(());
+        self.shared.peers.send_if_modified(|peers| {
+            let next = match peers.changed(members, observers, &self.shared.limits) {
+                Ok(next) if next.is_same(peers) => return false,
+                Ok(next) => Arc::new(next),
+                Err(error) => {
+                    outcome = Err(error);
+                    return false;
+                }
+            };
+            let previous = std::mem::replace(peers, next);
+            for peer in previous.not_in(peers) {
+                peer.source.remove();
+            }
+            true
+        });
+        outcome
+    }
+
     /// The status of every member except this node, in the order of their keys.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        self.shared.peers.members().map(|peer| peer.status()).collect()
+        self.shared.peers.borrow().members().map(|peer| peer.status()).collect()
     }
 
     /// The status of every observer, in the order of their keys.
     pub fn observers(&self) -> Vec<PeerStatus> {
-        let observers = self.shared.peers.iter().filter(|peer| !peer.is_member());
-        observers.map(|peer| peer.status()).collect()
+        let peers = self.shared.peers.borrow();
+        peers.iter().filter(|peer| !peer.is_member()).map(|peer| peer.status()).collect()
     }
 
     /// The addresses on which the node listens, with the ports that the system chose and `/p2p/…`

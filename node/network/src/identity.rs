@@ -56,6 +56,16 @@ pub(crate) fn peer_id(key: &PeerKey) -> Result<PeerId, InvalidKey> {
     Ok(PublicKey::from(point).to_peer_id())
 }
 
+/// The key of this libp2p peer id; `None` if it is not that of a secp256k1 key.
+pub(crate) fn key_of(id: &PeerId) -> Option<PeerKey> {
+    // The id of a short key is the key itself, behind a marker that there is no hash.
+    const IDENTITY: u64 = 0;
+    let content = id.as_ref();
+    let encoded = (content.code() == IDENTITY).then(|| content.digest())?;
+    let public = PublicKey::try_decode_protobuf(encoded).ok()?.try_into_secp256k1().ok()?;
+    Some(PeerKey(public.to_bytes()))
+}
+
 /// The secret key cannot be used. The error does not reveal its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key of this node is not a valid secp256k1 secret key; check the key file")]
@@ -82,6 +92,9 @@ mod tests {
         let (pair, key) = keypair(&Zeroizing::new([7; 32])).unwrap();
         assert_eq!(peer_id(&key).unwrap(), pair.public().to_peer_id());
         assert!(peer_id_text(&key).unwrap().starts_with("16Uiu2HA"));
+        assert_eq!(key_of(&peer_id(&key).unwrap()), Some(key));
+        let hash = [&[0x12, 32][..], &[7; 32]].concat();
+        assert_eq!(key_of(&PeerId::from_bytes(&hash).unwrap()), None, "the SHA-256 of a longer key");
     }
 
     #[test]

@@ -19,6 +19,9 @@
 //! * A member that was restarted is connected again within about a second, even if its old
 //!   connection still looks alive: the newest connection that opens a direct stream replaces the
 //!   older ones.
+//! * Members and observers may change while the node runs ([`Network::set_peers`]). Connections of
+//!   peers whose role stays are not affected. Removed peers are disconnected and refused from then
+//!   on, and none of their messages is delivered after the call.
 //! * Nothing is unbounded. Every limit is a field of [`NetworkLimits`], which documents what
 //!   happens when it is reached. A slow or Byzantine member fills only its own queues.
 //!
@@ -27,6 +30,11 @@
 //! Addresses come from the configuration, from the members' own announcements (identify), and from
 //! what other members report (Kademlia). The direct streams are implemented here (length-prefixed
 //! frames, see `direct`); gossip and requests are libp2p's.
+//!
+//! The lists of members and observers are one immutable value (`peers`). The handle replaces it,
+//! and the driver compares the two values to find the connections that must end and the members to
+//! dial. A peer has one role for its whole life. When its role changes, another peer with the same key
+//! takes its place, and its connection is made again with the protocols of the new role.
 //!
 //! # Example
 //! ```no_run
@@ -70,6 +78,7 @@ mod handle;
 mod identity;
 mod listening;
 mod peer;
+mod peers;
 mod protocols;
 mod start;
 mod status;
@@ -80,7 +89,7 @@ pub use config::{
     OBSERVERS_MAX, QUEUE_BYTES_MAX,
 };
 pub use counters::NetworkCounters;
-pub use error::{PublishError, RequestError, StartError};
+pub use error::{PeersError, PublishError, RequestError, StartError};
 pub use event::{Answer, NetworkEvent, NetworkEvents, Room};
 pub use handle::Network;
 pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};

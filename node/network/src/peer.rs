@@ -1,6 +1,5 @@
 //! The state kept for each peer, shared by the handle, the event loop and the peer's link.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::config::NetworkLimits;
 use crate::counters::{Counter, Counters};
 use crate::direct::queue::Outbox;
-use crate::event::Shares;
+use crate::event::{Shares, Source};
 use crate::identity::{InvalidKey, PeerKey, peer_id};
 use crate::status::{Direction, PeerStatus};
 
@@ -27,17 +26,43 @@ pub(crate) enum Rank {
     Observer,
 }
 
-/// A member other than this node, or an observer.
+/// The limits of one key, and the lock on its direct stream. A peer that is removed and added again
+/// finds those it had, as long as anything uses them.
+#[derive(Clone)]
+pub(crate) struct PeerLimits {
+    shares: Arc<Shares>,
+    /// Permits for requests in flight to this peer.
+    pub(crate) requests: Arc<Semaphore>,
+    /// Held by the task that serves the peer's direct stream, so that the events of two connections
+    /// of one peer never mix.
+    pub(crate) link_lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl PeerLimits {
+    pub(crate) fn new(limits: &NetworkLimits) -> Self {
+        Self {
+            shares: Arc::new(Shares::new(limits)),
+            requests: Arc::new(Semaphore::new(limits.requests_per_peer)),
+            link_lock: Arc::default(),
+        }
+    }
+
+    /// Whether neither a peer nor one of its events uses them.
+    pub(crate) fn are_unused(&self) -> bool {
+        // Every peer and every waiting event has a `Source`, which holds the shares. The room of an
+        // event that the layer above has taken is counted by the shares themselves.
+        Arc::strong_count(&self.shares) == 1 && self.shares.are_free()
+    }
+}
+
+/// A member other than this node, or an observer: one key in one role. A peer whose role changes is
+/// replaced by a new one.
 pub(crate) struct Peer {
     pub(crate) key: PeerKey,
     pub(crate) rank: Rank,
     pub(crate) id: PeerId,
-    /// Held by the task that serves the member's direct stream, so that the events of two
-    /// connections of one member never mix.
-    pub(crate) link_lock: tokio::sync::Mutex<()>,
-    pub(crate) shares: Shares,
-    /// Permits for requests in flight to this member.
-    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) limits: PeerLimits,
     pub(crate) messages_received: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) messages_sent: Counter,
@@ -64,14 +89,13 @@ struct Attached {
 }
 
 impl Peer {
-    fn new(key: PeerKey, rank: Rank, limits: &NetworkLimits) -> Result<Self, InvalidKey> {
+    pub(crate) fn new(key: PeerKey, rank: Rank, limits: PeerLimits) -> Result<Self, InvalidKey> {
         Ok(Self {
             key,
             rank,
             id: peer_id(&key)?,
-            link_lock: tokio::sync::Mutex::new(()),
-            shares: Shares::new(limits),
-            requests: Arc::new(Semaphore::new(limits.requests_per_peer)),
+            source: Source::new(key, limits.shares.clone()),
+            limits,
             messages_received: Counter::default(),
             bytes_in: Counter::default(),
             messages_sent: Counter::default(),
@@ -166,61 +190,5 @@ impl Peer {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// All members and observers except this node.
-pub(crate) struct Peers {
-    by_key: BTreeMap<PeerKey, Arc<Peer>>,
-    by_id: HashMap<PeerId, Arc<Peer>>,
-}
-
-impl Peers {
-    /// The members and observers without `own`. A key that is listed twice counts once, and as a
-    /// member if it is one.
-    pub(crate) fn new(
-        members: &[PeerKey],
-        observers: &[PeerKey],
-        own: PeerKey,
-        limits: &NetworkLimits,
-    ) -> Result<Self, InvalidKey> {
-        let mut peers = Self { by_key: BTreeMap::new(), by_id: HashMap::new() };
-        let members = members.iter().map(|key| (*key, Rank::Member));
-        let all = observers.iter().map(|key| (*key, Rank::Observer)).chain(members);
-        for (key, rank) in all.filter(|(key, _)| *key != own) {
-            let peer = Arc::new(Peer::new(key, rank, limits)?);
-            peers.by_id.insert(peer.id, peer.clone());
-            peers.by_key.insert(key, peer);
-        }
-        Ok(peers)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// In the order of their keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.by_key.values()
-    }
-
-    /// The members, in the order of their keys.
-    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.iter().filter(|peer| peer.is_member())
-    }
-
-    /// Queues a direct message for every connected peer of this rank. The peers share the bytes.
-    pub(crate) fn broadcast(&self, to: Rank, bytes: &Bytes, counters: &Counters) {
-        for peer in self.iter().filter(|peer| peer.rank == to && peer.is_connected()) {
-            peer.send(bytes.clone(), counters);
-        }
-    }
-
-    pub(crate) fn by_key(&self, key: &PeerKey) -> Option<&Arc<Peer>> {
-        self.by_key.get(key)
-    }
-
-    pub(crate) fn by_id(&self, id: &PeerId) -> Option<&Arc<Peer>> {
-        self.by_id.get(id)
     }
 }

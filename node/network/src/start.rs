@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId, Swarm, swarm};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::address_settings::{AddressSettings, Addresses};
-use crate::config::{NetworkConfig, NetworkLimits};
+use crate::config::{KEPT_LIMITS_MAX, NetworkConfig, NetworkLimits};
 use crate::counters::Counters;
 use crate::dialing::addresses::AddressBook;
 use crate::dialing::bootstrap::Bootstrap;
@@ -21,10 +21,10 @@ use crate::driver::work::Work;
 use crate::error::StartError;
 use crate::event::{self, NetworkEvents};
 use crate::handle::{Network, Shared};
-use crate::identity::{PeerKey, keypair, peer_id};
+use crate::identity::{PeerKey, key_of, keypair};
 use crate::listening::listen;
-use crate::peer::Peers;
-use crate::protocols::behaviour::{Behaviour, Presentation};
+use crate::peers::Peers;
+use crate::protocols::behaviour::Behaviour;
 use crate::protocols::transport;
 use crate::protocols::version::Names;
 
@@ -39,16 +39,15 @@ const PARALLEL_DIALS: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
 pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), StartError> {
     config.check()?;
     let (keypair, own) = keypair(&config.secret_key)?;
-    let peers = Arc::new(Peers::new(&config.members, &config.observers, own, &config.limits)?);
+    let peers = Peers::none(own).changed(&config.members, &config.observers, &config.limits)?;
+    let peers = Arc::new(peers);
     let Addresses { listen: listened, advertise, bootstrap } = usable_addresses(&config)?;
-    let (mut book, without_peer_id) = sorted(bootstrap, peer_id(&own)?, &peers, &config.limits);
-    remember(&mut book, &config.known, &peers);
+    let (mut book, without_peer_id) = sorted(bootstrap, own, &peers, &config.limits);
+    remember(&mut book, &config.known, own, &peers);
 
     let names = Names::new(&config.network_name);
     let counters = Arc::new(Counters::default());
-    let is_member = config.members.contains(&own);
-    let presentation = Presentation { is_member, advertises: !advertise.is_empty() };
-    let mut swarm = swarm(&keypair, presentation, &names, &peers, &config, &counters)?;
+    let mut swarm = swarm(&keypair, !advertise.is_empty(), &names, &peers, &config, &counters)?;
     for address in advertise {
         swarm.add_external_address(address);
     }
@@ -56,16 +55,18 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
 
     let now = Instant::now();
     let pace = Pace::from(&config.timing);
-    // Members never dial observers, so an observer dials every member at once.
-    let members = peers.members().map(|peer| (peer.key, !is_member || own < peer.key));
-    let dialing = Dialing::new(members, pace, now, Rng::new());
-    let (inbox, events) = event::channel(peers.len(), &config.limits);
-    let (shared, commands) = Shared::new(peers, counters, config.limits, config.timing);
+    let mut dialing = Dialing::new(pace, Rng::new());
+    for peer in peers.members() {
+        dialing.add(peer.key, peers.dials_first(&peer.key), false, now);
+    }
+    let (inbox, events) = event::channel(KEPT_LIMITS_MAX, &config.limits);
+    let (shared, commands) = Shared::new(peers.clone(), counters, config.limits, config.timing);
     let driver = Driver {
         swarm,
         topic: names.topic(),
         network: config.network_name,
-        peers: shared.peers.clone(),
+        peers,
+        listed: shared.peers.subscribe(),
         counters: shared.counters.clone(),
         limits: shared.limits.clone(),
         timing: shared.timing.clone(),
@@ -91,21 +92,23 @@ fn usable_addresses(config: &NetworkConfig) -> Result<Addresses, StartError> {
         advertise: &config.advertise,
         bootstrap: &config.bootstrap,
     };
-    settings.check(Some(&config.members)).map_err(StartError::Addresses)
+    // Peer ids of nodes that are not members are no errors: the members change while nodes run.
+    settings.check(None).map_err(StartError::Addresses)
 }
 
-/// Adds the addresses of members from before this start.
-fn remember(book: &mut AddressBook, known: &[(PeerKey, String)], peers: &Peers) {
-    for (key, address) in known {
-        if peers.by_key(key).is_some_and(|peer| peer.is_member()) {
-            book.remember(*key, address);
-        }
+/// Adds the addresses from before this start. Those of members come first, because the number of
+/// nodes is limited.
+fn remember(book: &mut AddressBook, known: &[(PeerKey, String)], own: PeerKey, peers: &Peers) {
+    let others = known.iter().filter(|(key, _)| *key != own);
+    let (of_members, rest): (Vec<_>, Vec<_>) = others.partition(|(key, _)| peers.is_member(key));
+    for (key, address) in of_members.into_iter().chain(rest) {
+        book.remember(*key, address);
     }
 }
 
 fn swarm(
     keypair: &Keypair,
-    presentation: Presentation,
+    advertises: bool,
     names: &Names,
     peers: &Peers,
     config: &NetworkConfig,
@@ -114,7 +117,7 @@ fn swarm(
     let NetworkConfig { limits, timing, .. } = config;
     let transport = transport::build(keypair, timing, limits.requests_per_peer)
         .map_err(|error| StartError::Setup(error.to_string()))?;
-    let behaviour = Behaviour::new(keypair, presentation, names, peers, limits, timing, counters.clone())
+    let behaviour = Behaviour::new(keypair, advertises, names, peers, limits, timing, counters.clone())
         .map_err(StartError::Setup)?;
     let settings = swarm::Config::with_tokio_executor().with_dial_concurrency_factor(PARALLEL_DIALS);
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
@@ -136,20 +139,23 @@ fn spawn(mut driver: Driver, stopped: CancellationToken) {
 /// others.
 fn sorted(
     addresses: Vec<(Multiaddr, Option<PeerId>)>,
-    own: PeerId,
+    own: PeerKey,
     peers: &Peers,
     limits: &NetworkLimits,
 ) -> (AddressBook, Vec<Multiaddr>) {
     let mut book = AddressBook::new(limits.addresses_per_member);
     let mut without_peer_id = Vec::new();
     for (address, id) in addresses {
-        match id {
+        match id.map(|id| (id, key_of(&id))) {
             None if !without_peer_id.contains(&address) => without_peer_id.push(address),
             None => {}
-            Some(id) if id == own => {}
-            // `AddressSettings::check` has verified that the id is a member's.
-            Some(id) => {
-                peers.by_id(&id).into_iter().for_each(|peer| book.configure(peer.key, address.clone()));
+            Some((_, Some(key))) if key == own => {}
+            Some((id, key)) => {
+                if !key.is_some_and(|key| peers.is_member(&key)) {
+                    // The peer may have been removed, or may become a member later.
+                    tracing::warn!(%address, peer = %id, "p2p.bootstrap names the peer id of a node that is no validator now: the node does not dial this address until it is one; check the peer id");
+                }
+                key.into_iter().for_each(|key| book.configure(key, address.clone()));
             }
         }
     }

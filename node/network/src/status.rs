@@ -24,7 +24,8 @@ pub struct FailedAddress {
     pub reason: String,
 }
 
-/// One member as seen from this node.
+/// One member or observer as seen from this node. Its numbers count from the start of the network,
+/// or from the time when the peer was added or changed its role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStatus {
     /// The member's key.
@@ -41,9 +42,9 @@ pub struct PeerStatus {
     /// The last measured time from a heartbeat to its answer. It includes the time spent queued
     /// behind other messages.
     pub round_trip: Option<Duration>,
-    /// Direct messages received since the start.
+    /// Direct messages received.
     pub messages_received: u64,
-    /// Direct messages sent since the start.
+    /// Direct messages sent.
     pub messages_sent: u64,
     /// Bytes of direct messages received, without framing.
     pub bytes_in: u64,
@@ -54,7 +55,7 @@ pub struct PeerStatus {
     /// Direct messages dropped by this node: queue full, not connected, or waiting when the
     /// connection ended.
     pub messages_dropped: u64,
-    /// Attempts to connect to this member since the start.
+    /// Attempts to connect to this member.
     pub dial_attempts: u64,
     /// Why the last connection ended or the last attempt failed.
     pub last_error: Option<String>,

@@ -12,7 +12,8 @@ use crate::identity::{PeerKey, peer_id};
 /// How to write a listen address, for error messages.
 const LISTENABLE: &str = "write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, without a host name";
 
-/// The addresses of a configuration. [`start`](crate::start()) makes the same check.
+/// The addresses of a configuration. [`start`](crate::start()) makes the same check, without the
+/// members: an address of a node that is not a member is used once the node becomes one.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressSettings<'a> {
     /// As [`NetworkConfig::listen`](crate::NetworkConfig::listen).

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    MEMBERS_MAX, MESSAGE_BYTES_MAX, NETWORK_NAME_BYTES_MAX, NetworkConfig, NetworkLimits, NetworkTiming,
-    OBSERVERS_MAX, QUEUE_BYTES_MAX,
+    MESSAGE_BYTES_MAX, NETWORK_NAME_BYTES_MAX, NetworkConfig, NetworkLimits, NetworkTiming, QUEUE_BYTES_MAX,
 };
 use crate::error::StartError;
 
@@ -94,8 +93,6 @@ impl NetworkConfig {
                 name: name.chars().take(NETWORK_NAME_BYTES_MAX).collect(),
             });
         }
-        within("members", self.members.len(), 0, MEMBERS_MAX)?;
-        within("observers", self.observers.len(), 0, OBSERVERS_MAX)?;
         self.limits.check()?;
         self.timing.check()
     }

@@ -26,6 +26,10 @@ pub const MEMBERS_MAX: usize = 256;
 /// [`NetworkLimits`].
 pub const OBSERVERS_MAX: usize = 32;
 
+/// Keys whose limits are kept at the same time: those of all peers, and of as many removed ones
+/// whose events still wait.
+pub(crate) const KEPT_LIMITS_MAX: usize = 2 * (MEMBERS_MAX + OBSERVERS_MAX);
+
 /// Everything [`start`](crate::start()) needs.
 #[derive(Clone)]
 pub struct NetworkConfig {
@@ -34,6 +38,8 @@ pub struct NetworkConfig {
     pub secret_key: Zeroizing<[u8; 32]>,
     /// The members; every peer that is admitted may connect to them. A node whose own key is in
     /// this list is a member, any other node is an observer. At most [`MEMBERS_MAX`].
+    /// [`Network::set_peers`](crate::Network::set_peers) changes this list and the next one while
+    /// the node runs.
     pub members: Vec<PeerKey>,
     /// Keys that may connect without being members, to send requests and to receive the messages
     /// for observers. The node does not dial observers, sends them no gossip, and accepts only
@@ -50,12 +56,14 @@ pub struct NetworkConfig {
     /// addresses. If any is given, the node does not announce its listen addresses.
     pub advertise: Vec<String>,
     /// Addresses to dial first: `/ip4/…/tcp/…` or `/dns4/…/tcp/…`, with or without `/p2p/…`. One
-    /// member that answers is enough; the node discovers the others through it.
+    /// member that answers is enough; the node discovers the others through it. The node does not
+    /// dial an address with a peer id while that peer is not a member.
     pub bootstrap: Vec<String>,
     /// Addresses of members from before this start, as
     /// [`Network::known_addresses`](crate::Network::known_addresses) returned them. The node dials
     /// them in addition to the addresses above, whose host names it may be unable to resolve now.
-    /// Entries without an IP address, or for a key that is not a member, are ignored.
+    /// Entries without an IP address are ignored. Those of keys that are not members are kept for
+    /// when they become members.
     pub known: Vec<(PeerKey, String)>,
     /// Sizes of queues and messages.
     pub limits: NetworkLimits,

@@ -4,6 +4,9 @@
 //! configured stay. The addresses that a member announces (over its own authenticated connection)
 //! replace its previous announcement. Addresses that other members report are unverified: the book
 //! keeps only a few, newest first.
+//!
+//! Addresses that were known at the start, from the configuration or from the last run, may be
+//! those of nodes that are not members, and become members later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -12,11 +15,15 @@ use std::time::{Duration, Instant};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::config::KEPT_LIMITS_MAX;
 use crate::dialing::names::is_name;
 use crate::identity::PeerKey;
 
 /// How long the node avoids an address for a member after a different peer answered there.
 const AVOID_TIME: Duration = Duration::from_secs(30);
+
+/// Nodes of which addresses from the last run are kept. More are never members at the same time.
+const REMEMBERED_MAX: usize = KEPT_LIMITS_MAX;
 
 /// The addresses of all members.
 pub(crate) struct AddressBook {
@@ -107,15 +114,27 @@ impl AddressBook {
     }
 
     /// Adds an address of the member from before this node started. Host names are ignored: they
-    /// come from the configuration.
+    /// come from the configuration. Ignored if there are too many of other nodes.
     pub(crate) fn remember(&mut self, key: PeerKey, text: &str) {
         let limit = 2 * self.per_source_max;
         let Some((address, _)) = text.parse().ok().and_then(|address| without_peer(&address).ok()) else {
             return;
         };
+        if is_name(&address) || (self.pages.len() >= REMEMBERED_MAX && !self.pages.contains_key(&key)) {
+            return;
+        }
         let page = self.page(key);
-        if !is_name(&address) && page.remembered.len() < limit && !page.remembered.contains(&address) {
+        if page.remembered.len() < limit && !page.remembered.contains(&address) {
             page.remembered.push(address);
+        }
+    }
+
+    /// The peer is no member any more: keeps only the configured addresses.
+    pub(crate) fn forget(&mut self, key: &PeerKey) {
+        let Some(page) = self.pages.remove(key) else { return };
+        if !page.configured.is_empty() {
+            let configured = page.configured;
+            self.pages.insert(*key, Page { configured, ..Page::default() });
         }
     }
 
@@ -285,6 +304,30 @@ mod tests {
             book.remember(KEY, &address(port).to_string());
         }
         assert!(book.candidates(&KEY, now).len() <= 2 + 2 * 2, "no file makes it grow");
+        let other = |number: u16| {
+            PeerKey([number.to_be_bytes(), [0; 2]].concat().repeat(9)[..33].try_into().unwrap())
+        };
+        for number in 0..2000 {
+            book.remember(other(number), &address(7).to_string());
+        }
+        assert_eq!(book.pages.len(), REMEMBERED_MAX);
+    }
+
+    #[test]
+    fn of_a_removed_member_only_configured_addresses_are_kept() {
+        let now = Instant::now();
+        let mut book = AddressBook::new(2);
+        book.configure(KEY, address(1));
+        book.announce(KEY, &[address(2)]);
+        book.prove(KEY, address(3));
+        book.found(KEY, &[address(4)]);
+        book.remember(KEY, &address(5).to_string());
+        book.avoid(KEY, &address(1), now);
+        book.forget(&KEY);
+        assert_eq!(book.candidates(&KEY, now), [address(1)]);
+        book.unconfigure(KEY, &address(1));
+        book.forget(&KEY);
+        assert!(book.pages.is_empty());
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Failures {
         self.entries.remove(&(member, address.clone())).is_some()
     }
 
+    /// Removes the addresses at which only this member is expected, because it is no member any
+    /// more.
+    pub(crate) fn forget(&mut self, key: &PeerKey) {
+        self.entries.retain(|(member, _), _| member.as_ref() != Some(key));
+    }
+
     /// All addresses that failed.
     pub(crate) fn list(&self) -> Vec<FailedAddress> {
         let failed = |((member, address), failure): (&Entry, &Failure)| FailedAddress {
@@ -158,6 +164,9 @@ mod tests {
         assert!(failures.worked(None, &address(1)));
         assert!(!failures.worked(None, &address(1)));
         assert_eq!(failures.list(), []);
+        failures.failed(Some(KEY), &address(2), "refused", start);
+        failures.forget(&KEY);
+        assert_eq!(failures.list(), [], "it is not dialed any more");
         assert!(
             !failures.failed(None, &address(1), "refused", start + WARN_AFTER),
             "the time before a warning starts again"

@@ -73,22 +73,23 @@ enum State {
 }
 
 impl Dialing {
-    /// Schedules every member: at once if `dials_first`, otherwise after the grace time. `members`
-    /// yields each key with `dials_first`, whether this node is the one of the pair that dials at
-    /// once.
-    pub(crate) fn new(
-        members: impl Iterator<Item = (PeerKey, bool)>,
-        pace: Pace,
-        now: Instant,
-        mut jitter: Rng,
-    ) -> Self {
-        let targets = members
-            .map(|(key, dials_first)| {
-                let due = if dials_first { now } else { now + pace.grace(&mut jitter) };
-                (key, Target { dials_first, state: State::Waiting(due), failures: 0 })
-            })
-            .collect();
-        Self { pace, jitter, targets }
+    /// A schedule without members.
+    pub(crate) fn new(pace: Pace, jitter: Rng) -> Self {
+        Self { pace, jitter, targets: BTreeMap::new() }
+    }
+
+    /// Schedules a member: at once if `dials_first`, whether this node is the one of the pair that
+    /// dials at once, and otherwise after the grace time. With `connected`, only when
+    /// [`Dialing::closed`] reports the end of its connection.
+    pub(crate) fn add(&mut self, key: PeerKey, dials_first: bool, connected: bool, now: Instant) {
+        let due = if dials_first { now } else { now + self.pace.grace(&mut self.jitter) };
+        let state = if connected { State::Connected } else { State::Waiting(due) };
+        self.targets.insert(key, Target { dials_first, state, failures: 0 });
+    }
+
+    /// Removes a member. The outcome of an attempt to reach it is ignored.
+    pub(crate) fn remove(&mut self, key: &PeerKey) {
+        self.targets.remove(key);
     }
 
     /// Takes the members that should be dialed now. The caller must report the outcome of each with
@@ -186,8 +187,11 @@ mod tests {
     };
 
     fn dialing(now: Instant) -> Dialing {
-        let members = [SMALL, LARGE].map(|key| (key, OWN < key));
-        Dialing::new(members.into_iter(), PACE, now, Rng::with_seed(7))
+        let mut dialing = Dialing::new(PACE, Rng::with_seed(7));
+        for key in [SMALL, LARGE] {
+            dialing.add(key, OWN < key, false, now);
+        }
+        dialing
     }
 
     #[test]
@@ -255,6 +259,26 @@ mod tests {
         assert_eq!(dialing.missing().collect::<Vec<_>>(), [&LARGE]);
         dialing.found(&LARGE, now);
         assert_eq!(dialing.take_due(now), [LARGE]);
+    }
+
+    #[test]
+    fn a_removed_member_is_not_dialed_and_a_changed_one_when_its_connection_is_closed() {
+        let now = Instant::now();
+        let mut dialing = dialing(now);
+        assert_eq!(dialing.take_due(now), [LARGE]);
+        dialing.remove(&LARGE);
+        dialing.failed(&LARGE, now);
+        dialing.closed(&LARGE, false, now);
+        dialing.found(&LARGE, now);
+        dialing.remove(&SMALL);
+        assert_eq!((dialing.next_due(), dialing.missing().next()), (None, None));
+
+        dialing.add(LARGE, true, true, now);
+        assert_eq!((dialing.next_due(), dialing.missing().next()), (None, None));
+        dialing.closed(&LARGE, true, now);
+        let due = dialing.next_due().unwrap();
+        assert!(due <= now + PACE.min);
+        assert_eq!(dialing.take_due(due), [LARGE]);
     }
 
     #[test]

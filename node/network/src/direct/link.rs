@@ -80,7 +80,7 @@ impl Link {
         // The member's previous link may not have sent `Disconnected` yet; wait, so that the events
         // of two links do not mix.
         let _guard = tokio::select! {
-            guard = self.peer.link_lock.lock() => guard,
+            guard = self.peer.limits.link_lock.lock() => guard,
             () = self.cut.cancelled() => return LinkEnd::Cut,
         };
         let (incoming, outgoing) = tokio::io::split(stream.compat());
@@ -97,7 +97,7 @@ impl Link {
             self.counters.messages_dropped.add(self.peer.detach());
             let event = NetworkEvent::Disconnected { peer: self.peer.key };
             // An error means that the receiver was dropped; there is nothing to do then.
-            let _ = self.inbox.lifecycle(&self.peer.shares, event).await;
+            let _ = self.inbox.lifecycle(&self.peer.source, event).await;
         }
         end
     }
@@ -160,7 +160,7 @@ impl Work<'_> {
         // Attach the queue before emitting `Connected`: a receiver of the event may send at once.
         link.peer.attach(self.outbox.clone(), link.address.clone(), link.direction);
         let event = NetworkEvent::Connected { peer: link.peer.key };
-        let _ = link.inbox.lifecycle(&link.peer.shares, event).await;
+        let _ = link.inbox.lifecycle(&link.peer.source, event).await;
     }
 
     async fn deliver(&self, bytes: Bytes) -> Result<(), LinkEnd> {
@@ -173,7 +173,7 @@ impl Work<'_> {
         }
         let link = self.link;
         let length = bytes.len() as u64;
-        if link.inbox.message(&link.peer.shares, link.peer.key, bytes).await.is_ok() {
+        if link.inbox.message(&link.peer.source, bytes).await.is_ok() {
             link.peer.messages_received.one();
             link.peer.bytes_in.add(length);
             link.counters.messages_received.one();

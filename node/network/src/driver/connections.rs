@@ -6,7 +6,6 @@ use std::time::Instant;
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionError, ConnectionId, ListenError};
 use libp2p::{Multiaddr, PeerId, allow_block_list, connection_limits, identify};
-use tokio_util::sync::CancellationToken;
 
 use super::Driver;
 use super::work::{Attempt, Connection, Dialed, Ended};
@@ -29,7 +28,10 @@ impl Driver {
         let dialed = self.work.attempts.remove(&connection);
         let attempt = dialed.as_ref().map(|dialed| dialed.attempt);
         let Some(peer) = self.peers.by_id(&id).cloned() else {
-            // The allow list has refused the peer already; this is a second check.
+            // The allow list has refused the peer already, unless the peer was removed just now.
+            if let Some(Attempt::Bootstrap(number)) = attempt {
+                self.bootstrap.failed(number, Instant::now());
+            }
             self.swarm.close_connection(connection);
             return;
         };
@@ -52,7 +54,7 @@ impl Driver {
         self.dialing.connected(&peer.key);
         let since = Instant::now();
         let deadline = Some(since + self.timing.dial_timeout);
-        let cut = CancellationToken::new();
+        let cut = peer.source.connection_token();
         self.work
             .connections
             .insert(connection, Connection { peer, first, direction, address, deadline, cut, since });
@@ -90,9 +92,22 @@ impl Driver {
         plain
     }
 
-    /// A connection was closed; its member has `remaining` others.
-    pub(super) fn on_closed(&mut self, id: ConnectionId, remaining: u32, reason: Option<&ConnectionError>) {
-        let Some(connection) = self.work.connections.remove(&id) else { return };
+    /// A connection was closed; its peer has `remaining` others.
+    pub(super) fn on_closed(
+        &mut self,
+        peer: &PeerId,
+        id: ConnectionId,
+        remaining: u32,
+        reason: Option<&ConnectionError>,
+    ) {
+        let Some(connection) = self.work.connections.remove(&id) else {
+            // The node refused this connection. If the peer has become a member meanwhile, the node
+            // waits for the end of the connection before it dials.
+            if let (0, Some(peer)) = (remaining, self.peers.by_id(peer)) {
+                self.dialing.closed(&peer.key, true, Instant::now());
+            }
+            return;
+        };
         connection.cut.cancel();
         tracing::debug!(peer = %connection.peer.key, ?reason, remaining, "connection closed");
         let linked = connection.deadline.is_none();
@@ -101,9 +116,10 @@ impl Driver {
         }
         if remaining == 0 {
             // A connection that is lost at once every time gets the same back-off as one that is
-            // never established.
+            // never established. One that ended because of a change of roles is no failure.
             let now = Instant::now();
             let lasted = linked && now >= connection.since + self.timing.redial_max;
+            let lasted = lasted || connection.peer.source.is_removed();
             self.dialing.closed(&connection.peer.key, lasted, now);
             // The member may reconnect from another address.
             self.look_up_soon();

@@ -12,6 +12,7 @@
 
 mod connections;
 mod log_limiter;
+mod peer_changes;
 mod seeking;
 mod traffic;
 pub(crate) mod work;
@@ -24,7 +25,7 @@ use futures::StreamExt;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm, identify};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::work::{Attempt, Connection, Work};
@@ -37,7 +38,7 @@ use crate::dialing::schedule::Dialing;
 use crate::error::RequestError;
 use crate::event::{Inbox, Room};
 use crate::identity::PeerKey;
-use crate::peer::Peers;
+use crate::peers::Peers;
 use crate::protocols::behaviour::{Behaviour, BehaviourEvent};
 use crate::protocols::discovery;
 use crate::status::FailedAddress;
@@ -56,7 +57,10 @@ pub(crate) struct Driver {
     pub(crate) topic: IdentTopic,
     /// Name of the network that a peer must belong to.
     pub(crate) network: String,
+    /// The peers that the driver admits.
     pub(crate) peers: Arc<Peers>,
+    /// The lists of the handle, which the driver follows.
+    pub(crate) listed: watch::Receiver<Arc<Peers>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<NetworkLimits>,
     pub(crate) timing: Arc<NetworkTiming>,
@@ -87,6 +91,7 @@ impl Driver {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
+                Ok(()) = self.listed.changed() => self.on_peers_changed(),
                 Some(ended) = self.work.links.join_next() => {
                     // If a link panicked, its stream is reset, and the member then closes the
                     // connection.
@@ -115,8 +120,11 @@ impl Driver {
         self.work.links.shutdown().await;
         for peer in self.peers.iter() {
             self.counters.messages_dropped.add(peer.detach());
-            // An error means that the peer is not connected.
-            let _ = self.swarm.disconnect_peer_id(peer.id);
+        }
+        let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for id in connected {
+            // An error means that the peer is not connected any more.
+            let _ = self.swarm.disconnect_peer_id(id);
         }
         let swarm = &mut self.swarm;
         let _ = tokio::time::timeout(close_timeout, async {
@@ -163,8 +171,8 @@ impl Driver {
             } => {
                 self.on_connected(peer_id, connection_id, &endpoint, num_established.get() == 1);
             }
-            SwarmEvent::ConnectionClosed { connection_id, num_established, cause, .. } => {
-                self.on_closed(connection_id, num_established, cause.as_ref());
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.on_closed(&peer_id, connection_id, num_established, cause.as_ref());
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.on_dial_failed(connection_id, peer_id, &error);
@@ -199,7 +207,9 @@ impl Driver {
     }
 
     pub(crate) fn publish_known(&self) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = self.book.addresses_to_persist();
+        let mut known = self.book.addresses_to_persist();
+        known.retain(|(key, _)| self.peers.is_member(key));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {

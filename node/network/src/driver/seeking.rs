@@ -81,7 +81,8 @@ impl Driver {
         // the same moment would open one TCP connection from both ends, which then fails.
         let options = match attempt {
             Attempt::Member(key) => {
-                let Some(peer) = self.peers.by_key(&key).cloned() else { return };
+                let member = self.peers.by_key(&key).filter(|peer| peer.is_member());
+                let Some(peer) = member.cloned() else { return };
                 if !self.book.knows(&key) {
                     peer.failed(&"no address of this member is known yet: add one to p2p.bootstrap, or wait until another member reports it");
                     return self.dialing.lost(&key);
@@ -127,6 +128,8 @@ impl Driver {
             self.on_addresses_failed(&dialed, error, now);
         }
         match attempt {
+            // Removed meanwhile.
+            Attempt::Member(key) if !self.peers.is_member(&key) => {}
             Attempt::Member(key) => self.on_member_not_reached(key, error, needless, now),
             Attempt::Bootstrap(number) => {
                 let owner = reached.and_then(|id| self.peers.by_id(&id));
@@ -185,7 +188,9 @@ impl Driver {
         now: Instant,
     ) {
         let member = attempt.member();
-        if member.is_some_and(|key| !self.book.is_configured(&key, written)) {
+        let is_configured =
+            |key: &PeerKey| self.peers.is_member(key) && self.book.is_configured(key, written);
+        if member.is_some_and(|key| !is_configured(&key)) {
             return;
         }
         if self.failures.failed(member, written, reason, now) {
@@ -233,7 +238,7 @@ impl Driver {
 
     /// Other peers reported addresses of a peer.
     pub(super) fn on_found(&mut self, id: &PeerId, addresses: &[Multiaddr]) {
-        let Some(peer) = self.peers.by_id(id) else { return };
+        let Some(peer) = self.peers.by_id(id).filter(|peer| peer.is_member()) else { return };
         if self.book.found(peer.key, addresses) {
             self.dialing.found(&peer.key, Instant::now());
         }

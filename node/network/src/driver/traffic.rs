@@ -16,8 +16,9 @@ impl Driver {
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message, .. } => {
-                let Some(peer) = self.peers.by_id(&propagation_source) else { return };
-                match self.inbox.gossip(&peer.shares, peer.key, message.data.into()) {
+                let peer = self.peers.by_id(&propagation_source).filter(|peer| peer.is_member());
+                let Some(peer) = peer else { return };
+                match self.inbox.gossip(&peer.source, message.data.into()) {
                     Ok(()) => self.counters.gossip_received.one(),
                     Err(_) => self.counters.gossip_dropped.one(),
                 }
@@ -78,7 +79,7 @@ impl Driver {
     fn on_request(&mut self, id: &PeerId, bytes: Bytes, channel: ResponseChannel<Reply>) {
         let Some(peer) = self.peers.by_id(id) else { return };
         let (answer, answered) = Answer::new();
-        if self.inbox.request(&peer.shares, peer.key, bytes, answer).is_err() {
+        if self.inbox.request(&peer.source, bytes, answer).is_err() {
             self.counters.requests_refused.one();
             return self.reply(channel, Reply::Busy);
         }

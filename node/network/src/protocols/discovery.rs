@@ -62,6 +62,11 @@ impl Behaviour {
         }
     }
 
+    /// Removes `peer` from the routing table. Its addresses are no longer reported to other nodes.
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
+        self.inner.remove_peer(peer);
+    }
+
     /// Starts a query for `peer`.
     pub(crate) fn look_up(&mut self, peer: PeerId) {
         self.inner.get_closest_peers(peer);

@@ -3,8 +3,12 @@
 //! On a connection with an observer this behaviour does not negotiate the gossip protocol. The
 //! wrapped gossipsub behaviour receives no event about such a connection, so nothing is sent to or
 //! accepted from an observer.
+//!
+//! Which connections carry gossip is decided when each is established. A peer whose role changed
+//! may have connections of both kinds for a moment. The wrapped behaviour then counts only those
+//! that carry gossip. Nothing is accepted any more from a peer that is no member.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +18,7 @@ use libp2p::gossipsub::{
     self, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId, PublishError, ValidationMode,
     WhitelistSubscriptionFilter,
 };
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
@@ -44,19 +49,23 @@ type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilte
 pub(crate) struct Behaviour {
     inner: Gossip,
     members: HashSet<PeerId>,
+    /// The connections that carry gossip.
+    carriers: HashMap<PeerId, HashSet<ConnectionId>>,
 }
 
 impl Behaviour {
-    /// Gossip on this network's topic, with only these peers.
+    /// Gossip on this network's topic, without members yet.
     ///
     /// # Errors
     /// The reason, if the gossip settings contradict each other.
-    pub(crate) fn new(
-        names: &Names,
-        limits: &NetworkLimits,
-        members: HashSet<PeerId>,
-    ) -> Result<Self, String> {
-        Ok(Self { inner: gossip(names, limits)?, members })
+    pub(crate) fn new(names: &Names, limits: &NetworkLimits) -> Result<Self, String> {
+        Ok(Self { inner: gossip(names, limits)?, members: HashSet::new(), carriers: HashMap::new() })
+    }
+
+    /// Gossips only with these peers from now on. The caller closes the connections of all peers
+    /// that become or cease to be members.
+    pub(crate) fn set_members(&mut self, members: HashSet<PeerId>) {
+        self.members = members;
     }
 
     /// Publishes a message.
@@ -64,14 +73,33 @@ impl Behaviour {
         self.inner.publish(topic, bytes)
     }
 
-    fn concerns(&self, event: &FromSwarm<'_>) -> bool {
-        let peer = match event {
-            FromSwarm::ConnectionEstablished(event) => Some(event.peer_id),
-            FromSwarm::ConnectionClosed(event) => Some(event.peer_id),
-            FromSwarm::AddressChange(event) => Some(event.peer_id),
-            _ => None,
-        };
-        peer.is_none_or(|peer| self.members.contains(&peer))
+    fn on_established(&mut self, event: ConnectionEstablished<'_>) {
+        // The connection's handler was made just before, with the same members.
+        if !self.members.contains(&event.peer_id) {
+            return;
+        }
+        let carriers = self.carriers.entry(event.peer_id).or_default();
+        let other_established = carriers.len();
+        carriers.insert(event.connection_id);
+        let event = ConnectionEstablished { other_established, ..event };
+        self.inner.on_swarm_event(FromSwarm::ConnectionEstablished(event));
+    }
+
+    fn on_closed(&mut self, event: ConnectionClosed<'_>) {
+        let Some(carriers) = self.carriers.get_mut(&event.peer_id) else { return };
+        if !carriers.remove(&event.connection_id) {
+            return;
+        }
+        let remaining_established = carriers.len();
+        if carriers.is_empty() {
+            self.carriers.remove(&event.peer_id);
+        }
+        let event = ConnectionClosed { remaining_established, ..event };
+        self.inner.on_swarm_event(FromSwarm::ConnectionClosed(event));
+    }
+
+    fn is_carrier(&self, peer: &PeerId, connection: ConnectionId) -> bool {
+        self.carriers.get(peer).is_some_and(|carriers| carriers.contains(&connection))
     }
 }
 
@@ -110,8 +138,11 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        if self.concerns(&event) {
-            self.inner.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(event) => self.on_established(event),
+            FromSwarm::ConnectionClosed(event) => self.on_closed(event),
+            FromSwarm::AddressChange(event) if !self.is_carrier(&event.peer_id, event.connection_id) => {}
+            event => self.inner.on_swarm_event(event),
         }
     }
 
@@ -122,6 +153,9 @@ impl NetworkBehaviour for Behaviour {
         event: THandlerOutEvent<Self>,
     ) {
         match event {
+            // The connection of a removed member is being closed: what still arrives on it is
+            // neither delivered nor forwarded.
+            Either::Left(_) if !self.members.contains(&peer) => {}
             Either::Left(event) => self.inner.on_connection_handler_event(peer, connection, event),
             Either::Right(never) => match never {},
         }

@@ -6,6 +6,7 @@ mod hostile;
 mod lifecycle;
 mod mesh;
 mod observers;
+mod peers;
 mod pressure;
 mod refusal;
 mod requests;

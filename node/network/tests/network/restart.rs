@@ -3,9 +3,8 @@
 use std::thread;
 
 use tokio::sync::oneshot;
-use tokio::time::interval;
 
-use crate::support::{ATTEMPTS, Node, by_key, config, full_mesh, gossip_passes};
+use crate::support::{Node, by_key, config, direct_passes, full_mesh, gossip_passes};
 
 /// How the first instance of the member ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,26 +103,10 @@ async fn check(nodes: &mut [Node]) {
         back.connected(node.number).await;
         // Connections may be replaced once more during discovery, so the request is repeated until
         // it is answered.
-        direct_passes(node, back).await;
-        direct_passes(back, node).await;
+        direct_passes(node, back, "hello").await;
+        direct_passes(back, node, "hello").await;
         gossip_passes(&back.network.clone(), node, "from the returned").await;
         gossip_passes(&node.network.clone(), back, &format!("to the returned from {}", node.number)).await;
-    }
-}
-
-async fn direct_passes(from: &Node, to: &mut Node) {
-    let (key, sender) = (to.key(), from.number);
-    let network = from.network.clone();
-    let sending = async move {
-        let mut attempts = interval(ATTEMPTS);
-        loop {
-            attempts.tick().await;
-            network.send(key, "hello".into());
-        }
-    };
-    tokio::select! {
-        () = sending => {}
-        bytes = to.message(sender) => assert_eq!(bytes, "hello"),
     }
 }
 

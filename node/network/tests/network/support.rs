@@ -141,16 +141,18 @@ impl Node {
     }
 
     pub(crate) async fn connected(&mut self, with: u8) {
+        let with = key(with);
         self.expect("a connection", |event| match event {
-            NetworkEvent::Connected { peer } if peer == key(with) => Ok(()),
+            NetworkEvent::Connected { peer } if peer == with => Ok(()),
             other => Err(other),
         })
         .await;
     }
 
     pub(crate) async fn disconnected(&mut self, from: u8) {
+        let from = key(from);
         self.expect("a disconnection", |event| match event {
-            NetworkEvent::Disconnected { peer } if peer == key(from) => Ok(()),
+            NetworkEvent::Disconnected { peer } if peer == from => Ok(()),
             other => Err(other),
         })
         .await;
@@ -158,20 +160,27 @@ impl Node {
 
     /// The next direct message of that member.
     pub(crate) async fn message(&mut self, sender: u8) -> Bytes {
+        // Deriving a key for each event would take longer than everything else here.
+        let sender = key(sender);
         self.expect("a message", |event| match event {
-            NetworkEvent::Message { from, bytes } if from == key(sender) => Ok(bytes),
+            NetworkEvent::Message { from, bytes } if from == sender => Ok(bytes),
             other => Err(other),
         })
         .await
     }
 
+    /// Takes the events that have arrived, for later calls. A node that takes none does not serve
+    /// further connections of a peer after a few.
+    pub(crate) fn collect(&mut self) {
+        while let Some(event) = self.events.try_recv() {
+            self.backlog.push_back(event);
+        }
+    }
+
     /// Takes all events that have arrived.
     pub(crate) fn drain(&mut self) -> Vec<NetworkEvent> {
-        let mut events: Vec<_> = self.backlog.drain(..).collect();
-        while let Some(event) = self.events.try_recv() {
-            events.push(event);
-        }
-        events
+        self.collect();
+        self.backlog.drain(..).collect()
     }
 }
 
@@ -184,6 +193,24 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
         }
     };
     timeout(TIME_LIMIT, wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
+}
+
+/// Sends a direct message until it arrives: a connection may be replaced once more while the nodes
+/// discover each other.
+pub(crate) async fn direct_passes(from: &Node, to: &mut Node, label: &'static str) {
+    let (key, sender) = (to.key(), from.number);
+    let network = from.network.clone();
+    let sending = async move {
+        let mut attempts = interval(ATTEMPTS);
+        loop {
+            attempts.tick().await;
+            network.send(key, label.into());
+        }
+    };
+    tokio::select! {
+        () = sending => {}
+        bytes = to.message(sender) => assert_eq!(bytes, label),
+    }
 }
 
 /// Waits until every node is connected with every other.
