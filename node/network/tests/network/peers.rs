@@ -246,6 +246,59 @@ async fn gossip_of_a_removed_member_is_not_forwarded() {
 }
 
 #[tokio::test]
+async fn many_changes_while_messages_flow() {
+    const CHANGES: u32 = 60;
+    let members = by_key(4);
+    let mut nodes = mesh(&members).await;
+    let mut changing = nodes.remove(1);
+    let rest: Vec<u8> = nodes.iter().map(|node| node.number).collect();
+    let since = connections(&nodes);
+    for change in 0..CHANGES {
+        let lists: [(&[u8], &[u8]); 3] = [(&rest, &[]), (&rest, &[changing.number]), (&members, &[])];
+        let (listed, observers) = lists[change as usize % lists.len()];
+        for node in &nodes {
+            node.set_peers(listed, observers);
+        }
+        send_round(&nodes, change);
+        if change % 9 == 2 {
+            // The next changes meet a connection instead of an attempt.
+            eventually("a connection", || {
+                nodes.iter_mut().chain([&mut changing]).for_each(Node::collect);
+                nodes.iter().all(|node| node.status(changing.number).connected)
+            })
+            .await;
+        }
+        tokio::task::yield_now().await;
+    }
+    receive_rounds(&mut nodes, 0..CHANGES).await;
+    assert_eq!(connections(&nodes), since);
+    for node in &mut nodes {
+        direct_passes(&changing, node, "it is back").await;
+        direct_passes(node, &mut changing, "welcome back").await;
+    }
+    for node in &mut nodes {
+        // The mesh had a connection. Since then, ends and beginnings of connections alternate.
+        let mut connected = true;
+        for event in node.drain() {
+            match event {
+                NetworkEvent::Connected { peer } if peer == changing.key() && !connected => connected = true,
+                NetworkEvent::Disconnected { peer } if peer == changing.key() && connected => {
+                    connected = false;
+                }
+                NetworkEvent::Message { from, bytes } if from == changing.key() => {
+                    assert_eq!(bytes, "it is back");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    for node in &mut nodes {
+        gossip_passes(&changing.network.clone(), node, "it is back").await;
+        gossip_passes(&node.network.clone(), &mut changing, &format!("to it from {}", node.number)).await;
+    }
+}
+
+#[tokio::test]
 async fn refused_and_equal_lists_change_nothing() {
     let members = by_key(2);
     let mut nodes = mesh(&members).await;
