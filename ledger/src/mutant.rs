@@ -195,6 +195,20 @@ mutants! {
     RetiredKeysAccepted,
     /// M82: a proposal may name any committee for the next block.
     NextCommitteeUnchecked,
+    /// M83: a height is judged before the blocks that decide about it are executed.
+    JudgedUnexecuted,
+    /// M84: heights above the last one of the epoch are proposed and accepted.
+    EpochEndIgnored,
+    /// M85: an early empty block is accepted although no scheduled change needs it.
+    FillerUnchecked,
+    /// M86: a member that was recovering signs in the next epoch without probing.
+    NextEpochUnprobed,
+    /// M87: the committed anchor of a VIEW-CHANGE may be at or below the root of the epoch.
+    AnchorBelowRoot,
+    /// M88: records of an earlier epoch are restored as if of the present one.
+    OldEpochRestored,
+    /// M89: SEEN of another epoch answers a probe.
+    SeenOfAnyEpoch,
 }
 
 impl Mutant {

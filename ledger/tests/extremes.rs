@@ -106,7 +106,7 @@ fn limits_of_a_block_hold_at_every_time_and_count() {
             let parent = header(&anchor, 4, BlockHash::from_bytes([5; 32]), earlier);
             let child = header(&anchor, 5, parent.hash(), later);
             let early = u128::from(later) < u128::from(earlier) + u128::from(edge);
-            let checked = child.check_limits(&parent, &limits(edge, 1));
+            let checked = child.check_gap(&parent, &limits(edge, 1));
             // At the end of `u64` there is no later time to wait for.
             assert_eq!(checked.is_err(), early && later < u64::MAX, "{later} after {earlier}, gap {edge}");
             let timely = limits(edge, 1).transaction.is_timely(Timestamp(earlier), Timestamp(later));
@@ -118,8 +118,8 @@ fn limits_of_a_block_hold_at_every_time_and_count() {
         let parent = header(&anchor, 4, BlockHash::from_bytes([5; 32]), 1);
         let counted = Header { transaction_count: claimed, ..header(&anchor, 5, parent.hash(), 2) };
         let long = Header { body_bytes: claimed, ..header(&anchor, 5, parent.hash(), 2) };
-        assert_eq!(counted.check_limits(&parent, &limits(0, limit)).is_ok(), claimed <= limit);
-        assert_eq!(long.check_limits(&parent, &limits(0, limit)).is_ok(), claimed <= limit);
+        assert_eq!(counted.check_limits(&limits(0, limit)).is_ok(), claimed <= limit);
+        assert_eq!(long.check_limits(&limits(0, limit)).is_ok(), claimed <= limit);
         assert_eq!(Block::new(counted, Body::of(&[])).is_ok(), claimed == 0);
         assert_eq!(Block::new(long, Body::of(&[])).is_ok(), claimed == 0);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_genesis::Genesis;
 use quorate_ledger::SignatureMemo;
 use quorate_mempool::MempoolLimits;
-use quorate_pbft::{Config, EpochContext};
+use quorate_pbft::{Config, EpochContext, EpochRoot};
 
 /// The configuration of an engine. All of it but the memo comes from the genesis.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ impl EngineConfig {
                 context: EpochContext {
                     chain: genesis.chain_id(),
                     committee: genesis.committee().clone(),
+                    root: EpochRoot::of(genesis.header()),
                     window: consensus.window,
                     memo: None,
                 },

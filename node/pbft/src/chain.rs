@@ -7,14 +7,14 @@ use quorate_ledger::{BlockHash, CommitCertificate, Header, Height, Verified, Vie
 pub(crate) struct Chain {
     tip: Header,
     tip_hash: BlockHash,
-    /// For the last block; `None` for the genesis.
+    /// For the last block; `None` for the root of the epoch, which has none of this epoch.
     certificate: Option<Verified<CommitCertificate>>,
     /// The highest height that a certificate proves committed. It may be above the last block here.
     target: Height,
 }
 
 impl Chain {
-    /// A chain that ends in this block, with its certificate unless it is the genesis.
+    /// A chain that ends in this block, with its certificate unless it is the root of the epoch.
     pub(crate) fn new(tip: Header, certificate: Option<Verified<CommitCertificate>>) -> Self {
         Chain { target: tip.height, tip_hash: tip.hash(), tip, certificate }
     }
@@ -34,12 +34,12 @@ impl Chain {
         self.tip.height
     }
 
-    /// The commit certificate of the last block; `None` for the genesis.
+    /// The commit certificate of the last block; `None` for the root of the epoch.
     pub(crate) fn certificate(&self) -> Option<&Verified<CommitCertificate>> {
         self.certificate.as_ref()
     }
 
-    /// The view of the last block's certificate; `None` for the genesis.
+    /// The view of the last block's certificate; `None` for the root of the epoch.
     pub(crate) fn certified_in(&self) -> Option<View> {
         self.certificate.as_ref().map(|certificate| certificate.ballot().view)
     }

@@ -3,22 +3,48 @@ use std::time::Duration;
 
 use quorate_ledger::mutant::Mutant;
 use quorate_ledger::{
-    BlockLimits, ChainId, Committee, Epoch, Hash, Height, MAX_DESCENDANTS, ReplicaId, Signable, Signature,
-    SignatureMemo, Signed, SignedError, Verified, VerifySignatures,
+    BlockHash, BlockLimits, ChainId, Committee, Epoch, Hash, Header, Height, MAX_DESCENDANTS, ReplicaId,
+    Signable, Signature, SignatureMemo, Signed, SignedError, Verified, VerifySignatures,
 };
 
 /// Largest window W (R7). A STATUS and a finality proof have room for twice as many heights.
 pub const MAX_WINDOW: u64 = 32;
 const _: () = assert!(MAX_DESCENDANTS as u64 == 2 * MAX_WINDOW, "every block in flight can be proven");
 
-/// What the messages of an epoch are checked against. All of it but the memo comes from the
-/// genesis, so the result of a check is the same at all replicas.
+/// The block below the first block of an epoch: the genesis in epoch 0, otherwise the last block of
+/// the epoch before (R26).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochRoot {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub block: BlockHash,
+}
+
+impl EpochRoot {
+    /// The root of the epoch above the block with this header.
+    pub fn of(header: &Header) -> Self {
+        EpochRoot { height: header.height, block: header.hash() }
+    }
+
+    /// # Panics
+    /// If this is the header of another block.
+    pub(crate) fn assert_is(&self, header: &Header) {
+        assert_eq!(*self, EpochRoot::of(header), "R26: another block than the root of the epoch");
+    }
+}
+
+/// What the messages of an epoch are checked against. All of it but the memo follows from the chain
+/// up to the root, so the result of a check is the same at all replicas.
 #[derive(Debug, Clone)]
 pub struct EpochContext {
     /// The id of the chain.
     pub chain: ChainId,
     /// The epoch, and the members that order the chain in it.
     pub committee: Committee,
+    /// The block below the first block of the epoch. A VIEW-CHANGE without a certificate has it as
+    /// its committed anchor (R19a).
+    pub root: EpochRoot,
     /// W, in heights, 1 to [`MAX_WINDOW`]. A primary proposes up to W above its last committed
     /// block. A backup accepts up to 2 W above its own, which may lag behind the primary's (R7).
     pub window: u64,
@@ -61,8 +87,8 @@ impl VerifySignatures for EpochContext {
     }
 }
 
-/// The parameters of a replica. All of them but the memo come from the genesis, so they are the
-/// same at all replicas.
+/// The parameters of a replica, constant in its epoch. All of them but the memo follow from the
+/// chain up to the root, so they are the same at all replicas.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The epoch: what messages are checked against, and the committee and W of the replica.
@@ -87,16 +113,4 @@ pub struct Config {
     pub log_window: u64,
     /// How often a replica sends STATUS, also when idle (R14a).
     pub status_interval: Duration,
-}
-
-impl Config {
-    /// The hash of the committee that certifies the block above `height`: the value of the field
-    /// `next_committee` of the header at `height` (R5).
-    ///
-    /// It is that of the replica's own committee at every height. So an epoch does not end: a
-    /// replica proposes no last block of an epoch, and refuses one. A change of the committee in the
-    /// governance state will change the result here.
-    pub fn next_committee_at(&self, _height: Height) -> Hash {
-        self.context.committee.hash()
-    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_ledger::{Ballot, BlockSkeleton, CommitCertificate, Header, Height, ReplicaId, Verified};
 
+use crate::epoch::schedule::Schedule;
 use crate::messages::Checked;
 use crate::timer::Work;
 
@@ -45,6 +46,9 @@ pub enum Input {
     },
     /// The ledger up to this height is durable: it would survive a power cut (R13c, R23).
     Durable(Height),
+    /// The governance state of further final blocks is known (R26). It may lag behind the committed
+    /// chain.
+    Scheduled(Schedule),
     /// What the mempool holds for the next block (R15b).
     Pending(Work),
     /// The censorship watch timed out (R21d).

@@ -16,7 +16,8 @@ use crate::votes::slot::{Slot, Stage};
 pub enum Phase {
     /// Votes are here, the proposal is not.
     WaitingForProposal,
-    /// The proposal waits until its parent is accepted (R3).
+    /// The proposal waits until its parent is accepted (R3), or until the blocks that decide about
+    /// it are executed (R26).
     WaitingForParent,
     /// The engine fetches or checks its transactions (R5).
     Examining,
@@ -80,7 +81,7 @@ pub struct Overview {
     pub contacts: Vec<ReplicaId>,
     /// The members whose VIEW-CHANGE for this view or a later one is here.
     pub departed: Vec<ReplicaId>,
-    /// Height of the stable checkpoint; 0 before the first.
+    /// Height of the stable checkpoint; of the root of the epoch before the first.
     pub stable: Height,
     /// Height of the next CHECKPOINT to sign. It waits until the ledger is durable there (R23).
     pub checkpoint_due: Option<Height>,

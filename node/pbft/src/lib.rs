@@ -25,14 +25,14 @@
 //! # let root = Header::genesis(chain, committee.hash(), Timestamp(0));
 //! # let seconds = Duration::from_secs;
 //! # let config = Config {
-//! #     context: EpochContext { chain, committee, window: 8, memo: None },
+//! #     context: EpochContext { chain, committee, root: EpochRoot::of(&root), window: 8, memo: None },
 //! #     limits, clock_tolerance: seconds(1), request_timeout: seconds(2),
 //! #     new_view_timeout: seconds(2), timeout_cap: seconds(30), status_interval: seconds(1),
 //! #     checkpoint_interval: 128, log_window: 512,
 //! # };
 //! // A committee of one, on a chain that has only its genesis.
 //! let signer = Signer::new(&config.context, key, ReplicaId(0));
-//! let mut replica = Replica::new(config, signer, root);
+//! let mut replica = Replica::new(config, signer, root, Schedule::FIXED);
 //! let now = Now { moment: Moment::default(), wall: Timestamp(1000) };
 //!
 //! let parent = replica.proposal_parent().expect("the only member is the primary");
@@ -54,6 +54,7 @@
 mod chain;
 mod checkpoint;
 mod config;
+mod epoch;
 mod evidence;
 mod input;
 mod inspect;
@@ -70,7 +71,9 @@ mod view_change;
 mod votes;
 
 pub use checkpoint::certificate::{Checkpoint, CheckpointCertificate};
-pub use config::{Config, EpochContext, MAX_WINDOW};
+pub use config::{Config, EpochContext, EpochRoot, MAX_WINDOW};
+pub use epoch::begin::Continuation;
+pub use epoch::schedule::{EpochEnd, Schedule};
 pub use evidence::proof::{Crossed, Evidence, HiddenCertificate, Pair};
 pub use input::{Input, Verdict};
 pub use inspect::{Overview, Phase, SigningStatus, SlotOverview};

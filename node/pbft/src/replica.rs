@@ -8,6 +8,7 @@ use quorate_ledger::{
 use crate::chain::Chain;
 use crate::checkpoint::stable::Checkpoints;
 use crate::config::{Config, MAX_WINDOW};
+use crate::epoch::schedule::Schedule;
 use crate::evidence::Faults;
 use crate::evidence::proof::Evidence;
 use crate::input::Input;
@@ -76,23 +77,36 @@ pub struct Replica {
     pub(crate) peers: Peers,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
-    /// The next step is the first one after a restart (R13b).
-    pub(crate) restored: bool,
+    pub(crate) schedule: Schedule,
+    pub(crate) first_step: FirstStep,
+}
+
+/// What the next step of a replica must do before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstStep {
+    /// Nothing: it was taken, or the replica began with the chain.
+    Done,
+    /// The step is the first one after a restart (R13b).
+    Restores,
+    /// The step is the first one of an epoch that follows another (R26e).
+    Begins,
 }
 
 impl Replica {
     /// A replica on a chain that ends in `root`, its genesis, without journal records.
-    /// [`Replica::restore`] makes one from its records.
+    /// [`Replica::restore`] makes one from its records, [`Replica::begin`] one for a later epoch.
+    /// `schedule` is that of the governance state which is known here (R26).
     ///
     /// # Panics
     /// If the window is not within 1 to [`MAX_WINDOW`], or an interval is zero. A checked genesis
-    /// contains no such value.
-    pub fn new(config: Config, signer: Signer, root: Header) -> Self {
-        Replica::on(Chain::new(root, None), config, signer)
+    /// contains no such value. And if `root` is not the root of the configuration.
+    pub fn new(config: Config, signer: Signer, root: Header, schedule: Schedule) -> Self {
+        config.context.root.assert_is(&root);
+        Replica::on(Chain::new(root, None), config, signer, schedule)
     }
 
     /// A replica on this chain, with nothing in its log.
-    pub(crate) fn on(chain: Chain, config: Config, signer: Signer) -> Self {
+    pub(crate) fn on(chain: Chain, config: Config, signer: Signer, schedule: Schedule) -> Self {
         assert!(
             (1..=MAX_WINDOW).contains(&config.context.window),
             "the window must be 1 to {MAX_WINDOW} heights"
@@ -102,26 +116,30 @@ impl Replica {
         assert!(!config.status_interval.is_zero(), "the status interval must be above zero");
         assert!(config.checkpoint_interval > 0, "the checkpoint interval must be above zero");
         Replica {
-            signing: Signing::new(signer),
+            signing: Signing::new(signer, config.context.epoch()),
             chain,
             log: Log::default(),
             views: Views::default(),
             timers: ViewTimers::new(&config),
+            checkpoints: Checkpoints::on(config.context.root.height),
             config,
-            checkpoints: Checkpoints::default(),
             peers: Peers::default(),
             faults: Faults::default(),
             counters: Counters::default(),
-            restored: false,
+            schedule,
+            first_step: FirstStep::Done,
         }
     }
 
     /// Handles one event. This is the only way to change a replica.
     pub fn step(&mut self, now: Now, input: Input) -> Step {
         let mut step = Step::default();
-        // A restart needs this step: only a step can make requests to the engine.
-        if std::mem::take(&mut self.restored) {
-            self.begin_again(now, &mut step);
+        match std::mem::replace(&mut self.first_step, FirstStep::Done) {
+            FirstStep::Done => {}
+            // A restart needs this step: only a step can make requests to the engine.
+            FirstStep::Restores => self.begin_again(now, &mut step),
+            // R26e: before anything that is signed in this epoch.
+            FirstStep::Begins => step.records.push(Record::EpochStart(self.config.context.epoch())),
         }
         match input {
             Input::Received { from, message } => self.on_message(now, from, message, &mut step),
@@ -132,6 +150,7 @@ impl Replica {
             Input::Examined { ballot, verdict } => self.on_examined(now, ballot, verdict, &mut step),
             Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
             Input::Durable(height) => self.checkpoints.durable(height),
+            Input::Scheduled(schedule) => self.on_scheduled(schedule),
             Input::Pending(work) => self.timers.set_work(work),
             Input::Censored => self.on_censored(now, &mut step),
             Input::Late(lateness) => self.timers.put_off(lateness),
@@ -200,9 +219,10 @@ impl Replica {
         }
     }
 
-    /// The highest height at which the replica takes proposals and votes (R7, R23).
+    /// The highest height at which the replica takes proposals and votes (R7, R23, R26b).
     pub(crate) fn top(&self) -> Height {
-        self.chain.height().plus(2 * self.config.context.window).min(self.high_watermark())
+        let window = self.chain.height().plus(2 * self.config.context.window);
+        window.min(self.high_watermark()).min(self.last_height())
     }
 
     /// The slot that a ballot belongs to. Makes it if it does not exist. `None` if the ballot is
@@ -229,6 +249,11 @@ impl Replica {
     /// (R12d).
     fn on_caught_up(&mut self, now: Now, headers: Vec<Header>, certificate: Verified<CommitCertificate>) {
         let Some(last) = headers.last() else { return };
+        assert_eq!(
+            certificate.ballot().epoch,
+            self.config.context.epoch(),
+            "R26: the engine gives a replica the blocks of its own epoch only"
+        );
         assert_eq!(last.hash(), certificate.ballot().block, "the certificate is for the last block");
         if last.height > self.chain.height() {
             self.advance_tip(now.moment, headers, certificate);
@@ -253,6 +278,7 @@ impl Replica {
         // Before the slots go: R14d needs the proposals of these heights.
         self.note_final(&headers, certificate.ballot().view);
         for header in &headers {
+            self.assert_agrees_with_schedule(header);
             self.checkpoints.reached(self.config.checkpoint_interval, header);
         }
         let tip = headers.into_iter().next_back().expect("the chain advances by a block at least");
@@ -287,16 +313,16 @@ impl Replica {
         }
     }
 
-    /// Whether this replica may vote in its view: signing is enabled (R24), and the view has begun
-    /// and is not known to be over (R12e).
+    /// Whether this replica may vote in its view: signing is enabled (R24), the epoch is not over
+    /// (R26d), and the view has begun and is not known to be over (R12e).
     pub(crate) fn votes(&self) -> bool {
-        self.views.is_active() && self.signing.is_enabled() && !self.is_overtaken()
+        self.views.is_active() && self.may_sign() && !self.is_overtaken()
     }
 
     /// R12e: whether the certificate of the last committed block is of a later view. A quorum has
     /// left this replica's view then, and proposals of this view need not fit the committed chain.
     fn is_overtaken(&self) -> bool {
-        // The genesis has no certificate: `None` is less than any view.
+        // The root has no certificate of this epoch: `None` is less than any view.
         let certified = self.chain.certified_in();
         certified > Some(self.views.view()) && !is(Mutant::VotesWhenOvertaken)
     }

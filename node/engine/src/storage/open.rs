@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
 use quorate_mempool::Mempool;
-use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Signer};
+use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Schedule, Signer};
 use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
 
 use crate::config::EngineConfig;
@@ -56,7 +56,8 @@ impl Engine {
     ) -> Result<Engine, OpenError> {
         let committee = &config.pbft.context.committee;
         let me = committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
-        let remembered = records::read(journal.rows()?).map_err(OpenError::Journal)?;
+        let remembered =
+            records::read(journal.rows()?, config.pbft.context.root).map_err(OpenError::Journal)?;
         let appended = append_final(&mut ledger, &remembered)?;
         if appended {
             ledger.make_durable()?;
@@ -71,14 +72,13 @@ impl Engine {
         let mut recent = RecentIds::new(config.pbft.limits.transaction.max_lifetime_ms);
         let lifetime_ms = config.pbft.limits.transaction.max_lifetime_ms;
         let remembered_ms = if is(Mutant::HalfTheIds) { lifetime_ms / 2 } else { lifetime_ms };
-        let since = tip.timestamp.minus_ms(remembered_ms);
-        for block in reader.ids_since(since)? {
+        for block in reader.ids_since(tip.timestamp.minus_ms(remembered_ms))? {
             recent.push(block.timestamp, block.ids.into());
         }
         let signer = Signer::new(&config.pbft.context, key.clone(), me);
         let end = chain_end(&reader, tip, config.pbft.checkpoint_interval, remembered.collected)?;
         let Restored { replica, accepted } =
-            Replica::restore(config.pbft.clone(), signer, end, remembered.records)
+            Replica::restore(config.pbft.clone(), signer, end, Schedule::FIXED, remembered.records)
                 .map_err(|error| OpenError::Journal(error.to_string()))?;
         let pool = Pool::new(
             Mempool::new(config.mempool),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_ledger::{
     Block, BlockHash, Body, CommitCertificate, Height, ReplicaId, Verified, View, decode, encode,
 };
-use quorate_pbft::{Evidence, Record, Subject};
+use quorate_pbft::{EpochRoot, Evidence, Record, Subject};
 use quorate_store::{Row, RowKey};
 
 use crate::proposing::flight::Flight;
@@ -26,6 +26,7 @@ const HEARD: u8 = 10;
 const EVIDENCE: u8 = 11;
 const COLLECTED: u8 = 12;
 const RECOVERING: u8 = 13;
+const EPOCH_START: u8 = 14;
 
 fn detail(parts: &[&[u8]]) -> [u8; 32] {
     let mut detail = [0; 32];
@@ -118,10 +119,11 @@ pub(crate) fn changes<'a, 'b>(
                 (CHECKPOINT, detail(&[&[u8::from(odd)]]))
             }
             Record::Stable(_) => (STABLE, [0; 32]),
-            Record::Mark(_) => (MARK, [0; 32]),
-            Record::Recovering(_) => (RECOVERING, [0; 32]),
+            Record::Mark(..) => (MARK, [0; 32]),
+            Record::Recovering(..) => (RECOVERING, [0; 32]),
             Record::Heard(replica, _) => (HEARD, of_member(*replica)),
             Record::Evidence(evidence) => (EVIDENCE, of_subject(evidence.culprit(), &evidence.subject())),
+            Record::EpochStart(_) => (EPOCH_START, [0; 32]),
         };
         changes.put(RowKey { height, kind, detail }, Cow::Owned(record.to_bytes()));
     }
@@ -143,11 +145,11 @@ pub(crate) struct Remembered {
     pub(crate) collected: Height,
 }
 
-/// Reads rows back, in key order.
+/// Reads rows back, in key order, in an epoch on this root.
 ///
 /// # Errors
 /// A message for the operator: a row is not one that this version writes.
-pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
+pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>, root: EpochRoot) -> Result<Remembered, String> {
     let mut remembered = Remembered::default();
     let mut accepted = Vec::new();
     let mut bodies: BTreeMap<BlockHash, Body> = BTreeMap::new();
@@ -170,7 +172,7 @@ pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
             PREPARED => Record::read_prepared(&value),
             FINALISED => Record::read_finalised(&value),
             VIEW_CHANGE => Record::read_view_change(&value),
-            NEW_VIEW => Record::read_new_view(&value),
+            NEW_VIEW => Record::read_new_view(&value, root),
             CHECKPOINT => Record::read_checkpoint(&value),
             STABLE => Record::read_stable(&value),
             MARK => Record::read_mark(&value),
@@ -180,6 +182,7 @@ pub(crate) fn read(rows: Vec<(RowKey, Vec<u8>)>) -> Result<Remembered, String> {
                 Record::read_heard(ReplicaId(member), &value)
             }
             EVIDENCE => Record::read_evidence(&value),
+            EPOCH_START => Record::read_epoch_start(&value),
             unknown => return Err(format!("a record of unknown kind {unknown}, perhaps of a newer version")),
         };
         match record.map_err(unreadable)? {

@@ -182,8 +182,12 @@ fn write(journal: &mut Journal, maker: &Maker, group: &[Record]) {
     journal.replace(&gone, &changes.into_rows(), None).unwrap();
 }
 
+fn root() -> EpochRoot {
+    EpochRoot::of(Maker::new().genesis.header())
+}
+
 fn remembered(journal: &Journal) -> Remembered {
-    read(journal.rows().unwrap()).unwrap()
+    read(journal.rows().unwrap(), root()).unwrap()
 }
 
 /// The records in the order of rows, accepted proposals last.
@@ -202,13 +206,14 @@ fn every_kind_of_record_is_read_back_as_it_was_written() {
         maker.new_view(1),
         maker.checkpoint(8),
         maker.stable(8),
-        Record::Mark(HighWaterMark { accepted: (View(1), Height(2)), ..HighWaterMark::default() }),
+        Record::Mark(Epoch(0), HighWaterMark { accepted: (View(1), Height(2)), ..HighWaterMark::default() }),
         maker.heard(0, 7),
         maker.heard(3, 9),
         maker.evidence(0, 1),
         maker.evidence(0, 2),
         maker.evidence(3, 1),
-        Record::Recovering(HighWaterMark { left: View(3), ..HighWaterMark::default() }),
+        Record::Recovering(Epoch(0), HighWaterMark { left: View(3), ..HighWaterMark::default() }),
+        Record::EpochStart(Epoch(0)),
     ];
     let open = [maker.prepared(&first, 0), maker.accepted(&first, 0), maker.accepted(&second, 1)];
     let final_one = maker.finalised(&first);
@@ -307,8 +312,8 @@ fn how_far_rows_were_collected_is_read_back() {
 #[test]
 fn rows_that_this_version_does_not_write_are_refused() {
     let row = |kind, value: &[u8]| (RowKey { height: Height(0), kind, detail: [0; 32] }, value.to_vec());
-    for kind in VIEW_CHANGE..=RECOVERING {
-        assert!(read(vec![row(kind, b"?")]).is_err(), "kind {kind}");
+    for kind in VIEW_CHANGE..=EPOCH_START {
+        assert!(read(vec![row(kind, b"?")], root()).is_err(), "kind {kind}");
     }
-    assert!(read(vec![row(RECOVERING + 1, b"")]).unwrap_err().contains("unknown kind 14"));
+    assert!(read(vec![row(EPOCH_START + 1, b"")], root()).unwrap_err().contains("unknown kind 15"));
 }

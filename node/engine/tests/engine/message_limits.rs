@@ -9,7 +9,7 @@ use quorate_ledger::{
     TransactionLimits, View, decode, encode, signing_hash,
 };
 use quorate_pbft::{
-    EpochContext, Evidence, HiddenCertificate, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView,
+    EpochContext, EpochRoot, Evidence, HiddenCertificate, MAX_STATUS_SLOTS, MAX_WINDOW, Message, NewView,
     NewViewMessage, PrePrepare, PreparedCertificate, PreparedError, Rejected, ViewChange, ViewChangeMessage,
     ViewChangePayload,
 };
@@ -43,7 +43,8 @@ impl Colluders {
 
     fn context(&self, window: u64) -> EpochContext {
         let committee = self.committee.clone();
-        EpochContext { chain: CHAIN, committee, window, memo: None }
+        let root = EpochRoot { height: Height(0), block: BlockHash::from_bytes([0; 32]) };
+        EpochContext { chain: CHAIN, committee, root, window, memo: None }
     }
 
     fn signed<S: Signable>(&self, signer: u16, body: S) -> Signed<S> {

@@ -17,8 +17,10 @@ use crate::step::{Request, Step, To};
 pub(crate) const KEPT: usize = 2;
 
 /// The checkpoints to sign, those received, and the stable one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checkpoints {
+    /// The height of the root of the epoch: the low watermark before the first stable checkpoint.
+    root: Height,
     /// Committed but not signed yet, ascending by height, the last [`KEPT`].
     reached: VecDeque<Checkpoint>,
     /// The ledger is durable up to this height.
@@ -29,8 +31,13 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// No checkpoint yet, in an epoch on a root at this height.
+    pub(crate) fn on(root: Height) -> Self {
+        Checkpoints { root, reached: VecDeque::new(), durable: root, votes: BTreeMap::new(), stable: None }
+    }
+
     pub(crate) fn reached(&mut self, interval: u64, header: &Header) {
-        if header.height.0.is_multiple_of(interval) && header.height > Height(0) {
+        if header.height.0.is_multiple_of(interval) && header.height > self.root {
             self.reached.push_back(Checkpoint::of(header));
             if self.reached.len() > KEPT {
                 self.reached.pop_front();
@@ -42,9 +49,9 @@ impl Checkpoints {
         self.durable = self.durable.max(height);
     }
 
-    /// The low watermark: height of the stable checkpoint, 0 before the first.
+    /// The low watermark: height of the stable checkpoint, and of the root before the first one.
     pub(crate) fn stable_height(&self) -> Height {
-        self.stable.as_ref().map_or(Height(0), |stable| stable.checkpoint().height)
+        self.stable.as_ref().map_or(self.root, |stable| stable.checkpoint().height)
     }
 
     /// Height of the next CHECKPOINT to sign. It may be signed once the ledger is durable there.
@@ -123,7 +130,7 @@ impl Replica {
     pub(crate) fn checkpoint_next(&mut self, step: &mut Step) -> bool {
         let durable = |height| height <= self.checkpoints.durable || is(Mutant::CheckpointBeforeDurable);
         let due = self.checkpoints.next().is_some_and(durable);
-        if !due || !self.signing.is_enabled() {
+        if !due || !self.may_sign() {
             return false;
         }
         let checkpoint = self.checkpoints.reached.pop_front().expect("one is due");

@@ -17,7 +17,9 @@ impl Replica {
         if self.is_known_to_hide(signer) {
             return;
         }
-        let hidden = self.commits_of(signer).find(|commit| hides(view, &change.payload, &commit.body.0));
+        let root = self.config.context.root.height;
+        let hidden =
+            self.commits_of(signer).find(|commit| hides(root, view, &change.payload, &commit.body.0));
         if let Some(commit) = hidden {
             self.accuse_hiding(commit, change.clone(), step);
         }
@@ -29,7 +31,8 @@ impl Replica {
         if self.is_known_to_hide(commit.signer) {
             return;
         }
-        if hides(change.view(), &change.message().payload, &commit.body.0) {
+        let root = self.config.context.root.height;
+        if hides(root, change.view(), &change.message().payload, &commit.body.0) {
             let change = change.message().clone();
             self.accuse_hiding(commit.clone(), change, step);
         }

@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, Commit, ReplicaId, Signed, Verifiable, Verified, View};
+use quorate_ledger::{Ballot, Commit, Height, ReplicaId, Signed, Verifiable, Verified, View};
 
 use crate::checkpoint::certificate::Checkpoint;
 use crate::config::EpochContext;
@@ -132,7 +132,8 @@ impl HiddenCertificate {
                 return Err(Rejected::Epoch(claimed));
             }
         }
-        if commit.signer != vote.signer || !hides(vote.body.view, payload, &commit.body.0) {
+        let root = context.root.height;
+        if commit.signer != vote.signer || !hides(root, vote.body.view, payload, &commit.body.0) {
             return Err(Rejected::Evidence);
         }
         if vote.body.content != payload.hash() {
@@ -151,8 +152,8 @@ impl HiddenCertificate {
 }
 
 /// Whether a VIEW-CHANGE for this view, with this payload, hides the prepared certificate of a
-/// COMMIT for this ballot (R19a, R22b).
-pub(crate) fn hides(view: View, payload: &ViewChangePayload, ballot: &Ballot) -> bool {
+/// COMMIT for this ballot, in an epoch on a root at this height (R19a, R22b).
+pub(crate) fn hides(root: Height, view: View, payload: &ViewChangePayload, ballot: &Ballot) -> bool {
     // A certificate of the COMMIT's own view must be for the COMMIT's block. The replica that sent
     // the COMMIT holds that certificate, and replaces it only by one of a later view.
     let accounts = |certificate: &PreparedCertificate| {
@@ -160,7 +161,9 @@ pub(crate) fn hides(view: View, payload: &ViewChangePayload, ballot: &Ballot) ->
             && (certificate.view() > ballot.view
                 || certificate.view() == ballot.view && certificate.ballot().block == ballot.block)
     };
-    view > ballot.view && payload.anchor_height() < ballot.height && !payload.prepared.iter().any(accounts)
+    view > ballot.view
+        && payload.anchor_height(root) < ballot.height
+        && !payload.prepared.iter().any(accounts)
 }
 
 macro_rules! each {

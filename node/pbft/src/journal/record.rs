@@ -2,11 +2,12 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
-    BlockHash, BlockSkeleton, CommitCertificate, DecodeError, Header, Height, ReplicaId, Signed, Verified,
-    View, decode, encode,
+    BlockHash, BlockSkeleton, CommitCertificate, DecodeError, Epoch, Header, Height, ReplicaId, Signed,
+    Verified, View, decode, encode,
 };
 
 use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
+use crate::config::EpochRoot;
 use crate::evidence::proof::Evidence;
 use crate::messages::proposal::{CheckedProposal, PrePrepare};
 use crate::signing::seen::{HighWaterMark, Seen};
@@ -34,14 +35,14 @@ pub enum Record {
     Checkpoint(Verified<Signed<Checkpoint>>),
     /// The stable checkpoint (R23). The last one counts.
     Stable(Verified<CheckpointCertificate>),
-    /// The high-water mark of this replica (R24b). The last one counts.
-    Mark(HighWaterMark),
+    /// The high-water mark of this replica in this epoch (R24b). The last one counts.
+    Mark(Epoch, HighWaterMark),
     /// The furthest statements received of another member (R24b). The last one of each member
     /// counts. No message depends on it, so it is written along with other records.
     Heard(ReplicaId, Box<Seen>),
-    /// Others have received statements of this replica that its files lack. It never signs again
-    /// with these files (R24c). Contains the high-water mark that they showed.
-    Recovering(HighWaterMark),
+    /// Others have received statements of this replica that its files lack. It does not sign again
+    /// with these files in this epoch (R24c). Contains the high-water mark that they showed.
+    Recovering(Epoch, HighWaterMark),
     /// Evidence that a member is faulty (R22c).
     Evidence(Verified<Evidence>),
     /// The log has dropped an accepted block of a past view (R20d). Its record may be deleted, and
@@ -56,6 +57,9 @@ pub enum Record {
         /// Whether the log has it in no other view.
         with_body: bool,
     },
+    /// Before anything that the replica signs in an epoch after the first (R26e). The rows of the
+    /// epoch before are deleted in the same write.
+    EpochStart(Epoch),
 }
 
 /// The stored form of [`Record::Accepted`]. The ids of the transactions are in the body, which is
@@ -90,17 +94,35 @@ impl Record {
             | Record::NewView(_)
             | Record::Checkpoint(_)
             | Record::Stable(_)
-            | Record::Mark(_)
+            | Record::Mark(..)
             | Record::Heard(..)
-            | Record::Recovering(_)
-            | Record::Evidence(_) => None,
+            | Record::Recovering(..)
+            | Record::Evidence(_)
+            | Record::EpochStart(_) => None,
+        }
+    }
+
+    /// The epoch that the record belongs to. `None` if it deletes a row and makes none.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Record::Accepted(proposal) => Some(proposal.ballot().epoch),
+            Record::Prepared(certificate) => Some(certificate.header().epoch),
+            Record::Finalised(certificate) => Some(certificate.ballot().epoch),
+            Record::ViewChange(change) => Some(change.vote().body.epoch),
+            Record::NewView(new_view) => Some(new_view.vote().body.epoch),
+            Record::Checkpoint(vote) => Some(vote.body.epoch),
+            Record::Stable(certificate) => Some(certificate.checkpoint().epoch),
+            Record::Mark(epoch, _) | Record::Recovering(epoch, _) | Record::EpochStart(epoch) => Some(*epoch),
+            Record::Heard(_, seen) => Some(seen.epoch),
+            Record::Evidence(evidence) => Some(evidence.subject().epoch),
+            Record::Dropped { .. } => None,
         }
     }
 
     /// Whether a message may depend on it, so that it must be written without delay (R13a).
     pub fn is_promise(&self) -> bool {
         match self {
-            Record::Mark(_) | Record::Heard(..) | Record::Dropped { .. } => false,
+            Record::Mark(..) | Record::Heard(..) | Record::Dropped { .. } => false,
             Record::Accepted(_)
             | Record::Prepared(_)
             | Record::Finalised(_)
@@ -108,8 +130,9 @@ impl Record {
             | Record::NewView(_)
             | Record::Checkpoint(_)
             | Record::Stable(_)
-            | Record::Recovering(_)
-            | Record::Evidence(_) => true,
+            | Record::Recovering(..)
+            | Record::Evidence(_)
+            | Record::EpochStart(_) => true,
         }
     }
 
@@ -126,10 +149,11 @@ impl Record {
             Record::NewView(new_view) => encode(new_view.message()),
             Record::Checkpoint(vote) => encode(&**vote),
             Record::Stable(certificate) => encode(&**certificate),
-            Record::Mark(mark) | Record::Recovering(mark) => encode(mark),
+            Record::Mark(epoch, mark) | Record::Recovering(epoch, mark) => encode(&(epoch, mark)),
             Record::Heard(_, seen) => encode(&**seen),
             Record::Evidence(evidence) => encode(&**evidence),
             Record::Dropped { .. } => Vec::new(),
+            Record::EpochStart(epoch) => encode(epoch),
         }
     }
 
@@ -180,13 +204,13 @@ impl Record {
         Ok(Record::ViewChange(CheckedViewChange::from_own_storage(decode::<ViewChangeMessage>(bytes)?)))
     }
 
-    /// Reads the NEW-VIEW of the view that was entered last.
+    /// Reads the NEW-VIEW of the view that was entered last, in an epoch on this root.
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn read_new_view(bytes: &[u8]) -> Result<Record, Unreadable> {
+    pub fn read_new_view(bytes: &[u8], root: EpochRoot) -> Result<Record, Unreadable> {
         let message: NewViewMessage = decode(bytes)?;
-        CheckedNewView::from_own_storage(message)
+        CheckedNewView::from_own_storage(message, root)
             .map(Record::NewView)
             .map_err(|error| Unreadable(error.to_string()))
     }
@@ -212,7 +236,8 @@ impl Record {
     /// # Errors
     /// [`Unreadable`].
     pub fn read_mark(bytes: &[u8]) -> Result<Record, Unreadable> {
-        Ok(Record::Mark(decode(bytes)?))
+        let (epoch, mark) = decode(bytes)?;
+        Ok(Record::Mark(epoch, mark))
     }
 
     /// Reads the record that these files are old.
@@ -220,7 +245,8 @@ impl Record {
     /// # Errors
     /// [`Unreadable`].
     pub fn read_recovering(bytes: &[u8]) -> Result<Record, Unreadable> {
-        Ok(Record::Recovering(decode(bytes)?))
+        let (epoch, seen) = decode(bytes)?;
+        Ok(Record::Recovering(epoch, seen))
     }
 
     /// Reads the furthest statements of another member.
@@ -229,6 +255,14 @@ impl Record {
     /// [`Unreadable`].
     pub fn read_heard(member: ReplicaId, bytes: &[u8]) -> Result<Record, Unreadable> {
         Ok(Record::Heard(member, Box::new(decode(bytes)?)))
+    }
+
+    /// Reads the begin of an epoch.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read_epoch_start(bytes: &[u8]) -> Result<Record, Unreadable> {
+        Ok(Record::EpochStart(decode(bytes)?))
     }
 
     /// Reads evidence.

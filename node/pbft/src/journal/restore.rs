@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Header, Height, Verified, View};
+use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Epoch, Header, Height, Verified, View};
 
 use crate::chain::Chain;
 use crate::config::Config;
+use crate::epoch::schedule::Schedule;
 use crate::journal::record::Record;
 use crate::messages::proposal::{CheckedProposal, PrePrepare, Prepare};
-use crate::replica::Replica;
+use crate::replica::{FirstStep, Replica};
 use crate::signing::SigningState;
 use crate::signing::signer::Signer;
 use crate::step::{Request, Step};
@@ -22,7 +23,8 @@ use crate::votes::slot::{Slot, Stage};
 pub struct ChainEnd {
     /// The last block.
     pub tip: Header,
-    /// The certificate of the last block; `None` for the genesis.
+    /// The certificate of the last block. The replica does not use that of the root of its epoch,
+    /// which the epoch before certifies.
     pub certificate: Option<Verified<CommitCertificate>>,
     /// The last block at a checkpoint height, if there is one.
     pub checkpoint: Option<Header>,
@@ -30,6 +32,23 @@ pub struct ChainEnd {
     /// there (R13c). If the ledger ends lower now, it is an old copy, and records are missing
     /// (R24d).
     pub forgotten_through: Height,
+}
+
+impl ChainEnd {
+    /// The chain of a replica of this epoch. The root has no certificate of its epoch.
+    pub(crate) fn chain(&self, config: &Config) -> Chain {
+        let root = config.context.root;
+        assert!(self.tip.height >= root.height, "R26: the ledger ends below the root of the epoch");
+        if self.tip.height == root.height {
+            root.assert_is(&self.tip);
+            let next = self.tip.next_committee;
+            assert_eq!(next, config.context.committee.hash(), "R26: another committee follows this block");
+            return Chain::new(self.tip.clone(), None);
+        }
+        let certified = self.certificate.as_ref().map(|certificate| certificate.ballot().block);
+        assert_eq!(certified, Some(self.tip.hash()), "the last block of the ledger must be certified");
+        Chain::new(self.tip.clone(), self.certificate.clone())
+    }
 }
 
 /// A replica in the state of its last durable record.
@@ -58,34 +77,54 @@ pub enum RestoreError {
         "a block at height {0} was accepted in view {1}, which was never entered: the journal is incomplete"
     )]
     NotEntered(Height, View),
+    /// A record of another epoch.
+    #[error(
+        "the journal has records of epoch {found}, but the ledger is in epoch {of}: the two files do not belong together, or one of them is an old copy"
+    )]
+    Epoch {
+        /// The epoch of the record.
+        found: Epoch,
+        /// The epoch to restore.
+        of: Epoch,
+    },
+    /// Records of an epoch after the first, without the one that comes before all others.
+    #[error("the journal has no record of the start of epoch {0}: the journal is incomplete")]
+    NotStarted(Epoch),
 }
 
 impl Replica {
-    /// Restores a replica from its records, in any order, on a chain that ends at `end`. Ignores
-    /// records about committed heights.
+    /// Restores a replica from its records of one epoch, in any order, on a chain that ends at
+    /// `end`. Ignores records about committed heights. `schedule` is that of the governance state
+    /// which is known here (R26).
+    ///
+    /// A node whose journal has no record of an epoch after the first calls [`Replica::begin`]
+    /// instead.
     ///
     /// # Errors
     /// [`RestoreError`]: the journal is damaged or incomplete, and this replica must not vote.
     ///
     /// # Panics
     /// If the certificate is not for the last block. The replica's VIEW-CHANGE would lack its
-    /// committed anchor then.
+    /// committed anchor then. And if the chain ends below the root of the epoch.
     pub fn restore(
         config: Config,
         signer: Signer,
         end: ChainEnd,
+        schedule: Schedule,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<Restored, RestoreError> {
-        let certified = end.certificate.as_ref().map(|certificate| certificate.ballot().block);
-        assert!(
-            end.tip.height == Height(0) || certified == Some(end.tip.hash()),
-            "the last block of the ledger must be certified"
-        );
-        let mut replica = Replica::on(Chain::new(end.tip, end.certificate), config, signer);
+        let epoch = config.context.epoch();
+        let mut started = epoch == Epoch(0);
+        let mut replica = Replica::on(end.chain(&config), config, signer, schedule);
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         let mut highest = Height(0);
         for record in records {
+            let found = record.epoch().unwrap_or(epoch);
+            if found != epoch && !is(Mutant::OldEpochRestored) {
+                return Err(RestoreError::Epoch { found, of: epoch });
+            }
+            started |= matches!(record, Record::EpochStart(_));
             // Also of committed heights: R24d needs the highest one.
             highest = highest.max(record.height().unwrap_or_default());
             if record.height().is_some_and(|height| height <= replica.chain.height()) {
@@ -100,8 +139,11 @@ impl Replica {
                 other => replica.remember(other),
             }
         }
+        if !started {
+            return Err(RestoreError::NotStarted(epoch));
+        }
         replica.resume_view();
-        replica.restored = true;
+        replica.first_step = FirstStep::Restores;
         for proposal in accepted.into_values() {
             replica.take_back(proposal)?;
         }
@@ -139,7 +181,7 @@ impl Replica {
 
     /// Signs the CHECKPOINT of the ledger's last checkpoint height, if no record contains it: the
     /// ledger may have reached this height before the CHECKPOINT was recorded.
-    fn resume_checkpoint(&mut self, header: &Header) {
+    pub(crate) fn resume_checkpoint(&mut self, header: &Header) {
         let signed = self.checkpoints.of(self.signing.replica()).last().map(|vote| vote.body.height);
         if signed < Some(header.height) {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
@@ -176,13 +218,13 @@ impl Replica {
                 self.checkpoints.record(vote);
             }
             Record::Stable(certificate) => self.checkpoints.adopt(certificate),
-            Record::Mark(mark) => self.signing.restore_mark(mark),
-            Record::Recovering(seen) => self.signing.restore_recovering(seen),
+            Record::Mark(_, mark) => self.signing.restore_mark(mark),
+            Record::Recovering(_, seen) => self.signing.restore_recovering(seen),
             Record::Heard(replica, seen) => self.signing.restore_seen(replica, *seen),
             Record::Evidence(evidence) => self.faults.restore(&evidence),
             // Nothing to do: before this call, the engine has appended the finalised blocks and
             // deleted the dropped ones.
-            Record::Finalised(_) | Record::Dropped { .. } => {}
+            Record::Finalised(_) | Record::Dropped { .. } | Record::EpochStart(_) => {}
             Record::Accepted(_) | Record::Prepared(_) => unreachable!("these are about a height"),
         }
     }

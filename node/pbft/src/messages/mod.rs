@@ -7,7 +7,7 @@ pub(crate) mod status;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Ballot, BlockSkeleton, Commit, Epoch, Height, ReplicaId, Signed, Verified};
+use quorate_ledger::{Ballot, BlockSkeleton, Commit, Epoch, ReplicaId, Signed, Verified};
 
 use crate::checkpoint::certificate::Checkpoint;
 use crate::config::EpochContext;
@@ -60,6 +60,23 @@ impl Message {
             | Message::Checkpoint(_)
             | Message::Evidence(_)
             | Message::Seen(_) => false,
+        }
+    }
+}
+
+impl Message {
+    /// The epoch that the message claims to be of. Views of different epochs do not compare (R26f).
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Message::PrePrepare(proposal) => proposal.vote.body.0.epoch,
+            Message::Prepare(vote) => vote.body.0.epoch,
+            Message::Commit(vote) => vote.body.0.epoch,
+            Message::Status(status) => status.epoch,
+            Message::ViewChange(change) => change.vote.body.epoch,
+            Message::NewView(new_view) => new_view.vote.body.epoch,
+            Message::Checkpoint(vote) => vote.body.epoch,
+            Message::Evidence(evidence) => evidence.subject().epoch,
+            Message::Seen(seen) => seen.epoch,
         }
     }
 }
@@ -186,7 +203,8 @@ impl Message {
             Message::Checkpoint(vote) => {
                 of_epoch(vote.body.epoch)?;
                 own_vote(vote.signer)?;
-                if vote.body.height == Height(0) {
+                // R26: the epoch before certifies heights up to the root.
+                if vote.body.height <= context.root.height {
                     return Err(Rejected::Checkpoint(vote.body.height));
                 }
                 Ok(CheckedContent::Checkpoint(context.verify(vote)?))

@@ -4,8 +4,8 @@ use quorate_ledger::{BlockError, CertificateError, Epoch, Height, ReplicaId, Sig
 
 use crate::votes::prepared::PreparedError;
 
-/// Why a message was refused. The sender is faulty in all cases: a correct member sends no such
-/// message.
+/// Why a message was refused. A correct member sends no such message, with one exception: the
+/// epochs of two correct members may differ for a while ([`Rejected::Epoch`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     /// R2: a vote is taken only from the channel of its signer. A member that collects votes of
@@ -52,7 +52,7 @@ pub enum Rejected {
     /// The statements are no evidence, or SEEN is not of one member.
     #[error("its statements are not of one member, or a correct member could make both")]
     Evidence,
-    /// A CHECKPOINT at a height that has none: 0.
+    /// A CHECKPOINT at a height that has none: at or below the root of the epoch.
     #[error("a CHECKPOINT at height {0}, which has none")]
     Checkpoint(Height),
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use quorate_ledger::{Ballot, Domain, Height, ReplicaId, Signed, View};
+use quorate_ledger::{Ballot, Domain, Epoch, Height, ReplicaId, Signed, View};
 
 use crate::checkpoint::certificate::Checkpoint;
 use crate::checkpoint::stable::KEPT;
@@ -162,6 +162,7 @@ impl Screen {
     /// # Errors
     /// [`Dropped`]: do not check the proposal.
     pub fn admit_proposal(&mut self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {
+        self.of_epoch(position, vote.body.0.epoch)?;
         self.useful_proposal(position, vote)?;
         self.repeated_proposal(position, vote)
     }
@@ -191,6 +192,7 @@ impl Screen {
     /// # Errors
     /// [`Dropped::Useless`].
     pub fn useful(&self, position: &Position, message: &Message) -> Result<(), Dropped> {
+        self.of_epoch(position, message.epoch())?;
         match message {
             Message::PrePrepare(proposal) => self.useful_proposal(position, &proposal.vote),
             Message::Prepare(vote) if vote.signer == self.from => {
@@ -214,6 +216,12 @@ impl Screen {
             | Message::Checkpoint(_)
             | Message::Status(_) => Ok(()),
         }
+    }
+
+    /// R26f: drops messages of other epochs before any comparison of views. The position and this
+    /// screen may be of different epochs for a moment.
+    fn of_epoch(&self, position: &Position, claimed: Epoch) -> Result<(), Dropped> {
+        useless_if(claimed != position.epoch || claimed != self.config.context.epoch())
     }
 
     fn useful_proposal(&self, position: &Position, vote: &Signed<PrePrepare>) -> Result<(), Dropped> {

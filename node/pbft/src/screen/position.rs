@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_ledger::{BlockHash, Height, ReplicaId, View};
+use quorate_ledger::{BlockHash, Epoch, Height, ReplicaId, View};
 
 use crate::checkpoint::certificate::Checkpoint;
 use crate::evidence::superseded::FinalProposals;
@@ -11,7 +11,6 @@ use crate::messages::statement::Subject;
 use crate::replica::Replica;
 use crate::signing::SigningState;
 use crate::signing::seen::{HighWaterMark, Seen};
-use crate::view_change::messages::CheckedViewChange;
 use crate::view_change::statements::{NewView, ViewChange};
 
 /// What a [`crate::Screen`] needs to know of a replica to find the messages that it would ignore.
@@ -22,6 +21,8 @@ use crate::view_change::statements::{NewView, ViewChange};
 /// committed heights stay committed, left views stay left, and known statements stay known (R25b).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
+    /// The epoch of the replica. Everything else is about this epoch (R26f).
+    pub(crate) epoch: Epoch,
     pub(crate) view: View,
     pub(crate) active: bool,
     /// The NEW-VIEW of the view that was entered last.
@@ -29,7 +30,7 @@ pub struct Position {
     /// The last height that the current view proposes again, or its anchor's (R20).
     pub(crate) again_through: Option<Height>,
     pub(crate) committed: Height,
-    /// The highest height at which the replica takes proposals and votes (R7, R23).
+    /// The highest height at which the replica takes proposals and votes (R7, R23, R26b).
     pub(crate) top: Height,
     /// The high-water mark of the replica itself (R24b).
     pub(crate) mark: HighWaterMark,
@@ -112,10 +113,11 @@ impl Replica {
     /// The position of this replica. Publish it before the messages of a step leave. The answers to
     /// these messages are then screened by a position that knows about them (R25a).
     pub fn position(&self) -> Position {
+        let root = self.config.context.root.height;
         let known = |replica: ReplicaId| Known {
             said: self.signing.seen_of(replica).map(Said::of).unwrap_or_default(),
             view_change: self.views.change_of(replica).map(|change| change.vote().body),
-            anchor: self.views.change_of(replica).map(CheckedViewChange::anchor_height).unwrap_or_default(),
+            anchor: self.views.change_of(replica).map_or(root, |change| change.anchor_height(root)),
             checkpoints: self.checkpoints.of(replica).iter().map(|vote| vote.body).collect(),
             accused: self.faults.of(replica).cloned().unwrap_or_default(),
         };
@@ -123,6 +125,7 @@ impl Replica {
             |slot: &crate::votes::slot::Slot| slot.proposal().map(|proposal| proposal.ballot().block);
         let entered = self.views.entered();
         Position {
+            epoch: self.config.context.epoch(),
             view: self.views.view(),
             active: self.views.is_active(),
             begun: entered.map(|entered| entered.vote().body),

@@ -7,14 +7,15 @@ use crate::messages::Message;
 use crate::messages::status::Status;
 use crate::replica::Replica;
 use crate::signing::Comparison;
-use crate::signing::seen::HighWaterMark;
+use crate::signing::seen::{HighWaterMark, Seen};
 use crate::step::{Request, Step, To};
 
 impl Replica {
     /// Sends a member its own furthest statements, if it is probing, or if its STATUS has a lower
     /// high-water mark (R24a, R24b).
     pub(crate) fn show_seen(&self, member: ReplicaId, status: &Status, step: &mut Step) {
-        let seen = self.signing.seen_of(member).cloned().unwrap_or_default();
+        let nothing = || Seen::nothing(self.config.context.epoch());
+        let seen = self.signing.seen_of(member).cloned().unwrap_or_else(nothing);
         if status.probing || seen.mark().exceeds(&status.mark) {
             step.send(To::One(member), Message::Seen(seen));
         }
@@ -35,7 +36,7 @@ impl Replica {
         match self.signing.compare(from, seen.map(|(_, mark)| mark)) {
             Comparison::Known => self.try_enable_signing(),
             Comparison::OldJournal { seen } => {
-                step.records.push(Record::Recovering(seen));
+                step.records.push(Record::Recovering(self.config.context.epoch(), seen));
                 step.requests.push(Request::Recovering { seen, remembered });
             }
             Comparison::SecondInstance => step.requests.push(Request::SecondInstance),

@@ -8,7 +8,7 @@ pub(crate) mod signer;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Height, ReplicaId, Signed, Verified, View};
+use quorate_ledger::{Epoch, Height, ReplicaId, Signed, Verified, View};
 
 use self::seen::{HighWaterMark, Seen};
 use self::signer::Signer;
@@ -29,7 +29,7 @@ pub(crate) enum SigningState {
     /// sign.
     Enabled,
     /// Others have received statements that the journal lacks. It may lack more, so the replica
-    /// never signs again with these files (R24c).
+    /// does not sign again with these files in this epoch (R24c).
     Recovering {
         /// The high-water mark that the others showed.
         seen: HighWaterMark,
@@ -53,6 +53,7 @@ pub(crate) enum Comparison {
 /// The signer, the signing state, and the furthest statements of every member.
 #[derive(Debug)]
 pub(crate) struct Signing {
+    epoch: Epoch,
     signer: Signer,
     state: SigningState,
     /// R24d: the height that the ledger had reached. The journal has collected its records up to
@@ -66,8 +67,9 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    pub(crate) fn new(signer: Signer) -> Self {
+    pub(crate) fn new(signer: Signer, epoch: Epoch) -> Self {
         Signing {
+            epoch,
             signer,
             state: SigningState::Enabled,
             ledger_had: Height(0),
@@ -129,8 +131,9 @@ impl Signing {
     /// Keeps a statement if it goes further than all known of its signer (R24b).
     pub(crate) fn observe(&mut self, message: &Checked) {
         let me = self.replica();
+        let nothing = || Seen::nothing(self.epoch);
         let mut note = |signer: ReplicaId, keep: &dyn Fn(&mut Seen) -> bool| {
-            if signer != me && keep(self.seen.entry(signer).or_default()) {
+            if signer != me && keep(self.seen.entry(signer).or_insert_with(nothing)) {
                 self.unwritten.insert(signer);
             }
         };
@@ -157,7 +160,7 @@ impl Signing {
         let changed = std::mem::take(&mut self.unwritten);
         let seen =
             changed.into_iter().map(|member| Record::Heard(member, Box::new(self.seen[&member].clone())));
-        std::iter::once(Record::Mark(self.mark())).chain(seen).collect()
+        std::iter::once(Record::Mark(self.epoch, self.mark())).chain(seen).collect()
     }
 
     /// Compares SEEN of `from` about this replica with the journal (R24a, R24c). `None`: it has

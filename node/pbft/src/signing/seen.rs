@@ -1,7 +1,7 @@
 //! High-water marks: the furthest statements that a member has signed (R24).
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_ledger::mutant::Mutant;
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Commit, Epoch, Height, ReplicaId, Signed, View};
 
 use crate::config::EpochContext;
@@ -48,6 +48,9 @@ impl HighWaterMark {
 /// signatures must not stop a member from signing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Seen {
+    /// The epoch of the member that received them. An answer of another epoch says nothing about
+    /// this one (R26f).
+    pub epoch: Epoch,
     /// Its last PRE-PREPARE.
     pub pre_prepare: Option<Signed<PrePrepare>>,
     /// Its last PREPARE.
@@ -73,6 +76,11 @@ fn keep<T: Clone, K: PartialOrd>(
 }
 
 impl Seen {
+    /// No statement was received in this epoch.
+    pub fn nothing(epoch: Epoch) -> Self {
+        Seen { epoch, ..Seen::default() }
+    }
+
     /// Keeps a statement if it goes further than the one before. `true` if it does.
     pub(crate) fn pre_prepared(&mut self, vote: &Signed<PrePrepare>) -> bool {
         keep(&mut self.pre_prepare, vote, |body| (body.0.view, body.0.height))
@@ -120,6 +128,9 @@ impl Seen {
     /// Checks that one member signed all of it, with up to five verifications. `None` if it is
     /// empty.
     pub(crate) fn check(&self, context: &EpochContext) -> Result<Option<ReplicaId>, Rejected> {
+        if self.epoch != context.epoch() && !is(Mutant::SeenOfAnyEpoch) {
+            return Err(Rejected::Epoch(self.epoch));
+        }
         let mut whose = None;
         let mut one = |signer: ReplicaId, claimed: Epoch| {
             if claimed != context.epoch() {

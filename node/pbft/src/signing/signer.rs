@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{
-    Ballot, BlockHash, ChainId, Domain, Hash, Height, ReplicaId, SecretKey, SignatureMemo, Signed, Verified,
-    View, signing_hash,
+    Ballot, BlockHash, ChainId, Domain, Epoch, Hash, Height, ReplicaId, SecretKey, SignatureMemo, Signed,
+    Verified, View, signing_hash,
 };
 
 use crate::config::EpochContext;
@@ -12,12 +12,13 @@ use crate::messages::statement::{Statement, Subject};
 use crate::signing::seen::HighWaterMark;
 
 /// Owns this replica's key. It signs one statement about each subject, all votes at a height in a
-/// view for one block (R4), and no vote in a view that the replica has left (R19a). It panics rather
-/// than break this: a second statement is a bug in the caller, and a stopped node is better than one
-/// that equivocates.
+/// view for one block (R4), no vote in a view that the replica has left (R19a), and no statement of
+/// another epoch than its own (R26f). It panics rather than break this: such a statement is a bug
+/// in the caller, and a stopped node is better than one that equivocates.
 #[derive(Debug)]
 pub struct Signer {
     chain: ChainId,
+    epoch: Epoch,
     key: SecretKey,
     replica: ReplicaId,
     /// Where its signatures are added, so that this node does not verify them in certificates.
@@ -35,6 +36,7 @@ impl Signer {
     pub fn new(context: &EpochContext, key: SecretKey, replica: ReplicaId) -> Self {
         Signer {
             chain: context.chain,
+            epoch: context.epoch(),
             key,
             replica,
             memo: context.memo.clone(),
@@ -63,6 +65,7 @@ impl Signer {
     /// Signs a statement. The same statement gives the same bytes each time (RFC 6979).
     pub(crate) fn sign<S: Statement>(&mut self, body: S) -> Verified<Signed<S>> {
         let subject = body.subject();
+        assert_eq!(subject.epoch, self.epoch, "R26: a statement of another epoch");
         let hash = signing_hash(&self.chain, &body);
         let given = *self.given.entry(subject).or_insert(hash);
         assert_eq!(given, hash, "R4: a second statement about {subject:?}");
@@ -126,9 +129,10 @@ impl Signer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_ledger::{Commit, Committee, Epoch};
+    use quorate_ledger::{Commit, Committee};
 
     use super::*;
+    use crate::config::EpochRoot;
     use crate::messages::proposal::Prepare;
     use crate::view_change::statements::ViewChange;
 
@@ -146,6 +150,7 @@ mod tests {
         let context = EpochContext {
             chain: ChainId::from_bytes([1; 32]),
             committee: Committee::new(Epoch(0), vec![key.public()]).unwrap(),
+            root: EpochRoot { height: Height(0), block: BlockHash::from_bytes([0; 32]) },
             window: 8,
             memo: None,
         };
@@ -189,6 +194,12 @@ mod tests {
         let mut signer = signer();
         signer.sign(leave(1, 1));
         signer.sign(leave(1, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "R26")]
+    fn nothing_is_signed_in_another_epoch() {
+        signer().sign(Prepare(Ballot { epoch: Epoch(1), ..ballot(0, 1) }));
     }
 
     #[test]

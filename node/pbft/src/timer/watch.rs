@@ -50,7 +50,7 @@ impl Replica {
 
     /// Leaves the view if its timer has ended (R15b, R15c). `true` if it left.
     pub(crate) fn watch_progress(&mut self, now: Now, step: &mut Step) -> bool {
-        if !self.signing.is_enabled() {
+        if !self.may_sign() {
             return false;
         }
         if self.views.is_active() { self.watch_primary(now, step) } else { self.watch_new_view(now, step) }
@@ -58,7 +58,9 @@ impl Replica {
 
     fn watch_primary(&mut self, now: Now, step: &mut Step) -> bool {
         self.timers.set_awaiting_contact(false);
-        let busy = self.timers.work() != Work::Nothing || self.has_open_proposal();
+        // R26c: a height that must be filled needs no new transaction, and no gap.
+        let timely = self.timers.work() == Work::Timely || self.has_open_proposal() || self.needs_filler();
+        let busy = self.timers.work() != Work::Nothing || timely;
         // R15d: the replica fetches blocks, or lacks contact. T begins anew when that ends.
         if !busy || self.is_behind() || !self.is_in_contact(now) {
             self.timers.stop(Timer::Work);
@@ -67,7 +69,7 @@ impl Replica {
         }
         self.timers.start(Timer::Work, now.moment);
         // R15b: a block in flight needs no new block, so it does not wait for `empty_block_gap`.
-        if self.timers.work() == Work::Timely || self.has_open_proposal() {
+        if timely {
             self.timers.start(Timer::TimelyWork, now.moment);
         } else {
             self.timers.stop(Timer::TimelyWork);
@@ -126,15 +128,14 @@ impl Replica {
     /// When to call [`Replica::watch_progress`] or [`Replica::open_view`] next. A replica that waits
     /// for messages from a quorum needs no deadline, because each message is a step.
     pub(crate) fn view_deadline(&self) -> Option<Moment> {
-        let opens =
-            self.timers.opening_due().filter(|_| self.signing.is_enabled() && !self.views.is_active());
+        let opens = self.timers.opening_due().filter(|_| self.may_sign() && !self.views.is_active());
         self.leaves_at().into_iter().chain(opens).min()
     }
 
     /// When this replica leaves its view unless a block is committed, or the view begins, before
     /// that (R15b, R15c).
     pub(crate) fn leaves_at(&self) -> Option<Moment> {
-        if !self.signing.is_enabled() {
+        if !self.may_sign() {
             return None;
         }
         if self.views.is_active() {

@@ -20,8 +20,8 @@ impl Replica {
     /// restart, the replica votes in none of them.
     pub(crate) fn leave(&mut self, to: View, cause: Cause, step: &mut Step) {
         assert!(
-            to > self.views.view() && self.signing.is_enabled(),
-            "a replica leaves only for a later view, and only while it may sign (R24)"
+            to > self.views.view() && self.may_sign(),
+            "a replica leaves only for a later view, and only while it may sign (R24, R26d)"
         );
         // R20e: upon evidence, the primary is at fault, and not the signers of its VIEW-CHANGEs.
         if cause != Cause::Evidence {
@@ -78,7 +78,7 @@ impl Replica {
     /// replica leaves too. It leaves for the highest view that f + 1 of them have reached or
     /// passed, whichever views those are.
     pub(crate) fn follow_others(&mut self, step: &mut Step) -> bool {
-        if !self.signing.is_enabled() {
+        if !self.may_sign() {
             return false;
         }
         let me = self.signing.replica();
@@ -123,7 +123,7 @@ impl Replica {
             || earlier;
         // R20b: a primary begins its views itself. If it has lost the record of a NEW-VIEW, R24
         // finds out.
-        if later && new_view.vote().signer != self.signing.replica() {
+        if later && new_view.vote().signer != self.signing.replica() && !self.epoch_is_over() {
             // R22: a faulty member may have sent this VIEW-CHANGE to the new primary only.
             for (change, vote) in new_view.departures() {
                 self.examine_departure(change, step);
@@ -159,9 +159,11 @@ impl Replica {
         assert!(new_view.end() >= tip, "FORK: view {view} begins below height {tip}, which is final");
         // The view accounts for the height by its anchor, or by a block that it proposes again. If
         // the height is below the anchor, nothing here shows a contradiction.
-        let again = match new_view.anchor() {
-            Some(anchor) if anchor.height == tip => Some(anchor.block),
-            _ => new_view.at(tip).map(|(header, _)| header.hash()),
+        let base = new_view.base();
+        let again = if base.height == tip {
+            Some(base.block)
+        } else {
+            new_view.at(tip).map(|(header, _)| header.hash())
         };
         let same = again.is_none_or(|block| block == self.chain.hash());
         assert!(same, "FORK: view {view} begins with another block at height {tip}, which is final");

@@ -9,7 +9,7 @@ use quorate_ledger::{
     View, bounded, encode, tagged_hash,
 };
 
-use crate::config::EpochContext;
+use crate::config::{EpochContext, EpochRoot};
 use crate::messages::proposal::PrePrepare;
 use crate::messages::rejected::Rejected;
 use crate::messages::status::MAX_STATUS_SLOTS;
@@ -106,9 +106,9 @@ impl CheckedViewChange {
         self.vote().body.view
     }
 
-    /// Height of its committed anchor.
-    pub(crate) fn anchor_height(&self) -> Height {
-        self.0.message.payload.anchor_height()
+    /// Height of its committed anchor, in an epoch on a root at this height.
+    pub(crate) fn anchor_height(&self, root: Height) -> Height {
+        self.0.message.payload.anchor_height(root)
     }
 
     /// The signed statement.
@@ -132,7 +132,7 @@ impl ViewChangeMessage {
 
     /// Checks what needs no signature (R19b), so that refusing costs little.
     fn check_form(&self, context: &EpochContext) -> Result<(), Rejected> {
-        let EpochContext { committee, window, .. } = context;
+        let EpochContext { committee, window, root, .. } = context;
         let epoch = context.epoch();
         let ViewChange { epoch: claimed, view, content } = self.vote.body;
         if claimed != epoch {
@@ -147,11 +147,15 @@ impl ViewChangeMessage {
             if anchor.ballot().epoch != epoch {
                 return Err(Rejected::ViewChange("its committed anchor is certified in another epoch"));
             }
+            // R26: the root is the lowest anchor, and needs no certificate.
+            if anchor.ballot().height <= root.height && !is(Mutant::AnchorBelowRoot) {
+                return Err(Rejected::ViewChange("its committed anchor is not above the root of the epoch"));
+            }
             if !is(Mutant::BaseUnchecked) {
                 anchor.check_form(committee)?;
             }
         }
-        let anchor = self.payload.anchor_height();
+        let anchor = self.payload.anchor_height(root.height);
         let mut below = anchor;
         for certificate in &self.payload.prepared {
             let header = certificate.header();
@@ -171,6 +175,9 @@ impl ViewChangeMessage {
                 return Err(Rejected::ViewChange(
                     "a block in it was prepared beyond the window above its anchor",
                 ));
+            }
+            if header.height.follows(root.height) && header.parent != root.block {
+                return Err(Rejected::ViewChange("a block in it does not extend the root of the epoch"));
             }
             below = header.height;
             if !is(Mutant::PreparedUnchecked) {
@@ -208,14 +215,16 @@ struct Start {
     vote: Verified<Signed<NewView>>,
     /// What its VIEW-CHANGEs state, in their order.
     departures: Vec<Verified<Signed<ViewChange>>>,
+    root: EpochRoot,
     anchor: Option<Verified<CommitCertificate>>,
     chain: Vec<(Header, Verified<Signed<PrePrepare>>)>,
 }
 
 impl CheckedNewView {
-    /// The NEW-VIEW of this replica, with these VIEW-CHANGEs and the selection from them. `sign`
-    /// signs its content.
+    /// The NEW-VIEW of this replica, with these VIEW-CHANGEs and the selection from them, in an
+    /// epoch on this root. `sign` signs its content.
     pub(crate) fn own(
+        root: EpochRoot,
         changes: &[CheckedViewChange],
         selection: Selection,
         votes: Vec<Verified<Signed<PrePrepare>>>,
@@ -226,12 +235,13 @@ impl CheckedNewView {
         let vote = sign(NewViewMessage::content(&view_changes, &pre_prepares));
         let message = NewViewMessage { vote: vote.clone().into_inner(), view_changes, pre_prepares };
         let proven = changes.iter().map(|change| change.0.proven.clone());
-        CheckedNewView::join(message, vote, selection, proven, votes)
+        CheckedNewView::join(root, message, vote, selection, proven, votes)
     }
 
     /// Joins a NEW-VIEW with its verified parts. The selection is the one from its VIEW-CHANGEs,
     /// of which `changes` are the verified parts, in the same order.
     fn join(
+        root: EpochRoot,
         message: NewViewMessage,
         vote: Verified<Signed<NewView>>,
         selection: Selection,
@@ -246,20 +256,20 @@ impl CheckedNewView {
             anchors.find(|anchor| **anchor == selected).expect("an anchor of a VIEW-CHANGE was selected")
         });
         let chain = selection.chain.into_iter().zip(votes).collect();
-        CheckedNewView(Arc::new(Start { message, vote, departures, anchor, chain }))
+        CheckedNewView(Arc::new(Start { message, vote, departures, root, anchor, chain }))
     }
 
-    /// Restores the NEW-VIEW that this node recorded when it entered the view. It verifies no
-    /// signature.
-    pub(crate) fn from_own_storage(message: NewViewMessage) -> Result<Self, Rejected> {
-        let selection = Selection::of(&message.view_changes.iter().map(|change| &change.payload))?;
+    /// Restores the NEW-VIEW that this node recorded when it entered the view, in an epoch on this
+    /// root. It verifies no signature.
+    pub(crate) fn from_own_storage(message: NewViewMessage, root: EpochRoot) -> Result<Self, Rejected> {
+        let selection = Selection::of(root, &message.view_changes.iter().map(|change| &change.payload))?;
         let votes: Vec<_> = message.pre_prepares.iter().cloned().map(Verified::from_own_storage).collect();
         if selection.chain.len() != votes.len() {
             return Err(Rejected::NewView("it does not propose again what follows from its VIEW-CHANGEs"));
         }
         let vote = Verified::from_own_storage(message.vote.clone());
         let changes: Vec<_> = message.view_changes.iter().map(Proven::from_own_storage).collect();
-        Ok(CheckedNewView::join(message, vote, selection, changes.into_iter(), votes))
+        Ok(CheckedNewView::join(root, message, vote, selection, changes.into_iter(), votes))
     }
 
     /// The view that begins.
@@ -272,9 +282,15 @@ impl CheckedNewView {
         &self.0.vote
     }
 
-    /// The committed anchor that the view begins with; `None` for the genesis.
+    /// The committed anchor that the view begins with; `None` for the root of the epoch.
     pub fn anchor(&self) -> Option<&Ballot> {
         self.base_certificate().map(|certificate| certificate.ballot())
+    }
+
+    /// Height and hash of the committed anchor, or of the root of the epoch.
+    pub(crate) fn base(&self) -> EpochRoot {
+        let anchor = |anchor: &Ballot| EpochRoot { height: anchor.height, block: anchor.block };
+        self.anchor().map_or(self.0.root, anchor)
     }
 
     /// The certificate of the committed anchor.
@@ -290,8 +306,7 @@ impl CheckedNewView {
 
     /// The last height that the view proposes again, or the anchor's. Fresh proposals are above it.
     pub fn end(&self) -> Height {
-        let anchor = self.anchor().map_or(Height(0), |anchor| anchor.height);
-        anchor.plus(self.0.chain.len() as u64)
+        self.base().height.plus(self.0.chain.len() as u64)
     }
 
     /// The block that the view proposes again at this height.
@@ -334,7 +349,7 @@ impl NewViewMessage {
         let changes: Vec<Proven> = self.view_changes.iter().map(verify).collect::<Result<_, _>>()?;
         let verify = |vote: &Signed<PrePrepare>| context.verify(vote.clone());
         let votes = self.pre_prepares.iter().map(verify).collect::<Result<_, _>>()?;
-        Ok(CheckedNewView::join(self, vote, selection, changes.into_iter(), votes))
+        Ok(CheckedNewView::join(context.root, self, vote, selection, changes.into_iter(), votes))
     }
 
     /// Checks what needs no signature, so that refusing costs little (R20b). Returns how the view
@@ -370,7 +385,8 @@ impl NewViewMessage {
         for change in &self.view_changes {
             change.check_form(context)?;
         }
-        let mut selection = Selection::of(&self.view_changes.iter().map(|change| &change.payload))?;
+        let mut selection =
+            Selection::of(context.root, &self.view_changes.iter().map(|change| &change.payload))?;
         if is(Mutant::NewViewNotRecomputed) {
             selection.chain = self.claimed_chain();
         }

@@ -39,7 +39,7 @@ impl Replica {
     /// R20a: as the primary of a view that has not begun, begins it once a quorum has sent
     /// VIEW-CHANGEs for exactly this view. `true` if it began.
     pub(crate) fn open_view(&mut self, now: Now, step: &mut Step) -> bool {
-        if self.views.is_active() || !self.signing.is_enabled() || !self.is_primary() {
+        if self.views.is_active() || !self.may_sign() || !self.is_primary() {
             return false;
         }
         let Some(beginning) = self.choose_beginning() else {
@@ -83,14 +83,16 @@ impl Replica {
         }
         chosen.sort_by_key(|change| change.signer());
         // This fails only if more than f members are faulty. The view then ends by its timeout.
-        let selection = Selection::of(&chosen.iter().map(|change| &change.message().payload)).ok()?;
+        let payloads = chosen.iter().map(|change| &change.message().payload);
+        let selection = Selection::of(self.config.context.root, &payloads).ok()?;
         Some(Beginning { inputs, chosen: chosen.into_iter().cloned().collect(), selection })
     }
 
     /// R20e: whether a suspected member has the certificate for a block that this replica would
     /// propose again without holding it. The VIEW-CHANGE of another member may replace it.
     fn is_doubtful(&self, Beginning { chosen, selection, .. }: &Beginning) -> bool {
-        let anchor = selection.anchor.as_ref().map_or(Height(0), |anchor| anchor.ballot().height);
+        let root = self.config.context.root.height;
+        let anchor = selection.anchor.as_ref().map_or(root, |anchor| anchor.ballot().height);
         let Some(missing) = self.first_missing(anchor, selection.chain.iter()) else { return false };
         let suspected = |change: &&CheckedViewChange| self.views.suspected_in(change.signer()).is_some();
         let mut suspected = chosen.iter().filter(suspected);
@@ -102,7 +104,7 @@ impl Replica {
         let votes: Vec<_> =
             selection.ballots(epoch, view).map(|ballot| self.signing.sign(PrePrepare(ballot))).collect();
         let sign = |content| self.signing.sign(NewView { epoch, view, content });
-        let new_view = CheckedNewView::own(&chosen, selection, votes, sign);
+        let new_view = CheckedNewView::own(self.config.context.root, &chosen, selection, votes, sign);
         step.send(To::All, Message::NewView(new_view.message().clone()));
         self.enter(now, new_view, step);
         // Members that lack a block that is proposed again need its ids (R20a).
@@ -121,8 +123,8 @@ impl Replica {
         let Some(began) = self.views.beginning().filter(|_| self.views.is_active()).cloned() else {
             return;
         };
-        let anchor = began.anchor().map_or(Height(0), |anchor| anchor.height);
-        let Some(missing) = self.first_missing(anchor, began.chain().iter().map(|(header, _)| header)) else {
+        let chain = began.chain().iter().map(|(header, _)| header);
+        let Some(missing) = self.first_missing(began.base().height, chain) else {
             return;
         };
         for change in &began.message().view_changes {

@@ -3,6 +3,7 @@
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Ballot, CommitCertificate, Committee, Epoch, Header, Height, View};
 
+use crate::config::EpochRoot;
 use crate::messages::rejected::Rejected;
 use crate::view_change::statements::ViewChangePayload;
 use crate::votes::prepared::PreparedCertificate;
@@ -16,7 +17,7 @@ pub(crate) fn view_changes_needed(committee: &Committee) -> usize {
 /// How a view begins: a function of a quorum of VIEW-CHANGEs, the same at all replicas (R20a).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// The highest committed anchor among them; `None` for the genesis.
+    /// The highest committed anchor among them; `None` for the root of the epoch.
     pub anchor: Option<CommitCertificate>,
     /// The blocks to propose again, from the height above the anchor on, each the parent of the
     /// next.
@@ -24,7 +25,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects from these payloads (R20a): the highest anchor, and for each height above it the
+    /// Selects from these payloads (R20a), in an epoch on this root: the highest anchor, and for each height above it the
     /// block that is prepared in the highest view. Stops at the first height without such a block,
     /// or whose block does not extend the one below. No block from there on can be final, because a
     /// quorum of COMMITs covers all heights below (R10).
@@ -32,7 +33,10 @@ impl Selection {
     /// # Errors
     /// [`Rejected`] if two blocks are committed at one height, or prepared at one height in one
     /// view. More than f members are faulty then.
-    pub fn of<'a>(known: &(impl Iterator<Item = &'a ViewChangePayload> + Clone)) -> Result<Self, Rejected> {
+    pub fn of<'a>(
+        root: EpochRoot,
+        known: &(impl Iterator<Item = &'a ViewChangePayload> + Clone),
+    ) -> Result<Self, Rejected> {
         let known = || known.clone();
         let mut anchor: Option<&CommitCertificate> = None;
         for certificate in known().filter_map(|payload| payload.anchor.as_ref()) {
@@ -45,8 +49,8 @@ impl Selection {
                 _ => anchor = Some(certificate),
             }
         }
-        let mut end = anchor.map(|certificate| certificate.ballot().block);
-        let mut height = anchor.map_or(Height(0), |certificate| certificate.ballot().height);
+        let mut end = anchor.map_or(root.block, |certificate| certificate.ballot().block);
+        let mut height = anchor.map_or(root.height, |certificate| certificate.ballot().height);
         let mut chain = Vec::new();
         // Heights are claims until the signatures are verified, so a height may be `u64::MAX`.
         while let Some(next) = height.0.checked_add(1).map(Height) {
@@ -58,10 +62,10 @@ impl Selection {
             if is(Mutant::NewViewDropsPrepared) {
                 break;
             }
-            if end.is_some_and(|end| best.header().parent != end) {
+            if best.header().parent != end {
                 break;
             }
-            end = Some(best.header().hash());
+            end = best.header().hash();
             chain.push(best.header().clone());
         }
         Ok(Selection { anchor: anchor.cloned(), chain })

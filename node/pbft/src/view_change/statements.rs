@@ -42,7 +42,8 @@ impl Signable for NewView {
 /// later view may lose it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ViewChangePayload {
-    /// The committed anchor: the certificate of the last committed block. `None` for the genesis.
+    /// The committed anchor: the certificate of the last committed block. `None` for the root of the
+    /// epoch.
     pub anchor: Option<CommitCertificate>,
     /// For each height above the anchor, the prepared certificate of the highest view, ascending by
     /// height.
@@ -61,8 +62,8 @@ impl ViewChangePayload {
         self.prepared.iter().any(|certificate| certificate.header() == block)
     }
 
-    /// Height of the committed anchor.
-    pub fn anchor_height(&self) -> Height {
-        self.anchor.as_ref().map_or(Height(0), |certificate| certificate.ballot().height)
+    /// Height of the committed anchor, in an epoch on a root at this height.
+    pub fn anchor_height(&self, root: Height) -> Height {
+        self.anchor.as_ref().map_or(root, |certificate| certificate.ballot().height)
     }
 }

@@ -100,6 +100,11 @@ impl Log {
         self.prepared = self.prepared.split_off(&height.next());
     }
 
+    /// Drops all that is about heights above this one, the last of the epoch (R26b).
+    pub(crate) fn drop_above(&mut self, last: Height) {
+        self.slots.retain(|(height, _), _| *height <= last);
+    }
+
     /// The replica leaves `view`. Drops slots of views up to this one that never began here, unless
     /// their block is accepted. Keeps the slots of `began`, the view that began last: their
     /// messages may still complete a certificate (R11).

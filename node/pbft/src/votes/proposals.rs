@@ -18,14 +18,16 @@ use crate::votes::slot::Stage;
 impl Replica {
     /// The header to build the next block on. `None` unless this replica may propose now: it is the
     /// primary of a view that has begun, it has accepted all blocks that the view proposes again
-    /// (R20c), the window has room (R7, R23), and it has not proposed at this height before (R4).
+    /// (R20c), the window has room (R7, R23), the height may be judged (R26), and it has not
+    /// proposed at this height before (R4).
     pub fn proposal_parent(&self) -> Option<&Header> {
         if !self.votes() {
             return None;
         }
         let parent = self.accepted_end();
         let window = self.chain.height().plus(self.config.context.window).min(self.high_watermark());
-        let room = parent.height < window && !self.views.is_again(parent.height.next());
+        let room = parent.height < window.min(self.judgeable_through())
+            && !self.views.is_again(parent.height.next());
         let next = self.log.slot(parent.height.next(), self.views.view());
         let proposed = next.is_some_and(|slot| slot.proposal().is_some());
         (self.is_primary() && room && !proposed).then_some(parent)
@@ -169,7 +171,11 @@ impl Replica {
             return false;
         }
         let ready = self.log.slots_of(self.views.view()).find_map(|(height, slot)| match &slot.stage {
-            Stage::Waiting { proposal, from } => Some((proposal.clone(), *from, self.parent_at(height)?)),
+            Stage::Waiting { proposal, from } => {
+                let parent = self.parent_at(height)?;
+                let may_judge = self.may_judge(proposal.skeleton().header(), parent);
+                may_judge.then(|| (proposal.clone(), *from, parent))
+            }
             _ => None,
         });
         let Some((proposal, from, parent)) = ready else { return false };
@@ -201,8 +207,9 @@ impl Replica {
     /// blocks only: a block that is proposed again names the primary that proposed it first.
     fn examine(&self, header: &Header, parent: &Header) -> Result<(), BlockError> {
         header.check_follows(parent)?;
-        header.check_limits(parent, &self.config.limits)?;
-        let next_committee = self.config.next_committee_at(header.height);
+        header.check_limits(&self.config.limits)?;
+        self.check_gap(header, parent)?;
+        let next_committee = self.next_committee_at(header.height);
         if header.next_committee != next_committee && !is(Mutant::NextCommitteeUnchecked) {
             return Err(BlockError::Field { field: "next_committee" });
         }

@@ -29,14 +29,19 @@ impl Net {
         self.oracle.forget_records(id(node));
     }
 
-    /// Starts a node again. It and every other running node notice the new connection.
+    /// Starts a node again.
     pub(crate) fn restart(&mut self, node: usize) {
         let now = self.now(node);
         self.nodes[node].restart(now);
+        self.started(node);
+    }
+
+    /// The process of a node runs. It and every other running node notice the new connection.
+    pub(super) fn started(&mut self, node: usize) {
         // A new process has no memory of messages that came before (R25c).
         self.screens.retain(|(to, _), _| to.index() != node);
         if self.nodes[node].runs() {
-            self.positions[node] = self.nodes[node].replica().position();
+            self.positions[node] = Some(self.nodes[node].replica().position());
         }
         self.flush(node, self.nodes[node].finalised.len());
         for other in (0..self.size()).filter(|other| *other != node) {

@@ -13,7 +13,7 @@ impl Net {
         let now = self.now(node);
         let before = self.nodes[node].finalised.len();
         if self.nodes[node].runs() {
-            self.positions[node] = self.nodes[node].replica().position();
+            self.positions[node] = Some(self.nodes[node].replica().position());
         }
         self.nodes[node].input(now, input);
         self.flush(node, before);
@@ -24,7 +24,8 @@ impl Net {
         let config = &self.config;
         let new = || Screen::new(config.clone(), to, from);
         let screen = self.screens.entry((to, from)).or_insert_with(new);
-        screen.useful(&self.positions[to.index()], message)?;
+        let earlier = self.positions[to.index()].as_ref().expect("a node that runs has a position");
+        screen.useful(earlier, message)?;
         screen.admit(self.moment, &self.nodes[to.index()].replica().position(), message)
     }
 

@@ -4,7 +4,7 @@
 use quorate_ledger::BlockSkeleton;
 use quorate_pbft::{Input, Work};
 
-use super::{Net, STATUS, block, id};
+use super::{Net, STATUS, block, block_of, id};
 
 impl Net {
     /// The node that may propose now. If several may, the one in the latest view.
@@ -23,11 +23,26 @@ impl Net {
     /// This node makes a block of this name. It must be a primary with room in its window.
     pub(crate) fn propose_by(&mut self, primary: usize, name: &str) -> BlockSkeleton {
         let parent = self.nodes[primary].replica().proposal_parent().expect("a primary with room").clone();
-        let skeleton = block(&parent, name, self.now(primary).wall, id(primary));
+        let next_committee = self.nodes[primary].replica().next_committee_at(parent.height.next());
+        let ids = block(&parent, name, self.now(primary).wall, id(primary)).ids().to_vec();
+        let skeleton = block_of(&parent, ids, self.now(primary).wall, id(primary), next_committee);
         self.names.insert(skeleton.hash(), name.to_owned());
         self.nodes[primary].bodies.insert(skeleton.hash(), skeleton.clone());
         self.input(primary, Input::Proposed(skeleton.clone()));
         skeleton
+    }
+
+    /// The primary orders an empty block if a height must be filled (R26c).
+    pub(crate) fn fill(&mut self) {
+        let fills = |node: &&super::Node| node.runs() && node.replica().may_fill();
+        let Some(primary) = self.nodes.iter().find(fills).map(|node| node.me.index()) else { return };
+        let replica = self.nodes[primary].replica();
+        let parent = replica.proposal_parent().expect("it may fill").clone();
+        let next_committee = replica.next_committee_at(parent.height.next());
+        let skeleton = block_of(&parent, Vec::new(), self.now(primary).wall, id(primary), next_committee);
+        self.names.insert(skeleton.hash(), "empty".to_owned());
+        self.nodes[primary].bodies.insert(skeleton.hash(), skeleton.clone());
+        self.input(primary, Input::Proposed(skeleton));
     }
 
     pub(crate) fn propose(&mut self, name: &str) -> BlockSkeleton {

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{
-    Ballot, BlockSkeleton, Commit, CommitCertificate, Epoch, Signable, SignatureSet, Signed, Signers, View,
-    decode, encode,
+    Ballot, BlockSkeleton, Commit, CommitCertificate, Signable, SignatureSet, Signed, Signers, View, decode,
+    encode,
 };
 use quorate_pbft::{
     Input, Message, NewView, NewViewMessage, PrePrepare, Prepare, PreparedCertificate, Proposal, Rejected,
     Selection, ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
-use super::{Envelope, Net, ballot, block, id, root};
+use super::{Envelope, Net, ballot, block, id};
 
 /// The view-change payload of a member that has committed nothing and prepared these blocks.
 pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayload {
@@ -19,9 +19,9 @@ pub(crate) fn payload_of(prepared: Vec<PreparedCertificate>) -> ViewChangePayloa
 }
 
 impl Net {
-    /// A block at height 1 of this member.
+    /// A block on the root of the epoch, of this member.
     pub(crate) fn first_block(&self, name: &str, proposer: usize) -> BlockSkeleton {
-        block(&root(&self.config), name, self.now(0).wall, id(proposer))
+        block(&self.root, name, self.now(0).wall, id(proposer))
     }
 
     /// Two blocks at height 1 of member 0, called A and B.
@@ -40,7 +40,9 @@ impl Net {
     }
 
     pub(crate) fn proposal(&self, signer: usize, skeleton: &BlockSkeleton, view: u64) -> Message {
-        let vote = self.sign(signer, PrePrepare(ballot(skeleton, view)));
+        // Whatever epoch the header claims.
+        let ballot = Ballot { epoch: self.config.context.epoch(), ..ballot(skeleton, view) };
+        let vote = self.sign(signer, PrePrepare(ballot));
         Message::PrePrepare(Proposal {
             vote,
             header: skeleton.header().clone(),
@@ -110,7 +112,8 @@ impl Net {
         view: u64,
         payload: ViewChangePayload,
     ) -> ViewChangeMessage {
-        let body = ViewChange { epoch: Epoch(0), view: View(view), content: payload.hash() };
+        let body =
+            ViewChange { epoch: self.config.context.epoch(), view: View(view), content: payload.hash() };
         ViewChangeMessage { vote: self.sign(signer, body), payload }
     }
 
@@ -135,9 +138,11 @@ impl Net {
 
     /// A NEW-VIEW of these VIEW-CHANGEs, with the PRE-PREPAREs that R20a requires.
     pub(crate) fn new_view(&self, view: u64, view_changes: Vec<ViewChangeMessage>) -> NewViewMessage {
-        let selection = Selection::of(&view_changes.iter().map(|change| &change.payload)).unwrap();
+        let selection =
+            Selection::of(self.config.context.root, &view_changes.iter().map(|change| &change.payload))
+                .unwrap();
         let ballots = selection.chain.iter().map(|header| Ballot {
-            epoch: Epoch(0),
+            epoch: self.config.context.epoch(),
             view: View(view),
             height: header.height,
             block: header.hash(),
@@ -154,7 +159,7 @@ impl Net {
         pre_prepares: Vec<Signed<PrePrepare>>,
     ) -> NewViewMessage {
         let content = NewViewMessage::content(&view_changes, &pre_prepares);
-        let body = NewView { epoch: Epoch(0), view: View(view), content };
+        let body = NewView { epoch: self.config.context.epoch(), view: View(view), content };
         NewViewMessage { vote: self.sign(self.primary_of(view), body), view_changes, pre_prepares }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::{BlockHash, BlockSkeleton, Height, ReplicaId, View};
-use quorate_pbft::Record;
+use quorate_pbft::{EpochRoot, Record};
 
 /// The key of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,7 @@ enum Row {
     Stable,
     HighWaterMark,
     Recovering,
+    EpochStart,
     Heard(ReplicaId),
     Evidence(usize),
 }
@@ -34,8 +35,9 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
             Record::NewView(_) => Row::NewView,
             Record::Checkpoint(vote) => Row::Checkpoint(vote.body.height),
             Record::Stable(_) => Row::Stable,
-            Record::Mark(_) => Row::HighWaterMark,
-            Record::Recovering(_) => Row::Recovering,
+            Record::Mark(..) => Row::HighWaterMark,
+            Record::EpochStart(_) => Row::EpochStart,
+            Record::Recovering(..) => Row::Recovering,
             Record::Heard(member, _) => Row::Heard(*member),
             Record::Evidence(_) => Row::Evidence(index),
             Record::Dropped { view, height, .. } => {
@@ -48,8 +50,12 @@ pub(crate) fn live(written: &[Record]) -> Vec<Record> {
     rows.into_values().cloned().collect()
 }
 
-/// The record, written to bytes and read back. Both must be equal.
-pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, BlockSkeleton>) -> Record {
+/// The record of an epoch on this root, written to bytes and read back. Both must be equal.
+pub(crate) fn read_back(
+    record: &Record,
+    bodies: &BTreeMap<BlockHash, BlockSkeleton>,
+    root: EpochRoot,
+) -> Record {
     let bytes = record.to_bytes();
     let read = match record {
         Record::Accepted(_) => {
@@ -59,11 +65,12 @@ pub(crate) fn read_back(record: &Record, bodies: &BTreeMap<BlockHash, BlockSkele
         Record::Prepared(_) => Record::read_prepared(&bytes),
         Record::Finalised(_) => Record::read_finalised(&bytes),
         Record::ViewChange(_) => Record::read_view_change(&bytes),
-        Record::NewView(_) => Record::read_new_view(&bytes),
+        Record::NewView(_) => Record::read_new_view(&bytes, root),
         Record::Checkpoint(_) => Record::read_checkpoint(&bytes),
         Record::Stable(_) => Record::read_stable(&bytes),
-        Record::Mark(_) => Record::read_mark(&bytes),
-        Record::Recovering(_) => Record::read_recovering(&bytes),
+        Record::Mark(..) => Record::read_mark(&bytes),
+        Record::EpochStart(_) => Record::read_epoch_start(&bytes),
+        Record::Recovering(..) => Record::read_recovering(&bytes),
         Record::Heard(member, _) => Record::read_heard(*member, &bytes),
         Record::Evidence(_) => Record::read_evidence(&bytes),
         Record::Dropped { .. } => unreachable!("this record deletes a row and makes none"),

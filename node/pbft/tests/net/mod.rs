@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_ledger::{
-    Ballot, BlockHash, BlockLimits, BlockSkeleton, ChainId, Committee, Epoch, Hash, Header, PROTOCOL_VERSION,
-    ReplicaId, SecretKey, SignatureMemo, Signed, Timestamp, TransactionId, TransactionLimits, View,
-    merkle_root,
+    Ballot, BlockHash, BlockLimits, BlockSkeleton, ChainId, Committee, Epoch, Hash, Header, Height,
+    PROTOCOL_VERSION, ReplicaId, SecretKey, SignatureMemo, Signed, Timestamp, TransactionId,
+    TransactionLimits, View, merkle_root,
 };
 use quorate_pbft::{
-    Checked, Config, Dropped, EpochContext, Message, Moment, Now, Position, Screen, Seen, ViewChange,
+    Checked, Config, Dropped, EpochContext, EpochRoot, Message, Moment, Now, Position, Screen, Seen,
+    ViewChange,
 };
 
 mod crashes;
 mod delivery;
 mod engines;
+mod epochs;
+mod executor;
 mod forge;
 mod journal;
 mod links;
@@ -28,6 +31,8 @@ mod node;
 mod oracle;
 mod random;
 
+pub(crate) use epochs::{Epochs, Next};
+pub(crate) use executor::{Executor, Plan};
 pub(crate) use forge::payload_of;
 pub(crate) use links::{Envelope, Links};
 pub(crate) use node::{Boundary, Files, Node};
@@ -49,6 +54,8 @@ pub(crate) type Byzantine = Box<dyn FnMut(&Net, &Envelope) -> Vec<Envelope>>;
 
 pub(crate) struct Net {
     pub(crate) config: Config,
+    /// The block below the epoch.
+    pub(crate) root: Header,
     pub(crate) keys: Vec<SecretKey>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) links: Links,
@@ -64,7 +71,7 @@ pub(crate) struct Net {
     pub(crate) screening: bool,
     /// Position of each node before its last input. A screen must work with a position that is a
     /// little old (R25a).
-    positions: Vec<Position>,
+    positions: Vec<Option<Position>>,
     screens: BTreeMap<(ReplicaId, ReplicaId), Screen>,
     /// How many messages the screens dropped before the check, by reason.
     pub(crate) dropped: BTreeMap<Dropped, usize>,
@@ -89,10 +96,12 @@ pub(crate) fn keys(size: usize) -> Vec<SecretKey> {
 }
 
 pub(crate) fn config(keys: &[SecretKey]) -> Config {
+    let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
     Config {
         context: EpochContext {
             chain: CHAIN,
-            committee: Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap(),
+            root: EpochRoot::of(&genesis(&committee)),
+            committee,
             window: WINDOW,
             memo: Some(Arc::new(SignatureMemo::new(20_000))),
         },
@@ -114,29 +123,50 @@ pub(crate) fn config(keys: &[SecretKey]) -> Config {
 
 /// SEEN with a statement of this member.
 fn seen_of(index: usize, keys: &[SecretKey], config: &Config) -> Checked {
-    let statement = ViewChange { epoch: Epoch(0), view: View(1), content: Hash::ZERO };
+    let epoch = config.context.epoch();
+    let statement = ViewChange { epoch, view: View(1), content: Hash::ZERO };
     let view_change = Signed::sign(&CHAIN, &keys[index], id(index), statement).into_inner();
-    let seen = Seen { view_change: Some(view_change), ..Seen::default() };
+    let seen = Seen { view_change: Some(view_change), ..Seen::nothing(epoch) };
     Message::Seen(seen).check(id(index), &config.context).unwrap()
 }
 
-pub(crate) fn root(config: &Config) -> Header {
-    Header::genesis(config.context.chain, config.context.committee.hash(), Timestamp(START_MS - 1))
+fn genesis(committee: &Committee) -> Header {
+    Header::genesis(CHAIN, committee.hash(), Timestamp(START_MS - 1))
 }
 
-/// A block with one transaction, whose id is made from the name.
+/// The genesis of a committee of epoch 0.
+pub(crate) fn root(config: &Config) -> Header {
+    genesis(&config.context.committee)
+}
+
+/// A block with one transaction, whose id is made from the name. The next committee is that of the
+/// block itself.
 pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: ReplicaId) -> BlockSkeleton {
     let mut bytes = [0; 32];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
-    let ids = vec![TransactionId::from_bytes(bytes)];
+    block_of(parent, vec![TransactionId::from_bytes(bytes)], time, proposer, parent.next_committee)
+}
+
+/// A block with these transactions.
+pub(crate) fn block_of(
+    parent: &Header,
+    ids: Vec<TransactionId>,
+    time: Timestamp,
+    proposer: ReplicaId,
+    next_committee: Hash,
+) -> BlockSkeleton {
+    let count = u32::try_from(ids.len()).unwrap();
     let header = Header {
         version: PROTOCOL_VERSION,
+        epoch: if parent.ends_epoch() { parent.epoch.next() } else { parent.epoch },
         height: parent.height.next(),
         parent: parent.hash(),
         transactions_root: merkle_root(&ids),
-        transaction_count: 1,
-        body_bytes: 200,
+        transaction_count: count,
+        body_bytes: 200 * count,
         timestamp: time.max(parent.timestamp.plus_ms(1)),
+        committee: parent.next_committee,
+        next_committee,
         proposer,
         ..parent.clone()
     };
@@ -145,7 +175,8 @@ pub(crate) fn block(parent: &Header, name: &str, time: Timestamp, proposer: Repl
 
 /// The ballot for a block in a view.
 pub(crate) fn ballot(skeleton: &BlockSkeleton, view: u64) -> Ballot {
-    Ballot { epoch: Epoch(0), view: View(view), height: skeleton.height(), block: skeleton.hash() }
+    let epoch = skeleton.header().epoch;
+    Ballot { epoch, view: View(view), height: skeleton.height(), block: skeleton.hash() }
 }
 
 impl Net {
@@ -156,35 +187,55 @@ impl Net {
 
     /// The same with other parameters.
     pub(crate) fn with(size: usize, adjust: impl FnOnce(&mut Config)) -> Self {
+        Net::on_executors(size, adjust, Executor::fixed)
+    }
+
+    /// The same in a network whose configuration may change.
+    pub(crate) fn governed(size: usize, adjust: impl FnOnce(&mut Config)) -> Self {
+        Net::on_executors(size, adjust, |window| Executor::on(window, Height(0), None))
+    }
+
+    fn on_executors(
+        size: usize,
+        adjust: impl FnOnce(&mut Config),
+        executor: impl Fn(u64) -> Executor,
+    ) -> Self {
         let keys = keys(size);
         let mut config = config(&keys);
         adjust(&mut config);
         let root = root(&config);
         let node = |(index, key): (usize, &SecretKey)| {
-            Node::new(id(index), config.clone(), key.clone(), root.clone())
+            let executor = executor(config.context.window);
+            Node::new(id(index), config.clone(), key.clone(), root.clone(), executor)
         };
-        let seen_of = (0..size).map(|index| seen_of(index, &keys, &config)).collect();
-        let mut net = Net {
-            nodes: keys.iter().enumerate().map(node).collect(),
-            oracle: Oracle::of(size),
+        let nodes = keys.iter().enumerate().map(node).collect();
+        let mut net = Net::assemble(keys, config, root, nodes);
+        net.positions = net.nodes.iter().map(|node| Some(node.replica().position())).collect();
+        net.pass(Duration::ZERO);
+        net
+    }
+
+    /// The committee of an epoch on this root. Nothing happens yet.
+    fn assemble(keys: Vec<SecretKey>, config: Config, root: Header, nodes: Vec<Node>) -> Self {
+        Net {
+            oracle: Oracle::of(nodes.len()),
+            positions: nodes.iter().map(|_| None).collect(),
+            seen_of: (0..nodes.len()).map(|index| seen_of(index, &keys, &config)).collect(),
+            nodes,
             keys,
             config,
+            root,
             links: Links::default(),
             moment: Moment::default(),
             catching_up: true,
             finding_skeletons: true,
             byzantine: None,
             screening: true,
-            positions: Vec::new(),
             screens: BTreeMap::new(),
             dropped: BTreeMap::new(),
             names: BTreeMap::new(),
             checked: BTreeMap::new(),
-            seen_of,
-        };
-        net.positions = net.nodes.iter().map(|node| node.replica().position()).collect();
-        net.pass(Duration::ZERO);
-        net
+        }
     }
 
     pub(crate) fn size(&self) -> usize {

@@ -6,10 +6,11 @@ use quorate_ledger::{
     BlockHash, BlockSkeleton, CommitCertificate, Header, Height, ReplicaId, SecretKey, Verified,
 };
 use quorate_pbft::{
-    ChainEnd, CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request,
-    Signer, Steps, To, Verdict,
+    CheckedProposal, Config, Finalised, Input, Message, Moment, Now, Record, Replica, Request, Signer, Steps,
+    To, Verdict,
 };
 
+use super::executor::Executor;
 use super::journal::{live, read_back};
 
 /// When a crash happens, relative to the writing of a group of records.
@@ -21,6 +22,8 @@ pub(crate) enum Boundary {
     AfterPersist,
 }
 
+mod starts;
+
 #[derive(Debug)]
 struct PowerCut;
 
@@ -31,6 +34,8 @@ pub(crate) struct Node {
     /// `None` while the process does not run.
     replica: Option<Replica>,
     steps: Steps,
+    /// The governance state of its engine.
+    pub(crate) executor: Executor,
 
     /// These fields survive a crash: records in the order of writing, the bodies that belong to
     /// them, the chain up to `durable`, and the certificates of those blocks that have one.
@@ -64,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) ledger_lags: bool,
     /// Error of this node's wall clock in milliseconds; positive means ahead.
     pub(crate) clock_error_ms: i64,
+    /// Its process has left this epoch: it began the next one, or is no member of it.
+    pub(crate) retired: bool,
     /// Crash at the n-th group of records from now (0 is the next), at this boundary.
     pub(crate) crash_at: Option<(usize, Boundary)>,
     /// How often it fetched blocks from another node.
@@ -84,11 +91,31 @@ pub(crate) struct Files {
 }
 
 impl Node {
-    pub(crate) fn new(me: ReplicaId, config: Config, key: SecretKey, root: Header) -> Self {
-        let signer = Signer::new(&config.context, key.clone(), me);
+    pub(crate) fn new(
+        me: ReplicaId,
+        config: Config,
+        key: SecretKey,
+        root: Header,
+        executor: Executor,
+    ) -> Self {
+        let mut node = Node::absent(me, config, key, root.clone(), executor);
+        let signer = Signer::new(&node.config.context, node.key.clone(), me);
+        node.replica = Some(Replica::new(node.config.clone(), signer, root, node.executor.schedule()));
+        node
+    }
+
+    /// A node that does not run yet, on a chain that ends in this block.
+    pub(crate) fn absent(
+        me: ReplicaId,
+        config: Config,
+        key: SecretKey,
+        root: Header,
+        executor: Executor,
+    ) -> Self {
         Node {
             me,
-            replica: Some(Replica::new(config.clone(), signer, root.clone())),
+            replica: None,
+            executor,
             config,
             key,
             steps: Steps::default(),
@@ -109,10 +136,21 @@ impl Node {
             behind_since: None,
             ledger_lags: false,
             clock_error_ms: 0,
+            retired: false,
             crash_at: None,
             caught_up: 0,
             groups: 0,
         }
+    }
+
+    /// Whether its process was never in this epoch.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.runs() && self.chain[0].height > Height(0)
+    }
+
+    /// Whether its process crashed in this epoch.
+    pub(crate) fn is_down(&self) -> bool {
+        !self.runs() && !self.retired && !self.is_new()
     }
 
     pub(crate) fn runs(&self) -> bool {
@@ -121,6 +159,10 @@ impl Node {
 
     pub(crate) fn replica(&self) -> &Replica {
         self.replica.as_ref().expect("the node runs")
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     pub(crate) fn tip(&self) -> &Header {
@@ -138,7 +180,17 @@ impl Node {
                 inputs.extend(self.serve(request));
             }
             self.steps.absorb(step);
+            let tip = self.tip().height;
+            if inputs.is_empty() && !self.executor.late {
+                inputs.extend(self.executor.execute(tip).map(Input::Scheduled));
+            }
         }
+    }
+
+    /// A late engine executes the final blocks up to this height.
+    pub(crate) fn execute(&mut self, now: Now, height: Height) {
+        let scheduled = self.executor.execute(height.min(self.tip().height));
+        scheduled.into_iter().for_each(|schedule| self.input(now, Input::Scheduled(schedule)));
     }
 
     fn serve(&mut self, request: Request) -> Option<Input> {
@@ -318,31 +370,6 @@ impl Node {
         self.heads.clear();
         self.certain = Height(0);
         self.behind_since = None;
-    }
-
-    /// The process starts again from its durable data, read back from bytes.
-    pub(crate) fn restart(&mut self, now: Now) {
-        assert!(!self.runs(), "only a stopped node starts");
-        let signer = Signer::new(&self.config.context, self.key.clone(), self.me);
-        let records: Vec<Record> = self.rows().iter().map(|record| read_back(record, &self.bodies)).collect();
-        let interval = self.config.checkpoint_interval;
-        let end = ChainEnd {
-            tip: self.tip().clone(),
-            certificate: self.certificates.get(&self.tip().height).cloned(),
-            checkpoint: self
-                .chain
-                .iter()
-                .rfind(|header| header.height > Height(0) && header.height.0.is_multiple_of(interval))
-                .cloned(),
-            forgotten_through: self.collected,
-        };
-        let restored = Replica::restore(self.config.clone(), signer, end, records)
-            .expect("the journal is what this node wrote");
-        for skeleton in &restored.accepted {
-            assert!(self.bodies.contains_key(&skeleton.hash()), "the body is durable with its record");
-        }
-        self.replica = Some(restored.replica);
-        self.input(now, Input::Durable(self.durable()));
     }
 }
 

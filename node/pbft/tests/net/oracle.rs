@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{Ballot, BlockHash, CommitCertificate, Height, ReplicaId, Signature, Signed, View};
 use quorate_pbft::{
-    Checkpoint, Finalised, Message, NewViewMessage, PreparedCertificate, Record, ViewChangePayload,
+    Checkpoint, EpochRoot, Finalised, Message, NewViewMessage, PreparedCertificate, Record, ViewChangePayload,
 };
 
 use super::node::Node;
@@ -22,6 +22,8 @@ enum Kind {
 #[derive(Default)]
 pub(crate) struct Oracle {
     members: usize,
+    /// The heights of the epoch: above the root, up to the last one (R26b).
+    pub(crate) heights: Option<(Height, Height)>,
     /// The statements of each correct member, by kind, view and height; the bytes of their content.
     statements: BTreeMap<(ReplicaId, Kind, View, Height), Vec<u8>>,
     /// Members in whose name the test sent a message that no correct node made.
@@ -46,6 +48,12 @@ impl Oracle {
         Oracle { members, ..Oracle::default() }
     }
 
+    /// R26b: nothing of an epoch is about a height outside of it.
+    fn is_in_epoch(&self, height: Height, what: &str) {
+        let inside = self.heights.is_none_or(|(root, last)| root < height && height <= last);
+        assert!(inside, "R26: {what} at height {height}, outside of the epoch");
+    }
+
     fn quorum(&self) -> usize {
         (2 * self.members).div_ceil(3)
     }
@@ -61,7 +69,7 @@ impl Oracle {
                 Record::Prepared(certificate) => (Some(certificate.view()), left),
                 Record::ViewChange(change) => (None, change.view()),
                 Record::NewView(new_view) => {
-                    self.check_selection(new_view.message());
+                    self.check_selection(node.config().context.root, new_view.message());
                     (None, new_view.view())
                 }
                 _ => (None, left),
@@ -83,7 +91,7 @@ impl Oracle {
     }
 
     /// R20: selects committed anchor and chain again, by another method than the replica.
-    fn check_selection(&self, message: &NewViewMessage) {
+    fn check_selection(&self, root: EpochRoot, message: &NewViewMessage) {
         let changes = &message.view_changes;
         let view = message.vote.body.view;
         let signers: BTreeSet<ReplicaId> = changes.iter().map(|change| change.vote.signer).collect();
@@ -104,14 +112,14 @@ impl Oracle {
             .collect();
         let best: BTreeMap<Height, &PreparedCertificate> =
             prepared.into_iter().map(|((height, _), certificate)| (height, certificate)).collect();
-        let mut parent = anchor.map(|anchor| anchor.block);
+        let mut parent = anchor.map_or(root.block, |anchor| anchor.block);
         let mut expected = Vec::new();
-        for height in anchor.map_or(0, |anchor| anchor.height.0) + 1.. {
+        for height in anchor.map_or(root.height.0, |anchor| anchor.height.0) + 1.. {
             let Some(certificate) = best.get(&Height(height)) else { break };
-            if parent.is_some_and(|parent| certificate.header().parent != parent) {
+            if certificate.header().parent != parent {
                 break;
             }
-            parent = Some(certificate.header().hash());
+            parent = certificate.header().hash();
             expected.push((Height(height), certificate.header().hash()));
         }
         let proposed: Vec<_> =
@@ -182,6 +190,7 @@ impl Oracle {
     fn sends_checkpoint(&mut self, node: &Node, vote: &Signed<Checkpoint>) {
         let body = vote.body;
         assert_eq!(vote.signer, node.me, "R2: a replica relays no CHECKPOINTs");
+        self.is_in_epoch(body.height, "a CHECKPOINT");
         let what = [body.block.as_bytes().as_slice(), body.state_root.as_bytes()].concat();
         self.states_once(node, Kind::Checkpoint, View(0), body.height, &what);
         assert!(node.durable() >= body.height, "R23: the ledger is durable first");
@@ -195,6 +204,7 @@ impl Oracle {
     /// R4, R13: a replica votes once, and after the records on which the vote depends are written.
     /// All its votes at a height in a view are for one block, so it never crosses them (R22a).
     fn votes(&mut self, node: &Node, kind: Kind, ballot: &Ballot) {
+        self.is_in_epoch(ballot.height, "a vote");
         self.states_once(node, kind, ballot.view, ballot.height, ballot.block.as_bytes());
         for other in [Kind::PrePrepare, Kind::Prepare, Kind::Commit] {
             let block = self.statements.get(&(node.me, other, ballot.view, ballot.height));
@@ -234,8 +244,9 @@ impl Oracle {
                 _ => {}
             }
         }
-        assert!(payload.anchor_height() >= anchor, "R19: member {} omits its committed anchor", node.me);
-        best.retain(|height, _| *height > payload.anchor_height());
+        let root = node.config().context.root.height;
+        assert!(payload.anchor_height(root) >= anchor, "R19: member {} omits its committed anchor", node.me);
+        best.retain(|height, _| *height > payload.anchor_height(root));
         let carried: Vec<&PreparedCertificate> = payload.prepared.iter().collect();
         assert_eq!(
             carried,
@@ -314,6 +325,7 @@ impl Oracle {
     /// R8: a certificate has exactly ⌈2n / 3⌉ signers, and each of them sent this COMMIT.
     pub(crate) fn certified(&mut self, node: &Node, finalised: &Finalised) {
         let (ballot, votes) = (finalised.certificate.ballot(), finalised.certificate.votes());
+        self.is_in_epoch(ballot.height, "a certificate");
         assert_eq!(votes.signers().count(), self.quorum(), "R1: exactly a quorum");
         for (signer, signature) in votes.signers().iter().zip(votes.signatures()) {
             // If the node crashes now, its own COMMIT may reach others in the certificate alone.

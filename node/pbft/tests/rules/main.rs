@@ -1,6 +1,7 @@
 //! Whole committees of replicas in lock-step. The folders are named for what their tests cover.
 #![allow(clippy::unwrap_used)]
 
+mod epochs;
 mod hostile;
 #[path = "../net/mod.rs"]
 mod net;

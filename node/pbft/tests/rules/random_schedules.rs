@@ -253,7 +253,11 @@ impl World {
         }
         let changes: Vec<_> = changes.into_values().collect();
         let valid = changes.len() == quorum
-            && quorate_pbft::Selection::of(&changes.iter().map(|change| &change.payload)).is_ok();
+            && quorate_pbft::Selection::of(
+                self.net.config.context.root,
+                &changes.iter().map(|change| &change.payload),
+            )
+            .is_ok();
         valid.then(|| Message::NewView(self.net.new_view(view, changes)))
     }
 

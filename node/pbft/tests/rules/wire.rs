@@ -8,9 +8,9 @@ use quorate_ledger::{
 };
 use quorate_pbft::{
     Checked, CheckedContent, CheckedProposal, Checkpoint, CheckpointCertificate, Crossed, EpochContext,
-    Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair, PrePrepare, Prepare,
-    PreparedCertificate, Proposal, Record, Seen, SlotStatus, Status, Unreadable, ViewChange,
-    ViewChangeMessage, ViewChangePayload,
+    EpochRoot, Evidence, HiddenCertificate, HighWaterMark, Message, NewView, NewViewMessage, Pair,
+    PrePrepare, Prepare, PreparedCertificate, Proposal, Record, Seen, SlotStatus, Status, Unreadable,
+    ViewChange, ViewChangeMessage, ViewChangePayload,
 };
 
 use crate::net::{self, Net};
@@ -66,7 +66,8 @@ fn proposal() -> Message {
 }
 
 fn context() -> EpochContext {
-    EpochContext { chain: CHAIN, committee: members().1, window: net::WINDOW, memo: None }
+    let root = EpochRoot { height: Height(0), block: BlockHash::from_bytes([0; 32]) };
+    EpochContext { chain: CHAIN, committee: members().1, root, window: net::WINDOW, memo: None }
 }
 
 fn checked(message: Message, from: u16) -> Checked {
@@ -227,7 +228,8 @@ fn row(
 
 fn check_rows(vectors: &mut Vectors) {
     vectors.check("stored_accepted", &Record::Accepted(checked_proposal()).to_bytes());
-    row(vectors, "stored_mark", &Record::Mark(mark()), Record::read_mark);
+    row(vectors, "stored_mark", &Record::Mark(Epoch(0), mark()), Record::read_mark);
+    row(vectors, "stored_epoch_start", &Record::EpochStart(Epoch(3)), Record::read_epoch_start);
     let stable = stable().verify(&CHAIN, &members().1).unwrap();
     row(vectors, "checkpoint_certificate", &Record::Stable(stable), Record::read_stable);
     // The other records are stored with the bytes of their message, without its tag.

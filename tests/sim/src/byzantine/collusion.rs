@@ -8,8 +8,10 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{
     BlockHash, ChainId, Committee, Epoch, Height, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, View,
 };
-use quorate_pbft::{Message, NewView, NewViewMessage, PrePrepare, Selection, ViewChange, ViewChangePayload};
-use quorate_pbft::{Proposal, ViewChangeMessage};
+use quorate_pbft::{
+    EpochRoot, Message, NewView, NewViewMessage, PrePrepare, Proposal, Selection, ViewChange,
+    ViewChangeMessage, ViewChangePayload,
+};
 
 use crate::byzantine::proposals::block_versions::BlockVersions;
 use crate::random::Random;
@@ -59,6 +61,8 @@ pub struct SigningKeys {
     pub chain: ChainId,
     /// The epoch.
     pub epoch: Epoch,
+    /// The block below the epoch.
+    pub root: EpochRoot,
     keys: BTreeMap<ReplicaId, SecretKey>,
     /// The memo that all members share, if they share one.
     memo: Option<Arc<SignatureMemo>>,
@@ -94,7 +98,13 @@ impl Collusion {
         let committee = genesis.committee().clone();
         let split = BlockVersions::split(&mut random, committee.size());
         Collusion {
-            keys: SigningKeys { chain: genesis.chain_id(), epoch: genesis.header().epoch, keys, memo: None },
+            keys: SigningKeys {
+                chain: genesis.chain_id(),
+                epoch: genesis.header().epoch,
+                root: EpochRoot::of(genesis.header()),
+                keys,
+                memo: None,
+            },
             committee,
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),
@@ -215,7 +225,8 @@ impl Collusion {
             return None;
         }
         let view_changes: Vec<ViewChangeMessage> = chosen.into_values().collect();
-        let selection = Selection::of(&view_changes.iter().map(|change| &change.payload)).ok()?;
+        let selection =
+            Selection::of(self.keys.root, &view_changes.iter().map(|change| &change.payload)).ok()?;
         let pre_prepares: Vec<_> = selection
             .chain
             .iter()

@@ -43,6 +43,10 @@ pub fn excuse(mutant: Mutant) -> Option<&'static str> {
 const NO_GOVERNANCE: &str =
     "the simulator does not run governance yet; tests of ledger/governance/tests notice it";
 
+/// Why the simulator detects no fault at the boundary of an epoch.
+const NO_EPOCHS: &str =
+    "the simulator runs a single epoch yet; tests of node/pbft/tests/rules/epochs notice it";
+
 const EXCUSED: &[(Mutant, &str)] = &[
     (
         Mutant::VotesRelayed,
@@ -68,6 +72,13 @@ const EXCUSED: &[(Mutant, &str)] = &[
     (Mutant::ReadyUnchecked, NO_GOVERNANCE),
     (Mutant::EpochChangesOverlap, NO_GOVERNANCE),
     (Mutant::RetiredKeysAccepted, NO_GOVERNANCE),
+    (Mutant::JudgedUnexecuted, NO_EPOCHS),
+    (Mutant::EpochEndIgnored, NO_EPOCHS),
+    (Mutant::FillerUnchecked, NO_EPOCHS),
+    (Mutant::NextEpochUnprobed, NO_EPOCHS),
+    (Mutant::AnchorBelowRoot, NO_EPOCHS),
+    (Mutant::OldEpochRestored, NO_EPOCHS),
+    (Mutant::SeenOfAnyEpoch, NO_EPOCHS),
 ];
 
 /// The occasion in which a fault does harm; the seeds of its hunt are shaped for it. The mix of all

@@ -99,6 +99,7 @@ fn claims(net: &Net, height: u64, view: u64) -> Vec<Message> {
     let left = ViewChange { epoch: Epoch(0), view: View(view), content: Hash::from_bytes([4; 32]) };
     let opened = NewView { epoch: Epoch(0), view: View(view), content: Hash::from_bytes([4; 32]) };
     let seen = Seen {
+        epoch: Epoch(0),
         pre_prepare: Some(net.sign(0, PrePrepare(at(height, view)))),
         prepare: Some(net.sign(0, Prepare(at(height, view)))),
         commit: Some(net.sign(0, Commit(at(height, view)))),

@@ -2,8 +2,8 @@
 
 use quorate_ledger::{Ballot, Height, SignedError, View};
 use quorate_pbft::{
-    ChainEnd, HighWaterMark, Input, Message, Prepare, Record, Rejected, Replica, Request, Seen, Signer,
-    SigningStatus, Work,
+    ChainEnd, HighWaterMark, Input, Message, Prepare, Record, Rejected, Replica, Request, Schedule, Seen,
+    Signer, SigningStatus, Work,
 };
 
 use crate::net::{Envelope, Net, STATUS, TIMEOUT, ballot, block, id};
@@ -322,7 +322,8 @@ fn records_far_above_an_old_ledger_disable_signing() {
     };
     let signer = Signer::new(&net.config.context, net.keys[2].clone(), id(2));
     let journal = net.nodes[2].journal.clone();
-    let mut replica = Replica::restore(net.config.clone(), signer, end, journal).unwrap().replica;
+    let mut replica =
+        Replica::restore(net.config.clone(), signer, end, Schedule::FIXED, journal).unwrap().replica;
     let now = net.now(2);
     for from in [0, 1] {
         let message = Message::Seen(Seen::default()).check(id(from), &net.config.context).unwrap();

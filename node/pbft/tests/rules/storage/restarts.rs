@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_ledger::Height;
-use quorate_pbft::{Cause, ChainEnd, Input, Phase, Record, Replica, RestoreError, Signer};
+use quorate_pbft::{Cause, ChainEnd, Input, Phase, Record, Replica, RestoreError, Schedule, Signer};
 
 use crate::net::{self, Boundary, Net, STATUS, ballot, id};
 
@@ -213,7 +213,7 @@ fn a_damaged_journal_is_refused() {
         let signer = Signer::new(&net.config.context, net.keys[1].clone(), id(1));
         let root = net::root(&net.config);
         let end = ChainEnd { tip: root, certificate: None, checkpoint: None, forgotten_through: Height(0) };
-        Replica::restore(net.config.clone(), signer, end, records.to_vec())
+        Replica::restore(net.config.clone(), signer, end, Schedule::FIXED, records.to_vec())
             .map(|restored| restored.accepted.len())
     };
     assert_eq!(restore(&journal), Ok(1));

@@ -42,7 +42,8 @@ impl Strategy for ProposeAgain {
 /// A rival of the latest proposed block at each height of the NEW-VIEW.
 fn rivals(collusion: &Collusion, me: ReplicaId, new_view: &NewViewMessage) -> Vec<Proposal> {
     let view = new_view.vote.body.view;
-    let accounts = new_view.view_changes.iter().map(|change| change.payload.anchor_height());
+    let root = collusion.keys.root.height;
+    let accounts = new_view.view_changes.iter().map(|change| change.payload.anchor_height(root));
     let anchor = accounts.max().unwrap_or_default();
     let end = anchor.plus(new_view.pre_prepares.len() as u64);
     let mut latest = std::collections::BTreeMap::new();

@@ -18,6 +18,9 @@ impl Strategy for ForgeSeen {
         let ballot = Ballot { epoch: collusion.keys.epoch, view, height, block: collusion.no_block() };
         let vote = collusion.keys.sign(me, Commit(ballot));
         let commit = Some(Signed { signer: victim, ..vote });
-        out.push(Outgoing::new(victim, Message::Seen(Seen { commit, ..Seen::default() })));
+        out.push(Outgoing::new(
+            victim,
+            Message::Seen(Seen { commit, ..Seen::nothing(collusion.keys.epoch) }),
+        ));
     }
 }

@@ -39,13 +39,14 @@ impl Strategy for LieInStatus {
                 _ => {}
             },
             Message::Seen(seen) => {
+                let epoch = seen.epoch;
                 let stolen = collusion.memory().find_map(|(_, message)| match message {
                     Message::Commit(vote) => Some(vote.clone()),
                     _ => None,
                 });
                 *seen = match choice {
-                    0..=4 => Seen::default(),
-                    5..=7 => Seen { commit: stolen, ..Seen::default() },
+                    0..=4 => Seen::nothing(epoch),
+                    5..=7 => Seen { commit: stolen, ..Seen::nothing(epoch) },
                     _ => seen.clone(),
                 };
             }

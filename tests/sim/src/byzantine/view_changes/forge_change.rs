@@ -70,7 +70,7 @@ impl Strategy for ForgeChange {
         }
         let view = change.vote.body.view;
         let mut payload = change.payload.clone();
-        let anchor = payload.anchor_height();
+        let anchor = payload.anchor_height(collusion.keys.root.height);
         let old = old_proposals(collusion, anchor.0, view);
         match collusion.random.between(0, 3) {
             0 => {

@@ -48,7 +48,7 @@ fn following(
     view: View,
     changes: Vec<ViewChangeMessage>,
 ) -> Option<NewViewMessage> {
-    let selection = Selection::of(&changes.iter().map(|change| &change.payload)).ok()?;
+    let selection = Selection::of(collusion.keys.root, &changes.iter().map(|change| &change.payload)).ok()?;
     let votes = selection.chain.iter().map(|header| {
         let (height, block) = (header.height, header.hash());
         let ballot = quorate_ledger::Ballot { epoch: collusion.keys.epoch, view, height, block };

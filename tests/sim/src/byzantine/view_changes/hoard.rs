@@ -95,8 +95,8 @@ impl Hoard {
 
     /// The payload that it sends when it leaves for a view: for each height the true certificate,
     /// or the one that it kept.
-    fn admit(&self, view: View, known: &ViewChangePayload) -> ViewChangePayload {
-        let anchor = known.anchor_height();
+    fn admit(&self, root: Height, view: View, known: &ViewChangePayload) -> ViewChangePayload {
+        let anchor = known.anchor_height(root);
         let kept = self.kept.iter().filter(|kept| {
             let late = kept.view().0.saturating_add(self.delay) <= view.0;
             late && (self.reckless || kept.header().height > anchor)
@@ -151,7 +151,7 @@ impl Strategy for Hoard {
                 let view = change.vote.body.view;
                 let again = self.outgoing.as_ref().is_some_and(|before| before.vote.body.view == view);
                 if !again {
-                    let payload = self.admit(view, &change.payload);
+                    let payload = self.admit(collusion.keys.root.height, view, &change.payload);
                     let changed = payload != change.payload;
                     self.outgoing = changed.then(|| collusion.depart(me, view, payload));
                 }
