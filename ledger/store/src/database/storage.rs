@@ -1,5 +1,6 @@
 //! One open file: its transactions, and the handling of failures.
 
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +26,41 @@ pub(crate) enum Durable {
 /// A redb database whose failures are final.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    database: Database,
+    database: OpenDatabase,
     kind: FileKind,
     path: PathBuf,
     /// Set by the first failed write, and never reset.
     failed: AtomicBool,
     /// The damage that reads have detected.
     damage: Mutex<Option<Damage>>,
+}
+
+/// A database until it is closed. Closing commits what is not durable yet, and redb panics if it meets
+/// a damaged page then. Whatever closing fails to write is as after a crash.
+#[derive(Debug)]
+struct OpenDatabase(Option<Database>);
+
+impl Deref for OpenDatabase {
+    type Target = Database;
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("the database is taken only when it is dropped")
+    }
+}
+
+impl DerefMut for OpenDatabase {
+    fn deref_mut(&mut self) -> &mut Database {
+        self.0.as_mut().expect("the database is taken only when it is dropped")
+    }
+}
+
+impl Drop for OpenDatabase {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let _ = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+    }
 }
 
 /// Damage that reads of an open file have detected. A write that detects damage fails for good and
@@ -62,7 +91,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, F
 impl Storage {
     pub(crate) fn new(database: Database, kind: FileKind, path: &Path) -> Self {
         Storage {
-            database,
+            database: OpenDatabase(Some(database)),
             kind,
             path: path.to_owned(),
             failed: AtomicBool::new(false),
