@@ -3,6 +3,8 @@
 
 use quorate_ledger::{MAX_DESCENDANTS, MAX_MEMBERS, MAX_SIGNATURES};
 
+use crate::parameters::MAX_CHECKPOINT_INTERVAL;
+
 /// Bytes of an encoded operation. The largest one, a proposal with [`MAX_CHANGES`] new members, has
 /// less than 2,000.
 pub const MAX_OPERATION_BYTES: u32 = 4096;
@@ -46,6 +48,10 @@ pub const MAX_RETIRED_KEYS: u32 = 2 * ((MAX_SIGNATURES - 1) / 3) * KEY_HISTORY_E
 
 /// Intervals of K heights: how old the block in a READY may be when it is used.
 pub const READY_INTERVALS: u64 = 2;
+
+/// The age in heights of the oldest block that a READY may name, with the largest K. A node that has
+/// the hashes of so many blocks can execute every block.
+pub const MAX_READY_AGE: u64 = READY_INTERVALS * MAX_CHECKPOINT_INTERVAL;
 
 /// Intervals of K heights from one rotation or renewal of a member to its next one.
 pub const RENEWAL_INTERVALS: u64 = 16;

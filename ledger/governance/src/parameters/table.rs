@@ -22,6 +22,9 @@ const MAX_WINDOW: u64 = MAX_DESCENDANTS as u64 / 2;
 /// committee.
 const MAX_LOG_WINDOW: u64 = 4096;
 
+/// The largest checkpoint interval: L is at least 2 K.
+pub(crate) const MAX_CHECKPOINT_INTERVAL: u64 = MAX_LOG_WINDOW / 2;
+
 const MAX_POOL_TRANSACTIONS: u64 = 1_000_000;
 const MAX_POOL_BYTES: u64 = 1 << 30;
 
@@ -131,7 +134,7 @@ impl ConsensusParameters {
             parameter(
                 "checkpoint_interval",
                 &mut self.checkpoint_interval,
-                1..=MAX_LOG_WINDOW / 2,
+                1..=MAX_CHECKPOINT_INTERVAL,
                 "K: heights between two checkpoints.",
             ),
             parameter(

@@ -20,36 +20,36 @@ use crate::parameters::{MAX_CLIENTS, Settings};
 use crate::tree::Tree;
 
 /// Version of the encoding.
-const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 1;
 
 /// A signature of each member.
-const MEMBERS: u32 = MAX_SIGNATURES;
+pub(super) const MEMBERS: u32 = MAX_SIGNATURES;
 
 /// The largest W.
 const MAX_WINDOW: u64 = MAX_DESCENDANTS as u64 / 2;
 
 /// The content of a state, in the order of its encoding. Lists are in ascending order of their keys.
 #[derive(BorshSerialize, BorshDeserialize)]
-struct Encoded {
-    version: u16,
-    head: Head,
-    settings: Settings,
+pub(super) struct Encoded {
+    pub(super) version: u16,
+    pub(super) head: Head,
+    pub(super) settings: Settings,
     #[borsh(deserialize_with = "bounded::<MEMBERS, _, _>")]
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     #[borsh(deserialize_with = "bounded::<MAX_CANDIDATES, _, _>")]
-    candidates: Vec<PublicKey>,
+    pub(super) candidates: Vec<PublicKey>,
     #[borsh(deserialize_with = "bounded::<MAX_OPEN_PROPOSALS, _, _>")]
-    proposals: Vec<(ProposalId, Proposal)>,
+    pub(super) proposals: Vec<(ProposalId, Proposal)>,
     #[borsh(deserialize_with = "bounded::<MAX_SCHEDULED, _, _>")]
-    scheduled: Vec<(u64, Scheduled)>,
+    pub(super) scheduled: Vec<(u64, Scheduled)>,
     #[borsh(deserialize_with = "bounded::<MAX_CANDIDATES, _, _>")]
-    ready: Vec<(PublicKey, Height)>,
+    pub(super) ready: Vec<(PublicKey, Height)>,
     #[borsh(deserialize_with = "bounded::<MAX_RETIRED_KEYS, _, _>")]
-    retired: Vec<(PublicKey, Epoch)>,
+    pub(super) retired: Vec<(PublicKey, Epoch)>,
     #[borsh(deserialize_with = "bounded::<MEMBERS, _, _>")]
-    renewals: Vec<(Name, Height)>,
+    pub(super) renewals: Vec<(Name, Height)>,
     #[borsh(deserialize_with = "bounded::<MAX_CLIENTS, _, _>")]
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
 }
 
 fn pairs<K: Ord + Clone, V: Clone>(table: &Table<K, V>) -> Vec<(K, V)> {
@@ -93,14 +93,14 @@ impl State {
     }
 }
 
-type Checked<T = ()> = Result<T, &'static str>;
+pub(super) type Checked<T = ()> = Result<T, &'static str>;
 
-fn require(holds: bool, otherwise: &'static str) -> Checked {
+pub(super) fn require(holds: bool, otherwise: &'static str) -> Checked {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
 /// Makes the state with this content, if all its parts are possible together.
-fn rebuild(encoded: Encoded) -> Checked<State> {
+pub(super) fn rebuild(encoded: Encoded) -> Checked<State> {
     require(encoded.version == VERSION, "it has another version")?;
     let head = encoded.head;
     let members = Members::new(head.epoch, encoded.members, head.allows_small)

@@ -3,6 +3,7 @@
 mod block;
 mod codec;
 mod decide;
+mod entries;
 mod entry;
 mod execute;
 mod initial;
@@ -23,6 +24,7 @@ pub use preview::{Obstacle, Preview, PreviewWarning};
 use crate::config::Config;
 use crate::operations::{Name, ProposalId};
 use crate::tree::Tree;
+use entries::StoredEntry;
 use table::Table;
 
 /// The governance state after a block. It is a function of the chain up to this block.
@@ -41,7 +43,7 @@ pub struct State {
     retired: Table<PublicKey, Epoch>,
     renewals: Table<Name, Height>,
     /// All entries except clients, whose tree is in the registry.
-    entries: Tree<()>,
+    entries: Tree<Arc<StoredEntry>>,
 }
 
 /// Two states are equal if they have the same entries.

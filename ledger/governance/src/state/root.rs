@@ -7,6 +7,7 @@ use borsh::BorshSerialize;
 use quorate_ledger::{Hash, encode};
 
 use super::State;
+use super::entries::StoredEntry;
 use super::entry::EntryKey;
 use crate::config::Config;
 use crate::tree::{EntryProof, Tree, node_hash, path_of};
@@ -82,10 +83,14 @@ impl State {
     }
 }
 
-fn put<V: BorshSerialize>(entries: &mut Tree<()>, key: &EntryKey, value: Option<&V>) {
-    let path = path_of(&encode(key));
-    match value {
-        Some(value) => entries.insert(path, &encode(value), ()),
+fn put<V: BorshSerialize>(entries: &mut Tree<Arc<StoredEntry>>, key: &EntryKey, value: Option<&V>) {
+    let key = encode(key);
+    let path = path_of(&key);
+    match value.map(encode) {
+        Some(value) => {
+            let entry = StoredEntry { key, value };
+            entries.insert(path, &entry.value.clone(), Arc::new(entry));
+        }
         None => _ = entries.remove(&path),
     }
 }

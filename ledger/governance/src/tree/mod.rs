@@ -125,6 +125,15 @@ impl<V: Clone> Tree<V> {
         self.count = self.count.saturating_sub(removed);
     }
 
+    /// The entries that differ from those of an earlier version of this tree: each value before and
+    /// after, in no useful order. Costs time in proportion to the differences, because both versions
+    /// share the other nodes.
+    pub(crate) fn differences<'a>(&'a self, before: &'a Tree<V>) -> Vec<(Option<&'a V>, Option<&'a V>)> {
+        let mut found = Vec::new();
+        node::differences(before.root.as_ref(), self.root.as_ref(), &mut found);
+        found
+    }
+
     /// The values in the order of their paths.
     pub(crate) fn values(&self) -> Vec<&V> {
         let mut values = Vec::with_capacity(self.count);

@@ -1,5 +1,6 @@
-//! Nodes of a tree, and the three ways to change it.
+//! Nodes of a tree, the three ways to change it, and the differences of two trees.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_ledger::Hash;
@@ -132,4 +133,50 @@ fn with<V>(children: &[Child<V>; 2], side: usize, child: Child<V>) -> [Child<V>;
     let mut children = children.clone();
     children[side] = child;
     children
+}
+
+/// A value before and after a change; `None` where there is no entry.
+pub(super) type Difference<'a, V> = (Option<&'a V>, Option<&'a V>);
+
+/// Adds the entries that differ between two subtrees at the same place. Visits only nodes that
+/// differ.
+pub(super) fn differences<'a, V>(
+    before: Option<&'a Arc<Node<V>>>,
+    after: Option<&'a Arc<Node<V>>>,
+    found: &mut Vec<Difference<'a, V>>,
+) {
+    if hash_of(before) == hash_of(after) {
+        return;
+    }
+    if let (Some(Node::Inner { children: old, .. }), Some(Node::Inner { children: new, .. })) =
+        (before.map(Arc::as_ref), after.map(Arc::as_ref))
+    {
+        for side in [0, 1] {
+            differences(old[side].as_ref(), new[side].as_ref(), found);
+        }
+        return;
+    }
+    // One of them has at most one entry.
+    let (old, new) = (leaves(before), leaves(after));
+    for (path, (hash, value)) in &old {
+        match new.get(path) {
+            Some((same, _)) if same == hash => {}
+            other => found.push((Some(value), other.map(|(_, value)| *value))),
+        }
+    }
+    let added = new.iter().filter(|(path, _)| !old.contains_key(*path));
+    found.extend(added.map(|(_, (_, value))| (None, Some(*value))));
+}
+
+/// The entries of a subtree by path: hash of the value, and value.
+fn leaves<'a, V>(root: Option<&'a Arc<Node<V>>>) -> BTreeMap<&'a Hash, (&'a Hash, &'a V)> {
+    let mut found = BTreeMap::new();
+    let mut open: Vec<&'a Node<V>> = root.map(Arc::as_ref).into_iter().collect();
+    while let Some(node) = open.pop() {
+        match node {
+            Node::Leaf { path, value_hash, value, .. } => _ = found.insert(path, (value_hash, value)),
+            Node::Inner { children, .. } => open.extend(children.iter().flatten().map(Arc::as_ref)),
+        }
+    }
+    found
 }

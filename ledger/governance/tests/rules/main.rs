@@ -5,6 +5,7 @@
 mod bytes;
 mod clients;
 mod committees;
+mod entries;
 mod heights;
 mod keys;
 mod network;

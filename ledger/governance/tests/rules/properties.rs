@@ -181,6 +181,23 @@ fn check_state(state: &State) -> TestCaseResult {
     Ok(())
 }
 
+/// The changed entries of all blocks, written over those of the first state, are the entries of the
+/// state, and an equal state can be made of them.
+fn check_entries(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, before: &State, after: &State) -> TestCaseResult {
+    for (key, value) in after.changes_since(before) {
+        let known = match &value {
+            Some(value) => entries.insert(key, value.clone()),
+            None => entries.remove(&key),
+        };
+        prop_assert_ne!(known, value, "only what changed");
+    }
+    prop_assert_eq!(&*entries, &after.entries());
+    let read = State::from_entries(&*entries).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    prop_assert_eq!(read.root(), after.root());
+    prop_assert_eq!(read.to_bytes(), after.to_bytes());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -192,6 +209,7 @@ proptest! {
         let mut network = Network::with(initial, settings());
         // What each state said about each height.
         let mut known: BTreeMap<Height, _> = BTreeMap::new();
+        let mut entries = network.state.entries();
         for block in blocks {
             let transactions: Vec<(TransactionId, PublicKey, Vec<u8>)> = block
                 .iter()
@@ -205,7 +223,9 @@ proptest! {
                     (network.new_id(), sender, payload(&network, sender, draft))
                 })
                 .collect();
+            let before = network.state.clone();
             let outcomes = network.execute(&transactions);
+            check_entries(&mut entries, &before, &network.state)?;
             prop_assert_eq!(outcomes.len(), transactions.len());
             check_state(&network.state)?;
             for height in network.height() + 1..=network.state.horizon().0 {
