@@ -87,6 +87,12 @@ impl Unsigned<'_> {
     }
 }
 
+/// Where the kind of the payload is in the encoding of a transaction.
+const KIND_OFFSET: usize = 33 + 8 + 8;
+
+/// The kind of [`Payload::Governance`].
+const GOVERNANCE_KIND: u8 = 1;
+
 impl Transaction {
     /// Makes and signs a transaction for one chain.
     pub fn sign(
@@ -133,7 +139,7 @@ impl Transaction {
     /// # Errors
     /// [`DecodeError`] if the bytes end before the transaction does.
     pub fn split_encoding(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
-        const BEFORE_LENGTH: usize = 33 + 8 + 8 + 1;
+        const BEFORE_LENGTH: usize = KIND_OFFSET + 1;
         let ends_early =
             || DecodeError { what: "Transaction", reason: "the bytes end before the transaction".to_owned() };
         let field = bytes.get(BEFORE_LENGTH..BEFORE_LENGTH + 4).ok_or_else(ends_early)?;
@@ -141,6 +147,12 @@ impl Transaction {
         let length = u64::from(TRANSACTION_OVERHEAD_BYTES) + u64::from(payload);
         let length = usize::try_from(length).map_err(|_| ends_early())?;
         bytes.split_at_checked(length).ok_or_else(ends_early)
+    }
+
+    /// Whether this is the encoding of a transaction with an operation. Reads one byte, and checks
+    /// nothing.
+    pub(crate) fn is_governance_encoding(bytes: &[u8]) -> bool {
+        bytes.get(KIND_OFFSET) == Some(&GOVERNANCE_KIND)
     }
 
     /// Verifies the signature. Costs parsing the key and one verification, about 50 µs. Call

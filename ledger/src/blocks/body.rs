@@ -150,13 +150,22 @@ impl Body {
         (0..self.0.ends.len()).filter_map(|index| self.transaction(index))
     }
 
+    /// The transactions with operations, each with its index, in order. Decodes only these.
+    pub fn governance(&self) -> impl Iterator<Item = (u32, Transaction)> {
+        let encoded = (0..self.0.ends.len()).filter_map(|index| Some((index, self.encoding(index)?)));
+        let operations = encoded.filter(|(_, bytes)| Transaction::is_governance_encoding(bytes));
+        operations.filter_map(|(index, _)| Some((u32::try_from(index).ok()?, self.transaction(index)?)))
+    }
+
     /// The transaction at `index`.
     pub fn transaction(&self, index: usize) -> Option<Transaction> {
+        let bytes = self.encoding(index)?;
+        Some(decode(bytes).expect("every transaction of a body was decoded or encoded here"))
+    }
+
+    fn encoding(&self, index: usize) -> Option<&[u8]> {
         let end = *self.0.ends.get(index)?;
         let start = index.checked_sub(1).map_or(COUNT_BYTES, |before| self.0.ends[before]);
-        Some(
-            decode(&self.0.bytes[start..end])
-                .expect("every transaction of a body was decoded or encoded here"),
-        )
+        self.0.bytes.get(start..end)
     }
 }
