@@ -209,12 +209,19 @@ mutants! {
     OldEpochRestored,
     /// M89: SEEN of another epoch answers a probe.
     SeenOfAnyEpoch,
+    /// M90: the outcomes of a block are not written with it.
+    OutcomesNotWritten,
+    /// M91: the ledger does not compare the committees of a block with its governance state.
+    CommitteeNotCompared,
+    /// M92: after a restart, the governance state is that of the genesis.
+    StateOfGenesis,
 }
 
 impl Mutant {
-    /// Its number in the list, from 1.
+    /// Its number in the list, as its description gives it.
     pub fn number(self) -> usize {
-        self as usize + 1
+        let number = self.text().split(':').next().and_then(|first| first.strip_prefix('M'));
+        number.and_then(|digits| digits.parse().ok()).expect("a description begins with its number")
     }
 
     /// The fault with this name, or with this number as in `M7`.

@@ -24,7 +24,8 @@ pub(crate) fn create(
     ledger: &Path,
     journal: Option<&Path>,
 ) -> anyhow::Result<()> {
-    Ledger::create(ledger, genesis.header()).context("cannot create the ledger")?;
+    Ledger::create(ledger, genesis.header(), &genesis.governance_state())
+        .context("cannot create the ledger")?;
     if let Some(journal) = journal {
         Journal::create(journal, &identity(genesis, key)).context("cannot create the journal")?;
     }

@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use quorate_governance::{InitialState, Member, Settings, State};
 use quorate_ledger::{
-    Ballot, Block, Body, ChainId, CommitCertificate, Epoch, Hash, Header, Height, Payload, ReplicaId,
-    SecretKey, SignatureSet, Signers, Timestamp, Transaction, VerifiedTransaction, View,
+    Ballot, Block, Body, ChainId, CommitCertificate, Committee, Epoch, Hash, Header, Height, Payload,
+    PublicKey, ReplicaId, SecretKey, SignatureSet, Signers, Timestamp, Transaction, VerifiedTransaction,
+    View,
 };
 use quorate_store::{Journal, JournalIdentity, Ledger, Row, RowKey};
 
@@ -15,7 +17,24 @@ const TRANSACTIONS: u64 = 1000;
 const PAYLOAD_BYTES: usize = 256;
 
 fn genesis() -> Header {
-    Header::genesis(CHAIN, Hash::ZERO, Timestamp(0))
+    let mut keys: Vec<PublicKey> = (1..=4).map(key_of).collect();
+    keys.sort();
+    let committee = Committee::new(Epoch(0), keys).unwrap();
+    Header::genesis(CHAIN, committee.hash(), Timestamp(0))
+}
+
+fn key_of(seed: u8) -> PublicKey {
+    SecretKey::from_bytes(&[seed; 32]).unwrap().public()
+}
+
+fn initial() -> State {
+    let member = |seed: u8| Member {
+        name: format!("m{seed}").parse().unwrap(),
+        consensus_key: key_of(seed),
+        governance_key: key_of(seed),
+    };
+    let (members, settings) = ((1..=4).map(member).collect(), Settings::default());
+    State::initial(InitialState { chain: CHAIN, block: genesis().hash(), members, settings }).unwrap()
 }
 
 /// A full block on `parent` and a certificate of the usual size. The store verifies no signature,
@@ -70,7 +89,7 @@ fn ledger(criterion: &mut Criterion) {
     let key = SecretKey::from_bytes(&[1; 32]).unwrap();
     let payload = Payload::Data(vec![7; PAYLOAD_BYTES]);
     let template = Transaction::sign(&CHAIN, &key, 0, Timestamp(u64::MAX), payload);
-    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis()).unwrap();
+    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis(), &initial()).unwrap();
     let mut parent = genesis();
     let mut group = criterion.benchmark_group("ledger");
     group.throughput(Throughput::Elements(TRANSACTIONS));
@@ -103,7 +122,7 @@ fn reads(criterion: &mut Criterion) {
         Transaction::sign(&CHAIN, &key, 0, Timestamp(u64::MAX), Payload::Data(vec![7; PAYLOAD_BYTES]));
     let (block, certificate) = block_of(&genesis(), &key, &template, 10_000);
     let last = block.body().ids()[9_999];
-    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis()).unwrap();
+    let mut ledger = Ledger::create(home.path().join("ledger"), &genesis(), &initial()).unwrap();
     ledger.append(&[block], &certificate).unwrap();
     let reader = ledger.reader();
     let mut group = criterion.benchmark_group("reads of a block of 10,000 transactions");

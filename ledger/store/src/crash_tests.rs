@@ -13,6 +13,11 @@ const SEEDS: u64 = 6;
 
 const BLOCKS: u64 = 14;
 
+/// Each block changes the governance state, and every third one ends an epoch.
+fn chain() -> Chain {
+    Chain::with_epochs(BLOCKS, 3)
+}
+
 /// Appends the rest of the chain, and makes it durable after every third block. Returns the height
 /// that was acknowledged as durable before the disk failed.
 fn write_chain(chain: &Chain, ledger: &mut Ledger) -> Height {
@@ -35,10 +40,16 @@ fn write_chain(chain: &Chain, ledger: &mut Ledger) -> Height {
 /// After any crash, the ledger must be a consistent prefix of the chain that contains every durable
 /// block.
 fn check_ledger(chain: &Chain, ledger: &Ledger, durable: Height, context: &str) {
-    let report = ledger.reader().verify(None, |_, _| ()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let report = ledger
+        .reader()
+        .verify(&chain.initial, None, |_, _| ())
+        .unwrap_or_else(|error| panic!("{context}: {error}"));
     let head = report.head.height;
     assert!(head >= durable, "{context}: {durable} was durable, {head} is there");
     assert_eq!(ledger.durable_head(), head, "{context}");
+    // Verification has compared the stored state with the blocks.
+    assert_eq!(ledger.governance(), &ledger.reader().governance().unwrap(), "{context}");
+    assert_eq!(ledger.governance().height(), head, "{context}");
     if head > Height(0) {
         assert_eq!(report.head.hash, chain.block(head.0).hash(), "{context}");
     }
@@ -46,9 +57,9 @@ fn check_ledger(chain: &Chain, ledger: &Ledger, durable: Height, context: &str) 
 
 #[test]
 fn a_ledger_is_a_prefix_with_everything_durable_after_any_crash() {
-    let chain = Chain::of(BLOCKS);
+    let chain = chain();
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     let created = disk.syncs();
     assert_eq!(write_chain(&chain, &mut ledger), Height(BLOCKS));
     let syncs = disk.syncs() - created;
@@ -58,7 +69,7 @@ fn a_ledger_is_a_prefix_with_everything_durable_after_any_crash() {
         for seed in 0..SEEDS {
             let context = format!("cut at sync {cut}, seed {seed}");
             let disk = ForgetfulDisk::new();
-            let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+            let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
             disk.cut_power_after(cut);
             let durable = write_chain(&chain, &mut ledger);
             drop(ledger);
@@ -69,7 +80,7 @@ fn a_ledger_is_a_prefix_with_everything_durable_after_any_crash() {
             check_ledger(&chain, &ledger, durable, &context);
             assert_eq!(write_chain(&chain, &mut ledger), Height(BLOCKS), "{context}");
             disk.power_loss();
-            Ledger::verify_on(disk.attach(), &chain.genesis, Some(&chain.anchor), |_, _| ())
+            Ledger::verify_on(disk.attach(), &chain.genesis, &chain.initial, Some(&chain.anchor), |_, _| ())
                 .unwrap_or_else(|error| panic!("{context}, checked afterwards: {error}"));
         }
     }
@@ -78,13 +89,13 @@ fn a_ledger_is_a_prefix_with_everything_durable_after_any_crash() {
 /// The second power loss is at each sync that opening and the first writes after it make.
 #[test]
 fn a_ledger_survives_a_crash_while_it_recovers_from_a_crash() {
-    let chain = Chain::of(BLOCKS);
+    let chain = chain();
     for first in [0, 1, 4, 5, 7] {
         for second in 0..4 {
             for seed in 0..SEEDS {
                 let context = format!("cuts at syncs {first} and {second}, seed {seed}");
                 let disk = ForgetfulDisk::new();
-                let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+                let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
                 disk.cut_power_after(first);
                 let mut durable = write_chain(&chain, &mut ledger);
                 drop(ledger);
@@ -108,9 +119,9 @@ fn a_ledger_survives_a_crash_while_it_recovers_from_a_crash() {
 
 #[test]
 fn a_killed_process_leaves_a_ledger_that_opens() {
-    let chain = Chain::of(BLOCKS);
+    let chain = chain();
     let disk = ForgetfulDisk::new();
-    let mut killed = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut killed = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.append(&mut killed, 1..=3);
     killed.make_durable().unwrap();
     chain.append(&mut killed, 4..=6);
@@ -125,7 +136,7 @@ fn after_a_failed_sync_a_ledger_makes_nothing_durable() {
     let chain = Chain::of(BLOCKS);
     for failing in 0..2 {
         let disk = ForgetfulDisk::new();
-        let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+        let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
         chain.append(&mut ledger, 1..=2);
         ledger.make_durable().unwrap();
         chain.append(&mut ledger, 3..=4);
@@ -265,7 +276,7 @@ fn a_crash_during_creation_leaves_nothing_that_looks_like_more() {
 
             let disk = ForgetfulDisk::new();
             disk.cut_power_after(cut);
-            let created = Ledger::create_on(disk.attach(), &chain.genesis).is_ok();
+            let created = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).is_ok();
             disk.torn_power_loss(seed);
             match Ledger::open_on(disk.attach(), &chain.genesis) {
                 Ok(ledger) => assert_eq!(ledger.head().height, Height(0)),
@@ -279,11 +290,11 @@ fn a_crash_during_creation_leaves_nothing_that_looks_like_more() {
 /// that needs one.
 #[test]
 fn a_ledger_opens_after_any_crash_without_a_repair() {
-    let chain = Chain::of(BLOCKS);
+    let chain = chain();
     for cut in 0..10 {
         for seed in 0..SEEDS {
             let disk = ForgetfulDisk::new();
-            let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+            let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
             disk.cut_power_after(cut);
             write_chain(&chain, &mut ledger);
             drop(ledger);

@@ -9,7 +9,7 @@ use crate::{FileKind, ForgetfulDisk, Journal, Ledger, StoreError};
 
 fn ledger_image(chain: &Chain, crash: bool) -> Vec<u8> {
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.fill(&mut ledger);
     ledger.make_durable().unwrap();
     if crash {
@@ -73,10 +73,16 @@ fn a_damaged_ledger_is_an_error_or_the_chain() {
                 continue;
             };
             // Readers of a running node encounter the damage during normal reads.
-            let _ = ledger.reader().verify(Some(&chain.anchor), |_, _| ());
+            let _ = ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ());
             drop(ledger);
             let disk = ForgetfulDisk::with_contents(copy);
-            match Ledger::verify_on(disk.attach(), &chain.genesis, Some(&chain.anchor), |_, _| ()) {
+            match Ledger::verify_on(
+                disk.attach(),
+                &chain.genesis,
+                &chain.initial,
+                Some(&chain.anchor),
+                |_, _| (),
+            ) {
                 Err(_) => found += 1,
                 Ok(report) => {
                     let height = report.head.height.0;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate_ledger::{BlockError, BlockHash, ChainId, Height, ProofError, PublicKey};
+use quorate_governance::NotPermitted;
+use quorate_ledger::{BlockError, BlockHash, ChainId, Height, ProofError, PublicKey, TransactionId};
 
 /// The kinds of files in this crate. The remedy for a damaged file depends on its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +109,8 @@ pub enum StoreError {
     },
     /// The file has a format that this program does not know.
     #[error(
-        "{}: has format version {found}, this program knows {supported}; use the release that wrote it or a newer one",
-        path.display()
+        "{}: has format version {found}, this program knows {supported}; {}",
+        path.display(), other_version(*found, *supported)
     )]
     Format {
         /// The file.
@@ -235,6 +236,37 @@ pub enum StoreError {
         /// The broken rule.
         source: BlockError,
     },
+    /// A certified block contradicts the governance state that this ledger computed from the blocks
+    /// before. Nothing is written. More members may be faulty than the protocol tolerates, or this
+    /// program computes other states than the others: the node must stop and keep its files.
+    #[error(
+        "block {height} contradicts the governance state of this ledger: {contradiction}. A quorum certified the \
+         block, so this node must stop; keep its files, compare its program version with those of the other nodes, \
+         and run `quorate ledger verify`"
+    )]
+    Contradicts {
+        /// Height of the block.
+        height: Height,
+        /// What differs.
+        contradiction: Contradiction,
+    },
+    /// A block of an export contradicts the governance state that the blocks before it lead to.
+    #[error("the blocks contradict those before them: {reason}")]
+    Impossible {
+        /// The height, and what differs.
+        reason: String,
+    },
+    /// The state given is not that of the genesis header.
+    #[error(
+        "a ledger starts with the governance state of its genesis, but the state given is of chain {chain} after block \
+         {height}"
+    )]
+    NotInitial {
+        /// The chain of the state.
+        chain: ChainId,
+        /// The height of the state.
+        height: Height,
+    },
     /// The header given is not a genesis header.
     #[error("a ledger starts with an empty block at height 0, not with block {height}")]
     NotGenesis {
@@ -263,9 +295,41 @@ impl StoreError {
                 | StoreError::Gap { .. }
                 | StoreError::Fork { .. }
                 | StoreError::Invalid { .. }
+                | StoreError::Contradicts { .. }
+                | StoreError::Impossible { .. }
+                | StoreError::NotInitial { .. }
                 | StoreError::NotGenesis { .. }
                 | StoreError::RowTooLarge { .. }
         )
+    }
+}
+
+/// How a block contradicts the configuration that governance determines for its height.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The header has another epoch or committee.
+    #[error("{field} of its header is not that of the configuration at its height")]
+    Header {
+        /// Name of the header field.
+        field: &'static str,
+    },
+    /// The configuration does not permit a transaction of the block.
+    #[error("it contains transaction {id}, which is not permitted there: {error}")]
+    Transaction {
+        /// The transaction.
+        id: TransactionId,
+        /// Why it is not permitted.
+        error: NotPermitted,
+    },
+}
+
+/// What to do with a file of another format version.
+fn other_version(found: u16, supported: u16) -> &'static str {
+    if found < supported {
+        "an export cannot carry the chain over to this version of the protocol: start a new network from a new genesis, \
+         and read the old files with the release that wrote them"
+    } else {
+        "use the release that wrote it or a newer one"
     }
 }
 

@@ -1,9 +1,14 @@
 //! Chains for the tests of this crate, with real keys, real signatures and small blocks.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
+use quorate_governance::{
+    ExecutedBlock, GovernanceTransaction, InitialState, Member, Operation, Outcome, Settings, State,
+};
 use quorate_ledger::{
-    Ballot, Block, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch, EpochProof,
-    FinalityProof, Header, Height, Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp,
+    Ballot, Block, BlockHash, Body, ChainAnchor, ChainId, Commit, CommitCertificate, Committee, Epoch,
+    EpochProof, FinalityProof, Header, Height, Payload, PublicKey, ReplicaId, SecretKey, Signed, Timestamp,
     TransactionId, VerifiedTransaction, View,
 };
 
@@ -11,13 +16,39 @@ use crate::{ForgetfulDisk, JournalIdentity, Ledger, Row, RowKey};
 
 pub(crate) const CHAIN: ChainId = ChainId::from_bytes([1; 32]);
 
+/// W and K of all chains: a change takes effect two heights after its decision.
+pub(crate) const WINDOW: u64 = 1;
+pub(crate) const INTERVAL: u64 = 2;
+
 /// A committee of four and the blocks it ordered. Block h has time 1000 h and h % 3 transactions.
 pub(crate) struct Chain {
+    /// Of the members in committee order. Each has one key for both purposes.
     pub(crate) keys: Vec<SecretKey>,
     pub(crate) anchor: ChainAnchor,
     pub(crate) genesis: Header,
+    /// The governance state before block 1.
+    pub(crate) initial: State,
+    /// The governance state after the last block.
+    pub(crate) state: State,
+    /// The outcomes of the governance transactions of the last block.
+    pub(crate) outcomes: Vec<Outcome>,
+    hashes: BTreeMap<Height, BlockHash>,
     /// From height 1 on.
     pub(crate) blocks: Vec<Block>,
+}
+
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    let consensus = &mut settings.parameters.consensus;
+    (consensus.window, consensus.checkpoint_interval, consensus.log_window) =
+        (WINDOW, INTERVAL, 2 * INTERVAL);
+    settings
+}
+
+/// A transaction with an operation.
+pub(crate) fn operation(key: &SecretKey, nonce: u64, operation: &Operation) -> VerifiedTransaction {
+    let payload = Payload::Governance(operation.to_bytes());
+    VerifiedTransaction::sign(&CHAIN, key, nonce, Timestamp(u64::MAX), payload)
 }
 
 pub(crate) fn public_key(seed: u8) -> PublicKey {
@@ -36,13 +67,7 @@ impl Chain {
 
     /// Chains of different nonces have the same genesis and no block in common.
     pub(crate) fn from_nonce(length: u64, nonce: u64) -> Self {
-        let mut keys: Vec<SecretKey> =
-            (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
-        keys.sort_by_key(SecretKey::public);
-        let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
-        let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
-        let mut chain =
-            Chain { keys, anchor: ChainAnchor::new(CHAIN, committee), genesis, blocks: Vec::new() };
+        let mut chain = Chain::with_settings(settings());
         for height in 1..=length {
             let transactions: Vec<_> = (0..height % 3)
                 .map(|number| transaction(&chain.keys[0], nonce + 10 * height + number))
@@ -52,18 +77,44 @@ impl Chain {
         chain
     }
 
+    /// A chain without a block.
+    pub(crate) fn with_settings(settings: Settings) -> Self {
+        let mut keys: Vec<SecretKey> =
+            (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+        keys.sort_by_key(SecretKey::public);
+        let committee = Committee::new(Epoch(0), keys.iter().map(SecretKey::public).collect()).unwrap();
+        let genesis = Header::genesis(CHAIN, committee.hash(), Timestamp(0));
+        let member = |(index, key): (usize, &SecretKey)| Member {
+            name: format!("m{index}").parse().unwrap(),
+            consensus_key: key.public(),
+            governance_key: key.public(),
+        };
+        let members = keys.iter().enumerate().map(member).collect();
+        let initial = InitialState { chain: CHAIN, block: genesis.hash(), members, settings };
+        let initial = State::initial(initial).unwrap();
+        Chain {
+            keys,
+            anchor: ChainAnchor::new(CHAIN, committee),
+            hashes: BTreeMap::from([(Height(0), genesis.hash())]),
+            genesis,
+            state: initial.clone(),
+            initial,
+            outcomes: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
     /// A chain whose epochs have this many blocks each, except for the newest one, which has at most
-    /// as many. The members stay the same.
+    /// as many. The members stay the same: in each epoch, another one of them renews its key.
     pub(crate) fn with_epochs(length: u64, blocks_per_epoch: u64) -> Self {
         let mut chain = Chain::of(0);
         for height in 1..=length {
-            chain.extend(&[transaction(&chain.keys[0], height)], Timestamp(1000 * height));
-            if height % blocks_per_epoch == 0 {
-                let block = chain.blocks.pop().unwrap();
-                let next = chain.committee(block.header().epoch.next()).hash();
-                let header = Header { next_committee: next, ..block.header().clone() };
-                chain.blocks.push(Block::new(header, block.body().clone()).unwrap());
+            let mut transactions = vec![transaction(&chain.keys[0], height)];
+            if (height + WINDOW).is_multiple_of(blocks_per_epoch) {
+                let member = usize::try_from(height / blocks_per_epoch).unwrap() % chain.keys.len();
+                transactions.push(operation(&chain.keys[member], height, &Operation::Renew));
             }
+            chain.extend(&transactions, Timestamp(1000 * height));
         }
         chain
     }
@@ -88,10 +139,34 @@ impl Chain {
     }
 
     pub(crate) fn extend(&mut self, transactions: &[VerifiedTransaction], time: Timestamp) {
+        let block = self.block_with(transactions, time);
+        self.hashes.insert(block.height(), block.hash());
+        let operations = block.body().governance();
+        let operations: Vec<_> = operations
+            .map(|(_, transaction)| (transaction.id(), transaction.sender, transaction.payload))
+            .collect();
+        let transactions: Vec<_> = operations
+            .iter()
+            .filter_map(|(id, sender, payload)| match payload {
+                Payload::Governance(payload) => {
+                    Some(GovernanceTransaction { id: *id, sender: *sender, payload })
+                }
+                Payload::Data(_) => None,
+            })
+            .collect();
+        let executed =
+            ExecutedBlock { height: block.height(), hash: block.hash(), transactions: &transactions };
+        self.outcomes = self.state.apply(&executed, &self.hashes).unwrap();
+        self.blocks.push(block);
+    }
+
+    /// The next block, which is not added.
+    pub(crate) fn block_with(&self, transactions: &[VerifiedTransaction], time: Timestamp) -> Block {
         let body = Body::of(transactions);
         let parent = self.blocks.last().map_or(&self.genesis, Block::header);
-        let header = Header::after(parent, &body, time, ReplicaId(0));
-        self.blocks.push(Block::new(header, body).unwrap());
+        let mut header = Header::after(parent, &body, time, ReplicaId(0));
+        header.next_committee = self.state.config(header.height.next()).unwrap().committee().hash();
+        Block::new(header, body).unwrap()
     }
 
     /// The block at a height from 1 on.
@@ -126,7 +201,8 @@ impl Chain {
     /// A ledger in memory that holds the whole chain: block 1 with its own certificate, then one
     /// certificate for every three blocks.
     pub(crate) fn ledger(&self) -> Ledger {
-        let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &self.genesis).unwrap();
+        let mut ledger =
+            Ledger::create_on(ForgetfulDisk::new().attach(), &self.genesis, &self.initial).unwrap();
         self.fill(&mut ledger);
         ledger
     }

@@ -2,8 +2,10 @@
 //! changed.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use quorate_ledger::{Body, encode};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
 
 use crate::fixtures::{CHAIN, Chain, identity, key, public_key, row};
 use crate::{ForgetfulDisk, Journal, Ledger};
@@ -34,7 +36,7 @@ fn meta(database: &Database) -> Vec<(String, Vec<u8>)> {
 fn the_layout_of_a_ledger() {
     let chain = Chain::of(5);
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.append(&mut ledger, 1..=2);
     chain.append(&mut ledger, 3..=5);
     drop(ledger);
@@ -42,12 +44,24 @@ fn the_layout_of_a_ledger() {
     let database = database(&disk);
     assert_eq!(
         tables(&database),
-        ["bodies", "certificates", "headers", "heights", "meta", "transactions-0", "transactions-1"]
+        [
+            "bodies",
+            "certificates",
+            "epochs",
+            "governance",
+            "headers",
+            "heights",
+            "meta",
+            "outcomes",
+            "roots",
+            "transactions-0",
+            "transactions-1"
+        ]
     );
     assert_eq!(
         meta(&database),
         [
-            ("format".to_owned(), b"quo-ledg\0\x01".to_vec()),
+            ("format".to_owned(), b"quo-ledg\0\x02".to_vec()),
             ("identity".to_owned(), CHAIN.as_bytes().to_vec())
         ]
     );
@@ -74,6 +88,42 @@ fn the_layout_of_a_ledger() {
 }
 
 #[test]
+fn the_layout_of_governance_in_a_ledger() {
+    let chain = Chain::with_epochs(4, 3);
+    let disk = ForgetfulDisk::new();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
+    chain.append(&mut ledger, 1..=3);
+    chain.append(&mut ledger, 4..=4);
+    drop(ledger);
+
+    let transaction = database(&disk).begin_read().unwrap();
+    let entries: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("governance");
+    let entries = transaction.open_table(entries).unwrap();
+    let rows = entries.iter().unwrap().map(|row| {
+        let (key, value) = row.unwrap();
+        (key.value().to_vec(), value.value().to_vec())
+    });
+    assert_eq!(rows.collect::<BTreeMap<_, _>>(), chain.state.entries());
+
+    let outcomes: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("outcomes");
+    let outcomes = transaction.open_table(outcomes).unwrap();
+    assert_eq!(outcomes.len().unwrap(), 1);
+    assert_eq!(outcomes.get((2, 1)).unwrap().unwrap().value(), [0], "executed");
+
+    let epochs: TableDefinition<'_, u64, (u64, &[u8])> = TableDefinition::new("epochs");
+    let epochs = transaction.open_table(epochs).unwrap();
+    let members: Vec<_> = chain.keys.iter().map(quorate_ledger::SecretKey::public).collect();
+    let row = epochs.get(0).unwrap().unwrap();
+    assert_eq!((epochs.len().unwrap(), row.value()), (1, (3, encode(&members).as_slice())));
+
+    let roots: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("roots");
+    let roots = transaction.open_table(roots).unwrap();
+    let heights: Vec<u64> = roots.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+    assert_eq!(heights, [0, 2, 3, 4]);
+    assert_eq!(roots.get(4).unwrap().unwrap().value(), chain.state.root().as_bytes());
+}
+
+#[test]
 fn the_layout_of_a_journal() {
     let disk = ForgetfulDisk::new();
     let mut journal = Journal::create_on(disk.attach(), &identity()).unwrap();
@@ -85,7 +135,7 @@ fn the_layout_of_a_journal() {
     let who = [CHAIN.as_bytes().as_slice(), public_key(1).as_bytes()].concat();
     assert_eq!(
         meta(&database),
-        [("format".to_owned(), b"quo-jour\0\x01".to_vec()), ("identity".to_owned(), who)]
+        [("format".to_owned(), b"quo-jour\0\x02".to_vec()), ("identity".to_owned(), who)]
     );
     let rows: TableDefinition<'_, &[u8; 41], &[u8]> = TableDefinition::new("rows");
     let rows = database.begin_read().unwrap().open_table(rows).unwrap();

@@ -2,8 +2,9 @@
 //!
 //! They are two files because they have different lifetimes.
 //!
-//! * The [`Ledger`] holds the chain: blocks, certificates, the transaction index. It may be copied,
-//!   restored from a backup and, later, pruned: missing blocks can be fetched from other nodes.
+//! * The [`Ledger`] holds the chain: blocks, certificates, the transaction index, and the governance
+//!   state after the head. It may be copied, restored from a backup and, later, pruned: missing
+//!   blocks can be fetched from other nodes.
 //!   Blocks are written without a sync and made durable together ([`Ledger::make_durable`]).
 //! * The [`Journal`] holds the records that this validator must have on disk before it sends the
 //!   messages that depend on them. Every write is synced before it returns. The file must never be
@@ -13,8 +14,8 @@
 //! format, for backups and for transfer to other hosts.
 //!
 //! This is the only crate that depends on redb. It contains no consensus rules, networking or HTTP:
-//! it checks that blocks link and that a certificate names the last of them, but does not verify
-//! the certificate.
+//! it checks that blocks link, that a certificate names the last of them, and that the governance
+//! state permits them, but does not verify the certificate.
 //!
 //! Ledger and journal are redb databases that one process at a time can open. Any number of
 //! processes can read a ledger that no process has open for writing, without write permission
@@ -56,6 +57,10 @@
 //!           heights           block hash       -> height: u64
 //!           transactions-<s>  transaction id   -> (height: u64, index: u32)   for the heights
 //!                                                 4096 s .. 4096 (s + 1)
+//!           governance        entry key        -> value       borsh both: the governance state after the head
+//!           outcomes          (height: u64, index: u32) -> borsh outcome   of governance transactions
+//!           epochs            epoch: u64       -> (last height: u64, borsh list of the next members)
+//!           roots             height: u64      -> state root: 32 bytes     at checkpoints
 //!
 //! journal   rows              height: 8 bytes big-endian, kind: 1 byte, detail: 32 bytes -> value
 //! ```
@@ -81,9 +86,10 @@ mod layout_tests;
 pub use backends::forgetful_disk::{Attachment, ForgetfulDisk};
 pub use database::panics::hide_caught_panics;
 pub use database::storage::Damage;
-pub use error::{FileKind, StoreError};
+pub use error::{Contradiction, FileKind, StoreError};
 pub use export::range::{CertifiedRange, RangeBuilder};
 pub use export::reader::ExportReader;
+pub use export::verifier::RangeVerifier;
 pub use export::writer::ExportWriter;
 pub use journal::{Journal, JournalIdentity, MAX_ROW_BYTES, Row, RowKey};
 pub use ledger::reader::LedgerReader;

@@ -41,7 +41,12 @@ impl Committee {
             .iter()
             .map(|key| {
                 let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
-                let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
+                let ledger = Ledger::create_on(
+                    ForgetfulDisk::new().attach(),
+                    genesis.header(),
+                    &genesis.governance_state(),
+                )
+                .unwrap();
                 let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
                 Engine::open(config.clone(), genesis.header(), key, ledger, journal, now).unwrap()
             })

@@ -11,7 +11,10 @@ pub enum Fatal {
     #[error(
         "storage failed, and a node that cannot remember must not vote: check the disk, then start the node again"
     )]
-    Storage(#[from] StoreError),
+    Storage(#[source] StoreError),
+    /// A certified block contradicts the governance state that this node computed.
+    #[error(transparent)]
+    Contradiction(StoreError),
     /// A certified block contradicts this chain (R12d). More than f members are faulty, or this
     /// ledger belongs to another chain.
     #[error(
@@ -27,4 +30,13 @@ pub enum Fatal {
         "a second instance signs with this validator's key: find the second instance and stop it, then start this node again"
     )]
     SecondInstance,
+}
+
+impl From<StoreError> for Fatal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            contradicts @ StoreError::Contradicts { .. } => Fatal::Contradiction(contradicts),
+            other => Fatal::Storage(other),
+        }
+    }
 }

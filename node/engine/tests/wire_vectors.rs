@@ -170,7 +170,8 @@ impl Member {
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: keys[index].public() };
         let (ledger, journal) = (ForgetfulDisk::new(), ForgetfulDisk::new());
         let now = Now { moment: Moment(Duration::from_secs(10)), wall: genesis.time().plus_ms(10_000) };
-        let ledger = Ledger::create_on(ledger.attach(), genesis.header()).unwrap();
+        let ledger =
+            Ledger::create_on(ledger.attach(), genesis.header(), &genesis.governance_state()).unwrap();
         let rows = Journal::create_on(journal.attach(), &identity).unwrap();
         let config = EngineConfig::of(&genesis);
         let engine = Engine::open(config, genesis.header(), &keys[index], ledger, rows, now).unwrap();

@@ -78,7 +78,12 @@ impl FakeNode {
             failed_addresses: Vec::new(),
         }];
         let disk = ForgetfulDisk::new();
-        let ledger = Ledger::create_on(disk.attach(), network.genesis().header()).unwrap();
+        let ledger = Ledger::create_on(
+            disk.attach(),
+            network.genesis().header(),
+            &network.genesis().governance_state(),
+        )
+        .unwrap();
         FakeNode {
             disk,
             network,

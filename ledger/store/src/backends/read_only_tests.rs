@@ -16,7 +16,7 @@ use crate::{ForgetfulDisk, Ledger, StoreError};
 fn written(home: &Path, crash: bool) -> (Chain, PathBuf) {
     let chain = Chain::of(14);
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.fill(&mut ledger);
     ledger.make_durable().unwrap();
     if crash {
@@ -36,7 +36,8 @@ fn verifying_and_reading_do_not_change_the_file() {
         let (chain, path) = written(home.path(), crash);
         let before = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
 
-        let report = Ledger::verify(&path, &chain.genesis, Some(&chain.anchor), |_, _| ()).unwrap();
+        let report =
+            Ledger::verify(&path, &chain.genesis, &chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
         assert_eq!(report.head.height, Height(14));
         let reader = Ledger::open_read_only(&path, &chain.genesis).unwrap();
         assert_eq!(reader.block(Height(7)).unwrap().as_ref(), Some(chain.block(7)));
@@ -73,7 +74,7 @@ fn verifying_a_damaged_file_again_finds_the_same_damage() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {
-        let error = Ledger::verify(&path, &chain.genesis, None, |_, _| ()).unwrap_err();
+        let error = Ledger::verify(&path, &chain.genesis, &chain.initial, None, |_, _| ()).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     }
     assert!(fs::read(&path).unwrap() == bytes);

@@ -14,7 +14,7 @@ use crate::database::tables::META;
 use crate::error::{Fault, FileKind, StoreError};
 
 /// Version of the layout of both files; increase it with every change of the layout.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 2;
 
 const FORMAT: &str = "format";
 const IDENTITY: &str = "identity";

@@ -22,7 +22,7 @@ fn open_error(path: &Path) -> (StoreError, StoreError) {
 fn files_have_their_name_and_content() {
     let (home, chain) = (home(), Chain::of(3));
     let (ledger_path, journal_path) = (home.path().join("ledger"), home.path().join("journal"));
-    let mut ledger = Ledger::create(&ledger_path, &chain.genesis).unwrap();
+    let mut ledger = Ledger::create(&ledger_path, &chain.genesis, &chain.initial).unwrap();
     chain.fill(&mut ledger);
     ledger.make_durable().unwrap();
     let mut journal = Journal::create(&journal_path, &identity()).unwrap();
@@ -38,7 +38,8 @@ fn files_have_their_name_and_content() {
     let ledger = Ledger::open(&ledger_path, &chain.genesis).unwrap();
     assert_eq!(ledger.durable_head(), Height(3));
     drop(ledger);
-    let report = Ledger::verify(&ledger_path, &chain.genesis, Some(&chain.anchor), |_, _| ()).unwrap();
+    let report =
+        Ledger::verify(&ledger_path, &chain.genesis, &chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
     assert_eq!(report.head.height, Height(3));
     assert_eq!(
         Journal::open(&journal_path, &identity()).unwrap().rows().unwrap(),
@@ -50,9 +51,9 @@ fn files_have_their_name_and_content() {
 #[test]
 fn only_the_owner_reads_the_files() {
     use std::os::unix::fs::PermissionsExt;
-    let home = home();
+    let (home, chain) = (home(), Chain::of(0));
     let (ledger, journal) = (home.path().join("ledger"), home.path().join("journal"));
-    let _ledger = Ledger::create(&ledger, &Chain::of(0).genesis).unwrap();
+    let _ledger = Ledger::create(&ledger, &chain.genesis, &chain.initial).unwrap();
     let _journal = Journal::create(&journal, &identity()).unwrap();
     for path in [ledger, journal] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
@@ -73,11 +74,11 @@ fn a_missing_file_is_missing_and_is_not_made() {
 
 #[test]
 fn an_existing_file_is_never_overwritten() {
-    let home = home();
+    let (home, chain) = (home(), Chain::of(0));
     let path = home.path().join("file");
     for content in [b"".as_slice(), b"precious"] {
         fs::write(&path, content).unwrap();
-        let ledger = Ledger::create(&path, &Chain::of(0).genesis).unwrap_err();
+        let ledger = Ledger::create(&path, &chain.genesis, &chain.initial).unwrap_err();
         let journal = Journal::create(&path, &identity()).unwrap_err();
         assert!(matches!(ledger, StoreError::Exists { .. }), "{ledger}");
         assert!(matches!(journal, StoreError::Exists { .. }), "{journal}");
@@ -103,7 +104,7 @@ fn files_of_an_interrupted_creation_do_not_block_a_new_one() {
 fn a_file_has_one_user() {
     let (home, chain) = (home(), Chain::of(0));
     let (ledger_path, journal_path) = (home.path().join("ledger"), home.path().join("journal"));
-    let ledger = Ledger::create(&ledger_path, &chain.genesis).unwrap();
+    let ledger = Ledger::create(&ledger_path, &chain.genesis, &chain.initial).unwrap();
     let journal = Journal::create(&journal_path, &identity()).unwrap();
     let busy = Journal::open(&journal_path, &identity()).unwrap_err();
     assert!(matches!(busy, StoreError::InUse { .. }), "{busy}");
@@ -180,7 +181,7 @@ fn errors_describe_foreign_files() {
 fn ledger_and_journal_are_not_taken_for_each_other() {
     let (home, chain) = (home(), Chain::of(0));
     let path = home.path().join("ledger");
-    drop(Ledger::create(&path, &chain.genesis).unwrap());
+    drop(Ledger::create(&path, &chain.genesis, &chain.initial).unwrap());
     let error = Journal::open(&path, &identity()).unwrap_err().to_string();
     assert!(error.contains("not a Quorate journal but a ledger"), "{error}");
     let path = home.path().join("journal");
@@ -193,7 +194,7 @@ fn ledger_and_journal_are_not_taken_for_each_other() {
 fn another_chain_genesis_or_validator_is_refused() {
     let chain = Chain::of(0);
     let disk = ForgetfulDisk::new();
-    drop(Ledger::create_on(disk.attach(), &chain.genesis).unwrap());
+    drop(Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap());
     let mut other = chain.genesis.clone();
     other.chain_id = ChainId::from_bytes([2; 32]);
     let error = Ledger::open_on(disk.attach(), &other).unwrap_err();
@@ -220,23 +221,29 @@ fn another_chain_genesis_or_validator_is_refused() {
 
 #[test]
 fn another_format_version_is_refused_before_anything_is_read() {
-    let disk = ForgetfulDisk::new();
-    drop(Journal::create_on(disk.attach(), &identity()).unwrap());
-    let (storage, _) = open_on(FileKind::Journal, disk.attach(), no_path()).unwrap();
-    storage
-        .write(Durable::Now, |transaction| {
+    let versions = [
+        (FORMAT_VERSION + 1, "or a newer one"),
+        (FORMAT_VERSION - 1, "start a new network from a new genesis"),
+    ];
+    for (version, advice) in versions {
+        let disk = ForgetfulDisk::new();
+        drop(Journal::create_on(disk.attach(), &identity()).unwrap());
+        let (storage, _) = open_on(FileKind::Journal, disk.attach(), no_path()).unwrap();
+        let change = |transaction: &WriteTransaction| {
             let mut meta = transaction.open_table(META)?;
-            let newer = [b"quo-jour".as_slice(), &(FORMAT_VERSION + 1).to_be_bytes()].concat();
-            meta.insert("format", newer.as_slice())?;
-            meta.insert("identity", b"of the future".as_slice())?;
+            let other = [b"quo-jour".as_slice(), &version.to_be_bytes()].concat();
+            meta.insert("format", other.as_slice())?;
+            meta.insert("identity", b"of another version".as_slice())?;
             Ok(())
-        })
-        .unwrap();
-    drop(storage);
-    let error = Journal::open_on(disk.attach(), &identity()).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Format { found, supported, .. }
-            if (found, supported) == (FORMAT_VERSION + 1, FORMAT_VERSION)),
-        "{error}"
-    );
+        };
+        storage.write(Durable::Now, change).unwrap();
+        drop(storage);
+        let error = Journal::open_on(disk.attach(), &identity()).unwrap_err();
+        assert!(error.to_string().contains(advice), "{error}");
+        assert!(
+            matches!(error, StoreError::Format { found, supported, .. }
+                if (found, supported) == (version, FORMAT_VERSION)),
+            "{error}"
+        );
+    }
 }

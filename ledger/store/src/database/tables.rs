@@ -18,6 +18,18 @@ pub(crate) const CERTIFICATES: TableDefinition<'static, u64, &[u8]> = TableDefin
 /// Block hash to height.
 pub(crate) const HEIGHTS: TableDefinition<'static, &[u8; 32], u64> = TableDefinition::new("heights");
 
+/// Entries of the governance state after the head: encoded key to encoded value.
+pub(crate) const GOVERNANCE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("governance");
+
+/// Height, and index in the block of a governance transaction, to its borsh outcome.
+pub(crate) const OUTCOMES: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("outcomes");
+
+/// Epoch that has ended to its last height, and the borsh list of the members of the next one.
+pub(crate) const EPOCHS: TableDefinition<'static, u64, (u64, &[u8])> = TableDefinition::new("epochs");
+
+/// Height to the root of the governance state after the block.
+pub(crate) const ROOTS: TableDefinition<'static, u64, &[u8; 32]> = TableDefinition::new("roots");
+
 /// Journal records: height, kind and detail to value.
 pub(crate) const ROWS: TableDefinition<'static, &[u8; 41], &[u8]> = TableDefinition::new("rows");
 

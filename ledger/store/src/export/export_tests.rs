@@ -37,7 +37,7 @@ fn written(chain: &Chain) -> (TempDir, PathBuf) {
 }
 
 fn opened(path: &Path, chain: &Chain) -> Result<(ExportWriter, u64), StoreError> {
-    ExportWriter::open(path, &chain.genesis, &chain.anchor, |_, _| {})
+    ExportWriter::open(path, &chain.genesis, &chain.initial, &chain.anchor, |_, _| {})
 }
 
 fn read(path: &Path, chain: &Chain) -> Result<Vec<CertifiedRange>, StoreError> {

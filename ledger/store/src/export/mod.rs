@@ -14,6 +14,7 @@
 pub(crate) mod range;
 pub(crate) mod reader;
 mod record;
+pub(crate) mod verifier;
 pub(crate) mod writer;
 
 #[cfg(test)]

@@ -126,17 +126,17 @@ fn recent_ids_come_in_order_and_only_from_the_time_asked_for() {
 fn blocks_stored_already_are_skipped() {
     let chain = Chain::of(6);
     let mut ledger = chain.ledger();
-    let before = ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
+    let before = ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
     for (first, last) in [(1, 1), (2, 3), (1, 6), (6, 6)] {
         chain.append(&mut ledger, first..=last);
     }
-    assert_eq!(ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap(), before);
+    assert_eq!(ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap(), before);
 
-    let mut short = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
+    let mut short = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis, &chain.initial).unwrap();
     chain.append(&mut short, 1..=2);
     chain.append(&mut short, 1..=5);
     assert_eq!(heights(&short.reader()), [1, 2, 3, 4, 5]);
-    short.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
+    short.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
 }
 
 /// A fork needs more than a third of the members to be faulty. Even then the ledger must refuse it.
@@ -157,13 +157,14 @@ fn a_fork_is_refused_at_every_height() {
         assert_eq!((height, stored, offered), (Height(at), chain.block(at).hash(), other.block(at).hash()));
     }
     assert_eq!(heights(&ledger.reader()), [1, 2, 3, 4]);
-    ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
+    ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
 }
 
 #[test]
 fn refused_blocks_change_nothing() {
     let chain = Chain::of(8);
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
+    let mut ledger =
+        Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis, &chain.initial).unwrap();
     chain.append(&mut ledger, 1..=2);
     let blocks = |heights: &[u64]| -> Vec<Block> {
         heights.iter().map(|height| chain.block(*height).clone()).collect()
@@ -179,7 +180,7 @@ fn refused_blocks_change_nothing() {
     assert!(matches!(refused(&[4, 3], 3), StoreError::Gap { .. }));
     assert_eq!(heights(&ledger.reader()), [1, 2]);
     chain.append(&mut ledger, 3..=8);
-    ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap();
+    ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap();
 }
 
 /// With one more block, the first of them could not be proven final: a proof has at most 64
@@ -190,7 +191,8 @@ fn a_certificate_finalises_as_many_blocks_as_a_proof_can_carry() {
     for height in 1..=MAX_BATCH_BLOCKS as u64 + 2 {
         chain.extend(&[], Timestamp(height));
     }
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
+    let mut ledger =
+        Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis, &chain.initial).unwrap();
     let over = MAX_BATCH_BLOCKS + 1;
     let error = ledger.append(&chain.blocks[..over], &chain.certificate(over as u64)).unwrap_err();
     assert!(
@@ -223,7 +225,9 @@ fn heights_at_the_end_of_the_numbers_do_not_overflow() {
 #[test]
 fn only_a_genesis_begins_a_ledger() {
     let chain = Chain::of(1);
-    let create = |header: &Header| Ledger::create_on(ForgetfulDisk::new().attach(), header).unwrap_err();
+    let create = |header: &Header| {
+        Ledger::create_on(ForgetfulDisk::new().attach(), header, &chain.initial).unwrap_err()
+    };
     assert!(matches!(create(chain.block(1).header()), StoreError::NotGenesis { height: Height(1) }));
     let mut full = chain.genesis;
     full.transaction_count = 1;
@@ -234,7 +238,7 @@ fn only_a_genesis_begins_a_ledger() {
 fn readers_see_appended_blocks_before_they_are_durable() {
     let chain = Chain::of(3);
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     let reader = ledger.reader();
     let syncs = disk.syncs();
     chain.append(&mut ledger, 1..=3);
@@ -250,7 +254,7 @@ fn readers_see_appended_blocks_before_they_are_durable() {
 fn closing_in_good_order_loses_nothing() {
     let chain = Chain::of(5);
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.fill(&mut ledger);
     drop(ledger);
     disk.power_loss();

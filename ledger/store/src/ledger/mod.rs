@@ -1,6 +1,9 @@
 //! The ledger file: writing it (here), reading it, and verifying it.
 
+pub(crate) mod execution;
 pub(crate) mod reader;
+mod replay;
+mod rows;
 pub(crate) mod stored;
 pub(crate) mod verify;
 mod view;
@@ -8,6 +11,7 @@ mod view;
 use std::path::Path;
 use std::sync::Arc;
 
+use quorate_governance::State;
 use quorate_ledger::{
     Block, BlockHash, Body, ChainId, CommitCertificate, Header, Height, MAX_DESCENDANTS, decode, encode,
 };
@@ -17,6 +21,7 @@ use crate::database::file;
 use crate::database::storage::{Durable, Storage};
 use crate::database::tables::{BODIES, CERTIFICATES, HEADERS, HEIGHTS, Segment, index_table};
 use crate::error::{Fault, FileKind, StoreError};
+use crate::ledger::execution::{Effects, ExecutionError};
 use crate::ledger::reader::LedgerReader;
 use crate::ledger::stored::Head;
 
@@ -34,6 +39,9 @@ pub fn max_batch_blocks(window: u64) -> usize {
 
 /// The chain on disk, opened for writing. Each file has at most one such handle, in one process.
 ///
+/// It executes the governance transactions of each block that it appends, and stores the governance
+/// state with the block.
+///
 /// The highest block always has its own certificate. Dropping the last handle tries to make
 /// everything durable; call [`Ledger::make_durable`] to be certain.
 #[derive(Debug)]
@@ -42,39 +50,51 @@ pub struct Ledger {
     head: Header,
     /// The hash of `head`, cached because it is read more often than blocks are appended.
     head_hash: BlockHash,
+    /// The governance state after `head`.
+    state: State,
     durable: Height,
 }
 
 impl Ledger {
-    /// Creates a ledger with the genesis header. Only the owner may read the file.
+    /// Creates a ledger with the genesis header and the governance state before block 1. Only the
+    /// owner may read the file.
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::NotGenesis`],
-    /// [`StoreError::Failed`].
-    pub fn create(path: impl AsRef<Path>, genesis_header: &Header) -> Result<Ledger, StoreError> {
-        let genesis = genesis_block(genesis_header)?;
+    /// [`StoreError::NotInitial`], [`StoreError::Failed`].
+    pub fn create(
+        path: impl AsRef<Path>,
+        genesis_header: &Header,
+        initial: &State,
+    ) -> Result<Ledger, StoreError> {
+        let genesis = genesis_block(genesis_header, initial)?;
         let identity = genesis_header.chain_id.as_bytes();
         let storage = file::create(FileKind::Ledger, path.as_ref(), identity, |transaction| {
-            fill(transaction, &genesis)
+            fill(transaction, &genesis, initial)
         })?;
-        Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
+        Ok(Ledger::at(Arc::new(storage), genesis_header.clone(), initial.clone()))
     }
 
     /// Like [`Ledger::create`], on a backend that is not a file. It must be empty.
     ///
     /// # Errors
     /// As [`Ledger::create`].
-    pub fn create_on(backend: impl StorageBackend, genesis_header: &Header) -> Result<Ledger, StoreError> {
-        let genesis = genesis_block(genesis_header)?;
+    pub fn create_on(
+        backend: impl StorageBackend,
+        genesis_header: &Header,
+        initial: &State,
+    ) -> Result<Ledger, StoreError> {
+        let genesis = genesis_block(genesis_header, initial)?;
         let identity = genesis_header.chain_id.as_bytes();
         let storage = file::create_on(FileKind::Ledger, backend, file::no_path(), identity, |transaction| {
-            fill(transaction, &genesis)
+            fill(transaction, &genesis, initial)
         })?;
-        Ok(Ledger::at(Arc::new(storage), genesis_header.clone()))
+        Ok(Ledger::at(Arc::new(storage), genesis_header.clone(), initial.clone()))
     }
 
-    /// Opens a ledger of this chain. Takes about the same time for any length of the chain, even
-    /// after a crash.
+    /// Opens a ledger of this chain, and rebuilds the governance state from its entries. Takes about
+    /// the same time for any length of the chain, even after a crash, and time in proportion to the
+    /// governance state.
     ///
     /// # Errors
     /// Those of [`StoreError`] that concern files. Damage that opening does not detect is reported
@@ -107,17 +127,18 @@ impl Ledger {
 
     fn over(storage: Storage) -> Result<Ledger, StoreError> {
         let storage = Arc::new(storage);
-        let head = LedgerReader::new(Arc::clone(&storage)).view(|view| view.head_header())?;
-        Ok(Ledger::at(storage, head))
+        let reader = LedgerReader::new(Arc::clone(&storage));
+        let (head, state) = reader.view(|view| Ok((view.head_header()?, view.governance()?)))?;
+        Ok(Ledger::at(storage, head, state))
     }
 
     /// The content of a file that was just created or opened is durable.
-    fn at(storage: Arc<Storage>, head: Header) -> Ledger {
-        Ledger { storage, durable: head.height, head_hash: head.hash(), head }
+    fn at(storage: Arc<Storage>, head: Header, state: State) -> Ledger {
+        Ledger { storage, durable: head.height, head_hash: head.hash(), head, state }
     }
 
-    /// Appends blocks that one certificate finalises, in one transaction. The certificate is for
-    /// the last of them.
+    /// Appends blocks that one certificate finalises, in one transaction, with the changes of the
+    /// governance state. The certificate is for the last of them.
     ///
     /// Readers see the blocks at once. They survive a power loss after the next
     /// [`Ledger::make_durable`]. Blocks that are stored already are skipped. If all are stored,
@@ -125,22 +146,39 @@ impl Ledger {
     /// certificate.
     ///
     /// # Errors
-    /// [`StoreError::Batch`], [`StoreError::Uncertified`], [`StoreError::Gap`],
-    /// [`StoreError::Fork`] and [`StoreError::Invalid`] refuse the blocks and change nothing. Other
-    /// errors are final.
+    /// [`StoreError::Batch`], [`StoreError::Uncertified`], [`StoreError::EpochEnd`],
+    /// [`StoreError::Gap`], [`StoreError::Fork`], [`StoreError::Invalid`] and
+    /// [`StoreError::Contradicts`] refuse the blocks and change nothing. Other errors are final.
     pub fn append(&mut self, blocks: &[Block], certificate: &CommitCertificate) -> Result<(), StoreError> {
         let fresh = self.check(blocks, certificate)?;
         let Some(last) = fresh.last() else {
             return Ok(());
         };
+        let mut state = self.state.clone();
+        let effects = self.execute(&mut state, fresh)?;
+        let changes = state.changes_since(&self.state);
         self.storage.write(Durable::Later, |transaction| {
             insert(transaction, fresh)?;
             let mut certificates = transaction.open_table(CERTIFICATES)?;
             certificates.insert(last.height().0, encode(certificate).as_slice())?;
-            Ok(())
+            rows::write(transaction, &changes, &effects)
         })?;
-        (self.head, self.head_hash) = (last.header().clone(), last.hash());
+        (self.head, self.head_hash, self.state) = (last.header().clone(), last.hash(), state);
         Ok(())
+    }
+
+    /// Executes blocks on a copy of the state.
+    fn execute(&self, state: &mut State, fresh: &[Block]) -> Result<Vec<Effects>, StoreError> {
+        let reader = self.reader();
+        // A header that cannot be read is unknown, and the reader records the damage.
+        let stored = |height| Some(reader.header(height).ok()??.hash());
+        execution::execute_all(state, fresh, stored).map_err(|(height, error)| match error {
+            ExecutionError::Contradiction(contradiction) => StoreError::Contradicts { height, contradiction },
+            // The state is that after the head, and all headers are stored.
+            ExecutionError::Apply(error) => {
+                self.storage.name(Fault::damaged(format!("block {height}: {error}")))
+            }
+        })
     }
 
     /// Checks everything before writing. Returns the blocks that are not stored yet.
@@ -226,6 +264,11 @@ impl Ledger {
         Head { height: self.head.height, hash: self.head_hash, timestamp: self.head.timestamp }
     }
 
+    /// The governance state after the head.
+    pub fn governance(&self) -> &State {
+        &self.state
+    }
+
     /// A handle for reading.
     pub fn reader(&self) -> LedgerReader {
         LedgerReader::new(Arc::clone(&self.storage))
@@ -275,12 +318,20 @@ fn check_chain(storage: &Storage, identity: &[u8], genesis_header: &Header) -> R
     Ok(())
 }
 
-fn genesis_block(header: &Header) -> Result<Block, StoreError> {
+fn genesis_block(header: &Header, initial: &State) -> Result<Block, StoreError> {
     let refused = StoreError::NotGenesis { height: header.height };
     if header.height != Height(0) {
         return Err(refused);
     }
-    Block::new(header.clone(), Body::of(&[])).map_err(|_| refused)
+    let block = Block::new(header.clone(), Body::of(&[])).map_err(|_| refused)?;
+    let committee = initial.next_config().committee();
+    let follows = (initial.chain(), initial.height(), initial.head().block, committee.hash())
+        == (header.chain_id, header.height, block.hash(), header.next_committee);
+    if follows {
+        Ok(block)
+    } else {
+        Err(StoreError::NotInitial { chain: initial.chain(), height: initial.height() })
+    }
 }
 
 pub(crate) fn follows(block: &Block, parent: &Header) -> Result<(), StoreError> {
@@ -301,8 +352,9 @@ pub(crate) fn one_epoch(blocks: &[Block]) -> Result<(), StoreError> {
 }
 
 /// Writes the genesis and creates every table, because readers do not.
-fn fill(transaction: &WriteTransaction, genesis: &Block) -> Result<(), Fault> {
+fn fill(transaction: &WriteTransaction, genesis: &Block, initial: &State) -> Result<(), Fault> {
     transaction.open_table(CERTIFICATES)?;
+    rows::write_initial(transaction, initial)?;
     insert(transaction, std::slice::from_ref(genesis))
 }
 
@@ -324,6 +376,8 @@ fn insert(transaction: &WriteTransaction, blocks: &[Block]) -> Result<(), Fault>
     Ok(())
 }
 
+#[cfg(test)]
+mod governance_tests;
 #[cfg(test)]
 #[path = "ledger_tests.rs"]
 mod tests;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use quorate_governance::{Outcome, State};
 use quorate_ledger::{
-    Block, BlockHash, CommitCertificate, FinalityProof, Header, Height, Receipt, Timestamp, Transaction,
-    TransactionId,
+    Block, BlockHash, ChainAnchor, CommitCertificate, Epoch, EpochProof, FinalityProof, Hash, Header, Height,
+    Receipt, Timestamp, Transaction, TransactionId,
 };
 
 use crate::database::storage::{Damage, Storage};
@@ -170,5 +171,47 @@ impl LedgerReader {
             ids,
         };
         Ok(recent.into_iter().rev().map(ids).collect())
+    }
+
+    /// The governance state after the head. Costs time in proportion to the state: rebuild it seldom,
+    /// and never for each request.
+    pub fn governance(&self) -> Result<State, StoreError> {
+        self.view(|view| view.governance())
+    }
+
+    /// What became of the governance transaction at this index of a block; `None` if there is no such
+    /// transaction, or if it is data.
+    pub fn outcome(&self, height: Height, index: u32) -> Result<Option<Outcome>, StoreError> {
+        self.view(|view| view.outcome(height, index))
+    }
+
+    /// The outcomes of the governance transactions of a block with their indices, in block order.
+    pub fn outcomes(&self, height: Height) -> Result<Vec<(u32, Outcome)>, StoreError> {
+        self.view(|view| view.outcomes(height))
+    }
+
+    /// The root of the governance state after the block at a height. Stored for the genesis, for
+    /// multiples of K, and for the last block of each epoch; `None` for other heights.
+    pub fn state_root(&self, height: Height) -> Result<Option<Hash>, StoreError> {
+        self.view(|view| view.state_root(height))
+    }
+
+    /// Proofs of the ends of consecutive epochs: of epoch `from` first, and at most `limit` of them.
+    /// Empty if epoch `from` has not ended.
+    pub fn epoch_proofs(&self, from: Epoch, limit: usize) -> Result<Vec<EpochProof>, StoreError> {
+        self.view(|view| view.epoch_proofs(from, limit))
+    }
+
+    /// An anchor of this chain, extended by all epochs of this file that it does not have yet. Costs
+    /// a quorum of signature verifications for each of these.
+    pub fn anchor(&self, known: &ChainAnchor) -> Result<ChainAnchor, StoreError> {
+        let mut anchor = known.clone();
+        self.view(|view| {
+            while let Some(proof) = view.epoch_proof(anchor.newest().epoch())? {
+                anchor.extend(&proof).map_err(|error| Fault::damaged(error.to_string()))?;
+            }
+            Ok(())
+        })?;
+        Ok(anchor)
     }
 }

@@ -13,12 +13,14 @@ use crate::{ForgetfulDisk, Head, Ledger, Verification};
 fn verification_counts_and_reports_every_height() {
     let chain = Chain::of(9);
     let disk = ForgetfulDisk::new();
-    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis).unwrap();
+    let mut ledger = Ledger::create_on(disk.attach(), &chain.genesis, &chain.initial).unwrap();
     chain.fill(&mut ledger);
     drop(ledger);
     let mut seen = Vec::new();
     let progress = |height: Height, head: Height| seen.push((height.0, head.0));
-    let report = Ledger::verify_on(disk.attach(), &chain.genesis, Some(&chain.anchor), progress).unwrap();
+    let report =
+        Ledger::verify_on(disk.attach(), &chain.genesis, &chain.initial, Some(&chain.anchor), progress)
+            .unwrap();
     assert_eq!(seen, (0..=9).map(|height| (height, 9)).collect::<Vec<_>>());
     assert_eq!(
         report,
@@ -35,7 +37,7 @@ fn verification_counts_and_reports_every_height() {
 fn tampered(chain: &Chain, change: impl FnOnce(&WriteTransaction) -> Result<(), Fault>) -> String {
     let ledger = chain.ledger();
     ledger.storage.write(Durable::Later, change).unwrap();
-    ledger.reader().verify(Some(&chain.anchor), |_, _| ()).unwrap_err().to_string()
+    ledger.reader().verify(&chain.initial, Some(&chain.anchor), |_, _| ()).unwrap_err().to_string()
 }
 
 fn assert_contains(message: &str, expected: &str) {
@@ -137,15 +139,16 @@ fn a_damaged_header_is_in_no_proof() {
 #[test]
 fn verification_finds_an_epoch_that_ends_without_a_certificate() {
     let chain = Chain::with_epochs(3, 2);
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis).unwrap();
+    let mut ledger =
+        Ledger::create_on(ForgetfulDisk::new().attach(), &chain.genesis, &chain.initial).unwrap();
     chain.append(&mut ledger, 1..=2);
     chain.append(&mut ledger, 3..=3);
-    ledger.reader().verify(None, |_, _| ()).unwrap();
+    ledger.reader().verify(&chain.initial, None, |_, _| ()).unwrap();
     let remove = |t: &WriteTransaction| {
         t.open_table(CERTIFICATES)?.remove(2)?;
         Ok(())
     };
     ledger.storage.write(Durable::Later, remove).unwrap();
-    let error = ledger.reader().verify(None, |_, _| ()).unwrap_err().to_string();
+    let error = ledger.reader().verify(&chain.initial, None, |_, _| ()).unwrap_err().to_string();
     assert_contains(&error, "block 2 ends its epoch without a certificate");
 }

@@ -14,7 +14,7 @@ use crate::ledger::stored::{Head, StoredBlock};
 
 /// One snapshot of a ledger.
 pub(crate) struct View<'a> {
-    transaction: &'a ReadTransaction,
+    pub(super) transaction: &'a ReadTransaction,
 }
 
 impl<'a> View<'a> {

@@ -134,15 +134,17 @@ fn check_certificates(claims: &[RangeBlock], limit: usize) -> Result<(), RangeEr
 }
 
 /// Appends a group of a range to the ledger. If the ledger refuses the group, the ledger stays
-/// unchanged, and the answering member is at fault: the caller asks another member. Only a fork and
-/// a failing disk stop the node.
+/// unchanged, and the answering member is at fault: the caller asks another member. Only a fork, a
+/// final block that contradicts the governance state, and a failing disk stop the node.
 ///
 /// # Errors
-/// [`Fatal::Storage`] and [`Fatal::Fork`]; the inner error is the ledger's refusal.
+/// [`Fatal::Storage`], [`Fatal::Contradiction`] and [`Fatal::Fork`]; the inner error is the ledger's refusal.
 pub(crate) fn append(ledger: &mut Ledger, group: &Group) -> Result<Result<(), StoreError>, Fatal> {
     let (blocks, certificate) = group;
     match ledger.append(blocks, certificate) {
         Err(StoreError::Fork { height, .. }) => Err(Fatal::Fork { height }),
+        // The certificate was verified, so the block is final and this node's own state is wrong.
+        Err(contradicts @ StoreError::Contradicts { .. }) => Err(contradicts.into()),
         Err(refused) if refused.is_refusal() => Ok(Err(refused)),
         Err(failed) => Err(Fatal::Storage(failed)),
         Ok(()) => Ok(Ok(())),

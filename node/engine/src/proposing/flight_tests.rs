@@ -230,7 +230,9 @@ fn an_id_is_on_a_branch_if_an_ancestor_has_it_and_not_if_a_sibling_has() {
 fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
     let (genesis, keys) = TestNetwork::seeded(1, 1).into_parts();
     let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: keys[0].public() };
-    let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
+    let ledger =
+        Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header(), &genesis.governance_state())
+            .unwrap();
     let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
     let now = Now { moment: Moment::default(), wall: genesis.time() };
     let mut engine =

@@ -188,7 +188,12 @@ fn largest_certificate(net: &Net, block: &Block) -> CommitCertificate {
 
 /// Blocks of the largest size on the genesis; `own` selects those with a certificate of their own.
 fn largest_run(net: &Net, limits: &BlockLimits, length: u64, own: impl Fn(u64) -> bool) -> FetchResponse {
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    let mut ledger = Ledger::create_on(
+        ForgetfulDisk::new().attach(),
+        net.genesis.header(),
+        &net.genesis.governance_state(),
+    )
+    .unwrap();
     let mut parent = net.genesis.header().clone();
     let mut group = Vec::new();
     for height in 1..=length {

@@ -54,7 +54,9 @@ fn runs_in_view(
 
 fn written(network: &TestNetwork, path: &Path, ranges: Vec<CertifiedRange>) -> String {
     let genesis = network.genesis();
-    let (mut writer, _) = ExportWriter::open(path, genesis.header(), genesis.anchor(), |_, _| {}).unwrap();
+    let initial = genesis.governance_state();
+    let opened = ExportWriter::open(path, genesis.header(), &initial, genesis.anchor(), |_, _| {});
+    let (mut writer, _) = opened.unwrap();
     ranges.into_iter().for_each(|range| writer.write(range).unwrap());
     writer.sync().unwrap();
     path.to_str().unwrap().to_owned()
@@ -63,7 +65,12 @@ fn written(network: &TestNetwork, path: &Path, ranges: Vec<CertifiedRange>) -> S
 fn home(network: &TestNetwork, path: &Path, ranges: &[CertifiedRange]) -> String {
     std::fs::create_dir_all(path.join("data")).unwrap();
     std::fs::write(path.join("config.toml"), "").unwrap();
-    let mut ledger = Ledger::create(path.join("data/ledger.redb"), network.genesis().header()).unwrap();
+    let mut ledger = Ledger::create(
+        path.join("data/ledger.redb"),
+        network.genesis().header(),
+        &network.genesis().governance_state(),
+    )
+    .unwrap();
     ranges.iter().for_each(|range| ledger.append(&range.blocks, &range.certificate).unwrap());
     ledger.make_durable().unwrap();
     path.to_str().unwrap().to_owned()

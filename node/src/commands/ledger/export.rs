@@ -67,9 +67,9 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
         None => Some(Ledger::open_read_only(args.chain.config()?.ledger, genesis.header()).map_err(advise)?),
     };
     let bar = progress("bytes read");
-    let opened = ExportWriter::open(&args.file, genesis.header(), genesis.anchor(), |position, length| {
-        show_position(&bar, position, length);
-    });
+    let initial = genesis.governance_state();
+    let progress_of = |position, length| show_position(&bar, position, length);
+    let opened = ExportWriter::open(&args.file, genesis.header(), &initial, genesis.anchor(), progress_of);
     bar.finish_and_clear();
     let (writer, cut) = opened.map_err(|error| on_open(error, args))?;
     if cut > 0 {
@@ -77,7 +77,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     }
     let begun = writer.head();
     let bar = progress("blocks");
-    let mut target = Target { writer, proofs: Proofs::new(&genesis), bar: &bar };
+    let proofs = Proofs::new(&genesis, writer.anchor().clone());
+    let mut target = Target { writer, proofs, bar: &bar };
     let from = begun.height.next();
     let copied = match (&node, &ledger) {
         (Some(node), _) => {
@@ -152,7 +153,7 @@ fn check_continues(node: &Node, target: &Target<'_>, genesis: &Genesis) -> anyho
 
 struct Target<'a> {
     writer: ExportWriter,
-    proofs: Proofs<'a>,
+    proofs: Proofs,
     bar: &'a ProgressBar,
 }
 
@@ -174,6 +175,7 @@ impl Target<'_> {
         for range in proven {
             self.writer.write(range)?;
         }
+        self.proofs.advance(self.writer.anchor());
         Ok(())
     }
 }

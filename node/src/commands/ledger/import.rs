@@ -123,7 +123,7 @@ fn make_ledger(path: &Path, genesis: &Genesis) -> anyhow::Result<Ledger> {
     let directory = files::parent_of(path);
     std::fs::create_dir_all(directory)
         .with_context(|| format!("{} cannot be created", directory.display()))?;
-    Ledger::create(path, genesis.header()).context("cannot create the ledger")
+    Ledger::create(path, genesis.header(), &genesis.governance_state()).context("cannot create the ledger")
 }
 
 enum Failure {
@@ -138,6 +138,7 @@ impl From<StoreError> for Failure {
             StoreError::Fork { .. }
             | StoreError::Invalid { .. }
             | StoreError::Uncertified { .. }
+            | StoreError::Contradicts { .. }
             | StoreError::EpochEnd { .. } => Failure::OtherChain(error.to_string()),
             other => Failure::Other(other.into()),
         }
@@ -151,8 +152,9 @@ fn import(
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     let begun = ledger.head().height;
+    let mut anchor = ledger.reader().anchor(genesis.anchor())?;
     let mut target = Target { ledger, unsynced: 0 };
-    let mut proofs = Proofs::new(genesis);
+    let mut proofs = Proofs::new(genesis, anchor.clone());
     while let Some(range) = reader.next() {
         let range = range?;
         let (position, length) = reader.position();
@@ -165,6 +167,10 @@ fn import(
         }
         let proven = proofs.push(range).map_err(Failure::OtherChain)?;
         target.append(proven)?;
+        if target.ledger.governance().next_config().epoch() != anchor.newest().epoch() {
+            anchor = target.ledger.reader().anchor(&anchor)?;
+            proofs.advance(&anchor);
+        }
     }
     let proven = proofs.finish().map_err(Failure::OtherChain)?;
     target.append(proven)

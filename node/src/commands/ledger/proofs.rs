@@ -13,22 +13,31 @@ const RUNS: usize = 512;
 const BYTES: usize = 64 << 20;
 
 /// Collects ranges until there are enough to share between the cores.
-pub(super) struct Proofs<'a> {
-    anchor: &'a ChainAnchor,
+pub(super) struct Proofs {
+    anchor: ChainAnchor,
     /// Upper limit of blocks that one certificate may finalise.
     limit: usize,
     ranges: Vec<CertifiedRange>,
     bytes: usize,
 }
 
-impl<'a> Proofs<'a> {
-    pub(super) fn new(genesis: &'a Genesis) -> Self {
+impl Proofs {
+    /// `anchor` has the committee of the first range.
+    pub(super) fn new(genesis: &Genesis, anchor: ChainAnchor) -> Self {
         let limit = max_batch_blocks(genesis.consensus().window);
-        Proofs { anchor: genesis.anchor(), limit, ranges: Vec::new(), bytes: 0 }
+        Proofs { anchor, limit, ranges: Vec::new(), bytes: 0 }
     }
 
-    /// Adds a range. Returns the proven ranges in their order when enough were collected, otherwise
-    /// none.
+    /// Takes an anchor with the committee of a new epoch. Ranges of the epochs before were checked
+    /// when the last of them was added.
+    pub(super) fn advance(&mut self, anchor: &ChainAnchor) {
+        if anchor.newest().epoch() != self.anchor.newest().epoch() {
+            self.anchor = anchor.clone();
+        }
+    }
+
+    /// Adds a range. Returns the proven ranges in their order when enough were collected, or when the
+    /// range ends an epoch; otherwise none.
     ///
     /// # Errors
     /// The lowest invalid certificate, or a range that is too long because certificates were
@@ -42,8 +51,9 @@ impl<'a> Proofs<'a> {
             ));
         }
         self.bytes += range.blocks.iter().map(|block| block.body().as_bytes().len()).sum::<usize>();
+        let ends_epoch = range.blocks.last().is_some_and(|last| last.header().ends_epoch());
         self.ranges.push(range);
-        if self.ranges.len() < RUNS && self.bytes < BYTES {
+        if !ends_epoch && self.ranges.len() < RUNS && self.bytes < BYTES {
             return Ok(Vec::new());
         }
         self.finish()
@@ -58,7 +68,8 @@ impl<'a> Proofs<'a> {
         let ranges = std::mem::take(&mut self.ranges);
         let cores = available_parallelism().map_or(1, usize::from);
         let share = ranges.len().div_ceil(cores).max(1);
-        let check = |ranges: &[CertifiedRange]| ranges.iter().try_for_each(|range| range.verify(self.anchor));
+        let check =
+            |ranges: &[CertifiedRange]| ranges.iter().try_for_each(|range| range.verify(&self.anchor));
         std::thread::scope(|scope| {
             let shares: Vec<_> =
                 ranges.chunks(share).map(|ranges| scope.spawn(move || check(ranges))).collect();
@@ -107,7 +118,7 @@ mod tests {
             let network = network.with_parameters(|parameters| parameters.consensus.window = window).unwrap();
             let most = usize::try_from(2 * window + 1).unwrap();
             for (blocks, good) in [(1, true), (most, true), (most + 1, false), (65, false)] {
-                let mut proofs = Proofs::new(network.genesis());
+                let mut proofs = Proofs::new(network.genesis(), network.genesis().anchor().clone());
                 let proven = proofs.push(range_of(&network, blocks)).and_then(|_| proofs.finish());
                 assert_eq!(proven.is_ok(), good, "{blocks} blocks with W = {window}");
             }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use quorate_genesis::Genesis;
-use quorate_ledger::{Height, ProofError};
-use quorate_store::{ExportReader, Head, Ledger, StoreError};
+use quorate_ledger::Height;
+use quorate_store::{ExportReader, Head, Ledger, RangeVerifier, StoreError};
 use serde::Serialize;
 
 use super::proofs::Proofs;
@@ -112,7 +112,8 @@ fn answer(error: StoreError) -> Verified {
 fn verify_ledger(path: &Path, genesis: &Genesis) -> Verified {
     let bar = progress("blocks");
     let each = |height: Height, head: Height| show_position(&bar, height.0, head.0);
-    let verified = Ledger::verify(path, genesis.header(), Some(genesis.anchor()), each);
+    let verified =
+        Ledger::verify(path, genesis.header(), &genesis.governance_state(), Some(genesis.anchor()), each);
     bar.finish_and_clear();
     match verified {
         Ok(found) => Ok(Ok(Found::new(found.head, found.earliest, found.transactions, found.certificates))),
@@ -126,29 +127,28 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
         Err(error) => return answer(error),
     };
     let bar = progress("bytes");
-    let mut proofs = Proofs::new(genesis);
+    let mut verifier = RangeVerifier::new(&genesis.governance_state(), genesis.anchor());
+    let mut proofs = Proofs::new(genesis, genesis.anchor().clone());
+    let invalid = |reason: String| Ok(Err(format!("{}: {reason}", path.display())));
     let (mut transactions, mut certificates) = (0, 0);
     while let Some(range) = reader.next() {
         let range = match range {
             Ok(range) => range,
             Err(error) => return answer(error),
         };
-        // A chain is not invalid because a committee is unknown.
-        let last = range.blocks.last().expect("a range is never empty").header();
-        if let Err(error @ ProofError::Unproven { .. }) = genesis.anchor().check_header(last) {
-            let (path, height) = (path.to_owned(), last.height);
-            return answer(StoreError::Unproven { path, height, error });
-        }
         certificates += 1;
         transactions += range.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
-        if let Err(reason) = proofs.push(range) {
-            return Ok(Err(format!("{}: {reason}", path.display())));
+        let executed = verifier.execute(&range);
+        // A forged block may also contradict the state. The certificates tell the cause.
+        if let Err(reason) = proofs.push(range).and_then(|_| executed) {
+            return invalid(proofs.finish().err().unwrap_or(reason));
         }
+        proofs.advance(verifier.anchor());
         let (position, length) = reader.position();
         show_position(&bar, position, length);
     }
     if let Err(reason) = proofs.finish() {
-        return Ok(Err(format!("{}: {reason}", path.display())));
+        return invalid(reason);
     }
     bar.finish_and_clear();
     Ok(Ok(Found::new(reader.head(), Height(0), transactions, certificates)))

@@ -94,7 +94,7 @@ impl World {
         let planned = match fatal {
             Fatal::Storage(_) => self.member(replica).doomed,
             Fatal::SecondInstance => !correct,
-            Fatal::Fork { .. } => false,
+            Fatal::Fork { .. } | Fatal::Contradiction(_) => false,
         };
         require(planned, "members stop only for a reason", || format!("member {replica}: {fatal}"))?;
         match fatal {

@@ -79,6 +79,9 @@ const EXCUSED: &[(Mutant, &str)] = &[
     (Mutant::AnchorBelowRoot, NO_EPOCHS),
     (Mutant::OldEpochRestored, NO_EPOCHS),
     (Mutant::SeenOfAnyEpoch, NO_EPOCHS),
+    (Mutant::OutcomesNotWritten, NO_GOVERNANCE),
+    (Mutant::CommitteeNotCompared, NO_GOVERNANCE),
+    (Mutant::StateOfGenesis, NO_GOVERNANCE),
 ];
 
 /// The occasion in which a fault does harm; the seeds of its hunt are shaped for it. The mix of all

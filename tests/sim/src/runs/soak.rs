@@ -107,7 +107,8 @@ impl Soak {
         let mut engines = Vec::new();
         for (member, key) in keys.into_iter().enumerate() {
             let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
-            let ledger = Ledger::create(file(dir, member, "ledger"), genesis.header());
+            let ledger =
+                Ledger::create(file(dir, member, "ledger"), genesis.header(), &genesis.governance_state());
             let ledger = ledger.map_err(|error| error.to_string())?;
             let journal = Journal::create(file(dir, member, "journal"), &identity);
             let journal = journal.map_err(|error| error.to_string())?;

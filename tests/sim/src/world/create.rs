@@ -133,7 +133,8 @@ fn corrupt(
 /// The disk content of a ledger with only the genesis.
 fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
     let disk = ForgetfulDisk::new();
-    Ledger::create_on(disk.attach(), genesis.header()).expect("the disk is empty");
+    Ledger::create_on(disk.attach(), genesis.header(), &genesis.governance_state())
+        .expect("the disk is empty");
     disk.contents()
 }
 

@@ -30,7 +30,12 @@ fn a_late_member_fetches_the_whole_chain() {
 fn a_long_chain_is_served_in_several_ranges() {
     let net = Net::of(4);
     let blocks = net.chain_of(600);
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    let mut ledger = Ledger::create_on(
+        ForgetfulDisk::new().attach(),
+        net.genesis.header(),
+        &net.genesis.governance_state(),
+    )
+    .unwrap();
     for block in &blocks {
         ledger.append(std::slice::from_ref(block), &net.certificate(block)).unwrap();
     }

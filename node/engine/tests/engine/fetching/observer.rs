@@ -26,7 +26,9 @@ struct Watcher {
 impl Watcher {
     fn of(net: &Net) -> Self {
         let disk = ForgetfulDisk::new();
-        drop(Ledger::create_on(disk.attach(), net.genesis.header()).unwrap());
+        drop(
+            Ledger::create_on(disk.attach(), net.genesis.header(), &net.genesis.governance_state()).unwrap(),
+        );
         let now = Duration::from_secs(10);
         let (asked, committed, notices) = Default::default();
         let mut watcher = Watcher { observer: None, disk, now, asked, committed, notices };
@@ -113,7 +115,12 @@ fn told(from: usize, committed: u64, view: u64, active: bool) -> Observation {
 
 /// A ledger of made-up blocks, each with a certificate.
 fn ledger_of(net: &Net, blocks: &[Block]) -> Ledger {
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    let mut ledger = Ledger::create_on(
+        ForgetfulDisk::new().attach(),
+        net.genesis.header(),
+        &net.genesis.governance_state(),
+    )
+    .unwrap();
     for block in blocks {
         ledger.append(std::slice::from_ref(block), &net.certificate(block)).unwrap();
     }

@@ -16,7 +16,12 @@ use crate::net::{Net, Parcel, id};
 fn a_served_range_ends_in_a_certified_block() {
     let net = Net::of(4);
     let blocks = net.chain_of(300);
-    let mut ledger = Ledger::create_on(ForgetfulDisk::new().attach(), net.genesis.header()).unwrap();
+    let mut ledger = Ledger::create_on(
+        ForgetfulDisk::new().attach(),
+        net.genesis.header(),
+        &net.genesis.governance_state(),
+    )
+    .unwrap();
     for group in blocks.chunks(7) {
         ledger.append(group, &net.certificate(group.last().unwrap())).unwrap();
     }

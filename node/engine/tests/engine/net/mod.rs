@@ -112,7 +112,12 @@ impl Net {
         };
         for index in 0..size {
             let identity = net.identity(index);
-            Ledger::create_on(net.nodes[index].ledger.attach(), net.genesis.header()).unwrap();
+            Ledger::create_on(
+                net.nodes[index].ledger.attach(),
+                net.genesis.header(),
+                &net.genesis.governance_state(),
+            )
+            .unwrap();
             Journal::create_on(net.nodes[index].journal.attach(), &identity).unwrap();
             net.open(index);
         }

@@ -149,7 +149,9 @@ pub(super) mod tests {
         let (genesis, key) = (network.genesis(), &network.keys()[0]);
         let clock = Clock::new();
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
-        let ledger = Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header()).unwrap();
+        let ledger =
+            Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header(), &genesis.governance_state())
+                .unwrap();
         let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
         let (config, root) = (EngineConfig::of(genesis), genesis.header());
         let engine = Engine::open(config.clone(), root, key, ledger, journal, clock.now()).unwrap();
