@@ -158,8 +158,6 @@ impl Genesis {
     }
 
     /// The governance state before block 1, from which every node computes the same later ones.
-    /// Costs some hundred hashes. A network that begins with fewer than four members may have so
-    /// few again.
     pub fn governance_state(&self) -> State {
         let member = |validator: &Validator| Member {
             name: validator.name.parse().expect("names in a genesis have the form of governance"),

@@ -51,7 +51,7 @@ pub use proofs::anchor::{ChainAnchor, EpochHeights};
 pub use proofs::certificate::{Ballot, CertificateError, Commit, CommitCertificate, SignatureSet, Signers};
 pub use proofs::epochs::{EpochProof, EpochProofError};
 pub use proofs::proof::{FinalityProof, ProofError, Receipt};
-pub use refusal::Refusal;
+pub use refusal::{NotPermitted, Refusal};
 pub use signature_cache::SignatureCache;
 pub use signature_memo::SignatureMemo;
 pub use signing::{Signable, Signed, SignedError, Verifiable, Verified, VerifySignatures, signing_hash};

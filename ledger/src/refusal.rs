@@ -3,6 +3,25 @@
 use crate::transaction::TransactionError;
 use crate::units::Timestamp;
 
+/// Why a block must not contain a transaction, by the configuration that judges the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPermitted {
+    /// The sender is no client, or for governance no member and no candidate.
+    #[error(
+        "the sender is not registered: let a member add the key as a client, or sign operations with a governance key"
+    )]
+    SenderUnknown,
+    /// The members revoked the client.
+    #[error("the members revoked this client: let a member add a client with a new key")]
+    SenderRevoked,
+    /// The member's clients, or the client, used their part of the block.
+    #[error("the quota of the member or client is used up in this block: submit again for a later block")]
+    Quota,
+    /// The transaction alone exceeds the quota of its member or client, so no block can contain it.
+    #[error("the transaction is larger than the quota of the member or client: make it smaller")]
+    AboveQuota,
+}
+
 /// Why a node refuses a transaction. A refused transaction leaves no trace in the node.
 ///
 /// The mempool, the engine, the node and the RPC pass this one type on. It is here because all of
@@ -14,6 +33,15 @@ pub enum Refusal {
     /// It can never be ordered on this chain.
     #[error(transparent)]
     Invalid(#[from] TransactionError),
+    /// Its payload is no governance operation. Contains the reason. A block may contain such a
+    /// transaction of a member, where it fails.
+    #[error(
+        "the payload is not a governance operation ({0}): make it with a program of this protocol version"
+    )]
+    Operation(String),
+    /// No block at the next heights may contain it.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// It has expired, and it was not committed before.
     #[error(
         "the transaction was valid until {valid_until}, and this node's clock, or the time of its newest block if that is later, is at {now}; sign a new one with a later valid_until_ms, and compare your clock"

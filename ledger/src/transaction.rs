@@ -15,9 +15,16 @@ use crate::units::Timestamp;
 pub enum Payload {
     /// Opaque bytes: the network orders them, applications interpret them.
     Data(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
-    /// An operation on the network itself. Nodes refuse this kind until they
-    /// execute operations.
+    /// An operation on the network itself: the encoding of an operation of governance.
     Governance(#[borsh(deserialize_with = "bounded_bytes::<MAX_PAYLOAD_BYTES, _>")] Vec<u8>),
+}
+
+impl Payload {
+    /// The bytes of either kind.
+    pub fn bytes(&self) -> &[u8] {
+        let (Payload::Data(bytes) | Payload::Governance(bytes)) = self;
+        bytes
+    }
 }
 
 /// A signed request to order a payload. It is unverified until [`Transaction::verify`] has checked
@@ -50,9 +57,6 @@ pub enum TransactionError {
         /// Most bytes that the network accepts.
         limit: u32,
     },
-    /// Nodes do not execute governance operations yet.
-    #[error("governance transactions are not supported yet: submit a data transaction")]
-    Governance,
     /// Signed with another key or for another chain. The chain id is part of the signed bytes.
     #[error(
         "the signature does not verify: it was made with another key than the sender's, or for another chain than {chain}"
@@ -169,22 +173,18 @@ impl Transaction {
     /// Checks everything except the signature.
     ///
     /// # Errors
-    /// [`TransactionError::TooLarge`] and [`TransactionError::Governance`].
+    /// [`TransactionError::TooLarge`].
     pub fn check_form(&self, limits: &TransactionLimits) -> Result<(), TransactionError> {
         let bytes = self.encoded_len();
         if bytes > u64::from(limits.max_bytes) {
             return Err(TransactionError::TooLarge { bytes, limit: limits.max_bytes });
         }
-        match self.payload {
-            Payload::Data(_) => Ok(()),
-            Payload::Governance(_) => Err(TransactionError::Governance),
-        }
+        Ok(())
     }
 
     /// Bytes of the encoding: the payload and [`TRANSACTION_OVERHEAD_BYTES`].
     pub fn encoded_len(&self) -> u64 {
-        let (Payload::Data(bytes) | Payload::Governance(bytes)) = &self.payload;
-        u64::from(TRANSACTION_OVERHEAD_BYTES) + bytes.len() as u64
+        u64::from(TRANSACTION_OVERHEAD_BYTES) + self.payload.bytes().len() as u64
     }
 
     fn check_signature(&self, chain: &ChainId) -> Result<(), TransactionError> {

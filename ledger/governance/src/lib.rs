@@ -40,7 +40,7 @@ mod tree;
 
 pub mod limits;
 
-pub use config::{BlockUse, Client, Config, Effect, Kind, Member, NotPermitted, Permit, QuorumArithmetic};
+pub use config::{BlockUse, Client, Config, Effect, Kind, Member, Permit, QuorumArithmetic};
 pub use operations::{Change, Name, NameError, Operation, Possession, ProposalId, Quota};
 pub use outcome::{Outcome, Reason};
 pub use parameters::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::blocks::body::Body;
 use crate::blocks::header::{BlockError, BlockLimits, Header};
-use crate::hash::{BlockHash, TransactionId};
+use crate::hash::{BlockHash, Hash, TransactionId};
 use crate::merkle::merkle_root;
 use crate::transaction::VerifiedTransaction;
 use crate::units::{Height, ReplicaId, Timestamp};
@@ -120,6 +120,22 @@ impl Block {
         proposer: ReplicaId,
     ) -> Result<Self, BlockError> {
         Block::new(Header::after(parent, &body, now, proposer), body)
+    }
+
+    /// Like [`Block::after`], with this committee for the block above. If it differs from the
+    /// committee of this block, the block ends its epoch.
+    ///
+    /// # Errors
+    /// [`BlockError::Repeated`].
+    pub fn proposed(
+        parent: &Header,
+        body: Body,
+        now: Timestamp,
+        proposer: ReplicaId,
+        next_committee: Hash,
+    ) -> Result<Self, BlockError> {
+        let header = Header { next_committee, ..Header::after(parent, &body, now, proposer) };
+        Block::new(header, body)
     }
 
     /// Header and ids.

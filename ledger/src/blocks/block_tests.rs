@@ -142,12 +142,16 @@ fn an_empty_block_needs_its_gap() {
 }
 
 #[test]
-fn governance_and_repetitions_are_refused_in_proposals() {
-    let governance = [transaction(1, 11_500, Payload::Governance(vec![1]))];
-    assert!(matches!(
-        fill(&block_of(&governance), &governance),
-        Err(BlockError::Transaction { error: TransactionError::Governance, .. })
-    ));
+fn a_body_names_its_governance_transactions() {
+    let operation = transaction(2, 11_500, Payload::Governance(vec![1]));
+    let body = Body::of(&[data(1, 11_500), operation.clone(), data(3, 11_500)]);
+    let found: Vec<_> = body.governance().collect();
+    assert_eq!(found, [(1, operation.transaction().clone())]);
+    assert_eq!(Body::of(&[data(1, 11_500)]).governance().count(), 0);
+}
+
+#[test]
+fn repetitions_are_refused_in_proposals() {
     let twice = [data(1, 11_500), data(1, 11_500)];
     assert_eq!(fill(&block_of(&twice), &twice), Err(BlockError::Repeated(twice[0].id())));
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate_governance::NotPermitted;
+use quorate_ledger::NotPermitted;
 use quorate_ledger::{BlockError, BlockHash, ChainId, Height, ProofError, PublicKey, TransactionId};
 
 /// The kinds of files in this crate. The remedy for a damaged file depends on its kind.

@@ -92,6 +92,7 @@ pub struct Row<'a> {
 #[derive(Debug)]
 pub struct Journal {
     storage: Storage,
+    chain_id: ChainId,
     size: Size,
 }
 
@@ -126,7 +127,7 @@ impl Journal {
     /// [`StoreError::Exists`], [`StoreError::Access`], [`StoreError::Failed`].
     pub fn create(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
         let storage = file::create(FileKind::Journal, path.as_ref(), &encode(identity), make_table)?;
-        Ok(Journal { storage, size: Size::default() })
+        Ok(Journal { storage, chain_id: identity.chain_id, size: Size::default() })
     }
 
     /// Like [`Journal::create`], on a backend that is not a file. It must be empty.
@@ -137,9 +138,9 @@ impl Journal {
         backend: impl StorageBackend,
         identity: &JournalIdentity,
     ) -> Result<Journal, StoreError> {
-        let identity = encode(identity);
-        let storage = file::create_on(FileKind::Journal, backend, file::no_path(), &identity, make_table)?;
-        Ok(Journal { storage, size: Size::default() })
+        let bytes = encode(identity);
+        let storage = file::create_on(FileKind::Journal, backend, file::no_path(), &bytes, make_table)?;
+        Ok(Journal { storage, chain_id: identity.chain_id, size: Size::default() })
     }
 
     /// Opens the journal of this validator, and compares every page with its checksum: about half a
@@ -149,7 +150,20 @@ impl Journal {
     /// Those of [`StoreError`] that concern files. A missing file is [`StoreError::Missing`], never
     /// a new start. After [`StoreError::Damaged`] the validator must not vote.
     pub fn open(path: impl AsRef<Path>, identity: &JournalIdentity) -> Result<Journal, StoreError> {
-        Journal::over(file::open(FileKind::Journal, path.as_ref())?, identity)
+        Journal::open_of(path, identity, &[])
+    }
+
+    /// Like [`Journal::open`], for a validator that has other keys, too. The journal belongs to the key
+    /// of the epoch that it has records of: see [`Journal::start_over`].
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_of(
+        path: impl AsRef<Path>,
+        identity: &JournalIdentity,
+        others: &[PublicKey],
+    ) -> Result<Journal, StoreError> {
+        Journal::over(file::open(FileKind::Journal, path.as_ref())?, identity, others)
     }
 
     /// Like [`Journal::open`], on a backend that is not a file.
@@ -157,16 +171,29 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_on(backend: impl StorageBackend, identity: &JournalIdentity) -> Result<Journal, StoreError> {
-        Journal::over(file::open_on(FileKind::Journal, backend, file::no_path())?, identity)
+        Journal::open_on_of(backend, identity, &[])
+    }
+
+    /// Like [`Journal::open_of`], on a backend that is not a file.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on_of(
+        backend: impl StorageBackend,
+        identity: &JournalIdentity,
+        others: &[PublicKey],
+    ) -> Result<Journal, StoreError> {
+        Journal::over(file::open_on(FileKind::Journal, backend, file::no_path())?, identity, others)
     }
 
     fn over(
         (mut storage, found): (Storage, Vec<u8>),
         identity: &JournalIdentity,
+        others: &[PublicKey],
     ) -> Result<Journal, StoreError> {
-        check_identity(&storage, &found, identity)?;
+        check_identity(&storage, &found, identity, others)?;
         storage.check_pages()?;
-        let mut journal = Journal { storage, size: Size::default() };
+        let mut journal = Journal { storage, chain_id: identity.chain_id, size: Size::default() };
         let mut size = Size::default();
         journal.visit(|_, value| size.add(value))?;
         journal.size = size;
@@ -201,10 +228,7 @@ impl Journal {
         if rows.is_empty() && gone.is_empty() && collect_through.is_none() {
             return Ok(());
         }
-        let longest = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
-        if longest > MAX_ROW_BYTES {
-            return Err(StoreError::RowTooLarge { bytes: longest, limit: MAX_ROW_BYTES });
-        }
+        check_lengths(rows)?;
         let mut size = self.size;
         self.storage.write(Durable::Now, |transaction| {
             let mut table = transaction.open_table(ROWS)?;
@@ -225,6 +249,30 @@ impl Journal {
                 if let Some(replaced) = replaced {
                     size.remove(replaced.value());
                 }
+                size.add(&row.value);
+            }
+            Ok(())
+        })?;
+        self.size = size;
+        Ok(())
+    }
+
+    /// Replaces all rows by these, in one transaction and with one sync. A new epoch starts so: the
+    /// records of the epoch before promise nothing in it. From now on the journal belongs to this
+    /// validator, whose key may have been replaced.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn start_over(&mut self, validator: PublicKey, rows: &[Row<'_>]) -> Result<(), StoreError> {
+        check_lengths(rows)?;
+        let identity = encode(&JournalIdentity { chain_id: self.chain_id, validator });
+        let mut size = Size::default();
+        self.storage.write(Durable::Now, |transaction| {
+            file::replace_identity(transaction, &identity)?;
+            let mut table = transaction.open_table(ROWS)?;
+            table.retain(|_, _| false)?;
+            for row in rows {
+                table.insert(&row.key.to_bytes(), row.value.as_ref())?;
                 size.add(&row.value);
             }
             Ok(())
@@ -265,14 +313,26 @@ impl Journal {
     }
 }
 
-fn check_identity(storage: &Storage, found: &[u8], expected: &JournalIdentity) -> Result<(), StoreError> {
+fn check_lengths(rows: &[Row<'_>]) -> Result<(), StoreError> {
+    match rows.iter().map(|row| row.value.len()).max() {
+        Some(bytes) if bytes > MAX_ROW_BYTES => Err(StoreError::RowTooLarge { bytes, limit: MAX_ROW_BYTES }),
+        _ => Ok(()),
+    }
+}
+
+fn check_identity(
+    storage: &Storage,
+    found: &[u8],
+    expected: &JournalIdentity,
+    others: &[PublicKey],
+) -> Result<(), StoreError> {
     let path = storage.path().to_owned();
     let found: JournalIdentity =
         decode(found).map_err(|error| storage.name(Fault::damaged(format!("the identity: {error}"))))?;
     if found.chain_id != expected.chain_id {
         return Err(StoreError::OtherChain { path, found: found.chain_id, expected: expected.chain_id });
     }
-    if found.validator != expected.validator {
+    if found.validator != expected.validator && !others.contains(&found.validator) {
         return Err(StoreError::OtherValidator {
             path,
             found: found.validator,

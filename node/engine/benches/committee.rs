@@ -48,7 +48,7 @@ impl Committee {
                 )
                 .unwrap();
                 let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-                Engine::open(config.clone(), genesis.header(), key, ledger, journal, now).unwrap()
+                Engine::open(key, ledger, journal, None, now).unwrap()
             })
             .collect();
         let context = config.pbft.context;

@@ -1,14 +1,19 @@
-//! The configuration of an engine, derived from the genesis.
+//! The configuration of an engine for one epoch.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_genesis::Genesis;
-use quorate_ledger::SignatureMemo;
+use quorate_governance::Config as NetworkConfig;
+use quorate_ledger::{Header, SignatureMemo};
 use quorate_mempool::MempoolLimits;
 use quorate_pbft::{Config, EpochContext, EpochRoot};
+use quorate_store::{Ledger, StoreError};
 
-/// The configuration of an engine. All of it but the memo comes from the genesis.
+use crate::storage::opening::Opening;
+
+/// The configuration of an engine. All of it but the memo follows from the chain: every change of it
+/// starts a new epoch.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// For the replica.
@@ -20,21 +25,34 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The configuration that the genesis defines, without a memo.
+    /// The configuration of epoch 0, without a memo.
     pub fn of(genesis: &Genesis) -> Self {
-        let consensus = genesis.consensus();
-        let mempool = genesis.mempool();
+        EngineConfig::of_epoch(genesis.governance_state().next_config(), genesis.header())
+    }
 
+    /// The configuration of the epoch of this ledger's next block, without a memo.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn of_ledger(ledger: &Ledger) -> Result<Self, StoreError> {
+        Ok(Opening::of(ledger, None)?.config)
+    }
+
+    /// The configuration of an epoch, without a memo. `network` judges its heights, and `root` is the
+    /// header below its first block.
+    pub fn of_epoch(network: &NetworkConfig, root: &Header) -> Self {
+        let parameters = network.parameters();
+        let (consensus, mempool) = (&parameters.consensus, &parameters.mempool);
         EngineConfig {
             pbft: Config {
                 context: EpochContext {
-                    chain: genesis.chain_id(),
-                    committee: genesis.committee().clone(),
-                    root: EpochRoot::of(genesis.header()),
+                    chain: root.chain_id,
+                    committee: network.committee().clone(),
+                    root: EpochRoot { height: root.height, block: root.hash() },
                     window: consensus.window,
                     memo: None,
                 },
-                limits: genesis.block_limits(),
+                limits: network.block_limits(),
                 clock_tolerance: Duration::from_millis(consensus.clock_tolerance_ms),
                 request_timeout: Duration::from_millis(consensus.request_timeout_ms),
                 new_view_timeout: Duration::from_millis(consensus.new_view_timeout_ms),
@@ -56,8 +74,8 @@ impl EngineConfig {
     /// The same with a memo. Nothing that passes it is verified again, in any part of the node that
     /// uses this configuration or a clone of it.
     #[must_use]
-    pub fn remembering(mut self, memo: Arc<SignatureMemo>) -> Self {
-        self.pbft.context.memo = Some(memo);
+    pub fn remembering(mut self, memo: Option<Arc<SignatureMemo>>) -> Self {
+        self.pbft.context.memo = memo;
         self
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use quorate_pbft::{Input, Now, Replica, Request, Steps};
+use quorate_pbft::{Counters, Input, Now, Replica, Request, Steps};
 
 /// The replica with its queues.
 #[derive(Debug)]
 pub(crate) struct Driver {
     replica: Replica,
+    /// What the replicas of earlier epochs counted.
+    counted: Counters,
     inputs: VecDeque<Input>,
     /// Steps since the last group was written.
     steps: Steps,
@@ -19,6 +21,7 @@ impl Driver {
     pub(crate) fn new(replica: Replica, first: Input) -> Self {
         Driver {
             replica,
+            counted: Counters::default(),
             inputs: VecDeque::from([first]),
             steps: Steps::default(),
             requests: VecDeque::new(),
@@ -27,6 +30,16 @@ impl Driver {
 
     pub(crate) fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// What this replica and those of earlier epochs counted, since the start of the process.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counted.plus(self.replica.counters())
+    }
+
+    /// Continues to count from here.
+    pub(crate) fn count_from(&mut self, counted: Counters) {
+        self.counted = counted;
     }
 
     /// Queues an input. [`Driver::run`] steps the replica through it.

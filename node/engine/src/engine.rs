@@ -30,7 +30,7 @@ pub struct Counters {
     pub gossip_refused: u64,
     /// Requests for transactions that gossip did not bring.
     pub bodies_asked: u64,
-    /// Groups of records written, each with one sync.
+    /// Groups of records written, each with one sync. In [`Engine`], those of earlier epochs.
     pub groups: u64,
     /// Blocks that this node fetched from others instead of ordering them itself.
     pub caught_up: u64,
@@ -155,8 +155,12 @@ impl Engine {
             return Ok(());
         }
         let (timeout, present) = (self.driver.replica().request_timeout(), self.present(now));
-        let (selection, may_leave) = (self.selection(), self.driver.replica().may_leave(now));
-        match self.censorship.watch(now.moment, present, timeout, may_leave, &self.pool.mempool, &selection) {
+        let may_leave = self.driver.replica().may_leave(now);
+        let mut watch = std::mem::take(&mut self.censorship);
+        let next = || self.select(present, self.driver.replica().tip().height.next());
+        let finding = watch.watch(now.moment, present, timeout, may_leave, &self.pool.mempool, next);
+        self.censorship = watch;
+        match finding {
             Finding::Fair => {}
             Finding::Resend(transactions) => effects.resends = transactions,
             Finding::Censored => {
@@ -174,6 +178,7 @@ impl Engine {
                 }
                 self.driver.push(Input::Received { from, message });
             }
+            Event::Ahead { from, committed } => self.fetching.blocks.heard(from, committed),
             Event::PeerUp(peer) => self.driver.push(Input::PeerUp(peer)),
             Event::PeerDown(peer) => {
                 self.fetching.lost(now.moment, peer);
@@ -261,7 +266,8 @@ impl Engine {
     }
 
     fn keep_ledger_durable(&mut self, now: Now, _: &mut Effects) -> Result<(), Fatal> {
-        let urgent = self.driver.replica().needs_checkpoint();
+        // The next epoch begins when the last block of this one is durable (R26d).
+        let urgent = self.driver.replica().needs_checkpoint() || self.driver.replica().epoch_is_over();
         if self.storage.is_durable_due(now.moment, urgent) {
             self.make_durable()?;
         }

@@ -1,6 +1,8 @@
 //! The events that an engine handles, and the effects that it returns.
 
-use quorate_ledger::{Block, Height, Refusal, ReplicaId, TransactionId, VerifiedTransaction, View};
+use quorate_ledger::{
+    Block, Epoch, Height, NotPermitted, Refusal, ReplicaId, TransactionId, VerifiedTransaction, View,
+};
 use quorate_pbft::{Checked, Departure, HighWaterMark, Message, Subject, To};
 
 use crate::fetching::range::CheckedRange;
@@ -26,6 +28,15 @@ pub enum Event {
         from: ReplicaId,
         /// The message.
         message: Checked,
+    },
+    /// A member of this epoch sent a STATUS of a later epoch. Like any STATUS it is an unsigned
+    /// claim: a false one costs one request for blocks at most. A replica that missed the end of
+    /// its epoch learns from it that it must fetch blocks.
+    Ahead {
+        /// The member at the other end of the authenticated channel, by its index in this epoch.
+        from: ReplicaId,
+        /// Its last committed height.
+        committed: Height,
     },
     /// A channel to a member was established.
     PeerUp(ReplicaId),
@@ -86,8 +97,19 @@ pub enum Submission {
 /// A transaction left the pool without being ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// The transaction. It has expired: a committed block has a later time than its `valid_until`.
+    /// The transaction.
     pub id: TransactionId,
+    /// Why no block can contain it.
+    pub end: End,
+}
+
+/// Why no later block can contain a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A committed block has a later time than its `valid_until`.
+    Expired,
+    /// The configuration of the next height does not permit it, and did so when the node admitted it.
+    Rejected(NotPermitted),
 }
 
 /// Something that an operator should know.
@@ -116,6 +138,13 @@ pub enum Notice {
         height: Height,
         /// Why the ledger refused them.
         reason: String,
+    },
+    /// An epoch has begun for this replica.
+    EnteredEpoch {
+        /// The epoch.
+        epoch: Epoch,
+        /// Its first height.
+        start: Height,
     },
     /// The replica left a view.
     LeftView(Departure),
@@ -164,7 +193,7 @@ pub struct Effects {
     pub submissions: Vec<(Ticket, Result<Submission, Refusal>)>,
     /// Blocks that became final, ascending.
     pub committed: Vec<Block>,
-    /// Transactions that left the pool because they expired.
+    /// Transactions that left the pool because no later block can contain them.
     pub ended: Vec<Ended>,
     /// For logs and counters.
     pub notices: Vec<Notice>,

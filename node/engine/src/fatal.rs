@@ -1,7 +1,10 @@
 //! The errors after which a node must stop.
 
+use quorate_governance::ApplyError;
 use quorate_ledger::Height;
 use quorate_store::StoreError;
+
+use crate::storage::open::OpenError;
 
 /// Why a node must stop. It can be started again once the cause is removed.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +27,34 @@ pub enum Fatal {
         /// The lowest height at which the two chains differ.
         height: Height,
     },
+    /// A final block cannot be executed: the ledger cannot be read.
+    #[error(
+        "the final block {height} cannot be executed: {reason}; check the disk, then start the node again"
+    )]
+    NotExecuted {
+        /// The height of the block.
+        height: Height,
+        /// Why.
+        reason: ApplyError,
+    },
+    /// The journal cannot be understood, when its epoch begins.
+    #[error(transparent)]
+    Journal(OpenError),
     /// Another process signs with the same key, or the files of this process went back in time
     /// while it ran (R24c).
     #[error(
         "a second instance signs with this validator's key: find the second instance and stop it, then start this node again"
     )]
     SecondInstance,
+}
+
+impl From<OpenError> for Fatal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Store(error) => error.into(),
+            other => Fatal::Journal(other),
+        }
+    }
 }
 
 impl From<StoreError> for Fatal {

@@ -16,6 +16,7 @@
 mod config;
 mod driver;
 mod engine;
+mod epochs;
 mod event;
 mod fatal;
 mod fetching;
@@ -29,7 +30,8 @@ mod wire;
 
 pub use config::EngineConfig;
 pub use engine::{Counters, Engine};
-pub use event::{Effects, Ended, Event, FetchId, Fetched, Notice, Submission, Ticket};
+pub use epochs::NextEpoch;
+pub use event::{Effects, End, Ended, Event, FetchId, Fetched, Notice, Submission, Ticket};
 pub use fatal::Fatal;
 pub use fetching::bodies::serve_committed;
 pub use fetching::range::{CheckedRange, RangeError, serve_range};

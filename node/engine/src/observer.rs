@@ -1,12 +1,12 @@
 //! Following the chain without a vote.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
-use quorate_genesis::Genesis;
-use quorate_ledger::{Committee, Height, ReplicaId, View};
-use quorate_pbft::{Moment, Now, SILENT_INTERVALS};
-use quorate_store::{Head, Ledger, LedgerReader};
+use quorate_governance::State;
+use quorate_ledger::{Epoch, Height, ReplicaId, SignatureMemo, View};
+use quorate_pbft::{Config, Moment, Now, SILENT_INTERVALS};
+use quorate_store::{Head, Ledger, LedgerReader, StoreError};
 
 use crate::config::EngineConfig;
 use crate::event::{Effects, FetchId, Notice};
@@ -14,6 +14,7 @@ use crate::fatal::Fatal;
 use crate::fetching::catchup::{CatchUp, Pace};
 use crate::fetching::range::{CheckedRange, append};
 use crate::storage::DURABLE_INTERVAL;
+use crate::storage::opening::Opening;
 use crate::wire::{FetchRequest, HeadStatus};
 
 /// Everything that can wake an observer. Time is not an event: call [`Observer::handle`] without
@@ -53,10 +54,8 @@ struct Heard {
 /// other node depends on this one.
 #[derive(Debug)]
 pub struct Observer {
-    committee: Committee,
-    /// W. The observer reports a gap of more heights, since these cannot all be in flight.
-    window: u64,
-    silent_after: Duration,
+    /// Of the epoch of the next block.
+    config: EngineConfig,
     ledger: Ledger,
     catchup: CatchUp,
     heard: BTreeMap<ReplicaId, Heard>,
@@ -95,19 +94,57 @@ pub struct ObserverOverview {
 
 impl Observer {
     /// Opens an observer on a ledger.
-    pub fn open(genesis: &Genesis, ledger: Ledger) -> Observer {
-        let config = EngineConfig::of(genesis).pbft;
-        Observer {
-            catchup: CatchUp::new(Pace::of_observer(&config)),
-            window: config.context.window,
-            silent_after: config.status_interval * SILENT_INTERVALS,
-            committee: config.context.committee,
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn open(ledger: Ledger, memo: Option<Arc<SignatureMemo>>) -> Result<Observer, StoreError> {
+        let config = Opening::of(&ledger, memo)?.config;
+        Ok(Observer {
+            catchup: CatchUp::new(Pace::of_observer(&config.pbft)),
+            config,
             ledger,
             heard: BTreeMap::new(),
             fetches: 0,
             durable_due: None,
             fetched: 0,
-        }
+        })
+    }
+
+    fn pbft(&self) -> &Config {
+        &self.config.pbft
+    }
+
+    /// The configuration of the epoch of the next block. Answers to requests are checked with it.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The epoch of the next block. Events name members by their indices in it.
+    pub fn epoch(&self) -> Epoch {
+        self.pbft().context.epoch()
+    }
+
+    /// The governance state after the newest block.
+    pub fn governance(&self) -> &State {
+        self.ledger.governance()
+    }
+
+    /// Whether the ledger has the last block of the epoch. The owner then calls
+    /// [`Observer::next_epoch`].
+    pub fn epoch_is_over(&self) -> bool {
+        self.governance().next_config().epoch() != self.epoch()
+    }
+
+    /// Continues in the epoch of the next block. Claims and requests name members by their old
+    /// indices, so they are dropped.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the node must stop.
+    pub fn next_epoch(self) -> Result<Observer, Fatal> {
+        let memo = self.config.pbft.context.memo.clone();
+        let config = Opening::of(&self.ledger, memo)?.config;
+        let catchup = CatchUp::new(Pace::of_observer(&config.pbft));
+        Ok(Observer { config, catchup, heard: BTreeMap::new(), ..self })
     }
 
     /// Processes these events, and the time that has passed. The effects contain only requests,
@@ -144,8 +181,8 @@ impl Observer {
         let Some((peer, target)) = self.catchup.ask(now.moment, tip, fetch) else { return };
         self.fetches += 1;
         effects.asks.push((peer, fetch, FetchRequest::Blocks { from: tip.next() }));
-        // An observer fetches every block. Only a large gap is worth a notice.
-        if target > tip.plus(self.window) {
+        // An observer fetches every block. Only a gap that cannot be in flight is worth a notice.
+        if target > tip.plus(self.pbft().context.window) {
             effects.notices.push(Notice::CatchingUp { height: tip, target });
         }
     }
@@ -210,7 +247,8 @@ impl Observer {
         let stable = self.credible(|claim| claim.stable).unwrap_or_default();
         let view = self.credible(|claim| claim.view).unwrap_or_default();
         let begun = self.heard.values().filter(|heard| heard.claim.active && heard.claim.view >= view);
-        let lately = self.heard.iter().filter(|(_, heard)| now.moment.since(heard.at) <= self.silent_after);
+        let silent_after = self.pbft().status_interval * SILENT_INTERVALS;
+        let lately = self.heard.iter().filter(|(_, heard)| now.moment.since(heard.at) <= silent_after);
         ObserverOverview {
             head: self.ledger.head(),
             committed,
@@ -218,10 +256,10 @@ impl Observer {
             credible,
             stable,
             view,
-            active: begun.count() >= self.committee.weak_quorum(),
+            active: begun.count() >= self.pbft().context.committee.weak_quorum(),
             heads: self.catchup.heads().clone(),
             contacts: lately.map(|(replica, _)| *replica).collect(),
-            catching_up: credible > committed.plus(self.window),
+            catching_up: credible > committed.plus(self.pbft().context.window),
             fetched: self.fetched,
         }
     }
@@ -231,7 +269,7 @@ impl Observer {
     fn credible<T: Ord>(&self, value: impl Fn(&HeadStatus) -> T) -> Option<T> {
         let mut claims: Vec<T> = self.heard.values().map(|heard| value(&heard.claim)).collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
-        claims.into_iter().nth(self.committee.faults())
+        claims.into_iter().nth(self.pbft().context.committee.faults())
     }
 
     /// A reader of the chain, for any thread.
@@ -239,12 +277,13 @@ impl Observer {
         self.ledger.reader()
     }
 
-    /// Makes the ledger durable. Without it, the next start fetches a few blocks again.
+    /// Makes the ledger durable, and returns it. Without it, the next start fetches a few blocks
+    /// again.
     ///
     /// # Errors
     /// [`Fatal`].
-    pub fn close(mut self) -> Result<(), Fatal> {
+    pub fn into_ledger(mut self) -> Result<Ledger, Fatal> {
         self.ledger.make_durable()?;
-        Ok(())
+        Ok(self.ledger)
     }
 }

@@ -47,7 +47,7 @@ pub struct Overview {
 impl Engine {
     /// The counters since the start of the process.
     pub fn counters(&self) -> Counters {
-        Counters { groups: self.storage.groups(), ..self.counters }
+        Counters { groups: self.counters.groups + self.storage.groups(), ..self.counters }
     }
 
     /// The position that message checking needs (R25). Publish it before sending the effects of a
@@ -61,7 +61,7 @@ impl Engine {
         Overview {
             replica: self.me,
             pbft: self.driver.replica().overview(now),
-            pbft_counters: self.driver.replica().counters(),
+            pbft_counters: self.driver.counters(),
             mempool: self.pool.mempool.statistics(),
             oldest_waiting: self.pool.mempool.oldest_waiting(),
             head: self.storage.head(),

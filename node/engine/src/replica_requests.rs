@@ -1,10 +1,10 @@
 //! What the replica requests of the engine, and what follows when a view ends or blocks are final.
 
-use quorate_ledger::{Block, VerifiedTransaction};
-use quorate_pbft::{Now, Request};
+use quorate_ledger::{Block, NotPermitted, VerifiedTransaction};
+use quorate_pbft::{Input, Now, Request};
 
 use crate::engine::Engine;
-use crate::event::{Effects, Ended, Notice};
+use crate::event::{Effects, End, Ended, Notice};
 use crate::fatal::Fatal;
 
 impl Engine {
@@ -22,7 +22,8 @@ impl Engine {
                     .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
                     .collect();
                 self.note_final(&blocks, effects);
-                self.storage.decide(blocks, finalised.certificate);
+                let changed = self.storage.decide(blocks, finalised.certificate)?;
+                self.executed(changed, effects);
             }
             Request::CatchUp { height } => self.fetching.blocks.certain(height),
             Request::FetchSkeleton { header, from } => self.want_skeleton(now, header, from),
@@ -32,11 +33,11 @@ impl Engine {
                 effects.notices.push(Notice::Equivocation { replica, subject });
             }
             Request::Left(departure) => {
-                self.end_view(now);
+                self.end_view(now, effects);
                 effects.notices.push(Notice::LeftView(departure));
             }
             Request::Entered { view, primary } => {
-                self.end_view(now);
+                self.end_view(now, effects);
                 // The first proposal of a view waits for no batch delay (R18).
                 self.proposed = None;
                 effects.notices.push(Notice::EnteredView { view, primary });
@@ -60,7 +61,7 @@ impl Engine {
     /// A view was left, or the next one begins. Returns in-flight transactions to the pool: this
     /// replica may be the only one that holds them. Proposals of the new view take them out of the
     /// pool again.
-    fn end_view(&mut self, now: Now) {
+    pub(crate) fn end_view(&mut self, now: Now, effects: &mut Effects) {
         let free = self.flight.unmark_all();
         self.pool.mempool.release(&free);
         // Keep accepted blocks, since other replicas may request them, and blocks at or below the
@@ -70,8 +71,32 @@ impl Engine {
         let tip = replica.tip().height;
         self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
         self.return_transactions(now);
+        self.reject_unpermitted(effects);
         self.fetching.clear();
         self.censorship.reset();
+    }
+
+    /// Blocks were executed. Tells the replica what it may judge now. If the configuration changed,
+    /// transactions that no later block may contain leave the pool.
+    pub(crate) fn executed(&mut self, changed: bool, effects: &mut Effects) {
+        self.driver.push(Input::Scheduled(self.storage.execution().schedule()));
+        if changed {
+            self.reject_unpermitted(effects);
+        }
+    }
+
+    /// Drops the pooled transactions that the configuration of the next height excludes, and those that
+    /// are larger than the limits of this epoch permit.
+    pub(crate) fn reject_unpermitted(&mut self, effects: &mut Effects) {
+        let (execution, limits) = (self.storage.execution(), &self.config.pbft.limits.transaction);
+        let reason = |transaction: &VerifiedTransaction| {
+            let fits = transaction.transaction().check_form(limits).is_ok();
+            let permitted = execution.check_alone(transaction);
+            permitted.err().or_else(|| (!fits).then_some(NotPermitted::AboveQuota))
+        };
+        for (id, reason) in self.pool.reject(reason) {
+            effects.ended.push(Ended { id, end: End::Rejected(reason) });
+        }
     }
 
     /// Returns the transactions of unmarked blocks to the pool, including those that only the block
@@ -107,6 +132,7 @@ impl Engine {
 
     /// Expires the pooled transactions that no later block can include.
     pub(crate) fn end_expired(&mut self, effects: &mut Effects) {
-        effects.ended.extend(self.pool.expire().into_iter().map(|id| Ended { id }));
+        let expired = self.pool.expire().into_iter();
+        effects.ended.extend(expired.map(|id| Ended { id, end: End::Expired }));
     }
 }

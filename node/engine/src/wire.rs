@@ -59,17 +59,26 @@ impl HeadStatus {
         encode(&MemberMessage::Head(self))
     }
 
-    /// Reads a message of a member to an observer; `None` if it is no head status.
+    /// Reads a message of a member to an observer; `None` if it shows no head. A STATUS shows one, too:
+    /// members that have begun the next epoch send STATUS, and no head status, to a new member that
+    /// still lacks the last blocks of this one.
     ///
     /// # Errors
     /// [`DecodeError`]: the sender is at fault.
     pub fn read(message: &[u8]) -> Result<Option<Self>, DecodeError> {
-        // The length alone excludes other messages, without decoding them.
-        if message.len() != Self::MESSAGE_BYTES {
+        // Length and first bytes exclude other messages, without decoding them.
+        let is_status = matches!(message, [0, Message::STATUS_TAG, ..]);
+        if message.len() != Self::MESSAGE_BYTES && !is_status {
             return Ok(None);
         }
         match decode(message)? {
             MemberMessage::Head(claim) => Ok(Some(claim)),
+            MemberMessage::Consensus(Message::Status(status)) => Ok(Some(HeadStatus {
+                committed: status.committed,
+                stable: status.stable,
+                view: status.view,
+                active: status.active,
+            })),
             MemberMessage::Consensus(_) | MemberMessage::Transactions(_) => Ok(None),
         }
     }

@@ -173,8 +173,7 @@ impl Member {
         let ledger =
             Ledger::create_on(ledger.attach(), genesis.header(), &genesis.governance_state()).unwrap();
         let rows = Journal::create_on(journal.attach(), &identity).unwrap();
-        let config = EngineConfig::of(&genesis);
-        let engine = Engine::open(config, genesis.header(), &keys[index], ledger, rows, now).unwrap();
+        let engine = Engine::open(&keys[index], ledger, rows, None, now).unwrap();
         Member { genesis, keys, journal, engine, now }
     }
 

@@ -101,7 +101,42 @@ impl Mempool {
     /// The cost grows with the result and with the waiting transactions that are not timely for
     /// this block, not with the size of the pool.
     pub fn select(&self, block_time: Timestamp, selection: &Selection) -> Vec<VerifiedTransaction> {
-        select(&self.waiting, block_time, selection)
+        self.select_permitted(block_time, selection, |_| true)
+    }
+
+    /// Like [`Mempool::select`], but only of what `permits` allows. It is called once for each
+    /// transaction that would be selected next, in their order in the block, so it may count. A
+    /// sender whose transaction is not permitted has no more turns in this block.
+    pub fn select_permitted(
+        &self,
+        block_time: Timestamp,
+        selection: &Selection,
+        mut permits: impl FnMut(&VerifiedTransaction) -> bool,
+    ) -> Vec<VerifiedTransaction> {
+        select(&self.waiting, block_time, selection, &mut permits)
+    }
+
+    /// Changes the limits. Transactions that the pool holds already stay, even if they exceed the new
+    /// limits.
+    pub fn set_limits(&mut self, limits: MempoolLimits) {
+        self.limits = limits;
+    }
+
+    /// Removes the waiting transactions that `reason` gives a reason against. Returns their ids with
+    /// these reasons, in the order of admission. Costs one call for each waiting transaction.
+    pub fn reject<R>(
+        &mut self,
+        mut reason: impl FnMut(&VerifiedTransaction) -> Option<R>,
+    ) -> Vec<(TransactionId, R)> {
+        let waiting = self.waiting.after(None);
+        let rejected: Vec<_> = waiting
+            .filter_map(|waiting| Some((waiting.transaction.id(), reason(waiting.transaction)?)))
+            .collect();
+        for (id, _) in &rejected {
+            self.forget(id);
+            self.counters.rejected += 1;
+        }
+        rejected
     }
 
     /// Marks transactions of an accepted block: they are not selected and do not expire until
@@ -241,7 +276,8 @@ impl Mempool {
 
     /// The current state and the counters.
     pub fn statistics(&self) -> MempoolStatistics {
-        let Counters { admitted, refused_full, refused_quota, refused_expired, expired } = self.counters;
+        let Counters { admitted, refused_full, refused_quota, refused_expired, expired, rejected } =
+            self.counters;
         MempoolStatistics {
             transactions: self.total.transactions,
             bytes: self.total.bytes,
@@ -252,6 +288,7 @@ impl Mempool {
             refused_quota,
             refused_expired,
             expired,
+            rejected,
         }
     }
 }

@@ -212,3 +212,19 @@ fn a_clock_that_goes_back_does_not_change_the_order() {
     assert!(found[0].arrival < found[1].arrival);
     assert_eq!(found[1].first_seen, Timestamp(100));
 }
+
+#[test]
+fn rejected_transactions_leave_the_pool_with_their_reasons() {
+    let mut pool = Mempool::new(WIDE);
+    let transactions: Vec<_> =
+        (0..4).map(|nonce| transaction(nonce % 2, nonce.into(), 200, 50_000)).collect();
+    for transaction in &transactions {
+        pool.admit(NOW, transaction.clone()).unwrap();
+    }
+    pool.mark_in_flight(&[transactions[1].id()]);
+    let odd = |transaction: &VerifiedTransaction| (transaction.transaction().nonce % 2 == 1).then_some("odd");
+    assert_eq!(pool.reject(odd), [(transactions[3].id(), "odd")], "one is in flight");
+    pool.release(&[transactions[1].id()]);
+    assert_eq!(pool.reject(odd), [(transactions[1].id(), "odd")]);
+    assert_eq!((pool.len(), pool.bytes(), pool.statistics().rejected), (2, 400, 2));
+}

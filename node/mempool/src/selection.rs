@@ -41,13 +41,16 @@ impl From<&BlockLimits> for Selection {
 /// has no more turns in this block. So its transactions do not overtake each other, and other
 /// senders are not delayed. Every block begins with the longest-waiting transaction, so each
 /// transaction is selected once those before it are gone, however large it is.
+///
+/// A sender whose next transaction is not permitted has no more turns in this block, either.
 pub(crate) fn select(
     waiting: &Waiting,
     block_time: Timestamp,
     selection: &Selection,
+    permits: &mut dyn FnMut(&VerifiedTransaction) -> bool,
 ) -> Vec<VerifiedTransaction> {
-    let mut block =
-        Draft { block_time, selection, room: selection.max_body_bytes, misfits: 0, transactions: Vec::new() };
+    let room = selection.max_body_bytes;
+    let mut block = Draft { block_time, selection, permits, room, misfits: 0, transactions: Vec::new() };
     // First round: open each queue only when its turn comes, so that a full block opens few of
     // them.
     let mut open = VecDeque::new();
@@ -75,6 +78,7 @@ type Turns<'a> = btree_map::Iter<'a, Arrival, VerifiedTransaction>;
 struct Draft<'a> {
     block_time: Timestamp,
     selection: &'a Selection,
+    permits: &'a mut dyn FnMut(&VerifiedTransaction) -> bool,
     room: u32,
     misfits: usize,
     transactions: Vec<VerifiedTransaction>,
@@ -94,17 +98,17 @@ impl Draft<'_> {
         let Some(next) = next else {
             return false;
         };
-        match self.room.checked_sub(next.bytes()) {
-            Some(room) => {
-                self.room = room;
-                self.transactions.push(next.clone());
-                true
-            }
-            None => {
-                self.misfits += 1;
-                false
-            }
+        let Some(room) = self.room.checked_sub(next.bytes()) else {
+            self.misfits += 1;
+            return false;
+        };
+        // Not a misfit: the clients of one member must not end the search for those of another.
+        if !(self.permits)(next) {
+            return false;
         }
+        self.room = room;
+        self.transactions.push(next.clone());
+        true
     }
 }
 

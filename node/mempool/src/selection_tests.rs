@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::Mempool;
-use crate::test_transactions::{WIDE, transaction, up_to};
+use crate::test_transactions::{WIDE, sender as pool_sender, transaction, up_to};
 
 const NOW: Timestamp = Timestamp(1000);
 const LATER: u64 = 50_000;
@@ -38,6 +38,30 @@ fn a_flood_delays_no_sender_by_more_than_a_round() {
     let ids: Vec<_> = first.iter().map(VerifiedTransaction::id).collect();
     pool.remove(&ids);
     assert_eq!(places(&pool.select(NOW, &up_to(3, 10_000))), [1, 2, 3]);
+}
+
+#[test]
+fn a_sender_that_is_not_permitted_has_no_more_turns() {
+    let pool = pool_of(&[1, 1, 2, 3, 1, 2]);
+    let mut asked = Vec::new();
+    let mut of_first = 0;
+    let block = pool.select_permitted(NOW, &up_to(10, 10_000), |transaction| {
+        asked.push(transaction.transaction().nonce);
+        let first = transaction.transaction().sender == pool_sender(1);
+        of_first += u32::from(first);
+        !first || of_first <= 1
+    });
+    assert_eq!(places(&block), [0, 2, 3, 5]);
+    assert_eq!(asked, [0, 2, 3, 1, 5], "once for each turn, and no further one of the first sender");
+}
+
+#[test]
+fn many_senders_that_are_not_permitted_do_not_end_the_search() {
+    let mut senders: Vec<u32> = (10..).take(4 * MAX_MISFITS).collect();
+    senders.push(1);
+    let pool = pool_of(&senders);
+    let permitted = |transaction: &VerifiedTransaction| transaction.transaction().sender == pool_sender(1);
+    assert_eq!(pool.select_permitted(NOW, &up_to(10, 10_000), permitted).len(), 1);
 }
 
 #[test]

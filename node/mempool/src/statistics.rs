@@ -21,6 +21,8 @@ pub struct MempoolStatistics {
     pub refused_expired: u64,
     /// Admitted transactions that expired without being committed.
     pub expired: u64,
+    /// Admitted transactions that no block may contain since a change of the configuration.
+    pub rejected: u64,
 }
 
 /// The part of the statistics that only grows.
@@ -31,4 +33,5 @@ pub(crate) struct Counters {
     pub(crate) refused_quota: u64,
     pub(crate) refused_expired: u64,
     pub(crate) expired: u64,
+    pub(crate) rejected: u64,
 }

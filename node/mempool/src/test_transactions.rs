@@ -32,7 +32,7 @@ pub(crate) fn up_to(max_transactions: u32, max_body_bytes: u32) -> Selection {
 }
 
 /// A sender with this number. Any number works, because the key is never parsed.
-fn sender(number: u32) -> PublicKey {
+pub(crate) fn sender(number: u32) -> PublicKey {
     let mut bytes = [2; 33];
     bytes[29..].copy_from_slice(&number.to_be_bytes());
     PublicKey::from_bytes(bytes).unwrap()

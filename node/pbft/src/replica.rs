@@ -55,6 +55,27 @@ pub struct Counters {
     pub stable_checkpoints: u64,
 }
 
+impl Counters {
+    /// The sums of both: a node counts on from one epoch to the next.
+    #[must_use]
+    pub fn plus(self, other: Counters) -> Counters {
+        Counters {
+            contradictions: self.contradictions + other.contradictions,
+            bad_proposals: self.bad_proposals + other.bad_proposals,
+            outside_window: self.outside_window + other.outside_window,
+            primary_prepares: self.primary_prepares + other.primary_prepares,
+            repaired: self.repaired + other.repaired,
+            no_progress: self.no_progress + other.no_progress,
+            censorship: self.censorship + other.censorship,
+            proven_primaries: self.proven_primaries + other.proven_primaries,
+            joined: self.joined + other.joined,
+            no_new_view: self.no_new_view + other.no_new_view,
+            views_entered: self.views_entered + other.views_entered,
+            stable_checkpoints: self.stable_checkpoints + other.stable_checkpoints,
+        }
+    }
+}
+
 /// A replica keeps proposals and votes of its view and of this many views after it (R11).
 ///
 /// The number of slots does not depend on what others send. In an active view there are at most 2 W

@@ -9,12 +9,12 @@ mod registry;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_ledger::{BlockLimits, Committee, Epoch, Height, PublicKey};
+use quorate_ledger::{BlockLimits, Committee, Epoch, Height, PublicKey, Timestamp};
 
 pub use effect::Effect;
 pub(crate) use members::{FAULT_TOLERANT, Members};
 pub use members::{Member, QuorumArithmetic};
-pub use permits::{BlockUse, Kind, NotPermitted, Permit};
+pub use permits::{BlockUse, Kind, Permit};
 pub use registry::Client;
 pub(crate) use registry::Registry;
 
@@ -78,6 +78,13 @@ impl Config {
     /// Limits that are part of the validity of blocks.
     pub fn block_limits(&self) -> BlockLimits {
         self.settings.parameters.block.limits()
+    }
+
+    /// The earliest clock time at which a block after a block of time `newest` can be ordered.
+    /// Block times strictly increase, and no validator votes for a block whose time is ahead of its
+    /// clock by more than the tolerance (R6).
+    pub fn next_block_possible_at(&self, newest: Timestamp) -> Timestamp {
+        newest.plus_ms(1).minus_ms(self.settings.parameters.consensus.clock_tolerance_ms)
     }
 
     /// Whose transactions the block may contain.

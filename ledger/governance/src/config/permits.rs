@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_ledger::{Payload, PublicKey, TRANSACTION_OVERHEAD_BYTES};
+use quorate_ledger::{NotPermitted, Payload, PublicKey, TRANSACTION_OVERHEAD_BYTES};
 
 use super::{Client, Config, Member};
 use crate::limits::{MAX_OPERATION_BYTES, MAX_OPERATIONS_PER_BLOCK};
@@ -39,25 +39,6 @@ pub enum Permit<'c> {
     Member(&'c Member),
     /// A candidate, with its future consensus key.
     Candidate,
-}
-
-/// Why a block must not contain a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotPermitted {
-    /// The sender is no client, or for governance no member and no candidate.
-    #[error(
-        "the sender is not registered: let a member add the key as a client, or sign operations with a governance key"
-    )]
-    SenderUnknown,
-    /// The members revoked the client.
-    #[error("the members revoked this client: let a member add a client with a new key")]
-    SenderRevoked,
-    /// The member's clients, or the client, used their part of the block.
-    #[error("the quota of the member or client is used up in this block: submit again for a later block")]
-    Quota,
-    /// The transaction alone exceeds the quota of its member or client, so no block can contain it.
-    #[error("the transaction is larger than the quota of the member or client: make it smaller")]
-    AboveQuota,
 }
 
 impl Config {

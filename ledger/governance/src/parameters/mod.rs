@@ -19,7 +19,6 @@ pub(crate) use governance::MAX_CLIENTS;
 pub use governance::{GovernanceParameters, Settings};
 pub use names::{ParameterName, UnknownParameter};
 pub use rules::{Bound, ParameterError, Rule, rules};
-pub use rules::{Bound, ParameterError, Rule, parameter_errors, rules};
 pub(crate) use table::MAX_CHECKPOINT_INTERVAL;
 pub use table::{Parameter, Section};
 

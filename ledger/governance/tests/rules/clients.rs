@@ -1,9 +1,9 @@
 //! Clients of members, the submit mode, and quotas of a block.
 
 use quorate_governance::{
-    BlockUse, Change, Kind, NotPermitted, Operation, ParameterName, Permit, Quota, Reason, Submit, limits,
+    BlockUse, Change, Kind, Operation, ParameterName, Permit, Quota, Reason, Submit, limits,
 };
-use quorate_ledger::{Payload, PublicKey};
+use quorate_ledger::{NotPermitted, Payload, PublicKey};
 
 use crate::network::{
     EXECUTED, Network, add, add_client, failed, gov, key, name, remove, set, settings, vote,

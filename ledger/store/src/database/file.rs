@@ -92,6 +92,12 @@ pub(crate) fn denied(place: &Path) -> impl FnOnce(io::Error) -> StoreError + use
     move |source| StoreError::Access { path, source }
 }
 
+/// Changes the identity of a file that is open.
+pub(crate) fn replace_identity(transaction: &WriteTransaction, identity: &[u8]) -> Result<(), Fault> {
+    transaction.open_table(META)?.insert(IDENTITY, identity)?;
+    Ok(())
+}
+
 /// Syncs the directory, so that a file that was just created survives a power loss.
 pub(crate) fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
     let directory = directory_of(path);

@@ -100,6 +100,11 @@ impl ExportWriter {
         self.verifier.anchor()
     }
 
+    /// The governance state after the last block that was written.
+    pub fn state(&self) -> &State {
+        self.verifier.state()
+    }
+
     /// Writes the blocks of a range that are above the head; the others are skipped.
     ///
     /// # Errors

@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use quorate_governance::{Change, Client, EntryKey, NotPermitted, Operation, Outcome, Reason, State, Submit};
+use quorate_governance::{Change, Client, EntryKey, Operation, Outcome, Reason, State, Submit};
 use quorate_ledger::{
-    Block, Epoch, Header, Height, Payload, PublicKey, SecretKey, Timestamp, VerifiedTransaction, encode,
+    Block, Epoch, Header, Height, NotPermitted, Payload, PublicKey, SecretKey, Timestamp,
+    VerifiedTransaction, encode,
 };
 
 use super::*;
@@ -36,6 +37,26 @@ fn mixed() -> Chain {
     let data = transaction(&chain.keys[0], 1);
     chain.extend(&[data, renewal, malformed], Timestamp(1));
     chain
+}
+
+#[test]
+fn outcomes_are_listed_newest_first_and_by_whole_blocks() {
+    let mut chain = mixed();
+    let malformed = Payload::Governance(vec![0xff]);
+    let malformed = VerifiedTransaction::sign(&CHAIN, &chain.keys[1], 8, Timestamp(u64::MAX), malformed);
+    chain.extend(&[malformed], Timestamp(2));
+    let (_disk, mut ledger) = empty(&chain);
+    append_all(&chain, &mut ledger);
+    let reader = ledger.reader();
+    let places = |below, limit| -> Vec<(u64, u32)> {
+        let found = reader.outcomes_below(Height(below), limit).unwrap();
+        found.iter().map(|(height, index, _)| (height.0, *index)).collect()
+    };
+    assert_eq!(places(u64::MAX, 10), [(2, 0), (1, 2), (1, 1)]);
+    assert_eq!(places(3, 1), [(2, 0)]);
+    assert_eq!(places(3, 2), [(2, 0), (1, 2), (1, 1)], "block 1 is complete");
+    assert_eq!(places(2, 1), [(1, 2), (1, 1)]);
+    assert_eq!(places(1, 10), []);
 }
 
 #[test]

@@ -72,6 +72,14 @@ impl LedgerReader {
         self.view(|view| view.header(height))
     }
 
+    /// The header at a height that the ledger has.
+    ///
+    /// # Errors
+    /// As for the other reads; [`StoreError::Damaged`] if there is no header.
+    pub fn present_header(&self, height: Height) -> Result<Header, StoreError> {
+        self.view(|view| view.present_header(height))
+    }
+
     /// The block at a height. At 0 it is the genesis header with an empty body.
     pub fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
         self.view(|view| view.block(height))
@@ -188,6 +196,17 @@ impl LedgerReader {
     /// The outcomes of the governance transactions of a block with their indices, in block order.
     pub fn outcomes(&self, height: Height) -> Result<Vec<(u32, Outcome)>, StoreError> {
         self.view(|view| view.outcomes(height))
+    }
+
+    /// The newest governance transactions in blocks below a height, by height and index in the block,
+    /// newest first. Returns `limit` of them, or as many more as complete the last block; fewer only if
+    /// there are no others. Reads only these rows.
+    pub fn outcomes_below(
+        &self,
+        height: Height,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, Outcome)>, StoreError> {
+        self.view(|view| view.outcomes_below(height, limit))
     }
 
     /// The root of the governance state after the block at a height. Stored for the genesis, for

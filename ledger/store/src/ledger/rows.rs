@@ -116,6 +116,26 @@ impl View<'_> {
         .collect()
     }
 
+    /// The heights below this one that have governance transactions, newest first: at least as many
+    /// transactions as `limit`, and all of each block.
+    pub(crate) fn outcomes_below(
+        &self,
+        height: Height,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, Outcome)>, Fault> {
+        let outcomes = self.transaction.open_table(OUTCOMES)?;
+        let mut found: Vec<(Height, u32, Outcome)> = Vec::new();
+        for row in outcomes.range(..(height.0, 0))?.rev() {
+            let (key, bytes) = row?;
+            let (at, index) = key.value();
+            if found.len() >= limit && found.last().is_some_and(|(last, ..)| last.0 != at) {
+                break;
+            }
+            found.push((Height(at), index, decode_outcome(Height(at), index, bytes.value())?));
+        }
+        Ok(found)
+    }
+
     pub(crate) fn state_root(&self, height: Height) -> Result<Option<Hash>, Fault> {
         let roots = self.transaction.open_table(ROOTS)?;
         Ok(roots.get(height.0)?.map(|root| Hash::from_bytes(*root.value())))

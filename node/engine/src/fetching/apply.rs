@@ -10,6 +10,10 @@ use crate::fetching::range::CheckedRange;
 impl Engine {
     /// Requests certified blocks when a request is due.
     pub(crate) fn request_blocks(&mut self, now: Now, effects: &mut Effects) -> Result<(), Fatal> {
+        // The next committee certifies the blocks above, and this engine cannot verify them (R26d).
+        if self.driver.replica().epoch_is_over() {
+            return Ok(());
+        }
         let tip = self.driver.replica().tip().height;
         if let Some((request, target)) = self.fetching.blocks_due(now.moment, tip) {
             effects.asks.push(request);
@@ -65,16 +69,20 @@ impl Engine {
                 }
                 self.write_group(effects)?;
             }
-            if let Err(refused) = self.storage.append(&group)? {
-                let (height, reason) = (height.next(), refused.to_string());
-                effects.notices.push(Notice::BadBlocks { height, reason });
-                break;
-            }
+            let changed = match self.storage.append(&group)? {
+                Ok(changed) => changed,
+                Err(refused) => {
+                    let (height, reason) = (height.next(), refused.to_string());
+                    effects.notices.push(Notice::BadBlocks { height, reason });
+                    break;
+                }
+            };
             let (blocks, certificate) = group;
             let headers = blocks.iter().map(|block| block.header().clone()).collect();
             self.counters.caught_up += blocks.len() as u64;
             self.note_final(&blocks, effects);
             self.driver.step(now, Input::CaughtUp { headers, certificate });
+            self.executed(changed, effects);
             // Votes that waited for these blocks may have finalised others. Take those before the
             // next group.
             self.settle(now, effects)?;

@@ -101,13 +101,16 @@ impl Engine {
             let ballot = *examination.proposal.ballot();
             let transactions: Vec<VerifiedTransaction> = examination.found.into_iter().flatten().collect();
             let skeleton = examination.proposal.skeleton();
-            let verdict = match skeleton.fill(&transactions, &self.config.pbft.limits) {
-                Ok(block) => {
-                    self.hold(block);
-                    Verdict::Good
-                }
-                Err(error) => Verdict::Bad(error.to_string()),
-            };
+            let filled = skeleton.fill(&transactions, &self.config.pbft.limits);
+            let permitted = self.storage.execution().check_permitted(ballot.height, &transactions);
+            let verdict =
+                match filled.map_err(|error| error.to_string()).and_then(|block| permitted.map(|()| block)) {
+                    Ok(block) => {
+                        self.hold(block);
+                        Verdict::Good
+                    }
+                    Err(reason) => Verdict::Bad(reason),
+                };
             self.examined(now, ballot, verdict);
         }
     }

@@ -214,9 +214,14 @@ pub fn serve_range(ledger: &LedgerReader, from: Height) -> Result<FetchResponse,
             break;
         }
         let header = stored.block.header().clone();
+        let ends_epoch = header.ends_epoch();
         range.push(RangeBlock { header, body, certificate: stored.certificate });
         if range.last().is_some_and(|last| last.certificate.is_some()) {
             certified = range.len();
+        }
+        // The answer is checked against the committee of one epoch.
+        if ends_epoch {
+            break;
         }
         next = next.next();
     }

@@ -1,32 +1,34 @@
 //! The mempool, and the ids that no block may contain again.
 
-pub(crate) mod expired;
+pub(crate) mod ended;
 pub(crate) mod outbound;
 pub(crate) mod recent;
 pub(crate) mod submit;
 
-use quorate_ledger::{Block, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_ledger::{Block, NotPermitted, Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Admission, Mempool};
 use quorate_pbft::{Moment, Work};
 
-use self::expired::Expired;
+use self::ended::EndedTransactions;
 use self::outbound::Outbound;
 use self::recent::RecentIds;
+use crate::config::EngineConfig;
+use crate::event::End;
 
-/// The mempool with its surroundings: gossip, recent ids, and the transactions that expired last.
+/// The mempool with its surroundings: gossip, recent ids, and the transactions that ended last.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) mempool: Mempool,
     pub(crate) recent: RecentIds,
     pub(crate) outbound: Outbound,
-    expired: Expired,
+    ended: EndedTransactions,
     /// The work that was last reported to the replica.
     reported: Work,
 }
 
 impl Pool {
     pub(crate) fn new(mempool: Mempool, recent: RecentIds, outbound: Outbound) -> Self {
-        Pool { mempool, recent, outbound, expired: Expired::default(), reported: Work::default() }
+        Pool { mempool, recent, outbound, ended: EndedTransactions::default(), reported: Work::default() }
     }
 
     /// A block is final: removes its transactions from the pool, and records that no later block
@@ -41,14 +43,27 @@ impl Pool {
         let Some(time) = self.recent.latest() else { return Vec::new() };
         let expired = self.mempool.expire(time);
         for id in &expired {
-            self.expired.push(*id);
+            self.ended.push(*id, End::Expired);
         }
         expired
     }
 
-    /// Whether a pooled transaction expired here. Covers the last [`expired::EXPIRED_MAX`] ones.
-    pub(crate) fn has_expired(&self, id: &TransactionId) -> bool {
-        self.expired.contains(id)
+    /// Rejects the waiting transactions that `reason` gives a reason against.
+    pub(crate) fn reject(
+        &mut self,
+        reason: impl FnMut(&VerifiedTransaction) -> Option<NotPermitted>,
+    ) -> Vec<(TransactionId, NotPermitted)> {
+        let rejected = self.mempool.reject(reason);
+        for (id, reason) in &rejected {
+            self.ended.push(*id, End::Rejected(*reason));
+        }
+        rejected
+    }
+
+    /// How a pooled transaction ended here without being ordered. Covers the last
+    /// [`ended::ENDED_MAX`] ones.
+    pub(crate) fn end_of(&self, id: &TransactionId) -> Option<End> {
+        self.ended.get(id)
     }
 
     /// Returns a transaction of a dropped block to the pool. This node may be the only one that
@@ -75,5 +90,12 @@ impl Pool {
         let changed = work != self.reported;
         self.reported = work;
         changed.then_some(work)
+    }
+
+    /// A new epoch begins with this configuration. Its replica knows of no work yet.
+    pub(crate) fn begin_epoch(&mut self, config: &EngineConfig) {
+        self.mempool.set_limits(config.mempool);
+        self.outbound.set_delays(config.batch_delay, config.pbft.request_timeout);
+        self.reported = Work::default();
     }
 }

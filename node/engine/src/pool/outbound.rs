@@ -76,15 +76,27 @@ impl Unordered {
     }
 }
 
+/// How long own and adopted transactions wait before a resend.
+fn waits(request_timeout: Duration) -> (Duration, Duration) {
+    (request_timeout / 2, request_timeout * 3 / 4)
+}
+
 impl Outbound {
+    /// Changes the batch delay, and how long transactions wait before a resend.
+    pub(crate) fn set_delays(&mut self, delay: Duration, request_timeout: Duration) {
+        self.delay = delay;
+        (self.own.wait, self.adopted.wait) = waits(request_timeout);
+    }
+
     pub(crate) fn new(delay: Duration, request_timeout: Duration) -> Self {
+        let (own, adopted) = waits(request_timeout);
         Outbound {
             delay,
             fresh: Vec::new(),
             fresh_bytes: 0,
             flushed: None,
-            own: Unordered::new(request_timeout / 2),
-            adopted: Unordered::new(request_timeout * 3 / 4),
+            own: Unordered::new(own),
+            adopted: Unordered::new(adopted),
             resent_at: None,
         }
     }

@@ -1,12 +1,13 @@
 //! Admission of transactions from clients and from other members.
 
-use quorate_ledger::{Refusal, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_governance::Operation;
+use quorate_ledger::{Payload, Refusal, Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::Admission;
 use quorate_pbft::Now;
 use quorate_store::StoreError;
 
 use crate::engine::Engine;
-use crate::event::Submission;
+use crate::event::{End, Submission};
 
 impl Engine {
     /// Admits a transaction of a client, and returns the outcome.
@@ -85,6 +86,10 @@ impl Engine {
         }
         let limits = &self.config.pbft.limits.transaction;
         transaction.transaction().check_form(limits).map_err(Refusal::Invalid)?;
+        if let Payload::Governance(operation) = &transaction.transaction().payload {
+            Operation::decode(operation).map_err(|error| Refusal::Operation(error.reason))?;
+        }
+        self.storage.execution().check_alone(&transaction).map_err(Refusal::NotPermitted)?;
         let present = self.present(now);
         let valid_until = transaction.transaction().valid_until;
         if valid_until < earliest {
@@ -109,9 +114,14 @@ impl Engine {
         self.pool.mempool.contains(id)
     }
 
-    /// Whether a pooled transaction expired here. Covers the last 50,000 ones.
+    /// Whether a pooled transaction expired here. Covers the last 50,000 that ended.
     pub fn has_expired(&self, id: &TransactionId) -> bool {
-        self.pool.has_expired(id)
+        self.pool.end_of(id) == Some(End::Expired)
+    }
+
+    /// How a pooled transaction ended here without being ordered. Covers the last 50,000 ones.
+    pub fn end_of(&self, id: &TransactionId) -> Option<End> {
+        self.pool.end_of(id)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use quorate_ledger::{Timestamp, TransactionId, VerifiedTransaction};
-use quorate_mempool::{Mempool, Selection};
+use quorate_mempool::Mempool;
 use quorate_pbft::Moment;
 
 use crate::pool::outbound::within_a_batch;
@@ -106,7 +106,7 @@ impl CensorshipWatch {
     }
 
     /// Looks at the pool. `present` is the earliest time of a next block, `timeout` the request
-    /// timeout in force. While `may_leave` is false, a watch that has timed out is kept. It is
+    /// timeout in force, and `next` selects what this replica would propose as primary. While `may_leave` is false, a watch that has timed out is kept. It is
     /// checked again once `may_leave` is true.
     pub(crate) fn watch(
         &mut self,
@@ -115,10 +115,10 @@ impl CensorshipWatch {
         timeout: Duration,
         may_leave: bool,
         pool: &Mempool,
-        selection: &Selection,
+        next: impl FnOnce() -> Vec<VerifiedTransaction>,
     ) -> Finding {
         if self.watched.is_empty() {
-            self.next_watch(now, present, timeout, pool, selection);
+            self.next_watch(now, timeout, pool, next);
             return Finding::Fair;
         }
         let over = match &mut self.grace {
@@ -140,7 +140,7 @@ impl CensorshipWatch {
         };
         self.watched.retain(timely);
         if self.watched.is_empty() {
-            self.next_watch(now, present, timeout, pool, selection);
+            self.next_watch(now, timeout, pool, next);
             return Finding::Fair;
         }
         if over { Finding::Censored } else { Finding::Resend(self.resend(now, timeout, pool)) }
@@ -150,10 +150,9 @@ impl CensorshipWatch {
     fn next_watch(
         &mut self,
         now: Moment,
-        present: Timestamp,
         timeout: Duration,
         pool: &Mempool,
-        selection: &Selection,
+        next: impl FnOnce() -> Vec<VerifiedTransaction>,
     ) {
         // If the view could not be left when the watch timed out, this replica was late to learn
         // what was ordered. The delay is not the primary's, so it adds nothing to the debt (R21d).
@@ -163,7 +162,7 @@ impl CensorshipWatch {
             self.debt = self.debt.saturating_add(length).saturating_sub(timeout.saturating_mul(PACE));
         }
         if pool.waiting_len() > 0 {
-            self.watched = pool.select(present, selection).iter().map(VerifiedTransaction::id).collect();
+            self.watched = next().iter().map(VerifiedTransaction::id).collect();
             self.since = Some(now).filter(|_| !self.watched.is_empty());
         }
     }

@@ -9,7 +9,7 @@ use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 use super::*;
-use crate::{Engine, EngineConfig};
+use crate::Engine;
 
 /// A seeded sequence of numbers (SplitMix64).
 struct Random(u64);
@@ -235,8 +235,7 @@ fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
             .unwrap();
     let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
     let now = Now { moment: Moment::default(), wall: genesis.time() };
-    let mut engine =
-        Engine::open(EngineConfig::of(&genesis), genesis.header(), &keys[0], ledger, journal, now).unwrap();
+    let mut engine = Engine::open(&keys[0], ledger, journal, None, now).unwrap();
     let body = Body::of(&[]);
     let block = Block::after(genesis.header(), body, genesis.time().plus_ms(9), ReplicaId(0)).unwrap();
     engine.hold(block.clone());

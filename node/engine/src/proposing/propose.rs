@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use quorate_ledger::{Block, Body, Header, Timestamp, VerifiedTransaction};
+use quorate_governance::BlockUse;
+use quorate_ledger::{Block, Body, Header, Height, Timestamp, VerifiedTransaction};
 use quorate_mempool::Selection;
 use quorate_pbft::{Input, Moment, Now};
 
 use crate::engine::Engine;
 use crate::event::Effects;
 use crate::fatal::Fatal;
+use crate::storage::execution;
 
 impl Engine {
     /// Proposes blocks while transactions are due and the window has room (R7).
     pub(crate) fn propose(&mut self, now: Now, _: &mut Effects) -> Result<(), Fatal> {
         while let Some(parent) = self.driver.replica().proposal_parent().cloned() {
             let Some(transactions) = self.next_batch(now, &parent) else { break };
+            let height = parent.height.next();
+            let next_committee = self.storage.execution().next_committee(height);
+            let next_committee = next_committee.expect("R26a: a primary knows the next configuration");
             let body = Body::of(&transactions);
-            let block =
-                Block::after(&parent, body, now.wall, self.me).expect("the pool holds a transaction once");
+            let block = Block::proposed(&parent, body, now.wall, self.me, next_committee)
+                .expect("the pool holds a transaction once");
             let skeleton = block.skeleton().clone();
             self.hold(block);
             self.proposed = Some(now.moment);
@@ -28,16 +33,27 @@ impl Engine {
 
     /// The transactions of the next block; `None` while no block is due.
     fn next_batch(&self, now: Now, parent: &Header) -> Option<Vec<VerifiedTransaction>> {
-        if self.pool.mempool.waiting_len() == 0 || now.moment < self.propose_at() {
+        let fills = self.driver.replica().may_fill();
+        if self.pool.mempool.waiting_len() == 0 && !fills || now.moment < self.propose_at() {
             return None;
         }
         let time = now.wall.max(parent.timestamp.plus_ms(1));
-        let transactions = self.pool.mempool.select(time, &self.selection());
-        (!transactions.is_empty() || self.needs_empty_block(time, parent)).then_some(transactions)
+        let transactions = self.select(time, parent.height.next());
+        let due = !transactions.is_empty() || fills || self.needs_empty_block(time, parent);
+        due.then_some(transactions)
+    }
+
+    /// The pooled transactions for a block of this time at a height. None if its configuration is not
+    /// known yet.
+    pub(crate) fn select(&self, time: Timestamp, height: Height) -> Vec<VerifiedTransaction> {
+        let Some(config) = self.storage.execution().config(height) else { return Vec::new() };
+        let mut used = BlockUse::new(config);
+        let permits = |transaction: &_| execution::add(&mut used, transaction).is_ok();
+        self.pool.mempool.select_permitted(time, &self.selection(), permits)
     }
 
     /// The limits of a block, for the selection from the pool.
-    pub(crate) fn selection(&self) -> Selection {
+    fn selection(&self) -> Selection {
         let limits = &self.config.pbft.limits;
         Selection {
             max_transactions: limits.max_transactions,
@@ -71,7 +87,9 @@ impl Engine {
 
     /// When to call [`Engine::propose`] next if no event comes before.
     pub(crate) fn proposal_deadline(&self, now: Now) -> Option<Moment> {
-        if self.pool.mempool.waiting_len() == 0 || self.driver.replica().proposal_parent().is_none() {
+        let replica = self.driver.replica();
+        replica.proposal_parent()?;
+        if self.pool.mempool.waiting_len() == 0 && !replica.may_fill() {
             return None;
         }
         let at = self.propose_at();

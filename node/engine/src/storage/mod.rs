@@ -1,18 +1,21 @@
 //! The ledger and the journal, and the order in which they are written before messages leave (R13).
 
+pub(crate) mod execution;
 pub(crate) mod open;
+pub(crate) mod opening;
 pub(crate) mod records;
 
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Block, CommitCertificate, Height, Verified};
-use quorate_pbft::{Message, Moment, Record, Steps, To};
+use quorate_ledger::{Block, CommitCertificate, Height, PublicKey, ReplicaId, Verified};
+use quorate_pbft::{Config, Message, Moment, Record, Steps, To};
 use quorate_store::{Head, Journal, Ledger, LedgerReader, StoreError};
 
 use crate::fatal::Fatal;
 use crate::fetching::range::{Group, append};
 use crate::proposing::flight::Flight;
+use crate::storage::execution::Execution;
 
 /// While the ledger grows, it is made durable at least this often.
 pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,6 +25,11 @@ pub(crate) const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Storage {
     ledger: Ledger,
     journal: Journal,
+    /// The governance state after the last final block.
+    execution: Execution,
+    /// The journal belongs to a later epoch than the ledger, which is an old copy. The records of the
+    /// replica are then not written: it signs nothing, and the journal must stay as it is (R24d).
+    silent: bool,
     /// Blocks that became final in this group, with their certificates.
     decided: Vec<(Vec<Block>, Verified<CommitCertificate>)>,
     /// When the ledger must be made durable at the latest; `None` while it is durable.
@@ -33,21 +41,35 @@ pub(crate) struct Storage {
     collected: Height,
     /// K: the number of heights between checkpoints.
     checkpoint_interval: u64,
+    /// The key that signs the statements of this epoch.
+    validator: PublicKey,
     /// Groups written since the start, each with one sync.
     groups: u64,
 }
 
 impl Storage {
-    /// Takes both opened files. Journal rows up to `collected` were deleted before.
-    pub(crate) fn new(ledger: Ledger, journal: Journal, collected: Height, checkpoint_interval: u64) -> Self {
+    /// Takes both opened files. Journal rows up to `collected` were deleted before. A `silent` storage
+    /// writes no records.
+    pub(crate) fn new(
+        ledger: Ledger,
+        journal: Journal,
+        collected: Height,
+        config: &Config,
+        me: ReplicaId,
+        silent: bool,
+    ) -> Self {
+        let validator = config.context.committee.member(me).expect("the index of this member");
         Storage {
             collectable: Some(ledger.durable_head()),
+            execution: Execution::new(ledger.governance().clone()),
             ledger,
             journal,
+            silent,
             decided: Vec::new(),
             durable_due: None,
             collected,
-            checkpoint_interval,
+            checkpoint_interval: config.checkpoint_interval,
+            validator: *validator,
             groups: 0,
         }
     }
@@ -75,21 +97,50 @@ impl Storage {
         self.groups
     }
 
-    /// Takes blocks that became final. They go to the ledger with this group.
-    pub(crate) fn decide(&mut self, blocks: Vec<Block>, certificate: Verified<CommitCertificate>) {
+    /// What the final blocks decide about the next ones.
+    pub(crate) fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    /// Executes blocks that became final. They go to the ledger with this group. `true` if the
+    /// configuration changed.
+    ///
+    /// # Errors
+    /// [`Fatal::NotExecuted`].
+    pub(crate) fn decide(
+        &mut self,
+        blocks: Vec<Block>,
+        certificate: Verified<CommitCertificate>,
+    ) -> Result<bool, Fatal> {
+        let changed = self.execute(&blocks)?;
         self.decided.push((blocks, certificate));
+        Ok(changed)
+    }
+
+    fn execute(&mut self, blocks: &[Block]) -> Result<bool, Fatal> {
+        let reader = self.ledger.reader();
+        let mut changed = false;
+        for block in blocks {
+            changed |= self.execution.execute(block, &reader)?;
+        }
+        Ok(changed)
     }
 
     pub(crate) fn has_decided(&self) -> bool {
         !self.decided.is_empty()
     }
 
-    /// Appends fetched blocks.
+    /// Appends and executes fetched blocks. `Ok(Ok(true))` if the configuration changed.
     ///
     /// # Errors
     /// See [`append`].
-    pub(crate) fn append(&mut self, group: &Group) -> Result<Result<(), StoreError>, Fatal> {
-        append(&mut self.ledger, group)
+    pub(crate) fn append(&mut self, group: &Group) -> Result<Result<bool, StoreError>, Fatal> {
+        if let Err(refused) = append(&mut self.ledger, group)? {
+            return Ok(Err(refused));
+        }
+        let changed = self.execute(&group.0)?;
+        self.execution.written();
+        Ok(Ok(changed))
     }
 
     /// Whether to make the ledger durable now: it has grown and was not synced for an interval, or
@@ -138,27 +189,34 @@ impl Storage {
         let durable = self.ledger.durable_head();
         let lasts = |record: &&Record| record.height().is_none_or(|height| height > durable);
         let interval = self.checkpoint_interval;
-        let mut wrote = false;
+        let (mut wrote, silent, validator) = (false, self.silent, self.validator);
         let forgetful = is(Mutant::SpeakBeforeSync) && self.groups % 2 == 1;
         let messages = steps.persist(|rows| {
+            if silent {
+                return Ok(());
+            }
             let mut changes = records::changes(rows.iter().filter(lasts), flight, interval);
             let collectable = collectable.take();
             if let Some(through) = collectable {
                 *collected = through.max(*collected);
                 changes.collected(*collected);
             }
-            let gone: Vec<_> = std::mem::take(&mut changes.gone).into_iter().collect();
+            let (gone, starts_epoch) = (std::mem::take(&mut changes.gone), changes.starts_epoch);
             let rows = changes.into_rows();
             wrote = !rows.is_empty();
             if forgetful && wrote {
                 return Ok(());
             }
-            journal.replace(&gone, &rows, collectable)
+            if starts_epoch {
+                return journal.start_over(validator, &rows);
+            }
+            journal.replace(&Vec::from_iter(gone), &rows, collectable)
         })?;
         self.groups += u64::from(wrote);
         for (blocks, certificate) in self.decided.drain(..) {
             self.ledger.append(&blocks, &certificate)?;
         }
+        self.execution.written();
         Ok(messages)
     }
 
@@ -168,8 +226,23 @@ impl Storage {
     /// The disk fails.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         let durable = self.ledger.make_durable()?;
+        if self.silent {
+            return Ok(());
+        }
         let mut changes = records::Changes::default();
         changes.collected(durable.max(self.collected));
         self.journal.write(&changes.into_rows(), Some(durable))
+    }
+}
+
+impl Storage {
+    /// Whether the journal belongs to a later epoch than the ledger (R24d).
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Both files, for the next epoch.
+    pub(crate) fn into_files(self) -> (Ledger, Journal) {
+        (self.ledger, self.journal)
     }
 }

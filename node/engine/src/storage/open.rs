@@ -1,31 +1,22 @@
 //! Opens an engine on its two files and restores what it signed (R13b).
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::sync::Arc;
 
-use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Block, BlockHash, Header, Height, SecretKey, Verified, VerifiedTransaction};
-use quorate_mempool::Mempool;
-use quorate_pbft::{ChainEnd, Input, Now, Phase, Replica, Restored, Schedule, Signer};
-use quorate_store::{Journal, Ledger, LedgerReader, StoreError};
+use quorate_ledger::{Block, SecretKey, SignatureMemo};
+use quorate_pbft::{Continuation, Now};
+use quorate_store::{Journal, Ledger, StoreError};
 
-use crate::config::EngineConfig;
-use crate::driver::Driver;
-use crate::engine::{Counters, Engine};
-use crate::fetching::Fetching;
-use crate::fetching::catchup::Pace;
+use crate::engine::Engine;
 use crate::pool::Pool;
-use crate::pool::outbound::Outbound;
-use crate::pool::recent::RecentIds;
-use crate::proposing::censorship::CensorshipWatch;
-use crate::proposing::flight::Flight;
-use crate::storage::Storage;
+use crate::storage::opening::Opening;
 use crate::storage::records::{self, Remembered};
 
 /// Why an engine cannot start on these files.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The key belongs to no member of the committee.
-    #[error("the key {0} is not a validator of this genesis")]
+    #[error("the key {0} is not that of a validator in the present epoch")]
     NotAMember(quorate_ledger::PublicKey),
     /// A file could not be read or written.
     #[error(transparent)]
@@ -38,124 +29,61 @@ pub enum OpenError {
 }
 
 impl Engine {
-    /// Opens an engine on a ledger and a journal. `root` is the genesis header.
+    /// Opens an engine on a ledger and a journal, in the epoch of the ledger's next block.
     ///
     /// Final blocks that the journal has, and the ledger lost in a power cut, are appended again.
     /// So no answer to a client is lost. Opening reads the blocks in flight and those of one
     /// transaction lifetime, not the whole chain.
     ///
+    /// If the journal is of an earlier epoch, the engine begins the epoch of the ledger with an empty
+    /// journal: records promise nothing beyond their epoch (R26e). If the journal is of a later epoch,
+    /// the ledger is an old copy. The engine then fetches blocks and signs nothing in the epochs
+    /// before that of the journal (R24d).
+    ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
-        config: EngineConfig,
-        root: &Header,
+        key: &SecretKey,
+        ledger: Ledger,
+        journal: Journal,
+        memo: Option<Arc<SignatureMemo>>,
+        now: Now,
+    ) -> Result<Engine, OpenError> {
+        Engine::open_with(key, ledger, journal, memo, None, now)
+    }
+
+    /// Like [`Engine::open`], with the pool that the node has already.
+    pub(crate) fn open_with(
         key: &SecretKey,
         mut ledger: Ledger,
         journal: Journal,
+        memo: Option<Arc<SignatureMemo>>,
+        pool: Option<Pool>,
         now: Now,
     ) -> Result<Engine, OpenError> {
-        let committee = &config.pbft.context.committee;
-        let me = committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
-        let remembered =
-            records::read(journal.rows()?, config.pbft.context.root).map_err(OpenError::Journal)?;
-        let appended = append_final(&mut ledger, &remembered)?;
-        if appended {
-            ledger.make_durable()?;
-        }
-        let reader = ledger.reader();
-        let tip = match reader.head()?.height {
-            Height(0) => root.clone(),
-            height => reader.header(height)?.ok_or_else(|| {
-                OpenError::Journal(format!("the ledger has no header at its own head {height}"))
-            })?,
-        };
-        let mut recent = RecentIds::new(config.pbft.limits.transaction.max_lifetime_ms);
-        let lifetime_ms = config.pbft.limits.transaction.max_lifetime_ms;
-        let remembered_ms = if is(Mutant::HalfTheIds) { lifetime_ms / 2 } else { lifetime_ms };
-        for block in reader.ids_since(tip.timestamp.minus_ms(remembered_ms))? {
-            recent.push(block.timestamp, block.ids.into());
-        }
-        let signer = Signer::new(&config.pbft.context, key.clone(), me);
-        let end = chain_end(&reader, tip, config.pbft.checkpoint_interval, remembered.collected)?;
-        let Restored { replica, accepted } =
-            Replica::restore(config.pbft.clone(), signer, end, Schedule::FIXED, remembered.records)
-                .map_err(|error| OpenError::Journal(error.to_string()))?;
-        let pool = Pool::new(
-            Mempool::new(config.mempool),
-            recent,
-            Outbound::new(config.batch_delay, config.pbft.request_timeout),
-        );
-        let mut engine = Engine {
-            me,
-            driver: Driver::new(replica, Input::Durable(ledger.durable_head())),
-            storage: Storage::new(ledger, journal, remembered.collected, config.pbft.checkpoint_interval),
-            pool,
-            flight: Flight::default(),
-            fetching: Fetching::new(Pace::of_member(&config.pbft)),
-            censorship: CensorshipWatch::default(),
-            evidence: remembered.evidence,
-            proposed: None,
-            expected: None,
-            counters: Counters::default(),
-            config,
-        };
-        let current = engine.proposed_in_view(now);
-        for skeleton in accepted {
-            let block = remembered.blocks.get(&skeleton.hash()).expect("read together with its skeleton");
-            engine.take_back(now, block, current.contains(&skeleton.hash()));
-        }
-        Ok(engine)
-    }
-
-    /// Restores an accepted block. Its transactions return to the pool too: they are needed if
-    /// another block becomes final in its place.
-    fn take_back(&mut self, now: Now, block: &Block, current: bool) {
-        for transaction in block.body().transactions() {
-            // Blocks of another view may have committed these transactions since.
-            if self.pool.recent.contains(&transaction.id()) {
-                continue;
-            }
-            let (id, present) = (transaction.id(), self.present(now));
-            let admitted =
-                self.pool.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
-            // A pool that is smaller than before may refuse some; the block still contains them.
-            // Resend those that the pool admits: this replica may be the only one that holds them.
-            if admitted.is_ok() {
-                self.pool.outbound.adopt(now.moment, id);
+        let rows = journal.rows()?;
+        let journaled = records::epoch_of(&rows).map_err(OpenError::Journal)?;
+        let mut remembered = Remembered::default();
+        let opening = Opening::of(&ledger, memo.clone())?;
+        if journaled == opening.epoch() {
+            let root = opening.config.pbft.context.root;
+            remembered = records::read(rows, root).map_err(OpenError::Journal)?;
+            if append_final(&mut ledger, &remembered)? {
+                ledger.make_durable()?;
             }
         }
-        if current {
-            self.hold(block.clone());
-        } else {
-            self.flight.insert(block.clone(), false);
+        // The blocks of the journal may end its epoch.
+        let opening = Opening::of(&ledger, memo)?;
+        let pool = match pool {
+            Some(pool) => pool,
+            None => opening.pool(&ledger.reader())?,
+        };
+        match journaled.cmp(&opening.epoch()) {
+            Ordering::Equal => opening.restore(key, ledger, journal, pool, remembered, now),
+            Ordering::Less => opening.begin(key, ledger, journal, pool, Continuation::unknown()),
+            Ordering::Greater => opening.follow(key, ledger, journal, pool),
         }
     }
-
-    /// The blocks that were accepted in the current view.
-    fn proposed_in_view(&self, now: Now) -> BTreeSet<BlockHash> {
-        let stands = self.driver.replica().overview(now);
-        let accepted = stands.slots.iter().filter(|slot| {
-            stands.active
-                && slot.view == stands.view
-                && matches!(slot.phase, Phase::PrePrepared | Phase::Prepared)
-        });
-        accepted.filter_map(|slot| slot.block).collect()
-    }
-}
-
-/// The end of the ledger, with what the replica needs of it.
-fn chain_end(
-    reader: &LedgerReader,
-    tip: Header,
-    interval: u64,
-    forgotten_through: Height,
-) -> Result<ChainEnd, OpenError> {
-    let certificate = reader.certificate(tip.height)?.map(Verified::from_own_storage);
-    let checkpoint = match tip.height.0 - tip.height.0 % interval {
-        0 => None,
-        height => reader.header(Height(height))?,
-    };
-    Ok(ChainEnd { tip, certificate, checkpoint, forgotten_through })
 }
 
 /// Appends the final blocks that the journal has above the ledger's head. Returns `true` if there

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{
-    Block, BlockHash, Body, CommitCertificate, Height, ReplicaId, Verified, View, decode, encode,
+    Block, BlockHash, Body, CommitCertificate, Epoch, Height, ReplicaId, Verified, View, decode, encode,
 };
 use quorate_pbft::{EpochRoot, Evidence, Record, Subject};
 use quorate_store::{Row, RowKey};
@@ -58,6 +58,8 @@ fn of_subject(culprit: ReplicaId, subject: &Subject) -> [u8; 32] {
 pub(crate) struct Changes<'a> {
     rows: BTreeMap<RowKey, Cow<'a, [u8]>>,
     pub(crate) gone: BTreeSet<RowKey>,
+    /// All rows that the journal has belong to an epoch that is over.
+    pub(crate) starts_epoch: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -123,7 +125,10 @@ pub(crate) fn changes<'a, 'b>(
             Record::Recovering(..) => (RECOVERING, [0; 32]),
             Record::Heard(replica, _) => (HEARD, of_member(*replica)),
             Record::Evidence(evidence) => (EVIDENCE, of_subject(evidence.culprit(), &evidence.subject())),
-            Record::EpochStart(_) => (EPOCH_START, [0; 32]),
+            Record::EpochStart(_) => {
+                changes.starts_epoch = true;
+                (EPOCH_START, [0; 32])
+            }
         };
         changes.put(RowKey { height, kind, detail }, Cow::Owned(record.to_bytes()));
     }
@@ -145,7 +150,20 @@ pub(crate) struct Remembered {
     pub(crate) collected: Height,
 }
 
-/// Reads rows back, in key order, in an epoch on this root.
+/// The epoch of the records in these rows. The first epoch has no record of its start.
+///
+/// # Errors
+/// A message for the operator: the record of the start is not one that this version writes.
+pub(crate) fn epoch_of(rows: &[(RowKey, Vec<u8>)]) -> Result<Epoch, String> {
+    let Some((_, value)) = rows.iter().find(|(key, _)| key.kind == EPOCH_START) else { return Ok(Epoch(0)) };
+    match Record::read_epoch_start(value) {
+        Ok(Record::EpochStart(epoch)) => Ok(epoch),
+        Ok(_) => Err("the record of the start of an epoch is of another kind".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads rows of an epoch on this root back, in key order.
 ///
 /// # Errors
 /// A message for the operator: a row is not one that this version writes.

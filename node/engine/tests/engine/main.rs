@@ -5,6 +5,7 @@ mod batching;
 mod censorship;
 mod checkpoints;
 mod deadlines;
+mod epochs;
 mod evidence;
 mod exactly_once;
 mod fetching;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Engine, EngineConfig, Event, Fatal, OpenError, Submission};
+use quorate_engine::{Engine, Event, Fatal, OpenError, Submission};
 use quorate_ledger::{Height, SecretKey};
 use quorate_pbft::Phase;
 use quorate_store::{Journal, Ledger, Row, RowKey};
@@ -189,8 +189,7 @@ fn a_key_outside_the_committee_is_refused() {
     let ledger = Ledger::open_on(node.ledger.attach(), net.genesis.header()).unwrap();
     let journal = Journal::open_on(node.journal.attach(), &net.identity(0)).unwrap();
     let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
-    let (config, root) = (EngineConfig::of(&net.genesis), net.genesis.header());
-    let error = Engine::open(config, root, &stranger, ledger, journal, net.time(0)).unwrap_err();
+    let error = Engine::open(&stranger, ledger, journal, None, net.time(0)).unwrap_err();
     assert!(matches!(error, OpenError::NotAMember(key) if key == stranger.public()));
 }
 

@@ -1,13 +1,13 @@
 //! The bytes that members exchange, and their limits.
 
 use quorate_engine::{
-    FetchRequest, FetchResponse, MAX_ASKED, MemberMessage, RangeBlock, WireLimits, serve_range,
+    FetchRequest, FetchResponse, HeadStatus, MAX_ASKED, MemberMessage, RangeBlock, WireLimits, serve_range,
 };
 use quorate_ledger::Signed;
 use quorate_ledger::{
     Block, BlockHash, BlockLimits, Body, CommitCertificate, Height, MAX_MEMBERS, Payload, ReplicaId,
-    SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, decode, encode,
-    to_hex,
+    SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, View, decode,
+    encode, to_hex,
 };
 use quorate_pbft::{HighWaterMark, Message, PrePrepare, Proposal};
 use quorate_store::{ForgetfulDisk, Ledger};
@@ -73,7 +73,7 @@ fn the_bytes_of_every_kind_of_message() {
 fn status() -> Message {
     Message::Status(quorate_pbft::Status {
         epoch: quorate_ledger::Epoch(0),
-        view: quorate_ledger::View(0),
+        view: View(0),
         active: true,
         committed: Height(5),
         committed_hash: BlockHash::from_bytes([0x11; 32]),
@@ -83,6 +83,16 @@ fn status() -> Message {
         superseded: None,
         slots: Vec::new(),
     })
+}
+
+/// A new member that still follows the epoch before receives no head statuses any more.
+#[test]
+fn an_observer_reads_the_head_in_a_status() {
+    let message = status();
+    let bytes = MemberMessage::consensus(message);
+    let expected = HeadStatus { committed: Height(5), stable: Height(0), view: View(0), active: true };
+    assert_eq!(HeadStatus::read(&bytes), Ok(Some(expected)));
+    assert!(HeadStatus::read(&bytes[..bytes.len() - 1]).is_err());
 }
 
 #[test]

@@ -55,11 +55,12 @@ impl Replica {
     ) -> Self {
         assert!(config.context.epoch() > Epoch(0), "R26: epoch 0 begins with the chain");
         let mut replica = Replica::on(end.chain(&config), config, signer, schedule);
-        if let Some(header) = &end.checkpoint {
+        let ChainEnd { checkpoint, forgotten_through, .. } = end;
+        if let Some(header) = &checkpoint {
             replica.resume_checkpoint(header);
         }
         if !previous.enabled {
-            replica.signing.start_probing(end.forgotten_through);
+            replica.signing.start_probing(forgotten_through);
             replica.try_enable_signing();
         }
         replica.first_step = FirstStep::Begins;

@@ -55,7 +55,7 @@ impl Schedule {
         );
         match (self.end, later.end) {
             (Some(known), end) => {
-                assert_eq!(end, Some(known), "R26: the schedule contradicts the end of the epoch")
+                assert_eq!(end, Some(known), "R26: the schedule contradicts the end of the epoch");
             }
             // Heights up to `judgeable` were judged as heights before the last one.
             (None, Some(end)) => assert!(

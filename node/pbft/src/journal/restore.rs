@@ -116,6 +116,7 @@ impl Replica {
         let epoch = config.context.epoch();
         let mut started = epoch == Epoch(0);
         let mut replica = Replica::on(end.chain(&config), config, signer, schedule);
+        let ChainEnd { checkpoint, forgotten_through, .. } = end;
         let mut accepted: BTreeMap<(Height, View), CheckedProposal> = BTreeMap::new();
         let mut prepared: Vec<Verified<PreparedCertificate>> = Vec::new();
         let mut highest = Height(0);
@@ -150,14 +151,14 @@ impl Replica {
         for certificate in prepared {
             replica.take_back_certificate(certificate)?;
         }
-        if let Some(header) = &end.checkpoint {
+        if let Some(header) = &checkpoint {
             replica.resume_checkpoint(header);
         }
         // R24d: a record at this height was written when the ledger ended at most 2 W below it
         // (R7). A ledger that ends lower is an old copy. A VIEW-CHANGE from there would contain
         // prepared certificates beyond 2 W above its anchor, which others refuse (R19b).
         let ledger_had = Height(highest.0.saturating_sub(2 * replica.config.context.window));
-        replica.signing.start_probing(end.forgotten_through.max(ledger_had));
+        replica.signing.start_probing(forgotten_through.max(ledger_had));
         replica.try_enable_signing();
         let proposals = replica.log.slots().filter_map(|(_, _, slot)| slot.accepted());
         let accepted = proposals.map(|proposal| proposal.skeleton().clone()).collect();

@@ -49,6 +49,9 @@ impl Message {
     /// decoded a message yet compares its first byte with these.
     pub const DEAR_TAGS: [u8; 2] = [4, 5];
 
+    /// The first byte of a STATUS.
+    pub const STATUS_TAG: u8 = 3;
+
     /// Whether the check of such a message may cost as much as thousands of others.
     pub fn is_dear(&self) -> bool {
         match self {

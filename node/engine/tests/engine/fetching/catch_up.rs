@@ -53,6 +53,27 @@ fn a_long_chain_is_served_in_several_ranges() {
     );
 }
 
+/// A member that missed the end of its epoch hears nothing else in its epoch: it asks the member
+/// whose STATUS is of a later one.
+#[test]
+fn a_status_of_a_later_epoch_causes_a_request_for_blocks() {
+    let mut net = Net::of(4);
+    net.log.clear();
+    net.handle(3, [Event::Ahead { from: id(1), committed: Height(50) }]);
+    let asked: Vec<_> = net
+        .log
+        .iter()
+        .filter_map(|(_, to, parcel)| match parcel {
+            Parcel::Ask(_, request) => Some((*to, request.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [(id(1), FetchRequest::Blocks { from: Height(1) })]);
+    let stands = net.overview(3);
+    assert_eq!((stands.heads.get(&id(1)), stands.catching_up), (Some(&Height(50)), true));
+    assert!(!net.engine(3).epoch_is_over());
+}
+
 /// R12b: a member that claims heights that it cannot prove is asked once for each claim.
 #[test]
 fn a_false_claim_costs_one_request() {

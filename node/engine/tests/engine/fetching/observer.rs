@@ -39,7 +39,7 @@ impl Watcher {
     /// Starts it on its ledger.
     fn open(&mut self, net: &Net) {
         let ledger = Ledger::open_on(self.disk.attach(), net.genesis.header()).unwrap();
-        self.observer = Some(Observer::open(&net.genesis, ledger));
+        self.observer = Some(Observer::open(ledger, None).unwrap());
         self.asked.clear();
     }
 
@@ -297,7 +297,7 @@ fn a_power_cut_takes_no_more_than_it_fetches_again() {
     watcher.hear(1, 40);
     assert_eq!(watcher.asked[0].2, Height(21));
     watcher.answer(&net, &source(40));
-    watcher.observer.take().unwrap().close().unwrap();
+    watcher.observer.take().unwrap().into_ledger().unwrap();
     watcher.power_loss();
     watcher.open(&net);
     assert_eq!(watcher.height(), 40, "after an orderly close, no block is fetched again");

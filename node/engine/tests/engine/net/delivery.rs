@@ -1,8 +1,8 @@
 //! How messages reach other members: queued, lost or delivered, and checked as in production.
 
 use quorate_engine::{
-    CheckedRange, Effects, EngineConfig, Event, FetchRequest, FetchResponse, Fetched, MemberMessage,
-    serve_committed,
+    CheckedRange, Effects, End, Ended, EngineConfig, Event, FetchRequest, FetchResponse, Fetched,
+    MemberMessage, serve_committed,
 };
 use quorate_ledger::ReplicaId;
 use quorate_pbft::{Checked, EpochContext, Message, To};
@@ -14,12 +14,20 @@ impl Net {
     pub(super) fn send(&mut self, from: usize, effects: &mut Effects) {
         let node = &mut self.nodes[from];
         node.committed.append(&mut effects.committed);
-        node.ended.extend(effects.ended.iter().map(|ended| ended.id));
+        for Ended { id, end } in &effects.ended {
+            match end {
+                End::Expired => node.ended.push(*id),
+                End::Rejected(reason) => node.rejected.push((*id, *reason)),
+            }
+        }
         node.notices.append(&mut effects.notices);
         for (to, message) in std::mem::take(&mut effects.messages) {
             match to {
                 To::All => self.put_all(from, &Parcel::Consensus(message)),
-                To::One(to) => self.put(id(from), to, Parcel::Consensus(message)),
+                To::One(to) => {
+                    let to = self.node_at(from, to);
+                    self.put(id(from), to, Parcel::Consensus(message));
+                }
             }
         }
         for batch in std::mem::take(&mut effects.gossip) {
@@ -29,6 +37,7 @@ impl Net {
             self.put_all(from, &Parcel::Resend(std::mem::take(&mut effects.resends)));
         }
         for (to, fetch, ask) in std::mem::take(&mut effects.asks) {
+            let to = self.node_at(from, to);
             self.put(id(from), to, Parcel::Ask(fetch, ask));
         }
         for (ticket, answer) in std::mem::take(&mut effects.answers) {
@@ -88,7 +97,10 @@ impl Net {
             return;
         }
         let event = match parcel {
-            Parcel::Consensus(message) => Event::Consensus { from, message: self.check(from, message) },
+            Parcel::Consensus(message) => match self.arrived(index, from, message) {
+                Some(event) => event,
+                None => return,
+            },
             Parcel::Gossip(transactions) | Parcel::Resend(transactions) => Event::Gossiped(transactions),
             Parcel::Ask(fetch, ask) => {
                 let ticket = self.ticket();
@@ -96,19 +108,31 @@ impl Net {
                 Event::Asked { ticket, ask }
             }
             Parcel::FetchResponse(fetch, answer) => {
-                Event::Answered { fetch, from, answer: self.read(answer) }
+                let Some(sender) = self.index_at(index, from) else { return };
+                Event::Answered { fetch, from: sender, answer: self.read(index, answer) }
             }
         };
         self.handle(index, [event]);
     }
 
-    /// What messages and ranges are checked against.
+    /// What a node checks messages against. Without an engine, that of epoch 0.
+    fn context_at(&self, index: usize) -> EpochContext {
+        let engine = self.nodes[index].engine.as_ref();
+        engine.map_or_else(|| self.context(), |engine| engine.config().pbft.context.clone())
+    }
+
+    /// What messages and ranges of epoch 0 are checked against.
     pub(crate) fn context(&self) -> EpochContext {
         EngineConfig::of(&self.genesis).pbft.context
     }
 
     /// Checks a message after encoding and decoding it, as production does.
     pub(crate) fn check(&self, from: ReplicaId, message: Message) -> Checked {
+        self.check_at(0, from, message)
+    }
+
+    /// Like [`Net::check`], in the epoch of the engine at `index`, with the index of `from` in it.
+    pub(super) fn check_at(&self, index: usize, from: ReplicaId, message: Message) -> Checked {
         if let Some((by, known, checked)) = &*self.checked.borrow()
             && (*by, known) == (from, &message)
         {
@@ -118,12 +142,12 @@ impl Net {
         let MemberMessage::Consensus(read) = MemberMessage::from_bytes(&bytes).unwrap() else {
             panic!("a protocol message decodes as one");
         };
-        let checked = read.check(from, &self.context()).unwrap();
+        let checked = read.check(from, &self.context_at(index)).unwrap();
         *self.checked.borrow_mut() = Some((from, message, checked.clone()));
         checked
     }
 
-    fn read(&self, answer: FetchResponse) -> Option<Fetched> {
+    fn read(&self, index: usize, answer: FetchResponse) -> Option<Fetched> {
         let chain = self.genesis.chain_id();
         match answer {
             FetchResponse::Nothing => None,
@@ -133,7 +157,7 @@ impl Net {
             }
             FetchResponse::Ids(ids) => Some(Fetched::Ids(ids)),
             FetchResponse::Blocks(run) => {
-                let checked = CheckedRange::check(run, &self.context());
+                let checked = CheckedRange::check(run, &self.context_at(index));
                 assert!(checked.is_ok() || self.faulty.is_some(), "{checked:?}");
                 checked.ok().map(Fetched::Range)
             }

@@ -1,7 +1,12 @@
 //! A committee in memory: real engines on real stores, and a network that the test controls.
+//!
+//! Nodes have numbers, which are their indices in the committee of epoch 0. A [`ReplicaId`] in this
+//! file names a node by its number. At the boundary to an engine, `epochs.rs` translates it to the
+//! index in the engine's epoch.
 
 mod craft;
 mod delivery;
+mod epochs;
 mod parcel;
 
 use std::cell::RefCell;
@@ -9,13 +14,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    Effects, Engine, EngineConfig, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview,
-    Submission, Ticket,
+    Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview, Submission, Ticket,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
-    Block, Height, Payload, Refusal, ReplicaId, SecretKey, Timestamp, Transaction, TransactionId,
-    VerifiedTransaction, View,
+    Block, Height, NotPermitted, Payload, Refusal, ReplicaId, SecretKey, Timestamp, Transaction,
+    TransactionId, VerifiedTransaction, View,
 };
 use quorate_pbft::{Cause, Checked, Message, Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
@@ -42,13 +46,36 @@ pub(crate) struct Node {
     /// Milliseconds by which the wall clock is ahead of true time.
     pub(crate) ahead_ms: i64,
     pub(crate) committed: Vec<Block>,
+    /// The transactions that expired.
     pub(crate) ended: Vec<TransactionId>,
+    /// The transactions that a change of the configuration excluded.
+    pub(crate) rejected: Vec<(TransactionId, NotPermitted)>,
     pub(crate) notices: Vec<Notice>,
+    /// The keys that it may sign votes with, newest last.
+    pub(crate) keys: Vec<SecretKey>,
+}
+
+impl Node {
+    fn new(key: SecretKey) -> Self {
+        Node {
+            engine: None,
+            ledger: ForgetfulDisk::new(),
+            journal: ForgetfulDisk::new(),
+            ahead_ms: 0,
+            committed: Vec::new(),
+            ended: Vec::new(),
+            rejected: Vec::new(),
+            notices: Vec::new(),
+            keys: vec![key],
+        }
+    }
 }
 
 pub(crate) struct Net {
     pub(crate) genesis: Genesis,
     pub(crate) keys: Vec<SecretKey>,
+    /// The governance keys of the first members.
+    pub(crate) governance: Vec<SecretKey>,
     pub(crate) client: SecretKey,
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Duration,
@@ -80,21 +107,13 @@ impl Net {
     /// A committee with other parameters than the default ones. All members run and are connected.
     pub(crate) fn with(size: usize, change: impl FnOnce(&mut Parameters)) -> Self {
         let network = TestNetwork::seeded(size, 7).with_parameters(change).unwrap();
+        let governance = (0..size).map(|member| network.governance_key(id(member)).clone()).collect();
         let (genesis, keys) = network.into_parts();
-        let nodes = (0..size)
-            .map(|_| Node {
-                engine: None,
-                ledger: ForgetfulDisk::new(),
-                journal: ForgetfulDisk::new(),
-                ahead_ms: 0,
-                committed: Vec::new(),
-                ended: Vec::new(),
-                notices: Vec::new(),
-            })
-            .collect();
+        let nodes = keys.iter().map(|key| Node::new(key.clone())).collect();
         let mut net = Net {
             genesis,
             keys,
+            governance,
             client: SecretKey::from_bytes(&[3; 32]).unwrap(),
             nodes,
             now: Duration::from_secs(10),
@@ -111,22 +130,25 @@ impl Net {
             checked: RefCell::new(None),
         };
         for index in 0..size {
-            let identity = net.identity(index);
-            Ledger::create_on(
-                net.nodes[index].ledger.attach(),
-                net.genesis.header(),
-                &net.genesis.governance_state(),
-            )
-            .unwrap();
-            Journal::create_on(net.nodes[index].journal.attach(), &identity).unwrap();
+            net.create_files(index);
             net.open(index);
         }
         net.deliver_all();
         net
     }
 
+    /// Gives a node empty files.
+    pub(crate) fn create_files(&mut self, index: usize) {
+        let (identity, state) = (self.identity(index), self.genesis.governance_state());
+        let node = &mut self.nodes[index];
+        (node.ledger, node.journal) = (ForgetfulDisk::new(), ForgetfulDisk::new());
+        Ledger::create_on(node.ledger.attach(), self.genesis.header(), &state).unwrap();
+        Journal::create_on(node.journal.attach(), &identity).unwrap();
+    }
+
     pub(crate) fn identity(&self, index: usize) -> JournalIdentity {
-        JournalIdentity { chain_id: self.genesis.chain_id(), validator: self.keys[index].public() }
+        let key = self.nodes[index].keys.last().unwrap();
+        JournalIdentity { chain_id: self.genesis.chain_id(), validator: key.public() }
     }
 
     /// Starts a member on its files.
@@ -134,19 +156,20 @@ impl Net {
         let engine = self.try_open(index).unwrap();
         self.nodes[index].engine = Some(engine);
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
-            if self.nodes[other].engine.is_some() {
-                self.handle(other, [Event::PeerUp(id(index))]);
-                self.handle(index, [Event::PeerUp(id(other))]);
-            }
+            self.connect(other, index);
+            self.connect(index, other);
         }
     }
 
     pub(crate) fn try_open(&mut self, index: usize) -> Result<Engine, quorate_engine::OpenError> {
         let node = &self.nodes[index];
         let ledger = Ledger::open_on(node.ledger.attach(), self.genesis.header())?;
-        let journal = Journal::open_on(node.journal.attach(), &self.identity(index))?;
-        let (config, root) = (EngineConfig::of(&self.genesis), self.genesis.header());
-        Engine::open(config, root, &self.keys[index], ledger, journal, self.time(index))
+        let keys: Vec<_> = node.keys.iter().map(SecretKey::public).collect();
+        let journal = Journal::open_on_of(node.journal.attach(), &self.identity(index), &keys)?;
+        let committee = ledger.governance().next_config().committee();
+        let key = node.keys.iter().find(|key| committee.index_of(&key.public()).is_some());
+        let key = key.or(node.keys.last()).unwrap();
+        Engine::open(key, ledger, journal, None, self.time(index))
     }
 
     /// Cuts the power of a member's machine.
@@ -256,6 +279,7 @@ impl Net {
             }
         }
         self.send(index, &mut effects);
+        self.change_epoch(index)?;
         Ok(effects)
     }
 

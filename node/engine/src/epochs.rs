@@ -1,0 +1,98 @@
+//! The end of an epoch, and the begin of the next one (R26).
+
+use quorate_governance::{Config as NetworkConfig, State};
+use quorate_ledger::{Epoch, ReplicaId, SecretKey};
+use quorate_pbft::Now;
+use quorate_store::Ledger;
+
+use crate::config::EngineConfig;
+use crate::engine::Engine;
+use crate::event::{Effects, Notice};
+use crate::fatal::Fatal;
+use crate::storage::opening::Opening;
+
+/// What a node is in the next epoch.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, when an epoch ends")]
+pub enum NextEpoch {
+    /// A member, with this engine.
+    Member(Engine),
+    /// No member. It may follow the chain with this ledger.
+    Follower(Ledger),
+}
+
+impl Engine {
+    /// The epoch that this engine lives for.
+    pub fn epoch(&self) -> Epoch {
+        self.config.pbft.context.epoch()
+    }
+
+    /// The configuration of this engine, the same in the whole epoch.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The index of this node in the committee.
+    pub fn replica(&self) -> ReplicaId {
+        self.me
+    }
+
+    /// The governance state after the last final block.
+    pub fn governance(&self) -> &State {
+        self.storage.execution().state()
+    }
+
+    /// The configuration that judges the next height. Clones share its content.
+    pub fn network(&self) -> &NetworkConfig {
+        self.governance().next_config()
+    }
+
+    /// Whether the last block of the epoch is final and durable here (R26d). The owner then calls
+    /// [`Engine::next_epoch`]. Until that, the engine answers other members, and signs nothing.
+    pub fn epoch_is_over(&self) -> bool {
+        let replica = self.driver.replica();
+        replica.epoch_is_over() && self.storage.durable_head() == replica.tip().height
+    }
+
+    /// Ends this engine and begins the next epoch, if one of these keys is that of a member in it. The
+    /// pool stays. Nothing of views, votes, timers or evidence does. The owner then reports the
+    /// connected members again, by their new indices.
+    ///
+    /// The effects contain no messages. The first record of the new engine deletes all others.
+    ///
+    /// # Errors
+    /// [`Fatal`].
+    ///
+    /// # Panics
+    /// If the epoch is not over.
+    pub fn next_epoch(mut self, keys: &[SecretKey], now: Now) -> Result<(NextEpoch, Effects), Fatal> {
+        assert!(self.epoch_is_over(), "R26d: the epoch is over when its last block is durable");
+        let mut effects = Effects::default();
+        self.end_view(now, &mut effects);
+        let continuation = self.driver.replica().continuation();
+        let counters = self.counters();
+        let Engine { config, driver, storage, mut pool, .. } = self;
+        let silent = storage.is_silent();
+        let (ledger, journal) = storage.into_files();
+        let opening = Opening::of(&ledger, config.pbft.context.memo)?;
+        let committee = &opening.config.pbft.context.committee;
+        let Some(key) = keys.iter().find(|key| committee.index_of(&key.public()).is_some()) else {
+            return Ok((NextEpoch::Follower(ledger), effects));
+        };
+        pool.begin_epoch(&opening.config);
+        let start = ledger.head().height.next();
+        let begun = if silent {
+            // R24d: the journal has records of this epoch or of a later one.
+            let memo = opening.config.pbft.context.memo;
+            Engine::open_with(key, ledger, journal, memo, Some(pool), now)
+        } else {
+            opening.begin(key, ledger, journal, pool, continuation)
+        };
+        let mut engine = begun.map_err(Fatal::from)?;
+        engine.reject_unpermitted(&mut effects);
+        engine.counters = counters;
+        engine.driver.count_from(driver.counters());
+        effects.notices.push(Notice::EnteredEpoch { epoch: engine.epoch(), start });
+        Ok((NextEpoch::Member(engine), effects))
+    }
+}
