@@ -32,19 +32,18 @@ pub(crate) fn create(
     Ok(())
 }
 
-/// Opens what [`create`] created for a validator.
-pub(crate) fn open(
+/// Opens the journal that [`create`] created for a validator. It identifies the validator to which
+/// the data directory belongs, whose key may have been one of the `others`.
+pub(crate) fn open_journal(
     genesis: &Genesis,
     key: &PublicKey,
-    ledger: &Path,
+    others: &[PublicKey],
     journal: &Path,
-) -> anyhow::Result<(Ledger, Journal)> {
-    // Open the journal first: it identifies the validator to which the data directory belongs.
-    let journal = Journal::open(journal, &identity(genesis, key)).context("cannot open the journal")?;
-    Ok((open_ledger(genesis, ledger)?, journal))
+) -> anyhow::Result<Journal> {
+    Journal::open_of(journal, &identity(genesis, key), others).context("cannot open the journal")
 }
 
-/// Opens the ledger, the only data file of an observer.
+/// Opens the ledger, the only data file that an observer uses.
 pub(crate) fn open_ledger(genesis: &Genesis, ledger: &Path) -> anyhow::Result<Ledger> {
     Ledger::open(ledger, genesis.header()).context("cannot open the ledger")
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use quorate_genesis::{Genesis, MAX_FILE_BYTES};
 use quorate_ledger::{PublicKey, SecretKey};
-use quorate_network::{AddressProblem, AddressSettings, PeerKey};
+use quorate_network::{AddressProblem, AddressSettings};
 use quorate_rpc::check_admin_path;
 
 use crate::config::{self, Config, Overrides, Role};
 use crate::data_files;
 use crate::files;
 use crate::keyfile::{KeyFile, PassphraseSource};
+use crate::layout::NEXT_KEY_FILE;
 use crate::output;
 
 /// Reads a genesis file; `-` is standard input.
@@ -34,6 +35,8 @@ pub(crate) struct SealedHome {
     config: Config,
     genesis: Genesis,
     key: KeyFile,
+    /// The key that replaces it, if there is one.
+    next_key: Option<KeyFile>,
 }
 
 impl SealedHome {
@@ -55,13 +58,19 @@ impl SealedHome {
             }
             Err(error) => problems.push(error),
         }
+        let next_key = config.key.with_file_name(NEXT_KEY_FILE);
+        let next_key = next_key.exists().then(|| KeyFile::open(&next_key)).transpose();
+        let next_key = next_key.unwrap_or_else(|error| {
+            problems.push(error);
+            None
+        });
         problems.extend(check_observers(&config, &genesis).err());
-        problems.extend(addresses_of_strangers(&config, &genesis));
+        problems.extend(unusable_addresses(&config));
         problems.extend(
             config.admin_socket.as_deref().and_then(|path| Some(check_admin_path(path).err()?.into())),
         );
         match (problems.len(), sealed) {
-            (0, Some(key)) => Ok(SealedHome { config, genesis, key }),
+            (0, Some(key)) => Ok(SealedHome { config, genesis, key, next_key }),
             (1, _) => Err(problems.remove(0)),
             _ => {
                 let lines: Vec<String> =
@@ -94,10 +103,11 @@ impl SealedHome {
     /// # Errors
     /// A wrong passphrase, or a key that does not fit the role of the node.
     pub(crate) fn unlock(self, passphrase: &PassphraseSource) -> anyhow::Result<Home> {
-        let SealedHome { config, genesis, key } = self;
+        let SealedHome { config, genesis, key, next_key } = self;
         let key = key.unlock(passphrase)?;
+        let next_key = next_key.map(|next| next.unlock(passphrase)).transpose()?;
         let name = name(&config, &genesis, &key.public())?;
-        Ok(Home { config, genesis, key, name })
+        Ok(Home { config, genesis, key, next_key, name })
     }
 }
 
@@ -109,6 +119,8 @@ pub(crate) struct Home {
     pub(crate) genesis: Genesis,
     /// The key of the node.
     pub(crate) key: SecretKey,
+    /// The key that replaces it with the epoch in which it is that of a member, and the other is not.
+    pub(crate) next_key: Option<SecretKey>,
     /// The name of the node in messages.
     pub(crate) name: String,
 }
@@ -161,7 +173,7 @@ impl Home {
     }
 }
 
-/// The name of the node, if its key fits its role.
+/// The name of the node in messages, if its key fits its role.
 fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<String> {
     let member = genesis.validators().iter().find(|validator| validator.public_key == *key);
     let owner = genesis.validators().iter().find(|validator| validator.governance_key == *key);
@@ -176,13 +188,9 @@ fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<S
     match (config.role, member) {
         (Role::Validator, Some(validator)) => Ok(validator.name.clone()),
         (Role::Observer, None) => Ok(format!("observer {}", output::short(&key))),
-        (Role::Validator, None) => bail!(
-            "{} is the key {key}, which is not a validator of {} (chain {}): check files.key and files.genesis in the \
-             config; if this node is to follow the chain without a vote, set node.role = \"observer\"",
-            config.key.display(),
-            config.genesis.display(),
-            genesis.chain_id()
-        ),
+        // The members may add the key, or may have added it since the genesis. Until then the node
+        // follows the chain.
+        (Role::Validator, None) => Ok(format!("validator {}", output::short(&key))),
         (Role::Observer, Some(validator)) => bail!(
             "{} is the key of {}, but node.role is \"observer\": set node.role = \"validator\" to run that \
              validator, or set files.key to another key for the observer (quorate key new)",
@@ -202,17 +210,15 @@ fn check_observers(config: &Config, genesis: &Genesis) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Addresses of p2p.bootstrap with the peer id of a node that is not a validator.
-fn addresses_of_strangers(config: &Config, genesis: &Genesis) -> Vec<anyhow::Error> {
-    let members: Vec<PeerKey> =
-        genesis.validators().iter().map(|validator| PeerKey(*validator.public_key.as_bytes())).collect();
+/// Addresses that cannot be used. A peer id may be that of a member that the genesis does not name.
+fn unusable_addresses(config: &Config) -> Vec<anyhow::Error> {
     let addresses = AddressSettings {
         listen: &config.p2p_listen,
         advertise: &config.p2p_advertise,
         bootstrap: &config.p2p_bootstrap,
     };
     let problem = |problem: &AddressProblem| anyhow!("p2p.{problem}");
-    addresses.problems(Some(&members)).iter().map(problem).collect()
+    addresses.problems(None).iter().map(problem).collect()
 }
 
 /// Checks that ledger and journal of the node with this name exist.
@@ -235,8 +241,9 @@ fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
         (true, true) => Ok(()),
         (false, false) => bail!(
             "{} has neither ledger ({}) nor journal ({}). If it never ran, start it once with --init. If it \
-             did, its disk is not mounted or its files are lost; it must not start without its journal, \
-             because it could contradict its earlier votes",
+             did, look whether its disk is mounted. If its files are lost, start it once with --init, too: it \
+             then fetches the chain, and votes again in the epoch that its governance key begins (quorate \
+             validator renew)",
             name,
             ledger.display(),
             journal.display()
@@ -244,11 +251,9 @@ fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
         (true, false) => bail!(
             "{} has a ledger but no journal ({}): the record of its votes is lost, and without it the \
              validator could contradict its earlier votes. Never use an older copy of the journal instead. \
-             If the newest file cannot be recovered intact, the validator must not vote again. The genesis \
-             fixes the committee, so no new key can replace it, and the network continues with one \
-             validator fewer. This host can follow as an observer with another key (node.role = \
-             \"observer\"). Only if the validator never ran, because --init was interrupted: remove {} and \
-             use --init again",
+             If the newest file cannot be recovered intact, or if --init was interrupted: move {} away and \
+             use --init. The validator then fetches the chain, and votes again in the epoch that its \
+             governance key begins (quorate validator renew)",
             name,
             journal.display(),
             ledger.display()

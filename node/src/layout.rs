@@ -4,6 +4,7 @@
 //! config.toml           local settings; paths in it are relative to this directory
 //! genesis.toml          the parameters that all nodes agree on; every home has its own copy
 //! key.pem               the node's secret key, mode 0600
+//! next-key.pem          the key that replaces key.pem with the epoch in which it is a member's; optional
 //! governance.pem        a validator's secret governance key, mode 0600; only `quorate testnet` writes
 //!                       it here, and no node reads it: it belongs on another machine
 //! data/ledger.redb      the chain; may be copied and restored
@@ -18,6 +19,8 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 pub(crate) const GENESIS_FILE: &str = "genesis.toml";
 /// The secret key.
 pub(crate) const KEY_FILE: &str = "key.pem";
+/// The secret key that replaces the present one, beside it.
+pub(crate) const NEXT_KEY_FILE: &str = "next-key.pem";
 /// The secret governance key of a validator of a test network.
 pub(crate) const GOVERNANCE_KEY_FILE: &str = "governance.pem";
 /// The chain.

@@ -1,5 +1,6 @@
 //! What the assemblies of a validator and of an observer share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,20 +8,21 @@ use anyhow::Context;
 use prometheus::Registry;
 use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
+use quorate_governance::State;
 use quorate_ledger::{Height, SecretKey, SignatureMemo};
 use quorate_network::{Network, NetworkEvents};
 use quorate_rpc::{AdminServer, Node};
-use quorate_store::{Head, LedgerReader};
+use quorate_store::{Head, Ledger, LedgerReader};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::members::Members;
+use super::epoch::peer_lists::{self, PeerUpdates};
+use super::epoch::{EpochSource, EpochView};
 use super::serving::administration;
 use super::serving::server::Serving;
 use super::status::disk::Disk;
 use super::status::node::NodeView;
-use super::status::peer_lag::PeerLag;
 use super::{Setup, known_addresses, peer_network};
 use crate::config::Config;
 use crate::logging::LogLevel;
@@ -29,16 +31,19 @@ use crate::output;
 /// Cached valid signatures of validators: all votes in the open window of the largest committee.
 const VOTES_REMEMBERED: usize = 20_000;
 
-/// What a node is before its files are open.
+/// What a node is before it is connected.
 pub(crate) struct Base {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) key: SecretKey,
-    /// The name of this node in messages.
-    pub(crate) name: String,
+    /// A key that this one replaced, or that will replace it.
+    pub(crate) other_key: Option<SecretKey>,
     pub(crate) config: Config,
-    /// What the genesis defines for the engine, with the memo of verified signatures.
-    pub(crate) engine_config: EngineConfig,
-    pub(crate) members: Arc<Members>,
+    /// Makes the views of later epochs.
+    pub(crate) epochs: EpochSource,
+    /// The epoch in force at the start.
+    pub(crate) epoch: Arc<EpochView>,
+    /// The governance state at the start.
+    pub(crate) state: State,
     pub(crate) clock: Clock,
 }
 
@@ -52,25 +57,41 @@ pub(crate) struct Connected {
 }
 
 impl Base {
-    /// Returns also the log level that the administration socket changes.
-    pub(crate) fn of(setup: Setup) -> (Self, Option<LogLevel>) {
+    /// The node with this open ledger. Returns also the log level that the administration socket
+    /// changes.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn of(setup: Setup, ledger: &Ledger) -> anyhow::Result<(Self, Option<LogLevel>)> {
+        let state = ledger.governance().clone();
         // Certificates and view changes contain signatures that were already verified in votes.
         let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
         let genesis = Arc::new(setup.genesis);
+        let (key, role) = (setup.key.public(), setup.config.role);
+        let engine = EngineConfig::of_ledger(ledger).context("cannot read the ledger")?;
+        let engine = engine.remembering(Some(Arc::clone(&memo)));
+        let epochs = EpochSource { genesis: Arc::clone(&genesis), key, role };
         let base = Base {
-            members: Arc::new(Members::of(&genesis)),
-            engine_config: EngineConfig::of(&genesis).remembering(memo),
+            epoch: epochs.view(&state, engine),
+            epochs,
+            state,
             genesis,
             key: setup.key,
-            name: setup.name,
+            other_key: setup.next_key,
             config: setup.config,
             clock: Clock::new(),
         };
-        (base, setup.log_level)
+        Ok((base, setup.log_level))
+    }
+
+    /// Signatures that were verified. A signature does not depend on the epoch.
+    pub(crate) fn memo(&self) -> Option<Arc<SignatureMemo>> {
+        self.epoch.engine.pbft.context.memo.clone()
     }
 
     /// Starts the administration socket and the peer-to-peer network. `ledger` reads the node's open
-    /// ledger. There is no socket without a log level.
+    /// ledger. There is no socket without a log level. Returns also what keeps the lists of peers up
+    /// to date.
     ///
     /// # Errors
     /// A ledger that cannot be read, or addresses that the node cannot listen on.
@@ -78,7 +99,7 @@ impl Base {
         &self,
         ledger: LedgerReader,
         log_level: Option<LogLevel>,
-    ) -> anyhow::Result<(Connected, NetworkEvents)> {
+    ) -> anyhow::Result<(Connected, NetworkEvents, PeerUpdates)> {
         // The files are locked now, so no other node serves this socket.
         let administered = self.config.admin_socket.as_ref().zip(log_level);
         let admin =
@@ -86,15 +107,18 @@ impl Base {
         let head = ledger.head().context("cannot read the ledger")?;
         self.warn_of_time_ahead(head);
         let addresses_file = known_addresses::beside(&self.config.ledger);
-        let started = peer_network::start(&self.config, &self.genesis, &self.key, &self.members);
+        let observers = self.config.p2p_observers.clone();
+        let lists = peer_lists::peers_of(&self.state, &observers, &BTreeSet::new());
+        let started = peer_network::start(&self.config, &self.epoch.engine, &self.key, &lists);
         let (network, events) = started.await?;
-        Ok((Connected { network, ledger, admin, addresses_file }, events))
+        let peers = PeerUpdates::new(network.clone(), observers, lists);
+        Ok((Connected { network, ledger, admin, addresses_file }, events, peers))
     }
 
     /// Block times only increase, so a newest block with a future time delays the next block until
     /// that time.
     fn warn_of_time_ahead(&self, head: Head) {
-        let possible_at = self.genesis.next_block_possible_at(head.timestamp);
+        let possible_at = self.epoch.config.next_block_possible_at(head.timestamp);
         if possible_at > self.clock.now().wall {
             tracing::warn!(
                 height = %head.height,
@@ -121,13 +145,11 @@ impl Base {
         Ok(NodeView {
             genesis: Arc::clone(&self.genesis),
             public_key: self.key.public(),
-            members: Arc::clone(&self.members),
             ledger: connected.ledger.clone(),
             network: connected.network.clone(),
             committed,
             clock: self.clock,
             started: Instant::now(),
-            peer_lag: Arc::new(PeerLag::of(self.members.keys().len())),
             disk,
             files,
         })

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 
 use quorate_engine::{CheckedRange, FetchResponse, RangeBlock};
+use quorate_ledger::ReplicaId;
 use quorate_network::{Network, PeerKey, RequestError};
-use quorate_pbft::EpochContext;
+
+use super::epoch::EpochView;
 
 /// Sends an encoded request. The network limits how many are open for each member.
 pub(crate) async fn request(network: &Network, peer: PeerKey, request: Vec<u8>) -> Outcome {
     outcome(network.request(peer, request.into()).await)
 }
 
-/// The blocks of a response, checked. `None` if they are invalid. `from` is the name of the
-/// validator that sent them.
+/// The blocks of a response, checked in the epoch of the request. `None` if they are invalid. `from`
+/// is the member that sent them.
 pub(crate) async fn checked_range(
     blocks: Vec<RangeBlock>,
-    context: Arc<EpochContext>,
-    from: String,
+    epoch: &Arc<EpochView>,
+    from: ReplicaId,
 ) -> Option<CheckedRange> {
+    let epoch = Arc::clone(epoch);
     // Hundreds of signatures and megabytes of hashing must not block a thread that serves sockets.
     let check = move || {
-        CheckedRange::check(blocks, &context)
-            .inspect_err(|error| tracing::warn!(validator = from, %error, "bad blocks"))
+        CheckedRange::check(blocks, &epoch.engine.pbft.context)
+            .inspect_err(|error| tracing::warn!(validator = epoch.members.name(from), %error, "bad blocks"))
             .ok()
     };
     tokio::task::spawn_blocking(check).await.ok().flatten()

@@ -8,16 +8,19 @@
 //!
 //! `validator` assembles a validator in this way. `observer` assembles an observer, which has
 //! `quorate_engine::Observer` instead of the engine, and neither verification nor a journal. The
-//! other modules are parts of both.
+//! other modules are parts of both. `node` starts one of the two, and the other one when the committee
+//! changes so that the key of the node is in it, or no longer is.
 
+mod answering;
 mod assembly;
 mod clock;
+mod epoch;
 mod faults;
 mod fetching;
 mod inbox;
 mod known_addresses;
-mod members;
 mod metrics;
+mod node;
 mod observer;
 mod open_files;
 mod ordering_thread;
@@ -29,20 +32,24 @@ mod status;
 mod validator;
 
 use quorate_genesis::Genesis;
+use quorate_governance::State;
 use quorate_ledger::SecretKey;
 
-use crate::config::{Config, Role};
+use crate::config::Config;
 use crate::home::Home;
 use crate::logging::LogLevel;
+pub(crate) use node::{Running, start};
 pub(crate) use open_files::make_room;
-pub(crate) use running::Running;
 
 /// Everything that a node needs to run.
+#[derive(Clone)]
 pub(crate) struct Setup {
     /// The parameters that all nodes agree on.
     pub(crate) genesis: Genesis,
     /// This node's key.
     pub(crate) key: SecretKey,
+    /// The key that replaces it with the epoch in which it is that of a member, and the other is not.
+    pub(crate) next_key: Option<SecretKey>,
     /// This node's name in messages.
     pub(crate) name: String,
     /// Its settings.
@@ -54,19 +61,20 @@ pub(crate) struct Setup {
 impl Setup {
     /// The setup of the node with this home.
     pub(crate) fn of(home: Home, log_level: Option<LogLevel>) -> Self {
-        let Home { config, genesis, key, name } = home;
-        Setup { genesis, key, name, config, log_level }
+        let Home { config, genesis, key, next_key, name } = home;
+        Setup { genesis, key, next_key, name, config, log_level }
     }
-}
 
-/// Starts a node with existing files. It takes part as soon as this returns.
-///
-/// # Errors
-/// Files that cannot be opened or belong to another node, a key that is not a member's, or addresses
-/// that it cannot listen on.
-pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
-    match setup.config.role {
-        Role::Validator => validator::start(setup).await,
-        Role::Observer => observer::start(setup).await,
+    /// The same with the next key as the key, if only that one is a member's after this state. The
+    /// other key stays beside it: the journal may still belong to it.
+    fn with_key_in_force(mut self, state: &State) -> Self {
+        let committee = state.next_config().committee();
+        let is_member = |key: &SecretKey| committee.index_of(&key.public()).is_some();
+        if let Some(next) = self.next_key.take() {
+            let replaces = is_member(&next) && !is_member(&self.key);
+            let other = if replaces { std::mem::replace(&mut self.key, next) } else { next };
+            self.next_key = Some(other);
+        }
+        self
     }
 }

@@ -5,22 +5,37 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use quorate_engine::Fatal;
+use quorate_store::Ledger;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// The reason why a node failed, once it has.
-pub(crate) type Failing = watch::Sender<Option<Arc<str>>>;
+/// Why a node ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It failed, for this reason.
+    Failed(Arc<str>),
+    /// An epoch has begun in which the node has the other role: it must start again.
+    RoleChanged,
+}
 
-/// The receiving end of [`Failing`].
-pub(crate) type Failure = watch::Receiver<Option<Arc<str>>>;
+/// The reason why a node ended by itself, once it has.
+pub(crate) type Ending = watch::Sender<Option<End>>;
+
+/// What the thread returns if it does not fail.
+pub(crate) enum Ended {
+    /// It was stopped. An observer returns its ledger.
+    Stopped(Option<Ledger>),
+    /// An epoch has begun in which the node has the other role, which continues with this ledger.
+    RoleChanged(Ledger),
+}
 
 /// A started thread.
 pub(crate) struct OrderingThread {
-    pub(crate) handle: JoinHandle<()>,
+    /// Returns the ledger, unless the thread failed or an engine was stopped.
+    pub(crate) handle: JoinHandle<Option<Ledger>>,
     /// For other parts without which the node must not continue.
-    pub(crate) failing: Failing,
-    pub(crate) failure: Failure,
+    pub(crate) ending: Ending,
+    pub(crate) ended: watch::Receiver<Option<End>>,
 }
 
 impl OrderingThread {
@@ -33,46 +48,38 @@ impl OrderingThread {
     /// If the thread cannot be started.
     pub(crate) fn start(
         name: &str,
-        work: impl FnOnce(&Runtime) -> Result<(), Fatal> + Send + 'static,
+        work: impl FnOnce(&Runtime) -> anyhow::Result<Ended> + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let (failing, failure) = watch::channel(None);
-        let handle = spawn(name, work, failing.clone()).context("cannot start the ordering thread")?;
-        Ok(OrderingThread { handle, failing, failure })
+        let (ending, ended) = watch::channel(None);
+        let handle = spawn(name, work, ending.clone()).context("cannot start the ordering thread")?;
+        Ok(OrderingThread { handle, ending, ended })
     }
 }
 
 fn spawn(
     name: &str,
-    work: impl FnOnce(&Runtime) -> Result<(), Fatal> + Send + 'static,
-    failing: Failing,
-) -> std::io::Result<JoinHandle<()>> {
+    work: impl FnOnce(&Runtime) -> anyhow::Result<Ended> + Send + 'static,
+    ending: Ending,
+) -> std::io::Result<JoinHandle<Option<Ledger>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let run = move || {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&runtime)));
-        let cause: Option<String> = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(fatal)) => Some(chain_of(&fatal)),
-            Err(panic) => Some(format!(
-                "the node stopped because of a violated invariant, which is a bug: {}",
-                message_of(&*panic)
-            )),
+        let (end, ledger) = match outcome {
+            Ok(Ok(Ended::Stopped(ledger))) => return ledger,
+            Ok(Ok(Ended::RoleChanged(ledger))) => (End::RoleChanged, Some(ledger)),
+            Ok(Err(fatal)) => (End::Failed(format!("{fatal:#}").into()), None),
+            Err(panic) => {
+                let cause = format!(
+                    "the node stopped because of a violated invariant, which is a bug: {}",
+                    message_of(&*panic)
+                );
+                (End::Failed(cause.into()), None)
+            }
         };
-        if let Some(cause) = cause {
-            failing.send_replace(Some(cause.into()));
-        }
+        ending.send_replace(Some(end));
+        ledger
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
-}
-
-fn chain_of(fatal: &Fatal) -> String {
-    let mut text = fatal.to_string();
-    let mut cause = std::error::Error::source(fatal);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn message_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -1,13 +1,12 @@
 //! The peer-to-peer network of a node.
 
 use anyhow::Context;
-use quorate_engine::WireLimits;
-use quorate_genesis::Genesis;
-use quorate_ledger::SecretKey;
-use quorate_network::{Network, NetworkConfig, NetworkEvents, NetworkLimits, NetworkTiming, PeerKey};
+use quorate_engine::{EngineConfig, WireLimits};
+use quorate_ledger::{MAX_MEMBERS, SecretKey};
+use quorate_network::{Network, NetworkConfig, NetworkEvents, NetworkLimits, NetworkTiming};
 
+use super::epoch::peer_lists::PeerLists;
 use super::known_addresses;
-use super::members::Members;
 use crate::config::Config;
 
 /// Starts to listen and to connect to other nodes.
@@ -16,29 +15,31 @@ use crate::config::Config;
 /// Addresses that the node cannot listen on.
 pub(crate) async fn start(
     config: &Config,
-    genesis: &Genesis,
+    engine: &EngineConfig,
     key: &SecretKey,
-    members: &Members,
+    lists: &PeerLists,
 ) -> anyhow::Result<(Network, NetworkEvents)> {
     let started = quorate_network::start(NetworkConfig {
         secret_key: key.to_bytes(),
-        members: members.keys().to_vec(),
-        observers: config.p2p_observers.iter().map(|key| PeerKey(*key.as_bytes())).collect(),
-        network_name: genesis.chain_id().to_string(),
+        members: lists.members.clone(),
+        observers: lists.observers.clone(),
+        network_name: engine.pbft.context.chain.to_string(),
         listen: config.p2p_listen.clone(),
         advertise: config.p2p_advertise.clone(),
         bootstrap: config.p2p_bootstrap.clone(),
         known: known_addresses::read(&known_addresses::beside(&config.ledger)),
-        limits: network_limits(genesis),
+        limits: network_limits(engine),
         timing: NetworkTiming::default(),
     });
     started.await.context("cannot start the peer-to-peer network")
 }
 
-/// Limits of the network, derived from the genesis so that no valid message exceeds them.
-fn network_limits(genesis: &Genesis) -> NetworkLimits {
-    let members = genesis.committee().size();
-    let wire = WireLimits::of(&genesis.block_limits(), genesis.consensus().window, members);
+/// Limits of the network, derived from the configuration of the epoch so that no valid message
+/// exceeds them. The network has them until the node ends, so they suffice for the largest
+/// committee, too.
+fn network_limits(engine: &EngineConfig) -> NetworkLimits {
+    let context = &engine.pbft.context;
+    let wire = WireLimits::of(&engine.pbft.limits, context.window, MAX_MEMBERS);
     let defaults = NetworkLimits::default();
     NetworkLimits {
         frame_bytes: wire.message,
@@ -58,8 +59,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{
-        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_MEMBERS, MAX_RANGE_BYTES, MAX_TRANSACTION_BYTES,
-        MAX_TRANSACTIONS,
+        MAX_BODY_BYTES, MAX_DESCENDANTS, MAX_RANGE_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
     };
     use quorate_network::MESSAGE_BYTES_MAX;
 
@@ -81,7 +81,7 @@ mod tests {
                 parameters.mempool.max_bytes_per_sender = block.max_transaction_bytes;
                 parameters.mempool.max_transactions_per_sender = 1;
             });
-            let limits = network_limits(network.unwrap().genesis());
+            let limits = network_limits(&EngineConfig::of(network.unwrap().genesis()));
             let largest = [
                 limits.frame_bytes,
                 limits.gossip_message_bytes,

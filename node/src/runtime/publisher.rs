@@ -11,7 +11,7 @@ use quorate_store::LedgerReader;
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::members::Members;
+use super::epoch::EpochView;
 use super::metrics::{Measured, Stopwatch};
 use super::status::snapshot::{Latest, Snapshot};
 
@@ -26,7 +26,6 @@ pub(crate) struct Publisher<S> {
     clock: Clock,
     /// To read what was appended.
     ledger: LedgerReader,
-    members: Arc<Members>,
     snapshots: watch::Sender<Arc<S>>,
     /// Height of the newest block in the ledger, for tasks that wait for the next block.
     committed: watch::Sender<Height>,
@@ -40,7 +39,6 @@ impl<S: Snapshot> Publisher<S> {
     /// A publisher with a first snapshot, and the receivers of snapshots and of the newest height.
     pub(crate) fn new(
         clock: Clock,
-        members: &Arc<Members>,
         ledger: LedgerReader,
         first: S,
         measured: Measured,
@@ -50,7 +48,6 @@ impl<S: Snapshot> Publisher<S> {
         let publisher = Publisher {
             clock,
             ledger,
-            members: Arc::clone(members),
             snapshots,
             committed,
             snapshot_due: None,
@@ -78,8 +75,8 @@ impl<S: Snapshot> Publisher<S> {
         }
     }
 
-    /// Records metrics of the effects.
-    pub(crate) fn record_metrics(&mut self, now: Now, effects: &Effects) {
+    /// Records metrics of effects in this epoch.
+    pub(crate) fn record_metrics(&mut self, epoch: &EpochView, now: Now, effects: &Effects) {
         for (to, message) in &effects.messages {
             self.stopwatch.says(now.moment, *to, message);
         }
@@ -91,7 +88,7 @@ impl<S: Snapshot> Publisher<S> {
         }
         let Some(newest) = effects.committed.last() else { return };
         if let Ok(Some(certificate)) = self.ledger.certificate(newest.height()) {
-            self.measured.certified(certificate.votes().signers(), &self.members);
+            self.measured.certified(certificate.votes().signers(), &epoch.members);
         }
     }
 
@@ -113,13 +110,14 @@ impl<S: Snapshot> Publisher<S> {
         }
     }
 
-    /// Logs what operators should know.
-    pub(crate) fn log(&mut self, moment: Moment, notices: &[Notice]) {
+    /// Logs what operators should know of this epoch.
+    pub(crate) fn log(&mut self, epoch: &EpochView, moment: Moment, notices: &[Notice]) {
+        let members = &epoch.members;
         for notice in notices {
             let quiet = self.warned.is_some_and(|last| moment.since(last) < WARNING_INTERVAL);
             match notice {
                 Notice::Equivocation { replica, subject } => {
-                    let (name, kind) = (self.members.name(*replica), subject.kind);
+                    let (name, kind) = (members.name(*replica), subject.kind);
                     let (view, height) = (subject.view, subject.height);
                     tracing::error!(
                         validator = name,
@@ -131,7 +129,7 @@ impl<S: Snapshot> Publisher<S> {
                     );
                 }
                 Notice::BadProposal { primary, height, reason } => {
-                    let primary = self.members.name(*primary);
+                    let primary = members.name(*primary);
                     tracing::error!(%height, primary, reason, "the primary proposed an invalid block: this \
                          node does not vote for it");
                 }
@@ -144,13 +142,16 @@ impl<S: Snapshot> Publisher<S> {
                     self.warned = Some(moment);
                 }
                 Notice::CatchingUp { .. } => {}
+                Notice::EnteredEpoch { epoch, start } => {
+                    tracing::info!(epoch = epoch.0, %start, "the next epoch begins");
+                }
                 Notice::LeftView(departure) => {
-                    let primary = self.members.name(departure.primary);
+                    let primary = members.name(departure.primary);
                     let (from, to) = (departure.from, departure.to);
                     tracing::warn!(%from, %to, primary, reason = %departure.cause, "left the view");
                 }
                 Notice::EnteredView { view, primary } => {
-                    tracing::info!(%view, primary = self.members.name(*primary), "entered the view");
+                    tracing::info!(%view, primary = members.name(*primary), "entered the view");
                 }
                 Notice::Stable(height) => tracing::debug!(%height, "the checkpoint is stable"),
                 Notice::Recovering { seen, remembered } => {
@@ -159,7 +160,8 @@ impl<S: Snapshot> Publisher<S> {
                         ?remembered,
                         "RECOVERING: other validators have received messages that this validator signed and its \
                          journal does not contain, so the journal is an old copy. The validator follows the \
-                         chain and signs nothing. Stop it and restore its newest journal"
+                         chain and signs nothing in this epoch. Either stop it and restore its newest journal, or \
+                         begin a new epoch with its governance key: quorate validator renew"
                     );
                 }
             }

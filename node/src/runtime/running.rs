@@ -1,4 +1,4 @@
-//! A node that runs until it is stopped or fails.
+//! A node that runs in one role until it is stopped or ends by itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use quorate_network::Network;
 use quorate_rpc::AdminServer;
-use tokio::sync::{mpsc, oneshot};
+use quorate_store::Ledger;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::assembly::Connected;
 use super::known_addresses;
-use super::ordering_thread::{Failing, Failure, OrderingThread};
+use super::ordering_thread::{End, Ending, OrderingThread};
 use super::serving::server::Serving;
 
 /// The parts of a node that has been started. `W` is the work of its ordering thread.
@@ -30,43 +31,50 @@ pub(crate) struct Started<W> {
     pub(crate) incoming: JoinHandle<()>,
 }
 
-/// A node that runs until it is stopped or fails.
-pub(crate) struct Running {
+/// A node that runs in one role until it is stopped or ends by itself.
+pub(crate) struct RunningRole {
     rpc: Serving,
     admin: Option<AdminServer>,
     network: Network,
     /// Queues the request to end behind all other work of the ordering thread.
     end_thread: BoxFuture<'static, ()>,
-    thread: thread::JoinHandle<()>,
-    failure: Failure,
+    thread: thread::JoinHandle<Option<Ledger>>,
+    ended: watch::Receiver<Option<End>>,
+    /// Ends the role.
+    #[cfg(test)]
+    pub(super) ending: Ending,
     stopping: Arc<AtomicBool>,
     /// Ends the task that keeps addresses for the next start, and waits for it.
     addresses: (oneshot::Sender<()>, JoinHandle<()>),
 }
 
-impl Running {
+impl RunningRole {
     /// Supervises the parts of a started node.
     pub(crate) fn of<W: Send + 'static>(started: Started<W>) -> Self {
         let Started { rpc, connected, thread, inbox, stop, incoming } = started;
-        let OrderingThread { handle, failing, failure } = thread;
-        let (ends, ended) = oneshot::channel::<()>();
+        let OrderingThread { handle, ending, ended } = thread;
+        let (ends, kept_until) = oneshot::channel::<()>();
         // The sender is dropped when the node stops.
-        let stopped = async move { drop(ended.await) };
+        let stopped = async move { drop(kept_until.await) };
         let kept = known_addresses::keep(connected.network.clone(), connected.addresses_file, stopped);
         let addresses = (ends, tokio::spawn(kept));
         let stopping = Arc::<AtomicBool>::default();
-        tokio::spawn(supervise(incoming, inbox.clone(), Arc::clone(&stopping), failing));
+        #[cfg(test)]
+        let of_tests = ending.clone();
+        tokio::spawn(supervise(incoming, inbox.clone(), Arc::clone(&stopping), ending));
         let end_thread = async move {
             // An error means that the thread has already ended.
             let _ = inbox.send(stop).await;
         };
-        Running {
+        RunningRole {
             rpc,
             admin: connected.admin,
             network: connected.network,
             end_thread: end_thread.boxed(),
             thread: handle,
-            failure,
+            ended,
+            #[cfg(test)]
+            ending: of_tests,
             stopping,
             addresses,
         }
@@ -82,21 +90,23 @@ impl Running {
         self.network.listen_addresses()
     }
 
-    /// Resolves only if the node fails by itself, with the reason.
-    pub(crate) async fn failed(&self) -> anyhow::Error {
-        let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(cause) => anyhow::anyhow!("{}", cause.as_deref().unwrap_or("the node failed")),
-            // The engine ended regularly because it was stopped.
-            Err(_) => std::future::pending().await,
+    /// Resolves only if the node ends by itself.
+    pub(crate) async fn ended(&mut self) -> End {
+        let end = self.ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        match end {
+            Some(end) => end,
+            // The thread ended regularly because it was stopped.
+            None => std::future::pending().await,
         }
     }
 
     /// Stops cleanly: finishes pending responses, closes connections, and makes everything durable.
+    /// Returns the ledger, with which the other role continues; of a validator only if the role has
+    /// changed.
     ///
     /// # Errors
     /// If the node failed before or while stopping.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<Option<Ledger>> {
         self.stopping.store(true, Ordering::Release);
         self.rpc.shutdown().await;
         if let Some(admin) = self.admin {
@@ -109,11 +119,11 @@ impl Running {
         self.network.shutdown().await;
         self.end_thread.await;
         let thread = self.thread;
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        match &*self.failure.borrow() {
-            Some(cause) => anyhow::bail!("{cause}"),
-            None => Ok(()),
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if let Some(End::Failed(cause)) = &*self.ended.borrow() {
+            anyhow::bail!("{cause}");
         }
+        Ok(joined.ok().and_then(Result::ok).flatten())
     }
 }
 
@@ -122,17 +132,17 @@ async fn supervise<W>(
     incoming: JoinHandle<()>,
     inbox: mpsc::Sender<W>,
     stopping: Arc<AtomicBool>,
-    failing: Failing,
+    ending: Ending,
 ) {
     let ended = incoming.await;
     // Without messages of other validators the node must not continue to serve clients. If the
     // ordering thread is gone, it reports its own reason.
     let expected = stopping.load(Ordering::Acquire) || inbox.is_closed();
     if ended.is_err() || !expected {
-        failing.send_replace(Some(
+        ending.send_replace(Some(End::Failed(
             "the node stopped because it no longer processes messages of the \
              other validators (see earlier errors in the log)"
                 .into(),
-        ));
+        )));
     }
 }

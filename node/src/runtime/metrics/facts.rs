@@ -54,8 +54,8 @@ impl Facts {
     /// The facts of an observer. A validator adds what only it has. `inbox`: pieces of work that wait
     /// for the ordering thread.
     pub(crate) fn of(node: &NodeView, snapshot: &impl Snapshot, report: NodeReport, inbox: usize) -> Self {
-        let state = quorate_rpc::explain(&node.genesis, &report).state;
-        let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
+        let state = quorate_rpc::explain(&report).state;
+        let NodeReport { config: _, status, peers, consensus, mempool: pool, readiness, damage } = report;
         Facts {
             status,
             consensus,
@@ -67,8 +67,8 @@ impl Facts {
             durable: snapshot.durable(),
             fetched: snapshot.fetched(),
             traffic: node.network.counters(),
-            links: node.links(),
-            names: node.genesis.validators().iter().map(|validator| validator.name.clone()).collect(),
+            links: node.links(snapshot),
+            names: snapshot.epoch().members.names().to_vec(),
             inbox,
             checking: 0,
             files: sizes(&node.files),

@@ -9,7 +9,7 @@ use quorate_ledger::{Ballot, Height, Signers, TransactionId};
 use quorate_pbft::{Message, Moment, To};
 use quorate_rpc::MetricSpec;
 
-use crate::runtime::members::Members;
+use crate::runtime::epoch::members::Members;
 
 const PHASES: MetricSpec = MetricSpec::histogram(
     "quorate_phase_seconds",
@@ -106,6 +106,15 @@ impl Measured {
 
     pub(crate) fn group(&self, took: Duration) {
         self.group.observe(took.as_secs_f64());
+    }
+
+    /// Ends the series of members that are not in the committee any more. Without that, the number of
+    /// series would grow with every change of the committee.
+    pub(crate) fn epoch_began(&self, before: &Members, after: &Members) {
+        for name in before.names().iter().filter(|name| !after.names().contains(name)) {
+            // An error means that no certificate was sampled with its signature.
+            let _ = self.signatures.remove_label_values(&[name.as_str()]);
+        }
     }
 
     pub(crate) fn certified(&self, signers: Signers, members: &Members) {

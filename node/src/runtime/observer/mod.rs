@@ -1,5 +1,6 @@
 //! An observer: it follows the chain without a vote. Its ledger is its only file, and it has no
-//! mempool and no way to sign.
+//! mempool and no way to sign. A validator whose key is not in the committee runs as an observer,
+//! too, and does not open its journal.
 
 mod driver;
 mod inbox;
@@ -9,17 +10,20 @@ mod service;
 
 use std::sync::Arc;
 
+use quorate_api::Membership;
 use quorate_engine::Observer;
+use quorate_store::Ledger;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use crate::data_files;
 use crate::runtime::Setup;
+use crate::runtime::answering::blocks::BlockRequests;
 use crate::runtime::assembly::Base;
 use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
 use crate::runtime::publisher::Publisher;
-use crate::runtime::running::{Running, Started};
+use crate::runtime::running::{RunningRole, Started};
 use crate::runtime::status::snapshot::ObserverSnapshot;
 use driver::Driver;
 use inbox::ObserverWork;
@@ -27,21 +31,21 @@ use incoming::Incoming;
 use outgoing::Outgoing;
 use service::ObserverService;
 
-/// Assembles and starts an observer.
+/// Assembles and starts an observer on this ledger.
 ///
 /// # Errors
 /// As [`crate::runtime::start`].
-pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
-    let (base, log_level) = Base::of(setup);
-    let ledger = data_files::open_ledger(&base.genesis, &base.config.ledger)?;
-    let observer = Observer::open(&base.genesis, ledger);
-    let (connected, events) = base.connect(observer.reader(), log_level).await?;
+pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<RunningRole> {
+    let (base, log_level) = Base::of(setup, &ledger)?;
+    warn_without_vote(&base);
+    let observer = Observer::open(ledger, base.memo())?;
+    let (connected, events, peers) = base.connect(observer.reader(), log_level).await?;
 
     let (sender, inbox) = Inbox::new(base.clock);
     let measured = Measured::new();
-    let first = ObserverSnapshot::of(&observer, base.clock.now());
+    let first = ObserverSnapshot::of(&observer, &base.epoch, base.clock.now());
     let (publisher, snapshots, committed) =
-        Publisher::new(base.clock, &base.members, observer.reader(), first, measured.clone());
+        Publisher::new(base.clock, observer.reader(), first, measured.clone());
     let files = vec![("ledger", base.config.ledger.clone())];
     let node = base.view(&connected, committed, files)?;
     let service = Arc::new(ObserverService { node, inbox: sender.clone(), snapshots });
@@ -51,19 +55,50 @@ pub(crate) async fn start(setup: Setup) -> anyhow::Result<Running> {
 
     let outgoing = Outgoing {
         network: connected.network.clone(),
-        members: Arc::clone(&base.members),
-        context: Arc::new(base.engine_config.pbft.context.clone()),
+        epoch: Arc::clone(&base.epoch),
         inbox: sender.clone(),
         runtime: Handle::current(),
     };
-    let driver = Driver { observer, clock: base.clock, inbox, publisher, outgoing };
+    let (views, epochs) = watch::channel(Arc::clone(&base.epoch));
+    let driver = Driver {
+        observer,
+        epoch: Arc::clone(&base.epoch),
+        source: base.epochs.clone(),
+        views,
+        clock: base.clock,
+        inbox,
+        publisher,
+        outgoing,
+        peers,
+    };
     let thread = OrderingThread::start("observer", move |runtime| driver.run(runtime))?;
+    let is_follower = base.epoch.membership.is_some();
     let incoming = Incoming {
-        members: Arc::clone(&base.members),
+        epochs,
         inbox: sender.clone(),
         committed: service.node.committed.clone(),
-        peer_lag: Arc::clone(&service.node.peer_lag),
+        requests: is_follower.then(|| BlockRequests::new(service.node.ledger.clone())),
     };
     let incoming = tokio::spawn(incoming.run(events));
-    Ok(Running::of(Started { rpc, connected, thread, inbox: sender, stop: ObserverWork::Stop, incoming }))
+    Ok(RunningRole::of(Started { rpc, connected, thread, inbox: sender, stop: ObserverWork::Stop, incoming }))
+}
+
+/// Says why a node that was configured as a validator does not vote.
+fn warn_without_vote(base: &Base) {
+    let epoch = base.epoch.epoch().0;
+    let key = base.key.public();
+    match base.epoch.membership {
+        None | Some(Membership::Member) => {}
+        Some(Membership::NotYetMember) => tracing::warn!(
+            epoch,
+            %key,
+            "not yet a member: the committee does not contain the key of this node, which follows the chain \
+             without a vote. If it should be a member already, check files.key and files.genesis in the config"
+        ),
+        Some(Membership::Removed) => tracing::warn!(
+            epoch,
+            %key,
+            "removed: the committee no longer contains the key of this node, which follows the chain without a vote"
+        ),
+    }
 }

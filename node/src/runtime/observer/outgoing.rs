@@ -5,20 +5,18 @@ use std::sync::Arc;
 use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, Observation};
 use quorate_ledger::ReplicaId;
 use quorate_network::Network;
-use quorate_pbft::EpochContext;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::inbox::ObserverWork;
+use crate::runtime::epoch::EpochView;
 use crate::runtime::fetching::{self, Outcome};
-use crate::runtime::members::Members;
 
-/// What an observer's thread needs to send requests without blocking.
+/// What an observer's thread needs to send the requests of one epoch without blocking.
 pub(crate) struct Outgoing {
     pub(crate) network: Network,
-    pub(crate) members: Arc<Members>,
-    /// What fetched blocks are checked against.
-    pub(crate) context: Arc<EpochContext>,
+    /// The epoch of the requests: its members, and what fetched blocks are checked against.
+    pub(crate) epoch: Arc<EpochView>,
     pub(crate) inbox: mpsc::Sender<ObserverWork>,
     pub(crate) runtime: Handle,
 }
@@ -34,13 +32,12 @@ impl Outgoing {
     /// Sends a request to a validator, and passes the checked blocks to the observer.
     fn request(&self, from: ReplicaId, fetch: FetchId, request: &FetchRequest) {
         let request = quorate_ledger::encode(request);
-        let (network, peer) = (self.network.clone(), self.members.key(from));
-        let (inbox, context) = (self.inbox.clone(), Arc::clone(&self.context));
-        let name = self.members.name(from).to_owned();
+        let (network, peer) = (self.network.clone(), self.epoch.members.key(from));
+        let (inbox, epoch) = (self.inbox.clone(), Arc::clone(&self.epoch));
         self.runtime.spawn(async move {
             let range = match fetching::request(&network, peer, request).await {
                 Outcome::Answered(FetchResponse::Blocks(blocks)) => {
-                    fetching::checked_range(blocks, context, name).await
+                    fetching::checked_range(blocks, &epoch, from).await
                 }
                 // An observer requests only blocks.
                 Outcome::Answered(
@@ -50,9 +47,9 @@ impl Outgoing {
                 // The observer asks another validator after its timeout.
                 Outcome::NotSent => return,
             };
-            let answered = Observation::Answered { fetch, range };
+            let observation = Observation::Answered { fetch, range };
             // If the observer is gone, no receiver is left.
-            let _ = inbox.send(ObserverWork::Observation(answered)).await;
+            let _ = inbox.send(ObserverWork::Observation { epoch: epoch.epoch(), observation }).await;
         });
     }
 }

@@ -8,6 +8,7 @@ use quorate_api::{
     TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
+use quorate_governance::Config;
 use quorate_ledger::{Height, Refusal, Transaction, TransactionId};
 use quorate_rpc::{Node, NodeReport};
 use quorate_store::LedgerReader;
@@ -18,7 +19,7 @@ use crate::runtime::inbox::waiting;
 use crate::runtime::metrics::Facts;
 use crate::runtime::status::node::NodeView;
 use crate::runtime::status::observer::{MEMPOOL, ObserverStatus};
-use crate::runtime::status::snapshot::{Latest, ObserverSnapshot};
+use crate::runtime::status::snapshot::{Latest, ObserverSnapshot, Snapshot};
 
 pub(crate) struct ObserverService {
     pub(crate) node: NodeView,
@@ -55,6 +56,10 @@ impl Node for ObserverService {
 
     fn genesis(&self) -> &Genesis {
         &self.node.genesis
+    }
+
+    fn config(&self) -> Config {
+        self.snapshot().config().clone()
     }
 
     fn takes_transactions(&self) -> Result<(), Refusal> {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use quorate_api::TransactionStatus;
+use quorate_engine::{End, Ended};
 use quorate_ledger::{Block, TransactionId};
 use tokio::sync::oneshot;
 
@@ -47,15 +48,23 @@ impl Waiters {
         }
     }
 
-    /// Notifies requests that wait for this transaction.
-    pub(crate) fn expired(&self, id: &TransactionId) {
-        for sender in self.lock().remove(id).unwrap_or_default() {
-            let _ = sender.send(TransactionStatus::Expired);
+    /// Notifies requests that wait for a transaction that no later block can contain.
+    pub(crate) fn ended(&self, ended: &Ended) {
+        for sender in self.lock().remove(&ended.id).unwrap_or_default() {
+            let _ = sender.send(status_of(ended.end));
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The status of a transaction that ended without being ordered.
+pub(crate) fn status_of(end: End) -> TransactionStatus {
+    match end {
+        End::Expired => TransactionStatus::Expired,
+        End::Rejected(reason) => TransactionStatus::rejected(reason),
     }
 }
 

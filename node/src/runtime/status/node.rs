@@ -19,11 +19,9 @@ use tokio::time::Instant;
 
 use super::disk::Disk;
 use super::ordering::milliseconds;
-use super::peer_lag::PeerLag;
 use super::snapshot::Snapshot;
 use crate::runtime::clock::{Clock, wall};
 use crate::runtime::inbox::HEARTBEAT;
-use crate::runtime::members::Members;
 
 /// The ordering thread takes a snapshot at every heartbeat, even when it is idle. After several
 /// heartbeats without one, the thread is stuck, most likely in a disk write.
@@ -33,14 +31,12 @@ const SNAPSHOT_AGE_MAX: Duration = HEARTBEAT.saturating_mul(3);
 pub(crate) struct NodeView {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) public_key: PublicKey,
-    pub(crate) members: Arc<Members>,
     pub(crate) ledger: LedgerReader,
     pub(crate) network: Network,
     /// Height of the newest block in the ledger.
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
-    pub(crate) peer_lag: Arc<PeerLag>,
     pub(crate) disk: Arc<Disk>,
     /// The files that the node writes, by name.
     pub(crate) files: Vec<(&'static str, PathBuf)>,
@@ -64,9 +60,9 @@ impl NodeView {
     }
 
     /// Traffic over the connections of each other member, by name.
-    pub(crate) fn links(&self) -> Vec<(String, PeerStatus)> {
-        let named =
-            |peer: PeerStatus| Some((self.members.name(self.members.index(&peer.key)?).to_owned(), peer));
+    pub(crate) fn links(&self, snapshot: &impl Snapshot) -> Vec<(String, PeerStatus)> {
+        let members = &snapshot.epoch().members;
+        let named = |peer: PeerStatus| Some((members.name(members.index(&peer.key)?).to_owned(), peer));
         self.network.peers().into_iter().filter_map(named).collect()
     }
 
@@ -81,9 +77,11 @@ impl NodeView {
         NodeStatus {
             network: self.genesis.name().to_owned(),
             chain_id: self.genesis.chain_id(),
+            epoch: snapshot.epoch().epoch().0,
             name: None,
             index: None,
             role: NodeRole::Observer,
+            membership: snapshot.epoch().membership,
             signing_state: None,
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -110,9 +108,10 @@ impl NodeView {
         failed: &[quorate_network::FailedAddress],
         snapshot: &impl Snapshot,
     ) -> Option<PeerJson> {
-        let replica = self.members.index(&peer.key);
+        let epoch = snapshot.epoch();
+        let replica = epoch.members.index(&peer.key);
         Some(PeerJson {
-            name: replica.map(|replica| self.members.name(replica).to_owned()),
+            name: replica.map(|replica| epoch.members.name(replica).to_owned()),
             index: replica.map(|replica| replica.0),
             public_key: PublicKey::from_bytes(peer.key.0).ok()?,
             peer_id: peer_id_text(&peer.key).ok()?,
@@ -125,8 +124,8 @@ impl NodeView {
             round_trip_us: peer.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
             committed_height: replica.and_then(|replica| snapshot.heads().get(&replica)).map(|head| head.0),
             addresses: peer.address.iter().cloned().collect(),
-            clock_ahead_ms: replica.and_then(|it| self.peer_lag.ahead_ms(it, self.clock.now().moment)),
-            blocks_behind: replica.and_then(|it| self.peer_lag.behind(it)),
+            clock_ahead_ms: replica.and_then(|it| epoch.peer_lag.ahead_ms(it, self.clock.now().moment)),
+            blocks_behind: replica.and_then(|it| epoch.peer_lag.behind(it)),
             program: peer.program.clone(),
             last_error: peer.last_error.clone(),
             failed_addresses: failed
@@ -152,7 +151,7 @@ impl NodeView {
     /// When a block can be ordered that validators with this node's clock accept; `None` if that is
     /// not in the future.
     pub(crate) fn possible_at(&self, snapshot: &impl Snapshot) -> Option<Timestamp> {
-        let possible_at = self.genesis.next_block_possible_at(snapshot.head().timestamp);
+        let possible_at = snapshot.config().next_block_possible_at(snapshot.head().timestamp);
         (possible_at > wall()).then_some(possible_at)
     }
 
@@ -161,12 +160,12 @@ impl NodeView {
     pub(crate) fn credible_head(&self, snapshot: &impl Snapshot) -> Option<u64> {
         let mut heads: Vec<u64> = snapshot.heads().values().map(|head| head.0).collect();
         heads.sort_unstable_by(|a, b| b.cmp(a));
-        heads.get(self.genesis.committee().faults()).copied()
+        heads.get(snapshot.epoch().committee().faults()).copied()
     }
 
     pub(crate) fn is_syncing(&self, snapshot: &impl Snapshot) -> bool {
         let head = self.credible_head(snapshot).unwrap_or_default();
-        head.saturating_sub(snapshot.committed().0) > self.genesis.consensus().window
+        head.saturating_sub(snapshot.committed().0) > snapshot.epoch().engine.pbft.context.window
     }
 }
 

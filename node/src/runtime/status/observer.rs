@@ -1,20 +1,17 @@
 //! The status reports of an observer.
 
-use std::time::Duration;
-
 use quorate_api::{
-    ConsensusState, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState,
+    ConsensusState, Membership, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState,
     ViewChangeCounts,
 };
 use quorate_engine::ObserverOverview;
-use quorate_genesis::Genesis;
 use quorate_ledger::PublicKey;
 use quorate_rpc::NodeReport;
 
 use super::node::{NodeView, check};
 use super::ordering::{indices, milliseconds};
-use super::snapshot::ObserverSnapshot;
-use crate::runtime::members::Members;
+use super::snapshot::{ObserverSnapshot, Snapshot};
+use crate::runtime::epoch::EpochView;
 
 /// An observer at the moment of a snapshot.
 pub(crate) struct ObserverStatus<'a> {
@@ -31,6 +28,7 @@ impl ObserverStatus<'_> {
             consensus: self.consensus(),
             mempool: MEMPOOL,
             readiness: self.readiness(),
+            config: self.snapshot.config().clone(),
             damage: self.node.ledger.damage(),
         }
     }
@@ -42,12 +40,14 @@ impl ObserverStatus<'_> {
     pub(crate) fn consensus(&self) -> ConsensusState {
         let node = self.node;
         let age_ms = milliseconds(node.age_of(self.snapshot));
-        state(&self.snapshot.overview, &node.genesis, &node.members, age_ms)
+        state(&self.snapshot.overview, self.snapshot.epoch(), age_ms)
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
         let mut checks = self.node.checks(self.snapshot).to_vec();
-        checks.extend(self::checks(&self.snapshot.overview, &self.node.genesis, &self.node.public_key));
+        let epoch = self.snapshot.epoch();
+        checks.extend(self::checks(&self.snapshot.overview, epoch, &self.node.public_key));
+        checks.extend(epoch.membership.and_then(membership_check));
         Readiness { checks }
     }
 }
@@ -65,28 +65,23 @@ pub(crate) const MEMPOOL: MempoolStatus = MempoolStatus {
 
 /// `consensus_state`. View, its phase and the stable height are what f + 1 validators report; an
 /// observer does not see the votes of the view.
-fn state(
-    overview: &ObserverOverview,
-    genesis: &Genesis,
-    members: &Members,
-    snapshot_age_ms: u64,
-) -> ConsensusState {
-    let (committee, epoch) = (genesis.committee(), genesis.header().epoch);
+fn state(overview: &ObserverOverview, epoch: &EpochView, snapshot_age_ms: u64) -> ConsensusState {
+    let committee = epoch.committee();
     let primary = committee.primary(overview.view);
     ConsensusState {
-        epoch: epoch.0,
+        epoch: epoch.epoch().0,
         view: overview.view.0,
         active: overview.active,
         signing_state: ValidatorSigningState::Observing,
         probe: None,
         primary: primary.0,
-        primary_name: members.name(primary).to_owned(),
+        primary_name: epoch.members.name(primary).to_owned(),
         committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
         quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
         committed_height: overview.committed.0,
         stable_height: overview.stable.0,
         in_flight: Vec::new(),
-        request_timeout_ms: milliseconds(Duration::from_millis(genesis.consensus().request_timeout_ms)),
+        request_timeout_ms: epoch.config.parameters().consensus.request_timeout_ms,
         deadline: None,
         waiting_ms: None,
         catching_up: overview.catching_up,
@@ -100,8 +95,8 @@ fn state(
 
 /// Whether the observer has head statuses from enough validators that one of them is correct, and
 /// has their blocks.
-fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [ReadinessCheck; 2] {
-    let needed = genesis.committee().weak_quorum();
+fn checks(overview: &ObserverOverview, epoch: &EpochView, key: &PublicKey) -> [ReadinessCheck; 2] {
+    let needed = epoch.committee().weak_quorum();
     let heard = overview.contacts.len();
     let in_contact = heard >= needed;
     let contact = if in_contact {
@@ -122,6 +117,23 @@ fn checks(overview: &ObserverOverview, genesis: &Genesis, key: &PublicKey) -> [R
     [check("contact", in_contact, contact), check("synced", !overview.catching_up, synced)]
 }
 
+/// A node that was configured as a validator cannot do its work while its key is not in the
+/// committee. An observer has no such check.
+fn membership_check(membership: Membership) -> Option<ReadinessCheck> {
+    let detail = match membership {
+        Membership::Member => return None,
+        Membership::NotYetMember => {
+            "not yet a member: the committee does not contain the key of this node, so it follows the chain \
+             without a vote. It votes once the members have added the key"
+        }
+        Membership::Removed => {
+            "removed: the committee no longer contains the key of this node, so it follows the chain without a \
+             vote. Stop it, or let the members add the key again"
+        }
+    };
+    Some(check("member", false, detail.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -131,6 +143,7 @@ mod tests {
     use quorate_store::Head;
 
     use super::*;
+    use crate::runtime::epoch::tests::first_view;
 
     fn overview(contacts: u16, credible: u64) -> ObserverOverview {
         ObserverOverview {
@@ -151,7 +164,7 @@ mod tests {
     #[test]
     fn the_state_contains_what_validators_reported() {
         let network = TestNetwork::seeded(4, 1);
-        let state = state(&overview(3, 90), network.genesis(), &Members::of(network.genesis()), 0);
+        let state = state(&overview(3, 90), &first_view(&network), 0);
         assert_eq!(
             (state.signing_state, state.view, state.primary),
             (ValidatorSigningState::Observing, 6, 2)
@@ -163,13 +176,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_ready_with_one_honest_contact_and_its_blocks() {
+    fn it_is_ready_with_one_correct_contact_and_its_blocks() {
         let network = TestNetwork::seeded(4, 1);
-        let (genesis, key) = (network.genesis(), network.keys()[0].public());
-        let checked = |contacts, credible| checks(&overview(contacts, credible), genesis, &key);
+        let (epoch, key) = (first_view(&network), network.keys()[0].public());
+        let checked = |contacts, credible| checks(&overview(contacts, credible), &epoch, &key);
         assert!(checked(2, 91).iter().all(|check| check.ok), "one block in flight is not a reason");
         let [contact, synced] = checked(1, 190);
         assert!(!contact.ok && contact.detail.contains(&key.to_string()), "{}", contact.detail);
         assert!(!synced.ok && synced.detail.contains("100 blocks behind"), "{}", synced.detail);
+    }
+
+    #[test]
+    fn a_validator_without_a_seat_is_not_ready() {
+        assert_eq!(membership_check(Membership::Member), None);
+        for (membership, word) in [(Membership::NotYetMember, "not yet"), (Membership::Removed, "removed")] {
+            let check = membership_check(membership);
+            assert!(check.is_some_and(|check| !check.ok && check.detail.starts_with(word)));
+        }
     }
 }

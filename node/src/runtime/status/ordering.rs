@@ -6,26 +6,20 @@ use quorate_api::{
     CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson, EvidenceKind,
     HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChangeCounts,
 };
-use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, encode};
 use quorate_pbft::{
     CheckpointCertificate, Counters, Evidence, HighWaterMark, Moment, Overview, Phase, SigningStatus,
     SlotOverview,
 };
 
-use super::snapshot::ValidatorSnapshot;
-use crate::runtime::members::Members;
+use super::snapshot::{Snapshot, ValidatorSnapshot};
+use crate::runtime::epoch::EpochView;
 
 /// `consensus_state`.
-pub(crate) fn state(
-    ordering: &ValidatorSnapshot,
-    genesis: &Genesis,
-    members: &Members,
-    now: Moment,
-    snapshot_age_ms: u64,
-) -> ConsensusState {
+pub(crate) fn state(ordering: &ValidatorSnapshot, now: Moment, snapshot_age_ms: u64) -> ConsensusState {
     let pbft = &ordering.overview.pbft;
-    let committee = genesis.committee();
+    let epoch = ordering.epoch();
+    let committee = epoch.committee();
     ConsensusState {
         epoch: pbft.epoch.0,
         view: pbft.view.0,
@@ -33,7 +27,7 @@ pub(crate) fn state(
         signing_state: signing_state(pbft.signing),
         probe: probe(pbft.signing),
         primary: pbft.primary.0,
-        primary_name: members.name(pbft.primary).to_owned(),
+        primary_name: epoch.members.name(pbft.primary).to_owned(),
         committee_size: u32::try_from(committee.size()).unwrap_or(u32::MAX),
         quorum: u32::try_from(committee.quorum()).unwrap_or(u32::MAX),
         committed_height: pbft.committed.0,
@@ -145,14 +139,14 @@ pub(crate) fn checkpoint(certificate: &CheckpointCertificate) -> CheckpointJson 
     }
 }
 
-/// One entry of `consensus_evidence`.
-pub(crate) fn evidence(evidence: &Evidence, genesis: &Genesis, members: &Members) -> Option<EvidenceJson> {
+/// One entry of `consensus_evidence`. `epoch`: that of the evidence.
+pub(crate) fn evidence(evidence: &Evidence, epoch: &EpochView) -> Option<EvidenceJson> {
     let (culprit, subject) = (evidence.culprit(), evidence.subject());
     Some(EvidenceJson {
         validator: culprit.0,
         // Evidence is verified against the committee before it is stored.
-        public_key: *genesis.committee().member(culprit)?,
-        name: members.name(culprit).to_owned(),
+        public_key: *epoch.committee().member(culprit)?,
+        name: epoch.members.name(culprit).to_owned(),
         kind: match evidence {
             Evidence::PrePrepare(_) => EvidenceKind::PrePrepare,
             Evidence::Prepare(_) => EvidenceKind::Prepare,
@@ -188,6 +182,7 @@ mod tests {
 
     use super::super::progress::tests::{at, overview};
     use super::*;
+    use crate::runtime::epoch::tests::first_view;
 
     #[test]
     fn a_deadline_names_what_happens_then() {
@@ -218,7 +213,7 @@ mod tests {
         };
         let lie = Evidence::Prepare(Pair { first: vote(1), second: vote(2) });
 
-        let json = evidence(&lie, genesis, &Members::of(genesis)).unwrap();
+        let json = evidence(&lie, &first_view(&network)).unwrap();
         let faulty = &genesis.validators()[3];
         assert_eq!((json.validator, &json.name, &json.public_key), (3, &faulty.name, &faulty.public_key));
         assert_eq!((json.kind, json.view, json.height), (EvidenceKind::Prepare, 2, 7));

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
+use quorate_governance::Config;
 use quorate_ledger::{Height, ReplicaId, Verified};
 use quorate_pbft::{CheckpointCertificate, Evidence, Now};
 use quorate_store::Head;
 use tokio::sync::watch;
 
 use super::progress::Progress;
+use crate::runtime::epoch::EpochView;
 
 /// The latest snapshot, shared with all its readers.
 pub(crate) type Latest<S> = watch::Receiver<Arc<S>>;
@@ -18,6 +20,12 @@ pub(crate) type Latest<S> = watch::Receiver<Arc<S>>;
 pub(crate) trait Snapshot {
     /// The time of the snapshot.
     fn at(&self) -> Now;
+
+    /// The epoch in which it was taken. All member indices in it are indices of this epoch.
+    fn epoch(&self) -> &Arc<EpochView>;
+
+    /// The configuration in force at that time.
+    fn config(&self) -> &Config;
 
     /// The newest block in the ledger at that time.
     fn head(&self) -> Head;
@@ -39,6 +47,8 @@ pub(crate) trait Snapshot {
 #[derive(Debug)]
 pub(crate) struct ValidatorSnapshot {
     at: Now,
+    epoch: Arc<EpochView>,
+    config: Config,
     pub(crate) overview: Overview,
     /// How long work has waited for a commit.
     pub(crate) progress: Progress,
@@ -49,9 +59,16 @@ pub(crate) struct ValidatorSnapshot {
 }
 
 impl ValidatorSnapshot {
-    /// The current state of the engine. `before` is the previous snapshot.
-    pub(crate) fn of(engine: &Engine, before: Option<&ValidatorSnapshot>, at: Now) -> Self {
+    /// The current state of the engine in this epoch. `before` is the previous snapshot; one of
+    /// another epoch is not used.
+    pub(crate) fn of(
+        engine: &Engine,
+        epoch: &Arc<EpochView>,
+        before: Option<&ValidatorSnapshot>,
+        at: Now,
+    ) -> Self {
         let overview = engine.overview(at);
+        let before = before.filter(|before| Arc::ptr_eq(&before.epoch, epoch));
         let progress = before.map(|before| before.progress).unwrap_or_default();
         // Evidence is only added and never changed, so the same number means the same evidence.
         let evidence = before
@@ -64,13 +81,29 @@ impl ValidatorSnapshot {
         });
         let pooled = overview.mempool.transactions > 0;
         let progress = progress.next(&overview.pbft, pooled, at.moment);
-        ValidatorSnapshot { at, overview, progress, evidence, checkpoint }
+        ValidatorSnapshot {
+            at,
+            epoch: Arc::clone(epoch),
+            config: epoch.config_in(engine.governance()),
+            overview,
+            progress,
+            evidence,
+            checkpoint,
+        }
     }
 }
 
 impl Snapshot for ValidatorSnapshot {
     fn at(&self) -> Now {
         self.at
+    }
+
+    fn epoch(&self) -> &Arc<EpochView> {
+        &self.epoch
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
     }
 
     fn head(&self) -> Head {
@@ -98,19 +131,34 @@ impl Snapshot for ValidatorSnapshot {
 #[derive(Debug)]
 pub(crate) struct ObserverSnapshot {
     at: Now,
+    epoch: Arc<EpochView>,
+    config: Config,
     pub(crate) overview: ObserverOverview,
 }
 
 impl ObserverSnapshot {
-    /// The current state of an observer.
-    pub(crate) fn of(observer: &Observer, at: Now) -> Self {
-        ObserverSnapshot { at, overview: observer.overview(at) }
+    /// The current state of an observer in this epoch.
+    pub(crate) fn of(observer: &Observer, epoch: &Arc<EpochView>, at: Now) -> Self {
+        ObserverSnapshot {
+            at,
+            epoch: Arc::clone(epoch),
+            config: epoch.config_in(observer.governance()),
+            overview: observer.overview(at),
+        }
     }
 }
 
 impl Snapshot for ObserverSnapshot {
     fn at(&self) -> Now {
         self.at
+    }
+
+    fn epoch(&self) -> &Arc<EpochView> {
+        &self.epoch
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
     }
 
     fn head(&self) -> Head {

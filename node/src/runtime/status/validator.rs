@@ -16,8 +16,6 @@ use crate::runtime::clock::wall;
 /// A validator at the moment of a snapshot.
 pub(crate) struct ValidatorStatus<'a> {
     pub(crate) node: &'a NodeView,
-    /// Its name in the genesis.
-    pub(crate) name: &'a str,
     pub(crate) snapshot: &'a ValidatorSnapshot,
 }
 
@@ -30,6 +28,7 @@ impl ValidatorStatus<'_> {
             consensus: self.consensus(),
             mempool: self.mempool(),
             readiness: self.readiness(),
+            config: self.snapshot.config().clone(),
             damage: self.node.ledger.damage(),
         }
     }
@@ -37,7 +36,7 @@ impl ValidatorStatus<'_> {
     pub(crate) fn status(&self) -> NodeStatus {
         let overview = &self.snapshot.overview;
         NodeStatus {
-            name: Some(self.name.to_owned()),
+            name: self.snapshot.epoch().own_name().map(str::to_owned),
             index: Some(overview.replica.0),
             role: NodeRole::Validator,
             signing_state: Some(ordering::signing_state(overview.pbft.signing)),
@@ -49,7 +48,7 @@ impl ValidatorStatus<'_> {
     pub(crate) fn consensus(&self) -> ConsensusState {
         let node = self.node;
         let age_ms = ordering::milliseconds(node.age_of(self.snapshot));
-        ordering::state(self.snapshot, &node.genesis, &node.members, node.clock.now().moment, age_ms)
+        ordering::state(self.snapshot, node.clock.now().moment, age_ms)
     }
 
     pub(crate) fn checkpoint(&self) -> Option<CheckpointJson> {
@@ -57,13 +56,13 @@ impl ValidatorStatus<'_> {
     }
 
     pub(crate) fn evidence(&self) -> Vec<EvidenceJson> {
-        let json = |evidence| ordering::evidence(evidence, &self.node.genesis, &self.node.members);
+        let json = |evidence| ordering::evidence(evidence, self.snapshot.epoch());
         self.snapshot.evidence.iter().map(|evidence| &**evidence).filter_map(json).collect()
     }
 
     pub(crate) fn mempool(&self) -> MempoolStatus {
         let pool = self.snapshot.overview.mempool;
-        let limits = self.node.genesis.mempool();
+        let limits = self.snapshot.config().parameters().mempool;
         let oldest = self.snapshot.overview.oldest_waiting;
         MempoolStatus {
             transactions: pool.transactions,
@@ -85,7 +84,7 @@ impl ValidatorStatus<'_> {
     /// The checks of a validator in addition to those of every node.
     fn voting_checks(&self) -> [ReadinessCheck; 5] {
         let (node, snapshot) = (self.node, self.snapshot);
-        let needed = node.genesis.committee().quorum() - 1;
+        let needed = snapshot.epoch().committee().quorum() - 1;
         let pbft = &snapshot.overview.pbft;
         let contacts = pbft.contacts.len();
         let (progresses, progress) = snapshot.progress.check(pbft, node.clock.now().moment);

@@ -2,78 +2,116 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{Effects, Engine, Event, Fatal, FetchResponse, Notice, Submission, Ticket};
-use quorate_ledger::{Refusal, TransactionId};
-use quorate_pbft::{Moment, Now, Position};
+use anyhow::Context;
+use quorate_engine::{Effects, Engine, Event, Fatal, NextEpoch, Notice};
+use quorate_ledger::{Payload, SecretKey, TransactionId};
+use quorate_pbft::Now;
+use quorate_store::Ledger;
 use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::heads::HeadSender;
+use super::epoch_parts::{EpochMaker, EpochParts};
+use super::group::{Channels, Group};
 use super::inbox::{TransactionState, ValidatorWork};
-use super::outgoing::Outgoing;
+use super::incoming::Reception;
 use crate::runtime::clock::Clock;
+use crate::runtime::epoch::peer_lists::PeerUpdates;
+use crate::runtime::epoch::{EpochSource, EpochView};
 use crate::runtime::faults;
 use crate::runtime::inbox::Inbox;
-use crate::runtime::metrics::Stopwatch;
+use crate::runtime::ordering_thread::Ended;
 use crate::runtime::publisher::Publisher;
 use crate::runtime::serving::waiters::Waiters;
 use crate::runtime::status::snapshot::ValidatorSnapshot;
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
+    /// The parts that belong to the epoch of this engine.
+    pub(crate) epoch: EpochParts,
+    pub(crate) next: EpochChange,
     pub(crate) clock: Clock,
     pub(crate) inbox: Inbox<ValidatorWork>,
+    pub(crate) channels: Channels,
     pub(crate) publisher: Publisher<ValidatorSnapshot>,
     pub(crate) waiters: Arc<Waiters>,
-    pub(crate) outgoing: Outgoing,
-    pub(crate) heads: HeadSender,
-    /// For the threads that check messages.
-    pub(crate) position: watch::Sender<Arc<Position>>,
+    /// Who may connect.
+    pub(crate) peers: PeerUpdates,
+}
+
+/// What the driver needs to begin the next epoch.
+pub(crate) struct EpochChange {
+    /// The key of this node.
+    pub(crate) key: SecretKey,
+    pub(crate) source: EpochSource,
+    pub(crate) maker: EpochMaker,
+    /// For all other parts of the node.
+    pub(crate) views: watch::Sender<Arc<EpochView>>,
+    /// For the task that processes network events.
+    pub(crate) reception: watch::Sender<Arc<Reception>>,
+}
+
+/// What follows the last block of an epoch.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, never kept")]
+enum Next {
+    Epoch(Driver),
+    Role(Ledger),
 }
 
 impl Driver {
-    /// Runs until it receives [`ValidatorWork::Stop`].
+    /// Runs until it receives [`ValidatorWork::Stop`], or until an epoch begins of which this node is
+    /// no member.
     ///
     /// # Errors
-    /// [`Fatal`]: the node must end.
-    pub(crate) fn run(mut self, runtime: &Runtime) -> Result<(), Fatal> {
+    /// [`Fatal`], or threads that cannot be started: the node must end.
+    pub(crate) fn run(mut self, runtime: &Runtime) -> anyhow::Result<Ended> {
         let mut waiting = Vec::new();
         loop {
+            while self.engine.epoch_is_over() {
+                self = match self.next_epoch()? {
+                    Next::Epoch(driver) => driver,
+                    Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger)),
+                };
+            }
             let deadline =
                 self.engine.deadline(self.clock.now()).into_iter().chain(self.publisher.deadline());
             let goes_on = self.inbox.wait(runtime, deadline.min(), &mut waiting);
-            if self.work(Group::of(waiting.drain(..)))? || !goes_on {
-                return self.engine.close();
+            let group = Group::of(waiting.drain(..), &self.epoch.view, &mut self.channels);
+            if self.work(group)? || !goes_on {
+                self.engine.close()?;
+                return Ok(Ended::Stopped(None));
             }
         }
     }
 
     /// Processes one group. `true` when it contains a stop request.
     fn work(&mut self, mut group: Group) -> Result<bool, Fatal> {
-        if group.observer_connected {
-            self.heads.send_again();
+        if group.follower_connected {
+            self.epoch.heads.send_again();
         }
         let now = self.clock.now();
         let (mut effects, done) = self.handle(now, std::mem::take(&mut group.events))?;
         // Before messages leave: replies to them are screened with this position.
-        self.position.send_replace(Arc::new(self.engine.position()));
+        self.epoch.position.send_replace(Arc::new(self.engine.position()));
         group.reply(now.moment, &mut effects, &mut self.publisher.stopwatch);
         if is_awaited(&effects) {
             // Publish first: a client that receives the result of its transaction and then reads
             // the status must not see an older state.
             let before = self.publisher.latest();
-            self.publisher.publish(ValidatorSnapshot::of(&self.engine, Some(&before), done));
+            let snapshot = ValidatorSnapshot::of(&self.engine, &self.epoch.view, Some(&before), done);
+            self.publisher.publish(snapshot);
         }
-        self.publisher.record_metrics(done, &effects);
+        self.publisher.record_metrics(&self.epoch.view, done, &effects);
         self.notify_waiters(&effects);
         for (id, reply) in group.questions {
             let _ = reply.send(self.transaction_state(&id));
         }
-        self.publisher.log(now.moment, &effects.notices);
-        self.outgoing.send(effects);
-        self.heads.send_if_due(now.moment, self.engine.head_claim());
-        let engine = &self.engine;
-        let snapshot = |before: &_, at| ValidatorSnapshot::of(engine, Some(before), at);
+        self.publisher.log(&self.epoch.view, now.moment, &effects.notices);
+        self.update_peers(&effects);
+        self.epoch.outgoing.send(effects);
+        let followers = self.channels.followers(&self.epoch.view);
+        self.epoch.heads.send_if_due(now.moment, self.engine.head_claim(), followers);
+        let (engine, view) = (&self.engine, &self.epoch.view);
+        let snapshot = |before: &_, at| ValidatorSnapshot::of(engine, view, Some(before), at);
         self.publisher.publish_if_due(now.moment, snapshot);
         Ok(group.stop)
     }
@@ -95,6 +133,62 @@ impl Driver {
         Ok((effects, done))
     }
 
+    /// Begins the next epoch, in which indices name other members. Nothing of the old epoch is used
+    /// with the new one: work that is still on the way carries the number of the old epoch.
+    fn next_epoch(self) -> anyhow::Result<Next> {
+        let now = self.clock.now();
+        let (next, effects) = self.engine.next_epoch(std::slice::from_ref(&self.next.key), now)?;
+        let engine = match next {
+            NextEpoch::Member(engine) => engine,
+            NextEpoch::Follower(ledger) => {
+                tracing::warn!(
+                    "an epoch has begun whose committee does not contain the key of this node: the node starts \
+                     again, with its next key if that is a member's, or else as a follower without a vote"
+                );
+                return Ok(Next::Role(ledger));
+            }
+        };
+        for ended in &effects.ended {
+            self.waiters.ended(ended);
+        }
+        let EpochChange { source, maker, views, reception, .. } = &self.next;
+        let state = engine.governance().clone();
+        let view = source.view(&state, engine.config().clone());
+        let me = view.me.expect("the engine of an epoch is that of a member");
+        let (parts, next_reception) =
+            maker.make(&view, me, &engine).context("cannot start the threads that check messages")?;
+        let before = Arc::clone(&self.epoch.view);
+        self.publisher.measured.epoch_began(&before.members, &view.members);
+        tracing::info!(
+            epoch = view.epoch().0,
+            members = view.committee().size(),
+            "an epoch has begun, and this node is a member"
+        );
+        self.publisher.publish(ValidatorSnapshot::of(&engine, &view, None, now));
+        views.send_replace(Arc::clone(&view));
+        reception.send_replace(next_reception);
+        let mut driver = Driver { engine, epoch: parts, ..self };
+        driver.peers.epoch_began(before.members.keys());
+        driver.peers.update(&state);
+        let events = driver.channels.members_up(&view);
+        driver.work(Group::of_events(events))?;
+        Ok(Next::Epoch(driver))
+    }
+
+    /// Who may connect follows from the governance state, which only operations in blocks change, and
+    /// time in heights. The latter is looked at with each checkpoint.
+    fn update_peers(&mut self, effects: &Effects) {
+        let is_stable = effects.notices.iter().any(|notice| matches!(notice, Notice::Stable(_)));
+        let is_operation = |payload: &Payload| matches!(payload, Payload::Governance(_));
+        let mut transactions = effects.committed.iter().flat_map(|block| block.body().transactions());
+        if is_stable {
+            self.peers.epoch_is_stable();
+        }
+        if is_stable || transactions.any(|transaction| is_operation(&transaction.payload)) {
+            self.peers.update(self.engine.governance());
+        }
+    }
+
     /// Notifies tasks that wait for blocks or for the end of a transaction.
     fn notify_waiters(&self, effects: &Effects) {
         for block in &effects.committed {
@@ -102,75 +196,15 @@ impl Driver {
         }
         self.publisher.publish_height(effects);
         for ended in &effects.ended {
-            self.waiters.expired(&ended.id);
+            self.waiters.ended(ended);
         }
     }
 
     fn transaction_state(&self, id: &TransactionId) -> TransactionState {
         if self.engine.is_pending(id) {
             TransactionState::Pending
-        } else if self.engine.has_expired(id) {
-            TransactionState::Expired
         } else {
-            TransactionState::Unknown
-        }
-    }
-}
-
-/// A client's transaction, and where the outcome of its submission goes.
-type Submitter = (TransactionId, oneshot::Sender<Result<Submission, Refusal>>);
-
-/// A group of work: the events for the engine, and where the outcomes of requests go.
-#[derive(Default)]
-struct Group {
-    events: Vec<Event>,
-    /// By ticket.
-    submitters: Vec<Option<Submitter>>,
-    /// By ticket.
-    askers: Vec<Option<oneshot::Sender<FetchResponse>>>,
-    questions: Vec<(TransactionId, oneshot::Sender<TransactionState>)>,
-    observer_connected: bool,
-    stop: bool,
-}
-
-impl Group {
-    fn of(work: impl Iterator<Item = ValidatorWork>) -> Self {
-        let mut group = Group::default();
-        for work in work {
-            match work {
-                ValidatorWork::Event(event) => group.events.push(event),
-                ValidatorWork::Submit { transaction, reply } => {
-                    let ticket = Ticket(group.submitters.len() as u64);
-                    group.submitters.push(Some((transaction.id(), reply)));
-                    group.events.push(Event::Submitted { ticket, transaction });
-                }
-                ValidatorWork::Fetch { request, reply } => {
-                    let ticket = Ticket(group.askers.len() as u64);
-                    group.askers.push(Some(reply));
-                    group.events.push(Event::Asked { ticket, ask: request });
-                }
-                ValidatorWork::StatusOf { id, reply } => group.questions.push((id, reply)),
-                ValidatorWork::ObserverUp => group.observer_connected = true,
-                ValidatorWork::Stop => group.stop = true,
-            }
-        }
-        group
-    }
-
-    /// Replies to clients and members. Send errors mean that the requester is gone.
-    fn reply(&mut self, now: Moment, effects: &mut Effects, stopwatch: &mut Stopwatch) {
-        for (ticket, outcome) in effects.submissions.drain(..) {
-            if let Some((id, reply)) = take(&mut self.submitters, ticket) {
-                if outcome == Ok(Submission::Pending) {
-                    stopwatch.taken(now, id);
-                }
-                let _ = reply.send(outcome);
-            }
-        }
-        for (ticket, answer) in effects.answers.drain(..) {
-            if let Some(reply) = take(&mut self.askers, ticket) {
-                let _ = reply.send(answer);
-            }
+            self.engine.end_of(id).map_or(TransactionState::Unknown, TransactionState::Ended)
         }
     }
 }
@@ -181,8 +215,4 @@ fn is_awaited(effects: &Effects) -> bool {
         matches!(notice, Notice::LeftView(_) | Notice::EnteredView { .. } | Notice::Recovering { .. })
     };
     !effects.committed.is_empty() || !effects.ended.is_empty() || effects.notices.iter().any(is_urgent)
-}
-
-fn take<T>(replies: &mut [Option<T>], ticket: Ticket) -> Option<T> {
-    replies.get_mut(usize::try_from(ticket.0).ok()?)?.take()
 }

@@ -1,16 +1,15 @@
-//! Sends the head status of a validator to its observers.
+//! Sends the head status of a validator to the nodes that follow it without a vote.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use quorate_engine::HeadStatus;
-use quorate_network::Network;
+use quorate_network::{Network, PeerKey};
 use quorate_pbft::Moment;
 
-/// The last head status that was sent.
+/// The last head status that was sent in an epoch.
 pub(crate) struct HeadSender {
     network: Network,
-    /// Whether the network has observers.
-    has_observers: bool,
     /// An unchanged status is sent again after this time, so that an observer whose request was
     /// refused tries again.
     interval: Duration,
@@ -19,8 +18,7 @@ pub(crate) struct HeadSender {
 
 impl HeadSender {
     pub(crate) fn new(network: Network, interval: Duration) -> Self {
-        let has_observers = !network.observers().is_empty();
-        HeadSender { network, has_observers, interval, last_sent: None }
+        HeadSender { network, interval, last_sent: None }
     }
 
     /// A new observer has connected: send the status again with the next call.
@@ -28,14 +26,21 @@ impl HeadSender {
         self.last_sent = None;
     }
 
-    /// Sends the head status to all observers if it is new or the last one is at least `interval`
-    /// old. At most one message of some bytes to each observer for a group of events.
-    pub(crate) fn send_if_due(&mut self, now: Moment, claim: HeadStatus) {
+    /// Sends the head status to these nodes if it is new or the last one is at least `interval` old.
+    /// At most one message of some bytes to each of them for a group of events.
+    pub(crate) fn send_if_due<'a>(
+        &mut self,
+        now: Moment,
+        claim: HeadStatus,
+        followers: impl Iterator<Item = &'a PeerKey>,
+    ) {
         let is_known = |(sent, at): (HeadStatus, Moment)| sent == claim && now.since(at) < self.interval;
-        if !self.has_observers || self.last_sent.is_some_and(is_known) {
+        let mut followers = followers.peekable();
+        if followers.peek().is_none() || self.last_sent.is_some_and(is_known) {
             return;
         }
-        self.network.tell_observers(claim.to_message().into());
+        let message = Bytes::from(claim.to_message());
+        followers.for_each(|follower| self.network.send(*follower, message.clone()));
         self.last_sent = Some((claim, now));
     }
 }

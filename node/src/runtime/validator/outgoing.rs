@@ -5,21 +5,20 @@ use std::sync::Arc;
 use quorate_engine::{Effects, Event, FetchId, FetchRequest, FetchResponse, Fetched, MemberMessage};
 use quorate_ledger::ReplicaId;
 use quorate_network::Network;
-use quorate_pbft::{EpochContext, To};
+use quorate_pbft::To;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::inbox::ValidatorWork;
 use super::verify::Verifier;
+use crate::runtime::epoch::EpochView;
 use crate::runtime::fetching::{self, Outcome};
-use crate::runtime::members::Members;
 
-/// What the engine's thread needs to pass effects on without blocking.
+/// What the engine's thread needs to pass the effects of one epoch on without blocking.
 pub(crate) struct Outgoing {
     pub(crate) network: Network,
-    pub(crate) members: Arc<Members>,
-    /// What fetched blocks are checked against.
-    pub(crate) context: Arc<EpochContext>,
+    /// The epoch of the effects: its members, and what fetched blocks are checked against.
+    pub(crate) epoch: Arc<EpochView>,
     /// Verifies fetched transactions.
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<ValidatorWork>,
@@ -32,7 +31,7 @@ impl Outgoing {
             let bytes = MemberMessage::consensus(message).into();
             match to {
                 To::All => self.network.broadcast(bytes),
-                To::One(replica) => self.network.send(self.members.key(replica), bytes),
+                To::One(replica) => self.network.send(self.epoch.members.key(replica), bytes),
             }
         }
         for batch in effects.gossip {
@@ -57,19 +56,17 @@ impl Outgoing {
             FetchRequest::Blocks { .. } | FetchRequest::Ids { .. } => 0,
         };
         let request = quorate_ledger::encode(request);
-        let (network, peer) = (self.network.clone(), self.members.key(from));
-        let (verifier, inbox, context) =
-            (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.context));
-        let name = self.members.name(from).to_owned();
+        let (network, peer) = (self.network.clone(), self.epoch.members.key(from));
+        let (verifier, inbox, epoch) = (self.verifier.clone(), self.inbox.clone(), Arc::clone(&self.epoch));
         self.runtime.spawn(async move {
             let answer = match fetching::request(&network, peer, request).await {
                 Outcome::Answered(FetchResponse::Transactions(transactions))
                     if transactions.len() <= most =>
                 {
-                    return verifier.fetched(fetch, from, transactions).await;
+                    return verifier.fetched(epoch.epoch(), fetch, from, transactions).await;
                 }
                 Outcome::Answered(FetchResponse::Blocks(blocks)) => {
-                    fetching::checked_range(blocks, context, name).await.map(Fetched::Range)
+                    fetching::checked_range(blocks, &epoch, from).await.map(Fetched::Range)
                 }
                 // The engine compares the ids with the header, one hash for each.
                 Outcome::Answered(FetchResponse::Ids(ids)) => Some(Fetched::Ids(ids)),
@@ -81,8 +78,9 @@ impl Outgoing {
                 // timeout.
                 Outcome::NotSent => return,
             };
+            let event = Event::Answered { fetch, from, answer };
             // If the engine is gone, no receiver is left.
-            let _ = inbox.send(ValidatorWork::Event(Event::Answered { fetch, from, answer })).await;
+            let _ = inbox.send(ValidatorWork::Event { epoch: epoch.epoch(), event }).await;
         });
     }
 }

@@ -9,6 +9,7 @@ use quorate_api::{
 };
 use quorate_engine::Submission;
 use quorate_genesis::Genesis;
+use quorate_governance::Config;
 use quorate_ledger::{Height, Refusal, Transaction, TransactionId};
 use quorate_rpc::{Node, NodeReport};
 use quorate_store::LedgerReader;
@@ -20,15 +21,13 @@ use super::inbox::{TransactionState, ValidatorWork};
 use super::verify::Verifier;
 use crate::runtime::inbox::waiting;
 use crate::runtime::metrics::{Facts, ValidatorFacts};
-use crate::runtime::serving::waiters::Waiters;
+use crate::runtime::serving::waiters::{self, Waiters};
 use crate::runtime::status::node::NodeView;
-use crate::runtime::status::snapshot::{Latest, ValidatorSnapshot};
+use crate::runtime::status::snapshot::{Latest, Snapshot, ValidatorSnapshot};
 use crate::runtime::status::validator::ValidatorStatus;
 
 pub(crate) struct ValidatorService {
     pub(crate) node: NodeView,
-    /// Its name in the genesis.
-    pub(crate) name: String,
     /// Verifies transactions of clients.
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<ValidatorWork>,
@@ -45,7 +44,7 @@ impl ValidatorService {
 
     /// The status of the validator at the moment of a snapshot.
     fn at<'a>(&'a self, snapshot: &'a ValidatorSnapshot) -> ValidatorStatus<'a> {
-        ValidatorStatus { node: &self.node, name: &self.name, snapshot }
+        ValidatorStatus { node: &self.node, snapshot }
     }
 
     /// What metrics show.
@@ -68,6 +67,10 @@ impl Node for ValidatorService {
 
     fn genesis(&self) -> &Genesis {
         &self.node.genesis
+    }
+
+    fn config(&self) -> Config {
+        self.snapshot().config().clone()
     }
 
     async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, Refusal> {
@@ -104,7 +107,7 @@ impl Node for ValidatorService {
         let standing = if asked.is_ok() { standing.await.ok() } else { None };
         match standing {
             Some(TransactionState::Pending) => TransactionStatus::Pending,
-            Some(TransactionState::Expired) => TransactionStatus::Expired,
+            Some(TransactionState::Ended(end)) => waiters::status_of(end),
             // The transaction may have been committed between the two reads.
             Some(TransactionState::Unknown) | None => {
                 self.node.located(&id).unwrap_or(TransactionStatus::Unknown)

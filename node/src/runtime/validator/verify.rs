@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_engine::{Event, FetchId, Fetched, Submission};
 use quorate_ledger::{
-    Refusal, ReplicaId, SignatureCache, Transaction, TransactionLimits, VerifiedTransaction,
+    Epoch, MAX_MEMBERS, Refusal, ReplicaId, SignatureCache, Transaction, TransactionLimits,
+    VerifiedTransaction,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::inbox::ValidatorWork;
+use crate::runtime::epoch::EpochViews;
 
 /// Upper limit of jobs that wait for a thread. When it is reached, clients wait and gossip is
 /// dropped; lost gossip is sent again.
@@ -27,35 +29,35 @@ pub(crate) enum Job {
     Submit { transaction: Transaction, reply: oneshot::Sender<Result<Submission, Refusal>> },
     /// Relayed by a member, with its place in that member's share.
     Batch { transactions: Vec<Transaction>, _place: OwnedSemaphorePermit },
-    /// A member's response to a request for transactions.
-    Fetched { fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction> },
+    /// A member's response to a request for transactions of this epoch.
+    Fetched { epoch: Epoch, fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction> },
 }
 
 /// Handle of the verification threads.
 #[derive(Clone)]
 pub(crate) struct Verifier {
     jobs: mpsc::Sender<Job>,
-    /// A share for each member, by index.
+    /// A share for each member that a committee can have, by index.
     shares: Arc<[Arc<Semaphore>]>,
 }
 
 impl Verifier {
-    /// Starts the threads. They end when every sender of jobs is gone.
+    /// Starts the threads. They use the limits of the epoch in force, and end when every sender of
+    /// jobs is gone.
     pub(crate) fn start(
         threads: usize,
-        members: usize,
         cache: SignatureCache,
-        limits: TransactionLimits,
+        epochs: &EpochViews,
         inbox: &mpsc::Sender<ValidatorWork>,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new((Mutex::new(queue), cache));
         for number in 0..threads.max(1) {
-            let worker = Worker { shared: Arc::clone(&shared), limits, inbox: inbox.clone() };
+            let worker = Worker { shared: Arc::clone(&shared), epochs: epochs.clone(), inbox: inbox.clone() };
             std::thread::Builder::new().name(format!("verify-{number}")).spawn(move || worker.run())?;
         }
         let share = || Arc::new(Semaphore::new(BATCHES_PER_MEMBER));
-        Ok(Verifier { jobs, shares: std::iter::repeat_with(share).take(members).collect() })
+        Ok(Verifier { jobs, shares: std::iter::repeat_with(share).take(MAX_MEMBERS).collect() })
     }
 
     /// Queues a client's transaction; waits while the queue is full. The reply contains the result;
@@ -87,14 +89,20 @@ impl Verifier {
     }
 
     /// Queues a response; waits while the queue is full.
-    pub(crate) async fn fetched(&self, fetch: FetchId, from: ReplicaId, transactions: Vec<Transaction>) {
-        let _ = self.jobs.send(Job::Fetched { fetch, from, transactions }).await;
+    pub(crate) async fn fetched(
+        &self,
+        epoch: Epoch,
+        fetch: FetchId,
+        from: ReplicaId,
+        transactions: Vec<Transaction>,
+    ) {
+        let _ = self.jobs.send(Job::Fetched { epoch, fetch, from, transactions }).await;
     }
 }
 
 struct Worker {
     shared: Arc<(Mutex<mpsc::Receiver<Job>>, SignatureCache)>,
-    limits: TransactionLimits,
+    epochs: EpochViews,
     inbox: mpsc::Sender<ValidatorWork>,
 }
 
@@ -118,9 +126,10 @@ impl Worker {
     }
 
     fn check(&self, job: Job) -> Option<ValidatorWork> {
+        let (epoch, limits) = self.limits();
         match job {
-            Job::Submit { transaction, reply } => match self.verify(transaction) {
-                Ok(transaction) => Some(ValidatorWork::Submit { transaction, reply }),
+            Job::Submit { transaction, reply } => match self.verify(transaction, &limits) {
+                Ok(transaction) => Some(ValidatorWork::Submit { epoch, transaction, reply }),
                 Err(refusal) => {
                     // A send error means that the client is gone.
                     let _ = reply.send(Err(refusal));
@@ -128,20 +137,24 @@ impl Worker {
                 }
             },
             Job::Batch { transactions, _place } => {
-                let good = self.verify_all(transactions);
-                (!good.is_empty()).then(|| ValidatorWork::Event(Event::Gossiped(good)))
+                let transactions = self.verify_all(transactions, &limits);
+                (!transactions.is_empty()).then_some(ValidatorWork::Gossiped { epoch, transactions })
             }
-            Job::Fetched { fetch, from, transactions } => {
-                let answer = Some(Fetched::Transactions(self.verify_all(transactions)));
-                Some(ValidatorWork::Event(Event::Answered { fetch, from, answer }))
+            Job::Fetched { epoch, fetch, from, transactions } => {
+                let answer = Some(Fetched::Transactions(self.verify_all(transactions, &limits)));
+                Some(ValidatorWork::Event { epoch, event: Event::Answered { fetch, from, answer } })
             }
         }
     }
 
     /// Verifies transactions up to the first bad one. A correct member relays only transactions
     /// that it has verified, so the ones after a bad one are not worth verifying.
-    fn verify_all(&self, transactions: Vec<Transaction>) -> Vec<VerifiedTransaction> {
-        let check = |transaction| match self.verify(transaction) {
+    fn verify_all(
+        &self,
+        transactions: Vec<Transaction>,
+        limits: &TransactionLimits,
+    ) -> Vec<VerifiedTransaction> {
+        let check = |transaction| match self.verify(transaction, limits) {
             Ok(transaction) => Some(transaction),
             Err(refusal) => {
                 tracing::debug!(%refusal, "a validator relayed an invalid transaction");
@@ -151,9 +164,19 @@ impl Worker {
         transactions.into_iter().map_while(check).collect()
     }
 
-    fn verify(&self, transaction: Transaction) -> Result<VerifiedTransaction, Refusal> {
+    /// The epoch in force, and its limits.
+    fn limits(&self) -> (Epoch, TransactionLimits) {
+        let epoch = self.epochs.borrow();
+        (epoch.epoch(), epoch.engine.pbft.limits.transaction)
+    }
+
+    fn verify(
+        &self,
+        transaction: Transaction,
+        limits: &TransactionLimits,
+    ) -> Result<VerifiedTransaction, Refusal> {
         // First check what needs no signature, because that is cheap.
-        transaction.check_form(&self.limits)?;
+        transaction.check_form(limits)?;
         Ok(self.shared.1.verify(transaction)?)
     }
 }

@@ -70,9 +70,9 @@ mod tests {
 # Metrics of a node
 
 `GET /metrics` at the RPC address returns these metrics in the Prometheus text format, and the usual `process_` metrics.
-All counters start at 0 with the process. Names do not change within a version. The values of labels are validators of
-the genesis, methods and fixed words, so the number of series is bounded. `docker/monitoring` has a dashboard and alert
-rules.
+All counters start at 0 with the process, and again when its role changes because the committee does. Names do not change
+within a version. The values of labels are members of the committee, methods and fixed words, so the number of series is
+bounded. `docker/monitoring` has a dashboard and alert rules.
 
 An observer reports the view as validators report it. It has no samples about voting, the journal and the history of
 its mempool, which is always empty.

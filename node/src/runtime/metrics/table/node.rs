@@ -1,6 +1,6 @@
 //! Metrics of the node and of its chain.
 
-use quorate_api::ProgressState;
+use quorate_api::{Membership, ProgressState};
 
 use super::{counter, gauge, seconds};
 use crate::runtime::metrics::read::Reading;
@@ -46,7 +46,25 @@ pub(super) const NODE: &[Reading] = &[
             ProgressState::ALL.iter().for_each(|state| samples.says(state.name(), *state == facts.state));
         },
     ),
+    gauge(
+        "quorate_member",
+        &[],
+        "1 while the key of a node that is configured as a validator is in the committee, 0 while it is not. Observers have \
+         no sample.",
+        |facts, samples| {
+            let membership = facts.status.membership.into_iter();
+            membership.for_each(|membership| samples.counts(u64::from(membership == Membership::Member)));
+        },
+    ),
     // ---- the chain
+    gauge(
+        "quorate_epoch",
+        &[],
+        "Number of the epoch: it grows when the committee changes.",
+        |facts, samples| {
+            samples.counts(facts.status.epoch);
+        },
+    ),
     gauge("quorate_committed_height", &[], "Height of the newest final block.", |facts, samples| {
         samples.counts(facts.status.head.height);
     }),

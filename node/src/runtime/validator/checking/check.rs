@@ -1,29 +1,28 @@
-//! What one checking thread does with one event of a member.
+//! What one checking thread does with one message of a member.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_engine::{Event, MemberMessage};
 use quorate_ledger::{Header, Height, ReplicaId};
-use quorate_pbft::{Checked, CheckedContent, Config, Dropped, Message, Position, Screen};
+use quorate_pbft::{Checked, CheckedContent, Dropped, Message, Position, Screen};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
-use super::{NotChecked, PeerEvent};
+use super::ahead::AheadLimit;
+use super::{Filter, NotChecked, PeerMessage};
 use crate::runtime::clock::Clock;
-use crate::runtime::members::Members;
-use crate::runtime::status::peer_lag::PeerLag;
+use crate::runtime::epoch::EpochView;
 use crate::runtime::validator::inbox::ValidatorWork;
 use crate::runtime::validator::verify::Verifier;
 
 /// Number of bytes whose copying and decoding takes about as long as one signature verification.
 const BYTES_OF_A_VERIFICATION: usize = 64 << 10;
 
-/// Shared state of the checking threads.
+/// Shared state of the checking threads of an epoch.
 pub(crate) struct CheckContext {
-    pub(crate) config: Config,
+    pub(crate) epoch: Arc<EpochView>,
     pub(crate) me: ReplicaId,
-    pub(crate) members: Arc<Members>,
     pub(crate) verifier: Verifier,
     pub(crate) inbox: mpsc::Sender<ValidatorWork>,
     /// The replica's position, which decides whether a message is useful (R25).
@@ -32,47 +31,50 @@ pub(crate) struct CheckContext {
     pub(crate) committed: watch::Receiver<Height>,
     pub(crate) ledger: LedgerReader,
     pub(crate) clock: Clock,
-    pub(crate) peer_lag: Arc<PeerLag>,
     pub(crate) not_checked: Arc<NotChecked>,
 }
 
 impl CheckContext {
-    /// Returns the work for the engine, and the cost in signature verifications.
-    pub(crate) fn work(
-        &self,
-        screen: &Mutex<Screen>,
-        from: ReplicaId,
-        event: PeerEvent,
-    ) -> (Option<ValidatorWork>, u64) {
-        match event {
-            PeerEvent::Connected => (Some(ValidatorWork::Event(Event::PeerUp(from))), 1),
-            PeerEvent::Disconnected => (Some(ValidatorWork::Event(Event::PeerDown(from))), 1),
-            PeerEvent::Message { bytes, direct } => {
-                let reading = 1 + (bytes.len() / BYTES_OF_A_VERIFICATION) as u64;
-                let (event, checking) = self.message(screen, from, &bytes, direct);
-                (event.map(ValidatorWork::Event), reading + checking)
-            }
+    /// A new filter for the messages of this member.
+    pub(super) fn filter(&self, from: ReplicaId) -> Filter {
+        let config = &self.epoch.engine.pbft;
+        Filter {
+            screen: Screen::new(config.clone(), self.me, from),
+            ahead: AheadLimit::new(config.status_interval),
         }
+    }
+
+    /// Returns the work for the engine, and the cost in signature verifications.
+    pub(super) fn work(
+        &self,
+        filter: &Mutex<Filter>,
+        from: ReplicaId,
+        message: &PeerMessage,
+    ) -> (Option<ValidatorWork>, u64) {
+        let reading = 1 + (message.bytes.len() / BYTES_OF_A_VERIFICATION) as u64;
+        let (event, checking) = self.message(filter, from, &message.bytes, message.direct);
+        let epoch = self.epoch.epoch();
+        (event.map(|event| ValidatorWork::Event { epoch, event }), reading + checking)
     }
 
     /// Checks a message of a direct stream or of gossip. Protocol messages by gossip are rejected:
     /// their channel does not authenticate the sender.
     fn message(
         &self,
-        screen: &Mutex<Screen>,
+        filter: &Mutex<Filter>,
         from: ReplicaId,
         bytes: &[u8],
         direct: bool,
     ) -> (Option<Event>, u64) {
         let rejected = |reason: &str| {
-            tracing::debug!(validator = self.members.name(from), reason, "message rejected");
+            tracing::debug!(validator = self.epoch.members.name(from), reason, "message rejected");
             None
         };
         let position = Arc::clone(&self.position.borrow());
         // If a proposal is dropped, not even its transaction ids are decoded.
         let vote = MemberMessage::proposal_vote(bytes).filter(|_| direct);
         if let Some(vote) = &vote
-            && let Err(why) = lock(screen).admit_proposal(&position, vote)
+            && let Err(why) = lock(filter).screen.admit_proposal(&position, vote)
         {
             return (self.drop_unchecked(from, why), 0);
         }
@@ -86,13 +88,18 @@ impl CheckContext {
             Ok(MemberMessage::Head(_)) => return (rejected("a head is for observers"), 0),
             Err(error) => return (rejected(&error.to_string()), 0),
         };
+        let now = self.clock.now().moment;
+        if let Some(committed) = lock(filter).ahead.admit(now, self.epoch.epoch(), &message) {
+            self.epoch.peer_lag.record_committed(from, committed, *self.committed.borrow());
+            return (Some(Event::Ahead { from, committed }), 0);
+        }
         if vote.is_none()
-            && let Err(why) = lock(screen).admit(self.clock.now().moment, &position, &mut message)
+            && let Err(why) = lock(filter).screen.admit(now, &position, &mut message)
         {
             return (self.drop_unchecked(from, why), 0);
         }
         let (cost, header) = (message.cost(), proposed(&message));
-        match message.check(from, &self.config.context) {
+        match message.check(from, &self.epoch.engine.pbft.context) {
             Ok(message) => {
                 self.observe(from, &message, header);
                 (Some(Event::Consensus { from, message }), cost)
@@ -103,23 +110,23 @@ impl CheckContext {
 
     fn drop_unchecked(&self, from: ReplicaId, why: Dropped) -> Option<Event> {
         self.not_checked.of(why).fetch_add(1, Ordering::Relaxed);
-        tracing::trace!(validator = self.members.name(from), %why, "message not checked");
+        tracing::trace!(validator = self.epoch.members.name(from), %why, "message not checked");
         None
     }
 
     fn observe(&self, from: ReplicaId, message: &Checked, header: Option<Header>) {
         if let Some(header) = header {
-            self.peer_lag.record_proposal(from, &header, self.ledger.head().ok(), self.clock.now());
+            self.epoch.peer_lag.record_proposal(from, &header, self.ledger.head().ok(), self.clock.now());
         }
         if let CheckedContent::Status(status) = message.content() {
-            self.peer_lag.record_committed(from, status.claim().committed, *self.committed.borrow());
+            self.epoch.peer_lag.record_committed(from, status.claim().committed, *self.committed.borrow());
         }
     }
 }
 
-/// The screen of a member. Only the thread that works on the member's lane uses it.
-fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
-    screen.lock().unwrap_or_else(PoisonError::into_inner)
+/// The filter of a member. Only the thread that works on the member's lane uses it.
+fn lock(filter: &Mutex<Filter>) -> MutexGuard<'_, Filter> {
+    filter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The header in a proposal, the member's own or one of another member that it forwards.
@@ -133,45 +140,44 @@ fn proposed(message: &Message) -> Option<Header> {
 #[cfg(test)]
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_engine::{Engine, EngineConfig};
+    use quorate_engine::Engine;
     use quorate_genesis::TestNetwork;
-    use quorate_ledger::{Ballot, Block, BlockHash, Body, SignatureCache, Signed, View};
-    use quorate_pbft::{PrePrepare, Prepare, Proposal, Seen};
+    use quorate_ledger::{Ballot, Block, BlockHash, Body, Epoch, SignatureCache, Signed, View};
+    use quorate_pbft::{HighWaterMark, Moment, PrePrepare, Prepare, Proposal, Seen, Status};
     use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
     use super::*;
+    use crate::runtime::epoch::tests::first_view;
 
     const ME: ReplicaId = ReplicaId(0);
     const PEER: ReplicaId = ReplicaId(2);
 
-    /// A context for member 0 of a new network, and the screen for member 2.
-    fn context(network: &TestNetwork) -> (CheckContext, Mutex<Screen>) {
+    /// A context for member 0 of a new network, and the filter for member 2.
+    fn context(network: &TestNetwork) -> (CheckContext, Mutex<Filter>) {
         let (genesis, key) = (network.genesis(), &network.keys()[0]);
         let clock = Clock::new();
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
-        let ledger =
-            Ledger::create_on(ForgetfulDisk::new().attach(), genesis.header(), &genesis.governance_state())
-                .unwrap();
+        let (disk, state) = (ForgetfulDisk::new(), genesis.governance_state());
+        let ledger = Ledger::create_on(disk.attach(), genesis.header(), &state).unwrap();
         let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-        let (config, root) = (EngineConfig::of(genesis), genesis.header());
-        let engine = Engine::open(config.clone(), root, key, ledger, journal, clock.now()).unwrap();
+        let engine = Engine::open(key, ledger, journal, None, clock.now()).unwrap();
         let (inbox, _) = mpsc::channel(8);
         let cache = SignatureCache::new(genesis.chain_id(), 100);
-        let limits = genesis.block_limits().transaction;
+        let epoch = first_view(network);
+        let (_, epochs) = watch::channel(Arc::clone(&epoch));
         let context = CheckContext {
-            config: config.pbft.clone(),
+            epoch,
             me: ME,
-            members: Arc::new(Members::of(genesis)),
-            verifier: Verifier::start(1, 4, cache, limits, &inbox).unwrap(),
+            verifier: Verifier::start(1, cache, &epochs, &inbox).unwrap(),
             inbox,
             position: watch::channel(Arc::new(engine.position())).1,
             committed: watch::channel(Height(0)).1,
             ledger: engine.reader(),
             clock,
-            peer_lag: Arc::new(PeerLag::of(4)),
             not_checked: Arc::default(),
         };
-        (context, Mutex::new(Screen::new(config.pbft, ME, PEER)))
+        let filter = Mutex::new(context.filter(PEER));
+        (context, filter)
     }
 
     pub(crate) fn vote(network: &TestNetwork, height: u64) -> Message {
@@ -185,10 +191,10 @@ pub(super) mod tests {
     #[test]
     fn repeated_and_useless_messages_cost_no_verification() {
         let network = TestNetwork::seeded(4, 1);
-        let (context, screen) = context(&network);
+        let (context, filter) = context(&network);
         let message = |message: Message| {
             let bytes = MemberMessage::consensus(message);
-            let (event, cost) = context.message(&screen, PEER, &bytes, true);
+            let (event, cost) = context.message(&filter, PEER, &bytes, true);
             (event.is_some(), cost)
         };
         assert_eq!(message(vote(&network, 1)), (true, 1));
@@ -204,7 +210,7 @@ pub(super) mod tests {
     #[test]
     fn the_ids_of_a_repeated_proposal_are_not_read() {
         let network = TestNetwork::seeded(4, 1);
-        let (context, screen) = context(&network);
+        let (context, filter) = context(&network);
         let genesis = network.genesis();
         let primary = genesis.committee().primary(View(1));
         let time = genesis.time().plus_ms(1);
@@ -219,8 +225,8 @@ pub(super) mod tests {
         let vote = Signed::sign(&genesis.chain_id(), key, primary, PrePrepare(ballot)).into_inner();
         let proposal = Proposal { vote, header: block.header().clone(), ids: Vec::new() };
         let bytes = MemberMessage::consensus(Message::PrePrepare(proposal));
-        assert!(context.message(&screen, PEER, &bytes, true).0.is_some());
-        assert!(context.message(&screen, PEER, &bytes[..bytes.len() - 4], true).0.is_none());
+        assert!(context.message(&filter, PEER, &bytes, true).0.is_some());
+        assert!(context.message(&filter, PEER, &bytes[..bytes.len() - 4], true).0.is_none());
         let repeated = context.not_checked.counts()[1];
         assert_eq!(repeated, ("repeated", 1), "the message is not even decoded: it is malformed");
     }
@@ -228,12 +234,43 @@ pub(super) mod tests {
     #[test]
     fn malformed_and_foreign_messages_are_dropped() {
         let network = TestNetwork::seeded(4, 1);
-        let (context, screen) = context(&network);
+        let (context, filter) = context(&network);
         let bytes = MemberMessage::consensus(vote(&network, 1));
-        assert!(context.message(&screen, PEER, &bytes, false).0.is_none(), "a protocol message by gossip");
-        assert!(context.message(&screen, PEER, &bytes[..bytes.len() - 1], true).0.is_none(), "cut short");
-        let other = Mutex::new(Screen::new(EngineConfig::of(network.genesis()).pbft, ME, ReplicaId(1)));
+        assert!(context.message(&filter, PEER, &bytes, false).0.is_none(), "a protocol message by gossip");
+        assert!(context.message(&filter, PEER, &bytes[..bytes.len() - 1], true).0.is_none(), "cut short");
+        let other = Mutex::new(context.filter(ReplicaId(1)));
         assert!(context.message(&other, ReplicaId(1), &bytes, true).0.is_none(), "another's vote");
-        assert!(context.message(&screen, PEER, &bytes, true).0.is_some());
+        assert!(context.message(&filter, PEER, &bytes, true).0.is_some());
+    }
+
+    /// A replica that missed the end of its epoch learns it from the STATUS of a later one, which is
+    /// an unsigned claim: it reaches the engine once in a status interval, and no further.
+    #[test]
+    fn a_status_of_a_later_epoch_is_heard_once_in_an_interval() {
+        let network = TestNetwork::seeded(4, 1);
+        let (context, filter) = context(&network);
+        let hear = |epoch: u64, committed: u64| {
+            let status = Status {
+                epoch: Epoch(epoch),
+                view: View(0),
+                active: true,
+                committed: Height(committed),
+                committed_hash: BlockHash::from_bytes([1; 32]),
+                stable: Height(0),
+                mark: HighWaterMark::default(),
+                probing: false,
+                superseded: None,
+                slots: Vec::new(),
+            };
+            let bytes = MemberMessage::consensus(Message::Status(status));
+            context.message(&filter, PEER, &bytes, true)
+        };
+        let (event, cost) = hear(1, 70);
+        assert!(matches!(event, Some(Event::Ahead { from: PEER, committed: Height(70) })), "{event:?}");
+        assert_eq!((cost, context.epoch.peer_lag.behind(PEER)), (0, Some(0)));
+        assert!(hear(1, 80).0.is_none(), "the next one is not due");
+        assert!(matches!(hear(0, 5).0, Some(Event::Consensus { .. })), "the own epoch is not limited by it");
+        let other = Mutex::new(context.filter(ReplicaId(1)));
+        assert!(lock(&other).ahead.admit(Moment::default(), Epoch(0), &vote(&network, 1)).is_none());
     }
 }

@@ -1,7 +1,11 @@
 //! Decodes and checks messages of members on threads of their own. Messages of one member are
 //! checked in order, members are served fairly ([`Lanes`]), and messages that the replica cannot
 //! use are dropped unchecked ([`Screen`]).
+//!
+//! The threads, their queues and screens exist for one epoch. The next epoch has new ones. What
+//! waits in the old queues is lost, like messages on the way.
 
+mod ahead;
 mod check;
 mod lanes;
 
@@ -14,32 +18,34 @@ use quorate_ledger::ReplicaId;
 use quorate_network::Room;
 use quorate_pbft::{Dropped, Screen};
 
+use ahead::AheadLimit;
 pub(crate) use check::CheckContext;
 use lanes::{Lanes, Weight};
 
 /// Minimum number of threads: one message that takes long to check must not block all others.
 const THREADS_MIN: usize = 2;
 
-/// An event of a member, to be processed in order.
+/// A message of a member, to be processed in order.
 #[derive(Debug)]
-pub(crate) enum PeerEvent {
-    Connected,
-    Disconnected,
-    /// A message over its direct stream, or one that it relays by gossip.
-    Message {
-        bytes: Bytes,
-        direct: bool,
-    },
+pub(crate) struct PeerMessage {
+    pub(crate) bytes: Bytes,
+    /// Whether it arrived over the direct stream of the member. Otherwise the member relays it by
+    /// gossip.
+    pub(crate) direct: bool,
 }
 
-impl PeerEvent {
+impl PeerMessage {
     /// Read from the first two numbers of the message, which encode its kind.
     fn weight(&self) -> Weight {
-        match self {
-            PeerEvent::Message { bytes, .. } if MemberMessage::is_dear(bytes) => Weight::Dear,
-            _ => Weight::Light,
-        }
+        if MemberMessage::is_dear(&self.bytes) { Weight::Dear } else { Weight::Light }
     }
+}
+
+/// What decides which messages of one member are checked. Only the thread that works on the
+/// member's lane uses it.
+struct Filter {
+    screen: Screen,
+    ahead: AheadLimit,
 }
 
 /// Number of messages dropped unchecked since the start, by reason.
@@ -79,14 +85,14 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     /// By member index.
-    screens: Vec<Mutex<Screen>>,
+    filters: Vec<Mutex<Filter>>,
     context: CheckContext,
 }
 
 struct State {
     /// Each piece of work with its share of the member's queue in the network. When this share is
     /// used up, the network stops reading the member's stream and drops what the member relays.
-    lanes: Lanes<(PeerEvent, Room)>,
+    lanes: Lanes<(PeerMessage, Room)>,
     closed: bool,
 }
 
@@ -105,13 +111,11 @@ impl Checker {
     /// Starts this many threads, but at least two.
     pub(crate) fn start(threads: usize, context: CheckContext) -> std::io::Result<Self> {
         let threads = threads.max(THREADS_MIN);
-        let members = context.members.keys().len();
-        let config = &context.config;
-        let replicas = config.context.committee.replicas();
-        let screens =
-            replicas.map(|from| Mutex::new(Screen::new(config.clone(), context.me, from))).collect();
+        let committee = context.epoch.committee();
+        let members = committee.size();
+        let filters = committee.replicas().map(|from| Mutex::new(context.filter(from))).collect();
         let state = State { lanes: Lanes::new(members, threads - 1), closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), screens, context });
+        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), filters, context });
         let checker = Checker { shared };
         for number in 0..threads {
             let worker = Worker { shared: Arc::clone(&checker.shared) };
@@ -120,13 +124,13 @@ impl Checker {
         Ok(checker)
     }
 
-    /// Queues an event behind all earlier ones of this member. `false` if the threads have ended.
-    pub(crate) fn push(&self, from: ReplicaId, event: PeerEvent, room: Room) -> bool {
+    /// Queues a message behind all earlier ones of this member. `false` if the threads have ended.
+    pub(crate) fn push(&self, from: ReplicaId, message: PeerMessage, room: Room) -> bool {
         let mut state = self.shared.state();
         if state.closed {
             return false;
         }
-        state.lanes.push(from.index(), event.weight(), (event, room));
+        state.lanes.push(from.index(), message.weight(), (message, room));
         drop(state);
         self.shared.wake.notify_one();
         true
@@ -152,9 +156,9 @@ impl Drop for Worker {
 
 impl Worker {
     fn run(self) {
-        while let Some((member, (event, room))) = self.next() {
+        while let Some((member, (message, room))) = self.next() {
             let from = ReplicaId(u16::try_from(member).expect("a committee is small"));
-            let (work, cost) = self.shared.context.work(&self.shared.screens[member], from, event);
+            let (work, cost) = self.shared.context.work(&self.shared.filters[member], from, &message);
             drop(room);
             // A full inbox blocks the checking threads here, which keeps the order of one member's
             // messages.
@@ -168,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn next(&self) -> Option<(usize, (PeerEvent, Room))> {
+    fn next(&self) -> Option<(usize, (PeerMessage, Room))> {
         let mut state = self.shared.state();
         loop {
             if state.closed {
@@ -193,9 +197,9 @@ mod tests {
     fn expensive_messages_are_recognised_by_their_first_bytes() {
         let network = TestNetwork::seeded(4, 1);
         let bytes = MemberMessage::consensus(vote(&network, 1));
-        let event = |bytes: Vec<u8>| PeerEvent::Message { bytes: bytes.into(), direct: true };
-        assert_eq!(event(bytes).weight(), Weight::Light);
-        assert_eq!(event(vec![0, 4]).weight(), Weight::Dear);
-        assert_eq!((event(vec![0]).weight(), PeerEvent::Connected.weight()), (Weight::Light, Weight::Light));
+        let message = |bytes: Vec<u8>| PeerMessage { bytes: bytes.into(), direct: true };
+        assert_eq!(message(bytes).weight(), Weight::Light);
+        assert_eq!(message(vec![0, 4]).weight(), Weight::Dear);
+        assert_eq!(message(vec![0]).weight(), Weight::Light);
     }
 }

@@ -1,5 +1,5 @@
-//! Serves blocks to observers. They have limits of their own and cannot slow down the requests of
-//! members.
+//! Serves blocks to nodes that may request nothing else. They have limits of their own and cannot
+//! slow down the requests of members to a validator.
 
 use quorate_engine::{FetchRequest, serve_range};
 use quorate_ledger::{Height, decode};
@@ -9,23 +9,22 @@ use quorate_store::LedgerReader;
 use super::places::Places;
 use super::served;
 
-/// Responses to observers that are created at a time, for all observers together. Members have a
-/// separate limit.
+/// Responses that are created at a time, for all these nodes together. Requests of members to a
+/// validator have a separate limit.
 const SERVED_AT_A_TIME: usize = 1;
 
-/// Requests of one observer at a time. A further one is refused, so all observers get equally many
-/// turns.
+/// Requests of one node at a time. A further one is refused, so all nodes get equally many turns.
 const REQUESTS_OF_EACH: usize = 1;
 
-/// Serves observers one after the other, in the order of their requests.
-pub(crate) struct ObserverRequests {
+/// Serves nodes one after the other, in the order of their requests.
+pub(crate) struct BlockRequests {
     ledger: LedgerReader,
     places: Places,
 }
 
-impl ObserverRequests {
+impl BlockRequests {
     pub(crate) fn new(ledger: LedgerReader) -> Self {
-        ObserverRequests { ledger, places: Places::new(SERVED_AT_A_TIME, REQUESTS_OF_EACH) }
+        BlockRequests { ledger, places: Places::new(SERVED_AT_A_TIME, REQUESTS_OF_EACH) }
     }
 
     /// Answers a request in its turn. Dropping `answer` refuses the request.
@@ -43,12 +42,12 @@ impl ObserverRequests {
     }
 }
 
-/// Observers may request only blocks.
+/// Only blocks may be requested.
 fn blocks_from(request: &[u8]) -> Option<Height> {
     match decode::<FetchRequest>(request) {
         Ok(FetchRequest::Blocks { from }) => Some(from),
         Ok(FetchRequest::Transactions { .. } | FetchRequest::Ids { .. }) | Err(_) => {
-            tracing::debug!("request of an observer rejected");
+            tracing::debug!("a request for something else than blocks was rejected");
             None
         }
     }

@@ -6,9 +6,9 @@ use quorate_network::{Answer, PeerKey};
 use quorate_store::{LedgerReader, StoreError};
 use tokio::sync::oneshot;
 
-use super::places::{PeerQueue, Places};
-use super::served;
-use crate::runtime::validator::inbox::ValidatorWork;
+use super::inbox::ValidatorWork;
+use crate::runtime::answering::places::{PeerQueue, Places};
+use crate::runtime::answering::served;
 
 /// Responses to members that are created from the ledger at a time, for all members together. Each
 /// reads and holds a few megabytes.

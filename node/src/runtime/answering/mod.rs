@@ -1,8 +1,7 @@
-//! Answers requests of other nodes: of members, and separately of observers.
+//! Answers requests of other nodes from the ledger.
 
-pub(crate) mod members;
-pub(crate) mod observers;
-mod places;
+pub(crate) mod blocks;
+pub(crate) mod places;
 
 use quorate_engine::FetchResponse;
 use quorate_store::{LedgerReader, StoreError};
@@ -10,7 +9,7 @@ use quorate_store::{LedgerReader, StoreError};
 /// The result of a read of the ledger, or nothing if the read failed: the peer then asks another
 /// member. The first error of a damaged ledger is logged as an error, later ones at debug level, so
 /// that other nodes cannot flood the log.
-fn served(ledger: &LedgerReader, read: Result<FetchResponse, StoreError>) -> FetchResponse {
+pub(crate) fn served(ledger: &LedgerReader, read: Result<FetchResponse, StoreError>) -> FetchResponse {
     read.unwrap_or_else(|error| {
         if ledger.damage().is_some_and(|damage| damage.failed_reads > 1) {
             tracing::debug!(%error, "the ledger is damaged: a request of another node cannot be served");

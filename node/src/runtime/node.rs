@@ -1,0 +1,227 @@
+//! A node in whatever role its key has: when the committee changes, it starts again in the other
+//! role, in the same process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use quorate_store::Ledger;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::epoch;
+use super::ordering_thread::End;
+use super::running::RunningRole;
+use super::{Setup, observer, validator};
+use crate::config::{Config, Role};
+use crate::data_files;
+
+/// A node that runs until it is stopped or fails.
+pub(crate) struct Running {
+    addresses: watch::Receiver<Addresses>,
+    /// The reason why the node failed, once it has.
+    failure: watch::Receiver<Option<Arc<str>>>,
+    /// Ends the task.
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Where a running node is reached.
+#[derive(Debug, Clone)]
+struct Addresses {
+    rpc: SocketAddr,
+    p2p: Vec<String>,
+}
+
+impl Addresses {
+    fn of(role: &RunningRole) -> Self {
+        Addresses { rpc: role.rpc_address(), p2p: role.p2p_addresses() }
+    }
+}
+
+/// Starts a node with existing files. It takes part as soon as this returns.
+///
+/// # Errors
+/// Files that cannot be opened or belong to another node, or addresses that it cannot listen on.
+pub(crate) async fn start(mut setup: Setup) -> anyhow::Result<Running> {
+    let role = start_role(setup.clone(), None).await?;
+    keep_addresses(&mut setup.config, &Addresses::of(&role));
+    let (addresses, known) = watch::channel(Addresses::of(&role));
+    let (failing, failure) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel();
+    let roles = Roles { setup, addresses, failing };
+    let task = tokio::spawn(roles.run(role, stopped));
+    Ok(Running { addresses: known, failure, stop, task })
+}
+
+impl Running {
+    /// The address of the RPC server.
+    pub(crate) fn rpc_address(&self) -> SocketAddr {
+        self.addresses.borrow().rpc
+    }
+
+    /// The addresses at which peers can dial this node.
+    pub(crate) fn p2p_addresses(&self) -> Vec<String> {
+        self.addresses.borrow().p2p.clone()
+    }
+
+    /// Resolves only if the node fails by itself, with the reason.
+    pub(crate) async fn failed(&self) -> anyhow::Error {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(cause) => anyhow!("{}", cause.as_deref().unwrap_or("the node failed")),
+            Err(_) => anyhow!("the task that supervises the node ended, which is a bug"),
+        }
+    }
+
+    /// Stops cleanly: finishes pending responses, closes connections, and makes everything durable.
+    ///
+    /// # Errors
+    /// If the node failed before or while stopping.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // An error means that the task has already ended, with the result that follows.
+        let _ = self.stop.send(());
+        self.task.await.context("the task that supervises the node panicked")?
+    }
+}
+
+/// Runs a node in one role after the other.
+struct Roles {
+    setup: Setup,
+    addresses: watch::Sender<Addresses>,
+    failing: watch::Sender<Option<Arc<str>>>,
+}
+
+impl Roles {
+    /// Runs until `stop` resolves. A request to stop while the node starts again is served when it
+    /// has started.
+    async fn run(self, mut role: RunningRole, mut stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        loop {
+            let end = tokio::select! {
+                end = role.ended() => end,
+                _ = &mut stop => return role.stop().await.map(drop),
+            };
+            if let End::Failed(cause) = end {
+                self.failing.send_replace(Some(cause));
+                let _ = stop.await;
+                return role.stop().await.map(drop);
+            }
+            role = match self.start_again(role).await {
+                Ok(role) => role,
+                Err(error) => {
+                    self.failing.send_replace(Some(format!("{error:#}").into()));
+                    let _ = stop.await;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    /// Closes everything that the role has opened, then opens it for the other role. The ledger stays
+    /// open: late readers of the old role would otherwise keep it locked.
+    async fn start_again(&self, role: RunningRole) -> anyhow::Result<RunningRole> {
+        let ledger = role.stop().await?;
+        let started = start_role(self.setup.clone(), ledger).await;
+        let role = started.context("the node cannot start again in its other role")?;
+        self.addresses.send_replace(Addresses::of(&role));
+        Ok(role)
+    }
+}
+
+/// Starts the node in the role that its key has in the configuration in force. `ledger`: the open
+/// ledger, if the node ran in its other role before.
+async fn start_role(setup: Setup, ledger: Option<Ledger>) -> anyhow::Result<RunningRole> {
+    let ledger = match ledger {
+        Some(ledger) => ledger,
+        None => data_files::open_ledger(&setup.genesis, &setup.config.ledger)?,
+    };
+    let setup = setup.with_key_in_force(ledger.governance());
+    match epoch::role_in_force(setup.config.role, &setup.key.public(), ledger.governance()) {
+        Role::Validator => validator::start(setup, ledger).await,
+        Role::Observer => observer::start(setup, ledger).await,
+    }
+}
+
+/// Makes the node use the same ports when it starts again. Clients and peers know the ports that the
+/// system chose at the first start.
+fn keep_addresses(config: &mut Config, addresses: &Addresses) {
+    config.rpc.listen = addresses.rpc;
+    for listen in &mut config.p2p_listen {
+        let chosen = listen.strip_suffix("/tcp/0").and_then(|host| {
+            let prefix = format!("{host}/tcp/");
+            let port = addresses.p2p.iter().find_map(|address| address.strip_prefix(&prefix))?;
+            Some(format!("{prefix}{}", port.split('/').next()?))
+        });
+        if let Some(chosen) = chosen {
+            *listen = chosen;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+    use std::time::Duration;
+
+    use quorate_genesis::TestNetwork;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config;
+
+    fn config(home: &Path, listen: &str) -> Config {
+        let text = format!("[p2p]\nlisten = [\"{listen}\"]\n[rpc]\nlisten = \"127.0.0.1:0\"\n");
+        std::fs::write(home.join("config.toml"), text).unwrap();
+        config::read(home, &config::Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_starts_again_uses_the_ports_that_the_system_chose() {
+        let home = tempfile::tempdir().unwrap();
+        let p2p = vec!["/ip4/127.0.0.1/tcp/4242/p2p/16Uiu2HAm".to_owned(), "/ip6/::1/tcp/4343".to_owned()];
+        let addresses = Addresses { rpc: "127.0.0.1:8888".parse().unwrap(), p2p };
+        let kept = |listen: &str| {
+            let mut config = config(home.path(), listen);
+            keep_addresses(&mut config, &addresses);
+            (config.rpc.listen.to_string(), config.p2p_listen)
+        };
+        let rpc = "127.0.0.1:8888".to_owned();
+        assert_eq!(kept("/ip4/127.0.0.1/tcp/0"), (rpc.clone(), vec!["/ip4/127.0.0.1/tcp/4242".to_owned()]));
+        assert_eq!(kept("/ip6/::1/tcp/0"), (rpc.clone(), vec!["/ip6/::1/tcp/4343".to_owned()]));
+        let fixed = "/ip4/127.0.0.1/tcp/9000";
+        assert_eq!(kept(fixed), (rpc, vec![fixed.to_owned()]), "a configured port stays");
+    }
+
+    /// A validator that is not yet a member, since another role needs a network. The ledger passes
+    /// from one start to the next.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_role_that_has_changed_starts_again_at_the_same_addresses() {
+        let home = tempfile::tempdir().unwrap();
+        let genesis = TestNetwork::seeded(4, 1).genesis().clone();
+        let key = TestNetwork::seeded(1, 9).keys()[0].clone();
+        let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
+        config.ledger = home.path().join("ledger.redb");
+        data_files::create(&genesis, &key.public(), &config.ledger, None).unwrap();
+        let mut setup =
+            Setup { genesis, key, next_key: None, name: "candidate".to_owned(), config, log_level: None };
+
+        let role = start_role(setup.clone(), None).await.unwrap();
+        let (first, ending) = (Addresses::of(&role), role.ending.clone());
+        keep_addresses(&mut setup.config, &first);
+        let (addresses, mut known) = watch::channel(first.clone());
+        let (failing, failure) = watch::channel(None);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Roles { setup, addresses, failing }.run(role, stopped));
+
+        ending.send_replace(Some(End::RoleChanged));
+        timeout(Duration::from_secs(60), known.changed()).await.unwrap().unwrap();
+        let again = known.borrow().clone();
+        assert_eq!((again.rpc, again.p2p), (first.rpc, first.p2p));
+        TcpStream::connect(first.rpc).await.unwrap();
+        assert!(failure.borrow().is_none());
+        stop.send(()).unwrap();
+        task.await.unwrap().unwrap();
+    }
+}
