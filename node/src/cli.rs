@@ -8,8 +8,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, block, completions, config, devnet, explain, genesis, key, ledger, log_level, node, status,
-    testnet, tx, verify,
+    bench, block, client, completions, config, devnet, explain, genesis, governance, key, ledger, log_level,
+    node, status, testnet, tx, validator, verify,
 };
 use crate::exit::EXIT_CODES;
 
@@ -18,6 +18,10 @@ Try it:
   quorate devnet                                   a whole network in this terminal
   quorate tx send --data 'hello'                   in another one: order a transaction, wait for its receipt
   quorate block list
+
+Change the network while it runs:
+  quorate governance status                        who decides, and what is scheduled
+  quorate validator remove bank-2 --dry-run        what a change would do; see `quorate validator --help`
 
 Run validators as processes of their own:
   quorate testnet --validators 4 --output net
@@ -55,6 +59,12 @@ pub(crate) enum Command {
     Genesis(genesis::Command),
     #[command(subcommand)]
     Tx(tx::Command),
+    #[command(subcommand)]
+    Governance(governance::Command),
+    #[command(subcommand)]
+    Validator(validator::Command),
+    #[command(subcommand)]
+    Client(client::Command),
     #[command(subcommand)]
     Block(block::Command),
     #[command(subcommand)]

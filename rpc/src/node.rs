@@ -7,13 +7,17 @@ use quorate_api::{
     TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
+use quorate_governance::Config;
 use quorate_ledger::{Height, Refusal, Transaction, TransactionId};
 use quorate_store::{Damage, LedgerReader};
 use tokio::sync::watch;
 
 /// A node's reports about itself, all from one snapshot of its ordering thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct NodeReport {
+    /// The configuration in force at that time. The indices of members in the other fields are those
+    /// of its committee.
+    pub config: Config,
     /// As [`Node::status`].
     pub status: NodeStatus,
     /// As [`Node::peers`].
@@ -39,8 +43,13 @@ pub trait Node: Send + Sync + 'static {
     /// block of every height in it. The channel closes when no more blocks will follow.
     fn committed(&self) -> watch::Receiver<Height>;
 
-    /// The genesis of the network.
+    /// The genesis of the network. It says how the network began; for the present, see
+    /// [`Node::config`].
     fn genesis(&self) -> &Genesis;
+
+    /// The configuration in force: committee, clients and parameters. The indices of members in all
+    /// other reports are those of its committee, unless the epoch changes between two calls.
+    fn config(&self) -> Config;
 
     /// Whether this node accepts transactions at all.
     ///

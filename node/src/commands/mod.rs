@@ -2,11 +2,13 @@
 
 pub(crate) mod bench;
 pub(crate) mod block;
+pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod devnet;
 pub(crate) mod explain;
 pub(crate) mod genesis;
+pub(crate) mod governance;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod log_level;
@@ -14,6 +16,7 @@ pub(crate) mod node;
 pub(crate) mod status;
 pub(crate) mod testnet;
 pub(crate) mod tx;
+pub(crate) mod validator;
 pub(crate) mod verify;
 
 use std::future::Future;
@@ -35,6 +38,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Genesis(command) => genesis::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Tx(command) => tx::run(&command),
+        Command::Governance(command) => governance::run(&command),
+        Command::Validator(command) => validator::run(&command),
+        Command::Client(command) => client::run(&command),
         Command::Block(command) => block::run(&command),
         Command::Ledger(command) => ledger::run(&command),
         Command::Status(args) => status::run(&args),

@@ -38,11 +38,11 @@ pub(crate) use settings::{SettingsTable, tables};
 /// Upper limit of the size of a config file in bytes.
 const MAX_CONFIG_BYTES: usize = 64 << 10;
 
-/// The role of a node in the network.
+/// The role that a node is configured for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
-    /// Proposes and votes.
+    /// Proposes and votes while its key is in the committee, and follows the chain otherwise.
     #[default]
     Validator,
     /// Follows the chain and serves clients, without a vote.

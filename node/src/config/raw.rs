@@ -46,9 +46,9 @@ pub(super) struct RawFiles {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawNode {
-    /// `validator` takes part in ordering with the key of a member of the genesis. `observer`
-    /// follows the chain and serves clients with any other key, which validators must list in
-    /// `p2p.observers`. It signs nothing.
+    /// `validator` takes part in ordering while its key is in the committee. Before and after that,
+    /// it follows the chain like an observer. `observer` follows the chain and serves clients with
+    /// any other key, which validators must list in `p2p.observers`. It signs nothing.
     pub(super) role: Role,
 }
 

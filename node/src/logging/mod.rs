@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -87,16 +87,16 @@ impl Logging {
             LogFormat::Text => {
                 let subscriber = subscriber.with_filter_reloading();
                 let handle = subscriber.reload_handle();
-                (subscriber.try_init(), Box::new(move |filter| handle.reload(filter)))
+                (subscriber.try_init(), Arc::new(move |filter| handle.reload(filter)))
             }
             LogFormat::Json => {
                 let subscriber = subscriber.json().with_filter_reloading();
                 let handle = subscriber.reload_handle();
-                (subscriber.try_init(), Box::new(move |filter| handle.reload(filter)))
+                (subscriber.try_init(), Arc::new(move |filter| handle.reload(filter)))
             }
         };
         started.map_err(|error| anyhow!("logging cannot be started: {error}"))?;
-        Ok(LogLevel { current: Mutex::new(level), replace })
+        Ok(LogLevel { current: Arc::new(Mutex::new(level)), replace })
     }
 }
 
@@ -154,11 +154,12 @@ pub(crate) fn flush() {
     }
 }
 
-type Replace = Box<dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
+type Replace = Arc<dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
 
-/// The log level, which can be changed while the process runs.
+/// The log level, which can be changed while the process runs. Clones change the same level.
+#[derive(Clone)]
 pub(crate) struct LogLevel {
-    current: Mutex<String>,
+    current: Arc<Mutex<String>>,
     replace: Replace,
 }
 
@@ -271,8 +272,8 @@ mod tests {
         let (subscriber, handle) = tracing_subscriber::reload::Layer::<_, tracing_subscriber::Registry>::new(
             filter("info").unwrap_or_default(),
         );
-        let replace: Replace = Box::new(move |filter| handle.reload(filter));
-        let level = LogLevel { current: Mutex::new("info".to_owned()), replace };
+        let replace: Replace = Arc::new(move |filter| handle.reload(filter));
+        let level = LogLevel { current: Arc::new(Mutex::new("info".to_owned())), replace };
         assert_eq!(level.set("warn,quorate_network=debug"), Ok("info".to_owned()));
         assert!(level.set(" ").unwrap_err().contains("silence"));
         let problem = level.set("info,=").unwrap_err();

@@ -96,12 +96,18 @@ kinds! {
     TransactionTooLarge = ("transaction_too_large", -32021, false),
     /// Signed with another key than the sender's, or for another chain.
     BadSignature = ("bad_signature", -32022, false),
-    /// Governance transactions are not supported yet.
-    GovernanceUnsupported = ("governance_unsupported", -32023, false),
+    /// The payload of a governance transaction is not an operation.
+    OperationMalformed = ("operation_malformed", -32023, false),
     /// `valid_until_ms` has passed.
     TransactionExpired = ("transaction_expired", -32024, false),
     /// `valid_until_ms` is further ahead than the network allows.
     LifetimeTooLong = ("lifetime_too_long", -32025, false),
+    /// The sender is not registered as a client, or is neither a member nor a candidate.
+    SenderUnknown = ("sender_unknown", -32026, false),
+    /// The members revoked the sender.
+    SenderRevoked = ("sender_revoked", -32027, false),
+    /// The transaction exceeds the quota of its member or client in a block.
+    Quota = ("quota", -32028, false),
 
     /// The pool of waiting transactions is full.
     PoolFull = ("pool_full", -32030, true),
@@ -258,9 +264,12 @@ mod tests {
             ("transaction_malformed", -32020),
             ("transaction_too_large", -32021),
             ("bad_signature", -32022),
-            ("governance_unsupported", -32023),
+            ("operation_malformed", -32023),
             ("transaction_expired", -32024),
             ("lifetime_too_long", -32025),
+            ("sender_unknown", -32026),
+            ("sender_revoked", -32027),
+            ("quota", -32028),
             ("pool_full", -32030),
             ("sender_quota", -32031),
             ("syncing", -32040),

@@ -26,6 +26,7 @@
 mod chain;
 mod encoding;
 mod error;
+mod governance;
 mod methods;
 mod node;
 mod stream;
@@ -46,6 +47,15 @@ pub use encoding::excerpt::{MAX_EXCERPT_CHARS, cut_off, excerpt, shorten};
 pub use encoding::hex::Bytes;
 pub use encoding::invalid::InvalidJson;
 pub use error::{ErrorData, ErrorKind, MAX_MESSAGE_BYTES, RpcError};
+pub use governance::change::{ChangeJson, DescribedChange, InvalidChange, SubmitMode};
+pub use governance::history::{History, PastOperation};
+pub use governance::operation::{OperationJson, QuotaJson};
+pub use governance::outcome::{BlockOutcome, OutcomeJson};
+pub use governance::preview::{ObstacleJson, PreviewJson};
+pub use governance::query::{MAX_LISTED, MAX_PREVIEW_CHANGES};
+pub use governance::status::{
+    Arithmetic, CandidateJson, ClientJson, Clients, GovernanceStatus, MemberJson, ProposalJson, ScheduledJson,
+};
 pub use methods::catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
 pub use methods::discovery::Discovery;
 pub use methods::parameter::Parameter;
@@ -58,8 +68,8 @@ pub use node::explanation::{
     SilentMember, ViewChangeTally, ViewTimer, VoteTally, Warning, WarningKind,
 };
 pub use node::status::{
-    ChainHead, FailedAddress, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection, PeerJson,
-    Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
+    ChainHead, FailedAddress, Membership, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection,
+    PeerJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
 pub use stream::{EndReason, NOTIFICATION};
-pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, SubmitResult, TransactionStatus, Wait};
+pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, StatusResult, SubmitResult, TransactionStatus, Wait};

@@ -1,6 +1,6 @@
 //! The error that a client gets for each reason to refuse its transaction.
 
-use quorate_ledger::{Refusal, TransactionError};
+use quorate_ledger::{NotPermitted, Refusal, TransactionError};
 
 use crate::error::{ErrorKind, RpcError};
 
@@ -9,6 +9,15 @@ const POOL_RETRY_MS: u64 = 500;
 
 /// When to try again with a node that is starting or stopping.
 const NODE_RETRY_MS: u64 = 2000;
+
+/// The kind of error for a transaction that the configuration does not permit.
+pub(crate) fn kind_of(reason: NotPermitted) -> ErrorKind {
+    match reason {
+        NotPermitted::SenderUnknown => ErrorKind::SenderUnknown,
+        NotPermitted::SenderRevoked => ErrorKind::SenderRevoked,
+        NotPermitted::Quota | NotPermitted::AboveQuota => ErrorKind::Quota,
+    }
+}
 
 /// The message is the text of the reason.
 impl From<Refusal> for RpcError {
@@ -19,10 +28,11 @@ impl From<Refusal> for RpcError {
             Refusal::Invalid(TransactionError::TooLarge { bytes, limit }) => {
                 error(ErrorKind::TransactionTooLarge).detail("bytes", bytes).detail("limit", limit)
             }
-            Refusal::Invalid(TransactionError::Governance) => error(ErrorKind::GovernanceUnsupported),
             Refusal::Invalid(TransactionError::BadSignature { chain }) => {
                 error(ErrorKind::BadSignature).detail("chain_id", chain.to_string())
             }
+            Refusal::Operation(_) => error(ErrorKind::OperationMalformed),
+            Refusal::NotPermitted(reason) => error(kind_of(reason)),
             Refusal::Expired { valid_until, now } => error(ErrorKind::TransactionExpired)
                 .detail("valid_until_ms", valid_until.0)
                 .detail("now_ms", now.0),

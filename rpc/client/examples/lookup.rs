@@ -30,6 +30,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     // That it was not committed cannot be proven.
     let status = client.agreed(async |node: Rpc| node.tx_status(id).await).await?;
-    println!("{}, according to f + 1 nodes", status.name());
+    println!("{}, according to f + 1 nodes", status.status.name());
     Ok(())
 }

@@ -68,7 +68,38 @@ def call(node: str, method: str, params: dict, timeout_s: float):
     return answer["result"]
 
 
-def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, timeout_s: float) -> dict:
+class Epochs:
+    """The epoch proofs that are known. They are only ever extended: a node that proves fewer epochs
+    than others changes nothing."""
+
+    def __init__(self, genesis: wire.Genesis, known: dict | None = None):
+        """`known` is the JSON of epoch proofs. All of them must be valid."""
+        self.genesis, self.json = genesis, known or {"chain_id": "0x" + genesis.chain_id.hex(), "proofs": []}
+        self.anchor = wire.Anchor(genesis, self.json)
+
+    def extend_from(self, node: str, timeout_s: float):
+        """Adds all valid proofs of a node, up to the limit of WIRE.md."""
+        while len(self.json["proofs"]) < wire.MAX_EPOCH_PROOFS:
+            params = {"from_epoch": len(self.json["proofs"])}
+            more = call(node, "network_epochs", params, timeout_s)["proofs"]
+            wire.require(isinstance(more, list), "the epoch proofs are not a list")
+            for proof in more:
+                self.anchor.extend(proof)
+                self.json["proofs"].append(proof)
+            if not more:
+                return
+
+    def verify_receipt(self, node: str, receipt: dict, timeout_s: float) -> dict:
+        """Verifies a receipt of a node. If its block is of a later epoch than those that are proven, the
+        node must prove that epoch, too."""
+        try:
+            return wire.verify_receipt(receipt, self.genesis, self.json)
+        except wire.Unproven:
+            self.extend_from(node, timeout_s)
+            return wire.verify_receipt(receipt, self.genesis, self.json)
+
+
+def submit(nodes: list[str], epochs: Epochs, transaction: bytes, timeout_s: float) -> dict:
     """Submits the same bytes until a node answers with a valid receipt, and returns the receipt.
 
     A node that is slow, down, busy or faulty costs only time, because the client tries the other
@@ -90,11 +121,11 @@ def submit(nodes: list[str], genesis: wire.Genesis, transaction: bytes, timeout_
             result = call(node, "tx_submit", params, wait_s + 2)
             if result["status"] == "committed":
                 receipt = result["receipt"]
-                wire.verify_receipt(receipt, genesis)
+                epochs.verify_receipt(node, receipt, wait_s + 2)
                 wire.require(receipt["transaction"] == wanted, "the receipt is of another transaction")
                 return receipt
             said[node] = result["status"]
-            if result["status"] == "expired":
+            if result["status"] in ("expired", "rejected"):
                 refused.add(node)
         except NodeError as error:
             said[node], pause_s = f"{error} ({error.kind})", max(pause_s, error.retry_after_s)
@@ -127,8 +158,21 @@ def read(path: str, limit: int = MAX_READ) -> bytes:
 
 def send(args) -> dict:
     genesis = wire.Genesis.parse(read(args.genesis).decode())
+    has_file = args.epochs is not None and os.path.exists(args.epochs)
+    epochs = Epochs(genesis, wire.read_epochs(read(args.epochs, wire.MAX_EPOCHS_FILE)) if has_file else None)
+    known = len(epochs.json["proofs"])
+    receipt = sign_and_submit(args, genesis, epochs)
+    if args.epochs is not None and (not has_file or len(epochs.json["proofs"]) > known):
+        # Replace the file as a whole, so that an interruption does not lose the proofs.
+        with open(args.epochs + ".new", "w", encoding="ascii") as file:
+            json.dump(epochs.json, file)
+        os.replace(args.epochs + ".new", args.epochs)
+    return receipt
+
+
+def sign_and_submit(args, genesis: wire.Genesis, epochs: Epochs) -> dict:
     if args.transaction is not None:
-        return submit(args.node, genesis, wire.unhex(args.transaction), args.timeout)
+        return submit(args.node, epochs, wire.unhex(args.transaction), args.timeout)
     # Use half of the maximum lifetime. With the whole, a node whose clock is behind ours refuses
     # the transaction.
     valid_until_ms = time.time_ns() // 1_000_000 + genesis.max_lifetime_ms // 2
@@ -138,7 +182,7 @@ def send(args) -> dict:
     transaction = wire.make_transaction(genesis, load_key(args.key), nonce, valid_until_ms, args.data.encode())
     # It is always safe to submit these bytes again.
     print(f"transaction 0x{transaction.hex()}", file=sys.stderr)
-    return submit(args.node, genesis, transaction, args.timeout)
+    return submit(args.node, epochs, transaction, args.timeout)
 
 
 def verify(args) -> dict:
@@ -167,6 +211,8 @@ def main() -> int:
     content.add_argument("--data", help="text, sent as UTF-8")
     content.add_argument("--transaction", help="hex of a signed transaction, to submit the same bytes again")
     sending.add_argument("--key", help="PEM file of `quorate key new`; without it a new key signs")
+    sending.add_argument("--epochs", help="JSON file of epoch proofs to begin with; proofs of later epochs are added "
+                         "to it, or written to it if it does not exist")
     sending.add_argument("--timeout", type=float, default=30, help="seconds after which to stop")
     sending.set_defaults(run=send)
     verifying = commands.add_parser("verify", help="verify a receipt, or a proof of chain_proof, without any network")

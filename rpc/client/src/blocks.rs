@@ -54,6 +54,7 @@ impl Client {
         if proof.header.hash() != head.hash {
             return Err(Client::untrusted(node, Untrusted::OtherBlock(head.hash)));
         }
+        self.check_is_present(&proof.header).map_err(|reason| Client::untrusted(node, reason))?;
         Ok(Some(proof.header))
     }
 
@@ -101,27 +102,27 @@ impl Client {
             }
             return Ok(());
         };
-        let check = || {
+        self.check(node, |anchor| {
             let certificate = CommitCertificate::try_from(certificate)?;
             let header = block.header().clone();
-            FinalityProof { header, descendants: Vec::new(), certificate }.verify(&self.anchor)?;
-            Ok::<(), Untrusted>(())
-        };
-        check().map_err(|reason| Client::untrusted(node, reason))
+            FinalityProof { header, descendants: Vec::new(), certificate }.verify(anchor)?;
+            Ok(())
+        })
+        .await
     }
 
     /// A node's verified proof for a height.
     async fn proof_of(&self, node: &Rpc, height: Height) -> Result<FinalityProof, ClientError> {
         let json = node.chain_proof(height.0).await?;
-        let check = || {
-            let proof = FinalityProof::try_from(&json.ok_or(Untrusted::NoProof(height))?)?;
+        self.check(node, |anchor| {
+            let proof = FinalityProof::try_from(json.as_ref().ok_or(Untrusted::NoProof(height))?)?;
             if proof.header.height != height {
                 return Err(Untrusted::OtherHeight { asked: height, found: proof.header.height });
             }
-            proof.verify(&self.anchor)?;
+            proof.verify(anchor)?;
             Ok(proof)
-        };
-        check().map_err(|reason| Client::untrusted(node, reason))
+        })
+        .await
     }
 }
 

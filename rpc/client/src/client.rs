@@ -1,5 +1,6 @@
 //! Several nodes, none of them trusted.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorate_ledger::ChainAnchor;
@@ -12,19 +13,22 @@ use crate::rpc::Rpc;
 /// A client of one network.
 ///
 /// Verifies every result that can be proven before it returns it: receipts, blocks and heads
-/// against the chain's anchor. Other results are claims of a node, and the methods say so: that a
+/// against the chain's anchor. It keeps the newest epoch that was proven, and refuses heads of earlier
+/// ones. Other results are claims of a node, and the methods say so: that a
 /// transaction is unknown, pending or expired, and that a head is the newest.
 #[derive(Debug)]
 pub struct Client {
     pub(crate) nodes: Nodes,
-    pub(crate) anchor: ChainAnchor,
+    /// Only ever replaced by an extended one.
+    pub(crate) anchor: Mutex<Arc<ChainAnchor>>,
     config: ClientConfig,
 }
 
 impl Client {
     /// A client of the nodes at these URLs. Nothing is sent yet.
     ///
-    /// The anchor follows from the genesis file, which must come from a trusted source.
+    /// The anchor follows from the genesis file, which must come from a trusted source. The client
+    /// extends it by the epochs that nodes prove, so it may be that of the genesis in any epoch.
     ///
     /// # Errors
     /// [`ClientError::NoNode`] and [`ClientError::Url`].
@@ -34,7 +38,7 @@ impl Client {
         config: ClientConfig,
     ) -> Result<Self, ClientError> {
         let nodes = urls.into_iter().map(|url| Rpc::new(url.as_ref(), &config)).collect::<Result<_, _>>()?;
-        Ok(Client { nodes: Nodes::new(nodes)?, anchor, config })
+        Ok(Client { nodes: Nodes::new(nodes)?, anchor: Mutex::new(Arc::new(anchor)), config })
     }
 
     /// The single nodes, for requests about them rather than about the chain. Their results are not
@@ -47,11 +51,6 @@ impl Client {
     /// it is the node of the last result.
     pub fn preferred(&self) -> &Rpc {
         &self.nodes()[self.nodes.preferred()]
-    }
-
-    /// The anchor that results are verified against.
-    pub fn anchor(&self) -> &ChainAnchor {
-        &self.anchor
     }
 
     pub(crate) fn config(&self) -> &ClientConfig {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_api::{InvalidJson, MAX_MESSAGE_BYTES, RpcError, cut_off};
-use quorate_ledger::{BlockHash, Height, ProofError, TransactionId};
+use quorate_ledger::{BlockHash, Epoch, EpochProofError, Height, ProofError, TransactionId};
 
 /// Why one call to one node has no result.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,19 @@ pub enum Untrusted {
     /// The proof is invalid.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// An epoch proof is invalid.
+    #[error("its epoch proof is invalid: {0}")]
+    Epoch(#[from] EpochProofError),
+    /// Its newest block is of an earlier epoch than the newest proven one.
+    #[error(
+        "its newest block is of epoch {epoch}, but epoch {newest} has begun: the node is behind, or not correct"
+    )]
+    Behind {
+        /// The epoch of its newest block.
+        epoch: Epoch,
+        /// The newest epoch that was proven to this client.
+        newest: Epoch,
+    },
     /// The status is `committed`, but the node has no receipt.
     #[error("it claims that transaction {0} is committed, but has no receipt for it")]
     NoReceipt(TransactionId),

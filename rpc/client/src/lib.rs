@@ -30,6 +30,7 @@ mod agree;
 mod blocks;
 mod client;
 mod config;
+mod epochs;
 mod error;
 mod events;
 mod fail_over;

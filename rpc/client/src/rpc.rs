@@ -7,11 +7,13 @@ use jsonrpsee_core::client::ClientT;
 use jsonrpsee_http_client::transport::Error as TransportError;
 use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use quorate_api::{
-    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
-    ReceiptJson, RpcError, SubmitResult, TransactionStatus, ValidatorSet, VersionInfo, Wait,
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, ChangeJson, CheckpointJson, ClientJson, Clients,
+    ConsensusEvidence, ConsensusState, EpochProofsJson, Explanation, FinalityProofJson, GovernanceStatus,
+    History, LocatedTransaction, MAX_LISTED, MempoolStatus, NetworkGenesis, NodeStatus, PeerJson,
+    PreviewJson, ProposalJson, ReceiptJson, RpcError, StatusResult, SubmitResult, ValidatorSet, VersionInfo,
+    Wait,
 };
-use quorate_ledger::TransactionId;
+use quorate_ledger::{PublicKey, TransactionId};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
@@ -127,7 +129,7 @@ impl Rpc {
     }
 
     /// The status of a transaction, as far as the node knows it.
-    pub async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, CallError> {
+    pub async fn tx_status(&self, id: TransactionId) -> Result<StatusResult, CallError> {
         self.call("tx_status", [("id", json!(id.to_string()))]).await
     }
 
@@ -178,6 +180,42 @@ impl Rpc {
     /// The committee at a height, by default that of the next block.
     pub async fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, CallError> {
         self.call("network_validators", [("height", json!(height))]).await
+    }
+
+    /// Proofs of the ends of epochs from this one on, at most 100.
+    pub async fn network_epochs(&self, from_epoch: u64) -> Result<EpochProofsJson, CallError> {
+        self.call("network_epochs", [("from_epoch", json!(from_epoch)), ("limit", json!(MAX_LISTED))]).await
+    }
+
+    /// The committee and parameters in force at the next height, and what is scheduled.
+    pub async fn governance_status(&self) -> Result<GovernanceStatus, CallError> {
+        self.call("governance_status", []).await
+    }
+
+    /// The open proposals.
+    pub async fn governance_proposals(&self) -> Result<Vec<ProposalJson>, CallError> {
+        self.call("governance_proposals", []).await
+    }
+
+    /// What a proposal of these changes would do if the next block decided it.
+    pub async fn governance_preview(&self, changes: &[ChangeJson]) -> Result<PreviewJson, CallError> {
+        self.call("governance_preview", [("changes", json!(changes))]).await
+    }
+
+    /// Registered clients with greater keys than this one, at most 100.
+    pub async fn governance_clients(&self, after: Option<&PublicKey>) -> Result<Clients, CallError> {
+        let after = after.map(ToString::to_string);
+        self.call("governance_clients", [("after", json!(after)), ("limit", json!(MAX_LISTED))]).await
+    }
+
+    /// A registered client.
+    pub async fn governance_client(&self, key: &PublicKey) -> Result<Option<ClientJson>, CallError> {
+        self.call("governance_client", [("key", json!(key.to_string()))]).await
+    }
+
+    /// Past governance transactions, newest first, below a height or from the newest block on.
+    pub async fn governance_history(&self, below: Option<u64>, limit: u32) -> Result<History, CallError> {
+        self.call("governance_history", [("below_height", json!(below)), ("limit", json!(limit))]).await
     }
 
     /// The node's summary of itself.

@@ -19,7 +19,7 @@ pub struct TransactionTooLarge {
     pub bytes: u64,
 }
 
-/// Makes signed transactions that carry data.
+/// Makes signed transactions.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct TransactionTooLarge {
 #[derive(Debug, Clone)]
 pub struct TransactionBuilder {
     chain: ChainId,
-    data: Vec<u8>,
+    payload: Payload,
     nonce: Option<u64>,
     valid_until: Option<Timestamp>,
     lifetime: Duration,
@@ -46,7 +46,12 @@ pub struct TransactionBuilder {
 impl TransactionBuilder {
     /// A transaction for one chain that carries these bytes.
     pub fn new(chain: ChainId, data: Vec<u8>) -> Self {
-        TransactionBuilder { chain, data, nonce: None, valid_until: None, lifetime: DEFAULT_LIFETIME }
+        TransactionBuilder::with_payload(chain, Payload::Data(data))
+    }
+
+    /// A transaction for one chain with any payload, for example a governance operation.
+    pub fn with_payload(chain: ChainId, payload: Payload) -> Self {
+        TransactionBuilder { chain, payload, nonce: None, valid_until: None, lifetime: DEFAULT_LIFETIME }
     }
 
     /// How long it is valid from its signing on, by this machine's clock.
@@ -78,8 +83,7 @@ impl TransactionBuilder {
     pub fn sign(self, key: &SecretKey) -> Result<Transaction, TransactionTooLarge> {
         let valid_until = self.valid_until.unwrap_or_else(|| now().plus_ms(millis(self.lifetime)));
         let nonce = self.nonce.unwrap_or_else(random_nonce);
-        let payload = Payload::Data(self.data);
-        let transaction = Transaction::sign(&self.chain, key, nonce, valid_until, payload);
+        let transaction = Transaction::sign(&self.chain, key, nonce, valid_until, self.payload);
         let bytes = transaction.encoded_len();
         if bytes > u64::from(MAX_TRANSACTION_BYTES) {
             return Err(TransactionTooLarge { bytes });

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quorate_api::{ErrorKind, ReceiptJson, TransactionStatus, Wait};
+use quorate_api::{ErrorKind, OutcomeJson, ReceiptJson, StatusResult, TransactionStatus, Wait};
 use quorate_ledger::{Receipt, Transaction, TransactionId};
 
 use crate::client::Client;
@@ -18,6 +18,9 @@ pub struct Submitted {
     pub id: TransactionId,
     /// Its status. `Committed` is always proven; any other status is a claim of one node.
     pub status: TransactionStatus,
+    /// What became of a committed governance transaction: a claim of the node, which no receipt proves.
+    /// `None` for data.
+    pub outcome: Option<OutcomeJson>,
     /// The verified receipt; present exactly if the status is `Committed`.
     pub receipt: Option<Receipt>,
 }
@@ -76,8 +79,8 @@ impl Client {
         self.nodes
             .ask(self.timeout(), async |node: Rpc, _| {
                 let asked = async {
-                    let status = node.tx_status(id).await?;
-                    self.accept(&node, id, status, None).await
+                    let result = node.tx_status(id).await?;
+                    self.accept(&node, id, result, None).await
                 };
                 asked.await.into()
             })
@@ -107,14 +110,15 @@ impl Client {
         &self,
         node: &Rpc,
         id: TransactionId,
-        status: TransactionStatus,
+        result: StatusResult,
         receipt: Option<ReceiptJson>,
     ) -> Result<Submitted, ClientError> {
+        let StatusResult { status, outcome } = result;
         if !matches!(status, TransactionStatus::Committed { .. }) {
-            return Ok(Submitted { id, status, receipt: None });
+            return Ok(Submitted { id, status, outcome: None, receipt: None });
         }
         let receipt = match receipt {
-            Some(receipt) => Some(self.checked(node, id, &receipt)?),
+            Some(receipt) => Some(self.checked(node, id, &receipt).await?),
             None => self.receipt_from(node, id).await?,
         };
         let Some(receipt) = receipt else {
@@ -123,12 +127,12 @@ impl Client {
         // Take the place from the receipt: the place in the status is not proven.
         let height = receipt.proof.header.height.0;
         let status = TransactionStatus::Committed { height, index: receipt.index };
-        Ok(Submitted { id, status, receipt: Some(receipt) })
+        Ok(Submitted { id, status, outcome, receipt: Some(receipt) })
     }
 
     async fn receipt_from(&self, node: &Rpc, id: TransactionId) -> Result<Option<Receipt>, ClientError> {
         match node.tx_receipt(id).await? {
-            Some(receipt) => self.checked(node, id, &receipt).map(Some),
+            Some(receipt) => self.checked(node, id, &receipt).await.map(Some),
             None => Ok(None),
         }
     }
@@ -150,16 +154,21 @@ impl Client {
         }
     }
 
-    fn checked(&self, node: &Rpc, id: TransactionId, receipt: &ReceiptJson) -> Result<Receipt, ClientError> {
-        let check = || {
+    async fn checked(
+        &self,
+        node: &Rpc,
+        id: TransactionId,
+        receipt: &ReceiptJson,
+    ) -> Result<Receipt, ClientError> {
+        self.check(node, |anchor| {
             let receipt = Receipt::try_from(receipt)?;
             if receipt.transaction != id {
                 return Err(Untrusted::OtherTransaction { asked: id, found: receipt.transaction });
             }
-            receipt.verify(&self.anchor)?;
+            receipt.verify(anchor)?;
             Ok(receipt)
-        };
-        check().map_err(|reason| Client::untrusted(node, reason))
+        })
+        .await
     }
 }
 
@@ -201,7 +210,8 @@ impl<'a> Attempts<'a> {
             let reason = Untrusted::OtherTransaction { asked: self.id, found: result.id };
             return Err(Client::untrusted(node, reason));
         }
-        self.client.accept(node, self.id, result.status, result.receipt).await
+        let status = StatusResult { status: result.status, outcome: result.outcome };
+        self.client.accept(node, self.id, status, result.receipt).await
     }
 }
 

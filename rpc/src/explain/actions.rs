@@ -37,7 +37,9 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
         ],
         ProgressState::Recovering => [
             "Stop this node, put back its newest journal (never an older one), and start it again.".to_owned(),
-            "Without that journal the node stays a follower, and the network tolerates one fault less.".to_owned(),
+            "Without that journal, begin a new epoch with the governance key of this validator: quorate validator \
+             renew. Until then the node follows the chain, and the network tolerates one fault less."
+                .to_owned(),
         ]
         .into_iter()
         .chain(reconnect(facts))
@@ -61,8 +63,8 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
             "Compare the clocks of this node and of {}: a validator votes for a proposal only if its time is at most \
              {} ahead of the validator's clock and at most {} behind it.",
             facts.name(facts.consensus.primary),
-            span(facts.genesis.consensus().clock_tolerance_ms),
-            span(facts.genesis.block_limits().transaction.max_lifetime_ms)
+            span(facts.config.parameters().consensus.clock_tolerance_ms),
+            span(facts.config.block_limits().transaction.max_lifetime_ms)
         )],
         ProgressState::ProposalRefused => vec![format!(
             "The log of this node names the rule that the proposal breaks; ask the operator of {} about it. If a \
@@ -219,7 +221,7 @@ fn proposal(facts: &Facts<'_>, next: Option<&AwaitedHeight>) -> Vec<String> {
     vec![format!(
         "It proposes as soon as a block may contain the waiting transactions. If all of them have expired, an empty \
          block follows {} after the last one.",
-        span(facts.genesis.block_limits().empty_block_gap_ms)
+        span(facts.config.block_limits().empty_block_gap_ms)
     )]
 }
 
@@ -262,7 +264,7 @@ fn spare(facts: &Facts<'_>) -> Option<String> {
     if silent.is_empty() {
         return None;
     }
-    let members = facts.genesis.committee().size();
+    let members = facts.config.committee().size();
     let consequence = match (members - silent.len()).saturating_sub(facts.quorum()) {
         0 => "ordering stops if one more validator fails".to_owned(),
         spare => format!("ordering stops if more than {spare} of the other validators fail"),

@@ -1,10 +1,10 @@
 //! The facts from which an explanation is derived.
 
 use quorate_api::{
-    ConsensusState, HeightInFlight, MemberName, MempoolStatus, NodeStatus, PeerJson, Readiness,
+    ConsensusState, HeightInFlight, MemberName, Membership, MempoolStatus, NodeStatus, PeerJson, Readiness,
 };
-use quorate_genesis::Genesis;
-use quorate_ledger::{ReplicaId, Timestamp, View};
+use quorate_governance::Config;
+use quorate_ledger::{Timestamp, View};
 use quorate_store::Damage;
 
 /// Name of the readiness check that fails while the ordering thread does not report.
@@ -12,7 +12,7 @@ const ENGINE_CHECK: &str = "engine";
 
 /// What a node reports about itself. All of it comes from one snapshot.
 pub(crate) struct Facts<'a> {
-    pub(crate) genesis: &'a Genesis,
+    pub(crate) config: &'a Config,
     pub(crate) consensus: &'a ConsensusState,
     pub(crate) status: &'a NodeStatus,
     pub(crate) peers: &'a [PeerJson],
@@ -43,12 +43,12 @@ impl Facts<'_> {
     }
 
     pub(super) fn quorum(&self) -> usize {
-        self.genesis.committee().quorum()
+        self.config.committee().quorum()
     }
 
     pub(super) fn name(&self, index: u16) -> String {
-        let validator = self.genesis.validator(ReplicaId(index));
-        validator.map_or_else(|| format!("member {index}"), |validator| validator.name.clone())
+        let member = self.config.members().get(usize::from(index));
+        member.map_or_else(|| format!("member {index}"), |member| member.name.to_string())
     }
 
     pub(super) fn member(&self, index: u16) -> MemberName {
@@ -61,7 +61,7 @@ impl Facts<'_> {
 
     /// All members except these, ascending.
     pub(super) fn all_but(&self, indices: &[u16]) -> Vec<u16> {
-        let members = self.genesis.committee().replicas().map(|replica| replica.0);
+        let members = self.config.committee().replicas().map(|replica| replica.0);
         members.filter(|index| !indices.contains(index)).collect()
     }
 
@@ -72,18 +72,31 @@ impl Facts<'_> {
 
     /// The primary of that view (R2).
     pub(super) fn next_primary(&self) -> MemberName {
-        self.member(self.genesis.committee().primary(View(self.next_view())).0)
+        self.member(self.config.committee().primary(View(self.next_view())).0)
     }
 
     pub(super) fn is_observer(&self) -> bool {
         self.me().is_none()
     }
 
+    /// Why a node that follows the validators has no vote.
+    pub(super) fn why_no_vote(&self) -> &'static str {
+        match self.status.membership {
+            None | Some(Membership::Member) => "This node is an observer: it has no vote.",
+            Some(Membership::NotYetMember) => {
+                "This node is not yet a member: the committee does not contain its key, so it has no vote."
+            }
+            Some(Membership::Removed) => {
+                "This node was removed: the committee no longer contains its key, so it has no vote."
+            }
+        }
+    }
+
     /// How many other members this node must have heard from: with itself a quorum, which is
     /// required to order and to begin views (R15). An observer does not vote; it needs f + 1
     /// members, so that one of them is correct.
     pub(super) fn contacts_needed(&self) -> usize {
-        if self.is_observer() { self.genesis.committee().weak_quorum() } else { self.quorum() - 1 }
+        if self.is_observer() { self.config.committee().weak_quorum() } else { self.quorum() - 1 }
     }
 
     pub(super) fn has_quorum_contact(&self) -> bool {
@@ -115,7 +128,7 @@ impl Facts<'_> {
     pub(super) fn credible_head(&self) -> Option<u64> {
         let mut heads: Vec<u64> = self.peers.iter().filter_map(|peer| peer.committed_height).collect();
         heads.sort_unstable_by(|a, b| b.cmp(a));
-        heads.get(self.genesis.committee().faults()).copied()
+        heads.get(self.config.committee().faults()).copied()
     }
 
     /// Whether other members certainly have more blocks, and this node fetches them (R12).
@@ -128,7 +141,7 @@ impl Facts<'_> {
     /// block (R6); none if that time is not in the future.
     pub(super) fn possible_at(&self) -> Option<u64> {
         let newest = Timestamp(self.status.head.timestamp_ms);
-        let possible_at = self.genesis.next_block_possible_at(newest).0;
+        let possible_at = self.config.next_block_possible_at(newest).0;
         (possible_at > self.status.time_ms).then_some(possible_at)
     }
 
@@ -160,7 +173,7 @@ impl Facts<'_> {
 
     /// The last height that may be ordered before a later checkpoint is stable (R23).
     pub(super) fn highest(&self) -> u64 {
-        self.consensus.stable_height.saturating_add(self.genesis.consensus().log_window)
+        self.consensus.stable_height.saturating_add(self.config.parameters().consensus.log_window)
     }
 
     pub(super) fn is_at_watermark(&self) -> bool {
@@ -168,6 +181,6 @@ impl Facts<'_> {
     }
 
     pub(super) fn next_checkpoint(&self) -> u64 {
-        self.consensus.stable_height.saturating_add(self.genesis.consensus().checkpoint_interval)
+        self.consensus.stable_height.saturating_add(self.config.parameters().consensus.checkpoint_interval)
     }
 }

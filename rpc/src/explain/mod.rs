@@ -24,8 +24,6 @@ use quorate_api::{
     ViewTimer,
 };
 
-use quorate_genesis::Genesis;
-
 pub(crate) use facts::Facts;
 pub(crate) use phrase::{moment, span};
 
@@ -33,9 +31,9 @@ use crate::node::NodeReport;
 use facts::{count, less};
 
 /// Derives the explanation from what a node reports about itself.
-pub fn explain_report(genesis: &Genesis, report: &NodeReport) -> Explanation {
-    let NodeReport { status, peers, consensus, mempool: pool, readiness, damage } = report;
-    explain(&Facts { genesis, consensus, status, peers, pool, readiness, damage: damage.as_ref() })
+pub fn explain_report(report: &NodeReport) -> Explanation {
+    let NodeReport { config, status, peers, consensus, mempool: pool, readiness, damage } = report;
+    explain(&Facts { config, consensus, status, peers, pool, readiness, damage: damage.as_ref() })
 }
 
 /// Derives the explanation from these facts.
@@ -88,7 +86,7 @@ fn timer(facts: &Facts<'_>) -> Option<ViewTimer> {
 fn view_changes(facts: &Facts<'_>) -> ViewChangeTally {
     let consensus = facts.consensus;
     let others = consensus.view_changes_from.iter().filter(|index| Some(**index) != facts.me()).count();
-    let to_follow = facts.genesis.committee().weak_quorum();
+    let to_follow = facts.config.committee().weak_quorum();
     // An observer receives no VIEW-CHANGEs.
     let sees = !facts.is_observer();
     // View 0 begins without VIEW-CHANGEs, so all that arrive in it are for a later view. In any
@@ -120,7 +118,7 @@ fn contact(facts: &Facts<'_>) -> QuorumContact {
 }
 
 fn bounds(facts: &Facts<'_>) -> OrderingBounds {
-    let (consensus, parameters) = (facts.consensus, facts.genesis.consensus());
+    let (consensus, parameters) = (facts.consensus, facts.config.parameters().consensus);
     let accepted = consensus.in_flight.iter().filter(|height| height.phase != HeightPhase::Waiting).count();
     OrderingBounds {
         stable_height: consensus.stable_height,

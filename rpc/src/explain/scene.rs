@@ -2,10 +2,11 @@
 
 use quorate_api::{
     ChainHead, ConsensusDeadline, ConsensusState, DeadlinePurpose, Explanation, HeightInFlight, HeightPhase,
-    MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck,
+    Membership, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck,
     ValidatorSigningState, ViewChangeCounts,
 };
 use quorate_genesis::TestNetwork;
+use quorate_governance::Config;
 use quorate_ledger::BlockHash;
 use quorate_store::Damage;
 
@@ -13,7 +14,7 @@ use super::{Facts, explain};
 
 /// The report of validator-1 of four. In view 0 validator-0 is the primary; a quorum is three.
 pub(super) struct Scene {
-    network: TestNetwork,
+    pub(super) config: Config,
     pub(super) consensus: ConsensusState,
     pub(super) status: NodeStatus,
     pub(super) peers: Vec<PeerJson>,
@@ -57,9 +58,11 @@ fn idle_status(network: &TestNetwork) -> NodeStatus {
     NodeStatus {
         network: genesis.name().to_owned(),
         chain_id: genesis.chain_id(),
+        epoch: 0,
         name: Some("validator-1".to_owned()),
         index: Some(1),
         role: NodeRole::Validator,
+        membership: Some(Membership::Member),
         signing_state: Some(ValidatorSigningState::Voting),
         public_key: network.keys()[1].public(),
         version: "0.0.0".to_owned(),
@@ -114,7 +117,7 @@ impl Scene {
             },
             readiness: Readiness::default(),
             damage: None,
-            network,
+            config: network.genesis().governance_state().next_config().clone(),
         }
     }
 
@@ -185,7 +188,7 @@ impl Scene {
 
     pub(super) fn explained(&self) -> Explanation {
         explain(&Facts {
-            genesis: self.network.genesis(),
+            config: &self.config,
             consensus: &self.consensus,
             status: &self.status,
             peers: &self.peers,
@@ -195,9 +198,9 @@ impl Scene {
         })
     }
 
-    /// How many heights the genesis lets ordering run ahead of the stable checkpoint.
+    /// How many heights ordering may run ahead of the stable checkpoint.
     pub(super) fn log_window(&self) -> u64 {
-        self.network.genesis().consensus().log_window
+        self.config.parameters().consensus.log_window
     }
 }
 

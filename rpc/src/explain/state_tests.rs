@@ -6,7 +6,7 @@ mod working;
 
 use std::collections::BTreeSet;
 
-use quorate_api::{NodeRole, Probe, ProgressState, ValidatorSigningState};
+use quorate_api::{Membership, NodeRole, Probe, ProgressState, ValidatorSigningState};
 
 use super::scene::{Scene, TIMEOUT_MS, height};
 
@@ -233,7 +233,7 @@ fn observing(heard: &[u16]) -> Scene {
     let heard = heard.to_vec();
     Scene::idle().but(|scene| {
         (scene.status.index, scene.status.name, scene.status.signing_state) = (None, None, None);
-        scene.status.role = NodeRole::Observer;
+        (scene.status.role, scene.status.membership) = (NodeRole::Observer, None);
         scene.consensus.signing_state = ValidatorSigningState::Observing;
         scene.consensus.recently_heard = heard;
     })
@@ -250,6 +250,18 @@ fn rows_of_an_observer() -> Vec<Row> {
             &[],
         ),
         row(ProgressState::Following, observing(&[0, 2]), &["has no vote"], &["validator-1", "validator-3"]),
+        row(
+            ProgressState::Following,
+            observing(&[0, 1, 2, 3]).but(|scene| scene.status.membership = Some(Membership::NotYetMember)),
+            &["is not yet a member", "has the blocks up to 140"],
+            &[],
+        ),
+        row(
+            ProgressState::Following,
+            observing(&[0, 1, 2, 3]).but(|scene| scene.status.membership = Some(Membership::Removed)),
+            &["was removed", "no longer contains its key"],
+            &[],
+        ),
         row(
             ProgressState::NoQuorumContact,
             observing(&[0]),

@@ -15,7 +15,7 @@ pub(super) fn summary(state: ProgressState, facts: &Facts<'_>, heights: &[Awaite
         ),
         ProgressState::Recovering => {
             "This node runs on an old journal: other validators hold statements that this node signed and that the \
-             journal does not contain. It follows the chain and never votes with this journal."
+             journal does not contain. It follows the chain and never votes with this journal in this epoch."
                 .to_owned()
         }
         ProgressState::Probing => probing(facts),
@@ -28,7 +28,8 @@ pub(super) fn summary(state: ProgressState, facts: &Facts<'_>, heights: &[Awaite
             facts.consensus.committed_height, facts.consensus.stable_height
         ),
         ProgressState::Following => format!(
-            "This node is an observer: it has no vote. It follows the validators and has the blocks up to {}.",
+            "{} It follows the validators and has the blocks up to {}.",
+            facts.why_no_vote(),
             facts.consensus.committed_height
         ),
         ProgressState::Idle => idle(next),
@@ -59,7 +60,7 @@ fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
     } else {
         format!("Block {}, the newest,", head.height)
     };
-    let tolerance = span(facts.genesis.consensus().clock_tolerance_ms);
+    let tolerance = span(facts.config.parameters().consensus.clock_tolerance_ms);
     Some(format!(
         "{what} has the time {}, which is {ahead} ahead of this node's clock. A validator does not vote for a block \
          that is more than {tolerance} ahead of its clock, so nothing can be ordered before {}. Until then, nodes \
@@ -98,12 +99,12 @@ fn no_quorum_contact(facts: &Facts<'_>) -> String {
     let silent: Vec<String> = facts.silent().into_iter().map(|index| facts.name(index)).collect();
     let silent = list(&silent);
     let (heard, needed) = (facts.consensus.recently_heard.len(), facts.contacts_needed());
-    let members = facts.genesis.committee().size();
+    let members = facts.config.committee().size();
     if facts.is_observer() {
         return format!(
-            "This node is an observer and has recently heard from {heard} of the {members} validators. It needs \
-             {needed}, so that at least one of them is correct. Silent: {silent}. It serves the blocks that it has, \
-             which may be old."
+            "{} It has recently heard from {heard} of the {members} validators. It needs {needed}, so that at least \
+             one of them is correct. Silent: {silent}. It serves the blocks that it has, which may be old.",
+            facts.why_no_vote()
         );
     }
     let others = members - 1;

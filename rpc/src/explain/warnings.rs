@@ -149,7 +149,7 @@ fn addresses(facts: &Facts<'_>) -> Option<Warning> {
 }
 
 fn behind(facts: &Facts<'_>) -> Vec<Warning> {
-    let most = facts.genesis.consensus().window.saturating_mul(WINDOWS_BEHIND);
+    let most = facts.config.parameters().consensus.window.saturating_mul(WINDOWS_BEHIND);
     let warning = |peer: &PeerJson| {
         let (index, behind) = (peer.index?, peer.blocks_behind?);
         if !peer.connected || behind <= most {

@@ -9,6 +9,7 @@ mod assets;
 mod block;
 mod blocks;
 mod explanation;
+mod governance;
 mod mempool;
 mod overview;
 mod page;
@@ -120,6 +121,9 @@ pub(crate) fn routes<N: Node>(explorer: Arc<Explorer<N>>, endpoint: Arc<Endpoint
         .route("/blocks/{at}", get(one_block::<N>))
         .route("/transactions/{id}", get(one_transaction::<N>))
         .route("/validators", get(all_validators::<N>))
+        .route("/governance", get(committee::<N>))
+        .route("/proposals", get(open_proposals::<N>))
+        .route("/clients", get(client_list::<N>))
         .route("/mempool", get(pool::<N>))
         .route("/explain", get(why::<N>))
         .route("/search", get(find::<N>))
@@ -191,6 +195,18 @@ async fn one_transaction<N: Node>(
 
 async fn all_validators<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
     site.answer(&headers, validators::page(&site, &headers))
+}
+
+async fn committee<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, governance::committee(&site, &headers).await)
+}
+
+async fn open_proposals<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {
+    site.answer(&headers, governance::proposals(&site, &headers).await)
+}
+
+async fn client_list<N: Node>(State(site): Site<N>, uri: Uri, headers: HeaderMap) -> Response {
+    site.answer(&headers, governance::clients(&site, &headers, &uri).await)
 }
 
 async fn pool<N: Node>(State(site): Site<N>, headers: HeaderMap) -> Response {

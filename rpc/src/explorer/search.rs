@@ -82,7 +82,7 @@ async fn place_of<N: Node>(explorer: &Explorer<N>, hash: &str) -> Result<Option<
         return Ok(Some(format!("/blocks/{hash}")));
     }
     let Ok(id) = hash.parse() else { return Ok(None) };
-    let status = explorer.api.tx_status(id).await?;
+    let status = explorer.api.tx_status(id).await?.status;
     Ok((status != TransactionStatus::Unknown).then(|| format!("/transactions/{hash}")))
 }
 

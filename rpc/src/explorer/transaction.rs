@@ -3,12 +3,15 @@
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus, excerpt};
+use quorate_api::{
+    LocatedTransaction, OperationJson, OutcomeJson, PayloadJson, ReceiptJson, TransactionStatus, excerpt,
+};
 use quorate_ledger::TransactionId;
 use serde_json::json;
 
 use super::Explorer;
 use super::block::Certified;
+use super::governance;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment, Shown};
 use crate::node::Node;
@@ -21,6 +24,8 @@ struct TransactionPage {
     located: LocatedTransaction,
     kind: &'static str,
     payload: Shown,
+    /// The operation of a governance transaction in words.
+    operation: Option<String>,
     receipt: Option<ReceiptJson>,
     certified: Option<Certified>,
 }
@@ -32,6 +37,10 @@ impl TransactionPage {
 
     fn size(&self) -> String {
         text::bytes(&(self.payload.bytes as u64))
+    }
+
+    fn outcome(&self, outcome: &OutcomeJson) -> String {
+        governance::words(outcome)
     }
 }
 
@@ -69,9 +78,11 @@ async fn committed<N: Node>(
 ) -> Result<Response, Problem> {
     let members = explorer.members()?;
     let receipt = explorer.api.tx_receipt(id).await?;
-    let (kind, payload) = match &located.transaction.payload {
-        PayloadJson::Data { data } => ("data", Shown::of(data)),
-        PayloadJson::Governance { data } => ("governance", Shown::of(data)),
+    let (kind, payload, operation) = match &located.transaction.payload {
+        PayloadJson::Data { data } => ("data", Shown::of(data), None),
+        PayloadJson::Governance { data } => {
+            ("governance", Shown::of(data), Some(OperationJson::of_payload(data).to_string()))
+        }
     };
     let params = json!({ "id": id.to_string() });
     let frame = explorer.frame(headers, "").call("tx_get", &params).call("tx_receipt", &params);
@@ -83,6 +94,7 @@ async fn committed<N: Node>(
         located,
         kind,
         payload,
+        operation,
     };
     Ok(explorer.show(StatusCode::OK, &page))
 }
@@ -92,7 +104,7 @@ async fn not_committed<N: Node>(
     headers: &HeaderMap,
     id: TransactionId,
 ) -> Result<Response, Problem> {
-    let status = explorer.api.tx_status(id).await?;
+    let status = explorer.api.tx_status(id).await?.status;
     let code = match status {
         TransactionStatus::Unknown => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,

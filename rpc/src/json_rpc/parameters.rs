@@ -7,7 +7,7 @@
 use std::fmt;
 
 use quorate_api::{ErrorKind, Method, RpcError, excerpt};
-use quorate_ledger::TransactionId;
+use quorate_ledger::{PublicKey, TransactionId};
 use serde::de::{DeserializeOwned, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -56,6 +56,15 @@ impl<'a> Arguments<'a> {
     /// As [`Arguments::take`].
     pub(crate) fn take_id(&mut self) -> Result<TransactionId, RpcError> {
         self.take::<String>()?.parse().map_err(|error| unreadable(&error))
+    }
+
+    /// The next parameter, a public key; `None` if it is omitted.
+    ///
+    /// # Errors
+    /// As [`Arguments::take`].
+    pub(crate) fn take_key(&mut self) -> Result<Option<PublicKey>, RpcError> {
+        let text: Option<String> = self.take()?;
+        text.map(|text| text.parse().map_err(|error| unreadable(&error))).transpose()
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use quorate_api::{
-    BlockAt, BlockJson, Blocks, ChainHead, ErrorKind, FinalityProofJson, LocatedTransaction, MAX_BLOCKS,
-    RpcError, TransactionJson,
+    BlockAt, BlockJson, BlockOutcome, Blocks, ChainHead, ErrorKind, FinalityProofJson, LocatedTransaction,
+    MAX_BLOCKS, OutcomeJson, RpcError, TransactionJson,
 };
 use quorate_ledger::{Height, TransactionId};
-use quorate_store::{LedgerReader, StoreError};
+use quorate_store::{LedgerReader, StoreError, StoredBlock};
 use tokio::sync::Semaphore;
 
 use crate::json_rpc::internal;
@@ -95,7 +95,8 @@ impl LedgerAccess {
                     return Ok(None);
                 };
                 let certificate = reader.certificate(height)?;
-                Ok(Some(BlockJson::of(&block, certificate.as_ref(), full)))
+                let outcomes = BlockOutcome::list(&reader.outcomes(height)?);
+                Ok(Some(BlockJson::of(&block, certificate.as_ref(), full).with_outcomes(outcomes)))
             })
             .await?;
         self.unless_pruned(height, block)
@@ -112,10 +113,7 @@ impl LedgerAccess {
         let blocks = self
             .read(move |reader| {
                 let stored = reader.blocks(Height(from), count, BLOCKS_BYTES)?;
-                let json = |stored: &quorate_store::StoredBlock| {
-                    BlockJson::of(&stored.block, stored.certificate.as_ref(), full)
-                };
-                Ok(stored.iter().map(json).collect::<Vec<_>>())
+                stored.iter().map(|stored| block_json(reader, stored, full)).collect::<Result<Vec<_>, _>>()
             })
             .await?;
         self.unless_pruned(Height(from), (!blocks.is_empty()).then_some(()))?;
@@ -127,12 +125,12 @@ impl LedgerAccess {
     pub(crate) async fn texts(&self, from: Height, full: bool) -> Result<Vec<BlockText>, RpcError> {
         self.read(move |reader| {
             let stored = reader.blocks(from, STREAM_BLOCKS, STREAM_BYTES)?;
-            let text = |stored: &quorate_store::StoredBlock| {
-                let block = BlockJson::of(&stored.block, stored.certificate.as_ref(), full);
+            let text = |stored: &StoredBlock| {
+                let block = block_json(reader, stored, full)?;
                 let json = serde_json::to_string(&block).expect("a block has only string keys");
-                BlockText { height: stored.block.height().0, json }
+                Ok(BlockText { height: stored.block.height().0, json })
             };
-            Ok(stored.iter().map(text).collect())
+            stored.iter().map(text).collect()
         })
         .await
     }
@@ -155,12 +153,17 @@ impl LedgerAccess {
         if self.locate(&id)?.is_none() {
             return Ok(None);
         }
-        let located = self.read(move |reader| reader.transaction(&id)).await?;
-        Ok(located.map(|(transaction, height, index)| LocatedTransaction {
-            transaction: TransactionJson::with_id(id, &transaction),
-            height: height.0,
-            index,
-        }))
+        self.read(move |reader| {
+            let Some((transaction, height, index)) = reader.transaction(&id)? else { return Ok(None) };
+            let outcome = reader.outcome(height, index)?;
+            Ok(Some(LocatedTransaction {
+                transaction: TransactionJson::with_id(id, &transaction),
+                height: height.0,
+                index,
+                outcome: outcome.as_ref().map(OutcomeJson::from),
+            }))
+        })
+        .await
     }
 
     pub(crate) fn locate(&self, id: &TransactionId) -> Result<Option<(Height, u32)>, RpcError> {
@@ -174,6 +177,12 @@ impl LedgerAccess {
         }
         Ok(found)
     }
+}
+
+/// A block with the outcomes of its governance transactions.
+fn block_json(reader: &LedgerReader, stored: &StoredBlock, full: bool) -> Result<BlockJson, StoreError> {
+    let outcomes = BlockOutcome::list(&reader.outcomes(stored.block.height())?);
+    Ok(BlockJson::of(&stored.block, stored.certificate.as_ref(), full).with_outcomes(outcomes))
 }
 
 fn check_not_pruned(height: Height, earliest: Height) -> Result<(), RpcError> {

@@ -1,6 +1,7 @@
 //! The methods, each in a few lines; other modules do the work.
 
 mod discovery;
+mod governance;
 mod ledger;
 mod receipts;
 mod transactions;
@@ -11,11 +12,11 @@ use futures::future::BoxFuture;
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
     DEFAULT_BLOCKS, Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus,
-    NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, SubmitResult, TransactionStatus,
-    ValidatorJson, ValidatorSet, VersionInfo, Wait,
+    NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, StatusResult, SubmitResult,
+    TransactionStatus, ValidatorJson, ValidatorSet, VersionInfo, Wait,
 };
-use quorate_genesis::Genesis;
-use quorate_ledger::{Epoch, Height, TransactionId};
+use quorate_governance::{Config, Member};
+use quorate_ledger::{Height, TransactionId};
 
 use crate::config::RpcConfig;
 use crate::explain::explain_report;
@@ -23,6 +24,7 @@ use crate::json_rpc::{Arguments, Reply, Service};
 use crate::node::Node;
 use crate::stopping::Stopping;
 use discovery::discovery;
+use governance::CurrentState;
 use receipts::ReceiptBook;
 use transactions::{Transactions, place};
 
@@ -34,6 +36,7 @@ pub(crate) struct Api<N> {
     ledger: LedgerAccess,
     receipts: Arc<ReceiptBook>,
     transactions: Arc<Transactions<N>>,
+    governance: Arc<CurrentState>,
 }
 
 // A derived implementation would require `N: Clone`.
@@ -44,6 +47,7 @@ impl<N> Clone for Api<N> {
             ledger: self.ledger.clone(),
             receipts: Arc::clone(&self.receipts),
             transactions: Arc::clone(&self.transactions),
+            governance: Arc::clone(&self.governance),
         }
     }
 }
@@ -54,6 +58,7 @@ impl<N: Node> Api<N> {
             ledger,
             receipts: Arc::default(),
             transactions: Arc::new(Transactions::new(config, Arc::clone(&node), stopping)),
+            governance: Arc::default(),
             node,
         }
     }
@@ -93,7 +98,7 @@ impl<N: Node> Service for Api<N> {
                 "consensus_evidence" => reply.with(&self.consensus_evidence()),
                 "mempool_status" => reply.with(&self.mempool_status()),
                 "rpc.discover" => reply.with(&self.rpc_discover()),
-                other => unreachable!("{other} is not a method of the table"),
+                other => self.run_governance(other, arguments, reply).await,
             }
         })
     }
@@ -112,16 +117,18 @@ impl<N: Node> Api<N> {
         if let (Wait::Committed, Some((height, index))) = (wait, place(&result.status)) {
             result.receipt = self.receipts.receipt(&self.ledger, result.id, height, index).await?;
         }
+        result.outcome = self.outcome_of(&result.status)?;
         Ok(result)
     }
 
-    pub(crate) async fn tx_status(&self, id: TransactionId) -> Result<TransactionStatus, RpcError> {
+    pub(crate) async fn tx_status(&self, id: TransactionId) -> Result<StatusResult, RpcError> {
         let status = self.node.status_of(id).await;
         if status == TransactionStatus::Unknown {
             // A damaged index must not make a committed transaction look unknown.
             self.ledger.locate(&id)?;
         }
-        Ok(status)
+        let outcome = self.outcome_of(&status)?;
+        Ok(StatusResult { status, outcome })
     }
 
     pub(crate) async fn tx_get(&self, id: TransactionId) -> Result<Option<LocatedTransaction>, RpcError> {
@@ -175,9 +182,11 @@ impl<N: Node> Api<N> {
     }
 
     pub(crate) fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError> {
+        let config = self.node.config();
         let next = self.ledger.head()?.height + 1;
-        // There is only epoch 0, so its committee is known for every block up to the next.
-        Ok((height.unwrap_or(next) <= next).then(|| validators(self.node.genesis())))
+        // The committees of earlier epochs are not in the configuration.
+        let known = config.epoch_start().0..=next;
+        Ok(height.is_none_or(|height| known.contains(&height)).then(|| validators(&config)))
     }
 
     pub(crate) fn node_status(&self) -> NodeStatus {
@@ -197,7 +206,7 @@ impl<N: Node> Api<N> {
     }
 
     pub(crate) fn consensus_explain(&self) -> Explanation {
-        explain_report(self.node.genesis(), &self.node.report())
+        explain_report(&self.node.report())
     }
 
     pub(crate) fn consensus_evidence(&self) -> ConsensusEvidence {
@@ -213,19 +222,19 @@ impl<N: Node> Api<N> {
     }
 }
 
-fn validators(genesis: &Genesis) -> ValidatorSet {
-    let committee = genesis.committee();
+fn validators(config: &Config) -> ValidatorSet {
+    let committee = config.committee();
     let small = |count: usize| u32::try_from(count).expect("a committee is small");
-    let validator = |(index, validator): (u16, &quorate_genesis::Validator)| ValidatorJson {
+    let validator = |(index, member): (u16, &Member)| ValidatorJson {
         index,
-        name: validator.name.clone(),
-        public_key: validator.public_key,
+        name: member.name.to_string(),
+        public_key: member.consensus_key,
     };
     ValidatorSet {
-        epoch: Epoch(0).0,
+        epoch: config.epoch().0,
         committee: committee.hash(),
         quorum: small(committee.quorum()),
         faults_tolerated: small(committee.faults()),
-        validators: (0..).zip(genesis.validators()).map(validator).collect(),
+        validators: (0..).zip(config.members()).map(validator).collect(),
     }
 }

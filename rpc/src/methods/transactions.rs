@@ -53,11 +53,11 @@ impl<N: Node> Transactions<N> {
                 self.submit_and_wait(id, transaction, wait, limit).await?
             }
         };
-        Ok(SubmitResult { id, status, receipt: None })
+        Ok(SubmitResult { id, status, outcome: None, receipt: None })
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Transaction, RpcError> {
-        let limits = self.node.genesis().block_limits().transaction;
+        let limits = self.node.config().block_limits().transaction;
         let too_large = u32::try_from(bytes.len()).map_or(true, |bytes| bytes > limits.max_bytes);
         if too_large {
             let error = TransactionError::TooLarge { bytes: bytes.len() as u64, limit: limits.max_bytes };

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use quorate_api::{CheckpointJson, EvidenceJson, EvidenceKind, PeerDirection, PeerJson, TransactionStatus};
 use quorate_genesis::TestNetwork;
+use quorate_governance::Operation;
 use quorate_ledger::{
-    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Hash, Height, Payload, Refusal, ReplicaId,
+    Ballot, Block, Body, Commit, CommitCertificate, Hash, Height, NotPermitted, Payload, Refusal, ReplicaId,
     SecretKey, Signed, Timestamp, Transaction, TransactionId, VerifiedTransaction, View,
 };
 use quorate_rpc::Node;
@@ -46,6 +47,7 @@ struct State {
     ledger: Ledger,
     pool: BTreeMap<TransactionId, VerifiedTransaction>,
     expired: BTreeSet<TransactionId>,
+    rejected: BTreeMap<TransactionId, NotPermitted>,
     refusal: Option<Refusal>,
     checkpoint: Option<CheckpointJson>,
     evidence: Vec<EvidenceJson>,
@@ -92,6 +94,7 @@ impl FakeNode {
                 ledger,
                 pool: BTreeMap::new(),
                 expired: BTreeSet::new(),
+                rejected: BTreeMap::new(),
                 refusal: None,
                 checkpoint: None,
                 evidence: Vec::new(),
@@ -216,11 +219,37 @@ impl FakeNode {
         Transaction::sign(&self.genesis().chain_id(), &key, nonce, valid_until, Payload::Data(data.to_vec()))
     }
 
+    /// A governance transaction of this member.
+    #[allow(dead_code, reason = "not all who share this file need it")]
+    pub(crate) fn operation(&self, member: usize, nonce: u64, operation: &Operation) -> Transaction {
+        let key = self.network.governance_key(ReplicaId(u16::try_from(member).unwrap()));
+        let valid_until = self.next_time().plus_ms(60_000);
+        let payload = Payload::Governance(operation.to_bytes());
+        Transaction::sign(&self.genesis().chain_id(), key, nonce, valid_until, payload)
+    }
+
+    /// Orders empty blocks until the head has this height.
+    #[allow(dead_code, reason = "not all who share this file need it")]
+    pub(crate) fn grow_to(&self, height: u64) {
+        while self.reader.head().unwrap().height.0 < height {
+            self.commit(&[]);
+        }
+    }
+
     /// Lets all transactions in the pool expire.
     pub(crate) fn expire_pool(&self) {
         self.change(|state| {
             let expired = std::mem::take(&mut state.pool);
             state.expired.extend(expired.into_keys());
+        });
+    }
+
+    /// Drops all transactions in the pool, as a node does after a change that excludes their senders.
+    #[allow(dead_code, reason = "not all who share this file need it")]
+    pub(crate) fn reject_pool(&self, reason: NotPermitted) {
+        self.change(|state| {
+            let rejected = std::mem::take(&mut state.pool);
+            state.rejected.extend(rejected.into_keys().map(|id| (id, reason)));
         });
     }
 
@@ -259,19 +288,30 @@ impl FakeNode {
 
     fn next_block(&self, parent: &quorate_ledger::Header, transactions: &[VerifiedTransaction]) -> Block {
         let time = parent.timestamp.plus_ms(BLOCK_TIME_MS);
-        Block::after(parent, Body::of(transactions), time, ReplicaId(0)).unwrap()
+        // The committee of the block above is known, because changes take effect later.
+        let above = parent.height.next().next();
+        let config = self.reader.governance().unwrap().config(above).unwrap().clone();
+        let next_committee = config.committee().hash();
+        Block::proposed(parent, Body::of(transactions), time, ReplicaId(0), next_committee).unwrap()
     }
 
     fn append(&self, state: &mut State, blocks: &[Block]) -> Height {
         let last = blocks.last().unwrap();
-        let ballot = Ballot { epoch: Epoch(0), view: View(0), height: last.height(), block: last.hash() };
+        let config = state.ledger.governance().config(last.height()).unwrap().clone();
+        let committee = config.committee();
+        let (epoch, block) = (committee.epoch(), last.hash());
+        let ballot = Ballot { epoch, view: View(0), height: last.height(), block };
         let chain = self.genesis().chain_id();
-        let commits: Vec<_> = (0..)
-            .zip(self.network.keys())
-            .map(|(index, key)| Signed::sign(&chain, key, ReplicaId(index), Commit(ballot)))
+        // Members that joined later have keys that this node does not know.
+        let members =
+            self.network.keys().iter().filter_map(|key| Some((committee.index_of(&key.public())?, key)));
+        let mut members: Vec<_> = members.collect();
+        members.sort_by_key(|(index, _)| *index);
+        let commits: Vec<_> = members
+            .into_iter()
+            .map(|(index, key)| Signed::sign(&chain, key, index, Commit(ballot)))
             .collect();
-        let certificate =
-            CommitCertificate::assemble(self.genesis().committee(), ballot, &commits).unwrap().into_inner();
+        let certificate = CommitCertificate::assemble(committee, ballot, &commits).unwrap().into_inner();
         state.ledger.append(blocks, &certificate).unwrap();
         self.committed.send_replace(last.height());
         last.height()
@@ -299,6 +339,9 @@ impl FakeNode {
             }
             if state.expired.contains(id) {
                 return TransactionStatus::Expired;
+            }
+            if let Some(reason) = state.rejected.get(id) {
+                return TransactionStatus::rejected(*reason);
             }
         }
         match self.reader.locate(id).unwrap() {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use quorate_api::{
     ChainHead, CheckpointJson, ConsensusDeadline, ConsensusState, DeadlinePurpose, EvidenceJson,
-    HeightInFlight, HeightPhase, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness,
-    ReadinessCheck, TransactionStatus, ValidatorSigningState, VersionInfo, ViewChangeCounts,
+    HeightInFlight, HeightPhase, Membership, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson,
+    Readiness, ReadinessCheck, TransactionStatus, ValidatorSigningState, VersionInfo, ViewChangeCounts,
 };
 use quorate_genesis::Genesis;
+use quorate_governance::Config;
 use quorate_ledger::{Height, PROTOCOL_VERSION, Refusal, Transaction, TransactionId};
 use quorate_rpc::{Node, NodeReport};
 use quorate_store::LedgerReader;
@@ -26,6 +27,10 @@ impl Node for FakeNode {
 
     fn genesis(&self) -> &Genesis {
         self.network.genesis()
+    }
+
+    fn config(&self) -> Config {
+        self.genesis().governance_state().next_config().clone()
     }
 
     async fn submit(&self, transaction: Transaction) -> Result<TransactionStatus, Refusal> {
@@ -64,6 +69,7 @@ impl Node for FakeNode {
 
     fn report(&self) -> NodeReport {
         NodeReport {
+            config: self.config(),
             status: self.status(),
             peers: self.peers(),
             consensus: self.consensus(),
@@ -78,9 +84,11 @@ impl Node for FakeNode {
         NodeStatus {
             network: self.genesis().name().to_owned(),
             chain_id: self.genesis().chain_id(),
+            epoch: 0,
             name: Some("validator-0".to_owned()),
             index: Some(0),
             role: NodeRole::Validator,
+            membership: Some(Membership::Member),
             signing_state: Some(ValidatorSigningState::Voting),
             public_key: self.network.keys()[0].public(),
             version: "0.0.0".to_owned(),

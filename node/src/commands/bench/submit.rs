@@ -258,7 +258,7 @@ impl Submission {
             let Some(position) = reply.id.filter(|id| open.remove(id)) else { continue };
             match (reply.result, reply.error) {
                 (Some(Submitted { status }), _) => match status {
-                    TransactionStatus::Expired => {
+                    TransactionStatus::Expired | TransactionStatus::Rejected { .. } => {
                         self.refused(1, status.name());
                     }
                     _ => self.tally.counts().accepted += 1,

@@ -77,13 +77,13 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     }
     let begun = writer.head();
     let bar = progress("blocks");
-    let proofs = Proofs::new(&genesis, writer.anchor().clone());
+    let proofs = Proofs::new(writer.anchor().clone(), writer.state());
     let mut target = Target { writer, proofs, bar: &bar };
     let from = begun.height.next();
     let copied = match (&node, &ledger) {
         (Some(node), _) => {
             check_continues(node, &target, &genesis)?;
-            runs_of_node(node, from, genesis.consensus().window, |range, head| target.take(range, head))
+            runs_of_node(node, from, |range, head| target.take(range, head))
         }
         (None, Some(ledger)) => runs_of_ledger(ledger, from, |range, head| target.take(range, head)),
         (None, None) => unreachable!("one of both was opened"),
@@ -175,7 +175,7 @@ impl Target<'_> {
         for range in proven {
             self.writer.write(range)?;
         }
-        self.proofs.advance(self.writer.anchor());
+        self.proofs.advance(self.writer.anchor(), self.writer.state());
         Ok(())
     }
 }

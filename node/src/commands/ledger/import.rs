@@ -153,8 +153,8 @@ fn import(
 ) -> Result<(), Failure> {
     let begun = ledger.head().height;
     let mut anchor = ledger.reader().anchor(genesis.anchor())?;
+    let mut proofs = Proofs::new(anchor.clone(), ledger.governance());
     let mut target = Target { ledger, unsynced: 0 };
-    let mut proofs = Proofs::new(genesis, anchor.clone());
     while let Some(range) = reader.next() {
         let range = range?;
         let (position, length) = reader.position();
@@ -169,7 +169,7 @@ fn import(
         target.append(proven)?;
         if target.ledger.governance().next_config().epoch() != anchor.newest().epoch() {
             anchor = target.ledger.reader().anchor(&anchor)?;
-            proofs.advance(&anchor);
+            proofs.advance(&anchor, target.ledger.governance());
         }
     }
     let proven = proofs.finish().map_err(Failure::OtherChain)?;

@@ -3,7 +3,7 @@
 
 use std::thread::available_parallelism;
 
-use quorate_genesis::Genesis;
+use quorate_governance::State;
 use quorate_ledger::ChainAnchor;
 use quorate_store::{CertifiedRange, max_batch_blocks};
 
@@ -21,18 +21,23 @@ pub(super) struct Proofs {
     bytes: usize,
 }
 
+/// Most blocks of a range after this state.
+fn limit_of(state: &State) -> usize {
+    max_batch_blocks(state.next_config().parameters().consensus.window)
+}
+
 impl Proofs {
-    /// `anchor` has the committee of the first range.
-    pub(super) fn new(genesis: &Genesis, anchor: ChainAnchor) -> Self {
-        let limit = max_batch_blocks(genesis.consensus().window);
-        Proofs { anchor, limit, ranges: Vec::new(), bytes: 0 }
+    /// `anchor` has the committee of the first range, and `state` is the governance state before it.
+    pub(super) fn new(anchor: ChainAnchor, state: &State) -> Self {
+        Proofs { anchor, limit: limit_of(state), ranges: Vec::new(), bytes: 0 }
     }
 
-    /// Takes an anchor with the committee of a new epoch. Ranges of the epochs before were checked
-    /// when the last of them was added.
-    pub(super) fn advance(&mut self, anchor: &ChainAnchor) {
+    /// Takes an anchor with the committee of a new epoch, and the state after the last range. Ranges of
+    /// the epochs before were checked when the last of them was added. W changes only with the epoch.
+    pub(super) fn advance(&mut self, anchor: &ChainAnchor, state: &State) {
         if anchor.newest().epoch() != self.anchor.newest().epoch() {
             self.anchor = anchor.clone();
+            self.limit = limit_of(state);
         }
     }
 
@@ -118,7 +123,8 @@ mod tests {
             let network = network.with_parameters(|parameters| parameters.consensus.window = window).unwrap();
             let most = usize::try_from(2 * window + 1).unwrap();
             for (blocks, good) in [(1, true), (most, true), (most + 1, false), (65, false)] {
-                let mut proofs = Proofs::new(network.genesis(), network.genesis().anchor().clone());
+                let genesis = network.genesis();
+                let mut proofs = Proofs::new(genesis.anchor().clone(), &genesis.governance_state());
                 let proven = proofs.push(range_of(&network, blocks)).and_then(|_| proofs.finish());
                 assert_eq!(proven.is_ok(), good, "{blocks} blocks with W = {window}");
             }

@@ -8,7 +8,7 @@ use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
 use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height};
 use quorate_store::{
-    CertifiedRange, ExportReader, Ledger, LedgerReader, RangeBuilder, StoreError, max_batch_blocks,
+    CertifiedRange, ExportReader, Ledger, LedgerReader, MAX_BATCH_BLOCKS, RangeBuilder, StoreError,
 };
 
 use super::{advise, must_exist, read_config};
@@ -61,16 +61,15 @@ impl Node {
 }
 
 /// Passes on a chain's certified block ranges from a height to its current end. They are not
-/// verified yet. `window` is W of the genesis: a node that returns more than 2 W blocks in a row
-/// without a certificate is faulty.
+/// verified yet. A node that returns more blocks in a row without a certificate than the largest W
+/// allows is faulty.
 pub(super) fn runs_of_node(
     node: &Node,
     from: Height,
-    window: u64,
     mut take: impl FnMut(CertifiedRange, Height) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     // The last block of a range is certified.
-    let limit = max_batch_blocks(window) - 1;
+    let limit = MAX_BATCH_BLOCKS - 1;
     let (head, _) = node.head()?;
     let (mut next, mut ranges) = (from, RangeBuilder::default());
     while next <= head || ranges.waiting() > 0 {

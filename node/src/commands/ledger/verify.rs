@@ -128,7 +128,7 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
     };
     let bar = progress("bytes");
     let mut verifier = RangeVerifier::new(&genesis.governance_state(), genesis.anchor());
-    let mut proofs = Proofs::new(genesis, genesis.anchor().clone());
+    let mut proofs = Proofs::new(genesis.anchor().clone(), verifier.state());
     let invalid = |reason: String| Ok(Err(format!("{}: {reason}", path.display())));
     let (mut transactions, mut certificates) = (0, 0);
     while let Some(range) = reader.next() {
@@ -140,10 +140,10 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
         transactions += range.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
         let executed = verifier.execute(&range);
         // A forged block may also contradict the state. The certificates tell the cause.
-        if let Err(reason) = proofs.push(range).and_then(|_| executed) {
+        if let Err(reason) = proofs.push(range).and(executed) {
             return invalid(proofs.finish().err().unwrap_or(reason));
         }
-        proofs.advance(verifier.anchor());
+        proofs.advance(verifier.anchor(), verifier.state());
         let (position, length) = reader.position();
         show_position(&bar, position, length);
     }

@@ -73,7 +73,7 @@ impl Content {
                 limits.max_bytes
             );
         }
-        let valid_until = self.valid_until(limits.max_lifetime_ms)?;
+        let valid_until = valid_until(self.valid_for, limits.max_lifetime_ms)?;
         let key = self.key()?;
         let builder = TransactionBuilder::new(genesis.chain_id(), payload).valid_until(valid_until);
         let builder = match self.nonce {
@@ -92,20 +92,6 @@ impl Content {
         }
     }
 
-    fn valid_until(&self, max_lifetime_ms: u64) -> anyhow::Result<Timestamp> {
-        let asked = self.valid_for.unwrap_or(DEFAULT_LIFETIME);
-        let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
-        if self.valid_for.is_some() && asked_ms > max_lifetime_ms {
-            bail!(
-                "--valid-for {} is longer than the network allows: choose at most {}",
-                humantime::format_duration(asked),
-                humantime::format_duration(Duration::from_millis(max_lifetime_ms))
-            );
-        }
-        let most = max_lifetime_ms.saturating_sub(CLOCK_MARGIN_MS);
-        Ok(commands::now().plus_ms(asked_ms.min(most)))
-    }
-
     fn key(&self) -> anyhow::Result<SecretKey> {
         if let Some(path) = &self.key {
             return keyfile::read(path, &self.passphrase);
@@ -117,6 +103,25 @@ impl Content {
         ));
         Ok(key)
     }
+}
+
+/// The end of the validity of a transaction that is signed now: after the requested time, or the
+/// default, but no later than the network allows.
+///
+/// # Errors
+/// The requested time is longer than the network allows.
+pub(crate) fn valid_until(valid_for: Option<Duration>, max_lifetime_ms: u64) -> anyhow::Result<Timestamp> {
+    let asked = valid_for.unwrap_or(DEFAULT_LIFETIME);
+    let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+    if valid_for.is_some() && asked_ms > max_lifetime_ms {
+        bail!(
+            "--valid-for {} is longer than the network allows: choose at most {}",
+            humantime::format_duration(asked),
+            humantime::format_duration(Duration::from_millis(max_lifetime_ms))
+        );
+    }
+    let most = max_lifetime_ms.saturating_sub(CLOCK_MARGIN_MS);
+    Ok(commands::now().plus_ms(asked_ms.min(most)))
 }
 
 /// Sign a transaction without sending it.

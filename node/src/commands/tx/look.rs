@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use quorate_api::{LocatedTransaction, PayloadJson, ReceiptJson, TransactionStatus};
+use quorate_api::{
+    LocatedTransaction, OperationJson, OutcomeJson, PayloadJson, ReceiptJson, TransactionStatus,
+};
 use quorate_ledger::{Receipt, TransactionId, to_hex};
 use serde::Serialize;
 
@@ -30,8 +32,9 @@ struct Which {
 
 /// Show the status of a transaction at a node.
 ///
-/// The status is unknown, pending, committed (with its place) or expired. The last two
-/// never change again. Exit code 3 if it is unknown.
+/// The status is unknown, pending, committed (with its place), expired or rejected. For a governance
+/// transaction in a block, the outcome says whether it changed something. Exit code 3 if the status is
+/// unknown.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
@@ -84,22 +87,34 @@ impl Which {
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Outcome> {
     let which = &args.which;
     let rpc = which.node.rpc()?;
-    let status = block_on(async { rpc.tx_status(which.id).await.map_err(remote::advise) })?;
-    which.output.show(&status, || describe(&status))?;
-    Ok(Outcome::of(status != TransactionStatus::Unknown))
+    let result = block_on(async { rpc.tx_status(which.id).await.map_err(remote::advise) })?;
+    which.output.show(&result, || {
+        let outcome = result.outcome.as_ref().map(|found| format!("\n{}", outcome(found)));
+        describe(&result.status) + &outcome.unwrap_or_default()
+    })?;
+    Ok(Outcome::of(result.status != TransactionStatus::Unknown))
 }
 
 /// A status as text.
-pub(super) fn describe(status: &TransactionStatus) -> String {
+pub(crate) fn describe(status: &TransactionStatus) -> String {
     match status {
         TransactionStatus::Committed { height, index } => {
             format!("committed at height {height}, index {index}")
         }
         TransactionStatus::Expired => "expired: no later block can contain it".to_owned(),
+        TransactionStatus::Rejected { message, .. } => format!("rejected: {message}"),
         TransactionStatus::Pending => {
             "pending: a node holds it, but no final block contains it yet".to_owned()
         }
         TransactionStatus::Unknown => "unknown to this node".to_owned(),
+    }
+}
+
+/// The outcome of a governance transaction as text.
+pub(crate) fn outcome(outcome: &OutcomeJson) -> String {
+    match outcome {
+        OutcomeJson::Executed => "executed".to_owned(),
+        OutcomeJson::Failed { reason, message } => format!("failed ({reason}): {message}"),
     }
 }
 
@@ -113,7 +128,8 @@ pub(super) fn get(args: &GetArgs) -> anyhow::Result<Outcome> {
 
 fn human_transaction(located: &LocatedTransaction) -> String {
     let transaction = &located.transaction;
-    output::fields([
+    let outcome = located.outcome.as_ref().map(|found| ("outcome", outcome(found)));
+    let fields = [
         ("id", transaction.id.to_string()),
         ("place", format!("height {}, index {}", located.height, located.index)),
         ("sender", transaction.sender.to_string()),
@@ -121,13 +137,15 @@ fn human_transaction(located: &LocatedTransaction) -> String {
         ("valid until", output::time(transaction.valid_until_ms)),
         ("payload", payload(&transaction.payload)),
         ("signature", transaction.signature.to_string()),
-    ])
+    ];
+    output::fields(fields.into_iter().chain(outcome))
 }
 
 /// A payload as text if it is readable text, otherwise as hex.
 pub(crate) fn payload(payload: &PayloadJson) -> String {
-    let PayloadJson::Data { data } = payload else {
-        return "a governance operation".to_owned();
+    let data = match payload {
+        PayloadJson::Data { data } => data,
+        PayloadJson::Governance { data } => return OperationJson::of_payload(data).to_string(),
     };
     match std::str::from_utf8(data) {
         Ok(text) if !text.is_empty() && !text.chars().any(char::is_control) => format!("{text:?}"),

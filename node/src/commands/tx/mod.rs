@@ -4,7 +4,9 @@ mod build;
 mod look;
 mod send;
 
-pub(crate) use look::payload;
+pub(crate) use build::valid_until;
+pub(crate) use look::{describe, outcome, payload};
+pub(crate) use send::{genesis_from, submit};
 
 use clap::Subcommand;
 

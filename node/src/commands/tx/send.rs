@@ -1,6 +1,6 @@
 //! `quorate tx send`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -76,10 +76,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<Outcome> {
 
 async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
     let rpc = args.node.rpc()?;
-    let genesis = match &args.genesis {
-        Some(path) => home::read_genesis(path)?,
-        None => genesis_of(&rpc).await?,
-    };
+    let genesis = genesis_from(args.genesis.as_deref(), &rpc).await?;
     let transaction = match &args.transaction {
         Some(hex) => decode(hex)?,
         None => args.content.sign(&genesis)?,
@@ -96,7 +93,8 @@ async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
             result
         }
         WaitFor::Accepted | WaitFor::Committed => {
-            result_of(&submit(args, &genesis, &transaction).await.map_err(advise)?)
+            let committed = args.wait == WaitFor::Committed;
+            result_of(&submit(&args.node, &genesis, &transaction, args.timeout, committed).await?)
         }
     };
     args.output.show(&result, || human(&result, &genesis))?;
@@ -112,23 +110,28 @@ fn advise(error: ClientError) -> anyhow::Error {
 
 /// Submits the transaction, repeatedly if needed, until the requested status is reached or the time
 /// is over. The transaction counts as committed only after its receipt was verified.
-async fn submit(
-    args: &SendArgs,
+pub(crate) async fn submit(
+    node: &Node,
     genesis: &Genesis,
     transaction: &Transaction,
-) -> Result<Submitted, ClientError> {
-    let config = ClientConfig { timeout: args.timeout, ..ClientConfig::default() };
-    let client = Client::new([&args.node.url], genesis.anchor().clone(), config)?;
-    match args.wait {
-        WaitFor::Committed => client.submit_and_wait(transaction, args.timeout).await,
-        WaitFor::Accepted | WaitFor::None => client.submit(transaction).await,
-    }
+    timeout: Duration,
+    until_committed: bool,
+) -> anyhow::Result<Submitted> {
+    let config = ClientConfig { timeout, ..ClientConfig::default() };
+    let client = Client::new([&node.url], genesis.anchor().clone(), config)?;
+    let submitted = if until_committed {
+        client.submit_and_wait(transaction, timeout).await
+    } else {
+        client.submit(transaction).await
+    };
+    submitted.map_err(advise)
 }
 
 fn result_of(submitted: &Submitted) -> SubmitResult {
     SubmitResult {
         id: submitted.id,
         status: submitted.status.clone(),
+        outcome: submitted.outcome.clone(),
         receipt: submitted.receipt.as_ref().map(ReceiptJson::from),
     }
 }
@@ -137,6 +140,14 @@ fn decode(hex: &str) -> anyhow::Result<Transaction> {
     let bytes = from_hex(hex).context("--transaction")?;
     Transaction::from_bytes(&bytes)
         .context("--transaction is not a transaction: give what `quorate tx sign` printed")
+}
+
+/// The genesis in a file, or that of the node if no file is given.
+pub(crate) async fn genesis_from(path: Option<&Path>, rpc: &Rpc) -> anyhow::Result<Genesis> {
+    match path {
+        Some(path) => home::read_genesis(path),
+        None => genesis_of(rpc).await,
+    }
 }
 
 /// The genesis that a node returns, if it is valid and has the chain id that the node claims.
@@ -156,7 +167,7 @@ async fn genesis_of(rpc: &Rpc) -> anyhow::Result<Genesis> {
 
 fn is_reached(wait: WaitFor, status: &TransactionStatus) -> bool {
     match wait {
-        WaitFor::None => !matches!(status, TransactionStatus::Expired),
+        WaitFor::None => !matches!(status, TransactionStatus::Expired | TransactionStatus::Rejected { .. }),
         WaitFor::Accepted => {
             matches!(status, TransactionStatus::Pending | TransactionStatus::Committed { .. })
         }
@@ -166,6 +177,7 @@ fn is_reached(wait: WaitFor, status: &TransactionStatus) -> bool {
 
 fn human(result: &SubmitResult, genesis: &Genesis) -> String {
     let mut fields = vec![("id", result.id.to_string()), ("status", super::look::describe(&result.status))];
+    fields.extend(result.outcome.as_ref().map(|outcome| ("outcome", super::look::outcome(outcome))));
     if let Some(receipt) = &result.receipt {
         let header = &receipt.proof.header;
         fields.push(("time", output::time(header.timestamp_ms)));
@@ -180,6 +192,8 @@ fn human(result: &SubmitResult, genesis: &Genesis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use quorate_ledger::NotPermitted;
+
     use super::*;
 
     #[test]
@@ -190,6 +204,7 @@ mod tests {
             (TransactionStatus::Pending, [true, true, false]),
             (committed, [true, true, true]),
             (TransactionStatus::Expired, [false, false, false]),
+            (TransactionStatus::rejected(NotPermitted::SenderRevoked), [false, false, false]),
         ];
         for (status, reached) in table {
             let found =

@@ -6,11 +6,15 @@ use clap::Args as ClapArgs;
 use quorate_api::{
     MAX_EPOCH_PROOFS_JSON_BYTES, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_epoch_proofs, parse_receipt,
 };
+use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ChainAnchor, Committee, ProofError, PublicKey, Receipt};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
+use crate::commands::block_on;
+use crate::commands::governance::fetch_epochs;
 use crate::exit::Outcome;
 use crate::files;
 use crate::home;
@@ -19,7 +23,7 @@ use crate::output::{self, Output};
 /// Verify a receipt offline: did this network order this transaction?
 ///
 /// The command needs only the receipt, the genesis file and, for a block of a later epoch than 0, the
-/// epoch proofs. It needs no node and no network. Exit code 0 only if the receipt proves that the
+/// epoch proofs. It needs no node and no network, unless --rpc gets the epoch proofs from a node. Exit code 0 only if the receipt proves that the
 /// transaction is at its place in a final block of the chain that the genesis defines; otherwise 3.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -30,6 +34,7 @@ Examples:
   quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
 
   quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
+  quorate verify receipt.json --genesis genesis.toml --rpc http://127.0.0.1:8545
 
 Get the genesis file from a source you trust: a receipt proves what validators signed, and the genesis
 defines who these validators are.")]
@@ -48,6 +53,12 @@ pub(crate) struct Args {
     /// them are verified.
     #[arg(long, value_name = "FILE")]
     epochs: Option<PathBuf>,
+
+    /// URL of a node's JSON-RPC, to get the epoch proofs from it instead of from a file.
+    ///
+    /// The node is not trusted: the signatures in the proofs are verified.
+    #[arg(long = "rpc", value_name = "URL", conflicts_with = "epochs")]
+    rpc: Option<String>,
 
     #[command(flatten)]
     output: Output,
@@ -85,6 +96,9 @@ struct Sent {
     status: String,
     height: u64,
     index: u32,
+    /// Of a governance transaction. A receipt does not prove it, so it is not repeated as proven.
+    #[serde(default, rename = "outcome")]
+    _outcome: Option<IgnoredAny>,
     receipt: ReceiptJson,
 }
 
@@ -92,11 +106,14 @@ struct Sent {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let genesis = home::read_genesis(&args.genesis)?;
     let text = files::read_text(&args.receipt, 2 * MAX_PROOF_JSON_BYTES)?;
-    let epochs = match &args.epochs {
-        Some(path) => Some(files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?),
-        None => None,
+    let proven = match (&args.epochs, &args.rpc) {
+        (Some(path), _) => {
+            prove(&text, &genesis, Some(&files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?))
+        }
+        (None, Some(url)) => prove_with(&text, &anchor_at(url, &genesis)?),
+        (None, None) => prove(&text, &genesis, None),
     };
-    match prove(&text, &genesis, epochs.as_deref()) {
+    match proven {
         Ok(proven) => {
             args.output.show(&proven.to_json(&genesis), || proven.to_text(&genesis))?;
             Ok(Outcome::Yes)
@@ -125,8 +142,19 @@ struct Proven {
 /// The receipt in a text, after it was verified with the genesis and the text of epoch proofs.
 fn prove(text: &str, genesis: &Genesis, epochs: Option<&str>) -> Result<Proven, NotProven> {
     let anchor = anchor_of(genesis, epochs).map_err(NotProven::Invalid)?;
+    prove_with(text, &anchor)
+}
+
+/// The anchor with all epochs that a node proves.
+fn anchor_at(url: &str, genesis: &Genesis) -> anyhow::Result<ChainAnchor> {
+    let rpc = Rpc::new(url, &ClientConfig::default())?;
+    let (_, anchor) = block_on(fetch_epochs(&rpc, genesis.anchor()))?;
+    Ok(anchor)
+}
+
+fn prove_with(text: &str, anchor: &ChainAnchor) -> Result<Proven, NotProven> {
     let receipt = read_receipt(text).map_err(NotProven::Invalid)?;
-    receipt.verify(&anchor).map_err(|error| NotProven::of(&error))?;
+    receipt.verify(anchor).map_err(|error| NotProven::of(&error))?;
     let epoch = receipt.proof.header.epoch;
     let committee = anchor.committee(epoch).expect("the receipt was verified with it").clone();
     Ok(Proven { receipt, committee })

@@ -17,6 +17,7 @@ fn sent() -> String {
     let sent = SubmitResult {
         id: receipt.transaction,
         status: TransactionStatus::Committed { height: receipt.proof.header.height, index: receipt.index },
+        outcome: None,
         receipt: Some(receipt),
     };
     serde_json::to_string(&sent).unwrap()

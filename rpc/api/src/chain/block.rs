@@ -12,6 +12,7 @@ use crate::encoding::hex;
 use crate::encoding::hex::{Bytes, Hex};
 use crate::encoding::invalid::InvalidJson;
 use crate::encoding::object::objects_only;
+use crate::governance::outcome::BlockOutcome;
 
 objects_only!(HeaderJson, CertificateJson, PayloadJson, TransactionJson, BlockJson);
 
@@ -165,7 +166,7 @@ pub enum PayloadJson {
         #[schemars(with = "Bytes")]
         data: Vec<u8>,
     },
-    /// An operation on the network; no block contains one yet.
+    /// An operation on the network.
     Governance {
         /// The encoded operation.
         #[serde(with = "hex")]
@@ -299,6 +300,10 @@ pub struct BlockJson {
     /// The block's own certificate. Null for height 0, and for a block that became final by a later
     /// block's certificate; `chain_proof` proves that one.
     pub certificate: Option<CertificateJson>,
+    /// What became of the governance transactions, in block order; absent if there are none. It is
+    /// what this node computed: neither header nor certificate proves it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<BlockOutcome>,
 }
 
 impl BlockJson {
@@ -318,7 +323,15 @@ impl BlockJson {
             hash: block.hash(),
             transactions,
             certificate: certificate.map(CertificateJson::from),
+            outcomes: Vec::new(),
         }
+    }
+
+    /// The same with the outcomes of its governance transactions.
+    #[must_use]
+    pub fn with_outcomes(mut self, outcomes: Vec<BlockOutcome>) -> Self {
+        self.outcomes = outcomes;
+        self
     }
 
     /// The header and the transaction ids, after checking that they belong together. Does not check

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::chain::block::{BlockJson, TransactionJson};
 use crate::encoding::hex::Hex;
 use crate::excerpt;
+use crate::governance::outcome::OutcomeJson;
 
 /// The largest `limit` of `chain_blocks`.
 pub const MAX_BLOCKS: u32 = 100;
@@ -157,6 +158,9 @@ pub struct LocatedTransaction {
     pub height: u64,
     /// Position in that block, from 0.
     pub index: u32,
+    /// What became of a governance transaction; absent for data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeJson>,
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::ErrorKind;
 use crate::chain::query::BlockLimit;
 use crate::encoding::hex::Hex;
+use crate::governance::query::{ChangeList, KeyText, ListLimit, MAX_LISTED};
 use crate::methods::parameter::Parameter;
 use crate::{
-    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
-    DEFAULT_BLOCKS, DEFAULT_WAIT_MS, Discovery, Explanation, FinalityProofJson, LocatedTransaction,
-    MempoolStatus, NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, SubmitResult, TransactionStatus,
-    ValidatorSet, VersionInfo, Wait,
+    BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ClientJson, Clients, ConsensusEvidence,
+    ConsensusState, DEFAULT_BLOCKS, DEFAULT_WAIT_MS, Discovery, EpochProofsJson, Explanation,
+    FinalityProofJson, GovernanceStatus, History, LocatedTransaction, MempoolStatus, NetworkGenesis,
+    NodeStatus, PeerJson, PreviewJson, ProposalJson, ReceiptJson, StatusResult, SubmitResult, ValidatorSet,
+    VersionInfo, Wait,
 };
 
 /// Makes the JSON Schema of one type. The types of its fields become definitions of the generator.
@@ -96,6 +98,9 @@ const FULL: Parameter =
     Parameter::optional::<bool>("full", "Whether blocks contain whole transactions, or only their ids.")
         .or(DefaultValue::Flag(true));
 
+const LIMIT: Parameter = Parameter::optional::<ListLimit>("limit", "How many to return at most.")
+    .or(DefaultValue::Number(MAX_LISTED as u64));
+
 /// Every method, in the order of the documentation.
 pub const METHODS: &[Method] = &[
     Method::answering::<SubmitResult>(
@@ -116,16 +121,19 @@ pub const METHODS: &[Method] = &[
         ErrorKind::TransactionMalformed,
         ErrorKind::TransactionTooLarge,
         ErrorKind::BadSignature,
-        ErrorKind::GovernanceUnsupported,
+        ErrorKind::OperationMalformed,
         ErrorKind::TransactionExpired,
         ErrorKind::LifetimeTooLong,
+        ErrorKind::SenderUnknown,
+        ErrorKind::SenderRevoked,
+        ErrorKind::Quota,
         ErrorKind::PoolFull,
         ErrorKind::SenderQuota,
         ErrorKind::Unavailable,
         ErrorKind::StorageDamaged,
         ErrorKind::Observer,
     ]),
-    Method::answering::<TransactionStatus>("tx_status", "The status of a transaction, as far as this node knows it.")
+    Method::answering::<StatusResult>("tx_status", "The status of a transaction, as far as this node knows it.")
         .taking(&[ID])
         .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<Option<LocatedTransaction>>(
@@ -176,6 +184,50 @@ pub const METHODS: &[Method] = &[
         "The committee that orders the block at a height; null further ahead than the next block.",
     )
     .taking(&[Parameter::optional::<u64>("height", "The block's height; by default that of the next block.")])
+    .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<EpochProofsJson>(
+        "network_epochs",
+        "Proofs of the ends of consecutive epochs, each with the members of the next one; empty if the first has not ended.",
+    )
+    .taking(&[
+        Parameter::optional::<u64>("from_epoch", "The epoch whose end the first proof is of.")
+            .or(DefaultValue::Number(0)),
+        LIMIT,
+    ])
+    .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<GovernanceStatus>(
+        "governance_status",
+        "The committee and parameters in force at the next height, and what is scheduled to change them.",
+    )
+    .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<Vec<ProposalJson>>(
+        "governance_proposals",
+        "The open proposals with their approvals, and what is in their way.",
+    )
+    .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<PreviewJson>(
+        "governance_preview",
+        "What a proposal of these changes would do if the next block decided it. Submits nothing.",
+    )
+    .taking(&[Parameter::required::<ChangeList>("changes", "The changes, at most 16.")])
+    .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<Clients>("governance_clients", "Registered clients, in ascending order of their keys.")
+        .taking(&[
+            Parameter::optional::<KeyText>("after", "Return clients with greater keys than this one."),
+            LIMIT,
+        ])
+        .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<Option<ClientJson>>("governance_client", "A registered client; null if there is none.")
+        .taking(&[Parameter::required::<KeyText>("key", "The client's key.")])
+        .failing(&[ErrorKind::StorageDamaged]),
+    Method::answering::<History>(
+        "governance_history",
+        "Past governance transactions with their outcomes, newest first.",
+    )
+    .taking(&[
+        Parameter::optional::<u64>("below_height", "Begin below this height; by default at the newest block."),
+        LIMIT,
+    ])
     .failing(&[ErrorKind::StorageDamaged]),
     Method::answering::<NodeStatus>("node_status", "The node's summary of itself."),
     Method::answering::<Vec<PeerJson>>("node_peers", "The other nodes that it knows."),

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use quorate_ledger::{Hash, HexError, from_hex};
+use quorate_ledger::{Hash, HexError, PublicKey, from_hex};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::chain::query::{BlockAtError, BlockLimit};
 use crate::encoding::hex::Hex;
+use crate::governance::change::ChangeJson;
+use crate::governance::query::{ChangeList, KeyText, ListLimit, MAX_CHANGES_JSON_BYTES};
 use crate::methods::catalogue::{DefaultValue, MakeSchema, schema_of};
-use crate::{BlockAt, Bytes, MAX_BLOCKS, Wait, excerpt};
+use crate::{BlockAt, Bytes, MAX_BLOCKS, MAX_LISTED, Wait, excerpt};
 
 /// Most bytes of JSON of a parameter with a short value. The longest, a hash, has 68; escapes
 /// (`\u0030`) may make it longer.
@@ -133,7 +135,7 @@ impl ParameterType for bool {
     }
 }
 
-const _: () = assert!(MAX_BLOCKS == 100, "the text below says so");
+const _: () = assert!(MAX_BLOCKS == 100 && MAX_LISTED == 100, "the texts below say so");
 
 impl ParameterType for BlockLimit {
     const EXPECTED: &'static str = "an integer from 1 to 100";
@@ -141,6 +143,27 @@ impl ParameterType for BlockLimit {
     /// The method itself checks the range, because its error has the limit as data.
     fn check(json: &str) -> Result<(), Option<String>> {
         is::<u32>(json)
+    }
+}
+
+impl ParameterType for ListLimit {
+    const EXPECTED: &'static str = "an integer from 1 to 100";
+
+    fn check(json: &str) -> Result<(), Option<String>> {
+        let limit = serde_json::from_str::<u32>(json).map_err(|_| None)?;
+        if (1..=MAX_LISTED).contains(&limit) { Ok(()) } else { Err(None) }
+    }
+}
+
+impl ParameterType for ChangeList {
+    const EXPECTED: &'static str = "a list of changes";
+    const MAX_JSON_BYTES: usize = MAX_CHANGES_JSON_BYTES;
+
+    fn check(json: &str) -> Result<(), Option<String>> {
+        // The error of serde may repeat text of the value.
+        serde_json::from_str::<Vec<ChangeJson>>(json)
+            .map(|_| ())
+            .map_err(|error| Some(excerpt(&error.to_string())))
     }
 }
 
@@ -169,6 +192,14 @@ impl ParameterType for Hex<32> {
 
     fn check(json: &str) -> Result<(), Option<String>> {
         text(json).ok_or(None)?.parse::<Hash>().map(|_| ()).map_err(|error| hex_problem(&error))
+    }
+}
+
+impl ParameterType for KeyText {
+    const EXPECTED: &'static str = "a public key as 33 bytes of lower-case hex after 0x";
+
+    fn check(json: &str) -> Result<(), Option<String>> {
+        text(json).ok_or(None)?.parse::<PublicKey>().map(|_| ()).map_err(|error| hex_problem(&error))
     }
 }
 

@@ -28,7 +28,7 @@ pub struct ChainHead {
 pub struct ValidatorJson {
     /// Position in the committee, as in `proposer` and `signers`.
     pub index: u16,
-    /// Its name in the genesis.
+    /// Its name.
     pub name: String,
     /// Its key.
     #[serde(with = "hex::text")]
@@ -76,6 +76,19 @@ pub enum NodeRole {
     Observer,
 }
 
+/// Whether the key of a node that was configured to vote is in the committee in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// The key is in the committee: the node proposes and votes.
+    Member,
+    /// The key has never been in the committee. The node follows the chain without a vote until the
+    /// members add it.
+    NotYetMember,
+    /// The key was in the committee and is no longer. The node follows the chain without a vote.
+    Removed,
+}
+
 /// A node's summary of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
@@ -85,12 +98,17 @@ pub struct NodeStatus {
     #[serde(with = "hex::text")]
     #[schemars(with = "Hex<32>")]
     pub chain_id: ChainId,
-    /// The node's name, if the genesis gives it one.
+    /// The epoch of the committee in force. All indices of members in the reports of a node belong
+    /// to this committee.
+    pub epoch: u64,
+    /// The node's name, if it is a member.
     pub name: Option<String>,
     /// Its index in the committee, for a validator.
     pub index: Option<u16>,
-    /// Its role.
+    /// Its role at present.
     pub role: NodeRole,
+    /// Whether its key is in the committee, for a node that was configured as a validator.
+    pub membership: Option<Membership>,
     /// Whether it may vote at present, for a validator.
     pub signing_state: Option<ValidatorSigningState>,
     /// Its key.
@@ -133,7 +151,7 @@ pub enum PeerDirection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Peer")]
 pub struct PeerJson {
-    /// Its name, if the genesis gives it one.
+    /// Its name, if it is a member.
     pub name: Option<String>,
     /// Its index in the committee, if it is a member.
     pub index: Option<u16>,

@@ -27,7 +27,7 @@ async fn faulty(node: &Arc<FakeNode>, index: usize) -> Site {
 }
 
 async fn status(client: &Client, id: TransactionId) -> Result<TransactionStatus, ClientError> {
-    client.agreed(async |node: Rpc| node.tx_status(id).await).await
+    client.agreed(async |node: Rpc| Ok(node.tx_status(id).await?.status)).await
 }
 
 /// Of four members one may be faulty, so two must agree.

@@ -198,7 +198,7 @@ async fn every_method_of_one_node() {
     let site = Site::of(&node).await;
     let rpc = Rpc::new(&site.url, &ClientConfig::default()).unwrap();
     let id = node.transaction(2, b"y").id();
-    assert_eq!(rpc.tx_status(id).await.unwrap(), TransactionStatus::Unknown);
+    assert_eq!(rpc.tx_status(id).await.unwrap().status, TransactionStatus::Unknown);
     assert_eq!(rpc.tx_get(id).await.unwrap(), None);
     assert_eq!(rpc.tx_receipt(id).await.unwrap(), None);
     assert_eq!(rpc.chain_head().await.unwrap().height, 1);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod agree;
+mod epochs;
 mod fail_over;
 mod follow;
 mod proofs;

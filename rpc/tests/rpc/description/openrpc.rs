@@ -142,6 +142,10 @@ async fn parameters_are_described_as_they_are_read() {
         json!(id.to_uppercase()),
         json!(&id[2..]),
         json!(to_hex(&[1; 33])),
+        json!(to_hex(&[2; 33])),
+        json!([{ "change": "remove_member", "name": "a" }]),
+        json!([{ "change": "remove_member" }]),
+        json!([{ "change": "set_submit_mode", "mode": "open", "more": 1 }]),
         json!([]),
         json!([id]),
         json!({}),
@@ -172,6 +176,9 @@ fn fitting(method: &Method, id: &str) -> Vec<Value> {
         "id" => json!(id),
         // Hex, but not a transaction.
         "transaction" => json!("0x00"),
+        "changes" => json!([]),
+        // The key with the secret key 1.
+        "key" => json!("0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),
         _ => json!(0),
     };
     required.map(|parameter| value(parameter.name)).collect()

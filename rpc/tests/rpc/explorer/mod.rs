@@ -1,5 +1,6 @@
 //! The pages for people.
 
+mod governance;
 mod pages;
 mod strangers;
 mod ways;

@@ -1,6 +1,6 @@
 //! Every error kind, as a client gets it.
 
-use quorate_ledger::{ChainId, Payload, Refusal, SecretKey, Transaction, to_hex};
+use quorate_ledger::{ChainId, NotPermitted, Payload, Refusal, SecretKey, Transaction, to_hex};
 use quorate_rpc::Node;
 use serde_json::{Value, json};
 
@@ -95,14 +95,23 @@ async fn a_transaction_of_another_chain_or_key() {
 }
 
 #[tokio::test]
-async fn governance_is_not_supported() {
+async fn a_transaction_that_no_block_may_contain() {
     let site = Site::new();
-    let key = SecretKey::from_bytes(&[9; 32]).unwrap();
-    let chain = site.node.genesis().chain_id();
-    let operation = Payload::Governance(vec![1]);
-    let transaction = Transaction::sign(&chain, &key, 1, site.node.next_time(), operation);
-    let error = refusal(&site, &transaction).await;
-    assert_eq!((kind(&error), &error["code"]), ("governance_unsupported", &json!(-32023)));
+    let transaction = site.node.transaction(1, b"hello");
+    for (given, kind_name, code) in [
+        (Refusal::Operation("it is empty".to_owned()), "operation_malformed", -32023),
+        (Refusal::NotPermitted(NotPermitted::SenderUnknown), "sender_unknown", -32026),
+        (Refusal::NotPermitted(NotPermitted::SenderRevoked), "sender_revoked", -32027),
+        (Refusal::NotPermitted(NotPermitted::AboveQuota), "quota", -32028),
+    ] {
+        site.node.refuse(given.clone());
+        let error = refusal(&site, &transaction).await;
+        assert_eq!((kind(&error), &error["code"]), (kind_name, &json!(code)));
+        assert_eq!(
+            (&error["message"], &error["data"]["retryable"]),
+            (&json!(given.to_string()), &json!(false))
+        );
+    }
 }
 
 #[tokio::test]
