@@ -151,6 +151,7 @@ fn play(seed: u64, knobs: Knobs, random: Random, shown: bool) -> Result<Summary,
     world.run_until(chaos)?;
     world.settle()?;
     world.rest()?;
+    world.change_when_idle()?;
     world.order_one_more()?;
     world.final_checks()?;
     Ok(Summary {

@@ -20,6 +20,11 @@ impl Adversary {
         Adversary { me, strategies }
     }
 
+    /// It has another index in the present epoch.
+    pub fn sit(&mut self, seat: ReplicaId) {
+        self.me = seat;
+    }
+
     /// The messages that it sends instead of one message of its engine. `occurred` is called for
     /// each behaviour that changed the message.
     pub fn on_send(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
 use quorate_ledger::{
     BlockHash, ChainId, Committee, Epoch, Height, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, View,
@@ -52,6 +53,8 @@ pub struct Collusion {
     pub split: BlockVersions,
     departures: BTreeMap<View, BTreeMap<ReplicaId, Vec<ViewChangeMessage>>>,
     remembered: VecDeque<(ReplicaId, Message)>,
+    /// Messages of the epoch before, to replay them.
+    before: VecDeque<(ReplicaId, Message)>,
 }
 
 /// The keys of all Byzantine members.
@@ -116,6 +119,7 @@ impl Collusion {
             split,
             departures: BTreeMap::new(),
             remembered: VecDeque::new(),
+            before: VecDeque::new(),
             random,
         }
     }
@@ -160,8 +164,27 @@ impl Collusion {
         }
     }
 
-    /// A random earlier message, with its sender.
+    /// One of them is in the next epoch, with this configuration and these keys. They keep old messages only to send
+    /// them again.
+    pub fn begin_epoch(&mut self, config: &EngineConfig, keys: BTreeMap<ReplicaId, SecretKey>) {
+        let pbft = &config.pbft;
+        (self.keys.epoch, self.keys.root) = (pbft.context.epoch(), pbft.context.root);
+        self.keys.keys = keys;
+        self.committee = pbft.context.committee.clone();
+        self.interval = pbft.checkpoint_interval;
+        self.timeout = pbft.request_timeout;
+        self.tolerance_ms = u64::try_from(pbft.clock_tolerance.as_millis()).expect("seconds");
+        self.view = View(0);
+        self.departures.clear();
+        self.before = std::mem::take(&mut self.remembered);
+    }
+
+    /// A random earlier message, with its sender. After an epoch change it may be of the epoch before.
     pub fn recall(&mut self) -> Option<(ReplicaId, Message)> {
+        if !self.before.is_empty() && self.random.permille(400) {
+            let index = self.random.index(self.before.len());
+            return self.before.get(index).cloned();
+        }
         if self.remembered.is_empty() {
             return None;
         }

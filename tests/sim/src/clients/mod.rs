@@ -1,11 +1,12 @@
 //! Clients submit transactions, resubmit them, and receive the results.
 
+pub mod operators;
 pub mod orders;
 
 use std::time::Duration;
 
 use quorate_engine::{Event, Submission};
-use quorate_ledger::{Height, Refusal, ReplicaId, Transaction, TransactionId};
+use quorate_ledger::{Height, NotPermitted, Refusal, ReplicaId, Transaction, TransactionId};
 
 use crate::clients::orders::{Answered, Attempt, End, Kind, read};
 use crate::oracle::{Check, Violation, require};
@@ -106,6 +107,13 @@ impl World {
     ) -> Check {
         let order = &mut self.orders.all[number];
         let (id, kind) = (order.id, order.kind);
+        if kind == Kind::Operation && matches!(answer, Err(Refusal::NotPermitted(_))) {
+            order.end.get_or_insert(End::Refused);
+            self.coverage.saw("an operation of a key without rights");
+            return require(self.knobs.candidates > 0, DOOR, || {
+                format!("member {replica} refused {id} of a member")
+            });
+        }
         match read(answer) {
             Answered::Waits => require(kind.is_orderable(), DOOR, || {
                 format!("member {replica} accepted {id}, which is {kind:?}")
@@ -120,7 +128,7 @@ impl World {
             Answered::Never(situation) => {
                 self.coverage.saw(situation);
                 order.end = Some(End::Refused);
-                require(matches!(kind, Kind::Large | Kind::Governance), DOOR, || {
+                require(kind.is_refused(), DOOR, || {
                     format!("member {replica} refused {id} permanently, which is {kind:?}")
                 })
             }
@@ -149,6 +157,25 @@ impl World {
         }
         let member = self.member(replica);
         member.answered = member.answered.max(height);
+    }
+
+    /// Notifies clients of this member that the configuration does not permit a transaction any more.
+    pub(crate) fn notify_rejected(
+        &mut self,
+        replica: ReplicaId,
+        id: &TransactionId,
+        reason: NotPermitted,
+    ) -> Check {
+        self.note(format_args!("{replica} rejects {id}: {reason}"));
+        self.coverage.saw("a waiting transaction rejected");
+        let next = self.chain.tip_of(replica).next();
+        let config = self.chain.config(next).cloned();
+        let Some(order) = self.orders.of_mut(id) else {
+            return require(false, "validity", || format!("no client submitted {id}, which was rejected"));
+        };
+        order.end.get_or_insert(End::Refused);
+        let permitted = config.is_none_or(|config| order.is_permitted(&config));
+        require(!permitted, "validity", || format!("member {replica} rejects {id}: {reason}"))
     }
 
     /// Notifies clients of this member that a transaction can never be in a block.

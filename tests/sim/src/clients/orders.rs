@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate_engine::Submission;
 use quorate_genesis::Genesis;
+use quorate_governance::Config;
 use quorate_ledger::{
     ChainId, Height, Payload, PublicKey, Refusal, ReplicaId, SecretKey, SignatureCache, Timestamp,
     Transaction, TransactionId,
@@ -25,8 +26,14 @@ pub enum Kind {
     LongLived,
     /// It is larger than the genesis allows.
     Large,
-    /// It is reserved for a later version.
+    /// It is no operation, and its sender is no member.
     Governance,
+    /// Nothing: an operation of a member, which may fail.
+    Operation,
+    /// It is no operation, although its sender is a member.
+    Malformed,
+    /// It is an operation, but its sender is no member.
+    Stranger,
     /// The signature belongs to another transaction.
     BadSignature,
     /// It is signed for another chain.
@@ -34,9 +41,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it may be in a block.
+    /// Whether it may be in a block, if its sender has the right to it.
     pub fn is_orderable(self) -> bool {
-        matches!(self, Kind::Good | Kind::Hurried)
+        matches!(self, Kind::Good | Kind::Hurried | Kind::Operation)
+    }
+
+    /// Whether members refuse it for ever.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Kind::Large | Kind::Governance | Kind::Malformed | Kind::Stranger)
     }
 }
 
@@ -70,6 +82,18 @@ pub struct Order {
     pub attempts: u64,
 }
 
+impl Order {
+    /// Whether a block that this configuration judges may contain it. Anyone may send data.
+    pub fn is_permitted(&self, config: &Config) -> bool {
+        let acts = || {
+            let candidates = config.candidates();
+            config.members().iter().any(|member| member.governance_key == self.sender)
+                || candidates.contains(&self.sender)
+        };
+        self.kind != Kind::Operation || acts()
+    }
+}
+
 /// All clients together. They share some keys.
 #[derive(Debug)]
 pub struct Orders {
@@ -84,6 +108,14 @@ pub struct Orders {
     /// In the order of their creation.
     pub all: Vec<Order>,
     numbers: BTreeMap<TransactionId, usize>,
+}
+
+/// What a new order is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    kind: Kind,
+    chain: ChainId,
+    valid_until: Timestamp,
 }
 
 const KEYS: u8 = 3;
@@ -144,11 +176,23 @@ impl Orders {
         let chain = if kind == Kind::OtherChain { ChainId::from_bytes([9; 32]) } else { self.chain };
         let key = self.random.choose(&self.keys).clone();
         self.nonce += 1;
+        let place = Place { kind, chain, valid_until };
+        self.sign(&key, place, payload)
+    }
+
+    /// Creates an operation, which is valid for as long as possible; returns its number.
+    pub fn place_operation(&mut self, now: Duration, key: &SecretKey, kind: Kind, payload: Vec<u8>) -> usize {
+        let valid_until = Timestamp(self.present(now) + self.lifetime_ms * 3 / 4);
+        self.nonce += 1;
+        let place = Place { kind, chain: self.chain, valid_until };
+        self.sign(key, place, Payload::Governance(payload))
+    }
+
+    fn sign(&mut self, key: &SecretKey, place: Place, payload: Payload) -> usize {
+        let Place { kind, chain, valid_until } = place;
         let mut transaction = match &self.signatures {
-            Some(signatures) if chain == self.chain => {
-                signatures.sign(&key, self.nonce, valid_until, payload)
-            }
-            _ => Transaction::sign(&chain, &key, self.nonce, valid_until, payload),
+            Some(signatures) if chain == self.chain => signatures.sign(key, self.nonce, valid_until, payload),
+            _ => Transaction::sign(&chain, key, self.nonce, valid_until, payload),
         };
         if kind == Kind::BadSignature {
             transaction.nonce += 1_000_000;
@@ -196,6 +240,8 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
         Ok(Submission::Pending) => Answered::Waits,
         Ok(Submission::Committed { height, index }) => Answered::Placed(*height, *index),
         Err(Refusal::Invalid(_)) => Answered::Never("a transaction refused: form"),
+        Err(Refusal::Operation(_)) => Answered::Never("a transaction refused: no operation"),
+        Err(Refusal::NotPermitted(_)) => Answered::Never("a transaction refused: sender"),
         Err(Refusal::LedgerDamaged) => Answered::Never("a transaction refused: ledger damaged"),
         Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
         Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),

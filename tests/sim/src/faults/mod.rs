@@ -4,9 +4,9 @@ mod planned;
 
 use std::time::Duration;
 
-use quorate_ledger::ReplicaId;
+use quorate_ledger::{Epoch, ReplicaId};
 
-use crate::members::{Crash, Member, Speech};
+use crate::members::{Crash, Member, Slot, Speech};
 use crate::world::{Occurrence, World};
 
 impl World {
@@ -119,7 +119,12 @@ impl World {
     fn put_back_disks(&mut self, victim: ReplicaId) {
         // Others must be able to order again what only the lost ledger contained, so such a member
         // also counts as faulty.
-        let old = |member: &&Member| member.tainted || member.behind.is_some();
+        // Nobody is left in the epochs in which a member lost statements, once all are in later ones.
+        let alive = self.members.iter().filter(|member| matches!(member.slot, Slot::Correct(_)));
+        let oldest = alive.map(|member| member.epoch).min().unwrap_or_default();
+        let old = |member: &&Member| {
+            member.tainted.is_some_and(|through| oldest <= through) || member.behind.is_some()
+        };
         let spent = self.members.iter().filter(old).count() >= self.knobs.old_images;
         let both = self.random.permille(700);
         let member = &mut self.members[victim.index()];
@@ -136,11 +141,17 @@ impl World {
     /// Cuts the power of a member and restores its old disks: only the ledger, or both.
     pub(crate) fn exchange_disks(&mut self, victim: ReplicaId, both: bool) {
         self.crash(victim, Crash::PowerLoss);
+        let (begun, newest) = (self.epochs.begun_by(victim), self.epochs.newest());
         let member = self.member(victim);
         member.put_back(both);
-        member.tainted = both;
         if both {
-            self.votes.mark_faulty(victim);
+            let through = begun.max(member.epoch);
+            member.tainted = Some(through);
+            for epoch in (0..=through.min(newest).0).map(Epoch) {
+                if let Some(seat) = self.seat_in(epoch, victim) {
+                    self.epochs.of_mut(epoch).votes.mark_faulty(seat);
+                }
+            }
         } else {
             let top = self.watch.top_of(victim);
             self.member(victim).behind = Some(top);
@@ -169,13 +180,19 @@ impl World {
         self.healed = true;
         self.net.heal();
         self.filter = None;
+        let newest = self.epochs.of(self.epochs.newest());
+        let is_member = |member: &&Member| {
+            matches!(member.slot, Slot::Correct(_)) && newest.seat(member.identity).is_some()
+        };
+        let members = self.members.iter().filter(is_member);
         let correct: Vec<ReplicaId> =
-            self.members.iter().filter(|member| member.is_correct()).map(|member| member.replica).collect();
-        let mut spare = correct.len().saturating_sub(self.knobs.quorum());
+            members.filter(|member| member.is_correct()).map(|member| member.replica).collect();
+        let mut spare = correct.len().saturating_sub(newest.knobs.quorum());
         if self.members.iter().any(|member| member.behind.is_some()) {
             spare = 0; // others must have the blocks that it lost
         }
-        let mut cuttable = self.knobs.tolerated() - self.faulty().len();
+        let tolerated = newest.knobs.tolerated();
+        let mut cuttable = tolerated.saturating_sub(self.faulty_in(self.epochs.newest()).len());
         self.core = correct.iter().copied().collect();
         for replica in correct {
             if spare == 0 || self.knobs.calm || !self.random.permille(300) {
@@ -211,7 +228,7 @@ impl World {
         let tolerance = i64::try_from(self.knobs.clock_tolerance_ms).expect("a tolerance of seconds");
         member.clock.ahead_ms = member.clock.ahead_ms.clamp(-tolerance / 2, tolerance / 2);
         let (doomed, up, lies) = (member.doomed, member.is_up(), member.adversary.is_some());
-        self.outsiders |= member.tainted;
+        self.outsiders |= member.tainted.is_some() && !member.is_correct();
         if self.buried.contains(&replica) || !(up || member.is_down()) {
             return;
         }

@@ -1,6 +1,6 @@
 //! Planned events of a run that was shaped for a scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_ledger::ReplicaId;
@@ -106,6 +106,10 @@ impl World {
                 of_sender: of_senders[&order.sender] - 1,
             }));
         }
-        self.waits.looked(now, &stands, waiting.into_iter())
+        let epochs: BTreeSet<_> = self.members.iter().map(|member| member.epoch).collect();
+        if epochs.len() > 1 {
+            return Ok(()); // a wait ends with its epoch
+        }
+        self.epochs.of_mut(self.epochs.newest()).waits.looked(now, &stands, waiting.into_iter())
     }
 }

@@ -1,12 +1,14 @@
 //! Connects Byzantine members to the network: a correct engine with changed messages.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_engine::{Effects, FetchRequest, FetchResponse, MemberMessage};
-use quorate_ledger::{ReplicaId, VerifiedTransaction};
+use quorate_ledger::{Epoch, ReplicaId, SecretKey, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
 use crate::byzantine::{Adversary, Outgoing};
+use crate::members::Member;
 use crate::network::packet::Packet;
 use crate::oracle::Check;
 use crate::world::{Occurrence, World};
@@ -18,6 +20,7 @@ impl World {
         machine: ReplicaId,
         act: impl FnOnce(&mut Self, &mut Adversary) -> T,
     ) -> Option<T> {
+        self.liar_seat(machine)?;
         let mut adversary = self.members[machine.index()].adversary.take()?;
         let result = act(self, &mut adversary);
         self.members[machine.index()].adversary = Some(adversary);
@@ -26,12 +29,11 @@ impl World {
 
     /// A Byzantine member's engine sends messages.
     pub(crate) fn send_as_adversary(&mut self, machine: ReplicaId, effects: Effects) -> Check {
-        let me = self.members[machine.index()].identity;
         let Effects { messages, gossip, resends, asks, answers, submissions, .. } = effects;
         for (to, message) in messages {
             let to = match to {
-                To::All => self.collusion.others(me),
-                To::One(to) => vec![to],
+                To::All => self.targets(machine),
+                To::One(to) => self.seat_among_liars(message.epoch(), to).into_iter().collect(),
             };
             let outgoing: Vec<Outgoing> =
                 to.into_iter().map(|to| Outgoing::new(to, message.clone())).collect();
@@ -47,13 +49,14 @@ impl World {
             self.send_delayed(machine, messages.unwrap_or_default());
         }
         for batch in gossip.iter().chain([&resends]).filter(|batch| !batch.is_empty()) {
+            let me = self.members[machine.index()].identity;
             let packet = Packet::new(me, MemberMessage::transactions(batch));
-            for to in self.collusion.others(me) {
+            for to in self.targets(machine) {
                 let shares = self.with_adversary(machine, |world, adversary| {
                     adversary.relays_to(&mut world.collusion, to)
                 });
                 if shares == Some(true) {
-                    self.send(machine, to, &packet, false);
+                    self.send_to_seat(machine, to, &packet);
                 }
             }
         }
@@ -67,6 +70,9 @@ impl World {
         for (ticket, _) in submissions {
             process.submissions.remove(&ticket); // no client believes its responses
         }
+        if self.members[machine.index()].leaving {
+            return self.retire(machine);
+        }
         self.next_wake(machine);
         Ok(())
     }
@@ -79,7 +85,7 @@ impl World {
         ask: &FetchRequest,
         answer: FetchResponse,
     ) -> FetchResponse {
-        let to = self.members[by.index()].identity;
+        let Some(to) = self.liar_seat(by) else { return answer };
         let original = answer.clone();
         let twisted = self.with_adversary(machine, |world, adversary| {
             let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
@@ -104,6 +110,9 @@ impl World {
     /// A Byzantine member receives a message before its engine does.
     pub(crate) fn adversary_receives(&mut self, machine: ReplicaId, from: ReplicaId, packet: &Packet) {
         let Some(message) = packet.consensus() else { return };
+        if self.epoch_of(machine) != self.collusion.keys.epoch {
+            return;
+        }
         self.collusion.note(from, message);
         let messages = self.with_adversary(machine, |world, adversary| {
             let (collusion, coverage) = (&mut world.collusion, &mut world.coverage);
@@ -127,6 +136,57 @@ impl World {
         self.send_delayed(machine, messages.unwrap_or_default());
     }
 
+    /// A Byzantine member is in this epoch. All of them lie in the context of the newest one from now
+    /// on.
+    pub(super) fn collusion_enters(&mut self, epoch: Epoch) {
+        if epoch > self.collusion.keys.epoch {
+            self.coverage.saw("Byzantine members in a later epoch");
+            let keys = self.keys_of_liars(epoch);
+            self.collusion.begin_epoch(&self.epochs.of(epoch).config, keys);
+            for machine in 0..self.members.len() {
+                let seat = self.liar_seat(self.members[machine].replica);
+                if let (Some(adversary), Some(seat)) = (&mut self.members[machine].adversary, seat) {
+                    adversary.sit(seat);
+                }
+            }
+        }
+    }
+
+    /// The keys of the Byzantine members in an epoch, by index.
+    fn keys_of_liars(&self, epoch: Epoch) -> BTreeMap<ReplicaId, SecretKey> {
+        let rules = self.epochs.of(epoch);
+        let liars = self.members.iter().filter(|member| member.adversary.is_some());
+        let key = |member: &Member| {
+            let seat = rules.seat(member.identity)?;
+            let public = rules.context().committee.member(seat)?;
+            let key = member.keys.iter().find(|key| key.public() == *public)?;
+            Some((seat, key.clone()))
+        };
+        liars.filter_map(key).collect()
+    }
+
+    /// The index of a machine's member in the epoch in which Byzantine members lie.
+    fn liar_seat(&self, machine: ReplicaId) -> Option<ReplicaId> {
+        self.seat_in(self.collusion.keys.epoch, machine)
+    }
+
+    /// The index there of a member with this index in an epoch.
+    fn seat_among_liars(&self, epoch: Epoch, seat: ReplicaId) -> Option<ReplicaId> {
+        let identity = self.epochs.of(epoch).member(seat)?;
+        self.epochs.of(self.collusion.keys.epoch).seat(identity)
+    }
+
+    /// The members to which a Byzantine one sends what it sends to all.
+    fn targets(&self, machine: ReplicaId) -> Vec<ReplicaId> {
+        self.liar_seat(machine).map(|me| self.collusion.others(me)).unwrap_or_default()
+    }
+
+    fn send_to_seat(&mut self, machine: ReplicaId, to: ReplicaId, packet: &Packet) {
+        if let Some(to) = self.epochs.of(self.collusion.keys.epoch).member(to) {
+            self.send(machine, to, packet, false);
+        }
+    }
+
     fn send_delayed(&mut self, machine: ReplicaId, messages: Vec<Outgoing>) {
         let me = self.members[machine.index()].identity;
         let mut last: Option<(Message, Packet)> = None;
@@ -142,7 +202,7 @@ impl World {
                 _ => Packet::new(me, MemberMessage::consensus(outgoing.message.clone())),
             };
             self.learn_headers(&outgoing.message);
-            self.send(machine, outgoing.to, &packet, false);
+            self.send_to_seat(machine, outgoing.to, &packet);
             last = Some((outgoing.message, packet));
         }
     }

@@ -14,26 +14,27 @@ impl World {
     pub(crate) fn connect(&mut self, a: ReplicaId, b: ReplicaId) {
         let (one, other) = (&self.members[a.index()], &self.members[b.index()]);
         let acquainted = one.knows(b) && other.knows(a) && one.identity != other.identity;
-        let (to_one, to_other) = (Event::PeerUp(other.identity), Event::PeerUp(one.identity));
         if acquainted && one.is_up() && other.is_up() && self.net.connect(a, b) {
             self.note(format_args!("{a} - {b} connect"));
-            self.give(a, to_one);
-            self.give(b, to_other);
+            for (to, peer) in [(a, b), (b, a)] {
+                if let Some(peer) = self.seat_in(self.epoch_of(to), peer) {
+                    self.give(to, Event::PeerUp(peer));
+                }
+            }
         }
     }
 
     /// Notifies a machine that its connection to another one is closed.
     pub(crate) fn notify_disconnected(&mut self, machine: ReplicaId, gone: ReplicaId) {
-        let identity = self.members[gone.index()].identity;
-        self.give(machine, Event::PeerDown(identity));
+        if let Some(peer) = self.seat_in(self.epoch_of(machine), gone) {
+            self.give(machine, Event::PeerDown(peer));
+        }
     }
 
     /// Ends the process of a member, with all its connections.
     pub(crate) fn crash(&mut self, replica: ReplicaId, crash: Crash) {
         self.count_life(replica);
-        self.heard.forget(replica);
-        self.accepted.forget(replica);
-        self.asked.forget(replica);
+        self.epochs.forget(self.members[replica.index()].identity);
         self.note(format_args!("{replica} crashes: {crash:?}"));
         self.coverage.saw(match crash {
             Crash::Killed => "a process killed",
@@ -79,11 +80,15 @@ impl World {
             return Ok(());
         }
         let now = self.agenda.now();
-        let opened = self.members[replica.index()].open(&self.config, &self.genesis, now, &mut self.random);
+        let memo = self.epochs.memo();
+        let opened = self.members[replica.index()].open(memo, &self.genesis, now, &mut self.random);
         let found = match opened {
             Ok(found) => found,
             Err(reason) => {
                 self.note(format_args!("{replica} does not open: {reason}"));
+                if self.seat_in(self.epochs.newest(), replica).is_none() {
+                    return self.retire(replica); // its journal had the end of its last epoch
+                }
                 require(self.members[replica.index()].doomed, "members start again", || {
                     format!("member {replica}: {reason}")
                 })?;
@@ -93,8 +98,11 @@ impl World {
                 return Ok(());
             }
         };
+        self.learn_epoch(replica, self.epoch_of(replica))?;
         if self.members[replica.index()].adversary.is_none() {
             self.check_opened(replica, found)?;
+        } else {
+            self.collusion_enters(self.epoch_of(replica));
         }
         self.plan_wake(replica, now);
         for other in self.up() {

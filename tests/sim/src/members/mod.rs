@@ -1,19 +1,22 @@
 //! One member of the simulated network: its two disks, its clock, and its process while it runs.
 
 mod byzantine;
+mod epochs;
 mod lives;
 mod wake;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_engine::{Engine, EngineConfig, Event, FetchId, FetchRequest, Overview, Ticket};
+use quorate_engine::{Engine, Event, FetchRequest, Overview, Ticket};
 use quorate_genesis::Genesis;
-use quorate_ledger::{Height, ReplicaId, SecretKey, Timestamp};
+use quorate_ledger::{Epoch, Height, PublicKey, ReplicaId, SecretKey, SignatureMemo, Timestamp};
 use quorate_pbft::{Moment, Now, Position, Screen};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
 use crate::byzantine::Adversary;
+use crate::network::requests::Asker;
 use crate::random::Random;
 
 /// How a process ends.
@@ -55,6 +58,8 @@ pub enum Slot {
     Correct(Option<Box<Process>>),
     /// A faulty member that never sends anything. Other kinds of faulty members are separate.
     Silent,
+    /// No member: it was removed, or not added yet.
+    Outside,
 }
 
 /// One life of a correct member: from opening its files to a crash.
@@ -78,8 +83,8 @@ pub struct Process {
     pub busy_until: Duration,
     /// Consecutive wake-ups without work that immediately requested another one.
     pub idle_wakes: u32,
-    /// The requester of each open request: member, its life, fetch id, request.
-    pub requests: BTreeMap<Ticket, (ReplicaId, u64, FetchId, FetchRequest)>,
+    /// The requester of each open request, and the request.
+    pub requests: BTreeMap<Ticket, (Asker, FetchRequest)>,
     /// Submissions without a response: number of the order.
     pub submissions: BTreeMap<Ticket, usize>,
     tickets: u64,
@@ -103,15 +108,20 @@ pub struct Member {
     pub adversary: Option<Adversary>,
     /// The machines to which it connects; all if `None`.
     pub peers: Option<BTreeSet<ReplicaId>>,
-    /// Its disks were restored to an old state, so it may have lost statements that it signed.
-    pub tainted: bool,
+    /// Its epoch, or while it is down the last one.
+    pub epoch: Epoch,
+    /// It is no member in the next epoch, and stops when it has sent its last messages.
+    pub leaving: bool,
+    /// Its disks were restored to an old state, so it may have lost statements that it signed in
+    /// epochs up to this one.
+    pub tainted: Option<Epoch>,
     /// An earlier copy of its disks.
     pub image: Option<Image>,
     /// Its ledger, but not its journal, was restored to an old state, and has not reached this
     /// height again.
     pub behind: Option<Height>,
-    /// Its key.
-    pub key: SecretKey,
+    /// The keys with which it may sign, the newest last.
+    pub keys: Vec<SecretKey>,
     /// The ledger's disk.
     pub ledger: ForgetfulDisk,
     /// The journal's disk.
@@ -161,10 +171,12 @@ impl Member {
             identity: replica,
             adversary: None,
             peers: None,
-            tainted: false,
+            epoch: Epoch(0),
+            leaving: false,
+            tainted: None,
             image: None,
             behind: None,
-            key,
+            keys: vec![key],
             ledger,
             journal,
             clock,
@@ -177,9 +189,16 @@ impl Member {
         }
     }
 
-    /// Whether all rules apply to it.
+    /// Whether all rules apply to it in its epoch.
     pub fn is_correct(&self) -> bool {
-        self.adversary.is_none() && !self.tainted && !matches!(self.slot, Slot::Silent)
+        self.is_correct_in(self.epoch)
+    }
+
+    /// Whether all rules apply to its statements of an epoch. Lost statements are void in the next
+    /// epoch.
+    pub fn is_correct_in(&self, epoch: Epoch) -> bool {
+        let remembers = self.tainted.is_none_or(|through| epoch > through);
+        self.adversary.is_none() && remembers && !matches!(self.slot, Slot::Silent)
     }
 
     /// Whether it connects to another machine.
@@ -207,7 +226,7 @@ impl Member {
     pub fn process(&mut self) -> Option<&mut Process> {
         match &mut self.slot {
             Slot::Correct(process) => process.as_deref_mut(),
-            Slot::Silent => None,
+            Slot::Silent | Slot::Outside => None,
         }
     }
 
@@ -222,7 +241,7 @@ impl Member {
     pub fn engine(&self) -> Option<&Engine> {
         match &self.slot {
             Slot::Correct(process) => process.as_ref().map(|process| &process.engine),
-            Slot::Silent => None,
+            Slot::Silent | Slot::Outside => None,
         }
     }
 
@@ -242,27 +261,33 @@ impl Member {
     /// Why the files do not open, as text.
     pub fn open(
         &mut self,
-        config: &EngineConfig,
+        memo: Option<&Arc<SignatureMemo>>,
         genesis: &Genesis,
         now: Duration,
         random: &mut Random,
     ) -> Result<Height, String> {
         assert!(self.is_down(), "one process at a time");
         let clock_start = random.millis(0, 100_000);
-        let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: self.key.public() };
+        let newest = self.keys.last().expect("it has a key").public();
+        let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: newest };
+        let others: Vec<PublicKey> = self.keys.iter().map(SecretKey::public).collect();
         let at = Now { moment: Moment(clock_start), wall: self.clock.read(now) };
         let open = || {
             let ledger =
                 Ledger::open_on(self.ledger.attach(), genesis.header()).map_err(|error| error.to_string())?;
-            let journal =
-                Journal::open_on(self.journal.attach(), &identity).map_err(|error| error.to_string())?;
-            let found = ledger.head().height;
-            let engine = Engine::open(config.clone(), genesis.header(), &self.key, ledger, journal, at)
+            let journal = Journal::open_on_of(self.journal.attach(), &identity, &others)
                 .map_err(|error| error.to_string())?;
+            let found = ledger.head().height;
+            let committee = ledger.governance().next_config().committee();
+            let key = self.keys.iter().find(|key| committee.index_of(&key.public()).is_some());
+            let key = key.unwrap_or(&self.keys[0]);
+            let engine =
+                Engine::open(key, ledger, journal, memo.cloned(), at).map_err(|error| error.to_string())?;
             Ok::<_, String>((found, engine))
         };
         let (found, engine) = open()?;
         self.life += 1;
+        self.epoch = engine.epoch();
         self.slot = Slot::Correct(Some(Box::new(Process {
             engine,
             position: None,
@@ -278,6 +303,12 @@ impl Member {
             tickets: 0,
         })));
         Ok(found)
+    }
+
+    /// It becomes a member, with a copy of a ledger and an empty journal.
+    pub fn join(&mut self, ledger: Vec<u8>) {
+        self.ledger = ForgetfulDisk::with_contents(ledger);
+        self.slot = Slot::Correct(None);
     }
 
     /// Ends the process.

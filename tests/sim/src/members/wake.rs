@@ -5,6 +5,7 @@ use std::time::Duration;
 use quorate_engine::{Effects, Event, Fatal};
 use quorate_ledger::ReplicaId;
 
+use crate::members::epochs::Change;
 use crate::oracle::{Check, require};
 use crate::world::{Occurrence, World};
 
@@ -14,11 +15,16 @@ const IDLE_WAKES_MAX: u32 = 3;
 impl World {
     /// Passes an event to a running member.
     pub(crate) fn give(&mut self, to: ReplicaId, event: Event) {
-        let Some(process) = self.members[to.index()].process() else { return };
-        self.heard.arrives(to, &event);
-        if let Event::PeerDown(peer) = event {
-            self.asked.lost(to, peer);
+        if !self.members[to.index()].is_up() {
+            return;
         }
+        let seat = self.seat_of(to);
+        let rules = self.epochs.of_mut(self.members[to.index()].epoch);
+        rules.heard.arrives(seat, &event);
+        if let Event::PeerDown(peer) = event {
+            rules.asked.lost(seat, peer);
+        }
+        let process = self.member(to).process().expect("it is up");
         process.inbox.push(event);
         let at = process.busy_until;
         self.plan_wake(to, at);
@@ -70,11 +76,15 @@ impl World {
 
     /// Handles the effects of a member: they are final for itself, but no other member has received
     /// its messages.
-    fn handled(&mut self, replica: ReplicaId, effects: Effects) -> Check {
+    fn handled(&mut self, replica: ReplicaId, mut effects: Effects) -> Check {
         if self.is_correct(replica) {
             self.examine(replica, &effects)?;
         } else {
             self.check_agreement_only(replica, &effects)?;
+        }
+        let change = self.change_epoch(replica, &mut effects)?;
+        if change == Change::Stopped {
+            return Ok(());
         }
         let now = self.agenda.now();
         let slowness = self.members[replica.index()].slowness;
@@ -83,18 +93,23 @@ impl World {
         let life = member.life;
         member.process().expect("it just handled something").busy_until = now + pause;
         self.agenda.after(pause, Occurrence::Send { member: replica, life, effects: Box::new(effects) });
+        if change == Change::Begun {
+            self.report_peers(replica);
+        }
         Ok(())
     }
 
     /// A member had to stop. That is correct if its disk failed, or if a second instance signs with
     /// its key.
-    fn stopped(&mut self, replica: ReplicaId, fatal: &Fatal) -> Check {
+    pub(super) fn stopped(&mut self, replica: ReplicaId, fatal: &Fatal) -> Check {
         self.note(format_args!("{replica} stops: {fatal}"));
         let correct = self.is_correct(replica);
         let planned = match fatal {
             Fatal::Storage(_) => self.member(replica).doomed,
             Fatal::SecondInstance => !correct,
-            Fatal::Fork { .. } | Fatal::Contradiction(_) => false,
+            // A disk that fails may also hide the header that an operation names.
+            Fatal::NotExecuted { .. } => self.member(replica).doomed,
+            Fatal::Fork { .. } | Fatal::Contradiction(_) | Fatal::Journal(_) => false,
         };
         require(planned, "members stop only for a reason", || format!("member {replica}: {fatal}"))?;
         match fatal {

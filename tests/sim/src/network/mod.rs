@@ -2,7 +2,7 @@
 
 mod arrive;
 pub mod packet;
-mod requests;
+pub mod requests;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};

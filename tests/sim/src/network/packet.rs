@@ -60,23 +60,34 @@ impl Packet {
         self.0.decoded.get_or_init(decode)
     }
 
-    /// Decodes and checks it: once for all receivers if they share a memo, otherwise for this
+    /// Decodes and checks it, for receivers in the epoch of the message, where `from` is the index of the
+    /// sender: once for all receivers if they share a memo, otherwise for this
     /// receiver.
     ///
     /// # Errors
     /// Why a member would drop it.
-    pub fn open(&self, context: &EpochContext, signatures: &SignatureCache) -> Result<Opened, String> {
+    pub fn open(
+        &self,
+        from: ReplicaId,
+        context: &EpochContext,
+        signatures: &SignatureCache,
+    ) -> Result<Opened, String> {
         if context.memo.is_some() {
-            self.0.opened.get_or_init(|| self.read(context, signatures)).clone()
+            self.0.opened.get_or_init(|| self.read(from, context, signatures)).clone()
         } else {
-            self.read(context, signatures)
+            self.read(from, context, signatures)
         }
     }
 
-    fn read(&self, context: &EpochContext, signatures: &SignatureCache) -> Result<Opened, String> {
+    fn read(
+        &self,
+        from: ReplicaId,
+        context: &EpochContext,
+        signatures: &SignatureCache,
+    ) -> Result<Opened, String> {
         match self.decoded().clone()? {
             MemberMessage::Consensus(message) => {
-                message.check(self.0.from, context).map(Opened::Consensus).map_err(|error| error.to_string())
+                message.check(from, context).map(Opened::Consensus).map_err(|error| error.to_string())
             }
             MemberMessage::Transactions(transactions) => {
                 verify_all(transactions, signatures).map(Opened::Transactions)

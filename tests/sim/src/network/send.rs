@@ -1,7 +1,7 @@
 //! Sends a member's messages once all its records are durable.
 
-use quorate_engine::{Effects, MemberMessage};
-use quorate_ledger::{ReplicaId, VerifiedTransaction};
+use quorate_engine::{Effects, End, MemberMessage};
+use quorate_ledger::{Epoch, ReplicaId, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
 use crate::members::Speech;
@@ -65,7 +65,13 @@ impl World {
             self.notify_committed(replica, block.height());
         }
         for end in ended {
-            self.notify_expired(replica, &end.id)?;
+            match end.end {
+                End::Expired => self.notify_expired(replica, &end.id)?,
+                End::Rejected(reason) => self.notify_rejected(replica, &end.id, reason)?,
+            }
+        }
+        if self.members[replica.index()].leaving {
+            return self.retire(replica);
         }
         self.next_wake(replica);
         Ok(())
@@ -75,29 +81,34 @@ impl World {
     fn dies_opening(&mut self, replica: ReplicaId, effects: &Effects) -> bool {
         let faults = !self.healed && self.knobs.fault_gap_ms > 0;
         let opens = effects.messages.iter().any(|(to, message)| {
-            matches!(message, Message::NewView(new_view) if new_view.vote.signer == replica) && *to == To::All
+            matches!(message, Message::NewView(new_view) if Some(new_view.vote.signer) == self.seat_in(new_view.vote.body.epoch, replica))
+                && *to == To::All
         });
         faults && opens && self.random.permille(80)
     }
 
     fn send_protocol(&mut self, replica: ReplicaId, to: To, message: Message) -> Check {
         // The oracle knows the messages of a correct member since the member signed them.
-        if !self.is_correct(replica) {
+        let epoch = message.epoch();
+        if !self.members[replica.index()].is_correct_in(epoch) {
             self.learn_headers(&message);
         } else {
             // Blocks that a restored ledger no longer has were committed when the vote was signed.
             let tip = self.chain.tip_of(replica).max(self.watch.top_of(replica));
-            self.votes.sent(replica, &message, tip, &self.chain)?;
+            let seat = self.seat_in(epoch, replica).expect("it signed in this epoch");
+            self.epochs.of_mut(epoch).votes.sent(seat, &message, tip, &self.chain)?;
         }
         self.count_work(replica, to, &message);
         let bytes = MemberMessage::consensus(message);
-        require(bytes.len() <= self.limits.message, LIMITS, || format!("message of {} bytes", bytes.len()))?;
+        let limits = self.epochs.of(epoch).limits;
+        require(bytes.len() <= limits.message, LIMITS, || format!("message of {} bytes", bytes.len()))?;
         match to {
             To::All => {
-                self.send_all(replica, bytes, false);
+                self.send_all(replica, epoch, bytes, false);
             }
             To::One(to) => {
                 let packet = Packet::new(replica, bytes);
+                let to = self.epochs.of(epoch).member(to).expect("members send to members");
                 self.send(replica, to, &packet, false);
             }
         }
@@ -109,7 +120,9 @@ impl World {
         let counted = self.core.contains(&replica)
             && match to {
                 To::All => true,
-                To::One(to) => self.core.contains(&to),
+                To::One(to) => {
+                    self.epochs.of(message.epoch()).member(to).is_some_and(|to| self.core.contains(&to))
+                }
             };
         // A member that left its view alone resends its VIEW-CHANGE until others follow, which they
         // do when there is work.
@@ -128,16 +141,19 @@ impl World {
     fn pass_on(&mut self, replica: ReplicaId, batch: &[VerifiedTransaction], gossip: bool) -> Check {
         self.work += u64::from(self.core.contains(&replica));
         let bytes = MemberMessage::transactions(batch);
-        let limit = if gossip { self.limits.gossip } else { self.limits.message };
+        let limits = self.rules_of(replica).limits;
+        let limit = if gossip { limits.gossip } else { limits.message };
         require(bytes.len() <= limit, LIMITS, || format!("transactions of {} bytes", bytes.len()))?;
-        self.send_all(replica, bytes, gossip);
+        self.send_all(replica, self.epoch_of(replica), bytes, gossip);
         Ok(())
     }
 
-    fn send_all(&mut self, from: ReplicaId, bytes: Vec<u8>, gossip: bool) {
+    /// Sends bytes to all other members of an epoch.
+    fn send_all(&mut self, from: ReplicaId, epoch: Epoch, bytes: Vec<u8>, gossip: bool) {
         let me = self.members[from.index()].identity;
         let packet = Packet::new(me, bytes);
-        for to in self.genesis.committee().replicas().filter(|to| *to != me) {
+        let members = self.epochs.of(epoch).members().to_vec();
+        for to in members.into_iter().filter(|to| *to != me) {
             self.send(from, to, &packet, gossip);
         }
     }

@@ -14,12 +14,15 @@ impl Knobs {
         let mut aside = random.clone();
         aside.number();
         let mut aside = aside.split();
-        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::ALL));
-        let occasion = match occasion {
+        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::DRAWN));
+        let shaped = match occasion {
             Occasion { scenario: None, lies: [] } => Occasion::of(drawn),
             occasion => occasion,
         };
-        occasion.shape(&mut knobs, &mut aside);
+        shaped.shape(&mut knobs, &mut aside);
+        if occasion == Occasion::default() {
+            knobs.draw_operations(random, drawn);
+        }
         knobs
     }
 
@@ -36,6 +39,26 @@ impl Knobs {
         // the run.
         knobs.each_verifies = random.clone().split().between(0, 127) == 0;
         knobs
+    }
+
+    /// How often members change the network; in most runs never. Uses a copy of the generator: runs
+    /// without operations stay the same.
+    fn draw_operations(&mut self, random: &Random, scenario: Option<Scenario>) {
+        let mut aside = random.clone();
+        (0..3).for_each(|_| _ = aside.number());
+        let mut aside = aside.split();
+        let share = match scenario {
+            None => 450,
+            // These wait for something that ends with the epoch.
+            Some(Scenario::Censorship | Scenario::Recovery) => 0,
+            Some(_) => 250,
+        };
+        if aside.permille(share) {
+            self.governance_gap_ms = aside.between(40, 500);
+            if scenario.is_none() && self.members >= 4 && aside.permille(500) {
+                self.candidates = 1 + aside.index(2);
+            }
+        }
     }
 
     /// Whether the run is calm, and which members are faulty. Returns whether no random fault
@@ -167,8 +190,9 @@ mod tests {
 
     #[test]
     fn every_draw_is_a_network() {
-        let forced = std::iter::once(None).chain(Scenario::ALL.iter().copied().map(Some));
-        let draws = (0..500).zip(forced.cycle());
+        let forced = std::iter::once(None).chain(Scenario::all().map(Some));
+        let forced: Vec<_> = forced.collect();
+        let draws = (0..500).zip(forced.iter().copied().cycle());
         for (seed, scenario) in draws {
             let knobs = Knobs::draw(&mut Random::new(seed), Occasion::of(scenario));
             assert_eq!(knobs.network(seed).keys().len(), knobs.members);

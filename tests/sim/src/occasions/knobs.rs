@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use quorate_genesis::TestNetwork;
+use quorate_governance::{Config, Parameters};
+use quorate_ledger::{Epoch, ReplicaId, View};
 
 use crate::byzantine::Lie;
 use crate::occasions::Scenario;
@@ -19,6 +21,8 @@ pub enum Fault {
 /// The size, speed and faults of one run.
 #[derive(Debug, Clone)]
 pub struct Knobs {
+    /// The epoch in which these parameters are in force.
+    pub epoch: Epoch,
     /// Members, n.
     pub members: usize,
     /// Members that are faulty from the start, by index. They count towards f.
@@ -93,12 +97,17 @@ pub struct Knobs {
     pub votes_lost: u64,
     /// Submissions that repeat an old transaction, per thousand.
     pub repeats: u64,
+    /// Upper limit of the milliseconds between two operations of members; no operations if 0.
+    pub governance_gap_ms: u64,
+    /// Machines that may become members. If there are any, members also rotate keys and are removed.
+    pub candidates: usize,
 }
 
 impl Knobs {
     /// A network of this size where everything is timely and no fault occurs by itself.
     pub fn plain(members: usize) -> Self {
         Knobs {
+            epoch: Epoch(0),
             members,
             faulty: Vec::new(),
             old_images: 0,
@@ -135,6 +144,8 @@ impl Knobs {
             cut_gap_ms: 0,
             votes_lost: 0,
             repeats: 0,
+            governance_gap_ms: 0,
+            candidates: 0,
         }
     }
 
@@ -188,6 +199,37 @@ impl Knobs {
     pub fn keeps_claims(&self) -> bool {
         let fickle = |lie: &Lie| matches!(lie, Lie::Twin | Lie::LieInStatus);
         !self.faulty.iter().any(|(_, fault)| matches!(fault, Fault::Lies(lies) if lies.iter().any(fickle)))
+    }
+
+    /// The same, with the parameters and the number of members that this configuration has.
+    #[must_use]
+    pub fn in_epoch(&self, network: &Config) -> Knobs {
+        let Parameters { block, consensus, mempool, .. } = network.parameters();
+        Knobs {
+            epoch: network.epoch(),
+            members: network.committee().size(),
+            window: consensus.window,
+            block_transactions: block.max_transactions,
+            lifetime_ms: block.max_transaction_lifetime_ms,
+            empty_block_gap_ms: block.empty_block_gap_ms,
+            status_interval_ms: consensus.status_interval_ms,
+            request_timeout_ms: consensus.request_timeout_ms,
+            new_view_timeout_ms: consensus.new_view_timeout_ms,
+            timeout_cap_ms: consensus.timeout_cap_ms,
+            checkpoint_interval: consensus.checkpoint_interval,
+            log_window: consensus.log_window,
+            clock_tolerance_ms: consensus.clock_tolerance_ms,
+            batch_delay_ms: consensus.batch_delay_ms,
+            pool_transactions: mempool.max_transactions,
+            sender_transactions: mempool.max_transactions_per_sender,
+            ..self.clone()
+        }
+    }
+
+    /// The primary of a view: the members take turns, and epochs begin with different ones.
+    pub fn primary(&self, view: View) -> ReplicaId {
+        let turn = (self.epoch.0 + view.0) % self.members as u64;
+        ReplicaId(u16::try_from(turn).expect("a committee is small"))
     }
 
     /// The largest number of members that may be faulty: the largest f with 3f + 1 <= n.

@@ -39,13 +39,9 @@ pub fn excuse(mutant: Mutant) -> Option<&'static str> {
     EXCUSED.iter().find(|(excused, _)| *excused == mutant).map(|(_, reason)| *reason)
 }
 
-/// Why the simulator detects no fault of governance.
-const NO_GOVERNANCE: &str =
-    "the simulator does not run governance yet; tests of ledger/governance/tests notice it";
-
-/// Why the simulator detects no fault at the boundary of an epoch.
-const NO_EPOCHS: &str =
-    "the simulator runs a single epoch yet; tests of node/pbft/tests/rules/epochs notice it";
+/// Why the simulator detects no wrong outcome of an operation.
+const SAME_CODE: &str =
+    "the oracle executes operations with the same code; tests of ledger/governance/tests notice it";
 
 const EXCUSED: &[(Mutant, &str)] = &[
     (
@@ -67,21 +63,23 @@ const EXCUSED: &[(Mutant, &str)] = &[
         "not found in 800 seeds of LostVotes: it takes more than 16 W accepted blocks of failed views, and a certificate \
          that only one correct member has; a test of node/pbft/tests/rules/view_changes/past_blocks.rs notices it",
     ),
-    (Mutant::EffectiveAtOnce, NO_GOVERNANCE),
-    (Mutant::ApprovalsOfRemovedMembers, NO_GOVERNANCE),
-    (Mutant::ReadyUnchecked, NO_GOVERNANCE),
-    (Mutant::EpochChangesOverlap, NO_GOVERNANCE),
-    (Mutant::RetiredKeysAccepted, NO_GOVERNANCE),
-    (Mutant::JudgedUnexecuted, NO_EPOCHS),
-    (Mutant::EpochEndIgnored, NO_EPOCHS),
-    (Mutant::FillerUnchecked, NO_EPOCHS),
-    (Mutant::NextEpochUnprobed, NO_EPOCHS),
-    (Mutant::AnchorBelowRoot, NO_EPOCHS),
-    (Mutant::OldEpochRestored, NO_EPOCHS),
-    (Mutant::SeenOfAnyEpoch, NO_EPOCHS),
-    (Mutant::OutcomesNotWritten, NO_GOVERNANCE),
-    (Mutant::CommitteeNotCompared, NO_GOVERNANCE),
-    (Mutant::StateOfGenesis, NO_GOVERNANCE),
+    (Mutant::ApprovalsOfRemovedMembers, SAME_CODE),
+    (Mutant::ReadyUnchecked, SAME_CODE),
+    (Mutant::RetiredKeysAccepted, SAME_CODE),
+    (
+        Mutant::AnchorBelowRoot,
+        "harmless here: an epoch certifies nothing at or below its root; tests of node/pbft notice it",
+    ),
+    (
+        Mutant::OldEpochRestored,
+        "a journal has no records of two epochs: the write that begins an epoch deletes all others; tests of node/pbft \
+         notice it",
+    ),
+    (
+        Mutant::SeenOfAnyEpoch,
+        "members drop messages of other epochs before this check; tests of node/pbft notice it",
+    ),
+    (Mutant::CommitteeNotCompared, "no quorum certifies such a block; tests of ledger/store notice it"),
 ];
 
 /// The occasion in which a fault does harm; the seeds of its hunt are shaped for it. The mix of all
@@ -111,6 +109,7 @@ fn lies_of_a_primary(mutant: Mutant) -> Option<&'static [Lie]> {
         | M::LifetimeUnbounded
         | M::ProposerUnchecked
         | M::NextCommitteeUnchecked
+        | M::FillerUnchecked
         | M::RepeatsCommitted
         | M::RepeatsInFlight => &[Lie::Misfill],
         M::ParentNotAskedAgain => &[Lie::HideBranch],
@@ -168,6 +167,13 @@ fn other_ground(mutant: Mutant) -> Occasion {
         M::LowestCertificate | M::PastBlocksGivenUp => (Scenario::LostVotes, &[]),
         M::HalfTheIds | M::SpeaksUnasked => (Scenario::Restarts, &[]),
         M::TimeoutNeverHalved => (Scenario::Recovery, &[]),
+        M::EffectiveAtOnce
+        | M::EpochChangesOverlap
+        | M::JudgedUnexecuted
+        | M::EpochEndIgnored
+        | M::NextEpochUnprobed
+        | M::OutcomesNotWritten
+        | M::StateOfGenesis => (Scenario::Epochs, &[]),
         _ => return Occasion::default(),
     };
     Occasion { scenario: Some(scenario), lies }

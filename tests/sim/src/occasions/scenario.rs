@@ -21,13 +21,16 @@ pub enum Scenario {
     /// Members restart often, with short transaction lifetimes, and clients resend old
     /// transactions.
     Restarts,
+    /// Epochs change again and again, while members crash and get old disks. Not drawn at random: other
+    /// runs have epoch changes, too.
+    Epochs,
     /// The first primary is dead, and no other fault occurs for many timeouts after that.
     Recovery,
 }
 
 impl Scenario {
-    /// All of them.
-    pub const ALL: &[Scenario] = &[
+    /// All that are drawn at random.
+    pub const DRAWN: &[Scenario] = &[
         Scenario::BadPrimary,
         Scenario::BadViews,
         Scenario::FarBehind,
@@ -38,8 +41,13 @@ impl Scenario {
         Scenario::Recovery,
     ];
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Scenario> {
+        Scenario::DRAWN.iter().copied().chain([Scenario::Epochs])
+    }
+
     /// The scenario with this name.
     pub fn named(name: &str) -> Option<Scenario> {
-        Scenario::ALL.iter().find(|scenario| format!("{scenario:?}") == name).copied()
+        Scenario::all().find(|scenario| format!("{scenario:?}") == name)
     }
 }

@@ -31,6 +31,7 @@ impl Scenario {
             Scenario::CutOff => cut_off(knobs, random),
             Scenario::LostVotes => lost_votes(knobs, random),
             Scenario::Restarts => restarts(knobs, random),
+            Scenario::Epochs => epochs(knobs, random),
             Scenario::Recovery => recovery(knobs, random),
         }
         knobs.checkpoint_interval = random.between(knobs.window, 2 * knobs.window);
@@ -128,6 +129,24 @@ fn restarts(knobs: &mut Knobs, random: &mut Random) {
     timeouts(knobs, random, (200, 400));
     knobs.lifetime_ms = 4 * knobs.timeout_cap_ms.max(1000);
     knobs.chaos = random.millis(4000, 7000);
+}
+
+fn epochs(knobs: &mut Knobs, random: &mut Random) {
+    knobs.members = *random.choose(&[4, 4, 4, 7]);
+    knobs.faulty.clear();
+    knobs.old_images = if random.permille(600) { knobs.tolerated() } else { 0 };
+    if knobs.old_images == 0 && random.permille(500) {
+        knobs.faulty = vec![(0, Fault::Lies(some_of(random, BAD_VIEWS)))];
+    }
+    knobs.window = *random.choose(&[1, 2, 4, 8]);
+    knobs.governance_gap_ms = random.between(30, 120);
+    knobs.candidates = *random.choose(&[0, 1, 2]);
+    knobs.loss = *random.choose(&[0, 0, 50]);
+    knobs.lossy_links = 0;
+    knobs.fault_gap_ms = *random.choose(&[0, 150, 400]);
+    knobs.submission_gap_ms = *random.choose(&[40, 150, 2000]);
+    timeouts(knobs, random, (200, 400));
+    knobs.chaos = random.millis(3000, 5000);
 }
 
 fn recovery(knobs: &mut Knobs, random: &mut Random) {

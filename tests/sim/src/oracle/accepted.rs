@@ -129,8 +129,7 @@ impl Accepted {
         if height <= locks.end(view) || matches!(message, Message::PrePrepare(_)) {
             return Ok(());
         }
-        let primary = view.0 % knobs.members as u64;
-        require(u64::from(known.proposer.0) == primary, PROPOSER, || {
+        require(known.proposer == knobs.primary(view), PROPOSER, || {
             format!("member {member} votes for a block of proposer {} in view {view}", known.proposer)
         })?;
         let latest = voter.wall.plus_ms(knobs.clock_tolerance_ms);

@@ -1,15 +1,18 @@
 //! Agreement: all members commit the same blocks, and only valid ones.
 //!
 //! The checker keeps the single chain of all committed blocks. It compares a block with this chain,
-//! or fully checks it before it extends the chain.
+//! or fully checks it before it extends the chain. It executes the governance transactions of the
+//! chain once, and so knows the configuration of every height.
 
 use std::collections::BTreeMap;
 
 use quorate_genesis::Genesis;
-use quorate_ledger::{Block, BlockHash, Hash, Height, ReplicaId, Timestamp, TransactionId};
+use quorate_governance::{Ancestors, Config, ExecutedBlock, GovernanceTransaction, Outcome, State};
+use quorate_ledger::{
+    Block, BlockHash, Epoch, Hash, Header, Height, ReplicaId, Timestamp, Transaction, TransactionId,
+};
 
 use crate::clients::orders::Orders;
-use crate::occasions::knobs::Knobs;
 use crate::oracle::{Check, Violation, require};
 
 /// The relevant data of a block.
@@ -21,6 +24,14 @@ pub struct Link {
     pub time: Timestamp,
     /// Its transactions in order.
     pub ids: Vec<TransactionId>,
+    /// Whether it is empty, and only a scheduled change permits it so early.
+    pub is_filler: bool,
+    /// The outcome of each governance transaction, with its index.
+    pub outcomes: Vec<(u32, Outcome)>,
+    /// The configuration that judged it.
+    pub config: Config,
+    /// The root of the governance state after it.
+    pub root: Hash,
 }
 
 /// The chain of the checker, and the height of each member.
@@ -28,13 +39,22 @@ pub struct Link {
 pub struct Chain {
     /// From the genesis on: the index is the height.
     pub links: Vec<Link>,
-    /// The hash of the committee, which does not change.
-    committee: Hash,
+    /// The governance state after the last block.
+    state: State,
+    /// The headers below the epochs, by number of the epoch.
+    roots: Vec<Header>,
     places: BTreeMap<TransactionId, (Height, u32)>,
     tips: BTreeMap<ReplicaId, Height>,
     lifetime_ms: u64,
-    gap_ms: u64,
-    most: u64,
+}
+
+/// The blocks below the next one.
+struct Below<'a>(&'a [Link]);
+
+impl Ancestors for Below<'_> {
+    fn hash(&self, height: Height) -> Option<BlockHash> {
+        Some(self.0.get(usize::try_from(height.0).ok()?)?.hash)
+    }
 }
 
 const AGREEMENT: &str = "agreement";
@@ -44,17 +64,43 @@ const VALIDITY: &str = "validity";
 
 impl Chain {
     /// A chain with only the genesis.
-    pub fn new(genesis: &Genesis, knobs: &Knobs) -> Self {
-        let header = genesis.header();
+    pub fn new(genesis: &Genesis) -> Self {
+        let (header, state) = (genesis.header(), genesis.governance_state());
+        let first = Link {
+            hash: header.hash(),
+            time: header.timestamp,
+            ids: Vec::new(),
+            is_filler: false,
+            outcomes: Vec::new(),
+            config: state.next_config().clone(),
+            root: state.root(),
+        };
         Chain {
-            links: vec![Link { hash: header.hash(), time: header.timestamp, ids: Vec::new() }],
-            committee: header.committee,
+            links: vec![first],
+            lifetime_ms: state.next_config().block_limits().transaction.max_lifetime_ms,
+            state,
+            roots: vec![header.clone()],
             places: BTreeMap::new(),
             tips: BTreeMap::new(),
-            lifetime_ms: knobs.lifetime_ms,
-            gap_ms: knobs.empty_block_gap_ms,
-            most: knobs.block_transactions,
         }
+    }
+
+    /// The governance state after the last block.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The header below the first block of an epoch that has begun.
+    pub fn root_of(&self, epoch: Epoch) -> Option<&Header> {
+        self.roots.get(usize::try_from(epoch.0).ok()?)
+    }
+
+    /// The configuration that judges a height, up to the next one.
+    pub fn config(&self, height: Height) -> Option<&Config> {
+        if height == self.height().next() {
+            return Some(self.state.next_config());
+        }
+        self.at(height).map(|link| &link.config)
     }
 
     /// The highest height that any member committed.
@@ -124,13 +170,46 @@ impl Chain {
             });
         }
         self.check_links(block)?;
+        self.check_committees(block.header())?;
+        let is_filler = self.check_size(block)?;
         self.check_transactions(block, orders)?;
         for (index, id) in (0..).zip(block.body().ids()) {
             let earlier = self.places.insert(*id, (height, index));
             require(earlier.is_none(), ONCE, || format!("transaction {id} at height {height} and before"))?;
         }
-        self.links.push(Link { hash, time: block.header().timestamp, ids: block.body().ids().to_vec() });
+        let config = self.state.next_config().clone();
+        let outcomes = self.execute(block)?;
+        self.links.push(Link {
+            hash,
+            time: block.header().timestamp,
+            ids: block.body().ids().to_vec(),
+            is_filler,
+            outcomes,
+            config,
+            root: self.state.root(),
+        });
+        if block.header().ends_epoch() {
+            self.roots.push(block.header().clone());
+        }
         Ok(())
+    }
+
+    /// Executes the governance transactions of the next block.
+    fn execute(&mut self, block: &Block) -> Result<Vec<(u32, Outcome)>, Violation> {
+        let operations: Vec<(u32, Transaction)> = block.body().governance().collect();
+        let transactions: Vec<_> = operations
+            .iter()
+            .map(|(_, transaction)| GovernanceTransaction {
+                id: transaction.id(),
+                sender: transaction.sender,
+                payload: transaction.payload.bytes(),
+            })
+            .collect();
+        let executed =
+            ExecutedBlock { height: block.height(), hash: block.hash(), transactions: &transactions };
+        let outcomes = self.state.apply(&executed, &Below(&self.links));
+        let outcomes = outcomes.map_err(|error| Violation { rule: VALIDITY, what: error.to_string() })?;
+        Ok(operations.iter().map(|(index, _)| *index).zip(outcomes).collect())
     }
 
     fn check_links(&self, block: &Block) -> Check {
@@ -141,17 +220,40 @@ impl Chain {
         require(header.timestamp > last.time, LINKS, || {
             format!("height {height} has time {} after {}", header.timestamp, last.time)
         })?;
-        require(
-            (header.committee, header.next_committee) == (self.committee, self.committee),
-            VALIDITY,
-            || format!("height {height} has another committee, or names one"),
-        )?;
+        Ok(())
+    }
+
+    /// A header names the committee of its height and that of the next one.
+    fn check_committees(&self, header: &Header) -> Check {
+        let height = header.height;
+        let present = self.state.next_config();
+        let next = self.state.config(height.next()).expect("the state knows more than W heights");
+        let wanted = (present.epoch(), present.committee().hash(), next.committee().hash());
+        require((header.epoch, header.committee, header.next_committee) == wanted, VALIDITY, || {
+            format!(
+                "height {height} has epoch {}, committee {}, next {}; in force is {wanted:?}",
+                header.epoch, header.committee, header.next_committee
+            )
+        })
+    }
+
+    /// The number of transactions. An empty block is late enough, or at a height that a scheduled
+    /// change needs; `true` if only that permits it.
+    fn check_size(&self, block: &Block) -> Result<bool, Violation> {
+        let (height, header) = (block.height(), block.header());
+        let limits = self.state.next_config().block_limits();
         let count = block.body().ids().len() as u64;
-        require(count <= self.most && count == u64::from(header.transaction_count), VALIDITY, || {
+        let is_right = count <= u64::from(limits.max_transactions);
+        require(is_right && count == u64::from(header.transaction_count), VALIDITY, || {
             format!("height {height} has {count} transactions")
         })?;
-        let early = header.timestamp.0 < last.time.0 + self.gap_ms;
-        require(!(count == 0 && early), VALIDITY, || format!("height {height} is empty and too early"))
+        let last = self.links.last().expect("the genesis is there");
+        let early = header.timestamp.0 < last.time.0 + limits.empty_block_gap_ms;
+        let needed = self.state.scheduled().values().any(|change| change.effective_from > height);
+        require(!(count == 0 && early && !needed), VALIDITY, || {
+            format!("height {height} is empty and too early")
+        })?;
+        Ok(count == 0 && early)
     }
 
     fn check_transactions(&self, block: &Block, orders: &Orders) -> Check {
@@ -168,6 +270,10 @@ impl Chain {
             })?;
             require(order.kind.is_orderable(), VALIDITY, || {
                 format!("transaction {id} at height {height} is {:?}", order.kind)
+            })?;
+            let permitted = order.is_permitted(self.state.next_config());
+            require(permitted, VALIDITY, || {
+                format!("the sender of transaction {id} at height {height} has no right to it")
             })?;
             let left = order.valid_until.0.checked_sub(time.0);
             require(left.is_some_and(|left| left <= self.lifetime_ms), VALIDITY, || {

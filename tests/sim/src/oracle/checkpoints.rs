@@ -12,14 +12,21 @@ use crate::oracle::{Check, require};
 
 const CHECKPOINT: &str = "checkpoints are correct";
 
-/// All CHECKPOINTs that correct members signed.
-#[derive(Debug, Default)]
+/// All CHECKPOINTs that correct members signed in one epoch.
+#[derive(Debug)]
 pub struct Checkpoints {
+    /// The height below the epoch: the low watermark before the first stable checkpoint.
+    root: Height,
     bodies: BTreeMap<Height, Checkpoint>,
     signers: BTreeMap<Height, BTreeSet<ReplicaId>>,
 }
 
 impl Checkpoints {
+    /// No CHECKPOINTs yet, in an epoch above this height.
+    pub fn on(root: Height) -> Self {
+        Checkpoints { root, bodies: BTreeMap::new(), signers: BTreeMap::new() }
+    }
+
     /// A correct member in this state signed a message.
     ///
     /// # Errors
@@ -32,7 +39,7 @@ impl Checkpoints {
             return Ok(());
         }
         let height = body.height;
-        require(height.0 > 0 && height.0 % knobs.checkpoint_interval == 0, CHECKPOINT, || {
+        require(height > self.root && height.0 % knobs.checkpoint_interval == 0, CHECKPOINT, || {
             format!("member {member} signs a checkpoint at height {height}")
         })?;
         let again = self.signers.get(&height).is_some_and(|signers| signers.contains(&member));
@@ -56,7 +63,7 @@ impl Checkpoints {
     /// It is not.
     pub fn stands(&self, stands: &Overview, knobs: &Knobs, faulty: &BTreeSet<ReplicaId>) -> Check {
         let height = stands.pbft.stable;
-        if height == Height(0) {
+        if height == self.root {
             return Ok(());
         }
         let signers = self.signers.get(&height).map_or(0, |signers| signers.difference(faulty).count());
@@ -75,7 +82,7 @@ impl Checkpoints {
     pub fn reopened(&mut self, stands: &Overview, knobs: &Knobs) {
         let last = stands.durable.0 - stands.durable.0 % knobs.checkpoint_interval;
         for height in [Height(last), stands.pbft.stable] {
-            if height > Height(0) && height <= stands.durable {
+            if height > self.root && height <= stands.durable {
                 self.signers.entry(height).or_default().insert(stands.replica);
             }
         }

@@ -4,12 +4,12 @@ use quorate_genesis::Genesis;
 use quorate_ledger::{Height, ReplicaId};
 use quorate_store::LedgerReader;
 
-use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, Violation, require};
 use crate::random::Random;
 
 const PROOF: &str = "receipts";
+const GOVERNANCE: &str = "all members have the same governance state";
 
 /// Receipts that are checked for each member; each costs a quorum of verifications.
 const SAMPLE: usize = 4;
@@ -23,12 +23,13 @@ pub fn check(
     reader: &LedgerReader,
     chain: &Chain,
     genesis: &Genesis,
-    knobs: &Knobs,
     random: &mut Random,
 ) -> Check {
     let broken = |what: String| Violation { rule: PROOF, what: format!("member {member}: {what}") };
     let read = |error: quorate_store::StoreError| broken(error.to_string());
     let head = reader.head().map_err(read)?;
+    let anchor = reader.anchor(genesis.anchor()).map_err(read)?;
+    check_governance(member, reader, chain, head.height)?;
     for height in (0..=head.height.0).map(Height) {
         let header = reader.header(height).map_err(read)?;
         let wanted = chain.at(height).map(|link| link.hash);
@@ -47,13 +48,34 @@ pub fn check(
             .receipt(id)
             .map_err(read)?
             .ok_or_else(|| broken(format!("no receipt for {id} at height {height}")))?;
-        receipt.verify(genesis.anchor()).map_err(|error| broken(format!("receipt of {id}: {error}")))?;
+        receipt.verify(&anchor).map_err(|error| broken(format!("receipt of {id}: {error}")))?;
         let signers = receipt.proof.certificate.votes().signers().iter().count();
         let right = receipt.transaction == **id
             && receipt.index == index
             && Some(receipt.proof.header.hash()) == chain.at(height).map(|link| link.hash)
-            && signers == knobs.quorum();
+            && chain.config(height).is_some_and(|config| signers == config.committee().quorum());
         require(right, PROOF, || format!("member {member} returns a receipt of something else for {id}"))?;
     }
     Ok(())
+}
+
+/// The outcomes of all operations, and the governance state after the last block.
+fn check_governance(member: ReplicaId, reader: &LedgerReader, chain: &Chain, head: Height) -> Check {
+    let broken = |what: String| Violation { rule: GOVERNANCE, what: format!("member {member}: {what}") };
+    let read = |error: quorate_store::StoreError| broken(error.to_string());
+    for height in (1..=head.0).map(Height) {
+        let Some(link) = chain.at(height) else { continue };
+        let outcomes = reader.outcomes(height).map_err(read)?;
+        require(outcomes == link.outcomes, GOVERNANCE, || {
+            format!("member {member} has {outcomes:?} at height {height}, not {:?}", link.outcomes)
+        })?;
+        let root = reader.state_root(height).map_err(read)?;
+        require(root.is_none_or(|root| root == link.root), GOVERNANCE, || {
+            format!("member {member} has the state root {root:?} at height {height}, not {}", link.root)
+        })?;
+    }
+    let root = reader.governance().map_err(read)?.root();
+    require(chain.at(head).is_some_and(|link| link.root == root), GOVERNANCE, || {
+        format!("member {member} has the governance state {root} at height {head}")
+    })
 }

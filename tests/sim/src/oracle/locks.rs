@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::{BlockHash, Header, Height, ReplicaId, View};
-use quorate_pbft::{Message, NewViewMessage};
+use quorate_pbft::{EpochRoot, Message, NewViewMessage};
 
 use crate::oracle::chain::Chain;
 use crate::oracle::{Check, require};
@@ -19,13 +19,14 @@ const SINGLE: &str = "one certificate at a height";
 /// The relevant data of the beginning of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Opening {
-    anchor: Option<(Height, BlockHash)>,
+    /// The committed anchor, or the block below the epoch.
+    anchor: (Height, BlockHash),
     chain: Vec<BlockHash>,
 }
 
 impl Opening {
     fn end(&self) -> Height {
-        self.anchor.map_or(Height(0), |(anchor, _)| anchor).plus(self.chain.len() as u64)
+        self.anchor.0.plus(self.chain.len() as u64)
     }
 }
 
@@ -41,19 +42,21 @@ pub struct Shape {
     pub inherited: bool,
 }
 
-/// COMMITs of correct members, and all NEW-VIEWs that were sent.
+/// COMMITs of correct members, and all NEW-VIEWs that were sent, in one epoch.
 #[derive(Debug)]
 pub struct Locks {
     quorum: usize,
+    /// The block below the epoch.
+    root: EpochRoot,
     commits: BTreeMap<(Height, View, BlockHash), BTreeSet<ReplicaId>>,
     locked: BTreeMap<Height, (View, BlockHash)>,
     openings: BTreeMap<View, Vec<Opening>>,
 }
 
 impl Locks {
-    /// Starts empty, with this quorum.
-    pub fn new(quorum: usize) -> Self {
-        Locks { quorum, commits: BTreeMap::new(), locked: BTreeMap::new(), openings: BTreeMap::new() }
+    /// Starts empty, with this quorum, in the epoch above this block.
+    pub fn new(quorum: usize, root: EpochRoot) -> Self {
+        Locks { quorum, root, commits: BTreeMap::new(), locked: BTreeMap::new(), openings: BTreeMap::new() }
     }
 
     /// A correct member signed a message. `faulty` are the faulty members.
@@ -97,9 +100,8 @@ impl Locks {
             return true;
         };
         openings.iter().any(|opening| {
-            let anchor = opening.anchor.map_or(0, |(anchor, _)| anchor.0);
             height > opening.end()
-                || height.0.checked_sub(anchor + 1).is_some_and(|place| {
+                || height.0.checked_sub(opening.anchor.0.0 + 1).is_some_and(|place| {
                     usize::try_from(place).is_ok_and(|place| opening.chain.get(place) == Some(&block))
                 })
         })
@@ -108,7 +110,7 @@ impl Locks {
     /// The committed anchor of a view, if it has only one beginning.
     pub fn anchor(&self, view: View) -> Option<(Height, BlockHash)> {
         match self.openings.get(&view)?.as_slice() {
-            [opening] => opening.anchor,
+            [opening] => Some(opening.anchor),
             _ => None,
         }
     }
@@ -123,7 +125,7 @@ impl Locks {
         chain: &Chain,
     ) -> Result<Shape, crate::oracle::Violation> {
         let view = new_view.vote.body.view;
-        let (opening, shape) = select(new_view);
+        let (opening, shape) = select(new_view, self.root);
         let claimed: Vec<BlockHash> = new_view.pre_prepares.iter().map(|vote| vote.body.0.block).collect();
         require(claimed == opening.chain, SELECTION, || {
             format!("view {view} begins with {claimed:?}, but its VIEW-CHANGEs result in {:?}", opening.chain)
@@ -132,9 +134,8 @@ impl Locks {
         require(senders.len() == self.quorum, SELECTION, || {
             format!("view {view} begins with view changes of {senders:?}")
         })?;
-        if let Some((height, block)) = opening.anchor
-            && let Some(link) = chain.at(height)
-        {
+        let (height, block) = opening.anchor;
+        if let Some(link) = chain.at(height) {
             require(link.hash == block, LOCKED, || {
                 format!("view {view} begins on {block} at height {height}, committed is {}", link.hash)
             })?;
@@ -154,9 +155,9 @@ impl Locks {
 
 /// A view keeps a locked block: it begins above it, or with it.
 fn keeps(view: View, opening: &Opening, height: Height, block: BlockHash) -> Check {
-    let anchor = opening.anchor.map_or(Height(0), |(anchor, _)| anchor);
+    let (anchor, known) = opening.anchor;
     let kept = match height.0.checked_sub(anchor.0 + 1) {
-        None if height == anchor => opening.anchor.is_none_or(|(_, known)| known == block),
+        None if height == anchor => known == block,
         None => true,
         Some(place) => usize::try_from(place).is_ok_and(|place| opening.chain.get(place) == Some(&block)),
     };
@@ -167,12 +168,13 @@ fn keeps(view: View, opening: &Opening, height: Height, block: BlockHash) -> Che
 
 /// The highest certified block, and above it at each height the block that was prepared in the
 /// highest view, as long as each is the parent of the next.
-fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
+fn select(new_view: &NewViewMessage, root: EpochRoot) -> (Opening, Shape) {
     let accounts = || new_view.view_changes.iter().map(|change| &change.payload);
     let anchor = accounts()
         .filter_map(|payload| payload.anchor.as_ref())
         .map(|anchor| (anchor.ballot().height, anchor.ballot().block))
-        .max_by_key(|(height, _)| *height);
+        .max_by_key(|(height, _)| *height)
+        .unwrap_or((root.height, root.block));
     let mut prepared: BTreeMap<Height, (View, &Header)> = BTreeMap::new();
     for certificate in accounts().flat_map(|payload| &payload.prepared) {
         let ballot = certificate.ballot();
@@ -181,16 +183,16 @@ fn select(new_view: &NewViewMessage) -> (Opening, Shape) {
             *best = (ballot.view, certificate.header());
         }
     }
-    let (mut height, mut end) = anchor.map_or((Height(0), None), |(height, block)| (height, Some(block)));
+    let (mut height, mut end) = anchor;
     let mut chain = Vec::new();
     let mut inherited = false;
     let primary = new_view.vote.signer;
     while let Some((_, header)) = prepared.get(&Height(height.0 + 1)) {
-        if end.is_some_and(|end| header.parent != end) {
+        if header.parent != end {
             break;
         }
         height = Height(height.0 + 1);
-        end = Some(header.hash());
+        end = header.hash();
         inherited |= header.proposer != primary;
         chain.push(header.hash());
     }

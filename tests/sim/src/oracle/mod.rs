@@ -9,6 +9,7 @@ pub mod asked;
 pub mod chain;
 pub mod checkpoints;
 pub mod coverage;
+pub mod epochs;
 pub mod finality;
 pub mod journal;
 pub mod locks;

@@ -14,12 +14,12 @@ impl World {
         let member = &self.members[replica.index()];
         let reader = member.engine().expect("it was just opened").reader();
         let stands = member.overview(self.agenda.now()).expect("it was just opened");
-        let tainted = member.tainted;
+        let (epoch, tainted) = (member.epoch, !member.is_correct());
         let head = reader.head().map_err(|error| failed(replica, &error))?;
         self.check_ledger(replica, &reader, head, found, &stands)?;
         if tainted {
             let top = self.watch.top_of(replica);
-            let all = self.votes.is_remembered(replica, &stands.pbft, top);
+            let all = self.epochs.of_mut(epoch).votes.is_remembered(stands.replica, &stands.pbft, top);
             self.coverage.saw(match all {
                 true => "old disks that lacked nothing",
                 false => "old disks that lacked statements",
@@ -42,20 +42,27 @@ impl World {
     ) -> Check {
         let certificate = reader.certificate(head.height).map_err(|error| failed(replica, &error))?;
         if let Some(certificate) = certificate {
-            self.accepted.certified(replica, certificate.ballot().view);
+            self.learn_certificate(replica, &certificate);
         }
         self.note(format_args!("{replica} starts at {} {}, found {found}", head.height, head.hash));
         // Blocks that were final when it crashed, before it could notify any other member.
-        for height in (self.chain.height().0 + 1..=head.height.0).map(Height) {
-            let block = reader.block(height).map_err(|error| failed(replica, &error))?;
-            let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
-            self.chain.learn(&block, &self.orders)?;
-        }
+        self.learn_blocks(replica, reader, head.height)?;
         self.chain.opened(replica, head.height, head.hash)?;
         let (ids, remembered) = (self.chain.recent_ids(head.height), stands.remembered_ids);
         require(remembered >= ids, "ids of one lifetime are kept", || {
             format!("member {replica} starts at {} with {remembered} of {ids} ids", head.height)
         })
+    }
+
+    /// Learns the blocks of a member's ledger that no other member has committed.
+    pub(crate) fn learn_blocks(&mut self, replica: ReplicaId, reader: &LedgerReader, head: Height) -> Check {
+        for height in (self.chain.height().0 + 1..=head.0).map(Height) {
+            let block = reader.block(height).map_err(|error| failed(replica, &error))?;
+            let block = block.ok_or_else(|| failed(replica, &format!("no block at height {height}")))?;
+            self.chain.learn(&block, &self.orders)?;
+            self.follow_chain();
+        }
+        Ok(())
     }
 
     /// The journal of a correct member contains its statements.
@@ -67,15 +74,17 @@ impl World {
         found: Height,
         stands: &Overview,
     ) -> Check {
-        let faulty = self.faulty();
         // A failed call leaves traces only in the files: its own COMMITs are written, but no other
         // member has received them.
         let known = self.watch.top_of(replica).min(found);
         for height in (known.0 + 1..=head.height.0).map(Height) {
             let certificate = reader.certificate(height).map_err(|error| failed(replica, &error))?;
             if let Some(certificate) = certificate {
-                self.votes.found(replica, &certificate)?;
-                self.votes.is_certified(&certificate, &faulty)?;
+                let epoch = certificate.ballot().epoch;
+                if let Some(seat) = self.seat_in(epoch, replica) {
+                    self.epochs.of_mut(epoch).votes.found(seat, &certificate)?;
+                }
+                self.is_certified(&certificate)?;
             }
         }
         let member = &self.members[replica.index()];
@@ -84,8 +93,17 @@ impl World {
         if behind.is_none() {
             self.answers.reopened(replica, answered, head.height)?;
         }
-        self.votes.reopened(replica, &stands.pbft, top)?;
-        self.checkpoints.reopened(stands, &self.knobs);
+        let epoch = self.epoch_of(replica);
+        self.epochs.reopened(replica, epoch, behind.is_some())?;
+        // With an old ledger, it may follow an epoch in which it signs nothing any more.
+        if epoch >= self.epochs.begun_by(replica) {
+            let rules = self.epochs.of_mut(epoch);
+            rules.votes.reopened(stands.replica, &stands.pbft, top)?;
+            rules.checkpoints.reopened(stands, &rules.knobs);
+        } else {
+            self.coverage.saw("an old ledger of an earlier epoch");
+            self.epochs.of_mut(epoch).votes.mark_faulty(stands.replica);
+        }
         if behind.is_some() {
             self.member(replica).answered = head.height;
         }

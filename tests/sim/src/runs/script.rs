@@ -150,6 +150,7 @@ impl World {
         self.unfilter();
         self.settle()?;
         self.rest()?;
+        self.change_when_idle()?;
         self.order_one_more()?;
         self.final_checks()
     }

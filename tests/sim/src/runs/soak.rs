@@ -101,7 +101,7 @@ impl Soak {
             .map_err(|error| error.to_string())?;
         let (genesis, keys) = network.into_parts();
         let memo = Arc::new(SignatureMemo::new(SIGNATURES));
-        let config = EngineConfig::of(&genesis).remembering(memo);
+        let config = EngineConfig::of(&genesis).remembering(Some(Arc::clone(&memo)));
         let start = Timestamp(genesis.time().0 + 1_000_000);
         let now = Now { moment: Moment::default(), wall: start };
         let mut engines = Vec::new();
@@ -112,7 +112,7 @@ impl Soak {
             let ledger = ledger.map_err(|error| error.to_string())?;
             let journal = Journal::create(file(dir, member, "journal"), &identity);
             let journal = journal.map_err(|error| error.to_string())?;
-            let engine = Engine::open(config.clone(), genesis.header(), &key, ledger, journal, now);
+            let engine = Engine::open(&key, ledger, journal, Some(Arc::clone(&memo)), now);
             engines.push(engine.map_err(|error| error.to_string())?);
         }
         let client = SecretKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())?;

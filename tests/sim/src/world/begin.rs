@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate_ledger::{SignatureCache, SignatureMemo};
 
 use crate::byzantine::Lie;
+use crate::members::Slot;
 use crate::world::{Occurrence, World};
 
 /// Signatures in the shared memo: more than a run creates.
@@ -24,7 +25,7 @@ impl World {
     pub(crate) fn share_memo(&mut self) {
         let memo = Arc::new(SignatureMemo::new(MEMO));
         self.collusion.keys.share(&memo);
-        self.config = self.config.clone().remembering(memo);
+        self.epochs.share(&memo);
         self.signatures = Rc::new(SignatureCache::new(self.genesis.chain_id(), TRANSACTIONS));
         self.orders.share(&self.signatures);
     }
@@ -33,9 +34,13 @@ impl World {
     pub(crate) fn start_members(&mut self) {
         for index in 0..self.members.len() {
             let replica = self.members[index].replica;
-            if !self.members[index].is_down() {
-                self.coverage.saw("a silent member");
-                continue;
+            match self.members[index].slot {
+                Slot::Correct(_) => {}
+                Slot::Silent => {
+                    self.coverage.saw("a silent member");
+                    continue;
+                }
+                Slot::Outside => continue,
             }
             let delay = self.random.millis(0, 200);
             self.agenda.after(delay, Occurrence::Revive(replica));
@@ -60,5 +65,6 @@ impl World {
             self.agenda.after(Duration::from_millis(200), Occurrence::Fault);
         }
         self.begin_scenario();
+        self.begin_governance();
     }
 }

@@ -3,26 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use quorate_engine::{EngineConfig, WireLimits};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ReplicaId, SecretKey, SignatureCache, Timestamp};
 use quorate_store::{ForgetfulDisk, Ledger};
 
 use crate::byzantine::{Adversary, Collusion, Lie};
+use crate::clients::operators::Operators;
 use crate::clients::orders::Orders;
 use crate::members::{Member, Slot, WallClock};
 use crate::network::SimNet;
 use crate::occasions::knobs::{Fault, Knobs};
-use crate::oracle::accepted::Accepted;
 use crate::oracle::answers::Answers;
-use crate::oracle::asked::Asked;
 use crate::oracle::chain::Chain;
-use crate::oracle::checkpoints::Checkpoints;
 use crate::oracle::coverage::Coverage;
-use crate::oracle::locks::Locks;
-use crate::oracle::received::Heard;
-use crate::oracle::votes::Votes;
-use crate::oracle::waits::Waits;
+use crate::oracle::epochs::Epochs;
 use crate::oracle::watch::Watch;
 use crate::random::Random;
 use crate::world::World;
@@ -32,29 +26,25 @@ use crate::world::trace::Trace;
 impl World {
     /// A network with new files, at the start of its run.
     pub fn new(seed: u64, knobs: Knobs, mut random: Random, shown: bool) -> Self {
-        let (genesis, keys) = knobs.network(seed).into_parts();
+        let network = knobs.network(seed);
+        let seats = network.genesis().committee().replicas();
+        let governance_keys = seats.map(|seat| network.governance_key(seat).clone()).collect();
+        let (genesis, keys) = network.into_parts();
         let start = Timestamp(genesis.time().0 + 1_000_000);
         let ledger = empty_ledger(&genesis);
         let mut members = new_members(&genesis, keys, start, &ledger, &knobs, &mut random);
+        let mut operators = Operators::new(governance_keys, &knobs, &random);
         let mut collusion = Collusion::new(&genesis, keys_of_byzantine(&members, &knobs), random.split());
         corrupt(&mut members, &mut collusion, &genesis, &ledger, &knobs, &mut random);
+        add_candidates(&mut members, &mut operators, &genesis, start, &ledger, &knobs);
+        let chain = Chain::new(&genesis);
         World {
-            limits: WireLimits::of(
-                &genesis.block_limits(),
-                genesis.consensus().window,
-                genesis.committee().size(),
-            ),
             net: SimNet::new(&knobs, random.split()),
             orders: Orders::new(&genesis, &knobs, start, random.split()),
             signatures: Rc::new(SignatureCache::new(genesis.chain_id(), 100_000)),
-            chain: Chain::new(&genesis, &knobs),
-            votes: Votes::default(),
-            accepted: Accepted::default(),
-            heard: Heard::new(&knobs),
-            asked: Asked::new(&knobs),
-            waits: Waits::new(&knobs),
-            locks: Locks::new(knobs.quorum()),
-            checkpoints: Checkpoints::default(),
+            epochs: Epochs::new(&knobs, chain.state().next_config(), genesis.header()),
+            chain,
+            operators,
             watch: Watch::default(),
             collusion,
             filter: None,
@@ -71,7 +61,6 @@ impl World {
             departures: 0,
             work: 0,
             knobs,
-            config: EngineConfig::of(&genesis),
             genesis,
             random,
             members,
@@ -103,7 +92,7 @@ fn new_members(
 
 fn keys_of_byzantine(members: &[Member], knobs: &Knobs) -> BTreeMap<ReplicaId, SecretKey> {
     let byzantine = knobs.faulty.iter().filter(|(_, fault)| matches!(fault, Fault::Lies(_)));
-    byzantine.map(|(index, _)| (members[*index].replica, members[*index].key.clone())).collect()
+    byzantine.map(|(index, _)| (members[*index].replica, members[*index].keys[0].clone())).collect()
 }
 
 /// Makes the members faulty that the parameters name, and adds the second machines of twins.
@@ -130,6 +119,25 @@ fn corrupt(
     }
 }
 
+/// Machines of members that may be added later.
+fn add_candidates(
+    members: &mut Vec<Member>,
+    operators: &mut Operators,
+    genesis: &Genesis,
+    start: Timestamp,
+    ledger: &[u8],
+    knobs: &Knobs,
+) {
+    for _ in 0..knobs.candidates {
+        let replica = ReplicaId(u16::try_from(members.len()).expect("machines are few"));
+        let key = operators.new_key();
+        operators.add_candidate(replica, key.public());
+        let clock = WallClock { start, ahead_ms: 0, drift_ppm: 0 };
+        let disk = ForgetfulDisk::with_contents(ledger.to_vec());
+        members.push(Member { slot: Slot::Outside, ..Member::new(genesis, disk, replica, key, clock) });
+    }
+}
+
 /// The disk content of a ledger with only the genesis.
 fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
     let disk = ForgetfulDisk::new();
@@ -148,7 +156,7 @@ fn twin_of(
 ) -> Member {
     let (identity, key, clock) = {
         let first = &members[index];
-        (first.identity, first.key.clone(), first.clock)
+        (first.identity, first.keys[0].clone(), first.clock)
     };
     let number = u16::try_from(members.len()).expect("a committee and its twins are few");
     let mut twin = Member::new(genesis, ledger, identity, key, clock);

@@ -10,27 +10,23 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use quorate_engine::{Effects, EngineConfig, FetchId, WireLimits};
+use quorate_engine::Effects;
 use quorate_genesis::Genesis;
-use quorate_ledger::{ReplicaId, SignatureCache};
+use quorate_ledger::{Epoch, ReplicaId, SignatureCache};
 
 use crate::byzantine::{Collusion, Outgoing};
+use crate::clients::operators::Operators;
 use crate::clients::orders::{Attempt, Orders};
 use crate::members::Member;
 use crate::network::SimNet;
 use crate::network::packet::Packet;
+use crate::network::requests::Asker;
 use crate::occasions::knobs::Knobs;
 use crate::oracle::Check;
-use crate::oracle::accepted::Accepted;
 use crate::oracle::answers::Answers;
-use crate::oracle::asked::Asked;
 use crate::oracle::chain::Chain;
-use crate::oracle::checkpoints::Checkpoints;
 use crate::oracle::coverage::Coverage;
-use crate::oracle::locks::Locks;
-use crate::oracle::received::Heard;
-use crate::oracle::votes::Votes;
-use crate::oracle::waits::Waits;
+use crate::oracle::epochs::{EpochRules, Epochs};
 use crate::oracle::watch::Watch;
 use crate::random::Random;
 use crate::runs::script::Filter;
@@ -47,13 +43,15 @@ pub(crate) enum Occurrence {
     /// A message arrives.
     Arrive { to: ReplicaId, life: u64, packet: Packet },
     /// A request arrives.
-    Asked { by: ReplicaId, life: u64, fetch: FetchId, to: ReplicaId, bytes: Vec<u8> },
+    Asked { by: Asker, to: ReplicaId, bytes: Vec<u8> },
     /// A response arrives, or the wait for it is over.
-    Answered { to: ReplicaId, life: u64, fetch: FetchId, from: ReplicaId, bytes: Option<Vec<u8>> },
+    Answered { to: Asker, from: ReplicaId, bytes: Option<Vec<u8>> },
     /// A connection is established, if both run.
     Connect(ReplicaId, ReplicaId),
     /// A member is started.
     Revive(ReplicaId),
+    /// A new member starts for the first time.
+    Join(ReplicaId),
     /// A partition ends.
     Unblock,
     /// A random fault occurs.
@@ -70,6 +68,8 @@ pub(crate) enum Occurrence {
     Look,
     /// A client creates a new transaction.
     Submit,
+    /// Operators of members decide whether to change the network.
+    Govern,
     /// A client sends a transaction to a member.
     Attempt(Attempt),
 }
@@ -79,9 +79,6 @@ pub(crate) enum Occurrence {
 pub struct World {
     pub(crate) knobs: Knobs,
     pub(crate) genesis: Genesis,
-    /// With the memo if members share one.
-    pub(crate) config: EngineConfig,
-    pub(crate) limits: WireLimits,
     pub(crate) random: Random,
     pub(crate) agenda: Agenda<Occurrence>,
     pub(crate) net: SimNet,
@@ -89,13 +86,9 @@ pub struct World {
     pub(crate) orders: Orders,
     pub(crate) signatures: Rc<SignatureCache>,
     pub(crate) chain: Chain,
-    pub(crate) votes: Votes,
-    pub(crate) accepted: Accepted,
-    pub(crate) heard: Heard,
-    pub(crate) asked: Asked,
-    pub(crate) waits: Waits,
-    pub(crate) locks: Locks,
-    pub(crate) checkpoints: Checkpoints,
+    /// What the rules remember of each epoch.
+    pub(crate) epochs: Epochs,
+    pub(crate) operators: Operators,
     pub(crate) watch: Watch,
     pub(crate) collusion: Collusion,
     pub(crate) filter: Option<Filter>,
@@ -121,14 +114,42 @@ pub struct World {
 }
 
 impl World {
-    /// Members that may do anything: Byzantine ones, those that never run, those with old disks.
-    pub(crate) fn faulty(&self) -> BTreeSet<ReplicaId> {
-        self.members.iter().filter(|member| !member.is_correct()).map(|member| member.identity).collect()
+    /// Members that may do anything in an epoch: Byzantine ones, those that never run, those that got
+    /// old disks in this epoch or a later one. By their index in the committee.
+    pub(crate) fn faulty_in(&self, epoch: Epoch) -> BTreeSet<ReplicaId> {
+        let faulty = self.members.iter().filter(|member| !member.is_correct_in(epoch));
+        let rules = self.epochs.of(epoch);
+        faulty.filter_map(|member| rules.seat(member.identity)).collect()
+    }
+
+    /// The index of a machine's member in the committee of an epoch.
+    pub(crate) fn seat_in(&self, epoch: Epoch, replica: ReplicaId) -> Option<ReplicaId> {
+        self.epochs.of(epoch).seat(self.members[replica.index()].identity)
+    }
+
+    /// The index of a running machine's member in the committee of its epoch.
+    pub(crate) fn seat_of(&self, replica: ReplicaId) -> ReplicaId {
+        self.seat_in(self.epoch_of(replica), replica).expect("only members run")
+    }
+
+    /// The epoch of a machine.
+    pub(crate) fn epoch_of(&self, replica: ReplicaId) -> Epoch {
+        self.members[replica.index()].epoch
+    }
+
+    /// The rules of the epoch of a machine.
+    pub(crate) fn rules_of(&self, replica: ReplicaId) -> &EpochRules {
+        self.epochs.of(self.epoch_of(replica))
     }
 
     /// Whether all rules apply to a machine.
     pub(crate) fn is_correct(&self, replica: ReplicaId) -> bool {
         self.members[replica.index()].is_correct()
+    }
+
+    /// Whether a member is Byzantine.
+    pub(crate) fn lies(&self, identity: ReplicaId) -> bool {
+        self.members.iter().any(|member| member.identity == identity && member.adversary.is_some())
     }
 
     /// The machines of a member.
@@ -168,15 +189,17 @@ impl World {
                 }
             }
             Occurrence::Arrive { to, life, packet } => self.arrive(to, life, &packet),
-            Occurrence::Asked { by, life, fetch, to, bytes } => self.asked(by, life, fetch, to, &bytes),
-            Occurrence::Answered { to, life, fetch, from, bytes } => {
-                self.answered(to, life, fetch, from, bytes)
-            }
+            Occurrence::Asked { by, to, bytes } => self.asked(by, to, &bytes),
+            Occurrence::Answered { to, from, bytes } => self.answered(to, from, bytes),
             Occurrence::Connect(a, b) => {
                 self.connect(a, b);
                 Ok(())
             }
             Occurrence::Revive(member) => self.revive(member),
+            Occurrence::Join(member) => {
+                self.join(member);
+                Ok(())
+            }
             Occurrence::Unblock => {
                 self.note(format_args!("partition ends"));
                 self.net.unblock_all();
@@ -206,6 +229,10 @@ impl World {
             }
             Occurrence::Look => self.look(),
             Occurrence::Submit => self.submit_new(),
+            Occurrence::Govern => {
+                self.govern();
+                Ok(())
+            }
             Occurrence::Attempt(attempt) => self.attempt(attempt),
         }
     }

@@ -23,7 +23,7 @@ enum Breach {
     Expired,
     /// A transaction whose lifetime is longer than the genesis allows.
     LongLived,
-    /// A transaction that no block may contain.
+    /// A transaction that is larger than the genesis allows.
     Form,
     /// More transactions than the genesis allows.
     Many,
@@ -119,13 +119,9 @@ impl Misfill {
                 let form = |transaction: &Transaction| matches!(transaction.payload, Payload::Data(_));
                 self.find(collusion, ids, |transaction| transaction.valid_until > latest && form(transaction))
             }
-            Breach::Form => {
-                let reserved =
-                    |transaction: &Transaction| matches!(transaction.payload, Payload::Governance(_));
-                self.find(collusion, ids, |transaction| {
-                    reserved(transaction) && transaction.valid_until >= time
-                })
-            }
+            Breach::Form => self.find(collusion, ids, |transaction| {
+                transaction.encoded_len() >= 4096 && transaction.valid_until >= time
+            }),
             Breach::Many => {
                 let dozen = self.dozen(collusion, time, ids);
                 ids.extend(dozen);

@@ -26,6 +26,7 @@ impl Heard {
     ) -> Check {
         inputs.statements.retain(|(_, view, height, _), _| *view >= after.view && *height > after.committed);
         let top = before.committed.plus(self.window).min(before.stable.plus(self.log_window));
+        let top = look.end.map_or(top, |end| end.min(top));
         for (place, block) in statements {
             let (kind, view, height, signer) = place;
             let in_view = |stood: &Stood| stood.active && stood.view == view;

@@ -50,7 +50,7 @@ struct Stood {
     timeout: Duration,
 }
 
-/// What one member has received in its current life.
+/// What one member has received in its current life, in one epoch.
 #[derive(Debug, Default)]
 struct Inputs {
     arrivals: Vec<Arrival>,
@@ -58,6 +58,7 @@ struct Inputs {
     heads: BTreeMap<ReplicaId, Height>,
     changes: BTreeMap<ReplicaId, View>,
     answered: BTreeSet<ReplicaId>,
+    continued: bool,
     statements: BTreeMap<Place, BlockHash>,
     before: Option<Stood>,
     /// Since when a quorum has left for the view for which this member waits, or later ones.
@@ -66,7 +67,7 @@ struct Inputs {
     calm: Option<(Duration, Duration)>,
 }
 
-/// What every correct member has received.
+/// What every correct member has received in one epoch.
 #[derive(Debug)]
 pub struct Heard {
     members: BTreeMap<ReplicaId, Inputs>,
@@ -100,6 +101,10 @@ pub struct Look<'a> {
     pub again: Height,
     /// Its last block was certified in a later view than its own, so it must sign nothing.
     pub overtaken: bool,
+    /// Its epoch is over, so it signs nothing and leaves no view (R26d).
+    pub over: bool,
+    /// The last height of its epoch, once it is scheduled. Members ignore votes above it (R26b).
+    pub end: Option<Height>,
 }
 
 impl Heard {
@@ -148,7 +153,13 @@ impl Heard {
         }
     }
 
-    /// A member's process has ended.
+    /// A member begins the epoch, and could sign at the end of the one before in the same process. It
+    /// need not ask others (R26e).
+    pub fn continues(&mut self, member: ReplicaId) {
+        self.members.entry(member).or_default().continued = true;
+    }
+
+    /// A member's process has ended, or is in another epoch.
     pub fn forget(&mut self, member: ReplicaId) {
         self.members.remove(&member);
     }
@@ -164,7 +175,7 @@ impl Heard {
         let after = Stood {
             view: stands.view,
             active: stands.active,
-            voting: stands.signing == SigningStatus::Voting,
+            voting: stands.signing == SigningStatus::Voting && !look.over,
             committed: stands.committed,
             stable: stands.stable,
             timeout: stands.request_timeout,
@@ -193,7 +204,8 @@ impl Heard {
         }
         self.follows(look, &inputs, &after)?;
         self.leaves_late_view(look, &mut inputs, &after)?;
-        require(!after.voting || inputs.answered.len() + 1 >= self.quorum, PROBE, || {
+        let may_vote = inputs.continued || inputs.answered.len() + 1 >= self.quorum;
+        require(!after.voting || may_vote, PROBE, || {
             format!("member {} votes, but only {:?} have responded", look.member, inputs.answered)
         })?;
         self.leaves(look, &inputs, &behind)?;

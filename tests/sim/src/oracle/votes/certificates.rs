@@ -72,7 +72,7 @@ impl Votes {
     /// A correct member in it has signed none, or another one.
     pub fn is_wanted(&self, new_view: &NewViewMessage, faulty: &BTreeSet<ReplicaId>, knobs: &Knobs) -> Check {
         let (primary, opens) = (new_view.vote.signer, new_view.vote.body);
-        require(u64::from(primary.0) == opens.view.0 % knobs.members as u64, CERTIFIED, || {
+        require(primary == knobs.primary(opens.view), CERTIFIED, || {
             format!("view {} is begun by {primary}, which is not its primary", opens.view)
         })?;
         let signed = self.given.get(&(primary, (Kind::NewView, opens.view, Height(0))));

@@ -15,9 +15,11 @@ use crate::oracle::chain::Chain;
 use crate::oracle::votes::statements::{IntoHash, Kind, Place, statements};
 use crate::oracle::{Check, require};
 
-/// All statements that correct members ever signed, and the parents of blocks.
-#[derive(Debug, Default)]
+/// All statements that correct members ever signed in one epoch, and the parents of blocks.
+#[derive(Debug)]
 pub struct Votes {
+    /// The height below the epoch: that of the committed anchor of a payload that names none.
+    root: Height,
     /// Signed and journaled, whether sent or not: a crash may happen in between.
     given: BTreeMap<(ReplicaId, Place), Hash>,
     sent: BTreeSet<(ReplicaId, Place)>,
@@ -39,6 +41,19 @@ const REMEMBERED: &str = "sent statements are durable";
 const OPEN: &str = "VIEW-CHANGEs are complete";
 
 impl Votes {
+    /// No statements yet, in an epoch above this height.
+    pub fn on(root: Height) -> Self {
+        Votes {
+            root,
+            given: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            floors: BTreeMap::new(),
+            views: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            unheard: BTreeMap::new(),
+        }
+    }
+
     /// A header of a message shows the parent of a block.
     pub fn learn(&mut self, block: BlockHash, header: &Header) {
         self.parents.insert(block, header.parent);
@@ -108,7 +123,7 @@ impl Votes {
         tip: Height,
     ) -> Check {
         let payload = &change.payload;
-        let anchor = payload.anchor.as_ref().map_or(Height(0), |anchor| anchor.ballot().height);
+        let anchor = payload.anchor.as_ref().map_or(self.root, |anchor| anchor.ballot().height);
         require(anchor >= tip, OPEN, || {
             format!("member {member} has committed height {tip}, and leaves with anchor {anchor}")
         })?;
