@@ -68,7 +68,7 @@ fn open_after<'a>(
                     TransactionStatus::Pending | TransactionStatus::Committed { .. } => {}
                     // The node did not verify the transaction within the given time.
                     TransactionStatus::Unknown => open.push(*signed),
-                    TransactionStatus::Expired => {
+                    TransactionStatus::Expired | TransactionStatus::Rejected { .. } => {
                         panic!("{id} is {}", status.name())
                     }
                 }
@@ -232,6 +232,9 @@ impl Client {
                 Ok(TransactionStatus::Pending | TransactionStatus::Unknown) => open.push(signed),
                 // A long test outlives its transactions, which may then expire.
                 Ok(TransactionStatus::Expired) => self.expired(),
+                Ok(TransactionStatus::Rejected { message, .. }) => {
+                    panic!("{} was rejected: {message}", signed.id)
+                }
                 Err(error) if error.data.retryable => open.push(signed),
                 Err(error) if error.kind() == quorate_api::ErrorKind::TransactionExpired => self.expired(),
                 Err(error) => panic!("{} was refused: {error}", signed.id),

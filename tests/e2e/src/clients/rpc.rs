@@ -171,6 +171,11 @@ impl Rpc {
         self.expect("chain_head", &json!({}))
     }
 
+    /// The node's status, if it responds: it may be starting again.
+    pub fn try_status(&self) -> Option<NodeStatus> {
+        self.call("node_status", &json!({})).ok()
+    }
+
     /// The node's status.
     #[track_caller]
     pub fn status(&self) -> NodeStatus {

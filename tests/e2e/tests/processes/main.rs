@@ -1,6 +1,7 @@
 //! The documented behaviour of the program, tested on real processes.
 #![allow(clippy::unwrap_used)]
 
+mod governance;
 mod network;
 mod operating;
 mod surroundings;

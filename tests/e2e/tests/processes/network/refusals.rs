@@ -52,7 +52,7 @@ impl Maker {
             ),
             (ErrorKind::LifetimeTooLong, self.make(&self.chain, Timestamp(u64::MAX), data())),
             (ErrorKind::TransactionTooLarge, self.make(&self.chain, soon, Payload::Data(huge))),
-            (ErrorKind::GovernanceUnsupported, self.make(&self.chain, soon, Payload::Governance(vec![1]))),
+            (ErrorKind::OperationMalformed, self.make(&self.chain, soon, Payload::Governance(vec![1]))),
         ]
     }
 }

@@ -141,7 +141,7 @@ fn a_read_only_disk_is_told_and_nothing_is_tried() {
     fs::rename(&data, &kept).unwrap();
     let Some(mounted) = Mounted::read_only(&kept, &data) else { return };
     let refused = Invocation::new(["node", "--home", home.to_str().unwrap()]).within(WAIT_LIMIT).run();
-    refused.expect_error(&["journal.redb", "Read-only file system"]);
+    refused.expect_error(&["ledger.redb", "Read-only file system"]);
     network.order_one(0);
     drop(mounted);
     fs::remove_dir(&data).unwrap();

@@ -30,7 +30,7 @@ fn a_busy_port_ends_the_start_with_its_address() {
 #[test]
 fn the_same_validator_is_not_started_twice() {
     let mut network = Network::running(4);
-    start(&network, 2).expect_error(&["journal", "in use by another process"]);
+    start(&network, 2).expect_error(&["ledger.redb", "in use by another process"]);
     network.order_one(2);
     assert!(network.is_running(2), "the first instance still runs");
 }
