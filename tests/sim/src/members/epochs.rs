@@ -56,6 +56,9 @@ impl World {
                 self.stopped(replica, &fatal)?;
                 return Ok(Change::Stopped);
             }
+            require(self.epoch_of(replica) == next, "one epoch follows the other", || {
+                format!("member {replica} enters epoch {}, not {next}", self.epoch_of(replica))
+            })?;
             self.enter_epoch(replica, voted)?;
             change = Change::Begun;
         }

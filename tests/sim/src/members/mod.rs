@@ -285,7 +285,12 @@ impl Member {
                 Engine::open(key, ledger, journal, memo.cloned(), at).map_err(|error| error.to_string())?;
             Ok::<_, String>((found, engine))
         };
-        let (found, engine) = open()?;
+        let (found, engine) = match open() {
+            // The journal had the end of an epoch in which the member had another key. The ledger has it
+            // now, so a second start succeeds.
+            Err(_) if self.keys.len() > 1 => open()?,
+            first => first?,
+        };
         self.life += 1;
         self.epoch = engine.epoch();
         self.slot = Slot::Correct(Some(Box::new(Process {
