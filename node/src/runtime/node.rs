@@ -1,4 +1,4 @@
-//! A node in whatever role its key has: when the committee changes, it starts again in the other
+//! A node in the role of its key: when the committee changes, it starts again in the other
 //! role, in the same process.
 
 use std::net::SocketAddr;

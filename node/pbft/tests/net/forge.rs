@@ -40,7 +40,7 @@ impl Net {
     }
 
     pub(crate) fn proposal(&self, signer: usize, skeleton: &BlockSkeleton, view: u64) -> Message {
-        // Whatever epoch the header claims.
+        // The epoch that the header claims does not matter.
         let ballot = Ballot { epoch: self.config.context.epoch(), ..ballot(skeleton, view) };
         let vote = self.sign(signer, PrePrepare(ballot));
         Message::PrePrepare(Proposal {

@@ -119,7 +119,7 @@ impl World {
     fn put_back_disks(&mut self, victim: ReplicaId) {
         // Others must be able to order again what only the lost ledger contained, so such a member
         // also counts as faulty.
-        // Nobody is left in the epochs in which a member lost statements, once all are in later ones.
+        // No member is left in the epochs in which a member lost statements, once all are in later ones.
         let alive = self.members.iter().filter(|member| matches!(member.slot, Slot::Correct(_)));
         let oldest = alive.map(|member| member.epoch).min().unwrap_or_default();
         let old = |member: &&Member| {
