@@ -48,7 +48,8 @@ impl Committee {
                 )
                 .unwrap();
                 let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-                Engine::open(key, ledger, journal, None, now).unwrap()
+                let opened = Engine::open(std::slice::from_ref(key), ledger, journal, None, now).unwrap();
+                opened.into_member().unwrap()
             })
             .collect();
         let context = config.pbft.context;

@@ -11,14 +11,24 @@ use crate::event::{Effects, Notice};
 use crate::fatal::Fatal;
 use crate::storage::opening::Opening;
 
-/// What a node is in the next epoch.
+/// What a node is in an epoch.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, when an epoch ends")]
-pub enum NextEpoch {
+#[expect(clippy::large_enum_variant, reason = "there is one, when an epoch begins")]
+pub enum EpochRole {
     /// A member, with this engine.
     Member(Engine),
     /// No member. It may follow the chain with this ledger.
     Follower(Ledger),
+}
+
+impl EpochRole {
+    /// The engine of a member.
+    pub fn into_member(self) -> Option<Engine> {
+        match self {
+            EpochRole::Member(engine) => Some(engine),
+            EpochRole::Follower(_) => None,
+        }
+    }
 }
 
 impl Engine {
@@ -65,7 +75,7 @@ impl Engine {
     ///
     /// # Panics
     /// If the epoch is not over.
-    pub fn next_epoch(mut self, keys: &[SecretKey], now: Now) -> Result<(NextEpoch, Effects), Fatal> {
+    pub fn next_epoch(mut self, keys: &[SecretKey], now: Now) -> Result<(EpochRole, Effects), Fatal> {
         assert!(self.epoch_is_over(), "R26d: the epoch is over when its last block is durable");
         let mut effects = Effects::default();
         self.end_view(now, &mut effects);
@@ -75,24 +85,26 @@ impl Engine {
         let silent = storage.is_silent();
         let (ledger, journal) = storage.into_files();
         let opening = Opening::of(&ledger, config.pbft.context.memo)?;
-        let committee = &opening.config.pbft.context.committee;
-        let Some(key) = keys.iter().find(|key| committee.index_of(&key.public()).is_some()) else {
-            return Ok((NextEpoch::Follower(ledger), effects));
+        let Some(signer) = opening.signer(keys) else {
+            return Ok((EpochRole::Follower(ledger), effects));
         };
         pool.begin_epoch(&opening.config);
         let start = ledger.head().height.next();
         let begun = if silent {
             // R24d: the journal has records of this epoch or of a later one.
             let memo = opening.config.pbft.context.memo;
-            Engine::open_with(key, ledger, journal, memo, Some(pool), now)
+            Engine::open_with(keys, ledger, journal, memo, Some(pool), now)
         } else {
-            opening.begin(key, ledger, journal, pool, continuation)
+            opening.begin(signer, ledger, journal, pool, continuation).map(EpochRole::Member)
         };
-        let mut engine = begun.map_err(Fatal::from)?;
+        let mut engine = match begun.map_err(Fatal::from)? {
+            EpochRole::Member(engine) => engine,
+            follower @ EpochRole::Follower(_) => return Ok((follower, effects)),
+        };
         engine.reject_unpermitted(&mut effects);
         engine.counters = counters;
         engine.driver.count_from(driver.counters());
         effects.notices.push(Notice::EnteredEpoch { epoch: engine.epoch(), start });
-        Ok((NextEpoch::Member(engine), effects))
+        Ok((EpochRole::Member(engine), effects))
     }
 }

@@ -30,7 +30,7 @@ mod wire;
 
 pub use config::EngineConfig;
 pub use engine::{Counters, Engine};
-pub use epochs::NextEpoch;
+pub use epochs::EpochRole;
 pub use event::{Effects, End, Ended, Event, FetchId, Fetched, Notice, Submission, Ticket};
 pub use fatal::Fatal;
 pub use fetching::bodies::serve_committed;

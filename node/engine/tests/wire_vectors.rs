@@ -173,7 +173,8 @@ impl Member {
         let ledger =
             Ledger::create_on(ledger.attach(), genesis.header(), &genesis.governance_state()).unwrap();
         let rows = Journal::create_on(journal.attach(), &identity).unwrap();
-        let engine = Engine::open(&keys[index], ledger, rows, None, now).unwrap();
+        let opened = Engine::open(&keys[index..=index], ledger, rows, None, now).unwrap();
+        let engine = opened.into_member().unwrap();
         Member { genesis, keys, journal, engine, now }
     }
 

@@ -12,7 +12,7 @@ use quorate_governance::State;
 use quorate_ledger::{Height, SecretKey, SignatureMemo};
 use quorate_network::{Network, NetworkEvents};
 use quorate_rpc::{AdminServer, Node};
-use quorate_store::{Head, Ledger, LedgerReader};
+use quorate_store::{Head, LedgerReader};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -35,8 +35,6 @@ const VOTES_REMEMBERED: usize = 20_000;
 pub(crate) struct Base {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) key: SecretKey,
-    /// A key that this one replaced, or that will replace it.
-    pub(crate) other_key: Option<SecretKey>,
     pub(crate) config: Config,
     /// Makes the views of later epochs.
     pub(crate) epochs: EpochSource,
@@ -56,20 +54,23 @@ pub(crate) struct Connected {
     pub(crate) addresses_file: PathBuf,
 }
 
+/// An empty memo for the signatures of validators. Certificates and view changes contain signatures
+/// that were already verified in votes.
+pub(crate) fn vote_memo() -> Arc<SignatureMemo> {
+    Arc::new(SignatureMemo::new(VOTES_REMEMBERED))
+}
+
 impl Base {
-    /// The node with this open ledger. Returns also the log level that the administration socket
-    /// changes.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub(crate) fn of(setup: Setup, ledger: &Ledger) -> anyhow::Result<(Self, Option<LogLevel>)> {
-        let state = ledger.governance().clone();
-        // Certificates and view changes contain signatures that were already verified in votes.
-        let memo = Arc::new(SignatureMemo::new(VOTES_REMEMBERED));
+    /// The node in the epoch after this state, for which `engine` is the configuration. Returns also
+    /// the log level that the administration socket changes.
+    pub(crate) fn of(
+        setup: Setup,
+        state: State,
+        engine: EngineConfig,
+        clock: Clock,
+    ) -> (Self, Option<LogLevel>) {
         let genesis = Arc::new(setup.genesis);
         let (key, role) = (setup.key.public(), setup.config.role);
-        let engine = EngineConfig::of_ledger(ledger).context("cannot read the ledger")?;
-        let engine = engine.remembering(Some(Arc::clone(&memo)));
         let epochs = EpochSource { genesis: Arc::clone(&genesis), key, role };
         let base = Base {
             epoch: epochs.view(&state, engine),
@@ -77,16 +78,10 @@ impl Base {
             state,
             genesis,
             key: setup.key,
-            other_key: setup.next_key,
             config: setup.config,
-            clock: Clock::new(),
+            clock,
         };
-        Ok((base, setup.log_level))
-    }
-
-    /// Signatures that were verified. A signature does not depend on the epoch.
-    pub(crate) fn memo(&self) -> Option<Arc<SignatureMemo>> {
-        self.epoch.engine.pbft.context.memo.clone()
+        (base, setup.log_level)
     }
 
     /// Starts the administration socket and the peer-to-peer network. `ledger` reads the node's open

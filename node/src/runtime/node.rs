@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use quorate_engine::{Engine, EpochRole};
+use quorate_ledger::SecretKey;
+use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::epoch;
+use super::clock::Clock;
 use super::ordering_thread::End;
 use super::running::RunningRole;
-use super::{Setup, observer, validator};
+use super::{Setup, assembly, epoch, observer, validator};
 use crate::config::{Config, Role};
 use crate::data_files;
 
@@ -135,11 +138,31 @@ async fn start_role(setup: Setup, ledger: Option<Ledger>) -> anyhow::Result<Runn
         Some(ledger) => ledger,
         None => data_files::open_ledger(&setup.genesis, &setup.config.ledger)?,
     };
+    let clock = Clock::new();
     let setup = setup.with_key_in_force(ledger.governance());
-    match epoch::role_in_force(setup.config.role, &setup.key.public(), ledger.governance()) {
-        Role::Validator => validator::start(setup, ledger).await,
-        Role::Observer => observer::start(setup, ledger).await,
+    let opened = match epoch::role_in_force(setup.config.role, &setup.key.public(), ledger.governance()) {
+        Role::Validator => open_engine(&setup, ledger, clock.now())?,
+        Role::Observer => EpochRole::Follower(ledger),
+    };
+    // The blocks of the journal may have ended the epoch, so the key may be another one now.
+    match opened {
+        EpochRole::Member(engine) => {
+            validator::start(setup.with_key_in_force(engine.governance()), engine, clock).await
+        }
+        EpochRole::Follower(ledger) => {
+            observer::start(setup.with_key_in_force(ledger.governance()), ledger).await
+        }
     }
+}
+
+/// Opens the journal of a node that is a member after the blocks of this ledger.
+fn open_engine(setup: &Setup, ledger: Ledger, now: Now) -> anyhow::Result<EpochRole> {
+    let mut keys = vec![setup.key.clone()];
+    keys.extend(setup.next_key.clone());
+    let others: Vec<_> = keys[1..].iter().map(SecretKey::public).collect();
+    let (genesis, path) = (&setup.genesis, &setup.config.journal);
+    let journal = data_files::open_journal(genesis, &keys[0].public(), &others, path)?;
+    Ok(Engine::open(&keys, ledger, journal, Some(assembly::vote_memo()), now)?)
 }
 
 /// Makes the node use the same ports when it starts again. Clients and peers know the ports that the

@@ -235,7 +235,7 @@ fn a_block_that_is_given_up_and_proposed_again_in_one_group_is_kept() {
             .unwrap();
     let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
     let now = Now { moment: Moment::default(), wall: genesis.time() };
-    let mut engine = Engine::open(&keys[0], ledger, journal, None, now).unwrap();
+    let mut engine = Engine::open(&keys, ledger, journal, None, now).unwrap().into_member().unwrap();
     let body = Body::of(&[]);
     let block = Block::after(genesis.header(), body, genesis.time().plus_ms(9), ReplicaId(0)).unwrap();
     engine.hold(block.clone());

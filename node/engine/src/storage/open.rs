@@ -8,6 +8,7 @@ use quorate_pbft::{Continuation, Now};
 use quorate_store::{Journal, Ledger, StoreError};
 
 use crate::engine::Engine;
+use crate::epochs::EpochRole;
 use crate::pool::Pool;
 use crate::storage::opening::Opening;
 use crate::storage::records::{self, Remembered};
@@ -15,9 +16,6 @@ use crate::storage::records::{self, Remembered};
 /// Why an engine cannot start on these files.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The key belongs to no member of the committee.
-    #[error("the key {0} is not that of a validator in the present epoch")]
-    NotAMember(quorate_ledger::PublicKey),
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -29,10 +27,12 @@ pub enum OpenError {
 }
 
 impl Engine {
-    /// Opens an engine on a ledger and a journal, in the epoch of the ledger's next block.
+    /// Opens an engine on a ledger and a journal, in the epoch of the ledger's next block, with the
+    /// key that is a member's in that epoch. `keys`: those of this node. Only one of them is a
+    /// member's in each epoch. If none is, the node follows the chain with the ledger.
     ///
     /// Final blocks that the journal has, and the ledger lost in a power cut, are appended again.
-    /// So no answer to a client is lost. Opening reads the blocks in flight and those of one
+    /// So no answer to a client is lost. These blocks may end the epoch. Opening reads the blocks in flight and those of one
     /// transaction lifetime, not the whole chain.
     ///
     /// If the journal is of an earlier epoch, the engine begins the epoch of the ledger with an empty
@@ -43,24 +43,24 @@ impl Engine {
     /// # Errors
     /// [`OpenError`].
     pub fn open(
-        key: &SecretKey,
+        keys: &[SecretKey],
         ledger: Ledger,
         journal: Journal,
         memo: Option<Arc<SignatureMemo>>,
         now: Now,
-    ) -> Result<Engine, OpenError> {
-        Engine::open_with(key, ledger, journal, memo, None, now)
+    ) -> Result<EpochRole, OpenError> {
+        Engine::open_with(keys, ledger, journal, memo, None, now)
     }
 
     /// Like [`Engine::open`], with the pool that the node has already.
     pub(crate) fn open_with(
-        key: &SecretKey,
+        keys: &[SecretKey],
         mut ledger: Ledger,
         journal: Journal,
         memo: Option<Arc<SignatureMemo>>,
         pool: Option<Pool>,
         now: Now,
-    ) -> Result<Engine, OpenError> {
+    ) -> Result<EpochRole, OpenError> {
         let rows = journal.rows()?;
         let journaled = records::epoch_of(&rows).map_err(OpenError::Journal)?;
         let mut remembered = Remembered::default();
@@ -74,15 +74,19 @@ impl Engine {
         }
         // The blocks of the journal may end its epoch.
         let opening = Opening::of(&ledger, memo)?;
+        let Some(signer) = opening.signer(keys) else {
+            return Ok(EpochRole::Follower(ledger));
+        };
         let pool = match pool {
             Some(pool) => pool,
             None => opening.pool(&ledger.reader())?,
         };
-        match journaled.cmp(&opening.epoch()) {
-            Ordering::Equal => opening.restore(key, ledger, journal, pool, remembered, now),
-            Ordering::Less => opening.begin(key, ledger, journal, pool, Continuation::unknown()),
-            Ordering::Greater => opening.follow(key, ledger, journal, pool),
-        }
+        let engine = match journaled.cmp(&opening.epoch()) {
+            Ordering::Equal => opening.restore(signer, ledger, journal, pool, remembered, now),
+            Ordering::Less => opening.begin(signer, ledger, journal, pool, Continuation::unknown()),
+            Ordering::Greater => opening.follow(signer, ledger, journal, pool),
+        };
+        Ok(EpochRole::Member(engine?))
     }
 }
 

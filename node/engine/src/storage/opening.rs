@@ -62,23 +62,26 @@ impl Opening {
         Ok(Pool::new(Mempool::new(self.config.mempool), recent, outbound))
     }
 
-    fn signer(&self, key: &SecretKey) -> Result<(ReplicaId, Signer), OpenError> {
+    /// The signer of this epoch with the key that is a member's. `None` if none of these keys is.
+    pub(crate) fn signer(&self, keys: &[SecretKey]) -> Option<Signer> {
         let context = &self.config.pbft.context;
-        let me = context.committee.index_of(&key.public()).ok_or(OpenError::NotAMember(key.public()))?;
-        Ok((me, Signer::new(context, key.clone(), me)))
+        keys.iter().find_map(|key| {
+            let me = context.committee.index_of(&key.public())?;
+            Some(Signer::new(context, key.clone(), me))
+        })
     }
 
     /// Restores the engine of a journal of this epoch.
     pub(crate) fn restore(
         self,
-        key: &SecretKey,
+        signer: Signer,
         ledger: Ledger,
         journal: Journal,
         pool: Pool,
         remembered: Remembered,
         now: Now,
     ) -> Result<Engine, OpenError> {
-        let (me, signer) = self.signer(key)?;
+        let me = signer.replica();
         let end = self.chain_end(&ledger.reader(), remembered.collected)?;
         let schedule = Execution::new(ledger.governance().clone()).schedule();
         let Restored { replica, accepted } =
@@ -98,13 +101,13 @@ impl Opening {
     /// Begins this epoch, without any record of it.
     pub(crate) fn begin(
         self,
-        key: &SecretKey,
+        signer: Signer,
         ledger: Ledger,
         journal: Journal,
         pool: Pool,
         previous: Continuation,
     ) -> Result<Engine, OpenError> {
-        let (me, signer) = self.signer(key)?;
+        let me = signer.replica();
         let reader = ledger.reader();
         let collected = ledger.durable_head();
         let schedule = Execution::new(ledger.governance().clone()).schedule();
@@ -118,12 +121,12 @@ impl Opening {
     /// is written to the journal.
     pub(crate) fn follow(
         self,
-        key: &SecretKey,
+        signer: Signer,
         ledger: Ledger,
         journal: Journal,
         pool: Pool,
     ) -> Result<Engine, OpenError> {
-        let (me, signer) = self.signer(key)?;
+        let me = signer.replica();
         // R24d: no ledger of this epoch reaches this height.
         let end = self.chain_end(&ledger.reader(), Height(u64::MAX))?;
         let schedule = Execution::new(ledger.governance().clone()).schedule();

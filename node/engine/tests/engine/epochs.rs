@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Notice, Submission};
+use quorate_engine::{EpochRole, Notice, Submission};
 use quorate_governance::{Change, Name, Operation, ParameterName, Possession, Submit};
 use quorate_ledger::{Epoch, Height, NotPermitted, Payload, Refusal, SecretKey, Transaction, TransactionId};
 use quorate_pbft::SigningStatus;
@@ -303,13 +303,8 @@ fn transactions_above_the_new_limits_leave_the_pool() {
 fn a_member_rotates_its_key() {
     for seed in [40, 41, 42] {
         let mut net = Net::of(4);
-        let new = SecretKey::from_bytes(&[seed; 32]).unwrap();
-        let (old, governance) = (net.keys[1].clone(), net.governance[1].clone());
-        net.nodes[1].keys.push(new.clone());
-        let possession = Possession::sign(&net.genesis.chain_id(), governance.public(), &new, Epoch(0));
-        let rotate = Operation::Rotate { consensus_key: new.public(), possession };
-        let operation = net.operation(&governance, 1, &rotate);
-        net.submit(0, &operation).unwrap();
+        let old = net.keys[1].clone();
+        let new = rotate(&mut net, 1, seed);
         net.pass(seconds(3));
         assert_all_in(&net, 1);
         let committee = net.engine(0).network().committee().clone();
@@ -327,6 +322,69 @@ fn a_member_rotates_its_key() {
         net.pass(seconds(5));
         assert_eq!(net.overview(1).pbft.signing, SigningStatus::Voting);
     }
+}
+
+/// Submits the rotation of a member to a new key, which the member's node has beside the old one.
+/// Returns it.
+fn rotate(net: &mut Net, member: usize, seed: u8) -> SecretKey {
+    let new = SecretKey::from_bytes(&[seed; 32]).unwrap();
+    let governance = net.governance[member].clone();
+    net.nodes[member].keys.push(new.clone());
+    let possession = Possession::sign(&net.genesis.chain_id(), governance.public(), &new, Epoch(0));
+    let rotate = Operation::Rotate { consensus_key: new.public(), possession };
+    let operation = net.operation(&governance, 1, &rotate);
+    net.submit(0, &operation).unwrap();
+    new
+}
+
+/// R26e: the journal may have the end of the epoch when the ledger has not. The member then starts
+/// with its key of the next epoch.
+#[test]
+fn a_power_loss_at_any_call_of_a_rotation_loses_nothing() {
+    for calls in 0..50 {
+        let mut net = Net::of(4);
+        net.crash = Some(Crash { member: 1, calls, messages_left: calls % 2 == 0 });
+        let new = rotate(&mut net, 1, 40);
+        net.pass(seconds(6));
+        net.crash = None;
+        assert_all_in(&net, 1);
+        assert_eq!(
+            Some(net.engine(1).replica()),
+            net.engine(0).network().committee().index_of(&new.public())
+        );
+        assert_eq!(net.overview(1).pbft.signing, SigningStatus::Voting, "after {calls} calls");
+        assert_eq!(net.ids(1), net.ids(0));
+    }
+}
+
+/// A member that was removed, and whose journal has the end of the epoch when its ledger has not,
+/// starts as a follower whose ledger has it.
+#[test]
+fn a_power_loss_of_a_removed_member_loses_no_block() {
+    let mut followers = 0;
+    for pause_ms in (0..200).step_by(5) {
+        let mut net = Net::of(5);
+        let name = net.engine(4).network().members()[4].name.clone();
+        let changes = vec![Change::RemoveMember { name }];
+        let keys = net.governance.clone();
+        let proposal = net.operation(&keys[0], 1, &Operation::Propose { changes });
+        net.submit(0, &proposal).unwrap();
+        net.pass(seconds(1));
+        for key in &keys[1..4] {
+            let approval = net.operation(key, 1, &Operation::Approve(proposal.id()));
+            net.submit(0, &approval).unwrap();
+        }
+        net.pass(Duration::from_millis(pause_ms));
+        if net.nodes[4].engine.is_none() {
+            break; // it has followed by itself
+        }
+        net.power_loss(4);
+        if let EpochRole::Follower(ledger) = net.try_open(4).unwrap() {
+            followers += 1;
+            assert!(ledger.governance().next_config().epoch() == Epoch(1), "its last block is there");
+        }
+    }
+    assert_ne!(followers, 0, "no power loss fell between the journal and the ledger");
 }
 
 /// Proposes these changes, and lets four members approve them.

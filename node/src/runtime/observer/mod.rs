@@ -10,15 +10,17 @@ mod service;
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use quorate_api::Membership;
-use quorate_engine::Observer;
+use quorate_engine::{EngineConfig, Observer};
 use quorate_store::Ledger;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::runtime::Setup;
 use crate::runtime::answering::blocks::BlockRequests;
-use crate::runtime::assembly::Base;
+use crate::runtime::assembly::{self, Base};
+use crate::runtime::clock::Clock;
 use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
@@ -36,9 +38,12 @@ use service::ObserverService;
 /// # Errors
 /// As [`crate::runtime::start`].
 pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<RunningRole> {
-    let (base, log_level) = Base::of(setup, &ledger)?;
+    let memo = Some(assembly::vote_memo());
+    let config = EngineConfig::of_ledger(&ledger).context("cannot read the ledger")?;
+    let state = ledger.governance().clone();
+    let (base, log_level) = Base::of(setup, state, config.remembering(memo.clone()), Clock::new());
     warn_without_vote(&base);
-    let observer = Observer::open(ledger, base.memo())?;
+    let observer = Observer::open(ledger, memo)?;
     let (connected, events, peers) = base.connect(observer.reader(), log_level).await?;
 
     let (sender, inbox) = Inbox::new(base.clock);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use quorate_engine::{Effects, Engine, Event, Fatal, NextEpoch, Notice};
+use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal, Notice};
 use quorate_ledger::{Payload, SecretKey, TransactionId};
 use quorate_pbft::Now;
 use quorate_store::Ledger;
@@ -139,8 +139,8 @@ impl Driver {
         let now = self.clock.now();
         let (next, effects) = self.engine.next_epoch(std::slice::from_ref(&self.next.key), now)?;
         let engine = match next {
-            NextEpoch::Member(engine) => engine,
-            NextEpoch::Follower(ledger) => {
+            EpochRole::Member(engine) => engine,
+            EpochRole::Follower(ledger) => {
                 tracing::warn!(
                     "an epoch has begun whose committee does not contain the key of this node: the node starts \
                      again, with its next key if that is a member's, or else as a follower without a vote"

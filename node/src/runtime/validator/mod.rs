@@ -17,14 +17,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quorate_engine::Engine;
-use quorate_ledger::{Height, SecretKey, SignatureCache};
-use quorate_store::Ledger;
+use quorate_ledger::{Height, SignatureCache};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use crate::data_files;
 use crate::runtime::Setup;
 use crate::runtime::assembly::{Base, Connected};
+use crate::runtime::clock::Clock;
 use crate::runtime::epoch::EpochViews;
 use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
@@ -44,15 +43,12 @@ use verify::Verifier;
 /// minute.
 const SIGNATURES_REMEMBERED: usize = 200_000;
 
-/// Assembles and starts a validator on this ledger.
+/// Assembles and starts a validator with this engine, whose key is that of the setup.
 ///
 /// # Errors
 /// As [`crate::runtime::start`].
-pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<RunningRole> {
-    let (base, log_level) = Base::of(setup, &ledger)?;
-    let others: Vec<_> = base.other_key.iter().map(SecretKey::public).collect();
-    let journal = data_files::open_journal(&base.genesis, &base.key.public(), &others, &base.config.journal)?;
-    let engine = Engine::open(&base.key, ledger, journal, base.memo(), base.clock.now())?;
+pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow::Result<RunningRole> {
+    let (base, log_level) = Base::of(setup, engine.governance().clone(), engine.config().clone(), clock);
     let (connected, events, peers) = base.connect(engine.reader(), log_level).await?;
 
     let (sender, inbox) = Inbox::new(base.clock);

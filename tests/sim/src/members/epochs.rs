@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Effects, Engine, Event, Fatal, NextEpoch};
+use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal};
 use quorate_ledger::{Epoch, ReplicaId, SecretKey};
 use quorate_pbft::{Now, SigningStatus};
 
@@ -31,7 +31,7 @@ impl Process {
     /// The process with the engine of the next epoch.
     fn in_next_epoch(self, keys: &[SecretKey], now: Now) -> Result<(Option<Process>, Effects), Fatal> {
         let (next, effects) = self.engine.next_epoch(keys, now)?;
-        let NextEpoch::Member(engine) = next else { return Ok((None, effects)) };
+        let EpochRole::Member(engine) = next else { return Ok((None, effects)) };
         Ok((Some(Process { engine, position: None, screens: Default::default(), ..self }), effects))
     }
 }
@@ -194,8 +194,8 @@ impl World {
         let before = std::mem::replace(&mut member.slot, Slot::Outside);
         let (Slot::Correct(Some(process)), Some(time)) = (before, time) else { return Ok(()) };
         match process.engine.next_epoch(&member.keys, time) {
-            Ok((NextEpoch::Follower(_), _)) => Ok(()),
-            Ok((NextEpoch::Member(_), _)) => Err(failed(replica, &"it is no member and goes on")),
+            Ok((EpochRole::Follower(_), _)) => Ok(()),
+            Ok((EpochRole::Member(_), _)) => Err(failed(replica, &"it is no member and goes on")),
             Err(fatal) => require(member.doomed, "members stop only for a reason", || fatal.to_string()),
         }
     }

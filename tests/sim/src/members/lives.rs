@@ -83,12 +83,17 @@ impl World {
         let memo = self.epochs.memo();
         let opened = self.members[replica.index()].open(memo, &self.genesis, now, &mut self.random);
         let found = match opened {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let removed = self.seat_in(self.epochs.newest(), replica).is_none();
+                require(removed, "members start again", || {
+                    format!("member {replica} is none in the epoch of its ledger")
+                })?;
+                self.coverage.saw("a removed member whose journal had the end of its epoch");
+                return self.retire(replica);
+            }
             Err(reason) => {
                 self.note(format_args!("{replica} does not open: {reason}"));
-                if self.seat_in(self.epochs.newest(), replica).is_none() {
-                    return self.retire(replica); // its journal had the end of its last epoch
-                }
                 require(self.members[replica.index()].doomed, "members start again", || {
                     format!("member {replica}: {reason}")
                 })?;

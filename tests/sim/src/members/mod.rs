@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_engine::{Engine, Event, FetchRequest, Overview, Ticket};
+use quorate_engine::{Engine, EpochRole, Event, FetchRequest, Overview, Ticket};
 use quorate_genesis::Genesis;
 use quorate_ledger::{Epoch, Height, PublicKey, ReplicaId, SecretKey, SignatureMemo, Timestamp};
 use quorate_pbft::{Moment, Now, Position, Screen};
-use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
+use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger, StoreError};
 
 use crate::byzantine::Adversary;
 use crate::network::requests::Asker;
@@ -255,7 +255,8 @@ impl Member {
         matches!(self.slot, Slot::Correct(None))
     }
 
-    /// Opens the files and starts a new life. Returns the height of the ledger as it was found.
+    /// Opens the files and starts a new life. Returns the height of the ledger as it was found, or
+    /// `None` if the epoch after its blocks and those of the journal has no such member.
     ///
     /// # Errors
     /// Why the files do not open, as text.
@@ -265,32 +266,20 @@ impl Member {
         genesis: &Genesis,
         now: Duration,
         random: &mut Random,
-    ) -> Result<Height, String> {
+    ) -> Result<Option<Height>, String> {
         assert!(self.is_down(), "one process at a time");
         let clock_start = random.millis(0, 100_000);
         let newest = self.keys.last().expect("it has a key").public();
         let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: newest };
         let others: Vec<PublicKey> = self.keys.iter().map(SecretKey::public).collect();
         let at = Now { moment: Moment(clock_start), wall: self.clock.read(now) };
-        let open = || {
-            let ledger =
-                Ledger::open_on(self.ledger.attach(), genesis.header()).map_err(|error| error.to_string())?;
-            let journal = Journal::open_on_of(self.journal.attach(), &identity, &others)
-                .map_err(|error| error.to_string())?;
-            let found = ledger.head().height;
-            let committee = ledger.governance().next_config().committee();
-            let key = self.keys.iter().find(|key| committee.index_of(&key.public()).is_some());
-            let key = key.unwrap_or(&self.keys[0]);
-            let engine =
-                Engine::open(key, ledger, journal, memo.cloned(), at).map_err(|error| error.to_string())?;
-            Ok::<_, String>((found, engine))
-        };
-        let (found, engine) = match open() {
-            // The journal had the end of an epoch in which the member had another key. The ledger has it
-            // now, so a second start succeeds.
-            Err(_) if self.keys.len() > 1 => open()?,
-            first => first?,
-        };
+        let text = |error: StoreError| error.to_string();
+        let ledger = Ledger::open_on(self.ledger.attach(), genesis.header()).map_err(text)?;
+        let journal = Journal::open_on_of(self.journal.attach(), &identity, &others).map_err(text)?;
+        let found = ledger.head().height;
+        let opened = Engine::open(&self.keys, ledger, journal, memo.cloned(), at);
+        let role = opened.map_err(|error| error.to_string())?;
+        let EpochRole::Member(engine) = role else { return Ok(None) };
         self.life += 1;
         self.epoch = engine.epoch();
         self.slot = Slot::Correct(Some(Box::new(Process {
@@ -307,7 +296,7 @@ impl Member {
             submissions: BTreeMap::new(),
             tickets: 0,
         })));
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// It becomes a member, with a copy of a ledger and an empty journal.

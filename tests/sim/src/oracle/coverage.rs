@@ -144,6 +144,7 @@ pub const SITUATIONS: &[&str] = &[
     "Byzantine members in a later epoch",
     "a member that was added",
     "a member that was removed",
+    "a removed member whose journal had the end of its epoch",
     "an epoch change: rotation",
     "an epoch change: members",
     "an operation of a key without rights",

@@ -112,8 +112,9 @@ impl Soak {
             let ledger = ledger.map_err(|error| error.to_string())?;
             let journal = Journal::create(file(dir, member, "journal"), &identity);
             let journal = journal.map_err(|error| error.to_string())?;
-            let engine = Engine::open(&key, ledger, journal, Some(Arc::clone(&memo)), now);
-            engines.push(engine.map_err(|error| error.to_string())?);
+            let opened = Engine::open(&[key], ledger, journal, Some(Arc::clone(&memo)), now);
+            let role = opened.map_err(|error| error.to_string())?;
+            engines.push(role.into_member().expect("every key is a member's"));
         }
         let client = SecretKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())?;
         let mut soak = Soak {

@@ -1,6 +1,6 @@
 //! Epochs of the nodes: the change at the boundary, and the members' indices on both sides of it.
 
-use quorate_engine::{Event, Fatal, NextEpoch};
+use quorate_engine::{EpochRole, Event, Fatal};
 use quorate_governance::Operation;
 use quorate_ledger::{Payload, ReplicaId, SecretKey, Transaction, VerifiedTransaction};
 use quorate_pbft::Message;
@@ -16,7 +16,7 @@ impl Net {
             let engine = self.nodes[index].engine.take().expect("it runs");
             let (next, mut effects) = engine.next_epoch(&keys, time)?;
             self.send(index, &mut effects);
-            let NextEpoch::Member(engine) = next else { return Ok(()) };
+            let EpochRole::Member(engine) = next else { return Ok(()) };
             self.nodes[index].engine = Some(engine);
             for other in (0..self.nodes.len()).filter(|other| *other != index) {
                 self.connect(index, other);

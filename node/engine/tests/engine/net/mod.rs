@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_engine::{
-    Effects, Engine, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview, Submission, Ticket,
+    Effects, Engine, EpochRole, Event, Fatal, FetchId, FetchRequest, FetchResponse, Notice, Overview,
+    Submission, Ticket,
 };
 use quorate_genesis::{Genesis, Parameters, TestNetwork};
 use quorate_ledger::{
@@ -151,25 +152,21 @@ impl Net {
         JournalIdentity { chain_id: self.genesis.chain_id(), validator: key.public() }
     }
 
-    /// Starts a member on its files.
+    /// Starts a node on its files. It has no engine then if it is no member.
     pub(crate) fn open(&mut self, index: usize) {
-        let engine = self.try_open(index).unwrap();
-        self.nodes[index].engine = Some(engine);
+        self.nodes[index].engine = self.try_open(index).unwrap().into_member();
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             self.connect(other, index);
             self.connect(index, other);
         }
     }
 
-    pub(crate) fn try_open(&mut self, index: usize) -> Result<Engine, quorate_engine::OpenError> {
+    pub(crate) fn try_open(&mut self, index: usize) -> Result<EpochRole, quorate_engine::OpenError> {
         let node = &self.nodes[index];
         let ledger = Ledger::open_on(node.ledger.attach(), self.genesis.header())?;
         let keys: Vec<_> = node.keys.iter().map(SecretKey::public).collect();
         let journal = Journal::open_on_of(node.journal.attach(), &self.identity(index), &keys)?;
-        let committee = ledger.governance().next_config().committee();
-        let key = node.keys.iter().find(|key| committee.index_of(&key.public()).is_some());
-        let key = key.or(node.keys.last()).unwrap();
-        Engine::open(key, ledger, journal, None, self.time(index))
+        Engine::open(&node.keys, ledger, journal, None, self.time(index))
     }
 
     /// Cuts the power of a member's machine.

@@ -154,13 +154,14 @@ pub(super) mod tests {
 
     /// A context for member 0 of a new network, and the filter for member 2.
     fn context(network: &TestNetwork) -> (CheckContext, Mutex<Filter>) {
-        let (genesis, key) = (network.genesis(), &network.keys()[0]);
+        let (genesis, keys) = (network.genesis(), &network.keys()[..1]);
         let clock = Clock::new();
-        let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: key.public() };
+        let identity = JournalIdentity { chain_id: genesis.chain_id(), validator: keys[0].public() };
         let (disk, state) = (ForgetfulDisk::new(), genesis.governance_state());
         let ledger = Ledger::create_on(disk.attach(), genesis.header(), &state).unwrap();
         let journal = Journal::create_on(ForgetfulDisk::new().attach(), &identity).unwrap();
-        let engine = Engine::open(key, ledger, journal, None, clock.now()).unwrap();
+        let opened = Engine::open(keys, ledger, journal, None, clock.now()).unwrap();
+        let engine = opened.into_member().unwrap();
         let (inbox, _) = mpsc::channel(8);
         let cache = SignatureCache::new(genesis.chain_id(), 100);
         let epoch = first_view(network);
