@@ -44,8 +44,6 @@ pub enum Domain {
     MerkleNode = 69,
     /// The root of a tree without leaves.
     MerkleEmpty = 70,
-    /// The replicated state that a checkpoint signs.
-    State = 71,
     /// The content of a VIEW-CHANGE: the view-change payload.
     ViewChangeContent = 72,
     /// The content of a NEW-VIEW: its proofs and the proposals that it repeats.

@@ -215,6 +215,8 @@ mutants! {
     CommitteeNotCompared,
     /// M92: after a restart, the governance state is that of the genesis.
     StateOfGenesis,
+    /// M93: a CHECKPOINT does not contain the state root.
+    StateUnsigned,
 }
 
 impl Mutant {

@@ -17,7 +17,7 @@ fn key() -> SecretKey {
 }
 
 fn signature() -> Signature {
-    key().sign(&tagged_hash(Domain::State, &[]))
+    key().sign(&tagged_hash(Domain::StateValue, &[]))
 }
 
 fn transaction(payload_bytes: u32) -> Transaction {
@@ -118,7 +118,7 @@ fn a_body_is_at_most_as_long_as_the_format_says() {
 #[test]
 fn the_path_in_the_largest_block_fits() {
     let ids: Vec<TransactionId> = (0..MAX_TRANSACTIONS)
-        .map(|number| TransactionId(tagged_hash(Domain::State, &[&number.to_le_bytes()])))
+        .map(|number| TransactionId(tagged_hash(Domain::StateValue, &[&number.to_le_bytes()])))
         .collect();
     let path = MerklePath::new(&ids, 0).unwrap();
     assert_eq!(path.siblings().len(), MAX_PATH_SIBLINGS as usize);

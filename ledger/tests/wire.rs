@@ -136,7 +136,6 @@ fn check_hashes(vectors: &mut Vectors) {
         Domain::MerkleLeaf,
         Domain::MerkleNode,
         Domain::MerkleEmpty,
-        Domain::State,
         Domain::ViewChangeContent,
         Domain::NewViewContent,
         Domain::StateKey,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_ledger::{ReplicaId, Verified};
 use quorate_pbft::{CheckedContent, CheckpointCertificate, Evidence, Input, Moment, Now};
-use quorate_store::LedgerReader;
+use quorate_store::{Ledger, LedgerReader};
 
 use crate::config::EngineConfig;
 use crate::driver::Driver;
@@ -329,12 +329,12 @@ impl Engine {
         self.storage.reader()
     }
 
-    /// Makes the ledger durable, so that the next start is quick. Without it, the next start
-    /// restores the ledger from the journal.
+    /// Makes the ledger durable, so that the next start is quick, and returns it. Without it, the next
+    /// start restores the ledger from the journal.
     ///
     /// # Errors
     /// [`Fatal`].
-    pub fn close(self) -> Result<(), Fatal> {
+    pub fn close(self) -> Result<Ledger, Fatal> {
         Ok(self.storage.close()?)
     }
 }

@@ -76,10 +76,13 @@ impl Engine {
         self.censorship.reset();
     }
 
-    /// Blocks were executed. Tells the replica what it may judge now. If the configuration changed,
+    /// Blocks were executed. Tells the replica what it may judge now, and the states to sign. If the configuration changed,
     /// transactions that no later block may contain leave the pool.
     pub(crate) fn executed(&mut self, changed: bool, effects: &mut Effects) {
         self.driver.push(Input::Scheduled(self.storage.execution().schedule()));
+        for (height, state_root) in self.storage.take_roots() {
+            self.driver.push(Input::Executed { height, state_root });
+        }
         if changed {
             self.reject_unpermitted(effects);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_ledger::{Ballot, BlockSkeleton, CommitCertificate, Header, Height, ReplicaId, Verified};
+use quorate_ledger::{Ballot, BlockSkeleton, CommitCertificate, Hash, Header, Height, ReplicaId, Verified};
 
 use crate::epoch::schedule::Schedule;
 use crate::messages::Checked;
@@ -49,6 +49,13 @@ pub enum Input {
     /// The governance state of further final blocks is known (R26). It may lag behind the committed
     /// chain.
     Scheduled(Schedule),
+    /// The governance state after the final block at this height, a multiple of K, has this root (R23).
+    Executed {
+        /// The height.
+        height: Height,
+        /// The root of the state after this block.
+        state_root: Hash,
+    },
     /// What the mempool holds for the next block (R15b).
     Pending(Work),
     /// The censorship watch timed out (R21d).

@@ -172,6 +172,7 @@ impl Replica {
             Input::CaughtUp { headers, certificate } => self.on_caught_up(now, headers, certificate),
             Input::Durable(height) => self.checkpoints.durable(height),
             Input::Scheduled(schedule) => self.on_scheduled(schedule),
+            Input::Executed { height, state_root } => self.checkpoints.executed(height, state_root),
             Input::Pending(work) => self.timers.set_work(work),
             Input::Censored => self.on_censored(now, &mut step),
             Input::Late(lateness) => self.timers.put_off(lateness),

@@ -20,6 +20,8 @@ pub(crate) struct Execution {
     epoch: Epoch,
     /// The hashes of the blocks that are executed and not in the ledger yet.
     fresh: BTreeMap<Height, BlockHash>,
+    /// The state roots at checkpoint heights since the replica was told last.
+    roots: Vec<(Height, Hash)>,
 }
 
 /// The hashes of final blocks, from the ledger and from the present group.
@@ -38,7 +40,7 @@ impl Ancestors for FinalBlocks<'_> {
 impl Execution {
     /// Continues from the state of the ledger.
     pub(crate) fn new(state: State) -> Self {
-        Execution { epoch: state.next_config().epoch(), state, fresh: BTreeMap::new() }
+        Execution { epoch: state.next_config().epoch(), state, fresh: BTreeMap::new(), roots: Vec::new() }
     }
 
     /// The state.
@@ -47,11 +49,16 @@ impl Execution {
     }
 
     /// Executes the next final block. `true` if the configuration of the next height differs from
-    /// that of this block.
+    /// that of this block. `interval` is K.
     ///
     /// # Errors
     /// [`Fatal::NotExecuted`].
-    pub(crate) fn execute(&mut self, block: &Block, reader: &LedgerReader) -> Result<bool, Fatal> {
+    pub(crate) fn execute(
+        &mut self,
+        block: &Block,
+        interval: u64,
+        reader: &LedgerReader,
+    ) -> Result<bool, Fatal> {
         let height = block.height();
         let due = |effective: Height| effective <= height.next();
         let changes = self.state.scheduled().values().any(|change| due(change.effective_from));
@@ -69,7 +76,15 @@ impl Execution {
         let outcomes: Result<Vec<Outcome>, _> = self.state.apply(&executed, &ancestors);
         outcomes.map_err(|reason| Fatal::NotExecuted { height, reason })?;
         self.fresh.insert(height, block.hash());
+        if height.0.is_multiple_of(interval) {
+            self.roots.push((height, self.state.root()));
+        }
         Ok(changes)
+    }
+
+    /// Takes the state roots at checkpoint heights, ascending, that were not taken yet (R23).
+    pub(crate) fn take_roots(&mut self) -> Vec<(Height, Hash)> {
+        std::mem::take(&mut self.roots)
     }
 
     /// The ledger contains all executed blocks now.

@@ -8,7 +8,7 @@ pub(crate) mod records;
 use std::time::Duration;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Block, CommitCertificate, Height, PublicKey, ReplicaId, Verified};
+use quorate_ledger::{Block, CommitCertificate, Hash, Height, PublicKey, ReplicaId, Verified};
 use quorate_pbft::{Config, Message, Moment, Record, Steps, To};
 use quorate_store::{Head, Journal, Ledger, LedgerReader, StoreError};
 
@@ -102,6 +102,11 @@ impl Storage {
         &self.execution
     }
 
+    /// The state roots at checkpoint heights that the replica was not told yet.
+    pub(crate) fn take_roots(&mut self) -> Vec<(Height, Hash)> {
+        self.execution.take_roots()
+    }
+
     /// Executes blocks that became final. They go to the ledger with this group. `true` if the
     /// configuration changed.
     ///
@@ -121,7 +126,7 @@ impl Storage {
         let reader = self.ledger.reader();
         let mut changed = false;
         for block in blocks {
-            changed |= self.execution.execute(block, &reader)?;
+            changed |= self.execution.execute(block, self.checkpoint_interval, &reader)?;
         }
         Ok(changed)
     }
@@ -220,18 +225,18 @@ impl Storage {
         Ok(messages)
     }
 
-    /// Makes the ledger durable, so that the next start is quick.
+    /// Makes the ledger durable, so that the next start is quick, and returns it.
     ///
     /// # Errors
     /// The disk fails.
-    pub(crate) fn close(mut self) -> Result<(), StoreError> {
+    pub(crate) fn close(mut self) -> Result<Ledger, StoreError> {
         let durable = self.ledger.make_durable()?;
-        if self.silent {
-            return Ok(());
+        if !self.silent {
+            let mut changes = records::Changes::default();
+            changes.collected(durable.max(self.collected));
+            self.journal.write(&changes.into_rows(), Some(durable))?;
         }
-        let mut changes = records::Changes::default();
-        changes.collected(durable.max(self.collected));
-        self.journal.write(&changes.into_rows(), Some(durable))
+        Ok(self.ledger)
     }
 }
 

@@ -145,7 +145,7 @@ impl Opening {
         let certificate = reader.certificate(head)?.map(Verified::from_own_storage);
         let checkpoint = match head.0 - head.0 % self.config.pbft.checkpoint_interval {
             0 => None,
-            height => reader.header(Height(height))?,
+            height => reader.header(Height(height))?.zip(reader.state_root(Height(height))?),
         };
         Ok(ChainEnd { tip, certificate, checkpoint, forgotten_through })
     }

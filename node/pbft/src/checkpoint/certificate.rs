@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{
     BlockHash, CertificateError, ChainId, Domain, Epoch, Hash, Header, Height, ReplicaId, Signable,
-    Signature, SignatureSet, Signed, Verifiable, Verified, VerifySignatures, encode, tagged_hash,
+    Signature, SignatureSet, Signed, Verifiable, Verified, VerifySignatures,
 };
 
 /// States that its signer has the chain up to this block durably, and that this is the state after
@@ -18,7 +18,8 @@ pub struct Checkpoint {
     pub height: Height,
     /// The block at that height.
     pub block: BlockHash,
-    /// Hash of the replicated state after that block.
+    /// The root of the governance state after that block. The state contains the chain id, the
+    /// block, the epoch and the members too, so it is all that a new member needs besides the chain.
     pub state_root: Hash,
 }
 
@@ -26,33 +27,10 @@ impl Signable for Checkpoint {
     const DOMAIN: Domain = Domain::Checkpoint;
 }
 
-/// The replicated state besides the chain: what a new member must know to continue from a block.
-/// The chain id stands for the parameters and the clients' keys, which are in the genesis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-struct State {
-    version: u16,
-    chain: ChainId,
-    epoch: Epoch,
-    committee: Hash,
-    next_committee: Hash,
-}
-
 impl Checkpoint {
-    /// The checkpoint of the block with this header.
-    pub fn of(header: &Header) -> Self {
-        let state = State {
-            version: header.version,
-            chain: header.chain_id,
-            epoch: header.epoch,
-            committee: header.committee,
-            next_committee: header.next_committee,
-        };
-        Checkpoint {
-            epoch: header.epoch,
-            height: header.height,
-            block: header.hash(),
-            state_root: tagged_hash(Domain::State, &[&encode(&state)]),
-        }
+    /// The checkpoint of the block with this header, after which the state has this root.
+    pub fn of(header: &Header, state_root: Hash) -> Self {
+        Checkpoint { epoch: header.epoch, height: header.height, block: header.hash(), state_root }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Header, Height, ReplicaId, Signed, Verified};
+use quorate_ledger::{Hash, Header, Height, ReplicaId, Signed, Verified};
 
 use crate::checkpoint::certificate::{Checkpoint, CheckpointCertificate};
 use crate::evidence::proof::Evidence;
@@ -22,7 +22,9 @@ pub(crate) struct Checkpoints {
     /// The height of the root of the epoch: the low watermark before the first stable checkpoint.
     root: Height,
     /// Committed but not signed yet, ascending by height, the last [`KEPT`].
-    reached: VecDeque<Checkpoint>,
+    reached: VecDeque<Header>,
+    /// The state roots after blocks at checkpoint heights, the last [`KEPT`].
+    roots: BTreeMap<Height, Hash>,
     /// The ledger is durable up to this height.
     durable: Height,
     /// By member, ascending by height, the last [`KEPT`] of each.
@@ -33,16 +35,43 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     /// No checkpoint yet, in an epoch on a root at this height.
     pub(crate) fn on(root: Height) -> Self {
-        Checkpoints { root, reached: VecDeque::new(), durable: root, votes: BTreeMap::new(), stable: None }
+        Checkpoints {
+            root,
+            reached: VecDeque::new(),
+            roots: BTreeMap::new(),
+            durable: root,
+            votes: BTreeMap::new(),
+            stable: None,
+        }
     }
 
     pub(crate) fn reached(&mut self, interval: u64, header: &Header) {
         if header.height.0.is_multiple_of(interval) && header.height > self.root {
-            self.reached.push_back(Checkpoint::of(header));
+            self.reached.push_back(header.clone());
             if self.reached.len() > KEPT {
                 self.reached.pop_front();
             }
         }
+    }
+
+    /// The state after the block at this checkpoint height has this root.
+    pub(crate) fn executed(&mut self, height: Height, state_root: Hash) {
+        self.roots.insert(height, state_root);
+        if self.roots.len() > KEPT {
+            self.roots.pop_first();
+        }
+    }
+
+    /// Takes the next checkpoint to sign, once the ledger is durable there and the state is known.
+    fn take_due(&mut self) -> Option<Checkpoint> {
+        let header = self.reached.front()?;
+        if header.height > self.durable && !is(Mutant::CheckpointBeforeDurable) {
+            return None;
+        }
+        let root = *self.roots.get(&header.height)?;
+        let checkpoint = Checkpoint::of(header, if is(Mutant::StateUnsigned) { Hash::ZERO } else { root });
+        self.reached.pop_front();
+        Some(checkpoint)
     }
 
     pub(crate) fn durable(&mut self, height: Height) {
@@ -56,7 +85,7 @@ impl Checkpoints {
 
     /// Height of the next CHECKPOINT to sign. It may be signed once the ledger is durable there.
     pub(crate) fn next(&self) -> Option<Height> {
-        self.reached.front().map(|checkpoint| checkpoint.height)
+        self.reached.front().map(|header| header.height)
     }
 
     pub(crate) fn of(&self, replica: ReplicaId) -> &[Verified<Signed<Checkpoint>>] {
@@ -128,12 +157,10 @@ impl Replica {
     /// Signs the next CHECKPOINT once the ledger is durable there (R13a). Members that receive it
     /// may fetch the blocks.
     pub(crate) fn checkpoint_next(&mut self, step: &mut Step) -> bool {
-        let durable = |height| height <= self.checkpoints.durable || is(Mutant::CheckpointBeforeDurable);
-        let due = self.checkpoints.next().is_some_and(durable);
-        if !due || !self.may_sign() {
+        if !self.may_sign() {
             return false;
         }
-        let checkpoint = self.checkpoints.reached.pop_front().expect("one is due");
+        let Some(checkpoint) = self.checkpoints.take_due() else { return false };
         let vote = self.signing.sign(checkpoint);
         step.records.push(Record::Checkpoint(vote.clone()));
         step.send(To::All, Message::Checkpoint(vote.clone().into_inner()));

@@ -56,8 +56,8 @@ impl Replica {
         assert!(config.context.epoch() > Epoch(0), "R26: epoch 0 begins with the chain");
         let mut replica = Replica::on(end.chain(&config), config, signer, schedule);
         let ChainEnd { checkpoint, forgotten_through, .. } = end;
-        if let Some(header) = &checkpoint {
-            replica.resume_checkpoint(header);
+        if let Some((header, state_root)) = &checkpoint {
+            replica.resume_checkpoint(header, *state_root);
         }
         if !previous.enabled {
             replica.signing.start_probing(forgotten_through);

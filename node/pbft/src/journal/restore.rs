@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Epoch, Header, Height, Verified, View};
+use quorate_ledger::{BlockSkeleton, Commit, CommitCertificate, Epoch, Hash, Header, Height, Verified, View};
 
 use crate::chain::Chain;
 use crate::config::Config;
@@ -26,8 +26,8 @@ pub struct ChainEnd {
     /// The certificate of the last block. The replica does not use that of the root of its epoch,
     /// which the epoch before certifies.
     pub certificate: Option<Verified<CommitCertificate>>,
-    /// The last block at a checkpoint height, if there is one.
-    pub checkpoint: Option<Header>,
+    /// The last block at a checkpoint height, if there is one, and the root of the state after it.
+    pub checkpoint: Option<(Header, Hash)>,
     /// The journal has collected its records up to this height, because the ledger was durable
     /// there (R13c). If the ledger ends lower now, it is an old copy, and records are missing
     /// (R24d).
@@ -151,8 +151,8 @@ impl Replica {
         for certificate in prepared {
             replica.take_back_certificate(certificate)?;
         }
-        if let Some(header) = &checkpoint {
-            replica.resume_checkpoint(header);
+        if let Some((header, state_root)) = &checkpoint {
+            replica.resume_checkpoint(header, *state_root);
         }
         // R24d: a record at this height was written when the ledger ended at most 2 W below it
         // (R7). A ledger that ends lower is an old copy. A VIEW-CHANGE from there would contain
@@ -182,10 +182,11 @@ impl Replica {
 
     /// Signs the CHECKPOINT of the ledger's last checkpoint height, if no record contains it: the
     /// ledger may have reached this height before the CHECKPOINT was recorded.
-    pub(crate) fn resume_checkpoint(&mut self, header: &Header) {
+    pub(crate) fn resume_checkpoint(&mut self, header: &Header, state_root: Hash) {
         let signed = self.checkpoints.of(self.signing.replica()).last().map(|vote| vote.body.height);
         if signed < Some(header.height) {
             self.checkpoints.reached(self.config.checkpoint_interval, header);
+            self.checkpoints.executed(header.height, state_root);
         }
     }
 

@@ -32,7 +32,7 @@ mod oracle;
 mod random;
 
 pub(crate) use epochs::{Epochs, Next};
-pub(crate) use executor::{Executor, Plan};
+pub(crate) use executor::{Executor, Plan, state_root};
 pub(crate) use forge::payload_of;
 pub(crate) use links::{Envelope, Links};
 pub(crate) use node::{Boundary, Files, Node};

@@ -180,17 +180,24 @@ impl Node {
                 inputs.extend(self.serve(request));
             }
             self.steps.absorb(step);
-            let tip = self.tip().height;
             if inputs.is_empty() && !self.executor.late {
-                inputs.extend(self.executor.execute(tip).map(Input::Scheduled));
+                inputs.extend(self.executed(self.tip().height));
             }
         }
     }
 
     /// A late engine executes the final blocks up to this height.
     pub(crate) fn execute(&mut self, now: Now, height: Height) {
-        let scheduled = self.executor.execute(height.min(self.tip().height));
-        scheduled.into_iter().for_each(|schedule| self.input(now, Input::Scheduled(schedule)));
+        let executed = self.executed(height.min(self.tip().height));
+        executed.into_iter().for_each(|input| self.input(now, input));
+    }
+
+    /// What the engine tells the replica when it has executed the blocks up to this height.
+    fn executed(&mut self, height: Height) -> Vec<Input> {
+        let mut inputs: Vec<Input> =
+            self.executor.execute(height).map(Input::Scheduled).into_iter().collect();
+        inputs.extend(self.executor.new_roots(&self.chain, self.config.checkpoint_interval, height));
+        inputs
     }
 
     fn serve(&mut self, request: Request) -> Option<Input> {

@@ -50,6 +50,10 @@ impl Checkpoints {
         require(link == Some(body.block), CHECKPOINT, || {
             format!("member {member} signs {} at {height}, the chain has {link:?}", body.block)
         })?;
+        let root = chain.at(height).map(|link| link.root);
+        require(root == Some(body.state_root), CHECKPOINT, || {
+            format!("member {member} signs the state {} at {height}, not {root:?}", body.state_root)
+        })?;
         let first = *self.bodies.entry(height).or_insert(body);
         require(first == body, CHECKPOINT, || format!("two states at height {height}: {first:?}, {body:?}"))?;
         self.signers.entry(height).or_default().insert(member);

@@ -4,6 +4,7 @@ use quorate_ledger::{Epoch, Height};
 use quorate_pbft::{ChainEnd, Continuation, Input, Now, Record, Replica, Signer};
 
 use super::{Files, Node, read_back};
+use crate::net::state_root;
 
 impl Node {
     /// The engine replaces the replica of the epoch before, which ends in the last block here. The
@@ -32,7 +33,7 @@ impl Node {
                 .chain
                 .iter()
                 .rfind(|header| header.height > Height(0) && header.height.0.is_multiple_of(interval))
-                .cloned(),
+                .map(|header| (header.clone(), state_root(header))),
             forgotten_through: self.collected,
         }
     }

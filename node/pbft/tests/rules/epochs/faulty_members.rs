@@ -168,7 +168,7 @@ fn an_anchor_at_or_below_the_root_is_refused() {
 fn a_checkpoint_at_the_root_is_refused() {
     let mut epochs = in_second_epoch();
     let net = epochs.last();
-    let mut checkpoint = quorate_pbft::Checkpoint::of(&net.root);
+    let mut checkpoint = quorate_pbft::Checkpoint::of(&net.root, Hash::ZERO);
     checkpoint.epoch = Epoch(1);
     let message = Message::Checkpoint(net.sign(3, checkpoint));
     assert_eq!(net.refusal(3, message), Rejected::Checkpoint(Height(5)));

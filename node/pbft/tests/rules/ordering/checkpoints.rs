@@ -1,6 +1,6 @@
 //! CHECKPOINTs, stable checkpoints, and how far above them replicas order blocks (R23).
 
-use quorate_ledger::{Hash, Height};
+use quorate_ledger::{Hash, Header, Height};
 use quorate_pbft::{Checkpoint, Evidence, Input, Message, Pair, Rejected, Request};
 
 use crate::net::{self, Boundary, CHAIN, Envelope, Net, STATUS, id};
@@ -11,6 +11,10 @@ const LOG: u64 = 8;
 
 fn of(size: usize) -> Net {
     Net::with(size, |config| (config.checkpoint_interval, config.log_window) = (INTERVAL, LOG))
+}
+
+fn checkpoint(header: &Header) -> Checkpoint {
+    Checkpoint::of(header, net::state_root(header))
 }
 
 /// Orders blocks up to this height.
@@ -46,7 +50,7 @@ fn every_kth_block_becomes_stable() {
         order(&mut net, 10);
         assert!(stable(&net).iter().all(|height| *height == 8), "{:?}", stable(&net));
         let certificate = net.nodes[0].replica().stable_checkpoint().unwrap();
-        assert_eq!(certificate.checkpoint(), &Checkpoint::of(&net.nodes[0].chain[8]));
+        assert_eq!(certificate.checkpoint(), &checkpoint(&net.nodes[0].chain[8]));
         let claim = (**certificate).clone();
         assert!(claim.verify(&CHAIN, &net.config.context.committee).is_ok());
         let reports = net.requests(0).iter().filter(|request| matches!(request, Request::Stable(_)));
@@ -104,8 +108,8 @@ fn a_checkpoint_of_one_member_has_no_effect() {
     net.corrupt(3);
     let header = net::root(&net.config);
     for height in (1..500).map(|index| index * INTERVAL).chain([u64::MAX - 3]) {
-        let checkpoint = Checkpoint { height: Height(height), ..Checkpoint::of(&header) };
-        let message = Message::Checkpoint(net.sign(3, checkpoint));
+        let vote = net.sign(3, Checkpoint { height: Height(height), ..checkpoint(&header) });
+        let message = Message::Checkpoint(vote);
         net.inject(3, 0, message);
     }
     order(&mut net, 4);
@@ -128,6 +132,27 @@ fn a_checkpoint_waits_for_the_ledger() {
     net.input(1, Input::Durable(Height(4)));
     net.deliver_all();
     assert_eq!((due(&net), stable(&net)), (None, vec![4; 3]));
+}
+
+/// R23: a replica signs a CHECKPOINT only when its engine has executed the block, since the state root
+/// is that of the state after it.
+#[test]
+fn a_checkpoint_waits_for_the_state() {
+    let mut net = of(4);
+    net.nodes[1].executor.late = true;
+    net.crash(3);
+    order(&mut net, 5);
+    assert_eq!(stable(&net), [0; 3], "replicas 0 and 2 are not a quorum");
+    let now = net.now(1);
+    net.nodes[1].execute(now, Height(3));
+    net.pass(STATUS);
+    assert_eq!(stable(&net), [0; 3]);
+    let now = net.now(1);
+    net.nodes[1].execute(now, Height(5));
+    net.pass(STATUS);
+    assert_eq!(stable(&net), [4; 3]);
+    let signed = net.nodes[1].replica().stable_checkpoint().unwrap().checkpoint().state_root;
+    assert_eq!(signed, net::state_root(&net.nodes[1].chain[4]));
 }
 
 /// R7, R23: without a new stable checkpoint, proposals stop L above the last one, at the primary
@@ -171,7 +196,7 @@ fn a_member_with_two_states_is_accused() {
     net.corrupt(3);
     order(&mut net, 3);
     let header = net.nodes[0].tip().clone();
-    let one = Checkpoint { height: Height(4), ..Checkpoint::of(&header) };
+    let one = Checkpoint { height: Height(4), ..checkpoint(&header) };
     let other = Checkpoint { state_root: Hash::ZERO, ..one };
     let (first, second) = (net.sign(3, one), net.sign(3, other));
     for vote in [&first, &second, &first] {
@@ -192,7 +217,7 @@ fn checkpoints_at_other_heights_are_not_kept() {
     let mut net = of(4);
     let root = net::root(&net.config);
     for height in [0, 3] {
-        let vote = net.sign(1, Checkpoint { height: Height(height), ..Checkpoint::of(&root) });
+        let vote = net.sign(1, Checkpoint { height: Height(height), ..checkpoint(&root) });
         let result = net.receive(Envelope { from: id(1), to: id(2), message: Message::Checkpoint(vote) });
         let expected = if height == 0 { Err(Rejected::Checkpoint(Height(0))) } else { Ok(()) };
         assert_eq!(result, expected);
@@ -208,7 +233,7 @@ fn another_state_than_the_quorums_stops_the_node() {
     let mut net = of(4);
     net.links.lose(Envelope::is_checkpoint);
     order(&mut net, 4);
-    let other = Checkpoint { state_root: Hash::ZERO, ..Checkpoint::of(net.nodes[0].tip()) };
+    let other = Checkpoint { state_root: Hash::ZERO, ..checkpoint(net.nodes[0].tip()) };
     for from in [1, 2, 3] {
         let message = Message::Checkpoint(net.sign(from, other));
         let _ = net.receive(Envelope { from: id(from), to: id(0), message });

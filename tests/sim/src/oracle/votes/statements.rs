@@ -55,7 +55,7 @@ pub(super) fn statements(member: ReplicaId, message: &Message) -> Vec<(Place, Ha
         }
         Message::Checkpoint(vote) if vote.signer == member => {
             let body = encode(&vote.body);
-            let hash = quorate_ledger::tagged_hash(quorate_ledger::Domain::State, &[&body]);
+            let hash = quorate_ledger::tagged_hash(quorate_ledger::Domain::StateValue, &[&body]);
             vec![((Kind::Checkpoint, View(0), vote.body.height), hash)]
         }
         _ => Vec::new(),
