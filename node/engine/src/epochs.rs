@@ -68,7 +68,8 @@ impl Engine {
     /// pool stays. Nothing of views, votes, timers or evidence does. The owner then reports the
     /// connected members again, by their new indices.
     ///
-    /// The effects contain no messages. The first record of the new engine deletes all others.
+    /// The effects contain no messages. They contain blocks only if the ledger was an old copy, and the
+    /// journal of the next epoch had these blocks. The first record of the new engine deletes all others.
     ///
     /// # Errors
     /// [`Fatal`].
@@ -89,18 +90,19 @@ impl Engine {
             return Ok((EpochRole::Follower(ledger), effects));
         };
         pool.begin_epoch(&opening.config);
-        let start = ledger.head().height.next();
-        let begun = if silent {
+        let mut engine = if silent {
             // R24d: the journal has records of this epoch or of a later one.
             let memo = opening.config.pbft.context.memo;
-            Engine::open_with(keys, ledger, journal, memo, Some(pool), now)
+            let (role, appended) = Engine::open_with(keys, ledger, journal, memo, Some(pool), now)?;
+            effects.committed.extend(appended);
+            match role {
+                EpochRole::Member(engine) => engine,
+                EpochRole::Follower(_) => return Ok((role, effects)),
+            }
         } else {
-            opening.begin(signer, ledger, journal, pool, continuation).map(EpochRole::Member)
+            opening.begin(signer, ledger, journal, pool, continuation)?
         };
-        let mut engine = match begun.map_err(Fatal::from)? {
-            EpochRole::Member(engine) => engine,
-            follower @ EpochRole::Follower(_) => return Ok((follower, effects)),
-        };
+        let start = engine.config.pbft.context.root.height.next();
         engine.reject_unpermitted(&mut effects);
         engine.counters = counters;
         engine.driver.count_from(driver.counters());

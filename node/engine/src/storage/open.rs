@@ -49,10 +49,11 @@ impl Engine {
         memo: Option<Arc<SignatureMemo>>,
         now: Now,
     ) -> Result<EpochRole, OpenError> {
-        Engine::open_with(keys, ledger, journal, memo, None, now)
+        Ok(Engine::open_with(keys, ledger, journal, memo, None, now)?.0)
     }
 
-    /// Like [`Engine::open`], with the pool that the node has already.
+    /// Like [`Engine::open`], with the pool that the node has already. Returns also the blocks that
+    /// the journal had and the ledger lacked.
     pub(crate) fn open_with(
         keys: &[SecretKey],
         mut ledger: Ledger,
@@ -60,25 +61,30 @@ impl Engine {
         memo: Option<Arc<SignatureMemo>>,
         pool: Option<Pool>,
         now: Now,
-    ) -> Result<EpochRole, OpenError> {
+    ) -> Result<(EpochRole, Vec<Block>), OpenError> {
         let rows = journal.rows()?;
         let journaled = records::epoch_of(&rows).map_err(OpenError::Journal)?;
         let mut remembered = Remembered::default();
+        let mut appended = Vec::new();
         let opening = Opening::of(&ledger, memo.clone())?;
         if journaled == opening.epoch() {
             let root = opening.config.pbft.context.root;
             remembered = records::read(rows, root).map_err(OpenError::Journal)?;
-            if append_final(&mut ledger, &remembered)? {
+            appended = append_final(&mut ledger, &remembered)?;
+            if !appended.is_empty() {
                 ledger.make_durable()?;
             }
         }
         // The blocks of the journal may end its epoch.
         let opening = Opening::of(&ledger, memo)?;
         let Some(signer) = opening.signer(keys) else {
-            return Ok(EpochRole::Follower(ledger));
+            return Ok((EpochRole::Follower(ledger), appended));
         };
         let pool = match pool {
-            Some(pool) => pool,
+            Some(mut pool) => {
+                appended.iter().for_each(|block| pool.note_final(block));
+                pool
+            }
             None => opening.pool(&ledger.reader())?,
         };
         let engine = match journaled.cmp(&opening.epoch()) {
@@ -86,14 +92,13 @@ impl Engine {
             Ordering::Less => opening.begin(signer, ledger, journal, pool, Continuation::unknown()),
             Ordering::Greater => opening.follow(signer, ledger, journal, pool),
         };
-        Ok(EpochRole::Member(engine?))
+        Ok((EpochRole::Member(engine?), appended))
     }
 }
 
-/// Appends the final blocks that the journal has above the ledger's head. Returns `true` if there
-/// were any.
-fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<bool, StoreError> {
-    let mut appended = false;
+/// Appends the final blocks that the journal has above the ledger's head, at most 2 W. Returns them.
+fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<Vec<Block>, StoreError> {
+    let mut appended = Vec::new();
     for (height, certificate) in &remembered.finalised {
         let head = ledger.head();
         if *height <= head.height {
@@ -115,7 +120,7 @@ fn append_final(ledger: &mut Ledger, remembered: &Remembered) -> Result<bool, St
         if wanted == head.hash && !path.is_empty() {
             path.reverse();
             ledger.append(&path, certificate)?;
-            appended = true;
+            appended.extend(path);
         }
     }
     Ok(appended)

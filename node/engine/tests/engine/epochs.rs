@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use quorate_engine::{EpochRole, Notice, Submission};
+use quorate_engine::{Notice, Submission};
 use quorate_governance::{Change, Name, Operation, ParameterName, Possession, Submit};
 use quorate_ledger::{Epoch, Height, NotPermitted, Payload, Refusal, SecretKey, Transaction, TransactionId};
 use quorate_pbft::SigningStatus;
+use quorate_store::Ledger;
 
 use crate::net::{Crash, Net, id};
 
@@ -222,6 +223,53 @@ fn an_old_ledger_of_an_earlier_epoch_loses_no_record() {
     assert!(net.ids(2).contains(&transaction.id()));
 }
 
+/// R24d: the journal is of a later epoch, so statements of an earlier one that others show do not make
+/// the member recovering.
+#[test]
+fn statements_of_an_epoch_before_the_journal_say_nothing() {
+    let mut net = Net::of(4);
+    net.commit_each(0..2);
+    let [old, _] = net.copy_of_files(2);
+    net.lose(|from, to, _| from == id(3) || to == id(3));
+    renew(&mut net, 0, 1, 1);
+    net.pass(seconds(1));
+    assert_eq!((net.epoch(2), net.epoch(3)), (1, 0));
+    net.power_loss(2);
+    net.nodes[2].ledger = old;
+    net.lose(|from, to, _| from.index() < 2 || to.index() < 2);
+    net.open(2);
+    net.pass(seconds(2));
+    assert_eq!(net.epoch(2), 0, "only the third member answers");
+    assert!(!net.nodes[2].notices.iter().any(|notice| matches!(notice, Notice::Recovering { .. })));
+    net.lose_nothing();
+    net.pass(seconds(5));
+    assert_all_in(&net, 1);
+    assert_eq!(net.overview(2).pbft.signing, SigningStatus::Voting);
+}
+
+/// R24d: a member with an old ledger comes to the epoch of its journal, which has final blocks above
+/// the ledger. They are final for its pool, too.
+#[test]
+fn blocks_of_the_journal_are_final_when_its_epoch_is_reached() {
+    let mut net = Net::of(4);
+    net.commit_each(0..2);
+    let [old, _] = net.copy_of_files(2);
+    renew(&mut net, 0, 1, 1);
+    net.pass(seconds(1));
+    net.power_loss(3);
+    net.commit_each(2..4);
+    let before = net.ids(2);
+    net.power_loss(2);
+    net.nodes[2].ledger = old;
+    net.nodes[2].committed.clear();
+    net.open(2);
+    net.pass(seconds(5));
+    assert_eq!(net.epoch(2), 1);
+    assert_eq!(net.ids(2), before);
+    let heights: Vec<u64> = net.nodes[2].committed.iter().map(|block| block.height().0).collect();
+    assert_eq!(heights, (1..=net.height(2)).collect::<Vec<_>>(), "every block is reported once");
+}
+
 /// A member that receives nothing while the epoch ends learns it from the STATUS of the next one.
 #[test]
 fn a_member_that_missed_the_end_follows() {
@@ -341,60 +389,73 @@ fn rotate(net: &mut Net, member: usize, seed: u8) -> SecretKey {
 /// with its key of the next epoch.
 #[test]
 fn a_power_loss_at_any_call_of_a_rotation_loses_nothing() {
-    for calls in 0..50 {
+    let rotated = |calls: u32| {
         let mut net = Net::of(4);
-        net.crash = Some(Crash { member: 1, calls, messages_left: calls % 2 == 0 });
+        net.crash = Some(Crash { member: 1, calls, messages_left: calls.is_multiple_of(2) });
         let new = rotate(&mut net, 1, 40);
+        (net, new)
+    };
+    let (mut net, _) = rotated(u32::MAX);
+    while net.epoch(1) == 0 {
+        net.pass(Duration::from_millis(1));
+    }
+    let calls = u32::MAX - net.crash.unwrap().calls;
+    for calls in calls.saturating_sub(30)..calls + 10 {
+        let (mut net, new) = rotated(calls);
         net.pass(seconds(6));
-        net.crash = None;
+        assert!(net.crash.is_none(), "it has lost power");
         assert_all_in(&net, 1);
-        assert_eq!(
-            Some(net.engine(1).replica()),
-            net.engine(0).network().committee().index_of(&new.public())
-        );
+        let committee = net.engine(0).network().committee();
+        assert_eq!(Some(net.engine(1).replica()), committee.index_of(&new.public()));
         assert_eq!(net.overview(1).pbft.signing, SigningStatus::Voting, "after {calls} calls");
         assert_eq!(net.ids(1), net.ids(0));
     }
 }
 
-/// A member that was removed, and whose journal has the end of the epoch when its ledger has not,
-/// starts as a follower whose ledger has it.
+/// A member that is removed loses power at any of its last calls. It starts as a member or as a
+/// follower, and in the end its ledger has the last block of its epoch.
 #[test]
 fn a_power_loss_of_a_removed_member_loses_no_block() {
-    let mut followers = 0;
-    for pause_ms in (0..200).step_by(5) {
+    let remove = |calls: u32| {
         let mut net = Net::of(5);
         let name = net.engine(4).network().members()[4].name.clone();
-        let changes = vec![Change::RemoveMember { name }];
-        let keys = net.governance.clone();
-        let proposal = net.operation(&keys[0], 1, &Operation::Propose { changes });
-        net.submit(0, &proposal).unwrap();
-        net.pass(seconds(1));
-        for key in &keys[1..4] {
-            let approval = net.operation(key, 1, &Operation::Approve(proposal.id()));
-            net.submit(0, &approval).unwrap();
-        }
-        net.pass(Duration::from_millis(pause_ms));
-        if net.nodes[4].engine.is_none() {
-            break; // it has followed by itself
-        }
-        net.power_loss(4);
-        if let EpochRole::Follower(ledger) = net.try_open(4).unwrap() {
-            followers += 1;
-            assert!(ledger.governance().next_config().epoch() == Epoch(1), "its last block is there");
-        }
+        let proposal = propose(&mut net, 1, vec![Change::RemoveMember { name }]);
+        net.crash = Some(Crash { member: 4, calls, messages_left: true });
+        approve(&mut net, 1, proposal);
+        net
+    };
+    let calls = u32::MAX - remove(u32::MAX).crash.unwrap().calls;
+    let mut followers = 0;
+    for earlier in 1..10 {
+        let net = remove(calls - earlier);
+        let node = &net.nodes[4];
+        followers += usize::from(node.starts_as_follower);
+        assert!(net.crash.is_none() && node.engine.is_none(), "it is no member any more");
+        let ledger = Ledger::open_on(node.ledger.attach(), net.genesis.header()).unwrap();
+        assert_eq!(ledger.governance().next_config().epoch(), Epoch(1), "{earlier} calls earlier");
     }
-    assert_ne!(followers, 0, "no power loss fell between the journal and the ledger");
+    assert_ne!(followers, 0, "no power loss fell between the last block and the next epoch");
+}
+
+/// Proposes these changes. Returns the id.
+fn propose(net: &mut Net, nonce: u64, changes: Vec<Change>) -> TransactionId {
+    let key = net.governance[0].clone();
+    let proposal = net.operation(&key, nonce, &Operation::Propose { changes });
+    net.submit(0, &proposal).unwrap();
+    net.pass(seconds(1));
+    proposal.id()
 }
 
 /// Proposes these changes, and lets four members approve them.
 fn decide(net: &mut Net, nonce: u64, changes: Vec<Change>) {
-    let keys = net.governance.clone();
-    let proposal = net.operation(&keys[0], nonce, &Operation::Propose { changes });
-    net.submit(0, &proposal).unwrap();
-    net.pass(seconds(1));
-    for key in &keys[1..4] {
-        let approval = net.operation(key, nonce, &Operation::Approve(proposal.id()));
+    let proposal = propose(net, nonce, changes);
+    approve(net, nonce, proposal);
+}
+
+/// Three more members approve a proposal.
+fn approve(net: &mut Net, nonce: u64, proposal: TransactionId) {
+    for key in net.governance.clone()[1..4].iter() {
+        let approval = net.operation(key, nonce, &Operation::Approve(proposal));
         net.submit(0, &approval).unwrap();
     }
     net.pass(seconds(2));

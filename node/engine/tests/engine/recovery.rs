@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_engine::{Engine, EpochRole, Event, Fatal, OpenError, Submission};
+use quorate_engine::{Engine, EpochRole, Event, Fatal, Submission};
 use quorate_ledger::{Height, SecretKey};
 use quorate_pbft::Phase;
 use quorate_store::{Journal, Ledger, Row, RowKey};

@@ -58,7 +58,7 @@ pub(crate) struct Signing {
     state: SigningState,
     /// R24d: the height that the ledger had reached. The journal has collected its records up to
     /// here, or has records that were written while the ledger ended further. The replica signs
-    /// nothing while the ledger ends lower.
+    /// nothing while the ledger ends lower. `u64::MAX` if the journal is of a later epoch.
     ledger_had: Height,
     /// The furthest statements of each other member.
     seen: BTreeMap<ReplicaId, Seen>,
@@ -166,6 +166,10 @@ impl Signing {
     /// Compares SEEN of `from` about this replica with the journal (R24a, R24c). `None`: it has
     /// received nothing.
     pub(crate) fn compare(&mut self, from: ReplicaId, seen: Option<HighWaterMark>) -> Comparison {
+        // R24d: the journal is of a later epoch. It says nothing about statements of this one.
+        if self.ledger_had == Height(u64::MAX) {
+            return Comparison::Known;
+        }
         if let Some(seen) = seen
             && seen.exceeds(&self.mark())
         {

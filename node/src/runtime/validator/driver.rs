@@ -77,8 +77,7 @@ impl Driver {
             let goes_on = self.inbox.wait(runtime, deadline.min(), &mut waiting);
             let group = Group::of(waiting.drain(..), &self.epoch.view, &mut self.channels);
             if self.work(group)? || !goes_on {
-                self.engine.close()?;
-                return Ok(Ended::Stopped(None));
+                return Ok(Ended::Stopped(self.engine.close()?));
             }
         }
     }
@@ -148,9 +147,6 @@ impl Driver {
                 return Ok(Next::Role(ledger));
             }
         };
-        for ended in &effects.ended {
-            self.waiters.ended(ended);
-        }
         let EpochChange { source, maker, views, reception, .. } = &self.next;
         let state = engine.governance().clone();
         let view = source.view(&state, engine.config().clone());
@@ -168,6 +164,7 @@ impl Driver {
         views.send_replace(Arc::clone(&view));
         reception.send_replace(next_reception);
         let mut driver = Driver { engine, epoch: parts, ..self };
+        driver.notify_waiters(&effects);
         driver.peers.epoch_began(before.members.keys());
         driver.peers.update(&state);
         let events = driver.channels.members_up(&view);

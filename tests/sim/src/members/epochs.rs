@@ -52,10 +52,19 @@ impl World {
                 break;
             }
             let voted = self.is_voting(replica);
-            if let Err(fatal) = self.take_next_engine(replica, effects) {
-                self.stopped(replica, &fatal)?;
-                return Ok(Change::Stopped);
+            let more = match self.take_next_engine(replica) {
+                Ok(more) => more,
+                Err(fatal) => {
+                    self.stopped(replica, &fatal)?;
+                    return Ok(Change::Stopped);
+                }
+            };
+            if self.members[replica.index()].adversary.is_none() {
+                self.commits(replica, &more)?;
             }
+            effects.committed.extend(more.committed);
+            effects.ended.extend(more.ended);
+            effects.notices.extend(more.notices);
             require(self.epoch_of(replica) == next, "one epoch follows the other", || {
                 format!("member {replica} enters epoch {}, not {next}", self.epoch_of(replica))
             })?;
@@ -75,7 +84,7 @@ impl World {
         stands.is_some_and(|stands| stands.pbft.signing == SigningStatus::Voting)
     }
 
-    fn take_next_engine(&mut self, replica: ReplicaId, effects: &mut Effects) -> Result<(), Fatal> {
+    fn take_next_engine(&mut self, replica: ReplicaId) -> Result<Effects, Fatal> {
         let now = self.agenda.now();
         let member = self.member(replica);
         let time = member.now(now);
@@ -85,9 +94,7 @@ impl World {
         let next = next.expect("one of its keys is that of a member");
         member.epoch = next.engine.epoch();
         *slot = Some(Box::new(next));
-        effects.ended.extend(more.ended);
-        effects.notices.extend(more.notices);
-        Ok(())
+        Ok(more)
     }
 
     /// A member is in another epoch. `voted` is true if it could sign at the end of the epoch before.

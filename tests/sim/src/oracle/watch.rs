@@ -227,7 +227,11 @@ impl World {
         Ok(())
     }
 
-    fn commits(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
+    /// A member that does not lie reports blocks as committed: they are the next ones of its chain.
+    ///
+    /// # Errors
+    /// They are not.
+    pub(crate) fn commits(&mut self, replica: ReplicaId, effects: &Effects) -> Check {
         if effects.committed.is_empty() {
             return Ok(());
         }

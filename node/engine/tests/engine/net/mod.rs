@@ -42,6 +42,8 @@ pub(crate) struct Crash {
 
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
+    /// It was no member when it started last.
+    pub(crate) starts_as_follower: bool,
     pub(crate) ledger: ForgetfulDisk,
     pub(crate) journal: ForgetfulDisk,
     /// Milliseconds by which the wall clock is ahead of true time.
@@ -60,6 +62,7 @@ impl Node {
     fn new(key: SecretKey) -> Self {
         Node {
             engine: None,
+            starts_as_follower: false,
             ledger: ForgetfulDisk::new(),
             journal: ForgetfulDisk::new(),
             ahead_ms: 0,
@@ -154,7 +157,9 @@ impl Net {
 
     /// Starts a node on its files. It has no engine then if it is no member.
     pub(crate) fn open(&mut self, index: usize) {
-        self.nodes[index].engine = self.try_open(index).unwrap().into_member();
+        let engine = self.try_open(index).unwrap().into_member();
+        self.nodes[index].starts_as_follower = engine.is_none();
+        self.nodes[index].engine = engine;
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             self.connect(other, index);
             self.connect(index, other);
