@@ -250,6 +250,7 @@ impl World {
         self.coverage.saw("a member cut off on one side for good");
         let deaf = self.random.permille(500);
         self.outsiders |= deaf;
+        self.severed.push(replica);
         self.note(format_args!("{replica} is cut off, deaf: {deaf}"));
         for other in 0..self.members.len() {
             let other = self.members[other].replica;

@@ -237,13 +237,15 @@ impl World {
         self.rest()
     }
 
-    /// Whether all members that lost statements in earlier epochs vote again, as far as they run.
+    /// Whether all members that lost statements in earlier epochs vote again, as far as they run and are
+    /// connected.
     fn returned(&mut self) -> bool {
         let now = self.agenda.now();
         let mut all = true;
         for member in &self.members {
             let lost = member.tainted.is_some() && member.adversary.is_none();
-            if !lost || self.buried.contains(&member.replica) || !member.is_up() {
+            let away = self.buried.contains(&member.replica) || self.severed.contains(&member.replica);
+            if !lost || away || !member.is_up() {
                 continue;
             }
             all &= member.is_correct()

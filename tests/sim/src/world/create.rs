@@ -53,6 +53,7 @@ impl World {
             coverage: Coverage::default(),
             agenda: Agenda::default(),
             buried: Vec::new(),
+            severed: Vec::new(),
             healed: false,
             core: BTreeSet::new(),
             outsiders: false,

@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) coverage: Coverage,
     /// Members that stay dead for ever.
     pub(crate) buried: Vec<ReplicaId>,
+    /// Members that can not send, or can not receive, for ever.
+    pub(crate) severed: Vec<ReplicaId>,
     /// The faulty half is over.
     pub(crate) healed: bool,
     /// Members that are healed then; the rules about progress apply only to them.
