@@ -37,7 +37,7 @@ mod scale;
 mod wait;
 
 pub use clients::browser::Browser;
-pub use clients::chain::Chain;
+pub use clients::chain::{Chain, proven_anchor};
 pub use clients::http::{Http, Response, send_raw};
 pub use clients::load::{Committed, Load, submit_until_taken};
 pub use clients::rpc::{CallError, Rpc};

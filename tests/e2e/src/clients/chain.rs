@@ -2,13 +2,54 @@
 
 use std::collections::HashMap;
 
-use quorate_api::{BlockJson, FinalityProofJson};
+use quorate_api::{BlockJson, EpochProofsJson, FinalityProofJson};
 use quorate_genesis::Genesis;
-use quorate_ledger::{FinalityProof, TransactionId};
+use quorate_ledger::{ChainAnchor, FinalityProof, TransactionId};
 use serde_json::json;
 
 use crate::clients::load::Committed;
 use crate::clients::rpc::Rpc;
+
+/// The anchor of a genesis, extended by all epoch proofs that a node has.
+///
+/// # Panics
+/// If an epoch proof is invalid.
+pub fn proven_anchor(rpc: &Rpc, genesis: &Genesis) -> ChainAnchor {
+    let mut anchor = genesis.anchor().clone();
+    loop {
+        let from = anchor.newest().epoch().0;
+        let json: EpochProofsJson = rpc
+            .call("network_epochs", &json!({ "from_epoch": from, "limit": 100 }))
+            .unwrap_or_else(|error| panic!("no epoch proofs: {error}"));
+        let proofs = json.to_proofs().expect("epoch proofs are well formed");
+        if proofs.is_empty() {
+            return anchor;
+        }
+        for proof in &proofs {
+            anchor.extend(proof).expect("epoch proofs of a node are valid");
+        }
+    }
+}
+
+fn check_certified(block: &BlockJson, rpc: &Rpc, anchor: &ChainAnchor) {
+    let height = block.header.height;
+    let proof = match &block.certificate {
+        Some(certificate) => FinalityProofJson {
+            header: block.header.clone(),
+            descendants: Vec::new(),
+            certificate: certificate.clone(),
+        },
+        None => {
+            let proof: Option<FinalityProofJson> = rpc
+                .call("chain_proof", &json!({ "height": height }))
+                .unwrap_or_else(|error| panic!("no proof of block {height}: {error}"));
+            proof.unwrap_or_else(|| panic!("block {height} is committed but not proven"))
+        }
+    };
+    assert_eq!(proof.header, block.header, "the proof of block {height} is for another block");
+    let proven = FinalityProof::try_from(&proof).map(|proof| proof.verify(anchor));
+    assert!(matches!(proven, Ok(Ok(()))), "block {height} is not certified: {proven:?}");
+}
 
 /// The blocks of a node from the genesis to its head.
 #[derive(Debug)]
@@ -33,11 +74,11 @@ impl Chain {
         }
         blocks.truncate(usize::try_from(height).expect("a short chain") + 1);
         let chain = Chain { blocks };
-        chain.check(rpc, genesis);
+        chain.check(rpc, genesis, &proven_anchor(rpc, genesis));
         chain
     }
 
-    fn check(&self, rpc: &Rpc, genesis: &Genesis) {
+    fn check(&self, rpc: &Rpc, genesis: &Genesis, anchor: &ChainAnchor) {
         assert_eq!(self.blocks[0].hash, genesis.header().hash(), "the chain begins with the genesis");
         for (parent, block) in self.blocks.iter().zip(&self.blocks[1..]) {
             let height = block.header.height;
@@ -46,31 +87,8 @@ impl Chain {
             assert!(block.header.timestamp_ms > parent.header.timestamp_ms, "time passes at {height}");
             let whole = block.to_block();
             assert!(whole.is_ok(), "block {height} is inconsistent: {whole:?}");
-            self.check_certified(block, rpc, genesis);
+            check_certified(block, rpc, anchor);
         }
-    }
-
-    fn check_certified(&self, block: &BlockJson, rpc: &Rpc, genesis: &Genesis) {
-        if block.header.epoch > 0 {
-            return;
-        }
-        let height = block.header.height;
-        let proof = match &block.certificate {
-            Some(certificate) => FinalityProofJson {
-                header: block.header.clone(),
-                descendants: Vec::new(),
-                certificate: certificate.clone(),
-            },
-            None => {
-                let proof: Option<FinalityProofJson> = rpc
-                    .call("chain_proof", &json!({ "height": height }))
-                    .unwrap_or_else(|error| panic!("no proof of block {height}: {error}"));
-                proof.unwrap_or_else(|| panic!("block {height} is committed but not proven"))
-            }
-        };
-        assert_eq!(proof.header, block.header, "the proof of block {height} is for another block");
-        let proven = FinalityProof::try_from(&proof).map(|proof| proof.verify(genesis.anchor()));
-        assert!(matches!(proven, Ok(Ok(()))), "block {height} is not certified: {proven:?}");
     }
 
     /// The height of the head.

@@ -11,20 +11,20 @@ use quorate_e2e::{
 use quorate_governance::{Change, Operation, Possession};
 use quorate_ledger::{Epoch, Payload, SecretKey, Transaction};
 
-const VALIDATORS: [usize; 4] = [0, 1, 2, 3];
+pub(crate) const VALIDATORS: [usize; 4] = [0, 1, 2, 3];
 
 /// The key in a file of a home.
-fn key_in(home: &Path, file: &str) -> SecretKey {
+pub(crate) fn key_in(home: &Path, file: &str) -> SecretKey {
     let pem = fs::read_to_string(home.join(file)).unwrap();
     SecretKey::from_pem(&pem, None).unwrap()
 }
 
-fn governance_key(network: &Network, index: usize) -> SecretKey {
+pub(crate) fn governance_key(network: &Network, index: usize) -> SecretKey {
     key_in(&network.validators()[index].home, "governance.pem")
 }
 
 /// Signs an operation, and submits it until a block contains it.
-fn operate(
+pub(crate) fn operate(
     network: &Network,
     through: usize,
     key: &SecretKey,
@@ -42,14 +42,14 @@ fn operate(
     signed
 }
 
-fn wait_for_epoch(rpc: &Rpc, epoch: u64) -> NodeStatus {
+pub(crate) fn wait_for_epoch(rpc: &Rpc, epoch: u64) -> NodeStatus {
     until(&format!("{} is in epoch {epoch} and votes or follows", rpc.address()), WAIT_LIMIT, || {
         let status = rpc.try_status()?;
         (status.epoch == epoch).then_some(status)
     })
 }
 
-fn wait_until_it_signs(rpc: &Rpc) {
+pub(crate) fn wait_until_it_signs(rpc: &Rpc) {
     wait_until(&format!("{} votes", rpc.address()), || {
         rpc.try_status().is_some_and(|status| status.signing_state == Some(ValidatorSigningState::Voting))
     });

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod governance;
+mod membership;
 mod network;
 mod operating;
 mod surroundings;
