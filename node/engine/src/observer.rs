@@ -23,12 +23,13 @@ use crate::wire::{FetchRequest, HeadStatus};
 pub enum Observation {
     /// A member sent its head status.
     Head {
-        /// The member at the other end of the authenticated channel.
+        /// The member at the other end of the authenticated channel. An index above all members names
+        /// another source of certified blocks, whose claims count for nothing else.
         from: ReplicaId,
         /// Its head status. It is unproven: a false one costs one request at most.
         claim: HeadStatus,
     },
-    /// The channel to a member was closed.
+    /// The channel to a member or a source was closed.
     PeerDown(ReplicaId),
     /// The outcome of a request in [`Effects::asks`].
     Answered {
@@ -162,7 +163,9 @@ impl Observer {
             match event {
                 Observation::Head { from, claim } => {
                     self.catchup.heard(from, claim.committed);
-                    self.heard.insert(from, Heard { claim, at: now.moment });
+                    if self.is_member(from) {
+                        self.heard.insert(from, Heard { claim, at: now.moment });
+                    }
                 }
                 Observation::PeerDown(peer) => {
                     self.catchup.lost(peer);
@@ -174,6 +177,10 @@ impl Observer {
         self.ask(now, &mut effects);
         self.keep_durable(now)?;
         Ok(effects)
+    }
+
+    fn is_member(&self, peer: ReplicaId) -> bool {
+        peer.index() < self.pbft().context.committee.size()
     }
 
     fn ask(&mut self, now: Now, effects: &mut Effects) {
@@ -249,6 +256,10 @@ impl Observer {
         let begun = self.heard.values().filter(|heard| heard.claim.active && heard.claim.view >= view);
         let silent_after = self.pbft().status_interval * SILENT_INTERVALS;
         let lately = self.heard.iter().filter(|(_, heard)| now.moment.since(heard.at) <= silent_after);
+        let heads = self.catchup.heads();
+        // The operator chose the sources.
+        let sources = heads.iter().filter(|(peer, _)| !self.is_member(**peer));
+        let claimed = sources.map(|(_, head)| *head).max().unwrap_or_default();
         ObserverOverview {
             head: self.ledger.head(),
             committed,
@@ -257,9 +268,9 @@ impl Observer {
             stable,
             view,
             active: begun.count() >= self.pbft().context.committee.weak_quorum(),
-            heads: self.catchup.heads().clone(),
+            heads: heads.iter().filter(|(peer, _)| self.is_member(**peer)).map(|(a, b)| (*a, *b)).collect(),
             contacts: lately.map(|(replica, _)| *replica).collect(),
-            catching_up: credible > committed.plus(self.pbft().context.window),
+            catching_up: credible.max(claimed) > committed.plus(self.pbft().context.window),
             fetched: self.fetched,
         }
     }

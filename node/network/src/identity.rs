@@ -1,10 +1,13 @@
 //! The identity of a node: its validator key, and the libp2p peer id that is derived from it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use libp2p::PeerId;
 use libp2p::identity::{Keypair, PublicKey, secp256k1};
 use zeroize::Zeroizing;
+
+use crate::dialing::addresses::without_peer;
 
 /// Length of a compressed secp256k1 public key in bytes.
 pub const KEY_BYTES: usize = 33;
@@ -64,6 +67,17 @@ pub(crate) fn key_of(id: &PeerId) -> Option<PeerKey> {
     let encoded = (content.code() == IDENTITY).then(|| content.digest())?;
     let public = PublicKey::try_decode_protobuf(encoded).ok()?.try_into_secp256k1().ok()?;
     Some(PeerKey(public.to_bytes()))
+}
+
+/// The keys in the peer ids of these addresses, each once. Addresses without a peer id, with that of
+/// another kind of key, or in a wrong form have none.
+pub fn keys_in(addresses: &[String]) -> Vec<PeerKey> {
+    let of_address = |address: &String| {
+        let (_, id) = without_peer(&address.parse().ok()?).ok()?;
+        key_of(&id?)
+    };
+    let keys: BTreeSet<PeerKey> = addresses.iter().filter_map(of_address).collect();
+    keys.into_iter().collect()
 }
 
 /// The secret key cannot be used. The error does not reveal its bytes.

@@ -92,7 +92,7 @@ pub use counters::NetworkCounters;
 pub use error::{PeersError, PublishError, RequestError, StartError};
 pub use event::{Answer, NetworkEvent, NetworkEvents, Room};
 pub use handle::Network;
-pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, peer_id_text};
+pub use identity::{InvalidKey, InvalidSecret, KEY_BYTES, PeerKey, keys_in, peer_id_text};
 pub use protocols::version::WIRE_VERSION;
 pub use start::start;
 pub use status::{Direction, FailedAddress, PeerStatus};

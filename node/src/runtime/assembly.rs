@@ -10,7 +10,7 @@ use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
 use quorate_governance::State;
 use quorate_ledger::{Height, SecretKey, SignatureMemo};
-use quorate_network::{Network, NetworkEvents};
+use quorate_network::{Network, NetworkEvents, PeerKey};
 use quorate_rpc::{AdminServer, Node};
 use quorate_store::{Head, LedgerReader};
 use tokio::sync::watch;
@@ -62,16 +62,17 @@ pub(crate) fn vote_memo() -> Arc<SignatureMemo> {
 
 impl Base {
     /// The node in the epoch after this state, for which `engine` is the configuration. Returns also
-    /// the log level that the administration socket changes.
+    /// the log level that the administration socket changes. `sources`: see [`EpochView::sources`].
     pub(crate) fn of(
         setup: Setup,
         state: State,
         engine: EngineConfig,
+        sources: Vec<PeerKey>,
         clock: Clock,
     ) -> (Self, Option<LogLevel>) {
         let genesis = Arc::new(setup.genesis);
         let (key, role) = (setup.key.public(), setup.config.role);
-        let epochs = EpochSource { genesis: Arc::clone(&genesis), key, role };
+        let epochs = EpochSource { genesis: Arc::clone(&genesis), key, role, sources: sources.into() };
         let base = Base {
             epoch: epochs.view(&state, engine),
             epochs,
@@ -103,10 +104,11 @@ impl Base {
         self.warn_of_time_ahead(head);
         let addresses_file = known_addresses::beside(&self.config.ledger);
         let observers = self.config.p2p_observers.clone();
-        let lists = peer_lists::peers_of(&self.state, &observers, &BTreeSet::new());
+        let sources = &self.epochs.sources;
+        let lists = peer_lists::peers_of(&self.state, &observers, &BTreeSet::new(), sources);
         let started = peer_network::start(&self.config, &self.epoch.engine, &self.key, &lists);
         let (network, events) = started.await?;
-        let peers = PeerUpdates::new(network.clone(), observers, lists);
+        let peers = PeerUpdates::new(network.clone(), observers, Arc::clone(sources), lists);
         Ok((Connected { network, ledger, admin, addresses_file }, events, peers))
     }
 

@@ -34,6 +34,7 @@ mod validator;
 use quorate_genesis::Genesis;
 use quorate_governance::State;
 use quorate_ledger::SecretKey;
+use quorate_network::PeerKey;
 
 use crate::config::Config;
 use crate::home::Home;
@@ -63,6 +64,11 @@ impl Setup {
     pub(crate) fn of(home: Home, log_level: Option<LogLevel>) -> Self {
         let Home { config, genesis, key, next_key, name } = home;
         Setup { genesis, key, next_key, name, config, log_level }
+    }
+
+    /// The peers that the bootstrap addresses name by their ids.
+    fn sources(&self) -> Vec<PeerKey> {
+        quorate_network::keys_in(&self.config.p2p_bootstrap)
     }
 
     /// The same with the next key as the key, if only that one is a member's after this state. The

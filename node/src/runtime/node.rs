@@ -1,8 +1,14 @@
 //! A node in the role of its key: when the committee changes, it starts again in the other
 //! role, in the same process.
+//!
+//! A node that missed changes of keys may know no key that is a member's now, or have one itself that
+//! the others refuse. If it is isolated, it goes on as a follower with each of its keys in turn, and
+//! with the sources that its bootstrap addresses name. As a follower it fetches the blocks that it
+//! missed, and then it takes its role again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use quorate_engine::{Engine, EpochRole};
@@ -11,6 +17,7 @@ use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::ordering_thread::End;
@@ -47,7 +54,7 @@ impl Addresses {
 /// # Errors
 /// Files that cannot be opened or belong to another node, or addresses that it cannot listen on.
 pub(crate) async fn start(mut setup: Setup) -> anyhow::Result<Running> {
-    let role = start_role(setup.clone(), None).await?;
+    let role = start_role(setup.clone(), None, Way::InForce).await?;
     keep_addresses(&mut setup.config, &Addresses::of(&role));
     let (addresses, known) = watch::channel(Addresses::of(&role));
     let (failing, failure) = watch::channel(None);
@@ -88,6 +95,45 @@ impl Running {
     }
 }
 
+/// How long a node is isolated before it tries another way to take part. Connections need a few
+/// seconds at most.
+const ISOLATED: Duration = Duration::from_secs(10);
+
+/// How long a node follows that may have to vote. A follower can not tell whether the others are
+/// waiting for its vote.
+const FOLLOWS: Duration = Duration::from_secs(60);
+
+/// How a node takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In the role that its ledger says.
+    InForce,
+    /// As a follower, with its key.
+    Follow,
+    /// As a follower, with its next key.
+    FollowWithNext,
+}
+
+impl Way {
+    /// The ways of a node with this setup, in the order in which it tries them.
+    fn all(setup: &Setup) -> Vec<Way> {
+        let mut ways = vec![Way::InForce];
+        if setup.config.role == Role::Validator {
+            ways.extend(setup.next_key.is_some().then_some(Way::FollowWithNext));
+            let known = setup.next_key.is_some() || !setup.sources().is_empty();
+            ways.extend(known.then_some(Way::Follow));
+        }
+        ways
+    }
+
+    /// The way that this setup tries after this one.
+    fn next(self, setup: &Setup) -> Way {
+        let ways = Way::all(setup);
+        let next = ways.iter().skip_while(|way| **way != self).nth(1);
+        next.copied().unwrap_or(Way::InForce)
+    }
+}
+
 /// Runs a node in one role after the other.
 struct Roles {
     setup: Setup,
@@ -99,9 +145,19 @@ impl Roles {
     /// Runs until `stop` resolves. A request to stop while the node starts again is served when it
     /// has started.
     async fn run(self, mut role: RunningRole, mut stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        let mut way = Way::InForce;
         loop {
             let end = tokio::select! {
-                end = role.ended() => end,
+                end = role.ended() => {
+                    // The ledger knows the role again.
+                    way = Way::InForce;
+                    end
+                }
+                reason = self.fails(way, role.isolated(ISOLATED)) => {
+                    way = way.next(&self.setup);
+                    tracing::warn!(?way, "{reason}");
+                    End::RoleChanged
+                }
                 _ = &mut stop => return role.stop().await.map(drop),
             };
             if let End::Failed(cause) = end {
@@ -109,7 +165,7 @@ impl Roles {
                 let _ = stop.await;
                 return role.stop().await.map(drop);
             }
-            role = match self.start_again(role).await {
+            role = match self.start_again(role, way).await {
                 Ok(role) => role,
                 Err(error) => {
                     self.failing.send_replace(Some(format!("{error:#}").into()));
@@ -120,24 +176,49 @@ impl Roles {
         }
     }
 
+    /// Resolves when the node should try another way, with the reason.
+    async fn fails(&self, way: Way, isolated: impl Future<Output = ()>) -> &'static str {
+        if way == Way::InForce {
+            if Way::all(&self.setup).len() == 1 {
+                std::future::pending::<()>().await;
+            }
+            isolated.await;
+        } else if timeout(FOLLOWS, isolated).await.is_err() {
+            return "the node has followed for a minute, and looks whether its vote is needed";
+        }
+        NOT_CONNECTED
+    }
+
     /// Closes everything that the role has opened, then opens it for the other role. The ledger stays
     /// open: late readers of the old role would otherwise keep it locked.
-    async fn start_again(&self, role: RunningRole) -> anyhow::Result<RunningRole> {
+    async fn start_again(&self, role: RunningRole, way: Way) -> anyhow::Result<RunningRole> {
         let ledger = role.stop().await?;
-        let started = start_role(self.setup.clone(), ledger).await;
+        let started = start_role(self.setup.clone(), ledger, way).await;
         let role = started.context("the node cannot start again in its other role")?;
         self.addresses.send_replace(Addresses::of(&role));
         Ok(role)
     }
 }
 
-/// Starts the node in the role that its key has in the configuration in force. `ledger`: the open
-/// ledger, if the node ran in its other role before.
-async fn start_role(setup: Setup, ledger: Option<Ledger>) -> anyhow::Result<RunningRole> {
+const NOT_CONNECTED: &str = "no validator that this node knows is connected. In case that it missed a change of \
+     keys, it starts again with its other key, or as a follower that fetches blocks. If the validators have other keys \
+     now, list their addresses with the new peer ids in p2p.bootstrap: network_peers of another node has both";
+
+/// Starts the node in the role that its key has in the configuration in force, or in another way.
+/// `ledger`: the open ledger, if the node ran in its other role before.
+async fn start_role(mut setup: Setup, ledger: Option<Ledger>, way: Way) -> anyhow::Result<RunningRole> {
     let ledger = match ledger {
         Some(ledger) => ledger,
         None => data_files::open_ledger(&setup.genesis, &setup.config.ledger)?,
     };
+    if way != Way::InForce {
+        if way == Way::FollowWithNext
+            && let Some(next) = setup.next_key.take()
+        {
+            setup.key = next;
+        }
+        return observer::start(setup, ledger).await;
+    }
     let clock = Clock::new();
     let setup = setup.with_key_in_force(ledger.governance());
     let opened = match epoch::role_in_force(setup.config.role, &setup.key.public(), ledger.governance()) {
@@ -185,11 +266,9 @@ fn keep_addresses(config: &mut Config, addresses: &Addresses) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::path::Path;
-    use std::time::Duration;
 
     use quorate_genesis::TestNetwork;
     use tokio::net::TcpStream;
-    use tokio::time::timeout;
 
     use super::*;
     use crate::config;
@@ -230,7 +309,7 @@ mod tests {
         let mut setup =
             Setup { genesis, key, next_key: None, name: "candidate".to_owned(), config, log_level: None };
 
-        let role = start_role(setup.clone(), None).await.unwrap();
+        let role = start_role(setup.clone(), None, Way::InForce).await.unwrap();
         let (first, ending) = (Addresses::of(&role), role.ending.clone());
         keep_addresses(&mut setup.config, &first);
         let (addresses, mut known) = watch::channel(first.clone());

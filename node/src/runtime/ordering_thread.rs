@@ -23,15 +23,15 @@ pub(crate) type Ending = watch::Sender<Option<End>>;
 
 /// What the thread returns if it does not fail.
 pub(crate) enum Ended {
-    /// It was stopped. An observer returns its ledger.
-    Stopped(Option<Ledger>),
+    /// It was stopped.
+    Stopped(Ledger),
     /// An epoch has begun in which the node has the other role, which continues with this ledger.
     RoleChanged(Ledger),
 }
 
 /// A started thread.
 pub(crate) struct OrderingThread {
-    /// Returns the ledger, unless the thread failed or an engine was stopped.
+    /// Returns the ledger, unless the thread failed.
     pub(crate) handle: JoinHandle<Option<Ledger>>,
     /// For other parts without which the node must not continue.
     pub(crate) ending: Ending,
@@ -65,7 +65,7 @@ fn spawn(
     let run = move || {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&runtime)));
         let (end, ledger) = match outcome {
-            Ok(Ok(Ended::Stopped(ledger))) => return ledger,
+            Ok(Ok(Ended::Stopped(ledger))) => return Some(ledger),
             Ok(Ok(Ended::RoleChanged(ledger))) => (End::RoleChanged, Some(ledger)),
             Ok(Err(fatal)) => (End::Failed(format!("{fatal:#}").into()), None),
             Err(panic) => {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,11 +13,15 @@ use quorate_rpc::AdminServer;
 use quorate_store::Ledger;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::assembly::Connected;
 use super::known_addresses;
 use super::ordering_thread::{End, Ending, OrderingThread};
 use super::serving::server::Serving;
+
+/// How often a node looks whether it is isolated.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The parts of a node that has been started. `W` is the work of its ordering thread.
 pub(crate) struct Started<W> {
@@ -90,19 +95,36 @@ impl RunningRole {
         self.network.listen_addresses()
     }
 
+    /// Resolves when the node has had no connection for this long, although it knows other nodes.
+    pub(crate) fn isolated(&self, long: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let network = self.network.clone();
+        async move {
+            let mut since = Instant::now();
+            while since.elapsed() < long {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let peers = network.peers();
+                if peers.is_empty() || peers.iter().any(|peer| peer.connected) {
+                    since = Instant::now();
+                }
+            }
+        }
+    }
+
     /// Resolves only if the node ends by itself.
-    pub(crate) async fn ended(&mut self) -> End {
-        let end = self.ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
-        match end {
-            Some(end) => end,
-            // The thread ended regularly because it was stopped.
-            None => std::future::pending().await,
+    pub(crate) fn ended(&self) -> impl Future<Output = End> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+            match end {
+                Some(end) => end,
+                // The thread ended regularly because it was stopped.
+                None => std::future::pending().await,
+            }
         }
     }
 
     /// Stops cleanly: finishes pending responses, closes connections, and makes everything durable.
-    /// Returns the ledger, with which the other role continues; of a validator only if the role has
-    /// changed.
+    /// Returns the ledger, with which the other role continues.
     ///
     /// # Errors
     /// If the node failed before or while stopping.

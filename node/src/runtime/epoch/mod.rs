@@ -40,6 +40,9 @@ pub(crate) struct EpochView {
     pub(crate) membership: Option<Membership>,
     /// What messages of the other members show, by index.
     pub(crate) peer_lag: PeerLag,
+    /// The peers that the bootstrap addresses of a follower name by their ids. It fetches certified
+    /// blocks from them, also if its ledger is too old to know them as members. A validator has none.
+    pub(crate) sources: Arc<[PeerKey]>,
 }
 
 impl EpochView {
@@ -49,6 +52,24 @@ impl EpochView {
 
     pub(crate) fn committee(&self) -> &Committee {
         self.config.committee()
+    }
+
+    /// The index by which a follower names a peer: that of a member, or for a source one above all
+    /// members.
+    pub(crate) fn peer_index(&self, peer: &PeerKey) -> Option<ReplicaId> {
+        self.members.index(peer).or_else(|| {
+            let place = self.sources.iter().position(|source| source == peer)?;
+            Some(ReplicaId(u16::try_from(self.members.keys().len() + place).ok()?))
+        })
+    }
+
+    /// The peer with this index.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn peer_key(&self, index: ReplicaId) -> PeerKey {
+        let members = self.members.keys();
+        members.get(index.index()).copied().unwrap_or_else(|| self.sources[index.index() - members.len()])
     }
 
     /// The name of this node, if it is a member.
@@ -72,6 +93,8 @@ pub(crate) struct EpochSource {
     pub(crate) key: PublicKey,
     /// The configured role.
     pub(crate) role: Role,
+    /// See [`EpochView::sources`].
+    pub(crate) sources: Arc<[PeerKey]>,
 }
 
 impl EpochSource {
@@ -88,6 +111,7 @@ impl EpochSource {
             peer_lag: PeerLag::of(members.keys().len()),
             members,
             config,
+            sources: Arc::clone(&self.sources),
         })
     }
 
@@ -121,7 +145,8 @@ pub(crate) mod tests {
 
     /// What makes the views of a node with this key.
     pub(crate) fn source(network: &TestNetwork, key: &SecretKey, role: Role) -> EpochSource {
-        EpochSource { genesis: Arc::new(network.genesis().clone()), key: key.public(), role }
+        let genesis = Arc::new(network.genesis().clone());
+        EpochSource { genesis, key: key.public(), role, sources: [].into() }
     }
 
     /// The view of the first member in epoch 0.
@@ -152,6 +177,21 @@ pub(crate) mod tests {
             ..source(&network, stranger, Role::Validator)
         };
         assert_eq!(view(removed), (None, Some(Membership::Removed)));
+    }
+
+    #[test]
+    fn a_source_has_an_index_above_all_members_and_a_member_keeps_its_own() {
+        let network = TestNetwork::seeded(4, 1);
+        let key = |key: &SecretKey| PeerKey(*key.public().as_bytes());
+        let (member, stranger) = (key(&network.keys()[2]), key(&TestNetwork::seeded(1, 9).keys()[0]));
+        let of_role = source(&network, &network.keys()[0], Role::Observer);
+        let source = EpochSource { sources: [member, stranger].into(), ..of_role };
+        let state = network.genesis().governance_state();
+        let view = source.view(&state, EngineConfig::of(network.genesis()));
+        assert_eq!(view.peer_index(&member), Some(ReplicaId(2)));
+        assert_eq!(view.peer_index(&stranger), Some(ReplicaId(5)));
+        assert_eq!(view.peer_index(&PeerKey([2; 33])), None);
+        assert_eq!([2, 5].map(|index| view.peer_key(ReplicaId(index))), [member, stranger]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which nodes may connect.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use quorate_governance::{Member, State};
 use quorate_ledger::PublicKey;
@@ -20,11 +21,16 @@ pub(crate) struct PeerLists {
 /// Members are those of the configuration in force and of the scheduled ones: a new member is
 /// connected before its first epoch begins. Observers are those of the settings; the candidates of
 /// open proposals, which catch up before they are ready; and `left`, members of an earlier epoch
-/// that still serve and fetch blocks.
-pub(crate) fn peers_of(state: &State, settings: &[PublicKey], left: &BTreeSet<PeerKey>) -> PeerLists {
+/// that still serve and fetch blocks. A follower connects to `sources` as it does to members.
+pub(crate) fn peers_of(
+    state: &State,
+    settings: &[PublicKey],
+    left: &BTreeSet<PeerKey>,
+    sources: &[PeerKey],
+) -> PeerLists {
     let of_member = |member: &Member| peer_key(&member.consensus_key);
-    let members: BTreeSet<PeerKey> =
-        state.configs().flat_map(|(_, config)| config.members().iter().map(of_member)).collect();
+    let members = state.configs().flat_map(|(_, config)| config.members().iter().map(of_member));
+    let members: BTreeSet<PeerKey> = members.chain(sources.iter().copied()).collect();
     let candidates = state.latest_config().candidates();
     let observers: BTreeSet<PeerKey> =
         settings.iter().chain(candidates).map(peer_key).chain(left.iter().copied()).collect();
@@ -42,13 +48,20 @@ pub(crate) struct PeerUpdates {
     /// Members of an earlier epoch. They stay connected until the present one has a stable
     /// checkpoint.
     left: BTreeSet<PeerKey>,
+    /// See [`EpochView::sources`](super::EpochView::sources).
+    sources: Arc<[PeerKey]>,
     lists: PeerLists,
 }
 
 impl PeerUpdates {
     /// `lists`: those with which the network was started.
-    pub(crate) fn new(network: Network, settings: Vec<PublicKey>, lists: PeerLists) -> Self {
-        PeerUpdates { network, settings, left: BTreeSet::new(), lists }
+    pub(crate) fn new(
+        network: Network,
+        settings: Vec<PublicKey>,
+        sources: Arc<[PeerKey]>,
+        lists: PeerLists,
+    ) -> Self {
+        PeerUpdates { network, settings, left: BTreeSet::new(), sources, lists }
     }
 
     /// An epoch has begun after one with these members.
@@ -64,7 +77,7 @@ impl PeerUpdates {
     /// Gives the network new lists if they have changed. Costs time in proportion to the number of
     /// peers.
     pub(crate) fn update(&mut self, state: &State) {
-        let lists = peers_of(state, &self.settings, &self.left);
+        let lists = peers_of(state, &self.settings, &self.left, &self.sources);
         if lists != self.lists {
             set_peers(&self.network, &lists);
             self.lists = lists;
@@ -98,8 +111,10 @@ mod tests {
         let state = network.genesis().governance_state();
         let settings = [key(7), key(8), key(7), network.keys()[1].public()];
         let left = BTreeSet::from([peer_key(&key(8)), peer_key(&key(9)), members[2]]);
-        let lists = peers_of(&state, &settings, &left);
-        assert_eq!(lists.members.len(), 4);
+        let source = peer_key(&key(5));
+        let lists = peers_of(&state, &settings, &left, &[source, members[0]]);
+        assert_eq!(lists.members.len(), 5);
+        assert!(lists.members.contains(&source));
         assert!(members.iter().all(|key| lists.members.contains(key)));
         let expected: BTreeSet<PeerKey> = [7, 8, 9].map(|seed| peer_key(&key(seed))).into();
         assert_eq!(lists.observers, expected.into_iter().collect::<Vec<_>>());

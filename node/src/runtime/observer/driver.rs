@@ -61,7 +61,7 @@ impl Driver {
             let deadline = self.observer.deadline().into_iter().chain(self.publisher.deadline());
             let goes_on = self.inbox.wait(runtime, deadline.min(), &mut waiting);
             if self.work(waiting.drain(..))? || !goes_on {
-                return Ok(Ended::Stopped(Some(self.observer.into_ledger()?)));
+                return Ok(Ended::Stopped(self.observer.into_ledger()?));
             }
         }
     }
@@ -135,7 +135,7 @@ fn sort(group: impl Iterator<Item = ObserverWork>, epoch: &EpochView) -> (Vec<Ob
             }
             ObserverWork::Observation { .. } => {}
             ObserverWork::PeerDown(peer) => {
-                observations.extend(epoch.members.index(&peer).map(Observation::PeerDown));
+                observations.extend(epoch.peer_index(&peer).map(Observation::PeerDown));
             }
             ObserverWork::Stop => stop = true,
         }

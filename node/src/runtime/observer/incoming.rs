@@ -63,7 +63,7 @@ impl Incoming {
 
     /// Drops every message that is not a head status before it costs anything.
     fn head(&self, epoch: &EpochView, from: &PeerKey, bytes: &[u8]) -> Option<Observation> {
-        let from = epoch.members.index(from)?;
+        let from = epoch.peer_index(from)?;
         match HeadStatus::read(bytes) {
             Ok(claim) => {
                 let claim = claim?;

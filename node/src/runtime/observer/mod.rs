@@ -41,7 +41,8 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
     let memo = Some(assembly::vote_memo());
     let config = EngineConfig::of_ledger(&ledger).context("cannot read the ledger")?;
     let state = ledger.governance().clone();
-    let (base, log_level) = Base::of(setup, state, config.remembering(memo.clone()), Clock::new());
+    let (config, sources) = (config.remembering(memo.clone()), setup.sources());
+    let (base, log_level) = Base::of(setup, state, config, sources, Clock::new());
     warn_without_vote(&base);
     let observer = Observer::open(ledger, memo)?;
     let (connected, events, peers) = base.connect(observer.reader(), log_level).await?;

@@ -29,10 +29,10 @@ impl Outgoing {
         }
     }
 
-    /// Sends a request to a validator, and passes the checked blocks to the observer.
+    /// Sends a request to a validator or a source, and passes the checked blocks to the observer.
     fn request(&self, from: ReplicaId, fetch: FetchId, request: &FetchRequest) {
         let request = quorate_ledger::encode(request);
-        let (network, peer) = (self.network.clone(), self.epoch.members.key(from));
+        let (network, peer) = (self.network.clone(), self.epoch.peer_key(from));
         let (inbox, epoch) = (self.inbox.clone(), Arc::clone(&self.epoch));
         self.runtime.spawn(async move {
             let range = match fetching::request(&network, peer, request).await {

@@ -48,7 +48,8 @@ const SIGNATURES_REMEMBERED: usize = 200_000;
 /// # Errors
 /// As [`crate::runtime::start`].
 pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow::Result<RunningRole> {
-    let (base, log_level) = Base::of(setup, engine.governance().clone(), engine.config().clone(), clock);
+    let (state, config) = (engine.governance().clone(), engine.config().clone());
+    let (base, log_level) = Base::of(setup, state, config, Vec::new(), clock);
     let (connected, events, peers) = base.connect(engine.reader(), log_level).await?;
 
     let (sender, inbox) = Inbox::new(base.clock);
