@@ -33,6 +33,8 @@ pub struct Collusion {
     pub random: Random,
     /// Signs with their keys.
     pub keys: SigningKeys,
+    /// A key that the member with this index, or with this index in an earlier epoch, had before.
+    pub old_keys: BTreeMap<ReplicaId, SecretKey>,
     /// The committee.
     pub committee: Committee,
     /// K.
@@ -108,6 +110,7 @@ impl Collusion {
                 keys,
                 memo: None,
             },
+            old_keys: BTreeMap::new(),
             committee,
             interval: genesis.consensus().checkpoint_interval,
             timeout: Duration::from_millis(genesis.consensus().request_timeout_ms),

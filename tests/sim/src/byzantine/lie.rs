@@ -47,6 +47,8 @@ pub enum Lie {
     HelpOne,
     /// Sends evidence that proves nothing.
     Accuse,
+    /// Signs with the keys that members had in earlier epochs.
+    UseOldKeys,
     /// Proposes blocks that break a rule, and serves their bodies.
     Misfill,
     /// Proposes twice at one height to the same member.
@@ -115,6 +117,7 @@ impl Lie {
         Lie::Mutate,
         Lie::HelpOne,
         Lie::Accuse,
+        Lie::UseOldKeys,
     ];
 
     /// The behaviour with this name.
@@ -145,6 +148,7 @@ impl Lie {
             Lie::Mutate => "Byzantine: votes that are slightly wrong",
             Lie::HelpOne => "Byzantine: help to leave alone",
             Lie::Accuse => "Byzantine: false evidence",
+            Lie::UseOldKeys => "Byzantine: keys of earlier epochs",
             Lie::Misfill => "Byzantine: a block that breaks a rule",
             Lie::ProposeTwice => "Byzantine: two proposals to one member",
             Lie::ProposeAgain => "Byzantine: proposals where a view begins",
@@ -183,6 +187,7 @@ impl Lie {
             Lie::Mutate => Box::new(votes::Mutate),
             Lie::HelpOne => Box::new(view_changes::HelpOne::new(me, collusion)),
             Lie::Accuse => Box::new(status::Accuse),
+            Lie::UseOldKeys => Box::new(votes::UseOldKeys),
             Lie::Misfill => Box::new(proposals::Misfill::new()),
             Lie::ProposeTwice => Box::new(proposals::ProposeTwice),
             Lie::ProposeAgain => Box::new(proposals::ProposeAgain),

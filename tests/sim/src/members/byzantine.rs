@@ -8,7 +8,7 @@ use quorate_ledger::{Epoch, ReplicaId, SecretKey, VerifiedTransaction};
 use quorate_pbft::{Message, To};
 
 use crate::byzantine::{Adversary, Outgoing};
-use crate::members::Member;
+use crate::members::{Member, Slot};
 use crate::network::packet::Packet;
 use crate::oracle::Check;
 use crate::world::{Occurrence, World};
@@ -142,6 +142,7 @@ impl World {
         if epoch > self.collusion.keys.epoch {
             self.coverage.saw("Byzantine members in a later epoch");
             let keys = self.keys_of_liars(epoch);
+            self.collusion.old_keys = self.old_keys(epoch);
             self.collusion.begin_epoch(&self.epochs.of(epoch).config, keys);
             for machine in 0..self.members.len() {
                 let seat = self.liar_seat(self.members[machine].replica);
@@ -163,6 +164,30 @@ impl World {
             Some((seat, key.clone()))
         };
         liars.filter_map(key).collect()
+    }
+
+    /// Keys that are void in an epoch: of members that have another one, by index, and of removed members,
+    /// by the index of a member that has none.
+    fn old_keys(&self, epoch: Epoch) -> BTreeMap<ReplicaId, SecretKey> {
+        let rules = self.epochs.of(epoch);
+        let committee = &rules.context().committee;
+        let void = |key: &&SecretKey| committee.index_of(&key.public()).is_none();
+        let mut old = BTreeMap::new();
+        let mut removed = Vec::new();
+        for member in self.members.iter().filter(|member| member.epoch <= epoch) {
+            let Some(key) = member.keys.iter().find(void) else { continue };
+            match rules.seat(member.identity) {
+                Some(seat) => drop(old.insert(seat, key.clone())),
+                None if !matches!(member.slot, Slot::Outside) || member.life > 0 => removed.push(key.clone()),
+                None => {} // it was no member yet
+            }
+        }
+        for seat in committee.replicas() {
+            if !old.contains_key(&seat) {
+                old.extend(removed.pop().map(|key| (seat, key)));
+            }
+        }
+        old
     }
 
     /// The index of a machine's member in the epoch in which Byzantine members lie.
