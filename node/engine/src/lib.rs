@@ -38,4 +38,6 @@ pub use fetching::range::{CheckedRange, RangeError, serve_range};
 pub use observer::{Observation, Observer, ObserverOverview};
 pub use overview::Overview;
 pub use storage::open::OpenError;
-pub use wire::{FetchRequest, FetchResponse, HeadStatus, MAX_ASKED, MemberMessage, RangeBlock, WireLimits};
+pub use wire::{
+    FetchRequest, FetchResponse, HeadStatus, MAX_ASKED, MemberMessage, RangeBlock, ReadyRequest, WireLimits,
+};

@@ -1,9 +1,11 @@
 //! What nodes send each other: messages on direct streams, gossip, requests and answers.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_governance::Operation;
 use quorate_ledger::{
     BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
-    Signed, Transaction, TransactionId, VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
+    Payload, PublicKey, Signed, TRANSACTION_OVERHEAD_BYTES, Transaction, TransactionId, VerifiedTransaction,
+    View, bounded, bounded_bytes, decode, encode,
 };
 use quorate_pbft::{Message, PrePrepare};
 
@@ -148,6 +150,53 @@ pub enum FetchRequest {
         /// The block.
         block: BlockHash,
     } = 2,
+}
+
+/// A request of a candidate to a member: to admit its READY. A candidate connects as an observer,
+/// accepts no transactions, and has no other way to submit one.
+///
+/// It is a choice of the same kind as [`FetchRequest`], with the next tag. It is no variant of that
+/// type: members do not send it to each other, and no engine serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyRequest {
+    /// A governance transaction whose operation is [`Operation::Ready`]. Its signature is not checked.
+    pub transaction: Transaction,
+}
+
+impl ReadyRequest {
+    const TAG: u8 = 3;
+
+    /// Bytes of a request. Every READY has this length.
+    pub const BYTES: usize = 1 + TRANSACTION_OVERHEAD_BYTES as usize + 41;
+
+    /// The bytes of the request.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::TAG];
+        self.transaction.serialize(&mut bytes).expect("writing to a vector cannot fail");
+        bytes
+    }
+
+    /// Reads a request of the node with this key; `None` if the bytes are another request, or if the
+    /// transaction is no READY of this node. Costs no verification.
+    pub fn read(request: &[u8], from: &PublicKey) -> Option<Self> {
+        if request.len() != Self::BYTES || request[0] != Self::TAG {
+            return None;
+        }
+        let transaction = Transaction::from_bytes(&request[1..]).ok()?;
+        let Payload::Governance(operation) = &transaction.payload else { return None };
+        let is_ready = matches!(Operation::decode(operation), Ok(Operation::Ready { .. }));
+        (is_ready && transaction.sender == *from).then_some(ReadyRequest { transaction })
+    }
+
+    /// The bytes of the answer: whether the member has admitted the READY, or has it already.
+    pub fn answer(admitted: bool) -> Vec<u8> {
+        encode(&admitted)
+    }
+
+    /// Reads an answer. Other bytes mean that the member did not admit the READY.
+    pub fn is_admitted(answer: &[u8]) -> bool {
+        decode(answer).unwrap_or(false)
+    }
 }
 
 /// An answer to a request. Nothing in it is checked.

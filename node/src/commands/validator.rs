@@ -35,8 +35,8 @@ pub(crate) enum Command {
 
 /// Propose to add a validator.
 ///
-/// Its node must run and catch up before the proposal can be decided: it connects as soon as the
-/// proposal is open, and sends READY when it has the newest blocks.
+/// Its node must run and catch up before the proposal can be decided. It connects as soon as the
+/// proposal is open, and sends READY by itself when it has the newest blocks.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -138,9 +138,10 @@ pub(crate) struct RenewArgs {
 
 /// State that a candidate has the chain, with its future consensus key.
 ///
-/// The operation names the newest block of the candidate's node, and is signed with its future consensus
-/// key. It is submitted to a validator, since a candidate accepts no transactions. A READY counts for 2 K
-/// heights: send it when the node has caught up, shortly before the last member approves.
+/// A candidate's node does this by itself: this command is for the case that it cannot. The operation
+/// names the newest block of the candidate's node, and is signed with its future consensus key. It is
+/// submitted to a validator, since a candidate accepts no transactions. A READY counts for 2 K heights:
+/// send it when the node has caught up, shortly before the last member approves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -59,6 +59,7 @@ pub use governance::status::{
 pub use methods::catalogue::{ADMIN_METHODS, DefaultValue, METHODS, MakeSchema, Method, STREAM_METHODS};
 pub use methods::discovery::Discovery;
 pub use methods::parameter::Parameter;
+pub use node::candidacy::{Candidacy, CandidacyState};
 pub use node::consensus::{
     CheckpointJson, ConsensusDeadline, ConsensusEvidence, ConsensusState, DeadlinePurpose, EvidenceJson,
     EvidenceKind, HeightInFlight, HeightPhase, Obstacle, Probe, ValidatorSigningState, ViewChangeCounts,

@@ -44,12 +44,13 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
         .into_iter()
         .chain(reconnect(facts))
         .collect(),
-        ProgressState::NoQuorumContact => reconnect(facts),
+        ProgressState::NoQuorumContact => candidacy(facts).into_iter().chain(reconnect(facts)).collect(),
         ProgressState::Probing => {
             facts.unreachable_height().map_or_else(|| reconnect(facts), |height| restore(facts, height))
         }
         ProgressState::CatchingUp => fetching(facts),
-        ProgressState::Following | ProgressState::Idle | ProgressState::Ordering => Vec::new(),
+        ProgressState::Following => candidacy(facts),
+        ProgressState::Idle | ProgressState::Ordering => Vec::new(),
         ProgressState::WaitingForNewView => new_view(facts),
         ProgressState::WaitingForCheckpoint => checkpoint(facts),
         ProgressState::WaitingForProposal => proposal(facts, next),
@@ -76,6 +77,12 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
             look_at(facts, missing.unwrap_or_default())
         }
     }
+}
+
+/// What a node that is not yet a member waits for people to do.
+fn candidacy(facts: &Facts<'_>) -> Vec<String> {
+    let action = facts.status.candidacy.as_ref().and_then(|candidacy| candidacy.action.as_ref());
+    action.map(|action| format!("To become a member: {action}.")).into_iter().collect()
 }
 
 /// Validators to start, to reconnect or to check, until the node hears from enough of them.

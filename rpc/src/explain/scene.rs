@@ -63,6 +63,7 @@ fn idle_status(network: &TestNetwork) -> NodeStatus {
         index: Some(1),
         role: NodeRole::Validator,
         membership: Some(Membership::Member),
+        candidacy: None,
         signing_state: Some(ValidatorSigningState::Voting),
         public_key: network.keys()[1].public(),
         version: "0.0.0".to_owned(),

@@ -6,7 +6,9 @@ mod working;
 
 use std::collections::BTreeSet;
 
-use quorate_api::{Membership, NodeRole, Probe, ProgressState, ValidatorSigningState};
+use quorate_api::{
+    Candidacy, CandidacyState, Membership, NodeRole, Probe, ProgressState, ValidatorSigningState,
+};
 
 use super::scene::{Scene, TIMEOUT_MS, height};
 
@@ -241,6 +243,18 @@ fn observing(heard: &[u16]) -> Scene {
 
 /// An observer needs no quorum: it follows while it hears from f + 1 members, one of which is
 /// correct.
+fn not_proposed() -> Candidacy {
+    Candidacy {
+        state: CandidacyState::NotProposed,
+        proposal: None,
+        ready_height: None,
+        ready_until: None,
+        member_from: None,
+        text: "no open proposal adds the key".to_owned(),
+        action: Some("ask a member".to_owned()),
+    }
+}
+
 fn rows_of_an_observer() -> Vec<Row> {
     vec![
         row(
@@ -261,6 +275,18 @@ fn rows_of_an_observer() -> Vec<Row> {
             observing(&[0, 1, 2, 3]).but(|scene| scene.status.membership = Some(Membership::Removed)),
             &["was removed", "no longer contains its key"],
             &[],
+        ),
+        row(
+            ProgressState::Following,
+            observing(&[0, 1, 2, 3]).but(|scene| scene.status.candidacy = Some(not_proposed())),
+            &["What it still lacks: no open proposal adds the key."],
+            &["To become a member: ask a member."],
+        ),
+        row(
+            ProgressState::NoQuorumContact,
+            observing(&[0]).but(|scene| scene.status.candidacy = Some(not_proposed())),
+            &["heard from 1 of the 4 validators"],
+            &["To become a member: ask a member.", "validator-1"],
         ),
         row(
             ProgressState::NoQuorumContact,

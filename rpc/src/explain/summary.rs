@@ -27,11 +27,7 @@ pub(super) fn summary(state: ProgressState, facts: &Facts<'_>, heights: &[Awaite
              until a quorum has signed a later checkpoint.",
             facts.consensus.committed_height, facts.consensus.stable_height
         ),
-        ProgressState::Following => format!(
-            "{} It follows the validators and has the blocks up to {}.",
-            facts.why_no_vote(),
-            facts.consensus.committed_height
-        ),
+        ProgressState::Following => following(facts),
         ProgressState::Idle => idle(next),
         ProgressState::Ordering => ordering(facts, next),
         ProgressState::WaitingForProposal => waiting_for_proposal(facts),
@@ -68,6 +64,18 @@ fn chain_ahead(facts: &Facts<'_>) -> Option<String> {
         moment(head.timestamp_ms),
         moment(possible_at)
     ))
+}
+
+fn following(facts: &Facts<'_>) -> String {
+    let told = format!(
+        "{} It follows the validators and has the blocks up to {}.",
+        facts.why_no_vote(),
+        facts.consensus.committed_height
+    );
+    match &facts.status.candidacy {
+        Some(candidacy) => format!("{told} What it still lacks: {}.", candidacy.text),
+        None => told,
+    }
 }
 
 fn probing(facts: &Facts<'_>) -> String {

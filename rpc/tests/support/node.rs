@@ -89,6 +89,7 @@ impl Node for FakeNode {
             index: Some(0),
             role: NodeRole::Validator,
             membership: Some(Membership::Member),
+            candidacy: None,
             signing_state: Some(ValidatorSigningState::Voting),
             public_key: self.network.keys()[0].public(),
             version: "0.0.0".to_owned(),

@@ -1,8 +1,10 @@
 //! The bytes that members exchange, and their limits.
 
 use quorate_engine::{
-    FetchRequest, FetchResponse, HeadStatus, MAX_ASKED, MemberMessage, RangeBlock, WireLimits, serve_range,
+    FetchRequest, FetchResponse, HeadStatus, MAX_ASKED, MemberMessage, RangeBlock, ReadyRequest, WireLimits,
+    serve_range,
 };
+use quorate_governance::Operation;
 use quorate_ledger::Signed;
 use quorate_ledger::{
     Block, BlockHash, BlockLimits, Body, CommitCertificate, Height, MAX_MEMBERS, Payload, ReplicaId,
@@ -95,6 +97,34 @@ fn an_observer_reads_the_head_in_a_status() {
     assert!(HeadStatus::read(&bytes[..bytes.len() - 1]).is_err());
 }
 
+/// A member verifies nothing of a request that is no READY of the node that sent it.
+#[test]
+fn only_a_ready_of_its_sender_is_a_ready_request() {
+    let net = Net::of(1);
+    let sign = |payload| Transaction::sign(&net.genesis.chain_id(), &net.client, 7, Timestamp(9), payload);
+    let ready = Operation::Ready { height: Height(7), block: BlockHash::from_bytes([0x22; 32]) };
+    let request = ReadyRequest { transaction: sign(Payload::Governance(ready.to_bytes())) };
+    let (bytes, sender) = (request.to_bytes(), net.client.public());
+    assert_eq!(bytes.len(), ReadyRequest::BYTES);
+    assert_eq!(ReadyRequest::read(&bytes, &sender), Some(request));
+    let other = net.keys[0].public();
+    assert_eq!(ReadyRequest::read(&bytes, &other), None, "the READY of another node");
+    assert_eq!(ReadyRequest::read(&bytes[..bytes.len() - 1], &sender), None);
+    assert_eq!(ReadyRequest::read(&[&[1], &bytes[1..]].concat(), &sender), None, "another request");
+    for payload in [
+        Payload::Data(ready.to_bytes()),
+        Payload::Governance(vec![0xab; ready.to_bytes().len()]),
+        Payload::Governance(Operation::Renew.to_bytes()),
+    ] {
+        let request = ReadyRequest { transaction: sign(payload) };
+        assert_eq!(ReadyRequest::read(&request.to_bytes(), &sender), None);
+    }
+    assert!(ReadyRequest::is_admitted(&ReadyRequest::answer(true)));
+    for answer in [&ReadyRequest::answer(false)[..], &[], &[2], &[1, 0]] {
+        assert!(!ReadyRequest::is_admitted(answer), "{answer:?}");
+    }
+}
+
 #[test]
 fn other_bytes_are_no_message() {
     let mut trailing = MemberMessage::consensus(status());
@@ -102,7 +132,7 @@ fn other_bytes_are_no_message() {
     for bytes in [&[][..], &[2], &[0, 9], &[1, 255, 255, 255, 255], &[1, 1, 0, 0, 0], &trailing] {
         assert!(MemberMessage::from_bytes(bytes).is_err(), "{bytes:?}");
     }
-    assert!(decode::<FetchRequest>(&[3]).is_err());
+    assert!(decode::<FetchRequest>(&[3]).is_err(), "members do not send READY to each other");
     assert!(decode::<FetchResponse>(&[4]).is_err());
 }
 

@@ -11,6 +11,10 @@ use tokio::time::timeout;
 /// After this time, a peer has turned to another node, so its request is dropped.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Upper limit of queues without a request. The committee and its candidates change, so keys of peers
+/// come and go.
+const IDLE_LINES: usize = 256;
+
 /// Limits how many responses are created at a time, each of which reads and holds a few megabytes.
 ///
 /// Every peer has at most one response at a time, and peers take turns. A peer with many requests
@@ -19,7 +23,7 @@ pub(crate) struct Places {
     /// Its waiters are served in order, and each peer is among them at most once.
     places: Arc<Semaphore>,
     waiting_of_each: usize,
-    /// By key: at most as many as the network admits.
+    /// By key. Those without a request are dropped when there are [`IDLE_LINES`].
     lines: HashMap<PeerKey, PeerQueue>,
 }
 
@@ -55,6 +59,10 @@ impl Places {
             turn: Arc::new(Semaphore::new(1)),
             places: Arc::clone(places),
         };
+        if self.lines.len() >= IDLE_LINES && !self.lines.contains_key(peer) {
+            let most = self.waiting_of_each;
+            self.lines.retain(|_, line| line.room.available_permits() < most);
+        }
         self.lines.entry(*peer).or_insert_with(line).clone()
     }
 }
@@ -108,6 +116,18 @@ mod tests {
         let third = third.now_or_never().unwrap().unwrap();
         drop((other, third));
         assert!(rest[0].as_mut().now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn queues_of_peers_that_left_are_dropped() {
+        let mut places = Places::new(1, 1);
+        let held = places.line(&FLOODER).turn().await.unwrap();
+        for number in 0..=255 {
+            places.line(&PeerKey([number; 33]));
+        }
+        assert!(places.lines.len() <= IDLE_LINES, "{}", places.lines.len());
+        assert!(places.line(&FLOODER).turn().await.is_none(), "a queue with a request is kept");
+        drop(held);
     }
 
     #[tokio::test(start_paused = true)]

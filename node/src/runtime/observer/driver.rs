@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use quorate_engine::{Effects, Fatal, Observation, Observer};
 use quorate_ledger::Payload;
+use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::candidate::Candidate;
 use super::inbox::ObserverWork;
 use super::outgoing::Outgoing;
 use crate::config::Role;
@@ -34,6 +36,8 @@ pub(crate) struct Driver {
     pub(crate) outgoing: Outgoing,
     /// Which nodes this one connects to.
     pub(crate) peers: PeerUpdates,
+    /// Sends READY, if the node is configured as a validator.
+    pub(crate) candidate: Option<Candidate>,
 }
 
 /// What follows the last block of an epoch.
@@ -58,8 +62,9 @@ impl Driver {
                     Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger)),
                 };
             }
-            let deadline = self.observer.deadline().into_iter().chain(self.publisher.deadline());
-            let goes_on = self.inbox.wait(runtime, deadline.min(), &mut waiting);
+            let deadlines = self.observer.deadline().into_iter().chain(self.publisher.deadline());
+            let deadlines = deadlines.chain(self.candidate.as_ref().and_then(Candidate::deadline));
+            let goes_on = self.inbox.wait(runtime, deadlines.min(), &mut waiting);
             if self.work(waiting.drain(..))? || !goes_on {
                 return Ok(Ended::Stopped(self.observer.into_ledger()?));
             }
@@ -73,18 +78,28 @@ impl Driver {
         let effects = self.observer.handle(now, observations)?;
         let done = self.clock.now();
         self.publisher.record_metrics(&self.epoch, done, &effects);
+        self.send_ready(done);
         if !effects.committed.is_empty() {
             // As a validator does: publish the status before the blocks, so that it is never older
             // than they are.
-            self.publisher.publish(ObserverSnapshot::of(&self.observer, &self.epoch, done));
+            self.publisher.publish(snapshot(&self.observer, &self.epoch, self.candidate.as_ref(), done));
         }
         self.publisher.publish_height(&effects);
         self.publisher.log(&self.epoch, now.moment, &effects.notices);
         self.update_peers(&effects);
         self.outgoing.send(effects);
-        let (observer, epoch) = (&self.observer, &self.epoch);
-        self.publisher.publish_if_due(now.moment, |_, at| ObserverSnapshot::of(observer, epoch, at));
+        let (observer, epoch, candidate) = (&self.observer, &self.epoch, self.candidate.as_ref());
+        self.publisher.publish_if_due(now.moment, |_, at| snapshot(observer, epoch, candidate, at));
         Ok(stop)
+    }
+
+    /// Sends READY if it is due.
+    fn send_ready(&mut self, now: Now) {
+        let Some(candidate) = &mut self.candidate else { return };
+        let overview = self.observer.overview(now);
+        if let Some((to, ready)) = candidate.update(now, self.observer.governance(), &overview) {
+            self.outgoing.submit(to, ready);
+        }
     }
 
     /// Continues in the next epoch, or ends if the node votes in it.
@@ -106,7 +121,8 @@ impl Driver {
             );
         }
         self.publisher.measured.epoch_began(&self.epoch.members, &epoch.members);
-        self.publisher.publish(ObserverSnapshot::of(&observer, &epoch, self.clock.now()));
+        let candidate = self.candidate.as_ref();
+        self.publisher.publish(snapshot(&observer, &epoch, candidate, self.clock.now()));
         self.views.send_replace(Arc::clone(&epoch));
         let outgoing = Outgoing { epoch: Arc::clone(&epoch), ..self.outgoing };
         let mut driver = Driver { observer, epoch, outgoing, ..self };
@@ -122,6 +138,17 @@ impl Driver {
             self.peers.update(self.observer.governance());
         }
     }
+}
+
+/// The state of the observer in this epoch, with what a candidate still lacks.
+fn snapshot(
+    observer: &Observer,
+    epoch: &Arc<EpochView>,
+    candidate: Option<&Candidate>,
+    at: Now,
+) -> ObserverSnapshot {
+    let candidacy = candidate.map(|candidate| Arc::clone(candidate.candidacy()));
+    ObserverSnapshot::of(observer, epoch, candidacy, at)
 }
 
 /// The observations of this epoch in a group of work, and whether it contains a stop request.

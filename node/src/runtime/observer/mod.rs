@@ -2,6 +2,8 @@
 //! mempool and no way to sign. A validator whose key is not in the committee runs as an observer,
 //! too, and does not open its journal.
 
+mod candidacy;
+mod candidate;
 mod driver;
 mod inbox;
 mod incoming;
@@ -27,6 +29,7 @@ use crate::runtime::ordering_thread::OrderingThread;
 use crate::runtime::publisher::Publisher;
 use crate::runtime::running::{RunningRole, Started};
 use crate::runtime::status::snapshot::ObserverSnapshot;
+use candidate::Candidate;
 use driver::Driver;
 use inbox::ObserverWork;
 use incoming::Incoming;
@@ -49,7 +52,12 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
 
     let (sender, inbox) = Inbox::new(base.clock);
     let measured = Measured::new();
-    let first = ObserverSnapshot::of(&observer, &base.epoch, base.clock.now());
+    let candidate = base.epoch.membership.map(|_| {
+        let overview = observer.overview(base.clock.now());
+        Candidate::new(base.key.clone(), observer.governance(), &overview)
+    });
+    let candidacy = candidate.as_ref().map(|candidate| Arc::clone(candidate.candidacy()));
+    let first = ObserverSnapshot::of(&observer, &base.epoch, candidacy, base.clock.now());
     let (publisher, snapshots, committed) =
         Publisher::new(base.clock, observer.reader(), first, measured.clone());
     let files = vec![("ledger", base.config.ledger.clone())];
@@ -76,6 +84,7 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
         publisher,
         outgoing,
         peers,
+        candidate,
     };
     let thread = OrderingThread::start("observer", move |runtime| driver.run(runtime))?;
     let is_follower = base.epoch.membership.is_some();

@@ -1,9 +1,9 @@
-//! Passes an observer's requests for blocks to the network.
+//! Passes an observer's requests for blocks, and the READYs of a candidate, to the network.
 
 use std::sync::Arc;
 
-use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, Observation};
-use quorate_ledger::ReplicaId;
+use quorate_engine::{Effects, FetchId, FetchRequest, FetchResponse, Observation, ReadyRequest};
+use quorate_ledger::{ReplicaId, Transaction};
 use quorate_network::Network;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,6 +27,24 @@ impl Outgoing {
         for (replica, fetch, request) in effects.asks {
             self.request(replica, fetch, &request);
         }
+    }
+
+    /// Asks a validator to admit the READY of this node. Whether a block contains it shows in the chain.
+    pub(crate) fn submit(&self, to: ReplicaId, transaction: Transaction) {
+        let (network, epoch) = (self.network.clone(), Arc::clone(&self.epoch));
+        self.runtime.spawn(async move {
+            let (peer, validator) = (epoch.members.key(to), epoch.members.name(to));
+            let request = ReadyRequest { transaction }.to_bytes();
+            match network.request(peer, request.into()).await {
+                Ok(answer) if ReadyRequest::is_admitted(answer.as_ref()) => {
+                    tracing::info!(validator, "READY is in the pool of a validator");
+                }
+                Ok(_) => tracing::info!(validator, "a validator did not admit READY: the next one is asked"),
+                Err(error) => {
+                    tracing::info!(validator, %error, "a validator did not answer READY: the next one is asked");
+                }
+            }
+        });
     }
 
     /// Sends a request to a validator or a source, and passes the checked blocks to the observer.

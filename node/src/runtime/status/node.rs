@@ -82,6 +82,7 @@ impl NodeView {
             index: None,
             role: NodeRole::Observer,
             membership: snapshot.epoch().membership,
+            candidacy: None,
             signing_state: None,
             public_key: self.public_key,
             version: env!("CARGO_PKG_VERSION").to_owned(),

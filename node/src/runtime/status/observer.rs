@@ -1,8 +1,8 @@
 //! The status reports of an observer.
 
 use quorate_api::{
-    ConsensusState, Membership, MempoolStatus, NodeStatus, Readiness, ReadinessCheck, ValidatorSigningState,
-    ViewChangeCounts,
+    Candidacy, ConsensusState, Membership, MempoolStatus, NodeStatus, Readiness, ReadinessCheck,
+    ValidatorSigningState, ViewChangeCounts,
 };
 use quorate_engine::ObserverOverview;
 use quorate_ledger::PublicKey;
@@ -34,7 +34,8 @@ impl ObserverStatus<'_> {
     }
 
     pub(crate) fn status(&self) -> NodeStatus {
-        self.node.status(self.snapshot)
+        let candidacy = self.snapshot.candidacy.as_deref().cloned();
+        NodeStatus { candidacy, ..self.node.status(self.snapshot) }
     }
 
     pub(crate) fn consensus(&self) -> ConsensusState {
@@ -47,7 +48,8 @@ impl ObserverStatus<'_> {
         let mut checks = self.node.checks(self.snapshot).to_vec();
         let epoch = self.snapshot.epoch();
         checks.extend(self::checks(&self.snapshot.overview, epoch, &self.node.public_key));
-        checks.extend(epoch.membership.and_then(membership_check));
+        let candidacy = self.snapshot.candidacy.as_deref();
+        checks.extend(epoch.membership.and_then(|membership| membership_check(membership, candidacy)));
         Readiness { checks }
     }
 }
@@ -119,25 +121,30 @@ fn checks(overview: &ObserverOverview, epoch: &EpochView, key: &PublicKey) -> [R
 
 /// A node that was configured as a validator cannot do its work while its key is not in the
 /// committee. An observer has no such check.
-fn membership_check(membership: Membership) -> Option<ReadinessCheck> {
-    let detail = match membership {
+fn membership_check(membership: Membership, candidacy: Option<&Candidacy>) -> Option<ReadinessCheck> {
+    let why = match membership {
         Membership::Member => return None,
         Membership::NotYetMember => {
             "not yet a member: the committee does not contain the key of this node, so it follows the chain \
-             without a vote. It votes once the members have added the key"
+             without a vote"
         }
         Membership::Removed => {
             "removed: the committee no longer contains the key of this node, so it follows the chain without a \
-             vote. Stop it, or let the members add the key again"
+             vote. Stop it if it is not to be a member again"
         }
     };
-    Some(check("member", false, detail.to_owned()))
+    let Some(Candidacy { text, action, .. }) = candidacy else {
+        return Some(check("member", false, why.to_owned()));
+    };
+    let action = action.as_ref().map(|action| format!(": {action}")).unwrap_or_default();
+    Some(check("member", false, format!("{why}. At present: {text}{action}")))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use quorate_api::CandidacyState;
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{BlockHash, Height, ReplicaId, Timestamp, View};
     use quorate_store::Head;
@@ -188,10 +195,22 @@ mod tests {
 
     #[test]
     fn a_validator_without_a_seat_is_not_ready() {
-        assert_eq!(membership_check(Membership::Member), None);
+        assert_eq!(membership_check(Membership::Member, None), None);
+        let candidacy = Candidacy {
+            state: CandidacyState::NotProposed,
+            proposal: None,
+            ready_height: None,
+            ready_until: None,
+            member_from: None,
+            text: "no proposal".to_owned(),
+            action: Some("ask a member".to_owned()),
+        };
         for (membership, word) in [(Membership::NotYetMember, "not yet"), (Membership::Removed, "removed")] {
-            let check = membership_check(membership);
-            assert!(check.is_some_and(|check| !check.ok && check.detail.starts_with(word)));
+            let check = membership_check(membership, Some(&candidacy));
+            let said = "At present: no proposal: ask a member";
+            assert!(check.is_some_and(|check| {
+                !check.ok && check.detail.starts_with(word) && check.detail.ends_with(said)
+            }));
         }
     }
 }

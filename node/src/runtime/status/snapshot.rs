@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use quorate_api::Candidacy;
 use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
 use quorate_governance::Config;
 use quorate_ledger::{Height, ReplicaId, Verified};
@@ -134,16 +135,24 @@ pub(crate) struct ObserverSnapshot {
     epoch: Arc<EpochView>,
     config: Config,
     pub(crate) overview: ObserverOverview,
+    /// What a node that was configured as a validator still lacks to become a member.
+    pub(crate) candidacy: Option<Arc<Candidacy>>,
 }
 
 impl ObserverSnapshot {
     /// The current state of an observer in this epoch.
-    pub(crate) fn of(observer: &Observer, epoch: &Arc<EpochView>, at: Now) -> Self {
+    pub(crate) fn of(
+        observer: &Observer,
+        epoch: &Arc<EpochView>,
+        candidacy: Option<Arc<Candidacy>>,
+        at: Now,
+    ) -> Self {
         ObserverSnapshot {
             at,
             epoch: Arc::clone(epoch),
             config: epoch.config_in(observer.governance()),
             overview: observer.overview(at),
+            candidacy,
         }
     }
 }

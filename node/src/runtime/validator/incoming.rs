@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::checking::{Checker, PeerMessage};
 use super::inbox::ValidatorWork;
 use super::member_requests::MemberRequests;
+use super::ready_requests::ReadyRequests;
 use crate::runtime::answering::blocks::BlockRequests;
 use crate::runtime::epoch::EpochView;
 
@@ -24,6 +25,8 @@ pub(crate) struct Incoming {
     pub(crate) reception: watch::Receiver<Arc<Reception>>,
     pub(crate) inbox: mpsc::Sender<ValidatorWork>,
     pub(crate) ledger: LedgerReader,
+    /// Serves candidates.
+    pub(crate) readies: ReadyRequests,
 }
 
 impl Incoming {
@@ -42,7 +45,7 @@ impl Incoming {
     ///   and the answer goes over the new connection.
     ///
     /// The start of a connection is always before its own messages, because this task passes both on.
-    pub(crate) async fn run(self, mut events: NetworkEvents) {
+    pub(crate) async fn run(mut self, mut events: NetworkEvents) {
         let mut members = MemberRequests::new(self.ledger.clone());
         let mut observers = BlockRequests::new(self.ledger.clone());
         while let Some((event, room)) = events.recv_with_room().await {
@@ -64,7 +67,9 @@ impl Incoming {
                 }
                 NetworkEvent::Request { from, bytes, answer } => {
                     if reception.epoch.members.index(&from).is_none() {
-                        observers.serve(&from, &bytes, answer);
+                        if let Some(answer) = self.readies.serve(&from, &bytes, answer) {
+                            observers.serve(&from, &bytes, answer);
+                        }
                         continue;
                     }
                     match members.serve(&from, &bytes, answer) {

@@ -10,6 +10,7 @@ mod inbox;
 mod incoming;
 mod member_requests;
 mod outgoing;
+mod ready_requests;
 mod service;
 mod verify;
 
@@ -36,6 +37,7 @@ use epoch_parts::EpochMaker;
 use group::Channels;
 use inbox::ValidatorWork;
 use incoming::Incoming;
+use ready_requests::ReadyRequests;
 use service::ValidatorService;
 use verify::Verifier;
 
@@ -82,7 +84,8 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
     };
     let thread = OrderingThread::start("engine", move |runtime| driver.run(runtime))?;
     let ledger = service.node.ledger.clone();
-    let incoming = Incoming { reception: received, inbox: sender.clone(), ledger };
+    let readies = ReadyRequests::new(service.verifier.clone(), service.snapshots.clone());
+    let incoming = Incoming { reception: received, inbox: sender.clone(), ledger, readies };
     let incoming = tokio::spawn(incoming.run(events));
     Ok(RunningRole::of(Started {
         rpc,

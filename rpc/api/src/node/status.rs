@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::hex;
 use crate::encoding::hex::Hex;
+use crate::node::candidacy::Candidacy;
 use crate::node::consensus::ValidatorSigningState;
 
 /// The newest committed block.
@@ -109,6 +110,9 @@ pub struct NodeStatus {
     pub role: NodeRole,
     /// Whether its key is in the committee, for a node that was configured as a validator.
     pub membership: Option<Membership>,
+    /// What it still lacks to become a member, for a node that was configured as a validator and is
+    /// not a member.
+    pub candidacy: Option<Candidacy>,
     /// Whether it may vote at present, for a validator.
     pub signing_state: Option<ValidatorSigningState>,
     /// Its key.

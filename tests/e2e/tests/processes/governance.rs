@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use quorate_api::{Membership, NodeRole, NodeStatus, ValidatorSigningState, Wait};
+use quorate_api::{CandidacyState, Membership, NodeRole, NodeStatus, ValidatorSigningState, Wait};
 use quorate_e2e::{
     Load, LoneHome, Network, Observer, Rpc, SignedTransaction, WAIT_LIMIT, now, until, wait_until,
 };
@@ -136,9 +136,12 @@ fn a_fifth_validator_joins_and_leaves() {
     assert_eq!(rpc.status().membership, Some(Membership::NotYetMember));
     fifth.wait_for_height(network.common_height(&VALIDATORS));
 
-    let head = rpc.head();
-    let ready = Operation::Ready { height: quorate_ledger::Height(head.height), block: head.hash };
-    operate(&network, 1, &key, 1, &ready);
+    // It sends READY by itself.
+    let candidacy = until("the candidate is ready", WAIT_LIMIT, || {
+        let candidacy = rpc.try_status()?.candidacy?;
+        (candidacy.state == CandidacyState::Ready).then_some(candidacy)
+    });
+    assert_eq!(candidacy.proposal, Some(proposal.id));
     for member in [1, 2] {
         operate(&network, member, &keys[member], 1, &Operation::Approve(proposal.id));
     }
