@@ -64,7 +64,6 @@ impl SealedHome {
             problems.push(error);
             None
         });
-        problems.extend(check_observers(&config, &genesis).err());
         problems.extend(unusable_addresses(&config));
         problems.extend(
             config.admin_socket.as_deref().and_then(|path| Some(check_admin_path(path).err()?.into())),
@@ -198,16 +197,6 @@ fn name(config: &Config, genesis: &Genesis, key: &PublicKey) -> anyhow::Result<S
             validator.name
         ),
     }
-}
-
-/// Validators are always admitted: a validator in the list of observers is a mistake.
-fn check_observers(config: &Config, genesis: &Genesis) -> anyhow::Result<()> {
-    for key in &config.p2p_observers {
-        if let Some(validator) = genesis.validators().iter().find(|validator| validator.public_key == *key) {
-            bail!("p2p.observers contains {key}, the key of {}: list only observers", validator.name);
-        }
-    }
-    Ok(())
 }
 
 /// Addresses that cannot be used. A peer id may be that of a member that the genesis does not name.

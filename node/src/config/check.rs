@@ -71,8 +71,8 @@ impl RawConfig {
     }
 }
 
-/// The keys of observers. Whether one is the key of a validator is checked later, when the genesis
-/// is known.
+/// The keys of observers. One may be the key of a member: it is admitted as a member, and as an
+/// observer after the members have removed it.
 fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<PublicKey> {
     let mut keys = Vec::new();
     if role == Role::Observer && !listed.is_empty() {

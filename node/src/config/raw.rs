@@ -68,7 +68,8 @@ pub(super) struct RawP2p {
     #[serde(deserialize_with = "list")]
     pub(super) bootstrap: Vec<String>,
     /// Public keys of observers that this validator admits, as `0x02…`; at most 32. It serves
-    /// blocks to them, and they have no vote.
+    /// blocks to them, and they have no vote. A member's key has no effect here until the member is
+    /// removed.
     #[serde(deserialize_with = "list")]
     pub(super) observers: Vec<String>,
 }

@@ -183,6 +183,20 @@ fn what_a_start_refuses_the_check_refuses_alike() {
     assert!(check(("QUORATE_RPC__LISTEN", "")).out.contains("are valid"), "an empty variable is none");
 }
 
+/// The members may remove a validator of the genesis. Those that list its key still serve blocks to it.
+#[test]
+fn the_key_of_a_validator_of_the_genesis_may_be_listed_as_an_observer() {
+    let scratch = Scratch::new();
+    let net = network(&scratch);
+    let home = net.join("validator-0");
+    let file: serde_json::Value =
+        serde_json::from_slice(&fs::read(net.join("network.json")).unwrap()).unwrap();
+    let key = file["validators"][1]["public_key"].as_str().unwrap();
+    let listed = [("QUORATE_P2P__OBSERVERS", format!("[\"{key}\"]"))];
+    let check = finish(command(["config", "check", "--home", home.to_str().unwrap()]).envs(listed));
+    assert!(check.out.contains("are valid"), "{check:?}");
+}
+
 /// Scripts leave a choice to the program by an empty variable; it silenced the log.
 #[test]
 fn a_wrong_variable_of_an_option_is_named_and_an_empty_one_is_none() {
