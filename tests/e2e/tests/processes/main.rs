@@ -3,6 +3,7 @@
 
 mod governance;
 mod membership;
+mod governance_commands;
 mod network;
 mod operating;
 mod surroundings;
