@@ -43,7 +43,7 @@ mod transport;
 
 pub use admin::{AdminServer, AdminStartError, Administration, check_admin_path, serve_admin};
 pub use config::{RpcConfig, RpcProblem, RpcStartError};
-pub use explain::explain_report as explain;
+pub use explain::{explain_report as explain, pending_changes};
 pub use meter::{MetricKind, MetricSpec, RPC_METRICS};
 pub use node::{Node, NodeReport};
 pub use router::router;

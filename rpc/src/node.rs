@@ -1,10 +1,11 @@
 //! The interface of a node that this crate needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{
-    CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeStatus, PeerJson, Readiness,
-    TransactionStatus, VersionInfo,
+    CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeStatus, PeerJson, PendingChange,
+    Readiness, TransactionStatus, VersionInfo,
 };
 use quorate_genesis::Genesis;
 use quorate_governance::Config;
@@ -30,6 +31,8 @@ pub struct NodeReport {
     pub readiness: Readiness,
     /// Damage that reads of the ledger found.
     pub damage: Option<Damage>,
+    /// What is proposed and decided at that time, as [`crate::pending_changes`] returns it.
+    pub changes: Arc<[PendingChange]>,
 }
 
 /// A running node, as far as the HTTP interface needs it.

@@ -73,6 +73,13 @@ fn page(explanation: &Explanation, url: &str) -> String {
         page.push_str("\nWhat to do:\n");
         explanation.actions.iter().for_each(|remedy| page.push_str(&format!("  * {remedy}\n")));
     }
+    if !explanation.changes.is_empty() {
+        page.push_str("\nChanges of the network:\n");
+        for change in &explanation.changes {
+            page.push_str(&format!("  * {}\n", change.text));
+            change.action.iter().for_each(|action| page.push_str(&format!("    {action}\n")));
+        }
+    }
     if !explanation.warnings.is_empty() {
         page.push_str("\nOther problems:\n");
         explanation
@@ -225,6 +232,12 @@ mod tests {
                 "stable_height": 128, "log_window": 256, "highest": 384, "next_checkpoint": 256, "window": 8,
                 "in_flight": 1,
             },
+            "changes": [{
+                "stage": "proposed", "proposal": null, "changes": ["remove validator-3"], "starts_epoch": true,
+                "approvals": ["validator-0"], "not_approved": ["validator-1"], "approvals_missing": 1,
+                "not_ready": [], "expires": 900, "effective_from": null, "blocks_missing": null,
+                "text": "A proposal is open.", "action": "Approve it.",
+            }],
             "actions": ["Ask validator-0."],
             "warnings": [{ "kind": "clock", "members": [member(0)], "text": "The clock is off.", "action": "Set it." }],
         })
@@ -244,6 +257,7 @@ mod tests {
             "contact    validator-0, validator-2: needs 2 of the 3 other validators. Silent: validator-3 (connected)\n",
             "141     COMMITs    1 of 3  validator-1    validator-0, validator-2, validator-3\n",
             "What to do:\n  * Ask validator-0.\n",
+            "Changes of the network:\n  * A proposal is open.\n    Approve it.\n",
         ] {
             assert!(page.contains(line), "{line:?} is not in\n{page}");
         }
@@ -254,6 +268,7 @@ mod tests {
         let mut explanation = explanation();
         explanation["heights"] = json!([]);
         explanation["actions"] = json!([]);
+        explanation["changes"] = json!([]);
         explanation["timer"] = Value::Null;
         explanation["waiting_ms"] = Value::Null;
         explanation["view_changes"]["more_to_begin"] = json!(1);

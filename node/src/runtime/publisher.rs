@@ -85,10 +85,22 @@ impl<S: Snapshot> Publisher<S> {
         }
         for ended in &effects.ended {
             self.stopwatch.ended(&ended.id);
+            self.measured.ended(ended.end);
         }
+        self.record_outcomes(effects);
         let Some(newest) = effects.committed.last() else { return };
         if let Ok(Some(certificate)) = self.ledger.certificate(newest.height()) {
             self.measured.certified(certificate.votes().signers(), &epoch.members);
+        }
+    }
+
+    fn record_outcomes(&self, effects: &Effects) {
+        for block in &effects.committed {
+            if block.body().governance().next().is_some() {
+                // A counter is not worth an error: readers of the ledger report damage.
+                let outcomes = self.ledger.outcomes(block.height()).unwrap_or_default();
+                outcomes.iter().for_each(|(_, outcome)| self.measured.operation(*outcome));
+            }
         }
     }
 

@@ -68,6 +68,7 @@ pub use node::explanation::{
     Awaited, AwaitedHeight, Explanation, MemberName, OrderingBounds, ProgressState, QuorumContact,
     SilentMember, ViewChangeTally, ViewTimer, VoteTally, Warning, WarningKind,
 };
+pub use node::pending::{PendingChange, PendingStage};
 pub use node::status::{
     ChainHead, FailedAddress, Membership, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection,
     PeerJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,

@@ -38,7 +38,7 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
         ProgressState::Recovering => [
             "Stop this node, put back its newest journal (never an older one), and start it again.".to_owned(),
             "Without that journal, begin a new epoch with the governance key of this validator: quorate validator \
-             renew. Until then the node follows the chain, and the network tolerates one fault less."
+             renew --key governance.pem. Until then the node follows the chain, and the network tolerates one fault less."
                 .to_owned(),
         ]
         .into_iter()

@@ -1,7 +1,8 @@
 //! The facts from which an explanation is derived.
 
 use quorate_api::{
-    ConsensusState, HeightInFlight, MemberName, Membership, MempoolStatus, NodeStatus, PeerJson, Readiness,
+    ConsensusState, HeightInFlight, MemberName, Membership, MempoolStatus, NodeStatus, PeerJson,
+    PendingChange, Readiness,
 };
 use quorate_governance::Config;
 use quorate_ledger::{Timestamp, View};
@@ -20,6 +21,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) readiness: &'a Readiness,
     /// Damage that reads of the ledger found.
     pub(crate) damage: Option<&'a Damage>,
+    /// What is proposed and decided.
+    pub(crate) changes: &'a [PendingChange],
 }
 
 /// A number of members as `u32`. A committee is far too small to saturate it.

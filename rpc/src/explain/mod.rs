@@ -6,6 +6,7 @@
 //! other modules arrange the same facts.
 
 mod actions;
+mod changes;
 mod facts;
 mod heights;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use quorate_api::{
     ViewTimer,
 };
 
+pub use changes::pending_changes;
 pub(crate) use facts::Facts;
 pub(crate) use phrase::{moment, span};
 
@@ -32,8 +34,8 @@ use facts::{count, less};
 
 /// Derives the explanation from what a node reports about itself.
 pub fn explain_report(report: &NodeReport) -> Explanation {
-    let NodeReport { config, status, peers, consensus, mempool: pool, readiness, damage } = report;
-    explain(&Facts { config, consensus, status, peers, pool, readiness, damage: damage.as_ref() })
+    let NodeReport { config, status, peers, consensus, mempool: pool, readiness, damage, changes } = report;
+    explain(&Facts { config, consensus, status, peers, pool, readiness, damage: damage.as_ref(), changes })
 }
 
 /// Derives the explanation from these facts.
@@ -58,6 +60,7 @@ pub(crate) fn explain(facts: &Facts<'_>) -> Explanation {
         view_changes: view_changes(facts),
         contact: contact(facts),
         bounds: bounds(facts),
+        changes: facts.changes.to_vec(),
         actions: actions::actions(state, facts, &heights),
         warnings: warnings::warnings(facts),
         heights,

@@ -2,8 +2,8 @@
 
 use quorate_api::{
     ChainHead, ConsensusDeadline, ConsensusState, DeadlinePurpose, Explanation, HeightInFlight, HeightPhase,
-    Membership, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, Readiness, ReadinessCheck,
-    ValidatorSigningState, ViewChangeCounts,
+    Membership, MempoolStatus, NodeRole, NodeStatus, Obstacle, PeerJson, PendingChange, Readiness,
+    ReadinessCheck, ValidatorSigningState, ViewChangeCounts,
 };
 use quorate_genesis::TestNetwork;
 use quorate_governance::Config;
@@ -21,6 +21,7 @@ pub(super) struct Scene {
     pub(super) pool: MempoolStatus,
     pub(super) readiness: Readiness,
     pub(super) damage: Option<Damage>,
+    pub(super) changes: Vec<PendingChange>,
 }
 
 /// T in these tests.
@@ -118,6 +119,7 @@ impl Scene {
             },
             readiness: Readiness::default(),
             damage: None,
+            changes: Vec::new(),
             config: network.genesis().governance_state().next_config().clone(),
         }
     }
@@ -196,6 +198,7 @@ impl Scene {
             pool: &self.pool,
             readiness: &self.readiness,
             damage: self.damage.as_ref(),
+            changes: &self.changes,
         })
     }
 

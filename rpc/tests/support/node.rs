@@ -76,6 +76,7 @@ impl Node for FakeNode {
             mempool: self.mempool(),
             readiness: self.readiness(),
             damage: self.ledger().damage(),
+            changes: quorate_rpc::pending_changes(&self.reader.governance().unwrap()).into(),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use quorate_api::{ConsensusState, MempoolStatus, NodeStatus, PeerJson, ProgressState, Readiness};
+use quorate_api::{
+    ConsensusState, MempoolStatus, NodeStatus, PeerJson, PendingChange, ProgressState, Readiness,
+};
 use quorate_ledger::{Height, Timestamp};
 use quorate_network::{NetworkCounters, PeerStatus};
 use quorate_rpc::NodeReport;
@@ -20,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) peers: Vec<PeerJson>,
     pub(crate) readiness: Readiness,
     pub(crate) state: ProgressState,
+    /// What is proposed and decided.
+    pub(crate) changes: Arc<[PendingChange]>,
     /// Facts that only a validator has.
     pub(crate) validator: Option<ValidatorFacts>,
     pub(crate) durable: Height,
@@ -55,7 +59,8 @@ impl Facts {
     /// for the ordering thread.
     pub(crate) fn of(node: &NodeView, snapshot: &impl Snapshot, report: NodeReport, inbox: usize) -> Self {
         let state = quorate_rpc::explain(&report).state;
-        let NodeReport { config: _, status, peers, consensus, mempool: pool, readiness, damage } = report;
+        let NodeReport { config: _, status, peers, consensus, mempool: pool, readiness, damage, changes } =
+            report;
         Facts {
             status,
             consensus,
@@ -63,6 +68,7 @@ impl Facts {
             peers,
             readiness,
             state,
+            changes,
             validator: None,
             durable: snapshot.durable(),
             fetched: snapshot.fetched(),

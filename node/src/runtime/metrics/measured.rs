@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
-use quorate_ledger::{Ballot, Height, Signers, TransactionId};
+use quorate_engine::End;
+use quorate_governance::Outcome;
+use quorate_ledger::{Ballot, Height, NotPermitted, Signers, TransactionId};
 use quorate_pbft::{Message, Moment, To};
 use quorate_rpc::MetricSpec;
 
@@ -44,10 +46,45 @@ const SIGNATURES: MetricSpec = MetricSpec::counter(
     "Of these certificates, those with this validator's signature. A certificate has exactly a quorum: of four equally fast \
      validators, each is in three of four certificates.",
 );
+const OPERATIONS: MetricSpec = MetricSpec::counter(
+    "quorate_governance_operations_total",
+    &["outcome"],
+    "Governance transactions in blocks that became final here, by outcome: executed or failed.",
+);
+const REJECTED: MetricSpec = MetricSpec::counter(
+    "quorate_transactions_rejected_total",
+    &["reason"],
+    "Transactions of the pool that a change of the configuration excluded from all later blocks, by reason.",
+);
 /// The metrics of this module, for the document.
 #[cfg(test)]
-pub(crate) const MEASURED: &[MetricSpec] =
-    &[PHASES, TRANSACTION, JOURNAL_COMMIT, BLOCKS, TRANSACTIONS, CERTIFICATES, SIGNATURES];
+pub(crate) const MEASURED: &[MetricSpec] = &[
+    PHASES,
+    TRANSACTION,
+    JOURNAL_COMMIT,
+    BLOCKS,
+    TRANSACTIONS,
+    CERTIFICATES,
+    SIGNATURES,
+    OPERATIONS,
+    REJECTED,
+];
+
+fn outcome_label(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Executed => "executed",
+        Outcome::Failed(_) => "failed",
+    }
+}
+
+fn reason_label(reason: NotPermitted) -> &'static str {
+    match reason {
+        NotPermitted::SenderUnknown => "sender_unknown",
+        NotPermitted::SenderRevoked => "sender_revoked",
+        NotPermitted::Quota => "quota",
+        NotPermitted::AboveQuota => "above_quota",
+    }
+}
 
 const PHASE_SECONDS: &[f64] =
     &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
@@ -69,6 +106,8 @@ pub(crate) struct Measured {
     transactions: IntCounter,
     certificates: IntCounter,
     signatures: IntCounterVec,
+    operations: IntCounterVec,
+    rejected: IntCounterVec,
 }
 
 impl Measured {
@@ -78,7 +117,17 @@ impl Measured {
         let histogram = |spec: &MetricSpec, buckets: &[f64]| {
             spec.histogram_vec(buckets).with_label_values(&[] as &[&str])
         };
+        let (operations, rejected) = (OPERATIONS.counter_vec(), REJECTED.counter_vec());
+        // A series that begins with its first event hides this event from rates.
+        for outcome in ["executed", "failed"] {
+            let _ = operations.with_label_values(&[outcome]);
+        }
+        for reason in ["sender_unknown", "sender_revoked", "quota", "above_quota"] {
+            let _ = rejected.with_label_values(&[reason]);
+        }
         Measured {
+            operations,
+            rejected,
             phases: PHASES.histogram_vec(PHASE_SECONDS),
             transaction: histogram(&TRANSACTION, TRANSACTION_SECONDS),
             group: histogram(&JOURNAL_COMMIT, JOURNAL_COMMIT_SECONDS),
@@ -90,7 +139,7 @@ impl Measured {
     }
 
     pub(super) fn register(&self, registry: &Registry) {
-        let collectors: [Box<dyn Collector>; 7] = [
+        let collectors: [Box<dyn Collector>; 9] = [
             Box::new(self.phases.clone()),
             Box::new(self.transaction.clone()),
             Box::new(self.group.clone()),
@@ -98,9 +147,23 @@ impl Measured {
             Box::new(self.transactions.clone()),
             Box::new(self.certificates.clone()),
             Box::new(self.signatures.clone()),
+            Box::new(self.operations.clone()),
+            Box::new(self.rejected.clone()),
         ];
         for collector in collectors {
             registry.register(collector).expect("every metric has a name of its own");
+        }
+    }
+
+    /// A block with a governance transaction of this outcome became final.
+    pub(crate) fn operation(&self, outcome: Outcome) {
+        self.operations.with_label_values(&[outcome_label(outcome)]).inc();
+    }
+
+    /// A transaction of the pool can be in no block any more.
+    pub(crate) fn ended(&self, end: End) {
+        if let End::Rejected(reason) = end {
+            self.rejected.with_label_values(&[reason_label(reason)]).inc();
         }
     }
 
@@ -209,6 +272,8 @@ impl Stopwatch {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use quorate_governance::Reason;
+
     use super::*;
 
     fn at(milliseconds: u64) -> Moment {
@@ -232,6 +297,29 @@ mod tests {
         assert_eq!((seconds.get_sample_count(), seconds.get_sample_sum()), (1, 1.0));
         assert_eq!((watch.measured.blocks.get(), watch.measured.transactions.get()), (2, 4));
         assert!(watch.transactions.is_empty());
+    }
+
+    #[test]
+    fn outcomes_and_rejections_are_counted_by_fixed_words() {
+        let measured = Measured::new();
+        measured.operation(Outcome::Executed);
+        measured.operation(Outcome::Failed(Reason::NotReady));
+        measured.operation(Outcome::Failed(Reason::TooSoon));
+        let counted = |label| measured.operations.with_label_values(&[label]).get();
+        assert_eq!((counted("executed"), counted("failed")), (1, 2));
+        measured.ended(End::Expired);
+        let all = [
+            NotPermitted::SenderUnknown,
+            NotPermitted::SenderRevoked,
+            NotPermitted::Quota,
+            NotPermitted::AboveQuota,
+        ];
+        all.iter().for_each(|reason| measured.ended(End::Rejected(*reason)));
+        let series = measured.rejected.collect()[0].get_metric().len();
+        assert_eq!(series, all.len(), "no reason makes a series that did not begin with 0");
+        assert!(
+            all.iter().all(|reason| measured.rejected.with_label_values(&[reason_label(*reason)]).get() == 1)
+        );
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use quorate_engine::{Effects, Fatal, Observation, Observer};
-use quorate_ledger::Payload;
 use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::runtime::Runtime;
@@ -132,9 +131,7 @@ impl Driver {
 
     /// As a validator: operations in blocks change who the members are.
     fn update_peers(&mut self, effects: &Effects) {
-        let is_operation = |payload: &Payload| matches!(payload, Payload::Governance(_));
-        let mut transactions = effects.committed.iter().flat_map(|block| block.body().transactions());
-        if transactions.any(|transaction| is_operation(&transaction.payload)) {
+        if effects.committed.iter().any(|block| block.body().governance().next().is_some()) {
             self.peers.update(self.observer.governance());
         }
     }

@@ -1,5 +1,7 @@
 //! The status reports of an observer.
 
+use std::sync::Arc;
+
 use quorate_api::{
     Candidacy, ConsensusState, Membership, MempoolStatus, NodeStatus, Readiness, ReadinessCheck,
     ValidatorSigningState, ViewChangeCounts,
@@ -30,6 +32,7 @@ impl ObserverStatus<'_> {
             readiness: self.readiness(),
             config: self.snapshot.config().clone(),
             damage: self.node.ledger.damage(),
+            changes: Arc::clone(self.snapshot.changes()),
         }
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_api::Candidacy;
+use quorate_api::{Candidacy, PendingChange};
 use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
 use quorate_governance::Config;
 use quorate_ledger::{Height, ReplicaId, Verified};
 use quorate_pbft::{CheckpointCertificate, Evidence, Now};
+use quorate_rpc::pending_changes;
 use quorate_store::Head;
 use tokio::sync::watch;
 
@@ -42,6 +43,9 @@ pub(crate) trait Snapshot {
 
     /// The last committed heights of other validators, as they reported them.
     fn heads(&self) -> &BTreeMap<ReplicaId, Height>;
+
+    /// What is proposed and decided.
+    fn changes(&self) -> &Arc<[PendingChange]>;
 }
 
 /// The state of a validator at one moment.
@@ -50,6 +54,7 @@ pub(crate) struct ValidatorSnapshot {
     at: Now,
     epoch: Arc<EpochView>,
     config: Config,
+    changes: Arc<[PendingChange]>,
     pub(crate) overview: Overview,
     /// How long work has waited for a commit.
     pub(crate) progress: Progress,
@@ -86,6 +91,7 @@ impl ValidatorSnapshot {
             at,
             epoch: Arc::clone(epoch),
             config: epoch.config_in(engine.governance()),
+            changes: pending_changes(engine.governance()).into(),
             overview,
             progress,
             evidence,
@@ -126,6 +132,10 @@ impl Snapshot for ValidatorSnapshot {
     fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
         &self.overview.heads
     }
+
+    fn changes(&self) -> &Arc<[PendingChange]> {
+        &self.changes
+    }
 }
 
 /// The state of an observer at one moment.
@@ -134,6 +144,7 @@ pub(crate) struct ObserverSnapshot {
     at: Now,
     epoch: Arc<EpochView>,
     config: Config,
+    changes: Arc<[PendingChange]>,
     pub(crate) overview: ObserverOverview,
     /// What a node that was configured as a validator still lacks to become a member.
     pub(crate) candidacy: Option<Arc<Candidacy>>,
@@ -151,6 +162,7 @@ impl ObserverSnapshot {
             at,
             epoch: Arc::clone(epoch),
             config: epoch.config_in(observer.governance()),
+            changes: pending_changes(observer.governance()).into(),
             overview: observer.overview(at),
             candidacy,
         }
@@ -188,5 +200,9 @@ impl Snapshot for ObserverSnapshot {
 
     fn heads(&self) -> &BTreeMap<ReplicaId, Height> {
         &self.overview.heads
+    }
+
+    fn changes(&self) -> &Arc<[PendingChange]> {
+        &self.changes
     }
 }

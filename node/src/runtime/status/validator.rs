@@ -1,5 +1,7 @@
 //! The status reports of a validator.
 
+use std::sync::Arc;
+
 use quorate_api::{
     CheckpointJson, ConsensusState, EvidenceJson, MempoolStatus, NodeRole, NodeStatus, Readiness,
     ReadinessCheck,
@@ -30,6 +32,7 @@ impl ValidatorStatus<'_> {
             readiness: self.readiness(),
             config: self.snapshot.config().clone(),
             damage: self.node.ledger.damage(),
+            changes: Arc::clone(self.snapshot.changes()),
         }
     }
 

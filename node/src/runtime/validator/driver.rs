@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal, Notice};
-use quorate_ledger::{Payload, SecretKey, TransactionId};
+use quorate_ledger::{SecretKey, TransactionId};
 use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::runtime::Runtime;
@@ -176,12 +176,11 @@ impl Driver {
     /// time in heights. The latter is looked at with each checkpoint.
     fn update_peers(&mut self, effects: &Effects) {
         let is_stable = effects.notices.iter().any(|notice| matches!(notice, Notice::Stable(_)));
-        let is_operation = |payload: &Payload| matches!(payload, Payload::Governance(_));
-        let mut transactions = effects.committed.iter().flat_map(|block| block.body().transactions());
+        let mut committed = effects.committed.iter();
         if is_stable {
             self.peers.epoch_is_stable();
         }
-        if is_stable || transactions.any(|transaction| is_operation(&transaction.payload)) {
+        if is_stable || committed.any(|block| block.body().governance().next().is_some()) {
             self.peers.update(self.engine.governance());
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::hex;
 use crate::encoding::hex::Hex;
 use crate::node::consensus::{DeadlinePurpose, HeightPhase, ValidatorSigningState};
+use crate::node::pending::PendingChange;
 
 /// What a node does or waits for. If several states apply, the one that must end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -324,6 +325,9 @@ pub struct Explanation {
     pub contact: QuorumContact,
     /// How far ordering may run.
     pub bounds: OrderingBounds,
+    /// Changes of members, keys, clients and parameters that have not taken effect: open proposals,
+    /// oldest first, then decided changes in the order in which they take effect.
+    pub changes: Vec<PendingChange>,
     /// What an operator can do or check, the most useful first. Empty if there is nothing to do.
     pub actions: Vec<String>,
     /// Other problems, which may or may not hold anything up, the most urgent first.

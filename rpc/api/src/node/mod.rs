@@ -3,4 +3,5 @@
 pub(crate) mod candidacy;
 pub(crate) mod consensus;
 pub(crate) mod explanation;
+pub(crate) mod pending;
 pub(crate) mod status;

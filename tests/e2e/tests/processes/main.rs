@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod governance;
-mod membership;
 mod governance_commands;
+mod membership;
 mod network;
 mod operating;
 mod surroundings;

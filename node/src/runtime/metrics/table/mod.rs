@@ -1,6 +1,7 @@
 //! The metrics that are read at each scrape. `node/METRICS.md` is made from this table and the
 //! others.
 
+mod governance;
 mod node;
 mod ordering;
 mod peers;
@@ -42,7 +43,9 @@ const VALIDATOR: &[&str] = &["validator"];
 
 /// All of them, in the order of the document.
 pub(crate) fn readings() -> impl Iterator<Item = &'static Reading> {
-    [node::NODE, ordering::ORDERING, storage::STORAGE, peers::PEERS].into_iter().flatten()
+    [node::NODE, governance::GOVERNANCE, ordering::ORDERING, storage::STORAGE, peers::PEERS]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
