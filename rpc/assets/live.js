@@ -176,7 +176,10 @@ function put({ header, hash, certificate }) {
   set("clock", clock);
   set("transactions", header.transaction_count);
   set("size", bytes(header.body_bytes));
-  set("proposer", main().dataset.members.split(" ")[header.proposer] ?? `member ${header.proposer}`);
+  // The page knows the members of one epoch. In another epoch, the index means another member.
+  const { epoch, members } = main().dataset;
+  const names = Number(epoch) === header.epoch ? members.split(" ") : [];
+  set("proposer", names[header.proposer] ?? `member ${header.proposer}`);
   set("view", certificate?.view ?? "");
   const most = Number(table.dataset.rows ??= table.childElementCount < 20 ? 20 : table.childElementCount);
   table.prepend(row);

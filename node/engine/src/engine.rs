@@ -307,6 +307,7 @@ impl Engine {
     pub fn head_claim(&self) -> HeadStatus {
         let stable = self.stable_checkpoint().map(|stable| stable.checkpoint().height);
         HeadStatus {
+            epoch: self.config.pbft.context.epoch(),
             committed: self.driver.replica().tip().height,
             stable: stable.unwrap_or_default(),
             view: self.driver.replica().view(),

@@ -79,9 +79,10 @@ pub struct ObserverOverview {
     pub credible: Height,
     /// The highest stable checkpoint that at least one correct member has.
     pub stable: Height,
-    /// The highest view that at least one correct member is in.
+    /// The highest view of the observer's epoch that at least one correct member is in; 0 while fewer
+    /// than f + 1 members claim to be in this epoch. Views of other epochs say nothing about it.
     pub view: View,
-    /// Whether f + 1 members claim that this view, or a later one, has begun for them.
+    /// Whether f + 1 members claim that this view of this epoch, or a later one, has begun for them.
     pub active: bool,
     /// The last committed height that each connected member claims.
     pub heads: BTreeMap<ReplicaId, Height>,
@@ -250,10 +251,12 @@ impl Observer {
     /// The state of this observer.
     pub fn overview(&self, now: Now) -> ObserverOverview {
         let committed = self.ledger.head().height;
-        let credible = self.credible(|claim| claim.committed).unwrap_or_default();
-        let stable = self.credible(|claim| claim.stable).unwrap_or_default();
-        let view = self.credible(|claim| claim.view).unwrap_or_default();
-        let begun = self.heard.values().filter(|heard| heard.claim.active && heard.claim.view >= view);
+        let credible = self.credible(|claim| Some(claim.committed)).unwrap_or_default();
+        let stable = self.credible(|claim| Some(claim.stable)).unwrap_or_default();
+        let in_epoch = |claim: &HeadStatus| claim.epoch == self.epoch();
+        let view = self.credible(|claim| in_epoch(claim).then_some(claim.view)).unwrap_or_default();
+        let claims = self.heard.values().map(|heard| &heard.claim);
+        let begun = claims.filter(|claim| in_epoch(claim) && claim.active && claim.view >= view);
         let silent_after = self.pbft().status_interval * SILENT_INTERVALS;
         let lately = self.heard.iter().filter(|(_, heard)| now.moment.since(heard.at) <= silent_after);
         let heads = self.catchup.heads();
@@ -276,9 +279,9 @@ impl Observer {
     }
 
     /// The highest value that f + 1 members claim to have reached; at least one of them is correct.
-    /// `None` while fewer members have sent a status.
-    fn credible<T: Ord>(&self, value: impl Fn(&HeadStatus) -> T) -> Option<T> {
-        let mut claims: Vec<T> = self.heard.values().map(|heard| value(&heard.claim)).collect();
+    /// `None` while fewer members have sent a status with a value.
+    fn credible<T: Ord>(&self, value: impl Fn(&HeadStatus) -> Option<T>) -> Option<T> {
+        let mut claims: Vec<T> = self.heard.values().filter_map(|heard| value(&heard.claim)).collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
         claims.into_iter().nth(self.pbft().context.committee.faults())
     }

@@ -3,9 +3,9 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_governance::Operation;
 use quorate_ledger::{
-    BlockHash, BlockLimits, CommitCertificate, DecodeError, Header, Height, MAX_BODY_BYTES, MAX_TRANSACTIONS,
-    Payload, PublicKey, Signed, TRANSACTION_OVERHEAD_BYTES, Transaction, TransactionId, VerifiedTransaction,
-    View, bounded, bounded_bytes, decode, encode,
+    BlockHash, BlockLimits, CommitCertificate, DecodeError, Epoch, Header, Height, MAX_BODY_BYTES,
+    MAX_TRANSACTIONS, Payload, PublicKey, Signed, TRANSACTION_OVERHEAD_BYTES, Transaction, TransactionId,
+    VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
 };
 use quorate_pbft::{Message, PrePrepare};
 
@@ -42,6 +42,8 @@ pub enum MemberMessage {
 /// ask for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HeadStatus {
+    /// The epoch that it is in. Its view is one of this epoch.
+    pub epoch: Epoch,
     /// Its last committed height.
     pub committed: Height,
     /// The height of its stable checkpoint; 0 before the first.
@@ -54,7 +56,7 @@ pub struct HeadStatus {
 
 impl HeadStatus {
     /// Bytes of its message. Every message with a head status has this length.
-    pub const MESSAGE_BYTES: usize = 26;
+    pub const MESSAGE_BYTES: usize = 34;
 
     /// The bytes of the message with this head status.
     pub fn to_message(self) -> Vec<u8> {
@@ -76,6 +78,7 @@ impl HeadStatus {
         match decode(message)? {
             MemberMessage::Head(claim) => Ok(Some(claim)),
             MemberMessage::Consensus(Message::Status(status)) => Ok(Some(HeadStatus {
+                epoch: status.epoch,
                 committed: status.committed,
                 stable: status.stable,
                 view: status.view,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use quorate_engine::{
     Engine, EngineConfig, Event, FetchRequest, FetchResponse, HeadStatus, MemberMessage, RangeBlock,
-    WireLimits,
+    ReadyRequest, WireLimits,
 };
 use quorate_genesis::{Genesis, TestNetwork};
+use quorate_governance::Operation;
 use quorate_ledger::{
     Ballot, Block, BlockHash, Body, ChainId, Commit, CommitCertificate, Committee, Epoch, Header, Height,
     MAX_BODY_BYTES, MAX_TRANSACTIONS, PROTOCOL_VERSION, Payload, ReplicaId, SecretKey, Signable, Signed,
@@ -111,13 +112,14 @@ fn every_vector_is_what_the_code_computes() {
     assert_eq!(encode(&batch), message, "both encoders of a batch give the same bytes");
     assert_eq!(MemberMessage::from_bytes(&message), Ok(batch));
 
-    let claim = HeadStatus { committed: Height(8), stable: Height(0), view: View(2), active: true };
+    let claim =
+        HeadStatus { epoch: Epoch(0), committed: Height(8), stable: Height(0), view: View(2), active: true };
     vectors.check("member_message_head", &claim.to_message());
     assert_eq!(claim.to_message().len(), HeadStatus::MESSAGE_BYTES);
     assert_eq!(HeadStatus::read(&claim.to_message()), Ok(Some(claim)));
     assert_eq!(HeadStatus::read(&message), Ok(None), "an observer takes no other message");
     let mut lie = claim.to_message();
-    lie[25] = 2;
+    lie[33] = 2;
     assert!(HeadStatus::read(&lie).is_err(), "a flag is 0 or 1");
 
     let asks = [
@@ -129,6 +131,14 @@ fn every_vector_is_what_the_code_computes() {
         vectors.check(name, &encode(&ask));
         assert_eq!(decode(&encode(&ask)), Ok(ask), "{name} reads back");
     }
+
+    let ready = Operation::Ready { height: Height(7), block: blocks()[0].hash() };
+    let key = SecretKey::from_bytes(&[0x12; 32]).unwrap();
+    let payload = Payload::Governance(ready.to_bytes());
+    let transaction = Transaction::sign(&CHAIN, &key, 7, Timestamp(1_700_000_060_000), payload);
+    let request = ReadyRequest { transaction };
+    vectors.check("ask_ready", &request.to_bytes());
+    assert_eq!(ReadyRequest::read(&request.to_bytes(), &key.public()), Some(request));
 
     let answers = [
         ("answer_transactions", FetchResponse::Transactions(inner)),

@@ -9,14 +9,15 @@ use prometheus::Registry;
 use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
 use quorate_governance::State;
-use quorate_ledger::{Height, SecretKey, SignatureMemo};
+use quorate_ledger::{Epoch, Height, SecretKey, SignatureMemo};
 use quorate_network::{Network, NetworkEvents, PeerKey};
 use quorate_rpc::{AdminServer, Node};
-use quorate_store::{Head, LedgerReader};
+use quorate_store::{Head, LedgerReader, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::clock::Clock;
+use super::epoch::members::peer_key;
 use super::epoch::peer_lists::{self, PeerUpdates};
 use super::epoch::{EpochSource, EpochView};
 use super::serving::administration;
@@ -110,6 +111,20 @@ impl Base {
         let (network, events) = started.await?;
         let peers = PeerUpdates::new(network.clone(), observers, Arc::clone(sources), lists);
         Ok((Connected { network, ledger, admin, addresses_file }, events, peers))
+    }
+
+    /// The members of the epoch before the one in force; none in the first epoch.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn members_before(&self, ledger: &LedgerReader) -> Result<Vec<PeerKey>, StoreError> {
+        let Some(before) = self.epoch.epoch().0.checked_sub(1) else { return Ok(Vec::new()) };
+        let Some(two_before) = before.checked_sub(1) else {
+            return Ok(self.genesis.committee().members().iter().map(peer_key).collect());
+        };
+        // The proof of the end of an epoch names the members of the next one.
+        let proofs = ledger.epoch_proofs(Epoch(two_before), 1)?;
+        Ok(proofs.iter().flat_map(|proof| &proof.next).map(peer_key).collect())
     }
 
     /// Block times only increase, so a newest block with a future time delays the next block until

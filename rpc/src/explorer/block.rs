@@ -118,7 +118,7 @@ pub(super) async fn page<N: Node>(
     let Some(block) = explorer.api.chain_block(named, Some(true)).await? else {
         return Err(unknown(named, head));
     };
-    let members = explorer.members()?;
+    let members = explorer.members_at(block.header.height)?;
     // A block that became final by a later block's certificate has no certificate of its own.
     let certificate = match &block.certificate {
         Some(certificate) => Some(certificate.clone()),

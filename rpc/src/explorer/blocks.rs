@@ -10,6 +10,7 @@ use serde_json::json;
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
 use super::{Explorer, Members, query};
+use crate::methods::validators;
 use crate::node::Node;
 
 /// Rows of the list.
@@ -57,7 +58,6 @@ impl BlockRow {
 /// large for one response or there are fewer.
 pub(super) async fn newest_below<N: Node>(
     explorer: &Explorer<N>,
-    members: &Members,
     below: u64,
     earliest: u64,
     rows: u32,
@@ -67,13 +67,30 @@ pub(super) async fn newest_below<N: Node>(
         let blocks = explorer.api.chain_blocks(below - count, Some(limit), Some(false)).await?.blocks;
         let found = blocks.len() as u64;
         if found >= count {
-            return Ok(blocks.iter().rev().map(|block| BlockRow::of(block, members)).collect());
+            return rows_of(explorer, &blocks);
         }
         // The response has only the lowest `found` blocks. Request that many again, but the highest
         // ones.
         count = found;
     }
     Ok(Vec::new())
+}
+
+/// The blocks as rows, the newest first. An index means another member in another epoch, so each block
+/// gets the names of its own epoch.
+fn rows_of<N: Node>(explorer: &Explorer<N>, blocks: &[BlockJson]) -> Result<Vec<BlockRow>, RpcError> {
+    let mut known: Option<(u64, Members)> = None;
+    let mut rows = Vec::with_capacity(blocks.len());
+    for block in blocks.iter().rev() {
+        let epoch = block.header.epoch;
+        let members = match known.take().filter(|(of, _)| *of == epoch) {
+            Some((_, members)) => members,
+            None => explorer.members_at(block.header.height)?,
+        };
+        rows.push(BlockRow::of(block, &members));
+        known = Some((epoch, members));
+    }
+    Ok(rows)
 }
 
 /// The rate of blocks and transactions, from a list of the newest blocks up to now.
@@ -116,6 +133,8 @@ struct BlocksPage {
     frame: Frame,
     blocks: Vec<BlockRow>,
     blank: BlockRow,
+    /// The epoch whose members are named to the script that adds new blocks.
+    epoch: u64,
     members: String,
     head: u64,
     earliest: u64,
@@ -141,8 +160,8 @@ pub(super) async fn page<N: Node>(
     let (head, earliest) = (status.head.height, status.earliest_height);
     let next = head.saturating_add(1);
     let below = parameters.below.unwrap_or(next).clamp(earliest.saturating_add(1), next);
-    let members = explorer.members()?;
-    let blocks = newest_below(explorer, &members, below, earliest, ROWS).await?;
+    let committee = validators(&explorer.api.report().config);
+    let blocks = newest_below(explorer, below, earliest, ROWS).await?;
     let lowest = blocks.last().map_or(below, |block| block.height);
     // The link to the newest blocks has no `below`, because that page is updated live.
     let newer = (below < next).then(|| below.saturating_add(ROWS.into())).filter(|newer| *newer < next);
@@ -152,7 +171,8 @@ pub(super) async fn page<N: Node>(
     let page = BlocksPage {
         frame,
         blank: BlockRow::default(),
-        members: members.joined(),
+        epoch: committee.epoch,
+        members: Members::of(committee).joined(),
         head,
         earliest,
         is_newest: below == next,

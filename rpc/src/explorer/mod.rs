@@ -28,7 +28,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use quorate_api::RpcError;
+use quorate_api::{RpcError, ValidatorJson, ValidatorSet};
 use serde::de::DeserializeOwned;
 
 use crate::health;
@@ -69,19 +69,26 @@ impl<N: Node> Explorer<N> {
         response
     }
 
-    /// The names of the committee's members, by index.
-    fn members(&self) -> Result<Members, RpcError> {
-        let committee = self.api.network_validators(None)?;
-        let validators = committee.map(|committee| committee.validators).unwrap_or_default();
-        Ok(Members(validators.into_iter().map(|validator| validator.name).collect()))
+    /// The names of the members that ordered the block at a height, by index.
+    fn members_at(&self, height: u64) -> Result<Members, RpcError> {
+        Ok(self.api.network_validators(Some(height))?.map(Members::of).unwrap_or_default())
     }
 }
 
-/// Names of members, by index.
-#[derive(Debug)]
+/// Names of the members of one epoch, by index.
+#[derive(Debug, Default)]
 struct Members(Vec<String>);
 
 impl Members {
+    fn of(committee: ValidatorSet) -> Self {
+        let name = |validator: ValidatorJson| match validator.name {
+            // A member of an earlier epoch whose name is not known any more.
+            name if name.is_empty() => short(&validator.public_key.to_string()),
+            name => name,
+        };
+        Members(committee.validators.into_iter().map(name).collect())
+    }
+
     fn name(&self, index: u16) -> String {
         let name = self.0.get(usize::from(index)).cloned();
         name.unwrap_or_else(|| format!("member {index}"))
@@ -90,6 +97,14 @@ impl Members {
     /// The names, separated by spaces. Names have no spaces.
     fn joined(&self) -> String {
         self.0.join(" ")
+    }
+}
+
+/// The beginning and the end of a key.
+fn short(key: &str) -> String {
+    match (key.get(..8), key.get(key.len().saturating_sub(6)..)) {
+        (Some(begin), Some(end)) => format!("{begin}…{end}"),
+        _ => key.to_owned(),
     }
 }
 

@@ -6,11 +6,13 @@ use axum::response::Response;
 use quorate_api::{CheckpointJson, ConsensusState, Explanation, MempoolStatus, NodeStatus, ValidatorSet};
 use serde_json::json;
 
-use super::Explorer;
 use super::blocks::{BlockRow, Rate, newest_below};
 use super::page::{Frame, Problem};
 use super::text::{self, Moment};
-use crate::node::Node;
+use super::{Explorer, Members};
+use crate::explain::explain_report;
+use crate::methods::validators;
+use crate::node::{Node, NodeReport};
 
 /// How many of the latest blocks are shown and used for the rate.
 const ROWS: u32 = 20;
@@ -28,16 +30,20 @@ struct OverviewPage {
     rate: Option<Rate>,
     blocks: Vec<BlockRow>,
     blank: BlockRow,
+    /// The epoch whose members are named to the script that adds new blocks.
+    epoch: u64,
     members: String,
 }
 
 /// `GET /`
 pub(super) async fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
     let api = &explorer.api;
-    let status = api.node_status();
+    // One report: all indices on the page are of one committee.
+    let report = api.report();
+    let (explanation, committee) = (explain_report(&report), validators(&report.config));
+    let NodeReport { status, consensus, mempool: pool, .. } = report;
     let (head, earliest) = (status.head.height, status.earliest_height);
-    let members = explorer.members()?;
-    let blocks = newest_below(explorer, &members, head.saturating_add(1), earliest, ROWS).await?;
+    let blocks = newest_below(explorer, head.saturating_add(1), earliest, ROWS).await?;
     let nothing = json!({});
     let frame = Frame::new(&status, headers, "/")
         .live("stream")
@@ -53,15 +59,16 @@ pub(super) async fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -
         );
     let page = OverviewPage {
         frame,
-        committee: api.network_validators(None)?,
-        consensus: api.consensus_state(),
-        explanation: api.consensus_explain(),
+        consensus,
+        explanation,
         checkpoint: api.chain_checkpoint(None),
-        pool: api.mempool_status(),
+        pool,
         rate: Rate::of(&blocks, Moment::now()),
         blocks,
         blank: BlockRow::default(),
-        members: members.joined(),
+        epoch: committee.epoch,
+        members: Members::of(committee.clone()).joined(),
+        committee: Some(committee),
         status,
     };
     Ok(explorer.show(StatusCode::OK, &page))

@@ -76,7 +76,7 @@ async fn committed<N: Node>(
     id: TransactionId,
     located: LocatedTransaction,
 ) -> Result<Response, Problem> {
-    let members = explorer.members()?;
+    let members = explorer.members_at(located.height)?;
     let receipt = explorer.api.tx_receipt(id).await?;
     let (kind, payload, operation) = match &located.transaction.payload {
         PayloadJson::Data { data } => ("data", Shown::of(data), None),

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::Explorer;
 use super::page::{Frame, Problem};
 use super::text;
-use crate::node::Node;
+use crate::methods::validators;
+use crate::node::{Node, NodeReport};
 
 /// A node in the table.
 struct Row {
@@ -84,13 +85,13 @@ impl ValidatorsPage {
 /// `GET /validators`
 pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Result<Response, Problem> {
     let api = &explorer.api;
-    let status = api.node_status();
-    let consensus = api.consensus_state();
+    // One report: all indices are of one committee. Evidence names the epoch of its indices itself.
+    let NodeReport { config, status, consensus, mut peers, .. } = api.report();
     let evidence = api.consensus_evidence().evidence;
-    let committee = api.network_validators(None)?;
-    let mut peers = api.node_peers();
+    let committee = validators(&config);
+    let is_of_now = |evidence: &&EvidenceJson| evidence.epoch == committee.epoch;
     let mut rows = Vec::new();
-    for validator in committee.iter().flat_map(|committee| &committee.validators) {
+    for validator in &committee.validators {
         let place = peers.iter().position(|peer| peer.public_key == validator.public_key);
         let peer = place.map(|place| peers.remove(place));
         let is_this_node = validator.public_key == status.public_key;
@@ -102,7 +103,10 @@ pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Resu
             is_primary: validator.index == consensus.primary,
             is_this_node,
             is_heard: is_this_node || consensus.recently_heard.contains(&validator.index),
-            is_faulty: evidence.iter().any(|evidence| evidence.validator == validator.index),
+            is_faulty: evidence
+                .iter()
+                .filter(is_of_now)
+                .any(|evidence| evidence.validator == validator.index),
             height: own_height.or_else(|| peer.as_ref().and_then(|peer| peer.committed_height)),
             peer,
         });
@@ -123,6 +127,6 @@ pub(super) fn page<N: Node>(explorer: &Explorer<N>, headers: &HeaderMap) -> Resu
     let frame = Frame::new(&status, headers, "/validators").live("poll");
     let frame = frame.call("network_validators", &nothing).call("node_peers", &nothing);
     let frame = frame.call("consensus_state", &nothing).call("consensus_evidence", &nothing);
-    let page = ValidatorsPage { frame, committee, rows, others, evidence };
+    let page = ValidatorsPage { frame, committee: Some(committee), rows, others, evidence };
     Ok(explorer.show(StatusCode::OK, &page))
 }

@@ -16,12 +16,12 @@ use quorate_api::{
     TransactionStatus, ValidatorJson, ValidatorSet, VersionInfo, Wait,
 };
 use quorate_governance::{Config, Member};
-use quorate_ledger::{Height, TransactionId};
+use quorate_ledger::{Committee, Epoch, Header, Height, PublicKey, TransactionId};
 
 use crate::config::RpcConfig;
 use crate::explain::explain_report;
 use crate::json_rpc::{Arguments, Reply, Service};
-use crate::node::Node;
+use crate::node::{Node, NodeReport};
 use crate::stopping::Stopping;
 use discovery::discovery;
 use governance::CurrentState;
@@ -183,10 +183,54 @@ impl<N: Node> Api<N> {
 
     pub(crate) fn network_validators(&self, height: Option<u64>) -> Result<Option<ValidatorSet>, RpcError> {
         let config = self.node.config();
-        let next = self.ledger.head()?.height + 1;
-        // The committees of earlier epochs are not in the configuration.
-        let known = config.epoch_start().0..=next;
-        Ok(height.is_none_or(|height| known.contains(&height)).then(|| validators(&config)))
+        let Some(height) = height else { return Ok(Some(validators(&config))) };
+        match self.epoch_of(Height(height))? {
+            Some(epoch) if epoch == config.epoch() => Ok(Some(validators(&config))),
+            Some(epoch) => self.validators_of(epoch, &config),
+            None => Ok(None),
+        }
+    }
+
+    /// The epoch of the block at a height up to the next one; `None` further ahead, and for pruned
+    /// heights. Read from the ledger, which may be a block ahead of the configuration.
+    fn epoch_of(&self, height: Height) -> Result<Option<Epoch>, RpcError> {
+        let header = self.ledger.look(|reader| {
+            let head = reader.head()?.height;
+            if height > head.next() { Ok(None) } else { reader.header(height.min(head)) }
+        })?;
+        let is_next = |header: &Header| header.height < height && header.ends_epoch();
+        Ok(header.map(|header| if is_next(&header) { header.epoch.next() } else { header.epoch }))
+    }
+
+    /// The committee of an epoch that is not that of the configuration: from the genesis, or from the
+    /// proof of the end of the epoch before.
+    fn validators_of(&self, epoch: Epoch, config: &Config) -> Result<Option<ValidatorSet>, RpcError> {
+        let genesis = self.node.genesis();
+        let keys = match epoch.0.checked_sub(1) {
+            None => Some(genesis.committee().members().to_vec()),
+            Some(before) => {
+                let proofs = self.ledger.look(|reader| reader.epoch_proofs(Epoch(before), 1))?;
+                proofs.into_iter().next().map(|proof| proof.next)
+            }
+        };
+        let committee = keys.and_then(|keys| Committee::new(epoch, keys).ok());
+        // Proofs contain keys and no names.
+        let name = |key: &PublicKey| {
+            let now = config.members().iter().find(|member| member.consensus_key == *key);
+            let first = genesis.validators().iter().find(|validator| validator.public_key == *key);
+            let now = now.map(|member| member.name.to_string());
+            now.or_else(|| first.map(|validator| validator.name.clone())).unwrap_or_default()
+        };
+        Ok(committee.map(|committee| {
+            let members = committee.members().iter().map(|key| (name(key), *key)).collect();
+            set_of(&committee, members)
+        }))
+    }
+
+    /// The reports about ordering, all from one snapshot: the indices of members in them are those of
+    /// one committee.
+    pub(crate) fn report(&self) -> NodeReport {
+        self.node.report()
     }
 
     pub(crate) fn node_status(&self) -> NodeStatus {
@@ -222,19 +266,21 @@ impl<N: Node> Api<N> {
     }
 }
 
-fn validators(config: &Config) -> ValidatorSet {
-    let committee = config.committee();
+/// The committee of a configuration.
+pub(crate) fn validators(config: &Config) -> ValidatorSet {
+    let member = |member: &Member| (member.name.to_string(), member.consensus_key);
+    set_of(config.committee(), config.members().iter().map(member).collect())
+}
+
+/// `members`: names and keys in committee order.
+fn set_of(committee: &Committee, members: Vec<(String, PublicKey)>) -> ValidatorSet {
     let small = |count: usize| u32::try_from(count).expect("a committee is small");
-    let validator = |(index, member): (u16, &Member)| ValidatorJson {
-        index,
-        name: member.name.to_string(),
-        public_key: member.consensus_key,
-    };
+    let validator = |(index, (name, public_key))| ValidatorJson { index, name, public_key };
     ValidatorSet {
-        epoch: config.epoch().0,
+        epoch: committee.epoch().0,
         committee: committee.hash(),
         quorum: small(committee.quorum()),
         faults_tolerated: small(committee.faults()),
-        validators: (0..).zip(config.members()).map(validator).collect(),
+        validators: (0..).zip(members).map(validator).collect(),
     }
 }

@@ -172,6 +172,7 @@ impl FakeNode {
     pub(crate) fn accuse(&self, validator: u16) {
         let faulty = &self.genesis().validators()[usize::from(validator)];
         let evidence = EvidenceJson {
+            epoch: 0,
             validator,
             name: faulty.name.clone(),
             public_key: faulty.public_key,

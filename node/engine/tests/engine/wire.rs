@@ -7,7 +7,7 @@ use quorate_engine::{
 use quorate_governance::Operation;
 use quorate_ledger::Signed;
 use quorate_ledger::{
-    Block, BlockHash, BlockLimits, Body, CommitCertificate, Height, MAX_MEMBERS, Payload, ReplicaId,
+    Block, BlockHash, BlockLimits, Body, CommitCertificate, Epoch, Height, MAX_MEMBERS, Payload, ReplicaId,
     SignatureSet, Signers, Timestamp, Transaction, TransactionLimits, VerifiedTransaction, View, decode,
     encode, to_hex,
 };
@@ -74,7 +74,7 @@ fn the_bytes_of_every_kind_of_message() {
 
 fn status() -> Message {
     Message::Status(quorate_pbft::Status {
-        epoch: quorate_ledger::Epoch(0),
+        epoch: Epoch(0),
         view: View(0),
         active: true,
         committed: Height(5),
@@ -92,7 +92,8 @@ fn status() -> Message {
 fn an_observer_reads_the_head_in_a_status() {
     let message = status();
     let bytes = MemberMessage::consensus(message);
-    let expected = HeadStatus { committed: Height(5), stable: Height(0), view: View(0), active: true };
+    let (committed, stable, view) = (Height(5), Height(0), View(0));
+    let expected = HeadStatus { epoch: Epoch(0), committed, stable, view, active: true };
     assert_eq!(HeadStatus::read(&bytes), Ok(Some(expected)));
     assert!(HeadStatus::read(&bytes[..bytes.len() - 1]).is_err());
 }

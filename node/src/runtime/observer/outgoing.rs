@@ -33,7 +33,7 @@ impl Outgoing {
     pub(crate) fn submit(&self, to: ReplicaId, transaction: Transaction) {
         let (network, epoch) = (self.network.clone(), Arc::clone(&self.epoch));
         self.runtime.spawn(async move {
-            let (peer, validator) = (epoch.members.key(to), epoch.members.name(to));
+            let (peer, validator) = (epoch.peer_key(to), epoch.members.name(to));
             let request = ReadyRequest { transaction }.to_bytes();
             match network.request(peer, request.into()).await {
                 Ok(answer) if ReadyRequest::is_admitted(answer.as_ref()) => {

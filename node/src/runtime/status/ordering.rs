@@ -40,7 +40,8 @@ pub(crate) fn state(ordering: &ValidatorSnapshot, now: Moment, snapshot_age_ms: 
         view_changes_from: indices(&pbft.departed),
         recently_heard: indices(&pbft.contacts),
         view_change_counts: view_change_counts(&ordering.overview.pbft_counters),
-        evidence_count: u64::try_from(ordering.evidence.len()).unwrap_or(u64::MAX),
+        evidence_count: u64::try_from(ordering.evidence.len() + ordering.past_evidence.len())
+            .unwrap_or(u64::MAX),
         snapshot_age_ms,
     }
 }
@@ -143,6 +144,7 @@ pub(crate) fn checkpoint(certificate: &CheckpointCertificate) -> CheckpointJson 
 pub(crate) fn evidence(evidence: &Evidence, epoch: &EpochView) -> Option<EvidenceJson> {
     let (culprit, subject) = (evidence.culprit(), evidence.subject());
     Some(EvidenceJson {
+        epoch: epoch.epoch().0,
         validator: culprit.0,
         // Evidence is verified against the committee before it is stored.
         public_key: *epoch.committee().member(culprit)?,

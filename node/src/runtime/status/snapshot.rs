@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_api::{Candidacy, PendingChange};
+use quorate_api::{Candidacy, EvidenceJson, PendingChange};
 use quorate_engine::{Engine, Observer, ObserverOverview, Overview};
 use quorate_governance::Config;
 use quorate_ledger::{Height, ReplicaId, Verified};
@@ -12,8 +12,12 @@ use quorate_rpc::pending_changes;
 use quorate_store::Head;
 use tokio::sync::watch;
 
+use super::ordering;
 use super::progress::Progress;
 use crate::runtime::epoch::EpochView;
+
+/// Most entries of evidence of earlier epochs.
+const PAST_EVIDENCE: usize = 64;
 
 /// The latest snapshot, shared with all its readers.
 pub(crate) type Latest<S> = watch::Receiver<Arc<S>>;
@@ -60,13 +64,16 @@ pub(crate) struct ValidatorSnapshot {
     pub(crate) progress: Progress,
     /// Evidence of equivocation. Shared with the previous snapshot unless there is more.
     pub(crate) evidence: Arc<[Verified<Evidence>]>,
+    /// Evidence of earlier epochs, in which the node was a member since its start: the last
+    /// [`PAST_EVIDENCE`] entries. The engine of an epoch drops it with the epoch.
+    pub(crate) past_evidence: Arc<[EvidenceJson]>,
     /// The stable checkpoint, if there is one. Shared like the evidence.
     pub(crate) checkpoint: Option<Arc<CheckpointCertificate>>,
 }
 
 impl ValidatorSnapshot {
-    /// The current state of the engine in this epoch. `before` is the previous snapshot; one of
-    /// another epoch is not used.
+    /// The current state of the engine in this epoch. `before` is the previous snapshot; of one of
+    /// another epoch, only the past evidence is used.
     pub(crate) fn of(
         engine: &Engine,
         epoch: &Arc<EpochView>,
@@ -74,6 +81,7 @@ impl ValidatorSnapshot {
         at: Now,
     ) -> Self {
         let overview = engine.overview(at);
+        let past_evidence = before.map(|before| Arc::clone(&before.past_evidence)).unwrap_or_default();
         let before = before.filter(|before| Arc::ptr_eq(&before.epoch, epoch));
         let progress = before.map(|before| before.progress).unwrap_or_default();
         // Evidence is only added and never changed, so the same number means the same evidence.
@@ -95,9 +103,24 @@ impl ValidatorSnapshot {
             overview,
             progress,
             evidence,
+            past_evidence,
             checkpoint,
         }
     }
+
+    /// The first snapshot of the next epoch, which keeps the evidence of this one.
+    pub(crate) fn next_epoch(&self, engine: &Engine, epoch: &Arc<EpochView>, at: Now) -> Self {
+        let of_now = self.evidence.iter().filter_map(|evidence| ordering::evidence(evidence, &self.epoch));
+        let all: Vec<EvidenceJson> = self.past_evidence.iter().cloned().chain(of_now).collect();
+        let past = newest(&all);
+        ValidatorSnapshot { past_evidence: past, ..ValidatorSnapshot::of(engine, epoch, None, at) }
+    }
+}
+
+/// The last entries of a list of evidence, as many as are kept.
+fn newest(evidence: &[EvidenceJson]) -> Arc<[EvidenceJson]> {
+    let dropped = evidence.len().saturating_sub(PAST_EVIDENCE);
+    evidence[dropped..].into()
 }
 
 impl Snapshot for ValidatorSnapshot {
@@ -204,5 +227,31 @@ impl Snapshot for ObserverSnapshot {
 
     fn changes(&self) -> &Arc<[PendingChange]> {
         &self.changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_api::EvidenceKind;
+    use quorate_genesis::TestNetwork;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_evidence_of_past_epochs_is_kept() {
+        let key = TestNetwork::seeded(1, 1).keys()[0].public();
+        let entry = |height| EvidenceJson {
+            epoch: 0,
+            validator: 1,
+            name: "validator-1".to_owned(),
+            public_key: key,
+            kind: EvidenceKind::Prepare,
+            view: 0,
+            height,
+            proof: Vec::new(),
+        };
+        assert!(newest(&[]).is_empty());
+        let kept = newest(&(0..100).map(entry).collect::<Vec<_>>());
+        assert_eq!((kept.len(), kept[0].height, kept[63].height), (PAST_EVIDENCE, 36, 99));
     }
 }

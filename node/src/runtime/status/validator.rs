@@ -60,7 +60,8 @@ impl ValidatorStatus<'_> {
 
     pub(crate) fn evidence(&self) -> Vec<EvidenceJson> {
         let json = |evidence| ordering::evidence(evidence, self.snapshot.epoch());
-        self.snapshot.evidence.iter().map(|evidence| &**evidence).filter_map(json).collect()
+        let of_now = self.snapshot.evidence.iter().map(|evidence| &**evidence).filter_map(json);
+        self.snapshot.past_evidence.iter().cloned().chain(of_now).collect()
     }
 
     pub(crate) fn mempool(&self) -> MempoolStatus {

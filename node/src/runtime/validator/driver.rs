@@ -136,6 +136,8 @@ impl Driver {
     /// with the new one: work that is still on the way carries the number of the old epoch.
     fn next_epoch(self) -> anyhow::Result<Next> {
         let now = self.clock.now();
+        let latest = self.publisher.latest();
+        let last = ValidatorSnapshot::of(&self.engine, &self.epoch.view, Some(&latest), now);
         let (next, effects) = self.engine.next_epoch(std::slice::from_ref(&self.next.key), now)?;
         let engine = match next {
             EpochRole::Member(engine) => engine,
@@ -160,7 +162,7 @@ impl Driver {
             members = view.committee().size(),
             "an epoch has begun, and this node is a member"
         );
-        self.publisher.publish(ValidatorSnapshot::of(&engine, &view, None, now));
+        self.publisher.publish(last.next_epoch(&engine, &view, now));
         views.send_replace(Arc::clone(&view));
         reception.send_replace(next_reception);
         let mut driver = Driver { engine, epoch: parts, ..self };

@@ -52,7 +52,12 @@ const SIGNATURES_REMEMBERED: usize = 200_000;
 pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow::Result<RunningRole> {
     let (state, config) = (engine.governance().clone(), engine.config().clone());
     let (base, log_level) = Base::of(setup, state, config, Vec::new(), clock);
-    let (connected, events, peers) = base.connect(engine.reader(), log_level).await?;
+    let (connected, events, mut peers) = base.connect(engine.reader(), log_level).await?;
+    if !has_stable_checkpoint(&engine, &base) {
+        let before = base.members_before(&engine.reader()).context("cannot read the ledger")?;
+        peers.epoch_began(&before);
+        peers.update(engine.governance());
+    }
 
     let (sender, inbox) = Inbox::new(base.clock);
     let (views, epochs) = watch::channel(Arc::clone(&base.epoch));
@@ -95,6 +100,13 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
         stop: ValidatorWork::Stop,
         incoming,
     }))
+}
+
+/// Whether the epoch has a stable checkpoint. Until then, the members of the epoch before serve and
+/// fetch blocks, also after a restart.
+fn has_stable_checkpoint(engine: &Engine, base: &Base) -> bool {
+    let stable = engine.stable_checkpoint().map(|stable| stable.checkpoint().height);
+    stable.is_some_and(|stable| stable >= base.epoch.config.epoch_start())
 }
 
 /// Starts the threads that verify transactions.

@@ -32,6 +32,10 @@ impl ReadyRequests {
     /// sender. So other observers cause no verification, and a candidate one at a time. Dropping
     /// `answer` refuses the request.
     pub(crate) fn serve(&mut self, from: &PeerKey, bytes: &[u8], answer: Answer) -> Option<Answer> {
+        // The length excludes requests for blocks, before the key is read.
+        if bytes.len() != ReadyRequest::BYTES {
+            return Some(answer);
+        }
         let key = PublicKey::from_bytes(from.0).ok();
         let Some(ready) = key.and_then(|key| ReadyRequest::read(bytes, &key)) else { return Some(answer) };
         if !self.is_candidate(&ready.transaction.sender) {
@@ -44,11 +48,10 @@ impl ReadyRequests {
             let Some(turn) = line.turn().await else { return };
             // An error means that the node is stopping.
             let Ok(outcome) = verifier.submit(ready.transaction).await.await else { return };
-            match &outcome {
-                Ok(_) => {
-                    tracing::info!(candidate = %from, "READY of a candidate is in the pool or in a block")
-                }
-                Err(refusal) => tracing::debug!(candidate = %from, %refusal, "READY refused"),
+            if let Err(refusal) = &outcome {
+                tracing::debug!(candidate = %from, %refusal, "READY refused");
+            } else {
+                tracing::info!(candidate = %from, "READY of a candidate is in the pool or in a block");
             }
             answer.send(ReadyRequest::answer(outcome.is_ok()).into());
             drop(turn);

@@ -181,7 +181,7 @@ pub const METHODS: &[Method] = &[
     Method::answering::<NetworkGenesis>("network_genesis", "The genesis of the network."),
     Method::answering::<Option<ValidatorSet>>(
         "network_validators",
-        "The committee that orders the block at a height; null further ahead than the next block.",
+        "The committee that orders the block at a height of any epoch; null further ahead than the next block, and for pruned blocks.",
     )
     .taking(&[Parameter::optional::<u64>("height", "The block's height; by default that of the next block.")])
     .failing(&[ErrorKind::StorageDamaged]),

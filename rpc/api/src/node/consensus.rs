@@ -231,9 +231,11 @@ pub enum EvidenceKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Evidence")]
 pub struct EvidenceJson {
-    /// Index of the faulty member.
+    /// The epoch of the statements.
+    pub epoch: u64,
+    /// Index of the faulty member in the committee of this epoch.
     pub validator: u16,
-    /// Its name in the genesis.
+    /// Its name in this epoch.
     pub name: String,
     /// Its key.
     #[serde(with = "hex::text")]
@@ -256,8 +258,9 @@ pub struct EvidenceJson {
 /// The result of `consensus_evidence`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsensusEvidence {
-    /// All evidence that this node keeps: at most 16 entries against one validator, kept across
-    /// restarts.
+    /// All evidence that this node keeps: at most 16 entries against one validator in one epoch. That
+    /// of the epoch in force is kept across restarts, and follows the last 64 entries of earlier
+    /// epochs.
     pub evidence: Vec<EvidenceJson>,
 }
 

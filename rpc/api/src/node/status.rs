@@ -83,10 +83,11 @@ pub enum NodeRole {
 pub enum Membership {
     /// The key is in the committee: the node proposes and votes.
     Member,
-    /// The key has never been in the committee. The node follows the chain without a vote until the
-    /// members add it.
+    /// The key is not in the committee, is not in the genesis, and has not left the committee in the
+    /// last 64 epochs. The node follows the chain without a vote until the members add it.
     NotYetMember,
-    /// The key was in the committee and is no longer. The node follows the chain without a vote.
+    /// The key was in the committee, in the genesis or in one of the last 64 epochs, and is no longer.
+    /// The node follows the chain without a vote.
     Removed,
 }
 

@@ -268,3 +268,31 @@ async fn epoch_proofs_lead_to_the_present_committee() {
     assert_eq!(later["proofs"][0]["last"]["header"]["epoch"], 1);
     assert_eq!(site.call("network_epochs", json!([2])).await["proofs"], json!([]));
 }
+
+/// The node of these tests reports the configuration of epoch 0, as any node does for a moment whose
+/// ledger is ahead of its report.
+#[tokio::test]
+async fn the_committee_of_any_epoch_is_returned() {
+    let site = Site::new();
+    let mut starts = Vec::new();
+    for (member, nonce) in [(0, 1), (1, 1)] {
+        let decided = site.node.commit(&[site.node.operation(member, nonce, &Operation::Renew)]).0;
+        site.node.grow_to(decided + 9);
+        starts.push(decided + 9);
+    }
+    let at = async |height: u64| site.call("network_validators", json!([height])).await;
+    let first = at(0).await;
+    assert_eq!(first["epoch"], 0);
+    for (epoch, start) in (1_u64..).zip(starts) {
+        for (epoch, height) in [(epoch - 1, start - 1), (epoch, start)] {
+            let told = at(height).await;
+            assert_eq!(told["epoch"], epoch, "height {height}");
+            assert_eq!(told["validators"], first["validators"], "a renewal changes no key and no name");
+            let block = site.call("chain_block", json!([height, false])).await;
+            assert_eq!(told["committee"], block["header"]["committee"]);
+        }
+    }
+    let head = site.call("chain_head", json!([])).await["height"].as_u64().unwrap();
+    assert_eq!(at(head + 1).await["epoch"], 2);
+    assert_eq!(at(head + 2).await, Value::Null);
+}

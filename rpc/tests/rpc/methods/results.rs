@@ -273,6 +273,7 @@ async fn evidence_is_returned() {
     site.node.accuse(3);
     let faulty = &site.node.genesis().validators()[3];
     let expected = json!({
+        "epoch": 0,
         "validator": 3,
         "name": faulty.name,
         "public_key": faulty.public_key.to_string(),

@@ -6,7 +6,7 @@ use quorate_engine::{
     CheckedRange, Effects, Fatal, FetchId, FetchRequest, FetchResponse, HeadStatus, Notice, Observation,
     Observer, RangeBlock, serve_range,
 };
-use quorate_ledger::{Block, Body, Header, Height, ReplicaId, Timestamp, View};
+use quorate_ledger::{Block, Body, Epoch, Header, Height, ReplicaId, Timestamp, View};
 use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Ledger, LedgerReader};
 
@@ -109,8 +109,13 @@ impl Watcher {
 }
 
 fn told(from: usize, committed: u64, view: u64, active: bool) -> Observation {
+    told_in(0, from, committed, view, active)
+}
+
+fn told_in(epoch: u64, from: usize, committed: u64, view: u64, active: bool) -> Observation {
     let (committed, stable, view) = (Height(committed), Height(committed / 2), View(view));
-    Observation::Head { from: id(from), claim: HeadStatus { committed, stable, view, active } }
+    let claim = HeadStatus { epoch: Epoch(epoch), committed, stable, view, active };
+    Observation::Head { from: id(from), claim }
 }
 
 /// A ledger of made-up blocks, each with a certificate.
@@ -315,6 +320,19 @@ fn a_storage_error_is_final() {
     watcher.disk.fail_sync_after(0);
     watcher.now += Duration::from_secs(1);
     assert!(matches!(watcher.try_handle([]), Err(Fatal::Storage(_))));
+}
+
+/// A view is compared only with views of the same epoch. Heights grow across epochs.
+#[test]
+fn views_of_another_epoch_say_nothing_about_this_one() {
+    let net = Net::of(4);
+    let mut watcher = Watcher::of(&net);
+    watcher.handle([told_in(1, 0, 90, 70, true), told_in(1, 1, 80, 60, true), told(2, 8, 3, true)]);
+    let stands = watcher.running().overview(watcher.time());
+    assert_eq!((stands.credible, stands.view, stands.active), (Height(80), View(0), false));
+    watcher.handle([told(3, 8, 4, true)]);
+    let stands = watcher.running().overview(watcher.time());
+    assert_eq!((stands.view, stands.active), (View(3), true), "two claim view 3 of epoch 0 or a later one");
 }
 
 /// Its overview contains what f + 1 members claim, and the members that it has recently heard from.
