@@ -20,13 +20,14 @@ impl Operator {
         Operator { network: Network::running(4) }
     }
 
-    /// Runs a command with the genesis, the JSON-RPC of validator-1, and these arguments at its end.
+    /// Runs a command with the genesis, the JSON-RPC of validator-0, and these arguments at its end.
+    /// Only validator-1 is restarted, and starts again by itself when its key changes.
     fn run_with(&self, line: &str, last: &[&str]) -> Finished {
         let mut command = Invocation::new(line.split_whitespace()).current_dir(self.network.directory());
         for argument in last {
             command = command.arg(argument);
         }
-        command.arg("--rpc").arg(&self.network.validators()[1].rpc).run()
+        command.arg("--rpc").arg(&self.network.validators()[0].rpc).run()
     }
 
     /// Runs a command that submits, signed with the governance key of a member.
