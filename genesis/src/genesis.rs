@@ -5,8 +5,8 @@ use quorate_governance::{
     ConsensusParameters, InitialState, Member, MempoolParameters, Parameters, Settings, State,
 };
 use quorate_ledger::{
-    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Header, ReplicaId, Timestamp, encode,
-    tagged_hash,
+    BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Header, PublicKey, ReplicaId, Timestamp,
+    encode, tagged_hash,
 };
 
 use crate::draft::{GenesisDraft, Validator};
@@ -119,6 +119,13 @@ impl Genesis {
     /// The member with this index, or `None` if the committee has no such member.
     pub fn validator(&self, replica: ReplicaId) -> Option<&Validator> {
         self.content.validators.get(replica.index())
+    }
+
+    /// The name of the validator of epoch 0 with this consensus key. Keys that came later have no name
+    /// in the genesis.
+    pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
+        let validator = self.content.validators.iter().find(|validator| validator.public_key == *key)?;
+        Some(&validator.name)
     }
 
     /// The header at height 0, the parent of the first block.

@@ -101,6 +101,22 @@ pub(crate) fn write_new(path: &Path, text: &str, access: Access) -> anyhow::Resu
     sync_directory(parent_of(path))
 }
 
+/// Replaces the content of a file, and waits until it is on disk. A crash leaves the old content or the
+/// new one. The access rights stay.
+pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let directory = parent_of(path);
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".quorate-new-").tempfile_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(fs::metadata(path)?.permissions())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{} cannot be replaced", path.display()))?;
+    sync_directory(directory)
+}
+
 /// Makes the file names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> anyhow::Result<()> {
     let sync = File::open(path).and_then(|directory| directory.sync_all());
@@ -202,6 +218,19 @@ mod tests {
         let error = write_new(&path, "second", Access::Shared).unwrap_err();
         assert!(error.to_string().contains("already exists"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_access_rights_and_leaves_no_other_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        assert!(replace(&path, "first").is_err(), "there is nothing to replace");
+        write_new(&path, "first", Access::Shared).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, "second").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

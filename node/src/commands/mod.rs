@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod devnet;
+mod epochs;
 pub(crate) mod explain;
 pub(crate) mod genesis;
 pub(crate) mod governance;

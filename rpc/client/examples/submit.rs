@@ -37,9 +37,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             return Err("the transaction has expired or will soon; run `lookup` for its status".into());
         }
     };
-    // The client has verified the receipt. With the genesis, any program can verify it again
-    // without a node.
-    receipt.verify(genesis.anchor())?;
+    // The client has verified the receipt. With the genesis and the epoch proofs that lead to this
+    // anchor, any program can verify it again without a node.
+    receipt.verify(&client.anchor())?;
     println!(
         "{} committed at height {} index {}",
         transaction.id(),

@@ -195,7 +195,8 @@ async fn submit(acting: &Acting, known: &Known, plan: &Plan, key: &SecretKey) ->
     let payload = Payload::Governance(plan.operation.to_bytes());
     let builder = TransactionBuilder::with_payload(known.genesis.chain_id(), payload);
     let transaction = builder.valid_until(valid_until).sign(key)?;
-    let submitted = tx::submit(&acting.node, &known.genesis, &transaction, acting.timeout, true).await?;
+    let client = tx::client(&acting.node, &known.genesis, acting.timeout)?;
+    let submitted = tx::submit(&client, &transaction, acting.timeout, true).await?;
     let mut acted = Acted {
         submitted: true,
         id: submitted.id.to_string(),

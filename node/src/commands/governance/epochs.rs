@@ -2,29 +2,36 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
-use quorate_api::{EpochProofsJson, MAX_EPOCH_PROOFS};
-use quorate_client::Rpc;
+use quorate_api::MAX_EPOCH_PROOFS_JSON_BYTES;
 use quorate_ledger::ChainAnchor;
 use serde::Serialize;
 
+use crate::commands::epochs::KnownEpochs;
 use crate::commands::{block_on, tx};
 use crate::exit::Outcome;
 use crate::files::{self, Access};
 use crate::output::{self, Output};
-use crate::remote::{self, Node};
+use crate::remote::Node;
 
-/// Write the epoch proofs of the network to a file.
+/// Write the epoch proofs of the network to a file, or add new ones to it.
 ///
 /// The proofs lead from the committee of the genesis to that of every later epoch. `quorate verify
 /// --epochs` and the clients in other languages read this file. The command verifies each proof before
 /// it writes the file.
+///
+/// If the file exists, the command begins with its proofs and adds those of later epochs. It refuses a
+/// node that proves fewer epochs than the file, or other ones, and leaves the file as it is: members
+/// that left the committee may still have their keys, and could show an old chain as the present one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   quorate governance epochs --genesis genesis.toml --out epochs.json
-  quorate verify receipt.json --genesis genesis.toml --epochs epochs.json")]
+  quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
+
+Run the first command again after each change of members or keys. A receipt needs the proofs up to its
+epoch; more of them do no harm.")]
 pub(crate) struct EpochsArgs {
     #[command(flatten)]
     node: Node,
@@ -33,7 +40,7 @@ pub(crate) struct EpochsArgs {
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
 
-    /// The file to write; it must not exist.
+    /// The file to write, or to add to.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
@@ -45,52 +52,48 @@ pub(crate) struct EpochsArgs {
 struct Report {
     file: String,
     epochs: usize,
+    added: usize,
     newest_epoch: u64,
 }
 
 pub(super) fn run(args: &EpochsArgs) -> anyhow::Result<Outcome> {
-    let (proofs, anchor) = block_on(async {
+    let exists = args.out.exists();
+    let (known, added) = block_on(async {
         let rpc = args.node.rpc()?;
         let genesis = tx::genesis_from(args.genesis.as_deref(), &rpc).await?;
-        fetch(&rpc, genesis.anchor()).await
+        let anchor = genesis.anchor();
+        let mut known = if exists { in_file(args, anchor)? } else { KnownEpochs::of_genesis(anchor) };
+        let before = known.count();
+        known.extend_from(&rpc).await?;
+        let added = known.count() - before;
+        anyhow::Ok((known, added))
     })?;
-    let text = serde_json::to_string(&proofs).context("epoch proofs cannot be encoded")?;
-    files::write_new(&args.out, &(text + "\n"), Access::Shared)?;
+    let text = serde_json::to_string(&known.to_json()).context("epoch proofs cannot be encoded")? + "\n";
+    match (exists, added) {
+        (false, _) => files::write_new(&args.out, &text, Access::Shared)?,
+        (true, 0) => {}
+        (true, _) => files::replace(&args.out, &text)?,
+    }
     let report = Report {
         file: args.out.display().to_string(),
-        epochs: proofs.proofs.len(),
-        newest_epoch: anchor.newest().epoch().0,
+        epochs: known.count(),
+        added,
+        newest_epoch: known.anchor().newest().epoch().0,
     };
     args.output.show(&report, || {
         output::fields([
             ("file", report.file.clone()),
-            ("proofs", report.epochs.to_string()),
+            ("proofs", format!("{}, of which {added} are new", report.epochs)),
             ("newest epoch", report.newest_epoch.to_string()),
         ])
     })?;
     Ok(Outcome::Yes)
 }
 
-/// All epoch proofs of a node, verified, and the anchor that they lead to.
-///
-/// # Errors
-/// The node cannot be reached, or returns a proof that is not valid.
-pub(crate) async fn fetch(rpc: &Rpc, anchor: &ChainAnchor) -> anyhow::Result<(EpochProofsJson, ChainAnchor)> {
-    let mut anchor = anchor.clone();
-    let mut all = EpochProofsJson { chain_id: anchor.chain_id(), proofs: Vec::new() };
-    while all.proofs.len() < MAX_EPOCH_PROOFS {
-        let more = rpc.network_epochs(anchor.newest().epoch().0).await.map_err(remote::advise)?;
-        if more.chain_id != all.chain_id {
-            bail!("the node is one of chain {}, but the genesis is of {}", more.chain_id, all.chain_id);
-        }
-        if more.proofs.is_empty() {
-            break;
-        }
-        let proofs = more.to_proofs().context("the node returned invalid epoch proofs")?;
-        for proof in &proofs {
-            anchor.extend(proof).context("the node returned an invalid epoch proof")?;
-        }
-        all.proofs.extend(more.proofs);
-    }
-    Ok((all, anchor))
+/// The proofs of the existing file.
+fn in_file(args: &EpochsArgs, anchor: &ChainAnchor) -> anyhow::Result<KnownEpochs> {
+    let text = files::read_text(&args.out, MAX_EPOCH_PROOFS_JSON_BYTES)?;
+    KnownEpochs::of_text(anchor, &text).map_err(|reason| {
+        anyhow!("{}: {reason}: the file is not changed, so give another name with --out", args.out.display())
+    })
 }

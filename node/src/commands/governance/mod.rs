@@ -10,7 +10,6 @@ mod set;
 mod show;
 
 pub(crate) use act::{Acting, act};
-pub(crate) use epochs::fetch as fetch_epochs;
 pub(crate) use plan::{Plan, require_member};
 
 use clap::{Args, Subcommand};

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use quorate_api::{
-    LocatedTransaction, OperationJson, OutcomeJson, PayloadJson, ReceiptJson, TransactionStatus,
+    LocatedTransaction, MAX_EPOCH_PROOFS_JSON_BYTES, OperationJson, OutcomeJson, PayloadJson, ReceiptJson,
+    TransactionStatus,
 };
-use quorate_ledger::{Receipt, TransactionId, to_hex};
+use quorate_client::Rpc;
+use quorate_ledger::{ProofError, Receipt, TransactionId, to_hex};
 use serde::Serialize;
 
 use crate::commands::block_on;
+use crate::commands::epochs::KnownEpochs;
 use crate::exit::Outcome;
+use crate::files;
 use crate::home;
 use crate::output::{self, Output};
 use crate::remote::{self, Node};
@@ -52,12 +56,21 @@ pub(crate) struct GetArgs {
 
 /// Get the receipt of a committed transaction: a proof that can be verified offline.
 ///
-/// Exit code 3 if the node has no such committed transaction.
+/// With --genesis, the command verifies the receipt before it prints it. It gets the epoch proofs from
+/// the same node and verifies them too. The node need not be trusted.
+///
+/// Exit code 3 if the node has no such committed transaction, 1 if its receipt is not proven.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   quorate tx receipt ID --output json > receipt.json
-  quorate verify receipt.json --genesis genesis.toml")]
+  quorate verify receipt.json --genesis genesis.toml
+
+A receipt of epoch 0 needs nothing else. For a receipt of a later epoch, after members or keys have
+changed, store the epoch proofs too:
+
+  quorate governance epochs --genesis genesis.toml --out epochs.json
+  quorate verify receipt.json --genesis genesis.toml --epochs epochs.json")]
 pub(crate) struct ReceiptArgs {
     #[command(flatten)]
     which: Which,
@@ -66,6 +79,13 @@ pub(crate) struct ReceiptArgs {
     /// it.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+
+    /// A file of epoch proofs to begin with, as `quorate governance epochs` writes it.
+    ///
+    /// The node must prove at least these epochs. Without the file, the command begins with the
+    /// genesis.
+    #[arg(long, value_name = "FILE", requires = "genesis")]
+    epochs: Option<PathBuf>,
 }
 
 impl Which {
@@ -157,21 +177,59 @@ pub(crate) fn payload(payload: &PayloadJson) -> String {
 pub(super) fn receipt(args: &ReceiptArgs) -> anyhow::Result<Outcome> {
     let which = &args.which;
     let rpc = which.node.rpc()?;
-    let found = block_on(async { rpc.tx_receipt(which.id).await.map_err(remote::advise) })?;
-    if let (Some(json), Some(path)) = (&found, &args.genesis) {
-        let genesis = home::read_genesis(path)?;
-        let receipt = Receipt::try_from(json).context("the node returned an invalid receipt")?;
-        receipt
-            .verify(genesis.anchor())
-            .context("the node's receipt proves nothing on the chain of this genesis")?;
-    }
-    which.found(found.as_ref(), |json| human_receipt(json, args.genesis.is_some()))
+    let known = known_epochs(args)?;
+    let (found, verified) = block_on(async {
+        let found = rpc.tx_receipt(which.id).await.map_err(remote::advise)?;
+        let verified = match (&found, known) {
+            (Some(json), Some(known)) => Some(verify(&rpc, which.id, json, known).await?),
+            _ => None,
+        };
+        anyhow::Ok((found, verified))
+    })?;
+    which.found(found.as_ref(), |json| human_receipt(json, verified.as_ref()))
 }
 
-fn human_receipt(receipt: &ReceiptJson, verified: bool) -> String {
+/// The epochs that follow from the genesis and the file of epoch proofs, if there is a genesis.
+fn known_epochs(args: &ReceiptArgs) -> anyhow::Result<Option<KnownEpochs>> {
+    let Some(genesis) = &args.genesis else { return Ok(None) };
+    let genesis = home::read_genesis(genesis)?;
+    let Some(path) = &args.epochs else { return Ok(Some(KnownEpochs::of_genesis(genesis.anchor()))) };
+    let text = files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?;
+    let known = KnownEpochs::of_text(genesis.anchor(), &text);
+    Ok(Some(known.map_err(|reason| anyhow!("{}: {reason}", path.display()))?))
+}
+
+/// Verifies a receipt of the node with all epochs that the node proves. Returns these epochs.
+async fn verify(
+    rpc: &Rpc,
+    id: TransactionId,
+    receipt: &ReceiptJson,
+    mut known: KnownEpochs,
+) -> anyhow::Result<KnownEpochs> {
+    let receipt = Receipt::try_from(receipt).context("the node returned an invalid receipt")?;
+    ensure!(
+        receipt.transaction == id,
+        "the node returned the receipt of another transaction, {}: do not trust it",
+        receipt.transaction
+    );
+    known.extend_from(rpc).await?;
+    receipt.verify(known.anchor()).map_err(|error| match error {
+        ProofError::Unproven { .. } => anyhow::Error::new(error)
+            .context("the node does not have the proof of its own receipt: ask another node"),
+        _ => anyhow::Error::new(error)
+            .context("the node's receipt proves nothing on the chain of this genesis"),
+    })?;
+    Ok(known)
+}
+
+fn human_receipt(receipt: &ReceiptJson, verified: Option<&KnownEpochs>) -> String {
     let (header, certificate) = (&receipt.proof.header, &receipt.proof.certificate);
     let signers: Vec<String> = certificate.signers.iter().map(u16::to_string).collect();
-    let next = "not yet: save it with --output json, then `quorate verify FILE --genesis FILE`";
+    let verified = match verified {
+        Some(_) if header.epoch == 0 => "yes, with the genesis".to_owned(),
+        Some(_) => format!("yes, with the genesis and the epoch proofs up to epoch {}", header.epoch),
+        None => "not yet: save it with --output json, then `quorate verify FILE --genesis FILE`".to_owned(),
+    };
     output::fields([
         ("transaction", receipt.transaction.to_string()),
         (
@@ -183,13 +241,14 @@ fn human_receipt(receipt: &ReceiptJson, verified: bool) -> String {
         (
             "certificate",
             format!(
-                "height {}, view {}, by members {}",
+                "height {}, epoch {}, view {}, by members {}",
                 certificate.height,
+                certificate.epoch,
                 certificate.view,
                 signers.join(", ")
             ),
         ),
-        ("verified", if verified { "yes".to_owned() } else { next.to_owned() }),
+        ("verified", verified),
     ])
 }
 

@@ -6,7 +6,7 @@ mod send;
 
 pub(crate) use build::valid_until;
 pub(crate) use look::{describe, outcome, payload};
-pub(crate) use send::{genesis_from, submit};
+pub(crate) use send::{client, genesis_from, submit};
 
 use clap::Subcommand;
 

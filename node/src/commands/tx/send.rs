@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use quorate_api::{ReceiptJson, SubmitResult, TransactionStatus, Wait};
 use quorate_client::{Client, ClientConfig, ClientError, Rpc, Submitted};
 use quorate_genesis::Genesis;
-use quorate_ledger::{Transaction, from_hex};
+use quorate_ledger::{ChainAnchor, Committee, Epoch, Transaction, from_hex};
 
 use super::build::Content;
 use crate::commands::block_on;
@@ -81,6 +81,7 @@ async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
         Some(hex) => decode(hex)?,
         None => args.content.sign(&genesis)?,
     };
+    let client = client(&args.node, &genesis, args.timeout)?;
     let result = match args.wait {
         WaitFor::None => {
             let submitted = rpc.tx_submit(transaction.to_bytes(), Wait::None, args.timeout).await;
@@ -90,14 +91,15 @@ async fn send(args: &SendArgs) -> anyhow::Result<Outcome> {
                 "the node returned the status of another transaction, {}: do not trust it",
                 result.id
             );
-            result
+            // A receipt would not be verified here.
+            SubmitResult { receipt: None, ..result }
         }
         WaitFor::Accepted | WaitFor::Committed => {
             let committed = args.wait == WaitFor::Committed;
-            result_of(&submit(&args.node, &genesis, &transaction, args.timeout, committed).await?)
+            result_of(&submit(&client, &transaction, args.timeout, committed).await?)
         }
     };
-    args.output.show(&result, || human(&result, &genesis))?;
+    args.output.show(&result, || human(&result, &client.anchor()))?;
     Ok(Outcome::of(is_reached(args.wait, &result.status)))
 }
 
@@ -108,17 +110,20 @@ fn advise(error: ClientError) -> anyhow::Error {
     }
 }
 
+/// A client of one node that verifies receipts of this network.
+pub(crate) fn client(node: &Node, genesis: &Genesis, timeout: Duration) -> anyhow::Result<Client> {
+    let config = ClientConfig { timeout, ..ClientConfig::default() };
+    Ok(Client::new([&node.url], genesis.anchor().clone(), config)?)
+}
+
 /// Submits the transaction, repeatedly if needed, until the requested status is reached or the time
 /// is over. The transaction counts as committed only after its receipt was verified.
 pub(crate) async fn submit(
-    node: &Node,
-    genesis: &Genesis,
+    client: &Client,
     transaction: &Transaction,
     timeout: Duration,
     until_committed: bool,
 ) -> anyhow::Result<Submitted> {
-    let config = ClientConfig { timeout, ..ClientConfig::default() };
-    let client = Client::new([&node.url], genesis.anchor().clone(), config)?;
     let submitted = if until_committed {
         client.submit_and_wait(transaction, timeout).await
     } else {
@@ -175,17 +180,16 @@ fn is_reached(wait: WaitFor, status: &TransactionStatus) -> bool {
     }
 }
 
-fn human(result: &SubmitResult, genesis: &Genesis) -> String {
+/// The anchor has the committee that certified the receipt, because the receipt was verified with it.
+fn human(result: &SubmitResult, anchor: &ChainAnchor) -> String {
     let mut fields = vec![("id", result.id.to_string()), ("status", super::look::describe(&result.status))];
     fields.extend(result.outcome.as_ref().map(|outcome| ("outcome", super::look::outcome(outcome))));
     if let Some(receipt) = &result.receipt {
         let header = &receipt.proof.header;
         fields.push(("time", output::time(header.timestamp_ms)));
         let signers = receipt.proof.certificate.signers.len();
-        fields.push((
-            "receipt",
-            format!("verified: certified by {signers} of {} validators", genesis.committee().size()),
-        ));
+        let members = anchor.committee(Epoch(header.epoch)).map_or(0, Committee::size);
+        fields.push(("receipt", format!("verified: certified by {signers} of {members} validators")));
     }
     output::fields(fields)
 }

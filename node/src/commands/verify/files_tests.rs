@@ -299,7 +299,7 @@ fn the_program_proves_the_good_files_and_no_other() {
     for (name, bytes) in files_in_repository() {
         let verdict = String::from_utf8(bytes)
             .map_err(|error| error.to_string())
-            .and_then(|text| prove(&text, &genesis, None).map_err(|error| format!("{error:?}")));
+            .and_then(|text| proven(&text, &genesis, None).map_err(|error| format!("{error:?}")));
         if name.starts_with("good/") {
             assert!(verdict.is_ok(), "{name}: {verdict:?}");
         } else if name.starts_with("bad/") {
@@ -317,7 +317,7 @@ fn the_program_proves_receipts_with_the_epoch_proofs_that_they_need() {
     let mut kinds = BTreeMap::<&str, u32>::new();
     for case in cases {
         let epochs = text(&format!("epochs/{case}/epochs.json"));
-        let verdict = prove(&text(&format!("epochs/{case}/receipt.json")), &genesis, Some(&epochs));
+        let verdict = proven(&text(&format!("epochs/{case}/receipt.json")), &genesis, Some(&epochs));
         let kind = match &verdict {
             Ok(_) => "good",
             Err(NotProven::Invalid(_)) => "bad",

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use quorate_api::{
-    MAX_EPOCH_PROOFS_JSON_BYTES, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_epoch_proofs, parse_receipt,
-};
+use quorate_api::{MAX_EPOCH_PROOFS_JSON_BYTES, MAX_PROOF_JSON_BYTES, ReceiptJson, parse_receipt};
 use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
 use quorate_ledger::{ChainAnchor, Committee, ProofError, PublicKey, Receipt};
@@ -14,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::commands::block_on;
-use crate::commands::governance::fetch_epochs;
+use crate::commands::epochs::KnownEpochs;
 use crate::exit::Outcome;
 use crate::files;
 use crate::home;
@@ -23,8 +21,9 @@ use crate::output::{self, Output};
 /// Verify a receipt offline: did this network order this transaction?
 ///
 /// The command needs only the receipt, the genesis file and, for a block of a later epoch than 0, the
-/// epoch proofs. It needs no node and no network, unless --rpc gets the epoch proofs from a node. Exit code 0 only if the receipt proves that the
-/// transaction is at its place in a final block of the chain that the genesis defines; otherwise 3.
+/// epoch proofs. It needs no node and no network, unless --rpc gets the epoch proofs from a node. Exit
+/// code 0 only if the receipt proves that the transaction is at its place in a final block of the chain
+/// that the genesis defines; otherwise 3.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -33,11 +32,24 @@ Examples:
 
   quorate tx send --data 'hello' --output json | quorate verify - --genesis genesis.toml
 
+Get the genesis file from a source you trust: a receipt proves what validators signed, and the genesis
+defines who these validators are.
+
+Later epochs:
+  The genesis names the members of epoch 0. Each change of members or keys begins a new epoch. An epoch
+  proof is the last block of an epoch, signed by a quorum of its members, with the members of the next
+  epoch. So the epoch proofs lead from the genesis to the members that signed the receipt. Without the
+  proofs up to its epoch, a receipt is unproven: neither valid nor invalid. Get them once, as a file:
+
+  quorate governance epochs --genesis genesis.toml --out epochs.json --rpc http://127.0.0.1:8545
   quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
+
+  or each time, from a node that you need not trust:
+
   quorate verify receipt.json --genesis genesis.toml --rpc http://127.0.0.1:8545
 
-Get the genesis file from a source you trust: a receipt proves what validators signed, and the genesis
-defines who these validators are.")]
+  Prefer a file with the proofs of all epochs. Members that left may still have their keys, and can sign
+  blocks beyond their epoch. A verifier that knows the end of the epoch refuses such blocks.")]
 pub(crate) struct Args {
     /// The receipt as JSON, as `tx receipt` or `tx send` prints it; - is standard input.
     #[arg(value_name = "RECEIPT")]
@@ -50,14 +62,16 @@ pub(crate) struct Args {
     /// The epoch proofs as JSON, for receipts of blocks of later epochs than 0.
     ///
     /// They prove which members follow on those of the genesis. Any source will do: the signatures in
-    /// them are verified.
+    /// them are verified. `quorate governance epochs` writes this file.
     #[arg(long, value_name = "FILE")]
     epochs: Option<PathBuf>,
 
-    /// URL of a node's JSON-RPC, to get the epoch proofs from it instead of from a file.
+    /// URL of a node's JSON-RPC, to get the epoch proofs of all epochs from it.
     ///
-    /// The node is not trusted: the signatures in the proofs are verified.
-    #[arg(long = "rpc", value_name = "URL", conflicts_with = "epochs")]
+    /// The node is not trusted: the signatures in the proofs are verified. With --epochs too, the
+    /// command begins with the file. It refuses a node that proves fewer epochs than the file, or other
+    /// ones.
+    #[arg(long = "rpc", value_name = "URL")]
     rpc: Option<String>,
 
     #[command(flatten)]
@@ -106,14 +120,12 @@ struct Sent {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let genesis = home::read_genesis(&args.genesis)?;
     let text = files::read_text(&args.receipt, 2 * MAX_PROOF_JSON_BYTES)?;
-    let proven = match (&args.epochs, &args.rpc) {
-        (Some(path), _) => {
-            prove(&text, &genesis, Some(&files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?))
-        }
-        (None, Some(url)) => prove_with(&text, &anchor_at(url, &genesis)?),
-        (None, None) => prove(&text, &genesis, None),
+    let epochs = args.epochs.as_ref().map(|path| files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES));
+    let known = match (known_epochs(&genesis, epochs.transpose()?.as_deref()), &args.rpc) {
+        (Ok(known), Some(url)) => Ok(extended(known, url)?),
+        (known, _) => known,
     };
-    match proven {
+    match known.and_then(|known| prove(&text, known.anchor())) {
         Ok(proven) => {
             args.output.show(&proven.to_json(&genesis), || proven.to_text(&genesis))?;
             Ok(Outcome::Yes)
@@ -121,14 +133,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Err(error) => {
             let unproven = matches!(error, NotProven::Unproven(_));
             let json = json!({ "proven": false, "unproven": unproven, "reason": error.reason() });
-            args.output.show(&json, || not_proven(&args.receipt, error.reason()))?;
+            args.output.show(&json, || not_proven(&args.receipt, &error))?;
             Ok(Outcome::No)
         }
     }
 }
 
-fn not_proven(path: &Path, reason: &str) -> String {
-    format!("NOT PROVEN: {}: {reason}", path.display())
+fn not_proven(path: &Path, error: &NotProven) -> String {
+    let path = path.display();
+    match error {
+        NotProven::Invalid(reason) => format!("NOT PROVEN: {path}: {reason}"),
+        NotProven::Unproven(reason) => format!(
+            "NOT PROVEN: {path}: {reason}.\n\nThe receipt may be valid or not. Give --rpc URL to get the proofs \
+             from a node, or --epochs FILE: `quorate governance epochs --out FILE` writes it."
+        ),
+    }
 }
 
 /// A verified receipt.
@@ -139,43 +158,28 @@ struct Proven {
     committee: Committee,
 }
 
-/// The receipt in a text, after it was verified with the genesis and the text of epoch proofs.
-fn prove(text: &str, genesis: &Genesis, epochs: Option<&str>) -> Result<Proven, NotProven> {
-    let anchor = anchor_of(genesis, epochs).map_err(NotProven::Invalid)?;
-    prove_with(text, &anchor)
+/// The epochs that follow from the genesis and the text of epoch proofs.
+fn known_epochs(genesis: &Genesis, epochs: Option<&str>) -> Result<KnownEpochs, NotProven> {
+    match epochs {
+        Some(text) => KnownEpochs::of_text(genesis.anchor(), text).map_err(NotProven::Invalid),
+        None => Ok(KnownEpochs::of_genesis(genesis.anchor())),
+    }
 }
 
-/// The anchor with all epochs that a node proves.
-fn anchor_at(url: &str, genesis: &Genesis) -> anyhow::Result<ChainAnchor> {
+/// The same with all epochs that a node proves.
+fn extended(mut known: KnownEpochs, url: &str) -> anyhow::Result<KnownEpochs> {
     let rpc = Rpc::new(url, &ClientConfig::default())?;
-    let (_, anchor) = block_on(fetch_epochs(&rpc, genesis.anchor()))?;
-    Ok(anchor)
+    block_on(known.extend_from(&rpc))?;
+    Ok(known)
 }
 
-fn prove_with(text: &str, anchor: &ChainAnchor) -> Result<Proven, NotProven> {
+/// The receipt in a text, after it was verified with the anchor.
+fn prove(text: &str, anchor: &ChainAnchor) -> Result<Proven, NotProven> {
     let receipt = read_receipt(text).map_err(NotProven::Invalid)?;
     receipt.verify(anchor).map_err(|error| NotProven::of(&error))?;
     let epoch = receipt.proof.header.epoch;
     let committee = anchor.committee(epoch).expect("the receipt was verified with it").clone();
     Ok(Proven { receipt, committee })
-}
-
-/// The anchor with all epochs that the text proves. A text with an invalid proof is refused as a
-/// whole, also if the receipt does not need that proof.
-fn anchor_of(genesis: &Genesis, epochs: Option<&str>) -> Result<ChainAnchor, String> {
-    let mut anchor = genesis.anchor().clone();
-    let Some(text) = epochs else { return Ok(anchor) };
-    let (chain, proofs) = parse_epoch_proofs(text).map_err(|error| format!("epoch proofs: {error}"))?;
-    if chain != anchor.chain_id() {
-        return Err(format!(
-            "the epoch proofs are of chain {chain}, but the genesis is of {}",
-            anchor.chain_id()
-        ));
-    }
-    for proof in &proofs {
-        anchor.extend(proof).map_err(|error| format!("epoch proofs: {error}"))?;
-    }
-    Ok(anchor)
 }
 
 /// The unverified receipt in a text.
@@ -217,10 +221,7 @@ impl Proven {
 
     /// The names of the signers. The genesis has no names for the keys of members that came later.
     fn signers(&self, genesis: &Genesis) -> Vec<String> {
-        let name = |key: &PublicKey| {
-            let known = genesis.validators().iter().find(|validator| validator.public_key == *key);
-            known.map_or_else(|| key.to_string(), |validator| validator.name.clone())
-        };
+        let name = |key: &PublicKey| genesis.name_of(key).map_or_else(|| key.to_string(), str::to_owned);
         let signers = self.receipt.proof.certificate.votes().signers();
         signers.iter().filter_map(|replica| self.committee.member(replica)).map(name).collect()
     }
@@ -248,6 +249,12 @@ impl Proven {
         ]);
         format!("PROVEN: the network ordered the transaction at this place.\n\n{fields}")
     }
+}
+
+/// Verifies as the command does with these texts.
+#[cfg(test)]
+fn proven(text: &str, genesis: &Genesis, epochs: Option<&str>) -> Result<Proven, NotProven> {
+    prove(text, known_epochs(genesis, epochs)?.anchor())
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ fn sent() -> String {
 fn both_forms_of_a_receipt_are_proven() {
     let network = receipt::network();
     for text in [bare(), sent()] {
-        let proven = prove(&text, network.genesis(), None).unwrap();
+        let proven = proven(&text, network.genesis(), None).unwrap();
         assert_eq!(proven.receipt.index, 2);
         assert_eq!(proven.signers(network.genesis()).len(), 3);
     }
     let pretty = serde_json::to_string_pretty(&receipt::receipt()).unwrap();
-    assert!(prove(&pretty, network.genesis(), None).is_ok(), "white space means nothing");
+    assert!(proven(&pretty, network.genesis(), None).is_ok(), "white space means nothing");
 }
 
 /// Changes every digit in turn, decimal or hex, including those next to the receipt.
@@ -45,7 +45,7 @@ fn no_digit_can_change() {
             let other = if digit == '3' { '5' } else { '3' };
             let mut changed = text.clone();
             changed.replace_range(position..=position, &other.to_string());
-            let verdict = prove(&changed, network.genesis(), None);
+            let verdict = proven(&changed, network.genesis(), None);
             assert!(verdict.is_err(), "{digit} to {other} at {position} of {text}");
         }
     }
@@ -62,14 +62,14 @@ fn fields_next_to_a_receipt_must_agree_with_it() {
         (r#"{"id""#, r#"{"note":"","id""#),
     ] {
         assert!(text.contains(from), "{from} in {text}");
-        assert!(prove(&text.replacen(from, to, 1), network.genesis(), None).is_err(), "{to}");
+        assert!(proven(&text.replacen(from, to, 1), network.genesis(), None).is_err(), "{to}");
     }
 }
 
 #[test]
 fn a_receipt_counts_on_its_own_chain_only() {
     let other = TestNetwork::seeded(4, 8);
-    let error = prove(&bare(), other.genesis(), None).unwrap_err();
+    let error = proven(&bare(), other.genesis(), None).unwrap_err();
     assert!(error.reason().contains("chain_id"), "{error:?}");
 }
 
@@ -77,7 +77,7 @@ fn a_receipt_counts_on_its_own_chain_only() {
 fn invalid_receipts_are_refused_with_a_reason() {
     let network = receipt::network();
     for text in ["", "{}", "null", "[]", "not json", r#"{"receipt":null}"#] {
-        let error = prove(text, network.genesis(), None).unwrap_err();
+        let error = proven(text, network.genesis(), None).unwrap_err();
         assert!(error.reason().contains("not a receipt"), "{text}: {error:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_api::{CandidacyState, Membership, NodeRole, NodeStatus, ValidatorSigningState, Wait};
 use quorate_e2e::{
-    Load, LoneHome, Network, Observer, Rpc, SignedTransaction, WAIT_LIMIT, now, until, wait_until,
+    Invocation, Load, LoneHome, Network, Observer, Rpc, SignedTransaction, WAIT_LIMIT, now, until, wait_until,
 };
 use quorate_governance::{Change, Operation, Possession};
 use quorate_ledger::{Epoch, Payload, SecretKey, Transaction};
@@ -62,9 +62,10 @@ fn an_epoch_begins_while_clients_submit() {
     network.start_all();
     let load = Load::paced(network.genesis(), &network.rpc_addresses(VALIDATORS), Duration::from_millis(20));
     load.wait_for_more(100);
+    let mut renewals = Vec::new();
     for (epoch, member) in [(1, 2), (2, 0)] {
         let key = governance_key(&network, member);
-        operate(&network, 1, &key, 1, &Operation::Renew);
+        renewals.push(operate(&network, 1, &key, 1, &Operation::Renew));
         for index in VALIDATORS {
             let status = wait_for_epoch(&network.rpc(index), epoch);
             assert_eq!(status.membership, Some(Membership::Member));
@@ -79,8 +80,40 @@ fn an_epoch_begins_while_clients_submit() {
     network.start(3);
     wait_until_it_signs(&network.rpc(3));
     assert_eq!(network.rpc(3).status().epoch, 2);
+    receipts_verify_from_the_command_line(&network, &renewals);
     network.kill(0);
     network.order_one(3);
+}
+
+/// Receipts of the epochs 0 and 1, with epoch proofs from a node and from a file.
+fn receipts_verify_from_the_command_line(network: &Network, of_epochs: &[SignedTransaction]) {
+    let rpc = &network.validators()[1].rpc;
+    let genesis = network.genesis_file().to_str().unwrap();
+    let file = network.directory().join("epochs.json");
+    let epochs = file.to_str().unwrap();
+    let quorate = |line: &[&str]| Invocation::new(line).arg("--genesis").arg(genesis);
+    for added in [2, 0] {
+        let report = quorate(&["governance", "epochs", "--rpc", rpc, "--out", epochs, "--output", "json"]);
+        let report = report.run().json();
+        assert_eq!((&report["epochs"], &report["added"]), (&2.into(), &added.into()), "{report}");
+    }
+    for (epoch, transaction) in of_epochs.iter().enumerate() {
+        let id = transaction.id.to_string();
+        for from_file in [&[][..], &["--epochs", epochs]] {
+            let line = [&["tx", "receipt", &id, "--rpc", rpc], from_file].concat();
+            let human = quorate(&line).run().expect_code(0).stdout;
+            assert!(human.contains("yes, with the genesis"), "{human}");
+        }
+        let receipt = Invocation::new(["tx", "receipt", &id, "--rpc", rpc, "--output", "json"]).run();
+        let receipt = receipt.expect_code(0).stdout;
+        for source in [&["--rpc", rpc][..], &["--epochs", epochs], &["--rpc", rpc, "--epochs", epochs]] {
+            let line = [&["verify", "-", "--output", "json"], source].concat();
+            let proven = quorate(&line).input(receipt.as_str()).run().json();
+            assert_eq!((&proven["proven"], &proven["epoch"]), (&true.into(), &epoch.into()));
+        }
+        let alone = quorate(&["verify", "-"]).input(receipt.as_str()).run();
+        alone.expect_code(if epoch == 0 { 0 } else { 3 });
+    }
 }
 
 /// Both files of a validator are lost. It votes again after `--init` and a renewal.
