@@ -1,6 +1,6 @@
 //! The files in `ledger/receipts`, on which every verifier must agree: this program, the Python
-//! client and the JavaScript verifier read the same files in their tests. Those in `epochs` are
-//! receipts with epoch proofs.
+//! client and the JavaScript verifier read the same files in their tests. Those in `epochs` and
+//! `every-byte` are receipts with epoch proofs.
 //!
 //! The tests create the files here and compare them with those in the repository. With
 //! `QUORATE_WRITE_RECEIPTS=1` in the environment they write the files.
@@ -8,7 +8,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod another_form;
+mod chain;
 mod epochs;
+mod every_byte;
+mod leading_back;
 mod unproven;
 
 use std::collections::BTreeMap;
@@ -243,7 +246,9 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     let mut bytes = text(&quorum.ordered(2, 5, 0)).into_bytes();
     bytes.extend([b' ', 0xff]);
     add("bad", "not-utf-8", bytes);
-    files.extend(epochs::files());
+    let chain = chain::Chain::new();
+    files.extend(epochs::files(&chain));
+    files.extend(every_byte::files(&chain));
     files
 }
 
@@ -252,7 +257,7 @@ fn files_in_repository() -> BTreeMap<String, Vec<u8>> {
         "genesis.toml".to_owned(),
         std::fs::read(directory().join("genesis.toml")).unwrap(),
     )]);
-    for folder in ["good", "bad", "epochs"] {
+    for folder in ["good", "bad", "epochs", "every-byte"] {
         read_folder(folder, &mut found);
     }
     found
